@@ -1,0 +1,156 @@
+"""The data that travels between stages. Nothing here does I/O or knows a stage.
+
+Names follow OpenTelemetry's log data model (https://opentelemetry.io/docs/specs/otel/logs/data-model/).
+Instants are integer nanoseconds since the Unix epoch; offsets and lengths are bytes of the source file.
+Read-only by convention: slots alone cost 0.1 µs to build, frozen dataclasses ten times that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SEVERITY_TEXTS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+TRACE, DEBUG, INFO, WARN, ERROR, FATAL = 1, 5, 9, 13, 17, 21  # first number of each range; 0 is unknown
+
+RAW_CARRIAGE_RETURN = 1  # EventBatch.raws: the line is the record and a carriage return
+RAW_MESSAGE = 2  # EventBatch.raws: the line is the record's `message`, encoded as UTF-8
+
+MARKER_BYTES = 256  # how much before an offset is hashed to recognise the place again
+HEAD_BYTES = 1024  # how much of a file's beginning is hashed at the most
+
+
+def severity_text(number: int) -> str | None:
+    """`ERROR` for 17 to 20 and so on; None for 0 and anything outside 1 to 24."""
+    return SEVERITY_TEXTS[(number - 1) // 4] if 1 <= number <= 24 else None  # noqa: PLR2004
+
+
+@dataclass(slots=True)
+class TailedFile:
+    """One generation of one log file, as the tailer knows it and the store remembers it (table `files`).
+
+    A truncated or recreated file is a new generation with a new id, so that (id, offset) names a line for ever.
+    """
+
+    id: int
+    source: str
+    path: str  # the absolute path under which it was first followed
+    device: int
+    inode: int
+    generation: int  # FS_IOC_GETVERSION; 0 where the file system has none
+    offset: int = 0  # every byte before it is stored (or a blank line, or a gap)
+    head_length: int = 0
+    head_hash: bytes = b""  # blake2b-8 over the first head_length bytes
+    marker_length: int = 0
+    marker_hash: bytes = b""  # blake2b-8 over the marker_length bytes before offset
+    current_path: str = ""  # where it was last seen: after a rotation not `path`
+    state: str = "active"  # active | rotated | finished (never read again)
+    profile: str | None = None  # JSON of profile.Profile: where the fields of its records are
+    tail_event_id: int | None = None  # the last stored event if later lines may still continue it
+    first_seen: int = 0
+    last_read: int = 0
+
+
+@dataclass(slots=True)
+class Gap:
+    """Bytes [start, end) of a file that could not become an event, with the reason and a sample (at most 1 KiB)."""
+
+    start: int
+    end: int
+    reason: str  # over_long | hole | vanished | truncated
+    sample: bytes = b""
+
+
+@dataclass(slots=True)
+class LineBatch:
+    """Whole lines of one file, as they lie in it: `data` ends with a newline unless `final`.
+
+    `final` says that no byte will follow in this generation (rotated away and drained, deleted, or `--once`): an
+    unterminated last line is a line, and whatever the parser holds back is to be released.
+    """
+
+    file: TailedFile
+    offset: int  # of data[0] in the file
+    data: bytes
+    observed_timestamp: int
+    before: bytes = b""  # the at most MARKER_BYTES bytes before `offset`
+    gaps: list[Gap] = field(default_factory=list)  # after `data`, before the next batch; ascending
+    final: bool = False
+
+    @property
+    def end(self) -> int:
+        """The offset after the last byte that this batch accounts for."""
+        return self.gaps[-1].end if self.gaps else self.offset + len(self.data)
+
+
+@dataclass(slots=True)
+class ErrorEvent:
+    """What grouping needs of an event with severity ERROR or above; `index` is its row in the EventBatch."""
+
+    index: int
+    timestamp: int
+    severity_number: int
+    message: str
+    logger: str | None = None
+    service: str | None = None
+    trace_id: str | None = None
+    exception_type: str | None = None
+    exception_message: str | None = None
+    stacktrace: str | None = None
+    fingerprint: str | None = None  # explicit, from the line itself
+
+
+@dataclass(slots=True)
+class EventBatch:
+    """Parsed events of one LineBatch, as columns, ready for the store. Lists are parallel."""
+
+    timestamps: list[int] = field(default_factory=list)
+    severities: list[int] = field(default_factory=list)
+    loggers: list[str | None] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    records: list[str] = field(default_factory=list)
+    raws: dict[int, bytes | int] = field(default_factory=dict)  # row -> original bytes or RAW_*; absent: record
+    parse_errors: dict[int, str] = field(default_factory=dict)  # row -> reason
+    errors: list[ErrorEvent] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    blank_bytes: int = 0  # empty lines with their newlines
+    end: int = 0  # the file is accounted for up to here; less than the LineBatch's end while lines are held back
+    continuation: Continuation | None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+@dataclass(slots=True)
+class Continuation:
+    """Lines at the head of a batch that belong to the last event already stored (TailedFile.tail_event_id).
+
+    The pipeline reads that event, lets the parser join `raw` to its bytes, and updates the row in the same
+    transaction.
+    """
+
+    raw: bytes  # the lines without the last one's newline, to be appended after a newline
+
+
+@dataclass(slots=True)
+class Event:
+    """One stored event as a reader sees it; the decoded form of a row of `events` and its file."""
+
+    id: int
+    timestamp: int
+    observed_timestamp: int
+    severity_number: int
+    source: str
+    path: str
+    offset: int
+    group: int | None
+    record: str
+    raw: bytes | int | None
+    parse_error: str | None
+    fields: dict[str, Any]  # record, decoded; the last of duplicate keys wins
+    body: str
+    logger: str | None
+    service: str | None
+    trace_id: str | None
+    span_id: str | None
+    resource: dict[str, Any]

@@ -1,0 +1,1 @@
+"""The SQLite file: its schema, the one writer, read-only readers, retention."""

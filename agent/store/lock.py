@@ -1,0 +1,103 @@
+"""One owner per store: a POSIX record lock on `STORE.lock`, which ends with its process, however that dies.
+
+An open-file-description lock (fcntl(2), F_OFD_SETLK): unlike flock(2) it can be asked about without being taken,
+and unlike a classic record lock it does not fall when another descriptor of the same file is closed. The lock file
+is never the store itself: closing any descriptor of that would drop SQLite's own (classic) locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from agent.errors import StoreError
+
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
+_WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+
+class Owner(NamedTuple):
+    """The agent that holds a store."""
+
+    pid: int  # 0 while it has not written it yet
+    started_at: int  # Unix ns
+
+
+def lock_path(store: Path) -> Path:
+    """Where the lock of a store lies."""
+    return store.with_name(store.name + ".lock")
+
+
+def owner(store: Path) -> Owner | None:
+    """The running agent that holds this store, without disturbing it; None where there is none."""
+    try:
+        descriptor = os.open(lock_path(store), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+        if _FLOCK.unpack(answer)[0] == fcntl.F_UNLCK:
+            return None
+        with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            held = orjson.loads(os.pread(descriptor, 512, 0))
+            return Owner(int(held["pid"]), int(held["started_at"]))
+        return Owner(0, 0)
+    finally:
+        os.close(descriptor)
+
+
+class StoreLock:
+    """The right to write a store, held from `acquire` until `release` or the end of the process."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            StoreError: SL404, another agent holds it (its pid is named); SL405, the directory cannot be written.
+        """
+        path = lock_path(self._store)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreError(
+                "SL405",
+                "open store",
+                str(self._store),
+                f"cannot write in the store's directory {path.parent}: {error.strerror}",
+                hint="give the agent's user write permission there, or choose another place with store.path",
+                retryable=True,
+            ) from None
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+        except OSError:
+            os.close(descriptor)
+            held = owner(self._store)
+            who = f"process {held.pid}" if held and held.pid else "another process"
+            raise StoreError(
+                "SL404",
+                "open store",
+                str(self._store),
+                f"the store {self._store} belongs to a running agent, {who}",
+                hint="stop that agent first, or give this one another store with --store",
+            ) from None
+        self._descriptor = descriptor
+        content = orjson.dumps({"pid": os.getpid(), "started_at": time.time_ns()})
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, content, 0)
+
+    def release(self) -> None:
+        """Give the store free. The file stays: removing it would race with the next owner."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

@@ -1,0 +1,93 @@
+"""Read-only access to a store: nothing that a reader does can block, change or create one."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from agent.errors import StoreError
+
+SCHEMA_VERSION = 1  # equals schema.VERSION (a test holds them together); importing it would load sqlite-utils, 80 ms
+
+
+def open_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connection:
+    """A read-only connection to the store at `path`.
+
+    Raises:
+        StoreError: SL401 there is no store; SL402 the file is damaged or no store of ours; SL403 a newer version
+            of the program has written it; SL406 it cannot be read (permissions).
+    """
+    if not path.is_file():
+        raise StoreError(
+            "SL401",
+            "open store",
+            str(path),
+            f"there is no store at {path}",
+            hint="start the agent once (`sidelog run`), or name the store with --store or -c",
+        )
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None, timeout=busy_timeout_s
+        )
+        connection.execute("PRAGMA query_only = 1")
+        version = check_version(connection, path)
+        connection.execute("SELECT 1 FROM events LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        raise reading_error(error, path) from None
+    if version < SCHEMA_VERSION:
+        raise StoreError(
+            "SL407",
+            "open store",
+            str(path),
+            f"the store {path} has the older schema version {version}; this program reads {SCHEMA_VERSION}",
+            hint="start the agent of this version once: it migrates the store in one transaction",
+        )
+    return connection
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema version of an open store.
+
+    Raises:
+        StoreError: SL403, it is newer than this program.
+    """
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            "SL403",
+            "open store",
+            str(path),
+            f"the store {path} has schema version {version}, newer than this program's {SCHEMA_VERSION}",
+            hint="use the newer sidelog that wrote it; this one leaves the file as it is",
+        )
+    return version
+
+
+def reading_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """What a SQLite error means to the person who asked for data from `path`."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreError(
+            "SL408",
+            "read store",
+            str(path),
+            f"the store {path} is locked by another program",
+            hint="try again; a program that holds it exclusively is in the way",
+            retryable=True,
+        )
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_READONLY", "SQLITE_IOERR")):
+        return StoreError(
+            "SL406",
+            "read store",
+            str(path),
+            f"the store {path} cannot be read: {error}",
+            hint="only its owner may read a store: use that user (often `sudo -u sidelog`)",
+        )
+    return StoreError(
+        "SL402",
+        "read store",
+        str(path),
+        f"the store {path} is damaged or no store of sidelog: {error}",
+        hint="a running agent moves a damaged store aside and begins a new one; the old file is kept",
+    )

@@ -1,0 +1,223 @@
+"""The schema of the store and its migrations, by sqlite-utils. `PRAGMA user_version` is the schema version.
+
+Stable for other programs: `events`, the view `logs`, `error_groups`, `files`, `gaps`, `rollups`, `archives`,
+`alert_history`, `deliveries`. Everything else may change with the version.
+
+An index on a random value (a trace id) would cost 10 µs per event and a full-text index 5.4 µs, so there is none:
+events are found by time, by severity (a partial index on errors), by group, and by scanning.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+VERSION = 1
+APPLICATION_ID = 0x51DE106  # "side log": tells our file from any other SQLite file
+PAGE_SIZE_BYTES = 16_384  # 4 KiB pages cost 0.6 µs more per event: more WAL frames, more splits
+
+migrations = Migrations("sidelog")
+
+_EVENTS = """
+CREATE TABLE files (
+  id INTEGER PRIMARY KEY,
+  source TEXT NOT NULL,
+  path TEXT NOT NULL,
+  current_path TEXT NOT NULL,
+  device INTEGER NOT NULL,
+  inode INTEGER NOT NULL,
+  generation INTEGER NOT NULL,
+  "offset" INTEGER NOT NULL,
+  head_length INTEGER NOT NULL,
+  head_hash BLOB NOT NULL,
+  marker_length INTEGER NOT NULL,
+  marker_hash BLOB NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('active', 'rotated', 'finished')),
+  profile TEXT,
+  tail_event_id INTEGER,
+  first_seen INTEGER NOT NULL,
+  last_read INTEGER NOT NULL,
+  events INTEGER NOT NULL DEFAULT 0,
+  event_bytes INTEGER NOT NULL DEFAULT 0,
+  blank_bytes INTEGER NOT NULL DEFAULT 0,
+  gap_bytes INTEGER NOT NULL DEFAULT 0,
+  resource TEXT NOT NULL DEFAULT '{}',
+  message_path TEXT,
+  logger_path TEXT,
+  service_path TEXT,
+  trace_path TEXT
+);
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  timestamp INTEGER NOT NULL,
+  observed_timestamp INTEGER NOT NULL,
+  severity_number INTEGER NOT NULL,
+  file_id INTEGER NOT NULL REFERENCES files(id),
+  "offset" INTEGER NOT NULL,
+  group_id INTEGER REFERENCES error_groups(id),
+  record TEXT NOT NULL,
+  raw BLOB,
+  parse_error TEXT
+);
+CREATE INDEX events_by_time ON events(timestamp);
+CREATE INDEX errors_by_time ON events(timestamp, severity_number, group_id) WHERE severity_number >= 17;
+CREATE TABLE error_groups (
+  id INTEGER PRIMARY KEY,
+  fingerprint TEXT NOT NULL UNIQUE,
+  fingerprint_version INTEGER NOT NULL,
+  title TEXT NOT NULL,
+  culprit TEXT,
+  exception_type TEXT,
+  severity_number INTEGER NOT NULL,
+  category TEXT NOT NULL,
+  service TEXT,
+  state TEXT NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'ongoing', 'regressed', 'resolved', 'ignored')),
+  state_changed INTEGER NOT NULL,
+  first_seen INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL,
+  count INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE group_minutes (
+  group_id INTEGER NOT NULL REFERENCES error_groups(id) ON DELETE CASCADE,
+  minute INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (group_id, minute)
+) WITHOUT ROWID;
+CREATE TABLE gaps (
+  id INTEGER PRIMARY KEY,
+  file_id INTEGER NOT NULL REFERENCES files(id),
+  "from" INTEGER NOT NULL,
+  "to" INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  time INTEGER NOT NULL,
+  sample BLOB
+);
+CREATE TABLE rollups (
+  minute INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  severity_number INTEGER NOT NULL,
+  logger TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  expired INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (minute, source, severity_number, logger)
+) WITHOUT ROWID;
+"""
+
+_OPERATION = """
+CREATE TABLE archives (
+  id INTEGER PRIMARY KEY,
+  file_id INTEGER REFERENCES files(id),
+  source TEXT NOT NULL,
+  path TEXT NOT NULL UNIQUE,
+  bytes INTEGER NOT NULL,
+  raw_bytes INTEGER NOT NULL,
+  lines INTEGER NOT NULL,
+  min_timestamp INTEGER,
+  max_timestamp INTEGER,
+  created INTEGER NOT NULL
+);
+CREATE TABLE alert_history (
+  id INTEGER PRIMARY KEY,
+  rule TEXT NOT NULL,
+  "key" TEXT NOT NULL,
+  state TEXT NOT NULL,
+  time INTEGER NOT NULL,
+  value REAL,
+  threshold REAL
+);
+CREATE TABLE deliveries (
+  id INTEGER PRIMARY KEY,
+  delivery_id TEXT NOT NULL UNIQUE,
+  rule TEXT NOT NULL,
+  hook TEXT NOT NULL,
+  state TEXT NOT NULL,
+  created INTEGER NOT NULL,
+  document TEXT NOT NULL
+);
+CREATE TABLE own_errors (
+  code TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  message TEXT NOT NULL,
+  hint TEXT NOT NULL,
+  first_seen INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  active INTEGER NOT NULL,
+  PRIMARY KEY (code, subject)
+);
+CREATE TABLE meta (
+  "key" TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+_LOGS_VIEW = """
+CREATE VIEW logs AS
+SELECT
+  e.id,
+  strftime('%Y-%m-%dT%H:%M:%S', e.timestamp / 1000000000, 'unixepoch')
+    || printf('.%09dZ', e.timestamp % 1000000000) AS time,
+  e.timestamp,
+  CASE
+    WHEN e.severity_number BETWEEN 1 AND 4 THEN 'TRACE'
+    WHEN e.severity_number BETWEEN 5 AND 8 THEN 'DEBUG'
+    WHEN e.severity_number BETWEEN 9 AND 12 THEN 'INFO'
+    WHEN e.severity_number BETWEEN 13 AND 16 THEN 'WARN'
+    WHEN e.severity_number BETWEEN 17 AND 20 THEN 'ERROR'
+    WHEN e.severity_number BETWEEN 21 AND 24 THEN 'FATAL'
+  END AS severity,
+  e.severity_number,
+  coalesce(json_extract(e.record, f.message_path), json_extract(e.record, '$.message'),
+           json_extract(e.record, '$.msg'), json_extract(e.record, '$.event')) AS message,
+  coalesce(json_extract(e.record, f.logger_path), json_extract(e.record, '$.logger')) AS logger,
+  coalesce(json_extract(e.record, f.service_path), json_extract(f.resource, '$."service.name"')) AS service,
+  coalesce(json_extract(e.record, f.trace_path), json_extract(e.record, '$.trace_id')) AS trace_id,
+  f.source,
+  f.path,
+  e."offset",
+  e.group_id AS "group",
+  e.record
+FROM events e JOIN files f ON f.id = e.file_id
+"""
+
+
+def _run(db: Database, script: str) -> None:
+    """Execute statements one by one: `executescript` would commit the surrounding transaction."""
+    for statement in script.split(";\n"):
+        if statement.strip():
+            db.conn.execute(statement)
+
+
+@migrations()
+def events_and_files(db: Database) -> None:
+    """Version 1: events, the files they come from, groups, gaps, rollups, and the agent's own tables."""
+    _run(db, _EVENTS)
+    _run(db, _OPERATION)
+    db.conn.execute(_LOGS_VIEW)
+
+
+def prepare_file(connection: sqlite3.Connection) -> None:
+    """Set what can only be set while the file is still empty: page size, incremental vacuum, WAL."""
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the store to VERSION in one transaction; the connection must be in autocommit mode.
+
+    Raises:
+        sqlite3.Error: the file is locked, damaged or its disk is full; nothing has changed then.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(Database(connection, execute_plugins=False, recursive_triggers=False))
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
