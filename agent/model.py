@@ -116,6 +116,7 @@ class EventBatch:
     blank_bytes: int = 0  # empty lines with their newlines
     end: int = 0  # the file is accounted for up to here; less than the LineBatch's end while lines are held back
     continuation: Continuation | None = None
+    tail_open: bool = False  # the last event (of this batch or before it) may be continued by later lines
 
     def __len__(self) -> int:
         return len(self.records)
@@ -154,3 +155,60 @@ class Event:
     trace_id: str | None
     span_id: str | None
     resource: dict[str, Any]
+
+
+@dataclass(slots=True)
+class GroupUpdate:
+    """What one transaction adds to one error group: a new group's description, or an old one's counts."""
+
+    id: int
+    fingerprint: str
+    fingerprint_version: int
+    title: str
+    culprit: str | None
+    exception_type: str | None
+    category: str
+    service: str | None
+    severity_number: int
+    first_seen: int
+    last_seen: int
+    count: int = 0
+    minutes: dict[int, int] = field(default_factory=dict)  # Unix minute -> events
+
+
+@dataclass(slots=True)
+class OwnError:
+    """An error of the agent itself, as the store keeps it and `status` shows it."""
+
+    code: str
+    subject: str
+    message: str
+    hint: str
+    time: int
+    active: bool = True  # False: the condition is over
+
+
+@dataclass(slots=True)
+class StoredBatch:
+    """One file's share of a transaction: its events and where the file stands afterwards."""
+
+    file: TailedFile
+    events: EventBatch
+    marker_length: int
+    marker_hash: bytes
+    observed_timestamp: int
+    group_ids: dict[int, int] = field(default_factory=dict)  # row -> error group
+
+
+@dataclass(slots=True)
+class Transaction:
+    """Everything that one commit stores. A failed commit leaves it untouched, to be tried again."""
+
+    batches: list[StoredBatch] = field(default_factory=list)
+    files: dict[int, TailedFile] = field(default_factory=dict)  # new, renamed or finished since the last commit
+    groups: list[GroupUpdate] = field(default_factory=list)
+    own_errors: list[OwnError] = field(default_factory=list)
+    bytes: int = 0  # of source data in `batches`
+
+    def __bool__(self) -> bool:
+        return bool(self.batches or self.files or self.own_errors)

@@ -1,0 +1,1 @@
+"""Error groups: which events are the same trouble."""

@@ -1,0 +1,62 @@
+"""The category of an error: what kind of trouble it is, by the name of its exception or the words of its message."""
+
+from __future__ import annotations
+
+import re
+
+UNKNOWN = "unknown"
+
+# Exception names and message words of Python, Java, Node, Go, Ruby and .NET; the first that matches decides.
+_CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (category, re.compile(words, re.IGNORECASE))
+    for category, words in (
+        (
+            "resource",
+            r"MemoryError|OutOfMemory|out of memory|heap space|no space left|ENOSPC|EMFILE|too many open files"
+            r"|RecursionError|StackOverflow|pool (?:exhausted|is full|timeout)|disk full|quota",
+        ),
+        (
+            "permission",
+            r"Permission|AccessDenied|access denied|EACCES|EPERM|Unauthorized|Forbidden|not authori[sz]ed"
+            r"|SecurityException|Authentication",
+        ),
+        (
+            "network",
+            r"Connection|Socket|Timeout|timed out|ECONN|ENOTFOUND|EHOSTUNREACH|UnknownHost|DNS|gaierror|SSL|TLS"
+            r"|Http(?:Request)?Exception|broken pipe|EPIPE|unreachable|RequestError|no route to host|i/o timeout",
+        ),
+        (
+            "filesystem",
+            r"FileNotFound|NoSuchFile|ENOENT|no such file|IsADirectory|NotADirectory|DirectoryNotFound|EEXIST"
+            r"|read-only file system|FileSystem",
+        ),
+        (
+            "configuration",
+            r"Configuration|ImproperlyConfigured|config(?:uration)? (?:error|missing|invalid)|missing (?:setting|env)"
+            r"|BeanCreation|environment variable",
+        ),
+        (
+            "dependency",
+            r"ImportError|ModuleNotFound|ClassNotFound|NoClassDefFound|NoSuchMethodError|MODULE_NOT_FOUND|LoadError"
+            r"|DllNotFound|cannot find module|OperationalError|SQLException|SQLSTATE|Redis|Kafka|Mongo|upstream",
+        ),
+        (
+            "validation",
+            r"Validation|ValueError|TypeError|KeyError|IndexError|AttributeError|IllegalArgument|IllegalState"
+            r"|NullPointer|NullReference|nil pointer|undefined is not|Cannot read propert|FormatException|ParseError"
+            r"|JSONDecode|SyntaxError|IndexOutOf|index out of range|ArgumentError|NoMethodError|ClassCast|DivideByZero"
+            r"|ZeroDivision|Arithmetic|Unicode(?:De|En)code|decode error|Assertion",
+        ),
+        ("user input", r"bad request|invalid (?:input|request|parameter|argument)|unprocessable|malformed"),
+    )
+)
+
+
+def classify(exception_type: str | None, message: str) -> str:
+    """One of network, filesystem, configuration, validation, dependency, resource, permission, user input, unknown."""
+    for text in (exception_type, message[:500]):
+        if text:
+            for category, pattern in _CATEGORIES:
+                if pattern.search(text):
+                    return category
+    return UNKNOWN

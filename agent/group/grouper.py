@@ -1,0 +1,82 @@
+"""Gives every error event its group, and collects what the next transaction adds to the groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.group import classify, fingerprint
+from agent.model import ErrorEvent, GroupUpdate
+
+_CACHE_ENTRIES = 4_096  # raw shape -> fingerprint; an error storm repeats few shapes
+_TITLE_CHARS = 200
+_MINUTE_NS = 60_000_000_000
+
+_RawShape = tuple[str | None, str | None, str | None, str, str | None]
+
+
+class Grouper:
+    """Groups of one store.
+
+    Args:
+        known: fingerprint and id of every group already stored.
+    """
+
+    def __init__(self, known: Iterable[tuple[str, int]] = ()) -> None:
+        self._ids = dict(known)
+        self._next_id = max(self._ids.values(), default=0) + 1
+        self._cache: dict[_RawShape, str] = {}
+        self._updates: dict[int, GroupUpdate] = {}
+
+    def assign(self, error: ErrorEvent) -> int:
+        """The id of the group that this error belongs to; counted in `take_updates`."""
+        mark = self._fingerprint(error)
+        group = self._ids.get(mark)
+        if group is None:
+            group = self._ids[mark] = self._next_id
+            self._next_id += 1
+        update = self._updates.get(group)
+        if update is None:
+            update = self._updates[group] = _describe(group, mark, error)
+        update.count += 1
+        minute = error.timestamp // _MINUTE_NS
+        update.minutes[minute] = update.minutes.get(minute, 0) + 1
+        update.first_seen = min(update.first_seen, error.timestamp)
+        update.last_seen = max(update.last_seen, error.timestamp)
+        update.severity_number = max(update.severity_number, error.severity_number)
+        return group
+
+    def take_updates(self) -> list[GroupUpdate]:
+        """What was assigned since the last call, to be stored in one transaction."""
+        updates = list(self._updates.values())
+        self._updates = {}
+        return updates
+
+    def _fingerprint(self, error: ErrorEvent) -> str:
+        raw = (error.fingerprint, error.exception_type, error.stacktrace, error.message, error.logger)
+        mark = self._cache.get(raw)
+        if mark is None:
+            if len(self._cache) >= _CACHE_ENTRIES:
+                self._cache.clear()
+            mark = self._cache[raw] = fingerprint.fingerprint(fingerprint.shape(error))
+        return mark
+
+
+def _describe(group: int, mark: str, error: ErrorEvent) -> GroupUpdate:
+    """A group as its first event shows it."""
+    kind, text = error.exception_type, error.exception_message or error.message
+    title = f"{kind}: {text}" if kind else text
+    found = fingerprint.frames(error.stacktrace) if error.stacktrace else []
+    inner = found[-1] if error.stacktrace and 'File "' in error.stacktrace else found[0] if found else None
+    return GroupUpdate(
+        id=group,
+        fingerprint=mark,
+        fingerprint_version=fingerprint.VERSION,
+        title=" ".join(title.split())[:_TITLE_CHARS] or "(no message)",
+        culprit=inner if found else error.logger,
+        exception_type=kind,
+        category=classify.classify(kind, text),
+        service=error.service,
+        severity_number=error.severity_number,
+        first_seen=error.timestamp,
+        last_seen=error.timestamp,
+    )

@@ -1,0 +1,51 @@
+"""Counts per minute × source × severity × logger, kept beside the events so that no dashboard scans them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from itertools import repeat
+
+from agent.model import StoredBatch
+
+MINUTE_NS = 60_000_000_000
+NO_LOGGER = ""
+OTHER_LOGGERS = "\x00other"  # every logger beyond the bound; a query by logger must then scan
+_LOGGERS_PER_SOURCE = 1_000  # a random id used as a logger name must not make the table as long as the events
+
+_UPSERT = """
+INSERT INTO rollups (minute, source, severity_number, logger, count) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET count = count + excluded.count
+"""
+
+Key = tuple[int, str, int, str]
+
+
+class Rollups:
+    """Counts the events of one transaction; `flush` adds them to the table."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._loggers: dict[str, set[str]] = {}
+        for source, logger in connection.execute("SELECT DISTINCT source, logger FROM rollups"):
+            self._loggers.setdefault(source, set()).add(logger)
+
+    def flush(self, connection: sqlite3.Connection, batches: list[StoredBatch]) -> None:
+        """Add the events of these batches to the table."""
+        counts: Counter[tuple[int, int, str | None, str]] = Counter()
+        for batch in batches:
+            events = batch.events
+            minutes = [timestamp // MINUTE_NS for timestamp in events.timestamps]
+            counts.update(zip(minutes, events.severities, events.loggers, repeat(batch.file.source)))
+        merged: Counter[Key] = Counter()
+        for (minute, severity, logger, source), count in counts.items():
+            merged[minute, source, severity, self._bounded(source, logger or NO_LOGGER)] += count
+        connection.executemany(_UPSERT, [(*key, count) for key, count in merged.items()])
+
+    def _bounded(self, source: str, logger: str) -> str:
+        known = self._loggers.setdefault(source, set())
+        if logger in known:
+            return logger
+        if len(known) >= _LOGGERS_PER_SOURCE:
+            return OTHER_LOGGERS
+        known.add(logger)
+        return logger

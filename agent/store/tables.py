@@ -1,0 +1,187 @@
+"""Statements on the small tables: files, groups, own errors. Always inside the writer's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+
+import orjson
+
+from agent.model import GroupUpdate, OwnError, StoredBatch, TailedFile
+
+_SAVE_FILE = """
+INSERT INTO files (id, source, path, current_path, device, inode, generation, "offset", head_length, head_hash,
+                   marker_length, marker_hash, state, profile, first_seen, last_read, resource,
+                   message_path, logger_path, service_path, trace_path)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+  current_path = excluded.current_path, head_length = excluded.head_length, head_hash = excluded.head_hash,
+  state = excluded.state, profile = excluded.profile, resource = excluded.resource,
+  message_path = coalesce(excluded.message_path, message_path),
+  logger_path = coalesce(excluded.logger_path, logger_path),
+  service_path = coalesce(excluded.service_path, service_path),
+  trace_path = coalesce(excluded.trace_path, trace_path)
+"""
+_ADVANCE_FILE = """
+UPDATE files SET "offset" = ?, marker_length = ?, marker_hash = ?, last_read = ?,
+  tail_event_id = iif(?, tail_event_id, ?), events = events + ?, event_bytes = event_bytes + ?,
+  blank_bytes = blank_bytes + ?, gap_bytes = gap_bytes + ?
+WHERE id = ?
+"""
+_LOAD_FILES = """
+SELECT id, source, path, device, inode, generation, "offset", head_length, head_hash, marker_length, marker_hash,
+       current_path, state, profile, tail_event_id, first_seen, last_read
+FROM files WHERE state != 'finished' ORDER BY id
+"""
+_SAVE_GROUP = """
+INSERT INTO error_groups (id, fingerprint, fingerprint_version, title, culprit, exception_type, severity_number,
+                          category, service, state, state_changed, first_seen, last_seen, count)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'new', ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+  count = count + excluded.count,
+  first_seen = min(first_seen, excluded.first_seen),
+  last_seen = max(last_seen, excluded.last_seen),
+  severity_number = max(severity_number, excluded.severity_number),
+  state_changed = iif(state = 'resolved', excluded.last_seen, state_changed),
+  state = iif(state = 'resolved', 'regressed', state)
+"""
+_SAVE_GROUP_MINUTE = """
+INSERT INTO group_minutes (group_id, minute, count) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET count = count + excluded.count
+"""
+_SAVE_OWN_ERROR = """
+INSERT INTO own_errors (code, subject, message, hint, first_seen, last_seen, count, active)
+VALUES (?, ?, ?, ?, ?, ?, 1, ?)
+ON CONFLICT DO UPDATE SET message = excluded.message, hint = excluded.hint, last_seen = excluded.last_seen,
+  count = count + excluded.active, active = excluded.active
+"""
+_INSERT_ORPHAN = """
+INSERT INTO events (timestamp, observed_timestamp, severity_number, file_id, "offset", record, raw, parse_error)
+VALUES (?, ?, 0, ?, ?, ?, ?, ?)
+"""
+
+
+def save_file(
+    connection: sqlite3.Connection,
+    file: TailedFile,
+    resource: str,
+    paths: Mapping[str, str | None] | None = None,
+) -> None:
+    """Insert a file's row, or update everything but its position.
+
+    Args:
+        connection: inside a transaction.
+        file: the generation.
+        resource: JSON object of the resource attributes of its events.
+        paths: where the view `logs` finds message, logger, service and trace id in the records, as JSON paths.
+    """
+    found = paths or {}
+    connection.execute(
+        _SAVE_FILE,
+        (
+            file.id,
+            file.source,
+            file.path,
+            file.current_path or file.path,
+            file.device,
+            file.inode,
+            file.generation,
+            file.offset,
+            file.head_length,
+            file.head_hash,
+            file.marker_length,
+            file.marker_hash,
+            file.state,
+            file.profile,
+            file.first_seen,
+            file.last_read,
+            resource,
+            found.get("message_path"),
+            found.get("logger_path"),
+            found.get("service_path"),
+            found.get("trace_path"),
+        ),
+    )
+
+
+def advance_file(
+    connection: sqlite3.Connection,
+    batch: StoredBatch,
+    *,
+    tail_event_id: int | None,
+    keep_tail: bool,
+    event_bytes: int,
+    gap_bytes: int,
+) -> None:
+    """Move a file's position to the end of a batch that was just inserted."""
+    events = batch.events
+    connection.execute(
+        _ADVANCE_FILE,
+        (
+            events.end,
+            batch.marker_length,
+            batch.marker_hash,
+            batch.observed_timestamp,
+            keep_tail,
+            tail_event_id,
+            len(events),
+            event_bytes,
+            events.blank_bytes,
+            gap_bytes,
+            batch.file.id,
+        ),
+    )
+
+
+def load_files(connection: sqlite3.Connection) -> list[TailedFile]:
+    """All file generations that may still be read."""
+    return [TailedFile(*row) for row in connection.execute(_LOAD_FILES)]
+
+
+def insert_orphan(connection: sqlite3.Connection, batch: StoredBatch, raw: bytes) -> None:
+    """Store lines that continue an event which is no longer there."""
+    record = orjson.dumps({"message": raw.decode(errors="backslashreplace")}).decode()
+    start = batch.events.offsets[0] if len(batch.events) else batch.events.end
+    connection.execute(
+        _INSERT_ORPHAN,
+        (
+            batch.observed_timestamp,
+            batch.observed_timestamp,
+            batch.file.id,
+            start - len(raw) - 1,
+            record,
+            bytearray(raw),
+            "continues an event that was deleted",
+        ),
+    )
+
+
+def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) -> None:
+    """Add a transaction's errors to their groups; a resolved group that returns becomes `regressed`."""
+    for group in groups:
+        connection.execute(
+            _SAVE_GROUP,
+            (
+                group.id,
+                group.fingerprint,
+                group.fingerprint_version,
+                group.title,
+                group.culprit,
+                group.exception_type,
+                group.severity_number,
+                group.category,
+                group.service,
+                group.last_seen,
+                group.first_seen,
+                group.last_seen,
+                group.count,
+            ),
+        )
+        connection.executemany(_SAVE_GROUP_MINUTE, [(group.id, m, n) for m, n in group.minutes.items()])
+
+
+def save_own_errors(connection: sqlite3.Connection, errors: Iterable[OwnError]) -> None:
+    """Remember the agent's own errors; one row per code and subject, with a count."""
+    connection.executemany(
+        _SAVE_OWN_ERROR, [(e.code, e.subject, e.message, e.hint, e.time, e.time, e.active) for e in errors]
+    )

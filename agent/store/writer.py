@@ -1,0 +1,202 @@
+"""The one connection that writes: a transaction per batch, all checkpoints, and the care of the file itself.
+
+Events, offsets, gaps, group counts, rollups and own errors commit together, so that whatever happens, the rows and
+the offsets agree. `synchronous=NORMAL` is enough for that: a power cut takes back both.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from agent.errors import StoreError
+from agent.model import Continuation, ErrorEvent, Gap, StoredBatch, TailedFile, Transaction
+from agent.profile import Profile
+from agent.store import faults, tables
+from agent.store.insert import insert_events
+from agent.store.rollups import Rollups
+
+WAL_CHECKPOINT_BYTES = 16 * 2**20  # from 4 to 64 MiB the cost per event is the same; small keeps readers quick
+WAL_ALARM_BYTES = 64 * 2**20  # a reader that keeps its snapshot open holds the WAL: said in `status`
+WAL_LIMIT_BYTES = 256 * 2**20  # then reading pauses; the log files are the buffer
+_BUSY_TIMEOUT_S = 60.0  # a program that holds the lock for a minute is waited for
+_CACHE_KIB = 4_096
+
+Joiner = Callable[[str, bytes | int | None, Continuation], tuple[str, bytes | int | None, ErrorEvent | None]]
+
+
+class StoreWriter:
+    """Writes transactions into an open store. Made by `opening.open_store`; used from one thread at a time.
+
+    Args:
+        connection: in autocommit mode, migrated, the only writing one of this process.
+        path: of the store file, to notice that it was deleted or replaced.
+        min_free_bytes: below this much free space on the store's disk nothing is written.
+        resources: the resource attributes (JSON object) of each source's files.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, *, min_free_bytes: int, resources: Mapping[str, str]
+    ) -> None:
+        self.connection = connection
+        self.path = path
+        self.min_free_bytes = min_free_bytes
+        self.resources = resources
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_ALARM_BYTES}")
+        self._identity = faults.identity(path)
+        self._wal = path.with_name(path.name + "-wal")
+        self._rollups = Rollups(connection)
+
+    def write(self, transaction: Transaction, join: Joiner, assign: Callable[[ErrorEvent], int]) -> None:
+        """Store a transaction, whole or not at all.
+
+        Args:
+            transaction: left untouched on failure, so that it can be tried again.
+            join: continues a stored event with later lines (`parse`).
+            assign: gives the error group of such an event (`group`).
+
+        Raises:
+            StoreError: retryable when the disk is full, low or slow or another program holds the lock; not
+                retryable when the file is gone (SL411), replaced or damaged (SL402).
+        """
+        self.check_file()
+        self.check_space()
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            for batch in transaction.batches:
+                if batch.events.continuation is not None:
+                    self._continue(batch, join, assign)
+                self._store(batch)
+            for file in transaction.files.values():
+                tables.save_file(self.connection, file, self.resources.get(file.source, "{}"))
+            self._rollups.flush(self.connection, transaction.batches)
+            tables.save_groups(self.connection, transaction.groups)
+            tables.save_own_errors(self.connection, transaction.own_errors)
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.rollback()
+            raise faults.writing_error(error, self.path) from error
+
+    def rollback(self) -> None:
+        """End a failed transaction; SQLite has done it itself after SQLITE_FULL."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def _store(self, batch: StoredBatch) -> None:
+        file, events = batch.file, batch.events
+        paths = Profile.from_json(file.profile).sql_paths() if file.profile else {}
+        tables.save_file(self.connection, file, self.resources.get(file.source, "{}"), paths)
+        insert_events(self.connection, batch)
+        tail = self.connection.execute("SELECT last_insert_rowid()").fetchone()[0] if len(events) else None
+        gap_bytes = sum(gap.end - gap.start for gap in events.gaps)
+        accounted = events.end - _stored_offset(self.connection, file.id)
+        tables.advance_file(
+            self.connection,
+            batch,
+            tail_event_id=tail if events.tail_open else None,
+            keep_tail=not len(events) and events.tail_open,
+            event_bytes=accounted - gap_bytes - events.blank_bytes,
+            gap_bytes=gap_bytes,
+        )
+        if events.gaps:
+            self._save_gaps(file, events.gaps, batch.observed_timestamp)
+
+    def _save_gaps(self, file: TailedFile, gaps: list[Gap], now: int) -> None:
+        self.connection.executemany(
+            'INSERT INTO gaps (file_id, "from", "to", reason, time, sample) VALUES (?, ?, ?, ?, ?, ?)',
+            [(file.id, gap.start, gap.end, gap.reason, now, gap.sample) for gap in gaps],
+        )
+
+    def _continue(self, batch: StoredBatch, join: Joiner, assign: Callable[[ErrorEvent], int]) -> None:
+        """Append lines to the last stored event of the file: a stack trace that arrived late."""
+        continuation = batch.events.continuation
+        assert continuation is not None
+        row = self.connection.execute(
+            "SELECT e.id, e.record, e.raw, e.group_id, e.timestamp FROM events e JOIN files f ON f.tail_event_id = e.id"
+            " WHERE f.id = ?",
+            (batch.file.id,),
+        ).fetchone()
+        if row is None:  # somebody else deleted the event: the lines become one of their own
+            tables.insert_orphan(self.connection, batch, continuation.raw)
+            return
+        event_id, record, raw, group_id, timestamp = row
+        record, raw, error = join(record, raw, continuation)
+        if error is not None:
+            error.timestamp = timestamp
+            new_group = assign(error)
+            if group_id is not None and group_id != new_group:
+                self.connection.execute("UPDATE error_groups SET count = count - 1 WHERE id = ?", (group_id,))
+            group_id = new_group
+        self.connection.execute(
+            "UPDATE events SET record = ?, raw = ?, group_id = ? WHERE id = ?", (record, raw, group_id, event_id)
+        )
+
+    # ------------------------------------------------------------ the file itself
+
+    def check_file(self) -> None:
+        """Raise StoreError SL411 when the store's path no longer leads to the open file.
+
+        Inserts into an unlinked file keep succeeding, and everything would be gone at the end of the process.
+        """
+        if faults.identity(self.path) != self._identity:
+            raise StoreError(
+                "SL411",
+                "write store",
+                str(self.path),
+                f"the store file {self.path} was deleted or replaced while the agent was running",
+                hint="start the agent again: it continues with the file that is there now, or begins a new one",
+            )
+
+    def check_space(self) -> None:
+        """Raise a retryable StoreError SL410 when the store's disk has less than `min_free_bytes` left."""
+        disk = os.statvfs(self.path.parent)
+        free = disk.f_bavail * disk.f_frsize
+        if free < self.min_free_bytes:
+            raise StoreError(
+                "SL410",
+                "write store",
+                str(self.path),
+                f"only {free >> 20} MiB are free on the store's disk, store.min_free asks for"
+                f" {self.min_free_bytes >> 20} MiB: reading pauses",
+                hint="free some space; reading goes on by itself and nothing is lost while the log files stay",
+                retryable=True,
+            )
+
+    def wal_bytes(self) -> int:
+        """The size of the write-ahead log."""
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def checkpoint(self, *, mode: str = "PASSIVE") -> bool:
+        """Copy the WAL into the store; whether all of it could be copied. Only this connection ever does it:
+        SQLite before 3.51.3 can corrupt a store when two connections checkpoint at once (the WAL-reset bug).
+
+        Raises:
+            StoreError: the disk is full or damaged.
+        """
+        try:
+            busy, total, done = self.connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        except sqlite3.Error as error:
+            raise faults.writing_error(error, self.path) from error
+        return not busy and total == done
+
+    def close(self) -> None:
+        """Checkpoint and close; SQLite removes the WAL when no reader is left."""
+        self.connection.close()
+
+
+def _stored_offset(connection: sqlite3.Connection, file_id: int) -> int:
+    offset: int = connection.execute('SELECT "offset" FROM files WHERE id = ?', (file_id,)).fetchone()[0]
+    return offset
+
+
+def open_connection(path: Path) -> sqlite3.Connection:
+    """A writing connection in autocommit mode that several threads may use in turn."""
+    return sqlite3.connect(path, isolation_level=None, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
