@@ -1,0 +1,57 @@
+# `make help` lists the targets. Each prepares .venv by itself; all they need is a Python 3.11 or later (PYTHON=… picks one).
+
+SHELL := /bin/sh
+VENV  := .venv
+BIN   := $(VENV)/bin
+JOBS  ?= 2
+export LOGS ?=
+ARGS  ?=
+
+CODE  := agent tests benchmarks etc/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint unit wheel-test bench soak fmt lock clean venv venv-dev
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: venv ## Follow LOGS='/var/log/shop/*.log'; without LOGS a small demo service writes logs beside the agent
+	@exec $(BIN)/python etc/demo/run.py --sidelog '$(CURDIR)/$(BIN)/sidelog' --logs "$$LOGS"
+
+test: lint unit ## Everything that must hold: lint, formatting, types, import rules, tests, coverage
+
+lint: venv-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+unit: venv-dev
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not soak' --cov --cov-report=term --cov-report=xml:build/coverage.xml $(ARGS)
+
+wheel-test: venv-dev ## Build the wheel, install it alone into an empty environment and run the tests against it
+	PYTHON=$(BIN)/python etc/wheel-test.sh $(ARGS)
+
+bench: venv ## The benchmark table of docs/benchmarks.md (at most 10 minutes; ARGS='--events 100000' makes it smaller)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: venv ## An hour of mixed load, checking that memory and open files do not grow (ARGS='--duration 10m')
+	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+fmt: venv-dev ## Format the code and apply the safe fixes
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lock: ## Resolve the newest dependencies into requirements-dev.txt
+	@etc/lock.sh
+
+clean: ## Remove the environment and everything that was generated
+	rm -rf $(VENV) build dist demo-logs .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+venv:
+	@etc/venv.sh $(VENV) run
+
+venv-dev:
+	@etc/venv.sh $(VENV) dev
