@@ -70,7 +70,7 @@ fi
 echo "make: installing into $directory ($("$directory/bin/python" --version))" >&2
 if [ "$level" = dev ]; then
   "$directory/bin/python" -m pip install --quiet -r "$lock"
-  # hatchling came with the lock: no second download into an isolated build environment
+  # hatchling and editables came with the lock: no second download into an isolated build environment
   "$directory/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e .
 else
   "$directory/bin/python" -m pip install --quiet --constraint "$lock" -e .
