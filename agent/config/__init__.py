@@ -1,0 +1,50 @@
+"""The configuration: what it can say (`schema`), how it is read and put together (`load`), what is wrong with it."""
+
+from agent.config.layers import dotted
+from agent.config.load import InvalidConfigError, drop_ins, find_file, for_patterns, load, with_store
+from agent.config.schema import (
+    ArchiveConfig,
+    ArchiveRetentionConfig,
+    Config,
+    HookConfig,
+    HttpConfig,
+    MultilineConfig,
+    RetentionConfig,
+    RotateConfig,
+    RuleConfig,
+    SignalConfig,
+    SourceConfig,
+    StoreConfig,
+    WhenConfig,
+    default_store_path,
+)
+from agent.config.secret import Secret
+from agent.config.unsupported import unsupported
+from agent.config.validate import listen_address
+
+__all__ = [
+    "ArchiveConfig",
+    "ArchiveRetentionConfig",
+    "Config",
+    "HookConfig",
+    "HttpConfig",
+    "InvalidConfigError",
+    "MultilineConfig",
+    "RetentionConfig",
+    "RotateConfig",
+    "RuleConfig",
+    "Secret",
+    "SignalConfig",
+    "SourceConfig",
+    "StoreConfig",
+    "WhenConfig",
+    "default_store_path",
+    "dotted",
+    "drop_ins",
+    "find_file",
+    "for_patterns",
+    "listen_address",
+    "load",
+    "unsupported",
+    "with_store",
+]

@@ -1,0 +1,276 @@
+"""From a merged document to the structs of `schema`, with a finding for everything that does not fit.
+
+One walk along the type hints: unknown keys, wrong types and values that a unit cannot read are all reported, each
+with its file and path, instead of only the first. A value that does not fit is replaced by its default, so that
+the checks that follow still see the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from agent.config import units
+from agent.config.layers import KeyPath, Merged, Text
+from agent.config.secret import Secret
+from agent.errors import ConfigError
+
+INVALID = object()  # in place of a value that was reported
+
+_UNITS = {
+    "duration": (units.parse_duration, units.DURATION_HINT),
+    "size": (units.parse_size, units.SIZE_HINT),
+    "share": (units.parse_share, units.SHARE_HINT),
+    "factor": (units.parse_factor, units.FACTOR_HINT),
+    "rate": (units.parse_rate, units.RATE_HINT),
+}
+_TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_MAX_SECONDS = 1000 * 365 * 86_400.0  # beyond it nanoseconds leave 64 bits
+_MAX_INTEGER = 2**53
+
+
+class Findings:
+    """Collects what is wrong with a merged document."""
+
+    def __init__(self, merged: Merged) -> None:
+        self.merged = merged
+        self.errors: list[ConfigError] = []
+
+    def add(self, code: str, path: KeyPath, sentence: str, hint: str = "") -> Any:
+        """Note a finding at a path of the merged document; gives INVALID."""
+        place = str(self.merged.place(path))
+        self.errors.append(ConfigError(code, "read the configuration", place, f"{place}: {sentence}", hint=hint))
+        return INVALID
+
+
+def close_to(word: str, known: typing.Iterable[str]) -> str:
+    """`, did you mean 'include'?`, or nothing when no known word is near."""
+    import difflib  # noqa: PLC0415 - only a mistake pays for it
+
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f", did you mean '{near[0]}'?" if near else ""
+
+
+def shown(value: Any) -> str:
+    """A value for a message: quoted when text, cut at 60 characters."""
+    text = repr(str(value)) if isinstance(value, str) else _yaml_like(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004
+
+
+def _yaml_like(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else str(value)
+
+
+@functools.cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, tuple[str, Any, bool]]:
+    """Key of the document -> attribute, type hint, whether it must be given."""
+    hints = typing.get_type_hints(struct, include_extras=True)
+    return {f.encode_name: (f.name, hints[f.name], f.required) for f in msgspec.structs.fields(struct)}
+
+
+def to_struct(struct: type[msgspec.Struct], value: Any, path: KeyPath, findings: Findings) -> Any:
+    """An instance of `struct` from a mapping, or INVALID when it is none or lacks a valid required key."""
+    if not isinstance(value, dict):
+        return findings.add(
+            "SL104", path, f"{shown(value)} is not a mapping", f"its keys are {', '.join(_fields(struct))}"
+        )
+    fields = _fields(struct)
+    given: dict[str, Any] = {}
+    for key, item in value.items():
+        if key in fields:
+            attribute, hint, _ = fields[key]
+            if item is None and _is_section(hint):
+                continue  # `alerts:` with every line below it commented out
+            given[attribute] = to_type(hint, item, (*path, key), findings)
+        else:
+            sentence = f"unknown key '{key}'{close_to(str(key), fields)}"
+            findings.add("SL103", (*path, key), sentence, f"the keys here are {', '.join(fields)}")
+    missing = [key for key, (attribute, _, required) in fields.items() if required and attribute not in given]
+    for key in missing:
+        findings.add("SL105", path, f"the key '{key}' is missing", f"sidelog explain SL105 shows where '{key}' belongs")
+    if missing or any(given.get(attribute) is INVALID for attribute, _, required in fields.values() if required):
+        return INVALID
+    return struct(**{name: item for name, item in given.items() if item is not INVALID})
+
+
+def _is_section(hint: Any) -> bool:
+    return typing.get_origin(hint) in (list, dict) or (isinstance(hint, type) and issubclass(hint, msgspec.Struct))
+
+
+def to_type(hint: Any, value: Any, path: KeyPath, findings: Findings) -> Any:
+    """`value` as the type hint wants it, or INVALID."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _union(arguments, value, path, findings)
+    if origin is Annotated:
+        return _unit(arguments[1], value, path, findings)
+    if origin is Literal:
+        return _choice(arguments, value, path, findings)
+    if origin is list:
+        return _list(arguments[0], value, path, findings)
+    if origin is dict:
+        return _mapping(arguments[1], value, path, findings)
+    if hint is Secret:
+        return _secret(value, path, findings)
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return to_struct(hint, value, path, findings)
+    return _SCALARS[hint](value, path, findings)
+
+
+def _union(members: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
+    if value is None and type(None) in members:
+        return None
+    rest = [member for member in members if member is not type(None)]
+    if len(rest) > 1:  # the only such union: words, or a mapping with more to say
+        rest = [member for member in rest if (typing.get_origin(member) is Literal) != isinstance(value, dict)]
+    return to_type(rest[0], value, path, findings)
+
+
+def _unit(unit: str, value: Any, path: KeyPath, findings: Findings) -> Any:
+    if unit in ("glob", "program"):
+        text = _text(value, path, findings)
+        return text if text is INVALID else _located(unit, text, path, findings)
+    if unit == "threshold":
+        return _threshold(value, path, findings)
+    parse, hint = _UNITS[unit]
+    if not isinstance(value, str):
+        what = (
+            f"a number without a unit, not a {unit}"
+            if isinstance(value, int | float) and not isinstance(value, bool)
+            else f"not a {unit}"
+        )
+        return findings.add("SL104", path, f"{shown(value)} is {what}", hint)
+    try:
+        number = parse(value)
+    except ValueError as error:
+        return findings.add("SL104", path, f"{shown(value)} {error}", hint)
+    if number > _MAX_SECONDS and unit == "duration":
+        return findings.add("SL104", path, f"{shown(value)} is longer than a thousand years", hint)
+    if number >= 2**63 and unit == "size":
+        return findings.add("SL104", path, f"{shown(value)} is larger than any disk", hint)
+    return number
+
+
+def _threshold(value: Any, path: KeyPath, findings: Findings) -> Any:
+    """A number as it is; a text in any of the units of `when`. Whether it fits the form is checked with the rule."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MAX_INTEGER:
+        return float(value)
+    for parse in (float, units.parse_share, units.parse_factor, units.parse_rate):
+        try:
+            number = parse(value)
+        except (TypeError, ValueError):
+            continue
+        if 0 <= number < _MAX_INTEGER:
+            return number
+    return findings.add("SL104", path, f"{shown(value)} is not a threshold", "write it like the value in `when`")
+
+
+def _located(unit: str, text: str, path: KeyPath, findings: Findings) -> str:
+    """A glob or a program as an absolute path, unless it is a bare name (`*.tmp`, `notify-send`)."""
+    if not text:
+        return findings.add("SL104", path, "is empty", "write a path or a pattern")  # type: ignore[no-any-return]
+    is_path = "/" in text or text.startswith("~") or path[-2] == "include"
+    if not is_path or (unit == "program" and path[-1] != 0):
+        return text
+    return str(_absolute(text, path, findings))
+
+
+def _absolute(text: str, path: KeyPath, findings: Findings) -> Path:
+    import os.path  # noqa: PLC0415
+
+    base = findings.merged.place(path).layer.base
+    return Path(os.path.normpath(base / os.path.expanduser(text)))  # noqa: PTH111 - Path.expanduser raises
+
+
+def _choice(words: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
+    if isinstance(value, str) and value in words:
+        return str(value)
+    near = close_to(value, words) if isinstance(value, str) else ""
+    return findings.add("SL104", path, f"{shown(value)} is none of {', '.join(words)}{near}")
+
+
+def _list(hint: Any, value: Any, path: KeyPath, findings: Findings) -> Any:
+    if not isinstance(value, list):
+        example = f"[{value}]" if isinstance(value, str) else "[a, b]"
+        return findings.add("SL104", path, f"{shown(value)} is not a list", f"write {example}")
+    items = [to_type(hint, item, (*path, index), findings) for index, item in enumerate(value)]
+    return [item for item in items if item is not INVALID]
+
+
+def _mapping(hint: Any, value: Any, path: KeyPath, findings: Findings) -> Any:
+    if not isinstance(value, dict):
+        return findings.add("SL104", path, f"{shown(value)} is not a mapping", "write {key: value}")
+    items = {key: to_type(hint, item, (*path, key), findings) for key, item in value.items()}
+    return {key: item for key, item in items.items() if item is not INVALID}
+
+
+def _secret(value: Any, path: KeyPath, findings: Findings) -> Any:
+    """The value itself is never part of a message."""
+    place = str(findings.merged.place(path))
+    if isinstance(value, str) and value:
+        return Secret(literal=str(value), place=place)
+    if isinstance(value, dict) and len(value) == 1:
+        (kind, name), *_ = value.items()
+        if kind == "env" and isinstance(name, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            return Secret(env=str(name), place=place)
+        if kind == "file" and isinstance(name, str) and name:
+            return Secret(file=_absolute(name, (*path, kind), findings), place=place)
+    hint = "write a text, {env: NAME} or {file: PATH}"
+    return findings.add("SL104", path, "is not a text and not a reference to a secret", hint)
+
+
+def _text(value: Any, path: KeyPath, findings: Findings) -> Any:
+    if not isinstance(value, str):
+        return findings.add("SL104", path, f"{shown(value)} is not a text", f"put it in quotes: '{shown(value)}'")
+    if "\0" in value:
+        return findings.add("SL104", path, "holds a NUL character")
+    return str(value)
+
+
+def _integer(value: Any, path: KeyPath, findings: Findings) -> Any:
+    if isinstance(value, Text) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not abs(value) < _MAX_INTEGER:
+        return findings.add("SL104", path, f"{shown(value)} is not a whole number")
+    return value
+
+
+def _number(value: Any, path: KeyPath, findings: Findings) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return findings.add("SL104", path, f"{shown(value)} is not a number")
+    return float(value)
+
+
+def _truth(value: Any, path: KeyPath, findings: Findings) -> Any:
+    if isinstance(value, str):
+        value = _TRUTHS.get(value.lower(), value)
+    if not isinstance(value, bool):
+        return findings.add("SL104", path, f"{shown(value)} is neither true nor false")
+    return value
+
+
+def _path(value: Any, path: KeyPath, findings: Findings) -> Any:
+    text = _text(value, path, findings)
+    if text is INVALID or text:
+        return text if text is INVALID else _absolute(text, path, findings)
+    return findings.add("SL104", path, "is an empty path")
+
+
+_SCALARS: dict[Any, typing.Callable[[Any, KeyPath, Findings], Any]] = {
+    str: _text,
+    int: _integer,
+    float: _number,
+    bool: _truth,
+    Path: _path,
+}

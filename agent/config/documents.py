@@ -1,0 +1,192 @@
+"""Reads one configuration file: YAML, TOML or JSON by its extension, into plain values with line numbers.
+
+YAML is read by its core schema of version 1.2: `off`, `no` and `1:30` are texts, not truth values and not base 60.
+A duplicate key is an error in every format, for the reader of such a file sees another value than the program.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from agent.config.layers import KeyPath, Layer
+from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import yaml
+
+_MAX_BYTES = 4 * 2**20  # a thousand sources take 0.5 MiB
+_MAX_VALUES = 100_000  # after the expansion of aliases: "billion laughs" ends here
+_MAX_DEPTH = 30  # the schema needs 6
+
+
+def read(file: Path, base: Path | None = None) -> Layer:
+    """The document of a file as a layer; relative paths in it start at `base`, or else beside the file.
+
+    Raises:
+        ConfigError: SL101, the file is absent or cannot be read; SL102, its syntax; SL104, it is no mapping.
+    """
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except OSError as error:
+        hint = "sidelog init writes a commented one" if isinstance(error, FileNotFoundError) else ""
+        message = f"the configuration {file} cannot be read: {error.strerror}"
+        raise ConfigError("SL101", "read the configuration", str(file), message, hint=hint) from None
+    if len(data) > _MAX_BYTES:
+        raise _syntax(str(file), None, "is larger than 4 MiB")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _syntax(str(file), data[: error.start].count(b"\n") + 1, "is not UTF-8") from None
+    document, lines = parse(text, file.suffix.lower(), str(file))
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        message = f"{file}: the document is not a mapping"
+        hint = "it begins with a section such as `sources:`"
+        raise ConfigError("SL104", "read the configuration", str(file), message, hint=hint)
+    return Layer(str(file), base or file.parent, document, lines)
+
+
+def parse(text: str, suffix: str, label: str) -> tuple[Any, dict[KeyPath, int]]:
+    """The value of a text (`.toml`, `.json`, anything else YAML) and the 1-based lines of what it holds.
+
+    Raises:
+        ConfigError: SL102, with the line.
+    """
+    try:
+        if suffix == ".toml":
+            return _toml(text, label), {}
+        if suffix == ".json":
+            return _json(text, label), {}
+        return _yaml(text, label)
+    except RecursionError:
+        raise _syntax(label, None, "is nested too deeply") from None
+
+
+def _syntax(label: str, line: int | None, what: str) -> ConfigError:
+    place = f"{label}:{line}" if line else label
+    return ConfigError(
+        "SL102", "read the configuration", place, f"{place}: {what}", hint="sidelog check FILE repeats this test"
+    )
+
+
+def _toml(text: str, label: str) -> Any:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = re.search(r"(.*) \(at line (\d+), column \d+\)", str(error))
+        line = int(match[2]) if match else text.count("\n") + 1
+        raise _syntax(label, line, f"TOML: {match[1] if match else error}") from None
+
+
+def _json(text: str, label: str) -> Any:
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        known: dict[str, Any] = {}
+        for key, value in items:
+            if key in known:
+                raise _syntax(label, None, f"the key '{key}' stands twice in one object")
+            known[key] = value
+        return known
+
+    def constant(name: str) -> Any:
+        raise _syntax(label, None, f"{name} is not JSON")
+
+    try:
+        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+    except json.JSONDecodeError as error:
+        raise _syntax(label, error.lineno, f"JSON: {error.msg}, column {error.colno}") from None
+    except ValueError:  # more digits than an integer may have
+        raise _syntax(label, None, "a number has too many digits") from None
+
+
+def _yaml(text: str, label: str) -> tuple[Any, dict[KeyPath, int]]:
+    import yaml  # noqa: PLC0415 - 40 ms, which TOML and JSON need not pay
+
+    from agent.config.yaml_core import loader_class  # noqa: PLC0415
+
+    try:
+        node = yaml.compose(text, Loader=loader_class())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(part for part in (error.context, error.problem) if part)
+        raise _syntax(label, mark.line + 1 if mark else None, f"YAML: {what}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise _syntax(label, None, f"YAML: {str(error).splitlines()[0]}") from None
+    builder = _YamlBuilder(label)
+    return (None if node is None else builder.value(node, ())), builder.lines
+
+
+class _YamlBuilder:
+    """Plain values from YAML nodes. Aliases are expanded, in a bounded number."""
+
+    def __init__(self, label: str) -> None:
+        self.lines: dict[KeyPath, int] = {}
+        self._label = label
+        self._count = 0
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(path, line)
+        self._count += 1
+        if self._count > _MAX_VALUES or len(path) > _MAX_DEPTH:
+            raise _syntax(self._label, line, "holds too many values or is nested too deeply")
+        if node.id == "mapping":
+            return self._mapping(node, path)
+        if node.id == "sequence" and node.tag == "tag:yaml.org,2002:seq":
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
+        if node.tag != "tag:yaml.org,2002:map":
+            raise self._foreign(node)
+        result: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merged |= self._merge(value_node, path, line)
+                continue
+            key = self._scalar(key_node) if key_node.id == "scalar" else None
+            if not isinstance(key, str):
+                raise _syntax(
+                    self._label, line, f"the key {key_node.value if key_node.id == 'scalar' else ''!s} is not a text"
+                )
+            if key in result:
+                raise _syntax(self._label, line, f"the key '{key}' stands twice in one mapping")
+            self.lines[(*path, key)] = line
+            result[key] = self.value(value_node, (*path, key))
+        return {**merged, **result}
+
+    def _merge(self, node: yaml.Node, path: KeyPath, line: int) -> dict[str, Any]:
+        """`<<: *other` or `<<: [*one, *two]`, where the first wins."""
+        values = [self.value(item, path) for item in (node.value if node.id == "sequence" else [node])]
+        if not all(isinstance(value, dict) for value in values):
+            raise _syntax(self._label, line, "<< needs a mapping")
+        return {key: item for value in reversed(values) for key, item in value.items()}
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        try:
+            if kind in ("str", "merge"):
+                return node.value
+            if kind == "null":
+                return None
+            if kind == "bool":
+                return node.value.lower() == "true"
+            if kind == "int":
+                base = {"0x": 16, "0o": 8}.get(node.value[:2], 10)
+                return int(node.value[2:] if base != 10 else node.value, base)  # noqa: PLR2004
+            if kind == "float":
+                return float(node.value)
+        except ValueError:
+            raise _syntax(self._label, node.start_mark.line + 1, f"{node.value[:40]!r} is not a number") from None
+        raise self._foreign(node)
+
+    def _foreign(self, node: yaml.Node) -> ConfigError:
+        return _syntax(self._label, node.start_mark.line + 1, f"the tag {node.tag} is not accepted")

@@ -1,0 +1,155 @@
+"""Puts a configuration together: defaults < file < conf.d/*.yaml beside it < environment < `--set` < `--store`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agent.config import overrides as given
+from agent.config.convert import INVALID, Findings, to_struct
+from agent.config.layers import Layer, Merged
+from agent.config.schema import Config, default_store_path
+from agent.config.validate import validate
+from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SYSTEM_FILE = Path("/etc/sidelog/sidelog.yaml")
+LOCAL_FILE = Path("sidelog.yaml")
+_MAGIC = re.compile(r"[*?\[]")
+
+
+class InvalidConfigError(ConfigError):
+    """A configuration with one finding or more; it speaks with the voice of the first."""
+
+    def __init__(self, findings: Sequence[ConfigError]) -> None:
+        first = findings[0]
+        super().__init__(first.code, first.operation, first.subject, first.message, hint=first.hint)
+        self.findings = tuple(findings)
+
+
+def find_file(chosen: Path | None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The configuration file: the chosen one, $SIDELOG_CONFIG, ./sidelog.yaml, /etc/sidelog/sidelog.yaml, or None.
+
+    A file that is named but does not exist is returned all the same, so that loading it says so.
+    """
+    if chosen is not None:
+        return Path(os.path.abspath(chosen))  # noqa: PTH100 - a symbolic link keeps its name
+    if named := environ.get("SIDELOG_CONFIG"):
+        return Path(os.path.abspath(named))  # noqa: PTH100
+    return next((Path(os.path.abspath(file)) for file in (LOCAL_FILE, SYSTEM_FILE) if file.is_file()), None)  # noqa: PTH100
+
+
+def load(
+    path: Path | None,
+    *,
+    store: Path | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """The validated configuration of a file (None: defaults alone) with everything that overrides it.
+
+    Args:
+        path: the file, as `find_file` gives it.
+        store: replaces `store.path`, relative to the working directory.
+        overrides: `KEY=VALUE` texts of `--set`.
+        environ: where SIDELOG_* variables, HOME and XDG_STATE_HOME are looked up.
+
+    Raises:
+        InvalidConfigError: everything that is wrong with it, each finding with its file and path.
+        ConfigError: SL101 to SL104, a file that cannot be read at all.
+        UsageError: SL501, an override that is not KEY=VALUE.
+    """
+    if path is None:
+        return _finish(Merged(Layer("defaults", Path.cwd(), {})), store, overrides, environ)
+    from agent.config import documents  # noqa: PLC0415 - without a file no parser is needed
+
+    file = Path(os.path.abspath(path))  # noqa: PTH100
+    merged = Merged(documents.read(file))
+    for extra in drop_ins(file):
+        merged.extend(documents.read(extra, file.parent))
+    return _finish(merged, store, overrides, environ)
+
+
+def drop_ins(file: Path) -> list[Path]:
+    """The `conf.d/*.yaml` beside a configuration file, in the order in which they apply; hidden ones not."""
+    return sorted(extra for extra in (file.parent / "conf.d").glob("*.yaml") if not extra.name.startswith("."))
+
+
+def for_patterns(
+    patterns: Sequence[str],
+    store: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    overrides: Sequence[str] = (),
+) -> Config:
+    """The configuration of `run PATTERN…` without a file: nothing is archived, nothing is deleted.
+
+    Patterns in one directory share a source, which is named after it; equal names get a number.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    by_directory: dict[str, list[str]] = {}
+    for pattern in patterns:
+        absolute = os.path.abspath(os.path.expanduser(pattern))  # noqa: PTH100, PTH111 - a pattern is no path yet
+        by_directory.setdefault(_directory(absolute), []).append(absolute)
+    names: dict[str, None] = {}
+    sources = []
+    for directory, group in by_directory.items():
+        name = _unused(_source_name(directory), names)
+        names[name] = None
+        sources.append({"name": name, "include": group})
+    document = {"store": {"retention": {"age": None, "size": None}}, "sources": sources}
+    return _finish(Merged(Layer("patterns", Path.cwd(), document)), store, overrides, environ)
+
+
+def _finish(merged: Merged, store: Path | None, overrides: Sequence[str], environ: Mapping[str, str]) -> Config:
+    for label, path, value in (*given.from_environment(environ), *given.from_options(tuple(overrides))):
+        merged.put(Layer(label, Path.cwd(), {}), path, value)
+    _default_paths(merged.document, environ)
+    findings = Findings(merged)
+    config = to_struct(Config, merged.document, (), findings)
+    if config is not INVALID:
+        validate(config, findings)
+    if findings.errors:
+        raise InvalidConfigError(findings.errors)
+    assert isinstance(config, Config)
+    return config if store is None else with_store(config, store)
+
+
+def with_store(config: Config, store: Path) -> Config:
+    """The same configuration with another store file, relative to the working directory."""
+    absolute = Path(os.path.abspath(store))  # noqa: PTH100
+    return msgspec.structs.replace(config, store=msgspec.structs.replace(config.store, path=absolute))
+
+
+def _default_paths(document: dict[str, Any], environ: Mapping[str, str]) -> None:
+    section = document.setdefault("store", {})
+    if isinstance(section, dict):
+        section.setdefault("path", str(default_store_path(environ)))
+
+
+def _directory(pattern: str) -> str:
+    """The directory of a pattern, up to the first part with a wildcard; of a directory itself, that one."""
+    head = Path(pattern).parent
+    while _MAGIC.search(str(head)):
+        head = head.parent
+    return str(head)
+
+
+def _source_name(directory: str) -> str:
+    """A valid source name from the last part of a directory."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(directory).name).strip("-.")
+    return name[:64] or "root"
+
+
+def _unused(name: str, names: Mapping[str, None]) -> str:
+    if name not in names:
+        return name
+    return next(f"{name}-{number}" for number in range(2, len(names) + 3) if f"{name}-{number}" not in names)

@@ -1,0 +1,180 @@
+"""What a configuration can say: one struct per section, attribute names are the keys of the document.
+
+`for`, a word of the language, is `for_` here. Durations are seconds, sizes bytes, rates events per
+second, shares fractions. `convert` builds these structs from a document and reports what does not fit.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+from agent.config.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+
+Seconds = Annotated[float, "duration"]  # written 250ms, 5m, 1h30m
+Bytes = Annotated[int, "size"]  # written 64KiB, 2GiB
+Share = Annotated[float, "share"]  # written 5%, kept as 0.05
+Factor = Annotated[float, "factor"]  # written 4x
+Rate = Annotated[float, "rate"]  # written 10/m, kept per second
+Threshold = Annotated[float, "threshold"]  # written like the form of `when` that it belongs to
+Glob = Annotated[str, "glob"]  # made absolute; `~` is the home directory
+Program = Annotated[str, "program"]  # the first of a command is a path when it holds a slash
+
+FIELD_ROLES = ("timestamp", "severity", "message", "logger", "service", "trace_id", "span_id")
+Format = Literal["auto", "json", "text", "logfmt", "cri", "docker", "syslog", "combined"]
+
+
+def default_store_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the store lies when nothing says so: /var/lib for root, else the user's state directory (XDG)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/sidelog/sidelog.db")
+    state = environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if state.startswith("/") else Path(environ.get("HOME") or Path.home()) / ".local/state"
+    return base / "sidelog" / "sidelog.db"
+
+
+class RetentionConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How long events stay in the store; None is without a bound."""
+
+    age: Seconds | None = 7 * DAY
+    size: Bytes | None = 2 * GIB
+
+
+class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The one SQLite file."""
+
+    path: Path = msgspec.field(default_factory=default_store_path)
+    flush_interval: Seconds = 0.25
+    retention: RetentionConfig = RetentionConfig()
+    min_free: Bytes = 256 * MIB
+
+
+class MultilineConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that matches `start` begins an event; the others belong to the one before."""
+
+    start: str
+    timeout: Seconds = 2.0
+
+
+class SignalConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How the application is told to reopen its log."""
+
+    pidfile: Path
+    name: str = "HUP"
+
+
+class RotateConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """When sidelog itself rotates the files of a source."""
+
+    size: Bytes | None = None
+    every: Seconds | None = None
+    keep: int = 3
+    signal: SignalConfig | None = None
+
+
+class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A set of log files that are read in the same way. `include` and `exclude` are absolute glob patterns."""
+
+    name: str
+    include: list[Glob]
+    exclude: list[Glob] = []
+    format: Format = "auto"
+    start: Literal["beginning", "end"] = "beginning"
+    fields: dict[str, str] = {}
+    timezone: str = "UTC"
+    multiline: Literal["auto", "off"] | MultilineConfig = "auto"
+    max_line: Bytes = MIB
+    labels: dict[str, str] = {}
+    redact: list[str] = []
+    rotate: RotateConfig | None = None
+
+
+class ArchiveRetentionConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How long archives are kept; None is without a bound."""
+
+    age: Seconds | None = 90 * DAY
+    size: Bytes | None = 20 * GIB
+
+
+class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens to rotated files. `directory` None is `archive` beside the store."""
+
+    directory: Path | None = None
+    quiet: Seconds = MINUTE
+    inactive: Seconds | None = None
+    level: int = 3
+    delete_source: bool = True
+    retention: ArchiveRetentionConfig = ArchiveRetentionConfig()
+
+
+class WhenConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The condition of a rule: exactly one form; `min` goes with `ratio` and `spike`."""
+
+    count: int | None = None
+    rate: Rate | None = None
+    ratio: Share | None = None
+    spike: Factor | None = None
+    new_group: bool | None = None
+    regressed: bool | None = None
+    absent: bool | None = None
+    min: int | None = None
+
+    @property
+    def form(self) -> str:
+        """The name of the form that is set: `count`, `rate`, `ratio`, `spike`, `new_group`, `regressed`, `absent`."""
+        return next((name for name in WHEN_FORMS if getattr(self, name) is not None), "")
+
+
+WHEN_FORMS = ("count", "rate", "ratio", "spike", "new_group", "regressed", "absent")
+
+
+class RuleConfig(msgspec.Struct, frozen=True, kw_only=True, rename={"for_": "for"}):
+    """An alert rule."""
+
+    name: str
+    match: str = ""
+    when: WhenConfig
+    window: Seconds = 5 * MINUTE
+    per: list[str] = []
+    for_: Seconds = 0.0
+    resolve_below: Threshold | None = None
+    repeat: Seconds = 4 * HOUR
+    severity: Literal["critical", "error", "warning", "info"] = "warning"
+    hooks: list[str] = []
+
+
+class HookConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs when an alert changes its state: a program or a webhook."""
+
+    exec: list[Program] | None = None
+    webhook: Secret | None = None
+    headers: dict[str, Secret] = {}
+    timeout: Seconds = 10.0
+    retries: int = 5
+    concurrency: int = 1
+
+
+class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where health, metrics and the dashboard are served."""
+
+    listen: str = "127.0.0.1:9880"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole configuration, validated."""
+
+    store: StoreConfig = msgspec.field(default_factory=StoreConfig)
+    sources: list[SourceConfig] = []
+    archive: ArchiveConfig | None = None
+    alerts: list[RuleConfig] = []
+    hooks: dict[str, HookConfig] = {}
+    http: HttpConfig | None = None

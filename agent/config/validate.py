@@ -1,0 +1,263 @@
+"""What types cannot say: ranges, names, references between sections, keys that exclude each other."""
+
+from __future__ import annotations
+
+import re
+import signal
+import zoneinfo
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from agent.config import units
+from agent.config.convert import close_to, shown
+from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.config.convert import Findings
+    from agent.config.layers import KeyPath
+    from agent.config.schema import Config, HookConfig, HttpConfig, RuleConfig, SourceConfig
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # it becomes a directory of the archive
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~A-Za-z0-9-]+", re.ASCII)  # token of RFC 9110, section 5.6.2
+_NAME_HINT = "up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+_PORTS = range(1, 65_536)
+
+# Smallest and largest accepted value, by section and key. Below, a value is a slip of the unit.
+_RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    "store": {"flush_interval": (0.001, 60), "min_free": (0, 2**60)},
+    "retention": {"age": (1, 1e12), "size": (65_536, 2**60)},
+    "multiline": {"timeout": (0.01, 3600)},
+    "source": {"max_line": (64, 2**30)},
+    "rotate": {"size": (1, 2**60), "every": (1, 1e12), "keep": (0, 1_000_000)},
+    "archive": {"quiet": (0, 1e12), "inactive": (1, 1e12), "level": (1, 22)},
+    "when": {"count": (1, 2**53), "min": (1, 2**53)},
+    "rule": {"window": (1, 31 * 86_400), "for_": (0, 31 * 86_400), "repeat": (1, 1e12)},
+    "hook": {"timeout": (0.1, 86_400), "retries": (0, 100), "concurrency": (1, 64)},
+}
+_DURATIONS = {"flush_interval", "age", "timeout", "every", "quiet", "inactive", "window", "for_", "repeat"}
+_SIZES = {"min_free", "size", "max_line"}
+
+
+def validate(config: Config, findings: Findings) -> None:
+    """Add a finding for everything in a converted configuration that would fail or mean nothing later."""
+    _ranges("store", config.store, ("store",), findings)
+    _ranges("retention", config.store.retention, ("store", "retention"), findings)
+    for path, source in _located(config.sources, "sources", findings):
+        _source(source, path, findings)
+    _unique("sources", findings)
+    if config.archive is not None:
+        _ranges("archive", config.archive, ("archive",), findings)
+        _ranges("retention", config.archive.retention, ("archive", "retention"), findings)
+    hooks = findings.merged.get(("hooks",))
+    for path, rule in _located(config.alerts, "alerts", findings):
+        _rule(rule, path, list(hooks) if isinstance(hooks, dict) else [], findings)
+    _unique("alerts", findings)
+    for name, hook in config.hooks.items():
+        _hook(name, hook, ("hooks", name), findings)
+    if config.http is not None:
+        _http(config.http, findings)
+
+
+def _located(items: Sequence[Any], section: str, findings: Findings) -> list[tuple[KeyPath, Any]]:
+    """The items with their paths; an item that could not be converted has none, so match by name."""
+    written = findings.merged.get((section,)) or []
+    names = [item.get("name") if isinstance(item, dict) else None for item in written]
+    result: list[tuple[KeyPath, Any]] = []
+    at = -1
+    for item in items:
+        at = names.index(item.name, at + 1)
+        result.append(((section, at), item))
+    return result
+
+
+def _ranges(section: str, struct: Any, path: KeyPath, findings: Findings) -> None:
+    for attribute, (low, high) in _RANGES[section].items():
+        value = getattr(struct, attribute)
+        if value is None or low <= value <= high:
+            continue
+        key = attribute.rstrip("_")
+        bounds = f"from {_spelled(attribute, low)} to {_spelled(attribute, high)}"
+        findings.add("SL104", (*path, key), f"{_spelled(attribute, value)} is out of range", f"it may be {bounds}")
+
+
+def _spelled(attribute: str, value: float) -> str:
+    if attribute in _DURATIONS:
+        return units.format_duration(value)
+    return units.format_size(int(value)) if attribute in _SIZES else f"{value:g}"
+
+
+def _unique(section: str, findings: Findings) -> None:
+    seen: dict[str, KeyPath] = {}
+    for index, item in enumerate(findings.merged.get((section,)) or []):
+        name = item.get("name") if isinstance(item, dict) else None
+        path = (section, index, "name")
+        if isinstance(name, str) and name in seen:
+            first = findings.merged.place(seen[name])
+            findings.add("SL106", path, f"the name '{name}' is taken by {first}", "give one of them another name")
+        elif isinstance(name, str):
+            seen[name] = path
+
+
+def _name(name: str, path: KeyPath, findings: Findings) -> None:
+    if not _NAME.fullmatch(name):
+        findings.add("SL104", path, f"{shown(name)} is not a usable name", _NAME_HINT)
+
+
+def _regex(pattern: str, path: KeyPath, findings: Findings) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        findings.add("SL104", path, f"{shown(pattern)} is not a regular expression: {error}")
+
+
+def _source(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
+    _name(source.name, (*path, "name"), findings)
+    if not findings.merged.get((*path, "include")):
+        findings.add(
+            "SL104", (*path, "include"), "names no file", "write at least one pattern, such as [/var/log/app/*.log]"
+        )
+    _ranges("source", source, path, findings)
+    for role, where in source.fields.items():
+        if role not in FIELD_ROLES:
+            hint = f"the fields are {', '.join(FIELD_ROLES)}"
+            findings.add("SL103", (*path, "fields", role), f"unknown field '{role}'{close_to(role, FIELD_ROLES)}", hint)
+        elif not all(where.split(".")):
+            findings.add("SL104", (*path, "fields", role), f"{shown(where)} is not a dotted path", "such as log.level")
+    _timezone(source.timezone, (*path, "timezone"), findings)
+    if isinstance(source.multiline, MultilineConfig):
+        _regex(source.multiline.start, (*path, "multiline", "start"), findings)
+        _ranges("multiline", source.multiline, (*path, "multiline"), findings)
+    for label in source.labels:
+        if not _LABEL.fullmatch(label):
+            hint = "letters, digits and _ . : / -, beginning with a letter"
+            findings.add("SL104", (*path, "labels", label), f"{shown(label)} is not a usable label name", hint)
+    if not all(source.redact):
+        findings.add("SL104", (*path, "redact"), "holds an empty name")
+    if source.rotate is not None:
+        _rotate(source, (*path, "rotate"), findings)
+
+
+def _timezone(name: str, path: KeyPath, findings: Findings) -> None:
+    try:
+        if name != "UTC":  # always there, also without a time zone database
+            zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        near = close_to(
+            name.rpartition("/")[2], {zone.rpartition("/")[2].lower() for zone in zoneinfo.available_timezones()}
+        )
+        findings.add("SL104", path, f"{shown(name)} is not a time zone{near}", "such as UTC or Europe/Vienna")
+
+
+def _rotate(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
+    rotate = source.rotate
+    assert rotate is not None
+    _ranges("rotate", rotate, path, findings)
+    if rotate.size is None and rotate.every is None:
+        findings.add("SL105", path, "neither 'size' nor 'every' is given", "such as {size: 100MiB, every: 1d, keep: 3}")
+    if rotate.signal is not None:
+        name = rotate.signal.name.upper().removeprefix("SIG")
+        known = [item.name.removeprefix("SIG").lower() for item in signal.Signals]
+        if name.lower() not in known:
+            sentence = f"{shown(rotate.signal.name)} is not a signal{close_to(name, known)}"
+            findings.add("SL104", (*path, "signal", "name"), sentence, "such as HUP or USR1")
+
+
+def _rule(rule: RuleConfig, path: KeyPath, hooks: list[str], findings: Findings) -> None:
+    _name(rule.name, (*path, "name"), findings)
+    _ranges("rule", rule, path, findings)
+    _when(rule, path, findings)
+    if not rule.match and rule.when.form not in ("new_group", "regressed"):
+        sentence = "'match' is missing: it says which events the rule counts"
+        findings.add("SL105", path, sentence, "such as match: 'severity>=error'")
+    if not all(rule.per):
+        findings.add("SL104", (*path, "per"), "holds an empty field name")
+    for index, hook in enumerate(rule.hooks):
+        if hook not in hooks:
+            hint = f"the hooks are {', '.join(hooks)}" if hooks else "the section hooks: is empty"
+            findings.add("SL107", (*path, "hooks", index), f"there is no hook '{hook}'{close_to(hook, hooks)}", hint)
+
+
+def _when(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:
+    where = (*path, "when")
+    written = findings.merged.get(where) or {}
+    forms = [form for form in WHEN_FORMS if form in written]
+    if len(forms) != 1:
+        if all(key in (*WHEN_FORMS, "min") for key in written):  # else the unknown key was the form
+            sentence = f"{' and '.join(forms)} exclude each other" if forms else "says no condition"
+            findings.add("SL108", where, sentence, f"give one of {', '.join(WHEN_FORMS)}")
+        return
+    form = forms[0]
+    if getattr(rule.when, form) is False:
+        findings.add("SL104", (*where, form), "false means nothing here", "leave the rule out, or write true")
+    if rule.when.min is not None and form not in ("ratio", "spike"):
+        findings.add("SL108", (*where, "min"), f"'min' goes with ratio and spike, not with {form}")
+    _ranges("when", rule.when, where, findings)
+    _resolve_below(rule, form, path, findings)
+
+
+def _resolve_below(rule: RuleConfig, form: str, path: KeyPath, findings: Findings) -> None:
+    if rule.resolve_below is None:
+        return
+    where = (*path, "resolve_below")
+    written = findings.merged.get(where)
+    marks = {"rate": "/", "ratio": "%", "spike": "x"}
+    if form not in ("count", *marks):
+        findings.add("SL108", where, f"it has no meaning with {form}", "leave it out")
+        return
+    text = written if isinstance(written, str) else ""
+    fits = (marks[form] in text) if form in marks else not any(mark in text for mark in marks.values())
+    if not fits:
+        example = {"count": "25", "rate": "1/s", "ratio": "3%", "spike": "2x"}[form]
+        findings.add("SL104", where, f"{shown(written)} is not written like {form}", f"such as {example}")
+    elif rule.resolve_below > getattr(rule.when, form, 0):
+        findings.add("SL104", where, f"{shown(written)} is above the threshold of {form}", "it must not be above")
+
+
+def _hook(name: str, hook: HookConfig, path: KeyPath, findings: Findings) -> None:
+    _name(name, path, findings)
+    _ranges("hook", hook, path, findings)
+    written = findings.merged.get(path) or {}
+    if ("exec" in written) == ("webhook" in written):
+        sentence = (
+            "'exec' and 'webhook' exclude each other" if "exec" in written else "neither 'exec' nor 'webhook' is given"
+        )
+        findings.add("SL108", path, sentence, "exec: [/path/to/program], or webhook: https://…")
+    if "exec" in written and not written["exec"]:
+        findings.add("SL104", (*path, "exec"), "names no program", "such as [/etc/sidelog/hooks/page.sh]")
+    if hook.webhook is not None and hook.webhook.literal is not None:
+        _url(hook.webhook.literal, (*path, "webhook"), findings)
+    if hook.headers and hook.webhook is None and "webhook" not in written:
+        findings.add("SL108", (*path, "headers"), "'headers' go with 'webhook'")
+    for header, secret in hook.headers.items():
+        if not _HEADER.fullmatch(header):
+            findings.add("SL104", (*path, "headers", header), f"{shown(header)} is not a header name")
+        elif secret.literal is not None and not secret.literal.isprintable():
+            findings.add("SL104", (*path, "headers", header), "holds a control character")
+
+
+def _url(text: str, path: KeyPath, findings: Findings) -> None:
+    """The text is not repeated: tokens stand in the URLs of webhooks."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) in _PORTS
+    except ValueError:
+        good = False
+    if not good or not text.isprintable() or " " in text:
+        findings.add("SL104", path, "is not an http:// or https:// URL")
+
+
+def listen_address(listen: str) -> tuple[str, int] | None:
+    """Host and port of `127.0.0.1:9880`, `[::1]:9880` or `:9880` (every address); None when it is neither."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%]+)\]|([A-Za-z0-9.-]*)):(\d{1,5})", listen, re.ASCII)
+    if not match or int(match[3]) not in _PORTS:
+        return None
+    return match[1] or match[2] or "", int(match[3])
+
+
+def _http(http: HttpConfig, findings: Findings) -> None:
+    if listen_address(http.listen) is None:
+        hint = "such as 127.0.0.1:9880 or [::1]:9880"
+        findings.add("SL104", ("http", "listen"), f"{shown(http.listen)} is not HOST:PORT", hint)
