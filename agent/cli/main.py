@@ -1,0 +1,209 @@
+"""The command `sidelog`: finds the command's module, runs it, and turns whatever it raises into words and a code."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent import __version__
+from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS, Shell, print_error
+from agent.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, SidelogError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+EXIT_PIPE = 141  # 128 + SIGPIPE: the reader of a pipe has left
+
+# The help of each command stands here, so that `sidelog --help` imports none of their modules.
+COMMANDS = {
+    "Collect": {
+        "run": "Follow log files and store every event.",
+        "check": "Tell whether a configuration is ready to run.",
+        "init": "Write a commented configuration, or install the service.",
+    },
+    "Look": {
+        "query": "Search the events.",
+        "errors": "Show and manage groups of errors.",
+        "alerts": "Show, test and silence alert rules.",
+        "status": "Show the health of the agent.",
+        "sql": "Run read-only SQL on the store.",
+    },
+    "Keep": {
+        "archive": "List, verify and restore archived logs.",
+        "audit": "Prove that every byte of every file is accounted for.",
+        "backup": "Copy the store while it is in use.",
+        "restore": "Bring a backup back.",
+        "verify": "Check the store, and repair it.",
+    },
+    "Help": {"explain": "Explain an error code."},
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when that command is called, and lists only those that exist."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands that are installed."""
+        del ctx
+        return [name for section in COMMANDS.values() for name in section if _exists(name)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The click command of a module `agent.cli.NAME`, or None."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"agent.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name when there is no such command."""
+        name = str(args[0])
+        if not name.startswith("-") and name not in self.list_commands(ctx) and not ctx.resilient_parsing:
+            import difflib
+
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            ctx.fail(f"there is no command '{name}'" + (f", did you mean '{near[0]}'?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table above, without importing anything."""
+        available = set(self.list_commands(ctx))
+        for section, commands in COMMANDS.items():
+            if rows := [(name, text) for name, text in commands.items() if name in available]:
+                with formatter.section(section):
+                    formatter.write_dl(rows, col_max=12)
+
+
+def _exists(name: str) -> bool:
+    return importlib.util.find_spec(f"agent.cli.{name}") is not None
+
+
+def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    if value and not context.resilient_parsing:
+        click.echo(f"sidelog {__version__}")
+        context.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[
+        click.Option(
+            ["-V", "--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Print the version.",
+        )
+    ],
+    epilog="Begin with: sidelog run '/var/log/app/*.log', then from another terminal: sidelog query -f",
+)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Follow log files into one SQLite file, group the errors, and ask questions about all of it."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(EXIT_USAGE)
+
+
+for _decorate in (*CONFIG_OPTIONS, *OUTPUT_OPTIONS):
+    _decorate(cli)
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Run one command line.
+
+    Args:
+        arguments: without the program's name.
+
+    Returns:
+        The exit code: the command's own, or the one of the error that it raised. Nothing is raised.
+    """
+    state = Shell()
+    try:
+        code = _invoke(list(arguments), state)
+        sys.stdout.flush()
+    except SidelogError as error:
+        code = _failed(error, state)
+    except click.ClickException as error:
+        code = _failed(_usage_error(error), state)
+    except BrokenPipeError:
+        code = EXIT_PIPE
+    except (KeyboardInterrupt, click.Abort):
+        code = EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the one place where a fault of the program becomes a sentence
+        code = _failed(_unexpected(error, state), state)
+    return _close_output(code, state)
+
+
+def _invoke(arguments: list[str], state: Shell) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is no failure
+    if "_SIDELOG_COMPLETE" in os.environ:
+        cli.main(args=arguments, prog_name="sidelog")  # completion of the shell: click answers and exits
+    try:
+        with cli.make_context("sidelog", arguments, obj=state) as context:
+            result: Any = cli.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    return result if isinstance(result, int) else EXIT_DONE
+
+
+def _failed(error: SidelogError, state: Shell) -> int:
+    """Print an error and give its exit code, also when nobody listens any more."""
+    try:
+        print_error(error, state)
+        sys.stderr.flush()
+    except OSError:
+        pass
+    return error.exit_code
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "sidelog"
+    words = " ".join(error.format_message().split()).rstrip(".")
+    message = words[:1].lower() + words[1:]
+    return UsageError("SL501", "read the command line", path, message, hint=f"{path} --help")
+
+
+def _unexpected(error: Exception, state: Shell) -> SidelogError:
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    if isinstance(error, OSError) and error.filename is None and error.errno in full:
+        message = f"the output cannot be written: {error.strerror}"
+        return SidelogError("SL502", "write the output", "standard output", message, hint="free space where it goes")
+    if state.verbosity > 1:
+        import traceback
+
+        traceback.print_exception(error)
+    message = f"something unexpected happened: {type(error).__name__}: {error}"
+    hint = "this is a fault of sidelog; run the command again with -vv and report what it prints"
+    return SidelogError("SL999", "run a command", "sidelog", message, hint=hint)
+
+
+def _close_output(code: int, state: Shell) -> int:
+    """Write what is still buffered; afterwards the interpreter's own flush at exit has nothing to complain about."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = code or EXIT_PIPE
+    except OSError as error:
+        code = code or _failed(_unexpected(error, state), state)
+    except ValueError:  # closed already
+        return code
+    else:
+        return code
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return code or EXIT_FAILED
