@@ -8,7 +8,7 @@ the checks that follow still see the rest.
 from __future__ import annotations
 
 import functools
-import math
+import os.path
 import re
 import types
 import typing
@@ -50,12 +50,17 @@ class Findings:
         return INVALID
 
 
-def close_to(word: str, known: typing.Iterable[str]) -> str:
-    """`, did you mean 'include'?`, or nothing when no known word is near."""
+def nearest(word: str, known: typing.Iterable[str]) -> str | None:
+    """The known word that is most like this one, if any is."""
     import difflib  # noqa: PLC0415 - only a mistake pays for it
 
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f", did you mean '{near[0]}'?" if near else ""
+    return next(iter(difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)), None)
+
+
+def close_to(word: str, known: typing.Iterable[str]) -> str:
+    """`, did you mean 'include'?`, or nothing when no known word is near."""
+    near = nearest(word, known)
+    return f", did you mean '{near}'?" if near else ""
 
 
 def shown(value: Any) -> str:
@@ -110,22 +115,12 @@ def _is_section(hint: Any) -> bool:
 
 def to_type(hint: Any, value: Any, path: KeyPath, findings: Findings) -> Any:
     """`value` as the type hint wants it, or INVALID."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _union(arguments, value, path, findings)
-    if origin is Annotated:
-        return _unit(arguments[1], value, path, findings)
-    if origin is Literal:
-        return _choice(arguments, value, path, findings)
-    if origin is list:
-        return _list(arguments[0], value, path, findings)
-    if origin is dict:
-        return _mapping(arguments[1], value, path, findings)
-    if hint is Secret:
-        return _secret(value, path, findings)
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return to_struct(hint, value, path, findings)
-    return _SCALARS[hint](value, path, findings)
+    origin = typing.get_origin(hint)
+    if origin is not None:
+        return _COMPOSED[origin](typing.get_args(hint), value, path, findings)
+    if hint in _SCALARS:
+        return _SCALARS[hint](value, path, findings)
+    return to_struct(hint, value, path, findings)
 
 
 def _union(members: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
@@ -137,22 +132,17 @@ def _union(members: tuple[Any, ...], value: Any, path: KeyPath, findings: Findin
     return to_type(rest[0], value, path, findings)
 
 
-def _unit(unit: str, value: Any, path: KeyPath, findings: Findings) -> Any:
-    if unit in ("glob", "program"):
-        text = _text(value, path, findings)
-        return text if text is INVALID else _located(unit, text, path, findings)
+def _annotated(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
+    unit = arguments[1]
     if unit == "threshold":
         return _threshold(value, path, findings)
+    return _quantity(unit, value, path, findings) if unit in _UNITS else _located(unit, value, path, findings)
+
+
+def _quantity(unit: str, value: Any, path: KeyPath, findings: Findings) -> Any:
     parse, hint = _UNITS[unit]
-    if not isinstance(value, str):
-        what = (
-            f"a number without a unit, not a {unit}"
-            if isinstance(value, int | float) and not isinstance(value, bool)
-            else f"not a {unit}"
-        )
-        return findings.add("SL104", path, f"{shown(value)} is {what}", hint)
     try:
-        number = parse(value)
+        number = parse(value if isinstance(value, str) else shown(value))
     except ValueError as error:
         return findings.add("SL104", path, f"{shown(value)} {error}", hint)
     if number > _MAX_SECONDS and unit == "duration":
@@ -176,19 +166,20 @@ def _threshold(value: Any, path: KeyPath, findings: Findings) -> Any:
     return findings.add("SL104", path, f"{shown(value)} is not a threshold", "write it like the value in `when`")
 
 
-def _located(unit: str, text: str, path: KeyPath, findings: Findings) -> str:
+def _located(unit: str, value: Any, path: KeyPath, findings: Findings) -> Any:
     """A glob or a program as an absolute path, unless it is a bare name (`*.tmp`, `notify-send`)."""
-    if not text:
-        return findings.add("SL104", path, "is empty", "write a path or a pattern")  # type: ignore[no-any-return]
-    is_path = "/" in text or text.startswith("~") or path[-2] == "include"
-    if not is_path or (unit == "program" and path[-1] != 0):
+    text = _text(value, path, findings)
+    if text is INVALID or (unit == "program" and path[-1] != 0):
         return text
-    return str(_absolute(text, path, findings))
+    if not text:
+        return findings.add("SL104", path, "is empty", "write a path or a pattern")
+    is_path = "/" in text or text.startswith("~") or path[-2] == "include"
+    if path[-2] == "exclude" and text.startswith("*"):
+        is_path = False  # `*/old/*`: anywhere
+    return str(_absolute(text, path, findings)) if is_path else text
 
 
-def _absolute(text: str, path: KeyPath, findings: Findings) -> Path:
-    import os.path  # noqa: PLC0415
-
+def _absolute(text: Any, path: KeyPath, findings: Findings) -> Path:
     base = findings.merged.place(path).layer.base
     return Path(os.path.normpath(base / os.path.expanduser(text)))  # noqa: PTH111 - Path.expanduser raises
 
@@ -200,18 +191,18 @@ def _choice(words: tuple[Any, ...], value: Any, path: KeyPath, findings: Finding
     return findings.add("SL104", path, f"{shown(value)} is none of {', '.join(words)}{near}")
 
 
-def _list(hint: Any, value: Any, path: KeyPath, findings: Findings) -> Any:
+def _list(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
     if not isinstance(value, list):
         example = f"[{value}]" if isinstance(value, str) else "[a, b]"
         return findings.add("SL104", path, f"{shown(value)} is not a list", f"write {example}")
-    items = [to_type(hint, item, (*path, index), findings) for index, item in enumerate(value)]
+    items = [to_type(arguments[0], item, (*path, index), findings) for index, item in enumerate(value)]
     return [item for item in items if item is not INVALID]
 
 
-def _mapping(hint: Any, value: Any, path: KeyPath, findings: Findings) -> Any:
+def _mapping(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
     if not isinstance(value, dict):
         return findings.add("SL104", path, f"{shown(value)} is not a mapping", "write {key: value}")
-    items = {key: to_type(hint, item, (*path, key), findings) for key, item in value.items()}
+    items = {key: to_type(arguments[1], item, (*path, key), findings) for key, item in value.items()}
     return {key: item for key, item in items.items() if item is not INVALID}
 
 
@@ -246,12 +237,6 @@ def _integer(value: Any, path: KeyPath, findings: Findings) -> Any:
     return value
 
 
-def _number(value: Any, path: KeyPath, findings: Findings) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return findings.add("SL104", path, f"{shown(value)} is not a number")
-    return float(value)
-
-
 def _truth(value: Any, path: KeyPath, findings: Findings) -> Any:
     if isinstance(value, str):
         value = _TRUTHS.get(value.lower(), value)
@@ -262,15 +247,23 @@ def _truth(value: Any, path: KeyPath, findings: Findings) -> Any:
 
 def _path(value: Any, path: KeyPath, findings: Findings) -> Any:
     text = _text(value, path, findings)
-    if text is INVALID or text:
-        return text if text is INVALID else _absolute(text, path, findings)
-    return findings.add("SL104", path, "is an empty path")
+    if text == "":
+        return findings.add("SL104", path, "is an empty path")
+    return text if text is INVALID else _absolute(text, path, findings)
 
 
+_COMPOSED: dict[Any, typing.Callable[[tuple[Any, ...], Any, KeyPath, Findings], Any]] = {
+    typing.Union: _union,
+    types.UnionType: _union,
+    Annotated: _annotated,
+    Literal: _choice,
+    list: _list,
+    dict: _mapping,
+}
 _SCALARS: dict[Any, typing.Callable[[Any, KeyPath, Findings], Any]] = {
     str: _text,
     int: _integer,
-    float: _number,
     bool: _truth,
     Path: _path,
+    Secret: _secret,
 }

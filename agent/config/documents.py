@@ -17,8 +17,6 @@ from agent.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import yaml
-
 _MAX_BYTES = 4 * 2**20  # a thousand sources take 0.5 MiB
 _MAX_VALUES = 100_000  # after the expansion of aliases: "billion laughs" ends here
 _MAX_DEPTH = 30  # the schema needs 6
@@ -130,7 +128,7 @@ class _YamlBuilder:
         self._label = label
         self._count = 0
 
-    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+    def value(self, node: Any, path: KeyPath) -> Any:
         line = node.start_mark.line + 1
         self.lines.setdefault(path, line)
         self._count += 1
@@ -142,7 +140,7 @@ class _YamlBuilder:
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         return self._scalar(node)
 
-    def _mapping(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
+    def _mapping(self, node: Any, path: KeyPath) -> dict[str, Any]:
         if node.tag != "tag:yaml.org,2002:map":
             raise self._foreign(node)
         result: dict[str, Any] = {}
@@ -154,23 +152,21 @@ class _YamlBuilder:
                 continue
             key = self._scalar(key_node) if key_node.id == "scalar" else None
             if not isinstance(key, str):
-                raise _syntax(
-                    self._label, line, f"the key {key_node.value if key_node.id == 'scalar' else ''!s} is not a text"
-                )
+                raise _syntax(self._label, line, "a key is not a text; put it in quotes")
             if key in result:
                 raise _syntax(self._label, line, f"the key '{key}' stands twice in one mapping")
             self.lines[(*path, key)] = line
             result[key] = self.value(value_node, (*path, key))
         return {**merged, **result}
 
-    def _merge(self, node: yaml.Node, path: KeyPath, line: int) -> dict[str, Any]:
+    def _merge(self, node: Any, path: KeyPath, line: int) -> dict[str, Any]:
         """`<<: *other` or `<<: [*one, *two]`, where the first wins."""
         values = [self.value(item, path) for item in (node.value if node.id == "sequence" else [node])]
         if not all(isinstance(value, dict) for value in values):
             raise _syntax(self._label, line, "<< needs a mapping")
         return {key: item for value in reversed(values) for key, item in value.items()}
 
-    def _scalar(self, node: yaml.Node) -> Any:
+    def _scalar(self, node: Any) -> Any:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         try:
             if kind in ("str", "merge"):
@@ -188,5 +184,5 @@ class _YamlBuilder:
             raise _syntax(self._label, node.start_mark.line + 1, f"{node.value[:40]!r} is not a number") from None
         raise self._foreign(node)
 
-    def _foreign(self, node: yaml.Node) -> ConfigError:
+    def _foreign(self, node: Any) -> ConfigError:
         return _syntax(self._label, node.start_mark.line + 1, f"the tag {node.tag} is not accepted")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from agent.config.secret import Secret
+from agent.config.secret import Secret  # noqa: TC001 - `convert` evaluates the hints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,37 +10,35 @@ from typing import TYPE_CHECKING
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.config.schema import Config
 
 SECTIONS = {
-    "archive": "archiving rotated files",
-    "alerts": "alert rules",
-    "hooks": "hooks",
-    "http": "the HTTP server",
+    "archive": "archiving of rotated files is",
+    "alerts": "alerting is",
+    "hooks": "running hooks is",
+    "http": "the HTTP server is",
 }
 FORMATS = ("logfmt", "syslog", "combined")
 
 
-def unsupported(config: Config) -> list[ConfigError]:
-    """One SL109 per section or key that this version would ignore; an empty list when it does all that is asked."""
-    found = [
-        _error(
-            section, f"{what} is not in this version" if not what.endswith("s") else f"{what} are not in this version"
-        )
-        for section, what in SECTIONS.items()
-        if getattr(config, section) not in (None, [], {})
-    ]
+def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
+    """One SL109 per section or key that this version would ignore; an empty list when it does all that is asked.
+
+    Args:
+        config: a valid configuration.
+        file: where it came from, for the messages.
+    """
+    found = {section: what for section, what in SECTIONS.items() if getattr(config, section) not in (None, [], {})}
     for index, source in enumerate(config.sources):
-        place = f"sources[{index}]"
         if source.format in FORMATS:
-            found.append(
-                _error(f"{place}.format", f"the format {source.format} (source {source.name}) is not in this version")
-            )
+            found[f"sources[{index}].format"] = f"the format {source.format} (source {source.name}) is"
         if source.rotate is not None:
-            found.append(_error(f"{place}.rotate", f"rotating files (source {source.name}) is not in this version"))
-    return found
+            found[f"sources[{index}].rotate"] = f"rotation by sidelog (source {source.name}) is"
+    return [_error(f"{file}: {place}" if file else place, what) for place, what in found.items()]
 
 
-def _error(place: str, sentence: str) -> ConfigError:
+def _error(place: str, what: str) -> ConfigError:
     hint = "take it out of the configuration; it would do nothing"
-    return ConfigError("SL109", "use the configuration", place, f"{place}: {sentence}", hint=hint)
+    return ConfigError("SL109", "use the configuration", place, f"{place}: {what} not in this version", hint=hint)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.config import units
-from agent.config.convert import close_to, shown
+from agent.config.convert import close_to, nearest, shown
 from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
 
 if TYPE_CHECKING:
@@ -145,10 +145,15 @@ def _timezone(name: str, path: KeyPath, findings: Findings) -> None:
         if name != "UTC":  # always there, also without a time zone database
             zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        near = close_to(
-            name.rpartition("/")[2], {zone.rpartition("/")[2].lower() for zone in zoneinfo.available_timezones()}
-        )
+        near = _similar_zone(name)
         findings.add("SL104", path, f"{shown(name)} is not a time zone{near}", "such as UTC or Europe/Vienna")
+
+
+def _similar_zone(name: str) -> str:
+    """The question about the zone whose city is nearest; empty when none is near."""
+    zones = {zone.rpartition("/")[2].lower(): zone for zone in sorted(zoneinfo.available_timezones(), reverse=True)}
+    near = nearest(name.rpartition("/")[2], zones)
+    return f", did you mean '{zones[near]}'?" if near else ""
 
 
 def _rotate(source: SourceConfig, path: KeyPath, findings: Findings) -> None:

@@ -1,0 +1,284 @@
+"""Looks at the machine with the eyes of a configuration: would the agent find, read and write what it needs?
+
+Every function gives findings and changes nothing; a probe that cannot be made is left out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import shutil
+import socket
+import stat
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.config import listen_address
+from agent.config.units import format_size
+from agent.errors import EXIT_CONFIG, EXIT_FAILED, SidelogError
+from agent.tail.discover import Discovery, Scan
+from agent.tail.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.config import Config, HookConfig
+
+_SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
+_INOTIFY = Path("/proc/sys/fs/inotify")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `sidelog check`."""
+
+    level: str  # ok | warning | error
+    code: str
+    place: str
+    sentence: str
+    hint: str = ""
+    exit_code: int = EXIT_FAILED  # what an error of this kind ends the command with
+
+    @classmethod
+    def of(cls, error: SidelogError, level: str = "error") -> Finding:
+        """The finding that an error tells; its place is not said twice."""
+        sentence = error.message.removeprefix(f"{error.subject}: ")
+        return cls(level, error.code, error.subject, sentence, error.hint, error.exit_code)
+
+
+def ok(place: str, sentence: str) -> Finding:
+    """Something that is as it should be."""
+    return Finding("ok", "", place, sentence)
+
+
+def warning(code: str, place: str, sentence: str, hint: str = "") -> Finding:
+    """The agent runs, but worse than it could."""
+    return Finding("warning", code, place, sentence, hint)
+
+
+def error(code: str, place: str, sentence: str, hint: str = "", *, exit_code: int = EXIT_FAILED) -> Finding:
+    """The agent cannot do what it is told."""
+    return Finding("error", code, place, sentence, hint, exit_code)
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """All findings about a valid configuration on this machine, for the user who runs this."""
+    scan = Discovery(
+        [SourceSettings(s.name, tuple(s.include), tuple(s.exclude)) for s in config.sources],
+        avoid=[config.store.path.with_name(config.store.path.name + end) for end in ("", "-wal", "-shm")],
+    ).scan()
+    yield from sources(config, scan)
+    yield from limits(scan)
+    yield from store(config)
+    if config.archive is not None:
+        directory = config.archive.directory or config.store.path.parent / "archive"
+        yield writable("archive.directory", directory, "SL118")
+    for name, hook in config.hooks.items():
+        yield from hook_program(name, hook)
+        yield from hook_secrets(name, hook)
+    if config.http is not None:
+        yield port(config.http.listen)
+
+
+def sources(config: Config, scan: Scan) -> Iterator[Finding]:
+    """Whether each source's patterns match, and whether the files can be read."""
+    if not config.sources:
+        hint = "add a source with name and include; sidelog init writes an example"
+        yield error(
+            "SL121", "sources", "there is no source, so there is nothing to follow", hint, exit_code=EXIT_CONFIG
+        )
+    sizes: dict[str, list[int]] = {source.name: [] for source in config.sources}
+    closed: dict[str, list[str]] = {source.name: [] for source in config.sources}
+    for found in scan.files:
+        sizes[found.source.name].append(found.size)
+        if not _may(found.path, os.R_OK):
+            closed[found.source.name].append(found.path)
+    for index, source in enumerate(config.sources):
+        place = f"sources[{index}] {source.name}"
+        if closed[source.name]:
+            yield _unreadable(place, closed[source.name], "file")
+        elif sizes[source.name]:
+            count = len(sizes[source.name])
+            yield ok(place, f"{_plural(count, 'file')}, {format_size(sum(sizes[source.name]))}, readable")
+        else:
+            patterns = ", ".join(source.include)
+            hint = "files that appear later are followed; check the spelling and the permissions of the directories"
+            yield warning("SL111", place, f"no file matches {patterns}", hint)
+    if scan.errors:
+        yield _unreadable("sources", sorted(scan.errors), "path")
+    for path, refused in sorted(scan.refused.items()):
+        yield warning(refused.code, path, refused.message, refused.hint)
+
+
+def _unreadable(place: str, paths: list[str], what: str) -> Finding:
+    shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
+    hint = f"give the user {_user()} the right to read it, for example by its group"
+    return error("SL112", place, f"{_plural(len(paths), what)} cannot be read by the user {_user()}: {shown}", hint)
+
+
+def limits(scan: Scan) -> Iterator[Finding]:
+    """Whether the kernel grants as many watches and open files as these sources need."""
+    watches = _number(_INOTIFY / "max_user_watches")
+    needed = len(scan.directories)
+    if watches is not None and needed > watches:
+        hint = f"sysctl fs.inotify.max_user_watches={max(2 * needed, 65_536)}; until then directories are polled"
+        yield warning("SL115", "inotify", f"{needed} directories to watch, the limit is {watches}", hint)
+    elif (problem := _inotify_problem()) is not None:
+        hint = "sysctl fs.inotify.max_user_instances=1024; until then directories are polled"
+        yield warning("SL115", "inotify", f"no further inotify instance can be made: {problem}", hint)
+    elif watches is not None:
+        yield ok("inotify", f"{_plural(needed, 'directory', 'directories')} to watch, the limit is {watches}")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = len(scan.files) + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        hint = f"raise it to {2 * wanted} (ulimit -n, or LimitNOFILE= in the unit); until then files take turns"
+        yield warning("SL116", "open files", f"{_plural(len(scan.files), 'file')} to follow, the limit is {soft}", hint)
+    else:
+        yield ok("open files", f"{_plural(len(scan.files), 'file')} to follow, the limit is {soft}")
+
+
+def _inotify_problem() -> str | None:
+    """What the kernel answers to the wish for one more inotify instance, or None when it gives one."""
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        descriptor = library.inotify_init1(os.O_CLOEXEC)
+    except (OSError, AttributeError):
+        return "this system has no inotify"
+    if descriptor < 0:
+        return os.strerror(ctypes.get_errno())
+    os.close(descriptor)
+    return None
+
+
+def store(config: Config) -> Iterator[Finding]:
+    """Whether the store can be written where it is to lie, and whether the disk has room."""
+    path = config.store.path
+    if path.exists():
+        from agent.store.reader import open_reader
+
+        try:
+            open_reader(path).close()
+        except SidelogError as problem:  # an older schema is migrated at start
+            yield Finding.of(problem, "warning" if problem.code == "SL407" else "error")
+        if not _may(str(path), os.W_OK):
+            yield error("SL113", "store.path", f"{path} cannot be written by the user {_user()}", "change its owner")
+    finding = writable("store.path", path.parent, "SL113")
+    yield finding
+    if finding.level == "ok":
+        yield from _room(config)
+
+
+def _room(config: Config) -> Iterator[Finding]:
+    path = config.store.path
+    free = shutil.disk_usage(_existing(path.parent)).free
+    least, bound = config.store.min_free, config.store.retention.size
+    held = path.stat().st_size if path.exists() else 0
+    if free < least:
+        sentence = f"{format_size(free)} are free, less than min_free ({format_size(least)}): reading would pause"
+        yield error("SL114", "store.min_free", sentence, "free some space, or lower store.min_free")
+    elif bound is not None and free - least < bound - held:
+        sentence = f"{format_size(free)} are free, but the store may grow to {format_size(bound)}"
+        hint = "lower store.retention.size; below min_free reading pauses until there is space again"
+        yield warning("SL114", "store.retention.size", sentence, hint)
+    else:
+        yield ok("store.min_free", f"{format_size(free)} are free")
+
+
+def writable(place: str, directory: Path, code: str) -> Finding:
+    """Whether files can be made in a directory, or the directory itself where it is missing."""
+    existing = _existing(directory)
+    if not existing.is_dir():
+        return error(code, place, f"{existing} is not a directory", "name another place")
+    if not _may(str(existing), os.W_OK | os.X_OK):
+        hint = f"make {directory} and give it to the user {_user()}, or name another place"
+        return error(code, place, f"{existing} cannot be written by the user {_user()}", hint)
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:
+        return error(code, place, f"{existing} lies on a read-only file system", "name another place")
+    return ok(place, f"{directory} can be written" if existing == directory else f"{directory} can be made")
+
+
+def hook_program(name: str, hook: HookConfig) -> Iterator[Finding]:
+    """Whether a hook's program can run and only its owner can change it."""
+    if not hook.exec:
+        return
+    place = f"hooks.{name}.exec"
+    program = shutil.which(hook.exec[0])
+    if program is None:
+        state = "is not executable" if Path(hook.exec[0]).exists() else "does not exist"
+        yield error("SL117", place, f"{hook.exec[0]} {state}", "chmod +x it, or correct the path")
+        return
+    status = Path(program).stat()
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (0, os.geteuid()):
+        hint = f"chown root {program} && chmod go-w {program}"
+        yield error("SL117", place, f"{program} can be changed by other users, who could run what they like", hint)
+    else:
+        yield ok(place, f"{program} can be run")
+
+
+def hook_secrets(name: str, hook: HookConfig) -> Iterator[Finding]:
+    """Whether the secrets that a hook refers to are there. Their text goes nowhere."""
+    secrets = {f"hooks.{name}.headers.{header}": secret for header, secret in hook.headers.items()}
+    if hook.webhook is not None:
+        secrets[f"hooks.{name}.webhook"] = hook.webhook
+    for secret in secrets.values():
+        try:
+            secret.resolve()
+        except SidelogError as problem:
+            yield Finding.of(problem)
+
+
+def port(listen: str) -> Finding:
+    """Whether the address can be listened on."""
+    address = listen_address(listen)
+    assert address is not None
+    host, number = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, number))
+        except OSError as problem:
+            if problem.errno == errno.EADDRINUSE:
+                return warning(
+                    "SL119", "http.listen", f"{listen} is in use", "unless a running sidelog has it, name another"
+                )
+            return error("SL119", "http.listen", f"{listen} cannot be used: {problem.strerror}", "name another address")
+    return ok("http.listen", f"{listen} is free")
+
+
+def worst(findings: list[Finding]) -> int:
+    """The exit code: that of a wrong configuration before that of any other error; warnings count as done."""
+    codes = Counter(finding.exit_code for finding in findings if finding.level == "error")
+    return EXIT_CONFIG if EXIT_CONFIG in codes else EXIT_FAILED if codes else 0
+
+
+def _may(path: str, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _existing(path: Path) -> Path:
+    return next(candidate for candidate in (path, *path.parents) if candidate.exists())
+
+
+def _number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _plural(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
