@@ -22,7 +22,7 @@ HEAD_BYTES = 1024  # how much of a file's beginning is hashed at the most
 
 def severity_text(number: int) -> str | None:
     """`ERROR` for 17 to 20 and so on; None for 0 and anything outside 1 to 24."""
-    return SEVERITY_TEXTS[(number - 1) // 4] if 1 <= number <= 24 else None  # noqa: PLR2004
+    return SEVERITY_TEXTS[(number - 1) // 4] if 0 < number <= 4 * len(SEVERITY_TEXTS) else None
 
 
 @dataclass(slots=True)

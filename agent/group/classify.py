@@ -12,40 +12,54 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     for category, words in (
         (
             "resource",
-            r"MemoryError|OutOfMemory|out of memory|heap space|no space left|ENOSPC|EMFILE|too many open files"
-            r"|RecursionError|StackOverflow|pool (?:exhausted|is full|timeout)|disk full|quota",
+            (
+                r"MemoryError|OutOfMemory|out of memory|heap space|no space left|ENOSPC|EMFILE|too many open files"
+                r"|RecursionError|StackOverflow|pool (?:exhausted|is full|timeout)|disk full|quota"
+            ),
         ),
         (
             "permission",
-            r"Permission|AccessDenied|access denied|EACCES|EPERM|Unauthorized|Forbidden|not authori[sz]ed"
-            r"|SecurityException|Authentication",
+            (
+                r"Permission|AccessDenied|access denied|EACCES|EPERM|Unauthorized|Forbidden|not authori[sz]ed"
+                r"|SecurityException|Authentication"
+            ),
         ),
         (
             "network",
-            r"Connection|Socket|Timeout|timed out|ECONN|ENOTFOUND|EHOSTUNREACH|UnknownHost|DNS|gaierror|SSL|TLS"
-            r"|Http(?:Request)?Exception|broken pipe|EPIPE|unreachable|RequestError|no route to host|i/o timeout",
+            (
+                r"Connection|Socket|Timeout|timed out|ECONN|ENOTFOUND|EHOSTUNREACH|UnknownHost|DNS|gaierror|SSL|TLS"
+                r"|Http(?:Request)?Exception|broken pipe|EPIPE|unreachable|RequestError|no route to host|i/o timeout"
+            ),
         ),
         (
             "filesystem",
-            r"FileNotFound|NoSuchFile|ENOENT|no such file|IsADirectory|NotADirectory|DirectoryNotFound|EEXIST"
-            r"|read-only file system|FileSystem",
+            (
+                r"FileNotFound|NoSuchFile|ENOENT|no such file|IsADirectory|NotADirectory|DirectoryNotFound|EEXIST"
+                r"|read-only file system|FileSystem"
+            ),
         ),
         (
             "configuration",
-            r"Configuration|ImproperlyConfigured|config(?:uration)? (?:error|missing|invalid)|missing (?:setting|env)"
-            r"|BeanCreation|environment variable",
+            (
+                r"Configuration|ImproperlyConfigured|config(?:uration)? (?:error|missing|invalid)|missing (?:setting|env)"
+                r"|BeanCreation|environment variable"
+            ),
         ),
         (
             "dependency",
-            r"ImportError|ModuleNotFound|ClassNotFound|NoClassDefFound|NoSuchMethodError|MODULE_NOT_FOUND|LoadError"
-            r"|DllNotFound|cannot find module|OperationalError|SQLException|SQLSTATE|Redis|Kafka|Mongo|upstream",
+            (
+                r"ImportError|ModuleNotFound|ClassNotFound|NoClassDefFound|NoSuchMethodError|MODULE_NOT_FOUND|LoadError"
+                r"|DllNotFound|cannot find module|OperationalError|SQLException|SQLSTATE|Redis|Kafka|Mongo|upstream"
+            ),
         ),
         (
             "validation",
-            r"Validation|ValueError|TypeError|KeyError|IndexError|AttributeError|IllegalArgument|IllegalState"
-            r"|NullPointer|NullReference|nil pointer|undefined is not|Cannot read propert|FormatException|ParseError"
-            r"|JSONDecode|SyntaxError|IndexOutOf|index out of range|ArgumentError|NoMethodError|ClassCast|DivideByZero"
-            r"|ZeroDivision|Arithmetic|Unicode(?:De|En)code|decode error|Assertion",
+            (
+                r"Validation|ValueError|TypeError|KeyError|IndexError|AttributeError|IllegalArgument|IllegalState"
+                r"|NullPointer|NullReference|nil pointer|undefined is not|Cannot read propert|FormatException|ParseError"
+                r"|JSONDecode|SyntaxError|IndexOutOf|index out of range|ArgumentError|NoMethodError|ClassCast|DivideByZero"
+                r"|ZeroDivision|Arithmetic|Unicode(?:De|En)code|decode error|Assertion"
+            ),
         ),
         ("user input", r"bad request|invalid (?:input|request|parameter|argument)|unprocessable|malformed"),
     )

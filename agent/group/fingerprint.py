@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
 
-from agent.model import ErrorEvent
+if TYPE_CHECKING:
+    from agent.model import ErrorEvent
 
 VERSION = 1  # stored with each group: a later algorithm can tell its own groups from these
 _MESSAGE_CHARS = 2_000  # masking is linear; a longer message adds nothing to its identity
@@ -32,7 +34,9 @@ _VALUES = re.compile(
 )
 _PYTHON_FRAME = re.compile(r'^\s*File "([^"\n]+)", line \d+, in (.+)$', re.MULTILINE)
 _JAVA_FRAME = re.compile(r"^\s*at ([\w.$<>]+)\(", re.MULTILINE)
-_NODE_FRAME = re.compile(r"^\s+at (?:async )?(?:([^\s(][^(\n]{0,200}?) \()?(?:file://)?([^():\n]+):\d+:\d+\)?$", re.MULTILINE)
+_NODE_FRAME = re.compile(
+    r"^\s+at (?:async )?(?:([^\s(][^(\n]{0,200}?) \()?(?:file://)?([^():\n]+):\d+:\d+\)?$", re.MULTILINE
+)
 _GO_FRAME = re.compile(r"^([\w./*()-]+\.[\w.*()-]+)\([^\n]*\)$", re.MULTILINE)
 _GENERATED = re.compile(r"\$\$[\w$]+|\$\d+|0x[0-9a-f]+|<lambda_\w+>|\d+", re.IGNORECASE)
 

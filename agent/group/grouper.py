@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from agent.group import classify, fingerprint
 from agent.model import ErrorEvent, GroupUpdate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _CACHE_ENTRIES = 4_096  # raw shape -> fingerprint; an error storm repeats few shapes
 _TITLE_CHARS = 200

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.errors import StoreError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
 
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.errors import StoreError
 from agent.store import faults, schema
 from agent.store.lock import StoreLock, lock_path
 from agent.store.reader import check_version
 from agent.store.writer import StoreWriter, open_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from agent.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA_VERSION = 1  # equals schema.VERSION (a test holds them together); importing it would load sqlite-utils, 80 ms
 

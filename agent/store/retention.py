@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import TYPE_CHECKING
 
 from agent.store import faults
-from agent.store.writer import StoreWriter
+
+if TYPE_CHECKING:
+    from agent.store.writer import StoreWriter
 
 _ROWS_PER_STEP = 2_000  # about 20 ms, so that a waiting batch is not held up
 _PAGES_PER_STEP = 512  # 8 MiB of freed pages given back at a time
@@ -19,10 +22,10 @@ class Retention:
     Args:
         writer: the open store.
         age_ns: events stored longer ago than this go; counted from the storing, so that a backfill of old logs stays.
-        size_bytes: above this the oldest stored events go.
+        size_bytes: above this the oldest stored events go. None: no bound.
     """
 
-    def __init__(self, writer: StoreWriter, *, age_ns: int, size_bytes: int) -> None:
+    def __init__(self, writer: StoreWriter, *, age_ns: int | None, size_bytes: int | None) -> None:
         self._writer = writer
         self._connection = writer.connection
         self.age_ns = age_ns
@@ -44,7 +47,7 @@ class Retention:
             last = self._expired_id(now)
             if last:
                 self._delete_through(last)
-            elif self._free_pages():
+            elif self.free_pages():
                 self._connection.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
         except sqlite3.Error as error:
             self._writer.rollback()
@@ -58,8 +61,10 @@ class Retention:
         ).fetchall()
         if not oldest:
             return 0
-        if self.used_bytes() > self.size_bytes:
+        if self.size_bytes is not None and self.used_bytes() > self.size_bytes:
             return int(oldest[-1][0])
+        if self.age_ns is None:
+            return 0
         limit = now - self.age_ns
         return max((int(row[0]) for row in oldest if row[1] < limit), default=0)
 
@@ -67,9 +72,10 @@ class Retention:
         """Bytes of the store in use, freed pages not counted."""
         pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
         size = self._connection.execute("PRAGMA page_size").fetchone()[0]
-        return int((pages - self._free_pages()) * size)
+        return int((pages - self.free_pages()) * size)
 
-    def _free_pages(self) -> int:
+    def free_pages(self) -> int:
+        """Pages of the file that hold nothing and are not given back yet."""
         return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def _delete_through(self, last: int) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from itertools import repeat
+from typing import TYPE_CHECKING
 
-from agent.model import StoredBatch
+if TYPE_CHECKING:
+    import sqlite3
+
+    from agent.model import StoredBatch
 
 MINUTE_NS = 60_000_000_000
 NO_LOGGER = ""

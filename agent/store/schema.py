@@ -9,10 +9,13 @@ events are found by time, by severity (a partial index on errors), by group, and
 
 from __future__ import annotations
 
-import sqlite3
+from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
+
+if TYPE_CHECKING:
+    import sqlite3
 
 VERSION = 1
 APPLICATION_ID = 0x51DE106  # "side log": tells our file from any other SQLite file
@@ -30,6 +33,7 @@ CREATE TABLE files (
   inode INTEGER NOT NULL,
   generation INTEGER NOT NULL,
   "offset" INTEGER NOT NULL,
+  start_offset INTEGER NOT NULL,
   head_length INTEGER NOT NULL,
   head_hash BLOB NOT NULL,
   marker_length INTEGER NOT NULL,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import orjson
 
 from agent.model import GroupUpdate, OwnError, StoredBatch, TailedFile
 
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping
+
 _SAVE_FILE = """
-INSERT INTO files (id, source, path, current_path, device, inode, generation, "offset", head_length, head_hash,
-                   marker_length, marker_hash, state, profile, first_seen, last_read, resource,
+INSERT INTO files (id, source, path, current_path, device, inode, generation, "offset", start_offset, head_length,
+                   head_hash, marker_length, marker_hash, state, profile, first_seen, last_read, resource,
                    message_path, logger_path, service_path, trace_path)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
   current_path = excluded.current_path, head_length = excluded.head_length, head_hash = excluded.head_hash,
   state = excluded.state, profile = excluded.profile, resource = excluded.resource,
@@ -52,7 +55,8 @@ ON CONFLICT DO UPDATE SET count = count + excluded.count
 _SAVE_OWN_ERROR = """
 INSERT INTO own_errors (code, subject, message, hint, first_seen, last_seen, count, active)
 VALUES (?, ?, ?, ?, ?, ?, 1, ?)
-ON CONFLICT DO UPDATE SET message = excluded.message, hint = excluded.hint, last_seen = excluded.last_seen,
+ON CONFLICT DO UPDATE SET message = iif(excluded.active, excluded.message, message),
+  hint = iif(excluded.active, excluded.hint, hint), last_seen = excluded.last_seen,
   count = count + excluded.active, active = excluded.active
 """
 _INSERT_ORPHAN = """
@@ -86,6 +90,7 @@ def save_file(
             file.device,
             file.inode,
             file.generation,
+            file.offset,
             file.offset,
             file.head_length,
             file.head_hash,
@@ -184,4 +189,37 @@ def save_own_errors(connection: sqlite3.Connection, errors: Iterable[OwnError]) 
     """Remember the agent's own errors; one row per code and subject, with a count."""
     connection.executemany(
         _SAVE_OWN_ERROR, [(e.code, e.subject, e.message, e.hint, e.time, e.time, e.active) for e in errors]
+    )
+
+
+def last_file_id(connection: sqlite3.Connection) -> int:
+    """The highest id that a file generation has; 0 where there is none."""
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM files").fetchone()[0])
+
+
+def begin_run(connection: sqlite3.Connection, facts: Mapping[str, object]) -> None:
+    """Note that an agent runs on this store, and end the conditions that its predecessor left open."""
+    connection.execute("BEGIN IMMEDIATE")
+    _set_meta(connection, "run", {**facts, "stopped_at": None})
+    connection.execute("UPDATE own_errors SET active = 0")
+    connection.execute("COMMIT")
+
+
+def end_run(connection: sqlite3.Connection, now: int) -> None:
+    """Note that the agent has stopped as it should; without this note it has died."""
+    connection.execute("BEGIN IMMEDIATE")
+    _set_meta(connection, "run", {**get_meta(connection, "run"), "stopped_at": now})
+    connection.execute("COMMIT")
+
+
+def get_meta(connection: sqlite3.Connection, key: str) -> dict[str, object]:
+    """A JSON object kept in `meta`, empty where there is none."""
+    row = connection.execute('SELECT value FROM meta WHERE "key" = ?', (key,)).fetchone()
+    return dict(orjson.loads(row[0])) if row else {}
+
+
+def _set_meta(connection: sqlite3.Connection, key: str, value: Mapping[str, object]) -> None:
+    connection.execute(
+        'INSERT INTO meta ("key", value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+        (key, orjson.dumps(value).decode()),
     )

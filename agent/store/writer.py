@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.errors import StoreError
 from agent.model import Continuation, ErrorEvent, Gap, StoredBatch, TailedFile, Transaction
 from agent.profile import Profile
-from agent.store import faults, tables
+from agent.store import faults, holders, tables
 from agent.store.insert import insert_events
 from agent.store.rollups import Rollups
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WAL_CHECKPOINT_BYTES = 16 * 2**20  # from 4 to 64 MiB the cost per event is the same; small keeps readers quick
 WAL_ALARM_BYTES = 64 * 2**20  # a reader that keeps its snapshot open holds the WAL: said in `status`
@@ -66,6 +69,7 @@ class StoreWriter:
         """
         self.check_file()
         self.check_space()
+        self.check_wal()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             for batch in transaction.batches:
@@ -166,6 +170,19 @@ class StoreWriter:
                 hint="free some space; reading goes on by itself and nothing is lost while the log files stay",
                 retryable=True,
             )
+
+    def check_wal(self) -> None:
+        """Raise a retryable StoreError SL414 when a reader has kept the WAL from being emptied for too long."""
+        if self.wal_bytes() > WAL_LIMIT_BYTES:
+            self.checkpoint()
+            # Copied frames make room only once no reader needs them; ask for that, briefly.
+            self.connection.execute("PRAGMA busy_timeout = 100")
+            try:
+                self.checkpoint(mode="TRUNCATE")
+            finally:
+                self.connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT_S * 1000)}")
+            if self.wal_bytes() > WAL_LIMIT_BYTES:
+                raise holders.wal_error(self.path, self.wal_bytes())
 
     def wal_bytes(self) -> int:
         """The size of the write-ahead log."""

@@ -1,0 +1,103 @@
+"""`sidelog status`: the health of the whole agent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.common import config_options, echo_json, open_store, paint, safe_text, use_color
+from agent.errors import EXIT_DONE, EXIT_FAILED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FILES_SHOWN = 20
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("-a", "--all", "show_all", is_flag=True, help="Every file, not only the first and the late ones.")
+@config_options
+def command(
+    as_json: bool,
+    show_all: bool,
+    config_path: Path | None,
+    store: Path | None,
+    overrides: tuple[str, ...],
+) -> int:
+    """Show the health of the agent: files with their lag, rates, gaps, its own errors.
+
+    Exits 1 when something is wrong. An agent that was stopped as it should be is not wrong, one that died is.
+    """
+    from agent import health
+
+    connection, config = open_store(config_path, store, overrides)
+    document = health.collect(connection, config.store.path)
+    connection.close()
+    if as_json:
+        echo_json(document)
+    else:
+        for line in _lines(document, show_all=show_all):
+            click.echo(line)
+    return EXIT_DONE if document["healthy"] else EXIT_FAILED
+
+
+def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
+    color = use_color()
+    agent, store, events = document["agent"], document["store"], document["events"]
+    verdict = (
+        paint("healthy", "green", enabled=color) if document["healthy"] else paint("unhealthy", "red", enabled=color)
+    )
+    lines = [f"{verdict}: agent {_agent_text(agent)}"]
+    lines += [f"  {paint('!', 'red', enabled=color)} {safe_text(problem)}" for problem in document["problems"]]
+    lines.append(
+        f"events  {events['total']:,} stored; last minutes {events['per_second']:,.1f}/s,"
+        f" errors {events['errors_per_second']:,.2f}/s"
+    )
+    lines.append(f"store   {safe_text(store['path'])}  {_size(store['bytes'])} (+{_size(store['wal_bytes'])} WAL)")
+    if document["archive"]["files"]:
+        lines.append(f"archive {document['archive']['files']:,} files, {_size(document['archive']['bytes'])}")
+    lines += _file_lines(document["files"], show_all=show_all)
+    lines += [
+        f"gap     {safe_text(gap['path'])} bytes {gap['from']}–{gap['to']}: {gap['reason']} ({gap['time']})"
+        for gap in document["gaps"][:10]
+    ]
+    lines += [
+        f"error   {error['code']} {'active' if error['active'] else 'over'}, {error['count']} ×:"
+        f" {safe_text(error['message'])}"
+        for error in document["errors"][:10]
+    ]
+    return lines
+
+
+def _agent_text(agent: dict[str, Any]) -> str:
+    if agent["running"]:
+        return f"runs as process {agent['pid']} since {agent['started_at']}, version {agent['version']}"
+    if agent["died"]:
+        return f"died (was process {agent['pid']}, started {agent['started_at']})"
+    if agent["stopped_at"]:
+        return f"is stopped since {agent['stopped_at']}"
+    return "has never run on this store"
+
+
+def _file_lines(files: list[dict[str, Any]], *, show_all: bool) -> list[str]:
+    late = [file for file in files if file["lag_bytes"]]
+    shown = files if show_all else [*late, *(file for file in files if not file["lag_bytes"])][:_FILES_SHOWN]
+    lines = [f"files   {len(files):,} followed, {len(late):,} with unread bytes"]
+    for file in shown:
+        lag = f"{_size(file['lag_bytes'])} behind, {file['lag_seconds']:.1f} s" if file["lag_bytes"] else "up to date"
+        moved = f" (now {safe_text(file['current_path'])})" if file["current_path"] != file["path"] else ""
+        lines.append(
+            f"  {safe_text(file['source']):12} {safe_text(file['path'])}{moved}  {file['events']:,} events, {lag}"
+        )
+    if len(shown) < len(files):
+        lines.append(f"  … and {len(files) - len(shown):,} more: sidelog status --all")
+    return lines
+
+
+def _size(count: int) -> str:
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count >> power:
+            return f"{count / 2**power:.1f} {unit}"
+    return f"{count} B"

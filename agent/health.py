@@ -1,0 +1,182 @@
+"""What `status` knows: read from the store, the lock and the followed files, without asking the agent."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from agent.store.lock import Owner, owner
+
+_STUCK_S = 120.0  # lines that have waited for so long while the agent runs are a fault
+_MAX_GAPS = 50
+_RATE_MINUTES = 5
+
+
+def collect(connection: sqlite3.Connection, path: Path, now: int | None = None) -> dict[str, Any]:
+    """The document of `status --json`.
+
+    Args:
+        connection: read-only.
+        path: of the store.
+        now: Unix ns.
+    """
+    now = time.time_ns() if now is None else now
+    agent = _agent(connection, owner(path))
+    files = _files(connection, now)
+    errors = _own_errors(connection)
+    problems = _problems(agent, files, errors)
+    return {
+        "healthy": not problems,
+        "problems": problems,
+        "agent": agent,
+        "files": files,
+        "events": _events(connection, now),
+        "gaps": _gaps(connection),
+        "store": _store(connection, path),
+        "archive": dict(
+            zip(
+                ("files", "bytes"),
+                connection.execute("SELECT count(*), coalesce(sum(bytes), 0) FROM archives").fetchone(),
+                strict=True,
+            )
+        ),
+        "alerts": [],
+        "hooks": [],
+        "errors": errors,
+    }
+
+
+def _agent(connection: sqlite3.Connection, running: Owner | None) -> dict[str, Any]:
+    row = connection.execute("SELECT value FROM meta WHERE \"key\" = 'run'").fetchone()
+    run = orjson.loads(row[0]) if row else {}
+    died = running is None and bool(run) and run.get("stopped_at") is None
+    return {
+        "running": running is not None,
+        "died": died,
+        "pid": running.pid if running else run.get("pid"),
+        "started_at": iso(run.get("started_at")),
+        "stopped_at": iso(run.get("stopped_at")),
+        "version": run.get("version"),
+    }
+
+
+def _files(connection: sqlite3.Connection, now: int) -> list[dict[str, Any]]:
+    rows = connection.execute(
+        'SELECT id, path, current_path, source, state, "offset", device, inode, last_read, events FROM files'
+        " WHERE state != 'finished' ORDER BY source, path, id"
+    )
+    return [_file(row, now) for row in rows]
+
+
+def _file(row: tuple[Any, ...], now: int) -> dict[str, Any]:
+    _, path, current, source, state, offset, device, inode, last_read, events = row
+    size, changed = offset, last_read
+    try:
+        status = Path(current).stat()
+        if (status.st_dev, status.st_ino) == (device, inode):
+            size, changed = max(status.st_size, offset), status.st_mtime_ns
+    except OSError:
+        pass  # deleted or out of reach: the tailer says so itself
+    lag = size - offset
+    waiting_since = max(last_read, min(changed, now))
+    return {
+        "path": path,
+        "current_path": current,
+        "source": source,
+        "state": state,
+        "offset": offset,
+        "size": size,
+        "lag_bytes": lag,
+        "lag_seconds": round(max(0, now - waiting_since) / 1e9, 3) if lag else 0.0,
+        "events": events,
+    }
+
+
+def _events(connection: sqlite3.Connection, now: int) -> dict[str, Any]:
+    # Ids are given out without holes and deleted from the low end only: no count over millions of rows.
+    total = connection.execute("SELECT coalesce(max(id) - min(id) + 1, 0) FROM events").fetchone()[0]
+    minute = now // 60_000_000_000
+    by_severity = connection.execute(
+        "SELECT coalesce(sum(count), 0), coalesce(sum(iif(severity_number >= 17, count, 0)), 0) FROM rollups"
+        " WHERE minute > ? AND minute <= ?",
+        (minute - _RATE_MINUTES, minute),
+    ).fetchone()
+    seconds = (_RATE_MINUTES - 1) * 60 + (now % 60_000_000_000) / 1e9
+    return {
+        "total": total,
+        "per_second": round(by_severity[0] / seconds, 3),
+        "errors_per_second": round(by_severity[1] / seconds, 3),
+    }
+
+
+def _gaps(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    rows = connection.execute(
+        'SELECT f.path, g."from", g."to", g.reason, g.time FROM gaps g JOIN files f ON f.id = g.file_id'
+        " ORDER BY g.id DESC LIMIT ?",
+        (_MAX_GAPS,),
+    )
+    return [
+        {"path": path, "from": start, "to": end, "bytes": end - start, "reason": reason, "time": iso(at)}
+        for path, start, end, reason, at in rows
+    ]
+
+
+def _store(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    def size(suffix: str) -> int:
+        part = path.with_name(path.name + suffix)
+        return part.stat().st_size if part.exists() else 0
+
+    return {
+        "path": str(path),
+        "bytes": size(""),
+        "wal_bytes": size("-wal"),
+        "schema": connection.execute("PRAGMA user_version").fetchone()[0],
+        "sqlite": sqlite3.sqlite_version,
+    }
+
+
+def _own_errors(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    rows = connection.execute(
+        "SELECT code, subject, message, hint, first_seen, last_seen, count, active FROM own_errors"
+        " ORDER BY active DESC, last_seen DESC LIMIT 50"
+    )
+    return [
+        {
+            "code": code,
+            "subject": subject,
+            "message": message,
+            "hint": hint,
+            "first_seen": iso(first),
+            "last_seen": iso(last),
+            "count": count,
+            "active": bool(active),
+        }
+        for code, subject, message, hint, first, last, count, active in rows
+    ]
+
+
+def _problems(agent: dict[str, Any], files: list[dict[str, Any]], errors: list[dict[str, Any]]) -> list[str]:
+    """One sentence for each reason to call the agent unhealthy."""
+    problems = []
+    if agent["died"]:
+        problems.append(f"the agent (process {agent['pid']}) has ended without stopping as it should")
+    if agent["running"]:
+        problems += [f"{error['code']}: {error['message']}" for error in errors if error["active"]]
+        problems += [
+            f"{file['path']}: {file['lag_bytes']} bytes wait since {file['lag_seconds']:.0f} s"
+            for file in files
+            if file["lag_seconds"] > _STUCK_S and file["state"] == "active"
+        ]
+    return problems
+
+
+def iso(instant: int | None) -> str | None:
+    """RFC 3339 with nanoseconds, `Z`."""
+    if instant is None:
+        return None
+    seconds, nanos = divmod(instant, 10**9)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanos:09d}Z"

@@ -1,0 +1,71 @@
+"""The bounded passage from the event loop to the writer thread: batches in, all that wait out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.model import LineBatch
+
+_BATCH_OVERHEAD_BYTES = 512  # so that a thousand empty batches have a weight too
+
+
+class Intake:
+    """A queue bounded in bytes. `put` on the event loop waits for room: that is the backpressure that stops reading,
+    and the log files are the buffer.
+
+    Args:
+        limit_bytes: above this much waiting data nothing more is taken.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._batches: deque[LineBatch] = deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+
+    async def put(self, batch: LineBatch) -> None:
+        """Hand over a batch, waiting while the queue is full."""
+        while self._bytes >= self._limit_bytes:
+            self._room.clear()
+            if self._bytes >= self._limit_bytes:  # the writer may have emptied it between the two lines
+                await self._room.wait()
+        with self._changed:
+            self._batches.append(batch)
+            self._bytes += len(batch.data) + _BATCH_OVERHEAD_BYTES
+            self._changed.notify()
+
+    def take(self, timeout_s: float) -> list[LineBatch]:
+        """Everything that waits, at least one batch unless the time is over or the queue is closed."""
+        with self._changed:
+            if not self._batches and not self._closed:
+                self._changed.wait(timeout_s)
+            batches = list(self._batches)
+            self._batches.clear()
+            was_full = self._bytes >= self._limit_bytes
+            self._bytes = 0
+        if was_full:
+            self._loop.call_soon_threadsafe(self._room.set)
+        return batches
+
+    def close(self) -> None:
+        """No batch will follow; `take` returns at once from now on."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing waits."""
+        return not self._batches
+
+    @property
+    def drained(self) -> bool:
+        """Closed and empty."""
+        return self._closed and not self._batches

@@ -1,0 +1,41 @@
+"""The agent's own log: structlog to stderr, for people on a terminal and as JSON lines anywhere else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+_LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}
+
+
+def configure(verbosity: int = 0) -> None:
+    """Set up structlog.
+
+    Args:
+        verbosity: -1 errors only, 0 what an operator wants to see, 1 and above everything.
+    """
+    level = _LEVELS[max(-1, min(1, verbosity))]
+    terminal = sys.stderr.isatty()
+    shared: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _drop_empty,
+    ]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer] if not terminal else [*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _drop_empty(_logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in event.items() if value not in (None, "")}

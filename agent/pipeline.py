@@ -1,0 +1,367 @@
+"""The data path, read first.
+
+    log files ──▶ tail ──▶ intake ──▶ parse ──▶ group ──▶ store ──▶ query, errors, status (other processes)
+                  │        │          └──────── one writer thread ────────┘
+                  │        └ bounded in bytes: when the store is slow, reading waits; the files are the buffer
+                  └ event loop: watches directories, reads chunks of whole lines, never looks into them
+
+- **tail** finds files, keeps their identity over renames, truncation and restarts, and hands out `LineBatch`es:
+  whole lines with the offset of the first.
+- **parse** turns a batch into columns (`EventBatch`): instant, severity, logger, record; a file's format is detected
+  once and compiled. Lines that fit nothing become events with their raw text and the reason.
+- **group** gives each event of severity ERROR and above its error group.
+- **store** commits events, offsets, gaps, groups and rollups in one transaction. That is the whole of exactly-once:
+  after a crash the offset and the rows are of the same moment, and reading goes on at the offset.
+
+Stages never import each other; they meet here (and, for readers, in `cli`), and share only leaves: `model`,
+`errors`, `config`, `profile`. `Agent` wires them, and reacts to signals; the thread that does the work per line is
+`ingest.Ingest`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from agent import __version__
+from agent.errors import ConfigError, SidelogError, StoreError
+from agent.ingest import Counters, Ingest
+from agent.intake import Intake
+from agent.parse.decode import ParseSettings
+from agent.reporting import Reporter
+from agent.service import ServiceManager
+from agent.store import tables
+from agent.store.lock import lock_path
+from agent.store.maintenance import Maintenance
+from agent.store.opening import OpenStore, open_store
+from agent.store.retention import Retention
+from agent.tail.settings import SourceSettings
+from agent.tail.tailer import Tailer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from agent.config import Config, SourceConfig
+    from agent.model import Transaction
+
+INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
+STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
+_ONCE_GIVES_UP_S = 10.0
+_SUPERVISE_S = 0.5
+
+log = structlog.get_logger("sidelog")
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run did."""
+
+    counters: Counters
+    files: int
+    seconds: float
+
+
+class Agent:
+    """One agent on one store.
+
+    Args:
+        config: validated.
+        once: read everything that is there and end, instead of following.
+        load_config: reads the configuration again, for SIGHUP.
+        on_progress: called on the event loop now and then with the counters and the bytes still to read.
+        service: the service manager.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        once: bool = False,
+        load_config: Callable[[], Config] | None = None,
+        on_progress: Callable[[Counters, int], None] | None = None,
+        service: ServiceManager | None = None,
+    ) -> None:
+        self.config = config
+        self._once = once
+        self._load_config = load_config
+        self._on_progress = on_progress
+        self._service = service or ServiceManager()
+        self.reporter = Reporter()
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._generation = 1
+        self._started_at = time.time_ns()
+
+    async def run(self) -> Summary:
+        """Work until SIGTERM or SIGINT, or with `once` until everything is stored.
+
+        A store found damaged while running is moved aside and a new one begun, in this process, which reads again
+        what the sources still hold.
+
+        Raises:
+            StoreError: the store cannot be owned or opened, or was deleted or replaced under the running agent.
+        """
+        _tune_collector()
+        with self._signals():
+            while True:
+                try:
+                    return await self._session()
+                except StoreError as error:
+                    if error.code != "SL402":
+                        raise
+                    self.reporter.report(error)
+
+    # ------------------------------------------------------------ one session on one store
+
+    async def _session(self) -> Summary:
+        opened = open_store(
+            self.config.store.path,
+            min_free_bytes=self.config.store.min_free,
+            resources={source.name: _resource(source) for source in self.config.sources},
+        )
+        try:
+            return await self._work(opened)
+        finally:
+            opened.close()
+
+    async def _work(self, opened: OpenStore) -> Summary:
+        began = time.monotonic()
+        connection = opened.writer.connection
+        known = tables.load_files(connection)
+        tables.begin_run(connection, self._run_facts())
+        if opened.moved_aside is not None:
+            self.reporter.report(_moved_aside(self.config.store.path, opened.moved_aside))
+        intake = Intake(INTAKE_BYTES)
+        tailer = Tailer(
+            [_source_settings(source) for source in self.config.sources],
+            known,
+            intake.put,
+            allocate_id=_ids_after(tables.last_file_id(connection)),
+            report=self.reporter.report,
+            avoid=self._own_paths(),
+            first_start=opened.created and opened.moved_aside is None,
+            once=self._once,
+        )
+        maintenance = Maintenance(opened.writer, self._retention(opened), report=self.reporter.report)
+        loop = asyncio.get_running_loop()
+        ingest = Ingest(
+            intake,
+            opened.writer,
+            maintenance,
+            settings={source.name: _parse_settings(source) for source in self.config.sources},
+            flush_interval_s=self.config.store.flush_interval,
+            reporter=self.reporter,
+            changed_files=tailer.take_changed,
+            on_commit=lambda transaction: _tell_commits(loop, tailer, transaction),
+            give_up_s=_ONCE_GIVES_UP_S if self._once else None,
+        )
+        ingest.start()
+        try:
+            await self._follow(tailer, ingest, opened, maintenance)
+        finally:
+            await self._drain(tailer, intake, ingest)
+        if ingest.failure is not None:
+            raise ingest.failure
+        if self._once:
+            maintenance.run_retention()
+        tables.end_run(connection, time.time_ns())
+        return Summary(ingest.counters, len(tailer.files()), time.monotonic() - began)
+
+    async def _follow(self, tailer: Tailer, ingest: Ingest, opened: OpenStore, maintenance: Maintenance) -> None:
+        """Let the tailer run until it has ended, somebody asks for a stop, or the writer has failed."""
+        tailing = asyncio.create_task(tailer.run(), name="tail")
+        self._service.ready(f"following {len(self.config.sources)} sources")
+        log.info("agent started", store=str(self.config.store.path), pid=os.getpid(), version=__version__)
+        fed = (-1, -1)
+        next_feed = 0.0
+        try:
+            while not (tailing.done() or self._stop.is_set() or ingest.failure or not ingest.is_alive()):
+                await self._pause(tailing)
+                if self._reload.is_set():
+                    self._reload.clear()
+                    await self._apply_reload(tailer, ingest, opened, maintenance)
+                progress = (tailer.progress, ingest.counters.rounds)
+                if progress[0] != fed[0] and progress[1] != fed[1] and time.monotonic() >= next_feed:
+                    fed, next_feed = progress, time.monotonic() + self._service.watchdog_interval_s
+                    self._service.alive()
+                if self._on_progress is not None:
+                    self._on_progress(ingest.counters, sum(file.offset for file in tailer.files()))
+        finally:
+            self._service.stopping()
+            tailer.stop()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(asyncio.shield(tailing), STOP_TIMEOUT_S / 2)
+            if not tailing.done():  # it waits for room in the intake: the writer is stuck
+                tailing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await tailing
+        tailing.result()
+
+    async def _pause(self, tailing: asyncio.Task[None]) -> None:
+        """Until something happened that the supervisor looks at, or its interval is over."""
+        waits = [asyncio.create_task(event.wait()) for event in (self._stop, self._reload)]
+        try:
+            await asyncio.wait([tailing, *waits], timeout=_SUPERVISE_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _drain(self, tailer: Tailer, intake: Intake, ingest: Ingest) -> None:
+        """Let the writer commit what was read; what it cannot commit in time will be read again."""
+        intake.close()
+        patience = None if self._once and not self._stop.is_set() else STOP_TIMEOUT_S / 2
+        await asyncio.to_thread(ingest.join, patience)
+        if ingest.is_alive():
+            ingest.hurry()
+            await asyncio.to_thread(ingest.join, STOP_TIMEOUT_S / 4)
+        del tailer
+
+    # ------------------------------------------------------------ signals and reload
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        handlers = {signal.SIGTERM: self._stop.set, signal.SIGINT: self._stop.set, signal.SIGHUP: self._reload.set}
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    async def _apply_reload(self, tailer: Tailer, ingest: Ingest, opened: OpenStore, maintenance: Maintenance) -> None:
+        """Read the configuration again; a bad one leaves the running one as it is, and `status` says so."""
+        self._service.reloading()
+        self._generation += 1
+        try:
+            config = self._read_config()
+        except SidelogError as error:
+            self.reporter.report(_reload_refused(error))
+            log.warning("configuration not reloaded", code=error.code, error=error.message, hint=error.hint)
+        else:
+            self.config = config
+            ingest.settings = {source.name: _parse_settings(source) for source in config.sources}
+            opened.writer.min_free_bytes = config.store.min_free
+            opened.writer.resources = {source.name: _resource(source) for source in config.sources}
+            maintenance.retention = self._retention(opened)
+            await tailer.reload([_source_settings(source) for source in config.sources])
+            self.reporter.clear(frozenset({"SL601"}))
+            log.info("configuration reloaded", generation=self._generation)
+        self._service.ready(f"following {len(self.config.sources)} sources")
+
+    def _read_config(self) -> Config:
+        if self._load_config is None:
+            return self.config
+        config = self._load_config()
+        if config.store.path != self.config.store.path:
+            raise ConfigError(
+                "SL602",
+                "reload",
+                str(config.store.path),
+                f"store.path cannot change from {self.config.store.path} to {config.store.path} in a running agent",
+                hint="restart the agent to use another store",
+            )
+        return config
+
+    # ------------------------------------------------------------ facts
+
+    def _retention(self, opened: OpenStore) -> Retention:
+        kept = self.config.store.retention
+        age_ns = None if kept.age is None else int(kept.age * 1e9)
+        return Retention(opened.writer, age_ns=age_ns, size_bytes=kept.size)
+
+    def _run_facts(self) -> dict[str, object]:
+        return {"pid": os.getpid(), "started_at": self._started_at, "version": __version__, "once": self._once}
+
+    def _own_paths(self) -> list[Path]:
+        """What must never be followed: the agent would feed itself."""
+        store = self.config.store.path
+        own = [store, lock_path(store), *(store.with_name(store.name + end) for end in ("-wal", "-shm", "-journal"))]
+        with contextlib.suppress(OSError):
+            own.append(Path("/proc/self/fd/2").readlink())
+        return own
+
+
+def _tune_collector() -> None:
+    """Reference counting frees everything on the hot path; the cycle collector would walk it in vain (0.2 µs per
+    event at its default threshold).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _ids_after(last: int) -> Callable[[], int]:
+    """Hands out the ids of new file generations."""
+    counter = iter(range(last + 1, 2**62))
+    return lambda: next(counter)
+
+
+def _tell_commits(loop: asyncio.AbstractEventLoop, tailer: Tailer, transaction: Transaction) -> None:
+    """On the writer thread: pass the committed offsets to the tailer, in one call to the loop."""
+    offsets = {batch.file.id: batch.events.end for batch in transaction.batches}
+    if offsets:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits for the news
+            loop.call_soon_threadsafe(lambda: [tailer.committed(*item) for item in offsets.items()])
+
+
+def _source_settings(source: SourceConfig) -> SourceSettings:
+    return SourceSettings(
+        name=source.name,
+        include=list(source.include),
+        exclude=list(source.exclude),
+        start=source.start,
+        max_line=source.max_line,
+    )
+
+
+def _parse_settings(source: SourceConfig) -> ParseSettings:
+    multiline = source.multiline
+    explicit = not isinstance(multiline, str)
+    return ParseSettings(
+        format=source.format,
+        fields=dict(source.fields),
+        timezone=source.timezone,
+        multiline="start" if explicit else multiline,
+        multiline_start=multiline.start if explicit else None,
+        multiline_timeout_s=multiline.timeout if explicit else 2.0,
+        max_line_bytes=source.max_line,
+        redact=tuple(source.redact),
+    )
+
+
+def _resource(source: SourceConfig) -> str:
+    """The resource attributes of a source's events, as a JSON object."""
+    return orjson.dumps({"host.name": socket.gethostname(), **source.labels}).decode()
+
+
+def _moved_aside(store: Path, aside: Path) -> StoreError:
+    return StoreError(
+        "SL409",
+        "open store",
+        str(store),
+        f"the store was damaged and lies now at {aside}; a new one was begun",
+        hint="events whose log files are gone are only in the damaged file: `sqlite3 FILE .recover` may save them",
+    )
+
+
+def _reload_refused(error: SidelogError) -> ConfigError:
+    return ConfigError(
+        "SL601",
+        "reload",
+        "configuration",
+        f"the changed configuration was not taken over: {error.message}",
+        hint=error.hint or "mend it and send SIGHUP again; the agent goes on with the old one",
+    )

@@ -1,0 +1,76 @@
+"""The agent's own errors: logged once when they begin, counted in the store, cleared when they end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent.errors import SidelogError
+from agent.model import OwnError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_REPEAT_LOG_S = 60.0  # a condition that goes on is logged once a minute, not once per attempt
+
+log = structlog.get_logger("sidelog")
+
+
+class Reporter:
+    """Collects own errors from all threads until the writer stores them.
+
+    Args:
+        clock: Unix ns.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: list[OwnError] = []
+        self._logged: dict[tuple[str, str], float] = {}
+
+    def report(self, error: SidelogError, active: bool = True) -> None:  # noqa: FBT001, FBT002  a callback's shape
+        """Note that an error happened (`active`) or that its condition is over."""
+        key = (error.code, error.subject)
+        now = time.monotonic()
+        with self._lock:
+            last = self._logged.get(key)
+            if not active and last is None:
+                return
+            self._waiting.append(OwnError(error.code, error.subject, error.message, error.hint, self._clock(), active))
+            if active:
+                loud = last is None or now - last >= _REPEAT_LOG_S
+                if loud:
+                    self._logged[key] = now
+            else:
+                loud = True
+                del self._logged[key]
+        if loud:
+            write = log.warning if active else log.info
+            write(
+                error.message if active else "condition is over",
+                code=error.code,
+                subject=error.subject,
+                hint=error.hint if active else None,
+            )
+
+    def clear(self, codes: frozenset[str]) -> None:
+        """End every condition with one of these codes: what they prevented has succeeded."""
+        if not self._logged:
+            return
+        for code, subject in [key for key in self._logged if key[0] in codes]:
+            self.report(SidelogError(code, "", subject, "", hint=""), active=False)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits to be stored."""
+        return bool(self._waiting)
+
+    def take(self) -> list[OwnError]:
+        """What was reported since the last call."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        return waiting

@@ -1,0 +1,49 @@
+"""Small changes that a person makes to a store, beside a running agent: the state of an error group."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from agent.store import faults
+from agent.store.reader import open_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_BUSY_TIMEOUT_S = 10.0  # the agent's transactions take milliseconds
+
+
+@contextlib.contextmanager
+def editing(path: Path) -> Iterator[sqlite3.Connection]:
+    """A writing connection inside one transaction, committed at the end of the block and rolled back on an error.
+
+    Raises:
+        StoreError: as `open_reader`; SL408 the store stays locked; SL412 it cannot be written.
+    """
+    open_reader(path).close()  # says what is wrong with the store, if anything
+    connection = sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_S
+    )
+    try:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints are the agent's alone
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise faults.writing_error(error, path) from error
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.close()
+
+
+def set_group_state(connection: sqlite3.Connection, group: int, state: str, now: int) -> bool:
+    """Give an error group a state; whether there is such a group."""
+    changed = connection.execute(
+        "UPDATE error_groups SET state = ?, state_changed = ? WHERE id = ?", (state, now, group)
+    )
+    return changed.rowcount > 0

@@ -1,0 +1,94 @@
+"""The care of the store between transactions: retention, checkpoints, and a look at the file itself."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from agent.store import holders
+from agent.store.writer import WAL_ALARM_BYTES, WAL_CHECKPOINT_BYTES, StoreWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.errors import StoreError
+    from agent.store.retention import Retention
+
+_CHECK_FILE_S = 1.0
+_RETENTION_S = 10.0
+_TIDY_S = 3_600.0
+_IDLE_CHECKPOINT_S = 5.0  # after this much quiet the WAL is copied, so that little is replayed after a power cut
+
+
+class Maintenance:
+    """Does what is due, in portions short enough for a waiting batch.
+
+    Args:
+        writer: the open store.
+        retention: its bounds.
+        report: notes that a condition began (True) or ended (False).
+        clock: Unix ns, for ages.
+    """
+
+    def __init__(
+        self,
+        writer: StoreWriter,
+        retention: Retention,
+        *,
+        report: Callable[[StoreError, bool], None],
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._writer = writer
+        self.retention = retention
+        self._report = report
+        self._clock = clock
+        self._due_file = self._due_retention = self._due_tidy = 0.0
+        self._last_commit: float | None = None
+        self._alarmed = False
+        self.pending = False  # more to delete or to give back at once
+
+    def after_commit(self) -> None:
+        """Keep the WAL short."""
+        self._last_commit = time.monotonic()
+        if self._writer.wal_bytes() > WAL_CHECKPOINT_BYTES:
+            self._checkpoint()
+
+    def step(self, now: float) -> None:
+        """Do one portion of what is due.
+
+        Args:
+            now: monotonic seconds.
+
+        Raises:
+            StoreError: as `StoreWriter.write`.
+        """
+        if now >= self._due_file:
+            self._due_file = now + _CHECK_FILE_S
+            self._writer.check_file()
+        if self.pending or now >= self._due_retention:
+            self._due_retention = now + _RETENTION_S
+            self._expire()
+        if now >= self._due_tidy:
+            self._due_tidy = now + _TIDY_S
+            self.retention.tidy(self._clock())
+        if self._last_commit is not None and now - self._last_commit >= _IDLE_CHECKPOINT_S:
+            self._last_commit = None
+            self._checkpoint()
+
+    def run_retention(self) -> None:
+        """Bring the store within its bounds now, however long it takes."""
+        self._expire()
+        while self.pending:
+            self._expire()
+
+    def _expire(self) -> None:
+        free_before = self.retention.free_pages()
+        last = self.retention.step(self._clock())
+        self.pending = bool(last) or self.retention.free_pages() < free_before
+
+    def _checkpoint(self) -> None:
+        self._writer.checkpoint()
+        size = self._writer.wal_bytes()
+        if (size > WAL_ALARM_BYTES) != self._alarmed:
+            self._alarmed = not self._alarmed
+            self._report(holders.wal_error(self._writer.path, size), self._alarmed)
