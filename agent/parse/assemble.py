@@ -1,0 +1,317 @@
+"""The careful path: line by line into the columns of an EventBatch, with the state of the event that is still open.
+
+It takes any bytes, never raises, and accounts for each of them: as an event's, as a blank line's or as a gap's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.model import ERROR, RAW_CARRIAGE_RETURN, ErrorEvent, EventBatch, Gap
+from agent.parse import careful, fields, multiline, wrappers
+from agent.parse.multiline import OpenText
+from agent.parse.settings import Compiled
+from agent.parse.textevent import TextEvent, build
+from agent.profile import Profile
+
+SAMPLE_BYTES = 1024
+_LEARN_RECORDS = 32  # decoded records kept for detection
+
+
+class Partial:
+    """Parts of one application line that a container runtime split; joined when the last part comes."""
+
+    def __init__(self, offset: int, stream: str) -> None:
+        self.offset = offset
+        self.stream = stream
+        self.raws: list[bytes] = []
+        self.bodies: list[bytes] = []
+        self.size = 0
+
+
+class Assembler:
+    """Fills one EventBatch. `open` is the text event that the next line may continue, `partial` a split line."""
+
+    def __init__(self, compiled: Compiled, profile: Profile, observed: int) -> None:
+        self.compiled = compiled
+        self.profile = profile
+        self.observed = observed
+        self.out = EventBatch()
+        self.open: OpenText | None = None
+        self.partial: Partial | None = None
+        self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
+        self.tail: OpenText | None = None  # the last stored event, while lines continue it
+        self.tail_lines: list[bytes] = []
+        self.seen: list[dict[str, Any]] = []
+        self.text_lines = 0
+        self._traces = compiled.settings.multiline == "auto"
+        self._format = compiled.settings.format
+
+    # --- lines
+
+    def lines(self, data: bytes, offset: int) -> None:
+        """All lines of `data`, whose first byte lies at `offset`; a last line may lack its newline."""
+        terminated = data.endswith(b"\n")
+        parts = data.split(b"\n")
+        if terminated:
+            parts.pop()
+        last = len(parts) - 1
+        for index, line in enumerate(parts):
+            size = len(line) + (1 if terminated or index < last else 0)
+            self._line(line, offset, size)
+            offset += size
+
+    def _line(self, line: bytes, offset: int, size: int) -> None:
+        if line in (b"", b"\r"):
+            self._blank(line, size)
+        elif len(line) > self.compiled.max_line:
+            self._close_all()
+            self.out.gaps.append(Gap(offset, offset + size, "over_long", self._sample(line)))
+        elif line[0] == 0 and self._is_hole(line):
+            rest = line.lstrip(b"\0")
+            hole = len(line) - len(rest)
+            self._close_all()
+            self.out.gaps.append(Gap(offset, offset + hole, "hole"))
+            if rest or size > hole:
+                self._line(rest, offset + hole, size - hole)
+        else:
+            self._full(line, offset, size)
+
+    def _is_hole(self, line: bytes) -> bool:
+        """NULs before a line are a sparse hole; one single NUL before more of them is a line of UTF-16."""
+        return line[:2] == b"\0\0" or len(line) == 1 or b"\0" not in line[1:]
+
+    def _sample(self, line: bytes) -> bytes:
+        sample = line[:SAMPLE_BYTES]
+        if self.compiled.redactor is not None:
+            sample = self.compiled.redactor.text(sample.decode("utf-8", "backslashreplace")).encode()[:SAMPLE_BYTES]
+        return sample
+
+    def _blank(self, line: bytes, size: int) -> None:
+        event = self.open or self.tail
+        if event is not None and self._takes_blank(event):
+            event.blanks.append(line)
+            return
+        self.close()
+        self.end_tail()
+        self.last_text = None
+        self.out.blank_bytes += size
+
+    def _takes_blank(self, event: OpenText) -> bool:
+        return self.compiled.start is not None or (self._traces and multiline.takes_blank(event))
+
+    def _full(self, line: bytes, offset: int, size: int) -> None:
+        if self._format != "text" and self._format != "json":
+            wrapped = wrappers.unwrap(line.removesuffix(b"\r"), self._format)
+            if wrapped is not None:
+                self._wrapped(wrapped, line, offset, size)
+                return
+            if self.partial is not None:
+                self._finish_partial()
+        self._content(line, line, offset, size, None)
+
+    def _wrapped(self, wrapped: wrappers.Wrapped, line: bytes, offset: int, size: int) -> None:
+        partial = self.partial
+        if partial is not None and (
+            partial.stream != wrapped.stream or partial.size + len(wrapped.body) > self.compiled.max_line
+        ):
+            self._finish_partial()
+            partial = None
+        if wrapped.partial:
+            if partial is None:
+                self.close()
+                self.end_tail()
+                partial = self.partial = Partial(offset, wrapped.stream)
+                self.partial_time = wrapped.time
+            partial.raws.append(line)
+            partial.bodies.append(wrapped.body)
+            partial.size += len(wrapped.body)
+            self.partial_end = offset + size
+            return
+        extra = {"stream": wrapped.stream, "time": wrapped.time}
+        if partial is None:
+            self._content(line, wrapped.body, offset, size, extra)
+            return
+        self.partial = None
+        raw = b"\n".join([*partial.raws, line])
+        self._content(raw, b"".join([*partial.bodies, wrapped.body]), partial.offset, offset + size - partial.offset, extra)
+
+    def _finish_partial(self) -> None:
+        partial = self.partial
+        if partial is None:
+            return
+        self.partial = None
+        extra = {"stream": partial.stream, "time": self.partial_time}
+        raw = b"\n".join(partial.raws)
+        self._content(raw, b"".join(partial.bodies), partial.offset, self.partial_end - partial.offset, extra)
+
+    def _content(self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None) -> None:
+        """One line of the application: `body` is what it wrote, `raw` what lies in the file."""
+        plain = body.removesuffix(b"\r")
+        if plain.startswith(careful.BOM):
+            plain = plain[3:]
+        error = None
+        first = plain.lstrip(b" \t\r\n")[:1]
+        if first and first in b'{["-0123456789tfn' and self._format != "text":
+            try:
+                line = careful.read_object(plain)
+            except careful.NotAnObjectError as reason:
+                error = str(reason) if self._worth_saying(first, str(reason)) else None
+            else:
+                self._json(line, raw, plain, offset, extra)
+                return
+        elif self._format == "json":
+            error = "not JSON"
+        self._text(raw, plain, offset, size, extra, error)
+
+    def _worth_saying(self, first: bytes, reason: str) -> bool:
+        """A text file's lines are no broken JSON; what begins as an object, or is another JSON value, says so."""
+        return first == b"{" or self._format == "json" or not reason.startswith("not JSON")
+
+    # --- JSON
+
+    def _json(self, line: careful.JsonLine, raw: bytes, plain: bytes, offset: int, extra: dict[str, str] | None) -> None:
+        self._close_all()
+        self.last_text = None
+        record, text, keep = line.record, line.text, line.verbatim
+        redactor = self.compiled.redactor
+        hidden = False
+        if redactor is not None:
+            record, hidden = redactor.value(record)
+            if hidden:
+                text = careful.dump(record)
+        if extra is not None:
+            if "log.iostream" in record:
+                record = {**record, "log.iostream": extra["stream"]}
+                text = careful.dump(record)
+            else:
+                text = wrappers.splice(text, extra["stream"])
+                record = {**record, "log.iostream": extra["stream"]}
+        if len(self.seen) < _LEARN_RECORDS:
+            self.seen.append(record)
+        row = len(self.out.records)
+        if not hidden:
+            if extra is not None or not keep:
+                self.out.raws[row] = raw
+            elif len(raw) != len(plain):
+                self.out.raws[row] = RAW_CARRIAGE_RETURN if raw == plain + b"\r" else raw
+        self.record_row(record, text, offset, line.error, extra)
+
+    def record_row(
+        self, record: dict[str, Any], text: str, offset: int, error: str | None, extra: dict[str, str] | None = None
+    ) -> None:
+        """Append a row whose record is a decoded JSON object; instant, severity and logger by the known names."""
+        compiled = self.compiled
+        out = self.out
+        row = len(out.records)
+        instant, missing = fields.instant(record, compiled.paths["timestamp"], compiled.zone, self.observed)
+        if missing is not None and extra is not None:
+            instant, missing = fields.instant(extra, (("time",),), compiled.zone, self.observed)
+        number = fields.severity_number(record, compiled.paths["severity"])
+        name = fields.logger(record, compiled.paths["logger"])
+        self._append(instant, number, name, offset, text)
+        why = error if missing is None else missing if error is None else f"{error}; {missing}"
+        if why is not None:
+            out.parse_errors[row] = why
+        if number >= ERROR:
+            out.errors.append(fields.error_event(row, record, self.profile, instant, number, name))
+
+    def _append(self, instant: int, number: int, name: str | None, offset: int, record: str) -> None:
+        out = self.out
+        out.timestamps.append(instant)
+        out.severities.append(number)
+        out.loggers.append(name)
+        out.offsets.append(offset)
+        out.records.append(record)
+
+    # --- text
+
+    def _text(
+        self, raw: bytes, plain: bytes, offset: int, size: int, extra: dict[str, str] | None, error: str | None
+    ) -> None:
+        text, bad = careful.decode_text(plain)
+        if self.compiled.redactor is not None:
+            hidden = self.compiled.redactor.text(text)
+            if hidden != text:
+                text, raw = hidden, hidden.encode()
+        self.text_lines += 1
+        if self.open is not None and self._goes_on(self.open, text, size, extra):
+            multiline.add(self.open, raw, text)
+            self.open.end = offset + size
+            self.open.error = self.open.error or bad
+            return
+        if self.tail is not None and extra is None and self._goes_on(self.tail, text, size, None):
+            self.tail_lines += [*self.tail.blanks, raw]
+            multiline.add(self.tail, raw, text)
+            return
+        self._close_all()
+        event = multiline.begin(offset, raw, text, traces=self._traces)
+        event.end = offset + size
+        event.error = ", ".join(filter(None, (error, bad))) or None
+        event.extra = dict(extra or {})
+        self.open = event
+
+    def _goes_on(self, event: OpenText, text: str, size: int, extra: dict[str, str] | None) -> bool:
+        if event.size + size > self.compiled.max_line or len(event.lines) >= multiline.MAX_LINES:
+            return False
+        if event.extra.get("stream") != (extra or {}).get("stream"):
+            return False
+        if self.compiled.start is not None:
+            return self.compiled.start.search(text) is None
+        return self._traces and multiline.continues(event, text)
+
+    def extend(self, event: OpenText, line: bytes, text: str) -> None:
+        """Append a line that was found to belong to the event, noting what it says about a trace."""
+        if text == "":
+            event.blanks.append(line)
+            return
+        if self.compiled.start is None:
+            multiline.continues(event, text)
+        multiline.add(event, line, text)
+
+    def close(self) -> None:
+        """The open text event becomes a row; blank lines after it are blank lines."""
+        event = self.open
+        if event is None:
+            return
+        self.open = None
+        self._count_blanks(event)
+        self.last_text = event
+        row = len(self.out.records)
+        built = build(event, self.compiled, self.observed)
+        self._append(built.timestamp, built.severity, built.logger, event.start, built.record)
+        if built.raw is not None:
+            self.out.raws[row] = built.raw
+        if built.error is not None:
+            self.out.parse_errors[row] = built.error
+        if built.severity >= ERROR:
+            self.out.errors.append(text_error(built, row))
+
+    def _count_blanks(self, event: OpenText) -> None:
+        self.out.blank_bytes += sum(len(blank) + 1 for blank in event.blanks)
+        event.blanks.clear()
+
+    def end_tail(self) -> None:
+        """No further line belongs to the last stored event."""
+        if self.tail is not None:
+            self._count_blanks(self.tail)
+            self.tail = None
+
+    def _close_all(self) -> None:
+        self._finish_partial()
+        self.close()
+        self.end_tail()
+
+    def finish(self) -> None:
+        """Release everything."""
+        self._finish_partial()
+        self.close()
+
+
+def text_error(built: TextEvent, row: int) -> ErrorEvent:
+    """What grouping needs of a text event with severity ERROR or above."""
+    kind, message, stack = built.exception
+    return ErrorEvent(
+        row, built.timestamp, built.severity, built.message, built.logger, None, None, kind, message, stack
+    )
+

@@ -1,0 +1,178 @@
+"""One line of JSON, read so that nothing is lost: what is odd about it becomes a reason, never an exception.
+
+A record is the line itself wherever SQLite's `json_valid` takes it; otherwise an object built from it, while the
+original bytes stay beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from agent.profile import exact_int
+
+BOM = b"\xef\xbb\xbf"
+MAX_DEPTH = 900  # SQLite's json_valid stops at 1,000 levels, orjson at 1,024
+_SAFE_BRACKETS = 500
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_BYTE = 0xDC80  # where surrogateescape begins to put bytes that are no UTF-8
+
+
+@dataclass(slots=True)
+class JsonLine:
+    """A line that is a JSON object. `verbatim`: `text` is the line as it lies in the file (less BOM and CR)."""
+
+    record: dict[str, Any]
+    text: str
+    verbatim: bool
+    error: str | None = None
+
+
+class NotAnObjectError(ValueError):
+    """The line is no JSON object; the argument says what it is instead."""
+
+
+def read_object(line: bytes) -> JsonLine:
+    """Decode a line without its newline, carriage return and byte order mark.
+
+    Raises:
+        NotAnObjectError: it is no JSON, or JSON but no object, or nested deeper than 900 levels.
+    """
+    try:
+        record = orjson.loads(line)
+    except (orjson.JSONDecodeError, RecursionError):
+        return _read_leniently(line)
+    if type(record) is not dict:
+        raise NotAnObjectError(f"a JSON {_kind(record)}, not an object")
+    if too_deep(line):
+        raise NotAnObjectError("nested too deep")
+    if line.count(b'"') != orjson.dumps(record).count(b'"') or b"\\u0022" in line:
+        # Fewer quotes when written again: a key was dropped. The exact look costs ten times more.
+        duplicate = _Pairs()
+        text = line.decode()
+        record = json.loads(text, object_pairs_hook=duplicate, parse_int=exact_int)
+        if duplicate.key is not None:
+            return JsonLine(record, dump(record), verbatim=False, error=f"duplicate key {duplicate.key!r}")
+    return JsonLine(record, line.decode(), verbatim=True)
+
+
+class _Pairs:
+    """Builds objects for `json.loads` and remembers the first key that came twice."""
+
+    key: str | None = None
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        record = dict(pairs)
+        if self.key is None and len(record) != len(pairs):
+            seen: set[str] = set()
+            self.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        return record
+
+
+def _read_leniently(line: bytes) -> JsonLine:
+    """What orjson refuses: NaN, lone surrogates, bytes that are no UTF-8, huge numbers; or no JSON at all."""
+    errors = []
+    text = line.decode("utf-8", "surrogateescape")
+    if "\x00" in text:
+        raise NotAnObjectError("NUL bytes: not UTF-8 text")
+    bad = _SURROGATE.search(text)
+    if bad is not None:
+        errors.append(f"invalid UTF-8 at byte {len(text[: bad.start()].encode())}")
+    constants: list[str] = []
+
+    def constant(name: str) -> str:
+        constants.append(name)
+        return name
+
+    pairs = _Pairs()
+    try:
+        record = json.loads(text, parse_constant=constant, parse_int=exact_int, object_pairs_hook=pairs)
+    except RecursionError:
+        raise NotAnObjectError("nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise NotAnObjectError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+    if type(record) is not dict:
+        raise NotAnObjectError(f"a JSON {_kind(record)}, not an object")
+    if too_deep(line):
+        raise NotAnObjectError("nested too deep")
+    if constants:
+        errors.append(f"{constants[0]} is not JSON")
+    if pairs.key is not None:
+        errors.append(f"duplicate key {scrub(pairs.key)!r}")
+    clean = _scrub_value(record)
+    if bad is None and clean != record:
+        errors.append("lone surrogate")
+    if not errors:  # only a number beyond a double: valid JSON as it stands
+        return JsonLine(record, text, verbatim=True)
+    return JsonLine(clean, dump(clean), verbatim=False, error=", ".join(errors))
+
+
+def too_deep(line: bytes) -> bool:
+    """Whether brackets outside strings nest deeper than MAX_DEPTH; only asked of valid JSON."""
+    if line.count(b"{") + line.count(b"[") <= _SAFE_BRACKETS:
+        return False
+    depth = 0
+    for match in _BRACKETS.finditer(line):
+        char = match[0][:1]
+        if char in b"{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif char in b"}]":
+            depth -= 1
+    return False
+
+
+_BRACKETS = re.compile(rb'[{}\[\]]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def dump(record: dict[str, Any]) -> str:
+    """An object as JSON text; integers of any size as they are."""
+    try:
+        return orjson.dumps(record).decode()
+    except TypeError:
+        return json.dumps(_finite(record), ensure_ascii=False, separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _finite(inner) for key, inner in value.items()}
+    if type(value) is list:
+        return [_finite(inner) for inner in value]
+    return str(value) if type(value) is float and abs(value) == float("inf") else value
+
+
+def scrub(text: str) -> str:
+    r"""Text without surrogates: a byte that is no UTF-8 becomes `\xNN`, a lone surrogate `\uNNNN`."""
+    return _SURROGATE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00:02x}" if _ESCAPED_BYTE <= code <= 0xDCFF else f"\\u{code:04x}"  # noqa: PLR2004
+
+
+def _scrub_value(value: Any) -> Any:
+    if type(value) is str:
+        return scrub(value)
+    if type(value) is dict:
+        return {scrub(key): _scrub_value(inner) for key, inner in value.items()}
+    return [_scrub_value(inner) for inner in value] if type(value) is list else value
+
+
+def decode_text(line: bytes) -> tuple[str, str | None]:
+    """A text line and what is wrong with it: bytes that are no UTF-8 become `\\xNN`."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        return line.decode("utf-8", "backslashreplace"), f"invalid UTF-8 at byte {error.start}"
+    return text, "NUL bytes" if "\x00" in text else None
+
+
+def _kind(value: Any) -> str:
+    names = {list: "array", str: "string", int: "number", float: "number", bool: "boolean"}
+    return names.get(type(value), "null")

@@ -1,0 +1,201 @@
+"""`FileParser`: the LineBatches of one file into EventBatches. The stage's only entrance.
+
+A chunk of JSON lines that all fit goes the fast path (`fast`), everything else line by line (`assemble`); both give
+the same events. A text event that later lines may continue is held back at the end of a batch, in memory only: the
+committed offset lies before it, so that a crash reads it again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from agent.model import RAW_CARRIAGE_RETURN, RAW_MESSAGE, Continuation, ErrorEvent, EventBatch, LineBatch
+from agent.parse import careful, fields
+from agent.parse.assemble import Assembler, text_error
+from agent.parse.multiline import OpenText, begin
+from agent.parse.settings import Compiled, ParseSettings
+from agent.parse.text import Head
+from agent.parse.textevent import build
+from agent.profile import Profile, load_record
+
+__all__ = ["FileParser", "ParseSettings", "original_bytes"]
+
+_UNKNOWN_SEVERITY = 17  # of the stored event before a restart: take what can only be a trace's continuation
+
+
+class FileParser:
+    """Parses the lines of one file generation in order.
+
+    Args:
+        settings: of the file's source.
+        profile: what was found out about the file earlier, None for a new one.
+        clock: monotonic seconds, for `deadline_s`.
+    """
+
+    def __init__(
+        self, settings: ParseSettings, profile: Profile | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._compiled = Compiled(settings)
+        self.profile = profile or Profile()
+        self._clock = clock
+        self._held = b""
+        self._held_at = 0
+        self._tail: OpenText | None = None  # the last released event, if a later line may continue it
+        self._end = -1
+        self._observed = 0
+        self.deadline_s: float | None = None
+
+    def feed(self, batch: LineBatch) -> EventBatch:
+        """Parse a batch. Never raises for what the lines hold.
+
+        Returns:
+            The events, without those held back; `end` is the offset up to which the file is accounted for,
+            `tail_open` whether the last event may be continued by a later batch, `continuation` the lines at the
+            head that continue the event stored last.
+        """
+        released = self._take_held(batch)
+        data, offset = (self._held + batch.data, self._held_at) if self._held else (batch.data, batch.offset)
+        work = Assembler(self._compiled, self.profile, batch.observed_timestamp)
+        if released is not None:
+            work.out = released
+        elif not self._held:
+            work.tail = self._known_tail(batch)
+        self._held, self.deadline_s = b"", None
+        self._observed = batch.observed_timestamp
+        work.lines(data, offset)
+        return self._finish(work, batch, data, offset)
+
+    def flush(self) -> EventBatch:
+        """Release what is held back; the batch is empty where nothing is."""
+        if not self._held:
+            return EventBatch(end=max(self._end, 0))
+        work = Assembler(self._compiled, self.profile, self._observed)
+        data, offset = self._held, self._held_at
+        self._held, self.deadline_s = b"", None
+        work.lines(data, offset)
+        work.finish()
+        return self._released(work, offset + len(data))
+
+    def join(
+        self, record: str, raw: bytes | int | None, continuation: bytes, timestamp: int, severity_number: int
+    ) -> tuple[str, bytes | int | None, ErrorEvent | None]:
+        """Append further lines to a stored text event.
+
+        Args:
+            record: of the stored event.
+            raw: of the stored event, as in EventBatch.raws.
+            continuation: EventBatch.continuation.raw.
+            timestamp: of the stored event (ns); it does not change.
+            severity_number: of the stored event; it does not change.
+
+        Returns:
+            Record and raw to store instead, and what grouping needs if the event is an error.
+        """
+        lines = [*original_bytes(record, raw).split(b"\n"), *continuation.split(b"\n")]
+        texts = [careful.decode_text(line.removesuffix(b"\r"))[0] for line in lines]
+        event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), traces=self._compiled.settings.multiline == "auto")
+        work = Assembler(self._compiled, self.profile, timestamp)
+        for line, text in zip(lines[1:], texts[1:], strict=True):
+            work.extend(event, line, text)
+        built = build(event, self._compiled, timestamp)
+        built.timestamp, built.severity = timestamp, severity_number
+        return built.record, built.raw, text_error(built, 0) if severity_number >= _UNKNOWN_SEVERITY else None
+
+    # --- holding back
+
+    def _take_held(self, batch: LineBatch) -> EventBatch | None:
+        """Whether what is held still goes before this batch: dropped where it is read again, released at a jump."""
+        if not self._held or batch.offset == self._held_at + len(self._held):
+            return None
+        if batch.offset < self._held_at + len(self._held):
+            self._held = b""
+            return None
+        return self.flush()
+
+    def _known_tail(self, batch: LineBatch) -> OpenText | None:
+        if batch.file.tail_event_id is None:
+            return None
+        if self._end == batch.offset:
+            return self._tail
+        if self._end >= 0:
+            return None
+        return OpenText(0, 0, Head(level="", severity=_UNKNOWN_SEVERITY), [b""], [""])
+
+    def _finish(self, work: Assembler, batch: LineBatch, data: bytes, offset: int) -> EventBatch:
+        end = offset + len(data)
+        event = work.open
+        if batch.final or batch.gaps:
+            work.finish()
+        elif work.partial is not None:
+            self._hold(work, data, work.partial.offset, offset)
+            work.partial, end = None, self._held_at
+        elif event is not None and (self._compiled.start is not None or event.may_go_on()):
+            self._hold(work, data, event.start, offset)
+            work.open, end = None, self._held_at
+        else:
+            work.close()
+        out = self._released(work, end)
+        if batch.gaps:
+            out.gaps.extend(batch.gaps)
+            out.end = self._end = batch.end
+            out.tail_open, self._tail = False, None
+        return out
+
+    def _hold(self, work: Assembler, data: bytes, start: int, offset: int) -> None:
+        self._held, self._held_at = data[start - offset :], start
+        self.deadline_s = self._clock() + self._compiled.settings.multiline_timeout_s
+        work.last_text = None
+
+    def _released(self, work: Assembler, end: int) -> EventBatch:
+        out = work.out
+        tail = work.tail
+        continued = tail is not None and not out.records and not self._held
+        if work.tail_lines:
+            out.continuation = Continuation(b"\n".join(work.tail_lines))
+        work.end_tail()
+        last = tail if continued else work.last_text
+        if last is not None and last.may_be_continued() and not last.extra and self._compiled.settings.multiline != "off":
+            self._tail = _slim(last)
+        else:
+            self._tail = None
+        out.tail_open = self._tail is not None
+        out.end = self._end = end
+        if work.seen or work.text_lines:
+            self._learn(work)
+        return out
+
+    def _learn(self, work: Assembler) -> None:
+        """Note where the fields are, as long as nothing is known or what is known has stopped fitting."""
+        if work.seen and self.profile.format != "json":
+            self.profile = fields.detect(work.seen, self._compiled, "json")
+        elif not work.seen and self.profile.format == "":
+            self.profile = Profile(
+                format="text",
+                timestamp=("timestamp",),
+                severity=("level",),
+                message=("message",),
+                logger=("logger",),
+                overrides=self._compiled.overrides,
+            )
+
+
+def _slim(event: OpenText) -> OpenText:
+    """What deciding about further lines needs of an event, without its bytes."""
+    event.lines = [b""] * len(event.lines)
+    event.texts = [event.texts[0], event.texts[-1]]
+    return event
+
+
+def original_bytes(record: str, raw: bytes | int | None) -> bytes:
+    """The line or lines of a stored event as they lay in the file, without the last newline."""
+    if raw is None:
+        return record.encode()
+    if raw == RAW_CARRIAGE_RETURN:
+        return record.encode() + b"\r"
+    if raw == RAW_MESSAGE:
+        message: str = load_record(record)["message"]
+        return message.encode()
+    assert isinstance(raw, bytes)
+    return raw
+

@@ -1,0 +1,169 @@
+"""Exceptions wherever a library puts them: type, message and stack trace of a record or of a trace's text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import orjson
+
+from agent.profile import Path, find
+
+
+class ExceptionInfo(NamedTuple):
+    """What is known of an exception; all None where a record has none."""
+
+    type: str | None = None
+    message: str | None = None
+    stacktrace: str | None = None
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+NONE = ExceptionInfo()
+_TEXT_KEYS = ("stack_trace", "exc_info", "exception", "stacktrace", "stack", "errorVerbose", "@x", "exc_text", "throwable",
+              "stackTrace", "Exception", "full_message", "trace", "backtrace")
+_OBJECT_KEYS = ("err", "error", "thrown", "exception", "throwable", "exc_info", "cause", "Exception")
+_TYPE_KEYS = ("type", "name", "class", "className", "exception_class", "exc_type", "kind", "ClassName")
+_MESSAGE_KEYS = ("message", "msg", "value", "exc_value", "localizedMessage", "exception_message", "Message")
+_STACK_KEYS = ("stack_trace", "stack", "stacktrace", "extendedStackTrace", "traceback", "stackTrace", "backtrace",
+               "exc_traceback", "StackTraceString")
+_RECORD_EXCEPTION: Path = ("record", "exception")
+_LAST_PYTHON = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
+_FIRST_LINE = re.compile(
+    r"(?:Exception in thread \"[^\"]*\" |Unhandled exception\. |Uncaught |Caused by: )?"
+    r"([A-Za-z_$][\w$.]*(?:::[\w:]+)?(?:`\d+)?)(?: \[[\w-]+\])?(?:: (.*))?$"
+)
+_GO_PANIC = re.compile(r"(?:panic|fatal error): (.*)")
+_RUBY_FIRST = re.compile(r"\S+:\d+:in [`'][^']*': (.*) \(([A-Z][\w:]*)\)")
+_PYTHON_TRACE = "Traceback (most recent call last):"
+
+
+def of_record(record: dict[str, Any]) -> ExceptionInfo:
+    """Find an exception in a decoded record: objects first, then flat keys, then a stack trace as text."""
+    found = _flat(record)
+    if found is NONE:
+        for key in _OBJECT_KEYS:
+            value = record.get(key)
+            if type(value) is dict or type(value) is list:
+                found = _structured(value)
+                if found:
+                    break
+        else:
+            inner = find(record, _RECORD_EXCEPTION)
+            if type(inner) is dict:
+                found = _loguru(record, inner)
+    kind, message, stack = found
+    if stack is None:
+        stack = next((v for key in _TEXT_KEYS if type(v := record.get(key)) is str and "\n" in v), None)
+        if stack is None and kind is None:
+            stack = next((v for key in ("@x", "exc_info", "exception", "stack_trace") if type(v := record.get(key)) is str and v), None)
+    if kind is None and stack is None and message is None:
+        text = record.get("error") or record.get("err")
+        return ExceptionInfo(None, text, None) if type(text) is str and text else NONE
+    if kind is None and stack is not None:
+        derived = of_text(stack)
+        kind, message = derived.type, message if message is not None else derived.message
+    return ExceptionInfo(kind, message, stack)
+
+
+def _flat(record: dict[str, Any]) -> ExceptionInfo:
+    """`exception.type` and so on as literal keys (OpenTelemetry), or `error.type` (ECS); also below `attributes`."""
+    for place in (record, record.get("attributes"), record.get("Attributes")):
+        if type(place) is not dict:
+            continue
+        for prefix in ("exception.", "error."):
+            values = [_text(place.get(prefix + name)) for name in ("type", "message", "stacktrace", "stack_trace")]
+            if any(values):
+                return ExceptionInfo(values[0], values[1], values[2] or values[3])
+    return NONE
+
+
+def _text(value: Any) -> str | None:
+    return value if type(value) is str and value else None
+
+
+def _pick(value: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    return next((v for key in keys if type(v := value.get(key)) is str and v), None)
+
+
+def _structured(value: Any) -> ExceptionInfo:
+    """An exception as an object, or a list of them with the outermost first (structlog's dict_tracebacks)."""
+    if type(value) is list:
+        outer = next((item for item in value if type(item) is dict), None)
+        if outer is None or "exc_type" not in outer:
+            return NONE
+        return ExceptionInfo(_text(outer.get("exc_type")), _text(outer.get("exc_value")), _frames(value))
+    kind, message, stack = _pick(value, _TYPE_KEYS), _pick(value, _MESSAGE_KEYS), _pick(value, _STACK_KEYS)
+    if stack is None:
+        steps = value.get("extendedStackTrace") or value.get("stepArray") or value.get("stackTrace") or value.get("frames")
+        stack = _java_frames(kind, message, steps) if type(steps) is list else None
+    if kind is None and stack is not None:
+        kind = of_text(stack).type
+    return ExceptionInfo(kind, message, stack) if kind or stack or message else NONE
+
+
+def _frames(chain: list[Any]) -> str:
+    """structlog's list as a traceback in Python's order: the cause first."""
+    parts = []
+    for item in reversed([item for item in chain if type(item) is dict]):
+        lines = [_PYTHON_TRACE]
+        frames = item.get("frames")
+        lines += [
+            f'  File "{frame.get("filename")}", line {frame.get("lineno")}, in {frame.get("name")}'
+            for frame in (frames if type(frames) is list else ())
+            if type(frame) is dict
+        ]
+        lines.append(f"{item.get('exc_type')}: {item.get('exc_value')}")
+        parts.append("\n".join(lines))
+    return "\n\nDuring handling of the above exception, another exception occurred:\n\n".join(parts)
+
+
+def _java_frames(kind: str | None, message: str | None, steps: list[Any]) -> str | None:
+    lines = []
+    for step in steps:
+        if type(step) is not dict:
+            continue
+        name = step.get("class") or step.get("className")
+        lines.append(f"\tat {name}.{step.get('method') or step.get('methodName')}"
+                     f"({step.get('file') or step.get('fileName')}:{step.get('line') or step.get('lineNumber')})")
+    return "\n".join([f"{kind}: {message}" if message else str(kind), *lines]) if lines else None
+
+
+def _loguru(record: dict[str, Any], inner: dict[str, Any]) -> ExceptionInfo:
+    text = record.get("text")
+    begin = text.find(_PYTHON_TRACE) if type(text) is str else -1
+    value = inner.get("value")
+    return ExceptionInfo(
+        _text(inner.get("type")),
+        value if value is None or type(value) is str else orjson.dumps(value).decode(),
+        text[begin:].rstrip("\n") if type(text) is str and begin >= 0 else None,
+    )
+
+
+def of_text(trace: str) -> ExceptionInfo:
+    """Type and message out of a stack trace: Python's last line, the first line of Java, Node, .NET, Go and Ruby."""
+    lines = trace.strip("\r\n").split("\n")
+    if _PYTHON_TRACE in trace or lines[0].startswith('  File "'):
+        return _of_python(lines, trace)
+    first = lines[0].rstrip("\r")
+    panic = _GO_PANIC.search(first)
+    if panic is not None:
+        return ExceptionInfo("panic" if first.startswith("panic") else "fatal error", panic[1], trace)
+    ruby = _RUBY_FIRST.match(first)
+    if ruby is not None:
+        return ExceptionInfo(ruby[2], ruby[1], trace)
+    for line in lines[:12]:  # Node prints the place and the source line before the error
+        match = _FIRST_LINE.match(line.rstrip("\r"))
+        if match is not None and ("." in match[1] or match[1].endswith(("Error", "Exception")) or match[2] is not None):
+            return ExceptionInfo(match[1], match[2], trace)
+    return ExceptionInfo(None, first or None, trace)
+
+
+def _of_python(lines: list[str], trace: str) -> ExceptionInfo:
+    """The first line without indent after the last frames; a message may span lines."""
+    end = next((n for n in range(len(lines) - 1, -1, -1) if lines[n].startswith((" ", "\t", "> "))), -1)
+    rest = [line.rstrip("\r") for line in lines[end + 1 :] if line.strip()]
+    match = _LAST_PYTHON.match("\n".join(rest)) if rest else None
+    return ExceptionInfo(match[1], match[2], trace) if match is not None else ExceptionInfo(None, None, trace)

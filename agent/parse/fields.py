@@ -1,0 +1,100 @@
+"""Instant, severity and logger of one decoded record, by the table of known names; what an error's grouping needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.model import ErrorEvent
+from agent.parse import exceptions, severity, timestamps
+from agent.parse.settings import Compiled
+from agent.profile import ALIASES, Path, Profile, find, read_fields
+
+CLEF_TIMESTAMP = "@t"  # Serilog leaves @l out where it is Information
+_CLEF_DEFAULT = 9
+NO_TIMESTAMP = "no timestamp"
+_LONGEST_SHOWN = 40  # characters of an offending value in a parse error
+
+
+def instant(record: dict[str, Any], paths: tuple[Path, ...], zone: Any, observed: int) -> tuple[int, str | None]:
+    """Nanoseconds since 1970 and None, or the observed time and why. The first readable path counts."""
+    error = NO_TIMESTAMP
+    for path in paths:
+        value = record.get(path[0]) if len(path) == 1 else find(record, path)
+        if value is None:
+            continue
+        if path == ("timestampSeconds",) and "timestampNanos" in record:
+            value = {"seconds": value, "nanos": record["timestampNanos"]}
+        try:
+            return timestamps.parse(value, zone, observed), None
+        except timestamps.OutOfRangeError:
+            error = f"timestamp out of range: {str(value)[:_LONGEST_SHOWN]}"
+        except ValueError:
+            continue
+    return observed, error
+
+
+def severity_number(record: dict[str, Any], paths: tuple[Path, ...]) -> int:
+    """1 to 24, or 0 where the record has no readable level."""
+    for path in paths:
+        value = record.get(path[0]) if len(path) == 1 else find(record, path)
+        if value is not None:
+            number = severity.read(value, severity.scale_of(path))
+            if number >= 0:
+                return number
+    return _CLEF_DEFAULT if CLEF_TIMESTAMP in record else 0
+
+
+def logger(record: dict[str, Any], paths: tuple[Path, ...]) -> str | None:
+    """The first logger name that is a text."""
+    for path in paths:
+        value = record.get(path[0]) if len(path) == 1 else find(record, path)
+        if type(value) is str and value:
+            return value
+    return None
+
+
+def error_event(
+    index: int, record: dict[str, Any], profile: Profile | None, instant_ns: int, number: int, name: str | None
+) -> ErrorEvent:
+    """What grouping needs of a record with severity ERROR or above."""
+    fields = read_fields(record, profile)
+    kind, message, stack = exceptions.of_record(record)
+    fingerprint = record.get("fingerprint")
+    if type(fingerprint) is list:
+        fingerprint = "\n".join(map(str, fingerprint))
+    return ErrorEvent(
+        index=index,
+        timestamp=instant_ns,
+        severity_number=number,
+        message=fields.body or message or kind or "",
+        logger=name,
+        service=fields.service,
+        trace_id=fields.trace_id,
+        exception_type=kind,
+        exception_message=message,
+        stacktrace=stack,
+        fingerprint=fingerprint if type(fingerprint) is str and fingerprint else None,
+    )
+
+
+def detect(records: list[dict[str, Any]], compiled: Compiled, file_format: str) -> Profile:
+    """Where the fields are in these records: per role the first known path with a readable value in any of them."""
+    found: dict[str, Path | None] = {}
+    for role in ALIASES:
+        found[role] = next(
+            (path for path in compiled.paths[role] if any(_readable(role, path, r, compiled) for r in records)), None
+        )
+    return Profile(format=file_format, overrides=compiled.overrides, **found)
+
+
+def _readable(role: str, path: Path, record: dict[str, Any], compiled: Compiled) -> bool:
+    value = find(record, path)
+    if value is None or value == "":
+        return False
+    if role == "timestamp":
+        return instant(record, (path,), compiled.zone, 0)[1] is None
+    if role == "severity":
+        return severity.read(value, severity.scale_of(path)) >= 0
+    if role == "message":
+        return type(value) is not dict and type(value) is not list
+    return type(value) is str or (role in ("trace_id", "span_id") and type(value) is int)

@@ -1,0 +1,185 @@
+"""Which text lines belong together: stack traces of Python, Java, Node, Go, Ruby and .NET, or an own pattern.
+
+A line is judged by the lines before it alone, never by the next one, so that events do not depend on where a chunk
+ends. Blank lines inside a trace belong to it once it goes on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from agent.model import WARN
+from agent.parse.text import Head, read_head
+
+MAX_LINES = 1000  # of one event; what follows is a new event
+_MAX_BLANKS = 3  # in a row inside a trace: loguru writes two
+
+_TRACEBACK = "Traceback (most recent call last):"
+_CHAIN = re.compile(
+    r"During handling of the above exception, another exception occurred:|"
+    r"The above exception was the direct cause of the following exception:"
+)
+_DOTTED = re.compile(r"(?:[A-Za-z_$][\w$]*\.)+[\w$]*(?:Exception|Error|Throwable|Failure|Fault)\b(?::|$|\s*$)")
+_JS_ERROR = re.compile(r"(?:Uncaught )?(?:\w*(?:Error|Exception))(?: \[\w+\])?(?::|$)")
+_NODE_PLACE = re.compile(r"(?:/|file://|node:|[A-Z]:\\)\S*:\d+$")
+_GO_PANIC = re.compile(r"(?:panic|fatal error): ")
+_GOROUTINE = re.compile(r"goroutine \d+(?: gp=\S+ m=\S+(?: mp=\S+)?)? \[")
+_GO_LINE = re.compile(r"\[signal |[\w./*()\[\]{}~%·,-]+\(.*\)$|created by |exit status \d+|\.\.\.additional frames|\w{2,6} +0x")
+_RUBY_FRAME = re.compile(r"(?:from )?\S+:\d+:in [`']")
+_JAVA_THREAD = re.compile(r'Exception in thread "|Unhandled exception\. ')
+_JAVA_MORE = re.compile(
+    r"Caused by: |Suppressed: |Wrapped by: |\.\.\. \d+ (?:more|common frames)|--- End of |---> |\[CIRCULAR REFERENCE"
+)
+_FRAME = re.compile(r"\s+(?:at |File \"|from \S+:\d+:in |\.\.\. \d+ |---> |--- End of |Caused by: |\| )")
+_STANDALONE_FATAL = re.compile(r"panic: |fatal error: ")
+
+
+@dataclass(slots=True)
+class OpenText:
+    """A text event that later lines may continue. `lines` are the bytes as in the file, `texts` their decoded form."""
+
+    start: int
+    end: int  # after its last line's newline, pending blanks not counted
+    head: Head
+    lines: list[bytes] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    size: int = 0
+    blanks: list[bytes] = field(default_factory=list)
+    trace: str = ""  # language of the trace that it holds, empty before one begins
+    trace_at: int = -1  # index in lines of the trace's first line
+    closed: bool = False  # Python: the line with the exception has come
+    error: str | None = None
+    extra: dict[str, object] = field(default_factory=dict)
+
+    def may_go_on(self) -> bool:
+        """Whether it is worth waiting for another line before this event is released."""
+        return len(self.lines) > 1 or self.trace != "" or self.head.severity >= WARN
+
+    def may_be_continued(self) -> bool:
+        """Whether a line that comes later could belong to it at all."""
+        return self.trace != "" or bool(self.head)
+
+
+def begin(start: int, line: bytes, text: str, *, traces: bool) -> OpenText:
+    """A new event with its first line. `traces`: look for a trace that begins in this very line."""
+    event = OpenText(start, start + len(line) + 1, read_head(text), [line], [text], len(line) + 1)
+    if traces:
+        event.trace = opened_trace(text[event.head.end :])
+        if event.trace:
+            event.trace_at = 0
+    return event
+
+
+def opened_trace(message: str) -> str:
+    """The language of the trace that begins with this line, empty for none."""
+    if message.startswith(_TRACEBACK):
+        return "python"
+    if _JAVA_THREAD.match(message) or _DOTTED.match(message):
+        return "java"
+    if _GO_PANIC.match(message) or _GOROUTINE.match(message):
+        return "go"
+    if _NODE_PLACE.match(message) or _JS_ERROR.match(message):
+        return "node"
+    return "ruby" if _RUBY_FRAME.match(message) else ""
+
+
+def is_fatal(event: OpenText) -> bool:
+    """Whether the trace is one after which a process is gone (a Go panic)."""
+    return event.trace == "go" and _STANDALONE_FATAL.match(event.texts[event.trace_at][event.head.end :]) is not None
+
+
+def continues(event: OpenText, text: str) -> bool:
+    """Whether a line (not blank, without CR) belongs to the event; notes what the line says about the trace."""
+    if len(event.lines) + len(event.blanks) >= MAX_LINES:
+        return False
+    if text[:1] in " \t":
+        return _continues_indented(event, text)
+    if event.trace == "":
+        return not event.blanks and _opens_trace(event, text)
+    follow = {"python": _python, "go": _go, "node": _node, "ruby": _ruby}.get(event.trace, _java)
+    if follow(event, text):
+        return True
+    # A message of several lines, as SQLAlchemy's, in a file whose events begin with an instant.
+    return event.head.timestamp is not None and not event.blanks and not read_head(text)
+
+
+def _continues_indented(event: OpenText, text: str) -> bool:
+    if event.trace == "":
+        if event.blanks:
+            return False
+        if _FRAME.match(text):
+            event.trace = "python" if text.lstrip().startswith("File ") else "java"
+            event.trace_at = len(event.lines)
+            return True
+        return bool(event.head)
+    if event.closed and event.blanks and event.trace == "python":
+        return False
+    return not event.blanks or event.trace in ("python", "go", "node") or _FRAME.match(text) is not None
+
+
+def _opens_trace(event: OpenText, text: str) -> bool:
+    head = event.head
+    if not head or 0 < head.severity < WARN:
+        return False
+    trace = opened_trace(text) or ("java" if _JAVA_MORE.match(text) else "")
+    if not trace:
+        return False
+    event.trace = trace
+    event.trace_at = len(event.lines) + len(event.blanks)
+    return True
+
+
+def _python(event: OpenText, text: str) -> bool:
+    if text.startswith(_TRACEBACK):
+        going_on = not event.closed or _CHAIN.match(event.texts[-1]) is not None
+        event.closed = False if going_on else event.closed
+        return going_on
+    if _CHAIN.match(text):
+        return True
+    if event.closed or (read_head(text) and not _DOTTED.match(text)):
+        return False
+    if not text.startswith("> File "):
+        event.closed = True
+    return True
+
+
+def _java(event: OpenText, text: str) -> bool:
+    return not event.blanks and _JAVA_MORE.match(text) is not None
+
+
+def _go(event: OpenText, text: str) -> bool:
+    return _GOROUTINE.match(text) is not None or _GO_LINE.match(text) is not None
+
+
+def _node(event: OpenText, text: str) -> bool:
+    if text.startswith("Node.js v"):
+        return True
+    if event.closed:
+        return False
+    if text in ("}", "]") or _JS_ERROR.match(text) or text.startswith(("caused by: ", "[cause]")):
+        return True
+    return _NODE_PLACE.match(event.texts[0]) is not None and len(event.lines) == 1
+
+
+def _ruby(event: OpenText, text: str) -> bool:
+    return not event.blanks and _RUBY_FRAME.match(text) is not None
+
+
+def add(event: OpenText, line: bytes, text: str) -> None:
+    """Append a line to the event, with the blank lines before it."""
+    for blank in event.blanks:
+        event.lines.append(blank)
+        event.texts.append("")
+        event.size += len(blank) + 1
+        event.end += len(blank) + 1
+    event.blanks.clear()
+    event.lines.append(line)
+    event.texts.append(text)
+    event.size += len(line) + 1
+    event.end += len(line) + 1
+
+
+def takes_blank(event: OpenText) -> bool:
+    """Whether a blank line may lie inside the event: only in a trace, and few in a row."""
+    return event.trace != "" and len(event.blanks) < _MAX_BLANKS

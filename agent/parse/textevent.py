@@ -1,0 +1,95 @@
+"""A finished text event into a record: instant, level, logger, message and the exception out of its lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from agent.model import ERROR, FATAL, RAW_MESSAGE
+from agent.parse import exceptions, multiline, timestamps
+from agent.parse.exceptions import NONE, ExceptionInfo
+from agent.parse.fields import NO_TIMESTAMP
+from agent.parse.multiline import OpenText
+from agent.parse.settings import Compiled
+
+_NAMED = re.compile(r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$")
+
+
+@dataclass(slots=True)
+class TextEvent:
+    """One event built from text lines. `raw` is as in EventBatch.raws (None: the record is the line)."""
+
+    timestamp: int
+    severity: int
+    logger: str | None
+    message: str
+    record: str
+    raw: bytes | int | None
+    error: str | None
+    exception: ExceptionInfo
+
+
+def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
+    """Make the record `{timestamp, level, logger, message, exception.*}` of an event that has all its lines."""
+    head = event.head
+    message, exception = _split(event)
+    written: Any = head.timestamp or event.extra.get("time")
+    instant, error = observed, NO_TIMESTAMP
+    if written is not None:
+        try:
+            instant, error = timestamps.parse(written, compiled.zone, observed), ""
+        except timestamps.OutOfRangeError:
+            error = f"timestamp out of range: {written}"
+        except ValueError:
+            pass
+    number = head.severity
+    if number == 0 and event.trace:
+        number = FATAL if multiline.is_fatal(event) else ERROR
+    record: dict[str, Any] = {}
+    if written is not None:
+        record["timestamp"] = written
+    if head.level is not None:
+        record["level"] = head.level
+    if head.logger is not None:
+        record["logger"] = head.logger
+    record["message"] = message
+    for name, value in zip(("type", "message", "stacktrace"), exception, strict=True):
+        if value is not None:
+            record[f"exception.{name}"] = value
+    if "stream" in event.extra:
+        record["log.iostream"] = event.extra["stream"]
+    raw = b"\n".join(event.lines)
+    return TextEvent(
+        timestamp=instant,
+        severity=number,
+        logger=head.logger,
+        message=message,
+        record=orjson.dumps(record).decode(),
+        raw=RAW_MESSAGE if message.encode() == raw else raw,
+        error="; ".join(filter(None, (event.error, error))) or None,
+        exception=exception,
+    )
+
+
+def _split(event: OpenText) -> tuple[str, ExceptionInfo]:
+    """The message and the exception. A trace that begins the event gives the message too."""
+    first = event.texts[0][event.head.end :]
+    if event.trace_at < 0:
+        return "\n".join([first, *event.texts[1:]]), NONE
+    if event.trace_at == 0:
+        exception = exceptions.of_text("\n".join([first, *event.texts[1:]]))
+        if event.trace == "python" and exception.type is not None:
+            return (f"{exception.type}: {exception.message}" if exception.message else exception.type), exception
+        return first, exception
+    message = "\n".join([first, *event.texts[1 : event.trace_at]]).rstrip("\n")
+    stack = "\n".join(event.texts[event.trace_at :])
+    named = _NAMED.search(message.rpartition("\n")[2]) if stack[:1].isspace() else None
+    if named is not None:
+        return message, ExceptionInfo(named[1], named[2], stack)
+    exception = exceptions.of_text(stack)
+    if stack[:1].isspace() and event.trace != "python":
+        exception = ExceptionInfo(None, None, stack)
+    return message or exception.message or exception.type or "", exception
