@@ -1,0 +1,225 @@
+"""Finding files: patterns to paths, with one listing per directory and scan, and the directories to watch."""
+
+# ruff: noqa: PTH100, PTH111, PTH112, PTH116, PTH118, PTH119, PTH206 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import os
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.errors import TailError
+from agent.tail import files
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from agent.tail.identity import FileKey
+    from agent.tail.settings import SourceSettings
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(slots=True)
+class Found:
+    """A regular file that a source wants."""
+
+    path: str
+    source: SourceSettings
+    key: FileKey
+    size: int
+    mtime_ns: int
+    origin: str = ""  # the path that the source matched, where the file was renamed before it could be seen
+
+
+@dataclass(slots=True)
+class Scan:
+    """What one look at the disk gave. `errors` holds what could not be looked at: nothing follows from that."""
+
+    files: list[Found] = field(default_factory=list)
+    directories: set[str] = field(default_factory=set)
+    refused: dict[str, TailError] = field(default_factory=dict)
+    errors: dict[str, OSError] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=1024)
+def _matcher(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern))
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether one path component matches; a leading dot only an explicit one, as in the shell."""
+    if name.startswith(".") and not pattern.startswith("."):
+        return False
+    return _matcher(pattern).match(name) is not None
+
+
+class Discovery:
+    """The sources' patterns, made absolute when it is built."""
+
+    def __init__(self, sources: Sequence[SourceSettings], avoid: Collection[Path] = ()) -> None:
+        self.sources = list(sources)
+        self._patterns = [
+            (source, os.path.abspath(os.path.expanduser(pattern)).split(os.sep)[1:])
+            for source in sources
+            for pattern in source.include
+        ]
+        self._names = {parts[-1] if parts[-1] != "**" else "*" for _, parts in self._patterns}
+        self._avoid = {str(path.absolute()) for path in avoid} | {os.path.realpath(path) for path in avoid}
+
+    def wants_name(self, name: str) -> bool:
+        """Whether a file of this base name could be matched in some directory: the cheap test for events."""
+        return any(_fits(name, pattern) for pattern in self._names)
+
+    def excluded(self, source: SourceSettings, path: str) -> bool:
+        """Whether `exclude` of the source matches the path or its base name."""
+        name = os.path.basename(path)
+        return any(_matcher(p).match(path) or _matcher(p).match(name) for p in source.exclude)
+
+    def source_of(self, path: str) -> SourceSettings | None:
+        """The source that would follow a file at this absolute path."""
+        parts = path.split(os.sep)[1:]
+        for source, pattern in self._patterns:
+            if _path_fits(parts, pattern) and not self.excluded(source, path):
+                return source
+        return None
+
+    def scan(self) -> Scan:
+        """Look for all files of all sources. Never raises: what cannot be read is in `errors`."""
+        return _Scanner(self).run()
+
+    def patterns(self) -> list[tuple[SourceSettings, list[str]]]:
+        """Source and path components of every include pattern, in the order of the configuration."""
+        return self._patterns
+
+    def avoided(self) -> tuple[set[str], set[FileKey]]:
+        """The paths never to follow, and the identities of those that exist (they may have other names)."""
+        keys = set()
+        for path in self._avoid:
+            try:
+                keys.add(files.file_key(os.stat(path)))
+            except OSError:
+                continue
+        return self._avoid, keys
+
+
+def _path_fits(parts: list[str], pattern: list[str]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        if len(pattern) == 1:
+            return bool(parts)
+        return any(_path_fits(parts[skip:], pattern[1:]) for skip in range(len(parts)))
+    return bool(parts) and _fits(parts[0], pattern[0]) and _path_fits(parts[1:], pattern[1:])
+
+
+class _Scanner:
+    """One scan: caches listings, because patterns share directories."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        self.discovery = discovery
+        self.scan = Scan()
+        self.avoid_paths, self.avoid_keys = discovery.avoided()
+        self.listings: dict[str, list[os.DirEntry[str]]] = {}
+        self.real_directories: dict[str, str] = {}
+        self.seen_paths: set[str] = set()
+
+    def run(self) -> Scan:
+        links: list[tuple[str, SourceSettings]] = []
+        seen: set[FileKey] = set()
+        for source, parts in self.discovery.patterns():
+            for path, is_link in self.expand("/", parts):
+                if path in self.seen_paths or self.discovery.excluded(source, path):
+                    continue
+                self.seen_paths.add(path)
+                if is_link:
+                    links.append((path, source))
+                else:
+                    self.take(path, source, seen, literal=not _MAGIC.search(parts[-1]))
+        for path, source in links:  # last, so that a file with a link beside it goes by its own name
+            self.take(path, source, seen, literal=False)
+        return self.scan
+
+    def take(self, path: str, source: SourceSettings, seen: set[FileKey], *, literal: bool) -> None:
+        """Add the file unless it is not regular, the agent's own, or found already under another name."""
+        try:
+            status = files.check(path)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+                self.scan.errors[path] = error
+            return
+        if isinstance(status, TailError):
+            if literal or not os.path.isdir(path):
+                self.scan.refused[path] = status
+            return
+        key = files.file_key(status)
+        if key in seen or key in self.avoid_keys or self.is_avoided(path):
+            return
+        seen.add(key)
+        self.scan.files.append(Found(path, source, key, status.st_size, status.st_mtime_ns))
+
+    def is_avoided(self, path: str) -> bool:
+        """Whether the path, or its directory without symbolic links, is or lies in one that is the agent's own."""
+        directory, name = os.path.split(path)
+        real = self.real_directories.get(directory)
+        if real is None:
+            real = self.real_directories[directory] = os.path.realpath(directory)
+        while True:
+            full = os.path.join(real, name) if name else real
+            if full in self.avoid_paths or path in self.avoid_paths:
+                return True
+            if real == "/":
+                return False
+            real, name = os.path.split(real)[0], ""
+            if real in self.avoid_paths:
+                return True
+
+    def listing(self, directory: str) -> list[os.DirEntry[str]]:
+        """The entries, sorted by name; empty for what cannot be listed. Notes the directory to be watched."""
+        known = self.listings.get(directory)
+        if known is not None:
+            return known
+        entries: list[os.DirEntry[str]] = []
+        try:
+            with os.scandir(directory) as iterator:
+                entries = sorted(iterator, key=lambda entry: entry.name)
+            self.scan.directories.add(directory)
+        except (FileNotFoundError, NotADirectoryError):
+            self.scan.directories.add(_existing_ancestor(directory))
+        except OSError as error:
+            self.scan.errors[directory] = error
+        self.listings[directory] = entries
+        return entries
+
+    def expand(self, directory: str, parts: list[str]) -> Iterator[tuple[str, bool]]:
+        """Paths below `directory` that match, each with whether it is a symbolic link."""
+        part, rest = parts[0], parts[1:]
+        if part == "**":
+            yield from self.expand(directory, rest or ["*"])
+            for entry in self.listing(directory):
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                    yield from self.expand(entry.path, parts)
+        elif rest and not _MAGIC.search(part):
+            yield from self.expand(os.path.join(directory, part), rest)
+        else:
+            for entry in self.listing(directory):
+                if not _fits(entry.name, part):
+                    continue
+                if not rest:
+                    yield entry.path, entry.is_symlink()
+                elif entry.is_dir() and (not entry.is_symlink() or _owns_target(entry)):
+                    yield from self.expand(entry.path, rest)
+
+
+def _owns_target(entry: os.DirEntry[str]) -> bool:
+    return entry.stat(follow_symlinks=False).st_uid == entry.stat().st_uid
+
+
+def _existing_ancestor(directory: str) -> str:
+    path = Path(directory)
+    return str(next((parent for parent in path.parents if parent.is_dir()), Path("/")))

@@ -1,0 +1,196 @@
+"""Opening what may be followed, refusing what may not, and what the system allows: open files, kinds of file system."""
+
+# ruff: noqa: PTH114, PTH116 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import stat
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.errors import TailError
+from agent.model import HEAD_BYTES
+from agent.tail.identity import FileKey, generation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# f_type of statfs(2), for file systems that tell nothing of what other machines (or a daemon) write
+_NETWORK = {
+    0x6969: "NFS",
+    0x517B: "SMB",
+    0xFF534D42: "CIFS",
+    0xFE534D42: "SMB2",
+    0x65735546: "FUSE",
+    0x01021997: "9P",
+    0x00C36400: "Ceph",
+    0x5346414F: "AFS",
+    0x47504653: "GPFS",
+    0x0BD00BD0: "Lustre",
+    0x786F4256: "VirtualBox shared folder",
+}
+_OVERLAY = 0x794C7630  # events are lost for a file that was copied up after its watch was set
+_SPARE_DESCRIPTORS = 48  # for the store, inotify, hooks and HTTP
+
+
+@dataclass(slots=True)
+class Opened:
+    """What is known of a file at the moment of its opening."""
+
+    key: FileKey
+    generation: int
+    size: int
+    mtime_ns: int
+    head: bytes
+    resolved: str  # the path without symbolic links
+
+
+def file_key(status: os.stat_result) -> FileKey:
+    """Device and inode."""
+    return FileKey(status.st_dev, status.st_ino)
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything under this name, a dangling link included."""
+    return os.path.lexists(path)
+
+
+def kind_of(mode: int) -> str:
+    """A word for what is not a regular file."""
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    if stat.S_ISSOCK(mode):
+        return "a socket"
+    return "a device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "no regular file"
+
+
+def not_regular(path: str, mode: int) -> TailError:
+    """SL202, for a path that a pattern matches but that cannot be read as a log."""
+    return TailError(
+        "SL202",
+        "follow a file",
+        path,
+        f"{path} is {kind_of(mode)}, not a regular file: it is not followed",
+        hint="exclude it, or write to a regular file",
+    )
+
+
+def foreign_link(path: str) -> TailError:
+    """SL203, for a symbolic link that leads to somebody else's file."""
+    return TailError(
+        "SL203",
+        "follow a symbolic link",
+        path,
+        f"{path} is a symbolic link whose owner does not own its target: it is not followed",
+        hint="let link and target have the same owner (chown -h), or include the target itself",
+    )
+
+
+def check(path: str) -> os.stat_result | TailError:
+    """The status of the regular file that `path` names, through a symbolic link of the target's owner, or why not.
+
+    Raises:
+        OSError: there is no such file, a dangling link, or no permission.
+    """
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        owner = status.st_uid
+        status = os.stat(path)
+        if status.st_uid != owner:
+            return foreign_link(path)
+    return status if stat.S_ISREG(status.st_mode) else not_regular(path, status.st_mode)
+
+
+def open_checked(path: str) -> int:
+    """A descriptor for reading the regular file `path`; never blocks on a pipe, never opens a device.
+
+    Raises:
+        OSError: as of open(2); ESTALE where the path changed its meaning between check and opening.
+        TailError: SL202, SL203.
+    """
+    status = check(path)
+    if isinstance(status, TailError):
+        raise status
+    link = 0 if os.path.islink(path) else os.O_NOFOLLOW
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | link)
+    if file_key(os.fstat(fd)) != file_key(status):
+        os.close(fd)
+        raise OSError(errno.ESTALE, "replaced while it was being opened", path)
+    return fd
+
+
+def describe(fd: int, path: str) -> Opened:
+    """What identifies the open file `fd`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    status = os.fstat(fd)
+    head = os.pread(fd, HEAD_BYTES, 0)
+    return Opened(file_key(status), generation(fd), status.st_size, status.st_mtime_ns, head, os.path.realpath(path))
+
+
+def open_error(path: str, error: OSError) -> TailError:
+    """What to tell of a file that cannot be opened or read."""
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return TailError(
+            "SL201",
+            "open a file",
+            path,
+            f"{path} cannot be read: permission denied",
+            hint="let the agent's user read it (group adm, or an ACL: setfacl -m u:sidelog:r)",
+            retryable=True,
+        )
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return TailError(
+            "SL207",
+            "open a file",
+            "open files",
+            f"no more files can be opened (limit {limit}): some are read late, none is forgotten",
+            hint="raise LimitNOFILE= of the unit, or the hard limit (ulimit -Hn)",
+            retryable=True,
+        )
+    return TailError(
+        "SL208",
+        "read a file",
+        path,
+        f"{path} cannot be read: {os.strerror(error.errno or 0)}",
+        hint="it is tried again; look at the disk, or at the server of a network file system",
+        retryable=True,
+    )
+
+
+def raise_file_limit() -> int:
+    """Raise the soft limit of open files to the hard one; how many files the tailer may hold open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):  # macOS refuses an infinite soft limit
+            pass
+    if soft == resource.RLIM_INFINITY:
+        return 1 << 20
+    return max(8, soft * 4 // 5 - _SPARE_DESCRIPTORS)
+
+
+def network_name(path: str | Path) -> str | None:
+    """The name of the network (or FUSE) file system that holds `path`; `overlay` for overlayfs; None for a local one.
+
+    Python has no f_type, so libc's statfs is called; it is the first member of the structure and a long.
+    """
+    if sys.platform != "linux":
+        return None
+    buffer = ctypes.create_string_buffer(256)  # struct statfs has 120 bytes at the most
+    if ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(path), buffer) != 0:
+        return None
+    kind = ctypes.c_ulong.from_buffer(buffer).value & 0xFFFFFFFF
+    return "overlay" if kind == _OVERLAY else _NETWORK.get(kind)

@@ -1,0 +1,163 @@
+"""Where did the rest of a file go: renamed, or copied and truncated. All functions block and belong in an executor."""
+
+# ruff: noqa: PTH119, PTH120, PTH122 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agent.errors import TailError
+from agent.model import MARKER_BYTES
+from agent.tail import files
+from agent.tail.identity import FileKey, Match, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from agent.model import TailedFile
+
+# what rotation puts into a name: numbers, dates, times of day, a few words; separated by . - _ or nothing
+_ROTATION = re.compile(r"([.\-_@]|[0-9]+|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")
+_COMPRESSED = re.compile(r"\.(gz|zst|bz2|xz|lz4)$")
+
+
+def is_rotation(name: str, original: str) -> bool:
+    """Whether a base name is made from another by rotation: app.log → app.log.1, app.log-20261122, app-2026-11-22.log,
+    app.1.log, each also with .gz, .zst, .bz2 or .xz.
+    """
+    name = _COMPRESSED.sub("", name)
+    if name == original:
+        return False
+    stem, extension = os.path.splitext(original)
+    if name.startswith(original):
+        return _ROTATION.fullmatch(name[len(original) :]) is not None
+    if not name.startswith(stem) or not name.endswith(extension):
+        return False
+    return _ROTATION.fullmatch(name[len(stem) : len(name) - len(extension)]) is not None
+
+
+def find_inode(key: FileKey, directories: Collection[str]) -> str | None:
+    """The path of an inode in one of the directories; None where it is not there (or they cannot be listed)."""
+    for directory in directories:
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    if entry.inode() == key.inode and entry.stat(follow_symlinks=False).st_dev == key.device:
+                        return entry.path
+        except OSError:
+            continue
+    return None
+
+
+def boot_ns() -> int:
+    """The instant of the machine's start, Unix nanoseconds."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.time_ns() - time.clock_gettime_ns(clock)
+
+
+def compare_path(path: str, file: TailedFile) -> Match:
+    """`compare` for a file that is not open.
+
+    A file that ends before the offset counts as shortened only when the machine has been started since the last
+    reading, for then a power cut may have taken its end, or when it was rotated, for it may be a copy that was made
+    before its last lines were written. Else it was truncated.
+
+    Raises:
+        OSError: it cannot be read.
+        TailError: it may not be read.
+    """
+    fd = files.open_checked(path)
+    try:
+        match = compare(fd, file)
+    finally:
+        os.close(fd)
+    if match is Match.SHORTENED and file.state != "rotated" and file.last_read >= boot_ns():
+        return Match.DIFFERENT
+    return match
+
+
+def find_content(file: TailedFile, claimed: Collection[FileKey]) -> tuple[str, FileKey] | None:
+    """A file beside the last known paths of `file` that holds the same content up to its offset, under the same name
+    or one made by rotation, and that is not `claimed` by another.
+
+    Equal heads alone never decide, for many files begin with the same banner: the marker before the offset must be
+    the same too, and under an unchanged name it must be of full length.
+    """
+    name = os.path.basename(file.path)
+    for path, status in _candidates(file):
+        key = files.file_key(status)
+        other = os.path.basename(path)
+        named = is_rotation(other, name) or (other == name and file.marker_length == MARKER_BYTES)
+        if not named or key in claimed or status.st_size < file.offset or not file.head_length:
+            continue
+        try:
+            if _same_content(path, file):
+                return path, key
+        except (OSError, TailError):
+            continue
+    return None
+
+
+def find_copy(
+    file: TailedFile, head: bytes, position: int, recent: bytes, claimed: Collection[FileKey]
+) -> tuple[str, FileKey] | None:
+    """The copy that was made of `file` before it was truncated (copytruncate), to read the rest from.
+
+    First one that goes on at `position` after the bytes `recent`; else one with a rotation's name and the same head
+    that ends before it, because lines were written and read between the copying and the truncating.
+    """
+    if not head:
+        return None
+    name = os.path.basename(file.current_path)
+    shorter = None
+    for path, status in _candidates(file):
+        key = files.file_key(status)
+        rotated = is_rotation(os.path.basename(path), name)
+        if key in claimed or not (rotated or len(recent) == MARKER_BYTES):
+            continue
+        try:
+            begins = _bytes_at(path, 0, len(head))
+            if status.st_size >= position:
+                if begins == head and _bytes_at(path, position - len(recent), len(recent)) == recent:
+                    return path, key
+            elif rotated and shorter is None and begins and head.startswith(begins):
+                shorter = path, key
+        except (OSError, TailError):
+            continue
+    return shorter
+
+
+def _candidates(file: TailedFile) -> list[tuple[str, os.stat_result]]:
+    """Regular files in the directories of the file's paths, the last modified first."""
+    found = []
+    for directory in {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}:
+        try:
+            with os.scandir(directory) as entries:
+                found += [
+                    (entry.path, entry.stat(follow_symlinks=False))
+                    for entry in entries
+                    if entry.is_file(follow_symlinks=False)
+                ]
+        except OSError:
+            continue
+    return sorted(found, key=lambda pair: -pair[1].st_mtime_ns)
+
+
+def _bytes_at(path: str, offset: int, length: int) -> bytes:
+    fd = files.open_checked(path)
+    try:
+        return os.pread(fd, length, offset)
+    finally:
+        os.close(fd)
+
+
+def _same_content(path: str, file: TailedFile) -> bool:
+    fd = files.open_checked(path)
+    try:
+        return compare(fd, replace(file, generation=0)) is Match.SAME  # another inode: its generation says nothing
+    finally:
+        os.close(fd)

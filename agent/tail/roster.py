@@ -1,0 +1,279 @@
+"""The streams that are followed: opening and closing their files, beginning and ending generations."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from typing import TYPE_CHECKING
+
+import aiofiles
+
+from agent.errors import TailError
+from agent.model import MARKER_BYTES, TailedFile
+from agent.tail import files, locate
+from agent.tail.identity import FileKey, compression
+from agent.tail.reader import LineReader
+from agent.tail.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from concurrent.futures import Executor
+
+    from aiofiles.threadpool.binary import AsyncFileIO
+
+    from agent.model import LineBatch
+    from agent.tail.discover import Found
+    from agent.tail.report import Conditions
+    from agent.tail.settings import SourceSettings, Timing
+    from agent.tail.watch import Watcher
+
+_LINE_SEARCH_BYTES = 1 << 16  # how far back `start: end` looks for the beginning of an unfinished line
+
+
+class Roster:
+    """All streams, by id and by (device, inode), and what it takes to change them. Used on the event loop only."""
+
+    def __init__(
+        self,
+        *,
+        deliver: Callable[[LineBatch], Awaitable[None]],
+        allocate_id: Callable[[], int],
+        conditions: Conditions,
+        executor: Executor,
+        watcher: Watcher,
+        clock: Callable[[], int],
+        timing: Timing,
+    ) -> None:
+        self.streams: dict[int, Stream] = {}
+        self.by_key: dict[FileKey, Stream] = {}
+        self.dormant: dict[int, TailedFile] = {}  # known, but not followed now
+        self.timing = timing
+        self.conditions = conditions
+        self.deliver = deliver
+        self.clock = clock
+        self.open_limit = files.raise_file_limit()
+        self._allocate_id = allocate_id
+        self._executor = executor
+        self._watcher = watcher
+        self._open_count = 0
+        self._compressed: dict[FileKey, int] = {}  # size when it was looked at
+
+    async def begin(self, found: Found, *, at_end: bool = False) -> Stream | None:
+        """Follow a new file from its head (or, with `at_end`, from its last line); None where it cannot be yet."""
+        if self._compressed.get(found.key, -1) == found.size:
+            return None
+        opened = await self._open(found.path, 0)
+        if opened is None:
+            return None
+        handle, info = opened
+        if info.key != found.key or self._is_compressed(found, info.head):
+            await handle.close()
+            return None
+        offset = _last_line(handle.fileno(), info.size) if at_end else 0
+        now_ns = self.clock()
+        file = TailedFile(
+            id=self._allocate_id(),
+            source=found.source.name,
+            path=found.origin or found.path,
+            device=info.key.device,
+            inode=info.key.inode,
+            generation=info.generation,
+            offset=offset,
+            current_path=found.path,
+            state="rotated" if found.origin else "active",
+            first_seen=now_ns,
+            last_read=now_ns,
+        )
+        return self._enroll(file, found.source, handle, info, globbed=not found.origin)
+
+    async def resume(
+        self, file: TailedFile, source: SourceSettings, path: str, *, globbed: bool, offset: int | None = None
+    ) -> Stream | None:
+        """Follow a known file that lies at `path` now, from where its reading stopped."""
+        opened = await self._open(path, 0)
+        if opened is None:
+            return None
+        handle, info = opened
+        file.device, file.inode, file.generation = info.key.device, info.key.inode, info.generation
+        if path not in (file.path, file.current_path) or file.state == "finished":
+            file.state = "active" if path == file.path else "rotated"
+        file.current_path = path
+        self.dormant.pop(file.id, None)
+        stream = self._enroll(file, source, handle, info, globbed=globbed)
+        if info.size < stream.reader.position:
+            stream.short_copy = True
+        if offset is not None:
+            stream.reader.position = offset
+        return stream
+
+    def _enroll(
+        self, file: TailedFile, source: SourceSettings, handle: AsyncFileIO, info: files.Opened, *, globbed: bool
+    ) -> Stream:
+        fd = handle.fileno()
+        before = os.pread(fd, min(MARKER_BYTES, file.offset), max(0, file.offset - MARKER_BYTES))
+        reader = LineReader(file, source.max_line, file.offset, before)
+        stream = Stream(file, source, reader, b"", info.resolved, handle, fd, info.size, globbed=globbed)
+        stream.set_head(info.head)
+        stream.committed = file.offset
+        stream.last_growth = time.monotonic()
+        self.streams[file.id] = self.by_key[info.key] = stream
+        self.conditions.end(info.resolved)
+        self.conditions.end(file.current_path)
+        return stream
+
+    def _is_compressed(self, found: Found, head: bytes) -> bool:
+        kind = compression(head)
+        if kind is None:
+            return False
+        self._compressed[found.key] = found.size
+        directory, name = os.path.split(found.path)
+        siblings = (os.path.split(path) for path in self._all_paths())
+        if not any(directory == folder and locate.is_rotation(name, other) for folder, other in siblings):
+            self.conditions.begin(
+                TailError(
+                    "SL204",
+                    "follow a file",
+                    found.path,
+                    f"{found.path} is compressed ({kind}) and is not read as text: it is skipped",
+                    hint="exclude it, or decompress it if its lines are wanted",
+                )
+            )
+        return True
+
+    def _all_paths(self) -> Iterable[str]:
+        for stream in self.streams.values():
+            yield stream.file.path
+        for file in self.dormant.values():
+            yield file.path
+
+    async def reject_compressed(self, stream: Stream, found: Found, chunk: bytes) -> bool:
+        """Stop following a file of which nothing was read yet if `chunk`, its first bytes, show it as compressed."""
+        if not self._is_compressed(found, chunk):
+            return False
+        stream.file.state = "finished"
+        await self.drop(stream)
+        return True
+
+    # open files
+
+    async def _open(self, path: str, position: int) -> tuple[AsyncFileIO, files.Opened] | None:
+        """Open and describe; None, and a condition, where that fails."""
+        if self._open_count >= self.open_limit:
+            await self.make_room()
+        infos: list[files.Opened] = []
+
+        def opener(name: str, _flags: int) -> int:
+            fd = files.open_checked(name)
+            try:
+                infos.append(files.describe(fd, name))
+                os.lseek(fd, position, os.SEEK_SET)
+            except OSError:
+                os.close(fd)
+                raise
+            return fd
+
+        try:
+            handle = await aiofiles.open(path, "rb", buffering=0, opener=opener, executor=self._executor)
+        except TailError as error:
+            self.conditions.begin(error)
+            return None
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+                self.conditions.begin(files.open_error(path, error))
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                await self.make_room()
+            return None
+        self._open_count += 1
+        self.conditions.end("open files", "SL207")
+        return handle, infos[0]
+
+    async def reopen(self, stream: Stream) -> bool:
+        """Open the file of a stream again, after a look has shown that it is still the same one."""
+        if stream.fd >= 0:
+            return True
+        opened = await self._open(stream.file.current_path, stream.reader.position)
+        if opened is None:
+            return False
+        handle, info = opened
+        if info.key != stream.key:
+            self._open_count -= 1
+            await handle.close()
+            return False
+        stream.handle, stream.fd = handle, handle.fileno()
+        return True
+
+    async def close(self, stream: Stream) -> None:
+        """Close the file; what was read of an unfinished line is read again later."""
+        self._watcher.disarm(stream.file.id)
+        stream.armed = False
+        if stream.handle is None:
+            return
+        handle, stream.handle, stream.fd = stream.handle, None, -1
+        stream.reader.rewind()
+        self._open_count -= 1
+        await handle.close()
+
+    async def make_room(self) -> None:
+        """Close a tenth of the open files: quiet ones, read to their end, those that grew longest ago first."""
+        idle = [s for s in self.streams.values() if s.fd >= 0 and s.drained and s.links and s.file.state != "rotated"]
+        idle.sort(key=lambda stream: stream.last_growth)
+        for stream in idle[: max(1, self.open_limit // 10)]:
+            await self.close(stream)
+            stream.next_poll = 0.0
+
+    # the end of a generation
+
+    async def flush(self, stream: Stream, lost_until: int = 0) -> None:
+        """Deliver the final batch: no byte is expected any more."""
+        stream.final = True
+        await self.deliver(stream.reader.finish(self.clock(), lost_until))
+
+    async def end(self, stream: Stream, lost_until: int = 0) -> None:
+        """The generation is over: deliver the final batch, close the file, follow it no more."""
+        stream.file.state = "finished"
+        await self.flush(stream, lost_until)  # perhaps empty: with it the state reaches the store
+        await self.drop(stream)
+
+    async def abandon(self, file: TailedFile, source: SourceSettings) -> None:
+        """A known file is nowhere to be found: it is finished, and the store learns it with an empty batch."""
+        file.state = "finished"
+        await self.deliver(LineReader(file, source.max_line, file.offset).finish(self.clock()))
+
+    async def drop(self, stream: Stream) -> None:
+        """Close and forget; its TailedFile is kept among the dormant ones."""
+        self.streams.pop(stream.file.id, None)
+        if self.by_key.get(stream.key) is stream:
+            del self.by_key[stream.key]
+        self.dormant[stream.file.id] = stream.file
+        await self.close(stream)
+
+    async def take_over(self, stream: Stream, path: str) -> bool:
+        """The stream's bytes lie in the copy at `path` now: go on there, under the copy's identity."""
+        opened = await self._open(path, stream.reader.position)
+        if opened is None:
+            return False
+        handle, info = opened
+        old = stream.handle
+        if self.by_key.get(stream.key) is stream:
+            del self.by_key[stream.key]
+        self._watcher.disarm(stream.file.id)
+        stream.armed = False
+        stream.handle, stream.fd = handle, handle.fileno()
+        stream.size, stream.mtime_ns, stream.resolved = info.size, info.mtime_ns, info.resolved
+        stream.short_copy = info.size < stream.reader.position
+        file = stream.file
+        file.device, file.inode, file.generation = info.key.device, info.key.inode, info.generation
+        file.current_path, file.state = path, "rotated"
+        self.by_key[info.key] = stream
+        if old is not None:
+            self._open_count -= 1
+            await old.close()
+        return True
+
+
+def _last_line(fd: int, size: int) -> int:
+    """The offset after the last newline; the size where the last line is longer than is worth looking."""
+    start = max(0, size - _LINE_SEARCH_BYTES)
+    newline = os.pread(fd, size - start, start).rfind(b"\n")
+    return start + newline + 1 if newline >= 0 else (0 if start == 0 else size)
