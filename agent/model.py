@@ -131,6 +131,7 @@ class Continuation:
     """
 
     raw: bytes  # the lines without the last one's newline, to be appended after a newline
+    traces: bool = True  # whether stack traces are to be looked for in the joined event
 
 
 @dataclass(slots=True)

@@ -260,15 +260,6 @@ class Assembler:
             return self.compiled.start.search(text) is None
         return self._traces and multiline.continues(event, text)
 
-    def extend(self, event: OpenText, line: bytes, text: str) -> None:
-        """Append a line that was found to belong to the event, noting what it says about a trace."""
-        if text == "":
-            event.blanks.append(line)
-            return
-        if self.compiled.start is None:
-            multiline.continues(event, text)
-        multiline.add(event, line, text)
-
     def close(self) -> None:
         """The open text event becomes a row; blank lines after it are blank lines."""
         event = self.open

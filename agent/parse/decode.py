@@ -10,18 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from agent.model import RAW_CARRIAGE_RETURN, RAW_MESSAGE, Continuation, ErrorEvent, EventBatch, LineBatch
+from agent.model import ERROR, RAW_CARRIAGE_RETURN, RAW_MESSAGE, Continuation, ErrorEvent, EventBatch, LineBatch
 from agent.parse import careful, fields
 from agent.parse.assemble import Assembler, text_error
-from agent.parse.multiline import OpenText, begin
+from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.settings import Compiled, ParseSettings
 from agent.parse.text import Head
 from agent.parse.textevent import build
 from agent.profile import Profile, load_record
 
-__all__ = ["FileParser", "ParseSettings", "original_bytes"]
+__all__ = ["FileParser", "ParseSettings", "join", "original_bytes"]
 
-_UNKNOWN_SEVERITY = 17  # of the stored event before a restart: take what can only be a trace's continuation
+_UNKNOWN_SEVERITY = ERROR  # of the stored event before a restart: take what can only be a trace's continuation
 
 
 class FileParser:
@@ -45,6 +45,7 @@ class FileParser:
         self._end = -1
         self._observed = 0
         self.deadline_s: float | None = None
+        self.profile_changed = False  # set when detection has learnt something; the owner resets it
 
     def feed(self, batch: LineBatch) -> EventBatch:
         """Parse a batch. Never raises for what the lines hold.
@@ -76,31 +77,6 @@ class FileParser:
         work.lines(data, offset)
         work.finish()
         return self._released(work, offset + len(data))
-
-    def join(
-        self, record: str, raw: bytes | int | None, continuation: bytes, timestamp: int, severity_number: int
-    ) -> tuple[str, bytes | int | None, ErrorEvent | None]:
-        """Append further lines to a stored text event.
-
-        Args:
-            record: of the stored event.
-            raw: of the stored event, as in EventBatch.raws.
-            continuation: EventBatch.continuation.raw.
-            timestamp: of the stored event (ns); it does not change.
-            severity_number: of the stored event; it does not change.
-
-        Returns:
-            Record and raw to store instead, and what grouping needs if the event is an error.
-        """
-        lines = [*original_bytes(record, raw).split(b"\n"), *continuation.split(b"\n")]
-        texts = [careful.decode_text(line.removesuffix(b"\r"))[0] for line in lines]
-        event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), traces=self._compiled.settings.multiline == "auto")
-        work = Assembler(self._compiled, self.profile, timestamp)
-        for line, text in zip(lines[1:], texts[1:], strict=True):
-            work.extend(event, line, text)
-        built = build(event, self._compiled, timestamp)
-        built.timestamp, built.severity = timestamp, severity_number
-        return built.record, built.raw, text_error(built, 0) if severity_number >= _UNKNOWN_SEVERITY else None
 
     # --- holding back
 
@@ -152,7 +128,7 @@ class FileParser:
         tail = work.tail
         continued = tail is not None and not out.records and not self._held
         if work.tail_lines:
-            out.continuation = Continuation(b"\n".join(work.tail_lines))
+            out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.settings.multiline == "auto")
         work.end_tail()
         last = tail if continued else work.last_text
         if last is not None and last.may_be_continued() and not last.extra and self._compiled.settings.multiline != "off":
@@ -167,6 +143,7 @@ class FileParser:
 
     def _learn(self, work: Assembler) -> None:
         """Note where the fields are, as long as nothing is known or what is known has stopped fitting."""
+        before = self.profile
         if work.seen and self.profile.format != "json":
             self.profile = fields.detect(work.seen, self._compiled, "json")
         elif not work.seen and self.profile.format == "":
@@ -178,6 +155,37 @@ class FileParser:
                 logger=("logger",),
                 overrides=self._compiled.overrides,
             )
+        self.profile_changed |= self.profile != before
+
+
+def join(
+    record: str, raw: bytes | int | None, continuation: Continuation
+) -> tuple[str, bytes | int | None, ErrorEvent | None]:
+    """Append further lines to a stored text event; its instant does not change.
+
+    Args:
+        record: of the stored event.
+        raw: of the stored event, as in EventBatch.raws.
+        continuation: what `FileParser.feed` gave.
+
+    Returns:
+        Record and raw to store instead, and, if the event is an error, what grouping needs (its timestamp is 0).
+    """
+    lines = [*original_bytes(record, raw).split(b"\n"), *continuation.raw.split(b"\n")]
+    texts = [careful.decode_text(line.removesuffix(b"\r"))[0] for line in lines]
+    event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), traces=continuation.traces)
+    for line, text in zip(lines[1:], texts[1:], strict=True):
+        if text:
+            if continuation.traces:
+                continues(event, text)
+            add(event, line, text)
+        else:
+            event.blanks.append(line)
+    built = build(event, _PLAIN, 0)
+    return built.record, built.raw, text_error(built, 0) if built.severity >= ERROR else None
+
+
+_PLAIN = Compiled(ParseSettings())
 
 
 def _slim(event: OpenText) -> OpenText:
