@@ -35,6 +35,6 @@ def unknown_code(code: str) -> UsageError:
 
     near = difflib.get_close_matches(code.strip().upper(), codes(), n=3, cutoff=0.6)
     hint = f"near it are {', '.join(near)}" if near else "sidelog explain lists all codes"
-    error = UsageError("SL503", "explain a code", code, f"there is no error code '{safe_text(code)}'", hint=hint)
+    error = UsageError("SL504", "explain a code", code, f"there is no error code '{safe_text(code)}'", hint=hint)
     assert error.exit_code == EXIT_USAGE
     return error
