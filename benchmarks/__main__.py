@@ -1,0 +1,44 @@
+"""The table of docs/benchmarks.md: `make bench`, or `python -m benchmarks [ingest idle latency query peers]`.
+
+At the default sizes it takes about 8 minutes on two cores, 2 of them for building the store of 10 M events the first
+time. `--quick` takes about one minute and says less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from benchmarks import common, idle, ingest, latency, peers, query
+
+PARTS = {part.__name__.rpartition(".")[2]: part for part in (ingest, idle, latency, query, peers)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), choices=[[], *PARTS], help="default: all")
+    parser.add_argument("--events", type=int, default=1_000_000, help="lines to take in (default: 1,000,000)")
+    parser.add_argument("--sizes", default="1000000,10000000", help="events in the stores that are asked")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of which the median counts")
+    parser.add_argument("--seconds", type=float, default=30, help="how long to watch an idle agent")
+    parser.add_argument("--trials", type=int, default=30, help="lone lines to time")
+    parser.add_argument("--fresh", action="store_true", help="build the stores to ask anew")
+    parser.add_argument("--quick", action="store_true", help="small sizes")
+    options = parser.parse_args()
+    if options.quick:
+        options.events, options.sizes, options.repeat, options.seconds, options.trials = 100_000, "100000", 1, 5, 5
+    print(f"{common.machine()}\n\n{common.HEADER}", flush=True)
+    missed = 0
+    for name in options.parts or PARTS:
+        began = time.monotonic()
+        print(f"{name} …", file=sys.stderr, end="", flush=True)
+        rows = PARTS[name].measure(options)
+        print(f"\r{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+        print(*(row.markdown() for row in rows), sep="\n", flush=True)
+        missed += sum(row.met is False for row in rows)
+    print(f"\n{missed} of the goals missed (in bold)" if missed else "\nall goals reached")
+
+
+if __name__ == "__main__":
+    main()
