@@ -1,0 +1,1 @@
+"""The query stage: the language, its plan over SQL, counting, and the forms of output. It opens nothing itself."""

@@ -1,0 +1,79 @@
+"""A file that remembers how far a reader has come, in the order of storage."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from agent.errors import SidelogError, UsageError
+
+
+class CursorFile:
+    """The id of the last event that was printed, in a small JSON file.
+
+    It is replaced as a whole, so that a reader killed at any instant leaves the old or the new position.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> int:
+        """The stored id; 0 where there is no file yet.
+
+        Raises:
+            UsageError: SL516, the file is no cursor.
+            SidelogError: SL517, it cannot be read.
+        """
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return 0
+        except UnicodeDecodeError:
+            text = ""
+        except OSError as error:
+            raise self._failure("read", error) from None
+        try:
+            value = json.loads(text)["after_id"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            value = None
+        if type(value) is not int or not 0 <= value < 2**63:
+            raise UsageError(
+                "SL516",
+                "read cursor",
+                str(self.path),
+                f"{self.path} is no cursor of sidelog",
+                hint="name another file, or delete it to begin with the oldest event",
+            )
+        return value
+
+    def write(self, after_id: int) -> None:
+        """Remember an id; the file is readable by its owner only.
+
+        Raises:
+            SidelogError: SL517, it cannot be written.
+        """
+        temporary = ""
+        try:
+            handle, temporary = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)  # mode 0600
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(json.dumps({"after_id": after_id}) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(self.path)
+        except OSError as error:
+            if temporary:
+                with contextlib.suppress(OSError):
+                    Path(temporary).unlink()
+            raise self._failure("write", error) from None
+
+    def _failure(self, verb: str, error: OSError) -> SidelogError:
+        return SidelogError(
+            "SL517",
+            f"{verb} cursor",
+            str(self.path),
+            f"the cursor file {self.path} cannot be {'written' if verb == 'write' else 'read'}: {error.strerror}",
+            hint="the directory must exist and be writable; events printed since the last success come again",
+        )

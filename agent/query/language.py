@@ -1,0 +1,237 @@
+r"""The query language: terms that are ANDed.
+
+    term   = ["!"] (text | field operator value)
+    text   = a word or a "quoted phrase": a substring of the event's text
+    field  = severity logger service source path message trace_id span_id group category, or a dotted path
+    operator = "=" "!=" ">" ">=" "<" "<=" "~"
+    value  = a word or a "quoted text"
+
+In quotes a backslash escapes a quote or a backslash; any other backslash stands for itself, so that a regular
+expression can be quoted as it is. `parse_query` reads one string with blanks between terms, `parse_terms` a command
+line where each argument is one term and blanks need no quotes. `str(query)` gives a string that reads back as the
+same query, in either form of each term.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from agent.query.errors import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from agent.query.predicate import Matchable
+
+NAMED_FIELDS = (
+    "severity", "logger", "service", "source", "path", "message", "trace_id", "span_id", "group", "category",
+)  # fmt: skip
+OPERATORS = ("!=", ">=", "<=", "=", ">", "<", "~")  # longer ones first
+
+_BLANKS = " \t\r\n\v\f"
+_OPERATOR = re.compile(r'[^\s"!<>=~]([^\s"<>=~]*?)(?=!=|[<>=~])')
+_SYMBOL = re.compile("|".join(map(re.escape, OPERATORS)))
+_NEEDS_QUOTES = re.compile(r'^["!]|[\s]|[<>=~]')
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One condition. `field` is None for a text term, whose `operator` is then empty."""
+
+    field: str | None
+    operator: str
+    value: str
+    negated: bool = False
+
+    def __str__(self) -> str:
+        sign = "!" if self.negated else ""
+        if self.field is None:
+            return sign + (_quoted(self.value) if not self.value or _NEEDS_QUOTES.search(self.value) else self.value)
+        plain = self.value and not self.value.startswith('"') and not re.search(r"\s", self.value)
+        return f"{sign}{self.field}{self.operator}{self.value if plain else _quoted(self.value)}"
+
+
+@dataclass(frozen=True)
+class Query:
+    """Terms that must all hold, except that several `FIELD=VALUE` of one field are alternatives."""
+
+    terms: tuple[Term, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.terms))
+
+    def __and__(self, other: Query) -> Query:
+        return Query(self.terms + other.terms)
+
+    @cached_property
+    def conditions(self) -> tuple[tuple[Term, ...], ...]:
+        """The terms as a conjunction of alternatives: repeated `FIELD=` in one inner tuple."""
+        equal: dict[str, list[Term]] = {}
+        found: list[list[Term]] = []
+        for term in self.terms:
+            if term.field is not None and term.operator == "=" and not term.negated:
+                if term.field in equal:
+                    equal[term.field].append(term)
+                    continue
+                equal[term.field] = group = [term]
+                found.append(group)
+            else:
+                found.append([term])
+        return tuple(tuple(group) for group in found)
+
+    @cached_property
+    def _predicate(self) -> Callable[[Matchable, Mapping[int, str]], bool]:
+        from agent.query.predicate import compile_conditions  # noqa: PLC0415 - predicate needs the types above
+
+        return compile_conditions(self.conditions)
+
+    def compiled(self) -> Query:
+        """This query, with every value checked: a level, a regular expression.
+
+        Raises:
+            UsageError: SL512 an unknown level; SL513 a bad regular expression.
+        """
+        _ = self._predicate
+        return self
+
+    def matches(self, event: Matchable, categories: Mapping[int, str] | None = None) -> bool:
+        """Whether an event satisfies all terms. `categories` maps error group ids to their category."""
+        return self._predicate(event, categories or {})
+
+
+def parse_query(text: str) -> Query:
+    """Read a query from one string, such as a rule's `match`; an empty string matches everything.
+
+    Raises:
+        UsageError: SL510 a term cannot be read; SL511 a quote is not closed; SL512, SL513 a bad value.
+    """
+    terms: list[Term] = []
+    position = 0
+    while position < len(text):
+        if text[position] in _BLANKS:
+            position += 1
+            continue
+        term, position = _Reader(text).term(position)
+        terms.append(term)
+    return Query(tuple(terms)).compiled()
+
+
+def parse_terms(arguments: Sequence[str]) -> Query:
+    """Read a query from a command line: one argument is one term, blanks in it are part of its word or value.
+
+    Raises:
+        UsageError: as `parse_query`.
+    """
+    return Query(tuple(_argument(text) for text in arguments)).compiled()
+
+
+def all_equal(field: str, values: Iterable[str]) -> Query:
+    """The query that `field` has one of these values; no values: no condition."""
+    return Query(tuple(Term(field, "=", value) for value in values))
+
+
+def _argument(text: str) -> Term:
+    term, end = _Reader(text, whole=True).term(0)
+    if end < len(text):
+        raise QueryError(
+            "SL510",
+            text,
+            end,
+            f"the term {text!r} goes on after its closing quote",
+            'write quotes inside a phrase as \\" and several terms as several arguments',
+        )
+    return term
+
+
+class _Reader:
+    """Reads terms of one text; `whole`: an unquoted word reaches to the text's end."""
+
+    def __init__(self, text: str, *, whole: bool = False) -> None:
+        self.text = text
+        self.whole = whole
+
+    def term(self, start: int) -> tuple[Term, int]:
+        """The term at `start` and the position after it."""
+        negated = self.text.startswith("!", start)
+        position = start + negated
+        if self.text.startswith("!", position):
+            raise QueryError(
+                "SL510", self.text, position, "a term has two `!`", "one `!` negates; quote a text that begins with it"
+            )
+        field = None if self.text.startswith('"', position) else _OPERATOR.match(self.text, position)
+        if field is None:
+            value, end = self._value(position)
+            if not value:
+                raise QueryError(
+                    "SL510",
+                    self.text,
+                    position,
+                    f"a term of the query {self.text!r} is empty",
+                    "give a word, a phrase in quotes, or FIELD=VALUE",
+                )
+            if _SYMBOL.match(self.text, position):
+                raise QueryError(
+                    "SL510",
+                    self.text,
+                    position,
+                    f"no field stands before `{self.text[position]}` in {self.text!r}",
+                    "write FIELD=VALUE, or quote the text to search for it",
+                )
+            return Term(None, "", value, negated), end
+        symbol = _SYMBOL.match(self.text, field.end())
+        assert symbol is not None  # _OPERATOR looked ahead to it
+        value, end = self._value(symbol.end())
+        if not value and not self.text.startswith('"', symbol.end()) and symbol[0] not in ("=", "!="):
+            raise QueryError(
+                "SL510",
+                self.text,
+                symbol.end(),
+                f"no value stands after `{symbol[0]}` in {self.text!r}",
+                f"write {field[0]}{symbol[0]}VALUE",
+            )
+        return Term(field[0], symbol[0], value, negated), end
+
+    def _value(self, start: int) -> tuple[str, int]:
+        if self.text.startswith('"', start):
+            return self._quoted(start)
+        if self.whole:
+            return self.text[start:], len(self.text)
+        end = start
+        while end < len(self.text) and self.text[end] not in _BLANKS:
+            end += 1
+        return self.text[start:end], end
+
+    def _quoted(self, start: int) -> tuple[str, int]:
+        characters: list[str] = []
+        position = start + 1
+        while position < len(self.text):
+            character = self.text[position]
+            if character == '"':
+                return self._closed("".join(characters), position + 1)
+            if character == "\\" and self.text[position + 1 : position + 2] in ('"', "\\"):
+                position += 1
+                character = self.text[position]
+            characters.append(character)
+            position += 1
+        raise QueryError(
+            "SL511", self.text, start, f"a quote in {self.text!r} is not closed", 'close it, or write \\" for a quote'
+        )
+
+    def _closed(self, value: str, end: int) -> tuple[str, int]:
+        if not self.whole and end < len(self.text) and self.text[end] not in _BLANKS:
+            raise QueryError(
+                "SL510",
+                self.text,
+                end,
+                f"a blank is missing after a closing quote in {self.text!r}",
+                'write quotes inside a phrase as \\"',
+            )
+        return value, end
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

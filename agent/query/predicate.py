@@ -1,0 +1,309 @@
+"""The query language over events in plain Python. It knows no SQL: rules over live events use it too."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from agent.errors import UsageError
+from agent.model import severity_text
+from agent.query.language import NAMED_FIELDS, Term
+from agent.query.severity import HIGHEST, level_range
+from agent.query.times import format_utc
+from agent.query.values import exact, lookup, number, text_of
+
+PATTERN_CHARACTERS = 1_000  # longest regular expression
+SEARCHED_CHARACTERS = 65_536  # a regular expression sees no more of a text: backtracking grows with its length
+
+Categories = Mapping[int, str]
+Check = Callable[["Matchable", Categories], bool]
+Getter = Callable[["Matchable", Categories], list[Any]]
+ValueCheck = Callable[[Any], bool]
+
+
+class Matchable(Protocol):
+    """What a predicate reads of an event; `agent.model.Event` has all of it and says what each is."""
+
+    # ruff: noqa: D102 - the fields are described in agent.model
+
+    @property
+    def severity_number(self) -> int: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def group(self) -> int | None: ...
+    @property
+    def record(self) -> str: ...
+    @property
+    def fields(self) -> dict[str, Any]: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def logger(self) -> str | None: ...
+    @property
+    def service(self) -> str | None: ...
+    @property
+    def trace_id(self) -> str | None: ...
+    @property
+    def span_id(self) -> str | None: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def observed_timestamp(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def parse_error(self) -> str | None: ...
+    @property
+    def resource(self) -> dict[str, Any]: ...
+
+
+def compile_conditions(conditions: tuple[tuple[Term, ...], ...]) -> Check:
+    """One function for a conjunction of alternatives; what is cheap to see is looked at first.
+
+    Raises:
+        UsageError: SL512 an unknown level; SL513 a bad regular expression.
+    """
+    checks = [(min(map(_cost, terms)), _any_of([compile_term(term) for term in terms])) for terms in conditions]
+    ordered = [check for _, check in sorted(checks, key=lambda pair: pair[0])]
+    if len(ordered) == 1:
+        return ordered[0]
+
+    def all_hold(event: Matchable, categories: Categories) -> bool:
+        return all(check(event, categories) for check in ordered)
+
+    return all_hold
+
+
+def _cost(term: Term) -> int:
+    if term.field in ("severity", "source", "path", "group", "category"):
+        return 0
+    return 1 if term.field is None else 2  # a text needs no decoding, a field does
+
+
+def _any_of(checks: list[Check]) -> Check:
+    if len(checks) == 1:
+        return checks[0]
+    return lambda event, categories: any(check(event, categories) for check in checks)
+
+
+def compile_term(term: Term) -> Check:
+    """The function of one term."""
+    if term.field is None:
+        check = _text_check(term.value)
+    elif term.field == "severity":
+        check = _severity_check(term)
+    else:
+        check = _field_check(term)
+    if not term.negated:
+        return check
+    return lambda event, categories: not check(event, categories)
+
+
+# ---------------------------------------------------------------- text
+
+_ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+
+def decoded_text(record: str) -> str:
+    r"""The text of a record with the escapes of JSON decoded: `\u00f6` is ö, `\"` a quote."""
+    return _ESCAPE.sub(_unescaped, record) if "\\" in record else record
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    escape = found[0]
+    if len(escape) == 12:  # noqa: PLR2004 - a surrogate pair
+        return chr(0x10000 + ((int(escape[2:6], 16) - 0xD800) << 10) + int(escape[8:], 16) - 0xDC00)
+    if escape[1] == "u" and len(escape) == 6:  # noqa: PLR2004
+        return chr(int(escape[2:], 16))  # noqa: FURB166 - it is no number with a prefix
+    return _SHORT.get(escape[1], escape[1])
+
+
+def is_exact_case(text: str) -> bool:
+    """Whether a search text has a capital, so that case counts."""
+    return any(character.isupper() for character in text)
+
+
+def _text_check(text: str) -> Check:
+    if is_exact_case(text):
+        return lambda event, _: text in decoded_text(event.record)
+    if text.isascii():  # folds ASCII only, as SQL's LIKE does: the Kelvin sign is no k
+        folded = text.lower().encode()
+        return lambda event, _: folded in decoded_text(event.record).encode("utf-8", "surrogatepass").lower()
+    wide = text.casefold()
+    return lambda event, _: wide in decoded_text(event.record).casefold()
+
+
+# ---------------------------------------------------------------- severity
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
+}  # fmt: skip
+
+
+def severity_numbers(term: Term) -> frozenset[int]:
+    """The severity numbers, 0 to 24, that a term on severity accepts; its negation is taken into account.
+
+    Raises:
+        UsageError: SL512 an unknown level; SL513 a bad regular expression.
+    """
+    numbers = range(HIGHEST + 1)
+    if term.operator == "~":
+        pattern = compile_pattern(term.value)
+        found = {n for n in numbers if (text := severity_text(n)) and pattern.search(text)}
+    else:
+        low, high = level_range(term.value)
+        accept: dict[str, Callable[[int], bool]] = {
+            "=": lambda n: low <= n <= high,
+            "!=": lambda n: not low <= n <= high,
+            ">": lambda n: n > high,
+            ">=": lambda n: n >= low,
+            "<": lambda n: 0 < n < low,  # 0 is no level
+            "<=": lambda n: 0 < n <= high,
+        }
+        found = set(filter(accept[term.operator], numbers))
+    return frozenset(set(numbers) - found if term.negated else found)
+
+
+def _severity_check(term: Term) -> Check:
+    accepted = severity_numbers(Term(term.field, term.operator, term.value))
+    return lambda event, _: event.severity_number in accepted
+
+
+# ---------------------------------------------------------------- fields
+
+
+def compile_pattern(text: str) -> re.Pattern[str]:
+    """A regular expression of a term.
+
+    Raises:
+        UsageError: SL513, it is too long or not well-formed.
+    """
+    if len(text) > PATTERN_CHARACTERS:
+        raise UsageError(
+            "SL513",
+            "read regular expression",
+            text[:60],
+            f"the regular expression {text[:60]!r}… has {len(text)} characters; {PATTERN_CHARACTERS} are allowed",
+            hint="search for a shorter one, or for several terms",
+        )
+    try:
+        return re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UsageError(
+            "SL513",
+            "read regular expression",
+            text,
+            f"{text!r} is no regular expression: {error}",
+            hint="escape characters such as ( [ * + with a backslash to search for themselves",
+        ) from None
+
+
+def grep_pattern(text: str) -> str:
+    r"""The pattern of `-g`: case counts only where it has a capital that is no escape such as `\S`."""
+    return text if is_exact_case(re.sub(r"\\.", "", text, flags=re.DOTALL)) else f"(?i:{text})"
+
+
+def _field_check(term: Term) -> Check:
+    assert term.field is not None
+    values = getter(term.field)
+    if term.operator == "!=":
+        equal = _equality(term.value)
+        return lambda event, categories: not any(map(equal, values(event, categories)))
+    accept = _value_check(term)
+    return lambda event, categories: any(map(accept, values(event, categories)))
+
+
+def _value_check(term: Term) -> ValueCheck:
+    if term.operator == "=":
+        return _equality(term.value)
+    if term.operator == "~":
+        search = compile_pattern(term.value).search
+        return lambda value: (text := text_of(value)) is not None and bool(search(text[:SEARCHED_CHARACTERS]))
+    return _ordering(_COMPARE[term.operator], term.value)
+
+
+def _equality(wanted: str) -> ValueCheck:
+    wanted_number = number(wanted)
+
+    def equal(value: Any) -> bool:
+        if type(value) is str:
+            return value == wanted
+        if type(value) is int or type(value) is float:
+            return wanted_number is not None and exact(value) == wanted_number
+        return text_of(value) == wanted
+
+    return equal
+
+
+def _ordering(compare: Callable[[Any, Any], bool], wanted: str) -> ValueCheck:
+    """Numbers by value, also where one stands in quotes; otherwise texts by their characters."""
+    wanted_number = number(wanted)
+
+    def ordered(value: Any) -> bool:
+        if type(value) is str:
+            if wanted_number is None:
+                return compare(value, wanted)
+            value_number = number(value)
+            return value_number is not None and compare(value_number, wanted_number)
+        if type(value) is int or type(value) is float:
+            return wanted_number is not None and compare(exact(value), wanted_number)
+        return False
+
+    return ordered
+
+
+def _present(value: Any) -> list[Any]:
+    return [] if value is None else [value]
+
+
+_NAMED: dict[str, Getter] = {
+    "severity": lambda event, _: _present(severity_text(event.severity_number)),
+    "logger": lambda event, _: _present(event.logger),
+    "service": lambda event, _: _present(event.service),
+    "source": lambda event, _: [event.source],
+    "path": lambda event, _: [event.path],
+    "message": lambda event, _: [event.body],
+    "trace_id": lambda event, _: _present(event.trace_id),
+    "span_id": lambda event, _: _present(event.span_id),
+    "group": lambda event, _: _present(event.group),
+    "category": lambda event, categories: [] if event.group is None else _present(categories.get(event.group)),
+}
+assert set(_NAMED) == set(NAMED_FIELDS)
+
+# Names of `-o json` that count where the line has no such field itself.
+BUILT_IN: dict[str, Callable[[Matchable], Any]] = {
+    "id": lambda event: event.id,
+    "timestamp": lambda event: format_utc(event.timestamp),
+    "observed_timestamp": lambda event: format_utc(event.observed_timestamp),
+    "severity_number": lambda event: event.severity_number,
+    "severity_text": lambda event: severity_text(event.severity_number),
+    "body": lambda event: event.body,
+    "offset": lambda event: event.offset,
+    "parse_error": lambda event: event.parse_error,
+}
+
+
+def getter(field: str) -> Getter:
+    """The function that gives all values of a field: of the event itself, of the line, or of its labels."""
+    if field in _NAMED:
+        return _NAMED[field]
+    parts = tuple(field.split("."))
+    built_in = BUILT_IN.get(field)
+
+    def values(event: Matchable, _: Categories) -> list[Any]:
+        found = lookup(event.fields, parts)
+        if found:
+            return found
+        if built_in is not None:
+            return _present(built_in(event))
+        return lookup(event.resource, parts)
+
+    return values

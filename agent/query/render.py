@@ -1,0 +1,247 @@
+"""Events as bytes: for machines (json, csv, raw), and for people (short, verbose, logfmt).
+
+What is for machines goes into a pipe untouched, and on a terminal with control characters escaped. What is for
+people is always escaped: a message must never start a line of its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Raw
+
+from agent.model import severity_text
+from agent.query.events import StoredEvent, resource_service
+from agent.query.fragments import as_text, attributes, encode, flattened, severity_name
+from agent.query.fragments import field as field_of
+from agent.query.terminal import escape, escape_json, paint
+from agent.query.times import format_local, format_utc
+
+if TYPE_CHECKING:
+    from agent.query.predicate import Categories
+
+FORMS = ("short", "verbose", "json", "csv", "logfmt", "raw")
+CSV_FIELDS = (
+    "timestamp", "severity", "source", "service", "logger", "message", "trace_id", "group", "path", "offset",
+)  # fmt: skip
+_LOGFMT_FIELDS = ("timestamp", "severity", "source", "logger", "message")
+_SHORT_ATTRIBUTES = 12  # so many attributes follow a message in `short`
+_SHORT_VALUE = 100  # characters of each
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # cells that spreadsheets would compute
+_LEVEL_COLORS = {"ERROR": ("red",), "FATAL": ("red", "bold"), "WARN": ("yellow",), "INFO": ("green",)}
+_PLAIN = re.compile(r'[^\s"=\\]+')
+
+Render = Callable[[StoredEvent], bytes]
+
+
+@dataclass
+class Output:
+    """How to print: the form, the fields of `--fields`, and where it goes."""
+
+    form: str = "short"
+    fields: Sequence[str] = ()
+    color: bool = False
+    terminal: bool = False
+    csv_safe: bool = False  # a quote before text that a spreadsheet would take for a formula
+    categories: Categories = field(default_factory=dict)
+
+    def use_categories(self, categories: Categories) -> None:
+        """Take the categories of error groups from here."""
+        self.categories = categories
+
+    def header(self) -> bytes:
+        """What precedes the first event."""
+        return self.finish(csv_row(self.fields or CSV_FIELDS)) if self.form == "csv" else b""
+
+    def renderer(self) -> Render:
+        """The function that gives an event's bytes, its newline included; chosen once."""
+        make: dict[str, Callable[[], Callable[[StoredEvent], str | bytes]]] = {
+            "json": self._json, "csv": self._csv, "raw": self._raw,
+            "logfmt": self._logfmt, "verbose": self._verbose, "short": self._short,
+        }  # fmt: skip
+        render = make[self.form]()
+        return lambda event: self.finish(render(event))
+
+    def finish(self, text: str | bytes) -> bytes:
+        """Encode; on a terminal escape what machines would have got as it is."""
+        if not self.terminal or self.form in ("short", "verbose", "logfmt"):
+            return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "backslashreplace")
+        text = escape_json(text) if self.form == "json" else escape(text, "\n\t")
+        return text.encode("utf-8", "backslashreplace")
+
+    # ------------------------------------------------------------ for machines
+
+    def _json(self) -> Callable[[StoredEvent], bytes]:
+        if not self.fields:
+            return lambda event: encode(document(event)) + b"\n"
+        return lambda event: encode(self._chosen(event)) + b"\n"
+
+    def _chosen(self, event: StoredEvent) -> dict[str, Any]:
+        found = ((name, field_of(event, name, self.categories)) for name in self.fields)
+        return {name: None if fragment is None else Raw(fragment) for name, fragment in found}
+
+    def _csv(self) -> Callable[[StoredEvent], str]:
+        names = self.fields or CSV_FIELDS
+        return lambda event: csv_row([self._cell(field_of(event, name, self.categories)) for name in names])
+
+    def _cell(self, fragment: bytes | None) -> str:
+        text = as_text(fragment)
+        if self.csv_safe and text.startswith(_FORMULA) and fragment is not None and fragment.startswith(b'"'):
+            return f"'{text}"
+        return text
+
+    def _raw(self) -> Callable[[StoredEvent], bytes]:
+        return lambda event: event.original() + b"\n"
+
+    # ------------------------------------------------------------ for people
+
+    def _logfmt(self) -> Callable[[StoredEvent], str]:
+        names = self.fields or _LOGFMT_FIELDS
+
+        def render(event: StoredEvent) -> str:
+            found = [(name, field_of(event, name, self.categories)) for name in names]
+            pairs = [(name, as_text(fragment)) for name, fragment in found if fragment is not None]
+            if not self.fields:
+                pairs += flattened(event)
+            return " ".join(logfmt_pair(name, value) for name, value in pairs) + "\n"
+
+        return render
+
+    def _short(self) -> Callable[[StoredEvent], str]:
+        def render(event: StoredEvent) -> str:
+            level = severity_name(event)
+            message = escape(_first_line(event.body))
+            if self.fields:
+                found = [(name, field_of(event, name, self.categories)) for name in self.fields]
+                extra = [(name, as_text(fragment)) for name, fragment in found if fragment is not None]
+            else:
+                extra = _worth_a_glance(event)
+            rest = " ".join(logfmt_pair(name, _cut(value)) for name, value in extra)
+            parts = (
+                self._paint(format_local(event.timestamp), "dim"),
+                self._paint(f"{level or '-':5}", *_LEVEL_COLORS.get(level, ("dim",))),
+                self._paint(escape(event.source), "cyan") + ("" if not rest and not message else ":"),
+                message,
+                self._paint(rest, "dim"),
+            )
+            return " ".join(part for part in parts if part) + "\n"
+
+        return render
+
+    def _verbose(self) -> Callable[[StoredEvent], str]:
+        def render(event: StoredEvent) -> str:
+            level = severity_name(event)
+            head = (
+                f"{self._paint(format_local(event.timestamp, 9), 'dim')}"
+                f" {self._paint(level or '-', *_LEVEL_COLORS.get(level, ('dim',)))}"
+                f" {self._paint(escape(event.source), 'cyan')}"
+            )
+            lines = [head, *self._indented("message", event.body)]
+            for name, value in self._details(event):
+                lines += self._indented(name, value)
+            return "\n".join(lines) + "\n\n"
+
+        return render
+
+    def _details(self, event: StoredEvent) -> list[tuple[str, str]]:
+        if self.fields:
+            found = [(name, field_of(event, name, self.categories)) for name in self.fields]
+            return [(name, as_text(fragment)) for name, fragment in found if fragment is not None]
+        known = (
+            ("logger", event.logger),
+            ("service", event.service),
+            ("trace_id", event.trace_id),
+            ("span_id", event.span_id),
+            ("group", None if event.group is None else str(event.group)),
+            ("category", None if event.group is None else self.categories.get(event.group)),
+        )
+        own = flattened(event)
+        names = {name for name, _ in own}
+        pairs = [(name, value) for name, value in known if value and name not in names] + own
+        pairs += [(name, str(value)) for name, value in event.resource.items() if name not in names]
+        pairs += [("timestamp", format_utc(event.timestamp)), ("place", f"{event.path}, byte {event.offset}")]
+        if event.parse_error:
+            pairs.append(("parse_error", event.parse_error))
+        return [*pairs, ("id", str(event.id))]
+
+    def _indented(self, name: str, value: str) -> list[str]:
+        """`name: value`, or the name and each line of the value below it."""
+        label = self._paint(f"{escape(name)}:", "dim")
+        lines = [escape(line, "\t") for line in value.rstrip("\n").split("\n")]
+        if len(lines) == 1:
+            return [f"    {label} {lines[0]}"]
+        return [f"    {label}", *(f"      | {line}" for line in lines)]
+
+    def _paint(self, text: str, *colors: str) -> str:
+        return paint(text, *colors) if self.color and text else text
+
+
+def document(event: StoredEvent) -> dict[str, Any]:
+    """An event as `-o json` has it, in OpenTelemetry's names; values that must stay as written are `msgspec.Raw`."""
+    found = {
+        "id": event.id,
+        "timestamp": format_utc(event.timestamp),
+        "observed_timestamp": format_utc(event.observed_timestamp),
+        "severity_number": event.severity_number,
+        "severity_text": severity_text(event.severity_number),
+        "body": event.body,
+        "attributes": attributes(event),
+        "resource": event.resource,
+        "trace_id": event.trace_id,
+        "span_id": event.span_id,
+        "source": event.source,
+        "path": event.path,
+        "offset": event.offset,
+        "group": event.group,
+    }
+    if event.parse_error is not None:
+        found["parse_error"] = event.parse_error
+    return found
+
+
+def csv_row(cells: Sequence[str]) -> str:
+    """One line of CSV (RFC 4180 quoting, ended by a newline)."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def logfmt_pair(name: str, value: str) -> str:
+    """`name=value`, quoted where it must be; control characters as escapes."""
+    key = re.sub(r'[\s"=]', "_", escape(name)) or "_"
+    if value and value.isprintable() and _PLAIN.fullmatch(value):
+        return f"{key}={value}"
+    quoted = escape(value.replace("\\", "\\\\").replace('"', '\\"'))
+    return f'{key}="{quoted}"'
+
+
+def _first_line(text: str) -> str:
+    """The first line of a message that is not blank, and how many follow."""
+    lines = text.strip("\n").split("\n")
+    return text if len(lines) == 1 else f"{lines[0]} (+{len(lines) - 1} lines)"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHORT_VALUE else text[: _SHORT_VALUE - 1] + "…"
+
+
+def _worth_a_glance(event: StoredEvent) -> list[tuple[str, str]]:
+    """Logger, then the attributes, without texts of several lines: those are for `verbose`."""
+    own = flattened(event)
+    names = {name for name, _ in own}
+    pairs = [] if not event.logger or "logger" in names else [("logger", event.logger)]
+    service = event.read.service
+    if service and service != resource_service(event.file.resource) and "service" not in names:
+        pairs.append(("service", service))
+    values = {value for _, value in pairs}
+    for name, value in own:
+        if "\n" not in value and value not in values:
+            pairs.append((name, value))
+    return pairs[:_SHORT_ATTRIBUTES]
