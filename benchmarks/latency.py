@@ -48,13 +48,14 @@ class Watcher(threading.Thread):
         self.ended = threading.Event()
 
     def run(self) -> None:
+        """Poll until told to end."""
         with contextlib.closing(common.reader(self.store)) as connection:
             last = connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
             while not self.ended.is_set():
                 rows = connection.execute("SELECT id, record FROM events WHERE id > ? ORDER BY id", (last,)).fetchall()
                 now = time.time_ns()
-                for last, record in rows:
-                    self.delays_ms.append((now - json.loads(record)["written"]) / 1e6)
+                self.delays_ms.extend((now - json.loads(record)["written"]) / 1e6 for _, record in rows)
+                last = rows[-1][0] if rows else last
                 time.sleep(POLL_SECONDS)
 
 

@@ -33,7 +33,7 @@ destination d {
   sql(type(sqlite3) database("%(db)s") table("events")
       columns("timestamp text", "level text", "logger text", "record text")
       values("${.j.timestamp}", "${.j.level}", "${.j.logger}", "${MESSAGE}")
-      indexes("timestamp") flags(explicit-commits) flush-lines(10000));
+      indexes("timestamp") flags(explicit-commits) batch-lines(10000));
 };
 log { source(s); parser(p); destination(d); flags(flow-control); };
 """
@@ -63,18 +63,16 @@ def duckdb(folder: Path, log: Path, events: int) -> Result | str:
         return "DuckDB is not installed (DUCKDB_PYTHON names an interpreter that has it)"
     store = folder / "duck.db"
     begin = f"import duckdb; c = duckdb.connect({str(store)!r}); c.execute('SET threads = 1'); "
-    load = (
-        f"c.execute(\"CREATE TABLE events AS SELECT * FROM read_json('{log}', format='newline_delimited')\"); c.close()"
-    )
-    ask = (
-        "print(c.execute(\"SELECT * FROM events WHERE level = 'error' ORDER BY timestamp DESC LIMIT 100\").fetchall())"
-    )
+    source = f"read_json('{log}', format='newline_delimited')"
+    load = f'c.execute("CREATE TABLE events AS SELECT * FROM {source}"); c.close()'
+    chosen = "SELECT * FROM events WHERE level = 'error' ORDER BY timestamp DESC LIMIT 100"
+    ask = f"c.execute(\"COPY ({chosen}) TO '/dev/stdout' (FORMAT json)\")"
     usage = common.run([python, "-c", begin + load], cwd=folder)
     return usage, common.run([python, "-c", begin + ask], cwd=folder).wall_seconds * 1e3
 
 
 def syslog_ng(folder: Path, log: Path, events: int) -> Result | str:
-    """syslog-ng follows the file, parses the JSON and writes four columns to SQLite; stopped when all rows are there."""
+    """syslog-ng follows the file, parses the JSON and writes four columns to SQLite; ended once all are there."""
     command = shutil.which("syslog-ng") or shutil.which("syslog-ng", path="/usr/sbin")
     if not command:
         return "syslog-ng is not installed"
@@ -130,7 +128,7 @@ def lnav(folder: Path, log: Path, events: int) -> Result | str:
 
 
 def jq(folder: Path, log: Path, events: int) -> Result | str:
-    """Jq picks the errors out of the file; `tail` would cut the newest 100."""
+    """Picking the errors out of the file with jq; `tail` would cut the newest 100."""
     del events
     command = shutil.which("jq")
     if not command:
@@ -140,7 +138,7 @@ def jq(folder: Path, log: Path, events: int) -> Result | str:
 
 
 def ripgrep(folder: Path, log: Path, events: int) -> Result | str:
-    """Ripgrep finds the lines that say so, without knowing JSON."""
+    """Finding the lines that say so with ripgrep, which knows no JSON."""
     del events
     command = shutil.which("rg")
     if not command:
@@ -190,7 +188,8 @@ def measure(options: argparse.Namespace) -> list[Row]:
                 continue
             usage, question = result
             micros = usage.cpu_seconds / options.events * 1e6
-            words = f"{micros / our_us:.1f} times ours; newest 100 errors {question:,.0f} ms; peak {usage.peak_bytes / common.MIB:,.0f} MB"
+            peak = usage.peak_bytes / common.MIB
+            words = f"{micros / our_us:.1f} times ours; newest 100 errors {question:,.0f} ms; peak {peak:,.0f} MB"
             rows.append(Row(f"peers: {name}", micros, "µs CPU per event", beside=words))
     return rows
 

@@ -59,7 +59,8 @@ def build(events: int, *, fresh: bool) -> Path:
 
 def _generate(path: Path, count: int, seed: int, start: int) -> tuple[Path, subprocess.Popen[bytes]]:
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path; from benchmarks.generate import write; "
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+        "from pathlib import Path; from benchmarks.generate import write; "
         f"write(Path({str(path)!r}), {count}, seed={seed}, start_ns={start})"
     )
     return path, subprocess.Popen([sys.executable, "-c", code])

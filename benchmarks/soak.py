@@ -124,6 +124,13 @@ def look(pid: int, store: Path, began: float) -> Sample:
     )
 
 
+def show(sample: Sample, lines: int) -> None:
+    """One line of progress."""
+    memory, wal = sample.resident_bytes / MIB, sample.wal_bytes / MIB
+    text = f"{sample.seconds:7.0f} s {lines:>10,} lines {memory:6.1f} MB {sample.open_files:4} files {wal:6.1f} MB WAL"
+    print(f"\r{text}", end="", file=sys.stderr)
+
+
 def load(options: argparse.Namespace, writer: Writer, store: Path, pid: int) -> list[Sample]:
     """Write, ask and look until the time is over."""
     samples: list[Sample] = []
@@ -139,15 +146,13 @@ def load(options: argparse.Namespace, writer: Writer, store: Path, pid: int) -> 
         else:
             time.sleep(0.01)
         if now >= asked:
-            common.run(
-                [common.sidelog(), *QUESTIONS[turn % len(QUESTIONS)], "--store", store], cwd=store.parent, check=False
-            )
+            question = [common.sidelog(), *QUESTIONS[turn % len(QUESTIONS)], "--store", store]
+            common.run(question, cwd=store.parent, check=False)
             turn, asked = turn + 1, time.monotonic() + 2
         if now >= next_sample:
             samples.append(look(pid, store, began))
             next_sample += SAMPLE_SECONDS
-            print(f"\r{samples[-1].seconds:7.0f} s {sum(writer.written):>10,} lines {samples[-1].resident_bytes / MIB:6.1f} MB "
-                  f"{samples[-1].open_files:4} files {samples[-1].wal_bytes / MIB:6.1f} MB WAL", end="", file=sys.stderr)  # fmt: skip
+            show(samples[-1], sum(writer.written))
     print(file=sys.stderr)
     return samples
 
@@ -174,8 +179,8 @@ def check_rows(store: Path, writer: Writer) -> list[str]:
     found = []
     with contextlib.closing(common.reader(store)) as connection:
         query = (
-            "SELECT json_extract(record, '$.stream') AS stream, count(*), count(DISTINCT json_extract(record, '$.seq')) "
-            "FROM events GROUP BY stream"
+            "SELECT json_extract(record, '$.stream') AS stream, count(*), "
+            "count(DISTINCT json_extract(record, '$.seq')) FROM events GROUP BY stream"
         )
         rows = {stream: (count, distinct) for stream, count, distinct in connection.execute(query)}
         if connection.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
