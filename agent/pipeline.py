@@ -26,6 +26,7 @@ import gc
 import os
 import signal
 import socket
+import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent.config import Config, SourceConfig
-    from agent.model import Transaction
+    from agent.model import TailedFile, Transaction
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
@@ -70,6 +71,27 @@ class Summary:
     counters: Counters
     files: int
     seconds: float
+
+
+class FileChanges:
+    """File generations whose row in the store is out of date: seen on the event loop, taken by the writer."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[object, ...]] = {}
+        self._changed: dict[int, TailedFile] = {}
+
+    def look(self, files: list[TailedFile]) -> None:
+        """Compare with what was last seen (0.3 ms for a thousand files)."""
+        for file in files:
+            facts = (file.state, file.current_path, file.inode, file.head_length)
+            if self._seen.get(file.id) != facts:
+                self._seen[file.id] = facts
+                self._changed[file.id] = file
+
+    def take(self) -> list[TailedFile]:
+        """The files that changed since the last call."""
+        changed, self._changed = self._changed, {}
+        return list(changed.values())
 
 
 class Agent:
@@ -143,6 +165,7 @@ class Agent:
         if opened.moved_aside is not None:
             self.reporter.report(_moved_aside(self.config.store.path, opened.moved_aside))
         intake = Intake(INTAKE_BYTES)
+        changes = FileChanges()
         tailer = Tailer(
             [_source_settings(source) for source in self.config.sources],
             known,
@@ -159,26 +182,37 @@ class Agent:
             intake,
             opened.writer,
             maintenance,
-            settings={source.name: _parse_settings(source) for source in self.config.sources},
+            settings={source.name: ParseSettings.from_source(source) for source in self.config.sources},
             flush_interval_s=self.config.store.flush_interval,
             reporter=self.reporter,
-            changed_files=tailer.take_changed,
+            changed_files=changes.take,
             on_commit=lambda transaction: _tell_commits(loop, tailer, transaction),
             give_up_s=_ONCE_GIVES_UP_S if self._once else None,
         )
         ingest.start()
         try:
-            await self._follow(tailer, ingest, opened, maintenance)
+            await self._follow(tailer, ingest, opened, maintenance, changes)
         finally:
-            await self._drain(tailer, intake, ingest)
-        if ingest.failure is not None:
-            raise ingest.failure
+            await self._drain(intake, ingest)
+        self._judge(ingest.failure)
         if self._once:
             maintenance.run_retention()
-        tables.end_run(connection, time.time_ns())
+        with contextlib.suppress(sqlite3.Error):  # a full disk is no reason to fail a stop
+            tables.end_run(connection, time.time_ns())
         return Summary(ingest.counters, len(tailer.files()), time.monotonic() - began)
 
-    async def _follow(self, tailer: Tailer, ingest: Ingest, opened: OpenStore, maintenance: Maintenance) -> None:
+    def _judge(self, failure: BaseException | None) -> None:
+        """Raise what ended the writer, unless it only could not finish in time before a stop."""
+        if failure is None:
+            return
+        if self._stop.is_set() and isinstance(failure, StoreError) and failure.retryable:
+            log.warning("stopped with lines uncommitted; they will be read again", code=failure.code)
+            return
+        raise failure
+
+    async def _follow(
+        self, tailer: Tailer, ingest: Ingest, opened: OpenStore, maintenance: Maintenance, changes: FileChanges
+    ) -> None:
         """Let the tailer run until it has ended, somebody asks for a stop, or the writer has failed."""
         tailing = asyncio.create_task(tailer.run(), name="tail")
         self._service.ready(f"following {len(self.config.sources)} sources")
@@ -195,8 +229,9 @@ class Agent:
                 if progress[0] != fed[0] and progress[1] != fed[1] and time.monotonic() >= next_feed:
                     fed, next_feed = progress, time.monotonic() + self._service.watchdog_interval_s
                     self._service.alive()
+                changes.look(tailer.files())
                 if self._on_progress is not None:
-                    self._on_progress(ingest.counters, sum(file.offset for file in tailer.files()))
+                    self._on_progress(ingest.counters, sum(tailer.sizes().values()))
         finally:
             self._service.stopping()
             tailer.stop()
@@ -206,6 +241,7 @@ class Agent:
                 tailing.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await tailing
+        changes.look(tailer.files())
         tailing.result()
 
     async def _pause(self, tailing: asyncio.Task[None]) -> None:
@@ -217,7 +253,7 @@ class Agent:
             for wait in waits:
                 wait.cancel()
 
-    async def _drain(self, tailer: Tailer, intake: Intake, ingest: Ingest) -> None:
+    async def _drain(self, intake: Intake, ingest: Ingest) -> None:
         """Let the writer commit what was read; what it cannot commit in time will be read again."""
         intake.close()
         patience = None if self._once and not self._stop.is_set() else STOP_TIMEOUT_S / 2
@@ -225,7 +261,6 @@ class Agent:
         if ingest.is_alive():
             ingest.hurry()
             await asyncio.to_thread(ingest.join, STOP_TIMEOUT_S / 4)
-        del tailer
 
     # ------------------------------------------------------------ signals and reload
 
@@ -252,7 +287,7 @@ class Agent:
             log.warning("configuration not reloaded", code=error.code, error=error.message, hint=error.hint)
         else:
             self.config = config
-            ingest.settings = {source.name: _parse_settings(source) for source in config.sources}
+            ingest.settings = {source.name: ParseSettings.from_source(source) for source in config.sources}
             opened.writer.min_free_bytes = config.store.min_free
             opened.writer.resources = {source.name: _resource(source) for source in config.sources}
             maintenance.retention = self._retention(opened)
@@ -314,31 +349,21 @@ def _tell_commits(loop: asyncio.AbstractEventLoop, tailer: Tailer, transaction: 
     offsets = {batch.file.id: batch.events.end for batch in transaction.batches}
     if offsets:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits for the news
-            loop.call_soon_threadsafe(lambda: [tailer.committed(*item) for item in offsets.items()])
+            loop.call_soon_threadsafe(_tell, tailer, offsets)
+
+
+def _tell(tailer: Tailer, offsets: dict[int, int]) -> None:
+    for file_id, offset in offsets.items():
+        tailer.committed(file_id, offset)
 
 
 def _source_settings(source: SourceConfig) -> SourceSettings:
     return SourceSettings(
         name=source.name,
-        include=list(source.include),
-        exclude=list(source.exclude),
+        include=tuple(source.include),
+        exclude=tuple(source.exclude),
         start=source.start,
         max_line=source.max_line,
-    )
-
-
-def _parse_settings(source: SourceConfig) -> ParseSettings:
-    multiline = source.multiline
-    explicit = not isinstance(multiline, str)
-    return ParseSettings(
-        format=source.format,
-        fields=dict(source.fields),
-        timezone=source.timezone,
-        multiline="start" if explicit else multiline,
-        multiline_start=multiline.start if explicit else None,
-        multiline_timeout_s=multiline.timeout if explicit else 2.0,
-        max_line_bytes=source.max_line,
-        redact=tuple(source.redact),
     )
 
 

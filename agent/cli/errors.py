@@ -19,11 +19,13 @@ _SEVERITY_COLORS = {"ERROR": "red", "FATAL": "magenta"}
 
 
 @click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@config_options
 @click.pass_context
-def command(context: click.Context) -> Any:
+def command(context: click.Context, *, as_json: bool, **_: Any) -> Any:
     """Show groups of errors and manage their state."""
     if context.invoked_subcommand is None:
-        return context.invoke(list_errors)
+        return context.invoke(list_errors, as_json=as_json)
     return 0
 
 

@@ -41,8 +41,8 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "configuration",
             (
-                r"Configuration|ImproperlyConfigured|config(?:uration)? (?:error|missing|invalid)|missing (?:setting|env)"
-                r"|BeanCreation|environment variable"
+                r"Configuration|ImproperlyConfigured|config(?:uration)? (?:error|missing|invalid)"
+                r"|missing (?:setting|env)|BeanCreation|environment variable"
             ),
         ),
         (
@@ -56,9 +56,9 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             "validation",
             (
                 r"Validation|ValueError|TypeError|KeyError|IndexError|AttributeError|IllegalArgument|IllegalState"
-                r"|NullPointer|NullReference|nil pointer|undefined is not|Cannot read propert|FormatException|ParseError"
-                r"|JSONDecode|SyntaxError|IndexOutOf|index out of range|ArgumentError|NoMethodError|ClassCast|DivideByZero"
-                r"|ZeroDivision|Arithmetic|Unicode(?:De|En)code|decode error|Assertion"
+                r"|NullPointer|NullReference|nil pointer|undefined is not|Cannot read propert|FormatException"
+                r"|ParseError|JSONDecode|SyntaxError|IndexOutOf|index out of range|ArgumentError|NoMethodError"
+                r"|ClassCast|DivideByZero|ZeroDivision|Arithmetic|Unicode(?:De|En)code|decode error|Assertion"
             ),
         ),
         ("user input", r"bad request|invalid (?:input|request|parameter|argument)|unprocessable|malformed"),

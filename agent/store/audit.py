@@ -14,21 +14,10 @@ SELECT f.id, f.path, f.current_path, f.source, f.state, f."offset", f.start_offs
        (SELECT coalesce(sum(g."to" - g."from"), 0) FROM gaps g WHERE g.file_id = f.id)
 FROM files f ORDER BY f.source, f.path, f.id
 """
-_NAMES = [
-    "file_id",
-    "path",
-    "current_path",
-    "source",
-    "state",
-    "offset",
-    "start_offset",
-    "events",
-    "event_bytes",
-    "blank_bytes",
-    "gap_bytes",
-    "gaps",
-    "gap_rows_bytes",
-]
+_NAMES = (
+    *("file_id", "path", "current_path", "source", "state", "offset", "start_offset", "events", "event_bytes"),
+    *("blank_bytes", "gap_bytes", "gaps", "gap_rows_bytes"),
+)
 
 
 def balance(connection: sqlite3.Connection) -> list[dict[str, Any]]:

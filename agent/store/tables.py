@@ -18,7 +18,8 @@ INSERT INTO files (id, source, path, current_path, device, inode, generation, "o
                    message_path, logger_path, service_path, trace_path)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
-  current_path = excluded.current_path, head_length = excluded.head_length, head_hash = excluded.head_hash,
+  current_path = excluded.current_path, device = excluded.device, inode = excluded.inode,
+  generation = excluded.generation, head_length = excluded.head_length, head_hash = excluded.head_hash,
   state = excluded.state, profile = excluded.profile, resource = excluded.resource,
   message_path = coalesce(excluded.message_path, message_path),
   logger_path = coalesce(excluded.logger_path, logger_path),
@@ -34,7 +35,7 @@ WHERE id = ?
 _LOAD_FILES = """
 SELECT id, source, path, device, inode, generation, "offset", head_length, head_hash, marker_length, marker_hash,
        current_path, state, profile, tail_event_id, first_seen, last_read
-FROM files WHERE state != 'finished' ORDER BY id
+FROM files ORDER BY id
 """
 _SAVE_GROUP = """
 INSERT INTO error_groups (id, fingerprint, fingerprint_version, title, culprit, exception_type, severity_number,
@@ -77,7 +78,7 @@ def save_file(
         connection: inside a transaction.
         file: the generation.
         resource: JSON object of the resource attributes of its events.
-        paths: where the view `logs` finds message, logger, service and trace id in the records, as JSON paths.
+        paths: role to JSON path: where the view `logs` finds message, logger, service and trace id.
     """
     found = paths or {}
     connection.execute(
@@ -101,10 +102,10 @@ def save_file(
             file.first_seen,
             file.last_read,
             resource,
-            found.get("message_path"),
-            found.get("logger_path"),
-            found.get("service_path"),
-            found.get("trace_path"),
+            found.get("message"),
+            found.get("logger"),
+            found.get("service"),
+            found.get("trace_id"),
         ),
     )
 
@@ -139,7 +140,7 @@ def advance_file(
 
 
 def load_files(connection: sqlite3.Connection) -> list[TailedFile]:
-    """All file generations that may still be read."""
+    """All file generations that the store remembers, finished ones included."""
     return [TailedFile(*row) for row in connection.execute(_LOAD_FILES)]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from agent.errors import StoreError
-from agent.model import Continuation, ErrorEvent, Gap, StoredBatch, TailedFile, Transaction
+from agent.model import ErrorEvent, Gap, StoredBatch, TailedFile, Transaction
 from agent.profile import Profile
 from agent.store import faults, holders, tables
 from agent.store.insert import insert_events
@@ -27,7 +27,9 @@ WAL_LIMIT_BYTES = 256 * 2**20  # then reading pauses; the log files are the buff
 _BUSY_TIMEOUT_S = 60.0  # a program that holds the lock for a minute is waited for
 _CACHE_KIB = 4_096
 
-Joiner = Callable[[str, bytes | int | None, Continuation], tuple[str, bytes | int | None, ErrorEvent | None]]
+Joined = tuple[str, bytes | int | None, ErrorEvent | None]
+# (batch, record, raw, timestamp, severity_number) of the stored event -> its record and raw with the further lines
+Joiner = Callable[[StoredBatch, str, bytes | int | None, int, int], Joined]
 
 
 class StoreWriter:
@@ -121,15 +123,16 @@ class StoreWriter:
         continuation = batch.events.continuation
         assert continuation is not None
         row = self.connection.execute(
-            "SELECT e.id, e.record, e.raw, e.group_id, e.timestamp FROM events e JOIN files f ON f.tail_event_id = e.id"
+            "SELECT e.id, e.record, e.raw, e.group_id, e.timestamp, e.severity_number"
+            " FROM events e JOIN files f ON f.tail_event_id = e.id"
             " WHERE f.id = ?",
             (batch.file.id,),
         ).fetchone()
         if row is None:  # somebody else deleted the event: the lines become one of their own
             tables.insert_orphan(self.connection, batch, continuation.raw)
             return
-        event_id, record, raw, group_id, timestamp = row
-        record, raw, error = join(record, raw, continuation)
+        event_id, record, raw, group_id, timestamp, severity = row
+        record, raw, error = join(batch, record, raw, timestamp, severity)
         if error is not None:
             error.timestamp = timestamp
             new_group = assign(error)
