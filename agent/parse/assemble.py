@@ -44,6 +44,7 @@ class Assembler:
         self.tail_lines: list[bytes] = []
         self.seen: list[dict[str, Any]] = []
         self.text_lines = 0
+        self.json_lines = 0
         self._traces = compiled.settings.multiline == "auto"
         self._format = compiled.settings.format
 
@@ -171,8 +172,8 @@ class Assembler:
     # --- JSON
 
     def _json(self, line: careful.JsonLine, raw: bytes, plain: bytes, offset: int, extra: dict[str, str] | None) -> None:
-        self._close_all()
-        self.last_text = None
+        self.begin_rows()
+        self.json_lines += 1
         record, text, keep = line.record, line.text, line.verbatim
         redactor = self.compiled.redactor
         hidden = False
@@ -292,6 +293,11 @@ class Assembler:
         self._finish_partial()
         self.close()
         self.end_tail()
+
+    def begin_rows(self) -> None:
+        """JSON lines follow from elsewhere: whatever is open ends here."""
+        self._close_all()
+        self.last_text = None
 
     def finish(self) -> None:
         """Release everything."""

@@ -7,20 +7,28 @@ committed offset lies before it, so that a crash reads it again.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
+import msgspec
+import orjson
+
 from agent.model import ERROR, RAW_CARRIAGE_RETURN, RAW_MESSAGE, Continuation, ErrorEvent, EventBatch, LineBatch
-from agent.parse import careful, fields
+from agent.parse import careful, fields, wrappers
 from agent.parse.assemble import Assembler, text_error
+from agent.parse.fast import MIN_LINES, FastPath
 from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.settings import Compiled, ParseSettings
 from agent.parse.text import Head
 from agent.parse.textevent import build
-from agent.profile import Profile, load_record
+from agent.profile import ROLES, Profile, load_record
 
 __all__ = ["FileParser", "ParseSettings", "join", "original_bytes"]
 
+_SPLITS = 8  # halvings of a batch that does not fit: one odd line of 800 costs 50 careful ones
+_SMALLEST_REGION = 64  # bytes
+_MOST_REVISIONS = 16  # of a file's profile: one that mixes shapes would be detected anew for ever
 _UNKNOWN_SEVERITY = ERROR  # of the stored event before a restart: take what can only be a trace's continuation
 
 
@@ -37,7 +45,9 @@ class FileParser:
         self, settings: ParseSettings, profile: Profile | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._compiled = Compiled(settings)
-        self.profile = profile or Profile()
+        self.profile = Profile()
+        self._fast: FastPath | None = None
+        self._revisions = 0
         self._clock = clock
         self._held = b""
         self._held_at = 0
@@ -46,6 +56,9 @@ class FileParser:
         self._observed = 0
         self.deadline_s: float | None = None
         self.profile_changed = False  # set when detection has learnt something; the owner resets it
+        if profile is not None:
+            self._set_profile(profile)
+            self.profile_changed = False
 
     def feed(self, batch: LineBatch) -> EventBatch:
         """Parse a batch. Never raises for what the lines hold.
@@ -64,7 +77,9 @@ class FileParser:
             work.tail = self._known_tail(batch)
         self._held, self.deadline_s = b"", None
         self._observed = batch.observed_timestamp
-        work.lines(data, offset)
+        if self.profile.format == "":
+            self._look_ahead(data)
+        self._region(work, data, offset, [_SPLITS])
         return self._finish(work, batch, data, offset)
 
     def flush(self) -> EventBatch:
@@ -77,6 +92,45 @@ class FileParser:
         work.lines(data, offset)
         work.finish()
         return self._released(work, offset + len(data))
+
+    # --- the two paths
+
+    def _region(self, work: Assembler, data: bytes, offset: int, splits: list[int]) -> None:
+        """Lines by the fast path where they fit; a region that does not fit is halved until little is left."""
+        fast = self._fast
+        if fast is None or len(data) < _SMALLEST_REGION or not data.endswith(b"\n") or data.count(b"\n") < MIN_LINES:
+            work.lines(data, offset)
+        elif not fast.add(data, offset, work):
+            half = data.find(b"\n", len(data) // 2) + 1
+            if splits[0] <= 0 or half in (0, len(data)):
+                work.lines(data, offset)
+                return
+            splits[0] -= 1
+            self._region(work, data[:half], offset, splits)
+            self._region(work, data[half:], offset + half, splits)
+
+    def _look_ahead(self, data: bytes) -> None:
+        """Detect the format from the first lines of a first batch, so that it can go the fast path at once."""
+        if data.count(b"\n", 0, 1 << 16) < MIN_LINES or self._compiled.settings.format not in ("auto", "json"):
+            return
+        records = []
+        for line in data[: 1 << 16].split(b"\n", MIN_LINES)[:MIN_LINES]:
+            if wrappers.unwrap(line, "auto") is None:
+                with contextlib.suppress(orjson.JSONDecodeError):
+                    records.append(orjson.loads(line))
+        records = [record for record in records if type(record) is dict]
+        if records:
+            self._set_profile(fields.detect(records, self._compiled, "json"))
+
+    def _set_profile(self, profile: Profile) -> None:
+        if profile == self.profile and self._fast is not None:
+            return
+        self.profile_changed |= profile != self.profile
+        self.profile = profile
+        self._fast = None
+        if profile.format == "json" and self._compiled.settings.format in ("auto", "json"):
+            fast = FastPath(self._compiled, profile)
+            self._fast = fast if fast.usable else None
 
     # --- holding back
 
@@ -143,19 +197,40 @@ class FileParser:
 
     def _learn(self, work: Assembler) -> None:
         """Note where the fields are, as long as nothing is known or what is known has stopped fitting."""
-        before = self.profile
-        if work.seen and self.profile.format != "json":
-            self.profile = fields.detect(work.seen, self._compiled, "json")
-        elif not work.seen and self.profile.format == "":
-            self.profile = Profile(
-                format="text",
-                timestamp=("timestamp",),
-                severity=("level",),
-                message=("message",),
-                logger=("logger",),
-                overrides=self._compiled.overrides,
-            )
-        self.profile_changed |= self.profile != before
+        if self._revisions >= _MOST_REVISIONS:
+            return
+        if not work.seen:
+            if self.profile.format == "" and work.text_lines:
+                self._set_profile(_text_profile(self._compiled))
+            return
+        found = fields.detect(work.seen, self._compiled, "json")
+        if self.profile.format == "json":
+            many = work.json_lines >= MIN_LINES
+            found = _merged(self.profile, found, replace=many)
+        if found != self.profile:
+            self._revisions += 1
+            self._set_profile(found)
+
+
+def _merged(old: Profile, new: Profile, *, replace: bool) -> Profile:
+    """The newly found paths where there were none; with `replace` wherever something was found."""
+    paths = {}
+    for role in ROLES:
+        before, after = old.path(role), new.path(role)
+        paths[role] = (after or before) if replace else (before or after)
+    return msgspec.structs.replace(new, **paths)
+
+
+def _text_profile(compiled: Compiled) -> Profile:
+    """Where the fields are in the records that are made of text lines."""
+    return Profile(
+        format="text",
+        timestamp=("timestamp",),
+        severity=("level",),
+        message=("message",),
+        logger=("logger",),
+        overrides=compiled.overrides,
+    )
 
 
 def join(

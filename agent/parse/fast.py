@@ -1,0 +1,271 @@
+"""The fast path: a chunk of JSON lines by batch operations in C, about 1.5 µs a line instead of 20.
+
+It takes a chunk only where the careful path would give exactly the same rows, and refuses it otherwise:
+
+- msgspec decodes the lines into a struct of instant, severity and logger. Its skipping of everything else is strict
+  JSON, but it also takes blank lines, several documents in a line and one over several. Here every line begins with
+  `{` and ends with `}`, and there are as many documents as lines: `}` newline `{` cannot lie inside a document, so
+  that each line is exactly one object.
+- msgspec does not check the UTF-8 of what it skips; decoding the text does.
+- Names that count before the file's own are fields of type None: a line that has one does not fit.
+- A line without its file's own name is looked at again with a struct of all known names; if it has one of them, it
+  is read like on the careful path. So is one whose value cannot be read.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate, repeat
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agent.model import ERROR, RAW_CARRIAGE_RETURN
+from agent.parse import fields, timestamps
+from agent.parse.careful import MAX_DEPTH, too_deep
+from agent.parse.severity import UNREADABLE, SeverityTable, scale_of
+from agent.parse.timestamps import MAX_NS, SECOND_NS, BulkTimestamps
+from agent.profile import Path, Profile, load_record
+
+if TYPE_CHECKING:
+    from agent.parse.assemble import Assembler
+    from agent.parse.settings import Compiled
+
+MIN_LINES = 32  # fewer go the careful path: the cost does not count there, and it notices duplicate keys
+_ROLES = ("timestamp", "severity", "logger")
+_TYPES: dict[str, Any] = {"timestamp": str | int | float | None, "severity": str | int | None, "logger": str | None}
+_INSTANT: Path = ("instant",)
+_TWO_KEYS: Path = ("timestampSeconds",)  # needs a second key: careful path
+_CONTAINER_KEY = "stream"  # Docker's lines are JSON too, but the event is inside
+_MAX_SAFE_LINE = 2 * MAX_DEPTH  # bytes; a shorter line cannot nest deeper, since brackets come in pairs
+_FIRST, _LAST = itemgetter(0), itemgetter(-1)
+_Tree = dict[str, Any]  # key -> role name, None (forbidden), or a nested _Tree
+
+
+class _Instant(msgspec.Struct, gc=False, rename={"seconds": "epochSecond", "nanos": "nanoOfSecond"}):
+    """log4j2's split instant."""
+
+    seconds: int
+    nanos: int = 0
+
+
+class FastPath:
+    """The compiled decoder of one profile; `usable` is False where its paths cannot be compiled."""
+
+    def __init__(self, compiled: Compiled, profile: Profile) -> None:
+        self._compiled = compiled
+        self._profile = profile
+        self._bulk = BulkTimestamps(compiled.zone)
+        self._paths = {role: profile.path(role) for role in _ROLES}
+        severity = self._paths["severity"]
+        self._levels = SeverityTable(scale_of(severity) if severity is not None else "auto")
+        self._default_level = 9 if self._paths["timestamp"] == (fields.CLEF_TIMESTAMP,) else 0
+        tree = self._tree()
+        self.usable = tree is not None
+        self._getters: dict[str, list[attrgetter[Any]]] = {}
+        self._decoder = msgspec.json.Decoder(self._struct(tree or {}, []))
+        self._probes = {role: self._probe(role) for role in ("severity", "logger")}
+
+    def _tree(self) -> _Tree | None:
+        """What the struct looks at; None where a path is both a value and an object."""
+        tree: _Tree = {}
+        for role, path in self._paths.items():
+            if path == _TWO_KEYS or (path is not None and not _put(tree, path, role)):
+                return None
+        for role, own in self._paths.items():
+            for path in self._compiled.paths[role]:
+                if path == own:
+                    break
+                if not _put(tree, path, None):
+                    return None
+        tree.setdefault(_CONTAINER_KEY, None)
+        tree.setdefault(fields.CLEF_TIMESTAMP, None)
+        return tree
+
+    def _struct(self, tree: _Tree, above: list[attrgetter[Any]]) -> type[msgspec.Struct]:
+        """A struct type of a tree; notes how to get at the roles in it."""
+        members: list[tuple[str, Any, Any]] = []
+        names = {}
+        for number, (key, leaf) in enumerate(tree.items()):
+            name = f"f{number}"
+            names[name] = key
+            getter = [*above, attrgetter(name)]
+            if type(leaf) is dict:
+                members.append((name, self._struct(leaf, getter) | None, None))
+            elif leaf is None:
+                members.append((name, None, None))
+            else:
+                self._getters[leaf] = getter
+                kind = _Instant | None if self._paths[leaf] == _INSTANT else _TYPES[leaf]
+                members.append((name, kind, None))
+        return msgspec.defstruct("Line", members, rename=names, gc=False)
+
+    def _probe(self, role: str) -> msgspec.json.Decoder[Any]:
+        """A decoder that refuses a line with any other name of the role, at the top level."""
+        own = self._paths[role]
+        keys = {path[0] for path in self._compiled.paths[role]}
+        if own is not None and len(own) == 1:
+            keys -= {own[0]}
+        members: list[tuple[str, Any, Any]] = [(f"f{n}", None, None) for n in range(len(keys))]
+        names = {f"f{n}": key for n, key in enumerate(sorted(keys))}
+        return msgspec.json.Decoder(msgspec.defstruct("Probe", members, rename=names, gc=False))
+
+    def add(self, data: bytes, offset: int, work: Assembler) -> bool:
+        """Append the rows of whole lines to `work`.
+
+        Args:
+            data: lines, each with its newline.
+            offset: of the first byte in the file.
+            work: takes the rows; untouched where the answer is False.
+
+        Returns:
+            Whether all lines fit.
+        """
+        redactor = self._compiled.redactor
+        if redactor is not None and redactor.may_apply(data):
+            return False
+        newline = 1
+        if data.endswith(b"\r\n"):
+            if data.count(b"\r\n") != data.count(b"\n"):
+                return False
+            data, newline = data.replace(b"\r\n", b"\n"), 2
+        try:
+            records, lengths = _split(data)
+            if set(map(_FIRST, records)) != {"{"} or set(map(_LAST, records)) != {"}"}:
+                return False
+            structs = self._decoder.decode_lines(data)
+        except (IndexError, UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+            return False
+        if len(structs) != len(records) or not self._sizes_fit(records, max(lengths), newline):
+            return False
+        work.begin_rows()
+        self._fill(structs, records, work)
+        out = work.out
+        begin = len(out.records)
+        out.records += records
+        out.offsets += accumulate([offset, *[length + newline for length in lengths[:-1]]])
+        if newline == 2:  # noqa: PLR2004
+            out.raws.update(zip(range(begin, len(out.records)), repeat(RAW_CARRIAGE_RETURN), strict=False))
+        return True
+
+    def _sizes_fit(self, records: list[str], longest: int, newline: int) -> bool:
+        if longest <= _MAX_SAFE_LINE and longest < self._compiled.max_line:
+            return True
+        if longest + newline - 1 > self._compiled.max_line:
+            return False
+        return not any(too_deep(record.encode()) for record in records if len(record) * 4 > _MAX_SAFE_LINE)
+
+    # --- columns
+
+    def _column(self, role: str, structs: list[Any]) -> list[Any]:
+        getters = self._getters.get(role)
+        if getters is None:
+            return [None] * len(structs)
+        column = list(map(getters[0], structs))
+        for getter in getters[1:]:
+            column = [None if value is None else getter(value) for value in column]
+        return column
+
+    def _fill(self, structs: list[Any], records: list[str], work: Assembler) -> None:
+        out = work.out
+        begin = len(out.records)
+        instants = self._instants(self._column("timestamp", structs), records, work)
+        levels = self._severities(self._column("severity", structs), records)
+        loggers = self._loggers(self._column("logger", structs), records)
+        out.timestamps += instants
+        out.severities += levels
+        out.loggers += loggers
+        if max(levels) >= ERROR:
+            for row, level in enumerate(levels):
+                if level >= ERROR:
+                    record = load_record(records[row])
+                    out.errors.append(
+                        fields.error_event(begin + row, record, self._profile, instants[row], level, loggers[row])
+                    )
+
+    def _instants(self, column: list[Any], records: list[str], work: Assembler) -> list[int]:
+        if self._paths["timestamp"] == _INSTANT:
+            column = [None if value is None else value.seconds * SECOND_NS + value.nanos for value in column]
+            if None not in column and min(column) >= 0 and max(column) <= MAX_NS:
+                return column
+            column = [None] * len(column)
+        found = self._bulk.convert(column)
+        if found is not None:
+            return found
+        found = []
+        begin = len(work.out.records)
+        for row, value in enumerate(column):
+            try:
+                found.append(timestamps.parse(value, self._compiled.zone, work.observed))
+            except ValueError:
+                record = load_record(records[row])
+                paths = self._compiled.paths["timestamp"]
+                instant, error = fields.instant(record, paths, self._compiled.zone, work.observed)
+                found.append(instant)
+                if error is not None:
+                    work.out.parse_errors[begin + row] = error
+        return found
+
+    def _severities(self, column: list[Any], records: list[str]) -> list[int]:
+        if self._paths["severity"] is None:
+            return [self._default_level] * len(column)
+        table = self._levels
+        levels = [table[value] for value in column]
+        if UNREADABLE in levels:
+            missing = [row for row, level in enumerate(levels) if level == UNREADABLE]
+            for row in missing:
+                levels[row] = self._default_level
+            for row in self._with_other_names("severity", missing, records):
+                levels[row] = fields.severity_number(load_record(records[row]), self._compiled.paths["severity"])
+        return levels
+
+    def _loggers(self, column: list[Any], records: list[str]) -> list[str | None]:
+        if self._paths["logger"] is None or all(column):
+            return column
+        missing = [row for row, name in enumerate(column) if not name]
+        for row in missing:
+            column[row] = None
+        for row in self._with_other_names("logger", missing, records):
+            column[row] = fields.logger(load_record(records[row]), self._compiled.paths["logger"])
+        return column
+
+    def _with_other_names(self, role: str, rows: list[int], records: list[str]) -> list[int]:
+        """Those rows that have another known name of the role at their top level."""
+        probe = self._probes[role]
+        try:
+            probe.decode_lines("\n".join([records[row] for row in rows]))
+        except msgspec.ValidationError:
+            return [row for row in rows if _refuses(probe, records[row])]
+        return []
+
+
+def _split(data: bytes) -> tuple[list[str], list[int]]:
+    """Lines as text and their lengths in bytes. Raises UnicodeDecodeError."""
+    if data.isascii():
+        records = data.decode("ascii").split("\n")
+        records.pop()
+        return records, list(map(len, records))
+    lines = data.split(b"\n")
+    lines.pop()
+    return list(map(bytes.decode, lines)), list(map(len, lines))
+
+
+def _put(tree: _Tree, path: Path, leaf: str | None) -> bool:
+    """Add a path to the tree; False where it crosses another one. What lies below a forbidden key is forbidden."""
+    node = tree
+    for key in path[:-1]:
+        node = node.setdefault(key, {})
+        if type(node) is not dict:
+            return node is None and leaf is None
+    if path[-1] in node:
+        return leaf is None and node[path[-1]] is None
+    node[path[-1]] = leaf
+    return True
+
+
+def _refuses(probe: msgspec.json.Decoder[Any], record: str) -> bool:
+    try:
+        probe.decode(record)
+    except msgspec.ValidationError:
+        return True
+    return False
