@@ -118,24 +118,29 @@ class Census:
                 astray.append(stream)
             elif path == stream.file.path and stream.file.state == "rotated" and not stream.short_copy:
                 stream.file.state = "active"  # renamed back
+                stream.globbed = True
+                self._roster.mark(stream.file)
         for stream in astray:
             place = _where(stream)
             if place is None:
-                if stream.fd < 0:
-                    await self._roster.end(stream)
-                else:
-                    stream.next_poll = 0.0  # deleted, or moved out of sight: the open file says which
+                if stream.fd >= 0:  # deleted, or moved out of sight: the open file says which
                     self._rotate(stream, stream.file.current_path)
+                    stream.globbed = False
+                elif locate.is_gone(stream.file):
+                    await self._roster.end(stream)
             elif place != stream.file.current_path:
                 self._rotate(stream, place)
 
     def _rotate(self, stream: Stream, place: str) -> None:
-        if stream.file.state != "rotated":
+        """The stream's file lies at `place` now, or nowhere: then `place` is where it was last seen."""
+        file = stream.file
+        if file.state != "rotated":
             stream.last_growth = time.monotonic()  # the grace time begins with the renaming
-        stream.file.current_path = place
-        stream.file.state = "rotated" if place != stream.file.path or _is_replaced(stream) else "active"
+        state = "active" if place == file.path and not _is_replaced(stream) else "rotated"
+        if (place, state) != (file.current_path, file.state):
+            file.current_path, file.state = place, state
+            self._roster.mark(file)
         stream.globbed = self.discovery.source_of(place) is not None
-        stream.next_poll = 0.0
 
     def _add_born(self, scan: Scan) -> None:
         """Files that were created under a followed name and renamed before anybody looked."""
@@ -183,7 +188,7 @@ class Census:
             if file.state == "finished":
                 break
             if match is Match.SHORTENED:
-                file.state = "finished"
+                await self._roster.abandon(file, found.source)
                 await self._roster.begin(found, at_end=True)
                 return None
             displaced.append(file)
@@ -208,7 +213,7 @@ class Census:
             path = copy[0] if copy else None
         if path is not None:
             await self._roster.resume(file, source, path, globbed=self.discovery.source_of(path) is not None)
-        else:
+        elif locate.is_gone(file):
             await self._roster.abandon(file, source)
 
     def _is_suspect(self, found: Found) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import aiofiles
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from agent.tail.watch import Watcher
 
 _LINE_SEARCH_BYTES = 1 << 16  # how far back `start: end` looks for the beginning of an unfinished line
+_FINISHED_KEPT = 1024  # finished files remembered, in case one is moved back
 
 
 class Roster:
@@ -57,7 +59,25 @@ class Roster:
         self._executor = executor
         self._watcher = watcher
         self._open_count = 0
+        self._finished: deque[int] = deque()
         self._compressed: dict[FileKey, int] = {}  # size when it was looked at
+        self._changed: deque[TailedFile] = deque()  # appended here, taken by the writer's thread
+
+    def mark(self, file: TailedFile) -> None:
+        """The store's row of this file is to be written again, whether or not lines come.
+
+        The writer reads the fields while they may be changing. Fields that belong together are assigned in one
+        statement, between whose stores CPython does not switch threads.
+        """
+        self._changed.append(file)
+
+    def take_changed(self) -> list[TailedFile]:
+        """The files that were marked since the last call, each once. Any thread may call it."""
+        changed: dict[int, TailedFile] = {}
+        while self._changed:
+            file = self._changed.popleft()
+            changed[file.id] = file
+        return list(changed.values())
 
     async def begin(self, found: Found, *, at_end: bool = False) -> Stream | None:
         """Follow a new file from its head (or, with `at_end`, from its last line); None where it cannot be yet."""
@@ -118,6 +138,7 @@ class Roster:
         stream.committed = file.offset
         stream.last_growth = time.monotonic()
         self.streams[file.id] = self.by_key[info.key] = stream
+        self.mark(file)
         self.conditions.end(info.resolved)
         self.conditions.end(file.current_path)
         return stream
@@ -232,20 +253,26 @@ class Roster:
     async def end(self, stream: Stream, lost_until: int = 0) -> None:
         """The generation is over: deliver the final batch, close the file, follow it no more."""
         stream.file.state = "finished"
+        self.mark(stream.file)
         await self.flush(stream, lost_until)  # perhaps empty: with it the state reaches the store
         await self.drop(stream)
 
     async def abandon(self, file: TailedFile, source: SourceSettings) -> None:
         """A known file is nowhere to be found: it is finished, and the store learns it with an empty batch."""
         file.state = "finished"
+        self.mark(file)
         await self.deliver(LineReader(file, source.max_line, file.offset).finish(self.clock()))
 
     async def drop(self, stream: Stream) -> None:
-        """Close and forget; its TailedFile is kept among the dormant ones."""
+        """Close and forget; its TailedFile is kept among the dormant ones, should the same file come back."""
         self.streams.pop(stream.file.id, None)
         if self.by_key.get(stream.key) is stream:
             del self.by_key[stream.key]
         self.dormant[stream.file.id] = stream.file
+        if stream.file.state == "finished":
+            self._finished.append(stream.file.id)
+            if len(self._finished) > _FINISHED_KEPT:
+                self.dormant.pop(self._finished.popleft(), None)
         await self.close(stream)
 
     async def take_over(self, stream: Stream, path: str) -> bool:
@@ -265,6 +292,7 @@ class Roster:
         file = stream.file
         file.device, file.inode, file.generation = info.key.device, info.key.inode, info.generation
         file.current_path, file.state = path, "rotated"
+        self.mark(file)
         self.by_key[info.key] = stream
         if old is not None:
             self._open_count -= 1

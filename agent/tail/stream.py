@@ -123,7 +123,7 @@ def _probe_closed(stream: Stream) -> Probe:
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not same_generation(generation(fd), stream.file.generation):
-            raise FileNotFoundError(errno.ENOENT, "its inode belongs to a new file", path)
+            return Probe(status.st_size, status.st_mtime_ns, status.st_nlink, intact=False)  # a new file's inode
         return _examine(stream, fd, status)
     finally:
         os.close(fd)

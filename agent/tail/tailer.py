@@ -3,27 +3,23 @@
     inotify or clock -> look at the due files (one executor call) -> read chunks of those that grew -> deliver batches
 
 A file that grows is looked at every 50 ms; a quiet one waits for its inotify event, or is looked at every second
-where there is no inotify. In one round a file gives at most `_CHUNKS_PER_ROUND` chunks, so that none starves.
+where there is no inotify. In one round a file gives a few chunks, so that none starves.
 `deliver` blocks while the queue behind it is full: then nothing is read, and the log files are the buffer.
 """
-
-# ruff: noqa: PTH116 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import math
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from agent.errors import TailError
 from agent.tail import files, locate
+from agent.tail.attention import Attention
 from agent.tail.census import Census
-from agent.tail.discover import Found
-from agent.tail.identity import compression
+from agent.tail.pump import Pump
 from agent.tail.report import Conditions
 from agent.tail.roster import Roster
 from agent.tail.settings import Timing
@@ -40,10 +36,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-CHUNK_BYTES = 1 << 18
-_CHUNKS_PER_ROUND = 4  # 1 MiB per file and round: about 10 ms of the writer's time
 _EXECUTOR_THREADS = 2  # looking and reading are sequential; the second serves while a disk hangs
-_PAGE_BYTES = 4096  # a chunk of NULs of this size or more may be a hole
 
 
 class Tailer:
@@ -76,10 +69,8 @@ class Tailer:
         clock: Callable[[], int] = time.time_ns,
         timing: Timing | None = None,
     ) -> None:
-        self.progress = 0  # grows with every round and byte, for the service manager's watchdog
         self._timing = timing or Timing()
         self._once = once
-        self._clock = clock
         self._conditions = Conditions(report)
         self._executor = ThreadPoolExecutor(_EXECUTOR_THREADS, thread_name_prefix="tail")
         self._watcher = Watcher(self._wake_from_thread)
@@ -94,24 +85,32 @@ class Tailer:
         )
         self._roster.dormant = {file.id: file for file in known}
         self._census = Census(self._roster, sources, avoid, at_end=first_start, once=once)
+        self._attention = Attention(self._roster, self._watcher, self._conditions, self._timing)
+        self._pump = Pump(self._roster, clock, self._timing.busy_interval_s)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wakeup = asyncio.Event()
         self._stopping = False
         self._next_scan = 0.0
         self._scan_cost_s = 0.0
-        self._file_systems: dict[int, str | None] = {}  # device -> name of a file system that gives no events
+        self._rounds = 0
+        self._reloaded: Sequence[SourceSettings] | None = None
 
     # the interface
+
+    @property
+    def progress(self) -> int:
+        """Grows with every round and byte, for the service manager's watchdog."""
+        return self._rounds + self._pump.bytes_read
 
     async def run(self) -> None:
         """Follow the files until `stop`, or with `once` until all of them are read to their end and delivered."""
         self._loop = asyncio.get_running_loop()
         try:
             if not self._once:
-                self._start_watching()
+                self._attention.start_watching()
             while not self._stopping:
                 await self._round()
-                if self._once and all(s.drained or s.retry_s for s in self._roster.streams.values()):
+                if self._once and self._is_done():
                     break
                 await self._sleep()
             if not self._stopping:
@@ -125,21 +124,14 @@ class Tailer:
 
     def stop(self) -> None:
         """Let `run` return after the batch that is being delivered. Call it on the loop's thread."""
-        self._stopping = True
+        self._stopping = self._pump.stopping = True
         self._wakeup.set()
 
     async def reload(self, sources: Sequence[SourceSettings]) -> None:
-        """Follow other sources from now on. Files that no source matches any more are read to their end and closed."""
-        self._census.set_sources(sources)
-        by_name = {source.name: source for source in sources}
-        for stream in list(self._roster.streams.values()):
-            source = self._census.discovery.source_of(stream.file.path)
-            if source is None or source.name != stream.file.source:
-                await self._drain(stream)
-                await self._roster.drop(stream)
-            else:
-                stream.source = by_name[source.name]
-                stream.reader.max_line = source.max_line
+        """Follow other sources from the next round on. Files that no source matches any more are read to their
+        present end and closed; they are continued should a later reload match them again.
+        """
+        self._reloaded = sources
         self._next_scan = 0.0
         self._wakeup.set()
 
@@ -151,6 +143,10 @@ class Tailer:
         """The size in bytes of each followed file as last seen, by file id: what lag is computed from."""
         return {s.file.id: max(s.size, s.reader.position) for s in self._roster.streams.values()}
 
+    def take_changed(self) -> list[TailedFile]:
+        """The files that are new, renamed or finished since the last call. Any thread may call it."""
+        return self._roster.take_changed()
+
     def committed(self, file_id: int, offset: int) -> None:
         """The store has everything of this file before `offset`. Call it on the loop's thread."""
         stream = self._roster.streams.get(file_id)
@@ -158,12 +154,6 @@ class Tailer:
             stream.committed = offset
 
     # waking
-
-    def _start_watching(self) -> None:
-        try:
-            self._watcher.start()
-        except OSError as error:
-            self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_instances"))
 
     def _wake_from_thread(self) -> None:
         loop = self._loop
@@ -209,8 +199,11 @@ class Tailer:
     # looking
 
     async def _round(self) -> None:
-        self.progress += 1
+        self._rounds += 1
         self._take_events()
+        if self._reloaded is not None:
+            sources, self._reloaded = self._reloaded, None
+            await self._apply(sources)
         if time.monotonic() >= self._next_scan:
             await self._scan()
         now = time.monotonic()
@@ -229,40 +222,33 @@ class Tailer:
             if stream.file.id in self._roster.streams:
                 await self._read(stream)
 
+    def _is_done(self) -> bool:
+        """With `once`: whether everything that was seen has been read, apart from what cannot be."""
+        return time.monotonic() < self._next_scan and all(s.drained or s.retry_s for s in self._roster.streams.values())
+
+    async def _read(self, stream: Stream) -> None:
+        try:
+            await self._pump.read(stream)
+        except OSError as error:
+            await self._fail(stream, error)
+
     async def _run(self, function: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     async def _scan(self) -> None:
         began = time.monotonic()
         scan = await self._run(self._census.discovery.scan)
-        if self._watcher.running:
-            wanted = {path for path in scan.directories if self._events_come(path)}
-            try:
-                if await self._run(self._watcher.watch_directories, wanted):
-                    scan = await self._run(self._census.discovery.scan)
-            except OSError as error:
-                self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_watches"))
+        if await self._run(self._attention.watch_directories, scan.directories):
+            scan = await self._run(self._census.discovery.scan)
         self._scan_cost_s = time.monotonic() - began
         await self._census.settle(scan)
         now = time.monotonic()
         for stream in self._roster.streams.values():
-            stream.next_poll = min(stream.next_poll, now)
+            if not stream.retry_s:
+                stream.next_poll = min(stream.next_poll, now)
         timing = self._timing
         soon = not self._watcher.running or self._census.undecided
         self._next_scan = now + (timing.rescan_polling_s if soon else timing.rescan_s)
-
-    def _events_come(self, path: str) -> bool:
-        """Whether inotify tells everything about this path; a file system where it does not is reported once."""
-        try:
-            device = os.stat(path).st_dev
-        except OSError:
-            return False
-        if device not in self._file_systems:
-            self._file_systems[device] = name = files.network_name(path)
-            if name is not None and name != "overlay":
-                self._conditions.begin(_network(path, name))
-        name = self._file_systems[device]
-        return name is None or name == "overlay"
 
     async def _judge(self, stream: Stream, look: Probe) -> bool:
         """Whether there is something to read. Notices truncation and rewriting, errors, and the end of quiet files."""
@@ -276,60 +262,25 @@ class Tailer:
         if look.size > stream.reader.position:
             if await self._roster.reopen(stream):
                 return True
-            stream.next_poll = time.monotonic() + self._timing.retry_s
+            self._put_off(stream)
             return False
-        await self._settle(stream)
+        if stream.retry_s:
+            stream.retry_s = 0.0
+            self._conditions.end(stream.file.current_path, "SL201", "SL208")
+        await self._attention.settle(stream)
         return False
-
-    async def _settle(self, stream: Stream) -> None:
-        """A look found nothing new: wait longer, arm the watch, or end what has been quiet for its grace time."""
-        now = time.monotonic()
-        quiet_s = now - stream.last_growth
-        timing = self._timing
-        deadline = math.inf
-        if not stream.links:
-            if quiet_s >= timing.deleted_grace_s:
-                await self._roster.end(stream)
-                return
-            deadline = stream.last_growth + timing.deleted_grace_s
-        elif stream.file.state == "rotated" and not stream.final:
-            if quiet_s >= timing.rotated_grace_s and files.exists(stream.file.path):
-                await self._roster.flush(stream)
-            else:
-                deadline = max(now + timing.idle_interval_s, stream.last_growth + timing.rotated_grace_s)
-        if stream.final and not stream.globbed:
-            await self._roster.close(stream)  # the scans look whether it grows after all
-            stream.wait_for_event()
-            return
-        stream.interval_s = min(max(stream.interval_s, timing.busy_interval_s) * 2, timing.idle_interval_s)
-        if stream.armed:
-            stream.next_poll = deadline
-        elif quiet_s >= timing.calm_after_s and self._arm(stream):
-            stream.next_poll = now  # a line may have come just before the watch
-        else:
-            stream.next_poll = min(now + stream.interval_s, deadline)
-
-    def _arm(self, stream: Stream) -> bool:
-        path = f"/proc/self/fd/{stream.fd}" if stream.fd >= 0 else stream.file.current_path
-        if not self._watcher.running or not self._events_come(path):
-            return False
-        try:
-            self._watcher.arm(stream.file.id, path)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_watches"))
-            return False
-        stream.armed = True
-        return True
 
     async def _fail(self, stream: Stream, error: OSError) -> None:
         """A file cannot be looked at or read: gone while it was closed, or to be tried again later."""
         if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-            stream.wait_for_event()
-            self._next_scan = min(self._next_scan, time.monotonic() + self._timing.debounce_s)
-            return
-        self._conditions.begin(files.open_error(stream.file.current_path, error))
-        await self._roster.close(stream)
+            pause = stream.retry_s or self._timing.debounce_s
+            self._next_scan = min(self._next_scan, time.monotonic() + pause)
+        else:
+            self._conditions.begin(files.open_error(stream.file.current_path, error))
+            await self._roster.close(stream)
+        self._put_off(stream)
+
+    def _put_off(self, stream: Stream) -> None:
         stream.retry_s = min(max(self._timing.retry_s, stream.retry_s * 2), self._timing.retry_limit_s)
         stream.next_poll = time.monotonic() + stream.retry_s
 
@@ -349,57 +300,18 @@ class Tailer:
             stream.next_poll = 0.0
         self._next_scan = 0.0
 
-    # reading
+    async def _apply(self, sources: Sequence[SourceSettings]) -> None:
+        self._census.set_sources(sources)
+        for stream in list(self._roster.streams.values()):
+            source = self._census.discovery.source_of(stream.file.path)
+            if source is None or source.name != stream.file.source:
+                await self._dismiss(stream)
+            else:
+                stream.source = source
+                stream.reader.max_line = source.max_line
 
-    async def _read(self, stream: Stream) -> None:
-        """Read at most `_CHUNKS_PER_ROUND` chunks and deliver their lines."""
-        reader = stream.reader
-        stream.retry_s, stream.final = 0.0, False
-        for _ in range(_CHUNKS_PER_ROUND):
-            wanted = min(CHUNK_BYTES, max(stream.size - reader.position, 0) + _PAGE_BYTES)
-            start = reader.position
-            try:
-                assert stream.handle is not None
-                chunk = await stream.handle.read(wanted)
-            except OSError as error:
-                await self._fail(stream, error)
-                return
-            if not chunk:
-                break
-            if start == 0 and compression(chunk) and await self._reject(stream, chunk):
-                return
-            stream.grow_head(start, chunk)
-            stream.last_growth = time.monotonic()
-            self.progress += len(chunk)
-            await self._deliver(stream, chunk)
-            if len(chunk) < wanted or self._stopping or stream.fd < 0:
-                break
-        stream.file.last_read = self._clock()
-        stream.interval_s = self._timing.busy_interval_s
-        now = time.monotonic()
-        # one grid for all files, so that many busy ones share a round
-        grid = stream.interval_s
-        stream.next_poll = now if stream.reader.position < stream.size else (now // grid + 1) * grid
-
-    async def _deliver(self, stream: Stream, chunk: bytes) -> None:
-        reader = stream.reader
-        if len(chunk) >= _PAGE_BYTES and not reader.carry and not chunk.strip(b"\0"):
-            start = reader.position
-            end = _data_after(stream.fd, start + len(chunk), stream.size)
-            os.lseek(stream.fd, end, os.SEEK_SET)
-            batches = reader.skip_hole(start, end, self._clock())
-        else:
-            batches = reader.feed(chunk, self._clock())
-        for batch in batches:
-            await self._roster.deliver(batch)
-
-    async def _reject(self, stream: Stream, chunk: bytes) -> bool:
-        file = stream.file
-        found = Found(file.current_path, stream.source, stream.key, stream.size, stream.mtime_ns)
-        return await self._roster.reject_compressed(stream, found, chunk)
-
-    async def _drain(self, stream: Stream) -> None:
-        """Read a file to its present end; its unfinished line stays unread."""
+    async def _dismiss(self, stream: Stream) -> None:
+        """Read a file to its present end and follow it no more; its unfinished line stays unread."""
         [look] = await self._run(probe_all, [stream])
         while not self._stopping and await self._judge(stream, look) and stream.file.id in self._roster.streams:
             await self._read(stream)
@@ -407,33 +319,4 @@ class Tailer:
         if stream.file.id in self._roster.streams:
             stream.reader.rewind()
             await self._roster.flush(stream)
-
-
-def _data_after(fd: int, offset: int, size: int) -> int:
-    """Where data begins at or after `offset` (lseek SEEK_DATA); the size where there is none."""
-    try:
-        return os.lseek(fd, offset, os.SEEK_DATA)
-    except OSError as error:
-        return max(size, offset) if error.errno == errno.ENXIO else offset
-
-
-def _no_inotify(error: OSError, sysctl: str) -> TailError:
-    limit = error.errno in {errno.ENOSPC, errno.EMFILE}
-    return TailError(
-        "SL205",
-        "wait for events",
-        "inotify",
-        f"inotify cannot be used ({os.strerror(error.errno or 0)}): files are looked at every second instead",
-        hint=f"raise the limit: sysctl -w {sysctl}=524288" if limit else "lines appear up to a second later",
-        retryable=True,
-    )
-
-
-def _network(path: str, name: str) -> TailError:
-    return TailError(
-        "SL206",
-        "wait for events",
-        path,
-        f"{path} lies on {name}, which tells nothing of other machines' writes: it is looked at every second",
-        hint="nothing needs to be done; running the agent where the files are written is faster",
-    )
+            await self._roster.drop(stream)

@@ -1,0 +1,130 @@
+"""When to look at a file again: by its inotify event while it is quiet, by the clock while it is busy."""
+
+# ruff: noqa: PTH116 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import time
+from typing import TYPE_CHECKING
+
+from agent.errors import TailError
+from agent.tail import files
+
+if TYPE_CHECKING:
+    from agent.tail.report import Conditions
+    from agent.tail.roster import Roster
+    from agent.tail.settings import Timing
+    from agent.tail.stream import Stream
+    from agent.tail.watch import Watcher
+
+
+class Attention:
+    """Decides per stream between waiting for an event, polling, and ending what has been quiet for long."""
+
+    def __init__(self, roster: Roster, watcher: Watcher, conditions: Conditions, timing: Timing) -> None:
+        self._roster = roster
+        self._watcher = watcher
+        self._conditions = conditions
+        self._timing = timing
+        self._file_systems: dict[int, str | None] = {}  # device -> name of a file system that gives no events
+
+    def start_watching(self) -> None:
+        """Begin to take events; where that is impossible, say so once and poll."""
+        try:
+            self._watcher.start()
+        except OSError as error:
+            self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_instances"))
+
+    def watch_directories(self, wanted: set[str]) -> bool:
+        """Watch exactly these directories; whether one is new, so that what came before its watch must be looked for.
+
+        Blocks for some microseconds per directory.
+        """
+        if not self._watcher.running:
+            return False
+        try:
+            return self._watcher.watch_directories({path for path in wanted if self._events_come(path)})
+        except OSError as error:
+            self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_watches"))
+            return False
+
+    async def settle(self, stream: Stream) -> None:
+        """A look found nothing new: wait longer, arm the watch, or end what has been quiet for its grace time."""
+        now = time.monotonic()
+        quiet_s = now - stream.last_growth
+        timing = self._timing
+        deadline = math.inf
+        if not stream.links:
+            if quiet_s >= timing.deleted_grace_s:
+                await self._roster.end(stream)
+                return
+            deadline = stream.last_growth + timing.deleted_grace_s
+        elif stream.file.state == "rotated" and not stream.final:
+            # without a successor the writer may still be about to reopen its file: it gets ten times as long
+            patience = 1 if files.exists(stream.file.path) else 10
+            if quiet_s >= timing.rotated_grace_s * patience:
+                await self._roster.flush(stream)
+            else:
+                deadline = max(now + timing.idle_interval_s, stream.last_growth + timing.rotated_grace_s)
+        if stream.final and not stream.globbed:
+            await self._roster.close(stream)  # the scans look whether it grows after all
+            stream.wait_for_event()
+            return
+        stream.interval_s = min(max(stream.interval_s, timing.busy_interval_s) * 2, timing.idle_interval_s)
+        if stream.armed:
+            stream.next_poll = deadline
+        elif quiet_s >= timing.calm_after_s and self._arm(stream):
+            stream.next_poll = now  # a line may have come just before the watch
+        else:
+            stream.next_poll = min(now + stream.interval_s, deadline)
+
+    def _arm(self, stream: Stream) -> bool:
+        path = f"/proc/self/fd/{stream.fd}" if stream.fd >= 0 else stream.file.current_path
+        if not self._watcher.running or not self._events_come(path):
+            return False
+        try:
+            self._watcher.arm(stream.file.id, path)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_watches"))
+            return False
+        stream.armed = True
+        return True
+
+    def _events_come(self, path: str) -> bool:
+        """Whether inotify tells everything about this path; a file system where it does not is reported once."""
+        try:
+            device = os.stat(path).st_dev
+        except OSError:
+            return False
+        if device not in self._file_systems:
+            self._file_systems[device] = name = files.network_name(path)
+            if name is not None and name != "overlay":
+                self._conditions.begin(_network(path, name))
+        name = self._file_systems[device]
+        return name is None or name == "overlay"
+
+
+def _no_inotify(error: OSError, sysctl: str) -> TailError:
+    limit = error.errno in {errno.ENOSPC, errno.EMFILE}
+    return TailError(
+        "SL205",
+        "wait for events",
+        "inotify",
+        f"inotify cannot be used ({os.strerror(error.errno or 0)}): files are looked at every second instead",
+        hint=f"raise the limit: sysctl -w {sysctl}=524288" if limit else "lines appear up to a second later",
+        retryable=True,
+    )
+
+
+def _network(path: str, name: str) -> TailError:
+    return TailError(
+        "SL206",
+        "wait for events",
+        path,
+        f"{path} lies on {name}, which tells nothing of other machines' writes: it is looked at every second",
+        hint="nothing needs to be done; running the agent where the files are written is faster",
+    )
