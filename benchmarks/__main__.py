@@ -17,7 +17,7 @@ PARTS = {part.__name__.rpartition(".")[2]: part for part in (ingest, idle, laten
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), choices=[[], *PARTS], help="default: all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--events", type=int, default=1_000_000, help="lines to take in (default: 1,000,000)")
     parser.add_argument("--sizes", default="1000000,10000000", help="events in the stores that are asked")
     parser.add_argument("--repeat", type=int, default=3, help="runs of which the median counts")
@@ -26,6 +26,8 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="build the stores to ask anew")
     parser.add_argument("--quick", action="store_true", help="small sizes")
     options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
     if options.quick:
         options.events, options.sizes, options.repeat, options.seconds, options.trials = 100_000, "100000", 1, 5, 5
     print(f"{common.machine()}\n\n{common.HEADER}", flush=True)

@@ -88,13 +88,14 @@ def child() -> None:
 
     times = []
     for _ in range(int(repeat) + 1):
-        output = io.StringIO()
+        output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
         began = time.perf_counter()
         with contextlib.redirect_stdout(output):
             code = run_command_line([*arguments, "--store", store])
         times.append((time.perf_counter() - began) * 1e3)
-        if code or not output.getvalue():
-            sys.exit(f"{arguments} ended with {code} and {len(output.getvalue())} characters")
+        written = output.buffer.tell()
+        if code or not written:
+            sys.exit(f"{arguments} ended with {code} and {written} bytes")
     times = times[1:]  # the first one imports
     print(json.dumps({"p50": common.median(times), "p95": common.percentile(times, 0.95)}))
 
