@@ -121,7 +121,7 @@ def config_options(function: Command) -> Command:
 
 def find_config(config_path: Path | None) -> Path | None:
     """The configuration file that applies (see `agent.config.find_file`), or None."""
-    from agent.config.load import find_file
+    from agent.config.loader import find_file
 
     return find_file(config_path)
 
@@ -132,7 +132,7 @@ def load_config(config_path: Path | None, store: Path | None = None, overrides: 
     Raises:
         ConfigError: it is wrong (exit code 78).
     """
-    from agent.config.load import find_file, load
+    from agent.config.loader import find_file, load
 
     return load(find_file(config_path), store=store, overrides=tuple(overrides))
 

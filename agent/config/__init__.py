@@ -1,7 +1,7 @@
-"""The configuration: what it can say (`schema`), how it is read and put together (`load`), what is wrong with it."""
+"""The configuration: what it can say (`schema`), how it is read and put together (`loader`), what is wrong with it."""
 
 from agent.config.layers import dotted
-from agent.config.load import InvalidConfigError, drop_ins, find_file, for_patterns, load, with_store
+from agent.config.loader import InvalidConfigError, drop_ins, find_file, for_patterns, load, with_store
 from agent.config.schema import (
     ArchiveConfig,
     ArchiveRetentionConfig,

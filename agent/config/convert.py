@@ -158,8 +158,8 @@ def _threshold(value: Any, path: KeyPath, findings: Findings) -> Any:
         return float(value)
     for parse in (float, units.parse_share, units.parse_factor, units.parse_rate):
         try:
-            number = parse(value)
-        except (TypeError, ValueError):
+            number = parse(value if isinstance(value, str) else "")
+        except ValueError:
             continue
         if 0 <= number < _MAX_INTEGER:
             return number

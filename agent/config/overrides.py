@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from agent.config.layers import Key, KeyPath, Text
-from agent.errors import UsageError
+from agent.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ def from_options(assignments: list[str] | tuple[str, ...]) -> Iterator[tuple[str
             raise UsageError(
                 "SL501", "read --set", assignment, message, hint="for example --set store.path=/tmp/sidelog.db"
             )
-        yield "--set", path, scalar(value.strip(), "--set")
+        yield "--set", path, scalar(value.strip(), f"--set {key.strip()}")
 
 
 def split_path(text: str) -> KeyPath:
@@ -75,5 +75,10 @@ def scalar(text: str, label: str) -> Any:
         return Text(text)
     from agent.config.documents import parse  # noqa: PLC0415 - brings YAML, which a path does not need
 
-    value, _ = parse(text, ".yaml", label)
+    try:
+        value, _ = parse(text, ".yaml", label)
+    except ConfigError:
+        message = f"{label}: the value is not valid YAML on one line"
+        hint = "a list is written [a, b], a mapping {key: value}, a text that begins like one in quotes"
+        raise ConfigError("SL102", "read an override", label, message, hint=hint) from None
     return value
