@@ -41,24 +41,16 @@ _PYTHON_TRACE = "Traceback (most recent call last):"
 
 
 def of_record(record: dict[str, Any]) -> ExceptionInfo:
-    """Find an exception in a decoded record: objects first, then flat keys, then a stack trace as text."""
-    found = _flat(record)
-    if found is NONE:
-        for key in _OBJECT_KEYS:
-            value = record.get(key)
-            if type(value) is dict or type(value) is list:
-                found = _structured(value)
-                if found:
-                    break
-        else:
-            inner = find(record, _RECORD_EXCEPTION)
-            if type(inner) is dict:
-                found = _loguru(record, inner)
+    """Find an exception in a decoded record: flat keys first, then objects, then a stack trace as text."""
+    keys = _ALL_KEYS.intersection(record)
+    if not keys:
+        return NONE
+    found = NONE if _FLAT_PLACES.isdisjoint(keys) else _flat(record)
+    if not found:
+        found = _of_object(record, keys)
     kind, message, stack = found
     if stack is None:
-        stack = next((v for key in _TEXT_KEYS if type(v := record.get(key)) is str and "\n" in v), None)
-        if stack is None and kind is None:
-            stack = next((v for key in ("@x", "exc_info", "exception", "stack_trace") if type(v := record.get(key)) is str and v), None)
+        stack = _stack_text(record, keys, named=kind is not None)
     if kind is None and stack is None and message is None:
         text = record.get("error") or record.get("err")
         return ExceptionInfo(None, text, None) if type(text) is str and text else NONE
@@ -68,16 +60,51 @@ def of_record(record: dict[str, Any]) -> ExceptionInfo:
     return ExceptionInfo(kind, message, stack)
 
 
+def _of_object(record: dict[str, Any], keys: frozenset[str]) -> ExceptionInfo:
+    for key in _OBJECT_KEYS:
+        value = record.get(key) if key in keys else None
+        if type(value) is dict or type(value) is list:
+            found = _structured(value)
+            if found:
+                return found
+    if "record" in keys:
+        inner = find(record, _RECORD_EXCEPTION)
+        if type(inner) is dict:
+            return _loguru(record, inner)
+    return NONE
+
+
+def _stack_text(record: dict[str, Any], keys: frozenset[str], *, named: bool) -> str | None:
+    """A stack trace as a text of several lines; where nothing else is known, an exception in one line."""
+    for key in _TEXT_KEYS:
+        if key in keys and type(value := record[key]) is str and "\n" in value:
+            return value
+    if not named:
+        for key in _ONE_LINE_KEYS:
+            if key in keys and type(value := record[key]) is str and value:
+                return value
+    return None
+
+
 def _flat(record: dict[str, Any]) -> ExceptionInfo:
     """`exception.type` and so on as literal keys (OpenTelemetry), or `error.type` (ECS); also below `attributes`."""
     for place in (record, record.get("attributes"), record.get("Attributes")):
-        if type(place) is not dict:
-            continue
-        for prefix in ("exception.", "error."):
-            values = [_text(place.get(prefix + name)) for name in ("type", "message", "stacktrace", "stack_trace")]
-            if any(values):
-                return ExceptionInfo(values[0], values[1], values[2] or values[3])
+        if type(place) is dict and not _FLAT_KEYS.isdisjoint(place):
+            for names in _FLAT_NAMES:
+                values = [_text(place.get(name)) for name in names]
+                if any(values):
+                    return ExceptionInfo(values[0], values[1], values[2] or values[3])
     return NONE
+
+
+_FLAT_NAMES = tuple(
+    tuple(f"{prefix}.{name}" for name in ("type", "message", "stacktrace", "stack_trace"))
+    for prefix in ("exception", "error")
+)
+_FLAT_KEYS = frozenset(name for names in _FLAT_NAMES for name in names)
+_FLAT_PLACES = _FLAT_KEYS | {"attributes", "Attributes"}
+_ONE_LINE_KEYS = ("@x", "exc_info", "exception", "stack_trace")
+_ALL_KEYS = _FLAT_PLACES.union(_TEXT_KEYS, _OBJECT_KEYS, _ONE_LINE_KEYS, ("record",))
 
 
 def _text(value: Any) -> str | None:
@@ -144,9 +171,9 @@ def _loguru(record: dict[str, Any], inner: dict[str, Any]) -> ExceptionInfo:
 
 def of_text(trace: str) -> ExceptionInfo:
     """Type and message out of a stack trace: Python's last line, the first line of Java, Node, .NET, Go and Ruby."""
-    lines = trace.strip("\r\n").split("\n")
-    if _PYTHON_TRACE in trace or lines[0].startswith('  File "'):
-        return _of_python(lines, trace)
+    if _PYTHON_TRACE in trace or trace.startswith('  File "'):
+        return _of_python(trace)
+    lines = trace.strip("\r\n").split("\n", 12)[:12]  # Node prints the place and the source line before the error
     first = lines[0].rstrip("\r")
     panic = _GO_PANIC.search(first)
     if panic is not None:
@@ -154,16 +181,21 @@ def of_text(trace: str) -> ExceptionInfo:
     ruby = _RUBY_FIRST.match(first)
     if ruby is not None:
         return ExceptionInfo(ruby[2], ruby[1], trace)
-    for line in lines[:12]:  # Node prints the place and the source line before the error
+    for line in lines:
         match = _FIRST_LINE.match(line.rstrip("\r"))
         if match is not None and ("." in match[1] or match[1].endswith(("Error", "Exception")) or match[2] is not None):
             return ExceptionInfo(match[1], match[2], trace)
     return ExceptionInfo(None, first or None, trace)
 
 
-def _of_python(lines: list[str], trace: str) -> ExceptionInfo:
+def _of_python(trace: str) -> ExceptionInfo:
     """The first line without indent after the last frames; a message may span lines."""
-    end = next((n for n in range(len(lines) - 1, -1, -1) if lines[n].startswith((" ", "\t", "> "))), -1)
-    rest = [line.rstrip("\r") for line in lines[end + 1 :] if line.strip()]
-    match = _LAST_PYTHON.match("\n".join(rest)) if rest else None
+    end = len(trace)
+    while end > 0:  # from the last line upwards: usually it is the one
+        begin = trace.rfind("\n", 0, end) + 1
+        if trace.startswith((" ", "\t", "> ", _PYTHON_TRACE), begin):
+            break
+        end = begin - 1
+    last = trace[max(end, 0) :].strip("\r\n").replace("\r", "")
+    match = _LAST_PYTHON.match(last)
     return ExceptionInfo(match[1], match[2], trace) if match is not None else ExceptionInfo(None, None, trace)

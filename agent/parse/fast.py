@@ -14,7 +14,7 @@ It takes a chunk only where the careful path would give exactly the same rows, a
 
 from __future__ import annotations
 
-from itertools import accumulate, repeat
+from itertools import accumulate, compress, repeat
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,7 @@ class FastPath:
             data, newline = data.replace(b"\r\n", b"\n"), 2
         try:
             records, lengths = _split(data)
-            if set(map(_FIRST, records)) != {"{"} or set(map(_LAST, records)) != {"}"}:
+            if len(records) < MIN_LINES or set(map(_FIRST, records)) != {"{"} or set(map(_LAST, records)) != {"}"}:
                 return False
             structs = self._decoder.decode_lines(data)
         except (IndexError, UnicodeDecodeError, msgspec.DecodeError, RecursionError):
@@ -175,13 +175,11 @@ class FastPath:
         out.timestamps += instants
         out.severities += levels
         out.loggers += loggers
-        if max(levels) >= ERROR:
-            for row, level in enumerate(levels):
-                if level >= ERROR:
-                    record = load_record(records[row])
-                    out.errors.append(
-                        fields.error_event(begin + row, record, self._profile, instants[row], level, loggers[row])
-                    )
+        for row in compress(range(len(levels)), map(ERROR.__le__, levels)):
+            record, level = load_record(records[row]), levels[row]
+            out.errors.append(
+                fields.error_event(begin + row, record, self._profile, instants[row], level, loggers[row])
+            )
 
     def _instants(self, column: list[Any], records: list[str], work: Assembler) -> list[int]:
         if self._paths["timestamp"] == _INSTANT:
@@ -209,8 +207,7 @@ class FastPath:
     def _severities(self, column: list[Any], records: list[str]) -> list[int]:
         if self._paths["severity"] is None:
             return [self._default_level] * len(column)
-        table = self._levels
-        levels = [table[value] for value in column]
+        levels = list(map(self._levels.__getitem__, column))
         if UNREADABLE in levels:
             missing = [row for row, level in enumerate(levels) if level == UNREADABLE]
             for row in missing:

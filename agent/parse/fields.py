@@ -7,7 +7,7 @@ from typing import Any
 from agent.model import ErrorEvent
 from agent.parse import exceptions, severity, timestamps
 from agent.parse.settings import Compiled
-from agent.profile import ALIASES, Path, Profile, find, read_fields
+from agent.profile import ALIASES, Path, Profile, find, read_message, read_service, read_trace_id
 
 CLEF_TIMESTAMP = "@t"  # Serilog leaves @l out where it is Information
 _CLEF_DEFAULT = 9
@@ -57,7 +57,6 @@ def error_event(
     index: int, record: dict[str, Any], profile: Profile | None, instant_ns: int, number: int, name: str | None
 ) -> ErrorEvent:
     """What grouping needs of a record with severity ERROR or above."""
-    fields = read_fields(record, profile)
     kind, message, stack = exceptions.of_record(record)
     fingerprint = record.get("fingerprint")
     if type(fingerprint) is list:
@@ -66,10 +65,10 @@ def error_event(
         index=index,
         timestamp=instant_ns,
         severity_number=number,
-        message=fields.body or message or kind or "",
+        message=read_message(record, profile)[1] or message or kind or "",
         logger=name,
-        service=fields.service,
-        trace_id=fields.trace_id,
+        service=read_service(record, profile),
+        trace_id=read_trace_id(record, profile)[1],
         exception_type=kind,
         exception_message=message,
         stacktrace=stack,

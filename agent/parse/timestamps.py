@@ -11,7 +11,10 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from operator import add
 from typing import Any
+
+import orjson
 
 SECOND_NS = 1_000_000_000
 MAX_NS = 2**63 - 1  # 2262-04-11: what a 64-bit column holds
@@ -197,25 +200,30 @@ def _nearest_year(
 # --- in bulk
 
 
-class _Seconds(dict[str, int]):
-    """The first 19 characters of a text (`2026-11-22T05:39:26`) to nanoseconds; `shift` is seconds east of UTC."""
+class _Seconds(dict[int, int]):
+    """The digits of a text up to its second (`20261122053926`) to nanoseconds; `shift` is seconds east of UTC.
 
-    MOST = 20_000  # 19-character keys: about 2 MB
+    What is added to them are nanoseconds with a 1 before them, so that 1 s is taken off here.
+    """
+
+    MOST = 20_000  # about 2 MB
 
     def __init__(self, zone: tzinfo | None, shift: int = 0) -> None:
         super().__init__()
         self._zone = zone
         self._shift = shift
 
-    def __missing__(self, text: str) -> int:
-        match = _ISO.fullmatch(text)
-        if match is None:
-            raise ValueError
-        local = _local(*(int(part) for part in match.groups()[:6]))
+    def __missing__(self, digits: int) -> int:
+        rest, second = divmod(digits, 100)
+        rest, minute = divmod(rest, 100)
+        rest, hour = divmod(rest, 100)
+        rest, day = divmod(rest, 100)
+        year, month = divmod(rest, 100)
+        local = _local(year, month, day, hour, minute, second)
         shift = self._shift if self._zone is None else _zone_offset(local, self._zone)
         if len(self) >= self.MOST:
             self.clear()
-        instant = self[text] = (local - shift) * SECOND_NS
+        instant = self[digits] = (local - shift - 1) * SECOND_NS
         return instant
 
 
@@ -257,7 +265,7 @@ class BulkTimestamps:
             if len(self._layouts) > 64:  # noqa: PLR2004 - a file has one or two
                 self._layouts.clear()
             layout = self._layouts[key] = _Layout(example, suffix, self._zone)
-        return layout.convert(values)
+        return layout.convert(values) if layout.usable else None
 
 
 class _Layout:
@@ -266,43 +274,62 @@ class _Layout:
     def __init__(self, example: str, suffix: re.Match[str], zone: tzinfo) -> None:
         fraction, offset = suffix.groups()
         self._length = len(example)
-        self._end = _HEAD + 1 + len(fraction) if fraction else _HEAD
-        self._unit = 10 ** (9 - len(fraction)) if fraction else 0
         self._seconds = _Seconds(zone) if offset is None else _Seconds(None, _offset_seconds(offset.strip()))
-        fixed = {at: example[at] for at in _SEPARATORS}
+        self._fixed = {at: example[at] for at in _SEPARATORS}
+        self._suffix = offset or ""
+        self._point = example[_HEAD] if fraction else ""
+        self._zeros = "0" * (9 - len(fraction or ""))
         if fraction:
-            fixed[_HEAD] = example[_HEAD]
-        fixed.update((self._end + n, char) for n, char in enumerate(offset or ""))
-        self._fixed = fixed
-        self._others = sum(not char.isdigit() for char in fixed.values())
+            self._fixed[_HEAD] = example[_HEAD]
+        begin = len(example) - len(self._suffix)
+        self._fixed.update((begin + n, char) for n, char in enumerate(self._suffix))
+        self._others = sum(not char.isdigit() for char in self._fixed.values())
+        self.usable = all(example[at] in allowed for at, allowed in _SEPARATORS.items())
 
     def convert(self, values: Sequence[str]) -> list[int] | None:
         """Nanoseconds, or None where a row differs from the layout or is out of range.
 
-        The check costs 0.05 µs a row instead of 0.5 for a match: all rows are as long, so that every column of the
-        joined text is a slice with a stride. Separators and the offset stand where they stood in the first row,
-        and no other character than a digit occurs elsewhere: `int()` can meet no sign, blank or underscore, and
-        the 19 characters of a second are checked once per second.
+        All rows are as long, so that every column of the joined text is a slice with a stride (0.05 µs a row for
+        all of them; a match costs 0.5). Separators and the offset stand where they stood in the first row, and
+        nothing but digits stands elsewhere. The joined text is then made one JSON array of integers, two a row:
+        the digits up to the second, and 1 and the nanoseconds. Its parser takes half the time of `int()` per row.
         """
         rows = len(values)
-        length = self._length
         joined = "".join(values)
-        if len(joined) != rows * length or not joined.isascii() or len(set(map(len, values))) != 1:
+        if len(joined) != rows * self._length or not joined.isascii() or len(set(map(len, values))) != 1:
             return None
         for at, char in self._fixed.items():
-            if joined[at::length] != char * rows:
+            if joined[at :: self._length] != char * rows:
                 return None
         if len(joined.encode().translate(None, _DIGITS)) != self._others * rows:
             return None
-        seconds, end, unit = self._seconds, self._end, self._unit
+        numbers = orjson.loads(self._as_array(joined, values))
+        seconds = self._seconds
         try:
-            if unit == 0:
-                found = [seconds[text[:19]] for text in values]
-            else:
-                found = [seconds[text[:19]] + int(text[20:end]) * unit for text in values]
+            found = list(map(add, map(seconds.__getitem__, numbers[::2]), numbers[1::2]))
         except ValueError:
             return None
         return found if min(found) >= 0 and max(found) <= MAX_NS else None
+
+    def _as_array(self, joined: str, values: Sequence[str]) -> bytes:
+        """`[20261122053926,1123456000,…]`."""
+        if self._suffix in _UNMISTAKABLE:
+            text = joined.replace(self._suffix, ",")
+        else:
+            text = ",".join([value[: -len(self._suffix) or None] for value in values]) + ","
+        between = f"{self._zeros},"
+        if self._point == ",":
+            rows = text[:-1].split(",")
+            text = "".join([f"{whole},1{part}{between}" for whole, part in zip(rows[::2], rows[1::2], strict=True)])
+        elif self._point:
+            text = text.replace(",", between).replace(".", ",1")
+        else:
+            text = text.replace(",", f",1{between}")
+        return b"[" + text[:-1].encode().translate(None, b"-/T :") + b"]"
+
+
+# Offsets whose text cannot occur in the rest of a timestamp ("-05" can).
+_UNMISTAKABLE = frozenset({"Z", "UTC", " UTC", "+00:00", "+0000"})
 
 
 def _integers(values: Sequence[int]) -> list[int] | None:

@@ -1,0 +1,230 @@
+"""The fast path and the careful path give the same rows, and every byte of the input is accounted for."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.model import EventBatch, LineBatch, TailedFile
+from agent.parse import fast
+from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
+from agent.profile import load_record
+
+OBSERVED = 1_795_327_455_876_000_000
+WRITTEN = "2026-11-22T05:39:26.123456Z"
+
+
+def tailed(tail=None) -> TailedFile:
+    return TailedFile(1, "s", "/var/log/app.log", 0, 0, 0, tail_event_id=tail)
+
+
+def columns(out: EventBatch):
+    return (
+        out.timestamps, out.severities, out.loggers, out.offsets, out.records, out.raws, out.parse_errors, out.errors,
+        out.gaps, out.blank_bytes, out.end,
+    )  # fmt: skip
+
+
+def parse_once(data: bytes, parser: FileParser | None = None, offset: int = 0) -> EventBatch:
+    parser = parser or FileParser(ParseSettings())
+    return parser.feed(LineBatch(tailed(), offset, data, OBSERVED, final=True))
+
+
+def careful(data: bytes, profile, config=None) -> EventBatch:
+    parser = FileParser(config or ParseSettings(), profile)
+    parser._fast = None
+    return parser.feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
+
+
+def check_accounting(data: bytes, out: EventBatch, start: int = 0) -> list[bytes]:
+    """Events with their newlines, blank lines and gaps are all bytes, and the events are the bytes at their offsets."""
+    originals = [original_bytes(record, out.raws.get(row)) for row, record in enumerate(out.records)]
+    held = 0
+    for offset, original in zip(out.offsets, originals, strict=True):
+        begin = offset - start
+        assert data[begin : begin + len(original)] == original
+        held += len(original) + (data[begin + len(original) : begin + len(original) + 1] == b"\n")
+    gaps = sum(gap.end - gap.start for gap in out.gaps)
+    assert held + out.blank_bytes + gaps == out.end - start
+    assert out.offsets == sorted(set(out.offsets))
+    return originals
+
+
+def check_valid(out: EventBatch) -> None:
+    with sqlite3.connect(":memory:") as db:
+        for record in out.records:
+            assert db.execute("SELECT json_valid(?), json_type(?)", (record, record)).fetchone() == (1, "object")
+            assert isinstance(load_record(record), dict)
+    db.close()
+
+
+keys = st.sampled_from(
+    ["timestamp", "@timestamp", "time", "ts", "@t", "level", "severity", "lvl", "levelno", "logger", "name", "log",
+     "log.level", "message", "msg", "event", "record", "instant", "stream", "exc_info", "error", "trace_id", "x", "a.b"]
+)  # fmt: skip
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([WRITTEN, "2026-11-22 05:39:26,5", "2026-11-22T05:39:60Z", "1795327456", "", "error", "INFO", "x.y",
+                     "ö", "\u2028", "\x00", "40", "Verbose", 30, 1795327456.25, 1795327456789, 10**18]),
+    st.text(max_size=8),
+)  # fmt: skip
+objects = st.dictionaries(
+    keys, st.one_of(scalars, st.dictionaries(keys, scalars, max_size=3), st.lists(scalars, max_size=3)), max_size=6
+)
+usual = st.builds(
+    lambda micros, level, logger, rest: {
+        **rest, "timestamp": f"2026-11-22T05:39:26.{micros:06d}Z", "level": level, "logger": logger,
+    },
+    st.integers(0, 999_999),
+    st.sampled_from(["info", "error", "WARNING", "debug", 30, "3", "nonsense", None]),
+    st.sampled_from(["a", "shop.pay", "", None]),
+    objects,
+)  # fmt: skip
+
+
+def encode(record: dict, ascii_only: bool, gap: str) -> bytes:
+    return json.dumps(record, ensure_ascii=ascii_only, separators=("," + gap, ":" + gap)).encode("utf-8", "replace")
+
+
+json_lines = st.builds(encode, st.one_of(usual, usual, objects), st.booleans(), st.sampled_from(["", " "]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(json_lines, min_size=40, max_size=60), st.sampled_from([b"\n", b"\r\n"]))
+def test_fast_and_careful_path_agree(lines, newline):
+    data = newline.join(lines) + newline
+    parser = FileParser(ParseSettings())
+    parser._look_ahead(data)
+    profile = parser.profile
+    out = parse_once(data, FileParser(ParseSettings(), profile))
+    assert columns(out) == columns(careful(data, profile))
+    check_accounting(data, out)
+    check_valid(out)
+
+
+TIMESTAMPS = [
+    "2026-11-22T05:39:26Z", "2026-11-22 05:39:26", "2026-11-22 05:39:26,123", "2026-11-22T05:39:26.123456789+02:00",
+    "2026-11-22T05:39:26.1-0500", "2026/11/22 05:39:26.123", "2026-05-22T05:39:26-05", "2026-11-22T05:39:60.5Z",
+    "2026-11-22T05:39:26.123456 UTC", 1795327456, 1795327456789, 1795327456789123, 1795327456789123456,
+    1795327456.5681832, "1795327456", "1795327456.25", "22/Nov/2026:05:39:26 +0000", "Nov 22 05:39:26",
+    {"epochSecond": 1795327456, "nanoOfSecond": 123456789}, None, "", -1, 10**30, "2026-13-22T05:39:26Z",
+    "2026-11-22T+5:39:26Z", "2026-11-22T05:39:2_Z", "2026-11-22T05:39:26.12345\u0663Z", "2026-11-22T05:39:26,5Z",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["timestamp", "instant"])
+@given(st.data())
+@settings(max_examples=120, deadline=None)
+def test_instants_in_bulk_are_those_one_by_one(key, data):
+    """Columns of one layout, of a layout with one stranger, and of any mixture."""
+    usual_value = data.draw(st.sampled_from(TIMESTAMPS))
+    strangers = data.draw(st.lists(st.tuples(st.integers(0, 39), st.sampled_from(TIMESTAMPS)), max_size=3))
+    values = [usual_value] * 40
+    if isinstance(usual_value, str) and usual_value.startswith("20"):
+        digits = data.draw(st.lists(st.integers(0, 59), min_size=40, max_size=40))
+        values = [usual_value[:17] + f"{n:02d}" + usual_value[19:] for n in digits]
+    for row, value in strangers:
+        values[row] = value
+    text = b"".join(encode({key: value, "message": "m"}, False, "") + b"\n" for value in values)
+    parser = FileParser(ParseSettings(timezone="Europe/Berlin"))
+    parser._look_ahead(text)
+    if parser.profile.format == "":
+        return
+    profile = parser.profile
+    out = parse_once(text, FileParser(ParseSettings(timezone="Europe/Berlin"), profile))
+    assert columns(out) == columns(careful(text, profile, ParseSettings(timezone="Europe/Berlin")))
+
+
+def test_a_usual_chunk_goes_the_fast_path(monkeypatch):
+    """Otherwise the twin would prove nothing."""
+    data = b"".join(encode({"timestamp": WRITTEN, "level": "info", "n": n}, True, " ") + b"\n" for n in range(100))
+    parser = FileParser(ParseSettings())
+    monkeypatch.setattr("agent.parse.careful.read_object", lambda _: pytest.fail("careful path taken"))
+    assert len(parse_once(data, parser)) == 100
+
+
+def test_one_odd_line_does_not_send_the_chunk_the_careful_path(monkeypatch):
+    rows = [encode({"timestamp": WRITTEN, "level": "info", "n": n}, True, " ") for n in range(1000)]
+    rows[500] = b"not JSON"
+    calls = []
+    real = fast.FastPath.add
+
+    def add(self, data, offset, work):
+        done = real(self, data, offset, work)
+        calls.append(data.count(b"\n") if done else 0)
+        return done
+
+    monkeypatch.setattr(fast.FastPath, "add", add)
+    out = parse_once(b"\n".join(rows) + b"\n")
+    assert len(out) == 1000
+    assert sum(calls) > 900
+
+
+# --- any bytes, split anywhere
+
+pieces = st.one_of(
+    json_lines, st.binary(max_size=30), st.text(max_size=20).map(str.encode),
+    st.sampled_from([
+        b"", b"", b"\r", b"\0\0\0", b"\0" * 5 + b'{"a":1}', b"\xef\xbb\xbf{}", b"\xff\xfe{\0", b"[1]", b"{}{}", b"42", b"{",
+        b"2026-11-22 05:39:26,123 ERROR shop.pay: failed", b"2026-11-22 05:39:26 INFO x", b"ERROR:root:no",
+        b"Traceback (most recent call last):", b'  File "x.py", line 3, in f', b"    g()", b"ValueError: bad",
+        b"During handling of the above exception, another exception occurred:", b"java.lang.IllegalStateException: x",
+        b"\tat a.b.C.d(C.java:12)", b"Caused by: a.b.CException: y", b"\t... 3 more", b"panic: boom", b"goroutine 1 [running]:",
+        b"main.main()", b"\t/app/main.go:7 +0x1d", b"exit status 2", b"/app/x.js:3", b"    at f (/app/x.js:3:4)", b"}",
+        b"a.rb:3:in `f': bad (RuntimeError)", b"\tfrom a.rb:7:in `g'", b"x" * 200,
+        b'{"log":"part ","stream":"stdout","time":"2026-11-22T05:39:26Z"}',
+        b'{"log":"end\\n","stream":"stdout","time":"2026-11-22T05:39:26Z"}',
+        b"2026-11-22T05:39:26.1Z stderr P first ", b"2026-11-22T05:39:26.2Z stderr F last",
+    ]),
+)  # fmt: skip
+streams = st.lists(pieces, max_size=25).map(lambda lines: b"".join(line.replace(b"\n", b" ") + b"\n" for line in lines))
+
+
+def run_split(data: bytes, cuts: list[int], config: ParseSettings):
+    """Feed whole lines cut into batches, as the tailer would, and store the result as the pipeline would."""
+    ends = sorted({data.rfind(b"\n", 0, cut) + 1 for cut in cuts} | {len(data)})
+    parser = FileParser(config)
+    stored: list[list] = []
+    gaps, blanks, tail, begin = [], 0, None, 0
+    accounted = 0
+    for end in ends:
+        final = end == len(data)
+        if begin == end and not final:
+            continue
+        out = parser.feed(LineBatch(tailed(tail), begin, data[begin:end], OBSERVED, final=final))
+        continued = 0
+        if out.continuation is not None:
+            row = stored[-1]
+            record, raw, _ = join(row[1], row[2], out.continuation)
+            stored[-1] = [row[0], record, raw]
+            continued = len(out.continuation.raw) + 1
+        before = len(stored)
+        stored += [[o, r, out.raws.get(n)] for n, (o, r) in enumerate(zip(out.offsets, out.records, strict=True))]
+        gaps += out.gaps
+        blanks += out.blank_bytes
+        events = sum(len(original_bytes(r, w)) + 1 for _, r, w in stored[before:])
+        assert events + continued + out.blank_bytes + sum(g.end - g.start for g in out.gaps) == out.end - accounted
+        accounted = out.end
+        tail = 7 if out.tail_open else None
+        begin = end
+    return stored, gaps, blanks
+
+
+@settings(max_examples=400, deadline=None)
+@given(streams, st.lists(st.integers(0, 2000), max_size=6), st.sampled_from([ParseSettings(), ParseSettings(max_line_bytes=100), ParseSettings(multiline="off"), ParseSettings(multiline="start", multiline_start=r"^\S")]))  # fmt: skip  # noqa: E501
+def test_events_do_not_depend_on_where_batches_end(data, cuts, config):
+    whole = run_split(data, [], config)
+    assert run_split(data, cuts, config) == whole
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(streams, st.binary(max_size=400), streams.map(lambda d: d[:-1])))
+def test_any_bytes_are_kept(data):
+    out = parse_once(data)
+    check_accounting(data, out)
+    check_valid(out)
+    assert out.end == len(data)
