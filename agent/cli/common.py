@@ -190,4 +190,4 @@ def print_error(error: SidelogError, state: Shell | None = None) -> None:
 
 def paint(text: str, color: str, *, enabled: bool, bold: bool = False) -> str:
     """The text in a colour of click's names, where colour is enabled."""
-    return click.style(text, fg=color, bold=bold) if enabled else text
+    return click.style(text, fg=color, bold=bold or None) if enabled else text

@@ -125,6 +125,6 @@ def this_program() -> list[str]:
 
 
 def unit_words(words: list[str]) -> str:
-    """Words as a unit file wants them, quoted, `%` and `$` doubled (systemd.service(5), "Command lines")."""
-    escaped = [word.replace("\\", "\\\\").replace("%", "%%").replace("$", "$$").replace('"', '\\"') for word in words]
-    return " ".join(f'"{word}"' if set(word) & set(' "\t') else word for word in escaped)
+    """Words as a unit file wants them, quoted, `%` doubled (systemd.service(5), "Command lines")."""
+    escaped = [word.replace("\\", "\\\\").replace("%", "%%").replace('"', '\\"') for word in words]
+    return " ".join(f'"{word}"' if set(word) & set(' "\t\\') else word for word in escaped)

@@ -86,7 +86,7 @@ def _exists(name: str) -> bool:
     return importlib.util.find_spec(f"agent.cli.{name}") is not None
 
 
-def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
         click.echo(f"sidelog {__version__}")
         context.exit()
@@ -130,6 +130,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         The exit code: the command's own, or the one of the error that it raised. Nothing is raised.
     """
     state = Shell()
+    _open_streams()
     try:
         code = _invoke(list(arguments), state)
         sys.stdout.flush()
@@ -146,10 +147,17 @@ def run_command_line(arguments: Sequence[str]) -> int:
     return _close_output(code, state)
 
 
-def _invoke(arguments: list[str], state: Shell) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+def _open_streams() -> None:
+    """Give a process that was started without standard streams some, before a store could get their numbers."""
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: PTH123, SIM115
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is no failure
+
+
+def _invoke(arguments: list[str], state: Shell) -> int:
     if "_SIDELOG_COMPLETE" in os.environ:
         cli.main(args=arguments, prog_name="sidelog")  # completion of the shell: click answers and exits
     try:

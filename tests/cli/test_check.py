@@ -1,0 +1,276 @@
+"""`sidelog check` against real directories, files, limits and sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.cli import readiness
+from agent.config import HookConfig, unsupported
+from agent.store import schema
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+
+
+@pytest.fixture
+def check(sidelog, tmp_path):
+    """Writes a configuration, runs the check on it and gives the exit code and the findings by place."""
+    (tmp_path / "logs").mkdir()
+
+    def run(text="", *arguments):
+        text = text or "sources: [{name: app, include: [logs/*.log]}]\n"
+        (tmp_path / "sidelog.yaml").write_text(
+            f"store: {{path: state/s.db, retention: {{size: 64KiB}}, min_free: 0B}}\n{text}"
+        )
+        said = sidelog("check", "--json", *arguments)
+        document = json.loads(said.out)
+        assert document["config"] == str(tmp_path / "sidelog.yaml")
+        assert document["ok"] == (said.code == 0)
+        return said.code, {one["place"].removeprefix(f"{tmp_path}/"): one for one in document["findings"]}
+
+    return run
+
+
+def with_features(monkeypatch):
+    """As if this version had everything that the configuration can ask for."""
+    monkeypatch.setattr("agent.config.unsupported", lambda *_: [])
+
+
+def test_a_ready_configuration(check, sidelog, tmp_path):
+    (tmp_path / "logs" / "a.log").write_text("x\n")
+    code, found = check()
+    assert code == 0
+    assert {one["level"] for one in found.values()} == {"ok"}
+    assert found["sources[0] app"]["sentence"] == "1 file, 2 B, readable"
+    assert found["store.path"]["sentence"] == f"{tmp_path}/state can be made"
+    assert found["inotify"]["sentence"].startswith("1 directory to watch")
+    assert not (tmp_path / "state").exists(), "a check changes nothing"
+    said = sidelog("check")
+    assert (said.code, said.err) == (0, "")
+    assert all(line.startswith("ok    ") for line in said.out.splitlines())
+    assert sidelog("check", "-q").out == ""
+
+
+def test_wrong_configurations_are_findings_and_exit_78(check, sidelog, tmp_path):
+    code, found = check("sources: [{name: app, include: [x], inclde: [y]}]\nalert: []\n")
+    assert code == 78
+    assert {one["code"] for one in found.values()} == {"SL103"}
+    said = sidelog("check")
+    assert said.code == 78
+    lines = said.out.splitlines()
+    assert lines[2].startswith(
+        f"error SL103   {tmp_path}/sidelog.yaml:3: alert: unknown key 'alert', did you mean 'alerts'?"
+    )
+    assert lines[3].startswith("              hint: ")
+
+
+def test_a_syntax_error_is_a_finding(check):
+    code, found = check("sources: [\n")
+    assert (code, [one["code"] for one in found.values()]) == (78, ["SL102"])
+
+
+def test_without_any_configuration(sidelog):
+    said = sidelog("check")
+    assert said.code == 78
+    assert said.out.startswith("error SL101   configuration: there is none")
+    assert "sidelog init" in said.out
+
+
+def test_no_source_is_an_error(check):
+    code, found = check("sources: []\n")
+    assert (code, found["sources"]["code"]) == (78, "SL121")
+
+
+def test_what_is_not_in_this_version_is_an_error(check):
+    code, found = check("sources: [{name: a, include: [logs/*]}]\nhttp: {}\n")
+    assert code == 78
+    assert found["sidelog.yaml: http"]["code"] == "SL109"
+    assert found["sidelog.yaml: http"]["sentence"] == "the HTTP server is not in this version"
+    assert unsupported
+
+
+def test_nothing_matched_is_a_warning(check):
+    code, found = check("sources: [{name: a, include: [logs/*.txt, absent/*]}]\n")
+    assert code == 0
+    assert (found["sources[0] a"]["level"], found["sources[0] a"]["code"]) == ("warning", "SL111")
+
+
+def test_own_store_does_not_count_as_a_log(check, tmp_path):
+    (tmp_path / "state").mkdir()
+    connection = sqlite3.connect(tmp_path / "state" / "s.db", isolation_level=None)
+    schema.prepare_file(connection)
+    schema.migrate(connection)
+    connection.close()
+    code, found = check("sources: [{name: a, include: [state/*]}]\n")
+    assert (code, found["sources[0] a"]["code"]) == (0, "SL111")
+    assert found["store.path"]["sentence"].endswith("state can be written")
+
+
+def test_a_directory_in_the_place_of_a_log_is_said(check, tmp_path):
+    (tmp_path / "logs" / "a.log").mkdir()
+    code, found = check("sources: [{name: a, include: [logs/a.log]}]\n")
+    assert (code, found["logs/a.log"]["level"]) == (0, "warning")
+
+
+def test_a_damaged_store_is_an_error(check, tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "s.db").write_bytes(b"this is no database " * 2000)
+    code, found = check()
+    assert code == 1
+    assert "SL402" in {one["code"] for one in found.values()}
+
+
+def test_too_little_space(check):
+    code, found = check("", "--set", "store.min_free=1000TiB")
+    assert (code, found["store.min_free"]["code"]) == (1, "SL114")
+    code, found = check("", "--set", "store.retention.size=1000TiB")
+    assert (code, found["store.retention.size"]["level"]) == (0, "warning")
+    code, found = check("", "--set", "store.retention.size=null")
+    assert (code, found["store.min_free"]["level"]) == (0, "ok")
+
+
+def test_a_store_below_a_file(check, tmp_path):
+    (tmp_path / "plain").touch()
+    code, found = check("", "--store", tmp_path / "plain" / "s.db")
+    assert (code, found["store.path"]["code"]) == (1, "SL113")
+
+
+def test_a_configuration_that_others_can_write(check, tmp_path):
+    check()
+    (tmp_path / "sidelog.yaml").chmod(0o666)
+    code, found = check()
+    assert (code, found["sidelog.yaml"]["code"]) == (0, "SL122")
+
+
+def test_limits(check, tmp_path, monkeypatch):
+    limit = tmp_path / "max_user_watches"
+    limit.write_text("0")
+    monkeypatch.setattr(readiness, "_INOTIFY", tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (60, hard))
+    try:
+        code, found = check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert code == 0
+    assert (found["inotify"]["code"], found["open files"]["code"]) == ("SL115", "SL116")
+    limit.write_text("unreadable")
+    assert "inotify" not in check()[1], "a limit that is hidden is left out"
+
+
+def test_exhausted_instances(check, monkeypatch):
+    monkeypatch.setattr(readiness, "_inotify_problem", lambda: "Too many open files")
+    code, found = check()
+    assert (code, found["inotify"]["code"]) == (0, "SL115")
+
+
+def test_the_kernel_is_asked_for_an_instance(monkeypatch):
+    assert readiness._inotify_problem() is None
+    monkeypatch.setattr(readiness.ctypes, "CDLL", lambda *_, **__: object())
+    assert readiness._inotify_problem() == "this system has no inotify"
+
+
+def test_an_instance_that_the_kernel_refuses():
+    code = "import resource\nfrom agent.cli import readiness\n"
+    code += "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\nprint(readiness._inotify_problem())\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout == "Too many open files\n"
+
+
+def test_archive_http_and_hooks(check, tmp_path, monkeypatch):
+    with_features(monkeypatch)
+    (tmp_path / "page.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "page.sh").chmod(0o755)
+    (tmp_path / "token").write_text("t")
+    text = (
+        "sources: [{name: a, include: [logs/*]}]\narchive: {}\nhttp: {listen: '127.0.0.1:1'}\n"
+        "hooks:\n  page: {exec: [./page.sh]}\n  chat: {webhook: 'https://h', headers: {A: {file: token}}}\n"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code, found = check(text, "--set", f"http.listen=127.0.0.1:{port}")
+    assert code == 0
+    assert found["archive.directory"]["sentence"] == f"{tmp_path}/state/archive can be made"
+    assert found["hooks.page.exec"]["sentence"] == f"{tmp_path}/page.sh can be run"
+    assert found["http.listen"]["sentence"] == f"127.0.0.1:{port} is free"
+    (tmp_path / "token").unlink()
+    code, found = check(text, "--set", "hooks.chat.webhook={env: NOWHERE}")
+    assert code == 78
+    assert [one["code"] for one in found.values()].count("SL110") == 2
+
+
+def test_an_address_in_use_or_impossible():
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        assert readiness.port(f"127.0.0.1:{busy.getsockname()[1]}").level == "warning"
+    assert readiness.port("192.0.2.1:9880").level == "error"
+
+
+def test_a_program_that_cannot_run(tmp_path):
+    script = tmp_path / "page.sh"
+
+    def finding():
+        (one,) = readiness.hook_program("page", HookConfig(exec=[str(script)]))
+        return one.level, one.code, one.sentence.removeprefix(f"{script} ")
+
+    assert finding() == ("error", "SL117", "does not exist")
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o644)
+    assert finding() == ("error", "SL117", "is not executable")
+    script.chmod(0o775)
+    assert finding()[:2] == ("error", "SL117")
+    script.chmod(0o755)
+    assert finding()[0] == "ok"
+    assert not list(readiness.hook_program("chat", HookConfig()))
+
+
+@root_only
+def test_another_user_may_not_read_or_write(check, tmp_path):
+    log = tmp_path / "logs" / "a.log"
+    for number in range(5):
+        log.with_name(f"{number}.log").touch(0o600)
+    (tmp_path / "logs" / "closed").mkdir(0o700)
+    (tmp_path / "state").mkdir(0o755)
+    (tmp_path / "state" / "s.db").touch(0o644)
+    for directory in (tmp_path, *tmp_path.parents):
+        if str(directory).startswith("/tmp/"):
+            directory.chmod(0o755)
+    os.seteuid(65_534)
+    try:
+        config = ("sources: [{name: a, include: [logs/*.log, logs/closed/*]}]\n",)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "write_text", lambda *_: None)
+            os.seteuid(0)
+            (tmp_path / "sidelog.yaml").write_bytes(b"store: {path: state/s.db}\n" + config[0].encode())
+            os.seteuid(65_534)
+            code, found = check(*config)
+    finally:
+        os.seteuid(0)
+    assert code == 1
+    assert found["sources[0] a"]["code"] == "SL112"
+    assert found["sources[0] a"]["sentence"].endswith("and 2 more")
+    assert found["sources"]["sentence"].endswith(f"{tmp_path}/logs/closed")
+    assert found["store.path"]["code"] == "SL113"
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000)
+    assert readiness._user() == "4000000000"
+
+
+def test_a_read_only_file_system_is_said(tmp_path, monkeypatch):
+    class Status:
+        f_flag = os.ST_RDONLY
+
+    monkeypatch.setattr(os, "statvfs", lambda _: Status)
+    assert readiness.writable("store.path", tmp_path, "SL113").sentence.endswith("lies on a read-only file system")

@@ -1,0 +1,209 @@
+"""The shell around the commands: help, version, wrong usage, errors, broken pipes, its start-up cost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from agent import __version__
+from agent.cli import main
+from agent.errors import StoreError
+
+PROGRAM = [sys.executable, "-m", "agent"]
+
+
+def process(*arguments, **settings):
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=50, check=False, **settings)
+
+
+def add_command(monkeypatch, function, *, name="explain"):
+    """Put a function in the place of a real command."""
+    command = click.command()(function)
+    monkeypatch.setattr(
+        main.LazyGroup, "get_command", lambda _self, _context, asked: command if asked == name else None
+    )
+
+
+def test_help_lists_every_installed_command_by_its_purpose(sidelog):
+    said = sidelog("--help")
+    assert (said.code, said.err) == (0, "")
+    for section in ("Collect:", "Help:", "Options:"):
+        assert section in said.out
+    for name in ("check", "init", "explain"):
+        assert f"  {name}" in said.out
+    assert sidelog("-h").out == said.out
+
+
+def test_each_command_explains_itself_as_the_table_says(sidelog):
+    group = main.cli
+    for section in main.COMMANDS.values():
+        for name in section:
+            if name in group.list_commands(click.Context(group)):
+                said = sidelog(name, "--help")
+                assert (said.code, said.err) == (0, ""), name
+                assert f"Usage: sidelog {name}" in said.out
+                assert "--color" in said.out, name
+
+
+def test_a_command_whose_module_is_missing_is_not_listed(sidelog, monkeypatch):
+    monkeypatch.setitem(main.COMMANDS, "Help", {"explain": "Explain.", "nosuchcommand": "Nothing."})
+    assert "nosuchcommand" not in sidelog("--help").out
+    assert sidelog("nosuchcommand").code == 2
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(sidelog, option):
+    assert sidelog(option).out == f"sidelog {__version__}\n"
+
+
+def test_without_a_command_help_goes_to_stderr_as_wrong_usage(sidelog):
+    said = sidelog()
+    assert (said.code, said.out) == (2, "")
+    assert "Collect:" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["frobnicate"], "error[SL501]: there is no command 'frobnicate'\n  hint: sidelog --help"),
+        (["chek"], "there is no command 'chek', did you mean 'check'?"),
+        (["check", "--frobnicate"], "no such option"),
+        (["--frobnicate"], "no such option"),
+        (["check", "extra"], "unexpected extra argument"),
+        (["check", "--color", "pink"], "'pink' is not one of"),
+        (["check", "--set"], "'--set' requires an argument"),
+        (["check", "--set", "nothing"], "--set 'nothing' is not KEY=VALUE"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_2(sidelog, tmp_path, arguments, said):
+    (tmp_path / "sidelog.yaml").write_text("sources: []\n")
+    found = sidelog(*arguments)
+    assert (found.code, found.out) == (2, "")
+    assert said in found.err
+    assert "SL501" in found.err
+    assert len(found.err.splitlines()) <= 2
+
+
+def test_an_error_of_the_program_is_a_sentence_and_its_own_exit_code(sidelog, monkeypatch):
+    def fails():
+        raise StoreError("SL401", "open", "/x\x1b", "there is no store at /x\x1b[2J", hint="begin\u202e")
+
+    add_command(monkeypatch, fails)
+    said = sidelog("explain")
+    assert (said.code, said.out) == (3, "")
+    assert said.err == "sidelog: error[SL401]: there is no store at /x\\x1b[2J\n  hint: begin\\u202e\n"
+
+
+def test_the_unexpected_is_a_sentence_and_with_vv_a_traceback(sidelog, monkeypatch):
+    def fails():
+        raise ZeroDivisionError("by zero")
+
+    add_command(monkeypatch, fails)
+    said = sidelog("explain")
+    assert said.code == 1
+    assert "error[SL999]: something unexpected happened: ZeroDivisionError: by zero" in said.err
+    assert "Traceback" not in said.err
+    assert "Traceback" in sidelog("-vv", "explain").err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [(KeyboardInterrupt(), 130), (click.Abort(), 130), (BrokenPipeError(), 141), (click.exceptions.Exit(7), 7)],
+)
+def test_interruptions_are_quiet(sidelog, monkeypatch, raised, code):
+    def ends():
+        raise raised
+
+    add_command(monkeypatch, ends)
+    said = sidelog("explain")
+    assert (said.code, said.out, said.err) == (code, "", "")
+
+
+def test_what_a_command_returns_is_the_exit_code(sidelog, monkeypatch):
+    add_command(monkeypatch, lambda: 5)
+    assert sidelog("explain").code == 5
+
+
+def test_a_reader_that_leaves_makes_no_noise():
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        done = subprocess.run([*PROGRAM, "--help"], stdout=pipe, stderr=subprocess.PIPE, timeout=50, check=False)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_is_said():
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*PROGRAM, "explain"], stdout=full, stderr=subprocess.PIPE, timeout=50, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"sidelog: error[SL502]: the output cannot be written: No space left on device\n")
+
+
+def test_closed_streams_are_no_fault():
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *PROGRAM, "frobnicate"], timeout=50, check=False)
+    assert done.returncode == 2
+
+
+def test_an_interrupted_process_ends_with_130():
+    code = "import signal, os\nfrom agent.cli import main, explain\n"
+    code += "explain.codes = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+    code += "raise SystemExit(main.run_command_line(['explain']))\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")
+
+
+def test_help_and_version_import_nothing_heavy():
+    code = "import sys\nfrom agent.cli.main import run_command_line\nrun_command_line(['--help'])\n"
+    code += "print(*sys.modules, file=sys.stderr)\n"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # it imports much
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True, env=environ
+    )
+    loaded = set(done.stderr.split())
+    heavy = {
+        "yaml",
+        "msgspec",
+        "orjson",
+        "structlog",
+        "rich",
+        "sqlite3",
+        "sqlite_utils",
+        "watchdog",
+        "asyncio",
+        "zstandard",
+    }
+    assert not heavy & loaded
+    assert not [name for name in loaded if name.startswith("agent.") and name not in _ALLOWED]
+
+
+_ALLOWED = {"agent.cli", "agent.cli.main", "agent.cli.common", "agent.errors"}
+
+
+def test_a_configuration_without_a_file_imports_no_yaml(tmp_path):
+    code = "import sys\nfrom pathlib import Path\nfrom agent.cli.common import load_config\n"
+    code += "assert load_config(None, Path('x.db'), ['store.min_free=1GiB']).store.min_free == 2**30\n"
+    code += "sys.exit('yaml' in sys.modules)\n"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SIDELOG_")}
+    environ |= {"SIDELOG_STORE__FLUSH_INTERVAL": "1s", "PYTHONPATH": os.pathsep.join(sys.path)}
+    if Path("/etc/sidelog/sidelog.yaml").exists():
+        pytest.skip("this machine has a configuration")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environ, timeout=50, check=False)
+    assert done.returncode == 0
+
+
+def test_both_entry_points_exist():
+    assert process("--version").stdout == f"sidelog {__version__}\n"
+
+
+def test_completion_is_answered():
+    done = process(
+        env={**os.environ, "_SIDELOG_COMPLETE": "bash_complete", "COMP_WORDS": "sidelog che", "COMP_CWORD": "1"}
+    )
+    assert "plain,check" in done.stdout
