@@ -93,9 +93,9 @@ def write(target: Path, text: str, *, force: bool) -> bool:
         with target.open("x", encoding="utf-8") as file:
             os.fchmod(file.fileno(), 0o644)
             file.write(text)
-    except FileExistsError:
-        return False
     except OSError as error:
+        if isinstance(error, FileExistsError) and error.filename == str(target):
+            return False
         message = f"{target} cannot be written: {error.strerror}"
         hint = "name another place, or become root for --system"
         raise SidelogError("SL120", "write a configuration", str(target), message, hint=hint) from None

@@ -69,12 +69,8 @@ class Merged:
         self._origins: dict[KeyPath, Place] = {(): Place(first, ())}
         self._overlay(self.document, first.document, (), first)
 
-    def overlay(self, layer: Layer) -> None:
-        """Lay a document over what is there: mappings merge, everything else is replaced."""
-        self._overlay(self.document, layer.document, (), layer)
-
     def extend(self, layer: Layer) -> None:
-        """Like `overlay`, but the lists of sources and alerts are appended."""
+        """Lay a document over what is there: mappings merge, sources and alerts are appended, all else replaces."""
         rest = dict(layer.document)
         for name in APPENDED:
             there, more = self.document.get(name), rest.get(name)
@@ -108,10 +104,9 @@ class Merged:
 
     def place(self, path: KeyPath) -> Place:
         """Where the value at this path, or what it lies in, was written."""
-        for length in range(len(path), -1, -1):
-            if origin := self._origins.get(path[:length]):
-                return Place(origin.layer, origin.path + path[length:])
-        raise AssertionError(path)
+        length = next(length for length in range(len(path), -1, -1) if path[:length] in self._origins)
+        origin = self._origins[path[:length]]
+        return Place(origin.layer, origin.path + path[length:])
 
     def get(self, path: KeyPath) -> Any:
         """The value as written, or None."""

@@ -39,7 +39,7 @@ def test_a_place_that_cannot_be_written(sidelog, tmp_path):
     (tmp_path / "file").touch()
     said = sidelog("init", tmp_path / "file" / "a.yaml")
     assert said.code == 1
-    assert "error[SL120]" in said.err
+    assert "file/a.yaml cannot be written: File exists" in said.err
 
 
 @pytest.mark.parametrize("arguments", [["--system", "x.yaml"], ["--root", "/x"]])

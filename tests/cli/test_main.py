@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +16,7 @@ import pytest
 
 from agent import __version__
 from agent.cli import main
+from agent.cli.common import Shell
 from agent.errors import StoreError
 
 PROGRAM = [sys.executable, "-m", "agent"]
@@ -144,6 +148,51 @@ def test_a_full_disk_is_said():
         done = subprocess.run([*PROGRAM, "explain"], stdout=full, stderr=subprocess.PIPE, timeout=50, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(b"sidelog: error[SL502]: the output cannot be written: No space left on device\n")
+
+
+class Stream(io.StringIO):
+    """A standard stream that fails when it is flushed. Its number is the one of a file of its own."""
+
+    def __init__(self, error, file):
+        super().__init__()
+        self.error, self.file = error, file
+
+    def flush(self):
+        raise self.error
+
+    def fileno(self):
+        return self.file.fileno()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "error[SL502]"),
+        (OSError(errno.EBADF, "Bad file descriptor"), 1, "error[SL999]"),
+        (ValueError("closed"), 0, ""),
+    ],
+)
+def test_an_output_that_fails_at_the_end(tmp_path, capsys, error, code, said):
+    with (tmp_path / "out").open("w") as file:
+        with contextlib.redirect_stdout(Stream(error, file)):
+            codes = main._close_output(0, Shell()), main._close_output(78, Shell())
+    assert codes == (code, 78), "the command's own failure counts more"
+    assert said in capsys.readouterr().err
+
+
+def test_an_error_that_nobody_can_read_keeps_its_code(tmp_path, monkeypatch):
+    with (tmp_path / "err").open("w") as file:
+        monkeypatch.setattr("sys.stderr", Stream(OSError(errno.EIO, "I/O error"), file))
+        assert main._failed(StoreError("SL401", "open", "x", "there is none"), Shell()) == 3
+
+
+def test_missing_streams_are_made(monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main.run_command_line(["frobnicate"]) == 2
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        stream.close()
 
 
 def test_closed_streams_are_no_fault():

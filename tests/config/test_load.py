@@ -122,7 +122,7 @@ def test_an_override_that_is_no_assignment_is_wrong_usage(workshop, assignment):
     ("assignment", "said"),
     [
         ("store.pth=/x", "--set: store.pth: unknown key 'pth', did you mean 'path'?"),
-        ("store[0]=x", "--set: store[0]: 0 leads into a plain value"),
+        ("store[0]=x", "--set: store: a list is not a mapping"),
         ("sources[2].name=x", "--set: sources[2].name: there is no element 2 to set"),
         ("sources[0].include[0][1]=x", "--set: sources[0].include[0][1]: 1 leads into a plain value"),
         ("store.path.deeper=x", "--set: store.path: a mapping is not a text"),
