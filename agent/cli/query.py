@@ -12,8 +12,8 @@ import click
 
 from agent.cli.common import config_options, open_store, safe_text, use_color
 from agent.errors import EXIT_DONE, UsageError
-from agent.query.aggregate import Grouping, count_events, render_buckets
 from agent.query.errors import QueryError
+from agent.query.grouping import Grouping
 from agent.query.language import Query, Term, all_equal, parse_terms
 from agent.query.plan import Selection, newest_id
 from agent.query.predicate import compile_pattern, grep_pattern
@@ -205,6 +205,8 @@ def _cursor(path: str | None) -> CursorFile | None:
 def _answer(request: Request, connection: sqlite3.Connection, store: Path) -> int:
     out = sys.stdout.buffer
     if request.grouping is not None:
+        from agent.query.aggregate import count_events, render_buckets
+
         rows = (
             [] if not request.stored else count_events(connection, request.selection, request.grouping, time.time_ns())
         )

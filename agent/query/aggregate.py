@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.query.events import StoredEvent
+    from agent.query.grouping import Grouping
 
 _COUNTED_ROWS = 100_000  # index entries that one counting statement walks: some 50 ms
 _COLUMNS = {
@@ -34,15 +35,6 @@ _COLUMNS = {
 
 Fragment = bytes | None  # JSON of a value; None: the event has no such field
 Counts = Counter[tuple[int | None, tuple[Fragment, ...]]]  # (bucket's number, values) -> events
-
-
-@dataclass(frozen=True, slots=True)
-class Grouping:
-    """What to count by: fields, time buckets of `every_ns` aligned to the epoch, the `top` largest."""
-
-    by: Sequence[str] = ()
-    every_ns: int | None = None
-    top: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +136,7 @@ def _sql_counts(scan: Scan, grouping: Grouping) -> Counts:
     key: Key | None = None
     while True:
         end = scan.slice_end(key, _COUNTED_ROWS)
-        sql, parameters = scan.span(key)
-        if end is not None:
-            sql += " AND (e.timestamp, e.id) <= (?, ?)"
-            parameters += end
+        sql, parameters = scan.span(key, end)
         rows = scan.connection.execute(
             f"SELECT count(*), {', '.join([bucket, *columns])} FROM events e INDEXED BY {scan.plan.index}"
             f" WHERE {sql}{scan.plan.sql} GROUP BY {', '.join(map(str, range(2, 3 + len(columns))))}",

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.model import RAW_CARRIAGE_RETURN, RAW_MESSAGE
-from agent.profile import Profile, RecordFields, exact_int, read_fields
+from agent.profile import (
+    Profile,
+    RecordFields,
+    exact_int,
+    find,
+    read_fields,
+    read_message,
+    read_service,
+    read_trace_id,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -116,25 +125,35 @@ class StoredEvent:
         """What the record says about itself."""
         return read_fields(self.fields, self.file.profile)
 
-    @property
+    @cached_property
     def body(self) -> str:
         """The message."""
-        return self.read.body
+        return read_message(self.fields, self.file.profile)[1]
 
     @property
     def logger(self) -> str | None:
-        """The logger's name."""
+        """The logger's name: what `read` says, found without reading the rest (1 µs instead of 12)."""
+        profile = self.file.profile
+        if profile is not None and profile.logger is not None and "logger" not in profile.overrides:
+            value = find(self.fields, profile.logger)
+            if type(value) is str and value:
+                return value
         return self.read.logger
+
+    @cached_property
+    def own_service(self) -> str | None:
+        """The service that the line itself names."""
+        return read_service(self.fields, self.file.profile)
 
     @property
     def service(self) -> str | None:
         """The service that the line names, or else the file's label."""
-        return self.read.service or resource_service(self.file.resource)
+        return self.own_service or resource_service(self.file.resource)
 
-    @property
+    @cached_property
     def trace_id(self) -> str | None:
         """The trace."""
-        return self.read.trace_id
+        return read_trace_id(self.fields, self.file.profile)[1]
 
     @property
     def span_id(self) -> str | None:
@@ -144,7 +163,7 @@ class StoredEvent:
     @property
     def resource(self) -> dict[str, Any]:
         """The file's resource with the service that the line names."""
-        own = self.read.service
+        own = self.own_service
         return self.file.resource if own is None else {**self.file.resource, SERVICE_NAME: own}
 
     def original(self) -> bytes:

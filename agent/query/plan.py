@@ -8,6 +8,7 @@ ASCII terms. Numbers are not searched for (500 may be written 5e2), but the key 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 _PATTERN_BYTES = 10_000  # SQLite refuses LIKE patterns over 50,000 bytes
 _MOST_LISTED_FILES = 5_000  # a longer list of ids in a statement costs more than it saves
-_ESCAPED = "instr(e.record, '\\')"  # the record has an escape: anything may be in it
-_TEMPLATE = "instr(e.record, '\"@mt\"')"  # the message is composed from a template and fields
+# GLOB '*x*' skips to each x by strcspn: 0.3 µs on a line of 300 bytes, where instr() takes 1.2.
+_ESCAPED = "e.record GLOB '*\\*'"  # the record has an escape: anything may be in it
+_TEMPLATE = "e.record GLOB '*\"@mt\"*'"  # the message is composed from a template and fields
 
 BY_TIME = "events_by_time"
 ERRORS_BY_TIME = "errors_by_time"
@@ -160,9 +162,14 @@ def _storable(text: str) -> bool:
         return False
 
 
+def _containing(text: str) -> str:
+    """The GLOB pattern for a text anywhere; it has no escape but a set of one character."""
+    return "*" + re.sub(r"[*?[]", r"[\g<0>]", text) + "*"
+
+
 def _text_clause(text: str) -> Clause | None:
     if is_exact_case(text):
-        return Clause(f"(instr(e.record, ?) OR {_ESCAPED})", (text,))
+        return Clause(f"(e.record GLOB ? OR {_ESCAPED})", (_containing(text),))
     if not text.isascii():
         return None
     escaped = text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
@@ -187,10 +194,10 @@ def _named_clause(term: Term, files: Files) -> Clause | None:
         return None
     if term.field != "service" and number(term.value) is not None:
         return None
-    sql = f"instr(e.record, ?) OR {_ESCAPED}"
+    sql = f"e.record GLOB ? OR {_ESCAPED}"
     if term.field == "message":
         sql += f" OR {_TEMPLATE}"
-    return _or_labelled(sql, (term.value,), term, files, lambda file: [resource_service(file.resource)])
+    return _or_labelled(sql, (_containing(term.value),), term, files, lambda file: [resource_service(file.resource)])
 
 
 def _path_clause(term: Term, files: Files) -> Clause | None:
@@ -203,8 +210,8 @@ def _path_clause(term: Term, files: Files) -> Clause | None:
         wanted = f'{parts[-1]}"'  # the key's end, whether it is a literal dotted one or the innermost
     else:
         return None
-    sql = f"instr(e.record, ?) OR {_ESCAPED}"
-    return _or_labelled(sql, (wanted,), term, files, lambda file: lookup(file.resource, parts))
+    sql = f"e.record GLOB ? OR {_ESCAPED}"
+    return _or_labelled(sql, (_containing(wanted),), term, files, lambda file: lookup(file.resource, parts))
 
 
 def _or_labelled(

@@ -237,7 +237,7 @@ def _worth_a_glance(event: StoredEvent) -> list[tuple[str, str]]:
     own = flattened(event)
     names = {name for name, _ in own}
     pairs = [] if not event.logger or "logger" in names else [("logger", event.logger)]
-    service = event.read.service
+    service = event.own_service
     if service and service != resource_service(event.file.resource) and "service" not in names:
         pairs.append(("service", service))
     values = {value for _, value in pairs}

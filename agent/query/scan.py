@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE_ROWS = 2_000  # about 1 MB and 10 ms
-FIRST_PAGE_ROWS = 200  # the usual answer is 100 events
 SLICE_ROWS = 20_000  # rows that a page may look at before it ends, matching or not: at most some 50 ms
 HELD_EVENTS = 5_000  # so many newest events are held to be turned round; more are found twice instead
+_BEFORE_ALL_IDS = -(2**63)
 
 Key = tuple[int, int]  # timestamp, id
 
@@ -48,11 +48,11 @@ class Scan:
     def events(self, lines: int | None, *, newest_first: bool = False) -> Iterator[StoredEvent]:
         """The newest `lines` events (None: all), oldest first or newest first."""
         if newest_first:
-            yield from islice(self.by_time(descending=True), lines)
+            yield from islice(self.by_time(descending=True, wanted=lines), lines)
         elif lines is None:
             yield from self.by_time()
         elif lines <= HELD_EVENTS:
-            yield from reversed(list(islice(self.by_time(descending=True), lines)))
+            yield from reversed(list(islice(self.by_time(descending=True, wanted=lines), lines)))
         else:
             first = None
             for event in islice(self.by_time(descending=True), lines):
@@ -60,11 +60,16 @@ class Scan:
             if first is not None:
                 yield from self.by_time(start=(first[0], first[1] - 1))
 
-    def by_time(self, *, descending: bool = False, start: Key | None = None) -> Iterator[StoredEvent]:
-        """Matching events ordered by (timestamp, id), those after the key `start` in that direction."""
-        if self.plan.empty:
+    def by_time(
+        self, *, descending: bool = False, start: Key | None = None, wanted: int | None = None
+    ) -> Iterator[StoredEvent]:
+        """Matching events ordered by (timestamp, id), those after the key `start` in that direction.
+
+        `wanted` is how many the caller will take, so that the first page need not be longer.
+        """
+        if self.plan.empty or wanted == 0:
             return
-        page_rows, key = FIRST_PAGE_ROWS, start
+        page_rows, key = min(wanted or PAGE_ROWS, PAGE_ROWS), start
         while True:
             end = self.slice_end(key, SLICE_ROWS, descending=descending) if self.plan.selective else None
             rows = self._page(key, end, page_rows, descending=descending)
@@ -95,14 +100,19 @@ class Scan:
         """Whether an event that the plan let through is one of the answer."""
         return not self.plan.residual or self.selection.query.matches(event, self.categories)
 
-    def span(self, key: Key | None, *, descending: bool = False) -> tuple[str, tuple[int, ...]]:
-        """The clause and its parameters for time, `last_id` and "after this key"."""
-        sql = "e.timestamp >= ? AND e.timestamp < ? AND e.id <= ?"
-        parameters: tuple[int, ...] = (self.since, self.until, self.last_id)
-        if key is not None:
-            sql += f" AND (e.timestamp, e.id) {'<' if descending else '>'} (?, ?)"
-            parameters += key
-        return sql, parameters
+    def span(self, key: Key | None, end: Key | None = None, *, descending: bool = False) -> tuple[str, tuple[int, ...]]:
+        """The clause, with its parameters, for what comes after `key` up to and with `end`, in time and `last_id`.
+
+        One pair of row values and no more: SQLite seeks both columns of the index with them. Beside a plain bound on
+        the timestamp it would seek with that and filter the rest, so that each page read all pages before it again.
+        """
+        first, last = (self.since, _BEFORE_ALL_IDS), (self.until, _BEFORE_ALL_IDS)
+        if descending:
+            low, high, below, above = end or first, key or last, ">=", "<"
+        else:
+            low, high, below, above = key or first, end or last, ">", "<=" if end else "<"
+        sql = f"(e.timestamp, e.id) {below} (?, ?) AND (e.timestamp, e.id) {above} (?, ?) AND e.id <= ?"
+        return sql, (*low, *high, self.last_id)
 
     def _first_id(self) -> int:
         return int(self.connection.execute("SELECT coalesce(min(id), 1) FROM events").fetchone()[0])
@@ -128,10 +138,7 @@ class Scan:
         return " AND e.severity_number >= 17" if self.plan.index == "errors_by_time" else ""
 
     def _page(self, key: Key | None, end: Key | None, rows: int, *, descending: bool) -> list[Row]:
-        sql, parameters = self.span(key, descending=descending)
-        if end is not None:
-            sql += f" AND (e.timestamp, e.id) {'>=' if descending else '<='} (?, ?)"
-            parameters += end
+        sql, parameters = self.span(key, end, descending=descending)
         order = "DESC" if descending else "ASC"
         return self.connection.execute(
             f"SELECT {COLUMNS} FROM events e INDEXED BY {self.plan.index} WHERE {sql}{self.plan.sql}"

@@ -1,0 +1,18 @@
+"""What to count events by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """What to count by: fields, time buckets of `every_ns` aligned to the epoch, the `top` largest."""
+
+    by: Sequence[str] = ()
+    every_ns: int | None = None
+    top: int | None = None
