@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Path = tuple[str, ...]
 
@@ -24,6 +27,8 @@ def _paths(names: str) -> tuple[Path, ...]:
         found.append((name,))
         if "." in name and "/" not in name:
             found.append(tuple(name.split(".")))
+        if name.endswith(".service.name"):  # OpenTelemetry's attributes are keys with dots
+            found.append((*name.split(".")[:-2], "service.name"))
     return tuple(found)
 
 
@@ -158,17 +163,6 @@ def exact_int(digits: str) -> int | str:
         return digits
 
 
-def candidates(role: str, profile: Profile | None) -> tuple[Path, ...]:
-    """Where to look for a role, in order: what the configuration says, what detection found, every known name."""
-    known = ALIASES[role]
-    if profile is None:
-        return known
-    first = [path for path in (profile.overrides.get(role), profile.path(role)) if path is not None]
-    if role in profile.overrides and len(profile.overrides[role]) == 1 and "." in profile.overrides[role][0]:
-        first.insert(1, tuple(profile.overrides[role][0].split(".")))
-    return (*first, *known) if first else known
-
-
 def read_fields(record: dict[str, Any], profile: Profile | None = None) -> RecordFields:
     """Read message, logger, service and trace out of a decoded record.
 
@@ -176,16 +170,14 @@ def read_fields(record: dict[str, Any], profile: Profile | None = None) -> Recor
     template with the properties filled in; a message that is no string is given as JSON.
     """
     fields = RecordFields()
-    path, message = _first(record, "message", profile, _is_message)
+    path, fields.body = read_message(record, profile)
     if path is not None:
         fields.consumed.add(path)
-        fields.body = _message_text(path, message, record)
     _, fields.logger = _first(record, "logger", profile, _is_text)
-    _, fields.service = _first(record, "service", profile, _is_text)
-    path, trace = _first(record, "trace_id", profile, _is_id)
+    fields.service = read_service(record, profile)
+    path, fields.trace_id = read_trace_id(record, profile)
     if path is not None:
         fields.consumed.add(path)
-        fields.trace_id = str(trace).rpartition("/traces/")[2]  # Google: projects/P/traces/ID
     path, span = _first(record, "span_id", profile, _is_id)
     if path is not None:
         fields.consumed.add(path)
@@ -199,12 +191,53 @@ def read_fields(record: dict[str, Any], profile: Profile | None = None) -> Recor
     return fields
 
 
-def _first(record: dict[str, Any], role: str, profile: Profile | None, accept: Any) -> tuple[Path | None, Any]:
-    for path in candidates(role, profile):
+def read_message(record: dict[str, Any], profile: Profile | None) -> tuple[Path | None, str]:
+    """Where the message is, and the message; None and an empty text where there is none."""
+    path, value = _first(record, "message", profile, _is_message)
+    return path, "" if path is None else _message_text(path, value, record)
+
+
+def read_service(record: dict[str, Any], profile: Profile | None) -> str | None:
+    """The name of the service, where the line says it."""
+    service: str | None = _first(record, "service", profile, _is_text)[1]
+    return service
+
+
+def read_trace_id(record: dict[str, Any], profile: Profile | None) -> tuple[Path | None, str | None]:
+    """Where the trace id is, and the id."""
+    path, value = _first(record, "trace_id", profile, _is_id)
+    return path, None if path is None else str(value).rpartition("/traces/")[2]  # Google: projects/P/traces/ID
+
+
+_FIRST_KEYS = {role: frozenset(path[0] for path in paths) for role, paths in ALIASES.items()}
+
+
+def _first(
+    record: dict[str, Any], role: str, profile: Profile | None, accept: Callable[[Any], bool]
+) -> tuple[Path | None, Any]:
+    """The first path with an acceptable value: configured, detected, known; and the value."""
+    if profile is not None:
+        for path in _own_paths(profile, role):
+            value = find(record, path)
+            if value is not None and accept(value):
+                return path, value
+    if _FIRST_KEYS[role].isdisjoint(record):  # 0.2 µs instead of 2 for all the names
+        return None, None
+    for path in ALIASES[role]:
         value = record.get(path[0]) if len(path) == 1 else find(record, path)
         if value is not None and accept(value):
             return path, value
     return None, None
+
+
+def _own_paths(profile: Profile, role: str) -> tuple[Path, ...]:
+    detected = profile.path(role)
+    own = () if detected is None else (detected,)
+    override = profile.overrides.get(role) if profile.overrides else None
+    if override is None:
+        return own
+    nested = tuple(override[0].split(".")) if len(override) == 1 else override
+    return (override, nested, *own)
 
 
 def _is_text(value: Any) -> bool:

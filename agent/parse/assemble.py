@@ -135,7 +135,9 @@ class Assembler:
             return
         self.partial = None
         raw = b"\n".join([*partial.raws, line])
-        self._content(raw, b"".join([*partial.bodies, wrapped.body]), partial.offset, offset + size - partial.offset, extra)
+        self._content(
+            raw, b"".join([*partial.bodies, wrapped.body]), partial.offset, offset + size - partial.offset, extra
+        )
 
     def _finish_partial(self) -> None:
         partial = self.partial
@@ -171,7 +173,9 @@ class Assembler:
 
     # --- JSON
 
-    def _json(self, line: careful.JsonLine, raw: bytes, plain: bytes, offset: int, extra: dict[str, str] | None) -> None:
+    def _json(
+        self, line: careful.JsonLine, raw: bytes, plain: bytes, offset: int, extra: dict[str, str] | None
+    ) -> None:
         self.begin_rows()
         self.json_lines += 1
         record, text, keep = line.record, line.text, line.verbatim
@@ -311,4 +315,3 @@ def text_error(built: TextEvent, row: int) -> ErrorEvent:
     return ErrorEvent(
         row, built.timestamp, built.severity, built.message, built.logger, None, None, kind, message, stack
     )
-

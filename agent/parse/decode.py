@@ -185,7 +185,12 @@ class FileParser:
             out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.settings.multiline == "auto")
         work.end_tail()
         last = tail if continued else work.last_text
-        if last is not None and last.may_be_continued() and not last.extra and self._compiled.settings.multiline != "off":
+        if (
+            last is not None
+            and last.may_be_continued()
+            and not last.extra
+            and self._compiled.settings.multiline != "off"
+        ):
             self._tail = _slim(last)
         else:
             self._tail = None
@@ -281,4 +286,3 @@ def original_bytes(record: str, raw: bytes | int | None) -> bytes:
         return message.encode()
     assert isinstance(raw, bytes)
     return raw
-

@@ -22,13 +22,36 @@ class ExceptionInfo(NamedTuple):
 
 
 NONE = ExceptionInfo()
-_TEXT_KEYS = ("stack_trace", "exc_info", "exception", "stacktrace", "stack", "errorVerbose", "@x", "exc_text", "throwable",
-              "stackTrace", "Exception", "full_message", "trace", "backtrace")
+_TEXT_KEYS = (
+    "stack_trace",
+    "exc_info",
+    "exception",
+    "stacktrace",
+    "stack",
+    "errorVerbose",
+    "@x",
+    "exc_text",
+    "throwable",
+    "stackTrace",
+    "Exception",
+    "full_message",
+    "trace",
+    "backtrace",
+)
 _OBJECT_KEYS = ("err", "error", "thrown", "exception", "throwable", "exc_info", "cause", "Exception")
 _TYPE_KEYS = ("type", "name", "class", "className", "exception_class", "exc_type", "kind", "ClassName")
 _MESSAGE_KEYS = ("message", "msg", "value", "exc_value", "localizedMessage", "exception_message", "Message")
-_STACK_KEYS = ("stack_trace", "stack", "stacktrace", "extendedStackTrace", "traceback", "stackTrace", "backtrace",
-               "exc_traceback", "StackTraceString")
+_STACK_KEYS = (
+    "stack_trace",
+    "stack",
+    "stacktrace",
+    "extendedStackTrace",
+    "traceback",
+    "stackTrace",
+    "backtrace",
+    "exc_traceback",
+    "StackTraceString",
+)
 _RECORD_EXCEPTION: Path = ("record", "exception")
 _LAST_PYTHON = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
 _FIRST_LINE = re.compile(
@@ -124,7 +147,9 @@ def _structured(value: Any) -> ExceptionInfo:
         return ExceptionInfo(_text(outer.get("exc_type")), _text(outer.get("exc_value")), _frames(value))
     kind, message, stack = _pick(value, _TYPE_KEYS), _pick(value, _MESSAGE_KEYS), _pick(value, _STACK_KEYS)
     if stack is None:
-        steps = value.get("extendedStackTrace") or value.get("stepArray") or value.get("stackTrace") or value.get("frames")
+        steps = (
+            value.get("extendedStackTrace") or value.get("stepArray") or value.get("stackTrace") or value.get("frames")
+        )
         stack = _java_frames(kind, message, steps) if type(steps) is list else None
     if kind is None and stack is not None:
         kind = of_text(stack).type
@@ -153,8 +178,10 @@ def _java_frames(kind: str | None, message: str | None, steps: list[Any]) -> str
         if type(step) is not dict:
             continue
         name = step.get("class") or step.get("className")
-        lines.append(f"\tat {name}.{step.get('method') or step.get('methodName')}"
-                     f"({step.get('file') or step.get('fileName')}:{step.get('line') or step.get('lineNumber')})")
+        lines.append(
+            f"\tat {name}.{step.get('method') or step.get('methodName')}"
+            f"({step.get('file') or step.get('fileName')}:{step.get('line') or step.get('lineNumber')})"
+        )
     return "\n".join([f"{kind}: {message}" if message else str(kind), *lines]) if lines else None
 
 

@@ -25,7 +25,9 @@ _JS_ERROR = re.compile(r"(?:Uncaught )?(?:\w*(?:Error|Exception))(?: \[\w+\])?(?
 _NODE_PLACE = re.compile(r"(?:/|file://|node:|[A-Z]:\\)\S*:\d+$")
 _GO_PANIC = re.compile(r"(?:panic|fatal error): ")
 _GOROUTINE = re.compile(r"goroutine \d+(?: gp=\S+ m=\S+(?: mp=\S+)?)? \[")
-_GO_LINE = re.compile(r"\[signal |[\w./*()\[\]{}~%·,-]+\(.*\)$|created by |exit status \d+|\.\.\.additional frames|\w{2,6} +0x")
+_GO_LINE = re.compile(
+    r"\[signal |[\w./*()\[\]{}~%·,-]+\(.*\)$|created by |exit status \d+|\.\.\.additional frames|\w{2,6} +0x"
+)
 _RUBY_FRAME = re.compile(r"(?:from )?\S+:\d+:in [`']")
 _JAVA_THREAD = re.compile(r'Exception in thread "|Unhandled exception\. ')
 _JAVA_MORE = re.compile(
@@ -63,11 +65,12 @@ class OpenText:
 
 def begin(start: int, line: bytes, text: str, *, traces: bool) -> OpenText:
     """A new event with its first line. `traces`: look for a trace that begins in this very line."""
-    event = OpenText(start, start + len(line) + 1, read_head(text), [line], [text], len(line) + 1)
-    if traces:
-        event.trace = opened_trace(text[event.head.end :])
-        if event.trace:
-            event.trace_at = 0
+    trace = opened_trace(text) if traces else ""  # before the head: "panic: x" and "Error: x" look like levels
+    head = Head() if trace else read_head(text)
+    event = OpenText(start, start + len(line) + 1, head, [line], [text], len(line) + 1)
+    event.trace = trace or (opened_trace(text[head.end :]) if traces and head.end else "")
+    if event.trace:
+        event.trace_at = 0
     return event
 
 
@@ -137,7 +140,7 @@ def _python(event: OpenText, text: str) -> bool:
         return going_on
     if _CHAIN.match(text):
         return True
-    if event.closed or (read_head(text) and not _DOTTED.match(text)):
+    if event.closed or (read_head(text) and not _DOTTED.match(text) and not _JS_ERROR.match(text)):
         return False
     if not text.startswith("> File "):
         event.closed = True

@@ -13,7 +13,10 @@ from typing import NamedTuple
 import orjson
 
 _DOCKER_KEYS = {"log", "stream", "time", "attrs"}
-_CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([PF])(?::\S*)? ?(.*)", re.DOTALL)
+_CRI = re.compile(
+    rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([PF])(?::\S*)? ?(.*)",
+    re.DOTALL,
+)
 
 
 class Wrapped(NamedTuple):
