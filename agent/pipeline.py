@@ -26,7 +26,6 @@ import gc
 import os
 import signal
 import socket
-import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ import orjson
 import structlog
 
 from agent import __version__
-from agent.errors import ConfigError, SidelogError, StoreError
+from agent.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
 from agent.ingest import Counters, Ingest
 from agent.intake import Intake
 from agent.parse.decode import ParseSettings
@@ -135,27 +134,26 @@ class Agent:
             StoreError: the store cannot be owned or opened, or was deleted or replaced under the running agent.
         """
         _tune_collector()
+        damaged = False
         with self._signals():
             while True:
+                opened = open_store(
+                    self.config.store.path,
+                    min_free_bytes=self.config.store.min_free,
+                    resources={source.name: _resource(source) for source in self.config.sources},
+                    damaged=damaged,
+                )
                 try:
-                    return await self._session()
+                    return await self._work(opened)
                 except StoreError as error:
                     if error.code != "SL402":
                         raise
+                    damaged = True
                     self.reporter.report(error)
+                finally:
+                    opened.close()
 
     # ------------------------------------------------------------ one session on one store
-
-    async def _session(self) -> Summary:
-        opened = open_store(
-            self.config.store.path,
-            min_free_bytes=self.config.store.min_free,
-            resources={source.name: _resource(source) for source in self.config.sources},
-        )
-        try:
-            return await self._work(opened)
-        finally:
-            opened.close()
 
     async def _work(self, opened: OpenStore) -> Summary:
         began = time.monotonic()
@@ -197,7 +195,7 @@ class Agent:
         self._judge(ingest.failure)
         if self._once:
             maintenance.run_retention()
-        with contextlib.suppress(sqlite3.Error):  # a full disk is no reason to fail a stop
+        with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop
             tables.end_run(connection, time.time_ns())
         return Summary(ingest.counters, len(tailer.files()), time.monotonic() - began)
 
@@ -260,7 +258,10 @@ class Agent:
         await asyncio.to_thread(ingest.join, patience)
         if ingest.is_alive():
             ingest.hurry()
-            await asyncio.to_thread(ingest.join, STOP_TIMEOUT_S / 4)
+            await asyncio.to_thread(ingest.join, STOP_TIMEOUT_S / 2)
+        if ingest.is_alive():  # inside a system call that does not end, such as fsync on a dead disk
+            log.error("the store does not answer; lines not committed will be read again", code="SL412")
+            os._exit(EXIT_DONE if self._stop.is_set() else EXIT_STORE)
 
     # ------------------------------------------------------------ signals and reload
 

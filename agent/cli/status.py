@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
-from agent.cli.common import config_options, echo_json, open_store, paint, safe_text, use_color
-from agent.errors import EXIT_DONE, EXIT_FAILED
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from agent.cli.common import config_options, echo_json, find_config, load_config, paint, safe_text, use_color
+from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigError
 
 _FILES_SHOWN = 20
 
@@ -31,16 +29,52 @@ def command(
     Exits 1 when something is wrong. An agent that was stopped as it should be is not wrong, one that died is.
     """
     from agent import health
+    from agent.store.reader import open_reader
 
-    connection, config = open_store(config_path, store, overrides)
-    document = health.collect(connection, config.store.path)
+    path, fault = _store_path(config_path, store, overrides)
+    connection = open_reader(path)
+    document = health.collect(connection, path)
     connection.close()
+    if fault is not None:
+        document["healthy"] = False
+        document["problems"].append(f"{fault.code}: {fault.message}")
     if as_json:
         echo_json(document)
     else:
         for line in _lines(document, show_all=show_all):
             click.echo(line)
     return EXIT_DONE if document["healthy"] else EXIT_FAILED
+
+
+def _store_path(
+    config_path: Path | None, store: Path | None, overrides: tuple[str, ...]
+) -> tuple[Path, ConfigError | None]:
+    """Where the store lies, also when the configuration has been spoiled since the agent was started: that is when
+    one wants to see its status.
+
+    Raises:
+        ConfigError: it is so wrong that it does not even say where the store lies.
+    """
+    try:
+        return load_config(config_path, store, overrides).store.path, None
+    except ConfigError as error:
+        found = store or _written_store(config_path)
+        if found is None:
+            raise
+        return found, error
+
+
+def _written_store(config_path: Path | None) -> Path | None:
+    """`store.path` as it stands in a configuration file that can be parsed but is not valid."""
+    from agent.config.documents import read
+
+    file = find_config(config_path)
+    try:
+        section = read(file).document.get("store") if file else None
+    except ConfigError:
+        return None
+    written = section.get("path") if isinstance(section, dict) else None
+    return file.parent / Path(written).expanduser() if file and isinstance(written, str) else None
 
 
 def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
