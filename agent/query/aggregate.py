@@ -84,12 +84,9 @@ def _from_rollups(
         if pieces is None:
             return None
         counts: Counts = Counter()
-        for row in rollup.read(
-            connection, selection.query, pieces.counted, grouping.every_ns, loggers="logger" in grouping.by
-        ):
-            counts[
-                row.bucket, tuple(_named(name, row.severity_number, row.source, row.logger) for name in grouping.by)
-            ] += row.count
+        for row in rollup.read(connection, selection.query, pieces.counted, grouping.every_ns, frozenset(grouping.by)):
+            values = tuple(_named(name, row.severity_number, row.source, row.logger) for name in grouping.by)
+            counts[row.bucket, values] += row.count
         for since, until in pieces.scanned:
             counts += scan_counts(Scan(connection, Selection(selection.query, since, until)), grouping)
     except rollup.TooManyLoggersError:

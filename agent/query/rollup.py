@@ -102,19 +102,21 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 
 def read(
-    connection: sqlite3.Connection, query: Query, spans: Sequence[Span], every_ns: int | None, *, loggers: bool
+    connection: sqlite3.Connection, query: Query, spans: Sequence[Span], every_ns: int | None, by: frozenset[str]
 ) -> Iterator[Row]:
-    """The counts of these minutes that the query accepts.
+    """The counts of these minutes that the query accepts, apart by what it or `by` names; the rest is left empty.
 
     Raises:
-        TooManyLoggersError: the query or `loggers` asks for loggers, and their names are beyond the bound.
+        TooManyLoggersError: the query or `by` asks for loggers, and their names are beyond the bound.
     """
-    by_logger = loggers or any(term.field == "logger" for term in query.terms)
+    used = by | {term.field for term in query.terms}
     bucket = "NULL" if every_ns is None else f"minute / {every_ns // MINUTE_NS}"
-    logger = "logger" if by_logger else "''"
+    source = "source" if "source" in used else "''"
+    severity = "severity_number" if "severity" in used else "0"
+    logger = "logger" if "logger" in used else "''"
     for first, last in spans:
         rows: list[Any] = connection.execute(
-            f"SELECT {bucket}, source, severity_number, {logger}, sum(count) FROM rollups"
+            f"SELECT {bucket}, {source}, {severity}, {logger}, sum(count) FROM rollups"
             " WHERE minute >= ? AND minute < ? GROUP BY 1, 2, 3, 4",
             (first, last),
         ).fetchall()
