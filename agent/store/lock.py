@@ -8,6 +8,7 @@ is never the store itself: closing any descriptor of that would drop SQLite's ow
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -82,8 +83,10 @@ class StoreLock:
             ) from None
         try:
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
-        except OSError:
+        except OSError as error:
             os.close(descriptor)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise _no_locks(self._store, error) from None
             held = owner(self._store)
             who = f"process {held.pid}" if held and held.pid else "another process"
             raise StoreError(
@@ -95,11 +98,28 @@ class StoreLock:
             ) from None
         self._descriptor = descriptor
         content = orjson.dumps({"pid": os.getpid(), "started_at": time.time_ns()})
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, content, 0)
+        with contextlib.suppress(OSError):  # on a full disk the owner has no name, but it is the owner
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, content, 0)
 
-    def release(self) -> None:
-        """Give the store free. The file stays: removing it would race with the next owner."""
+    def release(self, *, forget: bool = False) -> None:
+        """Give the store free. The file stays, because removing it would race with the next owner.
+
+        Args:
+            forget: remove it all the same: what lies at the store's place is no store and will have no owner.
+        """
         if self._descriptor >= 0:
+            if forget:
+                lock_path(self._store).unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _no_locks(store: Path, error: OSError) -> StoreError:
+    return StoreError(
+        "SL405",
+        "open store",
+        str(store),
+        f"the file system of {store} has no file locks: {error.strerror}",
+        hint="choose a local disk with store.path: SQLite needs such locks as well",
+    )

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
+_HEADER_BYTES = 100  # https://www.sqlite.org/fileformat.html#the_database_header
+_APPLICATION_ID = slice(68, 72)
+_NOT_OURS = ("SL402", "SL403", "SL413")  # the file at the store's place is left as it is
 
 
 @dataclass(slots=True)
@@ -36,12 +39,19 @@ class OpenStore:
         self.lock.release()
 
 
-def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str]) -> OpenStore:
+def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str], damaged: bool = False) -> OpenStore:
     """Own and open the store at `path`, made with mode 0600 in a directory of mode 0700 where there is none.
+
+    Args:
+        path: of the store file.
+        min_free_bytes: as for StoreWriter.
+        resources: as for StoreWriter.
+        damaged: it was found damaged while it was written, perhaps in a page that opening does not look at.
 
     Raises:
         StoreError: SL404 another agent owns it; SL405 its directory cannot be written; SL403 it is newer than this
-            program; SL402 the file is no store of ours.
+            program; SL413 it is another program's database; SL402 it is no database, or none of ours and damaged;
+            SL408 and SL412 it cannot be written now.
     """
     _make_directory(path)
     ours = lock_path(path).exists()
@@ -49,22 +59,24 @@ def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str])
     lock.acquire()
     try:
         created = not path.exists()
-        moved_aside = None
+        moved_aside = move_aside(path) if damaged and not created else None
         try:
             connection = _open(path)
         except StoreError as error:
-            if error.code != "SL402" or not (ours or _looks_like_sqlite(path)):
+            if error.code != "SL402" or not (ours or _was_ours(path)):
                 raise
             moved_aside = move_aside(path)
             connection = _open(path)
         writer = StoreWriter(connection, path, min_free_bytes=min_free_bytes, resources=resources)
-    except BaseException:
-        lock.release()
+    except BaseException as error:
+        # A lock file beside it would make the next start take somebody's notes for a damaged store.
+        lock.release(forget=not ours and isinstance(error, StoreError) and error.code in _NOT_OURS)
         raise
     return OpenStore(writer, lock, created, moved_aside)
 
 
 def _make_directory(path: Path) -> None:
+    previous_mask = os.umask(0o077)  # `mode` does not count for the parents
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -75,6 +87,8 @@ def _make_directory(path: Path) -> None:
             f"cannot make the store's directory {path.parent}: {error.strerror}",
             hint="make it and give it to the agent's user, or choose another place with store.path",
         ) from None
+    finally:
+        os.umask(previous_mask)
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -83,10 +97,10 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         connection = open_connection(path)
         try:
-            version = check_version(connection, path)
-            if version == 0:
+            if connection.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
                 _refuse_foreign(connection, path)
                 schema.prepare_file(connection)
+            check_version(connection, path)
             schema.migrate(connection)
             _probe(connection)
         except BaseException:
@@ -100,7 +114,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
-    """A database without our schema version but with tables belongs to another program."""
+    """A database without our application id but with tables belongs to another program."""
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise StoreError(
             "SL413",
@@ -119,9 +133,11 @@ def _probe(connection: sqlite3.Connection) -> None:
     connection.execute("SELECT max(timestamp) FROM events").fetchone()
 
 
-def _looks_like_sqlite(path: Path) -> bool:
+def _was_ours(path: Path) -> bool:
+    """Whether the header of a damaged file still names this program."""
     with path.open("rb") as file:  # nothing of this process has it open: the connection is closed again
-        return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+        header = file.read(_HEADER_BYTES)
+    return header.startswith(_SQLITE_MAGIC) and header[_APPLICATION_ID] == schema.APPLICATION_ID.to_bytes(4)
 
 
 def move_aside(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ def open_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connectio
         StoreError: SL401 there is no store; SL402 the file is damaged or no store of ours; SL403 a newer version
             of the program has written it; SL406 it cannot be read (permissions).
     """
-    if not path.is_file():
+    if not _is_file(path):
         raise StoreError(
             "SL401",
             "open store",
@@ -33,11 +34,32 @@ def open_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connectio
         connection = sqlite3.connect(
             f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None, timeout=busy_timeout_s
         )
+    except sqlite3.Error as error:
+        raise reading_error(error, path) from None
+    try:
         connection.execute("PRAGMA query_only = 1")
         version = check_version(connection, path)
         connection.execute("SELECT 1 FROM events LIMIT 1").fetchone()
+        _refuse_older(version, path)
     except sqlite3.Error as error:
+        connection.close()
         raise reading_error(error, path) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except PermissionError as error:
+        raise _unreadable(path, error.strerror or "permission denied") from None
+    except OSError:
+        return False
+
+
+def _refuse_older(version: int, path: Path) -> None:
     if version < SCHEMA_VERSION:
         raise StoreError(
             "SL407",
@@ -46,7 +68,6 @@ def open_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connectio
             f"the store {path} has the older schema version {version}; this program reads {SCHEMA_VERSION}",
             hint="start the agent of this version once: it migrates the store in one transaction",
         )
-    return connection
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:
@@ -80,17 +101,21 @@ def reading_error(error: sqlite3.Error, path: Path) -> StoreError:
             retryable=True,
         )
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_READONLY", "SQLITE_IOERR")):
-        return StoreError(
-            "SL406",
-            "read store",
-            str(path),
-            f"the store {path} cannot be read: {error}",
-            hint="only its owner may read a store: use that user (often `sudo -u sidelog`)",
-        )
+        return _unreadable(path, str(error))
     return StoreError(
         "SL402",
         "read store",
         str(path),
         f"the store {path} is damaged or no store of sidelog: {error}",
         hint="a running agent moves a damaged store aside and begins a new one; the old file is kept",
+    )
+
+
+def _unreadable(path: Path, why: str) -> StoreError:
+    return StoreError(
+        "SL406",
+        "read store",
+        str(path),
+        f"the store {path} cannot be read: {why}",
+        hint="only its owner may read a store: use that user (often `sudo -u sidelog`)",
     )
