@@ -32,27 +32,33 @@ class Grouper:
 
     def assign(self, error: ErrorEvent) -> int:
         """The id of the group that this error belongs to; counted in `take_updates`."""
-        mark = self._fingerprint(error)
-        group = self._ids.get(mark)
-        if group is None:
-            group = self._ids[mark] = self._next_id
-            self._next_id += 1
+        mark, group = self._find(error)
         update = self._updates.get(group)
         if update is None:
             update = self._updates[group] = _describe(group, mark, error)
-        update.count += 1
-        minute = error.timestamp // _MINUTE_NS
-        update.minutes[minute] = update.minutes.get(minute, 0) + 1
-        update.first_seen = min(update.first_seen, error.timestamp)
-        update.last_seen = max(update.last_seen, error.timestamp)
-        update.severity_number = max(update.severity_number, error.severity_number)
+        _count(update, error)
         return group
+
+    def describe(self, error: ErrorEvent) -> GroupUpdate:
+        """What this error alone adds to its group, not counted in `take_updates`: asking again adds nothing."""
+        mark, group = self._find(error)
+        update = _describe(group, mark, error)
+        _count(update, error)
+        return update
 
     def take_updates(self) -> list[GroupUpdate]:
         """What was assigned since the last call, to be stored in one transaction."""
         updates = list(self._updates.values())
         self._updates = {}
         return updates
+
+    def _find(self, error: ErrorEvent) -> tuple[str, int]:
+        mark = self._fingerprint(error)
+        group = self._ids.get(mark)
+        if group is None:
+            group = self._ids[mark] = self._next_id
+            self._next_id += 1
+        return mark, group
 
     def _fingerprint(self, error: ErrorEvent) -> str:
         raw = (error.fingerprint, error.exception_type, error.stacktrace, error.message, error.logger)
@@ -62,6 +68,15 @@ class Grouper:
                 self._cache.clear()
             mark = self._cache[raw] = fingerprint.fingerprint(fingerprint.shape(error))
         return mark
+
+
+def _count(update: GroupUpdate, error: ErrorEvent) -> None:
+    update.count += 1
+    minute = error.timestamp // _MINUTE_NS
+    update.minutes[minute] = update.minutes.get(minute, 0) + 1
+    update.first_seen = min(update.first_seen, error.timestamp)
+    update.last_seen = max(update.last_seen, error.timestamp)
+    update.severity_number = max(update.severity_number, error.severity_number)
 
 
 def _describe(group: int, mark: str, error: ErrorEvent) -> GroupUpdate:

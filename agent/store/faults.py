@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import StoreError
 
 if TYPE_CHECKING:
-    import sqlite3
-    from pathlib import Path
+    from collections.abc import Iterator
 
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
@@ -29,9 +31,34 @@ def error_name(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", None) or ""
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file itself is broken."""
-    return error_name(error).startswith(_DAMAGED)
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise StoreError, as `writing_error` says, in place of any sqlite3.Error of the block."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise writing_error(error, path) from error
+
+
+@contextlib.contextmanager
+def changing(connection: sqlite3.Connection, path: Path | None = None) -> Iterator[None]:
+    """One transaction: committed at the end of the block, rolled back whatever ends the block early.
+
+    Args:
+        connection: in autocommit mode.
+        path: of the store, as messages are to name it.
+
+    Raises:
+        StoreError: in place of any sqlite3.Error, as `writing_error` says.
+    """
+    with translated(path or Path(connection.execute("PRAGMA database_list").fetchone()[2])):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:  # after SQLITE_FULL, SQLite has ended it itself
+                connection.execute("ROLLBACK")
 
 
 def writing_error(error: sqlite3.Error, path: Path) -> StoreError:

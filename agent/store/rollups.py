@@ -15,6 +15,7 @@ MINUTE_NS = 60_000_000_000
 NO_LOGGER = ""
 OTHER_LOGGERS = "\x00other"  # every logger beyond the bound; a query by logger must then scan
 _LOGGERS_PER_SOURCE = 1_000  # a random id used as a logger name must not make the table as long as the events
+_LOGGER_CHARS = 256  # what is longer is no name
 
 _UPSERT = """
 INSERT INTO rollups (minute, source, severity_number, logger, count) VALUES (?, ?, ?, ?, ?)
@@ -30,7 +31,8 @@ class Rollups:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._loggers: dict[str, set[str]] = {}
         for source, logger in connection.execute("SELECT DISTINCT source, logger FROM rollups"):
-            self._loggers.setdefault(source, set()).add(logger)
+            if logger not in (NO_LOGGER, OTHER_LOGGERS):
+                self._loggers.setdefault(source, set()).add(logger)
 
     def flush(self, connection: sqlite3.Connection, batches: list[StoredBatch]) -> None:
         """Add the events of these batches to the table."""
@@ -42,11 +44,21 @@ class Rollups:
             merged[minute, source, severity, self._bounded(source, logger or NO_LOGGER)] += count
         connection.executemany(_UPSERT, [(*key, count) for key, count in merged.items()])
 
+    def add_one(self, connection: sqlite3.Connection, timestamp: int, source: str) -> None:
+        """Add one event of unknown severity and without a logger."""
+        connection.execute(_UPSERT, (timestamp // MINUTE_NS, source, 0, NO_LOGGER, 1))
+
+    def distrust(self, connection: sqlite3.Connection, timestamp: int, source: str) -> None:
+        """Say that an event of this minute is no longer what it was counted as: readers scan the minute."""
+        connection.execute(
+            "UPDATE rollups SET expired = 1 WHERE minute = ? AND source = ?", (timestamp // MINUTE_NS, source)
+        )
+
     def _bounded(self, source: str, logger: str) -> str:
         known = self._loggers.setdefault(source, set())
-        if logger in known:
+        if logger == NO_LOGGER or logger in known:
             return logger
-        if len(known) >= _LOGGERS_PER_SOURCE:
+        if len(known) >= _LOGGERS_PER_SOURCE or len(logger) > _LOGGER_CHARS:
             return OTHER_LOGGERS
         known.add(logger)
         return logger

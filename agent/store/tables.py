@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from agent.model import GroupUpdate, OwnError, StoredBatch, TailedFile
+from agent.store import faults
+from agent.store.rollups import MINUTE_NS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,8 +48,8 @@ ON CONFLICT (id) DO UPDATE SET
   first_seen = min(first_seen, excluded.first_seen),
   last_seen = max(last_seen, excluded.last_seen),
   severity_number = max(severity_number, excluded.severity_number),
-  state_changed = iif(state = 'resolved', excluded.last_seen, state_changed),
-  state = iif(state = 'resolved', 'regressed', state)
+  state_changed = iif(state = 'resolved' AND excluded.last_seen >= last_seen, excluded.last_seen, state_changed),
+  state = iif(state = 'resolved' AND excluded.last_seen >= last_seen, 'regressed', state)
 """
 _SAVE_GROUP_MINUTE = """
 INSERT INTO group_minutes (group_id, minute, count) VALUES (?, ?, ?)
@@ -116,23 +118,23 @@ def advance_file(
     *,
     tail_event_id: int | None,
     keep_tail: bool,
+    events: int,
     event_bytes: int,
     gap_bytes: int,
 ) -> None:
     """Move a file's position to the end of a batch that was just inserted."""
-    events = batch.events
     connection.execute(
         _ADVANCE_FILE,
         (
-            events.end,
+            batch.events.end,
             batch.marker_length,
             batch.marker_hash,
             batch.observed_timestamp,
             keep_tail,
             tail_event_id,
-            len(events),
+            events,
             event_bytes,
-            events.blank_bytes,
+            batch.events.blank_bytes,
             gap_bytes,
             batch.file.id,
         ),
@@ -144,17 +146,16 @@ def load_files(connection: sqlite3.Connection) -> list[TailedFile]:
     return [TailedFile(*row) for row in connection.execute(_LOAD_FILES)]
 
 
-def insert_orphan(connection: sqlite3.Connection, batch: StoredBatch, raw: bytes) -> None:
-    """Store lines that continue an event which is no longer there."""
+def insert_orphan(connection: sqlite3.Connection, batch: StoredBatch, offset: int, raw: bytes) -> None:
+    """Store lines at `offset` that continue an event which is no longer there."""
     record = orjson.dumps({"message": raw.decode(errors="backslashreplace")}).decode()
-    start = batch.events.offsets[0] if len(batch.events) else batch.events.end
     connection.execute(
         _INSERT_ORPHAN,
         (
             batch.observed_timestamp,
             batch.observed_timestamp,
             batch.file.id,
-            start - len(raw) - 1,
+            offset,
             record,
             bytearray(raw),
             "continues an event that was deleted",
@@ -163,7 +164,10 @@ def insert_orphan(connection: sqlite3.Connection, batch: StoredBatch, raw: bytes
 
 
 def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) -> None:
-    """Add a transaction's errors to their groups; a resolved group that returns becomes `regressed`."""
+    """Add a transaction's errors to their groups.
+
+    A resolved group becomes `regressed` by an event later than all before; a backfill of old logs changes nothing.
+    """
     for group in groups:
         connection.execute(
             _SAVE_GROUP,
@@ -186,6 +190,17 @@ def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) -
         connection.executemany(_SAVE_GROUP_MINUTE, [(group.id, m, n) for m, n in group.minutes.items()])
 
 
+def leave_group(connection: sqlite3.Connection, group: int, timestamp: int) -> None:
+    """Take one event out of its group, which goes when it was the only one."""
+    connection.execute("UPDATE error_groups SET count = count - 1 WHERE id = ?", (group,))
+    connection.execute(
+        "UPDATE group_minutes SET count = count - 1 WHERE group_id = ? AND minute = ?",
+        (group, timestamp // MINUTE_NS),
+    )
+    connection.execute("DELETE FROM group_minutes WHERE group_id = ? AND count <= 0", (group,))
+    connection.execute("DELETE FROM error_groups WHERE id = ? AND count <= 0 AND state = 'new'", (group,))
+
+
 def save_own_errors(connection: sqlite3.Connection, errors: Iterable[OwnError]) -> None:
     """Remember the agent's own errors; one row per code and subject, with a count."""
     connection.executemany(
@@ -199,18 +214,24 @@ def last_file_id(connection: sqlite3.Connection) -> int:
 
 
 def begin_run(connection: sqlite3.Connection, facts: Mapping[str, object]) -> None:
-    """Note that an agent runs on this store, and end the conditions that its predecessor left open."""
-    connection.execute("BEGIN IMMEDIATE")
-    _set_meta(connection, "run", {**facts, "stopped_at": None})
-    connection.execute("UPDATE own_errors SET active = 0")
-    connection.execute("COMMIT")
+    """Note that an agent runs on this store, and end the conditions that its predecessor left open.
+
+    Raises:
+        StoreError: as `faults.changing`.
+    """
+    with faults.changing(connection):
+        _set_meta(connection, "run", {**facts, "stopped_at": None})
+        connection.execute("UPDATE own_errors SET active = 0")
 
 
 def end_run(connection: sqlite3.Connection, now: int) -> None:
-    """Note that the agent has stopped as it should; without this note it has died."""
-    connection.execute("BEGIN IMMEDIATE")
-    _set_meta(connection, "run", {**get_meta(connection, "run"), "stopped_at": now})
-    connection.execute("COMMIT")
+    """Note that the agent has stopped as it should; without this note it has died.
+
+    Raises:
+        StoreError: as `faults.changing`.
+    """
+    with faults.changing(connection):
+        _set_meta(connection, "run", {**get_meta(connection, "run"), "stopped_at": now})
 
 
 def get_meta(connection: sqlite3.Connection, key: str) -> dict[str, object]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from agent.errors import StoreError
-from agent.model import ErrorEvent, Gap, StoredBatch, TailedFile, Transaction
+from agent.model import Continuation, ErrorEvent, Gap, GroupUpdate, StoredBatch, TailedFile, Transaction
 from agent.profile import Profile
 from agent.store import faults, holders, tables
 from agent.store.insert import insert_events
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 WAL_CHECKPOINT_BYTES = 16 * 2**20  # from 4 to 64 MiB the cost per event is the same; small keeps readers quick
 WAL_ALARM_BYTES = 64 * 2**20  # a reader that keeps its snapshot open holds the WAL: said in `status`
 WAL_LIMIT_BYTES = 256 * 2**20  # then reading pauses; the log files are the buffer
-_BUSY_TIMEOUT_S = 60.0  # a program that holds the lock for a minute is waited for
+_BUSY_TIMEOUT_S = 2.0  # per attempt, and attempts go on for ever: a stop need not wait longer than this
 _CACHE_KIB = 4_096
 
 Joined = tuple[str, bytes | int | None, ErrorEvent | None]
-# (batch, record, raw, timestamp, severity_number) of the stored event -> its record and raw with the further lines
-Joiner = Callable[[StoredBatch, str, bytes | int | None, int, int], Joined]
+# (record, raw, continuation) of the stored event -> its record and raw with the further lines
+Joiner = Callable[[str, bytes | int | None, Continuation], Joined]
 
 
 class StoreWriter:
@@ -52,18 +52,20 @@ class StoreWriter:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_ALARM_BYTES}")
+        # The WAL's file shrinks when SQLite begins it anew: its size says how much is in it. Without this, a WAL that
+        # once had 16 MiB would be checkpointed after every commit for ever.
+        connection.execute("PRAGMA journal_size_limit = 0")
         self._identity = faults.identity(path)
         self._wal = path.with_name(path.name + "-wal")
         self._rollups = Rollups(connection)
 
-    def write(self, transaction: Transaction, join: Joiner, assign: Callable[[ErrorEvent], int]) -> None:
+    def write(self, transaction: Transaction, join: Joiner, describe: Callable[[ErrorEvent], GroupUpdate]) -> None:
         """Store a transaction, whole or not at all.
 
         Args:
             transaction: left untouched on failure, so that it can be tried again.
             join: continues a stored event with later lines (`parse`).
-            assign: gives the error group of such an event (`group`).
+            describe: says what such an event adds to its error group (`group`); the same whenever it is asked.
 
         Raises:
             StoreError: retryable when the disk is full, low or slow or another program holds the lock; not
@@ -72,31 +74,20 @@ class StoreWriter:
         self.check_file()
         self.check_space()
         self.check_wal()
-        try:
-            self.connection.execute("BEGIN IMMEDIATE")
+        with faults.changing(self.connection, self.path):
+            tables.save_groups(self.connection, transaction.groups)
+            self._rollups.flush(self.connection, transaction.batches)
             for batch in transaction.batches:
-                if batch.events.continuation is not None:
-                    self._continue(batch, join, assign)
-                self._store(batch)
+                self._store(batch, join, describe)
             for file in transaction.files.values():
                 tables.save_file(self.connection, file, self.resources.get(file.source, "{}"))
-            self._rollups.flush(self.connection, transaction.batches)
-            tables.save_groups(self.connection, transaction.groups)
             tables.save_own_errors(self.connection, transaction.own_errors)
-            self.connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self.rollback()
-            raise faults.writing_error(error, self.path) from error
 
-    def rollback(self) -> None:
-        """End a failed transaction; SQLite has done it itself after SQLITE_FULL."""
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
-
-    def _store(self, batch: StoredBatch) -> None:
+    def _store(self, batch: StoredBatch, join: Joiner, describe: Callable[[ErrorEvent], GroupUpdate]) -> None:
         file, events = batch.file, batch.events
         paths = Profile.from_json(file.profile).sql_paths() if file.profile else {}
         tables.save_file(self.connection, file, self.resources.get(file.source, "{}"), paths)
+        orphans = 0 if events.continuation is None or self._continue(batch, join, describe) else 1
         insert_events(self.connection, batch)
         tail = self.connection.execute("SELECT last_insert_rowid()").fetchone()[0] if len(events) else None
         gap_bytes = sum(gap.end - gap.start for gap in events.gaps)
@@ -106,6 +97,7 @@ class StoreWriter:
             batch,
             tail_event_id=tail if events.tail_open else None,
             keep_tail=not len(events) and events.tail_open,
+            events=len(events) + orphans,
             event_bytes=accounted - gap_bytes - events.blank_bytes,
             gap_bytes=gap_bytes,
         )
@@ -118,8 +110,12 @@ class StoreWriter:
             [(file.id, gap.start, gap.end, gap.reason, now, gap.sample) for gap in gaps],
         )
 
-    def _continue(self, batch: StoredBatch, join: Joiner, assign: Callable[[ErrorEvent], int]) -> None:
-        """Append lines to the last stored event of the file: a stack trace that arrived late."""
+    def _continue(self, batch: StoredBatch, join: Joiner, describe: Callable[[ErrorEvent], GroupUpdate]) -> bool:
+        """Append lines to the last stored event of the file: a stack trace that arrived late.
+
+        Returns:
+            Whether there was such an event; without one the lines are stored as one of their own.
+        """
         continuation = batch.events.continuation
         assert continuation is not None
         row = self.connection.execute(
@@ -128,20 +124,29 @@ class StoreWriter:
             " WHERE f.id = ?",
             (batch.file.id,),
         ).fetchone()
-        if row is None:  # somebody else deleted the event: the lines become one of their own
-            tables.insert_orphan(self.connection, batch, continuation.raw)
-            return
+        if row is None:  # retention, or somebody else, has deleted it
+            offset = _stored_offset(self.connection, batch.file.id)
+            tables.insert_orphan(self.connection, batch, offset, continuation.raw)
+            self._rollups.add_one(self.connection, batch.observed_timestamp, batch.file.source)
+            return False
         event_id, record, raw, group_id, timestamp, severity = row
-        record, raw, error = join(batch, record, raw, timestamp, severity)
+        record, raw, error = join(record, raw, continuation)
         if error is not None:
             error.timestamp = timestamp
-            new_group = assign(error)
-            if group_id is not None and group_id != new_group:
-                self.connection.execute("UPDATE error_groups SET count = count - 1 WHERE id = ?", (group_id,))
-            group_id = new_group
+            update = describe(error)
+            if group_id != update.id:
+                if group_id is not None:
+                    tables.leave_group(self.connection, group_id, timestamp)
+                tables.save_groups(self.connection, [update])
+            group_id = update.id
+            if error.severity_number > severity:
+                severity = error.severity_number
+                self._rollups.distrust(self.connection, timestamp, batch.file.source)
         self.connection.execute(
-            "UPDATE events SET record = ?, raw = ?, group_id = ? WHERE id = ?", (record, raw, group_id, event_id)
+            "UPDATE events SET record = ?, raw = ?, group_id = ?, severity_number = ? WHERE id = ?",
+            (record, raw, group_id, severity, event_id),
         )
+        return True
 
     # ------------------------------------------------------------ the file itself
 
