@@ -29,5 +29,5 @@ def balance(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     for row in rows:
         accounted = row["event_bytes"] + row["blank_bytes"] + row["gap_bytes"]
         row["difference"] = row["offset"] - row["start_offset"] - accounted
-        row["complete"] = row["difference"] == 0 and row.pop("gap_rows_bytes") == row["gap_bytes"]
+        row["complete"] = row.pop("gap_rows_bytes") == row["gap_bytes"] and row["difference"] == 0
     return rows

@@ -8,7 +8,9 @@ from pathlib import Path
 from agent.errors import StoreError
 from agent.store import faults
 
-_FIRST_READ_MARK_BYTE = 123  # of the -shm file: WAL_READ_LOCK(0), https://www.sqlite.org/walformat.html#locks
+# Bytes of the -shm file, WAL_READ_LOCK(0) to (4), https://www.sqlite.org/walformat.html#locks. On byte 128 every
+# process holds a lock that has the store open, reading or not.
+_READ_MARKS = range(123, 128)
 _LOCK_FIELDS = 8  # of a line of /proc/locks, see proc_locks(5)
 
 
@@ -26,8 +28,8 @@ def snapshot_holders(store: Path, locks: Path = Path("/proc/locks")) -> list[int
         fields = line.split()
         if fields[1:2] == ["->"] or len(fields) != _LOCK_FIELDS:
             continue
-        inode, first = fields[5].rsplit(":", 1)[-1], fields[6]
-        if inode == str(status[1]) and first.isdigit() and int(first) >= _FIRST_READ_MARK_BYTE:
+        inode, first, last = fields[5].rsplit(":", 1)[-1], fields[6], fields[7]
+        if inode == str(status[1]) and last.isdigit() and _READ_MARKS[0] <= int(last) and int(first) <= _READ_MARKS[-1]:
             found.add(int(fields[4]))
     return sorted(found - {os.getpid(), -1})
 

@@ -85,6 +85,8 @@ class Maintenance:
         free_before = self.retention.free_pages()
         last = self.retention.step(self._clock())
         self.pending = bool(last) or self.retention.free_pages() < free_before
+        if self.pending:  # the file itself shrinks when the WAL is copied
+            self.after_commit()
 
     def _checkpoint(self) -> None:
         self._writer.checkpoint()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 from agent.store import faults
+from agent.store.rollups import MINUTE_NS
 
 if TYPE_CHECKING:
     from agent.store.writer import StoreWriter
@@ -43,30 +43,40 @@ class Retention:
         Raises:
             StoreError: as `StoreWriter.write`.
         """
-        try:
+        with faults.translated(self._writer.path):
             last = self._expired_id(now)
             if last:
-                self._delete_through(last)
+                with faults.changing(self._connection, self._writer.path):
+                    self._delete_through(last)
             elif self.free_pages():
                 self._connection.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
-        except sqlite3.Error as error:
-            self._writer.rollback()
-            raise faults.writing_error(error, self._writer.path) from error
         return last
 
     def _expired_id(self, now: int) -> int:
         """The last id of the next portion to delete, or 0."""
-        oldest = self._connection.execute(
-            "SELECT id, observed_timestamp FROM events ORDER BY id LIMIT ?", (_ROWS_PER_STEP,)
-        ).fetchall()
-        if not oldest:
-            return 0
-        if self.size_bytes is not None and self.used_bytes() > self.size_bytes:
-            return int(oldest[-1][0])
+        excess = 0 if self.size_bytes is None else self.used_bytes() - self.size_bytes
+        if excess > 0:
+            return self._id_after(excess)
         if self.age_ns is None:
             return 0
-        limit = now - self.age_ns
-        return max((int(row[0]) for row in oldest if row[1] < limit), default=0)
+        found: int = self._connection.execute(
+            "SELECT coalesce(max(id), 0) FROM (SELECT id, observed_timestamp FROM events ORDER BY id LIMIT ?)"
+            " WHERE observed_timestamp < ?",
+            (_ROWS_PER_STEP, now - self.age_ns),
+        ).fetchone()[0]
+        return found
+
+    def _id_after(self, excess_bytes: int) -> int:
+        """The id up to which the oldest events hold so many bytes, or make one portion."""
+        last = 0
+        for last, held in self._connection.execute(  # noqa: B007  the last one is what is asked for
+            "SELECT id, length(CAST(record AS BLOB)) + coalesce(length(raw), 0) FROM events ORDER BY id LIMIT ?",
+            (_ROWS_PER_STEP,),
+        ):
+            excess_bytes -= held
+            if excess_bytes <= 0:
+                break
+        return last
 
     def used_bytes(self) -> int:
         """Bytes of the store in use, freed pages not counted."""
@@ -79,34 +89,41 @@ class Retention:
         return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def _delete_through(self, last: int) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
         self._connection.execute(
-            "UPDATE rollups SET expired = 1 WHERE expired = 0 AND minute IN"
-            " (SELECT DISTINCT timestamp / 60000000000 FROM events WHERE id <= ?)",
+            "UPDATE rollups SET expired = 1 WHERE expired = 0 AND minute IN"  # integer division cuts towards zero
+            " (SELECT DISTINCT timestamp / 60000000000 - (timestamp % 60000000000 < 0) FROM events WHERE id <= ?)",
             (last,),
         )
         self._connection.execute("UPDATE files SET tail_event_id = NULL WHERE tail_event_id <= ?", (last,))
         self._connection.execute("DELETE FROM events WHERE id <= ?", (last,))
-        self._connection.execute("COMMIT")
 
     def tidy(self, now: int) -> None:
-        """Drop what outlives its own, longer retention: rollups, trends, rows of files that are long gone."""
-        minute = (now - _ROLLUP_KEEP_NS) // 60_000_000_000
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("DELETE FROM rollups WHERE minute < ?", (minute,))
-            self._connection.execute("DELETE FROM group_minutes WHERE minute < ?", (minute,))
-            self._connection.execute("DELETE FROM gaps WHERE time < ?", (now - _ROLLUP_KEEP_NS,))
-            self._connection.execute(
-                "DELETE FROM files WHERE state = 'finished' AND last_read < ? AND last_read <"
-                " coalesce((SELECT observed_timestamp FROM events ORDER BY id LIMIT 1), ?)"
-                " AND NOT EXISTS (SELECT 1 FROM gaps WHERE file_id = files.id)",
-                (now - _EXPIRED_FILES_KEEP_NS, now),
-            )
+        """Drop what outlives its own, longer retention: rollups, trends, groups, rows of files that are long gone.
+
+        Raises:
+            StoreError: as `StoreWriter.write`.
+        """
+        kept_since = now - _ROLLUP_KEEP_NS
+        with faults.changing(self._connection, self._writer.path):
+            oldest = self._connection.execute(
+                "SELECT coalesce((SELECT observed_timestamp FROM events ORDER BY id LIMIT 1), ?),"
+                " coalesce((SELECT min(timestamp) FROM events), ?)",
+                (now, now),
+            ).fetchone()
+            self._connection.execute("DELETE FROM rollups WHERE minute < ?", (kept_since // MINUTE_NS,))
+            self._connection.execute("DELETE FROM group_minutes WHERE minute < ?", (kept_since // MINUTE_NS,))
+            self._connection.execute("DELETE FROM error_groups WHERE last_seen < ?", (min(kept_since, oldest[1]),))
+            self._tidy_files(now, oldest[0])
             self._connection.execute(
                 "DELETE FROM own_errors WHERE active = 0 AND last_seen < ?", (now - _EXPIRED_FILES_KEEP_NS,)
             )
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._writer.rollback()
-            raise faults.writing_error(error, self._writer.path) from error
+
+    def _tidy_files(self, now: int, oldest_event: int) -> None:
+        """Drop files that ended long ago and have no events left; their gaps with them, so that the books balance."""
+        gone = self._connection.execute(
+            "SELECT id FROM files WHERE state = 'finished' AND last_read < ? AND last_read <"
+            " iif(EXISTS (SELECT 1 FROM gaps WHERE file_id = files.id), ?, ?)",
+            (oldest_event, now - _ROLLUP_KEEP_NS, now - _EXPIRED_FILES_KEEP_NS),
+        ).fetchall()
+        self._connection.executemany("DELETE FROM gaps WHERE file_id = ?", gone)
+        self._connection.executemany("DELETE FROM files WHERE id = ?", gone)

@@ -104,7 +104,7 @@ CREATE TABLE rollups (
   severity_number INTEGER NOT NULL,
   logger TEXT NOT NULL,
   count INTEGER NOT NULL,
-  expired INTEGER NOT NULL DEFAULT 0,
+  expired INTEGER NOT NULL DEFAULT 0, -- not 0: counts differ from the events that are there; scan the minute
   PRIMARY KEY (minute, source, severity_number, logger)
 ) WITHOUT ROWID;
 """
