@@ -174,9 +174,8 @@ class Stream(io.StringIO):
     ],
 )
 def test_an_output_that_fails_at_the_end(tmp_path, capsys, error, code, said):
-    with (tmp_path / "out").open("w") as file:
-        with contextlib.redirect_stdout(Stream(error, file)):
-            codes = main._close_output(0, Shell()), main._close_output(78, Shell())
+    with (tmp_path / "out").open("w") as file, contextlib.redirect_stdout(Stream(error, file)):
+        codes = main._close_output(0, Shell()), main._close_output(78, Shell())
     assert codes == (code, 78), "the command's own failure counts more"
     assert said in capsys.readouterr().err
 
