@@ -92,6 +92,7 @@ class Attention:
                 self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_watches"))
             return False
         stream.armed = True
+        self._conditions.end("inotify", "SL205")
         return True
 
     def _events_come(self, path: str) -> bool:

@@ -92,8 +92,9 @@ class Census:
                     lost += displaced
         for file in lost:
             await self._search(file)
+        names = self._active_names() if fresh else {}
         for found in fresh:
-            if found.key not in self._roster.by_key and not self._is_suspect(found):
+            if found.key not in self._roster.by_key and not self._is_suspect(found, names):
                 await self._roster.begin(found, at_end=self._at_end and found.source.start == "end")
         self._at_end = False
         present = {found.key for found in fresh}
@@ -216,11 +217,11 @@ class Census:
         elif locate.is_gone(file):
             await self._roster.abandon(file, source)
 
-    def _is_suspect(self, found: Found) -> bool:
+    def _is_suspect(self, found: Found, names: dict[str, list[tuple[str, Stream]]]) -> bool:
         """Whether to leave a new file alone, because it may be the copy that precedes a truncation (copytruncate):
         it has the name of a rotation and the head of a file that is followed, and changed a moment ago.
         """
-        if self._once or not self._resembles(found):
+        if self._once or not self._resembles(found, names):
             return False
         now = time.monotonic()
         suspect = self._suspects.get(found.key)
@@ -229,16 +230,23 @@ class Census:
             return True
         return now - suspect.unchanged_since < self._roster.timing.copy_grace_s
 
-    def _resembles(self, found: Found) -> bool:
+    def _resembles(self, found: Found, names: dict[str, list[tuple[str, Stream]]]) -> bool:
         directory, name = os.path.split(found.path)
+        return any(
+            name.startswith(original[0])  # spares the regular expression: 1,000 new files beside 1,000 old ones
+            and locate.is_rotation(name, original)
+            and _begins_like(found.path, stream.head)
+            for original, stream in names.get(directory, ())
+        )
+
+    def _active_names(self) -> dict[str, list[tuple[str, Stream]]]:
+        """The base names of the active streams by directory."""
+        names: dict[str, list[tuple[str, Stream]]] = {}
         for stream in self._roster.streams.values():
-            path = stream.file.current_path
-            if not path.startswith(directory) or stream.file.state != "active":
-                continue
-            folder, original = os.path.split(path)
-            if folder == directory and locate.is_rotation(name, original) and _begins_like(found.path, stream.head):
-                return True
-        return False
+            if stream.file.state == "active":
+                directory, name = os.path.split(stream.file.current_path)
+                names.setdefault(directory, []).append((name, stream))
+        return names
 
 
 def _begins_like(path: str, head: bytes) -> bool:

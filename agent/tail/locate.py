@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent.model import TailedFile
 
 # what rotation puts into a name: numbers, dates, times of day, a few words; separated by . - _ or nothing
-_ROTATION = re.compile(r"([.\-_@]|[0-9]+|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")
+_ROTATION = re.compile(r"([.\-_@:]|[0-9]+|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")
 _COMPRESSED = re.compile(r"\.(gz|zst|bz2|xz|lz4)$")
 
 
@@ -29,9 +29,10 @@ def is_rotation(name: str, original: str) -> bool:
     """Whether a base name is made from another by rotation: app.log → app.log.1, app.log-20261122, app-2026-11-22.log,
     app.1.log, each also with .gz, .zst, .bz2 or .xz.
     """
-    name = _COMPRESSED.sub("", name)
-    if name == original:
-        return False
+    plain = _COMPRESSED.sub("", name)
+    if plain == original:
+        return plain != name
+    name = plain
     stem, extension = os.path.splitext(original)
     if name.startswith(original):
         return _ROTATION.fullmatch(name[len(original) :]) is not None

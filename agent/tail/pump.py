@@ -38,7 +38,8 @@ class Pump:
             OSError: the file cannot be read; what was read before is delivered.
         """
         reader = stream.reader
-        stream.retry_s, stream.final = 0.0, False
+        stream.final = False
+        os.lseek(stream.fd, reader.position, os.SEEK_SET)
         for _ in range(_CHUNKS_PER_ROUND):
             wanted = min(CHUNK_BYTES, max(stream.size - reader.position, 0) + _PAGE_BYTES)
             start = reader.position
@@ -46,6 +47,9 @@ class Pump:
             chunk = await stream.handle.read(wanted)
             if not chunk:
                 break
+            if stream.retry_s:
+                stream.retry_s = 0.0
+                self._roster.conditions.end(stream.file.current_path, "SL208")
             if start == 0 and compression(chunk) and await self._reject(stream, chunk):
                 return
             stream.grow_head(start, chunk)
@@ -59,6 +63,8 @@ class Pump:
         now = time.monotonic()
         # one grid for all files, so that many busy ones share a round
         grid = stream.interval_s
+        if self._roster.crowded and stream.drained:
+            await self._roster.close(stream)
         stream.next_poll = now if stream.reader.position < stream.size else (now // grid + 1) * grid
 
     async def _deliver(self, stream: Stream, chunk: bytes) -> None:

@@ -63,6 +63,11 @@ class Roster:
         self._compressed: dict[FileKey, int] = {}  # size when it was looked at
         self._changed: deque[TailedFile] = deque()  # appended here, taken by the writer's thread
 
+    @property
+    def crowded(self) -> bool:
+        """Whether more files are open than should be."""
+        return self._open_count > self.open_limit
+
     def mark(self, file: TailedFile) -> None:
         """The store's row of this file is to be written again, whether or not lines come.
 
@@ -83,7 +88,7 @@ class Roster:
         """Follow a new file from its head (or, with `at_end`, from its last line); None where it cannot be yet."""
         if self._compressed.get(found.key, -1) == found.size:
             return None
-        opened = await self._open(found.path, 0)
+        opened = await self._open(found.path)
         if opened is None:
             return None
         handle, info = opened
@@ -105,13 +110,11 @@ class Roster:
             first_seen=now_ns,
             last_read=now_ns,
         )
-        return self._enroll(file, found.source, handle, info, globbed=not found.origin)
+        return await self._enroll(file, found.source, handle, info, globbed=not found.origin)
 
-    async def resume(
-        self, file: TailedFile, source: SourceSettings, path: str, *, globbed: bool, offset: int | None = None
-    ) -> Stream | None:
+    async def resume(self, file: TailedFile, source: SourceSettings, path: str, *, globbed: bool) -> Stream | None:
         """Follow a known file that lies at `path` now, from where its reading stopped."""
-        opened = await self._open(path, 0)
+        opened = await self._open(path)
         if opened is None:
             return None
         handle, info = opened
@@ -120,14 +123,12 @@ class Roster:
             file.state = "active" if path == file.path else "rotated"
         file.current_path = path
         self.dormant.pop(file.id, None)
-        stream = self._enroll(file, source, handle, info, globbed=globbed)
+        stream = await self._enroll(file, source, handle, info, globbed=globbed)
         if info.size < stream.reader.position:
             stream.short_copy = True
-        if offset is not None:
-            stream.reader.position = offset
         return stream
 
-    def _enroll(
+    async def _enroll(
         self, file: TailedFile, source: SourceSettings, handle: AsyncFileIO, info: files.Opened, *, globbed: bool
     ) -> Stream:
         fd = handle.fileno()
@@ -141,6 +142,8 @@ class Roster:
         self.mark(file)
         self.conditions.end(info.resolved)
         self.conditions.end(file.current_path)
+        if self.crowded:
+            await self.close(stream)  # it is opened again when its turn to be read comes
         return stream
 
     def _is_compressed(self, found: Found, head: bytes) -> bool:
@@ -174,11 +177,12 @@ class Roster:
             return False
         stream.file.state = "finished"
         await self.drop(stream)
+        self.dormant.pop(stream.file.id, None)  # nothing of it is to be continued
         return True
 
     # open files
 
-    async def _open(self, path: str, position: int) -> tuple[AsyncFileIO, files.Opened] | None:
+    async def _open(self, path: str) -> tuple[AsyncFileIO, files.Opened] | None:
         """Open and describe; None, and a condition, where that fails."""
         if self._open_count >= self.open_limit:
             await self.make_room()
@@ -188,7 +192,6 @@ class Roster:
             fd = files.open_checked(name)
             try:
                 infos.append(files.describe(fd, name))
-                os.lseek(fd, position, os.SEEK_SET)
             except OSError:
                 os.close(fd)
                 raise
@@ -213,7 +216,7 @@ class Roster:
         """Open the file of a stream again, after a look has shown that it is still the same one."""
         if stream.fd >= 0:
             return True
-        opened = await self._open(stream.file.current_path, stream.reader.position)
+        opened = await self._open(stream.file.current_path)
         if opened is None:
             return False
         handle, info = opened
@@ -277,7 +280,7 @@ class Roster:
 
     async def take_over(self, stream: Stream, path: str) -> bool:
         """The stream's bytes lie in the copy at `path` now: go on there, under the copy's identity."""
-        opened = await self._open(path, stream.reader.position)
+        opened = await self._open(path)
         if opened is None:
             return False
         handle, info = opened

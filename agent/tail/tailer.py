@@ -302,6 +302,8 @@ class Tailer:
 
     async def _apply(self, sources: Sequence[SourceSettings]) -> None:
         self._census.set_sources(sources)
+        if not self._once and not self._watcher.running:
+            self._attention.start_watching()  # the limit may have been raised
         for stream in list(self._roster.streams.values()):
             source = self._census.discovery.source_of(stream.file.path)
             if source is None or source.name != stream.file.source:

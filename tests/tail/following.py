@@ -1,0 +1,172 @@
+"""A tailer whose batches are collected and checked, and which can be restarted from what a store would remember."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import itertools
+import time
+from pathlib import Path
+
+from agent.tail import SourceSettings, Tailer, Timing, marker
+
+QUICK = Timing(
+    idle_interval_s=0.1,
+    rescan_s=0.3,
+    rescan_polling_s=0.1,
+    rotated_grace_s=0.4,
+    deleted_grace_s=0.2,
+    copy_grace_s=0.4,
+    retry_s=0.05,
+    retry_limit_s=0.2,
+)
+PATIENT = dataclasses.replace(QUICK, rotated_grace_s=3600.0, deleted_grace_s=3600.0)
+
+
+def asynchronous(test):
+    """Run a coroutine test in a loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+def source(*patterns, **settings):
+    return SourceSettings(settings.pop("name", "shop"), tuple(str(pattern) for pattern in patterns), **settings)
+
+
+class Following:
+    """`async with Following(pattern…) as tail:` follows; every batch is checked to continue its generation."""
+
+    def __init__(self, *patterns, known=(), sources=None, timing=QUICK, deliver=None, settings=None, **options):
+        self.known = [dataclasses.replace(file) for file in known]
+        self.sources = sources or [source(*patterns, **(settings or {}))]
+        self.batches = []
+        self.errors = []
+        self.rows = {file.id: file for file in self.known}
+        self.content = {}
+        self.ends = {}
+        self.tails = {}
+        self._slow = deliver
+        ids = itertools.count(max((file.id for file in self.known), default=0) + 1)
+        self.tailer = Tailer(
+            self.sources,
+            self.known,
+            self.deliver,
+            allocate_id=lambda: next(ids),
+            report=lambda error, active: self.errors.append((error.code, error.subject, active)),
+            timing=timing,
+            **options,
+        )
+
+    async def __aenter__(self):
+        self.task = asyncio.create_task(self.tailer.run())
+        return self
+
+    async def __aexit__(self, *error):
+        self.tailer.stop()
+        if error[0] is not None:
+            self.task.cancel()
+            with contextlib.suppress(BaseException):
+                await self.task
+        else:
+            await asyncio.wait_for(self.task, 10)
+
+    async def run_once(self):
+        await asyncio.wait_for(self.tailer.run(), 30)
+        return self
+
+    async def deliver(self, batch):
+        if self._slow is not None:
+            await self._slow(batch)
+        file = batch.file
+        assert batch.offset == self.ends.get(file.id, file.offset), "a batch begins where the one before ended"
+        assert batch.final or not batch.data or batch.data.endswith(b"\n"), "only a final batch may end within a line"
+        tail = self.tails.get(file.id, b"")
+        assert batch.before.endswith(tail) or tail.endswith(batch.before), "`before` is what lies before"
+        self.content.setdefault(file.id, bytearray()).extend(batch.data)
+        self.tails[file.id] = b"" if batch.gaps else (tail + batch.data)[-256:]
+        self.ends[file.id] = file.offset = batch.end
+        if not batch.gaps:
+            file.marker_length, file.marker_hash = marker(batch.before + batch.data)
+        else:
+            file.marker_length, file.marker_hash = marker(b"")
+        file.last_read = time.time_ns()
+        self.rows[file.id] = file
+        self.batches.append(batch)
+        self.tailer.committed(file.id, batch.end)
+
+    def stored(self):
+        """What a store would hand to the next start."""
+        for file in self.tailer.take_changed():
+            self.rows[file.id] = file
+        return [dataclasses.replace(file) for file in self.rows.values() if file.state != "finished"]
+
+    @property
+    def generations(self):
+        """The bytes of each generation in the order of their ids, those without any left out."""
+        return [bytes(self.content[key]) for key in sorted(self.content) if self.content[key]]
+
+    @property
+    def lines(self):
+        """All lines of all generations, sorted: to be compared with what was written."""
+        return sorted(line for data in self.generations for line in data.split(b"\n") if line)
+
+    @property
+    def gaps(self):
+        return [(gap.reason, gap.start, gap.end) for batch in self.batches for gap in batch.gaps]
+
+    @property
+    def finals(self):
+        return [batch.file.path for batch in self.batches if batch.final]
+
+    def codes(self):
+        return [code for code, _, active in self.errors if active]
+
+    def states(self):
+        return {Path(file.current_path).name: file.state for file in self.tailer.files()}
+
+    async def until(self, condition, what="the condition", timeout_s=20):
+        """Wait until `condition()` holds."""
+        limit = time.monotonic() + timeout_s
+        while not condition():
+            if self.task.done():
+                self.task.result()
+            if time.monotonic() > limit:
+                state = (self.generations, self.gaps, self.errors, self.tailer.files())
+                raise AssertionError(f"{what} did not come true: {str(state)[:3000]}")
+            await asyncio.sleep(0.005)
+
+    async def until_read(self, *lines):
+        expected = sorted(lines)
+        await self.until(lambda: self.lines == expected, f"reading {len(expected)} lines")
+
+    async def until_armed(self):
+        """Until nothing is polled any more: every open file waits for its event."""
+        streams = self.tailer._roster.streams
+        await self.until(lambda: streams and all(stream.armed for stream in streams.values()), "calm")
+
+    async def rounds(self, count=3):
+        """Let the tailer look around some times."""
+        for _ in range(count):
+            goal = self.tailer._rounds + 1
+            self.tailer._next_scan = 0.0
+            self.tailer._wakeup.set()
+            await self.until(lambda: self.tailer._rounds >= goal)  # noqa: B023 - awaited before the next turn
+
+
+def append(path, data):
+    with Path(path).open("ab", buffering=0) as file:
+        file.write(data)
+
+
+def numbered(start, count, label="line"):
+    return [f"{label} {number:06d} {'x' * 40}".encode() for number in range(start, start + count)]
+
+
+def joined(lines):
+    return b"".join(line + b"\n" for line in lines)
