@@ -6,8 +6,6 @@ Every code has its long text in `agent/explain/CODE.md`, which `sidelog explain 
 
 from __future__ import annotations
 
-from importlib import resources
-
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -69,11 +67,15 @@ def explain(code: str) -> str | None:
     name = code.strip().upper()
     if not name.isalnum():
         return None
+    from importlib import resources  # noqa: PLC0415  8 ms that no other command should pay
+
     text = resources.files("agent") / "explain" / f"{name}.md"
     return text.read_text(encoding="utf-8") if text.is_file() else None
 
 
 def codes() -> list[str]:
     """All codes that have a text, sorted."""
+    from importlib import resources  # noqa: PLC0415
+
     folder = resources.files("agent") / "explain"
     return sorted(entry.name.removesuffix(".md") for entry in folder.iterdir() if entry.name.endswith(".md"))

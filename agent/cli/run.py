@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from agent.cli.common import config_options, verbosity
-from agent.errors import UsageError
+from agent.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +77,17 @@ def _load(
         config = configuration.load(file, store=store, overrides=overrides)
         if patterns:
             config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns).sources)
-    missing = configuration.unsupported(config)
+    missing = configuration.unsupported(config, file)
     if missing:
         raise configuration.InvalidConfigError(missing)
+    if not config.sources:
+        raise ConfigError(
+            "SL121",
+            "run",
+            str(file),
+            f"{file}: sources: there is no source, so there is nothing to follow",
+            hint="add one with `name` and `include`, or name patterns: sidelog run '/var/log/app/*.log'",
+        )
     return config
 
 
