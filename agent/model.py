@@ -187,6 +187,7 @@ class OwnError:
     hint: str
     time: int
     active: bool = True  # False: the condition is over
+    count: int = 1  # how often it happened
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ class Reporter:
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: list[OwnError] = []
+        self._waiting: dict[tuple[str, str, bool], OwnError] = {}  # bounded: the store may be out of reach for days
         self._logged: dict[tuple[str, str], float] = {}
 
     def report(self, error: SidelogError, active: bool = True) -> None:  # noqa: FBT001, FBT002  a callback's shape
@@ -40,7 +40,7 @@ class Reporter:
             last = self._logged.get(key)
             if not active and last is None:
                 return
-            self._waiting.append(OwnError(error.code, error.subject, error.message, error.hint, self._clock(), active))
+            self._add(OwnError(error.code, error.subject, error.message, error.hint, self._clock(), active))
             if active:
                 loud = last is None or now - last >= _REPEAT_LOG_S
                 if loud:
@@ -59,9 +59,9 @@ class Reporter:
 
     def clear(self, codes: frozenset[str]) -> None:
         """End every condition with one of these codes: what they prevented has succeeded."""
-        if not self._logged:
-            return
-        for code, subject in [key for key in self._logged if key[0] in codes]:
+        with self._lock:
+            ended = [key for key in self._logged if key[0] in codes]
+        for code, subject in ended:
             self.report(SidelogError(code, "", subject, "", hint=""), active=False)
 
     @property
@@ -72,5 +72,12 @@ class Reporter:
     def take(self) -> list[OwnError]:
         """What was reported since the last call."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
-        return waiting
+            waiting, self._waiting = self._waiting, {}
+        return list(waiting.values())
+
+    def _add(self, error: OwnError) -> None:
+        """A repetition only counts; what happened last comes last, and decides whether it is active."""
+        known = self._waiting.pop((error.code, error.subject, error.active), None)
+        if known is not None:
+            error.count += known.count
+        self._waiting[error.code, error.subject, error.active] = error  # at the end

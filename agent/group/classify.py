@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 UNKNOWN = "unknown"
+_CHARS = 500  # what kind of trouble it is stands at the beginning
 
 # Exception names and message words of Python, Java, Node, Go, Ruby and .NET; the first that matches decides.
 _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
@@ -68,9 +69,9 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 
 def classify(exception_type: str | None, message: str) -> str:
     """One of network, filesystem, configuration, validation, dependency, resource, permission, user input, unknown."""
-    for text in (exception_type, message[:500]):
+    for text in (exception_type, message):
         if text:
             for category, pattern in _CATEGORIES:
-                if pattern.search(text):
+                if pattern.search(text, 0, _CHARS):
                     return category
     return UNKNOWN

@@ -32,13 +32,17 @@ _VALUES = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_PYTHON_FRAME = re.compile(r'^\s*File "([^"\n]+)", line \d+, in (.+)$', re.MULTILINE)
-_JAVA_FRAME = re.compile(r"^\s*at ([\w.$<>]+)\(", re.MULTILINE)
+# Each is anchored at a line's beginning and cannot leave the line, so that a hostile trace takes linear time too.
+_PYTHON_FRAME = re.compile(r'^[ \t]*File "([^"\n]+)", line \d+, in (.+)$', re.MULTILINE)
 _NODE_FRAME = re.compile(
-    r"^\s+at (?:async )?(?:([^\s(][^(\n]{0,200}?) \()?(?:file://)?([^():\n]+):\d+:\d+\)?$", re.MULTILINE
+    r"^[ \t]+at (?:async )?(?:([^\s(][^(\n]{0,200}?) \()?(?:file:///?)?((?:[a-z]:)?[^():\n]{1,300}):\d+:\d+\)?$",
+    re.MULTILINE | re.IGNORECASE,
 )
-_GO_FRAME = re.compile(r"^([\w./*()-]+\.[\w.*()-]+)\([^\n]*\)$", re.MULTILINE)
+_JAVA_FRAME = re.compile(r"^[ \t]*at ([\w.$<>]{1,300})\(", re.MULTILINE)  # and .NET's
+_RUBY_FRAME = re.compile(r"^[ \t]*(?:\d+: )?(?:from )?([^\s:]{1,300}\.rb):\d+:in [`']([^'\n]{1,200})'", re.MULTILINE)
+_GO_FRAME = re.compile(r"^([^\s(]\S{0,300}?)\([^()\n]*\)$", re.MULTILINE)
 _GENERATED = re.compile(r"\$\$[\w$]+|\$\d+|0x[0-9a-f]+|<lambda_\w+>|\d+", re.IGNORECASE)
+_CONTENT_HASH = re.compile(r"[.-](?=[a-f]{0,64}\d)[0-9a-f]{1,64}(?=\.)", re.IGNORECASE)  # `main.8f3a2b1c.js`
 
 
 def mask(message: str) -> str:
@@ -48,18 +52,33 @@ def mask(message: str) -> str:
 
 def frames(stacktrace: str) -> list[str]:
     """`module:function` of each frame, outermost first as written, without line numbers and generated parts."""
-    python = _PYTHON_FRAME.findall(stacktrace)
-    if python:
+    if python := _PYTHON_FRAME.findall(stacktrace):
         return [f"{_module(path)}:{function.strip()}" for path, function in python]
-    node = _NODE_FRAME.findall(stacktrace)
-    if node:
+    if node := _NODE_FRAME.findall(stacktrace):
         return [f"{_module(path)}:{function.strip()}" for function, path in node]
-    java = _JAVA_FRAME.findall(stacktrace)
-    return [_GENERATED.sub("", name) for name in java or _GO_FRAME.findall(stacktrace)]
+    if java := _JAVA_FRAME.findall(stacktrace):
+        return [_GENERATED.sub("", name) for name in java]
+    if ruby := _RUBY_FRAME.findall(stacktrace):
+        return [f"{_module(path)}:{function}" for path, function in ruby]
+    return [_GENERATED.sub("", name) for name in _GO_FRAME.findall(stacktrace) if "." in name]
 
 
 def _module(path: str) -> str:
-    return "/".join(path.replace("\\", "/").split("/")[-2:])
+    """Directory and name of a source file, without what changes with a release: versions, dates, content hashes."""
+    directory, _, name = "/".join(path.replace("\\", "/").split("/")[-2:]).rpartition("/")
+    return f"{re.sub('[0-9]+', '', directory)}/{_CONTENT_HASH.sub('', name)}"
+
+
+def innermost(stacktrace: str) -> str | None:
+    """The frame in which it happened: the last one of Python, the first one of all others."""
+    found = frames(stacktrace)
+    if not found:
+        return None
+    return found[-1 if _is_python(stacktrace) else 0]
+
+
+def _is_python(stacktrace: str) -> bool:
+    return _PYTHON_FRAME.search(stacktrace) is not None
 
 
 def shape(error: ErrorEvent) -> str:
@@ -69,7 +88,7 @@ def shape(error: ErrorEvent) -> str:
     if error.stacktrace:
         found = frames(error.stacktrace)
         if found:
-            kept = found[-_FRAMES:] if 'File "' in error.stacktrace else found[:_FRAMES]
+            kept = found[-_FRAMES:] if _is_python(error.stacktrace) else found[:_FRAMES]
             return "\n".join(["frames", error.exception_type or "", *kept])
     if error.exception_type:
         return f"type\n{error.exception_type}\n{mask(error.exception_message or error.message)}"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CACHE_ENTRIES = 4_096  # raw shape -> fingerprint; an error storm repeats few shapes
+_CACHE_CHARS = 4 * 2**20  # stack traces can be long
 _TITLE_CHARS = 200
 _MINUTE_NS = 60_000_000_000
 
@@ -28,6 +29,7 @@ class Grouper:
         self._ids = dict(known)
         self._next_id = max(self._ids.values(), default=0) + 1
         self._cache: dict[_RawShape, str] = {}
+        self._cache_chars = 0
         self._updates: dict[int, GroupUpdate] = {}
 
     def assign(self, error: ErrorEvent) -> int:
@@ -64,8 +66,11 @@ class Grouper:
         raw = (error.fingerprint, error.exception_type, error.stacktrace, error.message, error.logger)
         mark = self._cache.get(raw)
         if mark is None:
-            if len(self._cache) >= _CACHE_ENTRIES:
+            chars = len(error.message) + len(error.stacktrace or "")
+            if len(self._cache) >= _CACHE_ENTRIES or self._cache_chars + chars > _CACHE_CHARS:
                 self._cache.clear()
+                self._cache_chars = 0
+            self._cache_chars += chars
             mark = self._cache[raw] = fingerprint.fingerprint(fingerprint.shape(error))
         return mark
 
@@ -83,15 +88,14 @@ def _describe(group: int, mark: str, error: ErrorEvent) -> GroupUpdate:
     """A group as its first event shows it."""
     kind, text = error.exception_type, error.exception_message or error.message
     title = f"{kind}: {text}" if kind else text
-    found = fingerprint.frames(error.stacktrace) if error.stacktrace else []
-    inner = found[-1] if error.stacktrace and 'File "' in error.stacktrace else found[0] if found else None
+    inner = fingerprint.innermost(error.stacktrace) if error.stacktrace else None
     return GroupUpdate(
         id=group,
         fingerprint=mark,
         fingerprint_version=fingerprint.VERSION,
         title=" ".join(title.split())[:_TITLE_CHARS] or "(no message)",
-        culprit=inner if found else error.logger,
-        exception_type=kind,
+        culprit=(inner or error.logger or "")[:_TITLE_CHARS] or None,
+        exception_type=kind[:_TITLE_CHARS] if kind else None,
         category=classify.classify(kind, text),
         service=error.service,
         severity_number=error.severity_number,

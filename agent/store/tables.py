@@ -57,10 +57,10 @@ ON CONFLICT DO UPDATE SET count = count + excluded.count
 """
 _SAVE_OWN_ERROR = """
 INSERT INTO own_errors (code, subject, message, hint, first_seen, last_seen, count, active)
-VALUES (?, ?, ?, ?, ?, ?, 1, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET message = iif(excluded.active, excluded.message, message),
   hint = iif(excluded.active, excluded.hint, hint), last_seen = excluded.last_seen,
-  count = count + excluded.active, active = excluded.active
+  count = count + excluded.count, active = excluded.active
 """
 _INSERT_ORPHAN = """
 INSERT INTO events (timestamp, observed_timestamp, severity_number, file_id, "offset", record, raw, parse_error)
@@ -204,7 +204,8 @@ def leave_group(connection: sqlite3.Connection, group: int, timestamp: int) -> N
 def save_own_errors(connection: sqlite3.Connection, errors: Iterable[OwnError]) -> None:
     """Remember the agent's own errors; one row per code and subject, with a count."""
     connection.executemany(
-        _SAVE_OWN_ERROR, [(e.code, e.subject, e.message, e.hint, e.time, e.time, e.active) for e in errors]
+        _SAVE_OWN_ERROR,
+        [(e.code, e.subject, e.message, e.hint, e.time, e.time, e.count * e.active, e.active) for e in errors],
     )
 
 
