@@ -66,12 +66,12 @@ class Assembler:
         if line in (b"", b"\r"):
             self._blank(line, size)
         elif len(line) > self.compiled.max_line:
-            self._close_all()
+            self.begin_rows()
             self.out.gaps.append(Gap(offset, offset + size, "over_long", self._sample(line)))
         elif line[0] == 0 and self._is_hole(line):
             rest = line.lstrip(b"\0")
             hole = len(line) - len(rest)
-            self._close_all()
+            self.begin_rows()
             self.out.gaps.append(Gap(offset, offset + hole, "hole"))
             if rest or size > hole:
                 self._line(rest, offset + hole, size - hole)
@@ -89,6 +89,7 @@ class Assembler:
         return sample
 
     def _blank(self, line: bytes, size: int) -> None:
+        self._finish_partial()
         event = self.open or self.tail
         if event is not None and self._takes_blank(event):
             event.blanks.append(line)
@@ -299,7 +300,7 @@ class Assembler:
         self.end_tail()
 
     def begin_rows(self) -> None:
-        """JSON lines follow from elsewhere: whatever is open ends here."""
+        """A row or a gap follows that no line before it belongs to: whatever is open ends here."""
         self._close_all()
         self.last_text = None
 

@@ -73,8 +73,8 @@ class FileParser:
         work = Assembler(self._compiled, self.profile, batch.observed_timestamp)
         if released is not None:
             work.out = released
-        elif not self._held:
-            work.tail = self._known_tail(batch)
+        else:
+            work.tail = self._known_tail(batch, offset)
         self._held, self.deadline_s = b"", None
         self._observed = batch.observed_timestamp
         if self.profile.format == "":
@@ -143,10 +143,11 @@ class FileParser:
             return None
         return self.flush()
 
-    def _known_tail(self, batch: LineBatch) -> OpenText | None:
+    def _known_tail(self, batch: LineBatch, offset: int) -> OpenText | None:
+        """The event stored last, if the lines from `offset` on may continue it; after a restart little is known."""
         if batch.file.tail_event_id is None:
             return None
-        if self._end == batch.offset:
+        if self._end == offset:
             return self._tail
         if self._end >= 0:
             return None
@@ -163,6 +164,10 @@ class FileParser:
         elif event is not None and (self._compiled.start is not None or event.may_go_on()):
             self._hold(work, data, event.start, offset)
             work.open, end = None, self._held_at
+        elif work.tail is not None and work.tail.blanks:  # they belong to it if it goes on
+            self._hold(work, data, end - sum(len(blank) + 1 for blank in work.tail.blanks), offset)
+            work.tail.blanks.clear()
+            end = self._held_at
         else:
             work.close()
         out = self._released(work, end)
@@ -180,14 +185,13 @@ class FileParser:
     def _released(self, work: Assembler, end: int) -> EventBatch:
         out = work.out
         tail = work.tail
-        continued = tail is not None and not out.records and not self._held
+        continued = tail is not None
         if work.tail_lines:
             out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.settings.multiline == "auto")
         work.end_tail()
         last = tail if continued else work.last_text
         if (
             last is not None
-            and last.may_be_continued()
             and not last.extra
             and self._compiled.settings.multiline != "off"
         ):

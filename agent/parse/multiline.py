@@ -58,10 +58,6 @@ class OpenText:
         """Whether it is worth waiting for another line before this event is released."""
         return len(self.lines) > 1 or self.trace != "" or self.head.severity >= WARN
 
-    def may_be_continued(self) -> bool:
-        """Whether a line that comes later could belong to it at all."""
-        return self.trace != "" or bool(self.head)
-
 
 def begin(start: int, line: bytes, text: str, *, traces: bool) -> OpenText:
     """A new event with its first line. `traces`: look for a trace that begins in this very line."""
