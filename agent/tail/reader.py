@@ -62,9 +62,8 @@ class LineReader:
             batches.append(self._end_skip(self.position - len(chunk), now_ns))
         end = chunk.rfind(b"\n") + 1
         if end:
-            data = chunk if end == len(chunk) else chunk[:end]
-            if self.carry:
-                data = self.carry + data
+            # one copy of the chunk, not two
+            data = b"".join((self.carry, memoryview(chunk)[:end])) if self.carry else chunk[:end]
             self.carry = chunk[end:]
             batches += self._cut(self.position - len(self.carry) - len(data), data, now_ns)
         else:
