@@ -12,6 +12,8 @@ import orjson
 from agent.store.lock import Owner, owner
 
 _STUCK_S = 120.0  # lines that have waited for so long while the agent runs are a fault
+_SECOND_LOOK_S = 3.0  # an agent that is well reads a line within two
+_LINE_BYTES = 2**20
 _MAX_GAPS = 50
 _RATE_MINUTES = 5
 
@@ -25,10 +27,12 @@ def collect(connection: sqlite3.Connection, path: Path, now: int | None = None) 
         now: Unix ns.
     """
     now = time.time_ns() if now is None else now
-    agent = _agent(connection, owner(path))
+    running = owner(path)
+    agent = _agent(connection, running)
     files = _files(connection, now)
     errors = _own_errors(connection)
-    problems = _problems(agent, files, errors)
+    stuck = _stuck_files(connection, files, running.started_at, now) if running else []
+    problems = _problems(agent, stuck, errors)
     return {
         "healthy": not problems,
         "problems": problems,
@@ -57,7 +61,7 @@ def _agent(connection: sqlite3.Connection, running: Owner | None) -> dict[str, A
     return {
         "running": running is not None,
         "died": died,
-        "pid": running.pid if running else run.get("pid"),
+        "pid": (running.pid if running else 0) or run.get("pid"),
         "started_at": iso(run.get("started_at")),
         "stopped_at": iso(run.get("stopped_at")),
         "version": run.get("version"),
@@ -73,7 +77,7 @@ def _files(connection: sqlite3.Connection, now: int) -> list[dict[str, Any]]:
 
 
 def _file(row: tuple[Any, ...], now: int) -> dict[str, Any]:
-    _, path, current, source, state, offset, device, inode, last_read, events = row
+    number, path, current, source, state, offset, device, inode, last_read, events = row
     size, changed = offset, last_read
     try:
         status = Path(current).stat()
@@ -84,6 +88,7 @@ def _file(row: tuple[Any, ...], now: int) -> dict[str, Any]:
     lag = size - offset
     waiting_since = max(last_read, min(changed, now))
     return {
+        "id": number,
         "path": path,
         "current_path": current,
         "source": source,
@@ -94,6 +99,43 @@ def _file(row: tuple[Any, ...], now: int) -> dict[str, Any]:
         "lag_seconds": round(max(0, now - waiting_since) / 1e9, 3) if lag else 0.0,
         "events": events,
     }
+
+
+def _stuck_files(
+    connection: sqlite3.Connection, files: list[dict[str, Any]], started_at: int, now: int
+) -> list[dict[str, Any]]:
+    """Followed files from which nothing was read for too long although a whole line waits.
+
+    A line that has just been written to an idle file looks the same as one of many that are written to a file which
+    is no longer read; so such files are looked at for a few seconds more.
+    """
+    suspects = []
+    for file in files:
+        if file["lag_bytes"] and file["state"] == "active":
+            read_at = connection.execute("SELECT last_read FROM files WHERE id = ?", (file["id"],)).fetchone()[0]
+            if now - max(read_at, started_at) > _STUCK_S * 1e9 and _holds_line(file):
+                suspects.append(file)
+    end = time.monotonic() + _SECOND_LOOK_S
+    while any(file["lag_seconds"] <= _STUCK_S for file in suspects) and time.monotonic() < end:
+        time.sleep(0.1)
+        suspects = [file for file in suspects if _offset(connection, file) == file["offset"]]
+    return suspects
+
+
+def _offset(connection: sqlite3.Connection, file: dict[str, Any]) -> int | None:
+    row = connection.execute('SELECT "offset" FROM files WHERE id = ?', (file["id"],)).fetchone()
+    return row[0] if row else None
+
+
+def _holds_line(file: dict[str, Any]) -> bool:
+    """Whether a line among the unread bytes has ended; one that is still being written is nobody's fault."""
+    try:
+        with Path(file["current_path"]).open("rb") as unread:
+            unread.seek(file["offset"])
+            data = unread.read(_LINE_BYTES)
+    except OSError:
+        return True
+    return b"\n" in data or len(data) == _LINE_BYTES
 
 
 def _events(connection: sqlite3.Connection, now: int) -> dict[str, Any]:
@@ -159,7 +201,7 @@ def _own_errors(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     ]
 
 
-def _problems(agent: dict[str, Any], files: list[dict[str, Any]], errors: list[dict[str, Any]]) -> list[str]:
+def _problems(agent: dict[str, Any], stuck: list[dict[str, Any]], errors: list[dict[str, Any]]) -> list[str]:
     """One sentence for each reason to call the agent unhealthy."""
     problems = []
     if agent["died"]:
@@ -167,9 +209,8 @@ def _problems(agent: dict[str, Any], files: list[dict[str, Any]], errors: list[d
     if agent["running"]:
         problems += [f"{error['code']}: {error['message']}" for error in errors if error["active"]]
         problems += [
-            f"{file['path']}: {file['lag_bytes']} bytes wait since {file['lag_seconds']:.0f} s"
-            for file in files
-            if file["lag_seconds"] > _STUCK_S and file["state"] == "active"
+            f"{file['path']}: {file['lag_bytes']} bytes wait and nothing was read for {_STUCK_S:.0f} s or longer"
+            for file in stuck
         ]
     return problems
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any
 
 import structlog
 
+# C0, DEL, C1 and the marks that reorder text: a file's name must not drive the operator's terminal.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}
 
 
@@ -29,8 +32,9 @@ def configure(verbosity: int = 0) -> None:
         if terminal
         else structlog.processors.JSONRenderer()
     )
+    last: Any = _visible if terminal else structlog.processors.format_exc_info
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer] if not terminal else [*shared, renderer],
+        processors=[*shared, last, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -39,3 +43,11 @@ def configure(verbosity: int = 0) -> None:
 
 def _drop_empty(_logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in event.items() if value not in (None, "")}
+
+
+def _visible(_logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {key: _escaped(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _escaped(text: str) -> str:
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
