@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @config_options
 @click.pass_context
-def command(context: click.Context, *, as_json: bool, **_: Any) -> Any:
+def command(context: click.Context, /, *, as_json: bool, **_: Any) -> Any:
     """Show the archives."""
     if context.invoked_subcommand is None:
         return context.invoke(list_archives, as_json=as_json)

@@ -13,6 +13,8 @@ from agent.errors import SidelogError
 if TYPE_CHECKING:
     from pathlib import Path
 
+STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
+_GROUP_ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
 _SAMPLES = 5
 _TREND_MARKS = " ▁▂▃▄▅▆▇█"
 _SEVERITY_COLORS = {"ERROR": "red", "FATAL": "magenta"}
@@ -22,7 +24,7 @@ _SEVERITY_COLORS = {"ERROR": "red", "FATAL": "magenta"}
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @config_options
 @click.pass_context
-def command(context: click.Context, *, as_json: bool, **_: Any) -> Any:
+def command(context: click.Context, /, *, as_json: bool, **_: Any) -> Any:
     """Show groups of errors and manage their state."""
     if context.invoked_subcommand is None:
         return context.invoke(list_errors, as_json=as_json)
@@ -31,7 +33,7 @@ def command(context: click.Context, *, as_json: bool, **_: Any) -> Any:
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-@click.option("--state", "states", multiple=True, help="Only groups in this state (new, ongoing, regressed, …).")
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only groups in this state.")
 @config_options
 def list_errors(
     config_path: Path | None,
@@ -62,7 +64,7 @@ def list_errors(
 
 
 @command.command("show")
-@click.argument("group", type=int, metavar="ID")
+@click.argument("group", type=_GROUP_ID, metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @config_options
 def show(
@@ -73,9 +75,12 @@ def show(
     overrides: tuple[str, ...],
 ) -> int:
     """Show one group with its last stack trace and last events."""
-    from agent.profile import exception_of
+    import orjson
+
+    from agent.parse.exceptions import of_record
     from agent.query.events import COLUMNS, Files, StoredEvent
-    from agent.query.render import json_object
+    from agent.query.fragments import encode
+    from agent.query.render import document
     from agent.store.groups import list_groups
 
     connection, _ = open_store(config_path, store, overrides)
@@ -92,10 +97,10 @@ def show(
         )
     ]
     connection.close()
-    trace = next((found for event in samples if (found := exception_of(event.fields).stacktrace)), None)
-    document = {**_document(rows[0]), "stacktrace": trace, "samples": [json_object(event) for event in samples]}
+    trace = next((found for event in samples if (found := of_record(event.fields).stacktrace)), None)
     if as_json:
-        echo_json(document)
+        shown = [orjson.Fragment(encode(document(event))) for event in samples]
+        echo_json({**_document(rows[0]), "stacktrace": _sayable(trace), "samples": shown})
     else:
         _print_group(rows[0], trace, samples)
     return 0
@@ -118,7 +123,7 @@ def _print_group(row: dict[str, Any], trace: str | None, samples: list[Any]) -> 
 
 def _state_command(name: str, state: str, text: str) -> None:
     @command.command(name, help=text)
-    @click.argument("group", type=int, metavar="ID")
+    @click.argument("group", type=_GROUP_ID, metavar="ID")
     @config_options
     def change(group: int, config_path: Path | None, store: Path | None, overrides: tuple[str, ...]) -> int:
         from agent.cli.common import load_config
@@ -144,6 +149,11 @@ def _no_group(group: int) -> SidelogError:
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "first_seen": _iso(row["first_seen"]), "last_seen": _iso(row["last_seen"])}
+
+
+def _sayable(text: str | None) -> str | None:
+    """Without lone surrogates, which JSON's UTF-8 has no form for."""
+    return text and text.encode("utf-8", "backslashreplace").decode()
 
 
 def _iso(instant: int) -> str | None:

@@ -6,6 +6,7 @@ messages (numbers, ids, paths, quoted text) are masked, so that one trouble with
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ _VALUES = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 # Each is anchored at a line's beginning and cannot leave the line, so that a hostile trace takes linear time too.
-_PYTHON_FRAME = re.compile(r'^[ \t]*File "([^"\n]+)", line \d+, in (.+)$', re.MULTILINE)
+_PYTHON_FRAME = re.compile(r'^[ \t]*File "([^"\n]{1,1000})", line \d+, in (.+)$', re.MULTILINE)
 _NODE_FRAME = re.compile(
     r"^[ \t]+at (?:async )?(?:([^\s(][^(\n]{0,200}?) \()?(?:file:///?)?((?:[a-z]:)?[^():\n]{1,300}):\d+:\d+\)?$",
     re.MULTILINE | re.IGNORECASE,
@@ -63,6 +64,7 @@ def frames(stacktrace: str) -> list[str]:
     return [_GENERATED.sub("", name) for name in _GO_FRAME.findall(stacktrace) if "." in name]
 
 
+@functools.lru_cache(1_024)  # the same few files fail over and over
 def _module(path: str) -> str:
     """Directory and name of a source file, without what changes with a release: versions, dates, content hashes."""
     directory, _, name = "/".join(path.replace("\\", "/").split("/")[-2:]).rpartition("/")

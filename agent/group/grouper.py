@@ -93,12 +93,17 @@ def _describe(group: int, mark: str, error: ErrorEvent) -> GroupUpdate:
         id=group,
         fingerprint=mark,
         fingerprint_version=fingerprint.VERSION,
-        title=" ".join(title.split())[:_TITLE_CHARS] or "(no message)",
-        culprit=(inner or error.logger or "")[:_TITLE_CHARS] or None,
-        exception_type=kind[:_TITLE_CHARS] if kind else None,
+        title=_storable(" ".join(title.split())) or "(no message)",
+        culprit=_storable(inner or error.logger),
+        exception_type=_storable(kind),
         category=classify.classify(kind, text),
-        service=error.service,
+        service=_storable(error.service),
         severity_number=error.severity_number,
         first_seen=error.timestamp,
         last_seen=error.timestamp,
     )
+
+
+def _storable(text: str | None) -> str | None:
+    """Short, and without lone surrogates, which UTF-8 has no form for."""
+    return text[:_TITLE_CHARS].encode("utf-8", "backslashreplace").decode() if text else None

@@ -41,7 +41,7 @@ class Rollups:
             _count(batch, counts)
         merged: Counter[Key] = Counter()
         for (minute, source, severity, logger), count in counts.items():
-            merged[minute, source, severity, self._bounded(source, logger or NO_LOGGER)] += count
+            merged[minute, source, severity, self._bounded(source, _storable(logger) if logger else NO_LOGGER)] += count
         connection.executemany(_UPSERT, [(*key, count) for key, count in merged.items()])
 
     def add_one(self, connection: sqlite3.Connection, timestamp: int, source: str) -> None:
@@ -62,6 +62,11 @@ class Rollups:
             return OTHER_LOGGERS
         known.add(logger)
         return logger
+
+
+def _storable(logger: str) -> str:
+    """Without lone surrogates, which UTF-8 has no form for."""
+    return logger if logger.isascii() else logger.encode("utf-8", "backslashreplace").decode()
 
 
 def _count(batch: StoredBatch, counts: Counter[tuple[int, str, int, str | None]]) -> None:
