@@ -27,12 +27,13 @@ _UNITS_NS = {
     **dict.fromkeys(("w", "week", "weeks"), 7 * 86_400 * SECOND_NS),
 }
 _MOST_NS = 1_000_000 * 86_400 * SECOND_NS  # 2,700 years: beyond any log, and within what SQLite's integers hold
-_PART = re.compile(r"(\d{1,18})(?:\.(\d{1,18}))?\s*([a-zµ]+)\s*")
+_PART = re.compile(r"(\d{1,18})(?:\.(\d{1,18}))?\s*([a-zµ]+)\s*", re.ASCII)
 _INSTANT = re.compile(
     r"(?:(\d{4})-(\d\d)-(\d\d))?(?:(?:(?<=\d)[ Tt])?(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,18}))?)?"
-    r"\s?(Z|z|UTC|[+-]\d\d:?\d\d)?)?"
+    r"\s?(Z|z|UTC|[+-]\d\d:?\d\d)?)?",
+    re.ASCII,
 )
-_EPOCH_SECONDS = re.compile(r"@(-?)(\d{1,12})(?:\.(\d{1,18}))?")
+_EPOCH_SECONDS = re.compile(r"@(-?)(\d{1,12})(?:\.(\d{1,18}))?", re.ASCII)
 
 
 def parse_duration(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 Number = int | Decimal
 
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,6})?")
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,6})?", re.ASCII)  # as JSON has it
 _INDEX_DIGITS = 10  # no list is longer
 _INT_DIGITS = 4_000  # Python refuses to convert more than 4,300 digits; Decimal takes them
 
