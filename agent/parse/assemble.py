@@ -5,14 +5,16 @@ It takes any bytes, never raises, and accounts for each of them: as an event's, 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.model import ERROR, RAW_CARRIAGE_RETURN, ErrorEvent, EventBatch, Gap
 from agent.parse import careful, fields, multiline, wrappers
-from agent.parse.multiline import OpenText
-from agent.parse.settings import Compiled
 from agent.parse.textevent import TextEvent, build
-from agent.profile import Profile
+
+if TYPE_CHECKING:
+    from agent.parse.multiline import OpenText
+    from agent.parse.settings import Compiled
+    from agent.profile import Profile
 
 SAMPLE_BYTES = 1024
 _LEARN_RECORDS = 32  # decoded records kept for detection
@@ -103,7 +105,7 @@ class Assembler:
         return self.compiled.start is not None or (self._traces and multiline.takes_blank(event))
 
     def _full(self, line: bytes, offset: int, size: int) -> None:
-        if self._format != "text" and self._format != "json":
+        if self._format not in {"text", "json"}:
             wrapped = wrappers.unwrap(line.removesuffix(b"\r"), self._format)
             if wrapped is not None:
                 self._wrapped(wrapped, line, offset, size)
@@ -215,14 +217,14 @@ class Assembler:
             instant, missing = fields.instant(extra, (("time",),), compiled.zone, self.observed)
         number = fields.severity_number(record, compiled.paths["severity"])
         name = fields.logger(record, compiled.paths["logger"])
-        self._append(instant, number, name, offset, text)
+        self._append(instant, number, name=name, offset=offset, record=text)
         why = error if missing is None else missing if error is None else f"{error}; {missing}"
         if why is not None:
             out.parse_errors[row] = why
         if number >= ERROR:
-            out.errors.append(fields.error_event(row, record, self.profile, instant, number, name))
+            out.errors.append(fields.error_event(row, record, self.profile, instant=instant, number=number, name=name))
 
-    def _append(self, instant: int, number: int, name: str | None, offset: int, record: str) -> None:
+    def _append(self, instant: int, number: int, *, name: str | None, offset: int, record: str) -> None:
         out = self.out
         out.timestamps.append(instant)
         out.severities.append(number)
@@ -276,7 +278,7 @@ class Assembler:
         self.last_text = event
         row = len(self.out.records)
         built = build(event, self.compiled, self.observed)
-        self._append(built.timestamp, built.severity, built.logger, event.start, built.record)
+        self._append(built.timestamp, built.severity, name=built.logger, offset=event.start, record=built.record)
         if built.raw is not None:
             self.out.raws[row] = built.raw
         if built.error is not None:

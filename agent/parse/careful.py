@@ -83,18 +83,8 @@ def _read_leniently(line: bytes) -> JsonLine:
     if bad is not None:
         errors.append(f"invalid UTF-8 at byte {len(text[: bad.start()].encode())}")
     constants: list[str] = []
-
-    def constant(name: str) -> str:
-        constants.append(name)
-        return name
-
     pairs = _Pairs()
-    try:
-        record = json.loads(text, parse_constant=constant, parse_int=exact_int, object_pairs_hook=pairs)
-    except RecursionError:
-        raise NotAnObjectError("nested too deep") from None
-    except json.JSONDecodeError as error:
-        raise NotAnObjectError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+    record = _load_leniently(text, constants, pairs)
     if type(record) is not dict:
         raise NotAnObjectError(f"a JSON {_kind(record)}, not an object")
     if too_deep(line):
@@ -109,6 +99,21 @@ def _read_leniently(line: bytes) -> JsonLine:
     if not errors:  # only a number beyond a double: valid JSON as it stands
         return JsonLine(record, text, verbatim=True)
     return JsonLine(clean, dump(clean), verbatim=False, error=", ".join(errors))
+
+
+def _load_leniently(text: str, constants: list[str], pairs: _Pairs) -> Any:
+    """JSON with NaN and Infinity as their names, which are noted in `constants`."""
+
+    def constant(name: str) -> str:
+        constants.append(name)
+        return name
+
+    try:
+        return json.loads(text, parse_constant=constant, parse_int=exact_int, object_pairs_hook=pairs)
+    except RecursionError:
+        raise NotAnObjectError("nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise NotAnObjectError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
 
 
 def too_deep(line: bytes) -> bool:
@@ -165,7 +170,7 @@ def _scrub_value(value: Any) -> Any:
 
 
 def decode_text(line: bytes) -> tuple[str, str | None]:
-    """A text line and what is wrong with it: bytes that are no UTF-8 become `\\xNN`."""
+    r"""A text line and what is wrong with it: bytes that are no UTF-8 become `\\xNN`."""
     try:
         text = line.decode()
     except UnicodeDecodeError as error:

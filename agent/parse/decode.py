@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
@@ -23,6 +23,9 @@ from agent.parse.settings import Compiled, ParseSettings
 from agent.parse.text import Head
 from agent.parse.textevent import build
 from agent.profile import ROLES, Profile, load_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["FileParser", "ParseSettings", "join", "original_bytes"]
 
@@ -190,11 +193,7 @@ class FileParser:
             out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.settings.multiline == "auto")
         work.end_tail()
         last = tail if continued else work.last_text
-        if (
-            last is not None
-            and not last.extra
-            and self._compiled.settings.multiline != "off"
-        ):
+        if last is not None and not last.extra and self._compiled.settings.multiline != "off":
             self._tail = _slim(last)
         else:
             self._tail = None

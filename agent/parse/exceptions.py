@@ -60,6 +60,7 @@ _FIRST_LINE = re.compile(
 )
 _GO_PANIC = re.compile(r"(?:panic|fatal error): (.*)")
 _RUBY_FIRST = re.compile(r"\S+:\d+:in [`'][^']*': (.*) \(([A-Z][\w:]*)\)")
+_EXC_INFO_LENGTH = 3  # type, "type: message", frames
 _PYTHON_TRACE = "Traceback (most recent call last):"
 
 
@@ -141,6 +142,9 @@ def _pick(value: dict[str, Any], keys: tuple[str, ...]) -> str | None:
 def _structured(value: Any) -> ExceptionInfo:
     """An exception as an object, or a list of them with the outermost first (structlog's dict_tracebacks)."""
     if type(value) is list:
+        if len(value) == _EXC_INFO_LENGTH and all(type(item) is str for item in value):  # python-json-logger
+            kind, last, frames = value
+            return ExceptionInfo(kind, last.removeprefix(f"{kind}: "), f"{_PYTHON_TRACE}\n  {frames}\n{last}")
         outer = next((item for item in value if type(item) is dict), None)
         if outer is None or "exc_type" not in outer:
             return NONE
@@ -157,7 +161,7 @@ def _structured(value: Any) -> ExceptionInfo:
 
 
 def _frames(chain: list[Any]) -> str:
-    """structlog's list as a traceback in Python's order: the cause first."""
+    """Structlog's list as a traceback in Python's order: the cause first."""
     parts = []
     for item in reversed([item for item in chain if type(item) is dict]):
         lines = [_PYTHON_TRACE]

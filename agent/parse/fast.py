@@ -22,9 +22,10 @@ import msgspec
 
 from agent.model import ERROR, RAW_CARRIAGE_RETURN
 from agent.parse import fields, timestamps
+from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
 from agent.parse.severity import UNREADABLE, SeverityTable, scale_of
-from agent.parse.timestamps import MAX_NS, SECOND_NS, BulkTimestamps
+from agent.parse.timestamps import MAX_NS, SECOND_NS
 from agent.profile import Path, Profile, load_record
 
 if TYPE_CHECKING:
@@ -178,7 +179,9 @@ class FastPath:
         for row in compress(range(len(levels)), map(ERROR.__le__, levels)):
             record, level = load_record(records[row]), levels[row]
             out.errors.append(
-                fields.error_event(begin + row, record, self._profile, instants[row], level, loggers[row])
+                fields.error_event(
+                    begin + row, record, self._profile, instant=instants[row], number=level, name=loggers[row]
+                )
             )
 
     def _instants(self, column: list[Any], records: list[str], work: Assembler) -> list[int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.model import ErrorEvent
 from agent.parse import exceptions, severity, timestamps
-from agent.parse.settings import Compiled
 from agent.profile import ALIASES, Path, Profile, find, read_message, read_service, read_trace_id
+
+if TYPE_CHECKING:
+    from agent.parse.settings import Compiled
 
 CLEF_TIMESTAMP = "@t"  # Serilog leaves @l out where it is Information
 _CLEF_DEFAULT = 9
@@ -54,7 +56,7 @@ def logger(record: dict[str, Any], paths: tuple[Path, ...]) -> str | None:
 
 
 def error_event(
-    index: int, record: dict[str, Any], profile: Profile | None, instant_ns: int, number: int, name: str | None
+    index: int, record: dict[str, Any], profile: Profile | None, *, instant: int, number: int, name: str | None
 ) -> ErrorEvent:
     """What grouping needs of a record with severity ERROR or above."""
     kind, message, stack = exceptions.of_record(record)
@@ -63,7 +65,7 @@ def error_event(
         fingerprint = "\n".join(map(str, fingerprint))
     return ErrorEvent(
         index=index,
-        timestamp=instant_ns,
+        timestamp=instant,
         severity_number=number,
         message=read_message(record, profile)[1] or message or kind or "",
         logger=name,

@@ -147,7 +147,7 @@ def _java(event: OpenText, text: str) -> bool:
     return not event.blanks and _JAVA_MORE.match(text) is not None
 
 
-def _go(event: OpenText, text: str) -> bool:
+def _go(_: OpenText, text: str) -> bool:
     return _GOROUTINE.match(text) is not None or _GO_LINE.match(text) is not None
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from agent.parse.redact import Redactor
 from agent.profile import ALIASES, ROLES, Path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 DEFAULT_MAX_LINE_BYTES = 1 << 20
 DEFAULT_TIMEOUT_S = 2.0  # how long an event that may go on waits for its next line

@@ -7,9 +7,10 @@ OpenTelemetry's own numbers, and slog's names with an offset (`ERROR+2`).
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent.profile import Path
+if TYPE_CHECKING:
+    from agent.profile import Path
 
 UNREADABLE = -1  # what the tables give for a value that is no severity; an event's 0 means "unknown"
 _MOST_LEARNED = 4096  # values that a table remembers; a field that is no level must not fill the memory

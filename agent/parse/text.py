@@ -66,7 +66,7 @@ class Head:
         return self.timestamp is not None or self.severity > 0
 
 
-def read_head(line: str) -> Head:
+def read_head(line: str) -> Head:  # noqa: PLR0911 - one return per layout
     """The head of one text line; an empty one where no known layout is seen. Linear in the first 512 characters."""
     first = line[:1]
     if not first or first.isspace():
@@ -113,7 +113,7 @@ def _named(timestamp: str | None, match: re.Match[str], begin: int) -> Head:
 
 
 def _known(level: str) -> int:
-    return max(0, severity.read(level if level.lower() not in _SHORT else _SHORT[level.lower()]))
+    return max(0, severity.read(_SHORT.get(level.lower(), level)))
 
 
 _SHORT = {"vrb": "trace"}

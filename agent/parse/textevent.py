@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -12,8 +12,10 @@ from agent.model import ERROR, FATAL, RAW_MESSAGE
 from agent.parse import exceptions, multiline, timestamps
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
-from agent.parse.multiline import OpenText
-from agent.parse.settings import Compiled
+
+if TYPE_CHECKING:
+    from agent.parse.multiline import OpenText
+    from agent.parse.settings import Compiled
 
 _NAMED = re.compile(r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$")
 
@@ -34,44 +36,48 @@ class TextEvent:
 
 def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
     """Make the record `{timestamp, level, logger, message, exception.*}` of an event that has all its lines."""
-    head = event.head
     message, exception = _split(event)
-    written: Any = head.timestamp or event.extra.get("time")
-    instant, error = observed, NO_TIMESTAMP
-    if written is not None:
-        try:
-            instant, error = timestamps.parse(written, compiled.zone, observed), ""
-        except timestamps.OutOfRangeError:
-            error = f"timestamp out of range: {written}"
-        except ValueError:
-            pass
-    number = head.severity
+    written = event.head.timestamp or event.extra.get("time")
+    instant, error = _instant(written, compiled, observed)
+    number = event.head.severity
     if number == 0 and event.trace:
         number = FATAL if multiline.is_fatal(event) else ERROR
-    record: dict[str, Any] = {}
-    if written is not None:
-        record["timestamp"] = written
-    if head.level is not None:
-        record["level"] = head.level
-    if head.logger is not None:
-        record["logger"] = head.logger
-    record["message"] = message
-    for name, value in zip(("type", "message", "stacktrace"), exception, strict=True):
-        if value is not None:
-            record[f"exception.{name}"] = value
-    if "stream" in event.extra:
-        record["log.iostream"] = event.extra["stream"]
     raw = b"\n".join(event.lines)
     return TextEvent(
         timestamp=instant,
         severity=number,
-        logger=head.logger,
+        logger=event.head.logger,
         message=message,
-        record=orjson.dumps(record).decode(),
+        record=orjson.dumps(_record(event, written, message, exception)).decode(),
         raw=RAW_MESSAGE if message.encode() == raw else raw,
         error="; ".join(filter(None, (event.error, error))) or None,
         exception=exception,
     )
+
+
+def _instant(written: Any, compiled: Compiled, observed: int) -> tuple[int, str]:
+    if written is None:
+        return observed, NO_TIMESTAMP
+    try:
+        return timestamps.parse(written, compiled.zone, observed), ""
+    except timestamps.OutOfRangeError:
+        return observed, f"timestamp out of range: {written}"
+    except ValueError:
+        return observed, NO_TIMESTAMP
+
+
+def _record(event: OpenText, written: Any, message: str, exception: ExceptionInfo) -> dict[str, Any]:
+    record = {
+        "timestamp": written,
+        "level": event.head.level,
+        "logger": event.head.logger,
+        "message": message,
+        "exception.type": exception.type,
+        "exception.message": exception.message,
+        "exception.stacktrace": exception.stacktrace,
+        "log.iostream": event.extra.get("stream"),
+    }
+    return {key: value for key, value in record.items() if value is not None}
 
 
 def _split(event: OpenText) -> tuple[str, ExceptionInfo]:

@@ -1,4 +1,4 @@
-"""Container log lines around an application's: Docker's json-file driver and the CRI format of Kubernetes.
+r"""Container log lines around an application's: Docker's json-file driver and the CRI format of Kubernetes.
 
 Docker: https://docs.docker.com/engine/logging/drivers/json-file/ - `{"log":"line\\n","stream":"stdout","time":"…"}`;
 a line of more than 16 KiB comes in parts, of which only the last ends with a newline.

@@ -1,0 +1,175 @@
+"""Whole columns of timestamps into nanoseconds by batch operations: 0.3 µs a row instead of 2.
+
+The layout is taken from the first row and checked for all of them; a column of several layouts is left to
+`timestamps.parse`. Both give the same instants.
+"""
+
+from __future__ import annotations
+
+import re
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from agent.parse import timestamps
+from agent.parse.timestamps import MAX_NS, SECOND_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import tzinfo
+
+_DIGITS = b"0123456789"
+
+
+class _Seconds(dict[int, int]):
+    """The digits of a text up to its second (`20261122053926`) to nanoseconds; `shift` is seconds east of UTC.
+
+    What is added to them are nanoseconds with a 1 before them, so that 1 s is taken off here.
+    """
+
+    MOST = 20_000  # about 2 MB
+
+    def __init__(self, zone: tzinfo | None, shift: int = 0) -> None:
+        super().__init__()
+        self._zone = zone
+        self._shift = shift
+
+    def __missing__(self, digits: int) -> int:
+        rest, second = divmod(digits, 100)
+        rest, minute = divmod(rest, 100)
+        rest, hour = divmod(rest, 100)
+        rest, day = divmod(rest, 100)
+        year, month = divmod(rest, 100)
+        local = timestamps.local_seconds(year, month, day, hour, minute, second)
+        shift = self._shift if self._zone is None else timestamps.zone_offset(local, self._zone)
+        if len(self) >= self.MOST:
+            self.clear()
+        instant = self[digits] = (local - shift - 1) * SECOND_NS
+        return instant
+
+
+_HEAD = 19
+_SEPARATORS = {4: "-/", 7: "-/", 10: "T ", 13: ":", 16: ":"}
+_DIGITS_TO_ZERO = str.maketrans("123456789", "000000000")
+_SUFFIX = re.compile(r"(?:[.,](\d{1,9}))?( ?(?:Z|UTC|[+-]\d\d(?::?\d\d(?::\d\d)?)?))?", re.ASCII)
+
+
+class BulkTimestamps:
+    """Whole columns of timestamps of one file. Keeps the seconds it has met, so that most rows cost a dict lookup."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._layouts: dict[tuple[str, int], _Layout] = {}
+
+    def convert(self, values: Sequence[Any]) -> list[int] | None:
+        """Nanoseconds of all values, or None where they are not all of one kind and layout (then one by one)."""
+        kinds = set(map(type, values))
+        if len(kinds) != 1:
+            return None
+        kind = kinds.pop()
+        if kind is str:
+            return self._texts(values)
+        if kind is int:
+            return _integers(values)
+        if kind is float:
+            return _floats(values)
+        return None
+
+    def _texts(self, values: Sequence[str]) -> list[int] | None:
+        example = values[0]
+        suffix = _SUFFIX.fullmatch(example[_HEAD:]) if len(example) >= _HEAD else None
+        if suffix is None:
+            return None
+        key = example[: _HEAD + 1].translate(_DIGITS_TO_ZERO) + (suffix[2] or ""), len(example)
+        layout = self._layouts.get(key)
+        if layout is None:
+            if len(self._layouts) > 64:  # noqa: PLR2004 - a file has one or two
+                self._layouts.clear()
+            layout = self._layouts[key] = _Layout(example, suffix, self._zone)
+        return layout.convert(values) if layout.usable else None
+
+
+class _Layout:
+    """One layout such as `2026-11-22T05:39:26.123456Z`: the same length, separators and offset in every row."""
+
+    def __init__(self, example: str, suffix: re.Match[str], zone: tzinfo) -> None:
+        fraction, offset = suffix.groups()
+        self._length = len(example)
+        self._seconds = _Seconds(zone) if offset is None else _Seconds(None, timestamps.offset_seconds(offset.strip()))
+        self._fixed = {at: example[at] for at in _SEPARATORS}
+        self._suffix = offset or ""
+        self._point = example[_HEAD] if fraction else ""
+        self._zeros = "0" * (9 - len(fraction or ""))
+        if fraction:
+            self._fixed[_HEAD] = example[_HEAD]
+        begin = len(example) - len(self._suffix)
+        self._fixed.update((begin + n, char) for n, char in enumerate(self._suffix))
+        self._others = sum(not char.isdigit() for char in self._fixed.values())
+        self.usable = all(example[at] in allowed for at, allowed in _SEPARATORS.items())
+
+    def convert(self, values: Sequence[str]) -> list[int] | None:
+        """Nanoseconds, or None where a row differs from the layout or is out of range.
+
+        All rows are as long, so that every column of the joined text is a slice with a stride (0.05 µs a row for
+        all of them; a match costs 0.5). Separators and the offset stand where they stood in the first row, and
+        nothing but digits stands elsewhere. The joined text is then made one JSON array of integers, two a row:
+        the digits up to the second, and 1 and the nanoseconds. Its parser takes half the time of `int()` per row.
+        """
+        rows = len(values)
+        joined = "".join(values)
+        if len(joined) != rows * self._length or not joined.isascii() or len(set(map(len, values))) != 1:
+            return None
+        for at, char in self._fixed.items():
+            if joined[at :: self._length] != char * rows:
+                return None
+        if len(joined.encode().translate(None, _DIGITS)) != self._others * rows:
+            return None
+        numbers = orjson.loads(self._as_array(joined, values))
+        seconds = self._seconds
+        try:
+            found = list(map(add, map(seconds.__getitem__, numbers[::2]), numbers[1::2]))
+        except ValueError:
+            return None
+        return found if min(found) >= 0 and max(found) <= MAX_NS else None
+
+    def _as_array(self, joined: str, values: Sequence[str]) -> bytes:
+        """`[20261122053926,1123456000,…]`."""
+        if self._suffix in _UNMISTAKABLE:
+            text = joined.replace(self._suffix, ",")
+        else:
+            text = ",".join([value[: -len(self._suffix) or None] for value in values]) + ","
+        between = f"{self._zeros},"
+        if self._point == ",":
+            rows = text[:-1].split(",")
+            text = "".join([f"{whole},1{part}{between}" for whole, part in zip(rows[::2], rows[1::2], strict=True)])
+        elif self._point:
+            text = text.replace(",", between).replace(".", ",1")
+        else:
+            text = text.replace(",", f",1{between}")
+        return b"[" + text[:-1].encode().translate(None, b"-/T :") + b"]"
+
+
+# Offsets whose text cannot occur in the rest of a timestamp ("-05" can).
+_UNMISTAKABLE = frozenset({"Z", "UTC", " UTC", "+00:00", "+0000"})
+
+
+def _integers(values: Sequence[int]) -> list[int] | None:
+    low, high = min(values), max(values)
+    if low < 0 or high > MAX_NS:
+        return None
+    for below, above, unit in (
+        (0, timestamps.SECONDS_BELOW, SECOND_NS),
+        (timestamps.SECONDS_BELOW, timestamps.MILLIS_BELOW, 1_000_000),
+        (timestamps.MILLIS_BELOW, timestamps.MICROS_BELOW, 1000),
+    ):
+        if low >= below and high < above:
+            return [value * unit for value in values] if high * unit <= MAX_NS else None
+    return list(values) if low >= timestamps.MICROS_BELOW else None
+
+
+def _floats(values: Sequence[float]) -> list[int] | None:
+    try:
+        return [timestamps.checked(timestamps.parse_float(value)) for value in values]
+    except ValueError:
+        return None
