@@ -93,7 +93,7 @@ class Roster:
             return None
         handle, info = opened
         if info.key != found.key or self._is_compressed(found, info.head):
-            await handle.close()
+            await self._discard(handle)
             return None
         offset = _last_line(handle.fileno(), info.size) if at_end else 0
         now_ns = self.clock()
@@ -150,6 +150,8 @@ class Roster:
         kind = compression(head)
         if kind is None:
             return False
+        if len(self._compressed) >= _FINISHED_KEPT:
+            self._compressed.clear()
         self._compressed[found.key] = found.size
         directory, name = os.path.split(found.path)
         siblings = (os.path.split(path) for path in self._all_paths())
@@ -221,8 +223,7 @@ class Roster:
             return False
         handle, info = opened
         if info.key != stream.key:
-            self._open_count -= 1
-            await handle.close()
+            await self._discard(handle)
             return False
         stream.handle, stream.fd = handle, handle.fileno()
         return True
@@ -235,6 +236,9 @@ class Roster:
             return
         handle, stream.handle, stream.fd = stream.handle, None, -1
         stream.reader.rewind()
+        await self._discard(handle)
+
+    async def _discard(self, handle: AsyncFileIO) -> None:
         self._open_count -= 1
         await handle.close()
 
@@ -298,8 +302,7 @@ class Roster:
         self.mark(file)
         self.by_key[info.key] = stream
         if old is not None:
-            self._open_count -= 1
-            await old.close()
+            await self._discard(old)
         return True
 
 

@@ -1,0 +1,154 @@
+"""Steps that fail half-way: nothing is lost, nothing is read twice, no descriptor leaks."""
+
+import errno
+import os
+import shutil
+
+import pytest
+from following import PATIENT, Following, append, asynchronous, joined, numbered
+
+from agent.errors import TailError
+from agent.tail import census, files, locate, roster
+
+
+def failing(times, error, original):
+    """`original`, preceded by some failures."""
+    calls = iter(range(times))
+
+    def call(*args, **kwargs):
+        if next(calls, None) is not None:
+            raise error
+        return original(*args, **kwargs)
+
+    return call
+
+
+@asynchronous
+async def test_file_moved_out_of_the_directory_and_back_is_active_again(tmp_path):
+    (tmp_path / "aside").mkdir()
+    log = tmp_path / "app.log"
+    log.write_bytes(b"one\n")
+    async with Following(log, timing=PATIENT) as tail:
+        await tail.until_read(b"one")
+        log.rename(tmp_path / "aside" / "app.log")
+        await tail.until(lambda: tail.states() == {"app.log": "rotated"})
+        (tmp_path / "aside" / "app.log").rename(log)
+        await tail.until(lambda: tail.states() == {"app.log": "active"})
+        append(log, b"two\n")
+        await tail.until_read(b"one", b"two")
+
+
+@pytest.mark.parametrize("problem", [errno.EIO, errno.ESTALE, errno.ENOENT, errno.EMFILE])
+@asynchronous
+async def test_opening_that_fails_at_first_is_tried_again(tmp_path, monkeypatch, problem):
+    monkeypatch.setattr(files, "describe", failing(2, OSError(problem, os.strerror(problem)), files.describe))
+    log = tmp_path / "app.log"
+    log.write_bytes(b"one\n")
+    async with Following(log) as tail:
+        await tail.until_read(b"one")
+        assert tail.tailer._roster._open_count == 1
+        expected = {errno.ENOENT: 0, errno.EMFILE: 1}.get(problem, 1)
+        assert len(tail.codes()) == expected
+        assert len(tail.errors) == 2 * expected
+
+
+@asynchronous
+async def test_known_file_that_cannot_be_examined_keeps_its_place(tmp_path, monkeypatch):
+    log = tmp_path / "app.log"
+    log.write_bytes(joined(numbered(0, 5)))
+    known = (await Following(log, once=True).run_once()).stored()
+    for error in (OSError(errno.EIO, "broken"), files.foreign_link(str(log))):
+        with monkeypatch.context() as patch:
+            patch.setattr(locate, "compare_path", failing(2, error, locate.compare_path))
+            async with Following(log, known=known) as tail:
+                await tail.until(tail.tailer.files)
+                await tail.rounds()
+                assert tail.generations == []
+                assert set(tail.codes()) == {getattr(error, "code", "SL208")}
+
+
+@asynchronous
+async def test_renamed_known_file_that_cannot_be_examined_is_found_by_its_content(tmp_path, monkeypatch):
+    log = tmp_path / "app.log"
+    log.write_bytes(joined(numbered(0, 5)))
+    known = (await Following(log, once=True).run_once()).stored()
+    log.rename(tmp_path / "app.log.1")
+    append(tmp_path / "app.log.1", b"rest\n")
+    monkeypatch.setattr(locate, "compare_path", failing(1, OSError(errno.EIO, "broken"), locate.compare_path))
+    tail = await Following(log, known=known, once=True).run_once()
+    assert tail.generations == [b"rest\n"]
+
+
+@asynchronous
+async def test_inode_that_was_reused_under_another_name_is_not_taken_for_the_known_file(tmp_path):
+    log = tmp_path / "app.log"
+    log.write_bytes(joined(numbered(0, 5)))
+    known = (await Following(log, once=True).run_once()).stored()
+    log.unlink()
+    (tmp_path / "app.log.1").write_bytes(joined(numbered(50, 9)))
+    os.mkfifo(tmp_path / "app.log.2")
+    tail = await Following(log, known=known, once=True).run_once()
+    assert tail.generations == []
+    assert tail.rows[1].state == "finished"
+
+
+@asynchronous
+async def test_copy_that_vanishes_before_it_is_opened_leaves_a_new_generation(tmp_path, monkeypatch):
+    log = tmp_path / "app.log"
+    log.write_bytes(joined(numbered(0, 5)))
+    monkeypatch.setattr(locate, "find_copy", lambda *_args: (str(tmp_path / "vanished"), (0, 0)))
+    async with Following(log) as tail:
+        await tail.until_read(*numbered(0, 5))
+        log.write_bytes(b"new\n")
+        await tail.until_read(*numbered(0, 5), b"new")
+        assert tail.rows[1].state == "finished"
+
+
+@asynchronous
+async def test_candidates_for_a_copy_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
+    log = tmp_path / "app.log"
+    log.write_bytes(joined(numbered(0, 20)))
+    async with Following(log, timing=PATIENT) as tail:
+        await tail.until_read(*numbered(0, 20))
+        monkeypatch.setattr(files, "open_checked", failing(1, OSError(errno.EIO, "broken"), files.open_checked))
+        shutil.copyfile(log, tmp_path / "app.log.1")
+        os.truncate(log, 0)
+        await tail.until(lambda: tail.rows[1].state == "finished")
+        assert tail.gaps == []
+
+
+@asynchronous
+async def test_directory_that_cannot_be_looked_at_ends_nothing(tmp_path, monkeypatch):
+    log = tmp_path / "app.log"
+    log.write_bytes(b"one\n")
+    async with Following(log, timing=PATIENT) as tail:
+        await tail.until_read(b"one")
+        stream = tail.tailer._roster.streams[1]
+        await tail.tailer._roster.close(stream)
+        with monkeypatch.context() as patch:
+            patch.setattr(census.os, "stat", failing(1000, OSError(errno.EIO, "broken"), os.stat))
+            assert census._where(stream) == str(log)
+        assert census._begins_like(str(tmp_path / "missing"), b"x") is False
+        assert not locate.is_gone(stream.file) or log.exists()
+        append(log, b"two\n")
+        await tail.until_read(b"one", b"two")
+
+
+@asynchronous
+async def test_only_so_many_finished_files_are_remembered(tmp_path, monkeypatch):
+    monkeypatch.setattr(roster, "_FINISHED_KEPT", 3)
+    async with Following(tmp_path / "*.log") as tail:
+        for number in range(6):
+            log = tmp_path / f"{number}.log"
+            log.write_bytes(b"%d\n" % number)
+            await tail.until(lambda wanted=number: len(tail.lines) == wanted + 1)
+            log.unlink()
+        await tail.until(lambda: not tail.tailer.files())
+        assert len(tail.tailer._roster.dormant) == 3
+
+
+def test_errors_say_what_to_do():
+    for error in (files.open_error("/x", OSError(code, "")) for code in (errno.EACCES, errno.EMFILE, errno.EIO)):
+        assert isinstance(error, TailError)
+        assert error.hint
+        assert error.retryable
