@@ -168,7 +168,7 @@ class Assembler:
                 return
         elif self._format == "json":
             error = "not JSON"
-        self._text(raw, plain, offset, size, extra, error)
+        self._text(raw, plain, offset, size, extra, error=error)
 
     def _worth_saying(self, first: bytes, reason: str) -> bool:
         """A text file's lines are no broken JSON; what begins as an object, or is another JSON value, says so."""
@@ -235,7 +235,7 @@ class Assembler:
     # --- text
 
     def _text(
-        self, raw: bytes, plain: bytes, offset: int, size: int, extra: dict[str, str] | None, error: str | None
+        self, raw: bytes, plain: bytes, offset: int, size: int, extra: dict[str, str] | None, *, error: str | None
     ) -> None:
         text, bad = careful.decode_text(plain)
         if self.compiled.redactor is not None:

@@ -73,6 +73,7 @@ def parse(value: Any, zone: tzinfo, observed: int) -> int:
 
 
 def checked(instant: int) -> int:
+    """The instant itself. Raises OutOfRangeError before 1970 and after 2262."""
     if 0 <= instant <= MAX_NS:
         return instant
     raise OutOfRangeError
@@ -89,6 +90,7 @@ def _scale(number: int) -> int:
 
 
 def parse_float(number: float) -> int:
+    """A float by its magnitude, exact to the digits of its shortest text. Raises OutOfRangeError."""
     if number != number or abs(number) >= 1e19:  # noqa: PLR2004, PLR0124 - NaN is unlike itself; the ns end at 9.2e18
         raise OutOfRangeError
     text = repr(number)
@@ -161,6 +163,7 @@ def _instant(local: int, fraction: str | None, offset: str | None, zone: tzinfo)
 
 
 def offset_seconds(offset: str) -> int:
+    """Seconds east of UTC of `Z`, `UTC`, `+02:00`, `+0200` or `+02`."""
     if offset in ("Z", "z", "UTC"):
         return 0
     digits = offset[1:].replace(":", "").ljust(6, "0")

@@ -171,11 +171,13 @@ def test_one_odd_line_does_not_send_the_chunk_the_careful_path(monkeypatch):
 pieces = st.one_of(
     json_lines, st.binary(max_size=30), st.text(max_size=20).map(str.encode),
     st.sampled_from([
-        b"", b"", b"\r", b"\0\0\0", b"\0" * 5 + b'{"a":1}', b"\xef\xbb\xbf{}", b"\xff\xfe{\0", b"[1]", b"{}{}", b"42", b"{",
+        b"", b"", b"\r", b"\0\0\0", b"\0" * 5 + b'{"a":1}', b"\xef\xbb\xbf{}", b"\xff\xfe{\0", b"[1]", b"{}{}",
+        b"42", b"{",
         b"2026-11-22 05:39:26,123 ERROR shop.pay: failed", b"2026-11-22 05:39:26 INFO x", b"ERROR:root:no",
         b"Traceback (most recent call last):", b'  File "x.py", line 3, in f', b"    g()", b"ValueError: bad",
         b"During handling of the above exception, another exception occurred:", b"java.lang.IllegalStateException: x",
-        b"\tat a.b.C.d(C.java:12)", b"Caused by: a.b.CException: y", b"\t... 3 more", b"panic: boom", b"goroutine 1 [running]:",
+        b"\tat a.b.C.d(C.java:12)", b"Caused by: a.b.CException: y", b"\t... 3 more", b"panic: boom",
+        b"goroutine 1 [running]:",
         b"main.main()", b"\t/app/main.go:7 +0x1d", b"exit status 2", b"/app/x.js:3", b"    at f (/app/x.js:3:4)", b"}",
         b"a.rb:3:in `f': bad (RuntimeError)", b"\tfrom a.rb:7:in `g'", b"x" * 200,
         b'{"log":"part ","stream":"stdout","time":"2026-11-22T05:39:26Z"}',
