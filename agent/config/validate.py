@@ -63,14 +63,19 @@ def validate(config: Config, findings: Findings) -> None:
 
 def _located(items: Sequence[Any], section: str, findings: Findings) -> list[tuple[KeyPath, Any]]:
     """The items with their paths; an item that could not be converted has none, so match by name."""
-    written = findings.merged.get((section,)) or []
-    names = [item.get("name") if isinstance(item, dict) else None for item in written]
+    names = [item.get("name") if isinstance(item, dict) else None for item in _written(section, findings)]
     result: list[tuple[KeyPath, Any]] = []
     at = -1
     for item in items:
         at = names.index(item.name, at + 1)
         result.append(((section, at), item))
     return result
+
+
+def _written(section: str, findings: Findings) -> list[Any]:
+    """The items of a list as they stand in the document; none where it is no list, which was complained about."""
+    written = findings.merged.get((section,))
+    return written if isinstance(written, list) else []
 
 
 def _ranges(section: str, struct: Any, path: KeyPath, findings: Findings) -> None:
@@ -91,7 +96,7 @@ def _spelled(attribute: str, value: float) -> str:
 
 def _unique(section: str, findings: Findings) -> None:
     seen: dict[str, KeyPath] = {}
-    for index, item in enumerate(findings.merged.get((section,)) or []):
+    for index, item in enumerate(_written(section, findings)):
         name = item.get("name") if isinstance(item, dict) else None
         path = (section, index, "name")
         if isinstance(name, str) and name in seen:
