@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-TIMEOUT_S = 40
+TIMEOUT_S = 25  # less than the unit's WatchdogSec=
 
 
 class Manager:
@@ -94,12 +94,10 @@ def test_ready_comes_once_the_store_is_open(manager):
 
 def test_the_watchdog_is_fed_while_there_is_work_and_while_there_is_none(manager):
     """An idle agent looks at its files and finds nothing new: that is progress too."""
-    _, seen = manager.wait(r"^READY=1$")
-    for _ in range(3):
-        _, seen = manager.wait(r"^WATCHDOG=1$", after=seen)
+    _, seen = manager.wait(r"^WATCHDOG=1$")
     (manager.logs / "app.log").write_text('{"level":"info","msg":"hello"}\n' * 1000)
-    for _ in range(3):
-        _, seen = manager.wait(r"^WATCHDOG=1$", after=seen)
+    _, seen = manager.wait(r"^WATCHDOG=1$", after=seen)
+    _, seen = manager.wait(r"^WATCHDOG=1$", after=seen)
 
 
 def test_sigterm_says_stopping_and_ends_with_everything_stored(manager):
