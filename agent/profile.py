@@ -258,8 +258,16 @@ def _is_value(value: Any) -> bool:
 
 def _message_text(path: Path, value: Any, record: dict[str, Any]) -> str:
     if type(value) is not str:
-        return orjson.dumps(value).decode()
+        return json_text(value)
     return render_template(value, record) if path == ("@mt",) else value
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON; an ellipsis where it nests deeper than orjson writes (254 levels) or is no JSON value."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return str(value) if type(value) is int else "…"
 
 
 _HOLE = re.compile(r"\{\{|\}\}|\{[@$]?(\w+)(?:,-?\d+)?(?::[^{}]*)?\}")
@@ -275,7 +283,7 @@ def render_template(template: str, record: dict[str, Any]) -> str:
         if name not in record:
             return match[0]
         value = record[name]
-        return value if type(value) is str else orjson.dumps(value, default=str).decode()
+        return value if type(value) is str else json_text(value)
 
     return _HOLE.sub(fill, template)
 

@@ -5,6 +5,7 @@ It takes any bytes, never raises, and accounts for each of them: as an event's, 
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from agent.model import ERROR, RAW_CARRIAGE_RETURN, ErrorEvent, EventBatch, Gap
@@ -161,10 +162,13 @@ class Assembler:
         if first and first in b'{["-0123456789tfn' and self._format != "text":
             try:
                 line = careful.read_object(plain)
+                hidden = self._redact(line)
             except careful.NotAnObjectError as reason:
                 error = str(reason) if self._worth_saying(first, str(reason)) else None
+            except RecursionError:
+                error = "nested too deep"
             else:
-                self._json(line, raw, plain, offset, extra)
+                self._json(line, raw, plain, offset, extra, hidden=hidden)
                 return
         elif self._format == "json":
             error = "not JSON"
@@ -176,22 +180,34 @@ class Assembler:
 
     # --- JSON
 
+    def _redact(self, line: careful.JsonLine) -> bool:
+        """Replace the values of configured keys. May meet the recursion limit."""
+        redactor = self.compiled.redactor
+        if redactor is None:
+            return False
+        line.record, hidden = redactor.value(line.record)
+        if hidden:
+            line.text = careful.dump(line.record)
+        return hidden
+
     def _json(
-        self, line: careful.JsonLine, raw: bytes, plain: bytes, offset: int, extra: dict[str, str] | None
+        self,
+        line: careful.JsonLine,
+        raw: bytes,
+        plain: bytes,
+        offset: int,
+        extra: dict[str, str] | None,
+        *,
+        hidden: bool,
     ) -> None:
         self.begin_rows()
         self.json_lines += 1
         record, text, keep = line.record, line.text, line.verbatim
-        redactor = self.compiled.redactor
-        hidden = False
-        if redactor is not None:
-            record, hidden = redactor.value(record)
-            if hidden:
-                text = careful.dump(record)
         if extra is not None:
             if "log.iostream" in record:
-                record = {**record, "log.iostream": extra["stream"]}
-                text = careful.dump(record)
+                with contextlib.suppress(RecursionError):  # then it keeps its own
+                    text = careful.dump({**record, "log.iostream": extra["stream"]})
+                    record = {**record, "log.iostream": extra["stream"]}
             else:
                 text = wrappers.splice(text, extra["stream"])
                 record = {**record, "log.iostream": extra["stream"]}

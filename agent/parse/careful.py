@@ -50,14 +50,28 @@ def read_object(line: bytes) -> JsonLine:
         raise NotAnObjectError(f"a JSON {_kind(record)}, not an object")
     if too_deep(line):
         raise NotAnObjectError("nested too deep")
-    if line.count(b'"') != orjson.dumps(record).count(b'"') or b"\\u0022" in line:
-        # Fewer quotes when written again: a key was dropped. The exact look costs ten times more.
-        duplicate = _Pairs()
-        text = line.decode()
-        record = json.loads(text, object_pairs_hook=duplicate, parse_int=exact_int)
-        if duplicate.key is not None:
-            return JsonLine(record, dump(record), verbatim=False, error=f"duplicate key {duplicate.key!r}")
+    duplicate = _duplicate_key(record, line)
+    if duplicate is not None:
+        return JsonLine(record, dump(record), verbatim=False, error=f"duplicate key {duplicate!r}")
     return JsonLine(record, line.decode(), verbatim=True)
+
+
+def _duplicate_key(record: dict[str, Any], line: bytes) -> str | None:
+    """The first key that comes twice in an object. Written again the record has fewer quotes then.
+
+    The exact look costs ten times more. Below 254 levels, which orjson does not write, it may be too deep itself.
+    """
+    try:
+        if line.count(b'"') == orjson.dumps(record).count(b'"') and b"\\u0022" not in line:
+            return None
+    except TypeError:
+        pass
+    pairs = _Pairs()
+    try:
+        json.loads(line.decode(), object_pairs_hook=pairs, parse_int=exact_int)
+    except RecursionError:
+        return None
+    return pairs.key
 
 
 class _Pairs:

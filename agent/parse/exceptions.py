@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-import orjson
-
-from agent.profile import Path, find
+from agent.profile import Path, find, json_text
 
 
 class ExceptionInfo(NamedTuple):
@@ -195,7 +193,7 @@ def _loguru(record: dict[str, Any], inner: dict[str, Any]) -> ExceptionInfo:
     value = inner.get("value")
     return ExceptionInfo(
         _text(inner.get("type")),
-        value if value is None or type(value) is str else orjson.dumps(value).decode(),
+        value if value is None or type(value) is str else json_text(value),
         text[begin:].rstrip("\n") if type(text) is str and begin >= 0 else None,
     )
 

@@ -135,7 +135,7 @@ class FastPath:
             if len(records) < MIN_LINES or set(map(_FIRST, records)) != {"{"} or set(map(_LAST, records)) != {"}"}:
                 return False
             structs = self._decoder.decode_lines(data)
-        except (IndexError, UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        except (IndexError, ValueError, msgspec.MsgspecError, RecursionError):  # ValueError: UTF-8, integers too long
             return False
         if len(structs) != len(records) or not self._sizes_fit(records, max(lengths), newline):
             return False

@@ -1,0 +1,253 @@
+"""FileParser between batches: holding back, releasing, restarts, learning; and what the cases do not reach."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from agent.model import Continuation, Gap, LineBatch, TailedFile
+from agent.parse import careful, timestamps
+from agent.parse.bulk import BulkTimestamps
+from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
+from agent.parse.redact import Redactor
+from agent.profile import Profile, exact_int, load_record, read_fields, render_template, sql_path
+
+OBSERVED = 1_795_327_455_000_000_000
+ERROR_LINE = b"2026-11-22 05:39:26 ERROR a.b: failed\n"
+
+
+def batch(data: bytes, offset: int = 0, tail: int | None = None, **more) -> LineBatch:
+    return LineBatch(TailedFile(1, "s", "/p", 0, 0, 0, tail_event_id=tail), offset, data, OBSERVED, **more)
+
+
+def test_an_error_line_is_held_until_its_deadline():
+    parser = FileParser(ParseSettings(), clock=lambda: 100.0)
+    out = parser.feed(batch(b"ready\n" + ERROR_LINE))
+    assert (len(out), out.end, out.tail_open) == (1, 6, False)
+    assert parser.deadline_s == 102.0
+    out = parser.flush()
+    assert (out.offsets, out.severities, out.end, out.tail_open) == ([6], [17], 6 + len(ERROR_LINE), True)
+    assert parser.deadline_s is None
+    assert len(parser.flush()) == 0
+
+
+def test_an_info_line_is_released_at_once():
+    parser = FileParser(ParseSettings())
+    assert len(parser.feed(batch(b"2026-11-22 05:39:26 INFO a.b: fine\n"))) == 1
+    assert parser.deadline_s is None
+
+
+def test_a_gap_after_the_lines_releases_what_is_held():
+    parser = FileParser(ParseSettings())
+    end = len(ERROR_LINE)
+    out = parser.feed(batch(ERROR_LINE, gaps=[Gap(end, end + 10, "hole")]))
+    assert (len(out), out.end, out.tail_open, len(out.gaps)) == (1, end + 10, False, 1)
+
+
+def test_held_lines_that_are_read_again_are_not_doubled():
+    parser = FileParser(ParseSettings())
+    parser.feed(batch(ERROR_LINE))
+    assert len(parser.feed(batch(ERROR_LINE, final=True))) == 1
+
+
+def test_held_lines_are_released_when_the_next_batch_lies_elsewhere():
+    parser = FileParser(ParseSettings())
+    parser.feed(batch(ERROR_LINE))
+    out = parser.feed(batch(b"x\n", offset=1000))
+    assert out.offsets == [0, 1000]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_trace_that_comes_late_joins_the_stored_event(restart):
+    parser = FileParser(ParseSettings())
+    parser.feed(batch(ERROR_LINE))
+    stored = parser.flush()
+    if restart:
+        parser = FileParser(ParseSettings(), parser.profile)
+    trace = b'Traceback (most recent call last):\n  File "a", line 1, in f\n'
+    out = parser.feed(batch(trace, len(ERROR_LINE), tail=7))
+    assert (len(out), out.tail_open, out.end) == (0, True, len(ERROR_LINE) + len(trace))
+    assert out.continuation is not None
+    record, raw, error = join(stored.records[0], stored.raws[0], out.continuation)
+    again = parser.feed(batch(b"KeyError: 'x'\n2026-11-22 05:39:27 INFO next\n", out.end, tail=7))
+    assert again.continuation == Continuation(b"KeyError: 'x'")
+    assert again.offsets == [out.end + 14]
+    record, raw, error = join(record, raw, again.continuation)
+    assert original_bytes(record, raw) == ERROR_LINE + trace + b"KeyError: 'x'"
+    assert (error.exception_type, error.exception_message, error.message) == ("KeyError", "'x'", "failed")
+    assert error.stacktrace.startswith("Traceback")
+
+
+def test_lines_elsewhere_in_the_file_do_not_continue_the_stored_event():
+    parser = FileParser(ParseSettings())
+    parser.feed(batch(ERROR_LINE))
+    parser.flush()
+    assert parser.feed(batch(b"\tat a.b.C(C.java:1)\n", 5000, tail=7)).continuation is None
+
+
+def test_join_of_plain_lines_without_an_error():
+    record, raw, error = join('{"message":"a"}', 2, Continuation(b"  b\n\n  c", traces=False))
+    assert (load_record(record)["message"], error) == ("a\n  b\n\n  c", None)
+    assert original_bytes(record, raw) == b"a\n  b\n\n  c"
+
+
+def test_events_are_bounded_in_lines():
+    data = ERROR_LINE + b"\tat a.b.C(C.java:1)\n" * 2500
+    out = FileParser(ParseSettings()).feed(batch(data, final=True))
+    assert [len(original_bytes(r, out.raws[n]).split(b"\n")) for n, r in enumerate(out.records)] == [1000, 1000, 501]
+
+
+def test_a_changed_shape_is_detected_anew_and_the_profile_says_so():
+    first = b'{"ts":1795325966,"lvl":"info","msg":"a"}\n' * 50
+    second = b'{"time":"2026-11-22T05:39:26Z","severity":"warn","message":"b","logger":"x"}\n' * 50
+    parser = FileParser(ParseSettings())
+    parser.feed(batch(first))
+    assert parser.profile_changed
+    assert (parser.profile.timestamp, parser.profile.severity) == (("ts",), ("lvl",))
+    parser.profile_changed = False
+    out = parser.feed(batch(second, len(first)))
+    assert set(out.severities) == {13}
+    assert parser.profile_changed
+    assert (parser.profile.timestamp, parser.profile.logger) == (("time",), ("logger",))
+    again = parser.feed(batch(second, len(first) + len(second)))
+    assert (again.severities, again.loggers) == (out.severities, out.loggers)
+
+
+def test_a_profile_survives_its_json():
+    parser = FileParser(ParseSettings(fields={"message": "a.b"}))
+    parser.feed(batch(b'{"ts":1795325966,"lvl":"info","a":{"b":"m"}}\n'))
+    assert Profile.from_json(parser.profile.to_json()) == parser.profile
+    assert parser.profile.sql_paths()["message"] == '$."a"."b"'
+    assert Profile.from_json("damaged") == Profile()
+    assert sql_path(('q"', "ö")) == '$."q\\""."ö"'
+
+
+def test_records_are_read_with_and_without_a_profile():
+    record = {"a.b": "m", "msg": "other", "log": {"level": "info", "x": 1}, "trace": {"id": 7}}
+    assert read_fields(record).body == "other"
+    fields = read_fields(record, Profile(overrides={"message": ("a.b",)}))
+    assert (fields.body, fields.trace_id) == ("m", "7")
+    assert fields.attributes(record) == {"msg": "other", "log": {"x": 1}}
+    assert read_fields({"message": 5}).body == "5"
+    assert render_template("{{{A}}} {B,5:x}", {"A": 1, "B": "b"}) == "{1} b"
+    assert load_record("[1]") == {"message": "[1]"}
+    assert exact_int("9" * 5000) == "9" * 5000
+
+
+@pytest.mark.parametrize("depth", [899, 901, 1100, 200_000])
+def test_nesting_is_stored_whatever_its_depth(depth):
+    line = b'{"timestamp":1795325966,"level":"info","a":' + b"[" * depth + b"]" * depth + b"}"
+    for repeat in (1, 40):
+        data = (line + b"\n") * repeat if depth < 2000 else line + b"\n"
+        out = FileParser(ParseSettings()).feed(batch(data, final=True))
+        assert original_bytes(out.records[0], out.raws.get(0)) == line
+        assert out.parse_errors.get(0, "") == ("" if depth == 899 else "nested too deep; no timestamp")
+
+
+def test_brackets_in_texts_are_no_depth():
+    assert not careful.too_deep(b'{"a":"' + b"[" * 2000 + b'\\"[[["}')
+
+
+def test_a_rebuilt_record_keeps_big_integers_and_names_what_is_odd():
+    line = careful.read_object(b'{"a":123456789012345678901234567890,"b":NaN,"c":[1e999,"x"],"b":1,"d":{"e":2}}')
+    assert line.error == "NaN is not JSON, duplicate key 'b'"
+    assert line.text == '{"a":123456789012345678901234567890,"b":1,"c":["inf","x"],"d":{"e":2}}'
+    for text, reason in ((b"[NaN]", "a JSON array"), (b'{"\xff":"\\"', "not JSON")):
+        with pytest.raises(careful.NotAnObjectError, match=reason):
+            careful.read_object(text)
+
+
+@pytest.mark.parametrize("key", ["level", "timestamp", "trace_id", "msg"])
+@pytest.mark.parametrize("digits", [30, 4000, 5000])
+def test_integers_of_any_length_stop_nothing(key, digits):
+    line = f'{{"time":1795325966,"level":"error","{key}":{"9" * digits}}}'.encode() + b"\n"
+    for data in (line, b'{"time":1795325966,"level":"error","timestamp":7,"msg":"m"}\n' * 40 + line):
+        out = FileParser(ParseSettings()).feed(batch(data, final=True))
+        assert original_bytes(out.records[-1], out.raws.get(len(out) - 1)) == line[:-1]
+
+
+@pytest.mark.parametrize("depth", [300, 850])
+def test_deep_values_stop_nothing(depth):
+    deep = b"[" * depth + b"]" * depth
+    for line in (
+        b'{"@t":"2026-11-22T05:39:26Z","@l":"Error","@mt":"{A}","A":' + deep + b"}",
+        b'{"level":"error","password":"x","a":' + deep + b"}",
+        b'{"level":"error","a":NaN,"b":"\\ud800","c":' + deep + b"}",
+        b'{"log":"{\\"log.iostream\\":1,\\"a\\":' + deep + b'}\\n","stream":"stdout","time":"2026-11-22T05:39:26Z"}',
+    ):
+        out = FileParser(ParseSettings(redact=["password"])).feed(batch(line + b"\n", final=True))
+        assert len(out) == 1
+        assert b'"x"' not in original_bytes(out.records[0], out.raws.get(0))
+
+
+def test_an_escaped_quote_is_no_duplicate_key():
+    assert careful.read_object(b'{"a":"\\u0022"}').verbatim
+
+
+@pytest.mark.parametrize(
+    ("value", "usable"),
+    [
+        ("2026-11-22T05:39:26.5Z", True), ("2026-11-22 05:39:26,123", True), ("2026-11-22T05:39:26-05", True),
+        ("2026-11-22 05:39:26", True), ("2026-11-22T05:39:26.123456789+02:00", True), (1795325966, True),
+        (1795325966123, True), (1795325966123456, True), (1795325966123456789, True), (1795325966.25, True),
+        ("2026-11-22x05:39:26Z", False), ("2026-02-30T05:39:26Z", False), ("2300-01-01T00:00:00Z", False),
+        ("short", False), (-5, False), (10**11 - 1, False), (float("inf"), False), (True, False),
+        ("2026-11-22T05:39:26Q", False),
+    ],
+)  # fmt: skip
+def test_a_column_of_one_layout(value, usable):
+    zone = ZoneInfo("America/New_York")
+    found = BulkTimestamps(zone).convert([value] * 5)
+    assert found == ([timestamps.parse(value, zone, OBSERVED)] * 5 if usable else None)
+
+
+def test_columns_that_are_left_to_one_by_one():
+    bulk = BulkTimestamps(timestamps.UTC)
+    assert bulk.convert(["2026-11-22T05:39:26Z", "2026-11-22T05:39:2٣Z"]) is None
+    assert bulk.convert(["2026-11-22T05:39:26Z", "2026-11-22T05:39+26Z"]) is None
+    assert bulk.convert(["2026-11-22T05:39:26.5Z", "2026-11-22T05:39:26._Z"]) is None
+    assert bulk.convert([1795325966, 1795325966123]) is None
+    assert bulk.convert([1795325966, "1795325966"]) is None
+
+
+def test_29_february_without_a_year_is_the_nearest_one():
+    assert timestamps.parse("Feb 29 00:00:00", timestamps.UTC, OBSERVED) == 1_835_395_200 * 10**9
+    with pytest.raises(ValueError):  # noqa: PT011 - the reason is the caller's to give
+        timestamps.parse("Feb 30 00:00:00", timestamps.UTC, OBSERVED)
+    with pytest.raises(timestamps.OutOfRangeError):
+        timestamps.parse("0001-01-01 00:00:00", ZoneInfo("Asia/Tokyo"), OBSERVED)
+
+
+def test_settings_of_a_source():
+    source = SimpleNamespace(
+        format="auto", fields={"message": "m"}, timezone="UTC", max_line=99, redact=["a"],
+        multiline=SimpleNamespace(start="^x", timeout=0.5),
+    )  # fmt: skip
+    settings = ParseSettings.from_source(source)
+    assert (settings.multiline, settings.multiline_start, settings.multiline_timeout_s) == ("start", "^x", 0.5)
+    source.multiline = "off"
+    assert ParseSettings.from_source(source).multiline == "off"
+    assert ParseSettings.from_source(source).max_line_bytes == 99
+
+
+def test_redaction_leaves_what_it_does_not_concern():
+    redactor = Redactor(["password"])
+    record = {"a": [1, {"b": "c"}], "d": None}
+    assert redactor.value(record) == (record, False)
+    assert redactor.text('x passwords=1 password="a b", y') == "x passwords=1 password=[redacted], y"
+    assert redactor.may_apply(b"PassWord")
+    assert not redactor.may_apply(b"pass word")
+
+
+def test_redacted_files_go_the_fast_path_where_no_key_occurs(monkeypatch):
+    line = b'{"timestamp":1795325966,"level":"info","msg":"m"}\n'
+    monkeypatch.setattr(careful, "read_object", lambda _: pytest.fail("careful path taken"))
+    assert len(FileParser(ParseSettings(redact=["password"])).feed(batch(line * 100))) == 100
+
+
+def test_the_sample_of_a_long_line_is_redacted_too():
+    settings = ParseSettings(max_line_bytes=20, redact=["password"])
+    out = FileParser(settings).feed(batch(b"password=s3cret " + b"x" * 50 + b"\n"))
+    assert b"s3cret" not in out.gaps[0].sample
