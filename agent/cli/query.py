@@ -205,11 +205,11 @@ def _cursor(path: str | None) -> CursorFile | None:
 def _answer(request: Request, connection: sqlite3.Connection, store: Path) -> int:
     out = sys.stdout.buffer
     if request.grouping is not None:
-        from agent.query.aggregate import count_events, render_buckets
+        from agent.query.aggregate import count_events, nothing, render_buckets
 
-        rows = (
-            [] if not request.stored else count_events(connection, request.selection, request.grouping, time.time_ns())
-        )
+        rows = nothing(request.grouping)
+        if request.stored:
+            rows = count_events(connection, request.selection, request.grouping, time.time_ns())
         out.write(render_buckets(rows, request.grouping, request.output))
         out.flush()
         return EXIT_DONE

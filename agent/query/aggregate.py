@@ -46,6 +46,11 @@ class Bucket:
     count: int
 
 
+def nothing(grouping: Grouping) -> list[Bucket]:
+    """The answer where there is nothing to count."""
+    return [] if grouping.by or grouping.every_ns is not None else [Bucket(None, (), 0)]
+
+
 def count_events(connection: sqlite3.Connection, selection: Selection, grouping: Grouping, now_ns: int) -> list[Bucket]:
     """Count a selection; without fields and buckets one row."""
     counts = _from_rollups(connection, selection, grouping, now_ns)

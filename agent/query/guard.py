@@ -16,6 +16,7 @@ _PRAGMAS = _PRAGMAS_WITH_ARGUMENT | {
     "freelist_count", "function_list", "journal_mode", "page_count", "page_size", "schema_version", "table_list",
     "user_version",
 }  # fmt: skip
+_TABLE_FUNCTIONS = ("json_each", "json_tree", "pragma_table_info")
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
 
 
@@ -42,6 +43,8 @@ class GuardedStatement:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE_BYTES)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.execute("PRAGMA query_only = 1")
+        for function in _TABLE_FUNCTIONS:  # their first use declares a table, which would be refused later
+            connection.execute(f"SELECT 1 FROM {function}('[]')").close()  # noqa: S608 - a name of this module
         connection.set_authorizer(_authorize)
         connection.set_progress_handler(self._overdue, _STEPS_BETWEEN_LOOKS)
         self._cursor: sqlite3.Cursor | None = None
@@ -95,7 +98,7 @@ class GuardedStatement:
                 "there is more than one statement",
                 hint="run one statement at a time",
             )
-        if name in ("SQLITE_AUTH", "SQLITE_READONLY"):
+        if name in ("SQLITE_AUTH", "SQLITE_READONLY") or "not authorized" in str(error):
             return UsageError(
                 "SL521",
                 "run SQL",

@@ -6,11 +6,13 @@ import json
 import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.profile import Profile, load_record, read_fields
 from agent.store.schema import migrate, prepare_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECOND = 1_000_000_000
 BASE = 1_790_000_000 * SECOND  # 2026-09-21
@@ -58,8 +60,8 @@ def make_store(
 
 def add_file(connection: sqlite3.Connection, file: FileRow, number: int) -> None:
     connection.execute(
-        'INSERT INTO files (id, source, path, current_path, device, inode, generation, start_offset, "offset", head_length,'
-        " head_hash, marker_length, marker_hash, state, profile, first_seen, last_read, resource)"
+        'INSERT INTO files (id, source, path, current_path, device, inode, generation, start_offset, "offset",'
+        " head_length, head_hash, marker_length, marker_hash, state, profile, first_seen, last_read, resource)"
         " VALUES (?, ?, ?, ?, 1, ?, 0, 0, ?, 0, x'', 0, x'', 'active', ?, 0, 0, ?)",
         (
             number,

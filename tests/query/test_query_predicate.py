@@ -155,6 +155,7 @@ def test_picking_a_value_keeps_lists():
     assert pick(RECORD, ("tags",)) == (True, ["a", "b"])
     assert pick(RECORD, ("tags", "1")) == (True, "b")
     assert pick(RECORD, ("tags", "7")) == (False, None)
+    assert pick(RECORD, ("user", "x")) == (False, None)
     assert pick(RECORD, ("items", "id")) == (True, [1, 2])
     assert pick(RECORD, ("http", "method")) == (True, "GET")
     assert pick(RECORD, ("http", "status")) == (True, 502)

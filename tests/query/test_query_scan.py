@@ -38,7 +38,7 @@ def numbers(events):
     text=st.sampled_from(["", "severity>=error", "odd", "odd severity>=error", "n<9"]),
     bound=st.tuples(st.integers(0, 7), st.integers(0, 7)),
 )
-def test_the_newest_in_order(memory, seconds, wanted, errors, text, bound):
+def test_the_newest_in_order(memory, seconds, wanted, errors, text, bound):  # noqa: PLR0917 - hypothesis names them
     """Equal to sorting everything by (timestamp, id), also with many equal timestamps, at every page boundary."""
     memory.execute("DELETE FROM events")
     rows = [
