@@ -1,4 +1,4 @@
-"""What one would use instead, on the same file of a quarter of the events: how long each takes to take it in, and to answer the same question.
+"""What one would use instead, on one file: what it costs each to take it in, and how long it answers one question.
 
     python -m benchmarks.peers [--events 1000000]
 
@@ -6,7 +6,8 @@ Each is used where it is found and named where it is not: sqlite-utils (a depend
 duckdb` for the interpreter named in $DUCKDB_PYTHON, default: this one), syslog-ng with its SQL module and
 libdbd-sqlite3, lnav, jq and ripgrep (Debian packages of these names).
 
-The question is the newest 100 errors. Tools without a store answer it by reading the file again each time.
+The file has a quarter of the events; the question is the newest 100 errors.
+ Tools without a store answer it by reading the file again each time.
 """
 
 from __future__ import annotations
