@@ -217,10 +217,13 @@ def _first(
 ) -> tuple[Path | None, Any]:
     """The first path with an acceptable value: configured, detected, known; and the value."""
     if profile is not None:
-        for path in _own_paths(profile, role):
-            value = find(record, path)
-            if value is not None and accept(value):
-                return path, value
+        detected = profile.path(role)
+        paths = _own_paths(profile, role, detected) if profile.overrides else (detected,)
+        for path in paths:
+            if path is not None:
+                value = record.get(path[0]) if len(path) == 1 else find(record, path)
+                if value is not None and accept(value):
+                    return path, value
     if _FIRST_KEYS[role].isdisjoint(record):  # 0.2 µs instead of 2 for all the names
         return None, None
     for path in ALIASES[role]:
@@ -230,14 +233,12 @@ def _first(
     return None, None
 
 
-def _own_paths(profile: Profile, role: str) -> tuple[Path, ...]:
-    detected = profile.path(role)
-    own = () if detected is None else (detected,)
-    override = profile.overrides.get(role) if profile.overrides else None
+def _own_paths(profile: Profile, role: str, detected: Path | None) -> tuple[Path | None, ...]:
+    override = profile.overrides.get(role)
     if override is None:
-        return own
+        return (detected,)
     nested = tuple(override[0].split(".")) if len(override) == 1 else override
-    return (override, nested, *own)
+    return (override, nested, detected)
 
 
 def _is_text(value: Any) -> bool:

@@ -31,6 +31,7 @@ __all__ = ["FileParser", "ParseSettings", "join", "original_bytes"]
 
 _SPLITS = 8  # halvings of a batch that does not fit: one odd line of 800 costs 50 careful ones
 _SMALLEST_REGION_BYTES = 2048  # counting its lines would cost 0.3 µs a line: `bytes.count` goes byte by byte
+_MOST_LOOKS = 100  # small batches that are searched for fields not seen yet: 0.2 ms each
 _MOST_REVISIONS = 16  # of a file's profile: one that mixes shapes would be detected anew for ever
 _UNKNOWN_SEVERITY = ERROR  # of the stored event before a restart: take what can only be a trace's continuation
 
@@ -51,6 +52,7 @@ class FileParser:
         self.profile = Profile()
         self._fast: FastPath | None = None
         self._revisions = 0
+        self._looks = 0
         self._clock = clock
         self._held = b""
         self._held_at = 0
@@ -211,9 +213,14 @@ class FileParser:
             if self.profile.format == "" and work.text_lines:
                 self._set_profile(_text_profile(self._compiled))
             return
+        many = work.json_lines >= MIN_LINES
+        known = self.profile.format == "json"
+        if known and not many:
+            if self._looks >= _MOST_LOOKS or all(self.profile.path(role) is not None for role in ROLES):
+                return
+            self._looks += 1
         found = fields.detect(work.seen, self._compiled, "json")
-        if self.profile.format == "json":
-            many = work.json_lines >= MIN_LINES
+        if known:
             found = _merged(self.profile, found, replace=many)
         if found != self.profile:
             self._revisions += 1

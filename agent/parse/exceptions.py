@@ -219,6 +219,11 @@ def of_text(trace: str) -> ExceptionInfo:
 
 def _of_python(trace: str) -> ExceptionInfo:
     """The first line without indent after the last frames; a message may span lines."""
+    last = trace[trace.rfind("\n") + 1 :]
+    kind, _, message = last.partition(": ")
+    before = trace.rfind("\n", 0, len(trace) - len(last) - 1) + 1
+    if trace[before : before + 1] == " " and kind.replace(".", "_").isidentifier():  # nearly always; 1 µs less
+        return ExceptionInfo(kind, message if message or last.endswith(": ") else None, trace)
     end = len(trace)
     while end > 0:  # from the last line upwards: usually it is the one
         begin = trace.rfind("\n", 0, end) + 1
