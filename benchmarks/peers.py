@@ -6,8 +6,8 @@ Each is used where it is found and named where it is not: sqlite-utils (a depend
 duckdb` for the interpreter named in $DUCKDB_PYTHON, default: this one), syslog-ng with its SQL module and
 libdbd-sqlite3, lnav, jq and ripgrep (Debian packages of these names).
 
-The file has a quarter of the events; the question is the newest 100 errors.
- Tools without a store answer it by reading the file again each time.
+The file has a quarter of the events; the question is the newest 100 errors. Tools without a store
+answer it by reading the file again each time.
 """
 
 from __future__ import annotations
