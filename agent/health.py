@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from agent.paths import from_text
 from agent.store.lock import Owner, owner
 
 _STUCK_S = 120.0  # lines that have waited for so long while the agent runs are a fault
@@ -80,7 +81,7 @@ def _file(row: tuple[Any, ...], now: int) -> dict[str, Any]:
     number, path, current, source, state, offset, device, inode, last_read, events = row
     size, changed = offset, last_read
     try:
-        status = Path(current).stat()
+        status = Path(from_text(current)).stat()
         if (status.st_dev, status.st_ino) == (device, inode):
             size, changed = max(status.st_size, offset), status.st_mtime_ns
     except OSError:
@@ -130,7 +131,7 @@ def _offset(connection: sqlite3.Connection, file: dict[str, Any]) -> int | None:
 def _holds_line(file: dict[str, Any]) -> bool:
     """Whether a line among the unread bytes has ended; one that is still being written is nobody's fault."""
     try:
-        with Path(file["current_path"]).open("rb") as unread:
+        with Path(from_text(file["current_path"])).open("rb") as unread:
             unread.seek(file["offset"])
             data = unread.read(_LINE_BYTES)
     except OSError:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent.config import Config, SourceConfig
-    from agent.model import TailedFile, Transaction
+    from agent.model import Transaction
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
@@ -70,27 +70,6 @@ class Summary:
     counters: Counters
     files: int
     seconds: float
-
-
-class FileChanges:
-    """File generations whose row in the store is out of date: seen on the event loop, taken by the writer."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, tuple[object, ...]] = {}
-        self._changed: dict[int, TailedFile] = {}
-
-    def look(self, files: list[TailedFile]) -> None:
-        """Compare with what was last seen (0.3 ms for a thousand files)."""
-        for file in files:
-            facts = (file.state, file.current_path, file.inode, file.head_length)
-            if self._seen.get(file.id) != facts:
-                self._seen[file.id] = facts
-                self._changed[file.id] = file
-
-    def take(self) -> list[TailedFile]:
-        """The files that changed since the last call."""
-        changed, self._changed = self._changed, {}
-        return list(changed.values())
 
 
 class Agent:
@@ -163,7 +142,6 @@ class Agent:
         if opened.moved_aside is not None:
             self.reporter.report(_moved_aside(self.config.store.path, opened.moved_aside))
         intake = Intake(INTAKE_BYTES)
-        changes = FileChanges()
         tailer = Tailer(
             [_source_settings(source) for source in self.config.sources],
             known,
@@ -180,16 +158,16 @@ class Agent:
             intake,
             opened.writer,
             maintenance,
-            settings={source.name: ParseSettings.from_source(source) for source in self.config.sources},
+            settings=_parse_settings(self.config),
             flush_interval_s=self.config.store.flush_interval,
             reporter=self.reporter,
-            changed_files=changes.take,
+            changed_files=tailer.take_changed,
             on_commit=lambda transaction: _tell_commits(loop, tailer, transaction),
             give_up_s=_ONCE_GIVES_UP_S if self._once else None,
         )
         ingest.start()
         try:
-            await self._follow(tailer, ingest, opened, maintenance, changes)
+            await self._follow(tailer, ingest, opened, maintenance)
         finally:
             await self._drain(intake, ingest)
         self._judge(ingest.failure)
@@ -208,9 +186,7 @@ class Agent:
             return
         raise failure
 
-    async def _follow(
-        self, tailer: Tailer, ingest: Ingest, opened: OpenStore, maintenance: Maintenance, changes: FileChanges
-    ) -> None:
+    async def _follow(self, tailer: Tailer, ingest: Ingest, opened: OpenStore, maintenance: Maintenance) -> None:
         """Let the tailer run until it has ended, somebody asks for a stop, or the writer has failed."""
         tailing = asyncio.create_task(tailer.run(), name="tail")
         self._service.ready(f"following {len(self.config.sources)} sources")
@@ -227,7 +203,6 @@ class Agent:
                 if progress[0] != fed[0] and progress[1] != fed[1] and time.monotonic() >= next_feed:
                     fed, next_feed = progress, time.monotonic() + self._service.watchdog_interval_s
                     self._service.alive()
-                changes.look(tailer.files())
                 if self._on_progress is not None:
                     self._on_progress(ingest.counters, sum(tailer.sizes().values()))
         finally:
@@ -239,7 +214,6 @@ class Agent:
                 tailing.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await tailing
-        changes.look(tailer.files())
         tailing.result()
 
     async def _pause(self, tailing: asyncio.Task[None]) -> None:
@@ -288,7 +262,9 @@ class Agent:
             log.warning("configuration not reloaded", code=error.code, error=error.message, hint=error.hint)
         else:
             self.config = config
-            ingest.settings = {source.name: ParseSettings.from_source(source) for source in config.sources}
+            # The last batches of a source that is gone now may still be on their way.
+            ingest.settings = {**ingest.settings, **_parse_settings(config)}
+            ingest.flush_interval_s = config.store.flush_interval
             opened.writer.min_free_bytes = config.store.min_free
             opened.writer.resources = {source.name: _resource(source) for source in config.sources}
             maintenance.retention = self._retention(opened)
@@ -366,6 +342,10 @@ def _source_settings(source: SourceConfig) -> SourceSettings:
         start=source.start,
         max_line=source.max_line,
     )
+
+
+def _parse_settings(config: Config) -> dict[str, ParseSettings]:
+    return {source.name: ParseSettings.from_source(source) for source in config.sources}
 
 
 def _resource(source: SourceConfig) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from agent.model import GroupUpdate, OwnError, StoredBatch, TailedFile
+from agent.paths import from_text, to_text
 from agent.store import faults
 from agent.store.rollups import MINUTE_NS
 
@@ -88,8 +89,8 @@ def save_file(
         (
             file.id,
             file.source,
-            file.path,
-            file.current_path or file.path,
+            to_text(file.path),
+            to_text(file.current_path or file.path),
             file.device,
             file.inode,
             file.generation,
@@ -143,7 +144,10 @@ def advance_file(
 
 def load_files(connection: sqlite3.Connection) -> list[TailedFile]:
     """All file generations that the store remembers, finished ones included."""
-    return [TailedFile(*row) for row in connection.execute(_LOAD_FILES)]
+    files = [TailedFile(*row) for row in connection.execute(_LOAD_FILES)]
+    for file in files:
+        file.path, file.current_path = from_text(file.path), from_text(file.current_path)
+    return files
 
 
 def insert_orphan(connection: sqlite3.Connection, batch: StoredBatch, offset: int, raw: bytes) -> None:

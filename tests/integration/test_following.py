@@ -6,6 +6,12 @@ import time
 
 from tests.integration.harness import append, event, events, wait_until
 
+FAILURE = b"""2026-11-22 05:00:00,123 ERROR shop: boom
+Traceback (most recent call last):
+  File "x.py", line 1, in f
+ValueError: bad
+"""
+
 
 def test_every_line_is_stored_once_and_comes_back_byte_for_byte(box):
     """20,000 lines: equal counts, equal bytes, books that balance, and a second run adds nothing."""
@@ -60,7 +66,7 @@ def test_sigkill_at_any_moment_neither_loses_nor_doubles(box):
         written += 300
         box.start()
         before = box.count()
-        wait_until(lambda before=before: box.count() > before or box.count() == written)
+        wait_until(lambda before=before, all_=written: box.count() > before or box.count() == all_)
         time.sleep(round_ * 0.003)  # not waiting for something: spreading the kills over the work
         box.kill()
     box.start()
@@ -136,7 +142,9 @@ def test_a_thousand_files_are_followed(box):
 
 def test_a_stack_trace_in_two_writes_is_one_event_also_over_a_restart(box):
     """The first half is stored at the stop; the rest joins it after the next start."""
-    head = b'2026-11-22 05:00:00,123 ERROR shop: boom\nTraceback (most recent call last):\n  File "x.py", line 1, in f\n'
+    head = (
+        b'2026-11-22 05:00:00,123 ERROR shop: boom\nTraceback (most recent call last):\n  File "x.py", line 1, in f\n'
+    )
     rest = b"    g()\nValueError: bad\n"
     append(box.log, head)
     box.start()
@@ -153,9 +161,7 @@ def test_a_stack_trace_in_two_writes_is_one_event_also_over_a_restart(box):
 
 def test_the_group_of_a_continued_error_is_that_of_the_whole(box):
     """Stored by its first line only, then continued: one group in the end, with one event."""
-    whole = b'2026-11-22 05:00:00,123 ERROR shop: boom\nTraceback (most recent call last):\n  File "x.py", line 1, in f\nValueError: bad\n'
-    append(box.log, whole[:90])
-    append(box.log, b"\n")
+    append(box.log, FAILURE.removesuffix(b"ValueError: bad\n"))
     box.start()
     box.stop()
     append(box.log, b"ValueError: bad\n")
@@ -179,3 +185,14 @@ def test_sighup_swaps_a_good_configuration_and_refuses_a_bad_one(box):
     box.wait_count(3)
     assert b"canary" not in b"".join(part.read_bytes() for part in box.store.parent.iterdir())
     assert box.status()["healthy"]
+
+
+def test_a_file_name_that_is_not_utf8_is_followed_over_a_restart(box):
+    path = box.logs / os.fsdecode(b"caf\xe9.log")
+    append(path, events(0, 3))
+    box.once()
+    append(path, events(3, 2))
+    box.once()
+    assert box.numbers() == [0, 1, 2, 3, 4]
+    assert box.status()["healthy"]
+    assert box.query()[0]["path"].startswith(str(box.logs))

@@ -1,0 +1,23 @@
+"""File names that are not UTF-8, as text that SQLite and JSON can hold.
+
+Python keeps such a byte as a lone surrogate U+DC80..U+DCFF (PEP 383), which is no text. Here it becomes the private
+character U+10DC80..U+10DCFF, and comes back from it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SHIFT = 0x100000
+_SURROGATE = re.compile("[\udc80-\udcff]")
+_PRIVATE = re.compile("[\U0010dc80-\U0010dcff]")
+
+
+def to_text(path: str) -> str:
+    """A path as `os` gives it, as text."""
+    return path if path.isascii() else _SURROGATE.sub(lambda found: chr(ord(found[0]) + _SHIFT), path)
+
+
+def from_text(text: str) -> str:
+    """The path that `to_text` was given."""
+    return text if text.isascii() else _PRIVATE.sub(lambda found: chr(ord(found[0]) - _SHIFT), text)
