@@ -120,7 +120,7 @@ def test_a_symbolic_link_is_not_followed(store, tmp_path):
     assert owner(store) is None
 
 
-def test_a_directory_that_is_not_there_is_SL405(tmp_path):
+def test_a_directory_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(StoreError) as caught:
         StoreLock(tmp_path / "nowhere" / "s.db").acquire()
     assert (caught.value.code, caught.value.retryable) == ("SL405", True)

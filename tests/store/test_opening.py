@@ -1,5 +1,6 @@
 """Opening a store: making, owning, migrating, refusing what is not ours, and moving aside what is damaged."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -46,6 +47,12 @@ def refused(path, code, **settings):
         open_store(path, min_free_bytes=0, resources={}, **settings)
     assert caught.value.code == code, caught.value
     return caught.value
+
+
+def fill_disk(filler):
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4_096)
 
 
 def snapshot(directory):
@@ -263,7 +270,9 @@ def test_another_programs_damaged_database_is_refused(path):
     path.parent.mkdir()
     connection = another(path)
     connection.execute("CREATE TABLE precious (x)")
+    connection.execute("BEGIN")
     connection.executemany("INSERT INTO precious VALUES (?)", [("x" * 100,)] * 1_000)
+    connection.execute("COMMIT")
     connection.close()
     with path.open("r+b") as file:
         file.seek(100)
@@ -320,7 +329,7 @@ def test_an_unwritable_directory_is_one_sentence(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_where_a_directory_should_be_is_SL405(tmp_path):
+def test_a_file_where_a_directory_should_be_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     refused(tmp_path / "file" / "s.db", "SL405")
 
@@ -402,9 +411,7 @@ def test_a_full_disk_at_the_start_is_said_and_may_be_tried_again(tmp_path):
         with store_at(small / "s.db") as opened:
             assert opened.moved_aside is None
             filler = small / "filler"
-            with pytest.raises(OSError, match="space"), filler.open("wb", buffering=0) as file:
-                while True:
-                    file.write(b"x" * 4_096)
+            fill_disk(filler)
             with pytest.raises(StoreError) as caught:
                 tables.begin_run(opened.writer.connection, {"pid": 1, "junk": "x" * 200_000})
             assert (caught.value.code, caught.value.retryable) == ("SL412", True)
