@@ -8,7 +8,6 @@ Read-only by convention: slots alone cost 0.1 µs to build, frozen dataclasses t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 SEVERITY_TEXTS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 TRACE, DEBUG, INFO, WARN, ERROR, FATAL = 1, 5, 9, 13, 17, 21  # first number of each range; 0 is unknown
@@ -132,30 +131,6 @@ class Continuation:
 
     raw: bytes  # the lines without the last one's newline, to be appended after a newline
     traces: bool = True  # whether stack traces are to be looked for in the joined event
-
-
-@dataclass(slots=True)
-class Event:
-    """One stored event as a reader sees it; the decoded form of a row of `events` and its file."""
-
-    id: int
-    timestamp: int
-    observed_timestamp: int
-    severity_number: int
-    source: str
-    path: str
-    offset: int
-    group: int | None
-    record: str
-    raw: bytes | int | None
-    parse_error: str | None
-    fields: dict[str, Any]  # record, decoded; the last of duplicate keys wins
-    body: str
-    logger: str | None
-    service: str | None
-    trace_id: str | None
-    span_id: str | None
-    resource: dict[str, Any]
 
 
 @dataclass(slots=True)
