@@ -161,8 +161,8 @@ _LOGS_VIEW = """
 CREATE VIEW logs AS
 SELECT
   e.id,
-  strftime('%Y-%m-%dT%H:%M:%S', e.timestamp / 1000000000, 'unixepoch')
-    || printf('.%09dZ', e.timestamp % 1000000000) AS time,
+  strftime('%Y-%m-%dT%H:%M:%S', e.timestamp / 1000000000 - (e.timestamp % 1000000000 < 0), 'unixepoch')
+    || printf('.%09dZ', (e.timestamp % 1000000000 + 1000000000) % 1000000000) AS time, -- also before 1970
   e.timestamp,
   CASE
     WHEN e.severity_number BETWEEN 1 AND 4 THEN 'TRACE'
