@@ -1,5 +1,6 @@
 """One owner per store, whatever happens to the owner."""
 
+import errno
 import os
 import signal
 
@@ -153,3 +154,15 @@ sys.stdin.read()
     with program(code, store) as holder:
         assert holder.first_line == "0"
         assert python(TRY, store).startswith("SL404")
+
+
+def test_a_file_system_without_locks_is_said(store, monkeypatch):
+    """As some network file systems are; the refusal is injected, no such file system is at hand."""
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.fcntl", no_locks)
+    with pytest.raises(StoreError, match="has no file locks") as caught:
+        StoreLock(store).acquire()
+    assert caught.value.code == "SL405"

@@ -1,0 +1,258 @@
+"""What goes, in which order, and what stays; and that the disk gets its space back."""
+
+import pytest
+
+from agent.errors import StoreError
+from agent.model import OwnError
+from agent.store import audit, tables
+from agent.store.maintenance import Maintenance
+from agent.store.retention import Retention
+from tests.store.stores import (
+    DAY,
+    MINUTE,
+    NOW,
+    another,
+    events,
+    gap,
+    rows,
+    stored,
+    tailed,
+    transaction,
+    update,
+    write,
+)
+
+YEAR = 365 * DAY
+
+
+def retention(opened, **bounds):
+    return Retention(opened.writer, **{"age_ns": None, "size_bytes": None, **bounds})
+
+
+def care_of(opened, bounds, said=None, clock=lambda: NOW):
+    report = (lambda *one: said.append(one)) if said is not None else (lambda *_: None)
+    return Maintenance(opened.writer, bounds, report=report, clock=clock)
+
+
+def numbers(opened):
+    return [row[0] for row in rows(opened.writer.connection, "SELECT id FROM events ORDER BY id")]
+
+
+def test_age_counts_from_the_storing_and_not_from_the_events_own_time(opened):
+    """A backfill of old logs stays."""
+    file = tailed()
+    for observed, timestamp in ((NOW - 8 * DAY, NOW), (NOW - 6 * DAY, NOW - YEAR), (NOW, NOW - 9 * YEAR)):
+        batch = events(file.offset, count=2, timestamp=timestamp)
+        write(opened, transaction(stored(file, batch, observed=observed)))
+    bounds = retention(opened, age_ns=7 * DAY)
+    assert bounds.step(NOW) == 2
+    assert numbers(opened) == [3, 4, 5, 6]
+    assert bounds.step(NOW) == 0
+    assert numbers(opened) == [3, 4, 5, 6]
+
+
+def test_without_bounds_nothing_ever_goes(opened):
+    write(opened, transaction(stored(tailed(), events(count=3), observed=1)))
+    bounds = retention(opened)
+    assert bounds.step(NOW) == 0
+    assert numbers(opened) == [1, 2, 3]
+
+
+def test_an_empty_store_is_within_any_bounds(opened):
+    assert retention(opened, age_ns=1, size_bytes=1).step(NOW) == 0
+
+
+def test_much_goes_in_portions(opened):
+    file = tailed()
+    for _ in range(5):
+        write(opened, transaction(stored(file, events(file.offset, count=1_000), observed=NOW - 8 * DAY)))
+    bounds = retention(opened, age_ns=7 * DAY)
+    assert [bounds.step(NOW), bounds.step(NOW), bounds.step(NOW), bounds.step(NOW)] == [2_000, 4_000, 5_000, 0]
+
+
+def test_every_minute_that_lost_an_event_is_marked_and_no_other(opened):
+    file = tailed()
+    times = [-1, -MINUTE, 0, NOW, NOW + MINUTE]  # before and after 1970, and now
+    for number, timestamp in enumerate(times):
+        observed = NOW - 8 * DAY if number < 4 else NOW
+        batch = events(file.offset, count=2, timestamp=timestamp, logger=f"l{number}")
+        write(opened, transaction(stored(file, batch, observed=observed)))
+    batch = events(file.offset, count=1, timestamp=NOW + 1)  # stays, in a minute that loses others
+    write(opened, transaction(stored(file, batch)))
+    assert retention(opened, age_ns=7 * DAY).step(NOW) == 8
+    marked = {
+        (minute, bool(expired))
+        for minute, expired in rows(opened.writer.connection, "SELECT minute, expired FROM rollups")
+    }
+    assert marked == {(-1, True), (0, True), (NOW // MINUTE, True), (NOW // MINUTE + 1, False)}
+
+
+def test_a_tail_that_goes_is_no_tail(opened):
+    file, other = tailed(), tailed(2)
+    write(opened, transaction(stored(file, events(tail_open=True), observed=NOW - 8 * DAY)))
+    write(opened, transaction(stored(other, events(tail_open=True))))
+    assert [found.tail_event_id for found in tables.load_files(opened.writer.connection)] == [1, 2]
+    retention(opened, age_ns=7 * DAY).step(NOW)
+    assert [found.tail_event_id for found in tables.load_files(opened.writer.connection)] == [None, 2]
+
+
+def test_above_its_size_the_store_shrinks_and_keeps_the_newest(opened, path):
+    file = tailed()
+    record = '{"message": "' + "x" * 500 + '"}'
+    for _ in range(20):
+        write(opened, transaction(stored(file, events(file.offset, records=[record] * 1_000))))
+    opened.writer.checkpoint()
+    before = path.stat().st_size
+    limit = before // 3
+    bounds = retention(opened, size_bytes=limit)
+    care = care_of(opened, bounds)
+    care.run_retention()
+    opened.writer.checkpoint()
+    assert bounds.used_bytes() <= limit
+    assert bounds.free_pages() == 0
+    assert path.stat().st_size <= limit
+    kept = numbers(opened)
+    assert kept == list(range(kept[0], 20_001))
+    assert len(kept) > 4_000, "and no more than it must"
+    assert rows(opened.writer.connection, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_few_long_events_go_one_by_one(opened):
+    """A portion is bounded by what it frees, not only by its rows."""
+    file = tailed()
+    record = '{"message": "' + "x" * 1_000_000 + '"}'
+    for _ in range(10):
+        batch = events(file.offset, records=[record])
+        batch.raws[0] = b"y" * 1_000_000
+        write(opened, transaction(stored(file, batch)))
+    bounds = retention(opened)
+    bounds.size_bytes = bounds.used_bytes() - 3_000_000
+    care_of(opened, bounds).run_retention()
+    assert numbers(opened) == [3, 4, 5, 6, 7, 8, 9, 10]
+
+
+def test_the_file_shrinks_on_an_idle_agent_too(opened, path):
+    """No commit follows that would copy the WAL."""
+    file = tailed()
+    for _ in range(10):
+        write(opened, transaction(stored(file, events(file.offset, count=1_000), observed=NOW - 8 * DAY)))
+    opened.writer.checkpoint()
+    before = path.stat().st_size
+    care = care_of(opened, retention(opened, age_ns=7 * DAY))
+    now = 1_000.0
+    care.step(now)
+    while care.pending:
+        care.step(now)
+    assert numbers(opened) == []
+    care.step(care._last_commit + 5)
+    assert path.stat().st_size < before / 2
+    assert care._last_commit is None, "an idle store is copied once"
+
+
+def test_what_is_due_is_done_when_it_is_due(opened, path):
+    """The file is looked at every second, retention every ten, the rest every hour."""
+    write(opened, transaction(stored(tailed(), events(), observed=NOW - 8 * DAY)))
+    care = care_of(opened, retention(opened, age_ns=None))
+    care.step(100.0)
+    care.retention = retention(opened, age_ns=7 * DAY)
+    care.step(109.0)
+    assert numbers(opened) == [1]
+    care.step(110.0)
+    assert numbers(opened) == []
+    path.unlink()
+    care.step(110.5)
+    with pytest.raises(StoreError, match="deleted"):
+        care.step(111.0)
+
+
+def test_a_locked_store_keeps_its_old_events_for_now(opened, path):
+    write(opened, transaction(stored(tailed(), events(count=3), observed=NOW - 8 * DAY)))
+    opened.writer.connection.execute("PRAGMA busy_timeout = 10")
+    other = another(path)
+    other.execute("BEGIN IMMEDIATE")
+    bounds = retention(opened, age_ns=7 * DAY)
+    for attempt in (bounds.step, bounds.tidy):
+        with pytest.raises(StoreError) as caught:
+            attempt(NOW)
+        assert caught.value.code == "SL408"
+    other.close()
+    assert bounds.step(NOW) == 3
+
+
+# ------------------------------------------------------------ the longer retentions
+
+
+def test_counts_and_trends_stay_for_more_than_a_year(opened):
+    file = tailed()
+    for timestamp in (NOW - 401 * DAY, NOW - 399 * DAY):
+        batch = events(file.offset, timestamp=timestamp)
+        group = update(1, timestamp=timestamp)
+        write(opened, transaction(stored(file, batch), groups=[group]))
+    retention(opened).tidy(NOW)
+    kept = [((NOW - 399 * DAY) // MINUTE,)]
+    assert rows(opened.writer.connection, "SELECT minute FROM rollups") == kept
+    assert rows(opened.writer.connection, "SELECT minute FROM group_minutes") == kept
+
+
+def test_groups_go_when_they_were_not_seen_for_long_and_have_no_events_left(opened):
+    file = tailed()
+    old, new = update(1, timestamp=NOW - 500 * DAY), update(2, timestamp=NOW - DAY)
+    batch = events(timestamp=NOW - 500 * DAY)
+    write(opened, transaction(stored(file, batch, groups={0: 1}), groups=[old, new]))
+    retention(opened).tidy(NOW)
+    assert rows(opened.writer.connection, "SELECT id FROM error_groups") == [(1,), (2,)]
+    opened.writer.connection.execute("DELETE FROM events")
+    retention(opened).tidy(NOW)
+    assert rows(opened.writer.connection, "SELECT id FROM error_groups") == [(2,)]
+
+
+def test_a_finished_file_goes_with_its_last_event_and_some_time(opened):
+    def finished(number, observed, batch):
+        file = tailed(number)
+        write(opened, transaction(stored(file, batch, observed=observed)))
+        file.state = "finished"
+        write(opened, transaction(files={number: file}))
+
+    broken = events(count=1)
+    broken.gaps = [gap(broken.end, broken.end + 9)]
+    broken.end += 9
+    older = events(count=1)
+    older.gaps = [gap(older.end, older.end + 9)]
+    older.end += 9
+    finished(1, NOW - 500 * DAY, older)  # its gaps are no longer interesting
+    finished(2, NOW - 40 * DAY, events())
+    finished(3, NOW - 40 * DAY, broken)  # its gaps are
+    finished(4, NOW - 10 * DAY, events())
+    write(opened, transaction(stored(tailed(5), events(), observed=NOW - 50 * DAY)))  # still followed
+    bounds = retention(opened, age_ns=45 * DAY)
+    bounds.tidy(NOW)
+    connection = opened.writer.connection
+    assert rows(connection, "SELECT count(*) FROM files") == [(5,)], "events of all of them are there"
+    connection.execute("DELETE FROM events WHERE file_id <> 4")
+    bounds.tidy(NOW)
+    assert [file.id for file in tables.load_files(connection)] == [3, 4, 5]
+    assert all(row["complete"] for row in audit.balance(connection))
+    assert rows(connection, "SELECT file_id FROM gaps") == [(3,)]
+
+
+def test_gaps_of_a_followed_file_stay_so_that_its_books_balance(opened):
+    batch = events(count=1)
+    batch.gaps = [gap(batch.end, batch.end + 9)]
+    batch.end += 9
+    write(opened, transaction(stored(tailed(), batch, observed=NOW - 500 * DAY)))
+    retention(opened).tidy(NOW)
+    assert audit.balance(opened.writer.connection)[0]["complete"]
+
+
+def test_own_errors_that_are_over_go_after_a_month(opened):
+    def own(code, at, *, active):
+        return OwnError(code, "s", "m", "h", at, active)
+
+    errors = [
+        own("SL1", NOW - 40 * DAY, active=True),
+        own("SL2", NOW - 40 * DAY, active=False),
+        own("SL3", NOW - DAY, active=False),
+    ]
+    write(opened, transaction(own_errors=errors))
+    retention(opened).tidy(NOW)
+    assert rows(opened.writer.connection, "SELECT code FROM own_errors ORDER BY 1") == [("SL1",), ("SL3",)]
