@@ -7,35 +7,36 @@ import re
 UNKNOWN = "unknown"
 _CHARS = 500  # what kind of trouble it is stands at the beginning
 
-# Exception names and message words of Python, Java, Node, Go, Ruby and .NET; the first that matches decides.
+# Exception names and message words of Python, Java, Node, Go, Ruby and .NET; the first that matches decides. Codes
+# begin a word: FileNotFound holds ENOTFOUND.
 _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (category, re.compile(words, re.IGNORECASE))
     for category, words in (
         (
             "resource",
             (
-                r"MemoryError|OutOfMemory|out of memory|heap space|no space left|ENOSPC|EMFILE|too many open files"
-                r"|RecursionError|StackOverflow|pool (?:exhausted|is full|timeout)|disk full|quota"
+                r"MemoryError|OutOfMemory|out of memory|heap space|no space left|\bENOSPC|\bEMFILE|too many open files"
+                r"|RecursionError|StackOverflow|pool (?:exhausted|is full|timeout)|disk full|quota\b"
             ),
         ),
         (
             "permission",
             (
-                r"Permission|AccessDenied|access denied|EACCES|EPERM|Unauthorized|Forbidden|not authori[sz]ed"
+                r"Permission|AccessDenied|access denied|\bEACCES|\bEPERM|Unauthorized|Forbidden|not authori[sz]ed"
                 r"|SecurityException|Authentication"
             ),
         ),
         (
             "network",
             (
-                r"Connection|Socket|Timeout|timed out|ECONN|ENOTFOUND|EHOSTUNREACH|UnknownHost|DNS|gaierror|SSL|TLS"
-                r"|Http(?:Request)?Exception|broken pipe|EPIPE|unreachable|RequestError|no route to host|i/o timeout"
+                r"Connection|Socket|Timeout|timed out|\bECONN|\bENOTFOUND|\bEHOSTUNREACH|UnknownHost|\bDNS|gaierror|SSL|\bTLS"
+                r"|Http(?:Request)?Exception|broken pipe|\bEPIPE|unreachable|RequestError|no route to host|i/o timeout"
             ),
         ),
         (
             "filesystem",
             (
-                r"FileNotFound|NoSuchFile|ENOENT|no such file|IsADirectory|NotADirectory|DirectoryNotFound|EEXIST"
+                r"FileNotFound|NoSuchFile|\bENOENT|no such file|IsADirectory|NotADirectory|DirectoryNotFound|\bEEXIST"
                 r"|read-only file system|FileSystem"
             ),
         ),
@@ -50,7 +51,7 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             "dependency",
             (
                 r"ImportError|ModuleNotFound|ClassNotFound|NoClassDefFound|NoSuchMethodError|MODULE_NOT_FOUND|LoadError"
-                r"|DllNotFound|cannot find module|OperationalError|SQLException|SQLSTATE|Redis|Kafka|Mongo|upstream"
+                r"|DllNotFound|cannot find module|OperationalError|SQLException|SQLSTATE|Redis(?!t)|Kafka|Mongo|upstream"
             ),
         ),
         (
