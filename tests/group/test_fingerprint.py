@@ -1,0 +1,191 @@
+"""One trouble is one group: over users, ids, hosts, line numbers and releases; and no text takes for ever."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.group import fingerprint
+from agent.group.fingerprint import frames, innermost, mask, shape
+from agent.model import ErrorEvent
+
+
+def error(message="boom", **facts):
+    return ErrorEvent(0, 0, 17, message, **facts)
+
+
+MASKED = [
+    ("user 42 not found", "user <number> not found"),
+    ("took 12.5 ms", "took <number> ms"),
+    ("took 15ms at 99.9%", "took <number>ms at <number>"),
+    ("offset -17", "offset <number>"),
+    ("order 550e8400-e29b-41d4-a716-446655440000 failed", "order <uuid> failed"),
+    ("mail to ann.lee+x@mail.example.org bounced", "mail to <email> bounced"),
+    ("GET https://shop.example/cart?id=7 gave 500", "GET <url> gave <number>"),
+    ("connect to 10.0.0.1:5432 refused", "connect to <ip> refused"),
+    ("since 2026-11-22T05:00:00.123Z", "since <date>"),
+    ("on 2026-11-22 05:00:00,123", "on <date>"),
+    ("on 2026-11-22", "on <date>"),
+    ('no key "user_17"', "no key <quoted>"),
+    ("no key 'it'", "no key <quoted>"),
+    ("no key `it`", "no key <quoted>"),
+    ("cannot open /var/lib/app/data.db", "cannot open <path>"),
+    ("path=/var/lib/app: denied", "path=<path>: denied"),
+    ("at 0x7f3a2b deadbeef99", "at <hex> <hex>"),
+    ("commit 3f2a9c81d0 failed", "commit <hex> failed"),
+    ("nothing to hide", "nothing to hide"),
+    ("facade decade", "facade decade"),
+    ("utf8 is not a number", "utf8 is not a number"),
+    ("and/or", "and/or"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("message", "template"), MASKED)
+def test_values_are_masked_and_words_stay(message, template):
+    assert mask(message) == template
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=st.sampled_from("a1f0-.:/@'\"`<> =x_T,é\n\ud800"), max_size=200))
+def test_any_text_has_a_mask(message):
+    assert isinstance(mask(message), str)
+    assert mask(message) == mask(message)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**12), st.integers(0, 10**12), st.sampled_from(["user {} is gone", "id={}", "({})", "a {}, b"]))
+def test_numbers_never_split_a_group(one, other, template):
+    assert mask(template.format(one)) == mask(template.format(other))
+
+
+PYTHON = """Traceback (most recent call last):
+  File "/srv/shop/releases/{release}/shop/web.py", line {line}, in handle
+    return cart.add(item)
+           ^^^^^^^^^^^^^^
+  File "/srv/shop/releases/{release}/shop/cart.py", line {line}, in add
+    raise ValueError(item)
+ValueError: {value}
+"""
+JAVA = """com.example.CartException: item {value}
+\tat com.example.Cart$$Lambda$14.add(Cart.java:{line})
+\tat com.example.Web.lambda$handle${line}(Web.java:{line})
+\tat java.base/java.lang.Thread.run(Thread.java:829)
+Caused by: java.lang.IllegalStateException: {value}
+\tat com.example.Stock.take(Stock.java:{line})
+\t... 3 more
+"""
+NODE = """TypeError: Cannot read properties of undefined (reading '{value}')
+    at Cart.add (/srv/shop/dist/cart.{hash}.js:{line}:13)
+    at async handle (file:///srv/shop/dist/web.js:{line}:5)
+    at /srv/shop/node_modules/express/router.js:{line}:9
+    at processTicksAndRejections (node:internal/process/task_queues:95:5)
+"""
+GO = """panic: runtime error: index out of range [{line}]
+
+goroutine {line} [running]:
+main.(*Cart).Add(0xc0000{hash}, 0x{line})
+\t/srv/shop/cart.go:{line} +0x1d
+main.main.func{line}()
+\t/srv/shop/main.go:{line} +0x1d
+"""
+DOTNET = """System.InvalidOperationException: item {value}
+   at Shop.Cart.Add(String item) in C:\\src\\Cart.cs:line {line}
+   at Shop.Web.<Handle>d__{line}.MoveNext() in C:\\src\\Web.cs:line {line}
+"""
+RUBY = """app/models/cart.rb:{line}:in `add': item {value} (ArgumentError)
+\tfrom app/web.rb:{line}:in `handle'
+\tfrom /usr/lib/ruby/3.1.0/webrick/server.rb:{line}:in `block in start_thread'
+"""
+EXPECTED = {
+    "python": (PYTHON, ["shop/web.py:handle", "shop/cart.py:add"], "shop/cart.py:add"),
+    "java": (
+        JAVA,
+        ["com.example.Cart.add", "com.example.Web.lambda$handle", "com.example.Stock.take"],
+        "com.example.Cart.add",
+    ),
+    "node": (NODE, ["dist/cart.js:Cart.add", "dist/web.js:handle", "express/router.js:"], "dist/cart.js:Cart.add"),
+    "go": (GO, ["main.(*Cart).Add", "main.main.func"], "main.(*Cart).Add"),
+    ".net": (DOTNET, ["Shop.Cart.Add", "Shop.Web.<Handle>d__.MoveNext"], "Shop.Cart.Add"),
+    "ruby": (
+        RUBY,
+        ["models/cart.rb:add", "app/web.rb:handle", "webrick/server.rb:block in start_thread"],
+        "models/cart.rb:add",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", EXPECTED)
+def test_frames_of_each_language_survive_a_release(language):
+    trace, expected, inner = EXPECTED[language]
+    one = trace.format(release="2026-11-22", line=17, value="apple", hash="8f3a2b1c")
+    other = trace.format(release="20270101120000", line=345, value="pear", hash="00d1ff7e")
+    assert frames(one) == frames(other) == expected
+    assert innermost(one) == inner
+    kind = "CartError"
+    assert shape(error(stacktrace=one, exception_type=kind)) == shape(
+        error("other", stacktrace=other, exception_type=kind)
+    )
+
+
+def test_windows_paths_are_paths():
+    assert frames('  File "C:\\app\\shop\\cart.py", line 3, in add\n') == ["shop/cart.py:add"]
+    assert frames("    at add (C:\\app\\dist\\cart.js:3:7)\n") == ["dist/cart.js:add"]
+
+
+def test_other_frames_are_another_group():
+    def trace(function):
+        return f'Traceback\n  File "a/shop/cart.py", line 3, in {function}\nValueError: x\n'
+
+    shapes = {shape(error(stacktrace=trace(name), exception_type="ValueError")) for name in ("add", "add2", "remove")}
+    assert len(shapes) == 3
+    kinds = {shape(error(stacktrace=trace("add"), exception_type=kind)) for kind in ("ValueError", "KeyError", None)}
+    assert len(kinds) == 3
+
+
+def test_only_the_frames_nearest_to_the_trouble_count():
+    def python(outer):
+        lines = [f'  File "x/{outer}{n}.py", line 1, in f{n}' for n in range(5)]
+        return "\n".join([*lines, *(f'  File "x/inner.py", line 1, in g{n}' for n in range(12))])
+
+    def java(outer):
+        return "\n".join([*(f"\tat in.G{'x' * n}.g(G.java:1)" for n in range(12)), f"\tat {outer}.F.f(F.java:1)"])
+
+    for trace in (python, java):
+        assert shape(error(stacktrace=trace("a"))) == shape(error(stacktrace=trace("b")))
+
+
+def test_without_frames_the_type_and_the_template_count():
+    assert shape(error(exception_type="E", exception_message="id 1")) == shape(
+        error("other", exception_type="E", exception_message="id 2")
+    )
+    assert shape(error("id 1", exception_type="E")) != shape(error("id 1", exception_type="F"))
+    assert shape(error("id 1", stacktrace="not a trace")) == shape(error("id 2", stacktrace="another"))
+    assert shape(error("id 1", logger="a")) != shape(error("id 1", logger="b"))
+
+
+def test_an_explicit_fingerprint_decides_alone():
+    one = error("a", fingerprint="mine", exception_type="A", stacktrace=PYTHON)
+    assert shape(one) == shape(error("b", fingerprint="mine", logger="other"))
+    assert shape(one) != shape(error("b", fingerprint="yours"))
+    assert shape(error("mine")) != shape(error("x", fingerprint="mine"))
+
+
+def test_a_fingerprint_is_32_digits_also_of_what_utf8_cannot_say():
+    marks = {fingerprint.fingerprint(text) for text in ("", "a", "\ud800", "x" * 10**6)}
+    assert len(marks) == 4
+    assert {len(mark) for mark in marks} == {32}
+
+
+HOSTILE = [
+    '"', "'", "0", ".", "a.", "0.", "/a", "\n", "\n  ", " ", "(", ".(", "a.b(", "()", ":", "1:1", "\tat ", "    at a (",
+    '  File "', "@a.", "a@", "-", "0x", "<", "$", "from a.rb:1:in `", "https://", "1-1", "\\", "at a.b(\n", "x.y(\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", HOSTILE)
+def test_hostile_text_ends(pattern):
+    """A megabyte of anything: what is quadratic in it would take hours."""
+    text = pattern * (1_000_000 // len(pattern))
+    for message in (text, text + "x", "at " + text):
+        assert len(shape(error(message, stacktrace=message, exception_type=message, exception_message=message)))
+        innermost(message)

@@ -1,0 +1,147 @@
+"""Events get their groups; what a transaction adds is collected, bounded in memory, and storable whatever it is."""
+
+import pytest
+
+from agent.group import grouper
+from agent.group.classify import classify
+from agent.group.grouper import Grouper
+from agent.model import ErrorEvent
+
+MINUTE = 60 * 10**9
+NOW = 1_795_000_000 * 10**9
+
+
+def error(message="boom", *, timestamp=NOW, severity=17, **facts):
+    return ErrorEvent(0, timestamp, severity, message, **facts)
+
+
+def test_equal_troubles_share_a_group_and_are_counted_by_minute():
+    groups = Grouper()
+    ids = [groups.assign(error(f"user {n} gone", timestamp=NOW + n * MINUTE, severity=17 + n)) for n in range(3)]
+    assert ids == [1, 1, 1]
+    assert groups.assign(error("disk full")) == 2
+    first, second = groups.take_updates()
+    assert (first.id, first.count, first.first_seen, first.last_seen) == (1, 3, NOW, NOW + 2 * MINUTE)
+    assert first.minutes == {NOW // MINUTE + n: 1 for n in range(3)}
+    assert first.severity_number == 19
+    assert (second.id, second.title, second.category) == (2, "disk full", "resource")
+    assert groups.take_updates() == []
+
+
+def test_an_older_event_moves_the_beginning_of_its_group():
+    groups = Grouper()
+    groups.assign(error())
+    groups.assign(error(timestamp=NOW - MINUTE))
+    [update] = groups.take_updates()
+    assert (update.first_seen, update.last_seen) == (NOW - MINUTE, NOW)
+
+
+def test_known_groups_keep_their_ids_and_new_ones_follow():
+    groups = Grouper()
+    groups.assign(error("one"))
+    [update] = groups.take_updates()
+    again = Grouper([(update.fingerprint, 41)])
+    assert again.assign(error("one")) == 41
+    assert again.assign(error("two")) == 42
+
+
+def test_each_transaction_describes_its_groups_whole():
+    """So that a group which the store no longer has can be made again."""
+    groups = Grouper()
+    event = error("x", exception_type="E", logger="shop", service="cart")
+    groups.assign(event)
+    [first] = groups.take_updates()
+    groups.assign(event)
+    assert groups.take_updates() == [first]
+
+
+def test_describing_counts_nothing():
+    groups = Grouper()
+    one = groups.describe(error("x"))
+    assert groups.describe(error("x")) == one
+    assert (one.count, one.minutes) == (1, {NOW // MINUTE: 1})
+    assert groups.take_updates() == []
+    assert groups.assign(error("x")) == one.id
+
+
+def test_a_title_says_the_type_and_the_message_in_one_short_line():
+    def title(message="m", **facts):
+        return Grouper().describe(error(message, **facts)).title
+
+    assert title("many\n  words\there") == "many words here"
+    assert title(exception_type="E", exception_message="why") == "E: why"
+    assert title("said", exception_type="E") == "E: said"
+    assert title("") == "(no message)"
+    assert title(" \n") == "(no message)"
+    assert len(title("x" * 5_000)) == 200
+
+
+def test_the_culprit_is_the_innermost_frame_or_else_the_logger():
+    def culprit(**facts):
+        return Grouper().describe(error(**facts)).culprit
+
+    python = 'Traceback\n  File "a/b.py", line 1, in outer\n  File "a/c.py", line 1, in inner\nE: x\n'
+    java = "E: x\n\tat a.Inner.f(I.java:1)\n\tat a.Outer.g(O.java:1)\n"
+    assert culprit(stacktrace=python, logger="l") == "a/c.py:inner"
+    assert culprit(stacktrace=java, logger="l") == "a.Inner.f"
+    assert culprit(stacktrace="no frames", logger="l") == "l"
+    assert culprit(logger="l") == "l"
+    assert culprit() is None
+
+
+def test_what_the_store_cannot_hold_is_made_holdable():
+    """Lone surrogates, and names without end."""
+    update = Grouper().describe(
+        error("a\ud800b", exception_type="\udfff" + "x" * 500, logger="l\ud800", service="\ud800")
+    )
+    for text in (update.title, update.culprit, update.exception_type, update.service):
+        text.encode()
+        assert len(text) < 400
+    assert update.title.startswith("\\udfff")
+
+
+def test_the_memory_of_shapes_is_bounded_in_number_and_length(monkeypatch):
+    groups = Grouper()
+    for number in range(5_000):
+        groups.assign(error(f"user {number}"))
+    assert len(groups._cache) <= 4_096
+    monkeypatch.setattr(grouper, "_CACHE_CHARS", 10_000)
+    for number in range(50):
+        groups.assign(error(f"user {number}", stacktrace="x" * 3_000))
+        assert sum(len(key[2] or "") for key in groups._cache) <= 10_000
+    assert [update.count for update in groups.take_updates()] == [5_050]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "category"),
+    [
+        ("ConnectionRefusedError", "", "network"),
+        ("java.net.SocketTimeoutException", "", "network"),
+        (None, "dial tcp: no route to host", "network"),
+        ("FileNotFoundError", "", "filesystem"),
+        (None, "ENOENT: no such file or directory", "filesystem"),
+        ("django.core.exceptions.ImproperlyConfigured", "", "configuration"),
+        (None, "missing env VARIABLE", "configuration"),
+        ("pydantic.ValidationError", "", "validation"),
+        ("System.NullReferenceException", "", "validation"),
+        (None, "Cannot read properties of undefined", "validation"),
+        ("psycopg2.OperationalError", "", "dependency"),
+        (None, "upstream sent nothing", "dependency"),
+        ("MemoryError", "", "resource"),
+        (None, "write: No space left on device", "resource"),
+        ("PermissionError", "", "permission"),
+        (None, "user is not authorised", "permission"),
+        (None, "bad request from a client", "user input"),
+        ("ModuleNotFoundError", "", "dependency"),
+        (None, "getaddrinfo ENOTFOUND shop.example", "network"),
+        (None, "the quotation was redistributed", "unknown"),
+        (None, "disk quota exceeded", "resource"),
+        (None, "boom", "unknown"),
+        ("CustomTrouble", "boom", "unknown"),
+        ("CustomTrouble", "connection reset: timed out", "network"),
+        ("ValueError", "connection", "validation"),
+        (None, "x" * 600 + " timeout", "unknown"),
+    ],
+)
+def test_the_category_is_that_of_the_type_or_else_of_the_message(kind, message, category):
+    assert classify(kind, message) == category
