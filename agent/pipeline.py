@@ -25,40 +25,38 @@ import contextlib
 import gc
 import os
 import signal
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orjson
 import structlog
 
 from agent import __version__
 from agent.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
 from agent.ingest import Counters, Ingest
 from agent.intake import Intake
-from agent.parse.decode import ParseSettings
 from agent.reporting import Reporter
 from agent.service import ServiceManager
+from agent.settings import parse_settings, resources, tail_settings
 from agent.store import tables
 from agent.store.lock import lock_path
 from agent.store.maintenance import Maintenance
 from agent.store.opening import OpenStore, open_store
 from agent.store.retention import Retention
-from agent.tail.settings import SourceSettings
 from agent.tail.tailer import Tailer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agent.config import Config, SourceConfig
+    from agent.config import Config
     from agent.model import Transaction
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
 _ONCE_GIVES_UP_S = 10.0
 _SUPERVISE_S = 0.5
+_MOST_DAMAGED = 3  # stores that one process begins anew; a disk that spoils more needs a person
 
 log = structlog.get_logger("sidelog")
 
@@ -113,21 +111,21 @@ class Agent:
             StoreError: the store cannot be owned or opened, or was deleted or replaced under the running agent.
         """
         _tune_collector()
-        damaged = False
+        damaged = 0
         with self._signals():
             while True:
                 opened = open_store(
                     self.config.store.path,
                     min_free_bytes=self.config.store.min_free,
-                    resources={source.name: _resource(source) for source in self.config.sources},
-                    damaged=damaged,
+                    resources=resources(self.config),
+                    damaged=damaged > 0,
                 )
                 try:
                     return await self._work(opened)
                 except StoreError as error:
-                    if error.code != "SL402":
+                    damaged += 1
+                    if error.code != "SL402" or damaged > _MOST_DAMAGED:
                         raise
-                    damaged = True
                     self.reporter.report(error)
                 finally:
                     opened.close()
@@ -143,7 +141,7 @@ class Agent:
             self.reporter.report(_moved_aside(self.config.store.path, opened.moved_aside))
         intake = Intake(INTAKE_BYTES)
         tailer = Tailer(
-            [_source_settings(source) for source in self.config.sources],
+            tail_settings(self.config),
             known,
             intake.put,
             allocate_id=_ids_after(tables.last_file_id(connection)),
@@ -158,7 +156,7 @@ class Agent:
             intake,
             opened.writer,
             maintenance,
-            settings=_parse_settings(self.config),
+            settings=parse_settings(self.config),
             flush_interval_s=self.config.store.flush_interval,
             reporter=self.reporter,
             changed_files=tailer.take_changed,
@@ -214,7 +212,8 @@ class Agent:
                 tailing.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await tailing
-        tailing.result()
+        if not tailing.cancelled():
+            tailing.result()
 
     async def _pause(self, tailing: asyncio.Task[None]) -> None:
         """Until something happened that the supervisor looks at, or its interval is over."""
@@ -263,12 +262,12 @@ class Agent:
         else:
             self.config = config
             # The last batches of a source that is gone now may still be on their way.
-            ingest.settings = {**ingest.settings, **_parse_settings(config)}
+            ingest.settings = {**ingest.settings, **parse_settings(config)}
             ingest.flush_interval_s = config.store.flush_interval
             opened.writer.min_free_bytes = config.store.min_free
-            opened.writer.resources = {source.name: _resource(source) for source in config.sources}
+            opened.writer.resources = resources(config)
             maintenance.retention = self._retention(opened)
-            await tailer.reload([_source_settings(source) for source in config.sources])
+            await tailer.reload(tail_settings(config))
             self.reporter.clear(frozenset({"SL601"}))
             log.info("configuration reloaded", generation=self._generation)
         self._service.ready(f"following {len(self.config.sources)} sources")
@@ -332,25 +331,6 @@ def _tell_commits(loop: asyncio.AbstractEventLoop, tailer: Tailer, transaction: 
 def _tell(tailer: Tailer, offsets: dict[int, int]) -> None:
     for file_id, offset in offsets.items():
         tailer.committed(file_id, offset)
-
-
-def _source_settings(source: SourceConfig) -> SourceSettings:
-    return SourceSettings(
-        name=source.name,
-        include=tuple(source.include),
-        exclude=tuple(source.exclude),
-        start=source.start,
-        max_line=source.max_line,
-    )
-
-
-def _parse_settings(config: Config) -> dict[str, ParseSettings]:
-    return {source.name: ParseSettings.from_source(source) for source in config.sources}
-
-
-def _resource(source: SourceConfig) -> str:
-    """The resource attributes of a source's events, as a JSON object."""
-    return orjson.dumps({"host.name": socket.gethostname(), **source.labels}).decode()
 
 
 def _moved_aside(store: Path, aside: Path) -> StoreError:

@@ -1,0 +1,39 @@
+"""What each stage is told of the configuration: a stage knows its own settings, not the whole document."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import orjson
+
+from agent.parse.decode import ParseSettings
+from agent.tail.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from agent.config import Config
+
+
+def tail_settings(config: Config) -> list[SourceSettings]:
+    """Which files each source takes."""
+    return [
+        SourceSettings(
+            name=source.name,
+            include=tuple(source.include),
+            exclude=tuple(source.exclude),
+            start=source.start,
+            max_line=source.max_line,
+        )
+        for source in config.sources
+    ]
+
+
+def parse_settings(config: Config) -> dict[str, ParseSettings]:
+    """How the lines of each source are read, by its name."""
+    return {source.name: ParseSettings.from_source(source) for source in config.sources}
+
+
+def resources(config: Config) -> dict[str, str]:
+    """The resource attributes of each source's events, as JSON objects, by its name."""
+    host = socket.gethostname()
+    return {source.name: orjson.dumps({"host.name": host, **source.labels}).decode() for source in config.sources}
