@@ -61,6 +61,11 @@ class Intake:
             self._changed.notify()
 
     @property
+    def full(self) -> bool:
+        """Reading waits for the writer."""
+        return self._bytes >= self._limit_bytes
+
+    @property
     def empty(self) -> bool:
         """Nothing waits."""
         return not self._batches

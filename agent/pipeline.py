@@ -198,7 +198,9 @@ class Agent:
                     self._reload.clear()
                     await self._apply_reload(tailer, ingest, opened, maintenance)
                 progress = (tailer.progress, ingest.counters.rounds)
-                if progress[0] != fed[0] and progress[1] != fed[1] and time.monotonic() >= next_feed:
+                # Reading stands still while the writer waits for a full disk: that is as it should be.
+                read = progress[0] != fed[0] or ingest.full
+                if read and progress[1] != fed[1] and time.monotonic() >= next_feed:
                     fed, next_feed = progress, time.monotonic() + self._service.watchdog_interval_s
                     self._service.alive()
                 if self._on_progress is not None:
