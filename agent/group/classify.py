@@ -29,8 +29,8 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "network",
             (
-                r"Connection|Socket|Timeout|timed out|\bECONN|\bENOTFOUND|\bEHOSTUNREACH|UnknownHost|\bDNS|gaierror|SSL|\bTLS"
-                r"|Http(?:Request)?Exception|broken pipe|\bEPIPE|unreachable|RequestError|no route to host|i/o timeout"
+                r"Connection|Socket|Timeout|timed out|\bECONN|\bENOTFOUND|\bEHOSTUNREACH|UnknownHost|\bDNS|gaierror"
+                r"|SSL|\bTLS|Http(?:Request)?Exception|broken pipe|\bEPIPE|unreachable|RequestError|no route to host"
             ),
         ),
         (
@@ -51,7 +51,8 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             "dependency",
             (
                 r"ImportError|ModuleNotFound|ClassNotFound|NoClassDefFound|NoSuchMethodError|MODULE_NOT_FOUND|LoadError"
-                r"|DllNotFound|cannot find module|OperationalError|SQLException|SQLSTATE|Redis(?!t)|Kafka|Mongo|upstream"
+                r"|DllNotFound|cannot find module|OperationalError|SQLException|SQLSTATE|Redis(?!t)"
+                r"|Kafka|Mongo|upstream"
             ),
         ),
         (
