@@ -9,19 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SEVERITY_TEXTS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-TRACE, DEBUG, INFO, WARN, ERROR, FATAL = 1, 5, 9, 13, 17, 21  # first number of each range; 0 is unknown
-
-RAW_CARRIAGE_RETURN = 1  # EventBatch.raws: the line is the record and a carriage return
-RAW_MESSAGE = 2  # EventBatch.raws: the line is the record's `message`, encoded as UTF-8
-
 MARKER_BYTES = 256  # how much before an offset is hashed to recognise the place again
 HEAD_BYTES = 1024  # how much of a file's beginning is hashed at the most
-
-
-def severity_text(number: int) -> str | None:
-    """`ERROR` for 17 to 20 and so on; None for 0 and anything outside 1 to 24."""
-    return SEVERITY_TEXTS[(number - 1) // 4] if 0 < number <= 4 * len(SEVERITY_TEXTS) else None
 
 
 @dataclass(slots=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from agent.model import ERROR, RAW_CARRIAGE_RETURN, ErrorEvent, EventBatch, Gap
+from agent.model import ErrorEvent, EventBatch, Gap
 from agent.parse import careful, fields, multiline, wrappers
 from agent.parse.textevent import TextEvent, build
+from agent.records import ERROR, RAW_CARRIAGE_RETURN
 
 if TYPE_CHECKING:
     from agent.parse.multiline import OpenText

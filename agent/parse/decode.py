@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import orjson
 
-from agent.model import ERROR, RAW_CARRIAGE_RETURN, RAW_MESSAGE, Continuation, ErrorEvent, EventBatch, LineBatch
+from agent.model import Continuation, ErrorEvent, EventBatch, LineBatch
 from agent.parse import careful, fields, wrappers
 from agent.parse.assemble import Assembler, text_error
 from agent.parse.fast import MIN_LINES, FastPath
@@ -23,6 +23,7 @@ from agent.parse.settings import Compiled, ParseSettings
 from agent.parse.text import Head
 from agent.parse.textevent import build
 from agent.profile import ROLES, Profile, load_record
+from agent.records import ERROR, RAW_CARRIAGE_RETURN, RAW_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

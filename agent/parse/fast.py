@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.model import ERROR, RAW_CARRIAGE_RETURN
 from agent.parse import fields, timestamps
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
 from agent.parse.severity import UNREADABLE, SeverityTable, scale_of
 from agent.parse.timestamps import MAX_NS, SECOND_NS
 from agent.profile import Path, Profile, load_record
+from agent.records import ERROR, RAW_CARRIAGE_RETURN
 
 if TYPE_CHECKING:
     from agent.parse.assemble import Assembler

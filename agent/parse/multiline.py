@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from agent.model import WARN
 from agent.parse.text import Head, read_head
+from agent.records import WARN
 
 MAX_LINES = 1000  # of one event; what follows is a new event
 _MAX_BLANKS = 3  # in a row inside a trace: loguru writes two

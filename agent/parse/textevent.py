@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from agent.model import ERROR, FATAL, RAW_MESSAGE
 from agent.parse import exceptions, multiline, timestamps
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
+from agent.records import ERROR, FATAL, RAW_MESSAGE
 
 if TYPE_CHECKING:
     from agent.parse.multiline import OpenText

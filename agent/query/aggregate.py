@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
-from agent.model import severity_text
 from agent.query import rollup
 from agent.query.fragments import as_text, encode, field
 from agent.query.plan import Selection
@@ -19,6 +18,7 @@ from agent.query.render import Output, csv_row
 from agent.query.scan import Key, Scan
 from agent.query.terminal import escape
 from agent.query.times import format_utc
+from agent.records import severity_text
 
 if TYPE_CHECKING:
     import sqlite3

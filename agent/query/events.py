@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.model import RAW_CARRIAGE_RETURN, RAW_MESSAGE
 from agent.profile import (
     Profile,
     RecordFields,
@@ -21,6 +20,7 @@ from agent.profile import (
     read_service,
     read_trace_id,
 )
+from agent.records import RAW_CARRIAGE_RETURN, RAW_MESSAGE
 
 if TYPE_CHECKING:
     import sqlite3
@@ -91,7 +91,7 @@ def _file(row: Row) -> FileInfo:
 
 
 class StoredEvent:
-    """One row of `events` with its file; has all that `agent.model.Event` has, decoded when first asked for."""
+    """One row of `events` with its file; everything in it is decoded when first asked for."""
 
     def __init__(self, row: Row, file: FileInfo) -> None:
         self.id: int = row[0]

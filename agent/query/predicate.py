@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from agent.errors import UsageError
-from agent.model import severity_text
 from agent.query.language import NAMED_FIELDS, Term
 from agent.query.severity import HIGHEST, level_range
 from agent.query.times import format_utc
 from agent.query.values import exact, lookup, number, text_of
+from agent.records import severity_text
 
 PATTERN_CHARACTERS = 1_000  # longest regular expression
 SEARCHED_CHARACTERS = 65_536  # a regular expression sees no more of a text: backtracking grows with its length
@@ -24,9 +24,9 @@ ValueCheck = Callable[[Any], bool]
 
 
 class Matchable(Protocol):
-    """What a predicate reads of an event; `agent.model.Event` has all of it and says what each is."""
+    """What a predicate reads of an event, in the names of `-o json`; `agent.query.events.StoredEvent` has it."""
 
-    # ruff: noqa: D102 - the fields are described in agent.model
+    # ruff: noqa: D102 - the fields are described in StoredEvent
 
     @property
     def severity_number(self) -> int: ...

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
-from agent.model import severity_text
 from agent.query.events import StoredEvent, resource_service
 from agent.query.fragments import as_text, attributes, encode, flattened, severity_name
 from agent.query.fragments import field as field_of
 from agent.query.terminal import escape, escape_json, paint
 from agent.query.times import format_local, format_utc
+from agent.records import severity_text
 
 if TYPE_CHECKING:
     from agent.query.predicate import Categories

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from agent.model import severity_text
+from agent.records import severity_text
 
 if TYPE_CHECKING:
     import sqlite3

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from agent.errors import StoreError
-from agent.model import severity_text
 from agent.profile import Profile
+from agent.records import severity_text
 from agent.store import reader
 from agent.store.edit import editing, set_group_state
 from agent.store.groups import list_groups

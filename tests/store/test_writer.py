@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import StoreError
-from agent.model import RAW_CARRIAGE_RETURN, RAW_MESSAGE, Continuation, ErrorEvent, Gap, OwnError
+from agent.model import Continuation, ErrorEvent, Gap, OwnError
 from agent.profile import Profile
+from agent.records import RAW_CARRIAGE_RETURN, RAW_MESSAGE
 from agent.store import audit, tables
 from agent.store.rollups import OTHER_LOGGERS
 from tests.store.stores import (
