@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(context: click.Context, /, *, as_json: bool, **_: Any) -> Any:
     """Show the archives."""
+    context.default_map = {name: {"as_json": as_json} for name in command.commands}  # `--json` before its command
     if context.invoked_subcommand is None:
         return context.invoke(list_archives, as_json=as_json)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,10 +33,17 @@ def command(
         echo_json(rows)
     else:
         for row in rows:
-            mark = "ok " if row["complete"] else f"{row['difference']} bytes unaccounted for "
             click.echo(
-                f"{mark} {safe_text(row['path'])}: {row['offset'] - row['start_offset']} bytes read ="
+                f"{_verdict(row)} {safe_text(row['path'])}: {row['offset'] - row['start_offset']} bytes read ="
                 f" {row['event_bytes']} in {row['events']} events + {row['blank_bytes']} blank"
                 f" + {row['gap_bytes']} in {row['gaps']} gaps"
             )
     return EXIT_FAILED if wrong else EXIT_DONE
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    if row["complete"]:
+        return "ok "
+    if row["difference"]:
+        return f"{row['difference']} bytes unaccounted for:"
+    return "gaps without their bytes:"

@@ -26,6 +26,7 @@ _SEVERITY_COLORS = {"ERROR": "red", "FATAL": "magenta"}
 @click.pass_context
 def command(context: click.Context, /, *, as_json: bool, **_: Any) -> Any:
     """Show groups of errors and manage their state."""
+    context.default_map = {name: {"as_json": as_json} for name in command.commands}  # `--json` before its command
     if context.invoked_subcommand is None:
         return context.invoke(list_errors, as_json=as_json)
     return 0
