@@ -1,0 +1,154 @@
+"""`sidelog status`: the health of the agent for people and for scripts."""
+
+import json
+import sqlite3
+import time
+
+import pytest
+
+from agent.cli import status as module
+from agent.model import Gap, OwnError
+from tests.cli.stores import HOSTILE, error_batch, make, tailed
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "s.db"
+
+
+def document(sidelog, *arguments, code=0):
+    said = sidelog("status", "--json", *arguments)
+    assert said.code == code, said.err
+    return json.loads(said.out)
+
+
+def test_the_document_has_the_promised_parts(sidelog, store):
+    batch, groups = error_batch([{"message": "a"}] * 3)
+    make(store, batches=[batch], groups=groups)
+    found = document(sidelog, "--store", store)
+    promised = ["healthy", "agent", "files", "events", "gaps", "store", "archive", "alerts", "hooks", "errors"]
+    assert set(promised) <= set(found)
+    assert {"running", "pid", "started_at", "version"} <= set(found["agent"])
+    assert {"path", "source", "offset", "size", "lag_bytes", "lag_seconds"} <= set(found["files"][0])
+    assert found["events"]["total"] == 3
+    assert (found["store"]["path"], found["healthy"]) == (str(store), True)
+    assert {"path", "bytes"} <= set(found["store"])
+    assert {"files", "bytes"} <= set(found["archive"])
+
+
+def test_a_stopped_agent_is_healthy_and_a_dead_one_is_not(sidelog, store):
+    make(store)
+    said = sidelog("status", "--store", store)
+    assert said.code == 0
+    assert said.out.startswith("healthy: agent is stopped since 20")
+    connection = sqlite3.connect(store)
+    connection.execute("UPDATE meta SET value = json_set(value, '$.stopped_at', NULL)")
+    connection.commit()
+    connection.close()
+    said = sidelog("status", "--store", store)
+    assert said.code == 1
+    assert said.out.startswith("unhealthy: agent died (was process 4242, started 20")
+    assert "! the agent (process 4242) has ended without stopping" in said.out
+    assert not document(sidelog, "--store", store, code=1)["healthy"]
+
+
+def test_a_store_on_which_no_agent_ran(sidelog, store):
+    make(store, run=False)
+    assert "agent has never run on this store" in sidelog("status", "--store", store).out
+
+
+def test_a_running_agent_is_named(sidelog, store):
+    from agent.store.lock import StoreLock
+
+    make(store)
+    lock = StoreLock(store)
+    lock.acquire()
+    said = sidelog("status", "--store", store)
+    lock.release()
+    assert "healthy: agent runs as process " in said.out
+    assert "version 1.2.3" in said.out
+
+
+def test_everything_is_shown_and_nothing_can_drive_the_terminal(sidelog, store):
+    file = tailed(1, f"/var/log/{HOSTILE}.log", current_path="/var/log/moved.1")
+    batch, groups = error_batch([{"message": "a"}] * 2, file=file)
+    batch.events.gaps = [Gap(batch.events.end, batch.events.end + 5, "over_long")]
+    batch.events.end += 5
+    make(store, batches=[batch], groups=groups, own_errors=[OwnError("SL201", "x", f"cannot {HOSTILE}", "", 5)])
+    connection = sqlite3.connect(store)
+    connection.execute(
+        "INSERT INTO archives (source, path, bytes, raw_bytes, lines, created) VALUES ('app', '/a.zst', 2048, 9, 1, 0)"
+    )
+    connection.commit()
+    connection.close()
+    said = sidelog("status", "--store", store)
+    assert said.code == 0
+    for expected in (
+        "events  2 stored",
+        "archive 1 files, 2.0 KiB",
+        "files   1 followed, 0 with unread bytes",
+        "(now /var/log/moved.1)  2 events, up to date",
+        ": over_long (20",
+        "error   SL201 active, 1 ×: cannot \\x1b]0;gone\\x07",
+        str(store),
+    ):
+        assert expected in said.out
+    for control in "\x1b\x07\u202e\x9b\x7f\r":
+        assert control not in said.out
+    json.loads(sidelog("status", "--json", "--store", store).out)
+
+
+def test_late_files_come_first_and_the_others_are_counted(sidelog, store, tmp_path):
+    late = tmp_path / "late.log"
+    late.write_bytes(b"x" * 3_000)
+    file = tailed(40, str(late), last_read=time.time_ns())
+    status = late.stat()
+    file.device, file.inode = status.st_dev, status.st_ino
+    make(store, files=[*(tailed(number) for number in range(1, 26)), file])
+    lines = sidelog("status", "--store", store).out.splitlines()
+    start = lines.index("files   26 followed, 1 with unread bytes")
+    assert "2.9 KiB behind" in lines[start + 1]
+    assert lines[start + 21] == "  … and 6 more: sidelog status --all"
+    every = sidelog("status", "--all", "--store", store).out
+    assert every.count("up to date") == 25
+    assert "more: sidelog" not in every
+
+
+def test_a_missing_store_is_exit_code_three_and_not_made(sidelog, store):
+    said = sidelog("status", "--store", store)
+    assert (said.code, "SL401" in said.err) == (3, True)
+    assert not store.exists()
+
+
+def test_a_spoiled_configuration_is_a_problem_and_not_the_end(sidelog, store, tmp_path):
+    """That is when one wants to see the status of the agent that still runs."""
+    make(store)
+    config = tmp_path / "sidelog.yaml"
+    config.write_text(f"store: {{path: {store}}}\nsauces: []\n")
+    found = document(sidelog, code=1)
+    assert not found["healthy"]
+    assert "sauces" in found["problems"][0]
+    said = sidelog("status", "-c", config)
+    assert said.code == 1
+    assert "! SL1" in said.out
+    config.write_text("store: [")
+    assert document(sidelog, "--store", store, code=1)["problems"]
+    for text in ("store: [", "store: 5\n", "sauces: []\n", "store: {path: 5}\nsauces: []\n", "[]\n"):
+        config.write_text(text)
+        assert sidelog("status").code == 78, text
+
+
+def test_a_relative_store_in_a_spoiled_configuration_lies_beside_it(sidelog, tmp_path):
+    (tmp_path / "etc").mkdir()
+    make(tmp_path / "etc" / "s.db")
+    (tmp_path / "etc" / "my.yaml").write_text("store: {path: s.db}\nsauces: []\n")
+    found = document(sidelog, "-c", tmp_path / "etc" / "my.yaml", code=1)
+    assert found["store"]["path"] == str(tmp_path / "etc" / "s.db")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (1_023, "1023 B"), (1_024, "1.0 KiB"), (3 * 2**20, "3.0 MiB"), (5 * 2**30 // 2, "2.5 GiB")],
+)
+def test_sizes_for_people(count, text):
+    assert module._size(count) == text
