@@ -50,12 +50,14 @@ class Counters:
 
 @dataclass(slots=True)
 class _Stream:
-    """One file generation on its way: its parser, the last batch, and where the transaction will leave it."""
+    """One file generation on its way: its parser, the batch being parsed or held back (None otherwise: a thousand
+    quiet files must not keep a chunk each), and where the transaction will leave it.
+    """
 
     parser: FileParser
     settings: ParseSettings
     profile: Profile | None
-    batch: LineBatch
+    batch: LineBatch | None
     end: int
     marker: tuple[int, bytes]
 
@@ -171,22 +173,24 @@ class Ingest(threading.Thread):
             marker_there = (file.marker_length, file.marker_hash)
             stream = self._streams[file.id] = _Stream(parser, settings, profile, batch, file.offset, marker_there)
         elif stream.settings != settings:  # a reload has changed how this source is read
-            self._add(stream, stream.parser.flush())
+            if stream.batch is not None:
+                self._add(stream, stream.batch, stream.parser.flush())
             stream.parser, stream.settings, stream.profile = FileParser(settings), settings, None
         stream.batch = batch
-        self._add(stream, stream.parser.feed(batch))
+        self._add(stream, batch, stream.parser.feed(batch))
         if batch.final:
             self._held.pop(file.id, None)
             del self._streams[file.id]
             self._transaction.files[file.id] = file
 
-    def _add(self, stream: _Stream, events: EventBatch) -> None:
+    def _add(self, stream: _Stream, batch: LineBatch, events: EventBatch) -> None:
         """Put parsed events into the transaction, with the place in the file that they lead to."""
-        file, parser, batch = stream.batch.file, stream.parser, stream.batch
+        file, parser = batch.file, stream.parser
         if parser.deadline_s is not None:
             self._held[file.id] = stream
         else:
             self._held.pop(file.id, None)
+            stream.batch = None
         marker_there = _marker_at(batch, events.end)
         if events.end == stream.end and not events and marker_there in (None, stream.marker):
             return  # all of it is held back
@@ -207,8 +211,9 @@ class Ingest(threading.Thread):
         """Store events that were held back for lines that did not come."""
         now = time.monotonic()
         for stream in list(self._held.values()):
-            if not due_only or (stream.parser.deadline_s is not None and stream.parser.deadline_s <= now):
-                self._add(stream, stream.parser.flush())
+            due = stream.parser.deadline_s is not None and stream.parser.deadline_s <= now
+            if stream.batch is not None and (due or not due_only):
+                self._add(stream, stream.batch, stream.parser.flush())
 
     # ------------------------------------------------------------ events to the store
 
