@@ -1,4 +1,4 @@
-"""`sidelog audit`: the books of every file."""
+"""`sidelog audit`: proves that every byte of every file is accounted for."""
 
 from __future__ import annotations
 
@@ -6,44 +6,125 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import config_options, echo_json, open_store, safe_text
+from agent.cli.common import config_options, echo_json, open_store, paint, safe_text, use_color
+from agent.cli.progress import Bar
 from agent.errors import EXIT_DONE, EXIT_FAILED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.store.compare import FileAudit
+
+_GAPS_SHOWN = 10
+_UNCOMPARED = {
+    "no": "not compared",
+    "gone": "the file is gone",
+    "replaced": "the file is gone, another one has its place",
+    "truncated": "the file was truncated",
+    "unreadable": "the file cannot be read",
+}
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@click.option("--quick", is_flag=True, help="Only add up the books; compare no file.")
 @config_options
 def command(
     as_json: bool,
+    quick: bool,
     config_path: Path | None,
     store: Path | None,
     overrides: tuple[str, ...],
 ) -> int:
-    """Prove, per file, that bytes read = events + blank lines + gaps. Exits 1 on any difference."""
-    from agent.store.audit import balance
+    """Prove, per file, that bytes read = events + blank lines + gaps, and that the events are the file's bytes.
 
-    connection, _ = open_store(config_path, store, overrides)
-    rows = balance(connection)
-    connection.close()
-    wrong = [row for row in rows if not row["complete"]]
+    What still exists is read again and compared with the store, byte for byte. Works beside a running agent; what
+    is written meanwhile is not judged. Exits 1 on any difference.
+    """
+    from agent.cli.surviving import Survivors
+    from agent.store.audit import Audit
+
+    connection, config = open_store(config_path, store, overrides)
+    try:
+        audit = Audit(connection, config.store.path)
+        if quick:
+            files = audit.judge_books()
+        else:
+            with Bar("comparing") as bar:
+                files = audit.run(
+                    Survivors(audit.files.values()).open,
+                    lambda done, total, compared: bar.step(done, total, f"{compared / 1e6:,.0f} MB"),
+                )
+    finally:
+        connection.close()
     if as_json:
-        echo_json(rows)
+        echo_json([_document(file) for file in files])
     else:
-        for row in rows:
-            click.echo(
-                f"{_verdict(row)} {safe_text(row['path'])}: {row['offset'] - row['start_offset']} bytes read ="
-                f" {row['event_bytes']} in {row['events']} events + {row['blank_bytes']} blank"
-                f" + {row['gap_bytes']} in {row['gaps']} gaps"
-            )
-    return EXIT_FAILED if wrong else EXIT_DONE
+        for file in files:
+            click.echo("\n".join(_lines(file)))
+        click.echo(_verdict(files), err=True)
+    return EXIT_DONE if all(file.complete for file in files) else EXIT_FAILED
 
 
-def _verdict(row: dict[str, Any]) -> str:
-    if row["complete"]:
-        return "ok "
-    if row["difference"]:
-        return f"{row['difference']} bytes unaccounted for:"
-    return "gaps without their bytes:"
+def _document(file: FileAudit) -> dict[str, Any]:
+    from agent.paths import to_text
+
+    return {
+        "file_id": file.id,
+        "path": to_text(file.path),
+        "current_path": to_text(file.current_path),
+        "source": file.source,
+        "state": file.state,
+        "offset": file.offset,
+        "start_offset": file.start_offset,
+        "events": file.events,
+        "event_bytes": file.event_bytes,
+        "blank_bytes": file.blank_bytes,
+        "gap_bytes": file.gap_bytes,
+        "gaps": [{"from": gap.start, "to": gap.end, "reason": gap.reason} for gap in file.gaps],
+        "difference": file.difference,
+        "complete": file.complete,
+        "compared": file.compared,
+        "compared_bytes": file.compared_bytes,
+        "expired_bytes": file.expired_bytes,
+        "redacted_events": file.redacted_events,
+        "differences": [{"offset": offset, "what": what} for offset, what in file.differences],
+        "difference_count": file.difference_count,
+    }
+
+
+def _lines(file: FileAudit) -> list[str]:
+    color = use_color()
+    mark = paint("ok ", "green", enabled=color) if file.complete else paint("DIFFERS", "red", enabled=color)
+    balance = (
+        f"{mark} {safe_text(file.path)}: {file.offset - file.start_offset} bytes read ="
+        f" {file.event_bytes} in {file.events} events + {file.blank_bytes} blank"
+        f" + {file.gap_bytes} in {len(file.gaps)} gaps; {_compared(file)}"
+    )
+    lines = [balance, *(f"    gap {gap.reason}: bytes {gap.start} to {gap.end}" for gap in file.gaps[:_GAPS_SHOWN])]
+    if len(file.gaps) > _GAPS_SHOWN:
+        lines.append(f"    … and {len(file.gaps) - _GAPS_SHOWN:,} gaps more: sidelog audit --json")
+    lines += [f"    {safe_text(file.current_path)} at {offset}: {safe_text(what)}" for offset, what in file.differences]
+    if file.difference_count > len(file.differences):
+        lines.append(f"    … and {file.difference_count - len(file.differences):,} differences more")
+    return lines
+
+
+def _compared(file: FileAudit) -> str:
+    parts = [_UNCOMPARED.get(file.compared) or f"{file.compared_bytes} compared"]
+    if file.compared == "partly":
+        parts.append("the file's end is gone")
+    if file.expired_bytes:
+        parts.append(f"{file.expired_bytes} expired")
+    if file.redacted_events:
+        parts.append(f"{file.redacted_events} events redacted, their lines counted only")
+    return ", ".join(parts)
+
+
+def _verdict(files: list[FileAudit]) -> str:
+    wrong = sum(not file.complete for file in files)
+    compared = sum(file.compared_bytes for file in files)
+    read = sum(file.offset - file.start_offset for file in files)
+    gaps = sum(len(file.gaps) for file in files)
+    verdict = f"{wrong:,} of {len(files):,} files differ" if wrong else f"{len(files):,} files, no difference"
+    return f"audit: {verdict}; {read:,} bytes read, {compared:,} compared, {gaps:,} gaps"

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from agent.model import EventBatch, Gap, GroupUpdate, StoredBatch, TailedFile, Transaction
+from agent.store.audit import Audit
 from agent.store.opening import open_store
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +106,11 @@ def content(connection):
     """Everything that a transaction can change, table by table."""
     tables = ("files", "events", "error_groups", "group_minutes", "gaps", "rollups", "own_errors", "meta")
     return {table: rows(connection, f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
+
+
+def balance(connection):
+    """The books of every file, judged by themselves."""
+    return Audit(connection, Path()).judge_books()
 
 
 def another(path, **settings):

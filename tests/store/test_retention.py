@@ -4,7 +4,7 @@ import pytest
 
 from agent.errors import StoreError
 from agent.model import OwnError
-from agent.store import audit, tables
+from agent.store import tables
 from agent.store.maintenance import Maintenance
 from agent.store.retention import Retention
 from tests.store.stores import (
@@ -12,6 +12,7 @@ from tests.store.stores import (
     MINUTE,
     NOW,
     another,
+    balance,
     events,
     gap,
     rows,
@@ -231,7 +232,7 @@ def test_a_finished_file_goes_with_its_last_event_and_some_time(opened):
     connection.execute("DELETE FROM events WHERE file_id <> 4")
     bounds.tidy(NOW)
     assert [file.id for file in tables.load_files(connection)] == [3, 4, 5]
-    assert all(row["complete"] for row in audit.balance(connection))
+    assert all(row.complete for row in balance(connection))
     assert rows(connection, "SELECT file_id FROM gaps") == [(3,)]
 
 
@@ -241,7 +242,7 @@ def test_gaps_of_a_followed_file_stay_so_that_its_books_balance(opened):
     batch.end += 9
     write(opened, transaction(stored(tailed(), batch, observed=NOW - 500 * DAY)))
     retention(opened).tidy(NOW)
-    assert audit.balance(opened.writer.connection)[0]["complete"]
+    assert balance(opened.writer.connection)[0].complete
 
 
 def test_own_errors_that_are_over_go_after_a_month(opened):

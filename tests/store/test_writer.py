@@ -11,11 +11,12 @@ from agent.errors import StoreError
 from agent.model import Continuation, ErrorEvent, Gap, OwnError
 from agent.profile import Profile
 from agent.records import RAW_CARRIAGE_RETURN, RAW_MESSAGE
-from agent.store import audit, tables
+from agent.store import tables
 from agent.store.rollups import OTHER_LOGGERS
 from tests.store.stores import (
     MINUTE,
     NOW,
+    balance,
     content,
     events,
     gap,
@@ -135,11 +136,11 @@ def test_every_byte_is_an_events_a_blank_lines_or_a_gaps(opened):
     batch.end += 60
     write(opened, transaction(stored(file, batch, observed=NOW)))
     connection = opened.writer.connection
-    [row] = audit.balance(connection)
-    assert row["complete"]
-    assert row["difference"] == 0
-    assert (row["start_offset"], row["offset"], row["events"], row["gaps"]) == (100, batch.end, 3, 2)
-    assert (row["event_bytes"], row["blank_bytes"], row["gap_bytes"]) == (batch.end - 100 - 67, 7, 60)
+    [row] = balance(connection)
+    assert row.complete
+    assert row.difference == 0
+    assert (row.start_offset, row.offset, row.events, len(row.gaps)) == (100, batch.end, 3, 2)
+    assert (row.event_bytes, row.blank_bytes, row.gap_bytes) == (batch.end - 100 - 67, 7, 60)
     assert rows(connection, 'SELECT "from", "to", reason, time, sample FROM gaps ORDER BY id') == [
         (batch.end - 60, batch.end - 10, "over_long", NOW, b"sample"),
         (batch.end - 10, batch.end, "hole", NOW, b"sample"),
@@ -156,9 +157,8 @@ def test_books_that_do_not_balance_are_found(opened, spoil):
     batch.end += 5
     write(opened, transaction(stored(tailed(), batch)))
     opened.writer.connection.execute(spoil)
-    [row] = audit.balance(opened.writer.connection)
-    assert not row["complete"]
-    assert "gap_rows_bytes" not in row
+    [row] = balance(opened.writer.connection)
+    assert not row.complete
 
 
 # ------------------------------------------------------------ groups and own errors
@@ -257,7 +257,7 @@ def test_later_lines_join_the_last_event_and_move_it_to_its_new_group(opened):
     )
     assert rows(connection, "SELECT id, count FROM error_groups ORDER BY id") == [(1, 1), (2, 1)]
     assert rows(connection, "SELECT group_id, count FROM group_minutes ORDER BY 1") == [(1, 1), (2, 1)]
-    assert audit.balance(connection)[0]["complete"]
+    assert balance(connection)[0].complete
     assert tables.load_files(connection)[0].tail_event_id == 2, "more lines may follow"
 
 
@@ -326,9 +326,9 @@ def test_lines_whose_event_was_deleted_are_stored_as_their_own(opened):
         b"  at \xff",
         "continues an event that was deleted",
     )
-    [books] = audit.balance(connection)
-    assert books["complete"]
-    assert books["events"] == 4
+    [books] = balance(connection)
+    assert books.complete
+    assert books.events == 4
     assert rows(connection, "SELECT sum(count) FROM rollups WHERE minute = ?", NOW // MINUTE + 1) == [(1,)]
 
 
@@ -472,7 +472,7 @@ def test_rows_offsets_books_and_rollups_agree_whatever_fails_when(tmp_path_facto
             for batch in tx.batches:
                 batch.file.offset = batch.events.end
         assert {file.id: file.offset for file in tables.load_files(connection)} == ends
-        assert all(row["complete"] for row in audit.balance(connection))
+        assert all(row.complete for row in balance(connection))
         assert rows(connection, "SELECT file_id, count(*) FROM events GROUP BY 1") == rows(
             connection, "SELECT id, events FROM files WHERE events ORDER BY id"
         )
