@@ -153,6 +153,8 @@ class FileParser:
         """The event stored last, if the lines from `offset` on may continue it; after a restart little is known."""
         if batch.file.tail_event_id is None:
             return None
+        if batch.before and not batch.before.endswith(b"\n"):  # stored without its newline: these bytes end its line
+            return None
         if self._end == offset:
             return self._tail
         if self._end >= 0:
