@@ -149,8 +149,14 @@ def _events(connection: sqlite3.Connection, now: int) -> dict[str, Any]:
         (minute - _RATE_MINUTES, minute),
     ).fetchone()
     seconds = (_RATE_MINUTES - 1) * 60 + (now % 60_000_000_000) / 1e9
+    books = connection.execute(
+        "SELECT coalesce(sum(parse_errors), 0), coalesce(sum(gap_bytes), 0), coalesce(sum(blank_bytes), 0) FROM files"
+    ).fetchone()
     return {
         "total": total,
+        "parse_errors": books[0],
+        "gap_bytes": books[1],
+        "blank_bytes": books[2],
         "per_second": round(by_severity[0] / seconds, 3),
         "errors_per_second": round(by_severity[1] / seconds, 3),
     }

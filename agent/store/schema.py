@@ -47,6 +47,7 @@ CREATE TABLE files (
   event_bytes INTEGER NOT NULL DEFAULT 0,
   blank_bytes INTEGER NOT NULL DEFAULT 0,
   gap_bytes INTEGER NOT NULL DEFAULT 0,
+  parse_errors INTEGER NOT NULL DEFAULT 0,
   resource TEXT NOT NULL DEFAULT '{}',
   message_path TEXT,
   logger_path TEXT,

@@ -32,7 +32,7 @@ ON CONFLICT (id) DO UPDATE SET
 _ADVANCE_FILE = """
 UPDATE files SET "offset" = ?, marker_length = ?, marker_hash = ?, last_read = ?,
   tail_event_id = iif(?, tail_event_id, ?), events = events + ?, event_bytes = event_bytes + ?,
-  blank_bytes = blank_bytes + ?, gap_bytes = gap_bytes + ?
+  blank_bytes = blank_bytes + ?, gap_bytes = gap_bytes + ?, parse_errors = parse_errors + ?
 WHERE id = ?
 """
 _LOAD_FILES = """
@@ -137,6 +137,7 @@ def advance_file(
             event_bytes,
             batch.events.blank_bytes,
             gap_bytes,
+            len(batch.events.parse_errors),
             batch.file.id,
         ),
     )
