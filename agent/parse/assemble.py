@@ -9,7 +9,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from agent.model import ErrorEvent, EventBatch, Gap
-from agent.parse import careful, fields, multiline, wrappers
+from agent.parse import careful, fields, multiline, single, wrappers
 from agent.parse.textevent import TextEvent, build
 from agent.records import ERROR, RAW_CARRIAGE_RETURN
 
@@ -61,10 +61,51 @@ class Assembler:
         if terminated:
             parts.pop()
         last = len(parts) - 1
-        for index, line in enumerate(parts):
-            size = len(line) + (1 if terminated or index < last else 0)
-            self._line(line, offset, size)
+        quick = single.takes(self.compiled, data)
+        longest = self.compiled.max_line
+        index = 0
+        while index <= last:
+            line = parts[index]
+            index += 1
+            size = len(line) + (1 if terminated or index <= last else 0)
+            after = parts[index] if index <= last else b""
+            if (
+                quick
+                and len(line) <= longest
+                and self._nothing_open(line)
+                and single.append(self.out, self.compiled, self.observed, line, after, offset)
+            ):
+                self.text_lines += 1
+            else:
+                self._line(line, offset, size)
+                if after[:1] in multiline.INDENTS and self.open is not None and self.open.trace:
+                    taken, size_taken = self._take_indented(parts, index, last if not terminated else last + 1)
+                    index += taken
+                    size += size_taken
             offset += size
+
+    def _nothing_open(self, line: bytes) -> bool:
+        """Whether this line belongs to nothing before it; closes an event that this is plain to see for."""
+        if self.partial is not None or self.tail is not None:
+            return False
+        event = self.open
+        if (
+            event is not None
+            and b"!" <= line[:1] <= b"~"
+            and (not self._traces or multiline.takes_only_indented(event))
+        ):
+            self.close()
+        return self.open is None
+
+    def _take_indented(self, parts: list[bytes], begin: int, end: int) -> tuple[int, int]:
+        """Take a run of indented lines into the open trace at once; answers their number and size in bytes."""
+        event = self.open
+        if event is None or event.extra or not self._traces or self.compiled.redactor is not None:
+            return 0, 0
+        before = event.size
+        taken = multiline.take_indented(event, parts, begin, end, self.compiled.max_line)
+        self.text_lines += taken
+        return taken, event.size - before
 
     def _line(self, line: bytes, offset: int, size: int) -> None:
         if line in (b"", b"\r"):
@@ -160,7 +201,12 @@ class Assembler:
             plain = plain[3:]
         error = None
         first = plain.lstrip(b" \t\r\n")[:1]
-        if first and first in b'{["-0123456789tfn' and self._format != "text":
+        if (
+            first
+            and first in b'{["-0123456789tfn'
+            and self._format != "text"
+            and (first == b"{" or self._format == "json" or not careful.surely_text(plain))
+        ):
             try:
                 line = careful.read_object(plain)
                 hidden = self._redact(line)
@@ -270,10 +316,12 @@ class Assembler:
             multiline.add(self.tail, raw, text)
             return
         self._close_all()
+        error = (f"{error}, {bad}" if error else bad) if bad else error
         event = multiline.begin(offset, raw, text, traces=self._traces)
         event.end = offset + size
-        event.error = ", ".join(filter(None, (error, bad))) or None
-        event.extra = dict(extra or {})
+        event.error = error
+        if extra is not None:
+            event.extra = extra
         self.open = event
 
     def _goes_on(self, event: OpenText, text: str, size: int, extra: dict[str, str] | None) -> bool:

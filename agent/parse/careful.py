@@ -56,6 +56,28 @@ def read_object(line: bytes) -> JsonLine:
     return JsonLine(record, line.decode(), verbatim=True)
 
 
+def surely_text(line: bytes) -> bool:
+    """Whether a line that begins like a JSON value other than an object is none, so that trying it can be left out.
+
+    The lines of most text logs begin with the digit of an instant. False says nothing.
+    """
+    first = line[:1]
+    if b"\0" in line:
+        return False
+    if first in b"-0123456789":
+        return _NO_NUMBER.match(line) is not None
+    if first == b"[":
+        return line.rstrip()[-1:] != b"]" and line.count(b"[") < _SHALLOW
+    if first == b'"':
+        return line.rstrip()[-1:] != b'"'
+    return line.strip() not in _CONSTANTS
+
+
+_NO_NUMBER = re.compile(rb"-[^0-9I]|-?[0-9]+(?:[^0-9.eE\s]|\.[^0-9]|\.[0-9]+[^0-9eE\s]|\s+\S)")
+_CONSTANTS = frozenset({b"true", b"false", b"null"})
+_SHALLOW = 100  # brackets, which no recursion limit minds
+
+
 def _duplicate_key(record: dict[str, Any], line: bytes) -> str | None:
     """The first key that comes twice in an object. Written again the record has fewer quotes then.
 

@@ -43,7 +43,7 @@ def severity_number(record: dict[str, Any], paths: tuple[Path, ...]) -> int:
             number = severity.read(value, severity.scale_of(path))
             if number >= 0:
                 return number
-    return _CLEF_DEFAULT if CLEF_TIMESTAMP in record else 0
+    return 0 if record.get(CLEF_TIMESTAMP) is None else _CLEF_DEFAULT
 
 
 def logger(record: dict[str, Any], paths: tuple[Path, ...]) -> str | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 
 from agent.parse.text import Head, read_head
 from agent.records import WARN
 
 MAX_LINES = 1000  # of one event; what follows is a new event
+INDENTS = frozenset({b" ", b"\t"})
 _MAX_BLANKS = 3  # in a row inside a trace: loguru writes two
 
 _TRACEBACK = "Traceback (most recent call last):"
@@ -52,7 +54,7 @@ class OpenText:
     trace_at: int = -1  # index in lines of the trace's first line
     closed: bool = False  # Python: the line with the exception has come
     error: str | None = None
-    extra: dict[str, object] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
 
     def may_go_on(self) -> bool:
         """Whether it is worth waiting for another line before this event is released."""
@@ -70,8 +72,36 @@ def begin(start: int, line: bytes, text: str, *, traces: bool) -> OpenText:
     return event
 
 
+# What every line that opens a trace begins with or contains: a cheap look before the patterns (0.5 µs instead of 4).
+_TRACE_STARTS = (
+    _TRACEBACK, 'Exception in thread "', "Unhandled exception. ", "panic: ", "fatal error: ", "goroutine ", "/", "file://",
+    "node:",
+)  # fmt: skip
+
+
+def may_open_trace(line: str) -> bool:
+    """Whether `opened_trace` could find one in this line, or in an end of it that does not `may_begin_trace`."""
+    return (
+        "Error" in line
+        or "Exception" in line
+        or ":in " in line
+        or line.startswith(_TRACE_STARTS)
+        or line[1:3] == ":\\"
+        or "Throwable" in line
+        or "Failure" in line
+        or "Fault" in line
+    )
+
+
+def may_begin_trace(message: str) -> bool:
+    """Whether a message begins as the first line of a trace may."""
+    return message.startswith(_TRACE_STARTS) or message[1:3] == ":\\"
+
+
 def opened_trace(message: str) -> str:
     """The language of the trace that begins with this line, empty for none."""
+    if not may_open_trace(message):
+        return ""
     if message.startswith(_TRACEBACK):
         return "python"
     if _JAVA_THREAD.match(message) or _DOTTED.match(message):
@@ -103,6 +133,11 @@ def continues(event: OpenText, text: str) -> bool:
     return event.head.timestamp is not None and not event.blanks and not read_head(text)
 
 
+def takes_only_indented(event: OpenText) -> bool:
+    """Whether no other line than an indented one can belong to the event."""
+    return event.trace == "" and (not event.head or 0 < event.head.severity < WARN)
+
+
 def _continues_indented(event: OpenText, text: str) -> bool:
     if event.trace == "":
         if event.blanks:
@@ -121,12 +156,17 @@ def _opens_trace(event: OpenText, text: str) -> bool:
     head = event.head
     if not head or 0 < head.severity < WARN:
         return False
-    trace = opened_trace(text) or ("java" if _JAVA_MORE.match(text) else "")
+    trace = opens_trace(text)
     if not trace:
         return False
     event.trace = trace
     event.trace_at = len(event.lines) + len(event.blanks)
     return True
+
+
+def opens_trace(text: str) -> str:
+    """The language of the trace that begins with this line after another one, empty for none."""
+    return opened_trace(text) or ("java" if _JAVA_MORE.match(text) else "")
 
 
 def _python(event: OpenText, text: str) -> bool:
@@ -177,6 +217,41 @@ def add(event: OpenText, line: bytes, text: str) -> None:
     event.texts.append(text)
     event.size += len(line) + 1
     event.end += len(line) + 1
+
+
+def take_indented(event: OpenText, parts: list[bytes], begin: int, end: int, max_bytes: int) -> int:
+    """Add a run of indented lines to a trace at once: most lines of a stack trace, 0.6 µs a line instead of 8.
+
+    Args:
+        event: it holds a trace.
+        parts: lines, each with a newline after it up to `end`.
+        begin: where the run begins.
+        end: where it ends at the latest.
+        max_bytes: how large the event may become.
+
+    Returns:
+        How many lines were taken: all of the run, or none where they need a closer look.
+    """
+    stop = begin
+    for line in islice(parts, begin, end):
+        if line[:1] not in INDENTS or line.lstrip()[:1] in b"{":  # JSON is an event of its own
+            break
+        stop += 1
+    lines = parts[begin:stop]
+    joined = b"\n".join(lines)
+    size = len(joined) + 1
+    if not lines or event.blanks or event.size + size > max_bytes or len(event.lines) + len(lines) > MAX_LINES:
+        return 0
+    if b"\r" in joined or b"\0" in joined:
+        return 0
+    try:
+        event.texts += joined.decode().split("\n")
+    except UnicodeDecodeError:
+        return 0
+    event.lines += lines
+    event.size += size
+    event.end += size
+    return len(lines)
 
 
 def takes_blank(event: OpenText) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from agent.parse.redact import Redactor
+from agent.parse.timestamps import Instants
 from agent.profile import ALIASES, ROLES, Path
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Compiled:
     def __init__(self, settings: ParseSettings) -> None:
         self.settings = settings
         self.zone: tzinfo = UTC if settings.timezone in ("UTC", "Z", "") else ZoneInfo(settings.timezone)
+        self.instants = Instants(self.zone)
         self.overrides: dict[str, Path] = {role: (name,) for role, name in settings.fields.items()}
         self.paths: dict[str, tuple[Path, ...]] = {role: self._role_paths(role) for role in ROLES}
         self.redactor = Redactor(settings.redact) if settings.redact else None

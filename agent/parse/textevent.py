@@ -38,7 +38,7 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
     """Make the record `{timestamp, level, logger, message, exception.*}` of an event that has all its lines."""
     message, exception = _split(event)
     written = event.head.timestamp or event.extra.get("time")
-    instant, error = _instant(written, compiled, observed)
+    instant, error = written_instant(written, compiled, observed)
     number = event.head.severity
     if number == 0 and event.trace:
         number = FATAL if multiline.is_fatal(event) else ERROR
@@ -55,11 +55,12 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
     )
 
 
-def _instant(written: Any, compiled: Compiled, observed: int) -> tuple[int, str]:
+def written_instant(written: Any, compiled: Compiled, observed: int) -> tuple[int, str]:
+    """Nanoseconds since 1970 and nothing, or the observed time and why."""
     if written is None:
         return observed, NO_TIMESTAMP
     try:
-        return timestamps.parse(written, compiled.zone, observed), ""
+        return compiled.instants.parse(written, observed), ""
     except timestamps.OutOfRangeError:
         return observed, f"timestamp out of range: {written}"
     except ValueError:

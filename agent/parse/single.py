@@ -1,0 +1,103 @@
+"""Text lines that are an event by themselves, at 6 µs instead of 20: nearly all lines of a text log.
+
+A line goes this way only where it and the line after it show that the usual way (`assemble`, `multiline`) would give
+the same row: nothing is open before it, it opens no trace, and the next line is neither indented nor opens one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from agent.model import ErrorEvent
+from agent.parse import careful, multiline
+from agent.parse.fields import NO_TIMESTAMP
+from agent.parse.text import find_head
+from agent.parse.textevent import written_instant
+from agent.records import ERROR, RAW_MESSAGE, WARN
+
+if TYPE_CHECKING:
+    from agent.model import EventBatch
+    from agent.parse.settings import Compiled
+    from agent.parse.text import Head
+
+_OTHER_JSON = b'"-0123456789[tfn'  # how JSON values that are no objects begin
+_JAVA_MORE = b"CSW.-["  # how lines begin that only add to a trace
+
+
+def takes(compiled: Compiled, data: bytes) -> bool:
+    """Whether lines of this data can go this way at all."""
+    return (
+        compiled.settings.format in ("auto", "text")
+        and compiled.start is None
+        and (compiled.redactor is None or not compiled.redactor.may_apply(data))
+    )
+
+
+def append(  # noqa: PLR0917 - called for every line
+    out: EventBatch, compiled: Compiled, observed: int, line: bytes, following: bytes, offset: int
+) -> bool:
+    """Append the row of a line that is an event alone.
+
+    Args:
+        out: takes the row; untouched where the answer is False.
+        compiled: settings, for which `takes` was true.
+        observed: when the line was read (ns).
+        line: neither blank nor too long.
+        following: the next line; empty where it is blank or not known.
+        offset: of the line in its file.
+
+    Returns:
+        Whether the line went this way.
+    """
+    first = line[:1]
+    if not (b"!" <= first <= b"~" and b"!" <= following[:1] <= b"~") or first == b"{" or line.endswith(b"\r"):
+        return False
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return False
+    head = find_head(text)
+    if "\0" in text or (first in _OTHER_JSON and compiled.settings.format == "auto" and not _is_text(line, text, head)):
+        return False
+    if compiled.settings.multiline == "auto" and not _stands_alone(text, head, following):
+        return False
+    written, severity, row = head.timestamp, head.severity, len(out.records)
+    message = text[head.end :] if head.end else text
+    instant, missing = observed, NO_TIMESTAMP
+    record = {}
+    if written is not None:
+        instant, missing = written_instant(written, compiled, observed)
+        record["timestamp"] = written
+    if missing:
+        out.parse_errors[row] = missing
+    if head.level is not None:
+        record["level"] = head.level
+    if head.logger is not None:
+        record["logger"] = head.logger
+    record["message"] = message
+    out.records.append(orjson.dumps(record).decode())
+    out.timestamps.append(instant)
+    out.severities.append(severity)
+    out.loggers.append(head.logger)
+    out.offsets.append(offset)
+    out.raws[row] = line if head.end else RAW_MESSAGE
+    if severity >= ERROR:
+        out.errors.append(ErrorEvent(row, instant, severity, message, head.logger))
+    return True
+
+
+def _is_text(line: bytes, text: str, head: Head) -> bool:
+    """Whether the line is no JSON value and no line of CRI."""
+    if text[10:11] == "T" and (" stdout " in text or " stderr " in text):
+        return False
+    return head.timestamp is not None or careful.surely_text(line)
+
+
+def _stands_alone(text: str, head: Head, following: bytes) -> bool:
+    if multiline.may_open_trace(text) or (head.end and multiline.may_begin_trace(text[head.end :])):
+        return False
+    if 0 < head.severity < WARN or not head:  # no trace begins below them: `multiline.continues`
+        return True
+    return following[:1] not in _JAVA_MORE and not multiline.may_open_trace(following.decode("utf-8", "replace"))

@@ -1,0 +1,115 @@
+"""Every shortcut gives what the long way gives: lines alone, runs in traces, instants looked up, text or JSON."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.model import LineBatch
+from agent.parse import assemble, careful, multiline, single, timestamps
+from agent.parse.decode import FileParser, ParseSettings
+from tests.parse.test_heads import free, shaped
+from tests.parse.test_twin import OBSERVED, TIMESTAMPS, columns, configs, pieces, streams, tailed
+
+more = st.one_of(
+    pieces, shaped.map(str.encode), free.map(str.encode), st.text(max_size=20).map(lambda t: b"\t" + t.encode()),
+    st.sampled_from([b"2026-11-22 05:39:26 INFO a: x", b"2026-11-22 05:39:26 ERROR a: x", b"2026/11/22 05:39:26 go",
+                     b"Caused by: a.b.CException: y", b"... 3 more", b"\tat a.b.C.d(C.java:12)", b"    {", b"  \x0c{}",
+                     b"2026-11-22T05:39:26Z stdout F x", b"  x\r", b"true", b"12", b"-1.5e3", b"\xef\xbb\xbf  bom",
+                     b"password=x", b"2026-11-22 05:39:26 INFO password: x"]),
+)  # fmt: skip
+texts = st.lists(more, max_size=30).map(lambda lines: b"".join(line.replace(b"\n", b" ") + b"\n" for line in lines))
+shortcut_configs = st.one_of(
+    configs,
+    st.sampled_from([ParseSettings(format="text"), ParseSettings(redact=["password"]), ParseSettings(format="json")]),
+)
+
+
+def parse(data: bytes, config: ParseSettings, *, final: bool):
+    parser = FileParser(config)
+    out = parser.feed(LineBatch(tailed(), 0, data, OBSERVED, final=final))
+    held = parser.flush()
+    return columns(out), columns(held), out.tail_open, held.tail_open, parser.profile
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(texts, texts, streams), shortcut_configs, st.booleans())
+def test_lines_alone_and_runs_of_a_trace_give_the_same_rows(data, config, final):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(single, "takes", lambda *_: False)
+        patch.setattr(multiline, "take_indented", lambda *_: 0)
+        patch.setattr(careful, "surely_text", lambda _: False)
+        patch.setattr(multiline, "may_open_trace", lambda _: True)
+        usual = parse(data, config, final=final)
+    assert parse(data, config, final=final) == usual
+
+
+def test_usual_text_lines_take_the_shortcut(monkeypatch):
+    """Otherwise the twin would prove nothing."""
+    monkeypatch.setattr(assemble.Assembler, "_line", lambda _, line, *__: taken.append(line))
+    taken: list[bytes] = []
+    data = b"2026-11-22 05:39:26 INFO a.b: x\n" * 10 + b"2026-11-22 05:39:26 ERROR a.b: y\n" * 5 + b"plain\n" * 5
+    FileParser(ParseSettings()).feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
+    assert taken == [b"plain"]  # the last one: what follows it is not known
+
+
+def outcome(call, *arguments):
+    try:
+        return call(*arguments)
+    except ValueError as error:
+        return type(error)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(
+        st.sampled_from(TIMESTAMPS),
+        st.text("0123456789-/T :.,+Z[]UC", max_size=34),
+        st.builds(
+            lambda day, hour, rest: f"2026-{day % 14:02d}-{day:02d}T{hour:02d}:30:{day:02d}{rest}",
+            st.integers(0, 61), st.integers(0, 25),
+            st.sampled_from(["", "Z", ".5", ",123456789123", ".1+02:00", " -0500", "+02", ".Z", " UTC", "z", "]", " "]),
+        ),
+    ),
+    st.sampled_from(["UTC", "Europe/Berlin"]),
+)  # fmt: skip
+def test_an_instant_looked_up_is_the_one_parsed(value, zone):
+    instants = timestamps.Instants(ZoneInfo(zone))
+    wanted = outcome(timestamps.parse, value, ZoneInfo(zone), OBSERVED)
+    assert [outcome(instants.parse, value, OBSERVED) for _ in range(2)] == [wanted] * 2
+
+
+def test_seconds_looked_up_are_bounded(monkeypatch):
+    monkeypatch.setattr(timestamps, "_MOST_SECONDS", 2)
+    instants = timestamps.Instants(timestamps.UTC)
+    for second in range(5):
+        assert instants.parse(f"1970-01-01 00:00:0{second}", OBSERVED) == second * 10**9
+    assert len(instants._known) <= 2
+
+
+@pytest.mark.parametrize("month", ["Jan", "Feb", "May", "Jun", "Jul", "Dec"])
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland"])
+@pytest.mark.parametrize("day", [1, 15, 22, 28])
+def test_an_instant_without_a_year_is_the_nearest_one(month, zone, day):
+    found = timestamps.parse(f"{month} {day} 05:39:26", ZoneInfo(zone), OBSERVED)
+    number = 1 + "JanFebMarAprMayJunJulAugSepOctNovDec".index(month) // 3
+    written = [f"{year}-{number:02d}-{day:02d} 05:39:26" for year in range(2024, 2030)]
+    years = [timestamps.parse(text, ZoneInfo(zone), OBSERVED) for text in written]
+    assert found == min(years, key=lambda instant: abs(instant - OBSERVED))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.text('0123456789-+.eE ,:/T[]"ftnull{}', max_size=12).map(str.encode), st.binary(max_size=6),
+        st.sampled_from([b"-Infinity", b"-Inf", b"[" * 5000, b"[" * 50 + b"x", b"1.5", b"true ", b'"a" ', b"1 2",
+                         b"1e5", b"nul"]),
+    )
+)  # fmt: skip
+def test_what_is_surely_text_is_no_json(line):
+    if line[:1] in b'"-0123456789[tfn' and line[:1] and careful.surely_text(line):
+        with pytest.raises(careful.NotAnObjectError, match=r"^not JSON"):
+            careful.read_object(line)
