@@ -38,6 +38,7 @@ COMMANDS = {
     "Keep": {
         "archive": "List, verify and restore archived logs.",
         "audit": "Prove that every byte of every file is accounted for.",
+        "selftest": "Kill an agent again and again on your disk, and count the lines.",
         "backup": "Copy the store while it is in use.",
         "restore": "Bring a backup back.",
         "verify": "Check the store, and repair it.",
