@@ -319,8 +319,9 @@ except StoreError as error:
 
 @root_only
 def test_an_unwritable_directory_is_one_sentence(tmp_path):
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
+    for parent in [tmp_path, *tmp_path.parents]:
+        if parent.owner() == "root" and "pytest" in str(parent):
+            parent.chmod(0o755)
     said = python(AS_NOBODY, tmp_path / "s.db")
     assert said.startswith("SL405 True")
     assert str(tmp_path) in said
