@@ -245,7 +245,7 @@ def test_own_errors_make_a_running_agent_unhealthy_while_they_last(path):
 
 def test_counts_rates_and_gaps(path):
     with store_at(path) as opened:
-        batch = events(count=5)
+        batch = events(count=5, blank_bytes=4, parse_errors={3: "not JSON"})
         batch.gaps = [gap(batch.end, batch.end + 7)]
         batch.end += 7
         write(opened, transaction(stored(tailed(), batch)))
@@ -257,6 +257,9 @@ def test_counts_rates_and_gaps(path):
         "total": 58,
         "per_second": round(8 / seconds, 3),
         "errors_per_second": round(3 / seconds, 3),
+        "parse_errors": 1,
+        "blank_bytes": 4,
+        "gap_bytes": 7,
     }
     assert found["gaps"] == [
         {
