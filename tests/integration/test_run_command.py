@@ -1,0 +1,121 @@
+"""What `sidelog run` says: on a terminal, in a pipe, with patterns, and when there is nothing to do."""
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+
+from tests.integration.harness import SIDELOG, append, event, events, wait_until
+
+
+def on_terminal(box, *arguments) -> str:
+    """What the command prints when its stderr is a terminal."""
+    lead, follow = pty.openpty()
+    command = [*SIDELOG, *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=follow, stderr=follow, env=box.env, cwd=box.root
+    ) as process:
+        os.close(follow)
+        seen = b""
+        with contextlib.suppress(OSError):  # EIO: the other end has closed
+            while data := os.read(lead, 65536):
+                seen += data
+        assert process.wait(30) == 0
+    os.close(lead)
+    return seen.decode()
+
+
+def test_once_draws_a_bar_on_a_terminal_and_sums_up(box):
+    append(box.log, events(0, 2000))
+    seen = on_terminal(box, "run", "--once", "-c", str(box.config))
+    assert "reading" in seen
+    assert "2,000 events (0 errors) from 1 files" in seen
+
+
+def test_the_summary_counts_what_was_odd(box):
+    box.configure(max_line="64B")
+    append(box.log, event(0, pad="x" * 100) + b'{"cut\n')
+    done = box.once()
+    assert b"1 events with a parse error" in done.stderr
+    assert b"1 gaps" in done.stderr
+
+
+def test_quiet_says_nothing(box):
+    append(box.log, event(0))
+    done = box.run("run", "--once", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_the_own_log_is_json_where_nobody_looks(box):
+    append(box.log, event(0))
+    lines = box.once().stderr.splitlines()
+    assert json.loads(lines[0])["event"] == "agent started"
+
+
+def test_patterns_without_a_configuration_work_at_once(box):
+    """The source is named after the directory, the store lies in the user's state directory."""
+    append(box.log, events(0, 3))
+    box.config.unlink()
+    env = box.env | {"XDG_STATE_HOME": str(box.root / "xdg")}
+    store = box.root / "s.db"
+    run = [*SIDELOG, "run", "--once", "--store", str(store), str(box.logs / "*.log")]
+    assert subprocess.run(run, env=env, cwd=box.root, capture_output=True, check=False).returncode == 0
+    query = [*SIDELOG, "query", "--store", str(store), "-o", "json"]
+    rows = subprocess.run(query, env=env, cwd=box.root, capture_output=True, check=True).stdout.splitlines()
+    assert [json.loads(row)["source"] for row in rows] == ["logs"] * 3
+
+
+def test_patterns_replace_the_sources_of_a_configuration(box):
+    append(box.log, event(0))
+    append(box.root / "other.txt", event(1))
+    done = box.run("run", "--once", str(box.root / "*.txt"))
+    assert done.returncode == 0
+    assert box.numbers() == [1]
+
+
+def test_nothing_to_follow_is_wrong_usage(box):
+    box.config.unlink()
+    done = subprocess.run([*SIDELOG, "run"], env=box.env, cwd=box.root, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"SL503" in done.stderr
+
+
+def test_a_configuration_without_sources_is_wrong(box):
+    box.config.write_text(json.dumps({"store": {"path": str(box.store)}}))
+    done = box.run("run", "--once")
+    assert done.returncode == 78
+    assert b"SL121" in done.stderr
+
+
+def test_what_is_not_in_this_version_is_refused(box):
+    document = json.loads(box.config.read_text())
+    box.config.write_text(json.dumps(document | {"http": {"listen": "127.0.0.1:9880"}}))
+    done = box.run("run", "--once")
+    assert done.returncode == 78
+    assert b"not in this version" in done.stderr
+    assert not box.store.exists()
+
+
+def test_a_store_that_cannot_be_written_ends_once_with_a_sentence(box):
+    """`--once` does not wait for ever."""
+    append(box.log, event(0))
+    box.configure(store={"min_free": "900000GiB"})
+    done = box.run("run", "--once")
+    assert done.returncode == 3
+    assert b"SL410" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_the_store_cannot_change_by_a_reload(box):
+    append(box.log, event(0))
+    box.start()
+    box.wait_count(1)
+    document = json.loads(box.config.read_text())
+    document["store"]["path"] = str(box.root / "elsewhere.db")
+    box.config.write_text(json.dumps(document))
+    box.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "cannot change" in box.said())
+    assert box.process.poll() is None
+    assert not (box.root / "elsewhere.db").exists()
