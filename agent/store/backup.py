@@ -1,0 +1,283 @@
+"""Copies of the store: out of a running one, and back. By SQLite's backup API alone.
+
+This process never opens the store's file by other means: closing such a descriptor would drop SQLite's POSIX locks
+(https://www.sqlite.org/howtocorrupt.html, 2.2), and a second writer could enter. Copies are made under a temporary
+name, checked, flushed to the disk, and only then given their name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from agent.errors import StoreError
+from agent.store import schema
+from agent.store.lock import StoreLock, lock_path
+from agent.store.reader import check_version, open_reader, reading_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Progress = Callable[[int, int], None]
+
+_PAGES_PER_STEP = 1_024  # 16 MiB: often enough for a progress bar
+_MOST_FINDINGS = 100
+_SIDE_FILES = ("-wal", "-shm", "-journal")
+
+
+def back_up(store: Path, destination: Path, progress: Progress = lambda *_: None) -> int:
+    """Make a consistent copy of a store, also while an agent writes it.
+
+    Args:
+        store: to be copied; as it is at the beginning.
+        destination: of the copy; never overwritten.
+        progress: called with the pages done and the pages to do.
+
+    Returns:
+        The size of the copy in bytes.
+
+    Raises:
+        StoreError: SL552 the destination exists; SL553 it cannot be written; SL554 the copy is damaged, as is the
+            store then; as `open_reader`.
+    """
+    connection = open_reader(store)
+    try:
+        if os.path.lexists(destination):
+            raise _exists(destination)
+        with _partial(destination) as partial:
+            _copy(connection, store, partial, progress)
+            size = partial.stat().st_size
+            _name(partial, destination)
+    finally:
+        connection.close()
+    return size
+
+
+def restore(source: Path, store: Path, *, force: bool, progress: Progress = lambda *_: None) -> Path | None:
+    """Put a copy of a backup in the store's place.
+
+    Args:
+        source: the backup; only read.
+        store: where it is to lie; no agent may own it.
+        force: move a store that is there aside.
+        progress: as for `back_up`.
+
+    Returns:
+        Where the former store lies now; None where there was none.
+
+    Raises:
+        StoreError: SL404 an agent runs; SL405 the store's directory cannot be written; SL555 there is a store and
+            `force` is not given; SL401, SL402, SL403, SL406, SL413 the source is no backup that this program reads;
+            SL553, SL554 as `back_up`.
+    """
+    with _open_backup(source) as connection, owned(store):
+        if os.path.lexists(store) and not force:
+            raise _store_exists(store)
+        if store.exists() and store.samefile(source):
+            raise _store_exists(store)
+        with _partial(store) as partial:
+            _copy(connection, source, partial, progress)
+            aside = set_aside(store, "replaced") if os.path.lexists(store) else None
+            partial.rename(store)
+            _flush_directory(store.parent)
+    return aside
+
+
+@contextlib.contextmanager
+def owned(store: Path) -> Iterator[None]:
+    """Be the store's owner for the block, so that no agent starts meanwhile.
+
+    Raises:
+        StoreError: SL404, SL405.
+    """
+    known = lock_path(store).exists()
+    lock = StoreLock(store)
+    lock.acquire()
+    try:
+        yield
+    except BaseException:
+        lock.release(forget=not known)  # nothing begins here
+        raise
+    lock.release()
+
+
+def set_aside(store: Path, why: str) -> Path:
+    """Rename a store that nobody has open, `STORE.WHY-<time>`; its new name.
+
+    Its write-ahead log is copied into it first where that can be done: a log left behind under the old name would
+    otherwise be taken for the next store's if this ended between two renames.
+    """
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(store, timeout=1.0)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    number, aside = 1, store.with_name(f"{store.name}.{why}-{stamp}")
+    while os.path.lexists(aside):
+        aside = store.with_name(f"{store.name}.{why}-{stamp}-{number}")
+        number += 1
+    store.rename(aside)
+    for suffix in _SIDE_FILES:
+        with contextlib.suppress(FileNotFoundError):
+            store.with_name(store.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def integrity(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite's own check finds wrong; empty where all is well."""
+    try:
+        rows = connection.execute(f"PRAGMA integrity_check({_MOST_FINDINGS})").fetchall()
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    return [row[0] for row in rows if row[0] != "ok"]
+
+
+# ------------------------------------------------------------ steps
+
+
+def _copy(source: sqlite3.Connection, path: Path, target: Path, progress: Progress) -> None:
+    """Copy one state of an open store into the empty file `target`, check the copy, flush it."""
+    try:
+        source.execute("BEGIN")
+        source.execute("SELECT 1 FROM sqlite_master").fetchone()  # from here on the state is fixed
+    except sqlite3.Error as error:
+        raise reading_error(error, path) from None
+    try:
+        with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy:
+            copy.execute("PRAGMA synchronous = FULL")
+            source.backup(copy, pages=_PAGES_PER_STEP, progress=lambda _, left, total: progress(total - left, total))
+            findings = integrity(copy)
+    except sqlite3.Error as error:
+        raise _unwritable(target, str(error)) if _is_disk_error(error) else _damaged(path, str(error)) from None
+    finally:
+        if source.in_transaction:
+            source.execute("ROLLBACK")
+    if findings:
+        raise _damaged(path, findings[0])
+    with target.open("rb") as file:  # it is closed for SQLite, and nobody's store yet
+        os.fsync(file.fileno())
+
+
+def _is_disk_error(error: sqlite3.Error) -> bool:
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
+
+
+@contextlib.contextmanager
+def _partial(destination: Path) -> Iterator[Path]:
+    """A new empty file beside the destination, of mode 0600; gone at the end of the block, unless renamed."""
+    partial = destination.with_name(f".{destination.name}.partial-{os.getpid()}")
+    try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        raise _unwritable(destination, error.strerror or str(error)) from None
+    try:
+        yield partial
+    except OSError as error:
+        raise _unwritable(destination, error.strerror or str(error)) from None
+    finally:
+        for path in (partial, *(partial.with_name(partial.name + suffix) for suffix in _SIDE_FILES)):
+            path.unlink(missing_ok=True)
+
+
+def _name(partial: Path, destination: Path) -> None:
+    """Give a finished copy its name, if nothing has it."""
+    try:
+        os.link(partial, destination)
+    except FileExistsError:
+        raise _exists(destination) from None
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+            raise
+        partial.rename(destination)  # a file system without hard links, such as vfat
+    _flush_directory(destination.parent)
+
+
+def _flush_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _open_backup(source: Path) -> Iterator[sqlite3.Connection]:
+    """A backup, open for reading only, even where its directory cannot be written."""
+    if not source.is_file():
+        open_reader(source)  # says why not
+    # A copy without a write-ahead log beside it is written by nobody: then SQLite need not make one to read it.
+    alone = not source.with_name(source.name + "-wal").exists()
+    name = f"file:{quote(str(source.absolute()))}?mode=ro{'&immutable=1' if alone else ''}"
+    try:
+        connection = sqlite3.connect(name, uri=True, isolation_level=None)
+    except sqlite3.Error as error:
+        raise reading_error(error, source) from None
+    try:
+        if connection.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
+            raise StoreError(
+                "SL413",
+                "restore",
+                str(source),
+                f"{source} is no store of sidelog",
+                hint="name a file that `sidelog backup` has made",
+            )
+        check_version(connection, source)
+        findings = integrity(connection)
+        if findings:
+            raise _damaged(source, findings[0])
+        yield connection
+    except sqlite3.Error as error:
+        raise reading_error(error, source) from None
+    finally:
+        connection.close()
+
+
+# ------------------------------------------------------------ what can be wrong
+
+
+def _exists(path: Path) -> StoreError:
+    return StoreError(
+        "SL552",
+        "back up",
+        str(path),
+        f"{path} exists; a backup never overwrites anything",
+        hint="give the backup another name, such as one with the date",
+    )
+
+
+def _store_exists(path: Path) -> StoreError:
+    return StoreError(
+        "SL555",
+        "restore",
+        str(path),
+        f"there is a store at {path}",
+        hint="--force moves it aside and puts the backup in its place; --store names another place",
+    )
+
+
+def _unwritable(path: Path, why: str) -> StoreError:
+    return StoreError(
+        "SL553",
+        "copy store",
+        str(path),
+        f"the copy beside {path} cannot be written: {why}",
+        hint="choose a directory that exists and can be written, on a disk with room for the whole store",
+    )
+
+
+def _damaged(path: Path, finding: str) -> StoreError:
+    return StoreError(
+        "SL554",
+        "copy store",
+        str(path),
+        f"{path} is damaged: {finding}",
+        hint="`sidelog verify` says what is wrong with a store; `sidelog verify --repair` saves what can be read",
+    )

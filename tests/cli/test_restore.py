@@ -1,0 +1,162 @@
+"""`sidelog restore`: a backup in the store's place, and nothing lost by it."""
+
+import json
+import os
+import sqlite3
+
+import pytest
+
+from agent.store import backup, schema
+from agent.store.lock import lock_path
+from tests.store.stores import events, rows, store_at, stored, tailed, transaction, write
+
+
+def fill(path, count):
+    with store_at(path) as opened:
+        write(opened, transaction(stored(tailed(), events(count=count))))
+    return path
+
+
+def count(path):
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+    connection.close()
+    return found
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A backup of 500 events."""
+    store = fill(tmp_path / "old" / "s.db", 500)
+    backup.back_up(store, tmp_path / "saved.db")
+    return tmp_path / "saved.db"
+
+
+def test_a_backup_comes_back_and_stays_where_it_is(sidelog, saved, tmp_path):
+    store = tmp_path / "new.db"
+    before = saved.read_bytes()
+    said = sidelog("restore", saved, "--store", store)
+    assert (said.code, said.out) == (0, "")
+    assert count(store) == 500
+    assert store.stat().st_mode & 0o777 == 0o600
+    assert saved.read_bytes() == before
+    with store_at(store) as opened:  # the agent goes on with it
+        assert not opened.created
+        assert rows(opened.writer.connection, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_a_whole_turn_reads_again_what_came_after_the_backup(sidelog, tmp_path):
+    """Lines written after the backup are read from the log once more: none is missing, none there twice."""
+    log = tmp_path / "a.log"
+    run = ("run", "--once", log, "--store", tmp_path / "s.db", "--set", "store.min_free=1KiB")
+    log.write_text("".join(f'{{"n":{number}}}\n' for number in range(100)))
+    assert sidelog(*run).code == 0
+    assert sidelog("backup", tmp_path / "saved.db", "--store", tmp_path / "s.db").code == 0
+    with log.open("a") as file:
+        file.write("".join(f'{{"n":{number}}}\n' for number in range(100, 200)))
+    assert sidelog(*run).code == 0
+    assert sidelog("restore", tmp_path / "saved.db", "--force", "--store", tmp_path / "s.db").code == 0
+    assert count(tmp_path / "s.db") == 100
+    assert sidelog(*run).code == 0
+    connection = sqlite3.connect(tmp_path / "s.db")
+    assert rows(connection, "SELECT json_extract(record, '$.n') FROM events ORDER BY id") == [(n,) for n in range(200)]
+    connection.close()
+    assert sidelog("audit", "--store", tmp_path / "s.db").code == 0
+
+
+def test_a_store_that_is_there_is_kept(sidelog, saved, tmp_path):
+    store = fill(tmp_path / "s.db", 7)
+    said = sidelog("restore", saved, "--store", store)
+    assert said.code == 3
+    assert "error[SL555]" in said.err
+    assert count(store) == 7
+    document = json.loads(sidelog("restore", saved, "--force", "--json", "--store", store).out)
+    assert count(store) == 500
+    assert ".replaced-" in document["moved_aside"]
+    assert count(document["moved_aside"]) == 7
+
+
+def test_what_is_moved_aside_keeps_its_log_and_gets_a_name_of_its_own(sidelog, saved, tmp_path, monkeypatch):
+    """Killed agents leave a write-ahead log: its transactions go with the former store, never into the new one."""
+    monkeypatch.setattr("time.gmtime", lambda *_: (2026, 11, 22, 3, 4, 5, 6, 326, 0))
+    store = tmp_path / "s.db"
+    for number in range(3):
+        fill(store, 7 + number) if not store.exists() else None
+        assert sidelog("restore", saved, "--force", "--store", store).code == 0
+    names = sorted(path.name for path in tmp_path.iterdir() if "replaced" in path.name)
+    assert names == [f"s.db.replaced-20261122T030405Z{end}" for end in ("", "-1", "-2")]
+    assert [count(tmp_path / name) for name in names] == [7, 500, 500]
+
+
+def test_a_damaged_store_with_its_log_is_moved_whole(sidelog, saved, tmp_path):
+    store = tmp_path / "s.db"
+    store.write_text("no database at all")
+    for end in ("-wal", "-shm"):
+        (tmp_path / f"s.db{end}").write_text(end)
+    assert sidelog("restore", saved, "--force", "--store", store).code == 0
+    assert count(store) == 500
+    moved = {path.name.split("Z")[1]: path.read_text() for path in tmp_path.iterdir() if "replaced" in path.name}
+    assert moved[""] == "no database at all"
+    assert not (tmp_path / "s.db-wal").exists()
+
+
+def test_a_running_agent_refuses(sidelog, saved, tmp_path):
+    """The owner of the store is named, and nothing changes."""
+    with store_at(tmp_path / "s.db") as opened:
+        write(opened, transaction(stored(tailed(), events(count=7))))
+        said = sidelog("restore", saved, "--force", "--store", tmp_path / "s.db")
+        assert said.code == 3
+        assert "error[SL404]" in said.err
+        assert str(os.getpid()) in said.err
+    assert count(tmp_path / "s.db") == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(None, "SL401"), ("text", "SL402"), ("foreign", "SL413"), ("newer", "SL403")]
+)
+def test_what_is_no_backup_is_refused_and_nothing_is_made(sidelog, saved, tmp_path, content, code):
+    source = tmp_path / "source.db"
+    if content == "text":
+        source.write_text("not a database " * 100)
+    elif content == "foreign":
+        connection = sqlite3.connect(source)
+        connection.execute("CREATE TABLE a (b)")
+        connection.close()
+    elif content == "newer":
+        source.write_bytes(saved.read_bytes())
+        connection = sqlite3.connect(source)
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+        connection.close()
+    said = sidelog("restore", source, "--store", tmp_path / "new.db")
+    assert said.code == 3
+    assert f"error[{code}]" in said.err
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("new")] == []
+
+
+def test_a_damaged_backup_is_refused_and_the_store_stays(sidelog, saved, tmp_path):
+    store = fill(tmp_path / "s.db", 7)
+    with saved.open("r+b") as file:
+        file.seek(5 * 16_384)
+        file.write(b"\xff" * 16_384)
+    said = sidelog("restore", saved, "--force", "--store", store)
+    assert said.code == 3
+    assert "error[SL554]" in said.err
+    assert count(store) == 7
+
+
+def test_a_refused_restore_leaves_no_lock_where_there_was_no_store(sidelog, saved, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(backup, "_flush_directory", fail)
+    (tmp_path / "new").mkdir()
+    said = sidelog("restore", saved, "--store", tmp_path / "new" / "s.db")
+    assert said.code == 3
+    assert "error[SL553]" in said.err
+    assert not lock_path(tmp_path / "new" / "s.db").exists()
+
+
+def test_the_store_itself_is_no_backup_of_itself(sidelog, tmp_path):
+    store = fill(tmp_path / "s.db", 7)
+    assert sidelog("restore", store, "--force", "--store", store).code == 3
+    assert count(store) == 7
