@@ -146,9 +146,11 @@ class Launcher:
         """Give a command, wait for its answer."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(command + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
+        answer = ""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(command + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
         if not answer:
             raise self.died("the launcher of the agents has ended")
         return int(answer)
