@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 Path = tuple[str, ...]
 
@@ -193,40 +194,65 @@ def read_fields(record: dict[str, Any], profile: Profile | None = None) -> Recor
 
 def read_message(record: dict[str, Any], profile: Profile | None) -> tuple[Path | None, str]:
     """Where the message is, and the message; None and an empty text where there is none."""
-    path, value = _first(record, "message", profile, _is_message)
-    return path, "" if path is None else _message_text(path, value, record)
+    return message_at(record, _candidates(record, "message", profile))
 
 
 def read_service(record: dict[str, Any], profile: Profile | None) -> str | None:
     """The name of the service, where the line says it."""
-    service: str | None = _first(record, "service", profile, _is_text)[1]
-    return service
+    return service_at(record, _candidates(record, "service", profile))
 
 
 def read_trace_id(record: dict[str, Any], profile: Profile | None) -> tuple[Path | None, str | None]:
     """Where the trace id is, and the id."""
-    path, value = _first(record, "trace_id", profile, _is_id)
+    return trace_id_at(record, _candidates(record, "trace_id", profile))
+
+
+def own_paths(profile: Profile | None, role: str) -> list[Path]:
+    """The configured and the detected paths of a role, which are tried before the known names."""
+    if profile is None:
+        return []
+    detected = profile.path(role)
+    paths = _own_paths(profile, role, detected) if profile.overrides else (detected,)
+    return [path for path in paths if path is not None]
+
+
+def message_at(record: dict[str, Any], paths: Iterable[Path]) -> tuple[Path | None, str]:
+    """`read_message` at the given paths alone."""
+    path, value = _first_at(record, paths, _is_message)
+    return path, "" if path is None else _message_text(path, value, record)
+
+
+def service_at(record: dict[str, Any], paths: Iterable[Path]) -> str | None:
+    """`read_service` at the given paths alone."""
+    service: str | None = _first_at(record, paths, _is_text)[1]
+    return service
+
+
+def trace_id_at(record: dict[str, Any], paths: Iterable[Path]) -> tuple[Path | None, str | None]:
+    """`read_trace_id` at the given paths alone."""
+    path, value = _first_at(record, paths, _is_id)
     return path, None if path is None else str(value).rpartition("/traces/")[2]  # Google: projects/P/traces/ID
 
 
 _FIRST_KEYS = {role: frozenset(path[0] for path in paths) for role, paths in ALIASES.items()}
 
 
+def _candidates(record: dict[str, Any], role: str, profile: Profile | None) -> Iterable[Path]:
+    """The paths to try: configured, detected, known."""
+    if _FIRST_KEYS[role].isdisjoint(record):  # 0.2 µs instead of 2 for all the names
+        return own_paths(profile, role)
+    return chain(own_paths(profile, role), ALIASES[role])
+
+
 def _first(
     record: dict[str, Any], role: str, profile: Profile | None, accept: Callable[[Any], bool]
 ) -> tuple[Path | None, Any]:
-    """The first path with an acceptable value: configured, detected, known; and the value."""
-    if profile is not None:
-        detected = profile.path(role)
-        paths = _own_paths(profile, role, detected) if profile.overrides else (detected,)
-        for path in paths:
-            if path is not None:
-                value = record.get(path[0]) if len(path) == 1 else find(record, path)
-                if value is not None and accept(value):
-                    return path, value
-    if _FIRST_KEYS[role].isdisjoint(record):  # 0.2 µs instead of 2 for all the names
-        return None, None
-    for path in ALIASES[role]:
+    """The first path with an acceptable value, and the value."""
+    return _first_at(record, _candidates(record, role, profile), accept)
+
+
+def _first_at(record: dict[str, Any], paths: Iterable[Path], accept: Callable[[Any], bool]) -> tuple[Path | None, Any]:
+    for path in paths:
         value = record.get(path[0]) if len(path) == 1 else find(record, path)
         if value is not None and accept(value):
             return path, value

@@ -38,7 +38,7 @@ class Assembler:
 
     def __init__(self, compiled: Compiled, profile: Profile, observed: int) -> None:
         self.compiled = compiled
-        self.profile = profile
+        self.shapes = compiled.shapes(profile)
         self.observed = observed
         self.out = EventBatch()
         self.open: OpenText | None = None
@@ -275,17 +275,18 @@ class Assembler:
         compiled = self.compiled
         out = self.out
         row = len(out.records)
-        instant, missing = fields.instant(record, compiled.paths["timestamp"], compiled.zone, self.observed)
+        shape = self.shapes.of(record)
+        instant, missing = fields.instant(record, shape.timestamp, compiled.instants, self.observed)
         if missing is not None and extra is not None:
-            instant, missing = fields.instant(extra, (("time",),), compiled.zone, self.observed)
-        number = fields.severity_number(record, compiled.paths["severity"])
-        name = fields.logger(record, compiled.paths["logger"])
+            instant, missing = fields.instant(extra, (("time",),), compiled.instants, self.observed)
+        number = fields.severity_number(record, shape.severity)
+        name = fields.logger(record, shape.logger)
         self._append(instant, number, name=name, offset=offset, record=text)
         why = error if missing is None else missing if error is None else f"{error}; {missing}"
         if why is not None:
             out.parse_errors[row] = why
         if number >= ERROR:
-            out.errors.append(fields.error_event(row, record, self.profile, instant=instant, number=number, name=name))
+            out.errors.append(fields.error_event(row, record, shape, instant, number, name))
 
     def _append(self, instant: int, number: int, *, name: str | None, offset: int, record: str) -> None:
         out = self.out

@@ -62,48 +62,77 @@ _EXC_INFO_LENGTH = 3  # type, "type: message", frames
 _PYTHON_TRACE = "Traceback (most recent call last):"
 
 
-def of_record(record: dict[str, Any]) -> ExceptionInfo:
-    """Find an exception in a decoded record: flat keys first, then objects, then a stack trace as text."""
+class Places(NamedTuple):
+    """Which of the known keys a record has, per kind, in the order in which they count."""
+
+    flat: bool
+    objects: tuple[str, ...]
+    texts: tuple[str, ...]
+    one_line: tuple[str, ...]
+    loguru: bool
+
+
+def places(record: dict[str, Any]) -> Places | None:
+    """Where a record with these keys can hold an exception, None for nowhere."""
     keys = _ALL_KEYS.intersection(record)
     if not keys:
-        return NONE
-    found = NONE if _FLAT_PLACES.isdisjoint(keys) else _flat(record)
-    if not found:
-        found = _of_object(record, keys)
+        return None
+    return Places(
+        flat=not _FLAT_PLACES.isdisjoint(keys),
+        objects=tuple(key for key in _OBJECT_KEYS if key in keys),
+        texts=tuple(key for key in _TEXT_KEYS if key in keys),
+        one_line=tuple(key for key in _ONE_LINE_KEYS if key in keys),
+        loguru="record" in keys,
+    )
+
+
+def of_record(record: dict[str, Any]) -> ExceptionInfo:
+    """Find an exception in a decoded record: flat keys first, then objects, then a stack trace as text."""
+    where = places(record)
+    return NONE if where is None else at(record, where)
+
+
+def at(record: dict[str, Any], where: Places) -> ExceptionInfo:
+    """`of_record` for a record whose places are known."""
+    found = _flat(record) if where.flat else NONE
+    if not found and (where.objects or where.loguru):
+        found = _of_object(record, where)
     kind, message, stack = found
     if stack is None:
-        stack = _stack_text(record, keys, named=kind is not None)
-    if kind is None and stack is None and message is None:
+        stack = _stack_text(record, where, named=kind is not None)
+    if stack is None:
+        if kind is not None or message is not None:
+            return found
         text = record.get("error") or record.get("err")
         return ExceptionInfo(None, text, None) if type(text) is str and text else NONE
-    if kind is None and stack is not None:
+    if kind is None:
         derived = of_text(stack)
-        kind, message = derived.type, message if message is not None else derived.message
+        return derived if message is None else ExceptionInfo(derived.type, message, stack)
     return ExceptionInfo(kind, message, stack)
 
 
-def _of_object(record: dict[str, Any], keys: frozenset[str]) -> ExceptionInfo:
-    for key in _OBJECT_KEYS:
-        value = record.get(key) if key in keys else None
+def _of_object(record: dict[str, Any], where: Places) -> ExceptionInfo:
+    for key in where.objects:
+        value = record[key]
         if type(value) is dict or type(value) is list:
             found = _structured(value)
             if found:
                 return found
-    if "record" in keys:
+    if where.loguru:
         inner = find(record, _RECORD_EXCEPTION)
         if type(inner) is dict:
             return _loguru(record, inner)
     return NONE
 
 
-def _stack_text(record: dict[str, Any], keys: frozenset[str], *, named: bool) -> str | None:
+def _stack_text(record: dict[str, Any], where: Places, *, named: bool) -> str | None:
     """A stack trace as a text of several lines; where nothing else is known, an exception in one line."""
-    for key in _TEXT_KEYS:
-        if key in keys and type(value := record[key]) is str and "\n" in value:
+    for key in where.texts:
+        if type(value := record[key]) is str and "\n" in value:
             return value
     if not named:
-        for key in _ONE_LINE_KEYS:
-            if key in keys and type(value := record[key]) is str and value:
+        for key in where.one_line:
+            if type(value := record[key]) is str and value:
                 return value
     return None
 

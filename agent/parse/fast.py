@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.parse import fields, timestamps
+from agent.parse import fields
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
 from agent.parse.severity import UNREADABLE, SeverityTable, scale_of
@@ -55,7 +55,7 @@ class FastPath:
 
     def __init__(self, compiled: Compiled, profile: Profile) -> None:
         self._compiled = compiled
-        self._profile = profile
+        self._shapes = compiled.shapes(profile)
         self._bulk = BulkTimestamps(compiled.zone)
         self._paths = {role: profile.path(role) for role in _ROLES}
         severity = self._paths["severity"]
@@ -177,12 +177,9 @@ class FastPath:
         out.severities += levels
         out.loggers += loggers
         for row in compress(range(len(levels)), map(ERROR.__le__, levels)):
-            record, level = load_record(records[row]), levels[row]
-            out.errors.append(
-                fields.error_event(
-                    begin + row, record, self._profile, instant=instants[row], number=level, name=loggers[row]
-                )
-            )
+            record = load_record(records[row])
+            shape = self._shapes.of(record)
+            out.errors.append(fields.error_event(begin + row, record, shape, instants[row], levels[row], loggers[row]))
 
     def _instants(self, column: list[Any], records: list[str], work: Assembler) -> list[int]:
         if self._paths["timestamp"] == _INSTANT:
@@ -197,11 +194,11 @@ class FastPath:
         begin = len(work.out.records)
         for row, value in enumerate(column):
             try:
-                found.append(timestamps.parse(value, self._compiled.zone, work.observed))
+                found.append(self._compiled.instants.parse(value, work.observed))
             except ValueError:
                 record = load_record(records[row])
                 paths = self._compiled.paths["timestamp"]
-                instant, error = fields.instant(record, paths, self._compiled.zone, work.observed)
+                instant, error = fields.instant(record, paths, self._compiled.instants, work.observed)
                 found.append(instant)
                 if error is not None:
                     work.out.parse_errors[begin + row] = error

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from agent.model import ErrorEvent
 from agent.parse import exceptions, severity, timestamps
-from agent.profile import ALIASES, Path, Profile, find, read_message, read_service, read_trace_id
+from agent.parse.exceptions import NONE
+from agent.profile import ALIASES, Path, Profile, find, message_at, service_at, trace_id_at
 
 if TYPE_CHECKING:
     from agent.parse.settings import Compiled
+    from agent.parse.shapes import Shape
 
 CLEF_TIMESTAMP = "@t"  # Serilog leaves @l out where it is Information
 _CLEF_DEFAULT = 9
@@ -17,7 +19,9 @@ NO_TIMESTAMP = "no timestamp"
 _LONGEST_SHOWN = 40  # characters of an offending value in a parse error
 
 
-def instant(record: dict[str, Any], paths: tuple[Path, ...], zone: Any, observed: int) -> tuple[int, str | None]:
+def instant(
+    record: dict[str, Any], paths: tuple[Path, ...], instants: timestamps.Instants, observed: int
+) -> tuple[int, str | None]:
     """Nanoseconds since 1970 and None, or the observed time and why. The first readable path counts."""
     error = NO_TIMESTAMP
     for path in paths:
@@ -27,7 +31,7 @@ def instant(record: dict[str, Any], paths: tuple[Path, ...], zone: Any, observed
         if path == ("timestampSeconds",) and "timestampNanos" in record:
             value = {"seconds": value, "nanos": record["timestampNanos"]}
         try:
-            return timestamps.parse(value, zone, observed), None
+            return instants.parse(value, observed), None
         except timestamps.OutOfRangeError:
             error = f"timestamp out of range: {str(value)[:_LONGEST_SHOWN]}"
         except ValueError:
@@ -55,26 +59,26 @@ def logger(record: dict[str, Any], paths: tuple[Path, ...]) -> str | None:
     return None
 
 
-def error_event(
-    index: int, record: dict[str, Any], profile: Profile | None, *, instant: int, number: int, name: str | None
+def error_event(  # noqa: PLR0917 - built for every event of an error storm
+    index: int, record: dict[str, Any], shape: Shape, instant: int, number: int, name: str | None
 ) -> ErrorEvent:
     """What grouping needs of a record with severity ERROR or above."""
-    kind, message, stack = exceptions.of_record(record)
+    kind, message, stack = NONE if shape.exception is None else exceptions.at(record, shape.exception)
     fingerprint = record.get("fingerprint")
     if type(fingerprint) is list:
         fingerprint = "\n".join(map(str, fingerprint))
     return ErrorEvent(
-        index=index,
-        timestamp=instant,
-        severity_number=number,
-        message=read_message(record, profile)[1] or message or kind or "",
-        logger=name,
-        service=read_service(record, profile),
-        trace_id=read_trace_id(record, profile)[1],
-        exception_type=kind,
-        exception_message=message,
-        stacktrace=stack,
-        fingerprint=fingerprint if type(fingerprint) is str and fingerprint else None,
+        index,
+        instant,
+        number,
+        message_at(record, shape.message)[1] or message or kind or "",
+        name,
+        service_at(record, shape.service) if shape.service else None,
+        trace_id_at(record, shape.trace_id)[1] if shape.trace_id else None,
+        kind,
+        message,
+        stack,
+        fingerprint if type(fingerprint) is str and fingerprint else None,
     )
 
 
@@ -93,7 +97,7 @@ def _readable(role: str, path: Path, record: dict[str, Any], compiled: Compiled)
     if value is None or value == "":
         return False
     if role == "timestamp":
-        return instant(record, (path,), compiled.zone, 0)[1] is None
+        return instant(record, (path,), compiled.instants, 0)[1] is None
     if role == "severity":
         return severity.read(value, severity.scale_of(path)) >= 0
     if role == "message":

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from agent.parse.redact import Redactor
+from agent.parse.shapes import Shapes
 from agent.parse.timestamps import Instants
-from agent.profile import ALIASES, ROLES, Path
+from agent.profile import ALIASES, ROLES, Path, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,6 +74,7 @@ class Compiled:
         start = settings.multiline_start
         self.start = re.compile(start) if settings.multiline == "start" and start is not None else None
         self.max_line = settings.max_line_bytes
+        self._shapes: tuple[Profile, Shapes] | None = None
 
     def _role_paths(self, role: str) -> tuple[Path, ...]:
         name = self.settings.fields.get(role)
@@ -82,3 +84,9 @@ class Compiled:
         if "." in name:
             own.append(tuple(name.split(".")))
         return (*own, *(path for path in ALIASES[role] if path not in own))
+
+    def shapes(self, profile: Profile) -> Shapes:
+        """The shapes of records under a profile; kept for the last one asked for."""
+        if self._shapes is None or self._shapes[0] is not profile:
+            self._shapes = profile, Shapes(self.paths, profile)
+        return self._shapes[1]
