@@ -91,10 +91,34 @@ def shape(error: ErrorEvent) -> str:
         found = frames(error.stacktrace)
         if found:
             kept = found[-_FRAMES:] if _is_python(error.stacktrace) else found[:_FRAMES]
-            return "\n".join(["frames", error.exception_type or "", *kept])
+            return "\n".join([_OF_FRAMES, error.exception_type or "", *kept])
     if error.exception_type:
         return f"type\n{error.exception_type}\n{mask(error.exception_message or error.message)}"
     return f"message\n{error.logger or ''}\n{mask(error.message)}"
+
+
+def is_of_frames(text: str) -> bool:
+    """Whether a shape was made of frames and the exception's type alone."""
+    return text.startswith(_OF_FRAMES)
+
+
+def frames_part(stacktrace: str) -> str | None:
+    """The trace without the line that holds the exception's message: traces with equal parts have equal frames.
+
+    Python writes that line last, the others first. None where it may be a frame itself, as Ruby's is.
+    """
+    if stacktrace.startswith("Traceback"):
+        at = stacktrace.rfind("\n", 0, len(stacktrace) - 1)
+        line, part = stacktrace[at + 1 :], stacktrace[: max(at, 0)]
+    else:
+        line, _, part = stacktrace.partition("\n")
+    if line.startswith(_FRAME_STARTS) or ".rb:" in line or _GO_FRAME.match(line) is not None:
+        return None
+    return part or None
+
+
+_OF_FRAMES = "frames"
+_FRAME_STARTS = (" ", "\t", 'File "', "at ")
 
 
 def fingerprint(text: str) -> str:
