@@ -10,7 +10,8 @@ from tests.group.test_fingerprint import EXPECTED
 
 KNOWN = "".join(trace.format(release="1", line=7, value="x", hash="8f") for trace, _, _ in EXPECTED.values())
 ODD = ["Traceback (most recent call last):", "", "ValueError: user 1", "ValueError: user 2", "a.b(1)", "a.b(1) c",
-       "File", 'File "a.py", line 3, in f', "at a.b(C.java:1)", "at a", "a.rb:3:in `f'", "x\r", "K: ('a', 1)"]  # fmt: skip
+       "File", 'File "a.py", line 3, in f', "at a.b(C.java:1)", "at a", "a.rb:3:in `f'", "x\r",
+       "K: ('a', 1)"]  # fmt: skip
 lines = st.sampled_from([*KNOWN.split("\n"), *ODD])
 traces = st.builds(lambda parts, end: "\n".join(parts) + end, st.lists(lines, max_size=6), st.sampled_from(["", "\n"]))
 errors = st.builds(
