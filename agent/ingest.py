@@ -74,6 +74,7 @@ class Ingest(threading.Thread):
         reporter: own errors.
         changed_files: files that are new, renamed or finished since the last call.
         on_commit: called on this thread after each commit with the transaction.
+        on_fault: called with what keeps the store from being written, and with None when that is over.
         give_up_s: after so many seconds of failing the thread ends (None: never; `--once` must end).
     """
 
@@ -88,6 +89,7 @@ class Ingest(threading.Thread):
         reporter: Reporter,
         changed_files: Callable[[], list[TailedFile]],
         on_commit: Callable[[Transaction], None],
+        on_fault: Callable[[StoreError | None], None] = lambda _fault: None,
         give_up_s: float | None = None,
     ) -> None:
         super().__init__(name="sidelog-writer")
@@ -99,6 +101,7 @@ class Ingest(threading.Thread):
         self._reporter = reporter
         self._changed_files = changed_files
         self._on_commit = on_commit
+        self._on_fault = on_fault
         self._give_up_s = give_up_s
         self._grouper = Grouper(writer.connection.execute("SELECT fingerprint, id FROM error_groups"))
         self._streams: dict[int, _Stream] = {}
@@ -178,6 +181,8 @@ class Ingest(threading.Thread):
             stream.parser, stream.settings, stream.profile = FileParser(settings), settings, None
         stream.batch = batch
         self._add(stream, batch, stream.parser.feed(batch))
+        if batch.ends:  # not earlier: a crash before the last lines are stored must leave a file that is to be read
+            file.state = "finished"
         if batch.final:
             self._held.pop(file.id, None)
             del self._streams[file.id]
@@ -229,12 +234,15 @@ class Ingest(threading.Thread):
                 self._writer.write(transaction, join, self._grouper.describe)
             except StoreError as error:
                 self._reporter.report(error)
+                self._on_fault(error)
                 failing_since = failing_since or time.monotonic()
                 if not error.retryable or self._stopping.is_set() or self._given_up(failing_since):
                     raise
                 self.counters.rounds += 1
                 self._stopping.wait(_RETRY_S)
             else:
+                if failing_since:
+                    self._on_fault(None)
                 self._after_commit(transaction)
                 return
 

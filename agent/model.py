@@ -54,7 +54,8 @@ class LineBatch:
     """Whole lines of one file, as they lie in it: `data` ends with a newline unless `final`.
 
     `final` says that no byte will follow in this generation (rotated away and drained, deleted, or `--once`): an
-    unterminated last line is a line, and whatever the parser holds back is to be released.
+    unterminated last line is a line, and whatever the parser holds back is to be released. `ends` says besides that
+    the generation is over: once this batch is stored, and not before, the file's state is `finished`.
     """
 
     file: TailedFile
@@ -64,6 +65,7 @@ class LineBatch:
     before: bytes = b""  # the at most MARKER_BYTES bytes before `offset`
     gaps: list[Gap] = field(default_factory=list)  # after `data`, before the next batch; ascending
     final: bool = False
+    ends: bool = False
 
     @property
     def end(self) -> int:

@@ -14,6 +14,8 @@ from agent.errors import TailError
 from agent.tail import files
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from agent.tail.report import Conditions
     from agent.tail.roster import Roster
     from agent.tail.settings import Timing
@@ -24,11 +26,19 @@ if TYPE_CHECKING:
 class Attention:
     """Decides per stream between waiting for an event, polling, and ending what has been quiet for long."""
 
-    def __init__(self, roster: Roster, watcher: Watcher, conditions: Conditions, timing: Timing) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        watcher: Watcher,
+        conditions: Conditions,
+        timing: Timing,
+        end_deleted: Callable[[Stream], Awaitable[None]],
+    ) -> None:
         self._roster = roster
         self._watcher = watcher
         self._conditions = conditions
         self._timing = timing
+        self._end_deleted = end_deleted
         self._file_systems: dict[int, str | None] = {}  # device -> name of a file system that gives no events
 
     def start_watching(self) -> None:
@@ -59,7 +69,7 @@ class Attention:
         deadline = math.inf
         if not stream.links:
             if quiet_s >= timing.deleted_grace_s:
-                await self._roster.end(stream)
+                await self._end_deleted(stream)
                 return
             deadline = stream.last_growth + timing.deleted_grace_s
         elif stream.file.state == "rotated" and not stream.final:

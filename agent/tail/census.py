@@ -17,15 +17,21 @@ from agent.errors import TailError
 from agent.tail import files, locate
 from agent.tail.discover import Discovery, Found, Scan
 from agent.tail.identity import FileKey, Match
+from agent.tail.reader import LineReader
+from agent.tail.recovery import Place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from agent.model import TailedFile
+    from agent.tail.recovery import Recovery
     from agent.tail.roster import Roster
     from agent.tail.settings import SourceSettings
     from agent.tail.stream import Stream
+
+
+_BORN_KEPT_S = 5.0  # renames reach us within milliseconds; a busy machine may take longer
 
 
 @dataclass(slots=True)
@@ -46,15 +52,19 @@ class Census:
         sources: Sequence[SourceSettings],
         avoid: Collection[Path],
         *,
+        recovery: Recovery,
         at_end: bool,
         once: bool,
     ) -> None:
         self._roster = roster
+        self._recovery = recovery
         self._avoid = avoid
         self._at_end = at_end  # files found by the very first look begin at their end where the source says so
         self._once = once
         self._suspects: dict[FileKey, _Suspect] = {}
-        self._born: dict[str, str] = {}  # renamed since the last look: present path -> path at the beginning
+        # renamed a moment ago: present path -> (path at the beginning, when); kept for a while, because the file may
+        # have been renamed again, and its place taken by the next one, before this is looked at
+        self._born: dict[str, tuple[str, float]] = {}
         self.discovery = Discovery(sources, avoid)
 
     @property
@@ -68,7 +78,11 @@ class Census:
 
     def renamed(self, source: str, target: str) -> None:
         """A rename was observed: a file may have been born and renamed between two looks."""
-        self._born[target] = self._born.pop(source, source)
+        origin, _ = self._born.pop(source, (source, 0.0))
+        if self.discovery.source_of(origin) is not None:
+            self._born[target] = origin, time.monotonic()
+        else:
+            self._born.pop(target, None)
 
     def concerns(self, directory: str, name: str) -> bool:
         """Whether an event about this name can change what is followed."""
@@ -92,7 +106,7 @@ class Census:
                     lost += displaced
         for file in lost:
             await self._search(file)
-        names = self._active_names() if fresh else {}
+        names = self._followed_names() if fresh else {}
         for found in fresh:
             if found.key not in self._roster.by_key and not self._is_suspect(found, names):
                 await self._roster.begin(found, at_end=self._at_end and found.source.start == "end")
@@ -127,8 +141,8 @@ class Census:
                 if stream.fd >= 0:  # deleted, or moved out of sight: the open file says which
                     self._rotate(stream, stream.file.current_path)
                     stream.globbed = False
-                elif locate.is_gone(stream.file):
-                    await self._roster.end(stream)
+                elif locate.is_gone(stream.file):  # read as far as it was seen; what came then may be in an archive
+                    await self._recovery.take(stream)
             elif place != stream.file.current_path:
                 self._rotate(stream, place)
 
@@ -146,9 +160,12 @@ class Census:
     def _add_born(self, scan: Scan) -> None:
         """Files that were created under a followed name and renamed before anybody looked."""
         keys = {found.key for found in scan.files}
-        for target, origin in self._born.items():
+        paths = {found.path for found in scan.files}
+        oldest = time.monotonic() - _BORN_KEPT_S
+        self._born = {target: (origin, at) for target, (origin, at) in self._born.items() if at >= oldest}
+        for target, (origin, _) in self._born.items():
             source = self.discovery.source_of(origin)
-            if source is None or any(found.path == target for found in scan.files):
+            if source is None or target in paths:
                 continue
             try:
                 status = files.check(target)
@@ -156,14 +173,13 @@ class Census:
                 continue
             if isinstance(status, os.stat_result) and (key := files.file_key(status)) not in keys:
                 scan.files.append(Found(target, source, key, status.st_size, status.st_mtime_ns, origin))
-        self._born.clear()
 
     def _unseen(self, scan: Scan) -> list[TailedFile]:
         """Known, unfinished files of the present patterns whose inode no scan found: renamed, copied or gone."""
         seen = {found.key for found in scan.files}
         unseen = []
         for file in self._roster.dormant.values():
-            if file.state == "finished" or FileKey(file.device, file.inode) in seen:
+            if self._roster.is_over(file) or FileKey(file.device, file.inode) in seen:
                 continue
             source = self.discovery.source_of(file.path)
             if source is not None and source.name == file.source:
@@ -173,7 +189,7 @@ class Census:
     async def _resume_known(self, found: Found) -> list[TailedFile] | None:
         """Resume the known file that lies at `found`: None. Otherwise the known ones that it displaced."""
         candidates = [f for f in self._roster.dormant.values() if (f.device, f.inode) == found.key]
-        candidates.sort(key=lambda file: (file.state != "finished", file.id), reverse=True)
+        candidates.sort(key=lambda file: (not self._roster.is_over(file), file.id), reverse=True)
         displaced = []
         for file in candidates:
             try:
@@ -184,12 +200,12 @@ class Census:
                 )
                 return None
             if match is Match.SAME or (match is Match.SHORTENED and file.state == "rotated"):
-                await self._roster.resume(file, found.source, found.path, globbed=True)
+                await self._roster.resume(file, found.source, found.path, found.key, globbed=True)
                 return None
-            if file.state == "finished":
+            if self._roster.is_over(file):
                 break
             if match is Match.SHORTENED:
-                await self._roster.abandon(file, found.source)
+                await self._roster.conclude(file, LineReader(file, found.source.max_line, file.offset))
                 await self._roster.begin(found, at_end=True)
                 return None
             displaced.append(file)
@@ -211,41 +227,48 @@ class Census:
                 path = None
         if path is None:
             copy = locate.find_content(file, self._roster.by_key.keys())
-            path = copy[0] if copy else None
+            path, key = copy or (None, key)
         if path is not None:
-            await self._roster.resume(file, source, path, globbed=self.discovery.source_of(path) is not None)
-        elif locate.is_gone(file):
-            await self._roster.abandon(file, source)
+            globbed = self.discovery.source_of(path) is not None
+            await self._roster.resume(file, source, path, key, globbed=globbed)
+        else:
+            await self._recovery.settle(file, source, Place(file.offset, file.marker_length, file.marker_hash))
 
     def _is_suspect(self, found: Found, names: dict[str, list[tuple[str, Stream]]]) -> bool:
-        """Whether to leave a new file alone, because it may be the copy that precedes a truncation (copytruncate):
-        it has the name of a rotation and the head of a file that is followed, and changed a moment ago.
+        """Whether to leave a new file alone, because it may be a copy: it has the name of a rotation and the head of
+        a file that is followed. If that is about to be truncated (copytruncate) or deleted (renamecopy), the copy
+        changed a moment ago; if it is deleted already, its end decides.
         """
-        if self._once or not self._resembles(found, names):
+        if self._once:
+            return False
+        originals = self._resembling(found, names)
+        if not originals:
             return False
         now = time.monotonic()
         suspect = self._suspects.get(found.key)
         if suspect is None or (suspect.size, suspect.mtime_ns) != (found.size, found.mtime_ns):
             self._suspects[found.key] = _Suspect(found.size, found.mtime_ns, now)
             return True
+        if not all(stream.links for stream in originals):
+            return True
         return now - suspect.unchanged_since < self._roster.timing.copy_grace_s
 
-    def _resembles(self, found: Found, names: dict[str, list[tuple[str, Stream]]]) -> bool:
+    def _resembling(self, found: Found, names: dict[str, list[tuple[str, Stream]]]) -> list[Stream]:
         directory, name = os.path.split(found.path)
-        return any(
-            name.startswith(original[0])  # spares the regular expression: 1,000 new files beside 1,000 old ones
+        return [
+            stream
+            for original, stream in names.get(directory, ())
+            if name.startswith(original[0])  # spares the regular expression: 1,000 new files beside 1,000 old ones
             and locate.is_rotation(name, original)
             and _begins_like(found.path, stream.head)
-            for original, stream in names.get(directory, ())
-        )
+        ]
 
-    def _active_names(self) -> dict[str, list[tuple[str, Stream]]]:
-        """The base names of the active streams by directory."""
+    def _followed_names(self) -> dict[str, list[tuple[str, Stream]]]:
+        """The base names under which the streams began, by directory."""
         names: dict[str, list[tuple[str, Stream]]] = {}
         for stream in self._roster.streams.values():
-            if stream.file.state == "active":
-                directory, name = os.path.split(stream.file.current_path)
-                names.setdefault(directory, []).append((name, stream))
+            directory, name = os.path.split(stream.file.path)
+            names.setdefault(directory, []).append((name, stream))
         return names
 
 

@@ -41,6 +41,11 @@ def is_rotation(name: str, original: str) -> bool:
     return _ROTATION.fullmatch(name[len(stem) : len(name) - len(extension)]) is not None
 
 
+def is_compressed_rotation(name: str, original: str) -> bool:
+    """Whether a base name is made from another by rotation and compression: app.log.1.gz, app.log.zst."""
+    return _COMPRESSED.search(name) is not None and is_rotation(name, original)
+
+
 def find_inode(key: FileKey, directories: Collection[str]) -> str | None:
     """The path of an inode in one of the directories; None where it is not there (or they cannot be listed)."""
     for directory in directories:
@@ -102,7 +107,7 @@ def find_content(file: TailedFile, claimed: Collection[FileKey]) -> tuple[str, F
     the same too, and under an unchanged name it must be of full length.
     """
     name = os.path.basename(file.path)
-    for path, status in _candidates(file):
+    for path, status in beside(file):
         key = files.file_key(status)
         other = os.path.basename(path)
         named = is_rotation(other, name) or (other == name and file.marker_length == MARKER_BYTES)
@@ -119,24 +124,24 @@ def find_content(file: TailedFile, claimed: Collection[FileKey]) -> tuple[str, F
 def find_copy(
     file: TailedFile, head: bytes, position: int, recent: bytes, claimed: Collection[FileKey]
 ) -> tuple[str, FileKey] | None:
-    """The copy that was made of `file` before it was truncated (copytruncate), to read the rest from.
+    """The copy that was made of `file` before it was truncated (copytruncate) or deleted, to read the rest from.
 
     First one that goes on at `position` after the bytes `recent`; else one with a rotation's name and the same head
     that ends before it, because lines were written and read between the copying and the truncating.
     """
     if not head:
         return None
-    name = os.path.basename(file.current_path)
+    names = {os.path.basename(file.current_path), os.path.basename(file.path)}
     shorter = None
-    for path, status in _candidates(file):
+    for path, status in beside(file):
         key = files.file_key(status)
-        rotated = is_rotation(os.path.basename(path), name)
+        rotated = any(is_rotation(os.path.basename(path), name) for name in names)
         if key in claimed or not (rotated or len(recent) == MARKER_BYTES):
             continue
         try:
-            begins = _bytes_at(path, 0, len(head))
+            begins = bytes_at(path, 0, len(head))
             if status.st_size >= position:
-                if begins == head and _bytes_at(path, position - len(recent), len(recent)) == recent:
+                if begins == head and bytes_at(path, position - len(recent), len(recent)) == recent:
                     return path, key
             elif rotated and shorter is None and begins and head.startswith(begins):
                 shorter = path, key
@@ -145,8 +150,8 @@ def find_copy(
     return shorter
 
 
-def _candidates(file: TailedFile) -> list[tuple[str, os.stat_result]]:
-    """Regular files in the directories of the file's paths, the last modified first."""
+def beside(file: TailedFile) -> list[tuple[str, os.stat_result]]:
+    """Regular files with their status in the directories of the file's paths, the last modified first."""
     found = []
     for directory in {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}:
         try:
@@ -161,7 +166,13 @@ def _candidates(file: TailedFile) -> list[tuple[str, os.stat_result]]:
     return sorted(found, key=lambda pair: -pair[1].st_mtime_ns)
 
 
-def _bytes_at(path: str, offset: int, length: int) -> bytes:
+def bytes_at(path: str, offset: int, length: int) -> bytes:
+    """Bytes of a file that is not open.
+
+    Raises:
+        OSError: it cannot be read.
+        TailError: it may not be read.
+    """
     fd = files.open_checked(path)
     try:
         return os.pread(fd, length, offset)

@@ -44,6 +44,11 @@ class LineReader:
         return self._skip_from is not None
 
     @property
+    def before_offset(self) -> bytes:
+        """The at most MARKER_BYTES bytes before `offset`."""
+        return self.before if self._skip_from is None else self._before_skip
+
+    @property
     def recent(self) -> bytes:
         """The at most MARKER_BYTES bytes before `position`, to recognise the place in the file again."""
         return (self.before + self.carry)[-MARKER_BYTES:]

@@ -60,6 +60,7 @@ class Roster:
         self._watcher = watcher
         self._open_count = 0
         self._finished: deque[int] = deque()
+        self._over: set[int] = set()  # ids whose last batch was delivered, though perhaps not stored yet
         self._compressed: dict[FileKey, int] = {}  # size when it was looked at
         self._changed: deque[TailedFile] = deque()  # appended here, taken by the writer's thread
 
@@ -88,11 +89,11 @@ class Roster:
         """Follow a new file from its head (or, with `at_end`, from its last line); None where it cannot be yet."""
         if self._compressed.get(found.key, -1) == found.size:
             return None
-        opened = await self._open(found.path)
+        opened = await self._open_as(found.path, found.key)
         if opened is None:
             return None
         handle, info = opened
-        if info.key != found.key or self._is_compressed(found, info.head):
+        if self._is_compressed(found, info.head):
             await self._discard(handle)
             return None
         offset = _last_line(handle.fileno(), info.size) if at_end else 0
@@ -112,16 +113,19 @@ class Roster:
         )
         return await self._enroll(file, found.source, handle, info, globbed=not found.origin)
 
-    async def resume(self, file: TailedFile, source: SourceSettings, path: str, *, globbed: bool) -> Stream | None:
-        """Follow a known file that lies at `path` now, from where its reading stopped."""
-        opened = await self._open(path)
+    async def resume(
+        self, file: TailedFile, source: SourceSettings, path: str, key: FileKey, *, globbed: bool
+    ) -> Stream | None:
+        """Follow a known file that lies at `path` as `key` now, from where its reading stopped."""
+        opened = await self._open_as(path, key)
         if opened is None:
             return None
         handle, info = opened
         file.device, file.inode, file.generation = info.key.device, info.key.inode, info.generation
-        if path not in (file.path, file.current_path) or file.state == "finished":
+        if path not in (file.path, file.current_path) or self.is_over(file):
             file.state = "active" if path == file.path else "rotated"
         file.current_path = path
+        self._over.discard(file.id)
         self.dormant.pop(file.id, None)
         stream = await self._enroll(file, source, handle, info, globbed=globbed)
         if info.size < stream.reader.position:
@@ -178,6 +182,7 @@ class Roster:
         if not self._is_compressed(found, chunk):
             return False
         stream.file.state = "finished"
+        self.mark(stream.file)
         await self.drop(stream)
         self.dormant.pop(stream.file.id, None)  # nothing of it is to be continued
         return True
@@ -214,17 +219,22 @@ class Roster:
         self.conditions.end("open files", "SL207")
         return handle, infos[0]
 
+    async def _open_as(self, path: str, key: FileKey) -> tuple[AsyncFileIO, files.Opened] | None:
+        """`_open`; None as well where another file lies there since the look that found `key`: rotation goes on."""
+        opened = await self._open(path)
+        if opened is not None and opened[1].key != key:
+            await self._discard(opened[0])
+            return None
+        return opened
+
     async def reopen(self, stream: Stream) -> bool:
         """Open the file of a stream again, after a look has shown that it is still the same one."""
         if stream.fd >= 0:
             return True
-        opened = await self._open(stream.file.current_path)
+        opened = await self._open_as(stream.file.current_path, stream.key)
         if opened is None:
             return False
-        handle, info = opened
-        if info.key != stream.key:
-            await self._discard(handle)
-            return False
+        handle, _ = opened
         stream.handle, stream.fd = handle, handle.fileno()
         return True
 
@@ -252,39 +262,50 @@ class Roster:
 
     # the end of a generation
 
-    async def flush(self, stream: Stream, lost_until: int = 0) -> None:
-        """Deliver the final batch: no byte is expected any more."""
+    def is_over(self, file: TailedFile) -> bool:
+        """Whether its generation has ended, even if the store does not have its last lines yet."""
+        return file.state == "finished" or file.id in self._over
+
+    async def flush(self, stream: Stream) -> None:
+        """Deliver a final batch: no byte is expected any more."""
         stream.final = True
-        await self.deliver(stream.reader.finish(self.clock(), lost_until))
+        await self.deliver(stream.reader.finish(self.clock()))
 
     async def end(self, stream: Stream, lost_until: int = 0) -> None:
-        """The generation is over: deliver the final batch, close the file, follow it no more."""
-        stream.file.state = "finished"
-        self.mark(stream.file)
-        await self.flush(stream, lost_until)  # perhaps empty: with it the state reaches the store
+        """The generation is over: deliver the last batch, close the file, follow it no more."""
+        stream.final = True
+        await self.conclude(stream.file, stream.reader, lost_until)
         await self.drop(stream)
 
-    async def abandon(self, file: TailedFile, source: SourceSettings) -> None:
-        """A known file is nowhere to be found: it is finished, and the store learns it with an empty batch."""
-        file.state = "finished"
-        self.mark(file)
-        await self.deliver(LineReader(file, source.max_line, file.offset).finish(self.clock()))
+    async def conclude(self, file: TailedFile, reader: LineReader, lost_until: int = 0) -> None:
+        """Deliver the last batch of a generation, perhaps empty: with it the store learns that the file is finished."""
+        self._over.add(file.id)
+        batch = reader.finish(self.clock(), lost_until)
+        batch.ends = True
+        await self.deliver(batch)
+        self._keep(file)
 
     async def drop(self, stream: Stream) -> None:
         """Close and forget; its TailedFile is kept among the dormant ones, should the same file come back."""
         self.streams.pop(stream.file.id, None)
         if self.by_key.get(stream.key) is stream:
             del self.by_key[stream.key]
-        self.dormant[stream.file.id] = stream.file
-        if stream.file.state == "finished":
-            self._finished.append(stream.file.id)
-            if len(self._finished) > _FINISHED_KEPT:
-                self.dormant.pop(self._finished.popleft(), None)
+        self._keep(stream.file)
         await self.close(stream)
 
-    async def take_over(self, stream: Stream, path: str) -> bool:
-        """The stream's bytes lie in the copy at `path` now: go on there, under the copy's identity."""
-        opened = await self._open(path)
+    def _keep(self, file: TailedFile) -> None:
+        known = self.dormant.get(file.id)
+        self.dormant[file.id] = file
+        if known is None and self.is_over(file):
+            self._finished.append(file.id)
+            if len(self._finished) > _FINISHED_KEPT:
+                oldest = self._finished.popleft()
+                self.dormant.pop(oldest, None)
+                self._over.discard(oldest)
+
+    async def take_over(self, stream: Stream, path: str, key: FileKey) -> bool:
+        """The stream's bytes lie in the copy at `path` now: go on there, under the copy's identity `key`."""
+        opened = await self._open_as(path, key)
         if opened is None:
             return False
         handle, info = opened

@@ -16,10 +16,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from agent.tail import files, locate
+from agent.tail import archives, files, locate
 from agent.tail.attention import Attention
 from agent.tail.census import Census
 from agent.tail.pump import Pump
+from agent.tail.recovery import Recovery
 from agent.tail.report import Conditions
 from agent.tail.roster import Roster
 from agent.tail.settings import Timing
@@ -84,8 +85,9 @@ class Tailer:
             timing=self._timing,
         )
         self._roster.dormant = {file.id: file for file in known}
-        self._census = Census(self._roster, sources, avoid, at_end=first_start, once=once)
-        self._attention = Attention(self._roster, self._watcher, self._conditions, self._timing)
+        self._recovery = Recovery(self._roster, self._run)
+        self._census = Census(self._roster, sources, avoid, recovery=self._recovery, at_end=first_start, once=once)
+        self._attention = Attention(self._roster, self._watcher, self._conditions, self._timing, self._end_deleted)
         self._pump = Pump(self._roster, clock, self._timing.busy_interval_s)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wakeup = asyncio.Event()
@@ -118,6 +120,7 @@ class Tailer:
                     await self._roster.flush(stream)
         finally:
             self._watcher.stop()
+            self._recovery.close()
             for stream in list(self._roster.streams.values()):
                 await self._roster.close(stream)
             self._executor.shutdown(wait=False)
@@ -167,7 +170,7 @@ class Tailer:
         """Wait for an event, or until the next file or scan is due."""
         due = min((stream.next_poll for stream in self._roster.streams.values()), default=math.inf)
         delay = min(due, self._next_scan) - time.monotonic()
-        if delay <= 0 or self._wakeup.is_set():
+        if delay <= 0 or self._recovery.active or self._wakeup.is_set():
             await asyncio.sleep(0)
         else:
             timer = asyncio.get_running_loop().call_later(delay, self._wakeup.set)
@@ -206,6 +209,7 @@ class Tailer:
             await self._apply(sources)
         if time.monotonic() >= self._next_scan:
             await self._scan()
+        await self._recovery.step()
         now = time.monotonic()
         due = [stream for stream in self._roster.streams.values() if stream.next_poll <= now]
         if not due:
@@ -224,7 +228,9 @@ class Tailer:
 
     def _is_done(self) -> bool:
         """With `once`: whether everything that was seen has been read, apart from what cannot be."""
-        return time.monotonic() < self._next_scan and all(s.drained or s.retry_s for s in self._roster.streams.values())
+        if time.monotonic() >= self._next_scan or self._recovery.active:
+            return False
+        return all(s.drained or s.retry_s for s in self._roster.streams.values())
 
     async def _read(self, stream: Stream) -> None:
         try:
@@ -289,16 +295,33 @@ class Tailer:
 
         The scan that follows finds an inode that nobody follows, and begins a new generation at its head.
         """
+        if not await self._take_copy(stream):
+            await self._close_truncated(stream)
+        self._next_scan = 0.0
+
+    async def _take_copy(self, stream: Stream) -> bool:
+        """Whether a copy of the stream's file was found; the stream goes on in it."""
         reader = stream.reader
         claimed = set(self._roster.by_key)
         copy = await self._run(locate.find_copy, stream.file, stream.head, reader.position, reader.recent, claimed)
-        if copy is None or not await self._roster.take_over(stream, copy[0]):
-            await self._roster.end(stream, stream.size)
+        if copy is None or not await self._roster.take_over(stream, *copy):
+            return False
+        stream.globbed = self._census.discovery.source_of(copy[0]) is not None
+        stream.last_growth = time.monotonic()
+        stream.next_poll = 0.0
+        return True
+
+    async def _end_deleted(self, stream: Stream) -> None:
+        """A deleted file is read to its end. A copy of it that was made before is not to be read once more."""
+        if not await self._take_copy(stream):
+            await self._roster.end(stream)
+
+    async def _close_truncated(self, stream: Stream) -> None:
+        """What was not read of a truncated file is in a compressed copy, or it is lost."""
+        if await self._run(archives.candidates, stream.file):
+            await self._recovery.take(stream)
         else:
-            stream.globbed = self._census.discovery.source_of(copy[0]) is not None
-            stream.last_growth = time.monotonic()
-            stream.next_poll = 0.0
-        self._next_scan = 0.0
+            await self._roster.end(stream, stream.size)
 
     async def _apply(self, sources: Sequence[SourceSettings]) -> None:
         self._census.set_sources(sources)

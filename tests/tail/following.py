@@ -96,6 +96,9 @@ class Following:
         else:
             file.marker_length, file.marker_hash = marker(b"")
         file.last_read = time.time_ns()
+        if batch.ends:
+            assert batch.final
+            file.state = "finished"
         self.rows[file.id] = file
         self.batches.append(batch)
         self.tailer.committed(file.id, batch.end)

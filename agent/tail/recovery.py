@@ -1,0 +1,234 @@
+"""The rest of known files that were compressed before they were read to their end.
+
+A portion per file and round of the tailer, so that a large archive delays nobody: first the bytes before the offset
+are decompressed and only compared, then those after it are read like any other file.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.errors import TailError
+from agent.tail import archives, files, locate
+from agent.tail.archives import Archive, DamagedArchiveError
+from agent.tail.identity import FileKey, head_hash, marker
+from agent.tail.reader import LineReader
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from agent.model import TailedFile
+    from agent.tail.roster import Roster
+    from agent.tail.settings import SourceSettings
+    from agent.tail.stream import Stream
+
+_CHUNK_BYTES = 1 << 18
+_STEP_BYTES = 1 << 23  # decompressed per step where nothing is delivered: some 20 ms
+
+
+@dataclass(slots=True, frozen=True)
+class Place:
+    """A place in a file: its offset, and length and hash of the bytes before it (`identity.marker`)."""
+
+    offset: int
+    marker_length: int
+    marker_hash: bytes
+
+
+@dataclass(slots=True)
+class _Job:
+    """One file to be continued from one of the archives `paths`; the one in `archive` is being tried or read."""
+
+    file: TailedFile
+    source: SourceSettings
+    place: Place
+    paths: list[str]
+    archive: Archive | None = None
+    reader: LineReader | None = None  # there once the archive was recognised
+    kept: bool = False  # an archive could not be read to its end: the file is not finished
+
+
+class Recovery:
+    """Continues files from their archives. Used on the event loop only.
+
+    Args:
+        roster: what it tells of the files; a file that is being recovered is neither followed nor dormant.
+        run: calls a blocking function in the executor.
+    """
+
+    def __init__(self, roster: Roster, run: Callable[..., Awaitable[bool]]) -> None:
+        self._roster = roster
+        self._run = run
+        self._jobs: list[_Job] = []
+        self._claimed: set[tuple[FileKey, tuple[int, int]]] = set()  # archives that belong to a file, as they are
+        self._places: dict[int, Place] = {}  # of kept files, where the store may not be yet
+        self._damaged: dict[str, tuple[int, int]] = {}  # path -> size and mtime: not tried again until they change
+
+    @property
+    def active(self) -> bool:
+        """Whether there is something to do."""
+        return bool(self._jobs)
+
+    async def take(self, stream: Stream) -> None:
+        """The file of a stream is gone, and it is not open any more, or was truncated: continue it from an archive."""
+        place = Place(stream.reader.offset, *marker(stream.reader.before_offset))
+        await self._roster.drop(stream)
+        await self.settle(stream.file, stream.source, place)
+
+    async def settle(self, file: TailedFile, source: SourceSettings, place: Place) -> None:
+        """A known file is nowhere to be found: continue it from an archive, or declare it finished."""
+        if any(job.file is file for job in self._jobs):
+            return
+        paths: list[str] = []
+
+        def look() -> bool:
+            paths.extend(archives.candidates(file))
+            return bool(paths) or locate.is_gone(file)
+
+        if not await self._run(look):
+            return
+        fresh = [path for path in paths if self._damaged.get(path) != _version(path)]
+        if fresh:
+            self._roster.dormant.pop(file.id, None)
+            self._jobs.append(_Job(file, source, self._places.pop(file.id, place), fresh))
+        elif not paths:  # a damaged one may still be mended
+            place = self._places.pop(file.id, place)
+            await self._roster.conclude(file, LineReader(file, source.max_line, place.offset))
+
+    async def step(self) -> None:
+        """Go on a portion with each file."""
+        for job in list(self._jobs):
+            try:
+                if job.archive is None:
+                    await self._next(job)
+                elif job.reader is None:
+                    await self._recognise(job, job.archive)
+                else:
+                    await self._read(job, job.archive, job.reader)
+            except (DamagedArchiveError, TailError, OSError) as error:
+                self._give_up(job, error)
+
+    def close(self) -> None:
+        """Close the archives; what is not read yet is found again at the next start."""
+        for job in self._jobs:
+            if job.archive is not None:
+                job.archive.close()
+        self._jobs.clear()
+
+    async def _next(self, job: _Job) -> None:
+        """Open the next archive, or end without one."""
+        if job.paths:
+            path = job.paths.pop(0)
+
+            def begin() -> bool:
+                archive = Archive(path)
+                job.archive = archive
+                head = _read_fully(archive, job.file.head_length)
+                archive.back_to_start(head)
+                return len(head) == job.file.head_length and head_hash(head) == job.file.head_hash
+
+            if not await self._run(begin) or job.archive is None or _claim(job.archive) in self._claimed:
+                self._drop_archive(job)
+            return
+        self._jobs.remove(job)
+        if job.kept:
+            self._roster.dormant[job.file.id] = job.file
+            self._places[job.file.id] = job.place
+        else:
+            await self._roster.conclude(job.file, LineReader(job.file, job.source.max_line, job.place.offset))
+
+    async def _recognise(self, job: _Job, archive: Archive) -> None:
+        """Decompress up to the offset and compare what lies before it."""
+        place = job.place
+
+        def skip() -> bool:
+            limit = archive.position + _STEP_BYTES
+            while archive.position < min(place.offset, limit):
+                if not archive.read(min(_CHUNK_BYTES, place.offset - archive.position)):
+                    return False
+            return True
+
+        if not await self._run(skip):  # it ends before the offset
+            self._drop_archive(job)
+        elif archive.position == place.offset:
+            before = archive.recent[-place.marker_length :] if place.marker_length else b""
+            if marker(before) != (place.marker_length, place.marker_hash) and place.marker_length:
+                self._drop_archive(job)
+                return
+            self._claimed.add(_claim(archive))
+            job.file.current_path, job.file.state = archive.path, "rotated"
+            self._roster.mark(job.file)
+            job.reader = LineReader(job.file, job.source.max_line, place.offset, archive.recent)
+
+    async def _read(self, job: _Job, archive: Archive, reader: LineReader) -> None:
+        """Deliver a chunk; at the end of the archive the file is finished."""
+        chunks: list[bytes] = []
+
+        def read() -> bool:
+            chunks.append(archive.read(_CHUNK_BYTES))
+            return True
+
+        await self._run(read)
+        if chunks[0]:
+            for batch in reader.feed(chunks[0], self._roster.clock()):
+                await self._roster.deliver(batch)
+            return
+        archive.close()
+        self._jobs.remove(job)
+        self._roster.conditions.end(archive.path, "SL210")
+        await self._roster.conclude(job.file, reader)
+
+    def _drop_archive(self, job: _Job) -> None:
+        if job.archive is not None:
+            job.archive.close()
+            job.archive = None
+
+    def _give_up(self, job: _Job, error: Exception) -> None:
+        """This archive cannot be read: say so, and keep the file unfinished in case it is mended."""
+        archive = job.archive
+        if isinstance(error, OSError):
+            path = archive.path if archive else error.filename
+            error = files.open_error(str(path), error)
+        elif isinstance(error, DamagedArchiveError) and archive is not None:
+            error = _damaged(archive, error)
+        if archive is not None:
+            self._damaged[archive.path] = archive.version
+            if job.reader is not None:  # what was delivered is stored: go on behind it another time
+                offset, before = job.reader.offset, job.reader.before_offset
+                self._claimed.discard(_claim(archive))
+                job.place, job.reader = Place(offset, *marker(before)), None
+        if isinstance(error, TailError):
+            self._roster.conditions.begin(error)
+        job.kept = True
+        self._drop_archive(job)
+
+
+def _claim(archive: Archive) -> tuple[FileKey, tuple[int, int]]:
+    return archive.key, archive.version
+
+
+def _read_fully(archive: Archive, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (part := archive.read(size - len(data))):
+        data += part
+    return data
+
+
+def _version(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _damaged(archive: Archive, error: Exception) -> TailError:
+    return TailError(
+        "SL210",
+        "read an archive",
+        archive.path,
+        f"{archive.path} cannot be decompressed behind byte {archive.position} of its content: {error}",
+        hint="mend or replace it and reading goes on there; without it the rest of its lines is lost",
+    )
