@@ -32,6 +32,8 @@ def collect(connection: sqlite3.Connection, path: Path, now: int | None = None) 
     agent = _agent(connection, running)
     files = _files(connection, now)
     errors = _own_errors(connection)
+    if running is not None and running.fault is not None:
+        errors.insert(0, _unstored_error(running.fault, path, now))
     stuck = _stuck_files(connection, files, running.started_at, now) if running else []
     problems = _problems(agent, stuck, errors)
     return {
@@ -206,6 +208,12 @@ def _own_errors(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         }
         for code, subject, message, hint, first, last, count, active in rows
     ]
+
+
+def _unstored_error(fault: dict[str, str], path: Path, now: int) -> dict[str, Any]:
+    """What keeps the agent from writing the store, and therefore does not stand in it."""
+    seen = {"first_seen": None, "last_seen": iso(now), "count": 1, "active": True}
+    return {"code": fault["code"], "subject": str(path), "message": fault["message"], "hint": fault["hint"], **seen}
 
 
 def _problems(agent: dict[str, Any], stuck: list[dict[str, Any]], errors: list[dict[str, Any]]) -> list[str]:

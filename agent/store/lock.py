@@ -1,8 +1,12 @@
 """One owner per store: a POSIX record lock on `STORE.lock`, which ends with its process, however that dies.
 
 An open-file-description lock (fcntl(2), F_OFD_SETLK): unlike flock(2) it can be asked about without being taken,
-and unlike a classic record lock it does not fall when another descriptor of the same file is closed. The lock file
-is never the store itself: closing any descriptor of that would drop SQLite's own (classic) locks.
+and unlike a classic record lock it does not fall when another descriptor of the same file is closed. Where there is
+none (macOS), flock(2) has to do. The lock file is never the store itself: closing any descriptor of that would drop
+SQLite's own (classic) locks.
+
+The file also holds what the owner cannot write into the store: why it cannot write into the store. Its few bytes are
+overwritten in place, which needs no space on a full disk.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 _WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+_HAS_OFD = hasattr(fcntl, "F_OFD_SETLK")
+_CONTENT_BYTES = 4_096  # one block: 600 characters of three bytes, escaped, fit
+_MESSAGE_CHARS = 300
 
 
 class Owner(NamedTuple):
@@ -31,6 +38,25 @@ class Owner(NamedTuple):
 
     pid: int  # 0 while it has not written it yet
     started_at: int  # Unix ns
+    fault: dict[str, str] | None = None  # code, message and hint of what keeps it from writing the store
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock or raise OSError."""
+    if _HAS_OFD:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_locked(descriptor: int) -> bool:
+    if _HAS_OFD:
+        return bool(_FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _WHOLE_FILE))[0] != fcntl.F_UNLCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
 
 
 def lock_path(store: Path) -> Path:
@@ -45,12 +71,11 @@ def owner(store: Path) -> Owner | None:
     except OSError:
         return None
     try:
-        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _WHOLE_FILE)
-        if _FLOCK.unpack(answer)[0] == fcntl.F_UNLCK:
+        if not _is_locked(descriptor):
             return None
         with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            held = orjson.loads(os.pread(descriptor, 512, 0))
-            return Owner(int(held["pid"]), int(held["started_at"]))
+            held = orjson.loads(os.pread(descriptor, _CONTENT_BYTES, 0))
+            return Owner(int(held["pid"]), int(held["started_at"]), held.get("fault"))
         return Owner(0, 0)
     finally:
         os.close(descriptor)
@@ -62,6 +87,7 @@ class StoreLock:
     def __init__(self, store: Path) -> None:
         self._store = store
         self._descriptor = -1
+        self._started_at = 0
 
     def acquire(self) -> None:
         """Take the lock.
@@ -82,7 +108,7 @@ class StoreLock:
                 retryable=True,
             ) from None
         try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+            _lock(descriptor)
         except OSError as error:
             os.close(descriptor)
             if error.errno not in (errno.EAGAIN, errno.EACCES):
@@ -97,10 +123,21 @@ class StoreLock:
                 hint="stop that agent first, or give this one another store with --store",
             ) from None
         self._descriptor = descriptor
-        content = orjson.dumps({"pid": os.getpid(), "started_at": time.time_ns()})
-        with contextlib.suppress(OSError):  # on a full disk the owner has no name, but it is the owner
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, content, 0)
+        self._started_at = time.time_ns()
+        self.note(None)
+
+    def note(self, fault: StoreError | None) -> None:
+        """Say beside the store why it cannot be written, or (None) that it can."""
+        content: dict[str, object] = {"pid": os.getpid(), "started_at": self._started_at}
+        if fault is not None:
+            content["fault"] = {
+                "code": fault.code,
+                "message": fault.message[:_MESSAGE_CHARS],
+                "hint": fault.hint[:_MESSAGE_CHARS],
+            }
+        text = orjson.dumps(content)[:_CONTENT_BYTES].ljust(_CONTENT_BYTES)
+        with contextlib.suppress(OSError):  # on a full disk a new owner has no name, but it is the owner
+            os.pwrite(self._descriptor, text, 0)
 
     def release(self, *, forget: bool = False) -> None:
         """Give the store free. The file stays, because removing it would race with the next owner.

@@ -22,6 +22,11 @@ INSERT INTO rollups (minute, source, severity_number, logger, count) VALUES (?, 
 ON CONFLICT DO UPDATE SET count = count + excluded.count
 """
 
+# A month is enough to know the usual names; the whole table would take a second after a year.
+_RECENT_LOGGERS = """
+SELECT DISTINCT source, logger FROM rollups WHERE minute > (SELECT max(minute) FROM rollups) - 43200
+"""
+
 Key = tuple[int, str, int, str]
 
 
@@ -30,7 +35,7 @@ class Rollups:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._loggers: dict[str, set[str]] = {}
-        for source, logger in connection.execute("SELECT DISTINCT source, logger FROM rollups"):
+        for source, logger in connection.execute(_RECENT_LOGGERS):
             if logger not in (NO_LOGGER, OTHER_LOGGERS):
                 self._loggers.setdefault(source, set()).add(logger)
 

@@ -80,10 +80,14 @@ def test_too_little_space_pauses_reading_until_the_bound_is_lowered(box):
     append(box.log, events(1, 10))
     wait_until(lambda: "SL410" in box.said())
     assert box.count() == 1
+    status = box.status()
+    assert not status["healthy"]
+    assert status["errors"][0]["code"] == "SL410"
     box.configure()
     box.process.send_signal(signal.SIGHUP)
     box.wait_count(11)
     assert box.numbers() == list(range(11))
+    wait_until(lambda: box.status()["healthy"])
 
 
 @root_only
@@ -97,6 +101,7 @@ def test_a_full_disk_is_survived_without_loss_and_without_a_restart(box):
         box.start()
         wait_until(lambda: "SL412" in box.said())
         assert box.process.poll() is None
+        assert any(error["code"] == "SL412" and error["active"] for error in box.status()["errors"])
         subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
         box.wait_count(30_000)
         assert box.numbers() == list(range(30_000))

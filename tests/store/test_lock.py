@@ -93,7 +93,7 @@ def test_an_owner_that_has_not_written_its_name_is_an_owner(store):
     lock.acquire()
     for content in (b"", b"{", b"[]", b'{"pid": "x", "started_at": 1}', b'{"pid": 1}'):
         lock_path(store).write_bytes(content)
-        assert owner(store) == (0, 0)
+        assert owner(store) == (0, 0, None)
     with pytest.raises(StoreError, match="another process"):
         StoreLock(store).acquire()
     lock.release()
@@ -166,3 +166,16 @@ def test_a_file_system_without_locks_is_said(store, monkeypatch):
     with pytest.raises(StoreError, match="has no file locks") as caught:
         StoreLock(store).acquire()
     assert caught.value.code == "SL405"
+
+
+def test_the_owner_says_why_it_cannot_write_even_at_length(tmp_path):
+    """Beside the store, and in whatever script the message is."""
+    store = tmp_path / "s.db"
+    lock = StoreLock(store)
+    lock.acquire()
+    fault = StoreError("SL412", "write store", "s", "漢" * 900, hint='"' * 900)
+    lock.note(fault)
+    assert owner(store).fault == {"code": "SL412", "message": "漢" * 300, "hint": '"' * 300}
+    lock.note(None)
+    assert owner(store).fault is None
+    lock.release()
