@@ -56,6 +56,8 @@ INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while t
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
 _ONCE_GIVES_UP_S = 10.0
 _SUPERVISE_S = 0.5
+_REOPEN_S = 1.0
+_PASSING_FAULTS = ("SL408", "SL412")  # locked, full, or a disk that fails: opening is tried again
 _MOST_DAMAGED = 3  # stores that one process begins anew; a disk that spoils more needs a person
 
 log = structlog.get_logger("sidelog")
@@ -107,28 +109,42 @@ class Agent:
         A store found damaged while running is moved aside and a new one begun, in this process, which reads again
         what the sources still hold.
 
+        A store that cannot be opened for now (a full disk, another program's lock) is waited for, unless `once`.
+
         Raises:
             StoreError: the store cannot be owned or opened, or was deleted or replaced under the running agent.
         """
         _tune_collector()
-        damaged = 0
+        damaged, spoiled, created = 0, False, False
+        path = self.config.store.path
         with self._signals():
-            while True:
-                opened = open_store(
-                    self.config.store.path,
-                    min_free_bytes=self.config.store.min_free,
-                    resources=resources(self.config),
-                    damaged=damaged > 0,
-                )
+            while not self._stop.is_set():
+                opened = None
+                created = created or not path.exists()  # an attempt that fails may leave a part of a store
                 try:
+                    opened = open_store(
+                        path,
+                        min_free_bytes=self.config.store.min_free,
+                        resources=resources(self.config),
+                        damaged=spoiled,
+                    )
+                    opened.created |= created
                     return await self._work(opened)
                 except StoreError as error:
-                    damaged += 1
-                    if error.code != "SL402" or damaged > _MOST_DAMAGED:
+                    passing = error.code in _PASSING_FAULTS and not (self._once or spoiled)
+                    spoiled = error.code == "SL402" and opened is not None and damaged < _MOST_DAMAGED
+                    if not (passing or spoiled):
                         raise
+                    damaged += spoiled
                     self.reporter.report(error)
                 finally:
-                    opened.close()
+                    if opened is not None:
+                        opened.close()
+                if passing:
+                    self._service.alive()
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(self._stop.wait(), _REOPEN_S)
+        return Summary(Counters(), 0, 0.0)
 
     # ------------------------------------------------------------ one session on one store
 
@@ -161,6 +177,7 @@ class Agent:
             reporter=self.reporter,
             changed_files=tailer.take_changed,
             on_commit=lambda transaction: _tell_commits(loop, tailer, transaction),
+            on_fault=opened.lock.note,
             give_up_s=_ONCE_GIVES_UP_S if self._once else None,
         )
         ingest.start()
