@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -36,9 +37,26 @@ def configure(verbosity: int = 0) -> None:
     structlog.configure(
         processors=[*shared, last, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Tolerant(sys.stderr))),
         cache_logger_on_first_use=False,
     )
+
+
+class _Tolerant:
+    """Stderr, which may be a file on a full disk or a pipe that nobody reads any more: the agent's own log is not
+    worth the agent.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def _drop_empty(_logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:
