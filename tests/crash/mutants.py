@@ -1,0 +1,102 @@
+"""Bugs that a log shipper could have, to be switched on in a forked agent: the harness must find each of them.
+
+They are made here, by replacing functions of the product in the process that is to have the bug; the product itself
+knows nothing of them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from agent.parse import decode
+from agent.store import faults, tables, writer
+from agent.tail import locate, stream
+from agent.tail.identity import Match, same_generation
+
+if TYPE_CHECKING:
+    from agent.model import EventBatch, LineBatch, TailedFile
+
+
+def switch_on(name: str) -> None:
+    """Give this process the bug of this name."""
+    MUTANTS[name]()
+
+
+def _offset_after_events() -> None:
+    """The offset is stored in a transaction of its own, after the events: a crash in between doubles them."""
+    write, advance = writer.StoreWriter.write, tables.advance_file
+    deferred: list[tuple] = []
+
+    def mutated(self: writer.StoreWriter, *arguments: object) -> None:
+        deferred.clear()
+        write(self, *arguments)
+        with faults.changing(self.connection, self.path):
+            for connection, batch, facts in deferred:
+                advance(connection, batch, **facts)
+
+    writer.StoreWriter.write = mutated
+    tables.advance_file = lambda connection, batch, **facts: deferred.append((connection, batch, facts))
+
+
+def _offset_before_events() -> None:
+    """The offset is stored in a transaction of its own, before the events: a crash in between loses them."""
+    write, advance, stored = writer.StoreWriter.write, tables.advance_file, writer._stored_offset
+    places: dict[int, int] = {}
+
+    def mutated(self: writer.StoreWriter, transaction: object, *arguments: object) -> None:
+        places.clear()
+        with faults.changing(self.connection, self.path):
+            for batch in transaction.batches:
+                tables.save_file(self.connection, batch.file, "{}")
+                places.setdefault(batch.file.id, stored(self.connection, batch.file.id))
+                end = (batch.events.end, batch.marker_length, batch.marker_hash, batch.file.id)
+                self.connection.execute(
+                    'UPDATE files SET "offset" = ?, marker_length = ?, marker_hash = ? WHERE id = ?', end
+                )
+        write(self, transaction, *arguments)
+
+    def advance_too(connection: object, batch: object, **facts: object) -> None:
+        places[batch.file.id] = batch.events.end
+        advance(connection, batch, **facts)
+
+    writer.StoreWriter.write = mutated
+    writer._stored_offset = lambda _, file_id: places[file_id]
+    tables.advance_file = advance_too
+
+
+def _truncation_by_size() -> None:
+    """A file was truncated if it is shorter than what was read, and only then."""
+
+    def by_size(fd: int, file: TailedFile) -> Match:
+        same = same_generation(file.generation, locate.files.generation(fd))
+        return Match.SAME if same and os.fstat(fd).st_size >= file.offset else Match.DIFFERENT
+
+    stream._holds = lambda *_: True
+    locate.compare = by_size
+
+
+def _identity_by_inode() -> None:
+    """A file with a known inode, long enough, is the known file."""
+    locate.compare = lambda fd, file: Match.SAME if os.fstat(fd).st_size >= file.offset else Match.DIFFERENT
+
+
+def _bytes_splitlines() -> None:
+    """Lines end wherever bytes.splitlines and str.splitlines think so."""
+    feed = decode.FileParser.feed
+
+    def mutated(self: decode.FileParser, batch: LineBatch) -> EventBatch:
+        text = batch.data.decode("utf-8", "surrogateescape")
+        batch.data = b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in text.splitlines())
+        return feed(self, batch)
+
+    decode.FileParser.feed = mutated
+
+
+MUTANTS = {
+    "offset after events": _offset_after_events,
+    "offset before events": _offset_before_events,
+    "truncation by size": _truncation_by_size,
+    "identity by inode": _identity_by_inode,
+    "splitlines": _bytes_splitlines,
+}
