@@ -50,7 +50,7 @@ def back_up(store: Path, destination: Path, progress: Progress = lambda *_: None
     try:
         if os.path.lexists(destination):
             raise _exists(destination)
-        with _partial(destination) as partial:
+        with partial_file(destination) as partial:
             _copy(connection, store, partial, progress)
             size = partial.stat().st_size
             _name(partial, destination)
@@ -81,11 +81,11 @@ def restore(source: Path, store: Path, *, force: bool, progress: Progress = lamb
             raise _store_exists(store)
         if store.exists() and store.samefile(source):
             raise _store_exists(store)
-        with _partial(store) as partial:
+        with partial_file(store) as partial:
             _copy(connection, source, partial, progress)
             aside = set_aside(store, "replaced") if os.path.lexists(store) else None
             partial.rename(store)
-            _flush_directory(store.parent)
+            flush_directory(store.parent)
     return aside
 
 
@@ -152,7 +152,7 @@ def _copy(source: sqlite3.Connection, path: Path, target: Path, progress: Progre
             source.backup(copy, pages=_PAGES_PER_STEP, progress=lambda _, left, total: progress(total - left, total))
             findings = integrity(copy)
     except sqlite3.Error as error:
-        raise _unwritable(target, str(error)) if _is_disk_error(error) else _damaged(path, str(error)) from None
+        raise unwritable(target, str(error)) if _is_disk_error(error) else _damaged(path, str(error)) from None
     finally:
         if source.in_transaction:
             source.execute("ROLLBACK")
@@ -168,17 +168,17 @@ def _is_disk_error(error: sqlite3.Error) -> bool:
 
 
 @contextlib.contextmanager
-def _partial(destination: Path) -> Iterator[Path]:
+def partial_file(destination: Path) -> Iterator[Path]:
     """A new empty file beside the destination, of mode 0600; gone at the end of the block, unless renamed."""
     partial = destination.with_name(f".{destination.name}.partial-{os.getpid()}")
     try:
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     except OSError as error:
-        raise _unwritable(destination, error.strerror or str(error)) from None
+        raise unwritable(destination, error.strerror or str(error)) from None
     try:
         yield partial
     except OSError as error:
-        raise _unwritable(destination, error.strerror or str(error)) from None
+        raise unwritable(destination, error.strerror or str(error)) from None
     finally:
         for path in (partial, *(partial.with_name(partial.name + suffix) for suffix in _SIDE_FILES)):
             path.unlink(missing_ok=True)
@@ -194,10 +194,11 @@ def _name(partial: Path, destination: Path) -> None:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
             raise
         partial.rename(destination)  # a file system without hard links, such as vfat
-    _flush_directory(destination.parent)
+    flush_directory(destination.parent)
 
 
-def _flush_directory(directory: Path) -> None:
+def flush_directory(directory: Path) -> None:
+    """Make renames in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -263,7 +264,8 @@ def _store_exists(path: Path) -> StoreError:
     )
 
 
-def _unwritable(path: Path, why: str) -> StoreError:
+def unwritable(path: Path, why: str) -> StoreError:
+    """SL553."""
     return StoreError(
         "SL553",
         "copy store",

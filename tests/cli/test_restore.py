@@ -148,7 +148,7 @@ def test_a_refused_restore_leaves_no_lock_where_there_was_no_store(sidelog, save
     def fail(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(backup, "_flush_directory", fail)
+    monkeypatch.setattr(backup, "flush_directory", fail)
     (tmp_path / "new").mkdir()
     said = sidelog("restore", saved, "--store", tmp_path / "new" / "s.db")
     assert said.code == 3

@@ -1,0 +1,115 @@
+"""`sidelog verify`: is the store sound? With `--repair` a new one is made of what can be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.common import config_options, echo_json, load_config, safe_text, verbosity
+from agent.cli.progress import Bar
+from agent.errors import EXIT_DONE, EXIT_FAILED, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.store.salvage import Saved
+    from agent.store.verify import Finding
+
+_FINDINGS_SHOWN = 20
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Make a new store of what can be read; the damaged one is kept.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@config_options
+def command(
+    *,
+    repair: bool,
+    as_json: bool,
+    config_path: Path | None,
+    store: Path | None,
+    overrides: tuple[str, ...],
+) -> int:
+    """Check the store: SQLite's integrity check, every record, every event's place in its file, samples of counts.
+
+    Exits 1 when something is wrong. Works beside a running agent. `--repair` needs the agent stopped: it saves row by
+    row what can be read into a new store, notes what is lost as gaps, and keeps the damaged file under another name.
+    What is lost at the end of a file that still exists is read again at the agent's next start.
+    """
+    path = load_config(config_path, store, overrides).store.path
+    findings = _check(path, tolerant=repair)
+    saved = None
+    if repair and findings:
+        from agent.store.salvage import salvage
+
+        with Bar("saving") as bar:
+            saved = salvage(path, bar.step)
+    if as_json:
+        echo_json(_document(path, findings, saved))
+    else:
+        _print(path, findings, saved)
+    return EXIT_FAILED if findings and saved is None else EXIT_DONE
+
+
+def _check(path: Path, *, tolerant: bool) -> list[Finding]:
+    """What is wrong; with `tolerant` also that the store cannot be opened for its damage."""
+    from agent.store.reader import open_reader
+    from agent.store.verify import Finding, verify
+
+    try:
+        connection = open_reader(path)
+    except StoreError as error:
+        if tolerant and error.code == "SL402":
+            return [Finding("read", error.message)]
+        raise
+    try:
+        with Bar("checking") as bar:
+            return verify(connection, path, bar.step)
+    finally:
+        connection.close()
+
+
+def _document(path: Path, findings: list[Finding], saved: Saved | None) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "store": str(path),
+        "sound": not findings,
+        "findings": [{"check": finding.check, "what": finding.what} for finding in findings],
+        "repaired": saved is not None,
+    }
+    if saved is not None:
+        document |= {
+            "moved_aside": saved.moved_aside,
+            "rows": saved.rows,
+            "damaged_tables": saved.damaged,
+            "lost_ids": [list(span) for span in saved.lost_ranges],
+            "lost_bytes": saved.lost_bytes,
+            "reread_bytes": saved.reread_bytes,
+            "lost_files": saved.lost_files,
+        }
+    return document
+
+
+def _print(path: Path, findings: list[Finding], saved: Saved | None) -> None:
+    for finding in findings[:_FINDINGS_SHOWN]:
+        click.echo(f"{finding.check}: {safe_text(finding.what)}")
+    if len(findings) > _FINDINGS_SHOWN:
+        click.echo(f"… and {len(findings) - _FINDINGS_SHOWN} more")
+    if verbosity() < 0:
+        return
+    if saved is None:
+        verdict = "is sound" if not findings else "is not sound: `sidelog verify --repair` saves what can be read"
+        click.echo(f"verify: {safe_text(str(path))} {verdict}", err=True)
+        return
+    rows = ", ".join(f"{count:,} {table}" for table, count in saved.rows.items() if count)
+    click.echo(f"saved: {rows or 'nothing'}")
+    ids = sum(last - first + 1 for first, last in saved.lost_ranges)
+    click.echo(f"lost: at most {ids:,} events; {saved.lost_bytes:,} bytes of log files are gaps now")
+    if saved.reread_bytes:
+        click.echo(f"to be read again by the agent: {saved.reread_bytes:,} bytes of files that still exist")
+    if saved.lost_files:
+        click.echo(
+            f"names lost: {saved.lost_files:,} files, whose events have the source 'lost' now;"
+            " what of them still exists is read again, and is stored twice then"
+        )
+    click.echo(f"verify: the damaged store is {safe_text(saved.moved_aside)}", err=True)
