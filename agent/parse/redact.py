@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 REPLACEMENT = "[redacted]"
+# Letters whose lower case, or whose match without regard to case, is an ASCII letter: K (Kelvin), ſ, İ and ı.
+_FOLDED = b"\xe2\x84\xaa|\xc5\xbf|\xc4[\xb0\xb1]"
+_ESCAPED = re.compile(r"\\{1,32}u(?!d[89a-f]|00[01])([0-9a-f]{4})", re.IGNORECASE)  # no control, no surrogate
+# JSON inside a string, or cut off, has backslashes before its quotes, and \n before the next word.
+_QUOTE = r"""(?:\\{0,32}["'])?"""
+_ESCAPED_VALUE = r"""(?P<quote>\\{1,32}["'])(?:(?!(?<!\\)(?P=quote))(?s:.))*"""
 
 
 class Redactor:
@@ -17,17 +23,19 @@ class Redactor:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = {key.lower() for key in keys}
         names = "|".join(sorted((re.escape(key) for key in keys), key=len, reverse=True))
-        self._present = re.compile(names.encode(), re.IGNORECASE)
+        self._present = re.compile(names.encode() + b"|" + _FOLDED, re.IGNORECASE)
+        self._ascii = names.isascii()
         # key=value, key: value, "key": "value"; bounded repetition before the value keeps it linear.
         self._pair = re.compile(
-            rf"""((?<![A-Za-z0-9_])["']?(?:{names})["']?\s{{0,4}}[=:]\s{{0,4}}(?:(?:bearer|basic|token)\s{{1,4}})?)"""
-            r"""("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&}\]]+)""",
+            rf"""(?P<key>(?:(?<![A-Za-z0-9_])|(?<=\\[nrt])){_QUOTE}(?:{names}){_QUOTE}\s{{0,4}}[=:]\s{{0,4}}"""
+            r"""(?:(?:bearer|basic|token)\s{1,4})?)"""
+            rf"""(?:{_ESCAPED_VALUE}|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&}}\]]+)""",
             re.IGNORECASE,
         )
 
     def may_apply(self, data: bytes) -> bool:
-        """Whether any key name occurs; a JSON escape could hide a letter of one, so a backslash-u counts too."""
-        return self._present.search(data) is not None or b"\\u" in data
+        """Whether any key name may occur; a JSON escape could hide a letter of one, so a backslash-u counts too."""
+        return self._present.search(data) is not None or b"\\u" in data or not (self._ascii or data.isascii())
 
     def value(self, value: Any) -> tuple[Any, bool]:
         """The JSON value with replacements, and whether there were any. The input is left as it is."""
@@ -50,5 +58,13 @@ class Redactor:
         return value, False
 
     def text(self, text: str) -> str:
-        """Text with the values of `key=value` and `key: value` replaced."""
-        return self._pair.sub(rf"\1{REPLACEMENT}", text)
+        """Text with the values of `key=value` and `key: value` replaced, and its escapes undone where one hid a key."""
+        hidden, found = self._replace(text)
+        if "\\u" in text:
+            plain, more = self._replace(_ESCAPED.sub(lambda match: chr(int(match[1], 16)), text))
+            if more > found:
+                return plain
+        return hidden
+
+    def _replace(self, text: str) -> tuple[str, int]:
+        return self._pair.subn(rf"\g<key>{REPLACEMENT}", text)
