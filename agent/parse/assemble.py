@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from agent.model import ErrorEvent, EventBatch, Gap
+from agent.model import EventBatch, Gap
 from agent.parse import careful, fields, multiline, single, wrappers
-from agent.parse.textevent import TextEvent, build
+from agent.parse.textevent import build, text_error
 from agent.records import ERROR, RAW_CARRIAGE_RETURN
 
 if TYPE_CHECKING:
@@ -22,17 +22,6 @@ SAMPLE_BYTES = 1024
 _LEARN_RECORDS = 32  # decoded records kept for detection
 
 
-class Partial:
-    """Parts of one application line that a container runtime split; joined when the last part comes."""
-
-    def __init__(self, offset: int, stream: str) -> None:
-        self.offset = offset
-        self.stream = stream
-        self.raws: list[bytes] = []
-        self.bodies: list[bytes] = []
-        self.size = 0
-
-
 class Assembler:
     """Fills one EventBatch. `open` is the text event that the next line may continue, `partial` a split line."""
 
@@ -42,7 +31,7 @@ class Assembler:
         self.observed = observed
         self.out = EventBatch()
         self.open: OpenText | None = None
-        self.partial: Partial | None = None
+        self.partial: wrappers.Partial | None = None
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []
@@ -61,7 +50,7 @@ class Assembler:
         if terminated:
             parts.pop()
         last = len(parts) - 1
-        quick = single.takes(self.compiled, data)
+        text_alone, json_alone = single.takes(self.compiled, data)
         longest = self.compiled.max_line
         index = 0
         while index <= last:
@@ -69,8 +58,11 @@ class Assembler:
             index += 1
             size = len(line) + (1 if terminated or index <= last else 0)
             after = parts[index] if index <= last else b""
-            if (
-                quick
+            if line[:1] == b"{":
+                if not (json_alone and len(line) <= longest and self._plain_json(line, offset)):
+                    self._line(line, offset, size)
+            elif (
+                text_alone
                 and len(line) <= longest
                 and self._nothing_open(line)
                 and single.append(self.out, self.compiled, self.observed, line, after, offset)
@@ -168,7 +160,7 @@ class Assembler:
             if partial is None:
                 self.close()
                 self.end_tail()
-                partial = self.partial = Partial(offset, wrapped.stream)
+                partial = self.partial = wrappers.Partial(offset, wrapped.stream)
                 self.partial_time = wrapped.time
             partial.raws.append(line)
             partial.bodies.append(wrapped.body)
@@ -236,6 +228,25 @@ class Assembler:
         if hidden:
             line.text = careful.dump(line.record)
         return hidden
+
+    def _plain_json(self, line: bytes, offset: int) -> bool:
+        """A JSON line without anything special about it: 12 µs instead of 18. Answers whether it was one."""
+        if self.partial is not None or b'"stream"' in line or line.endswith(b"\r"):
+            return False
+        try:
+            read = careful.read_object(line)
+        except (careful.NotAnObjectError, RecursionError):
+            return False
+        if self.open is not None or self.tail is not None:
+            self.begin_rows()
+        self.last_text = None
+        self.json_lines += 1
+        if len(self.seen) < _LEARN_RECORDS:
+            self.seen.append(read.record)
+        if not read.verbatim:
+            self.out.raws[len(self.out.records)] = line
+        self.record_row(read.record, read.text, offset, read.error)
+        return True
 
     def _json(
         self,
@@ -376,11 +387,3 @@ class Assembler:
         """Release everything."""
         self._finish_partial()
         self.close()
-
-
-def text_error(built: TextEvent, row: int) -> ErrorEvent:
-    """What grouping needs of a text event with severity ERROR or above."""
-    kind, message, stack = built.exception
-    return ErrorEvent(
-        row, built.timestamp, built.severity, built.message, built.logger, None, None, kind, message, stack
-    )

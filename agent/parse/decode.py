@@ -16,12 +16,12 @@ import orjson
 
 from agent.model import Continuation, ErrorEvent, EventBatch, LineBatch
 from agent.parse import careful, fields, wrappers
-from agent.parse.assemble import Assembler, text_error
-from agent.parse.fast import MIN_LINES, FastPath
+from agent.parse.assemble import Assembler
+from agent.parse.fast import FastPath
 from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.settings import Compiled, ParseSettings
 from agent.parse.text import Head
-from agent.parse.textevent import build
+from agent.parse.textevent import build, text_error
 from agent.profile import ROLES, Profile, load_record
 from agent.records import ERROR, RAW_CARRIAGE_RETURN, RAW_MESSAGE
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["FileParser", "ParseSettings", "join", "original_bytes"]
 
 _SPLITS = 8  # halvings of a batch that does not fit: one odd line of 800 costs 50 careful ones
-_SMALLEST_REGION_BYTES = 2048  # counting its lines would cost 0.3 µs a line: `bytes.count` goes byte by byte
+_MANY_LINES = 32  # whose shape stands for the file's: a profile is replaced only by so many
+_SMALLEST_REGION_BYTES = 2048  # a batch below it is not halved; `bytes.count` of its lines would cost 0.3 µs a line
 _MOST_LOOKS = 100  # small batches that are searched for fields not seen yet: 0.2 ms each
 _MOST_REVISIONS = 16  # of a file's profile: one that mixes shapes would be detected anew for ever
 _UNKNOWN_SEVERITY = ERROR  # of the stored event before a restart: take what can only be a trace's continuation
@@ -104,11 +105,12 @@ class FileParser:
     def _region(self, work: Assembler, data: bytes, offset: int, splits: list[int]) -> None:
         """Lines by the fast path where they fit; a region that does not fit is halved until little is left."""
         fast = self._fast
-        if fast is None or len(data) < _SMALLEST_REGION_BYTES or not data.endswith(b"\n"):
+        halved = splits[0] < _SPLITS
+        if fast is None or (halved and len(data) < _SMALLEST_REGION_BYTES) or not data.endswith(b"\n"):
             work.lines(data, offset)
         elif not fast.add(data, offset, work):
             half = data.find(b"\n", len(data) // 2) + 1
-            if splits[0] <= 0 or half in (0, len(data)):
+            if splits[0] <= 0 or half in (0, len(data)) or len(data) < _SMALLEST_REGION_BYTES:
                 work.lines(data, offset)
                 return
             splits[0] -= 1
@@ -117,10 +119,10 @@ class FileParser:
 
     def _look_ahead(self, data: bytes) -> None:
         """Detect the format from the first lines of a first batch, so that it can go the fast path at once."""
-        if data.count(b"\n", 0, 1 << 16) < MIN_LINES or self._compiled.settings.format not in ("auto", "json"):
+        if data.count(b"\n", 0, 1 << 16) < _MANY_LINES or self._compiled.settings.format not in ("auto", "json"):
             return
         records = []
-        for line in data[: 1 << 16].split(b"\n", MIN_LINES)[:MIN_LINES]:
+        for line in data[: 1 << 16].split(b"\n", _MANY_LINES)[:_MANY_LINES]:
             if wrappers.unwrap(line, "auto") is None:
                 with contextlib.suppress(orjson.JSONDecodeError):
                     records.append(orjson.loads(line))
@@ -216,7 +218,7 @@ class FileParser:
             if self.profile.format == "" and work.text_lines:
                 self._set_profile(_text_profile(self._compiled))
             return
-        many = work.json_lines >= MIN_LINES
+        many = work.json_lines >= _MANY_LINES
         known = self.profile.format == "json"
         if known and not many:
             if self._looks >= _MOST_LOOKS or all(self.profile.path(role) is not None for role in ROLES):

@@ -44,7 +44,7 @@ def severity_number(record: dict[str, Any], paths: tuple[Path, ...]) -> int:
     for path in paths:
         value = record.get(path[0]) if len(path) == 1 else find(record, path)
         if value is not None:
-            number = severity.read(value, severity.scale_of(path))
+            number = severity.look_up(value, path)
             if number >= 0:
                 return number
     return 0 if record.get(CLEF_TIMESTAMP) is None else _CLEF_DEFAULT

@@ -66,6 +66,12 @@ def scale_of(path: Path) -> str:
     return _SCALES.get(path[-1], "auto")
 
 
+def look_up(value: Any, path: Path) -> int:
+    """`read` at the scale of the path, remembered for texts."""
+    scale = _SCALES.get(path[-1], "auto")
+    return _TABLES[scale][value] if type(value) is str else read(value, scale)
+
+
 def read(value: Any, scale: str = "auto") -> int:
     """A severity number 1 to 24, or UNREADABLE. `value` is what JSON held: a string, a number or something else."""
     if type(value) is str:
@@ -101,3 +107,6 @@ def _read_number(number: int, scale: str) -> int:
     if number < 0 or number > 1_000_000:  # noqa: PLR2004
         return UNREADABLE
     return next(severity for threshold, severity in _STEPS[scale] if number >= threshold)
+
+
+_TABLES = {scale: SeverityTable(scale) for scale in ("auto", *_SCALES.values())}

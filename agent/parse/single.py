@@ -26,13 +26,12 @@ _OTHER_JSON = b'"-0123456789[tfn'  # how JSON values that are no objects begin
 _JAVA_MORE = b"CSW.-["  # how lines begin that only add to a trace
 
 
-def takes(compiled: Compiled, data: bytes) -> bool:
-    """Whether lines of this data can go this way at all."""
-    return (
-        compiled.settings.format in ("auto", "text")
-        and compiled.start is None
-        and (compiled.redactor is None or not compiled.redactor.may_apply(data))
-    )
+def takes(compiled: Compiled, data: bytes) -> tuple[bool, bool]:
+    """Whether text lines and JSON lines of this data may be looked at by themselves."""
+    if compiled.redactor is not None and compiled.redactor.may_apply(data):
+        return False, False
+    kind = compiled.settings.format
+    return kind in ("auto", "text") and compiled.start is None, kind in ("auto", "json")
 
 
 def append(  # noqa: PLR0917 - called for every line

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from agent.model import ErrorEvent
 from agent.parse import exceptions, multiline, timestamps
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
@@ -100,3 +101,11 @@ def _split(event: OpenText) -> tuple[str, ExceptionInfo]:
     if stack[:1].isspace() and event.trace != "python":
         exception = ExceptionInfo(None, None, stack)
     return message or exception.message or exception.type or "", exception
+
+
+def text_error(built: TextEvent, row: int) -> ErrorEvent:
+    """What grouping needs of a text event with severity ERROR or above."""
+    kind, message, stack = built.exception
+    return ErrorEvent(
+        row, built.timestamp, built.severity, built.message, built.logger, None, None, kind, message, stack
+    )

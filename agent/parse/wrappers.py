@@ -28,6 +28,17 @@ class Wrapped(NamedTuple):
     partial: bool
 
 
+class Partial:
+    """Parts of one application line that a container runtime split; joined when the last part comes."""
+
+    def __init__(self, offset: int, stream: str) -> None:
+        self.offset = offset
+        self.stream = stream
+        self.raws: list[bytes] = []
+        self.bodies: list[bytes] = []
+        self.size = 0
+
+
 def unwrap(line: bytes, file_format: str) -> Wrapped | None:
     """What a wrapper holds, None where the line is no wrapper. `file_format` is auto, docker or cri."""
     if line.startswith(b'{"') and file_format in ("auto", "docker"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.model import LineBatch
 from agent.parse import assemble, careful, multiline, single, timestamps
-from agent.parse.decode import FileParser, ParseSettings
+from agent.parse.decode import FileParser, ParseSettings, original_bytes
 from tests.parse.test_heads import free, shaped
 from tests.parse.test_twin import OBSERVED, TIMESTAMPS, columns, configs, pieces, streams, tailed
 
@@ -39,7 +39,7 @@ def parse(data: bytes, config: ParseSettings, *, final: bool):
 @given(st.one_of(texts, texts, streams), shortcut_configs, st.booleans())
 def test_lines_alone_and_runs_of_a_trace_give_the_same_rows(data, config, final):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(single, "takes", lambda *_: False)
+        patch.setattr(single, "takes", lambda *_: (False, False))
         patch.setattr(multiline, "take_indented", lambda *_: 0)
         patch.setattr(careful, "surely_text", lambda _: False)
         patch.setattr(multiline, "may_open_trace", lambda _: True)
@@ -113,3 +113,16 @@ def test_what_is_surely_text_is_no_json(line):
     if line[:1] in b'"-0123456789[tfn' and line[:1] and careful.surely_text(line):
         with pytest.raises(careful.NotAnObjectError, match=r"^not JSON"):
             careful.read_object(line)
+
+
+@pytest.mark.parametrize(("lines", "noticed"), [(1, True), (3, True), (4, False), (40, False)])
+def test_a_key_that_comes_twice_is_noticed_in_batches_of_up_to_three_lines(lines, noticed):
+    parser = FileParser(ParseSettings())
+    first = b'{"timestamp":1795325966,"level":"info","a":1}\n' * 40
+    parser.feed(LineBatch(tailed(), 0, first, OBSERVED))
+    twice = b'{"timestamp":1795325966,"level":"info","a":1,"a":2}\n' * lines
+    out = parser.feed(LineBatch(tailed(), len(first), twice, OBSERVED))
+    assert out.parse_errors == (dict.fromkeys(range(lines), "duplicate key 'a'") if noticed else {})
+    assert [original_bytes(record, out.raws.get(row)) + b"\n" for row, record in enumerate(out.records)] == [
+        twice[: len(twice) // lines]
+    ] * lines
