@@ -35,6 +35,7 @@ class Assembler:
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []
+        self._after = b""  # the next line, where it is at hand
         self.seen: list[dict[str, Any]] = []
         self.text_lines = 0
         self.json_lines = 0
@@ -47,7 +48,7 @@ class Assembler:
         """All lines of `data`, whose first byte lies at `offset`; a last line may lack its newline."""
         terminated = data.endswith(b"\n")
         parts = data.split(b"\n")
-        if terminated:
+        if not parts[-1]:  # behind the last newline, or no data at all: no line, not even a blank one
             parts.pop()
         last = len(parts) - 1
         text_alone, json_alone = single.takes(self.compiled, data)
@@ -57,7 +58,7 @@ class Assembler:
             line = parts[index]
             index += 1
             size = len(line) + (1 if terminated or index <= last else 0)
-            after = parts[index] if index <= last else b""
+            self._after = after = parts[index] if index <= last else b""
             if line[:1] == b"{":
                 if not (json_alone and len(line) <= longest and self._plain_json(line, offset)):
                     self._line(line, offset, size)
@@ -329,6 +330,12 @@ class Assembler:
             return
         self._close_all()
         error = (f"{error}, {bad}" if error else bad) if bad else error
+        if (
+            extra is not None
+            and error is None
+            and single.append_contained(self.out, self.compiled, self.observed, raw, text, self._after, offset, extra)
+        ):
+            return
         event = multiline.begin(offset, raw, text, traces=self._traces)
         event.end = offset + size
         event.error = error
@@ -351,8 +358,8 @@ class Assembler:
         if event is None:
             return
         self.open = None
+        self.last_text = None if event.blanks else event  # the blank lines are counted: what follows is not its own
         self._count_blanks(event)
-        self.last_text = event
         row = len(self.out.records)
         built = build(event, self.compiled, self.observed)
         self._append(built.timestamp, built.severity, name=built.logger, offset=event.start, record=built.record)

@@ -61,6 +61,7 @@ def surely_text(line: bytes) -> bool:
 
     The lines of most text logs begin with the digit of an instant. False says nothing.
     """
+    line = line.lstrip(b" \t\r\n")
     first = line[:1]
     if b"\0" in line:
         return False

@@ -17,7 +17,7 @@ import orjson
 from agent.model import Continuation, ErrorEvent, EventBatch, LineBatch
 from agent.parse import careful, fields, wrappers
 from agent.parse.assemble import Assembler
-from agent.parse.fast import FastPath
+from agent.parse.fast import MIN_LINES, FastPath
 from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.settings import Compiled, ParseSettings
 from agent.parse.text import Head
@@ -105,12 +105,13 @@ class FileParser:
     def _region(self, work: Assembler, data: bytes, offset: int, splits: list[int]) -> None:
         """Lines by the fast path where they fit; a region that does not fit is halved until little is left."""
         fast = self._fast
-        halved = splits[0] < _SPLITS
-        if fast is None or (halved and len(data) < _SMALLEST_REGION_BYTES) or not data.endswith(b"\n"):
+        small = len(data) < _SMALLEST_REGION_BYTES
+        few = small and (splits[0] < _SPLITS or data.count(b"\n") < MIN_LINES)
+        if fast is None or few or not data.endswith(b"\n"):
             work.lines(data, offset)
         elif not fast.add(data, offset, work):
             half = data.find(b"\n", len(data) // 2) + 1
-            if splits[0] <= 0 or half in (0, len(data)) or len(data) < _SMALLEST_REGION_BYTES:
+            if splits[0] <= 0 or half in (0, len(data)) or small:
                 work.lines(data, offset)
                 return
             splits[0] -= 1
@@ -198,6 +199,8 @@ class FileParser:
         continued = tail is not None
         if work.tail_lines:
             out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.settings.multiline == "auto")
+        if tail is not None and tail.blanks:  # they are counted as blank lines now: nothing joins it behind them
+            tail = None
         work.end_tail()
         last = tail if continued else work.last_text
         if last is not None and not last.extra and self._compiled.settings.multiline != "off":

@@ -15,7 +15,7 @@ It takes a chunk only where the careful path would give exactly the same rows, a
 from __future__ import annotations
 
 from itertools import accumulate, compress, repeat
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,9 +23,10 @@ import msgspec
 from agent.parse import fields
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
+from agent.parse.columns import INSTANT, ROLES, compiled_columns
 from agent.parse.severity import UNREADABLE, SeverityTable, scale_of
 from agent.parse.timestamps import MAX_NS, SECOND_NS
-from agent.profile import Path, Profile, load_record
+from agent.profile import Profile, load_record
 from agent.records import ERROR, RAW_CARRIAGE_RETURN
 
 if TYPE_CHECKING:
@@ -33,21 +34,8 @@ if TYPE_CHECKING:
     from agent.parse.settings import Compiled
 
 MIN_LINES = 4  # fewer go the careful path, which notices duplicate keys: the batch costs 25 µs, a careful line 12
-_ROLES = ("timestamp", "severity", "logger")
-_TYPES: dict[str, Any] = {"timestamp": str | int | float | None, "severity": str | int | None, "logger": str | None}
-_INSTANT: Path = ("instant",)
-_TWO_KEYS: Path = ("timestampSeconds",)  # needs a second key: careful path
-_CONTAINER_KEY = "stream"  # Docker's lines are JSON too, but the event is inside
 _MAX_SAFE_LINE = 2 * MAX_DEPTH  # bytes; a shorter line cannot nest deeper, since brackets come in pairs
 _FIRST, _LAST = itemgetter(0), itemgetter(-1)
-_Tree = dict[str, Any]  # key -> role name, None (forbidden), or a nested _Tree
-
-
-class _Instant(msgspec.Struct, gc=False, rename={"seconds": "epochSecond", "nanos": "nanoOfSecond"}):
-    """log4j2's split instant."""
-
-    seconds: int
-    nanos: int = 0
 
 
 class FastPath:
@@ -57,59 +45,14 @@ class FastPath:
         self._compiled = compiled
         self._shapes = compiled.shapes(profile)
         self._bulk = BulkTimestamps(compiled.zone)
-        self._paths = {role: profile.path(role) for role in _ROLES}
+        self._paths = {role: profile.path(role) for role in ROLES}
         severity = self._paths["severity"]
         self._levels = SeverityTable(scale_of(severity) if severity is not None else "auto")
         self._default_level = 9 if self._paths["timestamp"] == (fields.CLEF_TIMESTAMP,) else 0
-        tree = self._tree()
-        self.usable = tree is not None
-        self._getters: dict[str, list[attrgetter[Any]]] = {}
-        self._decoder = msgspec.json.Decoder(self._struct(tree or {}, []))
-        self._probes = {role: self._probe(role) for role in ("severity", "logger")}
-
-    def _tree(self) -> _Tree | None:
-        """What the struct looks at; None where a path is both a value and an object."""
-        tree: _Tree = {}
-        for role, path in self._paths.items():
-            if path == _TWO_KEYS or (path is not None and not _put(tree, path, role)):
-                return None
-        for role, own in self._paths.items():
-            for path in self._compiled.paths[role]:
-                if path == own:
-                    break
-                if not _put(tree, path, None):
-                    return None
-        tree.setdefault(_CONTAINER_KEY, None)
-        tree.setdefault(fields.CLEF_TIMESTAMP, None)
-        return tree
-
-    def _struct(self, tree: _Tree, above: list[attrgetter[Any]]) -> type[msgspec.Struct]:
-        """A struct type of a tree; notes how to get at the roles in it."""
-        members: list[tuple[str, Any, Any]] = []
-        names = {}
-        for number, (key, leaf) in enumerate(tree.items()):
-            name = f"f{number}"
-            names[name] = key
-            getter = [*above, attrgetter(name)]
-            if type(leaf) is dict:
-                members.append((name, self._struct(leaf, getter) | None, None))
-            elif leaf is None:
-                members.append((name, None, None))
-            else:
-                self._getters[leaf] = getter
-                kind = _Instant | None if self._paths[leaf] == _INSTANT else _TYPES[leaf]
-                members.append((name, kind, None))
-        return msgspec.defstruct("Line", members, rename=names, gc=False)
-
-    def _probe(self, role: str) -> msgspec.json.Decoder[Any]:
-        """A decoder that refuses a line with any other name of the role, at the top level."""
-        own = self._paths[role]
-        keys = {path[0] for path in self._compiled.paths[role]}
-        if own is not None and len(own) == 1:
-            keys -= {own[0]}
-        members: list[tuple[str, Any, Any]] = [(f"f{n}", None, None) for n in range(len(keys))]
-        names = {f"f{n}": key for n, key in enumerate(sorted(keys))}
-        return msgspec.json.Decoder(msgspec.defstruct("Probe", members, rename=names, gc=False))
+        columns = compiled_columns(tuple(self._paths.values()), tuple(compiled.paths[role] for role in ROLES))
+        self.usable = columns is not None
+        if columns is not None:
+            self._decoder, self._getters, self._probes = columns
 
     def add(self, data: bytes, offset: int, work: Assembler) -> bool:
         """Append the rows of whole lines to `work`.
@@ -182,7 +125,7 @@ class FastPath:
             out.errors.append(fields.error_event(begin + row, record, shape, instants[row], levels[row], loggers[row]))
 
     def _instants(self, column: list[Any], records: list[str], work: Assembler) -> list[int]:
-        if self._paths["timestamp"] == _INSTANT:
+        if self._paths["timestamp"] == INSTANT:
             column = [None if value is None else value.seconds * SECOND_NS + value.nanos for value in column]
             if None not in column and min(column) >= 0 and max(column) <= MAX_NS:
                 return column
@@ -245,19 +188,6 @@ def _split(data: bytes) -> tuple[list[str], list[int]]:
     lines = data.split(b"\n")
     lines.pop()
     return list(map(bytes.decode, lines)), list(map(len, lines))
-
-
-def _put(tree: _Tree, path: Path, leaf: str | None) -> bool:
-    """Add a path to the tree; False where it crosses another one. What lies below a forbidden key is forbidden."""
-    node = tree
-    for key in path[:-1]:
-        node = node.setdefault(key, {})
-        if type(node) is not dict:
-            return node is None and leaf is None
-    if path[-1] in node:
-        return leaf is None and node[path[-1]] is None
-    node[path[-1]] = leaf
-    return True
 
 
 def _refuses(probe: msgspec.json.Decoder[Any], record: str) -> bool:

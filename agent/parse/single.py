@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from agent.model import ErrorEvent
-from agent.parse import careful, multiline
+from agent.parse import careful, multiline, wrappers
 from agent.parse.fields import NO_TIMESTAMP
 from agent.parse.text import find_head
 from agent.parse.textevent import written_instant
@@ -53,17 +53,61 @@ def append(  # noqa: PLR0917 - called for every line
     first = line[:1]
     if not (b"!" <= first <= b"~" and b"!" <= following[:1] <= b"~") or first == b"{" or line.endswith(b"\r"):
         return False
+    if line[10:11] == b"T" and (b" stdout " in line or b" stderr " in line) and compiled.settings.format == "auto":
+        return False  # CRI
     try:
         text = line.decode()
     except UnicodeDecodeError:
         return False
     head = find_head(text)
-    if "\0" in text or (first in _OTHER_JSON and compiled.settings.format == "auto" and not _is_text(line, text, head)):
+    if "\0" in text or not (
+        head.timestamp is not None
+        or first not in _OTHER_JSON
+        or compiled.settings.format == "text"
+        or careful.surely_text(line)
+    ):
         return False
     if compiled.settings.multiline == "auto" and not _stands_alone(text, head, following):
         return False
-    written, severity, row = head.timestamp, head.severity, len(out.records)
+    _row(out, compiled, observed, line if head.end else RAW_MESSAGE, text, head, offset, None)
+    return True
+
+
+def append_contained(  # noqa: PLR0917 - called for every line
+    out: EventBatch,
+    compiled: Compiled,
+    observed: int,
+    line: bytes,
+    text: str,
+    following: bytes,
+    offset: int,
+    extra: dict[str, str],
+) -> bool:
+    """The same for the text inside a container's line; `following` is the next line with its wrapper."""
+    if compiled.start is not None or not wrappers.begins_plainly(following):
+        return False
+    head = find_head(text)
+    if compiled.settings.multiline == "auto" and not (
+        (not head or 0 < head.severity < WARN) and _stands_alone(text, head, b"")
+    ):
+        return False
+    _row(out, compiled, observed, line, text, head, offset, extra)
+    return True
+
+
+def _row(  # noqa: PLR0917 - called for every line
+    out: EventBatch,
+    compiled: Compiled,
+    observed: int,
+    raw: bytes | int,
+    text: str,
+    head: Head,
+    offset: int,
+    extra: dict[str, str] | None,
+) -> None:
+    severity, row = head.severity, len(out.records)
     message = text[head.end :] if head.end else text
+    written = head.timestamp if head.timestamp is not None or extra is None else extra["time"]
     instant, missing = observed, NO_TIMESTAMP
     record = {}
     if written is not None:
@@ -76,22 +120,16 @@ def append(  # noqa: PLR0917 - called for every line
     if head.logger is not None:
         record["logger"] = head.logger
     record["message"] = message
+    if extra is not None:
+        record["log.iostream"] = extra["stream"]
     out.records.append(orjson.dumps(record).decode())
     out.timestamps.append(instant)
     out.severities.append(severity)
     out.loggers.append(head.logger)
     out.offsets.append(offset)
-    out.raws[row] = line if head.end else RAW_MESSAGE
+    out.raws[row] = raw
     if severity >= ERROR:
         out.errors.append(ErrorEvent(row, instant, severity, message, head.logger))
-    return True
-
-
-def _is_text(line: bytes, text: str, head: Head) -> bool:
-    """Whether the line is no JSON value and no line of CRI."""
-    if text[10:11] == "T" and (" stdout " in text or " stderr " in text):
-        return False
-    return head.timestamp is not None or careful.surely_text(line)
 
 
 def _stands_alone(text: str, head: Head, following: bytes) -> bool:

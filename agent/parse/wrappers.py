@@ -68,6 +68,19 @@ def _cri(line: bytes) -> Wrapped | None:
     return Wrapped(match[4], match[2].decode(), match[1].decode(), match[3] == b"P")
 
 
+def begins_plainly(line: bytes) -> bool:
+    """Whether what a wrapper holds begins with a visible character, so that it is neither blank nor indented."""
+    if line.startswith(_DOCKER_BEGIN):
+        first = line[8:9]
+        return b"!" <= first <= b"~" and first not in (b'"', b"\\")
+    parts = line.split(b" ", 3)
+    return len(parts) == _CRI_PARTS and parts[1] in (b"stdout", b"stderr") and b"!" <= parts[3][:1] <= b"~"
+
+
+_DOCKER_BEGIN = b'{"log":"'
+_CRI_PARTS = 4
+
+
 def splice(record: str, stream: str) -> str:
     """The inner object with the stream it came by as `log.iostream` (OpenTelemetry's name)."""
     inner = record.rstrip()[:-1].rstrip()

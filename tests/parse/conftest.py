@@ -1,9 +1,11 @@
-"""How many examples hypothesis tries: HYPOTHESIS_PROFILE=soak for many."""
+"""A soak run may take its time."""
 
-import os
+import pytest
 
-from hypothesis import settings
+from tests.parse.effort import SOAK
 
-settings.register_profile("usual", max_examples=100, deadline=None)
-settings.register_profile("soak", max_examples=20_000, deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
+
+def pytest_collection_modifyitems(items):
+    if SOAK:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(3600))

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.parse.text import read_head
+from tests.parse.effort import examples
 from tests.parse.heads_in_order import read_head_in_order
 
 INSTANTS = [
@@ -39,7 +40,7 @@ shaped = st.builds(
 )  # fmt: skip
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.one_of(shaped, free, st.text(max_size=60)))
 def test_a_head_is_that_of_the_first_layout_that_fits(line):
     assert read_head(line) == read_head_in_order(line)

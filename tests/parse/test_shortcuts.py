@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from agent.model import LineBatch
 from agent.parse import assemble, careful, multiline, single, timestamps
 from agent.parse.decode import FileParser, ParseSettings, original_bytes
+from tests.parse.effort import examples
 from tests.parse.test_heads import free, shaped
 from tests.parse.test_twin import OBSERVED, TIMESTAMPS, columns, configs, pieces, streams, tailed
 
@@ -21,6 +23,18 @@ more = st.one_of(
                      b"2026-11-22T05:39:26Z stdout F x", b"  x\r", b"true", b"12", b"-1.5e3", b"\xef\xbb\xbf  bom",
                      b"password=x", b"2026-11-22 05:39:26 INFO password: x"]),
 )  # fmt: skip
+contained = st.builds(
+    lambda line, stream, wrap: wrap(line.decode("utf-8", "replace").replace("\n", " "), stream),
+    more, st.sampled_from(["stdout", "stdout", "stderr"]),
+    st.sampled_from([
+        lambda text, stream: json.dumps({"log": text + "\n", "stream": stream, "time": "2026-11-22T05:39:26Z"},
+                                        separators=(",", ":")).encode(),
+        lambda text, stream: f"2026-11-22T05:39:26.5Z {stream} F {text}".encode(),
+        lambda text, stream: f"2026-11-22T05:39:26.5Z {stream} P {text}".encode(),
+        lambda text, _: text.encode(),
+    ]),
+)  # fmt: skip
+contained_texts = st.lists(contained, max_size=30).map(lambda lines: b"".join(line + b"\n" for line in lines))
 texts = st.lists(more, max_size=30).map(lambda lines: b"".join(line.replace(b"\n", b" ") + b"\n" for line in lines))
 shortcut_configs = st.one_of(
     configs,
@@ -35,11 +49,12 @@ def parse(data: bytes, config: ParseSettings, *, final: bool):
     return columns(out), columns(held), out.tail_open, held.tail_open, parser.profile
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.one_of(texts, texts, streams), shortcut_configs, st.booleans())
+@settings(max_examples=examples(200), deadline=None)
+@given(st.one_of(texts, texts, contained_texts, streams), shortcut_configs, st.booleans())
 def test_lines_alone_and_runs_of_a_trace_give_the_same_rows(data, config, final):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(single, "takes", lambda *_: (False, False))
+        patch.setattr(single, "append_contained", lambda *_: False)
         patch.setattr(multiline, "take_indented", lambda *_: 0)
         patch.setattr(careful, "surely_text", lambda _: False)
         patch.setattr(multiline, "may_open_trace", lambda _: True)
@@ -63,7 +78,7 @@ def outcome(call, *arguments):
         return type(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.one_of(
         st.sampled_from(TIMESTAMPS),
@@ -101,16 +116,16 @@ def test_an_instant_without_a_year_is_the_nearest_one(month, zone, day):
     assert found == min(years, key=lambda instant: abs(instant - OBSERVED))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.one_of(
         st.text('0123456789-+.eE ,:/T[]"ftnull{}', max_size=12).map(str.encode), st.binary(max_size=6),
-        st.sampled_from([b"-Infinity", b"-Inf", b"[" * 5000, b"[" * 50 + b"x", b"1.5", b"true ", b'"a" ', b"1 2",
+        st.sampled_from([b"-Infinity", b"-Inf", b"[" * 5000, b"[" * 50 + b"x", b"1.5", b"true ", b"\t0", b'"a" ', b"1 2",
                          b"1e5", b"nul"]),
     )
 )  # fmt: skip
 def test_what_is_surely_text_is_no_json(line):
-    if line[:1] in b'"-0123456789[tfn' and line[:1] and careful.surely_text(line):
+    if line.lstrip(b" \t\r\n")[:1] in {bytes([n]) for n in b'"-0123456789[tfn'} and careful.surely_text(line):
         with pytest.raises(careful.NotAnObjectError, match=r"^not JSON"):
             careful.read_object(line)
 

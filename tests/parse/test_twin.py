@@ -13,6 +13,7 @@ from agent.model import EventBatch, LineBatch, TailedFile
 from agent.parse import fast
 from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
 from agent.profile import load_record
+from tests.parse.effort import examples
 
 OBSERVED = 1_795_327_455_876_000_000
 WRITTEN = "2026-11-22T05:39:26.123456Z"
@@ -95,7 +96,7 @@ def encode(record: dict, ascii_only=0, gap="") -> bytes:
 json_lines = st.builds(encode, st.one_of(usual, usual, objects), st.booleans(), st.sampled_from(["", " "]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(json_lines, min_size=40, max_size=60), st.sampled_from([b"\n", b"\r\n"]))
 def test_fast_and_careful_path_agree(lines, newline):
     data = newline.join(lines) + newline
@@ -120,7 +121,7 @@ TIMESTAMPS = [
 
 @pytest.mark.parametrize("key", ["timestamp", "instant"])
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_instants_in_bulk_are_those_one_by_one(key, data):
     """Columns of one layout, of a layout with one stranger, and of any mixture."""
     usual_value = data.draw(st.sampled_from(TIMESTAMPS))
@@ -228,14 +229,14 @@ configs = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(streams, st.lists(st.integers(0, 2000), max_size=6), configs)
 def test_events_do_not_depend_on_where_batches_end(data, cuts, config):
     whole = run_split(data, [], config)
     assert run_split(data, cuts, config) == whole
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.one_of(streams, st.binary(max_size=400), streams.map(lambda d: d[:-1])))
 def test_any_bytes_are_kept(data):
     out = parse_once(data)
