@@ -120,8 +120,8 @@ def test_an_instant_without_a_year_is_the_nearest_one(month, zone, day):
 @given(
     st.one_of(
         st.text('0123456789-+.eE ,:/T[]"ftnull{}', max_size=12).map(str.encode), st.binary(max_size=6),
-        st.sampled_from([b"-Infinity", b"-Inf", b"[" * 5000, b"[" * 50 + b"x", b"1.5", b"true ", b"\t0", b'"a" ', b"1 2",
-                         b"1e5", b"nul"]),
+        st.sampled_from([b"-Infinity", b"-Inf", b"[" * 5000, b"[" * 50 + b"x", b"1.5", b"true ", b"\t0", b'"a" ',
+                         b"1 2", b"1e5", b"nul"]),
     )
 )  # fmt: skip
 def test_what_is_surely_text_is_no_json(line):
