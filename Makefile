@@ -37,6 +37,8 @@ bench: venv ## The benchmark table of docs/benchmarks.md (at most 10 minutes; AR
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: venv ## An hour of mixed load, checking that memory and open files do not grow (ARGS='--duration 10m')
+	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris # without it the next line fuzzes at random
+	$(BIN)/python -m tests.fuzz_parse --seconds 60
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 fmt: venv-dev ## Format the code and apply the safe fixes

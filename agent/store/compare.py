@@ -167,20 +167,22 @@ class FileAudit:
     def _event(self, offset: int, original: bytes, window: Window | None) -> None:
         end = offset + len(original)
         self._loose = False
-        if window is None or end > window.size:
-            self.position = end + 1
+        redacted = REDACTION in original
+        if window is None or (end > window.size and not redacted):
+            # Where a redacted event ends is known from its lines alone: what follows up to the next one is its.
+            self.position, self._loose = (offset + 1, True) if redacted else (end + 1, False)
             return
         actual = window.read(offset, len(original) + 1)
-        if len(actual) < len(original) and window.has_shrunk():
-            self.position = end + 1
-        elif actual.startswith(original):
+        if actual.startswith(original):
             # Without a newline: the file ended here when it was stored, and went on later or not at all.
             self.position = end + (actual[len(original) :] == b"\n")
             self.compared_bytes += self.position - offset
-        elif REDACTION in original:
+        elif redacted:
             self.redacted_events += 1
             self._loose = True
-            self.position = window.after_lines(offset, original.count(b"\n") + 1)
+            self.position = max(offset + 1, window.after_lines(offset, original.count(b"\n") + 1))
+        elif len(actual) < len(original) and window.has_shrunk():
+            self.position = end + 1
         else:
             place = _first_difference(original, actual)
             self.differs(
@@ -239,7 +241,7 @@ class FileAudit:
             return
         self.position = target
         self._loose = False
-        if loose and window is not None and window.read(target - 1, 1) in (b"\n", b""):
+        if loose and (window is None or target >= window.size or window.read(target - 1, 1) == b"\n"):
             return  # further lines of a redacted event that a container runtime had split
         self.uncovered += target - start
         if window is None:
