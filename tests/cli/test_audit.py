@@ -4,12 +4,15 @@ import json
 import os
 import random
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from agent.model import Gap
 from tests.cli.stores import HOSTILE, error_batch, make, tailed
+from tests.store.stores import ROOT
 
 
 def change(store, *statements):
@@ -291,14 +294,6 @@ def test_a_file_that_lost_its_end_is_compared_as_far_as_it_goes(followed):
     assert "the file's end is gone" in followed.sidelog("audit", "--store", followed.store).out
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_may_not_be_read_is_said(followed):
-    followed.log.write_bytes(b'{"n":1}\n')
-    followed.read()
-    followed.log.chmod(0)
-    assert followed.audit()[0]["compared"] == "unreadable"
-
-
 def test_a_line_finished_after_the_end_was_stored(followed):
     """A last line without newline was stored; its newline, or more of it, came later: no byte counts twice."""
     followed.log.write_bytes(b'{"n":1}\nhalf')
@@ -308,6 +303,76 @@ def test_a_line_finished_after_the_end_was_stored(followed):
     followed.read()
     [file] = followed.audit()
     assert (file["complete"], file["compared_bytes"]) == (True, len(b'{"n":1}\nhalf a line\n\nmore'))
+
+
+def test_a_terminal_gets_a_progress_bar_and_a_pipe_none(followed):
+    """On a real pseudo terminal; what is data goes to standard output alone."""
+    followed.log.write_bytes(b'{"n":1}\n' * 1000)
+    followed.read()
+    primary, secondary = os.openpty()
+    command = [sys.executable, "-m", "agent", "audit", "--store", str(followed.store)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=secondary, cwd=ROOT, check=True, timeout=30)
+    os.close(secondary)
+    said = os.read(primary, 1 << 16).decode()
+    os.close(primary)
+    assert "comparing" in said
+    assert done.stdout.startswith(b"ok")
+    assert b"comparing" not in done.stdout
+    assert "comparing" not in followed.sidelog("audit", "--store", followed.store).err
+
+
+def test_many_gaps_are_cut(followed):
+    followed.log.write_bytes(b"\0\0\0\0{}\n" * 12)
+    followed.read()
+    said = followed.sidelog("audit", "--store", followed.store)
+    assert (said.code, said.out.count("gap hole")) == (0, 10)
+    assert "and 2 gaps more" in said.out
+
+
+def test_expired_and_redacted_are_said(followed):
+    followed.log.write_bytes(b'{"n":1}\n{"n":2,"pw":"hunter2"}\n')
+    followed.read()
+    change(
+        followed.store,
+        "DELETE FROM events WHERE id = 1",
+        "UPDATE events SET record = replace(record, 'hunter2', '[redacted]')",
+    )
+    said = followed.sidelog("audit", "--store", followed.store)
+    assert said.code == 0
+    assert said.out.endswith("0 compared, 8 expired, 1 events redacted, their lines counted only\n")
+    followed.log.unlink()
+    assert followed.audit()[0]["compared"] == "gone"
+
+
+@pytest.mark.parametrize("where", ["path", "fifo", "generation"])
+def test_another_file_in_its_place_is_never_compared(followed, where, monkeypatch):
+    """Not under its first name, not a pipe, and not a new file with the old inode."""
+    followed.log.write_bytes(b'{"n":1}\n')
+    followed.read()
+    if where == "path":
+        change(followed.store, "UPDATE files SET current_path = current_path || '.1'")
+        assert followed.audit()[0]["compared"] == "whole"
+    elif where == "fifo":
+        followed.log.unlink()
+        os.mkfifo(followed.log)
+        assert followed.audit()[0]["compared"] == "gone"
+    else:
+        change(followed.store, "UPDATE files SET generation = 12345")
+        monkeypatch.setattr("agent.tail.identity.generation", lambda _: 54321)
+        assert followed.audit()[0]["compared"] == "replaced"
+
+
+def test_what_cannot_be_read_is_said(followed, monkeypatch):
+    followed.log.write_bytes(b'{"n":1}\n')
+    followed.read()
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("agent.tail.identity.generation", fail)
+    assert followed.audit()[0]["compared"] == "unreadable"
+    monkeypatch.setattr("agent.tail.files.open_checked", fail)
+    assert followed.audit()[0]["compared"] == "unreadable"
 
 
 def test_more_files_than_are_kept_open(followed, monkeypatch):

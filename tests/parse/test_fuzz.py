@@ -11,7 +11,7 @@ FOUND = {
     "an empty last batch behind an open event is no blank line": b"E, [2026-11-22T05:39:26.1 #1] ERROR -- : failed\n",
     "lines behind blank lines that were counted do not join": b'2 05:39:26,1 - a - WARNING - more\n\n\n{x\n\n"b ord=',
     "the rest of a line that was stored without its newline is no line of its event": b"half\n a line\n\nmore",
-    "a split line whose parts are redacted": b"2026-11-22T03:04:05.678Z stdout P msg=1\n2026-11-22T03:04:05.6Z stdout P b",
+    "a split line with redacted parts": b"2026-11-22T03:04:05.678Z stdout P msg=1\n2026-11-22T03:04:05Z stdout P b",
 }
 
 
