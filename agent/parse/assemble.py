@@ -84,6 +84,7 @@ class Assembler:
         event = self.open
         if (
             event is not None
+            and not event.extra  # the text inside a container's line may be indented
             and b"!" <= line[:1] <= b"~"
             and (not self._traces or multiline.takes_only_indented(event))
         ):
