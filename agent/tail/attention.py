@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from agent.tail.watch import Watcher
 
 
+_REFUSAL_OVER_S = 60.0
+
+
 class Attention:
     """Decides per stream between waiting for an event, polling, and ending what has been quiet for long."""
 
@@ -39,6 +42,7 @@ class Attention:
         self._conditions = conditions
         self._timing = timing
         self._end_deleted = end_deleted
+        self._refused_at = -math.inf  # when a watch was last refused
         self._file_systems: dict[int, str | None] = {}  # device -> name of a file system that gives no events
 
     def start_watching(self) -> None:
@@ -58,7 +62,7 @@ class Attention:
         try:
             return self._watcher.watch_directories({path for path in wanted if self._events_come(path)})
         except OSError as error:
-            self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_watches"))
+            self._refused(error)
             return False
 
     async def settle(self, stream: Stream) -> None:
@@ -99,11 +103,17 @@ class Attention:
             self._watcher.arm(stream.file.id, path)
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_watches"))
+                self._refused(error)
             return False
         stream.armed = True
-        self._conditions.end("inotify", "SL205")
+        if time.monotonic() - self._refused_at >= _REFUSAL_OVER_S:
+            self._conditions.end("inotify", "SL205")
         return True
+
+    def _refused(self, error: OSError) -> None:
+        """At the limit, a watch that fired makes room for another: one success does not end the condition."""
+        self._refused_at = time.monotonic()
+        self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_watches"))
 
     def _events_come(self, path: str) -> bool:
         """Whether inotify tells everything about this path; a file system where it does not is reported once."""

@@ -206,7 +206,8 @@ class Census:
                 break
             if match is Match.SHORTENED:
                 await self._roster.conclude(file, LineReader(file, found.source.max_line, file.offset))
-                await self._roster.begin(found, at_end=True)
+                # Exactly behind the bytes that are left: those of a torn last line are stored already.
+                await self._roster.begin(found, offset=found.size)
                 return None
             displaced.append(file)
         return displaced

@@ -85,8 +85,8 @@ class Roster:
             changed[file.id] = file
         return list(changed.values())
 
-    async def begin(self, found: Found, *, at_end: bool = False) -> Stream | None:
-        """Follow a new file from its head (or, with `at_end`, from its last line); None where it cannot be yet."""
+    async def begin(self, found: Found, *, at_end: bool = False, offset: int = 0) -> Stream | None:
+        """Follow a new file from `offset` (or, with `at_end`, from its last line); None where it cannot be yet."""
         if self._compressed.get(found.key, -1) == found.size:
             return None
         opened = await self._open_as(found.path, found.key)
@@ -96,7 +96,7 @@ class Roster:
         if self._is_compressed(found, info.head):
             await self._discard(handle)
             return None
-        offset = _last_line(handle.fileno(), info.size) if at_end else 0
+        offset = _last_line(handle.fileno(), info.size) if at_end else min(offset, info.size)
         now_ns = self.clock()
         file = TailedFile(
             id=self._allocate_id(),

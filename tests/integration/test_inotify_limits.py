@@ -1,0 +1,69 @@
+"""Events get lost or cannot be had: then everything is looked at, and nothing is missed."""
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness import wait_until
+from tests.integration.oracle import Scribe, frozen, nudge, root_only, settled
+
+QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
+LIMIT = ["unshare", "--user", "--map-root-user", "sh", "-c", 'echo "$2" > "/proc/sys/user/$1"; shift 2; exec "$@"', "-"]
+
+
+@contextlib.contextmanager
+def short_queue():
+    """inotify instances made inside hold 16 events (the limit counts when an instance is made)."""
+    before = QUEUE.read_text()
+    try:
+        QUEUE.write_text("16")
+    except OSError:
+        pytest.skip("fs.inotify.max_queued_events cannot be changed here")
+    try:
+        yield
+    finally:
+        QUEUE.write_text(before)
+
+
+@root_only
+def test_an_overflow_of_the_event_queue_leads_to_a_look_at_everything(box):
+    """300 files are born and 30 grow while the agent stands still; 16 events of that reach it."""
+    scribe = Scribe()
+    for number in range(30):
+        scribe.append(box.logs / f"old-{number}.log")
+    with short_queue():
+        box.start()
+    box.wait_count(30)
+    with frozen(box):
+        for number in range(300):
+            scribe.append(box.logs / f"new-{number}.log")
+        for number in range(30):
+            scribe.append(box.logs / f"old-{number}.log")
+    settled(box, scribe, timeout_s=8)  # the regular look would come within ten seconds
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
+@pytest.mark.parametrize(
+    ("limit", "value", "sysctl"),
+    [("max_inotify_instances", 0, "max_user_instances"), ("max_inotify_watches", 3, "max_user_watches")],
+)
+def test_without_inotify_files_are_polled_and_the_limit_is_named_once(box, limit, value, sysctl):
+    scribe = Scribe()
+    logs = [box.logs / f"{number}.log" for number in range(8)]
+    for log in logs:
+        scribe.append(log)
+    box.start(*LIMIT, limit, str(value))
+    if "agent started" not in box.said():
+        pytest.skip(f"no user namespace with limits of its own: {box.said()[-200:]}")
+    box.wait_count(8)
+    for log in logs:
+        nudge(box, scribe, log)
+    logs[0].rename(box.logs / "0.log.1")
+    nudge(box, scribe, logs[0])
+    nudge(box, scribe, box.logs / "new.log")
+    settled(box, scribe)
+    wait_until(lambda: any(error["code"] == "SL205" for error in box.status()["errors"]), what="the condition")
+    assert sysctl in str(box.status()["errors"])
+    assert box.said().count("SL205") == 1
