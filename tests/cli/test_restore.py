@@ -160,3 +160,22 @@ def test_the_store_itself_is_no_backup_of_itself(sidelog, tmp_path):
     store = fill(tmp_path / "s.db", 7)
     assert sidelog("restore", store, "--force", "--store", store).code == 3
     assert count(store) == 7
+
+
+def test_quietly_it_says_nothing(sidelog, saved, tmp_path):
+    said = sidelog("-q", "restore", saved, "--store", tmp_path / "new.db")
+    assert (said.code, said.out, said.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("errno", [22, 5])
+def test_a_directory_that_cannot_be_flushed(sidelog, saved, tmp_path, monkeypatch, errno):
+    """Some network file systems refuse it (EINVAL), which is no failure; an input/output error is one."""
+    flush = os.fsync
+
+    def fsync(descriptor):
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):  # noqa: PTH112
+            raise OSError(errno, os.strerror(errno))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert sidelog("restore", saved, "--store", tmp_path / "new.db").code == (0 if errno == 22 else 3)

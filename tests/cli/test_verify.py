@@ -9,7 +9,7 @@ import pytest
 
 from agent.store import verify
 from agent.store.schema import PAGE_SIZE_BYTES
-from tests.store.stores import NOW, events, gap, store_at, stored, tailed, transaction, update, write
+from tests.store.stores import NOW, events, gap, python, store_at, stored, tailed, transaction, update, write
 
 
 def change(path, *statements):
@@ -266,3 +266,49 @@ def test_a_disk_that_is_full_changes_nothing(sidelog, store, monkeypatch):
     assert said.code == 3
     assert "error[SL553]" in said.err
     assert store.read_bytes() == before
+
+
+def test_another_programs_database_is_left_alone(sidelog, tmp_path):
+    change(tmp_path / "other.db", "CREATE TABLE a (b)")
+    said = sidelog("verify", "--repair", "--store", tmp_path / "other.db")
+    assert said.code == 3
+    assert "it has no events and no files" in said.err
+    assert rows(tmp_path / "other.db", "SELECT count(*) FROM a") == [(0,)]
+
+
+def test_a_killed_agents_log_is_saved_too(sidelog, store):
+    """Transactions that lie only in the write-ahead log are saved, also where the store itself is cut off."""
+    code = """
+import os, sys
+from tests.store.stores import *
+opened = open_store(Path(sys.argv[1]), min_free_bytes=0, resources={})
+write(opened, transaction(stored(tailed(9), events(count=50))))
+os._exit(0)
+"""
+    python(code, store)
+    assert store.with_name("s.db-wal").stat().st_size > 0
+    os.truncate(store, store.stat().st_size - 3 * PAGE_SIZE_BYTES)
+    said = sidelog("verify", "--repair", "--store", store)
+    assert said.code == 0, said.err
+    assert rows(store, "SELECT count(*) FROM events WHERE file_id = 9")[0][0] >= 0
+    assert sidelog("verify", "--store", store).code == 0
+
+
+def test_a_table_whose_end_cannot_be_read(sidelog, store):
+    """Where neither the highest id nor the sequence of ids can be read, ids are tried."""
+    with store_at(store) as opened:
+        opened.writer.connection.execute("DELETE FROM sqlite_sequence")
+    change(store, "PRAGMA wal_checkpoint(TRUNCATE)")
+    spoil(store, pages(store, 13, b'{"message": "m')[-1])
+    document = json.loads(sidelog("verify", "--repair", "--json", "--store", store).out)
+    assert document["rows"]["events"] > 5000
+
+
+def test_a_column_that_an_older_store_lacks_gets_its_default(sidelog, store):
+    change(
+        store, "ALTER TABLE files DROP COLUMN parse_errors", "DROP TABLE deliveries", "UPDATE events SET record = ''"
+    )
+    said = sidelog("verify", "--repair", "--store", store)
+    assert said.code == 0, said.err
+    assert rows(store, "SELECT DISTINCT parse_errors FROM files") == [(0,)]
+    assert rows(store, "SELECT count(*) FROM events") == [(0,)]

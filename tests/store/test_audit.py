@@ -6,7 +6,7 @@ import os
 import pytest
 
 from agent.store.audit import Audit, original_bytes
-from agent.store.compare import Window
+from agent.store.compare import FileAudit, StoredGap, Window
 from agent.store.reader import open_reader
 from tests.store.stores import another, events, stored, tailed, transaction, write
 
@@ -164,3 +164,60 @@ def test_a_damaged_store_is_said(opened, path):
         with pytest.raises(Exception, match="damaged or no store") as caught:
             audit.run(lambda _: "gone")
         assert caught.value.code == "SL402"
+
+
+def judged(tmp_path, content, offsets, originals, **books):
+    """One generation whose events are compared with a file of this content; None: the file is gone."""
+    file = FileAudit(1, "/p", "/p", "s", "active", events=len(offsets), **books)
+    if content is None:
+        window = None
+    else:
+        log = tmp_path / "compared.log"
+        log.write_bytes(content)
+        descriptor = os.open(log, os.O_RDONLY)
+        window = Window(descriptor)
+    file.take(offsets, originals, window)
+    file.finish(window)
+    if content is not None:
+        os.close(descriptor)
+    return file
+
+
+@pytest.mark.parametrize("content", [b"pw=hunter2 and more\nnext\n", None, b"pw=hun"])
+def test_a_redacted_event_is_no_difference_whatever_its_length(tmp_path, content):
+    """Longer or shorter than its line, with the file or without it, or with a file that has lost its end."""
+    found = judged(
+        tmp_path, content, [0, 20], [b"pw=[redacted] and more", b"next"], offset=25, event_bytes=25, blank_bytes=0
+    )
+    assert found.complete, found.differences
+
+
+def test_lines_of_a_redacted_event_that_was_split_are_its_own(tmp_path):
+    content = b"first part of pw=1\nsecond part\n\nnext\n"
+    found = judged(tmp_path, content, [0, 32], [b"pw=[redacted]", b"next"], offset=37, event_bytes=37)
+    assert (found.complete, found.redacted_events) == (True, 1)
+
+
+def test_two_events_over_the_same_bytes(tmp_path):
+    for content in (b"one\ntwo\n", None):
+        found = judged(tmp_path, content, [0, 2], [b"one", b"e\ntwo"], offset=8, event_bytes=8)
+        assert any("stored twice" in what for _, what in found.differences)
+
+
+def test_a_hole_that_has_data(tmp_path):
+    gaps = [StoredGap(4, 8, "hole")]
+    for content, complete in ((b"one\n\0\0\0\0two\n", True), (b"one\n\0xx\0two\n", False)):
+        found = judged(tmp_path, content, [0, 8], [b"one", b"two"], offset=12, event_bytes=8, gap_bytes=4, gaps=gaps)
+        assert found.complete == complete
+
+
+def test_a_file_cut_off_in_the_middle_of_an_event(tmp_path):
+    found = judged(tmp_path, b"one\ntw", [0, 4], [b"one", b"two"], offset=8, event_bytes=8)
+    assert (found.complete, found.compared_bytes) == (True, 4)
+
+
+def test_a_gap_after_an_event_without_a_newline(tmp_path):
+    """The last line before a truncation had none: the gap begins right behind it."""
+    gaps = [StoredGap(3, 9, "truncated")]
+    found = judged(tmp_path, None, [0], [b"one"], offset=9, event_bytes=3, gap_bytes=6, gaps=gaps)
+    assert found.complete, found.differences
