@@ -70,6 +70,7 @@ class Places(NamedTuple):
     texts: tuple[str, ...]
     one_line: tuple[str, ...]
     loguru: bool
+    only: str | None  # the one key of all that the record has, as nearly always
 
 
 def places(record: dict[str, Any]) -> Places | None:
@@ -77,7 +78,9 @@ def places(record: dict[str, Any]) -> Places | None:
     keys = _ALL_KEYS.intersection(record)
     if not keys:
         return None
+    only = next(iter(keys)) if len(keys) == 1 and keys <= _TEXT_KEY_SET else None
     return Places(
+        only=only,
         flat=not _FLAT_PLACES.isdisjoint(keys),
         objects=tuple(key for key in _OBJECT_KEYS if key in keys),
         texts=tuple(key for key in _TEXT_KEYS if key in keys),
@@ -94,6 +97,8 @@ def of_record(record: dict[str, Any]) -> ExceptionInfo:
 
 def at(record: dict[str, Any], where: Places) -> ExceptionInfo:
     """`of_record` for a record whose places are known."""
+    if where.only is not None and type(text := record[where.only]) is str and "\n" in text:
+        return of_text(text)
     found = _flat(record) if where.flat else NONE
     if not found and (where.objects or where.loguru):
         found = _of_object(record, where)
@@ -155,6 +160,7 @@ _FLAT_NAMES = tuple(
 _FLAT_KEYS = frozenset(name for names in _FLAT_NAMES for name in names)
 _FLAT_PLACES = _FLAT_KEYS | {"attributes", "Attributes"}
 _ONE_LINE_KEYS = ("@x", "exc_info", "exception", "stack_trace")
+_TEXT_KEY_SET = frozenset(_TEXT_KEYS)
 _ALL_KEYS = _FLAT_PLACES.union(_TEXT_KEYS, _OBJECT_KEYS, _ONE_LINE_KEYS, ("record",))
 
 
@@ -229,7 +235,7 @@ def _loguru(record: dict[str, Any], inner: dict[str, Any]) -> ExceptionInfo:
 
 def of_text(trace: str) -> ExceptionInfo:
     """Type and message out of a stack trace: Python's last line, the first line of Java, Node, .NET, Go and Ruby."""
-    if _PYTHON_TRACE in trace or trace.startswith('  File "'):
+    if trace.startswith((_PYTHON_TRACE, '  File "')) or _PYTHON_TRACE in trace:
         return _of_python(trace)
     lines = trace.strip("\r\n").split("\n", 12)[:12]  # Node prints the place and the source line before the error
     first = lines[0].rstrip("\r")

@@ -91,7 +91,8 @@ def append_contained(  # noqa: PLR0917 - called for every line
         (not head or 0 < head.severity < WARN) and _stands_alone(text, head, b"")
     ):
         return False
-    _row(out, compiled, observed, line, text, head, offset, extra)
+    redacted = compiled.redactor is not None and head.end == 0 and text.encode() == line
+    _row(out, compiled, observed, RAW_MESSAGE if redacted else line, text, head, offset, extra)
     return True
 
 
