@@ -96,7 +96,7 @@ class Census:
         self._report(scan)
         await self._find_moved(scan)
         self._add_born(scan)
-        lost = self._unseen(scan) if self._roster.dormant else []
+        lost: list[TailedFile] = []
         fresh: list[Found] = []
         for found in scan.files:
             if found.key not in self._roster.by_key:
@@ -104,6 +104,7 @@ class Census:
                 if displaced is not None:
                     fresh.append(found)
                     lost += displaced
+        lost += self._unseen(scan)
         for file in lost:
             await self._search(file)
         names = self._followed_names() if fresh else {}
@@ -175,11 +176,14 @@ class Census:
                 scan.files.append(Found(target, source, key, status.st_size, status.st_mtime_ns, origin))
 
     def _unseen(self, scan: Scan) -> list[TailedFile]:
-        """Known, unfinished files of the present patterns whose inode no scan found: renamed, copied or gone."""
+        """Known, unfinished files of the present patterns whose inode no scan found, or that of another followed file
+        is now: renamed, copied or gone.
+        """
         seen = {found.key for found in scan.files}
         unseen = []
         for file in self._roster.dormant.values():
-            if self._roster.is_over(file) or FileKey(file.device, file.inode) in seen:
+            key = FileKey(file.device, file.inode)
+            if self._roster.is_over(file) or (key in seen and key not in self._roster.by_key):
                 continue
             source = self.discovery.source_of(file.path)
             if source is not None and source.name == file.source:
