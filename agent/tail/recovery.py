@@ -7,10 +7,11 @@ are decompressed and only compared, then those after it are read like any other 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.errors import TailError
+from agent.model import HEAD_BYTES
 from agent.tail import archives, files, locate
 from agent.tail.archives import Archive, DamagedArchiveError
 from agent.tail.identity import FileKey, head_hash, marker
@@ -47,6 +48,7 @@ class _Job:
     paths: list[str]
     archive: Archive | None = None
     reader: LineReader | None = None  # there once the archive was recognised
+    rivals: list[Place] = field(default_factory=list)  # of files that `archive` may be of instead; ascending
     kept: bool = False  # an archive could not be read to its end: the file is not finished
 
 
@@ -103,6 +105,8 @@ class Recovery:
             try:
                 if job.archive is None:
                     await self._next(job)
+                elif job.rivals:
+                    await self._rule_out(job, job.archive)
                 elif job.reader is None:
                     await self._recognise(job, job.archive)
                 else:
@@ -122,12 +126,15 @@ class Recovery:
         if job.paths:
             path = job.paths.pop(0)
 
+            known = self._others(job)
+
             def begin() -> bool:
                 archive = Archive(path)
                 job.archive = archive
-                head = _read_fully(archive, job.file.head_length)
+                head = _read_fully(archive, HEAD_BYTES)
                 archive.back_to_start(head)
-                return len(head) == job.file.head_length and head_hash(head) == job.file.head_hash
+                job.rivals = [Place(f.offset, f.marker_length, f.marker_hash) for f in known if _begins(head, f)]
+                return _begins(head, job.file)
 
             if not await self._run(begin) or job.archive is None or _claim(job.archive) in self._claimed:
                 self._drop_archive(job)
@@ -139,22 +146,44 @@ class Recovery:
         else:
             await self._roster.conclude(job.file, LineReader(job.file, job.source.max_line, job.place.offset))
 
+    def _others(self, job: _Job) -> list[TailedFile]:
+        """The other known files of which more was read, ascending: the one that an archive is of may be among them.
+
+        Of a file that ended in the middle of its first line hardly more is known than how every file begins.
+        """
+        streams = [stream.file for stream in self._roster.streams.values()]
+        others = [*self._roster.dormant.values(), *streams, *(other.file for other in self._jobs)]
+        farther = [f for f in others if f is not job.file and f.offset > job.place.offset and f.marker_length]
+        return sorted(farther, key=lambda file: file.offset)
+
+    async def _rule_out(self, job: _Job, archive: Archive) -> None:
+        """Decompress up to the place of another file that begins like this archive: is it the archive of that?"""
+        place = job.rivals[0]
+        if await self._run(_skip, archive, place.offset):
+            if archive.position < place.offset:
+                return
+            if _lies_before(archive, place):
+                self._drop_archive(job)
+                return
+            job.rivals.pop(0)
+        else:
+            job.rivals.clear()  # it ends before the offset, and the others are farther
+
+        def again() -> bool:
+            archive.close()
+            job.archive = Archive(archive.path)
+            return True
+
+        if not job.rivals:
+            await self._run(again)
+
     async def _recognise(self, job: _Job, archive: Archive) -> None:
         """Decompress up to the offset and compare what lies before it."""
         place = job.place
-
-        def skip() -> bool:
-            limit = archive.position + _STEP_BYTES
-            while archive.position < min(place.offset, limit):
-                if not archive.read(min(_CHUNK_BYTES, place.offset - archive.position)):
-                    return False
-            return True
-
-        if not await self._run(skip):  # it ends before the offset
+        if not await self._run(_skip, archive, place.offset):  # it ends before the offset
             self._drop_archive(job)
         elif archive.position == place.offset:
-            before = archive.recent[-place.marker_length :] if place.marker_length else b""
-            if marker(before) != (place.marker_length, place.marker_hash) and place.marker_length:
+            if place.marker_length and not _lies_before(archive, place):
                 self._drop_archive(job)
                 return
             self._claimed.add(_claim(archive))
@@ -207,6 +236,27 @@ class Recovery:
 
 def _claim(archive: Archive) -> tuple[FileKey, tuple[int, int]]:
     return archive.key, archive.version
+
+
+def _begins(head: bytes, file: TailedFile) -> bool:
+    """Whether content that begins with `head` can be that of a known file."""
+    begin = head[: file.head_length]
+    return len(begin) == file.head_length > 0 and head_hash(begin) == file.head_hash
+
+
+def _skip(archive: Archive, offset: int) -> bool:
+    """Decompress a portion on the way to `offset`; False where the archive ends before it."""
+    limit = archive.position + _STEP_BYTES
+    while archive.position < min(offset, limit):
+        if not archive.read(min(_CHUNK_BYTES, offset - archive.position)):
+            return False
+    return True
+
+
+def _lies_before(archive: Archive, place: Place) -> bool:
+    """Whether the archive, read up to the place, holds the bytes before it."""
+    before = archive.recent[-place.marker_length :] if place.marker_length else b""
+    return marker(before) == (place.marker_length, place.marker_hash)
 
 
 def _read_fully(archive: Archive, size: int) -> bytes:

@@ -102,6 +102,7 @@ class World:
         self._stored = stored
         self._held = held
         self._deleted: set[Line] = set()  # of files that are deleted but still open in the agent
+        self._packed: list[set[Line]] = []  # the same of files that were compressed, each for itself
         self._header = header
         self._sources: dict[str, _Source] = {}
 
@@ -115,9 +116,14 @@ class World:
 
     def agent_ended(self) -> None:
         """Nobody has the deleted files open any more."""
-        if self._deleted:
-            self.manifest.may_be_lost |= self._deleted - self._stored()
+        if self._deleted or self._packed:
+            stored = self._stored()
+            self.manifest.may_be_lost |= self._deleted - stored
+            for lines in self._packed:
+                if not stored & lines:
+                    self.manifest.may_be_lost |= lines
             self._deleted.clear()
+            self._packed.clear()
 
     def close(self) -> None:
         """Complete unfinished lines and close the files."""
@@ -252,7 +258,9 @@ class World:
                 lines = source.written[target.stat().st_ino] = source.written.pop(inode)
                 held = self._held(inode)
                 path.unlink()
-                if not held and not self._stored().intersection(lines):
+                if held:
+                    self._packed.append(set(lines))
+                elif not self._stored().intersection(lines):
                     self.manifest.may_be_lost.update(lines)
                 source.rotated[place] = target
                 return

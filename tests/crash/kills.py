@@ -48,7 +48,7 @@ class Result:
         return not self.problem and self.verdict is not None and self.verdict.green
 
     def __str__(self) -> str:
-        return f"seed {self.seed}: {self.problem or self.verdict}"
+        return f"seed {self.seed}: " + "; ".join(str(part) for part in (self.problem, self.verdict) if part)
 
 
 def make_program(seed: int, kills: int = KILLS_PER_PROGRAM, kinds: dict[str, int] | None = None) -> list[Op]:

@@ -68,7 +68,8 @@ def stored_lines(store: Path) -> set[Line]:
             with read_only(store) as connection:
                 return set(connection.execute(statement))
         except sqlite3.OperationalError as error:
-            if "no such table" in str(error) or not store.exists():
+            journal = store.with_name(store.name + "-journal")  # only while it is made; later there is the WAL
+            if "no such table" in str(error) or journal.exists() or not store.exists():
                 return set()
             if attempt == _ATTEMPTS - 1:
                 raise
