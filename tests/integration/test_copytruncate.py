@@ -98,7 +98,7 @@ def test_truncated_while_down_begins_anew_once(box, regrown):
     scribe.append(box.log, regrown)
     for _ in range(3):
         box.once()
-        verify(box, scribe)
+    verify(box, scribe)
 
 
 def test_copytruncate_while_down_is_finished_from_the_copy(box):

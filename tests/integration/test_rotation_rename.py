@@ -205,7 +205,7 @@ def test_rotation_through_a_temporary_copy_reads_each_line_once(box):
     ],
 )
 def test_logrotate_itself(box, options):
-    """The real program, forced six times with each of its ways, between lines that are read and lines that are not."""
+    """The real program, forced four times with each of its ways, between lines that are read and lines that are not."""
     box.configure(include=[f"{box.logs}/app.log*"])
     settings = box.root / "logrotate.conf"
     lines = "".join(f"  {line}\n" for line in ["su root root", "rotate 20", "missingok", *options.split(", ")])
@@ -213,7 +213,7 @@ def test_logrotate_itself(box, options):
     scribe = Scribe()
     scribe.append(box.log, 30)
     box.start()
-    for step in range(6):
+    for step in range(4):
         if step % 2 or "compress" in options:  # a file that is compressed before anybody saw it is left alone
             box.wait_count(len(scribe.written))
         scribe.append(box.log, 30)
