@@ -206,7 +206,7 @@ class Recovery:
             return
         archive.close()
         self._jobs.remove(job)
-        self._roster.conditions.end(archive.path, "SL210")
+        self._roster.conditions.end(archive.path)  # also that it was skipped as no text (SL204)
         await self._roster.conclude(job.file, reader)
 
     def _drop_archive(self, job: _Job) -> None:
