@@ -222,6 +222,6 @@ def test_logrotate_itself(box, options):
         )
         assert done.returncode == 0, done.stderr.decode()
         if "dateext" in options:
-            wait_until(lambda: not (box.logs / f"app.log{int(time.time())}").exists())  # its names have seconds
+            wait_until(lambda: not (box.logs / f"app.log-{int(time.time())}").exists())  # its names have seconds
         scribe.append(box.log, 5)
     settled(box, scribe)
