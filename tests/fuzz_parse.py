@@ -11,6 +11,7 @@ audit` makes with real files.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import sqlite3
@@ -77,6 +78,10 @@ class Target:
             settings(redact=("password", "msg")),
             settings(fields={"timestamp": "a.b", "severity": "lvl", "message": "m"}),
         ]
+
+    def close(self) -> None:
+        """Close the SQLite that judges the records."""
+        self._sqlite.close()
 
     def __call__(self, data: bytes) -> None:
         """Parse the content after the header in batches of whole lines, store, join, and compare."""
@@ -217,7 +222,8 @@ def main() -> None:
     options.add_argument("--unguided", action="store_true", help="at random even where atheris is installed")
     chosen = options.parse_args()
     if chosen.replay:
-        Target(load())(chosen.replay.read_bytes())
+        with contextlib.closing(Target(load())) as target:
+            target(chosen.replay.read_bytes())
         return
     if not chosen.unguided:
         try:

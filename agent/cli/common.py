@@ -140,7 +140,7 @@ def load_config(config_path: Path | None, store: Path | None = None, overrides: 
 def open_store(
     config_path: Path | None, store: Path | None = None, overrides: Iterable[str] = ()
 ) -> tuple[sqlite3.Connection, Config]:
-    """The store of the configuration that applies, open for reading only, and that configuration.
+    """The store of the configuration that applies, open for reading until the command ends, and that configuration.
 
     Raises:
         ConfigError: the configuration is wrong.
@@ -149,7 +149,9 @@ def open_store(
     from agent.store.reader import open_reader
 
     config = load_config(config_path, store, overrides)
-    return open_reader(config.store.path), config
+    connection = open_reader(config.store.path)
+    click.get_current_context().call_on_close(connection.close)
+    return connection, config
 
 
 def echo_json(document: Any) -> None:

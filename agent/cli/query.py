@@ -311,3 +311,5 @@ def _follow(request: Request, follower: Follower, out: BinaryIO) -> None:
                 request.cursor.write(follower.after_id)
     except KeyboardInterrupt:
         out.flush()  # the usual way to end it
+    finally:
+        follower.close()

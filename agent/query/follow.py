@@ -85,6 +85,10 @@ class Follower:
         self.after_id = max(self.after_id, last_id)
         self._seen = {log: limit for log, limit in self._seen.items() if self._offsets.get(log, 0) < limit}
 
+    def close(self) -> None:
+        """Close the connection, which may be another than the one that was given."""
+        self._connection.close()
+
     def _notice_replacement(self) -> None:
         """Go on in a new store file; the lines that it reads again are not shown again."""
         now = self._identity()

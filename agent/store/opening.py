@@ -67,7 +67,11 @@ def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str],
                 raise
             moved_aside = move_aside(path)
             connection = _open(path)
-        writer = StoreWriter(connection, path, min_free_bytes=min_free_bytes, resources=resources)
+        try:
+            writer = StoreWriter(connection, path, min_free_bytes=min_free_bytes, resources=resources)
+        except BaseException:
+            connection.close()
+            raise
     except BaseException as error:
         # A lock file beside it would make the next start take somebody's notes for a damaged store.
         lock.release(forget=not ours and isinstance(error, StoreError) and error.code in _NOT_OURS)

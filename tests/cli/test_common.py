@@ -127,8 +127,10 @@ def test_a_store_is_opened_for_reading(sidelog, tmp_path):
     schema.prepare_file(connection)
     schema.migrate(connection)
     connection.close()
-    reader, config = open_store(None, path)
-    assert config.store.path == path
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader.execute("DELETE FROM events")
-    reader.close()
+    with click.Context(click.Command("query")):
+        reader, config = open_store(None, path)
+        assert config.store.path == path
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.execute("DELETE FROM events")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        reader.execute("SELECT 1")

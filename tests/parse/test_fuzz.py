@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from tests import fuzz_parse
@@ -39,7 +41,7 @@ def test_a_fault_is_found_and_its_input_kept(monkeypatch, tmp_path, capsys):
     parts = fuzz_parse.load()
     spoilt = fuzz_parse.Target(parts)
     parts.original_bytes = lambda record, raw: parts.Memory(record)._data[:-1]
-    with pytest.raises(AssertionError):
+    with closing(spoilt), pytest.raises(AssertionError):
         fuzz_parse.at_random(spoilt, 30.0, 1)
     assert "--replay" in capsys.readouterr().out
     [kept] = tmp_path.iterdir()

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +25,8 @@ NOW = START + 3_600 * SECOND
 
 @pytest.fixture(scope="module")
 def memory():
-    return make_store(":memory:", files=FILES)
+    with closing(make_store(":memory:", files=FILES)) as store:
+        yield store
 
 
 def refill(store, rows):

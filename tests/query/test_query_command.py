@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -252,9 +253,8 @@ def test_no_view_on_a_terminal_lets_control_characters_through(tmp_path, args):
     """Neither from messages nor from keys; with NO_COLOR there is no escape sequence at all."""
     path = tmp_path / "s.db"
     record = json.dumps({"message": NASTY, "k\x1b[2Jey": NASTY}, ensure_ascii=False)
-    make_store(path, [EventRow(record, severity=17, raw=record.encode())]).execute(
-        "UPDATE events SET raw = CAST(raw AS TEXT)" if args[0] == "sql" else "SELECT 1"
-    )
+    with closing(make_store(path, [EventRow(record, severity=17, raw=record.encode())])) as connection:
+        connection.execute("UPDATE events SET raw = CAST(raw AS TEXT)" if args[0] == "sql" else "SELECT 1")
     seen = on_terminal(*args, store=path, NO_COLOR="1")
     assert "BEFORE" in seen or "a\\x1b" in seen
     assert not re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", seen)

@@ -28,8 +28,12 @@ class World:
     def reopen(self):
         try:
             connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, isolation_level=None)
+        except sqlite3.Error:
+            return None
+        try:
             connection.execute("SELECT 1 FROM events LIMIT 1")
         except sqlite3.Error:
+            connection.close()
             return None
         return connection
 
@@ -48,6 +52,7 @@ class World:
 
         with pytest.raises(RuntimeError):  # StopIteration of the steps inside a generator
             collect()
+        self.follower.close()
         return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -82,7 +83,8 @@ def _plain(record):
 
 @pytest.fixture(scope="module")
 def store():
-    return make_store(":memory:", files=FILES)
+    with closing(make_store(":memory:", files=FILES)) as store:
+        yield store
 
 
 @settings(max_examples=400, deadline=None)

@@ -1,6 +1,7 @@
 """Pages: the order, the newest N, slices, and what happens while a writer goes on."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,8 @@ def _small_pages(monkeypatch):
 
 @pytest.fixture(scope="module")
 def memory():
-    return make_store(":memory:")
+    with closing(make_store(":memory:")) as store:
+        yield store
 
 
 def numbers(events):
