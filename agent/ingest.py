@@ -73,7 +73,6 @@ class Ingest(threading.Thread):
         flush_interval_s: the longest that a line waits for its commit.
         reporter: own errors.
         changed_files: files that are new, renamed or finished since the last call.
-        on_commit: called on this thread after each commit with the transaction.
         on_fault: called with what keeps the store from being written, and with None when that is over.
         give_up_s: after so many seconds of failing the thread ends (None: never; `--once` must end).
     """
@@ -88,7 +87,6 @@ class Ingest(threading.Thread):
         flush_interval_s: float,
         reporter: Reporter,
         changed_files: Callable[[], list[TailedFile]],
-        on_commit: Callable[[Transaction], None],
         on_fault: Callable[[StoreError | None], None] = lambda _fault: None,
         give_up_s: float | None = None,
     ) -> None:
@@ -100,7 +98,6 @@ class Ingest(threading.Thread):
         self.flush_interval_s = flush_interval_s
         self._reporter = reporter
         self._changed_files = changed_files
-        self._on_commit = on_commit
         self._on_fault = on_fault
         self._give_up_s = give_up_s
         self._grouper = Grouper(writer.connection.execute("SELECT fingerprint, id FROM error_groups"))
@@ -257,13 +254,12 @@ class Ingest(threading.Thread):
         for batch in transaction.batches:
             file, events = batch.file, batch.events
             counters.bytes += max(0, events.end - file.offset)
-            file.offset = events.end
             file.marker_length, file.marker_hash = batch.marker_length, batch.marker_hash
+            file.offset = events.end  # last: a reader of this that waits for the offset finds the marker there
             counters.events += len(events)
             counters.errors += len(events.errors)
             counters.gaps += len(events.gaps)
             counters.parse_errors += len(events.parse_errors)
-        self._on_commit(transaction)
         self._reporter.clear(_WRITE_FAULTS)
         self._maintenance.after_commit()
 

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent.config import Config
-    from agent.model import Transaction
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
@@ -167,7 +166,6 @@ class Agent:
             once=self._once,
         )
         maintenance = Maintenance(opened.writer, self._retention(opened), report=self.reporter.report)
-        loop = asyncio.get_running_loop()
         ingest = Ingest(
             intake,
             opened.writer,
@@ -176,7 +174,6 @@ class Agent:
             flush_interval_s=self.config.store.flush_interval,
             reporter=self.reporter,
             changed_files=tailer.take_changed,
-            on_commit=lambda transaction: _tell_commits(loop, tailer, transaction),
             on_fault=opened.lock.note,
             give_up_s=_ONCE_GIVES_UP_S if self._once else None,
         )
@@ -337,19 +334,6 @@ def _ids_after(last: int) -> Callable[[], int]:
     """Hands out the ids of new file generations."""
     counter = iter(range(last + 1, 2**62))
     return lambda: next(counter)
-
-
-def _tell_commits(loop: asyncio.AbstractEventLoop, tailer: Tailer, transaction: Transaction) -> None:
-    """On the writer thread: pass the committed offsets to the tailer, in one call to the loop."""
-    offsets = {batch.file.id: batch.events.end for batch in transaction.batches}
-    if offsets:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits for the news
-            loop.call_soon_threadsafe(_tell, tailer, offsets)
-
-
-def _tell(tailer: Tailer, offsets: dict[int, int]) -> None:
-    for file_id, offset in offsets.items():
-        tailer.committed(file_id, offset)
 
 
 def _moved_aside(store: Path, aside: Path) -> StoreError:

@@ -62,6 +62,7 @@ class Census:
         self._at_end = at_end  # files found by the very first look begin at their end where the source says so
         self._once = once
         self._suspects: dict[FileKey, _Suspect] = {}
+        self._unsettled = False
         # renamed a moment ago: present path -> (path at the beginning, when); kept for a while, because the file may
         # have been renamed again, and its place taken by the next one, before this is looked at
         self._born: dict[str, tuple[str, float]] = {}
@@ -69,8 +70,10 @@ class Census:
 
     @property
     def undecided(self) -> bool:
-        """Whether a new file is left alone because it may be a copy in the making: look again soon."""
-        return bool(self._suspects)
+        """Whether a file is left alone, because it may be a copy in the making or its lines are on their way to the
+        store: look again soon.
+        """
+        return bool(self._suspects) or self._unsettled
 
     def set_sources(self, sources: Sequence[SourceSettings]) -> None:
         """Follow other patterns from the next look on."""
@@ -96,6 +99,7 @@ class Census:
         self._report(scan)
         await self._find_moved(scan)
         self._add_born(scan)
+        self._unsettled = False
         lost: list[TailedFile] = []
         fresh: list[Found] = []
         for found in scan.files:
@@ -186,7 +190,7 @@ class Census:
             if self._roster.is_over(file) or (key in seen and key not in self._roster.by_key):
                 continue
             source = self.discovery.source_of(file.path)
-            if source is not None and source.name == file.source:
+            if source is not None and source.name == file.source and self._is_settled(file):
                 unseen.append(file)
         return unseen
 
@@ -194,6 +198,8 @@ class Census:
         """Resume the known file that lies at `found`: None. Otherwise the known ones that it displaced."""
         candidates = [f for f in self._roster.dormant.values() if (f.device, f.inode) == found.key]
         candidates.sort(key=lambda file: (not self._roster.is_over(file), file.id), reverse=True)
+        if not all(map(self._is_settled, candidates)):
+            return None
         displaced = []
         for file in candidates:
             try:
@@ -215,6 +221,11 @@ class Census:
                 return None
             displaced.append(file)
         return displaced
+
+    def _is_settled(self, file: TailedFile) -> bool:
+        settled = self._roster.is_settled(file)
+        self._unsettled |= not settled
+        return settled
 
     async def _search(self, file: TailedFile) -> None:
         """Find a known file under another name, by its inode or else by its content; or declare it finished."""

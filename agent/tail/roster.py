@@ -60,6 +60,7 @@ class Roster:
         self._watcher = watcher
         self._open_count = 0
         self._finished: deque[int] = deque()
+        self._awaited: dict[int, int] = {}  # by id: the end of the last batch of a file that was left
         self._over: set[int] = set()  # ids whose last batch was delivered, though perhaps not stored yet
         self._compressed: dict[FileKey, int] = {}  # size when it was looked at
         self._changed: deque[TailedFile] = deque()  # appended here, taken by the writer's thread
@@ -127,6 +128,7 @@ class Roster:
         file.current_path = path
         self._over.discard(file.id)
         self.dormant.pop(file.id, None)
+        self._awaited.pop(file.id, None)
         stream = await self._enroll(file, source, handle, info, globbed=globbed)
         if info.size < stream.reader.position:
             stream.short_copy = True
@@ -140,7 +142,6 @@ class Roster:
         reader = LineReader(file, source.max_line, file.offset, before)
         stream = Stream(file, source, reader, b"", info.resolved, handle, fd, info.size, globbed=globbed)
         stream.set_head(info.head)
-        stream.committed = file.offset
         stream.last_growth = time.monotonic()
         self.streams[file.id] = self.by_key[info.key] = stream
         self.mark(file)
@@ -266,10 +267,19 @@ class Roster:
         """Whether its generation has ended, even if the store does not have its last lines yet."""
         return file.state == "finished" or file.id in self._over
 
+    def is_settled(self, file: TailedFile) -> bool:
+        """Whether the store has all that was delivered of a dormant file: before that, reading cannot go on at
+        `file.offset`, or lines on their way would be delivered once more.
+        """
+        if file.offset < self._awaited.get(file.id, 0):
+            return False
+        self._awaited.pop(file.id, None)
+        return True
+
     async def flush(self, stream: Stream) -> None:
         """Deliver a final batch: no byte is expected any more."""
         stream.final = True
-        await self.deliver(stream.reader.finish(self.clock()))
+        await self._deliver_last(stream.reader.finish(self.clock()))
 
     async def end(self, stream: Stream, lost_until: int = 0) -> None:
         """The generation is over: deliver the last batch, close the file, follow it no more."""
@@ -282,8 +292,12 @@ class Roster:
         self._over.add(file.id)
         batch = reader.finish(self.clock(), lost_until)
         batch.ends = True
-        await self.deliver(batch)
+        await self._deliver_last(batch)
         self._keep(file)
+
+    async def _deliver_last(self, batch: LineBatch) -> None:
+        self._awaited[batch.file.id] = batch.end
+        await self.deliver(batch)
 
     async def drop(self, stream: Stream) -> None:
         """Close and forget; its TailedFile is kept among the dormant ones, should the same file come back."""
@@ -302,6 +316,7 @@ class Roster:
                 oldest = self._finished.popleft()
                 self.dormant.pop(oldest, None)
                 self._over.discard(oldest)
+                self._awaited.pop(oldest, None)
 
     async def take_over(self, stream: Stream, path: str, key: FileKey) -> bool:
         """The stream's bytes lie in the copy at `path` now: go on there, under the copy's identity `key`."""

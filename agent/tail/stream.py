@@ -41,7 +41,6 @@ class Stream:
     short_copy: bool = False  # a copy made before the last lines were read: nothing to read, nothing to doubt
     armed: bool = False  # an inotify watch will wake it
     final: bool = False  # the final batch has been delivered
-    committed: int = 0
     next_poll: float = 0.0
     interval_s: float = 0.0
     last_growth: float = 0.0

@@ -150,12 +150,6 @@ class Tailer:
         """The files that are new, renamed or finished since the last call. Any thread may call it."""
         return self._roster.take_changed()
 
-    def committed(self, file_id: int, offset: int) -> None:
-        """The store has everything of this file before `offset`. Call it on the loop's thread."""
-        stream = self._roster.streams.get(file_id)
-        if stream is not None:
-            stream.committed = offset
-
     # waking
 
     def _wake_from_thread(self) -> None:

@@ -40,9 +40,14 @@ def source(*patterns, **settings):
 
 
 class Following:
-    """`async with Following(pattern…) as tail:` follows; every batch is checked to continue its generation."""
+    """`async with Following(pattern…) as tail:` follows; every batch is checked to continue its generation.
 
-    def __init__(self, *patterns, known=(), sources=None, timing=QUICK, deliver=None, settings=None, **options):
+    Batches count as stored at once, or with `lagging` when `commit` is called.
+    """
+
+    def __init__(
+        self, *patterns, known=(), sources=None, timing=QUICK, deliver=None, settings=None, lagging=False, **options
+    ):
         self.known = [dataclasses.replace(file) for file in known]
         self.sources = sources or [source(*patterns, **(settings or {}))]
         self.batches = []
@@ -52,6 +57,8 @@ class Following:
         self.ends = {}
         self.tails = {}
         self._slow = deliver
+        self._lagging = lagging
+        self._uncommitted = []
         ids = itertools.count(max((file.id for file in self.known), default=0) + 1)
         self.tailer = Tailer(
             self.sources,
@@ -90,18 +97,27 @@ class Following:
         assert batch.before.endswith(tail) or tail.endswith(batch.before), "`before` is what lies before"
         self.content.setdefault(file.id, bytearray()).extend(batch.data)
         self.tails[file.id] = b"" if batch.gaps else (tail + batch.data)[-256:]
-        self.ends[file.id] = file.offset = batch.end
-        if not batch.gaps:
-            file.marker_length, file.marker_hash = marker(batch.before + batch.data)
-        else:
-            file.marker_length, file.marker_hash = marker(b"")
-        file.last_read = time.time_ns()
-        if batch.ends:
-            assert batch.final
-            file.state = "finished"
-        self.rows[file.id] = file
+        self.ends[file.id] = batch.end
         self.batches.append(batch)
-        self.tailer.committed(file.id, batch.end)
+        self._uncommitted.append(batch)
+        if not self._lagging:
+            self.commit()
+
+    def commit(self):
+        """Store what was delivered."""
+        for batch in self._uncommitted:
+            file = batch.file
+            if not batch.gaps:
+                file.marker_length, file.marker_hash = marker(batch.before + batch.data)
+            else:
+                file.marker_length, file.marker_hash = marker(b"")
+            file.offset = batch.end
+            file.last_read = time.time_ns()
+            if batch.ends:
+                assert batch.final
+                file.state = "finished"
+            self.rows[file.id] = file
+        self._uncommitted.clear()
 
     def stored(self):
         """What a store would hand to the next start."""

@@ -222,6 +222,24 @@ async def test_reload_follows_new_sources_and_lets_go_of_old_ones(tmp_path):
 
 
 @asynchronous
+async def test_a_source_that_comes_back_waits_for_the_lines_that_are_on_their_way_to_the_store(tmp_path):
+    """The harness checks that no byte is delivered twice; reading goes on where the store will be, not where it is."""
+    a = tmp_path / "a.log"
+    a.write_bytes(b"1\n2\n")
+    async with Following(a, lagging=True) as tail:
+        await tail.until_read(b"1", b"2")
+        both = [*tail.sources, source(tmp_path / "b.log")]
+        await tail.tailer.reload([both[1]])
+        await tail.until(lambda: tail.finals == [str(a)], "letting go")
+        append(a, b"3\n")
+        append(tmp_path / "b.log", b"4\n")
+        await tail.tailer.reload(both)
+        await tail.until_read(b"1", b"2", b"4")  # the new sources apply, and the file is left alone
+        tail.commit()
+        await tail.until_read(b"1", b"2", b"3", b"4")
+
+
+@asynchronous
 async def test_max_line_of_a_reload_applies_to_files_that_are_followed(tmp_path):
     log = tmp_path / "app.log"
     log.write_bytes(b"short\n")
