@@ -40,6 +40,7 @@ from agent.reporting import Reporter
 from agent.service import ServiceManager
 from agent.settings import parse_settings, resources, tail_settings
 from agent.store import tables
+from agent.store.clock import DOUBT_S, WallClock, known_ns
 from agent.store.lock import lock_path
 from agent.store.maintenance import Maintenance
 from agent.store.opening import OpenStore, open_store
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
 _ONCE_GIVES_UP_S = 10.0
+_CLOCK_GAP_S = 86_400.0  # at a start: a longer time since the last event may be a wrong clock
+_ONCE_CLOCK_GAP_S = 8 * _CLOCK_GAP_S  # `--once` may be a weekly job
 _SUPERVISE_S = 0.5
 _REOPEN_S = 1.0
 _PASSING_FAULTS = ("SL408", "SL412")  # locked, full, or a disk that fails: opening is tried again
@@ -165,7 +168,9 @@ class Agent:
             first_start=opened.created and opened.moved_aside is None,
             once=self._once,
         )
-        maintenance = Maintenance(opened.writer, self._retention(opened), report=self.reporter.report)
+        gap_s = _ONCE_CLOCK_GAP_S if self._once else _CLOCK_GAP_S
+        clock = WallClock(known_ns(connection), gap_s, _warn_of_clock)
+        maintenance = Maintenance(opened.writer, self._retention(opened), report=self.reporter.report, clock=clock)
         ingest = Ingest(
             intake,
             opened.writer,
@@ -334,6 +339,14 @@ def _ids_after(last: int) -> Callable[[], int]:
     """Hands out the ids of new file generations."""
     counter = iter(range(last + 1, 2**62))
     return lambda: next(counter)
+
+
+def _warn_of_clock(ahead_s: float) -> None:
+    log.warning(
+        "the clock is far ahead of what is known; nothing is deleted by age for a while",
+        ahead_s=round(ahead_s),
+        wait_s=DOUBT_S,
+    )
 
 
 def _moved_aside(store: Path, aside: Path) -> StoreError:

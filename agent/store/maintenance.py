@@ -27,7 +27,7 @@ class Maintenance:
         writer: the open store.
         retention: its bounds.
         report: notes that a condition began (True) or ended (False).
-        clock: Unix ns, for ages.
+        clock: Unix ns, for ages; None when it is not to be believed: then nothing goes by its age.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Maintenance:
         retention: Retention,
         *,
         report: Callable[[StoreError, bool], None],
-        clock: Callable[[], int] = time.time_ns,
+        clock: Callable[[], int | None] = time.time_ns,
     ) -> None:
         self._writer = writer
         self.retention = retention
@@ -68,9 +68,9 @@ class Maintenance:
         if self.pending or now >= self._due_retention:
             self._due_retention = now + _RETENTION_S
             self._expire()
-        if now >= self._due_tidy:
+        if now >= self._due_tidy and (wall := self._clock()) is not None:
             self._due_tidy = now + _TIDY_S
-            self.retention.tidy(self._clock())
+            self.retention.tidy(wall)
         if self._last_commit is not None and now - self._last_commit >= _IDLE_CHECKPOINT_S:
             self._last_commit = None
             self._checkpoint()

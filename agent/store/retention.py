@@ -31,11 +31,11 @@ class Retention:
         self.age_ns = age_ns
         self.size_bytes = size_bytes
 
-    def step(self, now: int) -> int:
+    def step(self, now: int | None) -> int:
         """Delete at most one portion of expired events.
 
         Args:
-            now: Unix ns.
+            now: Unix ns; None where the time is not known: then only the size counts.
 
         Returns:
             The highest id deleted; 0 when nothing was to be done.
@@ -52,17 +52,22 @@ class Retention:
                 self._connection.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
         return last
 
-    def _expired_id(self, now: int) -> int:
-        """The last id of the next portion to delete, or 0."""
+    def _expired_id(self, now: int | None) -> int:
+        """The last id of the next portion to delete, or 0.
+
+        Events go in the order of their storing. One that was stored by a clock that was behind waits for those stored
+        before it; one by a clock that was ahead goes with those stored after it.
+        """
         excess = 0 if self.size_bytes is None else self.used_bytes() - self.size_bytes
         if excess > 0:
             return self._id_after(excess)
-        if self.age_ns is None:
+        if self.age_ns is None or now is None:
             return 0
         found: int = self._connection.execute(
-            "SELECT coalesce(max(id), 0) FROM (SELECT id, observed_timestamp FROM events ORDER BY id LIMIT ?)"
-            " WHERE observed_timestamp < ?",
-            (_ROWS_PER_STEP, now - self.age_ns),
+            "WITH oldest AS MATERIALIZED (SELECT id, observed_timestamp AS stored FROM events ORDER BY id LIMIT ?1)"
+            " SELECT coalesce(max(id), 0) FROM oldest WHERE stored < ?2"
+            " AND id < (SELECT coalesce(min(id), 1 << 62) FROM oldest WHERE stored BETWEEN ?2 AND ?3)",
+            (_ROWS_PER_STEP, now - self.age_ns, now),
         ).fetchone()[0]
         return found
 

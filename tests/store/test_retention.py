@@ -52,6 +52,32 @@ def test_age_counts_from_the_storing_and_not_from_the_events_own_time(opened):
     assert numbers(opened) == [3, 4, 5, 6]
 
 
+def test_events_stored_by_a_wrong_clock_go_with_their_neighbours(opened):
+    """Behind: not before those that were stored earlier. Ahead: no obstacle for those that were stored later."""
+    file = tailed()
+    for observed in (NOW - 9 * DAY, NOW + YEAR, NOW - 8 * DAY, NOW - 6 * DAY, NOW - YEAR, NOW + YEAR, NOW):
+        write(opened, transaction(stored(file, events(file.offset, count=1), observed=observed)))
+    bounds = retention(opened, age_ns=7 * DAY)
+    assert bounds.step(NOW) == 3
+    assert bounds.step(NOW) == 0
+    assert numbers(opened) == [4, 5, 6, 7]
+    assert bounds.step(NOW + 2 * DAY) == 5
+    assert numbers(opened) == [6, 7]
+
+
+def test_while_the_time_is_doubted_only_the_size_counts(opened):
+    file = tailed()
+    for observed in (NOW - YEAR, NOW):
+        write(opened, transaction(stored(file, events(file.offset, count=1), observed=observed)))
+    bounds = retention(opened, age_ns=7 * DAY)
+    care = care_of(opened, bounds, clock=lambda: None)
+    care.step(0.0)
+    assert numbers(opened) == [1, 2]
+    bounds.size_bytes = 1
+    care.run_retention()
+    assert numbers(opened) == []
+
+
 def test_without_bounds_nothing_ever_goes(opened):
     write(opened, transaction(stored(tailed(), events(count=3), observed=1)))
     bounds = retention(opened)
