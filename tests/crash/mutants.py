@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from agent.parse import decode
-from agent.store import faults, tables, writer
+from agent.store import faults, maintenance, tables, writer
 from agent.tail import locate, stream
 from agent.tail.identity import Match, same_generation
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def switch_on(name: str) -> None:
     """Give this process the bug of this name."""
-    MUTANTS[name]()
+    (MUTANTS | TUNING)[name]()
 
 
 def _offset_after_events() -> None:
@@ -100,3 +100,11 @@ MUTANTS = {
     "identity by inode": _identity_by_inode,
     "splitlines": _bytes_splitlines,
 }
+
+
+def _frequent_checkpoints() -> None:
+    """No bug: the WAL is copied into the store after 128 KiB instead of 16 MiB, so that short runs come to it."""
+    maintenance.WAL_CHECKPOINT_BYTES = 128 * 1024
+
+
+TUNING = {"frequent checkpoints": _frequent_checkpoints}

@@ -127,11 +127,18 @@ def judge(store: Path, manifest: Manifest) -> Verdict:
     return verdict
 
 
-def judge_books(store: Path) -> Verdict:
-    """Whether rows and offsets agree and the store is whole; true at every moment, also right after a crash."""
+def judge_books(store: Path, *, unmade: bool = False) -> Verdict:
+    """Whether rows and offsets agree and the store is whole; true at every moment, also right after a crash.
+
+    Args:
+        store: its file.
+        unmade: a store without tables, whose making was interrupted, is whole too.
+    """
     verdict = Verdict()
     try:
         with read_only(store) as connection:
+            if unmade and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                return verdict
             (found,) = connection.execute("PRAGMA integrity_check").fetchone()
             if found != "ok":
                 verdict.damaged = f"integrity_check: {found}"
