@@ -38,7 +38,7 @@ Line = tuple[str, int]  # stream and number
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One step of a program: what the source does, or (`start`, `kill`, `stop`, `once`, `settle`) the agent."""
+    """One step of a program: what the source does, or (`start`, `kill`, `stop`, `once`) the agent."""
 
     kind: str
     stream: str = ""
@@ -113,6 +113,11 @@ class World:
     def readable(self) -> int:
         """How many lines must be stored by an agent that has caught up: those with a newline."""
         return len(self.manifest.required) - sum(bool(source.rest) for source in self._sources.values())
+
+    def forget_rotated(self, stream: str, kept: int) -> None:
+        """Delete the oldest rotated files of a stream, all but `kept`."""
+        while len(self._source(stream).rotated) > kept:
+            self.do(Op("unlink", stream))
 
     def agent_ended(self) -> None:
         """Nobody has the deleted files open any more."""
