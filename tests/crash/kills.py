@@ -92,6 +92,8 @@ def run_program(
                 rig.kill()
             elif op.kind == "stop":
                 _stop(rig, result)
+            elif op.kind == "once":
+                rig.once()
             else:
                 rig.world.do(op)
         rig.kill()
