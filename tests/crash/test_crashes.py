@@ -1,0 +1,57 @@
+"""A sample of what `python -m tests.crash --all` does: crash points, random kills, power cuts, rotations."""
+
+import time
+
+import pytest
+
+from tests.crash import kills, points, power, rotations
+from tests.crash.rig import strace_problem
+
+SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
+POINTS = 40
+PROGRAMS = 6
+CUTS = 5
+
+
+@pytest.mark.timeout(180)
+def test_nothing_is_lost_or_doubled_at_sampled_crash_points(tmp_path):
+    if problem := strace_problem():
+        pytest.skip(problem)
+    enumerator = points.Enumerator(tmp_path, SEED, parallel=3, brief=True)
+    try:
+        outcomes = enumerator.run(points.sample(enumerator.points(), POINTS, SEED))
+    finally:
+        enumerator.close()
+    red = [f"seed {SEED}: {o.point}: {o.problem} {o.verdict}" for o in outcomes if not o.green]
+    assert red == []
+    assert sum(outcome.fired for outcome in outcomes) >= POINTS * 3 // 4
+    ended = [str(outcome.point) for outcome in outcomes if outcome.point.fault != "KILL" and outcome.ended]
+    assert ended == [], "a passing fault ended the agent"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("number", range(PROGRAMS))
+def test_nothing_is_lost_or_doubled_by_random_kills(tmp_path, zygote, number):
+    seed = SEED * 1000 + number
+    result = kills.run_program(kills.make_program(seed), seed, tmp_path / "box", zygote)
+    assert result.green, f"{result}\n{' '.join(map(str, result.ops))}"
+
+
+@pytest.mark.parametrize("number", range(CUTS))
+def test_rows_and_offsets_agree_after_a_power_cut_and_nothing_is_lost_or_doubled(tmp_path, zygote, number):
+    if problem := power.loop_problem(tmp_path / "probe"):
+        pytest.skip(problem)
+    result = power.cut(SEED * 1000 + number, tmp_path / "cut", zygote)
+    assert result.green, str(result)
+
+
+@pytest.mark.timeout(180)
+def test_nothing_is_lost_or_doubled_by_rotations_under_load(tmp_path, zygote):
+    result = rotations.rotate(50, SEED, tmp_path / "box", zygote)
+    assert result.green, f"seed {SEED}: {result.verdict}"
+    assert result.number == 50
+
+
+def test_nothing_is_lost_or_doubled_by_recreated_files(tmp_path, zygote):
+    result = rotations.recreate(50, SEED, tmp_path / "box", zygote)
+    assert result.green, f"seed {SEED}: {result.verdict}"
