@@ -125,7 +125,8 @@ class Box:
         """Read the store as any other program would."""
         if not self.store.exists():
             return []
-        with contextlib.closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True, timeout=5)) as connection:
+        # The making of a store locks it for about four syncs, which take 2 s each on an overloaded disk.
+        with contextlib.closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True, timeout=30)) as connection:
             try:
                 return connection.execute(statement, values).fetchall()
             except sqlite3.OperationalError as error:
