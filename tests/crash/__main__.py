@@ -142,7 +142,7 @@ def _kills(root: Path, seed: int, parallel: int, number: int) -> bool:
             ("lost", sum(len(verdict.lost) for verdict in verdicts)),
             ("doubled", sum(len(verdict.doubled) for verdict in verdicts)),
             ("otherwise wrong", sum(not result.green for result in results)),
-            ("lost by the source's own operations", sum(verdict.excused for verdict in verdicts)),
+            *sum((verdict.excused for verdict in verdicts), Counter()).items(),
             ("seconds", f"{time.monotonic() - began:.0f}"),
         ],
     )
@@ -199,7 +199,7 @@ def _rotations(
     rows: list[tuple[str, object]] = [
         (title, result.number),
         ("lines written", result.verdict.lines),
-        ("lost", len(result.verdict.lost) + result.verdict.excused),
+        ("lost", len(result.verdict.lost) + result.verdict.excused.total()),
         ("doubled", len(result.verdict.doubled)),
         ("seconds", f"{result.seconds:.0f}"),
     ]

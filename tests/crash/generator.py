@@ -26,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,6 +34,11 @@ _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _ODD = ("", "", "", "\u2028", "\x85", "\u2029", "\u00e9\u4e16")
 
 Line = tuple[str, int]  # stream and number
+
+# causes in Manifest.may_be_lost
+WINDOW = "written between copy and truncation"
+DELETED = "deleted unread"
+PACKED = "compressed before any line was read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,16 @@ class Manifest:
     """What was written, without the newlines, and what a source operation itself may have lost."""
 
     lines: dict[Line, bytes] = field(default_factory=dict)
-    may_be_lost: set[Line] = field(default_factory=set)
+    may_be_lost: dict[Line, str] = field(default_factory=dict)  # with the cause
+
+    def excuse(self, lines: Iterable[Line], cause: str) -> None:
+        """Note that lines may be lost by what the source itself did."""
+        self.may_be_lost.update(dict.fromkeys(lines, cause))
 
     @property
     def required(self) -> set[Line]:
         """The lines that must be stored."""
-        return self.lines.keys() - self.may_be_lost
+        return self.lines.keys() - self.may_be_lost.keys()
 
 
 @dataclass(slots=True)
@@ -123,10 +132,10 @@ class World:
         """Nobody has the deleted files open any more."""
         if self._deleted or self._packed:
             stored = self._stored()
-            self.manifest.may_be_lost |= self._deleted - stored
+            self.manifest.excuse(self._deleted - stored, DELETED)
             for lines in self._packed:
                 if not stored & lines:
-                    self.manifest.may_be_lost |= lines
+                    self.manifest.excuse(lines, PACKED)
             self._deleted.clear()
             self._packed.clear()
 
@@ -243,7 +252,7 @@ class World:
         shutil.copy(source.path, target)
         copied = list(self._lines_of(source))
         self._put(source, b"".join(self._next(op.stream, source) + b"\n" for _ in range(op.number)))
-        self.manifest.may_be_lost.update(set(self._lines_of(source)) - set(copied))
+        self.manifest.excuse(set(self._lines_of(source)) - set(copied), WINDOW)
         os.ftruncate(source.descriptor, 0)
         source.written[target.stat().st_ino] = copied
         self._lines_of(source).clear()
@@ -266,7 +275,7 @@ class World:
                 if held:
                     self._packed.append(set(lines))
                 elif not self._stored().intersection(lines):
-                    self.manifest.may_be_lost.update(lines)
+                    self.manifest.excuse(lines, PACKED)
                 source.rotated[place] = target
                 return
 
@@ -294,7 +303,7 @@ class World:
         if held:
             self._deleted |= lines
         elif lines:  # asked after the deletion: what is stored by now was read in time, whatever else happens
-            self.manifest.may_be_lost |= lines - self._stored()
+            self.manifest.excuse(lines - self._stored(), DELETED)
 
     def _free_first_place(self, source: _Source) -> Path:
         """Move app.log.1 to .2 and so on, the oldest first."""

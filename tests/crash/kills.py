@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KILLS_PER_PROGRAM = 10
 _STREAMS = ("a", "b", "c")
 _LIFE_MS = 350  # a start takes about 150
+_STOPPED = 0.1  # of the agents end by SIGTERM
 _KINDS = {
     "write": 10, "fragment": 3, "rename": 3, "dateext": 2, "copytruncate": 2, "gzip": 2, "unlink": 1, "recreate": 1,
     "pause": 4,
@@ -64,12 +65,14 @@ def make_program(seed: int, kills: int = KILLS_PER_PROGRAM, kinds: dict[str, int
         return Op(kind, "" if kind == "pause" else choice.choice(_STREAMS), number)
 
     ops = [Op("write", stream, 3) for stream in _STREAMS]
-    for _ in range(kills):
+    killed = 0
+    while killed < kills:
         ops.append(Op("start"))
         ops += [source_op() for _ in range(choice.randint(0, 6))]
         ops.append(Op("pause", "", choice.randint(0, _LIFE_MS)))
         ops += [source_op() for _ in range(choice.randint(0, 3))]
-        ops.append(Op("stop") if choice.random() < 0.1 else Op("kill"))
+        ops.append(Op("stop") if choice.random() < _STOPPED else Op("kill"))
+        killed += ops[-1].kind == "kill"
         ops += [source_op() for _ in range(choice.randint(0, 4))]
     return ops
 
@@ -88,8 +91,7 @@ def run_program(
                 if rig.agent is None:
                     rig.start()
             elif op.kind == "kill":
-                result.kills += rig.agent is not None
-                rig.kill()
+                _kill(rig, result)
             elif op.kind == "stop":
                 _stop(rig, result)
             elif op.kind == "once":
@@ -107,6 +109,13 @@ def run_program(
         result.rotations = rig.world.rotations
         rig.remove()
     return result
+
+
+def _kill(rig: Rig, result: Result) -> None:
+    code = rig.kill()
+    result.kills += code == -9
+    if code not in (None, -9):
+        result.problem = f"the agent ended by itself with {code}: {rig.said()[-800:]}"
 
 
 def _stop(rig: Rig, result: Result) -> None:

@@ -31,7 +31,7 @@ class Verdict:
     """What is wrong; all lists are empty where nothing is."""
 
     lines: int = 0  # written
-    excused: int = 0  # not stored, and a source operation itself may have lost them
+    excused: Counter[str] = field(default_factory=Counter)  # not stored; cause in the source's operations -> lines
     lost: list[Line] = field(default_factory=list)
     doubled: list[Line] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)  # stored, but never written like that
@@ -46,7 +46,7 @@ class Verdict:
 
     def __str__(self) -> str:
         if self.green:
-            return f"{self.lines} lines, lost 0, doubled 0, excused {self.excused}"
+            return f"{self.lines} lines, lost 0, doubled 0, excused {dict(self.excused)}"
         parts = [f"{self.lines} lines"]
         for name in ("lost", "doubled", "altered", "disordered", "unbalanced"):
             wrong = getattr(self, name)
@@ -123,7 +123,7 @@ def judge(store: Path, manifest: Manifest) -> Verdict:
             last[file_id, stream] = number
     verdict.lost = sorted(manifest.required - seen.keys())
     verdict.doubled = sorted(key for key, times in seen.items() if times > 1)
-    verdict.excused = len(manifest.may_be_lost - seen.keys())
+    verdict.excused = Counter(cause for line, cause in manifest.may_be_lost.items() if line not in seen)
     return verdict
 
 

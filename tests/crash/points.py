@@ -12,7 +12,6 @@ import random
 import re
 import tempfile
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ CALLS = (
 )  # fmt: skip
 ROLES = ("main", "writer")
 FAULTS = ("KILL", "ENOSPC", "EIO")
-_CALL = re.compile(r"^(?:\d+ +)?([a-z0-9_]+)\(", re.MULTILINE)
+_CALL = re.compile(r"^(?:\d+ +)?([a-z0-9_]+)\(([^,)]*)", re.MULTILINE)  # name and first argument
 
 
 Counts = dict[tuple[int, str, str], int]  # (phase, thread, system call) -> how often
@@ -133,13 +132,8 @@ class Enumerator:
 
     def count(self, *, follow: bool = False) -> Counts:
         """How often each thread makes each call in each phase; `follow` as for the points that fail."""
-        wanted = [(phase, role) for phase in range(len(PHASES)) for role in ROLES]
-        counted = self._pool.map(lambda pair: self._count(*pair, follow=follow), wanted)
-        return {
-            (phase, role, call): number
-            for (phase, role), calls in zip(wanted, counted, strict=True)
-            for call, number in calls.items()
-        }
+        counted = self._pool.map(lambda role: self._count(role, follow=follow), ROLES)
+        return dict(sorted((key, number) for part in counted for key, number in part.items()))
 
     def run(self, points: Iterable[Point], done: Callable[[Outcome], None] = lambda _: None) -> list[Outcome]:
         """Try points; those that the run did not come to have not `fired`."""
@@ -168,22 +162,21 @@ class Enumerator:
             for number in range(1, most + 1)
         ]
 
-    def _count(self, phase: int, role: str, *, follow: bool) -> Counter[str]:
-        return self._count_calls(phase, role, CALLS[1:], follow=follow) + self._count_calls(
-            phase, role, CALLS[:1], follow=follow
-        )
-
-    def _count_calls(self, phase: int, role: str, calls: Sequence[str], *, follow: bool) -> Counter[str]:
-        trace = Trace(role, ",".join(calls))
+    def _count(self, role: str, *, follow: bool) -> Counts:
+        """One run of the whole script, each phase under its own tracer."""
         rig = Rig(Path(tempfile.mkdtemp(dir=self._folder)) / "box", self._zygote(), self._seed, mutants=self._mutants)
+        counts: Counts = {}
         try:
-            for number, step in enumerate(PHASES[: phase + 1]):
-                hit = number == phase
-                _run_phase(rig, step, trace if hit else None, follow=hit and follow)
-            trace.finish()
-            return Counter(_CALL.findall(trace.lines()))
+            for phase, step in enumerate(PHASES):
+                trace = Trace(role, ",".join(CALLS))
+                _run_phase(rig, step, trace, follow=follow)
+                trace.finish()
+                for call, target in _CALL.findall(trace.lines()):
+                    if call != "write" or target.endswith(f"{rig.output}>"):
+                        counts[phase, role, call] = counts.get((phase, role, call), 0) + 1
         finally:
             rig.remove()
+        return counts
 
     def _try(self, point: Point) -> Outcome:
         action = "signal=KILL" if point.fault == "KILL" else f"error={point.fault}"

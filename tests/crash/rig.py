@@ -222,12 +222,14 @@ class Rig:
         self.agent = None
         self.world.agent_ended()
 
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self.agent is not None:
-            self.agent.send(signal.SIGKILL)
-            self.agent.wait()
-            self.ended()
+    def kill(self) -> int | None:
+        """SIGKILL; the exit code, -9 unless the agent had ended before, or None if there is none."""
+        if self.agent is None:
+            return None
+        self.agent.send(signal.SIGKILL)
+        code = self.agent.wait()
+        self.ended()
+        return code
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
@@ -276,8 +278,8 @@ class Trace:
 
     Args:
         role: which thread.
-        calls: system calls to trace; of `write` only those to the agent's own log, for the others wake its event
-            loop through a socket, which no disk fills.
+        calls: system calls to trace; of `write` alone only those to the agent's own log, for the others wake its
+            event loop through a socket, which no disk fills.
         inject: what strace is to do at which of them, as in `-e inject=`; nothing to only count.
     """
 
@@ -314,6 +316,7 @@ class Trace:
         command = [
             "strace",
             "-qq",
+            "-y",  # the path of each descriptor
             "-e",
             f"trace={self._calls}",
             *inject,
