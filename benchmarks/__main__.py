@@ -1,4 +1,4 @@
-"""The table of docs/benchmarks.md: `make bench`, or `python -m benchmarks [ingest idle latency query peers]`.
+"""The table of docs/benchmarks.md: `make bench`, or `python -m benchmarks [ingest idle restart latency query peers]`.
 
 At the default sizes it takes about 8 minutes on two cores, 2 of them for building the store of 10 M events the first
 time. `--quick` takes about one minute and says less.
@@ -10,9 +10,9 @@ import argparse
 import sys
 import time
 
-from benchmarks import common, idle, ingest, latency, peers, query
+from benchmarks import common, idle, ingest, latency, peers, query, restart
 
-PARTS = {part.__name__.rpartition(".")[2]: part for part in (ingest, idle, latency, query, peers)}
+PARTS = {part.__name__.rpartition(".")[2]: part for part in (ingest, idle, restart, latency, query, peers)}
 
 
 def main() -> None:
