@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 UNKNOWN = "unknown"
 _CHARS = 500  # what kind of trouble it is stands at the beginning
@@ -71,9 +72,12 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 
 def classify(exception_type: str | None, message: str) -> str:
     """One of network, filesystem, configuration, validation, dependency, resource, permission, user input, unknown."""
-    for text in (exception_type, message):
-        if text:
-            for category, pattern in _CATEGORIES:
-                if pattern.search(text, 0, _CHARS):
-                    return category
-    return UNKNOWN
+    found = _of_type(exception_type[:_CHARS]) if exception_type else UNKNOWN
+    return found if found != UNKNOWN or not message else _of_text(message)
+
+
+def _of_text(text: str) -> str:
+    return next((category for category, pattern in _CATEGORIES if pattern.search(text, 0, _CHARS)), UNKNOWN)
+
+
+_of_type = lru_cache(1_024)(_of_text)  # the same few types come again in every transaction: 20 µs each

@@ -76,11 +76,7 @@ def innermost(stacktrace: str) -> str | None:
     found = frames(stacktrace)
     if not found:
         return None
-    return found[-1 if _is_python(stacktrace) else 0]
-
-
-def _is_python(stacktrace: str) -> bool:
-    return _PYTHON_FRAME.search(stacktrace) is not None
+    return found[-1 if has_python_frames(stacktrace) else 0]
 
 
 def shape(error: ErrorEvent) -> str:
@@ -90,7 +86,7 @@ def shape(error: ErrorEvent) -> str:
     if error.stacktrace:
         found = frames(error.stacktrace)
         if found:
-            kept = found[-_FRAMES:] if _is_python(error.stacktrace) else found[:_FRAMES]
+            kept = found[-_FRAMES:] if has_python_frames(error.stacktrace) else found[:_FRAMES]
             return "\n".join([_OF_FRAMES, error.exception_type or "", *kept])
     if error.exception_type:
         return f"type\n{error.exception_type}\n{mask(error.exception_message or error.message)}"
@@ -102,22 +98,32 @@ def is_of_frames(text: str) -> bool:
     return text.startswith(_OF_FRAMES)
 
 
-def frames_part(stacktrace: str) -> str | None:
-    """The trace without the line that holds the exception's message: traces with equal parts have equal frames.
+def frames_part(stacktrace: str) -> tuple[str, bool] | None:
+    """The part of a trace that its frames lie in, without what its exception says: equal parts have equal frames.
 
-    Python writes that line last, the others first. None where it may be a frame itself, as Ruby's is.
+    Of Python, whose exception comes last, that is all up to the line with the last `File "`, where no frame can
+    follow; the answer holds only if `has_python_frames` of the part. The others' exception is the first line.
+
+    Returns:
+        The part, and whether it is Python's; None where the first line may be a frame itself, as Ruby's is.
     """
-    if stacktrace.startswith("Traceback"):
-        at = stacktrace.rfind("\n", 0, len(stacktrace) - 1)
-        line, part = stacktrace[at + 1 :], stacktrace[: max(at, 0)]
-    else:
-        line, _, part = stacktrace.partition("\n")
-    if line.startswith(_FRAME_STARTS) or ".rb:" in line or _GO_FRAME.match(line) is not None:
+    if stacktrace.startswith(_PYTHON_STARTS):
+        at = stacktrace.rfind('File "')
+        end = stacktrace.find("\n", at)
+        return (stacktrace if end < 0 else stacktrace[:end], True) if at >= 0 else None
+    line, _, part = stacktrace.partition("\n")
+    if not part or line.startswith(_FRAME_STARTS) or ".rb:" in line or _GO_FRAME.match(line) is not None:
         return None
-    return part or None
+    return part, False
+
+
+def has_python_frames(stacktrace: str) -> bool:
+    """Whether any of its lines is a frame as Python writes it."""
+    return _PYTHON_FRAME.search(stacktrace) is not None
 
 
 _OF_FRAMES = "frames"
+_PYTHON_STARTS = ("Traceback", '  File "')
 _FRAME_STARTS = (" ", "\t", 'File "', "at ")
 
 

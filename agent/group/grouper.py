@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.group import classify, fingerprint
@@ -15,7 +16,20 @@ _CACHE_CHARS = 4 * 2**20  # stack traces can be long
 _TITLE_CHARS = 200
 _MINUTE_NS = 60_000_000_000
 
-_RawShape = tuple[str | None, str | None, str | None, str | None, str | None]  # no message: all that has these frames
+# What two errors must have in common: explicit fingerprint, exception type, stack trace, message, logger. Without a
+# message: type and `frames_part`, of Python where the first is _PYTHON.
+_RawShape = tuple[str | None, str | None, str | None, str | None, str | None]
+_PYTHON = "python"
+
+
+@dataclass(slots=True)
+class _Known:
+    """What errors of one raw shape have in common. `culprit` is looked for once it is asked for: that costs 30 µs."""
+
+    fingerprint: str
+    group: int
+    culprit: str | None = None
+    searched: bool = False
 
 
 class Grouper:
@@ -28,23 +42,22 @@ class Grouper:
     def __init__(self, known: Iterable[tuple[str, int]] = ()) -> None:
         self._ids = dict(known)
         self._next_id = max(self._ids.values(), default=0) + 1
-        self._cache: dict[_RawShape, str] = {}
+        self._cache: dict[_RawShape, _Known] = {}
         self._cache_chars = 0
         self._updates: dict[int, GroupUpdate] = {}
 
     def assign(self, error: ErrorEvent) -> int:
         """The id of the group that this error belongs to; counted in `take_updates`."""
-        mark, group = self._find(error)
-        update = self._updates.get(group)
+        known = self._find(error)
+        update = self._updates.get(known.group)
         if update is None:
-            update = self._updates[group] = _describe(group, mark, error)
+            update = self._updates[known.group] = _describe(known, error)
         _count(update, error)
-        return group
+        return known.group
 
     def describe(self, error: ErrorEvent) -> GroupUpdate:
         """What this error alone adds to its group, not counted in `take_updates`: asking again adds nothing."""
-        mark, group = self._find(error)
-        update = _describe(group, mark, error)
+        update = _describe(self._find(error), error)
         _count(update, error)
         return update
 
@@ -54,37 +67,39 @@ class Grouper:
         self._updates = {}
         return updates
 
-    def _find(self, error: ErrorEvent) -> tuple[str, int]:
-        mark = self._fingerprint(error)
+    def _find(self, error: ErrorEvent) -> _Known:
+        """By the frames alone where they were met before: a dictionary look-up (1 µs) instead of 60 µs."""
+        stack = error.stacktrace
+        by_frames: _RawShape | None = None
+        if stack and not error.fingerprint and (found := fingerprint.frames_part(stack)) is not None:
+            part, is_python = found
+            by_frames = (_PYTHON if is_python else None, error.exception_type, part, None, None)
+            known = self._cache.get(by_frames)
+            if known is not None:
+                return known
+        raw: _RawShape = (error.fingerprint, error.exception_type, stack, error.message, error.logger)
+        known = self._cache.get(raw)
+        if known is None:
+            text = fingerprint.shape(error)
+            if by_frames is not None and fingerprint.is_of_frames(text):
+                part = by_frames[2] or ""
+                if by_frames[0] is None or fingerprint.has_python_frames(part):
+                    raw = by_frames
+            known = self._remember(raw, fingerprint.fingerprint(text))
+        return known
+
+    def _remember(self, raw: _RawShape, mark: str) -> _Known:
         group = self._ids.get(mark)
         if group is None:
             group = self._ids[mark] = self._next_id
             self._next_id += 1
-        return mark, group
-
-    def _fingerprint(self, error: ErrorEvent) -> str:
-        cache, stack = self._cache, error.stacktrace
-        part = fingerprint.frames_part(stack) if stack and not error.fingerprint else None
-        by_frames: _RawShape | None = None if part is None else (None, error.exception_type, part, None, None)
-        if by_frames is not None and (mark := cache.get(by_frames)) is not None:
-            return mark
-        raw: _RawShape = (error.fingerprint, error.exception_type, stack, error.message, error.logger)
-        mark = cache.get(raw)
-        if mark is None:
-            text = fingerprint.shape(error)
-            mark = fingerprint.fingerprint(text)
-            if by_frames is not None and fingerprint.is_of_frames(text):
-                raw = by_frames
-            self._remember(raw, mark)
-        return mark
-
-    def _remember(self, raw: _RawShape, mark: str) -> None:
         chars = len(raw[3] or "") + len(raw[2] or "")
         if len(self._cache) >= _CACHE_ENTRIES or self._cache_chars + chars > _CACHE_CHARS:
             self._cache.clear()
             self._cache_chars = 0
         self._cache_chars += chars
-        self._cache[raw] = mark
+        known = self._cache[raw] = _Known(mark, group)
+        return known
 
 
 def _count(update: GroupUpdate, error: ErrorEvent) -> None:
@@ -99,17 +114,19 @@ def _count(update: GroupUpdate, error: ErrorEvent) -> None:
         update.severity_number = max(update.severity_number, error.severity_number)
 
 
-def _describe(group: int, mark: str, error: ErrorEvent) -> GroupUpdate:
+def _describe(known: _Known, error: ErrorEvent) -> GroupUpdate:
     """A group as its first event shows it."""
+    if error.stacktrace and not known.searched:
+        known.culprit = fingerprint.innermost(error.stacktrace)
+        known.searched = True
     kind, text = error.exception_type, error.exception_message or error.message
     title = f"{kind}: {text}" if kind else text
-    inner = fingerprint.innermost(error.stacktrace) if error.stacktrace else None
     return GroupUpdate(
-        id=group,
-        fingerprint=mark,
+        id=known.group,
+        fingerprint=known.fingerprint,
         fingerprint_version=fingerprint.VERSION,
         title=_storable(" ".join(title.split())) or "(no message)",
-        culprit=_storable(inner or error.logger),
+        culprit=_storable(known.culprit or error.logger),
         exception_type=_storable(kind),
         category=classify.classify(kind, text),
         service=_storable(error.service),

@@ -11,7 +11,8 @@ from tests.group.test_fingerprint import EXPECTED
 KNOWN = "".join(trace.format(release="1", line=7, value="x", hash="8f") for trace, _, _ in EXPECTED.values())
 ODD = ["Traceback (most recent call last):", "", "ValueError: user 1", "ValueError: user 2", "a.b(1)", "a.b(1) c",
        "File", 'File "a.py", line 3, in f', "at a.b(C.java:1)", "at a", "a.rb:3:in `f'", "x\r",
-       "K: ('a', 1)"]  # fmt: skip
+       "K: ('a', 1)", 'E: in File "a.py", line 3, in f', '  File "a.py", line 3',
+       '  File "b.py", line 3, in g']  # fmt: skip
 lines = st.sampled_from([*KNOWN.split("\n"), *ODD])
 traces = st.builds(lambda parts, end: "\n".join(parts) + end, st.lists(lines, max_size=6), st.sampled_from(["", "\n"]))
 errors = st.builds(
@@ -40,3 +41,21 @@ def test_traces_that_differ_in_their_message_are_remembered_once():
         for text in (trace, java):
             groups.assign(ErrorEvent(0, 0, 17, f"user {user}", exception_type="E", stacktrace=text.format(user)))
     assert len(groups._cache) == 2
+
+
+def test_python_traces_are_remembered_once_however_long_their_message_is():
+    groups = Grouper()
+    trace = (
+        'Traceback (most recent call last):\n  File "a/b.py", line 3, in f\n    g()\n    ~^^\nE: {0}\nname\n  got {0}'
+    )
+    events = [ErrorEvent(0, 0, 17, "", exception_type="E", stacktrace=trace.format(user)) for user in range(100)]
+    assert len({groups.assign(event) for event in events}) == 1
+    assert len(groups._cache) == 1
+    assert groups.describe(events[7]).culprit == "a/b.py:f"
+
+
+def test_the_frames_part_of_a_python_trace_ends_with_its_last_frame():
+    trace = 'Traceback (most recent call last):\n  File "a/b.py", line 3, in f\n    g()\nE: x'
+    assert fingerprint.frames_part(trace) == (trace.partition("\n    g")[0], True)
+    assert fingerprint.frames_part(trace.partition("\n    g")[0]) == (trace.partition("\n    g")[0], True)
+    assert fingerprint.frames_part("Traceback (most recent call last):\nE: x") is None
