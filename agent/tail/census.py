@@ -111,13 +111,22 @@ class Census:
         lost += self._unseen(scan)
         for file in lost:
             await self._search(file)
-        names = self._followed_names() if fresh else {}
-        for found in fresh:
-            if found.key not in self._roster.by_key and not self._is_suspect(found, names):
-                await self._roster.begin(found, at_end=self._at_end and found.source.start == "end")
+        await self._begin_fresh(fresh)
         self._at_end = False
         present = {found.key for found in fresh}
         self._suspects = {key: suspect for key, suspect in self._suspects.items() if key in present}
+
+    async def _begin_fresh(self, fresh: list[Found]) -> None:
+        """Begin new files, but no copies of those that are followed. Shorter names come first: a file and a copy that
+        is just being made of it may both be seen for the first time, and a rotated name is longer than its original.
+        """
+        names = self._followed_names() if fresh else {}
+        for found in sorted(fresh, key=lambda found: len(found.path)):
+            if found.key in self._roster.by_key or self._is_suspect(found, names):
+                continue
+            stream = await self._roster.begin(found, at_end=self._at_end and found.source.start == "end")
+            if stream is not None:
+                _add_name(names, stream)
 
     def _report(self, scan: Scan) -> None:
         conditions = self._roster.conditions
@@ -283,9 +292,13 @@ class Census:
         """The base names under which the streams began, by directory."""
         names: dict[str, list[tuple[str, Stream]]] = {}
         for stream in self._roster.streams.values():
-            directory, name = os.path.split(stream.file.path)
-            names.setdefault(directory, []).append((name, stream))
+            _add_name(names, stream)
         return names
+
+
+def _add_name(names: dict[str, list[tuple[str, Stream]]], stream: Stream) -> None:
+    directory, name = os.path.split(stream.file.path)
+    names.setdefault(directory, []).append((name, stream))
 
 
 def _begins_like(path: str, head: bytes) -> bool:

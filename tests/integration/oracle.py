@@ -82,8 +82,12 @@ def verify(box: Box, *scribes: Scribe, others: int = 0, unchanged: bool = True) 
     events = stored(box)
     found = Counter(line for _, _, line in events)
     missing, extra = wanted - found, found - wanted
-    assert not missing, f"{missing.total()} lost, such as {next(iter(missing))[:200]!r}"
-    assert extra.total() == others, f"{extra.total()} too many, such as {list(extra)[:2]!r}"
+    story = f"{missing.total()} lost {list(missing)[:2]!r}, {extra.total()} too many {list(extra)[:2]!r}"
+    if missing or extra.total() != others:
+        rows = box.sql('SELECT id, path, current_path, inode, "offset", state FROM files')
+        story += f"\nfiles: {rows}"
+    assert not missing, story
+    assert extra.total() == others, story
     last: dict[tuple[int, str], int] = {}
     ends: dict[int, int] = {}
     for file, offset, line in events:

@@ -139,6 +139,19 @@ async def test_copy_that_is_seen_before_the_truncation_is_not_read_as_a_file_of_
 
 
 @asynchronous
+async def test_file_and_its_copy_that_are_seen_at_once_are_not_both_read(tmp_path):
+    log, copy = tmp_path / "app.log", tmp_path / "app.log.1"
+    log.write_bytes(joined(numbered(0, 100)))
+    shutil.copyfile(log, copy)
+    async with Following(tmp_path / "app.log*", timing=PATIENT) as tail:
+        await tail.until_read(*numbered(0, 100))
+        os.truncate(log, 0)
+        await tail.until(lambda: tail.states() == {"app.log.1": "rotated", "app.log": "active"})
+        append(log, b"fresh\n")
+        await tail.until_read(*numbered(0, 100), b"fresh")
+
+
+@asynchronous
 async def test_file_that_only_looks_like_a_copy_is_read_after_a_while(tmp_path):
     log = tmp_path / "app.log"
     log.write_bytes(joined(numbered(0, 5)))
