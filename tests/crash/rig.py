@@ -98,6 +98,7 @@ class Zygote:
         for line in lines:
             answer = json.loads(line)
             if "pid" in answer:
+                self._exits.pop(answer["pid"], None)  # of an earlier process: within an hour numbers come again
                 self._started.append(answer["pid"])
             else:
                 self._exits[answer["exit"]] = answer["code"]
@@ -340,9 +341,18 @@ class Trace:
         raise HarnessError(f"strace: {self._process.stderr.read().decode()}")
 
     def finish(self) -> None:
-        """Wait for strace after the agent has ended."""
+        """Wait for strace after the agent has ended.
+
+        Raises:
+            HarnessError: it goes on.
+        """
         if self._process is not None:
-            self._process.communicate(timeout=10)
+            try:
+                self._process.communicate(timeout=_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.communicate()
+                raise HarnessError("strace did not end after the thread that it traced") from None
 
     def fired(self) -> bool:
         """Whether an error was injected."""
