@@ -97,8 +97,9 @@ def loop_problem(folder: Path) -> str:
     """Why images cannot be mounted here; empty where they can."""
     if os.geteuid():
         return "mounting an image takes root"
-    if shutil.which("mkfs.ext4") is None:
-        return "mkfs.ext4 is not installed"
+    for command in ("mkfs.ext4", "mount", "umount"):
+        if shutil.which(command) is None:
+            return f"{command} is not installed"
     try:
         with Disk(folder / "probe.img", folder / "probe"):
             return ""
