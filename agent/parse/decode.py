@@ -182,6 +182,8 @@ class FileParser:
         else:
             work.close()
         out = self._released(work, end)
+        if batch.final:
+            _note_unterminated(out, data)
         if batch.gaps:
             out.gaps.extend(batch.gaps)
             out.end = self._end = batch.end
@@ -284,6 +286,14 @@ def join(
 
 
 _PLAIN = Compiled(ParseSettings())
+
+
+def _note_unterminated(out: EventBatch, data: bytes) -> None:
+    """A last line whose newline never came is an event, which may be less than its writer meant to write."""
+    if len(out) and data[data.rfind(b"\n") + 1 :].strip():
+        row = len(out) - 1
+        known = out.parse_errors.get(row)
+        out.parse_errors[row] = f"{known}; unterminated" if known else "unterminated"
 
 
 def _slim(event: OpenText) -> OpenText:

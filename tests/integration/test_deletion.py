@@ -37,6 +37,9 @@ def test_an_unterminated_line_of_a_deleted_file_becomes_an_event(box):
         settled(box, scribe, others=1)
     wait_until(lambda: closed(box))
     assert box.sql("SELECT state FROM files") == [("finished",)]
+    reasons = [reason for (reason,) in box.sql("SELECT parse_error FROM events ORDER BY id DESC")]
+    assert "unterminated" in reasons[0]
+    assert not any(reasons[1:])
 
 
 def test_nothing_is_deleted_unread_while_the_store_is_held_up(box):
