@@ -152,8 +152,8 @@ def move_aside(path: Path) -> Path:
     while aside.exists():
         aside = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
         number += 1
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
+    # The WAL first: were the agent killed in between, a new store would take up a WAL that is left.
+    for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))

@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from pathlib import Path
 
 import pytest
 from sqlite_utils.migrations import Migrations
@@ -193,6 +194,18 @@ def test_its_wal_and_index_go_with_it(path):
     aside = opening.move_aside(path)
     found = {part.name.removeprefix(aside.name): part.read_text() for part in path.parent.iterdir()}
     assert found == {"": "part", "-wal": "part-wal", "-shm": "part-shm"}
+
+
+def test_a_move_that_is_cut_short_leaves_no_wal_to_a_new_store(path, monkeypatch):
+    path.parent.mkdir()
+    parts = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+    for part in parts:
+        part.touch()
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda part, to: 1 / 0 if part == path else rename(part, to))
+    with pytest.raises(ZeroDivisionError):
+        opening.move_aside(path)
+    assert [part.exists() for part in parts] == [True, False, False]
 
 
 def test_every_damaged_store_is_kept_under_a_name_of_its_own(path):
