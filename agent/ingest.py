@@ -121,11 +121,6 @@ class Ingest(threading.Thread):
         except BaseException as error:  # noqa: BLE001  the thread's owner decides what it means
             self.failure = error
 
-    @property
-    def full(self) -> bool:
-        """Whether reading waits for this thread."""
-        return self._intake.full
-
     def hurry(self) -> None:
         """Stop retrying a store that cannot be written: what is not stored will be read again at the next start."""
         self._stopping.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -14,11 +15,11 @@ _BATCH_OVERHEAD_BYTES = 512  # so that a thousand empty batches have a weight to
 
 
 class Intake:
-    """A queue bounded in bytes. `put` on the event loop waits for room: that is the backpressure that stops reading,
-    and the log files are the buffer.
+    """A queue bounded in bytes. `room` tells the event loop when to read on: that is the backpressure, and the log
+    files are the buffer.
 
     Args:
-        limit_bytes: above this much waiting data nothing more is taken.
+        limit_bytes: above this much waiting data nothing more is taken; above half of it no more should be read.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -30,9 +31,20 @@ class Intake:
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
 
+    async def room(self, timeout_s: float) -> bool:
+        """Whether there is room for what a read gives; waits for it, but not longer than this."""
+        if self._bytes >= self._limit_bytes // 2:
+            self._room.clear()
+            if self._bytes >= self._limit_bytes // 2:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._room.wait(), timeout_s)
+        return self._bytes < self._limit_bytes // 2
+
     async def put(self, batch: LineBatch) -> None:
-        """Hand over a batch, waiting while the queue is full."""
-        while self._bytes >= self._limit_bytes:
+        """Hand over a batch, waiting while the queue is full. A final one, whose bytes are in memory anyway and which
+        nobody can wait for who has other files to look after, is always taken.
+        """
+        while self._bytes >= self._limit_bytes and not batch.final:
             self._room.clear()
             if self._bytes >= self._limit_bytes:  # the writer may have emptied it between the two lines
                 await self._room.wait()
@@ -48,7 +60,7 @@ class Intake:
                 self._changed.wait(timeout_s)
             batches = list(self._batches)
             self._batches.clear()
-            was_full = self._bytes >= self._limit_bytes
+            was_full = self._bytes >= self._limit_bytes // 2
             self._bytes = 0
         if was_full:
             self._loop.call_soon_threadsafe(self._room.set)
@@ -59,11 +71,6 @@ class Intake:
         with self._changed:
             self._closed = True
             self._changed.notify()
-
-    @property
-    def full(self) -> bool:
-        """Reading waits for the writer."""
-        return self._bytes >= self._limit_bytes
 
     @property
     def empty(self) -> bool:

@@ -162,6 +162,7 @@ class Agent:
             tail_settings(self.config),
             known,
             intake.put,
+            room=intake.room,
             allocate_id=_ids_after(tables.last_file_id(connection)),
             report=self.reporter.report,
             avoid=self._own_paths(),
@@ -217,9 +218,8 @@ class Agent:
                     self._reload.clear()
                     await self._apply_reload(tailer, ingest, opened, maintenance)
                 progress = (tailer.progress, ingest.counters.rounds)
-                # Reading stands still while the writer waits for a full disk: that is as it should be.
-                read = progress[0] != fed[0] or ingest.full
-                if read and progress[1] != fed[1] and time.monotonic() >= next_feed:
+                moved = progress[0] != fed[0] and progress[1] != fed[1]
+                if moved and time.monotonic() >= next_feed:
                     fed, next_feed = progress, time.monotonic() + self._service.watchdog_interval_s
                     self._service.alive()
                 if self._on_progress is not None:

@@ -4,7 +4,8 @@
 
 A file that grows is looked at every 50 ms; a quiet one waits for its inotify event, or is looked at every second
 where there is no inotify. In one round a file gives a few chunks, so that none starves.
-`deliver` blocks while the queue behind it is full: then nothing is read, and the log files are the buffer.
+While there is no `room` behind `deliver` nothing is read, and the log files are the buffer. New ones are opened all the
+same, so that what is rotated away or deleted meanwhile is not lost.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_ROOM_WAIT_S = 0.25  # so often new files are looked for while the store is behind
 _EXECUTOR_THREADS = 2  # looking and reading are sequential; the second serves while a disk hangs
 
 
@@ -46,7 +48,8 @@ class Tailer:
     Args:
         sources: what to follow.
         known: the files that the store remembers, finished ones included.
-        deliver: takes a batch; waits while the queue behind it is full.
+        deliver: takes a batch.
+        room: whether there is room for another read behind `deliver`; waits for it, at most so many seconds.
         allocate_id: gives the id of a new file generation.
         report: takes an error and whether its condition holds now or is over.
         avoid: files and directories of the agent itself.
@@ -62,6 +65,7 @@ class Tailer:
         known: Sequence[TailedFile],
         deliver: Callable[[LineBatch], Awaitable[None]],
         *,
+        room: Callable[[float], Awaitable[bool]],
         allocate_id: Callable[[], int],
         report: Callable[[SidelogError, bool], None],
         avoid: Collection[Path] = (),
@@ -72,6 +76,7 @@ class Tailer:
     ) -> None:
         self._timing = timing or Timing()
         self._once = once
+        self._room = room
         self._conditions = Conditions(report)
         self._executor = ThreadPoolExecutor(_EXECUTOR_THREADS, thread_name_prefix="tail")
         self._watcher = Watcher(self._wake_from_thread)
@@ -203,7 +208,9 @@ class Tailer:
             await self._apply(sources)
         if time.monotonic() >= self._next_scan:
             await self._scan()
-        await self._recovery.step()
+        if self._recovery.active:
+            await self._wait_for_room()
+            await self._recovery.step()
         now = time.monotonic()
         due = [stream for stream in self._roster.streams.values() if stream.next_poll <= now]
         if not due:
@@ -215,10 +222,19 @@ class Tailer:
         # rotated files first, for they may be deleted; then what has waited longest
         ready.sort(key=lambda stream: (stream.file.state != "rotated", stream.mtime_ns))
         for stream in ready:
+            await self._wait_for_room()
             if self._stopping:
                 return
             if stream.file.id in self._roster.streams:
                 await self._read(stream)
+
+    async def _wait_for_room(self, *, looking: bool = True) -> None:
+        while not self._stopping and not await self._room(_ROOM_WAIT_S):
+            self._rounds += 1
+            if looking:
+                self._take_events()
+                if time.monotonic() >= self._next_scan:
+                    await self._scan()
 
     def _is_done(self) -> bool:
         """With `once`: whether everything that was seen has been read, apart from what cannot be."""
@@ -333,6 +349,7 @@ class Tailer:
         """Read a file to its present end and follow it no more; its unfinished line stays unread."""
         [look] = await self._run(probe_all, [stream])
         while not self._stopping and await self._judge(stream, look) and stream.file.id in self._roster.streams:
+            await self._wait_for_room(looking=False)
             await self._read(stream)
             [look] = await self._run(probe_all, [stream])
         if stream.file.id in self._roster.streams:

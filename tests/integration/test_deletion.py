@@ -60,6 +60,10 @@ def test_nothing_is_deleted_unread_while_the_store_is_held_up(box):
     wait_until(lambda: "SL408" in box.said(), what="the locked store's message")
     assert box.count() == 3
     assert not closed(box)
+    late = box.logs / "late.log"  # nobody reads now, but it is noticed
+    scribe.append(late)
+    wait_until(lambda: str(late) in open_files(box.process.pid, box.logs), what="opening a file that is new")
+    late.unlink()
     intruder.execute("ROLLBACK")
     intruder.close()
     settled(box, scribe)

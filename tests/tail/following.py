@@ -39,6 +39,11 @@ def source(*patterns, **settings):
     return SourceSettings(settings.pop("name", "shop"), tuple(str(pattern) for pattern in patterns), **settings)
 
 
+async def plenty(_timeout_s):
+    """Room behind the tailer, always."""
+    return True
+
+
 class Following:
     """`async with Following(pattern…) as tail:` follows; every batch is checked to continue its generation.
 
@@ -46,7 +51,16 @@ class Following:
     """
 
     def __init__(
-        self, *patterns, known=(), sources=None, timing=QUICK, deliver=None, settings=None, lagging=False, **options
+        self,
+        *patterns,
+        known=(),
+        sources=None,
+        timing=QUICK,
+        deliver=None,
+        room=plenty,
+        settings=None,
+        lagging=False,
+        **options,
     ):
         self.known = [dataclasses.replace(file) for file in known]
         self.sources = sources or [source(*patterns, **(settings or {}))]
@@ -64,6 +78,7 @@ class Following:
             self.sources,
             self.known,
             self.deliver,
+            room=room,
             allocate_id=lambda: next(ids),
             report=lambda error, active: self.errors.append((error.code, error.subject, active)),
             timing=timing,

@@ -1,6 +1,7 @@
 """Reading real files: partial lines, long lines, holes, many files, back pressure, errors."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import tracemalloc
@@ -237,6 +238,29 @@ async def test_a_source_that_comes_back_waits_for_the_lines_that_are_on_their_wa
         await tail.until_read(b"1", b"2", b"4")  # the new sources apply, and the file is left alone
         tail.commit()
         await tail.until_read(b"1", b"2", b"3", b"4")
+
+
+@asynchronous
+async def test_files_that_come_and_go_while_there_is_no_room_are_read_in_the_end(tmp_path):
+    behind = asyncio.Event()
+
+    async def room(timeout_s):
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(behind.wait(), min(timeout_s, 0.01))
+        return behind.is_set()
+
+    async with Following(tmp_path / "*.log", room=room) as tail:
+        for number in range(3):
+            log = tmp_path / f"{number}.log"
+            log.write_bytes(f"{number}\n".encode())
+            await tail.until(lambda log=log: str(log) in [file.path for file in tail.tailer.files()], "opening")
+            if number:
+                log.unlink()
+            else:
+                log.rename(tmp_path / "elsewhere")
+        assert tail.batches == []
+        behind.set()
+        await tail.until_read(b"0", b"1", b"2")
 
 
 @asynchronous

@@ -50,7 +50,7 @@ def test_a_full_queue_makes_the_producer_wait(size):
             await asyncio.sleep(0)
         waiting = len(done)
         assert waiting < 100
-        assert intake.full
+        assert not await intake.room(0)
         assert intake._bytes <= 10_000 + size + 512
         taken = []
         while not producer.done():
@@ -70,6 +70,32 @@ def test_a_batch_larger_than_the_bound_passes():
         return offsets(intake.take(0))
 
     assert asyncio.run(scenario()) == [0]
+
+
+def test_room_is_waited_for_and_comes_with_the_next_take():
+    async def scenario():
+        intake = Intake(4_000)
+        assert await intake.room(0)
+        await intake.put(batch(0, 2_000))
+        assert not await intake.room(0.01), "half of the bound is kept for what is read at once"
+        waiting = asyncio.create_task(intake.room(30))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(intake.take, 0)
+        assert await waiting
+
+    asyncio.run(scenario())
+
+
+def test_a_last_batch_is_taken_without_room():
+    async def scenario():
+        intake = Intake(1_000)
+        await intake.put(batch(0))
+        last = batch(1)
+        last.final = True
+        await intake.put(last)
+        return offsets(intake.take(0))
+
+    assert asyncio.run(scenario()) == [0, 1]
 
 
 def test_producer_and_consumer_on_two_threads_lose_nothing():
