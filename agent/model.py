@@ -83,7 +83,6 @@ class ErrorEvent:
     message: str
     logger: str | None = None
     service: str | None = None
-    trace_id: str | None = None
     exception_type: str | None = None
     exception_message: str | None = None
     stacktrace: str | None = None

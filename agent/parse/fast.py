@@ -25,6 +25,7 @@ from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
 from agent.parse.columns import INSTANT, ROLES, compiled_columns
 from agent.parse.severity import UNREADABLE, SeverityTable, scale_of
+from agent.parse.storm import Storm
 from agent.parse.timestamps import MAX_NS, SECOND_NS
 from agent.profile import Profile, load_record
 from agent.records import ERROR, RAW_CARRIAGE_RETURN
@@ -43,7 +44,7 @@ class FastPath:
 
     def __init__(self, compiled: Compiled, profile: Profile) -> None:
         self._compiled = compiled
-        self._shapes = compiled.shapes(profile)
+        self._storm = Storm(compiled.shapes(profile))
         self._bulk = BulkTimestamps(compiled.zone)
         self._paths = {role: profile.path(role) for role in ROLES}
         severity = self._paths["severity"]
@@ -119,10 +120,9 @@ class FastPath:
         out.timestamps += instants
         out.severities += levels
         out.loggers += loggers
-        for row in compress(range(len(levels)), map(ERROR.__le__, levels)):
-            record = load_record(records[row])
-            shape = self._shapes.of(record)
-            out.errors.append(fields.error_event(begin + row, record, shape, instants[row], levels[row], loggers[row]))
+        rows = list(compress(range(len(levels)), map(ERROR.__le__, levels)))
+        if rows:
+            out.errors += self._storm.events(rows, records, begin, instants, levels, loggers)
 
     def _instants(self, column: list[Any], records: list[str], work: Assembler) -> list[int]:
         if self._paths["timestamp"] == INSTANT:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agent.model import ErrorEvent
 from agent.parse import exceptions, severity, timestamps
 from agent.parse.exceptions import NONE
-from agent.profile import ALIASES, Path, Profile, find, message_at, service_at, trace_id_at
+from agent.profile import ALIASES, Path, Profile, find, message_at, service_at
 
 if TYPE_CHECKING:
     from agent.parse.settings import Compiled
@@ -74,7 +74,6 @@ def error_event(  # noqa: PLR0917 - built for every event of an error storm
         message_at(record, shape.message)[1] or message or kind or "",
         name,
         service_at(record, shape.service) if shape.service else None,
-        trace_id_at(record, shape.trace_id)[1] if shape.trace_id else None,
         kind,
         message,
         stack,

@@ -27,7 +27,6 @@ class Shape:
     logger: tuple[Path, ...]
     message: tuple[Path, ...]
     service: tuple[Path, ...]
-    trace_id: tuple[Path, ...]
     exception: exceptions.Places | None
 
 
@@ -41,10 +40,8 @@ class Shapes:
 
     def __init__(self, paths: Mapping[str, tuple[Path, ...]], profile: Profile) -> None:
         self._shapes: dict[tuple[str, ...], Shape] = {}
-        self._paths = {role: paths[role] for role in ("timestamp", "severity", "logger")}
-        self._paths |= {
-            role: (*own_paths(profile, role), *ALIASES[role]) for role in ("message", "service", "trace_id")
-        }
+        self.paths = {role: paths[role] for role in ("timestamp", "severity", "logger")}
+        self.paths |= {role: (*own_paths(profile, role), *ALIASES[role]) for role in ("message", "service")}
 
     def of(self, record: dict[str, Any]) -> Shape:
         """The shape of a record."""
@@ -52,7 +49,7 @@ class Shapes:
         shape = self._shapes.get(keys)
         if shape is None:
             shape = Shape(
-                **{role: tuple(path for path in paths if path[0] in record) for role, paths in self._paths.items()},
+                **{role: tuple(path for path in paths if path[0] in record) for role, paths in self.paths.items()},
                 exception=exceptions.places(record),
             )
             if len(keys) <= _MOST_KEYS:

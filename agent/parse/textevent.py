@@ -106,6 +106,4 @@ def _split(event: OpenText) -> tuple[str, ExceptionInfo]:
 def text_error(built: TextEvent, row: int) -> ErrorEvent:
     """What grouping needs of a text event with severity ERROR or above."""
     kind, message, stack = built.exception
-    return ErrorEvent(
-        row, built.timestamp, built.severity, built.message, built.logger, None, None, kind, message, stack
-    )
+    return ErrorEvent(row, built.timestamp, built.severity, built.message, built.logger, None, kind, message, stack)
