@@ -5,7 +5,9 @@ A struct type and its decoders take 30 KB; a thousand files of one application s
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +24,7 @@ _TYPES: dict[str, Any] = {"timestamp": str | int | float | None, "severity": str
 _TWO_KEYS: Path = ("timestampSeconds",)  # needs a second key: careful path
 _CONTAINER_KEY = "stream"  # Docker's lines are JSON too, but the event is inside
 _COMBINATIONS = 64  # as many applications, each with its own names, hardly write on one machine
+_NO_FIELD_NAME = re.compile(r'["\\\x00-\x1f]')
 _Tree = dict[str, Any]  # key -> role name, None (forbidden), or a nested _Tree
 
 
@@ -49,8 +52,10 @@ def compiled_columns(own: tuple[Path | None, ...], known: tuple[tuple[Path, ...]
         known: of each of ROLES, every path that it may have, in the order in which they count.
 
     Returns:
-        None where a path is both a value and an object, or needs two keys.
+        None where a path is both a value and an object, needs two keys, or has a key that no field can be named.
     """
+    if not all(map(is_field_name, chain.from_iterable(chain(*known, filter(None, own))))):
+        return None
     tree = _tree(own, known)
     if tree is None:
         return None
@@ -60,6 +65,11 @@ def compiled_columns(own: tuple[Path | None, ...], known: tuple[tuple[Path, ...]
     others = dict(zip(ROLES, known, strict=True))
     probes = {role: _probe(paths[role], others[role]) for role in ("severity", "logger")}
     return Columns(decoder, getters, probes)
+
+
+def is_field_name(key: str) -> bool:
+    """Whether msgspec takes it as a field's name; a configured one may be anything."""
+    return _NO_FIELD_NAME.search(key) is None
 
 
 def _tree(own: tuple[Path | None, ...], known: tuple[tuple[Path, ...], ...]) -> _Tree | None:

@@ -8,7 +8,6 @@ what does not fit is decoded whole. Both ways give the same.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +15,7 @@ import msgspec
 
 from agent.model import ErrorEvent
 from agent.parse import exceptions, fields
+from agent.parse.columns import is_field_name
 from agent.profile import load_record
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ _SAMPLE = 8  # errors that a plan is made after
 _COMBINATIONS = 64
 _TEMPLATE_KEY = "@mt"  # Serilog's, which the rest of the record fills in
 _FINGERPRINT = "fingerprint"
-_NO_FIELD = re.compile(r'["\\\x00-\x1f]')  # msgspec has no fields of such names
 
 
 class _Plan(NamedTuple):
@@ -131,7 +130,7 @@ def _plan_for(sample: list[dict[str, Any]], shapes: Shapes) -> _Plan | None:
         return None
     used = [key for key in (*keys, trace) if key is not None]
     matter = {path[0] for role in ("message", "service") for path in shapes.paths[role]}
-    if any(_NO_FIELD.search(key) for key in matter):  # from the configuration
+    if not all(map(is_field_name, matter)):
         return None
     if _FINGERPRINT in present or _TEMPLATE_KEY in used or len(set(used)) != len(used):
         return None

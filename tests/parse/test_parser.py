@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
@@ -251,3 +252,11 @@ def test_the_sample_of_a_long_line_is_redacted_too():
     settings = ParseSettings(max_line_bytes=20, redact=["password"])
     out = FileParser(settings).feed(batch(b"password=s3cret " + b"x" * 50 + b"\n"))
     assert b"s3cret" not in out.gaps[0].sample
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
+def test_a_field_may_have_a_name_that_no_compiled_decoder_takes(name):
+    parser = FileParser(ParseSettings(fields={"timestamp": name, "severity": name + "level"}))
+    line = json.dumps({name: 1795325966, name + "level": "warn"}).encode() + b"\n"
+    out = parser.feed(LineBatch(TailedFile(1, "s", "/p", 0, 0, 0), 0, line * 40, 1))
+    assert (set(out.timestamps), set(out.severities)) == ({1795325966 * 10**9}, {13})
