@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from agent.model import HEAD_BYTES
 from agent.tail.discover import Found
 from agent.tail.identity import compression
 
@@ -35,25 +36,33 @@ class Pump:
     async def read(self, stream: Stream) -> None:
         """Read once, at most 1 MiB, and deliver the lines in batches of at most CHUNK_BYTES and a carried line.
 
+        The bytes before the position are read along: the file may have been truncated and written anew since the look
+        that found it grown, and then the next look is to find that out.
+
         Raises:
             OSError: the file cannot be read.
         """
         reader = stream.reader
         stream.final = False
         assert stream.handle is not None
-        os.lseek(stream.fd, reader.position, os.SEEK_SET)
-        data = await stream.handle.read(min(_READ_BYTES, max(stream.size - reader.position, 0) + _PAGE_BYTES))
+        known = reader.recent
+        os.lseek(stream.fd, reader.position - len(known), os.SEEK_SET)
+        grown = min(_READ_BYTES, max(stream.size - reader.position, 0) + _PAGE_BYTES)
+        data = await stream.handle.read(len(known) + grown)
+        if not data.startswith(known):
+            stream.next_poll, stream.mtime_ns = 0.0, 0  # both writes may bear the same time
+            return
         if reader.position == 0 and compression(data) and await self._reject(stream, data):
             return
         if stream.retry_s:
             stream.retry_s = 0.0
             self._roster.conditions.end(stream.file.current_path, "SL208")
         begin = reader.position
-        stream.grow_head(begin, data)
-        self.bytes_read += len(data)
-        for start in range(0, len(data), CHUNK_BYTES):
+        stream.grow_head(begin, data[len(known) : len(known) + HEAD_BYTES])
+        self.bytes_read += len(data) - len(known)
+        for start in range(len(known), len(data), CHUNK_BYTES):
             await self._deliver(stream, data[start : start + CHUNK_BYTES])
-            if self.stopping or reader.position > begin + start + CHUNK_BYTES:  # the latter: past a hole
+            if self.stopping or reader.position > begin + start - len(known) + CHUNK_BYTES:  # the latter: past a hole
                 break
         self._look_again(stream)
         if self._roster.crowded and stream.drained:

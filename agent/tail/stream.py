@@ -57,8 +57,12 @@ class Stream:
         return self.reader.position >= self.size
 
     def grow_head(self, start: int, chunk: bytes) -> None:
-        """Let the head hash cover the bytes `chunk`, read at `start`, as far as they belong to the head."""
-        if start > len(self.head) or len(self.head) >= HEAD_BYTES:
+        """Let the head hash cover the bytes `chunk`, read at `start`, as far as they belong to the head. From the very
+        beginning they are the head, whatever the file began with when it was opened.
+        """
+        if start == 0:
+            self.head = b""
+        elif start > len(self.head) or len(self.head) >= HEAD_BYTES:
             return
         self.set_head((self.head[:start] + chunk[:HEAD_BYTES])[:HEAD_BYTES])
 

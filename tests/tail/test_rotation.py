@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from following import PATIENT, Following, append, asynchronous, joined, numbered
 
+from agent.tail.pump import Pump
+
 
 @asynchronous
 async def test_renamed_file_is_read_to_its_end_and_its_successor_from_its_head(tmp_path):
@@ -149,6 +151,36 @@ async def test_file_and_its_copy_that_are_seen_at_once_are_not_both_read(tmp_pat
         await tail.until(lambda: tail.states() == {"app.log.1": "rotated", "app.log": "active"})
         append(log, b"fresh\n")
         await tail.until_read(*numbered(0, 100), b"fresh")
+
+
+@pytest.mark.parametrize("read_before", [0, 20])
+@asynchronous
+async def test_truncated_and_regrown_between_the_look_and_the_read(tmp_path, monkeypatch, read_before):
+    """What is read is not taken for the rest of what was looked at, nor its copy for a file of its own."""
+    log, copy = tmp_path / "app.log", tmp_path / "app.log.1"
+    old, new = numbered(0, 40), numbered(100, 60)
+    read, rounds = Pump.read, []
+
+    async def late(pump, stream):
+        if len(rounds) == (read_before > 0):
+            shutil.copyfile(log, copy)
+            os.truncate(log, 0)
+            append(log, joined(new))
+        rounds.append(stream)
+        await read(pump, stream)
+
+    monkeypatch.setattr(Pump, "read", late)
+    log.write_bytes(joined(old[:read_before]))
+    async with Following(tmp_path / "app.log*", timing=PATIENT) as tail:
+        await tail.until_read(*old[:read_before])
+        append(log, joined(old[read_before:]))
+        await tail.until_read(*old, *new)
+        append(log, b"fresh\n")
+        shutil.copyfile(log, tmp_path / "app.log.0")
+        await tail.until_read(*old, *new, b"fresh")
+        os.truncate(log, 0)
+        append(log, b"again\n")
+        await tail.until_read(*old, *new, b"fresh", b"again")
 
 
 @asynchronous
