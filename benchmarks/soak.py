@@ -28,6 +28,7 @@ FILES = 6
 ROTATE_LINES = 20_000
 KEPT_ROTATIONS = 4
 SAMPLE_SECONDS = 5
+PATIENCE_SECONDS = 30  # for the last line
 MEMORY_GROWTH = 1.05  # the last fifth of the samples against the first one after warming up
 QUESTIONS = (
     ["query", "-p", "error", "-n", "20"],
@@ -189,7 +190,29 @@ def check_rows(store: Path, writer: Writer) -> list[str]:
         count, distinct = rows.get(index, (0, 0))
         if (count, distinct) != (lines, lines):
             found.append(f"file {index}: {lines:,} lines written, {count:,} stored, {distinct:,} of them different")
+            found += odd_ranges(store, index, lines)
     return found
+
+
+def odd_ranges(store: Path, index: int, lines: int) -> list[str]:
+    """Which lines of a file are missing or doubled, as runs of numbers, and what the store says of its files."""
+    runs: list[list[int]] = []
+    with contextlib.closing(common.reader(store)) as connection:
+        query = (
+            "SELECT json_extract(record, '$.seq') AS seq, count(*) FROM events"
+            " WHERE json_extract(record, '$.stream') = ? GROUP BY seq"
+        )
+        stored = dict(connection.execute(query, (index,)))
+        for number in range(1, lines + 1):
+            times = stored.get(number, 0)
+            if times != 1:
+                if not runs or runs[-1][1:] != [number - 1, times]:
+                    runs.append([number, number, times])
+                runs[-1][1] = number
+        said = [f"  {first} to {last} stored {times} times" for first, last, times in runs[:20]]
+        files = 'SELECT id, current_path, inode, "offset", events, gap_bytes, state FROM files WHERE path LIKE ?'
+        said += [f"  {row}" for row in connection.execute(files, (f"%app-{index}.log",))]
+    return said
 
 
 def main() -> None:
@@ -206,7 +229,9 @@ def main() -> None:
         with common.agent(folder, f"{logs}/*.log", "--store", str(store)) as process:
             common.wait_until(store.exists, "the store")
             samples = load(options, writer, store, process.pid)
-            common.wait_until(lambda: common.stored(store) >= sum(writer.written), "the last line", 30)
+            patience = time.monotonic() + PATIENCE_SECONDS
+            while common.stored(store) < sum(writer.written) and time.monotonic() < patience:
+                time.sleep(0.5)
         found = faults(samples) + check_rows(store, writer)
     last = samples[-1]
     if options.report:
