@@ -98,7 +98,7 @@ def add_events(connection: sqlite3.Connection, rows: list[EventRow]) -> None:
             " raw, parse_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (row.timestamp, BASE, row.severity, row.file, row.offset, row.group, record, row.raw, row.parse_error),
         )
-        logger = read_fields(load_record(record)).logger or ""
+        logger = (read_fields(load_record(record)).logger or "").encode(errors="backslashreplace").decode()
         counts[row.timestamp // (60 * SECOND), sources[row.file], row.severity, logger] += 1
     connection.executemany(
         "INSERT INTO rollups (minute, source, severity_number, logger, count) VALUES (?, ?, ?, ?, ?)"
