@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.parse import exceptions
-from agent.profile import ALIASES, Path, Profile, own_paths
+from agent.profile import Path, Profile, own_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,14 +34,14 @@ class Shapes:
     """The shapes of one file.
 
     Args:
-        paths: per role as the source's settings give them: for instant, severity and logger.
-        profile: of the file, whose paths count first for everything else.
+        paths: per role as the source's settings give them.
+        profile: of the file, whose paths count first for message and service.
     """
 
     def __init__(self, paths: Mapping[str, tuple[Path, ...]], profile: Profile) -> None:
         self._shapes: dict[tuple[str, ...], Shape] = {}
         self.paths = {role: paths[role] for role in ("timestamp", "severity", "logger")}
-        self.paths |= {role: (*own_paths(profile, role), *ALIASES[role]) for role in ("message", "service")}
+        self.paths |= {role: (*own_paths(profile, role), *paths[role]) for role in ("message", "service")}
 
     def of(self, record: dict[str, Any]) -> Shape:
         """The shape of a record."""

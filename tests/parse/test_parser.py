@@ -254,6 +254,14 @@ def test_the_sample_of_a_long_line_is_redacted_too():
     assert b"s3cret" not in out.gaps[0].sample
 
 
+@pytest.mark.parametrize("lines", [1, 40])
+def test_an_error_in_a_files_first_lines_has_the_message_of_the_configured_field(lines):
+    parser = FileParser(ParseSettings(fields={"message": "what", "service": "app"}))
+    line = b'{"time":1795325966,"level":"error","what":"own","app":"a","message":"x","service":"y","odd":"\\ud800"}\n'
+    out = parser.feed(LineBatch(TailedFile(1, "s", "/p", 0, 0, 0), 0, line * lines, 1))
+    assert {(error.message, error.service) for error in out.errors} == {("own", "a")}
+
+
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
 def test_a_field_may_have_a_name_that_no_compiled_decoder_takes(name):
     parser = FileParser(ParseSettings(fields={"timestamp": name, "severity": name + "level"}))
