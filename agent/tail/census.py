@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.errors import TailError
+from agent.model import HEAD_BYTES
 from agent.tail import files, locate
 from agent.tail.discover import Discovery, Found, Scan
 from agent.tail.identity import FileKey, Match
@@ -285,7 +286,7 @@ class Census:
             for original, stream in names.get(directory, ())
             if name.startswith(original[0])  # spares the regular expression: 1,000 new files beside 1,000 old ones
             and locate.is_rotation(name, original)
-            and _begins_like(found.path, stream.head)
+            and _begins_like(found.path, stream)
         ]
 
     def _followed_names(self) -> dict[str, list[tuple[str, Stream]]]:
@@ -301,9 +302,16 @@ def _add_name(names: dict[str, list[tuple[str, Stream]]], stream: Stream) -> Non
     names.setdefault(directory, []).append((name, stream))
 
 
-def _begins_like(path: str, head: bytes) -> bool:
-    """Whether the file begins with `head`, as far as it is long enough."""
+def _begins_like(path: str, stream: Stream) -> bool:
+    """Whether the file begins with the head of `stream`, as far as it is long enough. Of a stream whose file is empty,
+    or was emptied before anything of it was read, no copy can be read twice.
+    """
     try:
+        head = stream.head
+        if not head and stream.fd >= 0:
+            head = os.pread(stream.fd, HEAD_BYTES, 0)
+            if not head:
+                return False
         with open(path, "rb", buffering=0) as file:
             return head.startswith(file.read(len(head)) or b"")
     except OSError:

@@ -128,7 +128,7 @@ async def test_directory_that_cannot_be_looked_at_ends_nothing(tmp_path, monkeyp
         with monkeypatch.context() as patch:
             patch.setattr(census.os, "stat", failing(1000, OSError(errno.EIO, "broken"), os.stat))
             assert census._where(stream) == str(log)
-        assert census._begins_like(str(tmp_path / "missing"), b"x") is False
+        assert census._begins_like(str(tmp_path / "missing"), stream) is False
         assert not locate.is_gone(stream.file) or log.exists()
         append(log, b"two\n")
         await tail.until_read(b"one", b"two")

@@ -1,6 +1,8 @@
 """Renaming, truncating, deleting and recreating files that are followed: each line exactly once, in order."""
 
+import asyncio
 import contextlib
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +11,8 @@ import pytest
 from following import PATIENT, Following, append, asynchronous, joined, numbered
 
 from agent.tail.pump import Pump
+
+WARY = dataclasses.replace(PATIENT, copy_grace_s=3600.0)
 
 
 @asynchronous
@@ -181,6 +185,44 @@ async def test_truncated_and_regrown_between_the_look_and_the_read(tmp_path, mon
         os.truncate(log, 0)
         append(log, b"again\n")
         await tail.until_read(*old, *new, b"fresh", b"again")
+
+
+@asynchronous
+async def test_file_that_was_renamed_before_it_was_seen_is_read_at_once_beside_an_empty_successor(tmp_path):
+    """It may be deleted at any moment; and nothing of an empty file can be read twice."""
+    log = tmp_path / "app.log"
+    (tmp_path / "app.log.1").write_bytes(joined(numbered(0, 5)))
+    log.touch()
+    async with Following(tmp_path / "app.log*", timing=WARY) as tail:
+        await tail.until_read(*numbered(0, 5))
+        append(log, joined(numbered(5, 5)))
+        await tail.until_read(*numbered(0, 10))
+
+
+@asynchronous
+async def test_copy_of_a_file_that_was_empty_when_it_was_opened_is_not_read_as_a_file_of_its_own(tmp_path):
+    """The copy is seen before a byte of the file is read: it is compared with what lies on the disk."""
+    log = tmp_path / "app.log"
+    log.touch()
+    free = asyncio.Event()
+
+    async def room(timeout_s):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(free.wait(), timeout_s)
+        return free.is_set()
+
+    async with Following(tmp_path / "app.log*", timing=WARY, room=room) as tail:
+        await tail.until(lambda: tail.states() == {"app.log": "active"})
+        append(log, joined(numbered(0, 5)))
+        await tail.rounds()
+        shutil.copyfile(log, tmp_path / "app.log.1")
+        await tail.rounds()
+        assert tail.states() == {"app.log": "active"}
+        free.set()
+        await tail.until_read(*numbered(0, 5))
+        os.truncate(log, 0)
+        append(log, b"fresh\n")
+        await tail.until_read(*numbered(0, 5), b"fresh")
 
 
 @asynchronous
