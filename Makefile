@@ -36,8 +36,9 @@ wheel-test: venv-dev ## Build the wheel, install it alone into an empty environm
 bench: venv ## The benchmark table of docs/benchmarks.md (at most 10 minutes; ARGS='--events 100000' makes it smaller)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: venv ## Fuzzing, every crash, and an hour of mixed load: nothing lost, nothing grows (ARGS='--duration 10m')
+soak: venv-dev ## The long tests, fuzzing, every crash, and an hour of mixed load: nothing lost, nothing grows (ARGS='--duration 10m')
 	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris # without it the next line fuzzes at random
+	$(BIN)/python -m pytest -n $(JOBS) -m soak
 	$(BIN)/python -m tests.fuzz_parse --seconds 60
 	$(BIN)/python -m tests.crash --all --parallel $(JOBS)
 	$(BIN)/python -m benchmarks.soak $(ARGS)

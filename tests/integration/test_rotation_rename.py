@@ -135,27 +135,6 @@ def test_rotations_every_10_ms_lose_nothing(box, chain):
     settled(box, scribe)
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(600)
-def test_two_thousand_rotations_under_load(box):
-    """Rename, date and compress in turn, 20 ms apart."""
-    scribe = Scribe()
-    scribe.append(box.log)
-    box.start()
-    box.wait_count(1)
-    for number in range(2000):
-        scribe.append(box.log, 20)
-        place = box.logs / (f"app.log-{number:08d}" if number % 3 else f"app-{number:08d}.old")
-        box.log.rename(place)
-        box.log.touch()
-        if number % 3 == 2:
-            subprocess.run(["gzip", place], check=True)
-        time.sleep(0.02)
-        for old in sorted(box.logs.glob("app?*-*"))[:-200]:
-            old.unlink()
-    settled(box, scribe, timeout_s=120)
-
-
 def test_the_rotated_name_does_not_matter(box):
     """Dates, times of day, two rotations within one hour's name, and a name that has nothing of the old one."""
     scribe = Scribe()
