@@ -17,6 +17,7 @@ from agent.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, SidelogError, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TextIO
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 EXIT_PIPE = 141  # 128 + SIGPIPE: the reader of a pipe has left
@@ -145,7 +146,9 @@ def run_command_line(arguments: Sequence[str]) -> int:
         code = EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place where a fault of the program becomes a sentence
         code = _failed(_unexpected(error, state), state)
-    return _close_output(code, state)
+    code = _close_output(code, state)
+    _close_errors()
+    return code
 
 
 def _open_streams() -> None:
@@ -213,6 +216,20 @@ def _close_output(code: int, state: Shell) -> int:
         return code
     else:
         return code
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    _discard(sys.stdout)
     return code or EXIT_FAILED
+
+
+def _close_errors() -> None:
+    """The same for stderr. What cannot be said there, on a full disk for instance, changes no exit code."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
+    except ValueError:  # closed already
+        return
+
+
+def _discard(stream: TextIO) -> None:
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), stream.fileno())

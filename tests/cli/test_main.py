@@ -150,6 +150,13 @@ def test_a_full_disk_is_said():
     assert done.stderr.startswith(b"sidelog: error[SL502]: the output cannot be written: No space left on device\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_what_cannot_be_said_changes_no_exit_code(tmp_path):
+    command = [*PROGRAM, "query", "--store", tmp_path / "none.db"]
+    with Path("/dev/full").open("wb") as full:
+        assert subprocess.run(command, stderr=full, timeout=50, check=False).returncode == 3
+
+
 class Stream(io.StringIO):
     """A standard stream that fails when it is flushed. Its number is the one of a file of its own."""
 
@@ -255,3 +262,14 @@ def test_completion_is_answered():
         env={**os.environ, "_SIDELOG_COMPLETE": "bash_complete", "COMP_WORDS": "sidelog che", "COMP_CWORD": "1"}
     )
     assert "plain,check" in done.stdout
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), ValueError("closed"), None])
+def test_stderr_that_cannot_be_flushed_is_given_up(tmp_path, monkeypatch, error):
+    with (tmp_path / "said").open("w") as file:
+        stream = io.StringIO() if error is None else Stream(error, file)
+        monkeypatch.setattr(sys, "stderr", stream)
+        main._close_errors()
+        given_up = os.fstat(file.fileno()).st_rdev == Path(os.devnull).stat().st_rdev
+    monkeypatch.undo()
+    assert given_up == isinstance(error, OSError)
