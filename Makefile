@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 VENV  := .venv
 BIN   := $(VENV)/bin
-JOBS  ?= 2
+JOBS  ?= 4
 export LOGS ?=
 ARGS  ?=
 
