@@ -316,7 +316,7 @@ async def test_deleted_file_is_drained_and_closed(tmp_path):
             await tail.until(lambda: not tail.tailer.files())
         assert tail.generations == [b"one\ntwo\nthree"]
         assert tail.finals == [str(log)]
-        assert not _open_names(log)
+        await tail.until(lambda: not _open_names(log), "closing")
 
 
 def _open_names(path):
