@@ -252,7 +252,7 @@ class Census:
             except (OSError, TailError):
                 path = None
         if path is None:
-            copy = locate.find_content(file, self._roster.by_key.keys())
+            copy = locate.find_content(file, self._roster.generations())
             path, key = copy or (None, key)
         if path is not None:
             globbed = self.discovery.source_of(path) is not None

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from agent.errors import TailError
 from agent.model import MARKER_BYTES
 from agent.tail import files
-from agent.tail.identity import FileKey, Match, compare
+from agent.tail.identity import FileKey, Match, compare, generation, same_generation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from agent.model import TailedFile
 
@@ -99,7 +99,7 @@ def compare_path(path: str, file: TailedFile) -> Match:
     return match
 
 
-def find_content(file: TailedFile, claimed: Collection[FileKey]) -> tuple[str, FileKey] | None:
+def find_content(file: TailedFile, claimed: Mapping[FileKey, int]) -> tuple[str, FileKey] | None:
     """A file beside the last known paths of `file` that holds the same content up to its offset, under the same name
     or one made by rotation, and that is not `claimed` by another.
 
@@ -111,10 +111,10 @@ def find_content(file: TailedFile, claimed: Collection[FileKey]) -> tuple[str, F
         key = files.file_key(status)
         other = os.path.basename(path)
         named = is_rotation(other, name) or (other == name and file.marker_length == MARKER_BYTES)
-        if not named or key in claimed or status.st_size < file.offset or not file.head_length:
+        if not named or status.st_size < file.offset or not file.head_length:
             continue
         try:
-            if _same_content(path, file):
+            if not _is_claimed(path, key, claimed) and _same_content(path, file):
                 return path, key
         except (OSError, TailError):
             continue
@@ -122,7 +122,7 @@ def find_content(file: TailedFile, claimed: Collection[FileKey]) -> tuple[str, F
 
 
 def find_copy(
-    file: TailedFile, head: bytes, position: int, recent: bytes, claimed: Collection[FileKey]
+    file: TailedFile, head: bytes, position: int, recent: bytes, claimed: Mapping[FileKey, int]
 ) -> tuple[str, FileKey] | None:
     """The copy that was made of `file` before it was truncated (copytruncate) or deleted, to read the rest from.
 
@@ -136,9 +136,11 @@ def find_copy(
     for path, status in beside(file):
         key = files.file_key(status)
         rotated = any(is_rotation(os.path.basename(path), name) for name in names)
-        if key in claimed or not (rotated or len(recent) == MARKER_BYTES):
+        if not (rotated or len(recent) == MARKER_BYTES):
             continue
         try:
+            if _is_claimed(path, key, claimed):
+                continue
             begins = bytes_at(path, 0, len(head))
             if status.st_size >= position:
                 if begins == head and bytes_at(path, position - len(recent), len(recent)) == recent:
@@ -148,6 +150,19 @@ def find_copy(
         except (OSError, TailError):
             continue
     return shorter
+
+
+def _is_claimed(path: str, key: FileKey, claimed: Mapping[FileKey, int]) -> bool:
+    """Whether the file at `path` is one of those that are followed, which are given with their generations: a closed
+    one may be deleted, and its inode be that of the copy.
+    """
+    if key not in claimed:
+        return False
+    fd = files.open_checked(path)
+    try:
+        return same_generation(claimed[key], generation(fd))
+    finally:
+        os.close(fd)
 
 
 def beside(file: TailedFile) -> list[tuple[str, os.stat_result]]:

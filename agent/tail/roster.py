@@ -70,6 +70,10 @@ class Roster:
         """Whether more files are open than should be."""
         return self._open_count > self.open_limit
 
+    def generations(self) -> dict[FileKey, int]:
+        """The generation of each followed file."""
+        return {key: stream.file.generation for key, stream in self.by_key.items()}
+
     def mark(self, file: TailedFile) -> None:
         """The store's row of this file is to be written again, whether or not lines come.
 

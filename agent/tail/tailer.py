@@ -312,7 +312,7 @@ class Tailer:
     async def _take_copy(self, stream: Stream) -> bool:
         """Whether a copy of the stream's file was found; the stream goes on in it."""
         reader = stream.reader
-        claimed = set(self._roster.by_key)
+        claimed = self._roster.generations()
         copy = await self._run(locate.find_copy, stream.file, stream.head, reader.position, reader.recent, claimed)
         if copy is None or not await self._roster.take_over(stream, *copy):
             return False

@@ -131,6 +131,32 @@ async def test_copytruncate_reads_the_rest_from_the_copy_and_the_copy_only_once(
 
 
 @asynchronous
+async def test_copy_with_the_inode_of_a_deleted_file_is_found(tmp_path):
+    """The deleted one is closed already, and nobody has noticed yet."""
+    log, other, copy = tmp_path / "app.log", tmp_path / "other.log", tmp_path / "app.log.1"
+    log.write_bytes(joined(numbered(0, 20)))
+    other.write_bytes(b"other\n")
+    async with Following(tmp_path / "*.log", timing=PATIENT) as tail:
+        await tail.until_read(*numbered(0, 20), b"other")
+        await tail.until_armed()
+        [deleted] = [s for s in tail.tailer._roster.streams.values() if s.file.path == str(other)]
+        await tail.tailer._roster.close(deleted)
+        append(log, joined(numbered(20, 20)))
+        inode = other.stat().st_ino
+        other.unlink()
+        shutil.copyfile(log, copy)
+        os.truncate(log, 0)
+        append(log, joined(numbered(100, 3)))
+        if copy.stat().st_ino != inode:
+            pytest.skip("this file system does not give an inode again")
+        await tail.until_read(*numbered(0, 40), *numbered(100, 3), b"other")
+        await tail.until(
+            lambda: str(other) not in [file.path for file in tail.tailer.files()], "the end of the deleted"
+        )
+        assert tail.gaps == []
+
+
+@asynchronous
 async def test_copy_that_is_seen_before_the_truncation_is_not_read_as_a_file_of_its_own(tmp_path):
     log, copy = tmp_path / "app.log", tmp_path / "app.log.1"
     log.write_bytes(joined(numbered(0, 100)))
