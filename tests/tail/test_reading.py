@@ -270,5 +270,6 @@ async def test_max_line_of_a_reload_applies_to_files_that_are_followed(tmp_path)
     async with Following(log) as tail:
         await tail.until_read(b"short")
         await tail.tailer.reload([source(log, max_line=10)])
+        await tail.rounds()
         append(log, b"longer than that\nfine\n")
         await tail.until_read(b"short", b"fine")
