@@ -24,6 +24,7 @@ class Intake:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
+        self._read_below_bytes = limit_bytes // 2
         self._batches: deque[LineBatch] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
@@ -33,12 +34,12 @@ class Intake:
 
     async def room(self, timeout_s: float) -> bool:
         """Whether there is room for what a read gives; waits for it, but not longer than this."""
-        if self._bytes >= self._limit_bytes // 2:
+        if self._bytes >= self._read_below_bytes:
             self._room.clear()
-            if self._bytes >= self._limit_bytes // 2:
+            if self._bytes >= self._read_below_bytes:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._room.wait(), timeout_s)
-        return self._bytes < self._limit_bytes // 2
+        return self._bytes < self._read_below_bytes
 
     async def put(self, batch: LineBatch) -> None:
         """Hand over a batch, waiting while the queue is full. A final one, whose bytes are in memory anyway and which
@@ -60,7 +61,7 @@ class Intake:
                 self._changed.wait(timeout_s)
             batches = list(self._batches)
             self._batches.clear()
-            was_full = self._bytes >= self._limit_bytes // 2
+            was_full = self._bytes >= self._read_below_bytes
             self._bytes = 0
         if was_full:
             self._loop.call_soon_threadsafe(self._room.set)

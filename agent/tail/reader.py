@@ -51,7 +51,8 @@ class LineReader:
     @property
     def recent(self) -> bytes:
         """The at most MARKER_BYTES bytes before `position`, to recognise the place in the file again."""
-        return (self.before + self.carry)[-MARKER_BYTES:]
+        carry = self.carry[-MARKER_BYTES:]  # it may be long, and this is asked for at every look and read
+        return carry if len(carry) == MARKER_BYTES else (self.before + carry)[-MARKER_BYTES:]
 
     def feed(self, chunk: bytes, now_ns: int) -> list[LineBatch]:
         """Take the bytes at `position`; the batches of the lines that they complete, in order."""
