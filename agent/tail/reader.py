@@ -44,6 +44,11 @@ class LineReader:
         return self._skip_from is not None
 
     @property
+    def pending(self) -> int:
+        """Bytes of an unfinished line: what `rewind` gives back to be read again."""
+        return self.position - self.offset
+
+    @property
     def before_offset(self) -> bytes:
         """The at most MARKER_BYTES bytes before `offset`."""
         return self.before if self._skip_from is None else self._before_skip

@@ -13,7 +13,7 @@ import aiofiles
 from agent.errors import TailError
 from agent.model import MARKER_BYTES, TailedFile
 from agent.tail import files, locate
-from agent.tail.identity import FileKey, compression
+from agent.tail.identity import FileKey, compression, same_generation
 from agent.tail.reader import LineReader
 from agent.tail.stream import Stream
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agent.tail.watch import Watcher
 
 _LINE_SEARCH_BYTES = 1 << 16  # how far back `start: end` looks for the beginning of an unfinished line
+_REREAD_BYTES = 1 << 16  # of an unfinished line, read once more when a file that has more to read had to be closed
 _FINISHED_KEPT = 1024  # finished files remembered, in case one is moved back
 
 
@@ -239,7 +240,10 @@ class Roster:
         opened = await self._open_as(stream.file.current_path, stream.key)
         if opened is None:
             return False
-        handle, _ = opened
+        handle, info = opened
+        if not same_generation(info.generation, stream.file.generation):  # the next look tells
+            await self._discard(handle)
+            return False
         stream.handle, stream.fd = handle, handle.fileno()
         return True
 
@@ -258,10 +262,13 @@ class Roster:
         await handle.close()
 
     async def make_room(self) -> None:
-        """Close a tenth of the open files: quiet ones, read to their end, those that grew longest ago first."""
-        idle = [s for s in self.streams.values() if s.fd >= 0 and s.drained and s.links and s.file.state != "rotated"]
-        idle.sort(key=lambda stream: stream.last_growth)
-        for stream in idle[: max(1, self.open_limit // 10)]:
+        """Close a tenth of the open files: quiet ones, read to their end, those that grew longest ago first; or where
+        all have more to read, some of those, so that every file has its turn.
+        """
+        kept = [s for s in self.streams.values() if s.fd >= 0 and s.links and s.file.state != "rotated"]
+        closable = [s for s in kept if s.drained] or [s for s in kept if s.reader.pending <= _REREAD_BYTES]
+        closable.sort(key=lambda stream: stream.last_growth)
+        for stream in closable[: max(1, self.open_limit // 10)]:
             await self.close(stream)
             stream.next_poll = 0.0
 

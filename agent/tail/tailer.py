@@ -242,11 +242,20 @@ class Tailer:
             return False
         return all(s.drained or s.retry_s for s in self._roster.streams.values())
 
-    async def _read(self, stream: Stream) -> None:
+    async def _read(self, stream: Stream) -> bool:
+        """Open the file if it is closed, and read from it; False where either failed and is to be tried later.
+
+        Opened no sooner than here: of 1,000 closed files with something to read, those that were read make room for
+        the others, and none waits for its next try because all descriptors are held by files that wait to be read.
+        """
         try:
-            await self._pump.read(stream)
+            if await self._roster.reopen(stream):
+                await self._pump.read(stream)
+                return True
+            self._put_off(stream)
         except OSError as error:
             await self._fail(stream, error)
+        return False
 
     async def _run(self, function: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
@@ -276,10 +285,7 @@ class Tailer:
             return False
         stream.size, stream.mtime_ns, stream.links = look.size, look.mtime_ns, look.links
         if look.size > stream.reader.position:
-            if await self._roster.reopen(stream):
-                return True
-            self._put_off(stream)
-            return False
+            return True
         if stream.retry_s:
             stream.retry_s = 0.0
             self._conditions.end(stream.file.current_path, "SL201", "SL208")
@@ -350,7 +356,8 @@ class Tailer:
         [look] = await self._run(probe_all, [stream])
         while not self._stopping and await self._judge(stream, look) and stream.file.id in self._roster.streams:
             await self._wait_for_room(looking=False)
-            await self._read(stream)
+            if not await self._read(stream):
+                break
             [look] = await self._run(probe_all, [stream])
         if stream.file.id in self._roster.streams:
             stream.reader.rewind()

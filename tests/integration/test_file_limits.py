@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 
 from tests.integration.harness import append, wait_until
@@ -26,6 +27,29 @@ def test_a_thousand_files_with_64_descriptors(box):
     settled(box, *scribes.values(), timeout_s=60)
     assert len(open_files(box.process.pid, box.logs)) <= 16
     assert box.process.poll() is None
+
+
+def test_once_reads_a_thousand_files_with_64_descriptors(box):
+    """Files that could not be opened yet are no reason to stop, and no file has to wait: nothing is reported."""
+    scribes = [Scribe(str(number)) for number in range(1000)]
+    for number, scribe in enumerate(scribes):
+        scribe.append(box.logs / f"{number}.log", 2)
+    limits = (64, 64)
+    done = box.run("run", "--once", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits))
+    assert done.returncode == 0, done.stderr.decode()
+    assert "SL207" not in done.stderr.decode()
+    settled(box, *scribes)
+
+
+def test_files_of_several_reads_with_few_descriptors(box):
+    """Where all open files have more to read, some are closed for the others, and `--once` reads all to their end."""
+    scribes = [Scribe(str(number)) for number in range(60)]
+    for number, scribe in enumerate(scribes):
+        append(box.logs / f"{number}.log", scribe.lines(12, pad_bytes=100_000))
+    limits = (64, 64)
+    done = box.run("run", "--once", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits))
+    assert done.returncode == 0, done.stderr.decode()
+    settled(box, *scribes)
 
 
 def test_one_hot_file_does_not_starve_the_others(box):

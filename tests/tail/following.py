@@ -180,9 +180,9 @@ class Following:
         await self.until(lambda: self.lines == expected, f"reading {len(expected)} lines")
 
     async def until_armed(self):
-        """Until nothing is polled any more: every open file waits for its event."""
-        streams = self.tailer._roster.streams
-        await self.until(lambda: streams and all(stream.armed for stream in streams.values()), "calm")
+        """Until nothing is polled any more: every open file waits for its event, and no look is on its way."""
+        streams, asleep = self.tailer._roster.streams, self.tailer._wakeup._waiters
+        await self.until(lambda: asleep and streams and all(stream.armed for stream in streams.values()), "calm")
 
     async def rounds(self, count=3):
         """Let the tailer look around some times."""
