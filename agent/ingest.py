@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.errors import SidelogError, StoreError
+from agent.group import fingerprint, miner
 from agent.group.grouper import Grouper
 from agent.model import EventBatch, LineBatch, StoredBatch, TailedFile, Transaction
 from agent.parse.decode import FileParser, ParseSettings, join
 from agent.profile import Profile
+from agent.store.groups import known_groups
 from agent.tail.identity import marker
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ class Ingest(threading.Thread):
         self._changed_files = changed_files
         self._on_fault = on_fault
         self._give_up_s = give_up_s
-        self._grouper = Grouper(writer.connection.execute("SELECT fingerprint, id FROM error_groups"))
+        self._grouper = Grouper(*known_groups(writer.connection, fingerprint.VERSION, miner.TEMPLATES))
         self._streams: dict[int, _Stream] = {}
         self._held: dict[int, _Stream] = {}
         self._transaction = Transaction()

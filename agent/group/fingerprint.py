@@ -11,28 +11,14 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+from agent.group.template import mask
+
 if TYPE_CHECKING:
     from agent.model import ErrorEvent
 
-VERSION = 1  # stored with each group: a later algorithm can tell its own groups from these
-_MESSAGE_CHARS = 2_000  # masking is linear; a longer message adds nothing to its identity
+VERSION = 2  # stored with each group: a later algorithm can tell its own groups from these
 _FRAMES = 12  # innermost frames that count
 
-# One alternation, longest shapes first; every part is linear (no nested quantifier).
-_VALUES = re.compile(
-    r"""
-      (?P<url>\b[a-z][a-z0-9+.-]{1,20}://[^\s"'<>]+)
-    | (?P<uuid>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)
-    | (?P<email>\b[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,4}\b)
-    | (?P<date>\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?\b)
-    | (?P<ip>\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?\b)
-    | (?P<quoted>"[^"\n]{0,500}"|'[^'\n]{0,500}'|`[^`\n]{0,500}`)
-    | (?P<path>(?:(?<=\s)|^|(?<=[=(:,]))(?:/[\w.@%+-]+){2,})
-    | (?P<hex>\b0x[0-9a-f]+\b|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}\b)
-    | (?P<number>(?<![a-z])[+-]?\d+(?:[.,:]\d+)*(?:%|\b|(?=[a-z]{1,2}\b)))
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
 # Each is anchored at a line's beginning and cannot leave the line, so that a hostile trace takes linear time too.
 _PYTHON_FRAME = re.compile(r'^[ \t]*File "([^"\n]{1,1000})", line \d+, in (.+)$', re.MULTILINE)
 _NODE_FRAME = re.compile(
@@ -44,11 +30,6 @@ _RUBY_FRAME = re.compile(r"^[ \t]*(?:\d+: )?(?:from )?([^\s:]{1,300}\.rb):\d+:in
 _GO_FRAME = re.compile(r"^([^\s(]\S{0,300}?)\([^()\n]*\)$", re.MULTILINE)
 _GENERATED = re.compile(r"\$\$[\w$]+|\$\d+|0x[0-9a-f]+|<lambda_\w+>|\d+", re.IGNORECASE)
 _CONTENT_HASH = re.compile(r"[.-](?=[a-f]{0,64}\d)[0-9a-f]{1,64}(?=\.)", re.IGNORECASE)  # `main.8f3a2b1c.js`
-
-
-def mask(message: str) -> str:
-    """The message with its values replaced by `<kind>`: the template that equal troubles share."""
-    return _VALUES.sub(lambda found: f"<{found.lastgroup}>", message[:_MESSAGE_CHARS])
 
 
 def frames(stacktrace: str) -> list[str]:

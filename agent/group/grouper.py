@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.group import classify, fingerprint
+from agent.group.miner import Miner, Template
 from agent.model import ErrorEvent, GroupUpdate
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class _Known:
     group: int
     culprit: str | None = None
     searched: bool = False
+    text: str | None = None  # only a Template has one
+
+
+_FRAMELESS = _Known("", 0)  # its stack trace says nothing: its message decides
 
 
 class Grouper:
@@ -37,14 +42,16 @@ class Grouper:
 
     Args:
         known: fingerprint and id of every group already stored.
+        templates: fingerprint, template and last_seen of those that have a template, the last seen first.
     """
 
-    def __init__(self, known: Iterable[tuple[str, int]] = ()) -> None:
+    def __init__(self, known: Iterable[tuple[str, int]] = (), templates: Iterable[tuple[str, str, int]] = ()) -> None:
         self._ids = dict(known)
         self._next_id = max(self._ids.values(), default=0) + 1
         self._cache: dict[_RawShape, _Known] = {}
         self._cache_chars = 0
         self._updates: dict[int, GroupUpdate] = {}
+        self._miner = Miner(self._group_of, templates)
 
     def assign(self, error: ErrorEvent) -> int:
         """The id of the group that this error belongs to; counted in `take_updates`."""
@@ -63,13 +70,17 @@ class Grouper:
 
     def take_updates(self) -> list[GroupUpdate]:
         """What was assigned since the last call, to be stored in one transaction."""
-        updates = list(self._updates.values())
+        updates, changed = self._updates, self._miner.changed
+        for group in [group for group in changed if group in updates]:
+            updates[group].template = changed.pop(group).text
         self._updates = {}
-        return updates
+        return list(updates.values())
 
-    def _find(self, error: ErrorEvent) -> _Known:
+    def _find(self, error: ErrorEvent) -> _Known | Template:
         """By the frames alone where they were met before: a dictionary look-up (1 µs) instead of 60 µs."""
         stack = error.stacktrace
+        if not stack and not error.fingerprint:
+            return self._mine(error)
         by_frames: _RawShape | None = None
         if stack and not error.fingerprint and (found := fingerprint.frames_part(stack)) is not None:
             part, is_python = found
@@ -85,20 +96,32 @@ class Grouper:
                 part = by_frames[2] or ""
                 if by_frames[0] is None or fingerprint.has_python_frames(part):
                     raw = by_frames
-            known = self._remember(raw, fingerprint.fingerprint(text))
-        return known
+            decided = error.fingerprint or fingerprint.is_of_frames(text)
+            mark = fingerprint.fingerprint(text)
+            known = self._remember(raw, _Known(mark, self._group_of(mark)) if decided else _FRAMELESS)
+        return known if known is not _FRAMELESS else self._mine(error)
 
-    def _remember(self, raw: _RawShape, mark: str) -> _Known:
+    def _mine(self, error: ErrorEvent) -> Template:
+        """By what it says, where there is neither a fingerprint nor a frame."""
+        kind = error.exception_type
+        if kind:
+            return self._miner.place("type", kind, error.exception_message or error.message, error.timestamp)
+        return self._miner.place("message", error.logger or "", error.message, error.timestamp)
+
+    def _group_of(self, mark: str) -> int:
         group = self._ids.get(mark)
         if group is None:
             group = self._ids[mark] = self._next_id
             self._next_id += 1
+        return group
+
+    def _remember(self, raw: _RawShape, known: _Known) -> _Known:
         chars = len(raw[3] or "") + len(raw[2] or "")
         if len(self._cache) >= _CACHE_ENTRIES or self._cache_chars + chars > _CACHE_CHARS:
             self._cache.clear()
             self._cache_chars = 0
         self._cache_chars += chars
-        known = self._cache[raw] = _Known(mark, group)
+        self._cache[raw] = known
         return known
 
 
@@ -114,7 +137,7 @@ def _count(update: GroupUpdate, error: ErrorEvent) -> None:
         update.severity_number = max(update.severity_number, error.severity_number)
 
 
-def _describe(known: _Known, error: ErrorEvent) -> GroupUpdate:
+def _describe(known: _Known | Template, error: ErrorEvent) -> GroupUpdate:
     """A group as its first event shows it."""
     if error.stacktrace and not known.searched:
         known.culprit = fingerprint.innermost(error.stacktrace)
@@ -133,6 +156,7 @@ def _describe(known: _Known, error: ErrorEvent) -> GroupUpdate:
         severity_number=error.severity_number,
         first_seen=error.timestamp,
         last_seen=error.timestamp,
+        template=known.text,
     )
 
 

@@ -1,4 +1,4 @@
-"""Error groups for readers: the rows of `errors list`."""
+"""What is stored of error groups: the rows of `errors list`, and what grouping goes on from after a restart."""
 
 from __future__ import annotations
 
@@ -36,6 +36,24 @@ def list_groups(
     ).fetchall()
     trends = _trends(connection, now, group)
     return [_row(row, trends, now) for row in rows]
+
+
+def known_groups(
+    connection: sqlite3.Connection, version: int, templates: int
+) -> tuple[list[tuple[str, int]], list[tuple[str, str, int]]]:
+    """Fingerprint and id of every group; and fingerprint, template and last_seen of some, the last seen first.
+
+    Args:
+        connection: any.
+        version: of the algorithm; another one's templates would not be found by its messages.
+        templates: how many at the most.
+    """
+    groups = connection.execute("SELECT fingerprint, id FROM error_groups").fetchall()
+    return groups, connection.execute(
+        "SELECT fingerprint, template, last_seen FROM error_groups"
+        " WHERE template IS NOT NULL AND fingerprint_version = ? ORDER BY last_seen DESC, id DESC LIMIT ?",
+        (version, templates),
+    ).fetchall()
 
 
 def _row(row: tuple[Any, ...], trends: dict[int, list[int]], now: int) -> dict[str, Any]:

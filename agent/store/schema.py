@@ -17,7 +17,7 @@ from sqlite_utils.migrations import Migrations
 if TYPE_CHECKING:
     import sqlite3
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x51DE106  # "side log": tells our file from any other SQLite file
 PAGE_SIZE_BYTES = 16_384  # 4 KiB pages cost 0.6 µs more per event: more WAL frames, more splits
 
@@ -158,6 +158,12 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 """
 
+# What the messages of a group have in common, for groups that no stack trace decides: scope and words, as group.miner
+# reads and writes them.
+_TEMPLATES = """
+ALTER TABLE error_groups ADD COLUMN template TEXT
+"""
+
 _LOGS_VIEW = """
 CREATE VIEW logs AS
 SELECT
@@ -201,6 +207,12 @@ def events_and_files(db: Database) -> None:
     _run(db, _EVENTS)
     _run(db, _OPERATION)
     db.conn.execute(_LOGS_VIEW)
+
+
+@migrations()
+def templates(db: Database) -> None:
+    """Version 2: error groups keep the template of their messages."""
+    _run(db, _TEMPLATES)
 
 
 def prepare_file(connection: sqlite3.Connection) -> None:

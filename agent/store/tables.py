@@ -42,10 +42,11 @@ FROM files ORDER BY id
 """
 _SAVE_GROUP = """
 INSERT INTO error_groups (id, fingerprint, fingerprint_version, title, culprit, exception_type, severity_number,
-                          category, service, state, state_changed, first_seen, last_seen, count)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'new', ?, ?, ?, ?)
+                          category, service, state, state_changed, first_seen, last_seen, count, template)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'new', ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
   count = count + excluded.count,
+  template = coalesce(excluded.template, template),
   first_seen = min(first_seen, excluded.first_seen),
   last_seen = max(last_seen, excluded.last_seen),
   severity_number = max(severity_number, excluded.severity_number),
@@ -190,6 +191,7 @@ def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) -
                 group.first_seen,
                 group.last_seen,
                 group.count,
+                group.template,
             ),
         )
         connection.executemany(_SAVE_GROUP_MINUTE, [(group.id, m, n) for m, n in group.minutes.items()])

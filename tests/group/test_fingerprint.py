@@ -1,61 +1,14 @@
 """One trouble is one group: over users, ids, hosts, line numbers and releases; and no text takes for ever."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from agent.group import fingerprint
-from agent.group.fingerprint import frames, innermost, mask, shape
+from agent.group.fingerprint import frames, innermost, shape
 from agent.model import ErrorEvent
 
 
 def error(message="boom", **facts):
     return ErrorEvent(0, 0, 17, message, **facts)
-
-
-MASKED = [
-    ("user 42 not found", "user <number> not found"),
-    ("took 12.5 ms", "took <number> ms"),
-    ("took 15ms at 99.9%", "took <number>ms at <number>"),
-    ("offset -17", "offset <number>"),
-    ("order 550e8400-e29b-41d4-a716-446655440000 failed", "order <uuid> failed"),
-    ("mail to ann.lee+x@mail.example.org bounced", "mail to <email> bounced"),
-    ("GET https://shop.example/cart?id=7 gave 500", "GET <url> gave <number>"),
-    ("connect to 10.0.0.1:5432 refused", "connect to <ip> refused"),
-    ("since 2026-11-22T05:00:00.123Z", "since <date>"),
-    ("on 2026-11-22 05:00:00,123", "on <date>"),
-    ("on 2026-11-22", "on <date>"),
-    ('no key "user_17"', "no key <quoted>"),
-    ("no key 'it'", "no key <quoted>"),
-    ("no key `it`", "no key <quoted>"),
-    ("cannot open /var/lib/app/data.db", "cannot open <path>"),
-    ("path=/var/lib/app: denied", "path=<path>: denied"),
-    ("at 0x7f3a2b deadbeef99", "at <hex> <hex>"),
-    ("commit 3f2a9c81d0 failed", "commit <hex> failed"),
-    ("nothing to hide", "nothing to hide"),
-    ("facade decade", "facade decade"),
-    ("utf8 is not a number", "utf8 is not a number"),
-    ("and/or", "and/or"),
-    ("", ""),
-]
-
-
-@pytest.mark.parametrize(("message", "template"), MASKED)
-def test_values_are_masked_and_words_stay(message, template):
-    assert mask(message) == template
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.text(alphabet=st.sampled_from("a1f0-.:/@'\"`<> =x_T,é\n\ud800"), max_size=200))
-def test_any_text_has_a_mask(message):
-    assert isinstance(mask(message), str)
-    assert mask(message) == mask(message)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(0, 10**12), st.integers(0, 10**12), st.sampled_from(["user {} is gone", "id={}", "({})", "a {}, b"]))
-def test_numbers_never_split_a_group(one, other, template):
-    assert mask(template.format(one)) == mask(template.format(other))
 
 
 PYTHON = """Traceback (most recent call last):

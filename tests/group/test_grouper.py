@@ -55,6 +55,47 @@ def test_each_transaction_describes_its_groups_whole():
     assert groups.take_updates() == [first]
 
 
+def test_a_group_goes_on_with_its_template_after_a_restart():
+    def message(number):
+        return f"cannot load the plug-in {chr(97 + number) * 3} twice"
+
+    first = Grouper()
+    ids = [first.assign(error(message(number), logger="shop")) for number in range(15)]
+    assert ids == [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 1, 1, 1, 1, 1]
+    updates = first.take_updates()
+    assert updates[0].template == "message\nshop\ncannot load the plug-in <word> twice"
+    assert updates[1].template == "message\nshop\ncannot load the plug-in bbb twice"
+    again = Grouper(
+        [(update.fingerprint, update.id) for update in updates],
+        [(update.fingerprint, update.template, update.last_seen) for update in reversed(updates)],
+    )
+    assert again.assign(error(message(20), logger="shop")) == 1
+    assert again.assign(error(message(1), logger="shop")) == 2
+    assert [update.template for update in again.take_updates()] == [update.template for update in updates[:2]]
+
+
+def test_a_template_that_only_a_continued_event_changed_is_stored_with_the_next_event():
+    groups = Grouper()
+    for number in range(9):
+        groups.assign(error(f"cannot load the plug-in {chr(97 + number) * 3} twice"))
+    groups.take_updates()
+    assert groups.describe(error("cannot load the plug-in zzz twice")).template.endswith("plug-in <word> twice")
+    assert groups.take_updates() == []
+    groups.assign(error("cannot load the plug-in yyy twice"))
+    assert [update.template[-20:] for update in groups.take_updates()] == ["plug-in <word> twice"]
+
+
+def test_only_what_a_message_decides_has_a_template():
+    groups = Grouper()
+    trace = 'Traceback\n  File "a/b.py", line 1, in outer\nE: x\n'
+    assert groups.describe(error(stacktrace=trace)).template is None
+    assert groups.describe(error(fingerprint="mine")).template is None
+    assert groups.describe(error("a 1", exception_type="E")).template == "type\nE\na <*>"
+    for _ in range(2):
+        assert groups.describe(error("a 1", stacktrace="says nothing")).template == "message\n\na <*>"
+    assert groups.describe(error("a 2")).id == groups.describe(error("a 3", stacktrace="says nothing")).id
+
+
 def test_describing_counts_nothing():
     groups = Grouper()
     one = groups.describe(error("x"))
@@ -105,6 +146,7 @@ def test_the_memory_of_shapes_is_bounded_in_number_and_length(monkeypatch):
     for number in range(5_000):
         groups.assign(error(f"user {number}"))
     assert len(groups._cache) <= 4_096
+    assert len(groups._miner._seen) <= 4_096
     monkeypatch.setattr(grouper, "_CACHE_CHARS", 10_000)
     for number in range(50):
         groups.assign(error(f"user {number}", stacktrace="x" * 3_000))

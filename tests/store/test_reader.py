@@ -79,7 +79,7 @@ def test_another_programs_database_is_no_store(tmp_path):
     refused(tmp_path / "s.db", "SL402")
 
 
-@pytest.mark.parametrize(("version", "code"), [(2, "SL403"), (0, "SL407")])
+@pytest.mark.parametrize(("version", "code"), [(reader.SCHEMA_VERSION + 1, "SL403"), (0, "SL407")])
 def test_another_version_is_refused(store, version, code):
     connection = another(store)
     connection.execute(f"PRAGMA user_version = {version}")

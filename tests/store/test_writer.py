@@ -12,6 +12,7 @@ from agent.model import Continuation, ErrorEvent, Gap, OwnError
 from agent.profile import Profile
 from agent.records import RAW_CARRIAGE_RETURN, RAW_MESSAGE
 from agent.store import tables
+from agent.store.groups import known_groups
 from agent.store.rollups import OTHER_LOGGERS
 from tests.store.stores import (
     MINUTE,
@@ -179,6 +180,27 @@ def test_groups_gather_what_transactions_add(opened):
         (NOW // MINUTE, 2),
         (NOW // MINUTE + 1, 3),
     ]
+
+
+def test_groups_keep_their_template_and_grouping_gets_it_back(opened):
+    """The last seen first, no more than asked for, and none that another version of the algorithm has made."""
+    groups = [
+        update(1, template="message\na\nx y"),
+        update(2, timestamp=NOW + 1, template="message\na\n<*>"),
+        update(3),
+        update(4, timestamp=NOW + 2, template="old", fingerprint_version=0),
+        update(5, timestamp=NOW + 1, template="type\nE\n<word>"),
+    ]
+    for some in (groups, [update(2, timestamp=NOW + 1), update(1, timestamp=NOW - 1, template="message\na\nx <word>")]):
+        write(opened, transaction(stored(tailed(), events(tailed().offset)), groups=some))
+    known, templates = known_groups(opened.writer.connection, 1, 10)
+    assert sorted(known) == [(f"print{number}", number) for number in range(1, 6)]
+    assert templates == [
+        ("print5", "type\nE\n<word>", NOW + 1),
+        ("print2", "message\na\n<*>", NOW + 1),
+        ("print1", "message\na\nx <word>", NOW),
+    ]
+    assert known_groups(opened.writer.connection, 1, 2)[1] == templates[:2]
 
 
 @pytest.mark.parametrize(

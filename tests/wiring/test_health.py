@@ -10,7 +10,7 @@ import pytest
 
 from agent import health
 from agent.model import OwnError
-from agent.store import tables
+from agent.store import schema, tables
 from agent.store.lock import StoreLock, lock_path
 from agent.store.reader import open_reader
 from tests.store.stores import MINUTE, NOW, events, gap, store_at, stored, tailed, transaction, write
@@ -273,7 +273,7 @@ def test_counts_rates_and_gaps(path):
     ]
     assert found["store"]["path"] == str(path)
     assert found["store"]["bytes"] == path.stat().st_size
-    assert (found["store"]["schema"], found["store"]["sqlite"]) == (1, sqlite3.sqlite_version)
+    assert (found["store"]["schema"], found["store"]["sqlite"]) == (schema.VERSION, sqlite3.sqlite_version)
 
 
 def test_events_deleted_by_retention_are_not_counted(path):
