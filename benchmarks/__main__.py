@@ -1,4 +1,4 @@
-"""The table of docs/benchmarks.md: `make bench`, or `python -m benchmarks [ingest idle restart latency query peers]`.
+"""The table of docs/benchmarks.md: `make bench`, or `python -m benchmarks [PART…]`.
 
 At the default sizes it takes about 8 minutes on two cores, 2 of them for building the store of 10 M events the first
 time. `--quick` takes about one minute and says less.
@@ -10,9 +10,9 @@ import argparse
 import sys
 import time
 
-from benchmarks import common, idle, ingest, latency, peers, query, restart
+from benchmarks import common, grouping, idle, ingest, latency, peers, query, restart
 
-PARTS = {part.__name__.rpartition(".")[2]: part for part in (ingest, idle, restart, latency, query, peers)}
+PARTS = {part.__name__.rpartition(".")[2]: part for part in (ingest, idle, restart, latency, query, peers, grouping)}
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="runs of which the median counts")
     parser.add_argument("--seconds", type=float, default=30, help="how long to watch an idle agent")
     parser.add_argument("--trials", type=int, default=30, help="lone lines to time")
+    parser.add_argument("--loghub", metavar="FOLDER", help="LogHub's sets of 2,000 lines (default: $LOGHUB)")
     parser.add_argument("--fresh", action="store_true", help="build the stores to ask anew")
     parser.add_argument("--quick", action="store_true", help="small sizes")
     options = parser.parse_args()
