@@ -57,9 +57,8 @@ _FLAG = re.compile(r"= (?:true|false|null|none|nil)\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"\0(?::[0-9a-fA-F]{0,4}){0,8}:\0(?::[0-9a-fA-F]{2}\b)?")
 _SERVER = re.compile(r"(?<![\w.-])(?:localhost|[a-z_-]+(?:\.[a-z_-]+)+)(?=:\0)")
 _UNIT = re.compile(
-    r"\0 ?(?:[kmgtp]?i?b|bytes?|bits?|[mun]?s|secs?|seconds?|milliseconds?|microseconds?|mins?|minutes?|h|hours?|days?"
-    r"|%|[kmg]?hz|utc|gmt|[ecmp][sd]t|[cew]es?t|[ap]m)(?![\w/-])",
-    re.IGNORECASE,
+    r"\0 ?(?:[kKMGTP]?i?[bB]|[Bb]ytes?|bits?|[mun]?s|secs?|[Ss]econds?|millis(?:econds?)?|micros(?:econds?)?|mins?"
+    r"|[Mm]inutes?|h|[Hh]ours?|[Dd]ays?|%|[kKMG]?[Hh]z|UTC|GMT|[ECMP][SD]T|[CEW]ES?T|[aApP][mM])(?![\w/-])"
 )
 _HOSTS = re.compile(r"(?<![\w-])[\w-]{1,100}-\[\0\]")  # node-[1-5,7]
 _LIST = re.compile(r"\0(?:[\s,.:;/|x#*+~-]*\0)+")

@@ -8,7 +8,7 @@ from agent.group.grouper import Grouper
 from agent.model import ErrorEvent
 from tests.group.test_fingerprint import EXPECTED
 
-KNOWN = "".join(trace.format(release="1", line=7, value="x", hash="8f") for trace, _, _ in EXPECTED.values())
+KNOWN = "".join(trace.format(release="1", line=7, value="x", hash="8f") for trace, _ in EXPECTED.values())
 ODD = ["Traceback (most recent call last):", "", "ValueError: user 1", "ValueError: user 2", "a.b(1)", "a.b(1) c",
        "File", 'File "a.py", line 3, in f', "at a.b(C.java:1)", "at a", "a.rb:3:in `f'", "x\r",
        "K: ('a', 1)", 'E: in File "a.py", line 3, in f', '  File "a.py", line 3',
