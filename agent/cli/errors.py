@@ -78,6 +78,7 @@ def show(
     """Show one group with its last stack trace and last events."""
     import orjson
 
+    from agent.group.classify import suggestion
     from agent.parse.exceptions import of_record
     from agent.query.events import COLUMNS, Files, StoredEvent
     from agent.query.fragments import encode
@@ -98,12 +99,14 @@ def show(
         )
     ]
     connection.close()
+    row, kind = rows[0], rows[0]["exception_type"]
+    row["suggestion"] = suggestion(kind, row["title"].removeprefix(f"{kind}: "))
     trace = next((found for event in samples if (found := of_record(event.fields).stacktrace)), None)
     if as_json:
         shown = [orjson.Fragment(encode(document(event))) for event in samples]
-        echo_json({**_document(rows[0]), "stacktrace": _sayable(trace), "samples": shown})
+        echo_json({**_document(row), "stacktrace": _sayable(trace), "samples": shown})
     else:
-        _print_group(rows[0], trace, samples)
+        _print_group(row, trace, samples)
     return 0
 
 
@@ -111,6 +114,7 @@ def _print_group(row: dict[str, Any], trace: str | None, samples: list[Any]) -> 
     color = use_color()
     click.echo(paint(safe_text(row["title"]), "red", enabled=color, bold=True))
     click.echo(f"group {row['id']}, {row['state']}, {row['severity']}, category {row['category']}")
+    click.echo(row["suggestion"])
     if row["culprit"]:
         click.echo(f"culprit {safe_text(row['culprit'])}")
     click.echo(f"{row['count']:,} events, first {_iso(row['first_seen'])}, last {_iso(row['last_seen'])}")

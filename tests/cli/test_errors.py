@@ -93,12 +93,14 @@ def test_show_adds_the_trace_and_the_newest_samples_as_query_prints_them(sidelog
     assert sample["attributes"]["n"] == 6
     assert sample["resource"] == {"service.name": "shop"}
     assert found["count"] == 7
+    assert "innermost frame" in found["suggestion"]
 
 
 def test_show_for_people_keeps_the_traces_lines_and_nothing_else(sidelog, store):
     said = sidelog("errors", "show", "2", "--store", store)
     assert said.code == 0
     assert TRACE.rstrip() in said.out
+    assert "category validation\nA value is not what the code expects" in said.out
     assert "culprit shop/cart.py:add" in said.out
     assert "7 events" in said.out
     hostile = sidelog("errors", "show", "1", "--store", store)

@@ -1,9 +1,6 @@
 """Events get their groups; what a transaction adds is collected, bounded in memory, and storable whatever it is."""
 
-import pytest
-
 from agent.group import grouper
-from agent.group.classify import classify
 from agent.group.grouper import Grouper
 from agent.model import ErrorEvent
 
@@ -152,38 +149,3 @@ def test_the_memory_of_shapes_is_bounded_in_number_and_length(monkeypatch):
         groups.assign(error(f"user {number}", stacktrace="x" * 3_000))
         assert sum(len(key[2] or "") for key in groups._cache) <= 10_000
     assert [update.count for update in groups.take_updates()] == [5_050]
-
-
-@pytest.mark.parametrize(
-    ("kind", "message", "category"),
-    [
-        ("ConnectionRefusedError", "", "network"),
-        ("java.net.SocketTimeoutException", "", "network"),
-        (None, "dial tcp: no route to host", "network"),
-        ("FileNotFoundError", "", "filesystem"),
-        (None, "ENOENT: no such file or directory", "filesystem"),
-        ("django.core.exceptions.ImproperlyConfigured", "", "configuration"),
-        (None, "missing env VARIABLE", "configuration"),
-        ("pydantic.ValidationError", "", "validation"),
-        ("System.NullReferenceException", "", "validation"),
-        (None, "Cannot read properties of undefined", "validation"),
-        ("psycopg2.OperationalError", "", "dependency"),
-        (None, "upstream sent nothing", "dependency"),
-        ("MemoryError", "", "resource"),
-        (None, "write: No space left on device", "resource"),
-        ("PermissionError", "", "permission"),
-        (None, "user is not authorised", "permission"),
-        (None, "bad request from a client", "user input"),
-        ("ModuleNotFoundError", "", "dependency"),
-        (None, "getaddrinfo ENOTFOUND shop.example", "network"),
-        (None, "the quotation was redistributed", "unknown"),
-        (None, "disk quota exceeded", "resource"),
-        (None, "boom", "unknown"),
-        ("CustomTrouble", "boom", "unknown"),
-        ("CustomTrouble", "connection reset: timed out", "network"),
-        ("ValueError", "connection", "validation"),
-        (None, "x" * 600 + " timeout", "unknown"),
-    ],
-)
-def test_the_category_is_that_of_the_type_or_else_of_the_message(kind, message, category):
-    assert classify(kind, message) == category

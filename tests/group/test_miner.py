@@ -98,6 +98,19 @@ def test_columns_with_few_words_keep_them_apart():
     assert store.place("the service named new was started") != store.place("the service named new was stopped")
 
 
+def test_what_is_alike_in_pairs_only_is_no_template():
+    """Three of five columns would be values: too little is left in common."""
+    store = Store()
+    for column in range(3):
+        for number in range(5):
+            words = ["cannot", "load", "the", "plug-in", "twice"]
+            words[column] = letters(100 * column + number)
+            store.place(" ".join(words))
+    assert [row[1] for row in store.rows.values() if WORD in row[1]] == [
+        f"message\napp\n{WORD} {WORD} the plug-in twice"
+    ]
+
+
 def test_a_template_can_be_generalised_again():
     store = Store()
     for number in range(20):
