@@ -32,7 +32,7 @@ _WORDS = 100  # a message with more is as good as equal to one that begins with 
 _COMPARED = 128  # the youngest of equal length: 40 µs for a message that nobody has seen before
 _ALIKE = 10  # messages, the new one included, that must agree before a column can be generalised
 _VARIED = 5  # different words in that column
-_SEEN = 4_096  # messages that are placed by a look-up
+_SEEN = 2_048  # messages that are placed by a look-up
 _SEEN_CHARS = 500  # longer ones are always sketched
 
 Scope = tuple[str, str]  # what else errors must have in common: ("type", exception type) or ("message", logger)

@@ -17,7 +17,7 @@ import re
 VALUE = "<*>"
 MESSAGE_CHARS = 2_000  # masking is linear; a longer message adds nothing to its identity
 _ROUNDS = 8  # a value found can make its neighbour one; real messages need two rounds
-_WORDS = 16_384  # words and shapes whose verdict is remembered
+_WORDS = 8_192  # words and shapes whose verdict is remembered
 _WORD_CHARS = 32  # longer ones are seldom seen twice
 _V = "\0"  # a value while the rules work: one character, and no word
 
