@@ -32,14 +32,14 @@ _NAMES_WITH_DIGITS = [
 _DRIVE = re.compile(r"\b[A-Za-z]:(?=\\)")
 _PATH = re.compile(r"(?:\\|\.{0,2}/|~/).+|[^/]+/[^/]+/.*|[^/]+/[^/]*\..+|[^/]+\.[^/]*/.*", re.IGNORECASE)
 _HOST = re.compile(
-    r"(?:[\w-]+\.)+(?:com|net|org|edu|gov|mil|info|biz|io|dev|app|cloud|local|internal|lan|localdomain"
+    r"(?:[\w-]+\.)+(?:com|net|org|edu|gov|mil|info|biz|io|dev|app|cloud|local|internal|lan|localdomain|example|test"
     r"|(?:ac|co|com|edu|gov|net|org)\.[a-z]{2}|de|uk|fr|nl|eu|jp|cn|ru|br|it|pl|se|ch|at)",
     re.IGNORECASE,
 )
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s\"'<>\])]+", re.IGNORECASE)
 
 # The value of a key that says what happened is no value: `error=timeout` and `error=refused` are two troubles.
-_OUTCOMES = "err error errno reason cause code exception msg message status state type kind class event action op"
+_OUTCOMES = "err error errno reason cause code exception msg message status state type kind class event action op level"
 _KEYS = [*_OUTCOMES.split(), *_OUTCOMES.title().split()]
 _OUTCOME = re.compile(rf"(?<![\w.-])(?:{_OUTCOMES.replace(' ', '|')})=", re.IGNORECASE)
 _OUTCOME_CHARS = 10  # no such key with its sign is longer
@@ -84,7 +84,7 @@ _NAMING = frozenset([*_THINGS.split(), *_CREDENTIALS.split(), *_CREDENTIALS.titl
 _NO_NAME = (
     r"(?!(?:an?|the|this|that|is|are|was|were|has|have|had|not|no|can|cannot|could|does|did|do|and|or|for|from|to|in"
     r"|on|at|by|of|as|with|id|names?|already|unknown|invalid|error|failed|failure|timeout|down|up|unreachable"
-    r"|unavailable|missing|[a-z]{3,30}(?:ed|ing))\b)"
+    r"|unavailable|missing|values?|types?|input|requests?|violates|constraint|[a-z]{3,30}(?:ed|ing))\b)"
 )
 _NAMED = re.compile(
     r"\b((?:for|from|to|by|of|on|in|at|as|such|[Ii](?:nvalid|llegal)|[Uu]n(?:known|defined)|[Mm]issing|[Dd]uplicate) "

@@ -63,6 +63,7 @@ MASKED = [
     ("Failed password for ann from 10.0.0.1 port 22", "Failed password for <*> from <*> port <*>"),
     ("Failed password for invalid user ann", "Failed password for invalid user <*>"),
     ("unknown column price in query", "unknown column <*> in query"),
+    ("duplicate key value violates unique constraint", "duplicate key value violates unique constraint"),
     ("closed for user is gone", "closed for user is gone"),
     ("check pass; user unknown", "check pass; user unknown"),
     # nothing of that
