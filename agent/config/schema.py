@@ -148,7 +148,11 @@ class RuleConfig(msgspec.Struct, frozen=True, kw_only=True, rename={"for_": "for
     for_: Seconds = 0.0
     resolve_below: Threshold | None = None
     repeat: Seconds = 4 * HOUR
+    group_wait: Seconds = 0.0
+    inhibited_by: list[str] = []
+    mute: list[str] = []
     severity: Literal["critical", "error", "warning", "info"] = "warning"
+    labels: dict[str, str] = {}
     hooks: list[str] = []
 
 

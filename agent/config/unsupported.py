@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 SECTIONS = {
     "archive": "archiving of rotated files is",
-    "alerts": "alerting is",
-    "hooks": "running hooks is",
     "http": "the HTTP server is",
 }
 FORMATS = ("logfmt", "syslog", "combined")

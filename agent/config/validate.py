@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from agent.config import units
 from agent.config.convert import close_to, nearest, shown
+from agent.config.hours import parse_hours
 from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
 
 if TYPE_CHECKING:
@@ -34,10 +35,17 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "rotate": {"size": (1, 2**60), "every": (1, 1e12), "keep": (0, 1_000_000)},
     "archive": {"quiet": (0, 1e12), "inactive": (1, 1e12), "level": (1, 22)},
     "when": {"count": (1, 2**53), "min": (1, 2**53)},
-    "rule": {"window": (1, 31 * 86_400), "for_": (0, 31 * 86_400), "repeat": (1, 1e12)},
+    "rule": {
+        "window": (1, 31 * 86_400),
+        "for_": (0, 31 * 86_400),
+        "repeat": (1, 1e9),
+        "group_wait": (0, 3600),
+    },
     "hook": {"timeout": (0.1, 86_400), "retries": (0, 100), "concurrency": (1, 64)},
 }
-_DURATIONS = {"flush_interval", "age", "timeout", "every", "quiet", "inactive", "window", "for_", "repeat"}
+_DURATIONS = {
+    "flush_interval", "age", "timeout", "every", "quiet", "inactive", "window", "for_", "repeat", "group_wait",
+}  # fmt: skip
 _SIZES = {"min_free", "size", "max_line"}
 
 
@@ -184,10 +192,31 @@ def _rule(rule: RuleConfig, path: KeyPath, hooks: list[str], findings: Findings)
         findings.add("SL105", path, sentence, "such as match: 'severity>=error'")
     if not all(rule.per):
         findings.add("SL104", (*path, "per"), "holds an empty field name")
+    _rule_quiet(rule, path, findings)
+    for label in rule.labels:
+        if not _LABEL.fullmatch(label):
+            hint = "letters, digits and _ . : / -, beginning with a letter"
+            findings.add("SL104", (*path, "labels", label), f"{shown(label)} is not a usable label name", hint)
     for index, hook in enumerate(rule.hooks):
         if hook not in hooks:
             hint = f"the hooks are {', '.join(hooks)}" if hooks else "the section hooks: is empty"
             findings.add("SL107", (*path, "hooks", index), f"there is no hook '{hook}'{close_to(hook, hooks)}", hint)
+
+
+def _rule_quiet(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:
+    """What keeps a rule quiet: other rules, and hours."""
+    rules = [item.get("name") for item in _written("alerts", findings) if isinstance(item, dict)]
+    names = [name for name in rules if isinstance(name, str)]
+    for index, other in enumerate(rule.inhibited_by):
+        if other not in names or other == rule.name:
+            sentence = "a rule cannot inhibit itself" if other == rule.name else f"there is no rule '{other}'"
+            findings.add("SL107", (*path, "inhibited_by", index), f"{sentence}{close_to(other, names)}")
+    for index, text in enumerate(rule.mute):
+        try:
+            parse_hours(text)
+        except ValueError as error:
+            hint = "such as 22:00-06:00, sat,sun or mon-fri 18:00-08:00"
+            findings.add("SL104", (*path, "mute", index), f"{shown(text)} {error}", hint)
 
 
 def _when(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:

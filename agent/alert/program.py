@@ -1,0 +1,209 @@
+"""Running a hook's program: no shell, a session of its own, killed whole at its timeout, its output bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+OUTPUT_BYTES = 65_536  # kept of what a hook says; the rest is read and thrown away, so that it never waits
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_KILL_WAIT_S = 5.0  # a killed process ends at once, unless it hangs in the kernel
+_POLL_S = 0.02
+
+
+@dataclass(slots=True)
+class Result:
+    """How a hook's run ended. `code` is the error code of what kept it from running, empty where it ran."""
+
+    ok: bool
+    said: str  # `exit 0`, `timeout after 10s`, `HTTP 503`
+    output: str = ""
+    code: str = ""
+
+
+def environment(document: Mapping[str, Any]) -> dict[str, str]:
+    """The whole environment of a hook: nothing of the agent's own, which may hold secrets."""
+    user = _user()
+    found = {
+        "PATH": SEARCH_PATH,
+        "LANG": "C.UTF-8",
+        "SIDELOG_RULE": str(document["rule"]),
+        "SIDELOG_STATE": str(document["state"]),
+        "SIDELOG_SEVERITY": str(document["severity"]),
+        "SIDELOG_VALUE": f"{document['value']:g}",
+        "SIDELOG_THRESHOLD": f"{document['threshold']:g}",
+        "SIDELOG_KEY": json.dumps(document["key"], separators=(",", ":")),  # ASCII: no NUL, no lone surrogate
+        "SIDELOG_DELIVERY_ID": str(document["delivery_id"]),
+    }
+    if user is not None:
+        found |= {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+    return found
+
+
+def _user() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return None
+
+
+def unsafe(program: str) -> str | None:
+    """Why a program must not be run: somebody else could have written it. None where it may."""
+    path = Path(program)
+    for place in (path, path.parent):
+        try:
+            status = place.stat()
+        except OSError:
+            return None  # starting it says better what is wrong
+        if status.st_uid not in (0, os.geteuid()):
+            return f"{place} belongs to another user (uid {status.st_uid})"
+        open_to = status.st_mode & (stat.S_IWOTH | (stat.S_IWGRP if place is path else 0))
+        if open_to and not (place is not path and status.st_mode & stat.S_ISVTX):
+            return f"{place} can be written by others (mode {stat.S_IMODE(status.st_mode):o})"
+    return None
+
+
+async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], timeout_s: float) -> Result:
+    """Run a program with a document on its standard input.
+
+    Its process group is killed at the timeout, and also what is left of it when the program has ended: a hook that
+    wants to leave something running starts it in a session of its own.
+    """
+    program = shutil.which(command[0], path=SEARCH_PATH) or command[0]
+    if (reason := unsafe(program)) is not None:
+        return Result(ok=False, said=f"refused: {reason}", code="SL701")
+    try:
+        process = subprocess.Popen(  # noqa: S603, ASYNC220  the administrator's own program; returns once it is started
+            [program, *command[1:]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env=dict(env),
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return Result(ok=False, said=f"{program} cannot be started: {reason}", code="SL702")
+    run_ = _Run(process, document)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await run_.ended()
+    except TimeoutError:
+        await run_.end()
+        return Result(ok=False, said=f"timeout after {timeout_s:g}s", output=run_.text())
+    finally:
+        await run_.end()
+    status = process.returncode
+    said = f"exit {status}" if status is not None and status >= 0 else f"killed by signal {-(status or 0)}"
+    return Result(ok=status == 0, said=said, output=run_.text())
+
+
+class _Run:
+    """A running program: feeds it, listens to it, ends it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], document: bytes) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process = process
+        self._stdin, self._stdout = process.stdin, process.stdout
+        self._document = memoryview(document)
+        self._output = bytearray()
+        self._loop = asyncio.get_running_loop()
+        for pipe in (self._stdin, self._stdout):
+            os.set_blocking(pipe.fileno(), False)
+        self._loop.add_writer(self._stdin.fileno(), self._feed)
+        self._loop.add_reader(self._stdout.fileno(), self._listen)
+        self._over = False
+
+    def text(self) -> str:
+        """What it said, at most OUTPUT_BYTES of it."""
+        return self._output.decode("utf-8", "backslashreplace").replace("\0", "\\0")
+
+    async def ended(self) -> None:
+        """Wait until the program has ended; it is not reaped, so that its number stays its own."""
+        opened = getattr(os, "pidfd_open", None)
+        if opened is None:  # not on Linux
+            while not _has_ended(self._process.pid):  # noqa: ASYNC110  nothing tells
+                await asyncio.sleep(_POLL_S)
+            return
+        handle = opened(self._process.pid)
+        gone = asyncio.Event()
+        try:
+            self._loop.add_reader(handle, gone.set)
+            await gone.wait()
+        finally:
+            self._loop.remove_reader(handle)
+            os.close(handle)
+
+    async def end(self) -> None:
+        """Kill what is left of its group, reap it, close the pipes; a second time is nothing."""
+        if self._over:
+            return
+        self._over = True
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        until = time.monotonic() + _KILL_WAIT_S
+        while self._process.poll() is None and time.monotonic() < until:  # noqa: ASYNC110  nothing tells
+            await asyncio.sleep(_POLL_S)
+        if not self._stdout.closed:
+            self._drain()
+        self._close(self._stdin)
+        self._close(self._stdout)
+
+    def _feed(self) -> None:
+        try:
+            written = os.write(self._stdin.fileno(), self._document[:OUTPUT_BYTES])
+        except BlockingIOError:
+            return
+        except OSError:  # it does not read its input, which is its right
+            self._close(self._stdin)
+            return
+        self._document = self._document[written:]
+        if not self._document:
+            self._close(self._stdin)
+
+    def _listen(self) -> bool:
+        """Read once; whether there may be more."""
+        try:
+            data = os.read(self._stdout.fileno(), OUTPUT_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._close(self._stdout)
+            return False
+        self._output += data[: OUTPUT_BYTES - len(self._output)]
+        return True
+
+    def _drain(self) -> None:
+        """Read what it left in the pipe; a child that has left the group may go on writing."""
+        while len(self._output) < OUTPUT_BYTES and self._listen():
+            pass
+
+    def _close(self, pipe: Any) -> None:
+        if pipe.closed:
+            return
+        self._loop.remove_reader(pipe.fileno())
+        self._loop.remove_writer(pipe.fileno())
+        with contextlib.suppress(OSError):
+            pipe.close()
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None

@@ -1,0 +1,87 @@
+"""A rule as the engine needs it: numbers in one unit, nothing to look up. Instants and durations are nanoseconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agent.alert.window import BUCKETS
+
+if TYPE_CHECKING:
+    from agent.config import RuleConfig
+
+DEFAULT_MINIMUM = 10  # events that a ratio or a spike is judged on when `min` says nothing: 1 of 1 is no error rate
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What decides when a rule fires. `shape` names everything that decides what it counts: while that stays the
+    same, a reload and a restart keep its states.
+    """
+
+    name: str
+    form: str  # count | rate | ratio | spike | new_group | regressed | absent
+    threshold: float
+    resolve_below: float
+    minimum: int
+    window_ns: int
+    for_ns: int
+    repeat_ns: int
+    group_wait_ns: int
+    inhibited_by: tuple[str, ...]
+    keyless: bool  # it has one state only
+    shape: str
+
+    @property
+    def grain_ns(self) -> int:
+        """The length of a bucket of its windows."""
+        return self.window_ns // BUCKETS
+
+    @property
+    def needed(self) -> float:
+        """Fewer events than this in the window cannot fire."""
+        if self.form == "rate":
+            return math.ceil(round(self.threshold * self.window_ns / _NS, 6))
+        return self.minimum if self.form in ("ratio", "spike") else self.threshold
+
+    def with_threshold(self, threshold: float) -> Rule:
+        """The same rule with another threshold, and its hysteresis in proportion."""
+        factor = threshold / self.threshold
+        return replace(self, threshold=threshold, resolve_below=self.resolve_below * factor)
+
+
+def whole_window_ns(window_s: float) -> int:
+    """A window in ns, as a multiple of its grain: every instant at which it can change is the end of a bucket."""
+    return max(1, round(window_s * _NS / BUCKETS)) * BUCKETS
+
+
+def compile_rule(config: RuleConfig) -> Rule:
+    """The rule of a valid configuration."""
+    form = config.when.form
+    given = getattr(config.when, form)
+    threshold = 1.0 if given is True else float(given)
+    resolve_below = threshold if config.resolve_below is None else config.resolve_below
+    window_ns = whole_window_ns(config.window)
+    return Rule(
+        name=config.name,
+        form=form,
+        threshold=threshold,
+        resolve_below=resolve_below,
+        minimum=DEFAULT_MINIMUM if config.when.min is None else config.when.min,
+        window_ns=window_ns,
+        for_ns=round(config.for_ * _NS),
+        repeat_ns=round(config.repeat * _NS),
+        group_wait_ns=round(config.group_wait * _NS),
+        inhibited_by=tuple(config.inhibited_by),
+        keyless=not config.per and form not in ("new_group", "regressed"),
+        shape=_shape(config),
+    )
+
+
+def _shape(config: RuleConfig) -> str:
+    said = json.dumps([config.match, config.when.form, config.window, config.per])
+    return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

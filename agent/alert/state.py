@@ -1,0 +1,164 @@
+"""One state of one rule, and what the engine says and remembers about it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.alert.window import Window
+from agent.outbox import NEVER, Row, Saved
+
+if TYPE_CHECKING:
+    from agent.alert.rules import Rule
+    from agent.outbox import Phase
+
+SAMPLES = 5  # events kept as evidence
+_NS = 1_000_000_000
+_GROUPS = 100  # error groups counted per state; further ones are left out
+
+
+class Hit(NamedTuple):
+    """An event that a rule counts."""
+
+    at: int  # Unix ns; when it arrived, where it comes from the future
+    id: int
+    group: int | None = None
+
+
+@dataclass(slots=True)
+class Change:
+    """A transition of one state. `notify`: somebody is to be told.
+
+    `state` is `pending`, `ok` (pending, and over before it fired), `firing`, `repeat` or `resolved`.
+    """
+
+    rule: str
+    key: str
+    state: str
+    at: int
+    value: float
+    started_at: int
+    notify: bool = False
+    quiet: str = ""  # why nobody is told of a firing: silenced | muted | inhibited
+    samples: tuple[int, ...] = ()
+    groups: dict[int, int] = field(default_factory=dict)
+
+
+class State:
+    """A state while the engine runs."""
+
+    __slots__ = (
+        "changed", "clock", "dirty", "due", "groups", "key", "last", "last_ids", "notified", "notify_at", "phase",
+        "quiet", "repeat_at", "repeats", "rule", "samples", "since", "started_at", "totals", "value", "window",
+    )  # fmt: skip
+
+    def __init__(self, rule: str, key: str, form: str) -> None:
+        self.rule = rule
+        self.key = key
+        self.window = Window(twice=form == "spike")
+        self.totals = Window() if form == "ratio" else None
+        self.phase: Phase = "ok"
+        self.since = 0  # when this phase began
+        self.started_at = 0  # when it fired
+        self.value = 0.0  # at the last transition
+        self.notified = False  # somebody was told that it fires
+        self.notify_at = NEVER  # when somebody is to be told, after `group_wait` or once nothing keeps it quiet
+        self.quiet = ""
+        self.repeat_at = NEVER
+        self.repeats = 0
+        self.last = 0  # the newest event
+        self.clock = 0  # the last instant that was judged
+        self.due = NEVER  # the next instant at which something may change without an event
+        self.samples: deque[int] = deque(maxlen=SAMPLES)
+        self.groups: dict[int, int] = {}
+        self.dirty: set[int] = set()  # buckets not saved yet
+        self.last_ids: dict[int, int] = {}  # bucket -> event, of the dirty ones
+        self.changed = False
+
+    def note(self, hit: Hit, bucket: int) -> None:
+        """Remember an event as evidence."""
+        self.last = max(self.last, hit.at)
+        self.samples.append(hit.id)
+        self.dirty.add(bucket)
+        self.last_ids[bucket] = hit.id
+        if hit.group is not None and (hit.group in self.groups or len(self.groups) < _GROUPS):
+            self.groups[hit.group] = self.groups.get(hit.group, 0) + 1
+
+    def advance(self, bucket: int) -> None:
+        """Move the windows' end."""
+        self.window.advance(bucket)
+        if self.totals is not None:
+            self.totals.advance(bucket)
+
+    def measure(self, rule: Rule) -> float:
+        """The rule's value now, in the unit of its threshold."""
+        count = self.window.total
+        if rule.form == "rate":
+            return count * _NS / rule.window_ns
+        if rule.form == "ratio":
+            total = self.totals.total if self.totals is not None else 0
+            return count / max(total, count) if total >= rule.minimum and count else 0.0
+        if rule.form == "spike":
+            return count / max(self.window.previous, 1) if count >= rule.minimum else 0.0
+        return float(count)
+
+    def next_change(self, rule: Rule, after: int) -> int:
+        """The next instant, after one that was judged, at which something may change without an event."""
+        due = NEVER
+        if rule.form == "absent":
+            due = self.last + rule.window_ns if self.phase == "ok" else NEVER
+        elif self.phase != "ok":
+            windows = (self.window,) if self.totals is None else (self.window, self.totals)
+            leaves = [leaving for window in windows if (leaving := window.leaves) is not None]
+            due = min(leaves) * rule.grain_ns if leaves else max(after, self.clock) + 1
+        if self.phase == "pending":
+            due = min(due, self.since + rule.for_ns)
+        elif self.phase == "firing":
+            due = min(due, self.repeat_at if self.notified else self.notify_at)
+        return due
+
+    def shift(self, delta_ns: int, grain_ns: int) -> None:
+        """Move everything in time."""
+        self.dirty.clear()
+        for window in (self.window, self.totals):
+            if window is not None:
+                window.shift(delta_ns // grain_ns)
+                self.dirty.update(window.starts)
+        for name in ("since", "started_at", "last", "clock"):
+            setattr(self, name, getattr(self, name) + delta_ns)
+        if self.repeat_at != NEVER:
+            self.repeat_at += delta_ns
+        if 0 < self.notify_at < NEVER:
+            self.notify_at += delta_ns
+
+    def save(self) -> Saved:
+        """What is to be remembered, with the buckets that have changed since the last time."""
+        rows = [
+            Row(b, self.window.count(b), 0 if self.totals is None else self.totals.count(b), self.last_ids.get(b, 0))
+            for b in sorted(self.dirty)
+        ]
+        rows = [row for row in rows if row.events or row.total]  # what has left its window already is not worth a row
+        self.dirty.clear()
+        self.last_ids.clear()
+        self.changed = False
+        return Saved(
+            self.rule, self.key, self.phase, self.since, self.started_at, self.value, self.notified,
+            self.repeat_at, self.repeats, self.quiet, rows,
+        )  # fmt: skip
+
+    def restore(self, saved: Saved, grain_ns: int) -> None:
+        """Become what was saved."""
+        self.phase, self.since, self.started_at, self.value = saved.phase, saved.since, saved.started_at, saved.value
+        self.notified, self.repeat_at, self.repeats = saved.notified, saved.repeat_at, saved.repeats
+        self.quiet = saved.quiet
+        if saved.phase == "firing" and not saved.notified:
+            self.notify_at = 0
+        for row in sorted(saved.rows):
+            if row.events:
+                self.window.add(row.bucket, row.events)
+                self.last = max(self.last, row.bucket * grain_ns)
+            if self.totals is not None and row.total:
+                self.totals.add(row.bucket, row.total)
+            if row.event_id:
+                self.samples.append(row.event_id)

@@ -1,0 +1,93 @@
+"""What alerts keep in the store: states and deliveries. A leaf that the engine, the store and the hooks share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Phase = Literal["ok", "pending", "firing"]
+NEVER = 2**63 - 1  # an instant (Unix ns)
+
+
+class Row(NamedTuple):
+    """One bucket of a window: its events, all events beside them (for a ratio), the id of the last."""
+
+    bucket: int
+    events: int
+    total: int
+    event_id: int
+
+
+@dataclass(slots=True)
+class Saved:
+    """A state of a rule as the store remembers it; `rows` are its buckets (when saving: those that have changed)."""
+
+    rule: str
+    key: str  # JSON object
+    phase: Phase = "ok"
+    since: int = 0
+    started_at: int = 0
+    value: float = 0.0
+    notified: bool = False
+    repeat_at: int = NEVER
+    repeats: int = 0
+    quiet: str = ""
+    rows: list[Row] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One hook to be told of one change."""
+
+    delivery_id: str
+    rule: str
+    hook: str
+    key: str | None  # None: it speaks for several keys, and keeps its place among all of its rule
+    change: str  # firing | repeat | resolved
+    created: int
+    document: str  # JSON, what the hook gets
+    id: int = 0  # of its row: the order in which it was made
+    attempts: int = 0  # that ended
+    next_attempt: int = 0  # not before this, Unix ns
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one attempt at a delivery ended."""
+
+    id: int
+    state: str  # waiting | delivered | dead
+    attempts: int
+    next_attempt: int
+    at: int
+    result: str  # `exit 1`, `timeout`, `HTTP 503`
+    output: str
+
+
+class HistoryRow(NamedTuple):
+    """A row of `alert_history`."""
+
+    rule: str
+    key: str
+    state: str
+    time: int
+    value: float
+    threshold: float
+    quiet: str
+
+
+@dataclass(slots=True)
+class AlertWrites:
+    """Everything about alerts that one transaction stores."""
+
+    saved: list[Saved] = field(default_factory=list)
+    gone: list[tuple[str, str]] = field(default_factory=list)  # rule and key of states given up
+    history: list[HistoryRow] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    hooks: dict[str, str] = field(default_factory=dict)  # name -> JSON: circuit and last error
+    evicted: dict[str, int] = field(default_factory=dict)  # rule -> states given up so far
+    expired: list[tuple[str, int]] = field(default_factory=list)  # rule, and the bucket up to which rows are over
+
+    def __bool__(self) -> bool:
+        return any((self.saved, self.gone, self.history, self.deliveries, self.outcomes, self.hooks, self.expired))
