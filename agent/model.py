@@ -169,6 +169,36 @@ class StoredBatch:
 
 
 @dataclass(slots=True)
+class StoredRange:
+    """The events of a batch, in a transaction that is not committed yet: row r has the id `first_id` + r."""
+
+    batch: StoredBatch
+    first_id: int
+
+
+@dataclass(slots=True)
+class JoinedEvent:
+    """An event that later lines have continued, as a row of `events` (the columns of a StoredRange and its file)."""
+
+    file: TailedFile
+    id: int
+    timestamp: int
+    observed_timestamp: int
+    offset: int
+    before: tuple[int, int | None, str]  # severity, group, record
+    after: tuple[int, int | None, str]
+
+
+@dataclass(slots=True)
+class Stored:
+    """What one transaction has stored, for those who look at it before it is committed."""
+
+    ranges: list[StoredRange] = field(default_factory=list)
+    joined: list[JoinedEvent] = field(default_factory=list)
+    news: dict[int, str] = field(default_factory=dict)  # error group -> `new` | `regressed`
+
+
+@dataclass(slots=True)
 class Transaction:
     """Everything that one commit stores. A failed commit leaves it untouched, to be tried again."""
 
@@ -177,6 +207,7 @@ class Transaction:
     groups: list[GroupUpdate] = field(default_factory=list)
     own_errors: list[OwnError] = field(default_factory=list)
     bytes: int = 0  # of source data in `batches`
+    watched: bool = False  # to be committed also when it holds nothing: alerts have something to say
 
     def __bool__(self) -> bool:
-        return bool(self.batches or self.files or self.own_errors)
+        return bool(self.batches or self.files or self.own_errors or self.watched)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _ROWS_PER_STEP = 2_000  # about 20 ms, so that a waiting batch is not held up
 _PAGES_PER_STEP = 512  # 8 MiB of freed pages given back at a time
 _ROLLUP_KEEP_NS = 400 * 86_400 * 10**9  # rollups, groups' minutes: more than a year, whatever the events' age
+_DELIVERIES_KEEP_NS = 30 * 86_400 * 10**9  # after their end
 _EXPIRED_FILES_KEEP_NS = 30 * 86_400 * 10**9
 
 
@@ -119,6 +120,9 @@ class Retention:
             self._connection.execute("DELETE FROM group_minutes WHERE minute < ?", (kept_since // MINUTE_NS,))
             self._connection.execute("DELETE FROM error_groups WHERE last_seen < ?", (min(kept_since, oldest[1]),))
             self._tidy_files(now, oldest[0])
+            self._connection.execute("DELETE FROM alert_history WHERE time < ?", (kept_since,))
+            self._connection.execute("DELETE FROM deliveries WHERE finished < ?", (now - _DELIVERIES_KEEP_NS,))
+            self._connection.execute("DELETE FROM silences WHERE until < ?", (now - _DELIVERIES_KEEP_NS,))
             self._connection.execute(
                 "DELETE FROM own_errors WHERE active = 0 AND last_seen < ?", (now - _EXPIRED_FILES_KEEP_NS,)
             )

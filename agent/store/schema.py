@@ -17,7 +17,7 @@ from sqlite_utils.migrations import Migrations
 if TYPE_CHECKING:
     import sqlite3
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x51DE106  # "side log": tells our file from any other SQLite file
 PAGE_SIZE_BYTES = 16_384  # 4 KiB pages cost 0.6 µs more per event: more WAL frames, more splits
 
@@ -164,6 +164,59 @@ _TEMPLATES = """
 ALTER TABLE error_groups ADD COLUMN template TEXT
 """
 
+# Deliveries: `change` is what happened (firing, repeat, resolved), `state` what became of telling it (waiting,
+# delivered, dead). `key` NULL: it speaks for several keys of its rule, and keeps its place among all of them.
+_ALERTING = """
+ALTER TABLE deliveries ADD COLUMN "key" TEXT;
+ALTER TABLE deliveries ADD COLUMN change TEXT NOT NULL DEFAULT '';
+ALTER TABLE deliveries ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deliveries ADD COLUMN next_attempt INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deliveries ADD COLUMN finished INTEGER;
+ALTER TABLE deliveries ADD COLUMN result TEXT;
+ALTER TABLE deliveries ADD COLUMN output TEXT;
+CREATE INDEX deliveries_waiting ON deliveries(id) WHERE state = 'waiting';
+ALTER TABLE alert_history ADD COLUMN quiet TEXT NOT NULL DEFAULT '';
+CREATE TABLE alert_rules (
+  name TEXT PRIMARY KEY,
+  shape TEXT NOT NULL,
+  facts TEXT NOT NULL,
+  evicted INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE alert_states (
+  rule TEXT NOT NULL,
+  "key" TEXT NOT NULL,
+  phase TEXT NOT NULL CHECK (phase IN ('ok', 'pending', 'firing')),
+  since INTEGER NOT NULL,
+  started_at INTEGER NOT NULL,
+  value REAL NOT NULL,
+  notified INTEGER NOT NULL,
+  repeat_at INTEGER NOT NULL,
+  repeats INTEGER NOT NULL,
+  quiet TEXT NOT NULL,
+  PRIMARY KEY (rule, "key")
+) WITHOUT ROWID;
+CREATE TABLE alert_windows (
+  rule TEXT NOT NULL,
+  "key" TEXT NOT NULL,
+  bucket INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  total INTEGER NOT NULL,
+  event_id INTEGER NOT NULL,
+  PRIMARY KEY (rule, "key", bucket)
+) WITHOUT ROWID;
+CREATE TABLE silences (
+  rule TEXT PRIMARY KEY,
+  created INTEGER NOT NULL,
+  until INTEGER NOT NULL,
+  author TEXT NOT NULL,
+  comment TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE hook_states (
+  hook TEXT PRIMARY KEY,
+  facts TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
 _LOGS_VIEW = """
 CREATE VIEW logs AS
 SELECT
@@ -213,6 +266,12 @@ def events_and_files(db: Database) -> None:
 def templates(db: Database) -> None:
     """Version 2: error groups keep the template of their messages."""
     _run(db, _TEMPLATES)
+
+
+@migrations()
+def alerting(db: Database) -> None:
+    """Version 3: states of alert rules, silences, and deliveries as an outbox."""
+    _run(db, _ALERTING)
 
 
 def prepare_file(connection: sqlite3.Connection) -> None:

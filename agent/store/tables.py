@@ -197,6 +197,13 @@ def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) -
         connection.executemany(_SAVE_GROUP_MINUTE, [(group.id, m, n) for m, n in group.minutes.items()])
 
 
+def group_states(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) -> dict[int, str]:
+    """The state of each of these groups that is stored."""
+    ids = orjson.dumps([group.id for group in groups]).decode()
+    rows = connection.execute("SELECT id, state FROM error_groups WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+    return dict(rows.fetchall())
+
+
 def leave_group(connection: sqlite3.Connection, group: int, timestamp: int) -> None:
     """Take one event out of its group, which goes when it was the only one."""
     connection.execute("UPDATE error_groups SET count = count - 1 WHERE id = ?", (group,))

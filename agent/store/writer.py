@@ -12,7 +12,18 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from agent.errors import StoreError
-from agent.model import Continuation, ErrorEvent, Gap, GroupUpdate, StoredBatch, TailedFile, Transaction
+from agent.model import (
+    Continuation,
+    ErrorEvent,
+    Gap,
+    GroupUpdate,
+    JoinedEvent,
+    Stored,
+    StoredBatch,
+    StoredRange,
+    TailedFile,
+    Transaction,
+)
 from agent.profile import Profile
 from agent.store import faults, holders, tables
 from agent.store.insert import insert_events
@@ -30,6 +41,8 @@ _CACHE_KIB = 4_096
 Joined = tuple[str, bytes | int | None, ErrorEvent | None]
 # (record, raw, continuation) of the stored event -> its record and raw with the further lines
 Joiner = Callable[[str, bytes | int | None, Continuation], Joined]
+# What looks at a transaction before it is committed, and writes what it has to say into it.
+Observer = Callable[[sqlite3.Connection, Transaction, Stored], None]
 
 
 class StoreWriter:
@@ -58,6 +71,9 @@ class StoreWriter:
         self._identity = faults.identity(path)
         self._wal = path.with_name(path.name + "-wal")
         self._rollups = Rollups(connection)
+        self.observer: Observer | None = None
+        self.watch_groups = False  # whether the observer is to know which groups are new or have come back
+        self._stored = Stored()
 
     def write(self, transaction: Transaction, join: Joiner, describe: Callable[[ErrorEvent], GroupUpdate]) -> None:
         """Store a transaction, whole or not at all.
@@ -74,14 +90,29 @@ class StoreWriter:
         self.check_file()
         self.check_space()
         self.check_wal()
+        self._stored = Stored()
         with faults.changing(self.connection, self.path):
-            tables.save_groups(self.connection, transaction.groups)
+            self._save_groups(transaction.groups)
             self._rollups.flush(self.connection, transaction.batches)
             for batch in transaction.batches:
                 self._store(batch, join, describe)
             for file in transaction.files.values():
                 tables.save_file(self.connection, file, self.resources.get(file.source, "{}"))
+            if self.observer is not None:
+                self.observer(self.connection, transaction, self._stored)
             tables.save_own_errors(self.connection, transaction.own_errors)
+
+    def _save_groups(self, groups: list[GroupUpdate]) -> None:
+        if not self.watch_groups:
+            tables.save_groups(self.connection, groups)
+            return
+        before = tables.group_states(self.connection, groups)
+        tables.save_groups(self.connection, groups)
+        for group, state in tables.group_states(self.connection, groups).items():
+            if group not in before:
+                self._stored.news[group] = "new"
+            elif state == "regressed" and before[group] != state:
+                self._stored.news[group] = "regressed"
 
     def _store(self, batch: StoredBatch, join: Joiner, describe: Callable[[ErrorEvent], GroupUpdate]) -> None:
         file, events = batch.file, batch.events
@@ -90,6 +121,8 @@ class StoreWriter:
         orphans = 0 if events.continuation is None or self._continue(batch, join, describe) else 1
         insert_events(self.connection, batch)
         tail = self.connection.execute("SELECT last_insert_rowid()").fetchone()[0] if len(events) else None
+        if tail is not None and self.observer is not None:
+            self._stored.ranges.append(StoredRange(batch, tail - len(events) + 1))
         gap_bytes = sum(gap.end - gap.start for gap in events.gaps)
         accounted = events.end - _stored_offset(self.connection, file.id)
         tables.advance_file(
@@ -119,7 +152,7 @@ class StoreWriter:
         continuation = batch.events.continuation
         assert continuation is not None
         row = self.connection.execute(
-            "SELECT e.id, e.record, e.raw, e.group_id, e.timestamp, e.severity_number"
+            'SELECT e.id, e.record, e.raw, e.group_id, e.timestamp, e.severity_number, e.observed_timestamp, e."offset"'
             " FROM events e JOIN files f ON f.tail_event_id = e.id"
             " WHERE f.id = ?",
             (batch.file.id,),
@@ -129,7 +162,8 @@ class StoreWriter:
             tables.insert_orphan(self.connection, batch, offset, continuation.raw)
             self._rollups.add_one(self.connection, batch.observed_timestamp, batch.file.source)
             return False
-        event_id, record, raw, group_id, timestamp, severity = row
+        event_id, record, raw, group_id, timestamp, severity, observed, offset = row
+        before = (severity, group_id, record)
         record, raw, error = join(record, raw, continuation)
         if error is not None:
             error.timestamp = timestamp
@@ -137,7 +171,7 @@ class StoreWriter:
             if group_id != update.id:
                 if group_id is not None:
                     tables.leave_group(self.connection, group_id, timestamp)
-                tables.save_groups(self.connection, [update])
+                self._save_groups([update])
             group_id = update.id
             if error.severity_number > severity:
                 severity = error.severity_number
@@ -146,6 +180,10 @@ class StoreWriter:
             "UPDATE events SET record = ?, raw = ?, group_id = ?, severity_number = ? WHERE id = ?",
             (record, raw, group_id, severity, event_id),
         )
+        if self.observer is not None:
+            after = (severity, group_id, record)
+            joined = JoinedEvent(batch.file, event_id, timestamp, observed, offset, before, after)
+            self._stored.joined.append(joined)
         return True
 
     # ------------------------------------------------------------ the file itself
