@@ -9,7 +9,9 @@ from typing import Any
 
 import orjson
 
+from agent.alerting.listing import evictions, list_states
 from agent.paths import from_text
+from agent.store import alerts as alert_tables
 from agent.store.lock import Owner, owner
 
 _STUCK_S = 120.0  # lines that have waited for so long while the agent runs are a fault
@@ -51,8 +53,8 @@ def collect(connection: sqlite3.Connection, path: Path, now: int | None = None) 
                 strict=True,
             )
         ),
-        "alerts": [],
-        "hooks": [],
+        "alerts": _alerts(connection, now),
+        "hooks": alert_tables.hook_rows(connection),
         "errors": errors,
     }
 
@@ -188,6 +190,19 @@ def _store(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "schema": connection.execute("PRAGMA user_version").fetchone()[0],
         "sqlite": sqlite3.sqlite_version,
     }
+
+
+def _alerts(connection: sqlite3.Connection, now: int) -> list[dict[str, Any]]:
+    """Every state that is not ok, and every rule that had to give up states."""
+    gone = evictions(connection)
+    rows = [{**row, "evicted": gone.get(row["rule"], 0)} for row in list_states(connection, now)]
+    told: set[str] = set()
+    found = []
+    for row in rows:
+        if row["state"] != "ok" or (row["evicted"] and row["rule"] not in told):
+            told.add(row["rule"])
+            found.append(row)
+    return found
 
 
 def _own_errors(connection: sqlite3.Connection) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from agent.tail.identity import marker
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from agent.alerting.live import LiveAlerts
     from agent.intake import Intake
     from agent.reporting import Reporter
     from agent.store.maintenance import Maintenance
@@ -33,6 +34,7 @@ TRANSACTION_BYTES = 2 * 2**20  # 4 MiB is not faster and takes 4 MB more memory
 _COMMIT_PAUSE_S = 0.02  # at the least between two commits: a thousand files with a line each share one
 _RETRY_S = 1.0
 _IDLE_S = 1.0
+_ALERTS_PAUSE_S = 0.02  # at the least between two looks at what is due: many states end at nearly the same instant
 _WRITE_FAULTS = frozenset({"SL405", "SL408", "SL410", "SL412"})  # over as soon as a commit succeeds
 
 
@@ -77,6 +79,7 @@ class Ingest(threading.Thread):
         changed_files: files that are new, renamed or finished since the last call.
         on_fault: called with what keeps the store from being written, and with None when that is over.
         give_up_s: after so many seconds of failing the thread ends (None: never; `--once` must end).
+        alerts: the rules that look at every transaction.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Ingest(threading.Thread):
         changed_files: Callable[[], list[TailedFile]],
         on_fault: Callable[[StoreError | None], None] = lambda _fault: None,
         give_up_s: float | None = None,
+        alerts: LiveAlerts | None = None,
     ) -> None:
         super().__init__(name="sidelog-writer")
         self._intake = intake
@@ -102,6 +106,7 @@ class Ingest(threading.Thread):
         self._changed_files = changed_files
         self._on_fault = on_fault
         self._give_up_s = give_up_s
+        self._alerts = alerts
         self._grouper = Grouper(*known_groups(writer.connection, fingerprint.VERSION, miner.TEMPLATES))
         self._streams: dict[int, _Stream] = {}
         self._held: dict[int, _Stream] = {}
@@ -119,6 +124,7 @@ class Ingest(threading.Thread):
                 self._turn()
             self._release_held(due_only=False)
             self._transaction.files.update((file.id, file) for file in self._changed_files())
+            self._transaction.watched = self._alerts is not None
             self._commit()
         except BaseException as error:  # noqa: BLE001  the thread's owner decides what it means
             self.failure = error
@@ -130,6 +136,8 @@ class Ingest(threading.Thread):
 
     def _turn(self) -> None:
         self.counters.rounds += 1
+        if self._alerts is not None:
+            self._alerts.turn()
         for batch in self._intake.take(self._patience_s()):
             self._parse(batch)
             if self._transaction.bytes >= TRANSACTION_BYTES:
@@ -149,6 +157,8 @@ class Ingest(threading.Thread):
             waits.append(max(0.0, self._last_commit + _COMMIT_PAUSE_S - now))
         elif self._maintenance.pending:
             waits.append(0.001)
+        elif self._alerts is not None:
+            waits.append(max(_ALERTS_PAUSE_S, self._alerts.wait_s()))
         waits += [max(0.0, held.parser.deadline_s - now) for held in self._held.values() if held.parser.deadline_s]
         return min(waits)
 
@@ -259,11 +269,18 @@ class Ingest(threading.Thread):
             counters.parse_errors += len(events.parse_errors)
         self._reporter.clear(_WRITE_FAULTS)
         self._maintenance.after_commit()
+        if self._alerts is not None and (deliveries := self._alerts.committed()):
+            try:  # a power cut must not take back what a hook is told: the WAL reaches the disk first
+                self._writer.checkpoint()
+            except StoreError as error:  # a page that may be sent twice is better than none
+                self._reporter.report(error)
+            self._alerts.hand_over(deliveries)
 
     def _care(self, now: float) -> None:
         """While nothing waits: file states, own errors, retention, checkpoints."""
         changed = self._changed_files()
-        if changed or self._reporter.waiting:
+        self._transaction.watched = self._alerts is not None and self._alerts.is_due()
+        if changed or self._reporter.waiting or self._transaction.watched:
             self._transaction.files.update((file.id, file) for file in changed)
             self._commit()
         try:

@@ -29,6 +29,7 @@ class Intake:
         self._bytes = 0
         self._changed = threading.Condition()
         self._closed = False
+        self._woken = False
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
 
@@ -57,8 +58,9 @@ class Intake:
     def take(self, timeout_s: float) -> list[LineBatch]:
         """Everything that waits, at least one batch unless the time is over or the queue is closed."""
         with self._changed:
-            if not self._batches and not self._closed:
+            if not (self._batches or self._closed or self._woken):
                 self._changed.wait(timeout_s)
+            self._woken = False
             batches = list(self._batches)
             self._batches.clear()
             was_full = self._bytes >= self._read_below_bytes
@@ -66,6 +68,12 @@ class Intake:
         if was_full:
             self._loop.call_soon_threadsafe(self._room.set)
         return batches
+
+    def wake(self) -> None:
+        """Let `take` return now: something else waits for the writer."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
 
     def close(self) -> None:
         """No batch will follow; `take` returns at once from now on."""

@@ -1,7 +1,7 @@
 """The data path, read first.
 
-    log files ──▶ tail ──▶ intake ──▶ parse ──▶ group ──▶ store ──▶ query, errors, status (other processes)
-                  │        │          └──────── one writer thread ────────┘
+    log files ──▶ tail ──▶ intake ──▶ parse ──▶ group ──▶ store + alert ──▶ query, errors, status (other processes)
+                  │        │          └──────── one writer thread ──────┘
                   │        └ bounded in bytes: when the store is slow, reading waits; the files are the buffer
                   └ event loop: watches directories, reads chunks of whole lines, never looks into them
 
@@ -10,6 +10,8 @@
 - **parse** turns a batch into columns (`EventBatch`): instant, severity, logger, record; a file's format is detected
   once and compiled. Lines that fit nothing become events with their raw text and the reason.
 - **group** gives each event of severity ERROR and above its error group.
+- **alert** looks at each transaction before it is committed: rules change their states in it, and what people are to
+  be told is written into it as deliveries, which hooks on the event loop then carry out.
 - **store** commits events, offsets, gaps, groups and rollups in one transaction. That is the whole of exactly-once:
   after a crash the offset and the rows are of the same moment, and reading goes on at the offset.
 
@@ -33,6 +35,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agent import __version__
+from agent.alerting.running import Alerting
 from agent.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
 from agent.ingest import Counters, Ingest
 from agent.intake import Intake
@@ -103,6 +106,7 @@ class Agent:
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._generation = 1
+        self._alerting: Alerting | None = None
         self._started_at = time.time_ns()
 
     async def run(self) -> Summary:
@@ -169,6 +173,7 @@ class Agent:
             first_start=opened.created and opened.moved_aside is None,
             once=self._once,
         )
+        alerting = self._alerting = Alerting(self.config, opened.writer, intake.wake, self.reporter.report)
         gap_s = _ONCE_CLOCK_GAP_S if self._once else _CLOCK_GAP_S
         clock = WallClock(known_ns(connection), gap_s, _warn_of_clock)
         maintenance = Maintenance(opened.writer, self._retention(opened), report=self.reporter.report, clock=clock)
@@ -182,12 +187,14 @@ class Agent:
             changed_files=tailer.take_changed,
             on_fault=opened.lock.note,
             give_up_s=_ONCE_GIVES_UP_S if self._once else None,
+            alerts=alerting.rules,
         )
         ingest.start()
         try:
             await self._follow(tailer, ingest, opened, maintenance)
         finally:
             await self._drain(intake, ingest)
+            await alerting.finish(lambda: self._once and not self._stop.is_set())
         self._judge(ingest.failure)
         if self._once:
             maintenance.run_retention()
@@ -288,6 +295,8 @@ class Agent:
             opened.writer.min_free_bytes = config.store.min_free
             opened.writer.resources = resources(config)
             maintenance.retention = self._retention(opened)
+            if self._alerting is not None:
+                self._alerting.reload(config)
             await tailer.reload(tail_settings(config))
             self.reporter.clear(frozenset({"SL601"}))
             log.info("configuration reloaded", generation=self._generation)

@@ -51,7 +51,9 @@ def _findings(file: Path | None, store: Path | None, overrides: tuple[str, ...])
         config = load_config(file, store, overrides)
     except ConfigError as error:
         return [Finding.of(one) for one in getattr(error, "findings", (error,))]
-    missing = [Finding.of(error) for error in unsupported(config, file)]
+    from agent.alerting.check import unusable
+
+    missing = [Finding.of(error) for error in (*unsupported(config, file), *unusable(config, file))]
     return [ok(str(file), "is valid"), *_protected(file), *missing, *examine(config)]
 
 

@@ -78,6 +78,10 @@ def _load(
         if patterns:
             config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns).sources)
     missing = configuration.unsupported(config, file)
+    if config.alerts:
+        from agent.alerting.check import unusable
+
+        missing += unusable(config, file)
     if missing:
         raise configuration.InvalidConfigError(missing)
     if not config.sources:

@@ -92,6 +92,7 @@ def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
     lines.append(f"store   {safe_text(store['path'])}  {_size(store['bytes'])} (+{_size(store['wal_bytes'])} WAL)")
     if document["archive"]["files"]:
         lines.append(f"archive {document['archive']['files']:,} files, {_size(document['archive']['bytes'])}")
+    lines += _alert_lines(document)
     lines += _file_lines(document["files"], show_all=show_all)
     lines += [
         f"gap     {safe_text(gap['path'])} bytes {gap['from']}–{gap['to']}: {gap['reason']} ({gap['time']})"
@@ -102,6 +103,22 @@ def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
         f" {safe_text(error['message'])}"
         for error in document["errors"][:10]
     ]
+    return lines
+
+
+def _alert_lines(document: dict[str, Any]) -> list[str]:
+    lines = []
+    for row in [row for row in document["alerts"] if row["state"] != "ok"][:_FILES_SHOWN]:
+        key = f" ({safe_text(', '.join(f'{k}={v}' for k, v in row['key'].items()))})" if row["key"] else ""
+        quiet = f", {row['quiet']}" if row["quiet"] else ""
+        value = f"{row['value']:g} of {row['threshold']:g}"
+        lines.append(f"alert   {safe_text(row['rule'])}{key} {row['state']} since {row['since']}, {value}{quiet}")
+    evicted = {row["rule"]: row["evicted"] for row in document["alerts"] if row["evicted"]}
+    lines += [f"alert   {safe_text(rule)}: {count:,} idle keys given up" for rule, count in evicted.items()]
+    for hook in document["hooks"]:
+        counts = f"{hook['delivered']} delivered, {hook['waiting']} waiting, {hook['dead']} dead"
+        fault = f"; last: {safe_text(hook['last_error'])}" if hook["last_error"] else ""
+        lines.append(f"hook    {safe_text(hook['name'])}: {counts}, circuit {hook['circuit']}{fault}")
     return lines
 
 

@@ -15,7 +15,7 @@ from agent.records import severity_text
 from agent.store import reader
 from agent.store.edit import editing, set_group_state
 from agent.store.groups import list_groups
-from agent.store.reader import SCHEMA_VERSION, open_reader
+from agent.store.reader import open_reader
 from tests.store.stores import (
     DAY,
     MINUTE,
