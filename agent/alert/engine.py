@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MAX_KEYS = 10_000  # states per rule; beyond, the one that was idle for longest goes
 LATENESS_NS = 30 * 10**9
 _LOOK_AGAIN_NS = 10**9  # how often a firing state that is kept quiet looks whether it still is
+_TRY_BULK = frozenset(1 << power for power in range(24)) | {0}  # before which events of a batch the rest is looked at
 _SWEEP_NS = 60 * 10**9
 _NS = 1_000_000_000
 
@@ -109,10 +110,6 @@ class Engine:
         if rule.form == "ratio":
             self._count_all(rule, state, recent)
             self._judge_at(rule, state, max(state.clock, recent[-1].at if recent else min(now, _end(rule, totals))))
-        elif recent and self._changes_nothing(rule, state, recent):
-            self._count_all(rule, state, recent)
-            state.clock = max(state.clock, recent[-1].at)
-            self._schedule(rule, state)
         else:
             self._count_each(rule, state, recent)
         self._dirty[id(state)] = state
@@ -237,7 +234,12 @@ class Engine:
                 state.dirty.add(min(bucket, edge))
 
     def _count_each(self, rule: Rule, state: State, hits: Sequence[Hit]) -> None:
-        for hit in hits:
+        for number, hit in enumerate(hits):
+            if number in _TRY_BULK and self._changes_nothing(rule, state, rest := hits[number:]):
+                self._count_all(rule, state, rest)
+                state.clock = max(state.clock, rest[-1].at)
+                self._schedule(rule, state)
+                return
             at = max(hit.at, state.clock)
             self._advance(rule, state, at)
             bucket = hit.at // rule.grain_ns
@@ -245,7 +247,7 @@ class Engine:
             state.window.add(bucket)
             state.note(hit, bucket)
             self._judge(rule, state, at)
-        self._schedule(rule, state)
+            self._schedule(rule, state)
 
     def _late(self, rule: Rule, state: State, hits: Sequence[Hit]) -> None:
         """Events that left the window before they came: would they have fired, had they come in time?"""
@@ -358,6 +360,7 @@ class Engine:
         """What a firing state says again, or for the first time after it was kept quiet."""
         if not state.notified:
             if self._may_tell(rule, state, at):
+                state.repeat_at = at + rule.repeat_ns
                 self._dirty[id(state)] = state
                 self._say(state, "firing", at, notify=True)
         elif at >= state.repeat_at:

@@ -1,0 +1,229 @@
+"""What the engine does beside counting: lateness, silence, inhibition, bounds, absence, ratios, a clock that jumps."""
+
+from collections import Counter
+
+import pytest
+
+from agent.alert.engine import LATENESS_NS, Engine
+from agent.alert.state import Hit
+from agent.outbox import NEVER
+from tests.alert.rules import S, T, rule, said
+
+
+def feed(engine, *seconds, name="r", key="{}", now=None):
+    """Events at these seconds after T, seen at `now` seconds (default: at the last of them)."""
+    seen = T + int((max(seconds) if now is None else now) * S)
+    engine.observe(name, key, [Hit(T + int(at * S), number, 7) for number, at in enumerate(sorted(seconds))], seen)
+
+
+def test_it_fires_once_at_the_threshold_with_the_evidence_and_resolves_when_the_window_has_passed():
+    engine = Engine([rule()])
+    feed(engine, 0, 1)
+    assert engine.take_changes() == []
+    feed(engine, 2)
+    feed(engine, 3, 4, 5)
+    (change,) = engine.take_changes()
+    assert (change.state, change.at, change.value, change.notify) == ("firing", T + 2 * S, 3.0, True)
+    assert (change.samples, change.groups) == ((0, 1, 0), {7: 3})
+    engine.tick(T + 131 * S - 1)
+    assert engine.take_changes() == []
+    engine.tick(T + 131 * S)
+    assert said(engine.take_changes()) == [("resolved", 131.0, 2.0)]
+
+
+def test_a_backfill_is_not_counted_and_a_late_event_is_while_its_window_lasts():
+    engine = Engine([rule(when={"count": 2})])
+    feed(engine, *range(50), now=3 * 86_400)
+    assert engine.take_changes() == []
+    assert engine.next_due == NEVER
+    feed(engine, 4 * 86_400)
+    feed(engine, 4 * 86_400 - 100, now=4 * 86_400 + 1)
+    assert [change.state for change in engine.take_changes()] == ["firing"]
+
+
+def test_a_burst_that_comes_after_its_short_window_is_judged_by_itself():
+    engine = Engine([rule(window=1.0)])
+    late_s = LATENESS_NS // S - 1
+    feed(engine, 0, 0.1, 0.2, now=late_s)
+    engine.tick(T + late_s * S)
+    assert [change.state for change in engine.take_changes()] == ["firing", "resolved"]
+    feed(engine, 100, 105, 110, now=100 + late_s)  # no burst: never three in a second
+    feed(engine, 200, 200.1, 200.2, now=200 + late_s + 2)  # too late altogether
+    engine.tick(T + 300 * S)
+    assert engine.take_changes() == []
+
+
+def test_a_silence_holds_back_pages_and_what_still_fires_when_it_ends_is_told():
+    until = T + 50 * S
+    engine = Engine([rule(repeat=20.0)], quiet=lambda _rule, _key, at: "silenced" if at < until else "")
+    feed(engine, 0, 1, 2)
+    engine.tick(T + 49 * S)
+    (change,) = engine.take_changes()
+    assert (change.state, change.notify, change.quiet) == ("firing", False, "silenced")
+    engine.tick(T + 51 * S)
+    (told,) = engine.take_changes()
+    assert (told.state, told.notify, told.started_at) == ("firing", True, T + 2 * S)
+    engine.tick(T + 200 * S)
+    assert [change.state for change in engine.take_changes()][-1] == "resolved"
+
+
+def test_what_nobody_was_told_of_is_not_told_to_be_over():
+    engine = Engine([rule()], quiet=lambda *_: "muted")
+    feed(engine, 0, 1, 2)
+    engine.tick(T + 200 * S)
+    assert [(change.state, change.notify) for change in engine.take_changes()] == [
+        ("firing", False),
+        ("resolved", False),
+    ]
+
+
+def test_a_resolve_is_told_also_during_a_silence_that_began_after_the_page():
+    engine = Engine([rule(repeat=20.0)], quiet=lambda _rule, _key, at: "silenced" if at > T + 10 * S else "")
+    feed(engine, 0, 1, 2)
+    engine.tick(T + 200 * S)
+    changes = engine.take_changes()
+    assert [(c.state, c.notify) for c in changes if c.state != "repeat"] == [("firing", True), ("resolved", True)]
+    assert not any(c.notify for c in changes if c.state == "repeat")
+
+
+def test_a_rule_is_inhibited_while_another_one_fires():
+    engine = Engine([rule("down"), rule("slow", inhibited_by=["down"])])
+    feed(engine, 0, 1, 2, name="down")
+    feed(engine, 50, 51, 52, name="slow")
+    engine.tick(T + 60 * S)
+    told = [(c.rule, c.state, c.notify, c.quiet) for c in engine.take_changes()]
+    assert told == [("down", "firing", True, ""), ("slow", "firing", False, "inhibited")]
+    engine.tick(T + 135 * S)  # the first one is over at 131 s
+    told = [(c.rule, c.state, c.notify) for c in engine.take_changes()]
+    assert told == [("down", "resolved", True), ("slow", "firing", True)]
+
+
+def test_pages_of_one_rule_wait_for_each_other():
+    engine = Engine([rule(group_wait=5.0)])
+    for second, key in ((0, "a"), (2, "b"), (20, "c")):
+        feed(engine, second, second, second, key=key)
+        engine.tick(T + second * S)
+    engine.tick(T + 26 * S)
+    told = [(c.key, (c.at - T) // S) for c in engine.take_changes() if c.notify]
+    assert told == [("a", 5), ("b", 5), ("c", 25)]
+
+
+def test_states_are_bounded_and_the_one_idle_for_longest_goes():
+    engine = Engine([rule()], max_keys=3)
+    for key in "abc":
+        feed(engine, 0, key=key)
+    feed(engine, 1, key="a")
+    feed(engine, 2, key="d")
+    assert engine.evicted == {"r": 1}
+    assert list(engine.states["r"]) == ["c", "a", "d"]
+    assert engine.take_gone() == [("r", "b")]
+    feed(engine, 3, key="a")
+    assert [change.key for change in engine.take_changes()] == ["a"]
+
+
+def test_a_firing_state_is_given_up_last_and_resolved_then():
+    engine = Engine([rule(when={"count": 1})], max_keys=2)
+    feed(engine, 0, key="a")
+    feed(engine, 1, key="b")
+    feed(engine, 2, key="c")
+    assert [(c.key, c.state) for c in engine.take_changes()] == [
+        ("a", "firing"), ("b", "firing"), ("a", "resolved"), ("c", "firing"),
+    ]  # fmt: skip
+
+
+def test_quiet_states_are_let_go():
+    engine = Engine([rule()])
+    feed(engine, 0, key="a")
+    engine.tick(T + 200 * S)
+    assert engine.take_gone() == [("r", "a")]
+    assert engine.take_saved() == []
+
+
+def test_absence_fires_a_window_after_the_last_event_and_resolves_with_the_next():
+    engine = Engine([rule(when={"absent": True}, repeat=100.0)])
+    engine.begin(T)
+    for second in range(0, 500, 50):
+        feed(engine, second)
+        engine.tick(T + second * S)
+    assert engine.take_changes() == []
+    engine.tick(T + (450 + 128) * S)
+    feed(engine, 700)
+    found = said(engine.take_changes())
+    assert found == [("firing", 578.0, 0.0), ("repeat", 678.0, 0.0), ("resolved", 700.0, 1.0)]
+
+
+def test_absence_is_measured_from_the_start_and_not_over_a_time_without_eyes():
+    engine = Engine([rule(when={"absent": True}, for_=10.0)])
+    engine.begin(T)
+    engine.tick(T + 129 * S)
+    assert said(engine.take_changes()) == [("pending", 128.0, 0.0)]
+    engine.begin(T + 1000 * S)  # the machine slept
+    assert [change.state for change in engine.take_changes()] == ["ok"]
+    engine.tick(T + 1127 * S)
+    assert engine.take_changes() == []
+    engine.tick(T + 1140 * S)
+    assert said(engine.take_changes()) == [("pending", 1128.0, 0.0), ("firing", 1138.0, 0.0)]
+
+
+def test_many_heartbeats_take_no_memory():
+    engine = Engine([rule(when={"absent": True})])
+    engine.begin(T)
+    for second in range(1000):
+        feed(engine, second / 10)
+    assert len(engine._due) < 5
+
+
+def ratio_engine():
+    return Engine([rule(when={"ratio": 0.2, "min": 10})])
+
+
+def ratio(engine, second, matched, total):
+    hits = [Hit(T + second * S, number) for number in range(matched)]
+    engine.observe("r", "{}", hits, T + second * S, Counter({(T + second * S) // S: total}))
+
+
+def test_a_ratio_needs_its_minimum_and_also_fires_when_others_make_it_up():
+    engine = ratio_engine()
+    ratio(engine, 0, 4, 4)
+    ratio(engine, 1, 0, 5)
+    assert engine.take_changes() == []
+    ratio(engine, 2, 0, 1)
+    assert said(engine.take_changes()) == [("firing", 2.0, 0.4)]
+    ratio(engine, 3, 0, 20)
+    assert said(engine.take_changes()) == [("resolved", 3.0, pytest.approx(4 / 30))]
+
+
+def test_a_spike_is_measured_against_the_window_before():
+    engine = Engine([rule(when={"spike": 3.0, "min": 5})])
+    feed(engine, *range(0, 10, 2))  # 5 against nothing
+    assert said(engine.take_changes()) == [("firing", 8.0, 5.0)]
+    engine.tick(T + 130 * S)
+    assert [change.state for change in engine.take_changes()] == ["resolved"]
+    feed(engine, *range(140, 154))
+    assert engine.take_changes() == []
+    feed(engine, 154)
+    assert said(engine.take_changes()) == [("firing", 154.0, 3.0)]
+
+
+def test_a_clock_that_jumps_takes_the_states_with_it():
+    engine = Engine([rule(repeat=60.0, for_=10.0)])
+    feed(engine, 0, 1, 2)
+    hour = 3600 * S
+    engine.shift(hour)
+    engine.tick(T + hour + 12 * S)
+    assert said(engine.take_changes())[1:] == [("firing", 3612.0, 3.0)]
+    engine.shift(-2 * hour)
+    saved = {row.bucket for one in engine.take_saved() for row in one.rows}
+    assert min(saved) == (T - hour) // S
+    engine.tick(T - hour + 200 * S)
+    assert [change.state for change in engine.take_changes()] == ["repeat", "resolved"]
+
+
+def test_states_of_rules_that_are_gone_are_not_taken_over():
+    engine = Engine([rule()])
+    feed(engine, 0, 1, 2)
+    saved = engine.take_saved()
+    other = Engine([rule("other")])
+    other.restore(saved, T + 3 * S)
+    assert not other.states["other"]
+    assert other.next_due == NEVER
