@@ -136,6 +136,7 @@ class LiveAlerts:
         self.engine.restore(saved, now)
         self.engine.begin(max(now, self.started_at))
         self._now = (now, self._elapsed())
+        self._version = -1
         self._look()
 
     def _orphans(self, now: int) -> None:
@@ -214,6 +215,7 @@ class LiveAlerts:
         """Look at what a transaction has stored and add what follows from it; called inside the transaction."""
         if self._worked_out is None or self._worked_out[0] is not transaction:
             now = self.now()
+            self._look()  # a silence that was made before these events came counts for them
             try:
                 for rule, key, hits, totals in self._counting.count(stored, now):
                     self.engine.observe(rule, key, hits, now, totals)

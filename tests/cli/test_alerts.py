@@ -1,13 +1,20 @@
-"""`sidelog alerts`: what the store knows of rules that fired."""
+"""`sidelog alerts`: rules, what became of them, and what a person does about them."""
 
 import json
 import sqlite3
+import time
+from datetime import UTC, datetime
 
 import pytest
 
+from agent.store import alerts as tables
 from tests.cli.stores import HOSTILE, make
 
 NOW = 1_795_000_000 * 10**9
+S = 10**9
+WHEN = {
+    "count": {"count": 5}, "rate": {"rate": "2/m"}, "ratio": {"ratio": "20%", "min": 10}, "spike": {"spike": "2x", "min": 3},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -22,6 +29,33 @@ def store(tmp_path):
     connection.commit()
     connection.close()
     return path
+
+
+def configured(tmp_path, *rules, hooks=None):
+    """A configuration with rules, as a file."""
+    file = tmp_path / "c.json"
+    base = {"match": "severity>=error", "window": "1m"}
+    document = {
+        "store": {"path": str(tmp_path / "s.db"), "min_free": "1KiB"},
+        "sources": [{"name": "app", "include": [str(tmp_path / "*.log")]}],
+        "alerts": [{"name": "r", **base, **rule} for rule in rules],
+        "hooks": hooks or {},
+    }
+    file.write_text(json.dumps(document))
+    return file
+
+
+def logged(tmp_path, *minutes_ago, level="error", message="no", **fields):
+    """One line for each."""
+    with (tmp_path / "a.log").open("a") as log:
+        for minutes in sorted(minutes_ago, reverse=True):
+            at = datetime.fromtimestamp(time.time() - 60 * minutes, UTC).isoformat()
+            log.write(json.dumps({"timestamp": at, "level": level, "message": message, **fields}) + "\n")
+
+
+def document(said):
+    assert said.code == 0, said.err
+    return json.loads(said.out)
 
 
 @pytest.mark.parametrize("arguments", [("alerts",), ("alerts", "list")])
@@ -49,5 +83,158 @@ def test_the_history_comes_newest_last_and_cannot_drive_the_terminal(sidelog, st
 
 
 def test_a_missing_store_is_exit_code_three(sidelog, tmp_path):
-    for arguments in (("alerts",), ("alerts", "history")):
-        assert sidelog(*arguments, "--store", tmp_path / "none.db").code == 3
+    config = configured(tmp_path, {"when": {"count": 5}})
+    for arguments in (
+        ("alerts",),
+        ("alerts", "history"),
+        ("alerts", "test", "r"),
+        ("alerts", "silence", "r", "--for", "1h"),
+    ):
+        assert sidelog(*arguments, "-c", config).code == 3
+
+
+def test_the_list_shows_each_state_with_its_value_and_silence(sidelog, tmp_path):
+    config = configured(
+        tmp_path,
+        {"when": {"count": 5}, "per": ["service"], "window": "1h", "severity": "critical"},
+        {"name": "calm", "when": {"rate": "9/s"}},
+    )
+    logged(tmp_path, *[1] * 6, service="a\x1b[31m")
+    logged(tmp_path, *[1] * 2, service="b")
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    assert (
+        sidelog("alerts", "silence", "r", "--for", "2h", "--comment", "why", "--author", "me", "-c", config).code == 0
+    )
+    rows = document(sidelog("alerts", "list", "--json", "-c", config))
+    assert [(row["rule"], row["key"], row["state"], row["value"], row["threshold"]) for row in rows] == [
+        ("r", {"service": "a\x1b[31m"}, "firing", 6, 5.0),
+        ("r", {"service": "b"}, "ok", 2, 5.0),
+        ("calm", {}, "ok", 0, 9.0),
+    ]
+    assert rows[0]["silenced"]["comment"] == "why"
+    assert rows[0]["since"].endswith("Z")
+    said = sidelog("alerts", "-c", config)
+    assert "\x1b" not in said.out
+    assert "firing    r  service=a\\x1b[31m  6 of 5" in said.out
+    assert "by me: why" in said.out
+    status = sidelog("status", "-c", config).out
+    assert "alert   r (service=a\\x1b[31m) firing since" in status
+    assert sidelog("alerts", "--json", "--store", tmp_path / "s.db").out  # the store knows its rules
+    assert sidelog("alerts", "unsilence", "r", "-c", config).err.strip() == "r is no longer silenced"
+    assert sidelog("alerts", "unsilence", "r", "-c", config).err.strip() == "r was not silenced"
+
+
+def test_what_does_not_exist_is_wrong_usage_with_a_code(sidelog, tmp_path):
+    config = configured(tmp_path, {"when": {"count": 5}})
+    logged(tmp_path, 1)
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    for arguments, code in (
+        (("silence", "x", "--for", "1h"), "SL710"), (("unsilence", "x"), "SL710"), (("test", "x"), "SL710"),
+        (("send-test", "x"), "SL711"), (("redeliver", "x"), "SL712"), (("silence", "r", "--for", "soon"), "SL515"),
+    ):  # fmt: skip
+        said = sidelog("alerts", *arguments, "-c", config)
+        assert (said.code, f"error[{code}]" in said.err) == (2, True), said.err
+    assert sidelog("alerts", "redeliver", "all", "-c", config).code == 0
+
+
+# ------------------------------------------------------------ test
+
+
+@pytest.mark.parametrize(("form", "value"), [("count", 5.0), ("rate", 2 / 60), ("spike", 3.0)])
+def test_a_replay_says_when_a_rule_would_have_fired(sidelog, tmp_path, form, value):
+    config = configured(tmp_path, {"when": WHEN[form]})
+    logged(tmp_path, *[600 - second / 60 for second in range(8)])
+    logged(tmp_path, *[300 - second / 60 for second in range(8)], level="info")
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    found = document(sidelog("alerts", "test", "r", "--since", "1d", "--json", "-c", config))
+    assert set(found) == {"rule", "from", "to", "firing"}
+    (firing,) = found["firing"]
+    assert (firing["key"], firing["value"]) == ({}, pytest.approx(value))
+    assert found["from"] < firing["started_at"] < firing["ended_at"] < found["to"]
+    said = sidelog("alerts", "test", "r", "--since", "1d", "-c", config)
+    assert "8 events matched; r would have fired 1 times" in said.err
+    assert "by threshold: " in said.err
+    assert document(sidelog("alerts", "test", "r", "--since", "1h", "--json", "-c", config))["firing"] == []
+
+
+@pytest.mark.parametrize("per", [[], ["service"]])
+def test_a_ratio_is_replayed_with_all_events(sidelog, tmp_path, per):
+    config = configured(tmp_path, {"when": WHEN["ratio"], "per": per, "match": "severity>=error source=app"})
+    logged(tmp_path, *[60] * 16, level="info", service="a")
+    logged(tmp_path, *[60 - 1 / 60] * 8, service="a")
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    (firing,) = document(sidelog("alerts", "test", "r", "--json", "-c", config))["firing"]
+    assert (firing["key"], firing["value"]) == ({"service": "a"} if per else {}, pytest.approx(8 / 24))
+
+
+def test_new_groups_and_returned_ones_are_replayed(sidelog, tmp_path):
+    config = configured(tmp_path, {"when": {"new_group": True}}, {"name": "back", "when": {"regressed": True}})
+    logged(tmp_path, 90, message="first kind")
+    logged(tmp_path, 60, 59, message="disk broken")
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    found = document(sidelog("alerts", "test", "r", "--json", "-c", config))["firing"]
+    assert [one["key"] for one in found] == [{"group": "1"}, {"group": "2"}]
+    assert sidelog("errors", "resolve", "1", "-c", config).code == 0
+    logged(tmp_path, 5, message="first kind")
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    found = document(sidelog("alerts", "test", "back", "--json", "-c", config))["firing"]
+    assert [one["key"] for one in found] == [{"group": "1"}]
+
+
+def test_absence_is_replayed(sidelog, tmp_path):
+    config = configured(tmp_path, {"when": {"absent": True}, "match": "beat", "window": "10m"})
+    logged(tmp_path, *range(31, 120, 5), *range(5, 10), level="info", message="beat")
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    found = document(sidelog("alerts", "test", "r", "--since", "100m", "--json", "-c", config))["firing"]
+    assert len(found) == 1
+    assert found[0]["ended_at"]
+
+
+def test_explain_shows_the_window_around_an_instant(sidelog, tmp_path):
+    config = configured(tmp_path, {"when": {"count": 5}, "window": "10m"})
+    logged(tmp_path, *[62, 61, 60, 59])
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    found = document(sidelog("alerts", "test", "r", "--explain", "60m", "--json", "-c", config))
+    assert found["firing"] == []
+    assert [row["value"] for row in found["values"]] == sorted(row["value"] for row in found["values"][:22]) + [
+        row["value"] for row in found["values"][22:]
+    ]
+    assert max(row["value"] for row in found["values"]) == 4.0
+    assert " ok       4 of 5" in sidelog("alerts", "test", "r", "--explain", "55m", "-c", config).out
+
+
+def test_an_event_from_the_future_is_replayed_when_it_came(sidelog, tmp_path):
+    config = configured(tmp_path, {"when": {"count": 3}})
+    logged(tmp_path, *[-1440] * 3)
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    assert len(document(sidelog("alerts", "test", "r", "--since", "1h", "--json", "-c", config))["firing"]) == 1
+
+
+# ------------------------------------------------------------ hooks
+
+
+def test_send_test_runs_the_hook_and_prints_what_it_says(sidelog, tmp_path):
+    hook = tmp_path / "hook.sh"
+    hook.write_text("#!/bin/sh\ncat\necho\nprintf '\\033[31mred'\n[ $SIDELOG_RULE = test ]\n")
+    hook.chmod(0o700)
+    config = configured(tmp_path, hooks={"page": {"exec": [str(hook)]}, "bad": {"exec": ["/bin/false"]}})
+    said = sidelog("alerts", "send-test", "page", "-c", config)
+    assert (said.code, said.err.strip()) == (0, "page: exit 0")
+    assert "\\x1b[31mred" in said.out
+    got = json.loads(said.out.splitlines()[0])
+    assert (got["rule"], got["state"], got["events"][0]["body"]) == (
+        "test",
+        "firing",
+        "this is a test of the hook page",
+    )
+    said = sidelog("alerts", "send-test", "bad", "-c", config)
+    assert (said.code, said.err.strip()) == (1, "bad: exit 1")
+
+
+def test_a_silence_ends_by_itself(store):
+    connection = sqlite3.connect(store)
+    tables.silence(connection, "r", created=NOW, until=NOW + S, author="me", comment="")
+    assert list(tables.load_silences(connection, NOW)) == ["r"]
+    assert tables.load_silences(connection, NOW + S) == {}
+    assert not tables.unsilence(connection, "r", NOW + S)
+    connection.close()
