@@ -67,6 +67,7 @@ class Engine:
         self._gone: list[tuple[str, str]] = []
         self._batch_due: dict[str, int] = {}
         self._swept = 0
+        self._tallied: tuple[Sequence[Hit], dict[int, int]] | None = None
 
     # ------------------------------------------------------------ input
 
@@ -217,13 +218,24 @@ class Engine:
         return state.due > last  # more events end nothing
 
     def _count_all(self, rule: Rule, state: State, hits: Sequence[Hit]) -> None:
+        if not hits:
+            return
         grain = rule.grain_ns
+        first = hits[0].at // grain
+        if hits[-1].at // grain == first:  # as nearly always: a batch is younger than a bucket is long
+            state.window.add(first, len(hits))
+            state.note_all(hits, first, self._tally(hits))
+            return
         for bucket, same in groupby(hits, lambda hit: hit.at // grain):
-            count = 0
-            for hit in same:
-                state.note(hit, bucket)
-                count += 1
-            state.window.add(bucket, count)
+            members = list(same)
+            state.window.add(bucket, len(members))
+            state.note_all(members, bucket, _tally(members))
+
+    def _tally(self, hits: Sequence[Hit]) -> dict[int, int]:
+        """How many of some events each group has, worked out once for rules that are given the same list in a row."""
+        if self._tallied is None or self._tallied[0] is not hits:
+            self._tallied = (hits, _tally(hits))
+        return self._tallied[1]
 
     def _count_totals(self, rule: Rule, state: State, totals: Mapping[int, int], now: int) -> None:
         assert state.totals is not None
@@ -235,7 +247,7 @@ class Engine:
 
     def _count_each(self, rule: Rule, state: State, hits: Sequence[Hit]) -> None:
         for number, hit in enumerate(hits):
-            if number in _TRY_BULK and self._changes_nothing(rule, state, rest := hits[number:]):
+            if number in _TRY_BULK and self._changes_nothing(rule, state, rest := hits[number:] if number else hits):
                 self._count_all(rule, state, rest)
                 state.clock = max(state.clock, rest[-1].at)
                 self._schedule(rule, state)
@@ -385,6 +397,15 @@ class Engine:
         if due < NEVER:
             self._order += 1
             heapq.heappush(self._due, (due, self._order, state))
+
+
+def _tally(hits: Sequence[Hit]) -> dict[int, int]:
+    """How many of these events each error group has."""
+    counts: dict[int, int] = {}
+    for _, _, group in hits:
+        if group is not None:
+            counts[group] = counts.get(group, 0) + 1
+    return counts
 
 
 def _end(rule: Rule, totals: Mapping[int, int] | None) -> int:

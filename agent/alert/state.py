@@ -10,6 +10,8 @@ from agent.alert.window import Window
 from agent.outbox import NEVER, Row, Saved
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from agent.alert.rules import Rule
     from agent.outbox import Phase
 
@@ -84,6 +86,18 @@ class State:
         self.last_ids[bucket] = hit.id
         if hit.group is not None and (hit.group in self.groups or len(self.groups) < _GROUPS):
             self.groups[hit.group] = self.groups.get(hit.group, 0) + 1
+
+    def note_all(self, hits: Sequence[Hit], bucket: int, tally: Mapping[int, int]) -> None:
+        """Remember the events of a bucket, ascending, as evidence; `tally`: how many of them each group has."""
+        latest = hits[-1]
+        self.last = max(self.last, latest.at)
+        self.samples.extend([hit.id for hit in hits[-SAMPLES:]])
+        self.dirty.add(bucket)
+        self.last_ids[bucket] = latest.id
+        groups = self.groups
+        for group, count in tally.items():
+            if group in groups or len(groups) < _GROUPS:
+                groups[group] = groups.get(group, 0) + count
 
     def advance(self, bucket: int) -> None:
         """Move the windows' end."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.alert.engine import LATENESS_NS
 from agent.alert.state import Hit
 from agent.alert.window import BUCKETS
-from agent.alerting.matching import Keys, LiveEvent, Matcher, key_text
+from agent.alerting.matching import GROUP_FORMS, Keys, Lane, LiveEvent, Matcher, key_text
 from agent.profile import Profile
 from agent.query.events import Categories, FileInfo
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from agent.query.events import StoredEvent
 
 _MOST_FILES = 1_000  # remembered; no more are read at a time
-_GROUP_FORMS = {"new_group": "new", "regressed": "regressed"}
-
-Place = tuple[str, str]  # rule, key
 
 
 @dataclass(slots=True)
@@ -36,8 +33,9 @@ class _Found:
     now: int
     news: dict[int, str]
     categories: Categories
-    hits: dict[Place, list[Hit]] = field(default_factory=dict)
-    totals: dict[Place, Counter[int]] = field(default_factory=dict)
+    by_lane: dict[int, dict[str, list[Hit]]] = field(default_factory=dict)  # id of the lane -> key -> hits
+    by_rule: dict[str, dict[str, list[Hit]]] = field(default_factory=dict)  # of rules about error groups
+    totals: dict[str, dict[str, Counter[int]]] = field(default_factory=dict)  # rule -> key -> bucket -> events
     told: set[tuple[str, int]] = field(default_factory=set)  # rule and group: one event is news enough
 
 
@@ -76,13 +74,17 @@ class Counting:
         for joined in stored.joined:
             if joined.timestamp > now - self._horizon:
                 self._joined(joined, found)
-        places: dict[str, list[str]] = {}
-        for rule, key in {**found.hits, **found.totals}:
-            places.setdefault(rule, []).append(key)
+        for keys in (*found.by_lane.values(), *found.by_rule.values()):
+            for hits in keys.values():
+                hits.sort()
         for rule in self._rules:
-            for key in places.get(rule, ()):
-                place = (rule, key)
-                yield rule, key, sorted(found.hits.get(place, ())), found.totals.get(place)
+            if self._rules[rule].form in GROUP_FORMS:
+                by_key = found.by_rule.get(rule, {})
+            else:
+                by_key = found.by_lane.get(id(self._matcher.lane_of[rule]), {})
+            totals = found.totals.get(rule, {})
+            for key in {**by_key, **totals}:
+                yield rule, key, by_key.get(key, []), totals.get(key)
 
     def _range(self, part: StoredRange, found: _Found) -> None:
         events = part.batch.events
@@ -106,22 +108,24 @@ class Counting:
     def _hit(self, event: LiveEvent, found: _Found, before: LiveEvent | None = None) -> None:
         """Give an event to all the rules that match it; `before`: but not to those that have counted it already."""
         counted = self._matcher.matching(before, found.categories) if before is not None else ()
+        hit = Hit(min(event.timestamp, found.now), event.id, event.group)
+        news = found.news.get(event.group or 0)
         for plan in self._matcher.matching(event, found.categories):
-            for name in plan.rules:
-                keys = self._matcher.keys[name]
-                what = _GROUP_FORMS.get(self._rules[name].form)
-                if what is not None:
-                    group = event.group or 0
-                    if found.news.get(group) != what or (name, group) in found.told:
-                        continue
-                    found.told.add((name, group))
-                    key = group_key(keys, event, found.categories)
-                elif plan in counted:
-                    continue
-                else:
-                    key = keys.key(event, found.categories)
-                hit = Hit(min(event.timestamp, found.now), event.id, event.group)
-                found.hits.setdefault((name, key), []).append(hit)
+            for lane in plan.lanes.values():
+                if lane.rules and plan not in counted:
+                    key = lane.keys.key(event, found.categories)
+                    found.by_lane.setdefault(id(lane), {}).setdefault(key, []).append(hit)
+                if news is not None and lane.group_rules:
+                    self._news(event, hit, lane, news, found)
+
+    def _news(self, event: LiveEvent, hit: Hit, lane: Lane, news: str, found: _Found) -> None:
+        """The event of a group that is new or has come back, for the rules that ask for that."""
+        for name in lane.group_rules:
+            mark = (name, event.group or 0)
+            if GROUP_FORMS[self._rules[name].form] == news and mark not in found.told:
+                found.told.add(mark)
+                key = group_key(lane.keys, event, found.categories)
+                found.by_rule.setdefault(name, {}).setdefault(key, []).append(hit)
 
     def _joined(self, joined: JoinedEvent, found: _Found) -> None:
         """An event that later lines have changed: it may match now, or belong to a new group."""
@@ -141,13 +145,13 @@ class Counting:
             grain = rule.grain_ns
             buckets = list(map(grain.__rfloordiv__, part.batch.events.timestamps))
             if rule.keyless:
-                found.totals.setdefault((rule.name, "{}"), Counter()).update(buckets)
+                found.totals.setdefault(rule.name, {}).setdefault("{}", Counter()).update(buckets)
                 continue
             edge = found.now // grain - BUCKETS
             for row, bucket in enumerate(buckets):
                 if bucket > edge:
-                    key = self._matcher.keys[rule.name].key(self._event(part, row), found.categories)
-                    found.totals.setdefault((rule.name, key), Counter())[bucket] += 1
+                    key = self._matcher.lane_of[rule.name].keys.key(self._event(part, row), found.categories)
+                    found.totals.setdefault(rule.name, {}).setdefault(key, Counter())[bucket] += 1
 
     def _event(self, part: StoredRange, row: int) -> LiveEvent:
         batch = part.batch

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agent.query.predicate import Categories, Check, Getter
 
 ALL_SEVERITIES = frozenset(range(HIGHEST + 1))
+GROUP_FORMS = {"new_group": "new", "regressed": "regressed"}  # form of `when` -> what became of the group
 _KEYS_REMEMBERED = 20_000  # texts of keys; twice the states of a rule
 
 
@@ -70,6 +71,15 @@ def _first_text(values: list[Any]) -> str | None:
 
 
 @dataclass
+class Lane:
+    """The rules with one `match` that also divide its events in the same way: they count the same."""
+
+    keys: Keys
+    rules: list[str] = field(default_factory=list)
+    group_rules: list[str] = field(default_factory=list)  # those about error groups, which count only what is new
+
+
+@dataclass
 class Plan:
     """One `match` and the rules that have it."""
 
@@ -80,7 +90,7 @@ class Plan:
     values: tuple[str, ...] = ()
     needle: bytes | None = None  # an event must have it in its folded text
     check: Check | None = None  # what is left to see; None: nothing
-    rules: list[str] = field(default_factory=list)
+    lanes: dict[tuple[str, ...], Lane] = field(default_factory=dict)  # by `per`
 
     @classmethod
     def of(cls, text: str) -> Plan:
@@ -136,14 +146,18 @@ class Matcher:
 
     def __init__(self, configs: Sequence[RuleConfig]) -> None:
         plans: dict[str, Plan] = {}
-        self.keys = {config.name: Keys(config.per) for config in configs}
         self.plan_of: dict[str, Plan] = {}
+        self.lane_of: dict[str, Lane] = {}
         for config in configs:
             plan = plans.get(config.match)
             if plan is None:
                 plan = plans[config.match] = Plan.of(config.match)
-            plan.rules.append(config.name)
-            self.plan_of[config.name] = plan
+            lane = plan.lanes.get(tuple(config.per))
+            if lane is None:
+                lane = plan.lanes[tuple(config.per)] = Lane(Keys(config.per))
+            about_groups = config.when.form in GROUP_FORMS
+            (lane.group_rules if about_groups else lane.rules).append(config.name)
+            self.plan_of[config.name], self.lane_of[config.name] = plan, lane
         self.plans = list(plans.values())
         self._tables: dict[str, bytes] = {}  # source -> for each byte value 1 where a rule looks at that severity
         self._steps: dict[tuple[str, int], _Step] = {}

@@ -10,7 +10,7 @@ from agent.outbox import AlertWrites, Delivery, Outcome, Row, Saved
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
 _SAVE_STATE = """
 INSERT INTO alert_states (rule, "key", phase, since, started_at, value, notified, repeat_at, repeats, quiet)
@@ -64,7 +64,7 @@ def save(connection: sqlite3.Connection, writes: AlertWrites) -> None:
     )
 
 
-def save_states(connection: sqlite3.Connection, states: Iterable[Saved]) -> None:
+def save_states(connection: sqlite3.Connection, states: Sequence[Saved]) -> None:
     """Remember states and the buckets of their windows that have changed."""
     for one in states:
         if one.phase == "ok" and not one.since:  # it never left `ok`: its windows say all of it
@@ -83,7 +83,7 @@ def save_states(connection: sqlite3.Connection, states: Iterable[Saved]) -> None
                 one.quiet,
             )
             connection.execute(_SAVE_STATE, (one.rule, one.key, *facts))
-        connection.executemany(_SAVE_WINDOW, [(one.rule, one.key, *row) for row in one.rows])
+    connection.executemany(_SAVE_WINDOW, [(one.rule, one.key, *row) for one in states for row in one.rows])
 
 
 def _outcome(one: Outcome) -> tuple[object, ...]:

@@ -23,7 +23,7 @@ def instants(rule, events, end):
     return sorted(at for at in leaving | set(events) if at <= end)
 
 
-def run(rule, events, end):
+def run(rule, events, end):  # noqa: C901, PLR0912  one obvious loop is the point
     """The transitions (state, instant) that a rule makes of events (instants, ascending) up to `end`."""
     phase, since, repeat_at, found = "ok", 0, None, []
     visits = instants(rule, events, end)

@@ -20,7 +20,8 @@ S = 10**9
 
 def delivery(number, *, key="{}", rule="r", hook="page", change="firing", **facts):
     document = {
-        "rule": rule, "state": change, "severity": "info", "key": {}, "value": 1, "threshold": 1, "delivery_id": f"d{number}",
+        "rule": rule, "state": change, "severity": "info", "key": {}, "value": 1, "threshold": 1,
+        "delivery_id": f"d{number}",
     }  # fmt: skip
     return Delivery(f"d{number}", rule, hook, key, change, 0, json.dumps(document), id=number, **facts)
 
@@ -49,7 +50,7 @@ def dispatched(told, hooks, deliveries, clock=None, *, until=None):
         dispatcher.add(deliveries)
         dispatcher.add(deliveries)  # once more is nothing
         async with asyncio.timeout(50):
-            while dispatcher.busy and not (until is not None and until()):
+            while dispatcher.busy and not (until is not None and until()):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         await dispatcher.stop(0.0)
         return dispatcher
@@ -102,7 +103,7 @@ def test_other_keys_do_not_wait_for_one_that_fails_and_a_common_page_waits_for_a
 def test_no_more_run_at_a_time_than_allowed(tmp_path):
     hook = script(
         tmp_path,
-        f"mkdir {tmp_path}/$$.on; ls -d {tmp_path}/*.on | wc -l >> {tmp_path}/together; sleep 0.1; rmdir {tmp_path}/$$.on",
+        f"cd {tmp_path}; mkdir $$.on; ls -d *.on | wc -l >> together; sleep 0.1; rmdir $$.on",
     )
     told = Told()
     made = [delivery(number, key=str(number)) for number in range(1, 9)]

@@ -1,5 +1,7 @@
 """The engine against the slow reference, on random events in random batches."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +31,7 @@ def played(one, events, cuts, end, *, ticks=True):
     """The engine's transitions for events handed over in batches that begin at `cuts`."""
     engine = Engine([one])
     places = sorted({0, len(events), *(cut % (len(events) + 1) for cut in cuts)})
-    for first, last in zip(places, places[1:], strict=False):
+    for first, last in pairwise(places):
         hits = [Hit(at, number) for number, at in enumerate(events[first:last], first)]
         engine.observe("r", "{}", hits, hits[0].at)
         if ticks:

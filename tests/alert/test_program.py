@@ -165,7 +165,7 @@ def test_a_cancelled_run_leaves_nothing_behind(tmp_path):
 
     async def cancelled():
         task = asyncio.create_task(run([hook], b"", environment(DOCUMENT), 60.0))
-        while not (tmp_path / "pid").exists():
+        while not (tmp_path / "pid").exists():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -13,7 +13,8 @@ from tests.cli.stores import HOSTILE, make
 NOW = 1_795_000_000 * 10**9
 S = 10**9
 WHEN = {
-    "count": {"count": 5}, "rate": {"rate": "2/m"}, "ratio": {"ratio": "20%", "min": 10}, "spike": {"spike": "2x", "min": 3},
+    "count": {"count": 5}, "rate": {"rate": "2/m"}, "ratio": {"ratio": "20%", "min": 10},
+    "spike": {"spike": "2x", "min": 3},
 }  # fmt: skip
 
 

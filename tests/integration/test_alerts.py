@@ -106,7 +106,8 @@ def test_a_dead_delivery_is_in_status_and_can_be_redelivered(box):
     status = a.ask("status")
     assert not status["healthy"]
     assert status["hooks"][0] | {"failures": 1} == {
-        "name": "page", "circuit": "closed", "failures": 1, "last_error": "exit 3", "waiting": 0, "delivered": 0, "dead": 1,
+        "name": "page", "circuit": "closed", "failures": 1, "last_error": "exit 3",
+        "waiting": 0, "delivered": 0, "dead": 1,
     }  # fmt: skip
     ((number, result, output),) = box.sql("SELECT delivery_id, result, output FROM deliveries WHERE state = 'dead'")
     assert (result, output) == ("exit 3", "no luck\n")
