@@ -1,0 +1,242 @@
+"""What the rules of a running agent do with transactions, on a real store with a clock that the test moves."""
+
+import json
+
+import pytest
+
+from agent.alerting.live import LiveAlerts
+from agent.config import Config, HookConfig, RuleConfig, SourceConfig, WhenConfig
+from agent.errors import StoreError
+from agent.model import EventBatch, StoredBatch, Transaction
+from agent.outbox import Outcome
+from agent.store import alerts as tables
+from agent.store.opening import open_store
+from tests.store.stores import tailed
+
+S = 10**9
+T = 1_795_000_000 * S
+
+
+class Rig:
+    """A store, rules beside its writer, and a clock."""
+
+    def __init__(self, path, *rules):
+        self.at = self.elapsed = T
+        self.config = configured(*rules)
+        self.opened = open_store(path, min_free_bytes=0, resources={"app": '{"service.name": "shop"}'})
+        self.writer = self.opened.writer
+        self.delivered, self.reports = [], []
+        self.begin()
+
+    def begin(self):
+        self.alerts = LiveAlerts(
+            self.config,
+            self.writer,
+            resources=self.writer.resources,
+            host="here",
+            report=lambda error, active=True: self.reports.append((error.code, active)),
+            deliver=self.delivered.extend,
+            clock=lambda: self.at,
+            elapsed=lambda: self.elapsed,
+        )
+
+    def move(self, seconds):
+        self.at += int(seconds * S)
+        self.elapsed += int(seconds * S)
+
+    def commit(self, transaction):
+        self.writer.write(transaction, None, None)
+        made = self.alerts.committed()
+        self.alerts.hand_over(made)
+        return [(one.rule, one.change) for one in made]
+
+    def events(self, *records, severity=17, ages=()):
+        """Store one event per record."""
+        ages = ages or [0.0] * len(records)
+        events = EventBatch(
+            timestamps=[self.at - int(age * S) for age in ages],
+            severities=[severity] * len(records),
+            loggers=[None] * len(records),
+            offsets=list(range(len(records))),
+            records=[json.dumps(record) for record in records],
+            end=len(records),
+        )
+        return self.commit(Transaction([StoredBatch(tailed(1, source="app"), events, 0, b"", self.at)]))
+
+    def tick(self):
+        return self.commit(Transaction(watched=True)) if self.alerts.is_due() else []
+
+    def sql(self, statement):
+        return self.writer.connection.execute(statement).fetchall()
+
+
+def configured(*rules):
+    return Config(
+        sources=[SourceConfig(name="app", include=["/x"])],
+        alerts=list(rules),
+        hooks={"page": HookConfig(exec=["/bin/true"])},
+    )
+
+
+def rule(name="r", when=None, **settings):
+    return RuleConfig(
+        name=name,
+        when=WhenConfig(**(when or {"count": 3})),
+        **{"match": "severity>=error", "hooks": ["page"], **settings},
+    )
+
+
+@pytest.fixture
+def rig(tmp_path):
+    rigs = []
+
+    def make(*rules):
+        rigs.append(Rig(tmp_path / "s.db", *rules))
+        return rigs[-1]
+
+    yield make
+    for one in rigs:
+        one.opened.close()
+
+
+def test_a_commit_that_fails_is_tried_again_with_the_same_result(rig, monkeypatch):
+    """The engine has moved on when the commit fails; it must not count the events twice."""
+    one = rig(rule())
+    real, calls = tables.save, []
+
+    def failing(connection, writes):
+        calls.append(writes)
+        if len(calls) == 1:
+            raise StoreError("SL412", "write store", "s.db", "no", retryable=True)
+        real(connection, writes)
+
+    monkeypatch.setattr(tables, "save", failing)
+    batch = EventBatch([T, T], [17, 17], [None, None], [0, 1], ["{}", "{}"], end=2)
+    transaction = Transaction([StoredBatch(tailed(1, source="app"), batch, 0, b"", T)])
+    with pytest.raises(StoreError):
+        one.commit(transaction)
+    assert one.commit(transaction) == []
+    assert calls[0] is calls[1]
+    assert one.sql("SELECT sum(count) FROM alert_windows") == [(2,)]
+    assert one.events({}) == [("r", "firing")]
+
+
+def test_a_page_that_was_made_before_is_not_made_again(rig):
+    """A power cut took back nothing but the knowledge: the same events lead to the same delivery id."""
+    one = rig(rule(when={"count": 1}))
+    assert one.events({"message": "no"}) == [("r", "firing")]
+    one.writer.connection.execute("DELETE FROM alert_states")
+    one.writer.connection.execute("DELETE FROM alert_windows")
+    one.begin()
+    assert one.events({"message": "no"}) == []
+    assert one.sql("SELECT count(*) FROM deliveries") == [(1,)]
+
+
+def test_only_events_of_the_source_and_field_that_a_rule_names_count(rig):
+    one = rig(
+        rule("source", match="source=other", when={"count": 1}),
+        rule("field", match="http.status=500", when={"count": 1}),
+        rule("text", match='"disk full"', when={"count": 1}),
+        rule("either", match="user=ann user=bob", when={"count": 2}),
+        rule("category", match="category=network", when={"count": 1}),
+        rule("label", match="service=shop", when={"count": 5}),
+    )
+    assert one.events({"http": {"status": 404}}, {"message": "Disk FULL"}, {"user": "eve"}) == [("text", "firing")]
+    assert one.events({"http": {"status": 5e2}}) == [("field", "firing")]
+    assert one.events({"user": "bob"}) == [("label", "firing")]
+    assert one.events({"user": "ann"}) == [("either", "firing")]
+
+
+def test_keys_come_from_the_event_and_a_missing_field_is_a_key_of_its_own(rig):
+    one = rig(rule(when={"count": 2}, per=["host", "n"]))
+    assert one.events({"host": "a", "n": 1}, {"host": "a", "n": 1.0}, {"host": "a"}, {"host": "a"}) == [("r", "firing")]
+    assert one.sql('SELECT "key" FROM alert_states') == [('{"host":"a","n":null}',)]
+
+
+def test_a_ratio_counts_all_events_beside(rig):
+    one = rig(rule(when={"ratio": 0.5, "min": 4}), rule("keyed", when={"ratio": 0.9, "min": 2}, per=["host"]))
+    assert one.events({"host": "a"}, {"host": "a"}, {"host": "b"}, severity=9) == []
+    fired = one.events({"host": "b"}, {"host": "c"}, {"host": "c"})
+    assert sorted(fired) == [("keyed", "firing"), ("r", "firing")]
+
+
+def test_a_jump_of_the_clock_empties_no_window_and_a_long_sleep_proves_no_absence(rig):
+    one = rig(rule(), rule("beat", match="beat", when={"absent": True}))
+    one.events({}, {})
+    one.at += 3600 * S
+    assert one.tick() == []
+    assert one.events({}) == [("r", "firing")]
+    one.move(7200)
+    assert one.tick() == [("r", "resolved")]
+    one.move(290)
+    assert one.tick() == []
+    one.elapsed += 11 * S
+    one.at += 11 * S
+    one.tick()
+
+
+def test_a_fault_in_a_rule_stops_no_storing(rig, monkeypatch):
+    one = rig(rule())
+    monkeypatch.setattr(one.alerts.engine, "observe", lambda *_: 1 / 0)
+    assert one.events({}) == []
+    assert one.reports == [("SL707", True)]
+    assert one.sql("SELECT count(*) FROM events") == [(1,)]
+
+
+def test_outcomes_of_deliveries_are_stored_with_the_next_transaction_or_alone(rig):
+    one = rig(rule(when={"count": 1}))
+    one.events({})
+    (made,) = one.delivered
+    one.alerts.finished(Outcome(made.id, "waiting", 1, T + S, T, "exit 1", "no"))
+    one.alerts.hook_changed("page", {"circuit": "open", "failures": 5, "last_error": "exit 1"})
+    assert one.alerts.wait_s() == 0.0
+    one.tick()
+    assert one.sql("SELECT state, attempts, next_attempt, finished, result FROM deliveries") == [
+        ("waiting", 1, T + S, None, "exit 1")
+    ]
+    assert tables.hook_rows(one.writer.connection)[0] == {
+        "name": "page", "circuit": "open", "failures": 5, "last_error": "exit 1", "waiting": 1, "delivered": 0, "dead": 0,
+    }  # fmt: skip
+    one.alerts.finished(Outcome(made.id, "delivered", 2, 0, T + S, "exit 0", ""))
+    one.alerts.save_outcomes()
+    one.alerts.save_outcomes()
+    assert one.sql("SELECT state, finished FROM deliveries") == [("delivered", T + S)]
+
+
+def test_a_reload_that_the_store_refuses_is_tried_again(rig, monkeypatch):
+    one = rig(rule())
+    real = one.alerts.use
+
+    def refused(*_):
+        monkeypatch.setattr(one.alerts, "use", real)
+        raise StoreError("SL408", "write store", "s.db", "locked", retryable=True)
+
+    monkeypatch.setattr(one.alerts, "use", refused)
+    one.alerts.reload(configured(rule(when={"count": 1})), {})
+    one.alerts.turn()
+    assert one.reports == [("SL408", True)]
+    one.alerts.turn()
+    assert one.alerts.rules["r"].threshold == 1
+
+
+def test_old_buckets_leave_the_store(rig):
+    one = rig(rule(when={"count": 3}))
+    one.events({})
+    one.move(7200)
+    one.events({})
+    assert one.sql("SELECT count(*) FROM alert_windows") == [(1,)]
+
+
+def test_an_event_too_large_for_a_page_is_cut(rig):
+    one = rig(rule(when={"count": 1}))
+    one.events({"message": "m" * 10**6, "more": "x" * 10**5})
+    (made,) = one.delivered
+    (event,) = json.loads(made.document)["events"]
+    assert len(made.document) < 10_000
+    assert (event["body"][:3], len(event["body"]), event["attributes"]) == ("mmm", 4097, {})
+
+
+def test_mute_hours_keep_a_rule_quiet(rig):
+    one = rig(rule(when={"count": 1}, mute=["mon-sun"]))
+    assert one.events({}) == []
+    assert one.sql("SELECT phase, quiet FROM alert_states") == [("firing", "muted")]
