@@ -11,7 +11,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,9 +156,11 @@ class _Run:
         self._over = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        until = time.monotonic() + _KILL_WAIT_S
-        while self._process.poll() is None and time.monotonic() < until:  # noqa: ASYNC110  nothing tells
-            await asyncio.sleep(_POLL_S)
+        if self._process.poll() is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_KILL_WAIT_S):
+                    await self.ended()
+            self._process.poll()
         if not self._stdout.closed:
             self._drain()
         self._close(self._stdin)

@@ -89,8 +89,6 @@ class Counting:
     def _range(self, part: StoredRange, found: _Found) -> None:
         events = part.batch.events
         oldest = found.now - self._horizon
-        if max(events.timestamps, default=oldest) <= oldest:
-            return  # a backfill
         self._totals(part, found)
         for row in self._matcher.rows(part.batch.file.source, events.severities):
             if events.timestamps[row] > oldest:

@@ -1,13 +1,16 @@
 """What the rules of a running agent do with transactions, on a real store with a clock that the test moves."""
 
 import json
+from datetime import datetime
 
 import pytest
 
+from agent.alerting.listing import evictions, list_states
 from agent.alerting.live import LiveAlerts
 from agent.config import Config, HookConfig, RuleConfig, SourceConfig, WhenConfig
+from agent.config.hours import parse_hours
 from agent.errors import StoreError
-from agent.model import EventBatch, StoredBatch, Transaction
+from agent.model import EventBatch, GroupUpdate, JoinedEvent, Stored, StoredBatch, Transaction
 from agent.outbox import Outcome
 from agent.store import alerts as tables
 from agent.store.opening import open_store
@@ -195,7 +198,8 @@ def test_outcomes_of_deliveries_are_stored_with_the_next_transaction_or_alone(ri
         ("waiting", 1, T + S, None, "exit 1")
     ]
     assert tables.hook_rows(one.writer.connection)[0] == {
-        "name": "page", "circuit": "open", "failures": 5, "last_error": "exit 1", "waiting": 1, "delivered": 0, "dead": 0,
+        "name": "page", "circuit": "open", "failures": 5, "last_error": "exit 1",
+        "waiting": 1, "delivered": 0, "dead": 0,
     }  # fmt: skip
     one.alerts.finished(Outcome(made.id, "delivered", 2, 0, T + S, "exit 0", ""))
     one.alerts.save_outcomes()
@@ -240,3 +244,89 @@ def test_mute_hours_keep_a_rule_quiet(rig):
     one = rig(rule(when={"count": 1}, mute=["mon-sun"]))
     assert one.events({}) == []
     assert one.sql("SELECT phase, quiet FROM alert_states") == [("firing", "muted")]
+
+
+def test_a_new_group_is_news_once_and_one_that_a_backfill_brings_is_not(rig):
+    one = rig(rule(when={"new_group": True}), rule("back", when={"regressed": True}))
+
+    def error(message, group, age=0.0):
+        at = one.at - int(age * S)
+        update = GroupUpdate(group, f"f{group}", 1, message, None, None, "unknown", None, 17, at, at, 1)
+        batch = EventBatch([at], [17], [None], [0], [json.dumps({"message": message})], end=1)
+        stored = StoredBatch(tailed(1, source="app"), batch, 0, b"", one.at, {0: group})
+        return one.commit(Transaction([stored], groups=[update]))
+
+    assert error("old", 1, age=86_400) == []
+    assert error("old", 1) == []
+    assert error("fresh", 2) == [("r", "firing")]
+    assert error("fresh", 2) == []
+    one.writer.connection.execute("UPDATE error_groups SET state = 'resolved'")
+    one.move(1)
+    assert error("old", 1) == [("back", "firing")]
+    keys = [json.loads(key) for (key,) in one.sql('SELECT "key" FROM alert_states ORDER BY rule')]
+    assert keys == [{"group": "1"}, {"group": "2"}]
+    made = json.loads(one.delivered[-1].document)
+    assert made["groups"][0]["title"] == "old"
+    assert made["summary"] == "back (group=1): an error that was resolved has come back"
+
+
+def test_an_event_that_later_lines_change_is_counted_by_rules_that_did_not_match_before(rig):
+    one = rig(rule("level", when={"count": 1}), rule("text", match="boom", when={"count": 1}))
+    file = tailed(1, source="app")
+    joined = JoinedEvent(
+        file, 7, one.at, one.at, 0, (9, None, '{"message":"boom"}'), (17, None, '{"message":"boom x"}')
+    )
+    found = list(one.alerts._counting.count(Stored(joined=[joined]), one.at))
+    assert [(name, key, [hit.id for hit in hits]) for name, key, hits, _ in found] == [("level", "{}", [7])]
+
+
+def test_rules_that_are_gone_are_resolved_by_the_hooks_that_were_told(rig):
+    one = rig(rule("gone", when={"count": 1}), rule("changed", when={"count": 1}), rule("same", when={"count": 1}))
+    one.events({})
+    assert len(one.delivered) == 3
+    one.config = configured(rule("changed", match="x", when={"count": 1}), rule("same", when={"count": 1}))
+    one.delivered.clear()
+    one.begin()
+    over = [(delivery.rule, delivery.change) for delivery in one.delivered if delivery.change == "resolved"]
+    assert sorted(over) == [("changed", "resolved"), ("gone", "resolved")]
+    assert one.sql("SELECT rule FROM alert_states") == [("same",)]
+
+
+def test_states_given_up_are_counted_and_said(rig, monkeypatch):
+    monkeypatch.setattr("agent.alerting.live.MAX_KEYS", 3)
+    one = rig(rule(per=["n"]))
+    one.events(*({"n": number} for number in range(5)))
+    assert one.reports == [("SL706", True)]
+    assert evictions(one.writer.connection) == {"r": 2}
+    assert one.sql("SELECT count(*) FROM alert_windows") == [(3,)]
+
+
+def test_the_list_has_the_value_of_each_form_as_the_engine_has_it(rig):
+    one = rig(
+        rule("rate", when={"rate": 0.01}, window=10.0),
+        rule("ratio", when={"ratio": 0.1, "min": 2}, window=10.0),
+        rule("spike", when={"spike": 1.5, "min": 1}, window=10.0),
+    )
+    one.events({}, {})
+    one.move(11)
+    one.events({}, {}, {}, {})
+    one.events({}, {}, {}, {}, severity=9)
+    rows = {row["rule"]: (row["state"], row["value"]) for row in list_states(one.writer.connection, one.at)}
+    assert rows == {"rate": ("firing", 0.4), "ratio": ("firing", 0.5), "spike": ("firing", 2.0)}
+    for name, _, value in (("rate", 0, 0.4), ("ratio", 0, 0.5), ("spike", 0, 2.0)):
+        assert one.alerts.engine.states[name]["{}"].measure(one.alerts.rules[name]) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "local", "held"),
+    [
+        ("22:00-06:00", "2026-11-22T23:00", True), ("22:00-06:00", "2026-11-22T05:59", True),
+        ("22:00-06:00", "2026-11-22T06:00", False), ("sat,sun", "2026-11-22T12:00", True),
+        ("sat,sun", "2026-11-23T00:00", False), ("fri-mon 8:00-9:00", "2026-11-23T08:30", True),
+        ("sun 22:00-6:00", "2026-11-23T01:00", True), ("sun 22:00-6:00", "2026-11-22T01:00", False),
+        ("0:00-24:00", "2026-11-22T23:59", True),
+    ],
+)  # fmt: skip
+def test_mute_hours_are_local_and_over_midnight_belong_to_the_day_they_begin(text, local, held):
+    instant = int(datetime.fromisoformat(local).timestamp()) * S
+    assert parse_hours(text).hold(instant) is held
