@@ -11,9 +11,10 @@ import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,19 +87,20 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
     if (reason := unsafe(program)) is not None:
         return Result(ok=False, said=f"refused: {reason}", code="SL701")
     try:
-        process = subprocess.Popen(  # noqa: S603, ASYNC220  the administrator's own program; returns once it is started
-            [program, *command[1:]],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env=dict(env),
-            start_new_session=True,
-        )
+        with _as_file(document) as stdin:
+            process = subprocess.Popen(  # noqa: S603, ASYNC220  the administrator's own; returns once it is started
+                [program, *command[1:]],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env=dict(env),
+                start_new_session=True,
+            )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return Result(ok=False, said=f"{program} cannot be started: {reason}", code="SL702")
-    run_ = _Run(process, document)
+    run_ = _Run(process)
     try:
         async with asyncio.timeout(timeout_s):
             await run_.ended()
@@ -112,20 +114,27 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
     return Result(ok=status == 0, said=said, output=run_.text())
 
 
-class _Run:
-    """A running program: feeds it, listens to it, ends it."""
+def _as_file(document: bytes) -> BinaryIO:
+    """An anonymous file in memory that holds a document. Not a pipe: a hook outlives an agent that is killed, and must
+    not be left with half of a document then.
+    """
+    make = getattr(os, "memfd_create", None)
+    file: BinaryIO = open(make("sidelog-alert"), "w+b") if make else tempfile.TemporaryFile()  # noqa: SIM115, PTH123
+    file.write(document)
+    file.seek(0)
+    return file
 
-    def __init__(self, process: subprocess.Popen[bytes], document: bytes) -> None:
-        assert process.stdin is not None
+
+class _Run:
+    """A running program: listens to it, ends it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         self._process = process
-        self._stdin, self._stdout = process.stdin, process.stdout
-        self._document = memoryview(document)
+        self._stdout = process.stdout
         self._output = bytearray()
         self._loop = asyncio.get_running_loop()
-        for pipe in (self._stdin, self._stdout):
-            os.set_blocking(pipe.fileno(), False)
-        self._loop.add_writer(self._stdin.fileno(), self._feed)
+        os.set_blocking(self._stdout.fileno(), False)
         self._loop.add_reader(self._stdout.fileno(), self._listen)
         self._over = False
 
@@ -163,20 +172,7 @@ class _Run:
             self._process.poll()
         if not self._stdout.closed:
             self._drain()
-        self._close(self._stdin)
-        self._close(self._stdout)
-
-    def _feed(self) -> None:
-        try:
-            written = os.write(self._stdin.fileno(), self._document[:OUTPUT_BYTES])
-        except BlockingIOError:
-            return
-        except OSError:  # it does not read its input, which is its right
-            self._close(self._stdin)
-            return
-        self._document = self._document[written:]
-        if not self._document:
-            self._close(self._stdin)
+        self._close()
 
     def _listen(self) -> bool:
         """Read once; whether there may be more."""
@@ -187,7 +183,7 @@ class _Run:
         except OSError:
             data = b""
         if not data:
-            self._close(self._stdout)
+            self._close()
             return False
         self._output += data[: OUTPUT_BYTES - len(self._output)]
         return True
@@ -197,13 +193,10 @@ class _Run:
         while len(self._output) < OUTPUT_BYTES and self._listen():
             pass
 
-    def _close(self, pipe: Any) -> None:
-        if pipe.closed:
-            return
-        self._loop.remove_reader(pipe.fileno())
-        self._loop.remove_writer(pipe.fileno())
-        with contextlib.suppress(OSError):
-            pipe.close()
+    def _close(self) -> None:
+        if not self._stdout.closed:
+            self._loop.remove_reader(self._stdout.fileno())
+            self._stdout.close()
 
 
 def _has_ended(pid: int) -> bool:
