@@ -19,7 +19,7 @@ from collections import OrderedDict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from agent.alert.state import Change, Hit, State
+from agent.alert.state import Change, Hit, State, tally
 from agent.alert.window import BUCKETS, Window
 from agent.outbox import NEVER
 
@@ -61,12 +61,11 @@ class Engine:
         self._max_keys = max_keys
         self._quiet = quiet
         self._due: list[tuple[int, int, State]] = []
-        self._order = 0
+        self._order, self._swept = 0, 0
         self._changes: list[Change] = []
         self._dirty: dict[int, State] = {}
         self._gone: list[tuple[str, str]] = []
         self._batch_due: dict[str, int] = {}
-        self._swept = 0
         self._tallied: tuple[Sequence[Hit], dict[int, int]] | None = None
 
     # ------------------------------------------------------------ input
@@ -229,12 +228,12 @@ class Engine:
         for bucket, same in groupby(hits, lambda hit: hit.at // grain):
             members = list(same)
             state.window.add(bucket, len(members))
-            state.note_all(members, bucket, _tally(members))
+            state.note_all(members, bucket, tally(members))
 
     def _tally(self, hits: Sequence[Hit]) -> dict[int, int]:
         """How many of some events each group has, worked out once for rules that are given the same list in a row."""
         if self._tallied is None or self._tallied[0] is not hits:
-            self._tallied = (hits, _tally(hits))
+            self._tallied = (hits, tally(hits))
         return self._tallied[1]
 
     def _count_totals(self, rule: Rule, state: State, totals: Mapping[int, int], now: int) -> None:
@@ -296,7 +295,8 @@ class Engine:
     def _judge(self, rule: Rule, state: State, at: int) -> None:
         state.clock = max(state.clock, at)
         if rule.form == "absent":
-            value, over, under = self._absence(rule, state, at)
+            over = at >= state.last + rule.window_ns
+            value, under = float(not over), not over
         else:
             value = state.measure(rule)
             over = value >= rule.threshold
@@ -316,10 +316,6 @@ class Engine:
         elif under:
             state.value = value
             self._enter(rule, state, "ok", at)
-
-    def _absence(self, rule: Rule, state: State, at: int) -> tuple[float, bool, bool]:
-        missing = at >= state.last + rule.window_ns
-        return float(not missing), missing, not missing
 
     def _fire(self, rule: Rule, state: State, at: int, value: float) -> None:
         state.value, state.started_at = value, at
@@ -397,15 +393,6 @@ class Engine:
         if due < NEVER:
             self._order += 1
             heapq.heappush(self._due, (due, self._order, state))
-
-
-def _tally(hits: Sequence[Hit]) -> dict[int, int]:
-    """How many of these events each error group has."""
-    counts: dict[int, int] = {}
-    for _, _, group in hits:
-        if group is not None:
-            counts[group] = counts.get(group, 0) + 1
-    return counts
 
 
 def _end(rule: Rule, totals: Mapping[int, int] | None) -> int:

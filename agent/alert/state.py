@@ -176,3 +176,12 @@ class State:
                 self.totals.add(row.bucket, row.total)
             if row.event_id:
                 self.samples.append(row.event_id)
+
+
+def tally(hits: Sequence[Hit]) -> dict[int, int]:
+    """How many of these events each error group has."""
+    counts: dict[int, int] = {}
+    for _, _, group in hits:
+        if group is not None:
+            counts[group] = counts.get(group, 0) + 1
+    return counts
