@@ -10,6 +10,7 @@ Both run until Ctrl-C or SIGTERM, or until the agent ends by itself; its exit co
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import signal
 import subprocess
@@ -28,9 +29,34 @@ Type in another terminal, in any directory:
   {sidelog} errors                  errors of the same kind together
   {sidelog} query --by severity     how many of each
   {sidelog} status                  files, lag, store
-
+{more}
 Ctrl-C here stops {stops}.
 """
+
+DEMO_HINTS = """\
+  {sidelog} alerts                  the rules; {rule} fires after {count} errors in a minute
+  cat {pages}
+
+The last one shows what the rule's hook was told. All of it is configured in {config}.
+"""
+RULE, RULE_COUNT = "shop-errors", 3
+
+
+def demo_config(logs: Path) -> dict[str, object]:
+    """Follow the demo's logs, and tell a hook about its errors: `tee`, as any program that reads its input would do."""
+    return {
+        "sources": [{"name": logs.name, "include": [f"{logs}/*.log"]}],
+        "alerts": [
+            {
+                "name": RULE,
+                "match": "severity>=error",
+                "when": {"count": RULE_COUNT},
+                "window": "1m",
+                "hooks": ["page"],
+            }
+        ],
+        "hooks": {"page": {"exec": ["tee", "-a", f"{logs}/pages.json"]}},
+    }
 
 
 def show(command: list[str]) -> str:
@@ -65,15 +91,21 @@ def main() -> int:
     here = Path(__file__).resolve().parent
     patterns = shlex.split(options.logs)
     writers = []
+    sidelog = show([options.sidelog])
     if patterns:
+        follow, more = patterns, ""
         what, stops = f"sidelog follows {' '.join(patterns)}", "it"
     else:
         logs = Path.cwd() / "demo-logs"
         logs.mkdir(exist_ok=True)
-        patterns = [str(logs / "*.log")]
+        config = logs / "sidelog.json"
+        config.write_text(json.dumps(demo_config(logs), indent=2) + "\n")
+        follow = ["-c", str(config)]
         writers = [[sys.executable, str(here / "shop.py"), str(logs)]]
-        what, stops = f"sidelog follows {patterns[0]}, where a small demo shop logs", "both"
-    sys.stdout.write(HINTS.format(what=what, sidelog=show([options.sidelog]), stops=stops))
+        what, stops = f"sidelog follows {logs}/*.log, where a small demo shop logs", "both"
+        pages = show([str(logs / "pages.json")])
+        more = DEMO_HINTS.format(sidelog=sidelog, rule=RULE, count=RULE_COUNT, pages=pages, config=config)
+    sys.stdout.write(HINTS.format(what=what, sidelog=sidelog, stops=stops, more=more))
     sys.stdout.flush()
 
     signal.signal(signal.SIGTERM, interrupt)
@@ -82,7 +114,7 @@ def main() -> int:
     started: list[subprocess.Popen[bytes]] = []
     try:
         started.extend(subprocess.Popen(command, process_group=0) for command in writers)  # noqa: S603
-        agent = subprocess.Popen([options.sidelog, "run", *patterns], process_group=0)  # noqa: S603
+        agent = subprocess.Popen([options.sidelog, "run", *follow], process_group=0)  # noqa: S603
         started.append(agent)
         return agent.wait()
     except KeyboardInterrupt:
