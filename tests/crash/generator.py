@@ -140,11 +140,11 @@ class World:
             self._packed.clear()
 
     def close(self) -> None:
-        """Complete unfinished lines and close the files."""
-        for name, source in self._sources.items():
-            self._complete(name, source)
-            os.close(source.descriptor)
-            source.descriptor = -1
+        """Close the files; what is unfinished stays so."""
+        for source in self._sources.values():
+            if source.descriptor >= 0:
+                os.close(source.descriptor)
+                source.descriptor = -1
 
     def complete(self) -> None:
         """Write the rest of every unfinished line."""

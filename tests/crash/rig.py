@@ -189,8 +189,9 @@ class Rig:
         self._config.write_text(json.dumps({"store": store, "sources": sources}), encoding="utf-8")
 
     def remove(self) -> None:
-        """End the agent and remove the directory."""
+        """End the agent, close the logs and remove the directory."""
         self.kill()
+        self.world.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
     # ------------------------------------------------------------ agents
