@@ -133,6 +133,11 @@ def _count(update: GroupUpdate, error: ErrorEvent) -> None:
     if not update.first_seen <= instant <= update.last_seen:  # min() and max() for each event cost 0.5 µs
         update.first_seen = min(update.first_seen, instant)
         update.last_seen = max(update.last_seen, instant)
+    service, services = error.service or "", update.services
+    if service not in services:
+        service = _storable(service) or ""
+        services.setdefault(service, 0)
+    services[service] += 1
     if error.severity_number != update.severity_number:
         update.severity_number = max(update.severity_number, error.severity_number)
 
