@@ -25,25 +25,23 @@ _DAYS = 30
 
 
 class _Commands(click.Group):
-    """`errors --sort count` means `errors list --sort count`."""
+    """`errors` and `errors --sort count` mean `errors list` and `errors list --sort count`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does, with `list` where options stand alone."""
-        if args and args[0].startswith("-") and not {*self.commands, *ctx.help_option_names} & {*args}:
+        named = {*self.commands, *ctx.help_option_names} & {*args}
+        if not named and (not args or args[0].startswith("-")):
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_Commands, invoke_without_command=True)
+@click.group(cls=_Commands)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @config_options
 @click.pass_context
-def command(context: click.Context, /, *, as_json: bool, **_: Any) -> Any:
+def command(context: click.Context, /, *, as_json: bool, **_: Any) -> None:
     """Show groups of errors and manage their state; without a command the list."""
     context.default_map = {name: {"as_json": as_json} for name in ("list", "show")}  # `--json` before its command
-    if context.invoked_subcommand is None:
-        return context.invoke(list_errors, as_json=as_json)
-    return 0
 
 
 @command.command("list")
@@ -145,7 +143,7 @@ def show(
     store: Path | None,
     overrides: tuple[str, ...],
 ) -> int:
-    """Show one group: what to do, stack trace, trends, services, sample events and the latest one's trace."""
+    """Show one group. What to do, stack trace, trends, services, sample events and what else the latest one's trace has."""
     from agent.cli import groupview
 
     connection, _ = open_store(config_path, store, overrides)
@@ -210,7 +208,7 @@ def _state_command(name: str, state: str, text: str) -> None:
         return 0
 
 
-_state_command("resolve", "resolved", "Mark a group as resolved; a later event brings it back as regressed.")
+_state_command("resolve", "resolved", "Mark a group as resolved. A later event brings it back as regressed.")
 _state_command("reopen", "ongoing", "Make a resolved or ignored group ongoing again.")
 
 
@@ -228,7 +226,7 @@ def ignore(
     store: Path | None,
     overrides: tuple[str, ...],
 ) -> int:
-    """Ignore a group: from now on, or until it comes back as regressed (with both options: what happens first)."""
+    """Ignore a group. With an option until it comes back as regressed, with both until what happens first."""
     from agent.cli.groupview import iso
     from agent.query.times import parse_duration
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import errors, trends
+from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS
 from tests.cli.stores import HOSTILE, error_batch, make, tailed
 
 TRACE = 'Traceback (most recent call last):\n  File "shop/cart.py", line 7, in add\n    x\nValueError: no item\n'
@@ -104,6 +105,11 @@ def test_a_state_filter_shows_only_that_state(sidelog, store):
 def test_the_list_can_be_filtered_and_sorted(sidelog, store, arguments, ids):
     assert [row["id"] for row in rows(sidelog, store, "list", *arguments)] == ids
     assert [row["id"] for row in rows(sidelog, store, *arguments)] == ids, "`list` may be left out"
+
+
+def test_without_any_word_it_is_the_list(sidelog, store, tmp_path):
+    (tmp_path / "sidelog.yaml").write_text(f"store: {{path: {store}}}\n")
+    assert sidelog("errors").out == sidelog("errors", "list").out != ""
 
 
 def test_nothing_that_passes_the_filter_is_said(sidelog, store):
@@ -338,3 +344,25 @@ def test_how_long_ago(seconds, text, monkeypatch):
     now = time.time_ns()
     monkeypatch.setattr("time.time_ns", lambda: now)
     assert trends.ago(now - seconds * 10**9) == text
+
+
+def test_the_documentation_has_every_command_option_state_and_order():
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    shared = {name for option in (*CONFIG_OPTIONS, *OUTPUT_OPTIONS) for name in _options(option)}
+    for name, one in errors.command.commands.items():
+        assert f"`{name}" in text or f"errors {name}" in text
+        for option in one.params:
+            for spelling in {*option.opts} - shared:
+                assert f"`{spelling}" in text or spelling == "group", spelling
+    for word in (*errors.STATES, *(f"--sort {sort}" for sort in errors.SORTS)):
+        assert f"`{word}`" in text
+
+
+def _options(decorate):
+    """The spellings of a shared option."""
+
+    def function():
+        pass
+
+    decorate(function)
+    return function.__click_params__[0].opts
