@@ -143,7 +143,7 @@ def show(
     store: Path | None,
     overrides: tuple[str, ...],
 ) -> int:
-    """Show one group. What to do, stack trace, trends, services, sample events and what else the latest one's trace has."""
+    """Show one group. What to do, stack trace, trends, services, sample events, and the latest one's trace."""
     from agent.cli import groupview
 
     connection, _ = open_store(config_path, store, overrides)
