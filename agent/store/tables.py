@@ -194,9 +194,10 @@ def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate], n
         groups: what to add.
         now: Unix ns; when these errors were read: nothing has happened later.
     """
-    for group in groups:
-        connection.execute(
-            _SAVE_GROUP,
+    groups = list(groups)
+    connection.executemany(
+        _SAVE_GROUP,
+        [
             (
                 group.id,
                 group.fingerprint,
@@ -213,10 +214,14 @@ def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate], n
                 group.count,
                 group.template,
                 now,
-            ),
-        )
-        connection.executemany(_SAVE_GROUP_MINUTE, [(group.id, m, n) for m, n in group.minutes.items()])
-        connection.executemany(_SAVE_GROUP_SERVICE, [(group.id, s, n) for s, n in group.services.items()])
+            )
+            for group in groups
+        ],
+    )
+    minutes = [(group.id, minute, count) for group in groups for minute, count in group.minutes.items()]
+    connection.executemany(_SAVE_GROUP_MINUTE, minutes)
+    services = [(group.id, service, count) for group in groups for service, count in group.services.items()]
+    connection.executemany(_SAVE_GROUP_SERVICE, services)
 
 
 def group_states(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) -> dict[int, str]:
