@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from agent.cli.common import config_options, echo_json, open_store
 from agent.errors import SidelogError
 
 if TYPE_CHECKING:
-    import sqlite3
+    from collections.abc import Iterator
     from pathlib import Path
 
     from agent.cli.groupview import Shown
@@ -33,6 +35,24 @@ class _Commands(click.Group):
         if not named and (not args or args[0].startswith("-")):
             args = ["list", *args]
         return super().parse_args(ctx, args)
+
+
+@contextlib.contextmanager
+def _reading(config_path: Path | None, store: Path | None, overrides: tuple[str, ...]) -> Iterator[sqlite3.Connection]:
+    """The store, open for reading.
+
+    Raises:
+        StoreError: as `open_store`, and where damage is met on the way.
+    """
+    connection, config = open_store(config_path, store, overrides)
+    try:
+        yield connection
+    except sqlite3.Error as error:
+        from agent.store.reader import reading_error
+
+        raise reading_error(error, config.store.path) from None
+    finally:
+        connection.close()
 
 
 @click.group(cls=_Commands)
@@ -74,9 +94,8 @@ def list_errors(
 
     now = time.time_ns()
     wanted = _wanted(now, **filters)
-    connection, _ = open_store(config_path, store, overrides)
-    rows = list_groups(connection, now, wanted, sort=sort, reverse=reverse, limit=limit)
-    connection.close()
+    with _reading(config_path, store, overrides) as connection:
+        rows = list_groups(connection, now, wanted, sort=sort, reverse=reverse, limit=limit)
     if as_json:
         echo_json([groupview.document(row) for row in rows])
         return 0
@@ -146,9 +165,8 @@ def show(
     """Show one group. What to do, stack trace, trends, services, sample events, and the latest one's trace."""
     from agent.cli import groupview
 
-    connection, _ = open_store(config_path, store, overrides)
-    shown = _shown(connection, group)
-    connection.close()
+    with _reading(config_path, store, overrides) as connection:
+        shown = _shown(connection, group)
     if as_json:
         echo_json(groupview.shown_document(shown))
     else:

@@ -1,9 +1,11 @@
 """`sidelog errors`: groups, their samples, and their state."""
 
+import contextlib
 import json
 import os
 import pty
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -262,6 +264,15 @@ def test_a_missing_store_is_exit_code_three_and_not_made(sidelog, tmp_path):
         assert said.code == 3
         assert "SL401" in said.err
     assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("show", "1"), ("list", "-S", "1h")])
+def test_damage_that_is_met_while_reading_is_exit_code_three(sidelog, store, arguments):
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        connection.execute("DROP TABLE group_minutes")
+    said = sidelog("errors", *arguments, "--store", store)
+    assert (said.code, said.out) == (3, "")
+    assert "error[SL402]" in said.err
 
 
 def test_a_title_that_utf8_cannot_say_is_said_in_escapes(sidelog, tmp_path):
