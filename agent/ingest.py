@@ -208,6 +208,9 @@ class Ingest(threading.Thread):
             file.profile = parser.profile.to_json()
         if not self._transaction.batches:
             self._began = time.monotonic()
+        if events.errors and (service := self._writer.service_of(file.source)):
+            for error in events.errors:
+                error.service = error.service or service
         groups = {error.index: self._grouper.assign(error) for error in events.errors}
         if marker_there is not None or events.end != stream.end:
             stream.marker = marker_there or marker(b"")

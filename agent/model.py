@@ -140,6 +140,7 @@ class GroupUpdate:
     last_seen: int
     count: int = 0
     minutes: dict[int, int] = field(default_factory=dict)  # Unix minute -> events
+    services: dict[str, int] = field(default_factory=dict)  # service ('' for none) -> events
     template: str | None = None  # where no stack trace decides: what its messages have in common (group.miner)
 
 

@@ -50,7 +50,7 @@ def condition(facts: Mapping[str, Any], value: float) -> str:
     if form == "new_group":
         return "an error that was never seen before"
     if form == "regressed":
-        return "an error that was resolved has come back"
+        return "an error that was resolved or ignored has come back"
     if form == "count":
         return f"{shown} events in {window} (threshold {limit})"
     what = {"rate": "events", "ratio": "of all events", "spike": f"the events of the {window} before"}[form]

@@ -2,66 +2,153 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import config_options, echo_json, open_store, paint, safe_text, use_color
+from agent.cli.common import config_options, echo_json, open_store
 from agent.errors import SidelogError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from agent.cli.groupview import Shown
+    from agent.store.groups import Wanted
+
 STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
+SORTS = ("last-seen", "first-seen", "count", "trend")  # agent.store.groups.SORTS, without importing it for a help text
 _GROUP_ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
-_SAMPLES = 5
-_TREND_MARKS = " ▁▂▃▄▅▆▇█"
-_SEVERITY_COLORS = {"ERROR": "red", "FATAL": "magenta"}
+_LAST_NS = 2**63 - 1  # the year 2262
+_DAYS = 30
 
 
-@click.group(invoke_without_command=True)
+class _Commands(click.Group):
+    """`errors` and `errors --sort count` mean `errors list` and `errors list --sort count`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with `list` where options stand alone."""
+        named = {*self.commands, *ctx.help_option_names} & {*args}
+        if not named and (not args or args[0].startswith("-")):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@contextlib.contextmanager
+def _reading(config_path: Path | None, store: Path | None, overrides: tuple[str, ...]) -> Iterator[sqlite3.Connection]:
+    """The store, open for reading.
+
+    Raises:
+        StoreError: as `open_store`, and where damage is met on the way.
+    """
+    connection, config = open_store(config_path, store, overrides)
+    try:
+        yield connection
+    except sqlite3.Error as error:
+        from agent.store.reader import reading_error
+
+        raise reading_error(error, config.store.path) from None
+    finally:
+        connection.close()
+
+
+@click.group(cls=_Commands)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @config_options
 @click.pass_context
-def command(context: click.Context, /, *, as_json: bool, **_: Any) -> Any:
-    """Show groups of errors and manage their state."""
-    context.default_map = {name: {"as_json": as_json} for name in command.commands}  # `--json` before its command
-    if context.invoked_subcommand is None:
-        return context.invoke(list_errors, as_json=as_json)
-    return 0
+def command(context: click.Context, /, *, as_json: bool, **_: Any) -> None:
+    """Show groups of errors and manage their state; without a command the list."""
+    context.default_map = {name: {"as_json": as_json} for name in ("list", "show")}  # `--json` before its command
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only groups in this state.")
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only in this state (repeatable).")
+@click.option("-p", "--severity", metavar="LEVEL", help="This level and above; error..error for that alone.")
+@click.option("--category", "categories", multiple=True, metavar="NAME", help="Only of this category (repeatable).")
+@click.option("--service", "services", multiple=True, metavar="NAME", help="Only seen in this service (repeatable).")
+@click.option("-g", "--grep", metavar="REGEX", help="Only titles that match; case counts if it has a capital.")
+@click.option("-S", "--since", metavar="TIME", help="Seen from this time on: 15m, '1h ago', today, 2026-11-22.")
+@click.option("-U", "--until", metavar="TIME", help="Seen before this time.")
+@click.option("--sort", type=click.Choice(SORTS), default="last-seen", help="Largest first (default last-seen).")
+@click.option("-r", "--reverse", is_flag=True, help="Smallest first.")
+@click.option("-n", "--limit", type=click.IntRange(1, 2**31), metavar="N", help="So many groups at the most.")
 @config_options
 def list_errors(
     config_path: Path | None,
     store: Path | None,
     overrides: tuple[str, ...],
+    *,
     as_json: bool = False,
-    states: tuple[str, ...] = (),
+    sort: str = "last-seen",
+    reverse: bool = False,
+    limit: int | None = None,
+    **filters: Any,
 ) -> int:
-    """List the groups, the last seen first."""
+    """List the groups, the last seen first. `--sort trend`: what has risen most in the last six hours."""
+    from agent.cli import groupview
     from agent.store.groups import list_groups
 
-    connection, _ = open_store(config_path, store, overrides)
-    rows = [row for row in list_groups(connection) if not states or row["state"] in states]
-    connection.close()
+    now = time.time_ns()
+    wanted = _wanted(now, **filters)
+    with _reading(config_path, store, overrides) as connection:
+        rows = list_groups(connection, now, wanted, sort=sort, reverse=reverse, limit=limit)
     if as_json:
-        echo_json([_document(row) for row in rows])
+        echo_json([groupview.document(row) for row in rows])
         return 0
-    color = use_color()
-    for row in rows:
-        severity = paint(f"{row['severity']:5}", _SEVERITY_COLORS.get(row["severity"], "red"), enabled=color)
-        click.echo(
-            f"{row['id']:>5} {severity} {row['state']:9} {row['count']:>7,} × {_trend(row['trend'])}"
-            f" {_ago(row['last_seen']):>8}  {safe_text(row['title'])}"
-        )
+    groupview.print_rows(rows)
     if not rows:
-        click.echo("no errors", err=True)
+        click.echo("no such errors" if any(filters.values()) else "no errors", err=True)
     return 0
+
+
+def _wanted(
+    now: int,
+    *,
+    states: tuple[str, ...] = (),
+    severity: str | None = None,
+    categories: tuple[str, ...] = (),
+    services: tuple[str, ...] = (),
+    grep: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+) -> Wanted:
+    """The filters of the command line.
+
+    Raises:
+        UsageError: one of them cannot be read (SL512, SL513, SL514).
+    """
+    from agent.store.groups import Wanted
+
+    severities = title = None
+    if severity is not None:
+        from agent.query.severity import number_range
+
+        severities = number_range(severity)
+    if grep is not None:
+        from agent.query.predicate import compile_pattern, grep_pattern
+
+        title = compile_pattern(grep_pattern(grep))
+    return Wanted(
+        states=states,
+        severities=severities,
+        categories=categories,
+        services=services,
+        title=title,
+        since=_instant(since, now),
+        until=_instant(until, now),
+    )
+
+
+def _instant(text: str | None, now: int) -> int | None:
+    if text is None:
+        return None
+    from agent.query.times import parse_time
+
+    return parse_time(text, now)
 
 
 @command.command("show")
@@ -75,55 +162,58 @@ def show(
     store: Path | None,
     overrides: tuple[str, ...],
 ) -> int:
-    """Show one group with its last stack trace and last events."""
-    import orjson
+    """Show one group. What to do, stack trace, trends, services, sample events, and the latest one's trace."""
+    from agent.cli import groupview
 
-    from agent.group.classify import suggestion
-    from agent.parse.exceptions import of_record
-    from agent.query.events import COLUMNS, Files, StoredEvent
-    from agent.query.fragments import encode
-    from agent.query.render import document
-    from agent.store.groups import list_groups
-
-    connection, _ = open_store(config_path, store, overrides)
-    rows = list_groups(connection, group=group)
-    if not rows:
-        raise _no_group(group)
-    files = Files(connection)
-    samples = [
-        StoredEvent(row, files[row[4]])
-        for row in connection.execute(
-            f"SELECT {COLUMNS} FROM events e WHERE e.severity_number >= 17 AND e.group_id = ?"  # noqa: S608  constants
-            " ORDER BY e.timestamp DESC, e.id DESC LIMIT ?",
-            (group, _SAMPLES),
-        )
-    ]
-    connection.close()
-    row, kind = rows[0], rows[0]["exception_type"]
-    row["suggestion"] = suggestion(kind, row["title"].removeprefix(f"{kind}: "))
-    trace = next((found for event in samples if (found := of_record(event.fields).stacktrace)), None)
+    with _reading(config_path, store, overrides) as connection:
+        shown = _shown(connection, group)
     if as_json:
-        shown = [orjson.Fragment(encode(document(event))) for event in samples]
-        echo_json({**_document(row), "stacktrace": _sayable(trace), "samples": shown})
+        echo_json(groupview.shown_document(shown))
     else:
-        _print_group(row, trace, samples)
+        groupview.print_group(shown)
     return 0
 
 
-def _print_group(row: dict[str, Any], trace: str | None, samples: list[Any]) -> None:
-    color = use_color()
-    click.echo(paint(safe_text(row["title"]), "red", enabled=color, bold=True))
-    click.echo(f"group {row['id']}, {row['state']}, {row['severity']}, category {row['category']}")
-    click.echo(row["suggestion"])
-    if row["culprit"]:
-        click.echo(f"culprit {safe_text(row['culprit'])}")
-    click.echo(f"{row['count']:,} events, first {_iso(row['first_seen'])}, last {_iso(row['last_seen'])}")
-    click.echo(f"last 24 hours {_trend(row['trend'])}")
-    if trace:
-        click.echo("\n" + safe_text(trace.rstrip("\n"), keep="\n"))
-    click.echo("\nlast events")
-    for event in samples:
-        click.echo(f"  {_iso(event.timestamp)} {safe_text(event.source)} {safe_text(event.body)}")
+def _shown(connection: sqlite3.Connection, group: int) -> Shown:
+    """What there is to say of a group.
+
+    Raises:
+        SidelogError: SL540, there is none.
+    """
+    from agent.cli.groupview import Shown
+    from agent.group.classify import suggestion
+    from agent.parse.exceptions import of_record
+    from agent.query.samples import group_samples, trace_events
+    from agent.query.times import recent_midnights
+    from agent.store.groups import Wanted, counts_between, list_groups, services_of
+
+    now = time.time_ns()
+    rows = list_groups(connection, now, Wanted(group=group))
+    if not rows:
+        raise _no_group(group)
+    row, kind = rows[0], rows[0]["exception_type"]
+    row["suggestion"] = suggestion(kind, row["title"].removeprefix(f"{kind}: "))
+    samples = group_samples(connection, group)
+    return Shown(
+        row,
+        next((found for event in samples if (found := of_record(event.fields).stacktrace)), None),
+        samples,
+        counts_between(connection, group, recent_midnights(now, _DAYS)),
+        services_of(connection, group),
+        trace_events(connection, samples[0]) if samples else [],
+    )
+
+
+def _change(
+    group: int, state: str, shell: tuple[Path | None, Path | None, tuple[str, ...]], **limits: int | None
+) -> int:
+    from agent.cli.common import load_config
+    from agent.store.edit import editing, set_group_state
+
+    with editing(load_config(*shell).store.path) as connection:
+        if not set_group_state(connection, group, state, time.time_ns(), **limits):
+            raise _no_group(group)
+    return 0
 
 
 def _state_command(name: str, state: str, text: str) -> None:
@@ -131,52 +221,45 @@ def _state_command(name: str, state: str, text: str) -> None:
     @click.argument("group", type=_GROUP_ID, metavar="ID")
     @config_options
     def change(group: int, config_path: Path | None, store: Path | None, overrides: tuple[str, ...]) -> int:
-        from agent.cli.common import load_config
-        from agent.store.edit import editing, set_group_state
-
-        with editing(load_config(config_path, store, overrides).store.path) as connection:
-            if not set_group_state(connection, group, state, time.time_ns()):
-                raise _no_group(group)
+        _change(group, state, (config_path, store, overrides))
         click.echo(f"group {group} is {state}", err=True)
         return 0
 
 
-_state_command("resolve", "resolved", "Mark a group as resolved; it comes back as regressed.")
-_state_command("ignore", "ignored", "Ignore a group from now on.")
+_state_command("resolve", "resolved", "Mark a group as resolved. A later event brings it back as regressed.")
 _state_command("reopen", "ongoing", "Make a resolved or ignored group ongoing again.")
+
+
+@command.command("ignore")
+@click.argument("group", type=_GROUP_ID, metavar="ID")
+@click.option("--until-count", type=click.IntRange(1, 2**62), metavar="N", help="Until N more events have come.")
+@click.option("--for", "duration", metavar="DURATION", help="Until it comes back after this time: 12h, 2d.")
+@config_options
+def ignore(
+    group: int,
+    *,
+    until_count: int | None,
+    duration: str | None,
+    config_path: Path | None,
+    store: Path | None,
+    overrides: tuple[str, ...],
+) -> int:
+    """Ignore a group. With an option until it comes back as regressed, with both until what happens first."""
+    from agent.cli.groupview import iso
+    from agent.query.times import parse_duration
+
+    until = None if duration is None else min(time.time_ns() + parse_duration(duration), _LAST_NS)
+    _change(group, "ignored", (config_path, store, overrides), until=until, until_count=until_count)
+    ends = []
+    if until_count:
+        ends.append(f"{until_count:,} more events have come" if until_count > 1 else "1 more event has come")
+    if until is not None:
+        ends.append(f"it comes back after {iso(until)}")
+    click.echo(f"group {group} is ignored{' until ' * bool(ends)}{' or '.join(ends)}", err=True)
+    return 0
 
 
 def _no_group(group: int) -> SidelogError:
     return SidelogError(
         "SL540", "show errors", str(group), f"there is no error group {group}", hint="`sidelog errors` lists them"
     )
-
-
-def _document(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "first_seen": _iso(row["first_seen"]), "last_seen": _iso(row["last_seen"])}
-
-
-def _sayable(text: str | None) -> str | None:
-    """Without lone surrogates, which JSON's UTF-8 has no form for."""
-    return text and text.encode("utf-8", "backslashreplace").decode()
-
-
-def _iso(instant: int) -> str | None:
-    from agent.health import iso
-
-    return iso(instant)
-
-
-def _trend(counts: list[int]) -> str:
-    """One mark per hour, as high as its share of the busiest hour."""
-    top = max(counts, default=0) or 1
-    steps = len(_TREND_MARKS) - 1
-    return "".join(_TREND_MARKS[-(-count * steps // top)] for count in counts)
-
-
-def _ago(instant: int) -> str:
-    seconds = max(0, (time.time_ns() - instant) // 10**9)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size}{unit} ago"
-    return f"{seconds}s ago"

@@ -32,6 +32,7 @@ class _Known:
     culprit: str | None = None
     searched: bool = False
     text: str | None = None  # only a Template has one
+    told: tuple[str, str | None, str | None, str] | None = None  # title, culprit, exception type, category
 
 
 _FRAMELESS = _Known("", 0)  # its stack trace says nothing: its message decides
@@ -130,33 +131,52 @@ def _count(update: GroupUpdate, error: ErrorEvent) -> None:
     instant, minutes = error.timestamp, update.minutes
     minute = instant // _MINUTE_NS
     minutes[minute] = minutes.get(minute, 0) + 1
-    if not update.first_seen <= instant <= update.last_seen:  # min() and max() for each event cost 0.5 µs
-        update.first_seen = min(update.first_seen, instant)
-        update.last_seen = max(update.last_seen, instant)
+    if instant > update.last_seen:  # as nearly always; min() and max() for each event cost 0.5 µs
+        update.last_seen = instant
+    elif instant < update.first_seen:
+        update.first_seen = instant
+    service, services = error.service or "", update.services
+    if service not in services:
+        service = _storable(service) or ""
+        services.setdefault(service, 0)
+    services[service] += 1
     if error.severity_number != update.severity_number:
         update.severity_number = max(update.severity_number, error.severity_number)
 
 
 def _describe(known: _Known | Template, error: ErrorEvent) -> GroupUpdate:
-    """A group as its first event shows it."""
-    if error.stacktrace and not known.searched:
-        known.culprit = fingerprint.innermost(error.stacktrace)
-        known.searched = True
-    kind, text = error.exception_type, error.exception_message or error.message
-    title = f"{kind}: {text}" if kind else text
+    """What is told of a group, without counts."""
+    if known.told is None:
+        known.told = _told(known, error)
+    title, culprit, kind, category = known.told
     return GroupUpdate(
         id=known.group,
         fingerprint=known.fingerprint,
         fingerprint_version=fingerprint.VERSION,
-        title=_storable(" ".join(title.split())) or "(no message)",
-        culprit=_storable(known.culprit or error.logger),
-        exception_type=_storable(kind),
-        category=classify.classify(kind, text),
+        title=title,
+        culprit=culprit,
+        exception_type=kind,
+        category=category,
         service=_storable(error.service),
         severity_number=error.severity_number,
         first_seen=error.timestamp,
         last_seen=error.timestamp,
         template=known.text,
+    )
+
+
+def _told(known: _Known | Template, error: ErrorEvent) -> tuple[str, str | None, str | None, str]:
+    """Title, culprit, exception type and category of a group, as its first event shows them."""
+    if error.stacktrace and not known.searched:
+        known.culprit = fingerprint.innermost(error.stacktrace)
+        known.searched = True
+    kind, text = error.exception_type, error.exception_message or error.message
+    title = f"{kind}: {text}" if kind else text
+    return (
+        _storable(" ".join(title.split())) or "(no message)",
+        _storable(known.culprit or error.logger),
+        _storable(kind),
+        classify.classify(kind, text),
     )
 
 

@@ -39,9 +39,9 @@ Scope = tuple[str, str]  # what else errors must have in common: ("type", except
 
 
 class Template:
-    """One template and the group it stands for. `culprit` and `searched` are the grouper's."""
+    """One template and the group it stands for. `culprit`, `searched` and `told` are the grouper's."""
 
-    __slots__ = ("culprit", "fingerprint", "group", "last_seen", "live", "scope", "searched", "words")
+    __slots__ = ("culprit", "fingerprint", "group", "last_seen", "live", "scope", "searched", "told", "words")
 
     def __init__(self, scope: Scope, words: tuple[str, ...], fingerprint: str, group: int, last_seen: int) -> None:
         self.scope = scope
@@ -52,6 +52,7 @@ class Template:
         self.live = True  # the miner still has it
         self.culprit: str | None = None
         self.searched = True
+        self.told: tuple[str, str | None, str | None, str] | None = None
 
     @property
     def text(self) -> str:

@@ -35,21 +35,17 @@ def level_range(text: str) -> tuple[int, int]:
     return found
 
 
-def severity_query(text: str) -> Query:
-    """The query of `-p`: `warn` is warn and above, `warn..error` a range with both ends, `..info` up to info.
+def number_range(text: str) -> tuple[int, int]:
+    """The numbers (lowest, highest) that `-p` means: `warn` is warn and above, `warn..error` a range with both ends,
+    `..info` up to info.
 
     Raises:
         UsageError: SL512, a level is unknown or the range is empty.
     """
     low, dots, high = text.partition("..")
-    terms = []
-    if low or not dots:
-        level_range(low)
-        terms.append(Term("severity", ">=", low.strip()))
-    if high:
-        level_range(high)
-        terms.append(Term("severity", "<=", high.strip()))
-    if not terms or (low and high and level_range(low)[0] > level_range(high)[1]):
+    lowest = level_range(low)[0] if low or not dots else 0
+    highest = level_range(high)[1] if high else HIGHEST
+    if not (low or high) or lowest > highest:
         raise UsageError(
             "SL512",
             "read severity",
@@ -57,4 +53,16 @@ def severity_query(text: str) -> Query:
             f"the range of severities {text!r} is empty",
             hint="write the lower level first: warn..error",
         )
+    return lowest, highest
+
+
+def severity_query(text: str) -> Query:
+    """The query of `-p`, as `number_range` reads it.
+
+    Raises:
+        UsageError: SL512, a level is unknown or the range is empty.
+    """
+    number_range(text)
+    low, _, high = text.partition("..")
+    terms = [Term("severity", operator, level.strip()) for operator, level in ((">=", low), ("<=", high)) if level]
     return Query(tuple(terms))

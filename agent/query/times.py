@@ -151,6 +151,12 @@ def _zoned(naive: datetime, zone: str) -> int:
     return (naive.replace(tzinfo=UTC) - offset - _EPOCH) // _MICROSECOND * 1_000
 
 
+def recent_midnights(now_ns: int, days: int) -> list[int]:
+    """The local midnights with which the last `days` days begin, today's last, and the one that ends today."""
+    today = _today(now_ns)
+    return [_local(datetime.combine(today + timedelta(days=day), time())) for day in range(1 - days, 2)]
+
+
 _formatted: dict[int, str] = {}
 
 

@@ -41,9 +41,28 @@ def editing(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def set_group_state(connection: sqlite3.Connection, group: int, state: str, now: int) -> bool:
-    """Give an error group a state; whether there is such a group."""
+def set_group_state(
+    connection: sqlite3.Connection,
+    group: int,
+    state: str,
+    now: int,
+    *,
+    until: int | None = None,
+    until_count: int | None = None,
+) -> bool:
+    """Give an error group a state; whether there is such a group.
+
+    Args:
+        connection: inside a transaction.
+        group: its id.
+        state: the new one.
+        now: Unix ns.
+        until: Unix ns; an event of then or later ends an `ignored`. None: no time does.
+        until_count: so many more events end it. None: no number does.
+    """
     changed = connection.execute(
-        "UPDATE error_groups SET state = ?, state_changed = ? WHERE id = ?", (state, now, group)
+        "UPDATE error_groups SET state = ?, state_changed = ?, ignored_until = ?, ignored_until_count = count + ?"
+        " WHERE id = ?",
+        (state, now, until, until_count, group),
     )
     return changed.rowcount > 0

@@ -29,6 +29,7 @@ _DANGLING = (
     "UPDATE files SET tail_event_id = NULL WHERE tail_event_id NOT IN (SELECT id FROM events)",
     "DELETE FROM gaps WHERE file_id NOT IN (SELECT id FROM files)",
     "DELETE FROM group_minutes WHERE group_id NOT IN (SELECT id FROM error_groups)",
+    "DELETE FROM group_services WHERE group_id NOT IN (SELECT id FROM error_groups)",
 )
 # Readers count a minute from its events where its rollups are marked; a minute without any needs one to be marked.
 _DISTRUST = (

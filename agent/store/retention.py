@@ -119,6 +119,7 @@ class Retention:
             self._connection.execute("DELETE FROM rollups WHERE minute < ?", (kept_since // MINUTE_NS,))
             self._connection.execute("DELETE FROM group_minutes WHERE minute < ?", (kept_since // MINUTE_NS,))
             self._connection.execute("DELETE FROM error_groups WHERE last_seen < ?", (min(kept_since, oldest[1]),))
+            self._connection.execute("DELETE FROM group_services WHERE group_id NOT IN (SELECT id FROM error_groups)")
             self._tidy_files(now, oldest[0])
             self._connection.execute("DELETE FROM alert_history WHERE time < ?", (kept_since,))
             self._connection.execute("DELETE FROM deliveries WHERE finished < ?", (now - _DELIVERIES_KEEP_NS,))

@@ -217,6 +217,19 @@ CREATE TABLE hook_states (
 ) WITHOUT ROWID;
 """
 
+# Groups: when one that is ignored comes back (after `ignored_until`, Unix ns, or with so many events in all), and how
+# many of its events each service had; '' are those of no service and of the services beyond the bound.
+_GROUP_LIVES = """
+ALTER TABLE error_groups ADD COLUMN ignored_until INTEGER;
+ALTER TABLE error_groups ADD COLUMN ignored_until_count INTEGER;
+CREATE TABLE group_services (
+  group_id INTEGER NOT NULL REFERENCES error_groups(id) ON DELETE CASCADE,
+  service TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (group_id, service)
+) WITHOUT ROWID;
+"""
+
 _LOGS_VIEW = """
 CREATE VIEW logs AS
 SELECT
@@ -272,6 +285,12 @@ def templates(db: Database) -> None:
 def alerting(db: Database) -> None:
     """Version 3: states of alert rules, silences, and deliveries as an outbox."""
     _run(db, _ALERTING)
+
+
+@migrations()
+def group_lives(db: Database) -> None:
+    """Version 3: error groups come back after a time or a number of events, and count their services."""
+    _run(db, _GROUP_LIVES)
 
 
 def prepare_file(connection: sqlite3.Connection) -> None:

@@ -40,7 +40,14 @@ SELECT id, source, path, device, inode, generation, "offset", head_length, head_
        current_path, state, profile, tail_event_id, first_seen, last_read
 FROM files ORDER BY id
 """
-_SAVE_GROUP = """
+# Whether this transaction's events bring a group back. What was resolved, by an event later than all before; one from
+# the future must not hide those that come, so the instant of resolving will do too. What was ignored, by the event that
+# makes the count full, or by one that happened after the time; one from the future happened when it arrived.
+_RETURNS = """CASE state
+    WHEN 'resolved' THEN excluded.last_seen >= min(last_seen, state_changed)
+    WHEN 'ignored' THEN count + excluded.count >= ignored_until_count OR min(excluded.last_seen, ?) >= ignored_until
+  END"""
+_SAVE_GROUP = f"""
 INSERT INTO error_groups (id, fingerprint, fingerprint_version, title, culprit, exception_type, severity_number,
                           category, service, state, state_changed, first_seen, last_seen, count, template)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'new', ?, ?, ?, ?, ?)
@@ -50,13 +57,23 @@ ON CONFLICT (id) DO UPDATE SET
   first_seen = min(first_seen, excluded.first_seen),
   last_seen = max(last_seen, excluded.last_seen),
   severity_number = max(severity_number, excluded.severity_number),
-  state_changed = iif(state = 'resolved' AND excluded.last_seen >= last_seen, excluded.last_seen, state_changed),
-  state = iif(state = 'resolved' AND excluded.last_seen >= last_seen, 'regressed', state)
-"""
+  (state, state_changed, ignored_until, ignored_until_count) = (
+    SELECT iif(returns, 'regressed', state), iif(returns, excluded.last_seen, state_changed),
+           iif(returns, NULL, ignored_until), iif(returns, NULL, ignored_until_count)
+    FROM (SELECT {_RETURNS} AS returns))
+"""  # noqa: S608  constants only
 _SAVE_GROUP_MINUTE = """
 INSERT INTO group_minutes (group_id, minute, count) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET count = count + excluded.count
 """
+_MOST_SERVICES = 100  # of one group; the events of further ones count for ''
+_SAVE_GROUP_SERVICE = f"""
+INSERT INTO group_services (group_id, service, count)
+SELECT ?1, iif(EXISTS (SELECT 1 FROM group_services WHERE group_id = ?1 AND service = ?2)
+               OR (SELECT count(*) FROM group_services WHERE group_id = ?1) < {_MOST_SERVICES}, ?2, ''), ?3
+WHERE true
+ON CONFLICT DO UPDATE SET count = count + excluded.count
+"""  # noqa: S608  constants only
 _SAVE_OWN_ERROR = """
 INSERT INTO own_errors (code, subject, message, hint, first_seen, last_seen, count, active)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -169,14 +186,18 @@ def insert_orphan(connection: sqlite3.Connection, batch: StoredBatch, offset: in
     )
 
 
-def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) -> None:
-    """Add a transaction's errors to their groups.
+def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate], now: int) -> None:
+    """Add a transaction's errors to their groups; those that come back with it become `regressed`.
 
-    A resolved group becomes `regressed` by an event later than all before; a backfill of old logs changes nothing.
+    Args:
+        connection: inside a transaction.
+        groups: what to add.
+        now: Unix ns; when these errors were read: nothing has happened later.
     """
-    for group in groups:
-        connection.execute(
-            _SAVE_GROUP,
+    groups = list(groups)
+    connection.executemany(
+        _SAVE_GROUP,
+        [
             (
                 group.id,
                 group.fingerprint,
@@ -192,9 +213,15 @@ def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) -
                 group.last_seen,
                 group.count,
                 group.template,
-            ),
-        )
-        connection.executemany(_SAVE_GROUP_MINUTE, [(group.id, m, n) for m, n in group.minutes.items()])
+                now,
+            )
+            for group in groups
+        ],
+    )
+    minutes = [(group.id, minute, count) for group in groups for minute, count in group.minutes.items()]
+    connection.executemany(_SAVE_GROUP_MINUTE, minutes)
+    services = [(group.id, service, count) for group in groups for service, count in group.services.items()]
+    connection.executemany(_SAVE_GROUP_SERVICE, services)
 
 
 def group_states(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) -> dict[int, str]:
@@ -204,7 +231,7 @@ def group_states(connection: sqlite3.Connection, groups: Iterable[GroupUpdate]) 
     return dict(rows.fetchall())
 
 
-def leave_group(connection: sqlite3.Connection, group: int, timestamp: int) -> None:
+def leave_group(connection: sqlite3.Connection, group: int, timestamp: int, service: str | None) -> None:
     """Take one event out of its group, which goes when it was the only one."""
     connection.execute("UPDATE error_groups SET count = count - 1 WHERE id = ?", (group,))
     connection.execute(
@@ -212,6 +239,10 @@ def leave_group(connection: sqlite3.Connection, group: int, timestamp: int) -> N
         (group, timestamp // MINUTE_NS),
     )
     connection.execute("DELETE FROM group_minutes WHERE group_id = ? AND count <= 0", (group,))
+    connection.execute(
+        "UPDATE group_services SET count = count - 1 WHERE group_id = ? AND service = ?", (group, service or "")
+    )
+    connection.execute("DELETE FROM group_services WHERE group_id = ? AND count <= 0", (group,))
     connection.execute("DELETE FROM error_groups WHERE id = ? AND count <= 0 AND state = 'new'", (group,))
 
 

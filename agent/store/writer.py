@@ -6,6 +6,7 @@ the offsets agree. `synchronous=NORMAL` is enough for that: a power cut takes ba
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -92,7 +93,7 @@ class StoreWriter:
         self.check_wal()
         self._stored = Stored()
         with faults.changing(self.connection, self.path):
-            self._save_groups(transaction.groups)
+            self._save_groups(transaction.groups, max((b.observed_timestamp for b in transaction.batches), default=0))
             self._rollups.flush(self.connection, transaction.batches)
             for batch in transaction.batches:
                 self._store(batch, join, describe)
@@ -102,12 +103,12 @@ class StoreWriter:
                 self.observer(self.connection, transaction, self._stored)
             tables.save_own_errors(self.connection, transaction.own_errors)
 
-    def _save_groups(self, groups: list[GroupUpdate]) -> None:
+    def _save_groups(self, groups: list[GroupUpdate], now: int) -> None:
         if not self.watch_groups:
-            tables.save_groups(self.connection, groups)
+            tables.save_groups(self.connection, groups, now)
             return
         before = tables.group_states(self.connection, groups)
-        tables.save_groups(self.connection, groups)
+        tables.save_groups(self.connection, groups, now)
         for group, state in tables.group_states(self.connection, groups).items():
             if group not in before:
                 self._stored.news[group] = "new"
@@ -136,6 +137,11 @@ class StoreWriter:
         )
         if events.gaps:
             self._save_gaps(file, events.gaps, batch.observed_timestamp)
+
+    def service_of(self, source: str) -> str | None:
+        """The service that a source's label names, for lines that name none."""
+        name = json.loads(self.resources.get(source, "{}")).get("service.name")
+        return name if isinstance(name, str) else None
 
     def _save_gaps(self, file: TailedFile, gaps: list[Gap], now: int) -> None:
         self.connection.executemany(
@@ -167,11 +173,12 @@ class StoreWriter:
         record, raw, error = join(record, raw, continuation)
         if error is not None:
             error.timestamp = timestamp
+            error.service = error.service or self.service_of(batch.file.source)
             update = describe(error)
             if group_id != update.id:
                 if group_id is not None:
-                    tables.leave_group(self.connection, group_id, timestamp)
-                self._save_groups([update])
+                    tables.leave_group(self.connection, group_id, timestamp, error.service)
+                self._save_groups([update], batch.observed_timestamp)
             group_id = update.id
             if error.severity_number > severity:
                 severity = error.severity_number

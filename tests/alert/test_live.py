@@ -267,7 +267,7 @@ def test_a_new_group_is_news_once_and_one_that_a_backfill_brings_is_not(rig):
     assert keys == [{"group": "1"}, {"group": "2"}]
     made = json.loads(one.delivered[-1].document)
     assert made["groups"][0]["title"] == "old"
-    assert made["summary"] == "back (group=1): an error that was resolved has come back"
+    assert made["summary"] == "back (group=1): an error that was resolved or ignored has come back"
 
 
 def test_an_event_that_later_lines_change_is_counted_by_rules_that_did_not_match_before(rig):

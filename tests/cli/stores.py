@@ -56,6 +56,7 @@ def error_batch(lines, *, file=None, now=None, grouper=None):
                 record.get("logger"),
                 exception_type=record.get("exc_type"),
                 stacktrace=record.get("stack_trace"),
+                service=record.get("service"),
             )
         )
     batch.end = offset

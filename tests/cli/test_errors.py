@@ -1,16 +1,25 @@
 """`sidelog errors`: groups, their samples, and their state."""
 
+import contextlib
 import json
 import os
 import pty
+import re
+import sqlite3
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from agent.cli import errors as module
-from tests.cli.stores import HOSTILE, error_batch, make
+from agent.cli import errors, trends
+from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS
+from tests.cli.stores import HOSTILE, error_batch, make, tailed
 
 TRACE = 'Traceback (most recent call last):\n  File "shop/cart.py", line 7, in add\n    x\nValueError: no item\n'
+ROOT = Path(__file__).parents[2]
+PROMISED = ["id", "title", "culprit", "severity", "category", "state", "first_seen", "last_seen", "count", "trend"]
 
 
 @pytest.fixture
@@ -38,8 +47,7 @@ def rows(sidelog, store, *arguments):
 def test_the_list_has_the_promised_fields_and_the_last_seen_comes_first(sidelog, store):
     found = rows(sidelog, store)
     assert [row["id"] for row in found] == [2, 1]
-    promised = ["id", "title", "culprit", "severity", "category", "state", "first_seen", "last_seen", "count", "trend"]
-    assert set(promised) <= set(found[0])
+    assert list(found[0])[:10] == PROMISED
     one = found[0]
     assert (one["title"], one["culprit"], one["count"]) == ("ValueError: order 0 failed", "shop/cart.py:add", 7)
     assert (one["severity"], one["category"], one["state"]) == ("ERROR", "validation", "new")
@@ -77,6 +85,98 @@ def test_a_state_filter_shows_only_that_state(sidelog, store):
     assert wrong.code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        ((), [2, 1]),
+        (("-p", "fatal"), []),
+        (("-p", "..error"), [2, 1]),
+        (("--category", "validation"), [2]),
+        (("--service", "shop"), []),
+        (("-g", "ORDER"), []),
+        (("-g", "order"), [2]),
+        (("-S", "1h"), [2, 1]),
+        (("-S", "+1h"), []),
+        (("-U", "1h"), []),
+        (("--sort", "count"), [2, 1]),
+        (("--sort", "count", "-r"), [1, 2]),
+        (("--sort", "first-seen"), [2, 1]),
+        (("--sort", "trend", "-n", "1"), [2]),
+    ],
+)
+def test_the_list_can_be_filtered_and_sorted(sidelog, store, arguments, ids):
+    assert [row["id"] for row in rows(sidelog, store, "list", *arguments)] == ids
+    assert [row["id"] for row in rows(sidelog, store, *arguments)] == ids, "`list` may be left out"
+
+
+def test_without_any_word_it_is_the_list(sidelog, store, tmp_path):
+    (tmp_path / "sidelog.yaml").write_text(f"store: {{path: {store}}}\n")
+    assert sidelog("errors").out == sidelog("errors", "list").out != ""
+
+
+def test_nothing_that_passes_the_filter_is_said(sidelog, store):
+    said = sidelog("errors", "-g", "nowhere", "--store", store)
+    assert (said.code, said.out, said.err.strip()) == (0, "", "no such errors")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("-p", "loud"), "SL512"),
+        (("-p", "fatal..error"), "SL512"),
+        (("-g", "("), "SL513"),
+        (("-S", "whenever"), "SL514"),
+        (("--sort", "beauty"), "SL501"),
+        (("-n", "0"), "SL501"),
+        (("shwo", "1"), "SL501"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_wrong_usage(sidelog, store, arguments, code):
+    said = sidelog("errors", *arguments, "--store", store)
+    assert (said.code, said.out) == (2, "")
+    assert f"error[{code}]" in said.err
+
+
+def test_the_help_of_all_commands_is_there_without_naming_one(sidelog):
+    for option in ("-h", "--help"):
+        said = sidelog("errors", option)
+        assert said.code == 0
+        assert "ignore" in said.out
+
+
+def test_every_order_of_the_store_can_be_asked_for():
+    from agent.store import groups
+
+    assert tuple(groups.SORTS) == errors.SORTS
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "shown"),
+    [
+        (("--until-count", "1000"), "until 1,000 more events have come", "ignored for 1,000 more events, "),
+        (("--for", "2d"), "until it comes back after 2", "1d left), "),
+        (("--until-count", "1", "--for", "1h"), "until 1 more event has come or it comes back after 2", "59m left), "),
+        (("--for", "0s"), "until it comes back after 2", "(over: it comes back), "),
+        (("--for", "900000d"), "until it comes back after ", "left), "),
+        ((), "group 2 is ignored", "group 2, ignored, "),
+    ],
+)
+def test_what_ends_an_ignored_state_is_said_and_shown(sidelog, store, options, said, shown):
+    done = sidelog("errors", "ignore", "2", *options, "--store", store)
+    assert (done.code, done.out) == (0, "")
+    assert said in done.err
+    assert shown in sidelog("errors", "show", "2", "--store", store).out
+    (row,) = rows(sidelog, store, "list", "--state", "ignored")
+    assert (row["ignored_until"] is not None) == ("--for" in options)
+    assert row["ignored_events_left"] == (int(options[1]) if "--until-count" in options else None)
+
+
+@pytest.mark.parametrize("wrong", [("--until-count", "0"), ("--until-count", "x"), ("--for", "soon"), ("--for", "-1h")])
+def test_a_limit_that_is_none_is_wrong_usage(sidelog, store, wrong):
+    assert sidelog("errors", "ignore", "2", *wrong, "--store", store).code == 2
+    assert rows(sidelog, store)[0]["state"] == "new"
+
+
 @pytest.mark.parametrize(("verb", "state"), [("resolve", "resolved"), ("ignore", "ignored"), ("reopen", "ongoing")])
 def test_a_state_can_be_given_and_is_said(sidelog, store, verb, state):
     said = sidelog("errors", verb, "2", "--store", store)
@@ -84,16 +184,44 @@ def test_a_state_can_be_given_and_is_said(sidelog, store, verb, state):
     assert rows(sidelog, store)[0]["state"] == state
 
 
-def test_show_adds_the_trace_and_the_newest_samples_as_query_prints_them(sidelog, store):
+def test_show_adds_the_trace_and_samples_as_query_prints_them(sidelog, store):
     found = rows(sidelog, store, "show", "2")
     assert found["stacktrace"] == TRACE
-    assert [sample["body"] for sample in found["samples"]] == [f"order {n} failed" for n in (6, 5, 4, 3, 2)]
+    bodies = [sample["body"] for sample in found["samples"]]
+    assert (bodies[0], bodies[-1], len(bodies)) == ("order 6 failed", "order 0 failed", 5), "the latest … the first"
     sample = found["samples"][0]
     assert (sample["severity_text"], sample["source"], sample["group"]) == ("ERROR", "app", 2)
     assert sample["attributes"]["n"] == 6
     assert sample["resource"] == {"service.name": "shop"}
     assert found["count"] == 7
     assert "innermost frame" in found["suggestion"]
+    assert list(found)[:10] == PROMISED
+    assert (len(found["trend_days"]), found["trend_days"][-1] + found["trend_days"][-2]) == (30, 7)
+    assert found["services"] == [{"service": None, "count": 7}]
+    assert (found["trace_id"], found["trace_events"]) == (None, [])
+
+
+def test_show_has_the_services_and_what_else_happened_in_the_latest_samples_trace(sidelog, tmp_path):
+    """A request's last lines, whatever their severity, say what led to the error."""
+    path = tmp_path / "s.db"
+    lines = [
+        {"message": "asked", "trace_id": "a\x1b1"},
+        {"message": "other", "trace_id": "b2"},
+        {"message": "cannot", "trace_id": "a\x1b1", "service": "till"},
+        {"message": "cannot", "trace_id": "a\x1b1"},
+    ]
+    batch, groups = error_batch(lines[2:])
+    quiet, _ = error_batch(lines[:2], file=tailed(2), now=time.time_ns() - 10**9)
+    quiet.events.severities, quiet.group_ids = [9, 9], {}
+    make(path, batches=[quiet, batch], groups=groups)
+    found = rows(sidelog, path, "show", "1")
+    assert found["trace_id"] == "a\x1b1"
+    assert [event["body"] for event in found["trace_events"]] == ["asked", "cannot", "cannot"]
+    assert found["services"] == [{"service": None, "count": 1}, {"service": "till", "count": 1}]
+    said = sidelog("errors", "show", "1", "--store", path).out
+    assert "services (none) 1, till 1" in said
+    assert "last events of trace a\\x1b1" in said
+    assert " INFO  app asked" in said
 
 
 def test_show_for_people_keeps_the_traces_lines_and_nothing_else(sidelog, store):
@@ -102,7 +230,10 @@ def test_show_for_people_keeps_the_traces_lines_and_nothing_else(sidelog, store)
     assert TRACE.rstrip() in said.out
     assert "category validation\nA value is not what the code expects" in said.out
     assert "culprit shop/cart.py:add" in said.out
-    assert "7 events" in said.out
+    assert "7 events, first 2" in said.out
+    assert "s ago)" in said.out
+    assert re.search(r"last 24 hours \[[ ▄█▁-▇]{24}\] 7 events, at most \d in one hour", said.out)
+    assert re.search(r"last 30 days  \[.{30}\] 7 events, at most \d in one day", said.out)
     hostile = sidelog("errors", "show", "1", "--store", store)
     assert "\\x1b[2J" in hostile.out
     assert "\x1b" not in hostile.out
@@ -135,6 +266,15 @@ def test_a_missing_store_is_exit_code_three_and_not_made(sidelog, tmp_path):
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.parametrize("arguments", [(), ("show", "1"), ("list", "-S", "1h")])
+def test_damage_that_is_met_while_reading_is_exit_code_three(sidelog, store, arguments):
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        connection.execute("DROP TABLE group_minutes")
+    said = sidelog("errors", *arguments, "--store", store)
+    assert (said.code, said.out) == (3, "")
+    assert "error[SL402]" in said.err
+
+
 def test_a_title_that_utf8_cannot_say_is_said_in_escapes(sidelog, tmp_path):
     batch, groups = error_batch([{"message": "a\ud800b", "stack_trace": "x\udfff\n  at y"}])
     make(tmp_path / "s.db", batches=[batch], groups=groups)
@@ -148,7 +288,7 @@ def on_a_terminal(monkeypatch, *arguments):
     from agent.cli.main import run_command_line
 
     controller, terminal = pty.openpty()
-    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     with os.fdopen(terminal, "w") as stream:
         monkeypatch.setattr("sys.stdout", stream)
@@ -165,6 +305,32 @@ def on_a_terminal(monkeypatch, *arguments):
     return said.decode()
 
 
+def test_where_the_encoding_lacks_blocks_there_are_ascii_marks(store, tmp_path):
+    """Such as in a serial console's locale; nothing is an error there, and the line stays one of its width."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "HOME": str(tmp_path), "NO_COLOR": "1"}
+    for arguments in (["errors"], ["errors", "show", "2"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "agent", *arguments, "--store", str(store)],
+            capture_output=True,
+            env=environment,
+            cwd=ROOT,
+            check=True,
+        )
+        said = done.stdout.decode("ascii")
+        assert "\\u258" not in said
+        assert re.search(r"[ @#:.=+*-]{24}", said)
+        assert ("7 x " in said) == (arguments == ["errors"])
+
+
+def test_on_a_terminal_a_title_ends_at_its_edge(tmp_path, monkeypatch):
+    batch, groups = error_batch([{"message": "word " * 60}])
+    make(tmp_path / "s.db", batches=[batch], groups=groups)
+    monkeypatch.setenv("COLUMNS", "90")
+    said = on_a_terminal(monkeypatch, "--color", "never", "errors", "--store", tmp_path / "s.db").splitlines()
+    assert [len(line) for line in said] == [90]
+    assert said[0].endswith("...")
+
+
 @pytest.mark.parametrize("arguments", [("errors",), ("errors", "show", "1")])
 def test_on_a_terminal_there_is_colour_and_no_title_can_drive_it(sidelog, store, monkeypatch, arguments):
     said = on_a_terminal(monkeypatch, *arguments, "--store", store)
@@ -179,7 +345,7 @@ def test_on_a_terminal_there_is_colour_and_no_title_can_drive_it(sidelog, store,
     [([], ""), ([0, 0], "  "), ([1, 2, 4, 8], "▁▂▄█"), ([1, 10_000], "▁█"), ([0, 5], " █")],
 )
 def test_a_trend_is_as_high_as_its_share_and_never_hides_an_event(counts, marks):
-    assert module._trend(counts) == marks
+    assert trends.sparkline(counts) == marks
 
 
 @pytest.mark.parametrize(
@@ -188,4 +354,26 @@ def test_a_trend_is_as_high_as_its_share_and_never_hides_an_event(counts, marks)
 def test_how_long_ago(seconds, text, monkeypatch):
     now = time.time_ns()
     monkeypatch.setattr("time.time_ns", lambda: now)
-    assert module._ago(now - seconds * 10**9) == text
+    assert trends.ago(now - seconds * 10**9) == text
+
+
+def test_the_documentation_has_every_command_option_state_and_order():
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    shared = {name for option in (*CONFIG_OPTIONS, *OUTPUT_OPTIONS) for name in _options(option)}
+    for name, one in errors.command.commands.items():
+        assert f"`{name}" in text or f"errors {name}" in text
+        for option in one.params:
+            for spelling in {*option.opts} - shared:
+                assert f"`{spelling}" in text or spelling == "group", spelling
+    for word in (*errors.STATES, *(f"--sort {sort}" for sort in errors.SORTS)):
+        assert f"`{word}`" in text
+
+
+def _options(decorate):
+    """The spellings of a shared option."""
+
+    def function():
+        pass
+
+    decorate(function)
+    return function.__click_params__[0].opts

@@ -149,3 +149,11 @@ def test_the_memory_of_shapes_is_bounded_in_number_and_length(monkeypatch):
         groups.assign(error(f"user {number}", stacktrace="x" * 3_000))
         assert sum(len(key[2] or "") for key in groups._cache) <= 10_000
     assert [update.count for update in groups.take_updates()] == [5_050]
+
+
+def test_the_services_of_an_update_are_counted_and_can_be_stored():
+    grouper = Grouper()
+    for service in ("shop", None, "shop", "x" * 300, "a\ud800", "a\ud800", ""):
+        grouper.assign(ErrorEvent(0, 0, 17, "boom", service=service))
+    (update,) = grouper.take_updates()
+    assert update.services == {"shop": 2, "": 2, "x" * 200: 1, "a\\ud800": 2}

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.group import template
 from agent.group.template import _words, mask, sketch
 
 MASKED = [
@@ -120,6 +121,61 @@ def test_messages_that_look_equal_after_one_round_have_one_template(one, other):
 @given(st.integers(0, 10**12), st.integers(0, 10**12), st.sampled_from(["user {} is gone", "id={}", "({})", "a {}, b"]))
 def test_numbers_never_split_a_group(one, other, template):
     assert mask(template.format(one)) == mask(template.format(other))
+
+
+def forget():
+    """As in a new process."""
+    _words.reset()
+    template._sketches.clear()
+    template._joined.clear()
+
+
+numbered = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [*template._NAMES_WITH_DIGITS, "utf9", "IPv5", "s4", "x509,", "user", "for", "code=", "'", "-"]
+        ),
+        st.from_regex(r"[a-c=:/.]{0,2}[0-9]{1,2}[a-c]{0,2}", fullmatch=True),
+    ),
+    max_size=6,
+).map(" ".join)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(numbered, st.randoms(use_true_random=False)), max_size=5))
+def test_what_is_remembered_of_other_messages_changes_no_sketch(some):
+    """Each message comes with others that differ from it in digits alone."""
+    texts = [
+        text
+        for message, random in some
+        for text in (message, "".join(str(random.randrange(10)) if c.isdigit() else c for c in message), message)
+    ]
+    forget()
+    found = [sketch(text) for text in texts]
+    for text, one in zip(texts, found, strict=True):
+        forget()
+        assert sketch(text) == one
+
+
+def test_messages_that_differ_in_digits_are_worked_out_once():
+    forget()
+    assert {sketch(f"order {number} took {number % 10} ms") for number in range(10, 100)} == {
+        sketch("order 1 took 2 ms")
+    }
+    assert len(template._sketches) == 2
+    assert len(template._joined) == 1
+    assert sketch("wants md5 not md6") == "wants md5 not \0"
+    assert sketch("wants md6 not md5") == "wants \0 not md5"
+
+
+def test_what_is_remembered_is_bounded():
+    for number in range(5_000):
+        word = "".join(chr(97 + int(digit)) for digit in str(number))
+        sketch(f"{word} is 7")
+        sketch(f"{word} {'x' * 300}")
+    assert max(len(template._sketches), len(template._joined)) <= 2_048
+    assert max(map(len, template._sketches)) <= 300
+    assert max(map(len, template._joined)) <= 300
 
 
 HOSTILE = [

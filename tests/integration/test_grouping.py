@@ -1,6 +1,8 @@
-"""Groups over restarts of a real agent: what it learnt of messages is still known."""
+"""Groups of a real agent: what it learnt of messages is known over restarts, and states follow the events."""
 
-from tests.integration.harness import append, event
+import json
+
+from tests.integration.harness import append, event, wait_until
 from tests.integration.oracle import change_store
 
 
@@ -38,3 +40,125 @@ def test_errors_of_an_older_version_keep_their_groups(box):
     assert messages(box, ["anchor"]) == [1]
     change_store(box, "UPDATE error_groups SET template = NULL, fingerprint_version = 1")
     assert messages(box, ["anchor", "basket"]) == [1, 1, 2]
+
+
+# ------------------------------------------------------------ states
+
+
+def error(number):
+    return event(number, "error", f"cannot reach the till {number}")
+
+
+def state(box):
+    """State of the one group, and how many events it has."""
+    found = box.sql("SELECT state, count FROM error_groups")
+    assert len(found) == 1
+    return found[0]
+
+
+def come(box, start, count, total):
+    """Append errors one by one to a running agent, each stored before the next; the states after each."""
+    states = []
+    for number in range(start, start + count):
+        append(box.log, error(number))
+        wait_until(lambda wanted=total + number - start + 1: state(box)[1] == wanted, what="the count of the group")
+        states.append(state(box)[0])
+    return states
+
+
+def test_an_ignored_group_comes_back_with_the_nth_event_over_restarts(box):
+    append(box.log, error(0) + error(1))
+    box.start()
+    box.wait_count(2)
+    said = box.run("errors", "ignore", "1", "--until-count", "5")
+    assert (said.returncode, said.stderr.decode().strip()) == (0, "group 1 is ignored until 5 more events have come")
+    assert come(box, 2, 2, 2) == ["ignored", "ignored"]
+    assert box.stop() == 0
+    append(box.log, error(4))
+    box.once()
+    assert state(box) == ("ignored", 5)
+    box.start()
+    box.kill()
+    box.start()
+    assert come(box, 5, 2, 5) == ["ignored", "regressed"]
+    assert box.sql("SELECT ignored_until, ignored_until_count FROM error_groups") == [(None, None)]
+    shown = box.run("errors", "show", "1")
+    assert "group 1, regressed" in shown.stdout.decode()
+
+
+def test_the_nth_event_is_in_the_transaction_that_brings_the_group_back(box):
+    """However the agent dies: whoever reads sees the state and the events of one moment."""
+    append(box.log, error(0))
+    box.once()
+    assert box.run("errors", "ignore", "1", "--until-count", "300").returncode == 0
+    box.start()
+    append(box.log, b"".join(map(error, range(1, 200))))
+    wait_until(lambda: box.count() > 1, what="the first of them")
+    box.kill()
+    append(box.log, b"".join(map(error, range(200, 400))))
+    box.start()
+    seen = set()
+
+    def done():
+        row = box.sql("SELECT state, count, (SELECT count(*) FROM events WHERE group_id = 1) FROM error_groups")[0]
+        seen.add(row)
+        return row[1] == 400
+
+    wait_until(done, what="all events")
+    assert all(count == stored for _, count, stored in seen)
+    assert all((name == "regressed") == (count >= 301) for name, count, _ in seen)
+
+
+def test_an_ignored_group_stays_ignored_until_its_time_is_over_and_it_comes_back(box):
+    append(box.log, error(0))
+    box.start()
+    box.wait_count(1)
+    assert box.run("errors", "ignore", "1", "--for", "1h").returncode == 0
+    assert come(box, 1, 2, 1) == ["ignored", "ignored"]
+    change_store(
+        box, "UPDATE error_groups SET ignored_until = ignored_until - 3600000000000"
+    )  # as if an hour had passed
+    assert state(box) == ("ignored", 3), "it has not come back yet"
+    assert come(box, 3, 1, 3) == ["regressed"]
+    assert box.run("errors", "ignore", "1").returncode == 0
+    assert come(box, 4, 2, 4) == ["ignored", "ignored"]
+
+
+def test_a_resolved_group_comes_back_and_a_backfill_does_not_bring_it(box):
+    append(box.log, error(0))
+    box.start()
+    box.wait_count(1)
+    assert box.run("errors", "resolve", "1").returncode == 0
+    append(box.log, error(1).replace(b'"timestamp": "202', b'"timestamp": "201'))
+    box.wait_count(2)
+    assert state(box) == ("resolved", 2)
+    assert come(box, 2, 1, 2) == ["regressed"]
+
+
+def test_services_are_those_of_the_lines_and_else_the_label(box):
+    box.configure(labels={"service.name": "shop"})
+    other = event(1, "error", "cannot reach the till 1", **{"service.name": "pos"})
+    append(box.log, error(0) + other + error(2))
+    box.once()
+    assert box.sql("SELECT service, count FROM group_services ORDER BY count") == [("pos", 1), ("shop", 2)]
+    assert box.sql("SELECT service FROM error_groups") == [("shop",)]
+
+
+def test_a_rule_is_told_that_an_ignored_group_has_come_back(box):
+    document = json.loads(box.config.read_text())
+    told = box.root / "told"
+    hook = box.root / "hook.sh"
+    hook.write_text(f'#!/bin/sh\ncat > "{told}.new" && mv "{told}.new" "{told}"\n')
+    hook.chmod(0o700)
+    document["alerts"] = [{"name": "back", "when": {"regressed": True}, "hooks": ["page"]}]
+    document["hooks"] = {"page": {"exec": [str(hook)]}}
+    box.config.write_text(json.dumps(document))
+    append(box.log, error(0))
+    box.start()
+    box.wait_count(1)
+    assert box.run("errors", "ignore", "1", "--until-count", "2").returncode == 0
+    assert come(box, 1, 1, 1) == ["ignored"]
+    assert not told.exists()
+    assert come(box, 2, 1, 2) == ["regressed"]
+    wait_until(told.exists, what="the hook")
+    assert json.loads(told.read_text())["groups"][0]["id"] == 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import UsageError
-from agent.query.times import SECOND_NS, format_local, format_utc, parse_duration, parse_time
+from agent.query.times import SECOND_NS, format_local, format_utc, parse_duration, parse_time, recent_midnights
 
 NOW = 1_790_000_000 * SECOND_NS + 123
 
@@ -129,3 +129,11 @@ def test_the_cache_of_seconds_is_bounded():
     """Many different seconds are formatted right, too."""
     texts = {format_utc(second * SECOND_NS) for second in range(12_000)}
     assert len(texts) == 12_000
+
+
+@pytest.mark.usefixtures("berlin")
+def test_recent_midnights_are_local_and_whole_days_over_a_change_of_the_clock():
+    """So each day of a trend is a day of the reader's calendar, of 25 hours too."""
+    now = parse_time("2026-10-26T12:00:00+01:00", 0)
+    found = [format_utc(midnight)[:16] for midnight in recent_midnights(now, 3)]
+    assert found == ["2026-10-23T22:00", "2026-10-24T22:00", "2026-10-25T23:00", "2026-10-26T23:00"]

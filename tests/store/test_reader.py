@@ -14,7 +14,7 @@ from agent.profile import Profile
 from agent.records import severity_text
 from agent.store import reader
 from agent.store.edit import editing, set_group_state
-from agent.store.groups import list_groups
+from agent.store.groups import Wanted, list_groups
 from agent.store.reader import open_reader
 from tests.store.stores import (
     DAY,
@@ -274,8 +274,8 @@ def test_groups_come_last_seen_first_with_their_trend(path):
         assert found[0]["trend"] == [3, *[0] * 21, 2, 5]
         assert found[1]["trend"] == [0] * 24
         assert (found[0]["severity"], found[1]["severity"]) == ("FATAL", "ERROR")
-        assert list_groups(opened.writer.connection, NOW, group=1) == [found[1]]
-        assert list_groups(opened.writer.connection, NOW, group=3) == []
+        assert list_groups(opened.writer.connection, NOW, Wanted(group=1)) == [found[1]]
+        assert list_groups(opened.writer.connection, NOW, Wanted(group=3)) == []
         assert found[1] == {
             "id": 1,
             "title": "ValueError: bad 1",
@@ -289,6 +289,8 @@ def test_groups_come_last_seen_first_with_their_trend(path):
             "trend": [0] * 24,
             "service": "shop",
             "exception_type": "ValueError",
+            "ignored_until": None,
+            "ignored_events_left": None,
         }
 
 

@@ -223,7 +223,8 @@ def test_counts_and_trends_stay_for_more_than_a_year(opened):
 
 def test_groups_go_when_they_were_not_seen_for_long_and_have_no_events_left(opened):
     file = tailed()
-    old, new = update(1, timestamp=NOW - 500 * DAY), update(2, timestamp=NOW - DAY)
+    old = update(1, timestamp=NOW - 500 * DAY, services={"shop": 1})
+    new = update(2, timestamp=NOW - DAY, services={"shop": 1})
     batch = events(timestamp=NOW - 500 * DAY)
     write(opened, transaction(stored(file, batch, groups={0: 1}), groups=[old, new]))
     retention(opened).tidy(NOW)
@@ -231,6 +232,7 @@ def test_groups_go_when_they_were_not_seen_for_long_and_have_no_events_left(open
     opened.writer.connection.execute("DELETE FROM events")
     retention(opened).tidy(NOW)
     assert rows(opened.writer.connection, "SELECT id FROM error_groups") == [(2,)]
+    assert rows(opened.writer.connection, "SELECT group_id FROM group_services") == [(2,)]
 
 
 def test_a_finished_file_goes_with_its_last_event_and_some_time(opened):

@@ -216,9 +216,9 @@ def test_groups_keep_their_template_and_grouping_gets_it_back(opened):
 def test_only_a_resolved_group_regresses_and_only_by_a_later_event(opened, state, after, becomes):
     write(opened, transaction(own_errors=[OwnError("SL201", "", "", "", 1)], groups=[update(1)]))
     connection = opened.writer.connection
-    connection.execute("UPDATE error_groups SET state = ?, state_changed = 5", (state,))
+    connection.execute("UPDATE error_groups SET state = ?, state_changed = ?", (state, NOW + 1))
     write(opened, transaction(own_errors=[OwnError("SL201", "", "", "", 1)], groups=[update(1, timestamp=NOW + after)]))
-    changed = NOW + after if becomes != state else 5
+    changed = NOW + after if becomes != state else NOW + 1
     assert rows(connection, "SELECT state, state_changed, count FROM error_groups") == [(becomes, changed, 2)]
 
 
@@ -262,12 +262,13 @@ def continued(start, more=0, **facts):
 
 
 def test_later_lines_join_the_last_event_and_move_it_to_its_new_group(opened):
-    file = open_event(opened, groups=[update(1, count=2)], group_ids={0: 1, 1: 1})
+    file = open_event(opened, groups=[update(1, count=2, services={"": 1, "till": 1})], group_ids={0: 1, 1: 1})
+    opened.writer.resources = {"app": '{"service.name": "till"}'}
     asked = []
 
     def describe(error):
         asked.append(error.timestamp)
-        return update(2, timestamp=error.timestamp)
+        return update(2, timestamp=error.timestamp, services={error.service: 1})
 
     write(opened, transaction(stored(file, continued(file.offset, tail_open=True))), join=joined, describe=describe)
     connection = opened.writer.connection
@@ -279,6 +280,7 @@ def test_later_lines_join_the_last_event_and_move_it_to_its_new_group(opened):
     )
     assert rows(connection, "SELECT id, count FROM error_groups ORDER BY id") == [(1, 1), (2, 1)]
     assert rows(connection, "SELECT group_id, count FROM group_minutes ORDER BY 1") == [(1, 1), (2, 1)]
+    assert rows(connection, "SELECT * FROM group_services ORDER BY 1, 2") == [(1, "", 1), (2, "till", 1)]
     assert balance(connection)[0].complete
     assert tables.load_files(connection)[0].tail_event_id == 2, "more lines may follow"
 
