@@ -43,19 +43,19 @@ def configure(verbosity: int = 0) -> None:
 
 
 class _Tolerant:
-    """Stderr, which may be a file on a full disk or a pipe that nobody reads any more: the agent's own log is not
-    worth the agent.
+    """Stderr, which may be a file on a full disk, a pipe that nobody reads any more, or closed (a ValueError): the
+    agent's own log is not worth the agent.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             self._stream.write(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
 
 

@@ -50,7 +50,7 @@ class Term:
         sign = "!" if self.negated else ""
         if self.field is None:
             return sign + (_quoted(self.value) if not self.value or _NEEDS_QUOTES.search(self.value) else self.value)
-        plain = self.value and not self.value.startswith('"') and not re.search(r"\s", self.value)
+        plain = self.value and not self.value.startswith(('"', "=")) and not re.search(r"\s", self.value)
         return f"{sign}{self.field}{self.operator}{self.value if plain else _quoted(self.value)}"
 
 

@@ -155,6 +155,7 @@ TERMS = st.one_of(
 @example([Term(None, "", "a\\")])
 @example([Term("a", "=", '"\\')])
 @example([Term("a", "=", "=")])
+@example([Term("a", ">", "=1")])
 def test_a_printed_query_reads_back_as_itself(terms):
     """In one string, and term by term as arguments."""
     query = Query(tuple(terms))

@@ -79,3 +79,10 @@ def test_on_a_terminal_nothing_in_a_message_can_drive_it():
     for control in ("\x1b]0", "\x07", "\u202e", "\x1b[2J"):
         assert control not in text
     assert not text.startswith("{")
+
+
+def test_a_closed_stderr_is_borne():
+    code = "import sys, structlog\nfrom agent.logs import configure\nconfigure(0)\nsys.stderr.close()\n"
+    code += "structlog.get_logger('sidelog').warning('low')\nprint('on')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, timeout=30)
+    assert done.stdout == b"on\n"
