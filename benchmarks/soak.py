@@ -29,7 +29,7 @@ ROTATE_LINES = 20_000
 KEPT_ROTATIONS = 4
 SAMPLE_SECONDS = 5
 PATIENCE_SECONDS = 30  # for the last line
-MEMORY_GROWTH = 1.05  # the last fifth of the samples against the first one after warming up
+MEMORY_GROWTH = 1.025  # the last fifth of the samples against the middle one: before that, caches and heaps fill
 QUESTIONS = (
     ["query", "-p", "error", "-n", "20"],
     ["query", "--by", "severity,logger", "-S", "-15m"],
@@ -160,14 +160,13 @@ def load(options: argparse.Namespace, writer: Writer, store: Path, pid: int) -> 
 
 def faults(samples: list[Sample]) -> list[str]:
     """What grew."""
-    steady = samples[len(samples) // 5 :]
-    fifth = max(len(steady) // 5, 1)
-    first, last = steady[:fifth], steady[-fifth:]
+    fifth = max(len(samples) // 5, 1)
+    first, middle, last = samples[fifth : 2 * fifth], samples[2 * fifth : 3 * fifth] or samples, samples[-fifth:]
     found = []
-    before, after = (common.median([sample.resident_bytes for sample in part]) for part in (first, last))
+    before, after = (common.median([sample.resident_bytes for sample in part]) for part in (middle, last))
     if after > before * MEMORY_GROWTH:
         found.append(f"memory grew from {before / MIB:.1f} to {after / MIB:.1f} MB")
-    before, after = (max(sample.open_files for sample in part) for part in (first, last))
+    before, after = (max(sample.open_files for sample in part) for part in (first or middle, last))
     if after > before + 2:
         found.append(f"open files grew from {before:.0f} to {after:.0f}")
     if (peak := max(sample.wal_bytes for sample in samples)) > 64 * MIB:
