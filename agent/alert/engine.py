@@ -147,7 +147,10 @@ class Engine:
         return gone
 
     def restore(self, saved: Iterable[Saved], now: int) -> None:
-        """Take over states that were saved, before anything is observed."""
+        """Take over states that were saved, before anything is observed. One that knows of a time after `now` is
+        moved to now: the clock was set back in between, and nothing may have to wait until it has caught up.
+        """
+        moved = []
         for one in saved:
             rule = self.rules.get(one.rule)
             if rule is None:
@@ -155,9 +158,13 @@ class Engine:
             state = self._state(rule, one.key)
             state.restore(one, rule.grain_ns)
             self._firing[rule.name] += state.phase == "firing"
-            state.clock = min(now, max(state.since, state.last))
+            newest = max(state.since, state.last)
+            if newest > now:
+                state.shift(now - newest, rule.grain_ns)
+                moved.append(state)
+            state.clock = min(now, newest)
             self._schedule(rule, state)
-        self._dirty.clear()
+        self._dirty = {id(state): state for state in moved}
 
     def shift(self, delta_ns: int) -> None:
         """Move all states in time: the wall clock has jumped by so much, and nothing has happened in between."""
@@ -177,7 +184,7 @@ class Engine:
             return state
         if len(states) >= self._max_keys:
             self._evict(rule, states)
-        state = states[key] = State(rule.name, key, rule.form)
+        state = states[key] = State(rule, key)
         return state
 
     def _evict(self, rule: Rule, states: OrderedDict[str, State]) -> None:
@@ -204,7 +211,7 @@ class Engine:
             for state in list(self.states[rule.name].values()):
                 if state.phase == "ok":
                     state.advance(bucket)
-                    if not state.window.starts and (state.totals is None or not state.totals.starts):
+                    if state.empty:
                         self._forget(state)
 
     def _changes_nothing(self, rule: Rule, state: State, hits: Sequence[Hit]) -> bool:
@@ -222,12 +229,12 @@ class Engine:
         grain = rule.grain_ns
         first = hits[0].at // grain
         if hits[-1].at // grain == first:  # as nearly always: a batch is younger than a bucket is long
-            state.window.add(first, len(hits))
+            state.add(first, len(hits))
             state.note_all(hits, first, self._tally(hits))
             return
         for bucket, same in groupby(hits, lambda hit: hit.at // grain):
             members = list(same)
-            state.window.add(bucket, len(members))
+            state.add(bucket, len(members))
             state.note_all(members, bucket, tally(members))
 
     def _tally(self, hits: Sequence[Hit]) -> dict[int, int]:
@@ -255,7 +262,7 @@ class Engine:
             self._advance(rule, state, at)
             bucket = hit.at // rule.grain_ns
             state.advance(at // rule.grain_ns)
-            state.window.add(bucket)
+            state.add(bucket, 1)
             state.note(hit, bucket)
             self._judge(rule, state, at)
             self._schedule(rule, state)

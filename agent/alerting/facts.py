@@ -53,5 +53,5 @@ def condition(facts: Mapping[str, Any], value: float) -> str:
         return "an error that was resolved has come back"
     if form == "count":
         return f"{shown} events in {window} (threshold {limit})"
-    what = {"rate": "events", "ratio": "of all events", "spike": f"the events of the {window} before"}[form]
+    what = {"rate": "events", "ratio": "of all events", "spike": "the usual number of events"}[form]
     return f"{shown} {what} in {window} (threshold {limit})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from agent.alert.rules import DEFAULT_MINIMUM, compile_rule, whole_window_ns
+from agent.alert.rules import DAY_GRAIN_NS, DEFAULT_MINIMUM, compile_rule, spike_value, whole_window_ns
 from agent.alert.window import BUCKETS
 from agent.alerting.facts import facts_of
 from agent.query.times import format_utc
@@ -68,9 +68,11 @@ def current_value(rule: Mapping[str, Any], rows: Iterable[Any], now: int) -> flo
     """The value of a rule's window at this moment, out of its stored buckets; as `Engine.value` has it."""
     window_ns = whole_window_ns(rule["window"])
     edge = now * BUCKETS // window_ns - BUCKETS
-    count = total = before = 0
+    count = total = before = day = 0
     for row in rows:
-        if row.bucket > edge:
+        if row.bucket < 0:
+            day += row.events if -1 - row.bucket > now // DAY_GRAIN_NS - BUCKETS else 0
+        elif row.bucket > edge:
             count, total = count + row.events, total + row.total
         elif row.bucket > edge - BUCKETS:
             before += row.events
@@ -80,7 +82,7 @@ def current_value(rule: Mapping[str, Any], rows: Iterable[Any], now: int) -> flo
     if form == "ratio":
         return count / max(total, count) if count and total >= minimum else 0.0
     if form == "spike":
-        return count / max(before, 1) if count >= minimum else 0.0
+        return spike_value(count, before, day, window_ns) if count >= minimum else 0.0
     return float(count)
 
 

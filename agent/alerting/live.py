@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agent.alert.engine import MAX_KEYS, Engine
-from agent.alert.rules import compile_rule
+from agent.alert.rules import DAY_GRAIN_NS, compile_rule
 from agent.alert.state import Change
 from agent.alert.window import BUCKETS
 from agent.alerting.counting import Counting
@@ -285,7 +285,9 @@ class LiveAlerts:
                 self._report(_too_many_keys(name, count), True)  # noqa: FBT003
         if now - self._expired_at > _EXPIRE_NS:
             self._expired_at = now
-            writes.expired = [(rule.name, now // rule.grain_ns - 2 * BUCKETS) for rule in self.rules.values()]
+            rules = self.rules.values()
+            writes.expired = [(rule.name, 0, now // rule.grain_ns - 2 * BUCKETS) for rule in rules]
+            writes.expired += [(rule.name, BUCKETS - 1 - now // DAY_GRAIN_NS, -1) for rule in rules if rule.has_day]
         return writes
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent.alert.engine import Engine
-from agent.alert.rules import Rule, compile_rule
+from agent.alert.rules import DAY_NS, Rule, compile_rule
 from agent.alert.state import Change, Hit
 from agent.alerting.counting import group_key
 from agent.alerting.matching import Keys, Plan
@@ -84,7 +84,7 @@ def replay(
     factors = NEARBY if nearby and rule.form in _TUNABLE else (1.0,)
     variants = {factor: _variant(rule, factor) for factor in factors}
     engine = Engine([replace(one, inhibited_by=()) for one in variants.values()])
-    start = since - rule.window_ns * (2 if rule.form == "spike" else 1)
+    start = since - (DAY_NS if rule.has_day else rule.window_ns * (2 if rule.form == "spike" else 1))
     source = _Source(connection, config, rule, start, until)
     found = Replay()
     engine.begin(start)

@@ -42,8 +42,7 @@ def save(connection: sqlite3.Connection, writes: AlertWrites) -> None:
     for rule, key in writes.gone:
         connection.execute('DELETE FROM alert_states WHERE rule = ? AND "key" = ?', (rule, key))
         connection.execute('DELETE FROM alert_windows WHERE rule = ? AND "key" = ?', (rule, key))
-    for rule, bucket in writes.expired:
-        connection.execute("DELETE FROM alert_windows WHERE rule = ? AND bucket <= ?", (rule, bucket))
+    connection.executemany("DELETE FROM alert_windows WHERE rule = ? AND bucket BETWEEN ? AND ?", writes.expired)
     save_states(connection, writes.saved)
     connection.executemany(
         'INSERT INTO alert_history (rule, "key", state, time, value, threshold, quiet) VALUES (?, ?, ?, ?, ?, ?, ?)',
@@ -83,6 +82,8 @@ def save_states(connection: sqlite3.Connection, states: Sequence[Saved]) -> None
                 one.quiet,
             )
             connection.execute(_SAVE_STATE, (one.rule, one.key, *facts))
+    moved = [(one.rule, one.key) for one in states if one.whole]
+    connection.executemany('DELETE FROM alert_windows WHERE rule = ? AND "key" = ?', moved)
     connection.executemany(_SAVE_WINDOW, [(one.rule, one.key, *row) for one in states for row in one.rows])
 
 

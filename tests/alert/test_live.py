@@ -178,6 +178,34 @@ def test_a_jump_of_the_clock_empties_no_window_and_a_long_sleep_proves_no_absenc
     one.tick()
 
 
+def test_after_a_jump_of_the_clock_and_a_restart_nothing_counts_twice(rig):
+    one = rig(rule(when={"count": 4}))
+    one.events({}, {})
+    one.at += 100 * S
+    one.tick()
+    one.events()
+    one.begin()
+    assert one.sql("SELECT sum(count) FROM alert_windows") == [(2,)]
+    assert one.events({}) == []
+    assert one.events({}) == [("r", "firing")]
+
+
+def test_the_day_of_a_spike_is_in_the_list_and_leaves_the_store(rig):
+    one = rig(rule(when={"spike": 2.0, "min": 1}, window=10.0))
+    one.events(*[{}] * 1000)
+    one.move(3600)
+    one.events({}, {})
+    (row,) = list_states(one.writer.connection, one.at)
+    assert row["value"] == 2.0
+    one.events(*[{}] * 998)
+    (row,) = list_states(one.writer.connection, one.at)
+    assert row["value"] == 1000.0
+    assert one.sql("SELECT count(*) FROM alert_windows WHERE bucket < 0") == [(2,)]
+    one.move(90_000)
+    one.events({})
+    assert one.sql("SELECT count(*), sum(count) FROM alert_windows WHERE bucket < 0") == [(1, 1)]
+
+
 def test_a_fault_in_a_rule_stops_no_storing(rig, monkeypatch):
     one = rig(rule())
     monkeypatch.setattr(one.alerts.engine, "observe", lambda *_: 1 / 0)
