@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from agent.alert.engine import Engine
 from agent.alert.rules import compile_rule
+from agent.alert.shared import SharedEngine
 from agent.alerting.counting import Counting
 from agent.alerting.replay import replay
 from agent.config import RuleConfig, WhenConfig
@@ -78,7 +78,7 @@ def judge(connection: sqlite3.Connection, batches: list[StoredBatch], count: int
     """CPU seconds of looking at all these transactions."""
     configs = rules(count)
     compiled = {config.name: compile_rule(config) for config in configs}
-    counting, engine = Counting(connection, configs, compiled, {}), Engine(compiled.values())
+    counting, engine = Counting(connection, configs, compiled, {}), SharedEngine(compiled.values())
     began = time.process_time()
     for number, one in enumerate(batches):
         now = one.observed_timestamp + 10**7

@@ -13,6 +13,7 @@ from agent.alert.window import BUCKETS
 if TYPE_CHECKING:
     from agent.config import RuleConfig
 
+COUNTER = "#"  # what a counter's name begins with, and no rule's
 DAY_NS = 86_400 * 10**9
 DAY_GRAIN_NS = DAY_NS // BUCKETS  # 675 s: a bucket of the day that a spike is also measured against
 DEFAULT_MINIMUM = 10  # events that a ratio or a spike is judged on when `min` says nothing: 1 of 1 is no error rate
@@ -37,6 +38,7 @@ class Rule:
     inhibited_by: tuple[str, ...]
     keyless: bool  # it has one state only
     shape: str
+    counter: str = ""  # what it shares with rules that count the same; empty: nothing
 
     @property
     def grain_ns(self) -> int:
@@ -104,10 +106,14 @@ def compile_rule(config: RuleConfig) -> Rule:
         group_wait_ns=round(config.group_wait * _NS),
         inhibited_by=tuple(config.inhibited_by),
         keyless=not config.per and form not in ("new_group", "regressed"),
-        shape=_shape(config),
+        shape=_digest(config.match, form, config.window, config.per),
+        # Rules that others inhibit are judged after those: they do not share with them.
+        counter=""
+        if form not in ("count", "rate")
+        else COUNTER + _digest(config.match, config.window, config.per, len(config.inhibited_by)),
     )
 
 
-def _shape(config: RuleConfig) -> str:
-    said = json.dumps([config.match, config.when.form, config.window, config.per])
+def _digest(*parts: object) -> str:
+    said = json.dumps(parts)
     return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.alert.rules import DAY_GRAIN_NS, spike_value
-from agent.alert.window import Window
+from agent.alert.window import BUCKETS, Window
 from agent.outbox import NEVER, Row, Saved
 
 if TYPE_CHECKING:
@@ -90,11 +90,39 @@ class State:
         return not any(window.starts for window in (self.window, self.totals, self.day) if window is not None)
 
     def add(self, bucket: int, count: int) -> None:
-        """Count events that match."""
-        self.window.add(bucket, count)
+        """Count events that match; the groups of what has left the window before are no evidence any more."""
+        window = self.window
+        if bucket > window.head:
+            window.advance(bucket)
+        if not window.total and self.groups:
+            self.groups = {}
+        window.add(bucket, count)
         if self.day is not None:
             self.day.add(self._day_bucket(bucket), count)
             self.day_dirty.add(self._day_bucket(bucket))
+
+    def count_totals(self, totals: Mapping[int, int], now: int) -> None:
+        """Count all events, matching or not: bucket to how many; `now` is the bucket of this moment."""
+        assert self.totals is not None
+        for bucket in sorted(totals):
+            if bucket > now - BUCKETS:
+                self.totals.add(min(bucket, now), totals[bucket])
+                self.dirty.add(min(bucket, now))
+
+    def unmoved_by(self, hits: Sequence[Hit], rule: Rule) -> bool:
+        """Whether no transition can come of these events, so that they need not be judged one by one."""
+        last = hits[-1].at
+        if rule.form == "absent":
+            return self.phase == "ok" and last < self.last + rule.window_ns
+        if self.phase == "ok":
+            return self.window.total + len(hits) < rule.needed
+        return self.due > last  # more events end nothing
+
+    def copy(self, other: State) -> None:
+        """Begin with what a state of another rule with the same windows has counted."""
+        self.window.copy(other.window)
+        self.last, self.clock = other.last, other.clock
+        self.samples, self.groups = other.samples.copy(), other.groups.copy()
 
     def _day_bucket(self, bucket: int) -> int:
         return bucket * self.grain_ns // DAY_GRAIN_NS
@@ -110,11 +138,14 @@ class State:
 
     def note_all(self, hits: Sequence[Hit], bucket: int, tally: Mapping[int, int]) -> None:
         """Remember the events of a bucket, ascending, as evidence; `tally`: how many of them each group has."""
-        latest = hits[-1]
-        self.last = max(self.last, latest.at)
-        self.samples.extend([hit.id for hit in hits[-SAMPLES:]])
+        at, latest, _ = hits[-1]
+        self.last = max(self.last, at)
+        if len(hits) == 1:  # as with most keys
+            self.samples.append(latest)
+        else:
+            self.samples.extend([hit.id for hit in hits[-SAMPLES:]])
         self.dirty.add(bucket)
-        self.last_ids[bucket] = latest.id
+        self.last_ids[bucket] = latest
         groups = self.groups
         for group, count in tally.items():
             if group in groups or len(groups) < _GROUPS:

@@ -29,6 +29,7 @@ def facts_of(config: RuleConfig, rule: Rule) -> Facts:
         "labels": dict(config.labels),
         "hooks": list(config.hooks),
         "keyless": rule.keyless,
+        "counter": rule.counter,
     }
 
 

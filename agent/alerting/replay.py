@@ -13,7 +13,8 @@ from agent.alert.engine import Engine
 from agent.alert.rules import DAY_NS, Rule, compile_rule
 from agent.alert.state import Change, Hit
 from agent.alerting.counting import group_key
-from agent.alerting.matching import Keys, Plan
+from agent.alerting.event import Keys
+from agent.alerting.matching import Plan
 from agent.query.language import Query
 from agent.query.plan import Selection
 from agent.query.scan import Scan

@@ -115,10 +115,16 @@ def load_rules(connection: sqlite3.Connection) -> dict[str, dict[str, Any]]:
     return {name: {**orjson.loads(facts), "shape": shape, "evicted": evicted} for name, shape, facts, evicted in rows}
 
 
-def save_rules(connection: sqlite3.Connection, rules: Mapping[str, tuple[str, Mapping[str, object]]]) -> None:
+def save_rules(
+    connection: sqlite3.Connection, rules: Mapping[str, tuple[str, Mapping[str, object]]], counters: Sequence[str] = ()
+) -> None:
     """Note the rules that run from now on: name to shape and facts. States of others, and of those whose shape has
-    changed, are forgotten.
+    changed, are forgotten, and so are the windows of other `counters` than these, whose names begin with `#`.
     """
+    connection.execute(
+        "DELETE FROM alert_windows WHERE rule GLOB '#*' AND rule NOT IN (SELECT value FROM json_each(?))",
+        (orjson.dumps(counters).decode(),),
+    )
     known = dict(connection.execute("SELECT name, shape FROM alert_rules").fetchall())
     for name, shape in known.items():
         if name not in rules or rules[name][0] != shape:
