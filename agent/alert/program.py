@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -14,12 +15,14 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-OUTPUT_BYTES = 65_536  # kept of what a hook says; the rest is read and thrown away, so that it never waits
+OUTPUT_BYTES = 65_536  # kept of what a hook says; the rest is read and thrown away, so that it goes on
+_FLOOD_PAUSE_S = 0.1  # between two reads of the rest: 10 MB/s, where reading all that comes would take a whole core
+_FLOOD_BYTES = 2**20  # held for the rest by the kernel, and read at once
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KILL_WAIT_S = 5.0  # a killed process ends at once, unless it hangs in the kernel
 _POLL_S = 0.02
@@ -137,6 +140,7 @@ class _Run:
         os.set_blocking(self._stdout.fileno(), False)
         self._loop.add_reader(self._stdout.fileno(), self._listen)
         self._over = False
+        self._pause: asyncio.TimerHandle | None = None
 
     def text(self) -> str:
         """What it said, at most OUTPUT_BYTES of it."""
@@ -177,7 +181,7 @@ class _Run:
     def _listen(self) -> bool:
         """Read once; whether there may be more."""
         try:
-            data = os.read(self._stdout.fileno(), OUTPUT_BYTES)
+            data = os.read(self._stdout.fileno(), OUTPUT_BYTES if self._pause is None else _FLOOD_BYTES)
         except BlockingIOError:
             return False
         except OSError:
@@ -186,7 +190,16 @@ class _Run:
             self._close()
             return False
         self._output += data[: OUTPUT_BYTES - len(self._output)]
+        if len(self._output) >= OUTPUT_BYTES and not self._over:
+            self._loop.remove_reader(self._stdout.fileno())
+            if self._pause is None:
+                _widen(self._stdout)
+            self._pause = self._loop.call_later(_FLOOD_PAUSE_S, self._listen_again)
         return True
+
+    def _listen_again(self) -> None:
+        if not self._stdout.closed:
+            self._loop.add_reader(self._stdout.fileno(), self._listen)
 
     def _drain(self) -> None:
         """Read what it left in the pipe; a child that has left the group may go on writing."""
@@ -194,9 +207,17 @@ class _Run:
             pass
 
     def _close(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
         if not self._stdout.closed:
             self._loop.remove_reader(self._stdout.fileno())
             self._stdout.close()
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold more, where the system can and the user may."""
+    with contextlib.suppress(AttributeError, OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _FLOOD_BYTES)
 
 
 def _has_ended(pid: int) -> bool:

@@ -11,7 +11,7 @@ from agent.alert.engine import LATENESS_NS
 from agent.alert.state import Hit
 from agent.alert.window import BUCKETS
 from agent.alerting.event import Keys, LiveEvent, LiveFile, key_text
-from agent.alerting.matching import GROUP_FORMS, Lane, Matcher, Place, Step
+from agent.alerting.matching import GROUP_FORMS, Lane, Matcher, Needle, Place, Step
 from agent.query.events import Categories
 
 if TYPE_CHECKING:
@@ -96,11 +96,16 @@ class Counting:
         self._totals(part, found)
         file = part.batch.file
         info = self._info(file)
-        for row in self._matcher.rows(file.source, events.severities):
-            if events.timestamps[row] > oldest:
-                step = self._matcher.step(file.source, events.severities[row])
-                event = _event(part, row, info)
-                self._hit(event, step, step.counting(event, found.categories), found)
+        rows = [r for r in self._matcher.rows(file.source, events.severities) if events.timestamps[r] > oldest]
+        steps: dict[int, tuple[Step, list[Needle]]] = {}  # by severity
+        for row in rows:
+            severity = events.severities[row]
+            if severity not in steps:
+                step = self._matcher.step(file.source, severity)
+                steps[severity] = step, step.present([events.records[r] for r in rows])
+            step, needles = steps[severity]
+            event = _event(part, row, info)
+            self._hit(event, step, step.counting(event, found.categories, needles), found)
 
     def _fresh_news(self, news: Mapping[int, str], now: int) -> dict[int, str]:
         """Without groups whose first event came with a backfill, though the store has not had them before."""

@@ -154,12 +154,15 @@ class Matcher:
         return step
 
 
+Needle = tuple[bytes, Plan]  # text that an event must have, folded
+
+
 class Step:
     """The matches that are possible for one severity and source."""
 
     def __init__(self, plans: list[Plan]) -> None:
         self._always = [plan for plan in plans if plan.field_name is None and plan.needle is None]
-        self._needles = [(plan.needle, plan) for plan in plans if plan.field_name is None and plan.needle is not None]
+        self._needles: list[Needle] = [(plan.needle, plan) for plan in plans if plan.needle is not None]
         self._index: dict[str, dict[Any, list[Plan]]] = {}
         for plan in plans:
             if plan.field_name is not None:
@@ -176,13 +179,36 @@ class Step:
 
     def matching(self, event: LiveEvent, categories: Categories) -> list[Plan]:
         """The matches that an event satisfies."""
-        found = [*self._found_by_field([get(event, categories) for get in self._getters]), *self._found_by_text(event)]
+        found = [
+            *self._found_by_field([get(event, categories) for get in self._getters]),
+            *_found_by_text(event, self._needles),
+        ]
         return [plan for plan in found if plan.check is None or plan.check(event, categories)]
 
-    def counting(self, event: LiveEvent, categories: Categories) -> Sequence[Place]:
+    def present(self, records: Sequence[str]) -> list[Needle]:
+        """The texts that rules ask for and that some of these records may have: one look at all of them, in place of
+        one at each.
+        """
+        if not self._needles:
+            return []
+        text = "\n".join(records)
+        if "\\u00" in text:  # a letter may hide behind it
+            return self._needles
+        folded = text.encode("utf-8", "surrogatepass").lower()
+        return [(needle, plan) for needle, plan in self._needles if _may_hide(needle) or needle in folded]
+
+    def counting(
+        self, event: LiveEvent, categories: Categories, needles: Sequence[Needle] | None = None
+    ) -> Sequence[Place]:
         """Where an event counts: the numbers of lanes with rules that count events, and its keys there. What follows
         from the values of fields alone is looked up: 1 µs instead of 8.
+
+        Args:
+            event: of this severity and source.
+            categories: of error groups.
+            needles: the only texts to look for; None: all.
         """
+        needles = self._needles if needles is None else needles
         mark = None
         try:
             outcome = self._outcomes.get(mark := self._mark(event, categories))
@@ -197,9 +223,9 @@ class Step:
                     self._outcomes.clear()
                 self._outcomes[mark] = outcome
         places, open_ = outcome
-        if open_ or self._needles:
+        if open_ or needles:
             places = places.copy()
-            for plan in (*open_, *self._found_by_text(event)):
+            for plan in (*open_, *_found_by_text(event, needles)):
                 if plan.check is None or plan.check(event, categories):
                     places += plan.places(event, categories)
         return places
@@ -214,11 +240,17 @@ class Step:
                     found[id(plan)] = plan
         return list(found.values())
 
-    def _found_by_text(self, event: LiveEvent) -> list[Plan]:
-        if not self._needles:
-            return []
-        folded = event.folded
-        return [plan for needle, plan in self._needles if needle in folded]
+
+def _found_by_text(event: LiveEvent, needles: Sequence[Needle]) -> list[Plan]:
+    if not needles:
+        return []
+    folded = event.folded
+    return [plan for needle, plan in needles if needle in folded]
+
+
+def _may_hide(needle: bytes) -> bool:
+    """Whether a text may stand in JSON otherwise than as it is, apart from an escape by number: quotes, slashes."""
+    return any(byte in b'"\\/' or byte < ord(" ") or byte > ord("~") for byte in needle)
 
 
 def _marker_of(names: Sequence[str]) -> Callable[[LiveEvent, Categories], Any]:

@@ -359,3 +359,26 @@ def test_the_list_has_the_value_of_each_form_as_the_engine_has_it(rig):
 def test_mute_hours_are_local_and_over_midnight_belong_to_the_day_they_begin(text, local, held):
     instant = int(datetime.fromisoformat(local).timestamp()) * S
     assert parse_hours(text).hold(instant) is held
+
+
+def test_a_text_is_found_however_json_writes_it(rig):
+    one = rig(
+        rule("word", match="timeout", when={"count": 1}),
+        rule("quote", match=r'"a\"b"', when={"count": 1}),
+        rule("both", match="timeout user=ann", when={"count": 1}),
+        rule("none", match="elsewhere", when={"count": 1}),
+    )
+    assert one.events({"message": "all is well"}, {"message": 'a"b'}) == [("quote", "firing")]
+    batch = EventBatch([one.at], [17], [None], [0], ['{"message":"\\u0054\\u0049meout"}'], end=1)
+    transaction = Transaction([StoredBatch(tailed(1, source="app"), batch, 0, b"", one.at)])
+    assert one.commit(transaction) == [("word", "firing")]
+    assert one.events({"message": "TimeOut", "user": {"name": "ann"}}, {"user": [{}, "ann"]}) == []
+    assert one.events({"message": "TimeOut", "user": "ann"}) == [("both", "firing")]
+
+
+def test_values_that_are_equal_in_python_are_told_apart(rig):
+    one = rig(rule(when={"count": 1}, per=["n"]), rule("one", match="n=1", when={"count": 3}))
+    one.events({"n": 1}, {"n": True}, {"n": 1.0}, {"n": "1"}, {"n": {"m": 1}}, {"n": [1, 2]}, {})
+    keys = {key for (key,) in one.sql("SELECT \"key\" FROM alert_states WHERE rule = 'r'")}
+    assert keys == {'{"n":"1"}', '{"n":"true"}', '{"n":"1.0"}', '{"n":null}'}
+    assert one.sql("SELECT phase FROM alert_states WHERE rule = 'one'") == [("firing",)]
