@@ -91,7 +91,7 @@ class SharedEngine(Engine):
             held = counter.window.total
         hot = share.hot.get(key, set())
         for rule in share.rules:
-            if rule.name not in hot:
+            if key not in self.states[rule.name]:  # not yet, or given up since
                 if held + len(hits) < rule.needed:
                     continue
                 hot.add(rule.name)

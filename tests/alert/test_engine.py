@@ -269,3 +269,24 @@ def test_a_state_from_a_clock_that_was_ahead_is_moved_to_now():
     assert max(row.bucket for row in saved.rows) == T // S
     second.tick(T + 131 * S)
     assert [change.state for change in second.take_changes()] == ["resolved"]
+
+
+def test_the_day_of_a_spike_goes_with_a_clock_that_jumps():
+    engine = Engine([rule(when={"spike": 3.0, "min": 5})])
+    feed(engine, *range(50))
+    engine.shift(-86_400 * S)
+    (saved,) = engine.take_saved()
+    assert saved.whole
+    day = [row for row in saved.rows if row.bucket < 0]
+    assert sum(row.events for row in day) == 50
+    assert {-1 - row.bucket for row in day} <= {(T - 86_400 * S) // (675 * S) + step for step in (-1, 0)}
+
+
+def test_a_page_that_waited_for_others_is_told_after_a_restart():
+    one = rule(group_wait=60.0)
+    first, second = Engine([one]), Engine([one])
+    feed(first, 0, 1, 2)
+    assert [change.notify for change in first.take_changes()] == [False]
+    second.restore(first.take_saved(), T + 2 * S)
+    second.tick(T + 3 * S)
+    assert [(change.state, change.notify) for change in second.take_changes()] == [("firing", True)]

@@ -130,3 +130,13 @@ def test_events_that_have_left_the_window_count_nowhere():
     assert not engine.states[one.counter]
     engine.observe(one.counter, "{}", [Hit(T, 1), Hit(T + 199 * S, 2)], T + 200 * S)
     assert engine.states[one.counter]["{}"].window.total == 1
+
+
+def test_a_state_that_was_given_up_begins_anew_from_its_counter():
+    one = rule(when={"count": 2})
+    engine = SharedEngine([one])
+    engine.observe(one.counter, "{}", [Hit(T, 1), Hit(T, 2)], T)
+    engine._forget(engine.states["r"]["{}"])
+    engine.observe(one.counter, "{}", [Hit(T + S, 3)], T + S)
+    assert engine.states["r"]["{}"].window.total == 3
+    assert [change.value for change in engine.take_changes()] == [2.0, 3.0]
