@@ -10,7 +10,9 @@ NEVER = 2**63 - 1  # an instant (Unix ns)
 
 
 class Row(NamedTuple):
-    """One bucket of a window: its events, all events beside them (for a ratio), the id of the last."""
+    """One bucket of a window: its events, all events beside them (for a ratio), the id of the last. A negative one is
+    bucket -1 - `bucket` of the last day (for a spike).
+    """
 
     bucket: int
     events: int
@@ -20,7 +22,9 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Saved:
-    """A state of a rule as the store remembers it; `rows` are its buckets (when saving: those that have changed)."""
+    """A state of a rule as the store remembers it; `rows` are its buckets: when saving those that have
+    changed, or with `whole` all that the store is to have.
+    """
 
     rule: str
     key: str  # JSON object
@@ -33,6 +37,7 @@ class Saved:
     repeats: int = 0
     quiet: str = ""
     rows: list[Row] = field(default_factory=list)
+    whole: bool = False
 
 
 @dataclass(slots=True)
@@ -87,7 +92,7 @@ class AlertWrites:
     outcomes: list[Outcome] = field(default_factory=list)
     hooks: dict[str, str] = field(default_factory=dict)  # name -> JSON: circuit and last error
     evicted: dict[str, int] = field(default_factory=dict)  # rule -> states given up so far
-    expired: list[tuple[str, int]] = field(default_factory=list)  # rule, and the bucket up to which rows are over
+    expired: list[tuple[str, int, int]] = field(default_factory=list)  # rule, first and last bucket of what is over
 
     def __bool__(self) -> bool:
         return any((self.saved, self.gone, self.history, self.deliveries, self.outcomes, self.hooks, self.expired))

@@ -10,9 +10,12 @@ import argparse
 import sys
 import time
 
-from benchmarks import common, grouping, idle, ingest, latency, peers, query, restart
+from benchmarks import alerting, common, grouping, idle, ingest, latency, peers, query, restart
 
-PARTS = {part.__name__.rpartition(".")[2]: part for part in (ingest, idle, restart, latency, query, peers, grouping)}
+PARTS = {
+    part.__name__.rpartition(".")[2]: part
+    for part in (ingest, idle, restart, latency, alerting, query, peers, grouping)
+}
 
 
 def main() -> None:

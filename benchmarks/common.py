@@ -136,8 +136,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int, key: str = "VmRSS") -> int:
-    """Resident memory of a running process; VmHWM for its peak."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    """Resident memory of a running process (0: this one); VmHWM for its peak."""
+    for line in Path(f"/proc/{pid or 'self'}/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
     return 0

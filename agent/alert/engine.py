@@ -20,7 +20,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from agent.alert.state import Change, Hit, State, tally
-from agent.alert.window import BUCKETS, Window
+from agent.alert.window import Window
 from agent.outbox import NEVER
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ class Engine:
         self._dirty: dict[int, State] = {}
         self._gone: list[tuple[str, str]] = []
         self._batch_due: dict[str, int] = {}
-        self._tallied: tuple[Sequence[Hit], dict[int, int]] | None = None
 
     # ------------------------------------------------------------ input
 
@@ -106,12 +105,25 @@ class Engine:
         if late:
             self._late(rule, state, late)
         if totals and state.totals is not None:
-            self._count_totals(rule, state, totals, now)
+            state.count_totals(totals, now // rule.grain_ns)
         if rule.form == "ratio":
             self._count_all(rule, state, recent)
             self._judge_at(rule, state, max(state.clock, recent[-1].at if recent else min(now, _end(rule, totals))))
         else:
             self._count_each(rule, state, recent)
+        self._dirty[id(state)] = state
+
+    def count(self, rule: Rule, key: str, hits: Sequence[Hit], now: int) -> None:
+        """As `observe`, for a rule that cannot fire."""
+        oldest = now - rule.window_ns
+        if hits[0].at <= oldest:
+            hits = [hit for hit in hits if hit.at > oldest]
+            if not hits:
+                return
+        state = self._state(rule, key)
+        self._count_all(rule, state, hits)
+        last = hits[-1].at
+        state.clock = max(state.clock, last)
         self._dirty[id(state)] = state
 
     def tick(self, now: int) -> None:
@@ -147,7 +159,10 @@ class Engine:
         return gone
 
     def restore(self, saved: Iterable[Saved], now: int) -> None:
-        """Take over states that were saved, before anything is observed."""
+        """Take over states that were saved, before anything is observed. One that knows of a time after `now` is
+        moved to now: the clock was set back in between, and nothing may have to wait until it has caught up.
+        """
+        moved = []
         for one in saved:
             rule = self.rules.get(one.rule)
             if rule is None:
@@ -155,9 +170,13 @@ class Engine:
             state = self._state(rule, one.key)
             state.restore(one, rule.grain_ns)
             self._firing[rule.name] += state.phase == "firing"
-            state.clock = min(now, max(state.since, state.last))
+            newest = max(state.since, state.last)
+            if newest > now:
+                state.shift(now - newest, rule.grain_ns)
+                moved.append(state)
+            state.clock = min(now, newest)
             self._schedule(rule, state)
-        self._dirty.clear()
+        self._dirty = {id(state): state for state in moved}
 
     def shift(self, delta_ns: int) -> None:
         """Move all states in time: the wall clock has jumped by so much, and nothing has happened in between."""
@@ -177,17 +196,22 @@ class Engine:
             return state
         if len(states) >= self._max_keys:
             self._evict(rule, states)
-        state = states[key] = State(rule.name, key, rule.form)
+        state = states[key] = State(rule, key)
         return state
 
     def _evict(self, rule: Rule, states: OrderedDict[str, State]) -> None:
         """Give up the state that was idle for longest: an `ok` one where there is one among the oldest hundred."""
         oldest = [state for _, state in zip(range(100), states.values(), strict=False)]
-        victim = next((state for state in oldest if state.phase == "ok"), oldest[0])
-        if victim.phase == "firing":
-            self._enter(rule, victim, "ok", victim.clock)
-        self._forget(victim)
+        self._give_up(rule, next((state for state in oldest if self._dispensable(state)), oldest[0]))
         self.evicted[rule.name] += 1
+
+    def _dispensable(self, state: State) -> bool:
+        return state.phase == "ok"
+
+    def _give_up(self, rule: Rule, state: State) -> None:
+        if state.phase == "firing":
+            self._enter(rule, state, "ok", state.clock)
+        self._forget(state)
 
     def _forget(self, state: State) -> None:
         del self.states[state.rule][state.key]
@@ -204,17 +228,8 @@ class Engine:
             for state in list(self.states[rule.name].values()):
                 if state.phase == "ok":
                     state.advance(bucket)
-                    if not state.window.starts and (state.totals is None or not state.totals.starts):
+                    if state.empty:
                         self._forget(state)
-
-    def _changes_nothing(self, rule: Rule, state: State, hits: Sequence[Hit]) -> bool:
-        """Whether no transition can come of these events, so that they need not be judged one by one."""
-        last = hits[-1].at
-        if rule.form == "absent":
-            return state.phase == "ok" and last < state.last + rule.window_ns
-        if state.phase == "ok":
-            return state.window.total + len(hits) < rule.needed
-        return state.due > last  # more events end nothing
 
     def _count_all(self, rule: Rule, state: State, hits: Sequence[Hit]) -> None:
         if not hits:
@@ -222,31 +237,17 @@ class Engine:
         grain = rule.grain_ns
         first = hits[0].at // grain
         if hits[-1].at // grain == first:  # as nearly always: a batch is younger than a bucket is long
-            state.window.add(first, len(hits))
-            state.note_all(hits, first, self._tally(hits))
+            state.add(first, len(hits))
+            state.note_all(hits, first, tally(hits))
             return
         for bucket, same in groupby(hits, lambda hit: hit.at // grain):
             members = list(same)
-            state.window.add(bucket, len(members))
+            state.add(bucket, len(members))
             state.note_all(members, bucket, tally(members))
-
-    def _tally(self, hits: Sequence[Hit]) -> dict[int, int]:
-        """How many of some events each group has, worked out once for rules that are given the same list in a row."""
-        if self._tallied is None or self._tallied[0] is not hits:
-            self._tallied = (hits, tally(hits))
-        return self._tallied[1]
-
-    def _count_totals(self, rule: Rule, state: State, totals: Mapping[int, int], now: int) -> None:
-        assert state.totals is not None
-        edge = now // rule.grain_ns
-        for bucket in sorted(totals):
-            if bucket > edge - BUCKETS:
-                state.totals.add(min(bucket, edge), totals[bucket])
-                state.dirty.add(min(bucket, edge))
 
     def _count_each(self, rule: Rule, state: State, hits: Sequence[Hit]) -> None:
         for number, hit in enumerate(hits):
-            if number in _TRY_BULK and self._changes_nothing(rule, state, rest := hits[number:] if number else hits):
+            if number in _TRY_BULK and state.unmoved_by(rest := hits[number:] if number else hits, rule):
                 self._count_all(rule, state, rest)
                 state.clock = max(state.clock, rest[-1].at)
                 self._schedule(rule, state)
@@ -255,7 +256,7 @@ class Engine:
             self._advance(rule, state, at)
             bucket = hit.at // rule.grain_ns
             state.advance(at // rule.grain_ns)
-            state.window.add(bucket)
+            state.add(bucket, 1)
             state.note(hit, bucket)
             self._judge(rule, state, at)
             self._schedule(rule, state)
@@ -341,7 +342,6 @@ class Engine:
         elif before == "firing":
             self._say(state, "resolved", at, notify=state.notified)
             state.notified, state.notify_at, state.repeat_at, state.quiet = False, NEVER, NEVER, ""
-            state.groups = {}
         else:
             self._say(state, phase, at, notify=False)
 

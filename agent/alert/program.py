@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -14,12 +15,14 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-OUTPUT_BYTES = 65_536  # kept of what a hook says; the rest is read and thrown away, so that it never waits
+OUTPUT_BYTES = 65_536  # kept of what a hook says; the rest is read and thrown away, so that it goes on
+_FLOOD_PAUSE_S = 0.015  # between two reads of the rest: 65 MB/s, where reading as it comes would take half a core
+_FLOOD_BYTES = 2**20  # that the kernel holds of it, and that are read at once
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KILL_WAIT_S = 5.0  # a killed process ends at once, unless it hangs in the kernel
 _POLL_S = 0.02
@@ -137,6 +140,8 @@ class _Run:
         os.set_blocking(self._stdout.fileno(), False)
         self._loop.add_reader(self._stdout.fileno(), self._listen)
         self._over = False
+        self._pause: asyncio.TimerHandle | None = None
+        self._rest = bytearray()  # where the rest is read to, over and over, once there is one
 
     def text(self) -> str:
         """What it said, at most OUTPUT_BYTES of it."""
@@ -177,7 +182,7 @@ class _Run:
     def _listen(self) -> bool:
         """Read once; whether there may be more."""
         try:
-            data = os.read(self._stdout.fileno(), OUTPUT_BYTES)
+            data = self._read()
         except BlockingIOError:
             return False
         except OSError:
@@ -186,7 +191,24 @@ class _Run:
             self._close()
             return False
         self._output += data[: OUTPUT_BYTES - len(self._output)]
+        if len(self._output) >= OUTPUT_BYTES and not self._over:
+            self._loop.remove_reader(self._stdout.fileno())
+            if not self._rest:
+                self._rest = bytearray(_FLOOD_BYTES)
+                _widen(self._stdout)
+            self._pause = self._loop.call_later(_FLOOD_PAUSE_S, self._listen_again)
         return True
+
+    def _read(self) -> bytes:
+        """What there is, as far as it is kept; of what is not kept a byte, as a sign that there was something."""
+        if not self._rest:
+            return os.read(self._stdout.fileno(), OUTPUT_BYTES)
+        return b"\0" if os.readv(self._stdout.fileno(), [self._rest]) else b""
+
+    def _listen_again(self) -> None:
+        """Go on after a pause: at once where something waits, which saves the loop two turns."""
+        if not self._stdout.closed and not self._listen() and not self._stdout.closed:
+            self._loop.add_reader(self._stdout.fileno(), self._listen)
 
     def _drain(self) -> None:
         """Read what it left in the pipe; a child that has left the group may go on writing."""
@@ -194,9 +216,17 @@ class _Run:
             pass
 
     def _close(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
         if not self._stdout.closed:
             self._loop.remove_reader(self._stdout.fileno())
             self._stdout.close()
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold more, where the system can and the user may."""
+    with contextlib.suppress(AttributeError, OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _FLOOD_BYTES)
 
 
 def _has_ended(pid: int) -> bool:

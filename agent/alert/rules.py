@@ -13,6 +13,9 @@ from agent.alert.window import BUCKETS
 if TYPE_CHECKING:
     from agent.config import RuleConfig
 
+COUNTER = "#"  # what a counter's name begins with, and no rule's
+DAY_NS = 86_400 * 10**9
+DAY_GRAIN_NS = DAY_NS // BUCKETS  # 675 s: a bucket of the day that a spike is also measured against
 DEFAULT_MINIMUM = 10  # events that a ratio or a spike is judged on when `min` says nothing: 1 of 1 is no error rate
 _NS = 1_000_000_000
 
@@ -35,11 +38,17 @@ class Rule:
     inhibited_by: tuple[str, ...]
     keyless: bool  # it has one state only
     shape: str
+    counter: str = ""  # what it shares with rules that count the same; empty: nothing
 
     @property
     def grain_ns(self) -> int:
         """The length of a bucket of its windows."""
         return self.window_ns // BUCKETS
+
+    @property
+    def has_day(self) -> bool:
+        """Whether its value is also measured against the last day: a spike whose windows are small beside that."""
+        return self.form == "spike" and knows_day(self.window_ns)
 
     @property
     def needed(self) -> float:
@@ -57,6 +66,25 @@ class Rule:
 def whole_window_ns(window_s: float) -> int:
     """A window in ns, as a multiple of its grain: every instant at which it can change is the end of a bucket."""
     return max(1, round(window_s * _NS / BUCKETS)) * BUCKETS
+
+
+def knows_day(window_ns: int) -> bool:
+    """Whether a spike over such a window has the last day as a second baseline."""
+    return 2 * window_ns < DAY_NS
+
+
+def spike_value(count: int, before: int, day: int, window_ns: int) -> float:
+    """How many times as many events as usual: the more usual of what the window before had and what a window of the
+    last day has had on average.
+
+    Args:
+        count: events in the window.
+        before: events in the window before.
+        day: events of the last day, those in the window included; 0 where they are not known.
+        window_ns: length of the window.
+    """
+    share = max(0, day - count) * window_ns / (DAY_NS - window_ns) if knows_day(window_ns) else 0.0
+    return count / max(before, share, 1)
 
 
 def compile_rule(config: RuleConfig) -> Rule:
@@ -78,10 +106,14 @@ def compile_rule(config: RuleConfig) -> Rule:
         group_wait_ns=round(config.group_wait * _NS),
         inhibited_by=tuple(config.inhibited_by),
         keyless=not config.per and form not in ("new_group", "regressed"),
-        shape=_shape(config),
+        shape=_digest(config.match, form, config.window, config.per),
+        # Rules that others inhibit are judged after those: they do not share with them.
+        counter=""
+        if form not in ("count", "rate")
+        else COUNTER + _digest(config.match, config.window, config.per, len(config.inhibited_by)),
     )
 
 
-def _shape(config: RuleConfig) -> str:
-    said = json.dumps([config.match, config.when.form, config.window, config.per])
+def _digest(*parts: object) -> str:
+    said = json.dumps(parts)
     return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

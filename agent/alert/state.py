@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.alert.window import Window
+from agent.alert.rules import DAY_GRAIN_NS, spike_value
+from agent.alert.window import BUCKETS, Window
 from agent.outbox import NEVER, Row, Saved
 
 if TYPE_CHECKING:
@@ -51,15 +52,19 @@ class State:
     """A state while the engine runs."""
 
     __slots__ = (
-        "changed", "clock", "dirty", "due", "groups", "key", "last", "last_ids", "notified", "notify_at", "phase",
-        "quiet", "repeat_at", "repeats", "rule", "samples", "since", "started_at", "totals", "value", "window",
+        "changed", "clock", "day", "day_dirty", "dirty", "due", "grain_ns", "groups", "key", "last", "last_ids",
+        "notified", "notify_at", "phase", "quiet", "repeat_at", "repeats", "rule", "samples", "since", "started_at",
+        "totals", "value", "whole", "window",
     )  # fmt: skip
 
-    def __init__(self, rule: str, key: str, form: str) -> None:
-        self.rule = rule
+    def __init__(self, rule: Rule, key: str) -> None:
+        self.rule = rule.name
         self.key = key
-        self.window = Window(twice=form == "spike")
-        self.totals = Window() if form == "ratio" else None
+        self.grain_ns = rule.grain_ns
+        self.window = Window(twice=rule.form == "spike")
+        self.totals = Window() if rule.form == "ratio" else None
+        self.day = Window() if rule.has_day else None  # in buckets of DAY_GRAIN_NS, those of the window included
+        self.day_dirty: set[int] = set()
         self.phase: Phase = "ok"
         self.since = 0  # when this phase began
         self.started_at = 0  # when it fired
@@ -77,6 +82,50 @@ class State:
         self.dirty: set[int] = set()  # buckets not saved yet
         self.last_ids: dict[int, int] = {}  # bucket -> event, of the dirty ones
         self.changed = False
+        self.whole = False  # what the store has of its buckets is to be replaced
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is in its windows."""
+        return not any(window.starts for window in (self.window, self.totals, self.day) if window is not None)
+
+    def add(self, bucket: int, count: int) -> None:
+        """Count events that match; the groups of what has left the window before are no evidence any more."""
+        window = self.window
+        if bucket > window.head:
+            window.advance(bucket)
+        if not window.total and self.groups:
+            self.groups = {}
+        window.add(bucket, count)
+        if self.day is not None:
+            self.day.add(self._day_bucket(bucket), count)
+            self.day_dirty.add(self._day_bucket(bucket))
+
+    def count_totals(self, totals: Mapping[int, int], now: int) -> None:
+        """Count all events, matching or not: bucket to how many; `now` is the bucket of this moment."""
+        assert self.totals is not None
+        for bucket in sorted(totals):
+            if bucket > now - BUCKETS:
+                self.totals.add(min(bucket, now), totals[bucket])
+                self.dirty.add(min(bucket, now))
+
+    def unmoved_by(self, hits: Sequence[Hit], rule: Rule) -> bool:
+        """Whether no transition can come of these events, so that they need not be judged one by one."""
+        last = hits[-1].at
+        if rule.form == "absent":
+            return self.phase == "ok" and last < self.last + rule.window_ns
+        if self.phase == "ok":
+            return self.window.total + len(hits) < rule.needed
+        return self.due > last  # more events end nothing
+
+    def copy(self, other: State) -> None:
+        """Begin with what a state of another rule with the same windows has counted."""
+        self.window.copy(other.window)
+        self.last, self.clock = other.last, other.clock
+        self.samples, self.groups = other.samples.copy(), other.groups.copy()
+
+    def _day_bucket(self, bucket: int) -> int:
+        return bucket * self.grain_ns // DAY_GRAIN_NS
 
     def note(self, hit: Hit, bucket: int) -> None:
         """Remember an event as evidence."""
@@ -89,11 +138,14 @@ class State:
 
     def note_all(self, hits: Sequence[Hit], bucket: int, tally: Mapping[int, int]) -> None:
         """Remember the events of a bucket, ascending, as evidence; `tally`: how many of them each group has."""
-        latest = hits[-1]
-        self.last = max(self.last, latest.at)
-        self.samples.extend([hit.id for hit in hits[-SAMPLES:]])
+        at, latest, _ = hits[-1]
+        self.last = max(self.last, at)
+        if len(hits) == 1:  # as with most keys
+            self.samples.append(latest)
+        else:
+            self.samples.extend([hit.id for hit in hits[-SAMPLES:]])
         self.dirty.add(bucket)
-        self.last_ids[bucket] = latest.id
+        self.last_ids[bucket] = latest
         groups = self.groups
         for group, count in tally.items():
             if group in groups or len(groups) < _GROUPS:
@@ -104,6 +156,8 @@ class State:
         self.window.advance(bucket)
         if self.totals is not None:
             self.totals.advance(bucket)
+        if self.day is not None:
+            self.day.advance(self._day_bucket(bucket))
 
     def measure(self, rule: Rule) -> float:
         """The rule's value now, in the unit of its threshold."""
@@ -114,7 +168,8 @@ class State:
             total = self.totals.total if self.totals is not None else 0
             return count / max(total, count) if total >= rule.minimum and count else 0.0
         if rule.form == "spike":
-            return count / max(self.window.previous, 1) if count >= rule.minimum else 0.0
+            day = 0 if self.day is None else self.day.total
+            return spike_value(count, self.window.previous, day, rule.window_ns) if count >= rule.minimum else 0.0
         return float(count)
 
     def next_change(self, rule: Rule, after: int) -> int:
@@ -135,6 +190,10 @@ class State:
     def shift(self, delta_ns: int, grain_ns: int) -> None:
         """Move everything in time."""
         self.dirty.clear()
+        self.whole = True
+        if self.day is not None:
+            self.day.shift(delta_ns // DAY_GRAIN_NS)
+            self.day_dirty = set(self.day.starts)
         for window in (self.window, self.totals):
             if window is not None:
                 window.shift(delta_ns // grain_ns)
@@ -153,12 +212,16 @@ class State:
             for b in sorted(self.dirty)
         ]
         rows = [row for row in rows if row.events or row.total]  # what has left its window already is not worth a row
+        if self.day is not None:
+            rows += [Row(-1 - b, self.day.count(b), 0, 0) for b in self.day_dirty]
+            self.day_dirty.clear()
+        whole, self.whole = self.whole, False
         self.dirty.clear()
         self.last_ids.clear()
         self.changed = False
         return Saved(
             self.rule, self.key, self.phase, self.since, self.started_at, self.value, self.notified,
-            self.repeat_at, self.repeats, self.quiet, rows,
+            self.repeat_at, self.repeats, self.quiet, rows, whole,
         )  # fmt: skip
 
     def restore(self, saved: Saved, grain_ns: int) -> None:
@@ -169,6 +232,10 @@ class State:
         if saved.phase == "firing" and not saved.notified:
             self.notify_at = 0
         for row in sorted(saved.rows):
+            if row.bucket < 0:
+                if self.day is not None:
+                    self.day.add(-1 - row.bucket, row.events)
+                continue
             if row.events:
                 self.window.add(row.bucket, row.events)
                 self.last = max(self.last, row.bucket * grain_ns)

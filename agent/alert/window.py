@@ -82,6 +82,11 @@ class Window:
         """The bucket at which the oldest events leave the window; None when it is empty."""
         return self.starts[self.first] + BUCKETS if self.first < len(self.starts) else None
 
+    def copy(self, other: Window) -> None:
+        """Become what another window of the same kind is."""
+        self.starts, self.counts = other.starts[:], other.counts[:]
+        self.first, self.head, self.total, self.previous = other.first, other.head, other.total, other.previous
+
     def shift(self, buckets: int) -> None:
         """Move everything in time: the clock has jumped."""
         self.starts = array("q", (start + buckets for start in self.starts))

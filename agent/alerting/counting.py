@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from agent.alert.engine import LATENESS_NS
 from agent.alert.state import Hit
 from agent.alert.window import BUCKETS
-from agent.alerting.matching import GROUP_FORMS, Keys, Lane, LiveEvent, Matcher, key_text
-from agent.profile import Profile
-from agent.query.events import Categories, FileInfo
+from agent.alerting.event import Keys, LiveEvent, LiveFile, key_text
+from agent.alerting.matching import GROUP_FORMS, Lane, Matcher, Needle, Place, Step
+from agent.query.events import Categories
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,7 +33,7 @@ class _Found:
     now: int
     news: dict[int, str]
     categories: Categories
-    by_lane: dict[int, dict[str, list[Hit]]] = field(default_factory=dict)  # id of the lane -> key -> hits
+    by_lane: list[dict[str, list[Hit]]]  # number of the lane -> key -> hits
     by_rule: dict[str, dict[str, list[Hit]]] = field(default_factory=dict)  # of rules about error groups
     totals: dict[str, dict[str, Counter[int]]] = field(default_factory=dict)  # rule -> key -> bucket -> events
     told: set[tuple[str, int]] = field(default_factory=set)  # rule and group: one event is news enough
@@ -60,39 +60,52 @@ class Counting:
         self._rules = rules
         self._resources = resources
         self._matcher = Matcher(configs)
+        self._targets: dict[str, Rule] = {}  # counters, and rules without one, in the place of the first rule
+        for rule in rules.values():
+            self._targets.setdefault(rule.counter or rule.name, rule)
         self._ratios = [rule for rule in rules.values() if rule.form == "ratio"]
         self._horizon = max((rule.window_ns for rule in rules.values()), default=0) + LATENESS_NS
-        self._files: dict[int, _LiveFile] = {}
+        self._files: dict[int, LiveFile] = {}
 
     def count(self, stored: Stored, now: int) -> Iterator[tuple[str, str, list[Hit], Counter[int] | None]]:
-        """Rule, key, hits ascending in time, and for a ratio all events per bucket."""
+        """Counter or rule, key, hits ascending in time, and for a ratio all events per bucket."""
         if not self._rules:
             return
-        found = _Found(now, self._fresh_news(stored.news, now), Categories(self._connection))
+        by_lane: list[dict[str, list[Hit]]] = [{} for _ in self._matcher.lanes]
+        found = _Found(now, self._fresh_news(stored.news, now), Categories(self._connection), by_lane)
         for part in stored.ranges:
             self._range(part, found)
         for joined in stored.joined:
             if joined.timestamp > now - self._horizon:
                 self._joined(joined, found)
-        for keys in (*found.by_lane.values(), *found.by_rule.values()):
+        for keys in (*found.by_lane, *found.by_rule.values()):
             for hits in keys.values():
                 hits.sort()
-        for rule in self._rules:
-            if self._rules[rule].form in GROUP_FORMS:
-                by_key = found.by_rule.get(rule, {})
+        for target, rule in self._targets.items():
+            if rule.form in GROUP_FORMS:
+                by_key = found.by_rule.get(rule.name, {})
             else:
-                by_key = found.by_lane.get(id(self._matcher.lane_of[rule]), {})
-            totals = found.totals.get(rule, {})
-            for key in {**by_key, **totals}:
-                yield rule, key, by_key.get(key, []), totals.get(key)
+                by_key = found.by_lane[self._matcher.lane_of[rule.name].number]
+            totals = found.totals.get(rule.name, {})
+            for key in {**by_key, **totals} if totals else by_key:
+                yield target, key, by_key.get(key, []), totals.get(key)
 
     def _range(self, part: StoredRange, found: _Found) -> None:
         events = part.batch.events
         oldest = found.now - self._horizon
         self._totals(part, found)
-        for row in self._matcher.rows(part.batch.file.source, events.severities):
-            if events.timestamps[row] > oldest:
-                self._hit(self._event(part, row), found)
+        file = part.batch.file
+        info = self._info(file)
+        rows = [r for r in self._matcher.rows(file.source, events.severities) if events.timestamps[r] > oldest]
+        steps: dict[int, tuple[Step, list[Needle]]] = {}  # by severity
+        for row in rows:
+            severity = events.severities[row]
+            if severity not in steps:
+                step = self._matcher.step(file.source, severity)
+                steps[severity] = step, step.present([events.records[r] for r in rows])
+            step, needles = steps[severity]
+            event = _event(part, row, info)
+            self._hit(event, step, step.counting(event, found.categories, needles), found)
 
     def _fresh_news(self, news: Mapping[int, str], now: int) -> dict[int, str]:
         """Without groups whose first event came with a backfill, though the store has not had them before."""
@@ -103,18 +116,20 @@ class Counting:
                 del found[group]
         return found
 
-    def _hit(self, event: LiveEvent, found: _Found, before: LiveEvent | None = None) -> None:
-        """Give an event to all the rules that match it; `before`: but not to those that have counted it already."""
-        counted = self._matcher.matching(before, found.categories) if before is not None else ()
+    def _hit(self, event: LiveEvent, step: Step, places: Sequence[Place], found: _Found) -> None:
+        """Give an event to the rules that count it, and to those that ask for its group where that is news."""
         hit = Hit(min(event.timestamp, found.now), event.id, event.group)
-        news = found.news.get(event.group or 0)
-        for plan in self._matcher.matching(event, found.categories):
-            for lane in plan.lanes.values():
-                if lane.rules and plan not in counted:
-                    key = lane.keys.key(event, found.categories)
-                    found.by_lane.setdefault(id(lane), {}).setdefault(key, []).append(hit)
-                if news is not None and lane.group_rules:
-                    self._news(event, hit, lane, news, found)
+        for lane, key in places:
+            hits = found.by_lane[lane].get(key)
+            if hits is None:
+                found.by_lane[lane][key] = [hit]
+            else:
+                hits.append(hit)
+        news = found.news.get(event.group) if event.group is not None else None
+        if news is not None:
+            for plan in step.matching(event, found.categories):
+                for each in plan.lanes.values():
+                    self._news(event, hit, each, news, found)
 
     def _news(self, event: LiveEvent, hit: Hit, lane: Lane, news: str, found: _Found) -> None:
         """The event of a group that is new or has come back, for the rules that ask for that."""
@@ -133,7 +148,14 @@ class Counting:
             head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, joined.file.id, joined.offset)
             return LiveEvent((*head, group, record, None, None), info)
 
-        self._hit(event(*joined.after), found, before=event(*joined.before))
+        def counting(one: LiveEvent) -> tuple[Step, Sequence[Place]]:
+            step = self._matcher.step(joined.file.source, one.severity_number)
+            return step, step.counting(one, found.categories)
+
+        after = event(*joined.after)
+        counted = {lane for lane, _ in counting(event(*joined.before))[1]}
+        step, places = counting(after)
+        self._hit(after, step, [place for place in places if place[0] not in counted], found)
 
     def _totals(self, part: StoredRange, found: _Found) -> None:
         """All events, matching or not, per bucket: what a ratio is a share of."""
@@ -145,47 +167,31 @@ class Counting:
             if rule.keyless:
                 found.totals.setdefault(rule.name, {}).setdefault("{}", Counter()).update(buckets)
                 continue
-            edge = found.now // grain - BUCKETS
+            edge, info = found.now // grain - BUCKETS, self._info(part.batch.file)
             for row, bucket in enumerate(buckets):
                 if bucket > edge:
-                    key = self._matcher.lane_of[rule.name].keys.key(self._event(part, row), found.categories)
+                    key = self._matcher.lane_of[rule.name].keys.key(_event(part, row, info), found.categories)
                     found.totals.setdefault(rule.name, {}).setdefault(key, Counter())[bucket] += 1
 
-    def _event(self, part: StoredRange, row: int) -> LiveEvent:
-        batch = part.batch
-        events = batch.events
-        return LiveEvent(
-            (
-                part.first_id + row,
-                events.timestamps[row],
-                batch.observed_timestamp,
-                events.severities[row],
-                batch.file.id,
-                events.offsets[row],
-                batch.group_ids.get(row),
-                events.records[row],
-                None,
-                events.parse_errors.get(row),
-            ),
-            self._info(batch.file),
-        )
-
-    def _info(self, file: TailedFile) -> _LiveFile:
+    def _info(self, file: TailedFile) -> LiveFile:
         info = self._files.get(file.id)
         if info is None or info.profile_text != file.profile:
             if len(self._files) > _MOST_FILES:
                 self._files.clear()
-            info = self._files[file.id] = _LiveFile(file, self._resources.get(file.source, {}))
+            info = self._files[file.id] = LiveFile(file, self._resources.get(file.source, {}))
         return info
 
 
-class _LiveFile(FileInfo):
-    """What predicates read of a followed file."""
-
-    def __init__(self, file: TailedFile, resource: dict[str, object]) -> None:
-        profile = Profile.from_json(file.profile) if file.profile else None
-        super().__init__(file.id, file.source, file.path, resource, profile, (0, 0, 0), file.offset)
-        self.profile_text = file.profile
+def _event(part: StoredRange, row: int, info: LiveFile) -> LiveEvent:
+    """One event of a range."""
+    batch, events = part.batch, part.batch.events
+    return LiveEvent(
+        (
+            part.first_id + row, events.timestamps[row], batch.observed_timestamp, events.severities[row], info.id,
+            events.offsets[row], batch.group_ids.get(row), events.records[row], None, events.parse_errors.get(row),
+        ),
+        info,
+    )  # fmt: skip
 
 
 def group_key(keys: Keys, event: StoredEvent, categories: Categories) -> str:

@@ -29,6 +29,7 @@ def facts_of(config: RuleConfig, rule: Rule) -> Facts:
         "labels": dict(config.labels),
         "hooks": list(config.hooks),
         "keyless": rule.keyless,
+        "counter": rule.counter,
     }
 
 
@@ -53,5 +54,5 @@ def condition(facts: Mapping[str, Any], value: float) -> str:
         return "an error that was resolved or ignored has come back"
     if form == "count":
         return f"{shown} events in {window} (threshold {limit})"
-    what = {"rate": "events", "ratio": "of all events", "spike": f"the events of the {window} before"}[form]
+    what = {"rate": "events", "ratio": "of all events", "spike": "the usual number of events"}[form]
     return f"{shown} {what} in {window} (threshold {limit})"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agent.alert.rules import DEFAULT_MINIMUM, compile_rule, whole_window_ns
+from agent.alert.rules import DAY_GRAIN_NS, DEFAULT_MINIMUM, compile_rule, spike_value, whole_window_ns
 from agent.alert.window import BUCKETS
 from agent.alerting.facts import facts_of
+from agent.outbox import Saved
 from agent.query.times import format_utc
 from agent.store import alerts as tables
 
@@ -38,7 +40,7 @@ def list_states(connection: sqlite3.Connection, now: int, configs: Sequence[Rule
         saved.setdefault(state.rule, {})[state.key] = state
     rows = []
     for name, rule in facts.items():
-        states = dict(saved.get(name, {}))
+        states = _with_counted(name, saved.get(name, {}), saved.get(rule.get("counter", ""), {}))
         if not states:
             states = {"{}": None}
         loud = [key for key, state in states.items() if state is not None and state.phase != "ok"]
@@ -46,6 +48,14 @@ def list_states(connection: sqlite3.Connection, now: int, configs: Sequence[Rule
         shown = (*loud, *calm[-_KEYS_SHOWN:])
         rows += [_row(rule, key, states[key], silences.get(name), now) for key in shown]
     return rows
+
+
+def _with_counted(name: str, own: Mapping[str, Saved], counted: Mapping[str, Saved]) -> dict[str, Any]:
+    """The states of a rule; what it shares with others is stored once, for all of them."""
+    states: dict[str, Any] = {key: Saved(name, key, rows=one.rows) for key, one in counted.items()}
+    for key, state in own.items():
+        states[key] = replace(state, rows=states[key].rows) if key in states else state
+    return states
 
 
 def _row(rule: Mapping[str, Any], key: str, state: Any, silence: Mapping[str, Any] | None, now: int) -> dict[str, Any]:
@@ -68,9 +78,11 @@ def current_value(rule: Mapping[str, Any], rows: Iterable[Any], now: int) -> flo
     """The value of a rule's window at this moment, out of its stored buckets; as `Engine.value` has it."""
     window_ns = whole_window_ns(rule["window"])
     edge = now * BUCKETS // window_ns - BUCKETS
-    count = total = before = 0
+    count = total = before = day = 0
     for row in rows:
-        if row.bucket > edge:
+        if row.bucket < 0:
+            day += row.events if -1 - row.bucket > now // DAY_GRAIN_NS - BUCKETS else 0
+        elif row.bucket > edge:
             count, total = count + row.events, total + row.total
         elif row.bucket > edge - BUCKETS:
             before += row.events
@@ -80,7 +92,7 @@ def current_value(rule: Mapping[str, Any], rows: Iterable[Any], now: int) -> flo
     if form == "ratio":
         return count / max(total, count) if count and total >= minimum else 0.0
     if form == "spike":
-        return count / max(before, 1) if count >= minimum else 0.0
+        return spike_value(count, before, day, window_ns) if count >= minimum else 0.0
     return float(count)
 
 

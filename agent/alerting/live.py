@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from agent.alert.engine import MAX_KEYS, Engine
-from agent.alert.rules import compile_rule
+from agent.alert.engine import MAX_KEYS
+from agent.alert.rules import DAY_GRAIN_NS, compile_rule
+from agent.alert.shared import SharedEngine
 from agent.alert.state import Change
 from agent.alert.window import BUCKETS
 from agent.alerting.counting import Counting
@@ -125,11 +126,13 @@ class LiveAlerts:
         labels = {name: json.loads(text) for name, text in resources.items()}
         self._counting = Counting(self._connection, configs, self.rules, labels)
         self._hook_names = frozenset(config.hooks)
-        self.engine = Engine(self.rules.values(), max_keys=MAX_KEYS, quiet=self._quiet)
+        self.engine = SharedEngine(self.rules.values(), max_keys=MAX_KEYS, quiet=self._quiet)
         with faults.changing(self._connection):
             self._orphans(now)
             tables.save_rules(
-                self._connection, {name: (self.rules[name].shape, facts) for name, facts in self.facts.items()}
+                self._connection,
+                {name: (self.rules[name].shape, facts) for name, facts in self.facts.items()},
+                [counter.name for counter in self.engine.counters],
             )
             saved = tables.load_states(self._connection)
         self._writer.watch_groups = any(rule.form in ("new_group", "regressed") for rule in self.rules.values())
@@ -280,12 +283,14 @@ class LiveAlerts:
                 writes.deliveries += author.deliveries(facts, change, hooks, now, more)
         if sum(engine.evicted.values()) > self._evictions:
             self._evictions = sum(engine.evicted.values())
-            writes.evicted = {name: count for name, count in engine.evicted.items() if count}
+            writes.evicted = engine.evictions()
             for name, count in writes.evicted.items():
                 self._report(_too_many_keys(name, count), True)  # noqa: FBT003
         if now - self._expired_at > _EXPIRE_NS:
             self._expired_at = now
-            writes.expired = [(rule.name, now // rule.grain_ns - 2 * BUCKETS) for rule in self.rules.values()]
+            rules = engine.rules.values()
+            writes.expired = [(rule.name, 0, now // rule.grain_ns - 2 * BUCKETS) for rule in rules]
+            writes.expired += [(rule.name, BUCKETS - 1 - now // DAY_GRAIN_NS, -1) for rule in rules if rule.has_day]
         return writes
 
 

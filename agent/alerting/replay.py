@@ -10,10 +10,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent.alert.engine import Engine
-from agent.alert.rules import Rule, compile_rule
+from agent.alert.rules import DAY_NS, Rule, compile_rule
 from agent.alert.state import Change, Hit
 from agent.alerting.counting import group_key
-from agent.alerting.matching import Keys, Plan
+from agent.alerting.event import Keys
+from agent.alerting.matching import Plan
 from agent.query.language import Query
 from agent.query.plan import Selection
 from agent.query.scan import Scan
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 NEARBY = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)  # thresholds that are tried beside the rule's own
 _TUNABLE = ("count", "rate", "ratio", "spike")
 _CHUNK_EVENTS = 2_000
+_PAGE_ROWS = 20_000  # read at a time: 10 ms in which the store's WAL cannot begin anew
 _KEYS_SHOWN = 5
 
 Keyed = tuple[str, Hit]
@@ -84,7 +86,7 @@ def replay(
     factors = NEARBY if nearby and rule.form in _TUNABLE else (1.0,)
     variants = {factor: _variant(rule, factor) for factor in factors}
     engine = Engine([replace(one, inhibited_by=()) for one in variants.values()])
-    start = since - rule.window_ns * (2 if rule.form == "spike" else 1)
+    start = since - (DAY_NS if rule.has_day else rule.window_ns * (2 if rule.form == "spike" else 1))
     source = _Source(connection, config, rule, start, until)
     found = Replay()
     engine.begin(start)
@@ -188,8 +190,28 @@ class _Source:
 
     def _keyed(self, scan: Scan) -> Iterator[Keyed]:
         key, categories = self._keys.key, scan.categories
+        if not self._keys.fields and not scan.plan.residual:
+            yield from self._unread(scan)
+            return
         for event in scan.by_time():
             yield key(event, categories), Hit(event.timestamp, event.id, event.group)
+
+    def _unread(self, scan: Scan) -> Iterator[Keyed]:
+        """Hits of a rule whose events SQLite finds by itself and whose key needs none of their fields: 1 µs instead of
+        10 for each.
+        """
+        place = None
+        while not scan.plan.empty:
+            where, parameters = scan.span(place)
+            rows = self._connection.execute(
+                f"SELECT e.timestamp, e.id, e.group_id FROM events e INDEXED BY {scan.plan.index}"  # noqa: S608
+                f" WHERE {where}{scan.plan.sql} ORDER BY e.timestamp, e.id LIMIT {_PAGE_ROWS}",
+                (*parameters, *scan.plan.parameters),
+            ).fetchall()
+            yield from [("{}", Hit(*row)) for row in rows]
+            if len(rows) < _PAGE_ROWS:
+                return
+            place = rows[-1][:2]
 
     def _future(self) -> Iterator[Keyed]:
         """Events whose own time is later than the end: they counted when they came."""

@@ -42,8 +42,7 @@ def save(connection: sqlite3.Connection, writes: AlertWrites) -> None:
     for rule, key in writes.gone:
         connection.execute('DELETE FROM alert_states WHERE rule = ? AND "key" = ?', (rule, key))
         connection.execute('DELETE FROM alert_windows WHERE rule = ? AND "key" = ?', (rule, key))
-    for rule, bucket in writes.expired:
-        connection.execute("DELETE FROM alert_windows WHERE rule = ? AND bucket <= ?", (rule, bucket))
+    connection.executemany("DELETE FROM alert_windows WHERE rule = ? AND bucket BETWEEN ? AND ?", writes.expired)
     save_states(connection, writes.saved)
     connection.executemany(
         'INSERT INTO alert_history (rule, "key", state, time, value, threshold, quiet) VALUES (?, ?, ?, ?, ?, ?, ?)',
@@ -83,6 +82,8 @@ def save_states(connection: sqlite3.Connection, states: Sequence[Saved]) -> None
                 one.quiet,
             )
             connection.execute(_SAVE_STATE, (one.rule, one.key, *facts))
+    moved = [(one.rule, one.key) for one in states if one.whole]
+    connection.executemany('DELETE FROM alert_windows WHERE rule = ? AND "key" = ?', moved)
     connection.executemany(_SAVE_WINDOW, [(one.rule, one.key, *row) for one in states for row in one.rows])
 
 
@@ -114,10 +115,16 @@ def load_rules(connection: sqlite3.Connection) -> dict[str, dict[str, Any]]:
     return {name: {**orjson.loads(facts), "shape": shape, "evicted": evicted} for name, shape, facts, evicted in rows}
 
 
-def save_rules(connection: sqlite3.Connection, rules: Mapping[str, tuple[str, Mapping[str, object]]]) -> None:
+def save_rules(
+    connection: sqlite3.Connection, rules: Mapping[str, tuple[str, Mapping[str, object]]], counters: Sequence[str] = ()
+) -> None:
     """Note the rules that run from now on: name to shape and facts. States of others, and of those whose shape has
-    changed, are forgotten.
+    changed, are forgotten, and so are the windows of other `counters` than these, whose names begin with `#`.
     """
+    connection.execute(
+        "DELETE FROM alert_windows WHERE rule GLOB '#*' AND rule NOT IN (SELECT value FROM json_each(?))",
+        (orjson.dumps(counters).decode(),),
+    )
     known = dict(connection.execute("SELECT name, shape FROM alert_rules").fetchall())
     for name, shape in known.items():
         if name not in rules or rules[name][0] != shape:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from agent.alert.window import BUCKETS
 
+DAY_S = 86_400
+DAY_BUCKET_NS = 675 * 10**9
+
 
 def value_at(rule, events, at):
     """The events (instants) that count at an instant."""
@@ -13,8 +16,19 @@ def value_at(rule, events, at):
     if rule.form == "rate":
         return count * 1e9 / rule.window_ns
     if rule.form == "spike":
-        return count / max(before, 1) if count >= rule.minimum else 0.0
+        return count / max(before, usual(rule, events, bucket, count), 1) if count >= rule.minimum else 0.0
     return float(count)
+
+
+def usual(rule, events, bucket, count):
+    """What a window of the last day has had on average, without the one that is judged."""
+    window_s = rule.window_ns / 1e9
+    if 2 * window_s >= DAY_S:
+        return 0.0
+    places = [event // rule.grain_ns * rule.grain_ns // DAY_BUCKET_NS for event in events]
+    now = bucket * rule.grain_ns // DAY_BUCKET_NS
+    day = sum(now - BUCKETS < place <= now for place in places)
+    return (day - count) * window_s / (DAY_S - window_s)
 
 
 def instants(rule, events, end):

@@ -96,7 +96,8 @@ def test_other_keys_do_not_wait_for_one_that_fails_and_a_common_page_waits_for_a
 
     dispatched(told, hooks, made, until=after_two_failures)
     order = (tmp_path / "ran").read_text().split()
-    assert order[:2] == ["d1", "d2"]
+    assert order[0] == "d1"
+    assert order.index("d2") < len(order) - 3  # before the run of d1 that goes well
     assert order[-3:] == ["d1", "d3", "d4"]
 
 

@@ -227,3 +227,66 @@ def test_states_of_rules_that_are_gone_are_not_taken_over():
     other.restore(saved, T + 3 * S)
     assert not other.states["other"]
     assert other.next_due == NEVER
+
+
+def test_a_spike_is_also_measured_against_the_last_day():
+    """A quiet quarter of an hour before is no reason to page for what is usual."""
+    engine = Engine([rule(when={"spike": 3.0, "min": 5})])
+    for hour in range(24):
+        feed(engine, *range(hour * 3600, hour * 3600 + 120))
+    at = 24 * 3600
+    engine.tick(T + at * S)
+    assert len({change.state for change in engine.take_changes()}) == 2
+    usual = 23 * 120 * 128 / (86_400 - 128)  # the first hour is a day ago
+    feed(engine, *[at] * 12)
+    assert engine.take_changes() == []
+    feed(engine, *[at])
+    ((state, _, value),) = said(engine.take_changes())
+    assert (state, value) == ("firing", pytest.approx(3.0, abs=0.2))
+    assert value == pytest.approx(13 / usual, rel=0.05)
+
+
+def test_the_day_of_a_spike_is_saved_restored_and_forgotten():
+    one = rule(when={"spike": 3.0, "min": 5})
+    first, second = Engine([one]), Engine([one])
+    feed(first, *range(100))
+    saved = first.take_saved()
+    assert sum(row.events for row in saved[0].rows if row.bucket < 0) == 100
+    second.restore(saved, T + 100 * S)
+    assert second.states["r"]["{}"].day.total == 100
+    second.tick(T + 3600 * S)
+    assert second.take_gone() == []
+    second.tick(T + 100_000 * S)
+    assert second.take_gone() == [("r", "{}")]
+
+
+def test_a_state_from_a_clock_that_was_ahead_is_moved_to_now():
+    first, second = Engine([rule()]), Engine([rule()])
+    feed(first, 7200, 7201, 7202)
+    second.restore(first.take_saved(), T)
+    (saved,) = second.take_saved()
+    assert saved.whole
+    assert max(row.bucket for row in saved.rows) == T // S
+    second.tick(T + 131 * S)
+    assert [change.state for change in second.take_changes()] == ["resolved"]
+
+
+def test_the_day_of_a_spike_goes_with_a_clock_that_jumps():
+    engine = Engine([rule(when={"spike": 3.0, "min": 5})])
+    feed(engine, *range(50))
+    engine.shift(-86_400 * S)
+    (saved,) = engine.take_saved()
+    assert saved.whole
+    day = [row for row in saved.rows if row.bucket < 0]
+    assert sum(row.events for row in day) == 50
+    assert {-1 - row.bucket for row in day} <= {(T - 86_400 * S) // (675 * S) + step for step in (-1, 0)}
+
+
+def test_a_page_that_waited_for_others_is_told_after_a_restart():
+    one = rule(group_wait=60.0)
+    first, second = Engine([one]), Engine([one])
+    feed(first, 0, 1, 2)
+    assert [change.notify for change in first.take_changes()] == [False]
+    second.restore(first.take_saved(), T + 2 * S)
+    second.tick(T + 3 * S)
+    assert [(change.state, change.notify) for change in second.take_changes()] == [("firing", True)]

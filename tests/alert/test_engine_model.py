@@ -10,9 +10,13 @@ from agent.alert.state import Hit
 from tests.alert import reference
 from tests.alert.rules import S, T, rule
 
-FORMS = st.sampled_from([{"count": 3}, {"count": 1}, {"count": 20}, {"rate": 5 / 128}, {"spike": 2.0, "min": 4}])
+FORMS = st.sampled_from(
+    [{"count": 3}, {"count": 1}, {"count": 20}, {"rate": 5 / 128}, {"spike": 2.0, "min": 4}, {"spike": 1.2, "min": 2}]
+)
 # Mostly close together, sometimes after a pause longer than the window, often at the same instant.
-PAUSES = st.one_of(st.integers(0, 2 * S), st.integers(0, 40 * S), st.just(0), st.integers(100 * S, 400 * S))
+PAUSES = st.one_of(
+    st.integers(0, 2 * S), st.integers(0, 40 * S), st.just(0), st.integers(100 * S, 400 * S), st.integers(S, 30_000 * S)
+)
 RULES = st.builds(
     lambda when, hold, share, repeat: rule(
         when=when,

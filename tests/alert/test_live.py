@@ -178,6 +178,34 @@ def test_a_jump_of_the_clock_empties_no_window_and_a_long_sleep_proves_no_absenc
     one.tick()
 
 
+def test_after_a_jump_of_the_clock_and_a_restart_nothing_counts_twice(rig):
+    one = rig(rule(when={"count": 4}))
+    one.events({}, {})
+    one.at += 100 * S
+    one.tick()
+    one.events()
+    one.begin()
+    assert one.sql("SELECT sum(count) FROM alert_windows") == [(2,)]
+    assert one.events({}) == []
+    assert one.events({}) == [("r", "firing")]
+
+
+def test_the_day_of_a_spike_is_in_the_list_and_leaves_the_store(rig):
+    one = rig(rule(when={"spike": 2.0, "min": 1}, window=10.0))
+    one.events(*[{}] * 1000)
+    one.move(3600)
+    one.events({}, {})
+    (row,) = list_states(one.writer.connection, one.at)
+    assert row["value"] == 2.0
+    one.events(*[{}] * 998)
+    (row,) = list_states(one.writer.connection, one.at)
+    assert row["value"] == 1000.0
+    assert one.sql("SELECT count(*) FROM alert_windows WHERE bucket < 0") == [(2,)]
+    one.move(90_000)
+    one.events({})
+    assert one.sql("SELECT count(*), sum(count) FROM alert_windows WHERE bucket < 0") == [(1, 1)]
+
+
 def test_a_fault_in_a_rule_stops_no_storing(rig, monkeypatch):
     one = rig(rule())
     monkeypatch.setattr(one.alerts.engine, "observe", lambda *_: 1 / 0)
@@ -277,7 +305,8 @@ def test_an_event_that_later_lines_change_is_counted_by_rules_that_did_not_match
         file, 7, one.at, one.at, 0, (9, None, '{"message":"boom"}'), (17, None, '{"message":"boom x"}')
     )
     found = list(one.alerts._counting.count(Stored(joined=[joined]), one.at))
-    assert [(name, key, [hit.id for hit in hits]) for name, key, hits, _ in found] == [("level", "{}", [7])]
+    level = one.alerts.rules["level"].counter
+    assert [(name, key, [hit.id for hit in hits]) for name, key, hits, _ in found] == [(level, "{}", [7])]
 
 
 def test_rules_that_are_gone_are_resolved_by_the_hooks_that_were_told(rig):
@@ -330,3 +359,26 @@ def test_the_list_has_the_value_of_each_form_as_the_engine_has_it(rig):
 def test_mute_hours_are_local_and_over_midnight_belong_to_the_day_they_begin(text, local, held):
     instant = int(datetime.fromisoformat(local).timestamp()) * S
     assert parse_hours(text).hold(instant) is held
+
+
+def test_a_text_is_found_however_json_writes_it(rig):
+    one = rig(
+        rule("word", match="timeout", when={"count": 1}),
+        rule("quote", match=r'"a\"b"', when={"count": 1}),
+        rule("both", match="timeout user=ann", when={"count": 1}),
+        rule("none", match="elsewhere", when={"count": 1}),
+    )
+    assert one.events({"message": "all is well"}, {"message": 'a"b'}) == [("quote", "firing")]
+    batch = EventBatch([one.at], [17], [None], [0], ['{"message":"\\u0054\\u0049meout"}'], end=1)
+    transaction = Transaction([StoredBatch(tailed(1, source="app"), batch, 0, b"", one.at)])
+    assert one.commit(transaction) == [("word", "firing")]
+    assert one.events({"message": "TimeOut", "user": {"name": "ann"}}, {"user": [{}, "ann"]}) == []
+    assert one.events({"message": "TimeOut", "user": "ann"}) == [("both", "firing")]
+
+
+def test_values_that_are_equal_in_python_are_told_apart(rig):
+    one = rig(rule(when={"count": 1}, per=["n"]), rule("one", match="n=1", when={"count": 3}))
+    one.events({"n": 1}, {"n": True}, {"n": 1.0}, {"n": "1"}, {"n": {"m": 1}}, {"n": [1, 2]}, {})
+    keys = {key for (key,) in one.sql("SELECT \"key\" FROM alert_states WHERE rule = 'r'")}
+    assert keys == {'{"n":"1"}', '{"n":"true"}', '{"n":"1.0"}', '{"n":null}'}
+    assert one.sql("SELECT phase FROM alert_states WHERE rule = 'one'") == [("firing",)]

@@ -1,7 +1,8 @@
 """The crash harness: prints what it did to the agent, and what was lost or doubled by it.
 
     python -m tests.crash --all                 everything, about an hour on two cores
-    python -m tests.crash --points --kills 1000 --power 50 --rotations 2000 --recreations 1000 [--seed S]
+    python -m tests.crash --points --kills 1000 --power 50 --rotations 2000 --recreations 1000 --alerts 100
+        [--seed S]
 
 Ends with 1 as soon as anything was lost, doubled or altered. A failure prints its seed; a random program is shrunk to
 the operations that still fail.
@@ -18,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tests.crash import kills, points, power, rotations
+from tests.crash import alerts, kills, points, power, rotations
 from tests.crash.rig import Zygote, strace_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-ALL = {"kills": 1000, "power": 50, "rotations": 2000, "recreations": 1000}
+ALL = {"kills": 1000, "power": 50, "rotations": 2000, "recreations": 1000, "alerts": 100}
 
 
 @click.command()
@@ -34,6 +35,7 @@ ALL = {"kills": 1000, "power": 50, "rotations": 2000, "recreations": 1000}
 @click.option("--power", "cut_count", default=0, help="So many simulated power cuts; takes root.")
 @click.option("--rotations", "rotation_count", default=0, help="So many rotations under load.")
 @click.option("--recreations", "recreation_count", default=0, help="So many files recreated with the same inode.")
+@click.option("--alerts", "alert_count", default=0, help="So many SIGKILLs while rules fire and resolve.")
 @click.option("--all", "everything", is_flag=True, help="All of these.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--parallel", default=3, show_default=True, help="Agents at a time.")
@@ -46,6 +48,7 @@ def main(
     cut_count: int,
     rotation_count: int,
     recreation_count: int,
+    alert_count: int,
     everything: bool,
     seed: int,
     parallel: int,
@@ -54,7 +57,7 @@ def main(
     """Kill, starve and cut off the agent; count what was lost or doubled."""
     if everything:
         with_points = True
-        kill_count, cut_count, rotation_count, recreation_count = ALL.values()
+        kill_count, cut_count, rotation_count, recreation_count, alert_count = ALL.values()
     green = True
     with tempfile.TemporaryDirectory(prefix="sidelog-crash-", dir=folder) as scratch:
         root = Path(scratch)
@@ -68,6 +71,8 @@ def main(
             green &= _rotations("rotations under load", rotations.rotate, root / "rotations", seed, rotation_count)
         if recreation_count:
             green &= _rotations("recreations", rotations.recreate, root / "recreations", seed, recreation_count)
+        if alert_count:
+            green &= _alerts(root, seed, parallel, alert_count)
     raise SystemExit(0 if green else 1)
 
 
@@ -207,6 +212,40 @@ def _rotations(
         rows.insert(1, ("that got the same inode", result.same_inode))
     _table(title, rows)
     return result.green
+
+
+def _alerts(root: Path, seed: int, parallel: int, number: int) -> bool:
+    began = time.monotonic()
+    programs = -(-number // alerts.KILLS_PER_PROGRAM)
+
+    def work(lane: int) -> list[alerts.Result]:
+        results = []
+        with Zygote() as zygote:
+            for own in range(seed + lane, seed + programs, parallel):
+                results.append(alerts.run_program(own, root / f"alerts-{own}", zygote))
+                if not results[-1].green:
+                    click.echo(f"RED: {results[-1]}")
+        return results
+
+    with ThreadPoolExecutor(parallel) as pool:
+        results = [result for part in pool.map(work, range(parallel)) for result in part]
+    _table(
+        "SIGKILLs while rules fire and resolve",
+        [
+            ("SIGKILLs", sum(result.kills for result in results)),
+            ("while something fired or was to be told", sum(result.busy_kills for result in results)),
+            ("keys that fired", sum(result.keys for result in results)),
+            ("runs of the hook", sum(result.runs for result in results)),
+            ("repeated under the same delivery id", sum(result.repeats for result in results)),
+            ("missed pages", sum(len(result.unheard) for result in results)),
+            ("missed resolves", sum(len(result.unresolved) for result in results)),
+            ("told under two ids", sum(len(result.doubled) for result in results)),
+            ("told to be over first", sum(len(result.disordered) for result in results)),
+            ("otherwise wrong", sum(bool(result.problem) for result in results)),
+            ("seconds", f"{time.monotonic() - began:.0f}"),
+        ],
+    )
+    return all(result.green for result in results)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""A sample of what `python -m tests.crash --all` does: crash points, random kills, power cuts, rotations."""
+"""A sample of what `python -m tests.crash --all` does: crash points, random kills, power cuts, rotations, alerts."""
 
 import time
 
 import pytest
 
-from tests.crash import kills, points, power, rotations
+from tests.crash import alerts, kills, points, power, rotations
 from tests.crash.rig import strace_problem
 
 SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
 POINTS = 30
 PROGRAMS = 5  # with 10 kills each
 CUTS = 3
+ALERT_KILLS = 8
 
 
 @pytest.mark.timeout(180)
@@ -57,3 +58,11 @@ def test_nothing_is_lost_or_doubled_by_rotations_under_load(tmp_path, zygote):
 def test_nothing_is_lost_or_doubled_by_recreated_files(tmp_path, zygote):
     result = rotations.recreate(50, SEED, tmp_path / "box", zygote)
     assert result.green, f"seed {SEED}: {result.verdict}"
+
+
+@pytest.mark.timeout(300)
+def test_each_page_and_each_resolve_is_told_under_one_id_whenever_the_agent_is_killed(tmp_path, zygote):
+    result = alerts.run_program(SEED, tmp_path / "box", zygote, ALERT_KILLS)
+    assert result.green, str(result)
+    assert result.kills == ALERT_KILLS
+    assert result.keys
