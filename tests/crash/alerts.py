@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from tests.crash.rig import HarnessError, Rig, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.crash.rig import Zygote
@@ -106,10 +107,12 @@ class AlertRig(Rig):
         return self.waiting() + self.ask("SELECT count(*) FROM alert_states")
 
 
-def run_program(seed: int, root: Path, zygote: Zygote, kills: int = KILLS_PER_PROGRAM) -> Result:
+def run_program(
+    seed: int, root: Path, zygote: Zygote, kills: int = KILLS_PER_PROGRAM, *, mutants: Sequence[str] = ()
+) -> Result:
     """Kill so many agents in the directory `root`, which is removed afterwards, and let an undisturbed one finish."""
     choice = random.Random(seed)
-    rig = AlertRig(root, zygote, seed)
+    rig = AlertRig(root, zygote, seed, mutants=mutants)
     result = Result(seed)
     try:
         while result.kills < kills:

@@ -10,12 +10,13 @@ import os
 from typing import TYPE_CHECKING
 
 from agent.parse import decode
-from agent.store import faults, maintenance, tables, writer
+from agent.store import alerts, faults, maintenance, tables, writer
 from agent.tail import locate, stream
 from agent.tail.identity import Match, same_generation
 
 if TYPE_CHECKING:
     from agent.model import EventBatch, LineBatch, TailedFile
+    from agent.outbox import AlertWrites, Delivery
 
 
 def switch_on(name: str) -> None:
@@ -93,12 +94,27 @@ def _bytes_splitlines() -> None:
     decode.FileParser.feed = mutated
 
 
+def _pages_after_states() -> None:
+    """Who is to be told of an alert is stored with the transaction that follows the one with the alert's state."""
+    save = alerts.save
+    waiting: list[Delivery] = []
+
+    def mutated(connection: object, writes: AlertWrites) -> None:
+        late = list(waiting)
+        waiting[:] = writes.deliveries
+        writes.deliveries = late
+        save(connection, writes)
+
+    alerts.save = mutated
+
+
 MUTANTS = {
     "offset after events": _offset_after_events,
     "offset before events": _offset_before_events,
     "truncation by size": _truncation_by_size,
     "identity by inode": _identity_by_inode,
     "splitlines": _bytes_splitlines,
+    "pages after states": _pages_after_states,
 }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.crash import kills, points, rotations
+from tests.crash import alerts, kills, points, rotations
 from tests.crash.generator import DELETED, Manifest, Op
 from tests.crash.mutants import MUTANTS
 from tests.crash.rig import strace_problem
@@ -50,9 +50,15 @@ def test_identity_by_inode_is_found_by_recreated_files(tmp_path, zygote):
     assert not rotations.recreate(20, 1, tmp_path / "mutant", zygote, mutants=["identity by inode"]).green
 
 
+def test_pages_that_are_stored_after_their_states_are_missed(tmp_path, zygote):
+    result = alerts.run_program(1, tmp_path / "mutant", zygote, 3, mutants=["pages after states"])
+    assert result.unheard or result.unresolved, str(result)
+
+
 def test_every_mutant_has_a_scenario():
     assert set(MUTANTS) == {
         "offset after events", "offset before events", "truncation by size", "identity by inode", "splitlines",
+        "pages after states",
     }  # fmt: skip
 
 
