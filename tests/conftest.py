@@ -1,5 +1,6 @@
 """For all tests."""
 
+import os
 import signal
 
 import pytest
@@ -9,6 +10,14 @@ import structlog
 # that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _unmeasured_processes(request, monkeypatch):
+    """Processes that a test starts count for coverage only where it is marked with `measured`."""
+    if request.node.get_closest_marker("measured") is None:
+        for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]:
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)

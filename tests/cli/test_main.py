@@ -19,6 +19,8 @@ from agent.cli import main
 from agent.cli.common import Shell
 from agent.errors import StoreError
 
+pytestmark = pytest.mark.measured
+
 PROGRAM = [sys.executable, "-m", "agent"]
 
 

@@ -14,6 +14,8 @@ from agent.cli.killloop import KillLoop, LogWriter, Verdict, line
 from agent.errors import SidelogError
 from tests.store.stores import ROOT
 
+pytestmark = pytest.mark.measured
+
 
 def left(directory):
     return [path.name for path in directory.iterdir() if path.name.startswith("sidelog-selftest-")]

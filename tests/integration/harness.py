@@ -71,16 +71,13 @@ class Box:
         self.config.write_text(json.dumps(document))
 
     def run(self, *arguments: object, timeout_s: float = 40.0, **popen) -> subprocess.CompletedProcess:
-        """Any command with this box's configuration. Of those only agents count for coverage: to be measured costs a
-        process 0.3 s, and the other commands have tests of their own.
-        """
+        """Any command with this box's configuration."""
         command, *rest = map(str, arguments)
-        measured = command == "run"
         return subprocess.run(
             [*SIDELOG, command, "-c", str(self.config), *rest],
             capture_output=True,
             cwd=self.root,
-            env=self.env if measured else {k: v for k, v in self.env.items() if not k.startswith("COVERAGE_")},
+            env=self.env,
             stdin=subprocess.DEVNULL,
             timeout=timeout_s,
             check=False,

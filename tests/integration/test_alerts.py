@@ -12,6 +12,8 @@ import pytest
 from tests.integration.alerting import Alerting, lines
 from tests.integration.harness import append, wait_until
 
+pytestmark = pytest.mark.measured
+
 
 def distinct(runs, state):
     return {run["delivery_id"] for run in runs if run["state"] == state}

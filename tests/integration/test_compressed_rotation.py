@@ -9,6 +9,8 @@ import zstandard
 from tests.integration.harness import event, wait_until
 from tests.integration.oracle import Scribe, frozen, nudge, open_files, settled, verify
 
+pytestmark = pytest.mark.measured
+
 
 def gzip_members(data: bytes) -> bytes:
     """Two members, as after `gzip < more >> archive`."""

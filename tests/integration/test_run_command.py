@@ -7,7 +7,11 @@ import pty
 import signal
 import subprocess
 
+import pytest
+
 from tests.integration.harness import SIDELOG, append, event, events, wait_until
+
+pytestmark = pytest.mark.measured
 
 
 def on_terminal(box, *arguments) -> str:

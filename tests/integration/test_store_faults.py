@@ -11,6 +11,8 @@ import pytest
 
 from tests.integration.harness import append, event, events, wait_until
 
+pytestmark = pytest.mark.measured
+
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
 
 

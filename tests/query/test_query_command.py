@@ -19,6 +19,8 @@ from stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 
 from agent.cli.main import run_command_line
 
+pytestmark = pytest.mark.measured
+
 NASTY = "BEFORE\x1b]0;owned\x07\x1b[2J\x9b31m\x08\r\u202eAFTER\x7f\u2066"
 ROWS = [
     EventRow({"message": "Service started", "user": "ann", "n": 0}, BASE, 9),
