@@ -141,7 +141,7 @@ numbered = st.lists(
 ).map(" ".join)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(numbered, st.randoms(use_true_random=False)), max_size=5))
 def test_what_is_remembered_of_other_messages_changes_no_sketch(some):
     """Each message comes with others that differ from it in digits alone."""
