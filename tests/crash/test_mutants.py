@@ -51,8 +51,12 @@ def test_identity_by_inode_is_found_by_recreated_files(tmp_path, zygote):
 
 
 def test_pages_that_are_stored_after_their_states_are_missed(tmp_path, zygote):
-    result = alerts.run_program(1, tmp_path / "mutant", zygote, 3, mutants=["pages after states"])
-    assert result.unheard or result.unresolved, str(result)
+    """Three kills find it nearly always, but where the next transaction comes at once there is nothing to find."""
+    results = (
+        alerts.run_program(seed, tmp_path / str(seed), zygote, 3, mutants=["pages after states"])
+        for seed in range(1, 13)
+    )
+    assert any(result.unheard or result.unresolved for result in results)
 
 
 def test_every_mutant_has_a_scenario():
