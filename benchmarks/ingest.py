@@ -40,7 +40,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
         size = generate.write(log, options.events)
         runs = [once(folder, log, options.events) for _ in range(options.repeat)]
         base = floors(log, folder, options.repeat)
-        burst_events = max(options.events // 10, 1)
+        burst_events = max(options.events // 4, 1)
         generate.write(log, burst_events, errors=1.0, seed=2)
         bursts = [once(folder, log, burst_events) for _ in range(options.repeat)]
     cpu = common.median([run.cpu_seconds for run in runs]) / options.events * 1e6
