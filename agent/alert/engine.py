@@ -341,7 +341,7 @@ class Engine:
             self._say(state, "firing", at, notify=told)
         elif before == "firing":
             self._say(state, "resolved", at, notify=state.notified)
-            state.notified, state.notify_at, state.repeat_at, state.quiet = False, NEVER, NEVER, ""
+            state.notified, state.notify_at, state.repeat_at, state.quiet, state.started_at = False, NEVER, NEVER, "", 0
         else:
             self._say(state, phase, at, notify=False)
 
