@@ -334,7 +334,6 @@ class Engine:
         """Change the phase and say so."""
         before, state.phase, state.since = state.phase, phase, at  # type: ignore[assignment]
         self._firing[rule.name] += (phase == "firing") - (before == "firing")
-        state.changed = True
         self._dirty[id(state)] = state
         if phase == "firing":
             told = self._may_tell(rule, state, at)

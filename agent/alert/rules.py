@@ -87,6 +87,27 @@ def spike_value(count: int, before: int, day: int, window_ns: int) -> float:
     return count / max(before, share, 1)
 
 
+def value_of(form: str, minimum: int, window_ns: int, count: int, *, total: int, before: int, day: int) -> float:
+    """The value of a rule, in the unit of its threshold.
+
+    Args:
+        form: of its `when`.
+        minimum: events that a ratio or a spike is judged on.
+        window_ns: length of the window.
+        count: matching events in the window.
+        total: for a ratio, all events in it.
+        before: for a spike, those in the window before.
+        day: for a spike, those of the last day.
+    """
+    if form == "rate":
+        return count * _NS / window_ns
+    if form == "ratio":
+        return count / max(total, count) if count and total >= minimum else 0.0
+    if form == "spike":
+        return spike_value(count, before, day, window_ns) if count >= minimum else 0.0
+    return float(count)
+
+
 def compile_rule(config: RuleConfig) -> Rule:
     """The rule of a valid configuration."""
     form = config.when.form

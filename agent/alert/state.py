@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.alert.rules import DAY_GRAIN_NS, spike_value
+from agent.alert.rules import DAY_GRAIN_NS, value_of
 from agent.alert.window import BUCKETS, Window
 from agent.outbox import NEVER, Row, Saved
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from agent.outbox import Phase
 
 SAMPLES = 5  # events kept as evidence
-_NS = 1_000_000_000
 _GROUPS = 100  # error groups counted per state; further ones are left out
 
 
@@ -52,7 +51,7 @@ class State:
     """A state while the engine runs."""
 
     __slots__ = (
-        "changed", "clock", "day", "day_dirty", "dirty", "due", "grain_ns", "groups", "key", "last", "last_ids",
+        "clock", "day", "day_dirty", "dirty", "due", "grain_ns", "groups", "key", "last", "last_ids",
         "notified", "notify_at", "phase", "quiet", "repeat_at", "repeats", "rule", "samples", "since", "started_at",
         "totals", "value", "whole", "window",
     )  # fmt: skip
@@ -81,7 +80,6 @@ class State:
         self.groups: dict[int, int] = {}
         self.dirty: set[int] = set()  # buckets not saved yet
         self.last_ids: dict[int, int] = {}  # bucket -> event, of the dirty ones
-        self.changed = False
         self.whole = False  # what the store has of its buckets is to be replaced
 
     @property
@@ -161,16 +159,12 @@ class State:
 
     def measure(self, rule: Rule) -> float:
         """The rule's value now, in the unit of its threshold."""
-        count = self.window.total
-        if rule.form == "rate":
-            return count * _NS / rule.window_ns
-        if rule.form == "ratio":
-            total = self.totals.total if self.totals is not None else 0
-            return count / max(total, count) if total >= rule.minimum and count else 0.0
-        if rule.form == "spike":
-            day = 0 if self.day is None else self.day.total
-            return spike_value(count, self.window.previous, day, rule.window_ns) if count >= rule.minimum else 0.0
-        return float(count)
+        total = 0 if self.totals is None else self.totals.total
+        day = 0 if self.day is None else self.day.total
+        window = self.window
+        return value_of(
+            rule.form, rule.minimum, rule.window_ns, window.total, total=total, before=window.previous, day=day
+        )
 
     def next_change(self, rule: Rule, after: int) -> int:
         """The next instant, after one that was judged, at which something may change without an event."""
@@ -218,7 +212,6 @@ class State:
         whole, self.whole = self.whole, False
         self.dirty.clear()
         self.last_ids.clear()
-        self.changed = False
         return Saved(
             self.rule, self.key, self.phase, self.since, self.started_at, self.value, self.notified,
             self.repeat_at, self.repeats, self.quiet, rows, whole,

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agent.alert.rules import DAY_GRAIN_NS, DEFAULT_MINIMUM, compile_rule, spike_value, whole_window_ns
+from agent.alert.rules import DAY_GRAIN_NS, DEFAULT_MINIMUM, compile_rule, value_of, whole_window_ns
 from agent.alert.window import BUCKETS
 from agent.alerting.facts import facts_of
 from agent.outbox import Saved
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from agent.config import RuleConfig
 
 _KEYS_SHOWN = 100  # states of one rule that are ok; all others are always shown
-_NS = 1_000_000_000
 
 
 def list_states(connection: sqlite3.Connection, now: int, configs: Sequence[RuleConfig] = ()) -> list[dict[str, Any]]:
@@ -75,7 +74,7 @@ def _row(rule: Mapping[str, Any], key: str, state: Any, silence: Mapping[str, An
 
 
 def current_value(rule: Mapping[str, Any], rows: Iterable[Any], now: int) -> float:
-    """The value of a rule's window at this moment, out of its stored buckets; as `Engine.value` has it."""
+    """The value of a rule's window at this moment, out of its stored buckets."""
     window_ns = whole_window_ns(rule["window"])
     edge = now * BUCKETS // window_ns - BUCKETS
     count = total = before = day = 0
@@ -86,14 +85,8 @@ def current_value(rule: Mapping[str, Any], rows: Iterable[Any], now: int) -> flo
             count, total = count + row.events, total + row.total
         elif row.bucket > edge - BUCKETS:
             before += row.events
-    form, minimum = rule["form"], rule.get("minimum", DEFAULT_MINIMUM)
-    if form == "rate":
-        return count * _NS / window_ns
-    if form == "ratio":
-        return count / max(total, count) if count and total >= minimum else 0.0
-    if form == "spike":
-        return spike_value(count, before, day, window_ns) if count >= minimum else 0.0
-    return float(count)
+    minimum = rule.get("minimum", DEFAULT_MINIMUM)
+    return value_of(rule["form"], minimum, window_ns, count, total=total, before=before, day=day)
 
 
 def evictions(connection: sqlite3.Connection) -> dict[str, int]:

@@ -52,7 +52,7 @@ def frames_part(stacktrace: str) -> tuple[str, bool] | None:
     """The part of a trace that its frames lie in, without what its exception says: equal parts have equal frames.
 
     Of Python, whose exception comes last, that is all up to the line with the last `File "`, where no frame can
-    follow; the answer holds only if `has_python_frames` of the part. The others' exception is the first line.
+    follow; the answer holds only if `frames.has_python_frames` of the part. The others' exception is the first line.
 
     Returns:
         The part, and whether it is Python's; None where the first line may be a frame itself, as Ruby's is.
@@ -65,11 +65,6 @@ def frames_part(stacktrace: str) -> tuple[str, bool] | None:
     if not part or frames.begins_with_frame(stacktrace):
         return None
     return part, False
-
-
-def has_python_frames(text: str) -> bool:
-    """Whether any of its lines is a frame as Python writes it."""
-    return frames.has_python_frames(text)
 
 
 def _decisive(stacktrace: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.group import classify, fingerprint
+from agent.group import classify, fingerprint, frames
 from agent.group.miner import Miner, Template
 from agent.model import ErrorEvent, GroupUpdate
 
@@ -95,7 +95,7 @@ class Grouper:
             text = fingerprint.shape(error)
             if by_frames is not None and fingerprint.is_of_frames(text):
                 part = by_frames[2] or ""
-                if by_frames[0] is None or fingerprint.has_python_frames(part):
+                if by_frames[0] is None or frames.has_python_frames(part):
                     raw = by_frames
             decided = error.fingerprint or fingerprint.is_of_frames(text)
             mark = fingerprint.fingerprint(text)

@@ -33,7 +33,7 @@ UPDATE deliveries SET state = ?, attempts = ?, next_attempt = ?, finished = ?, r
 """
 _LOAD_DELIVERIES = """
 SELECT delivery_id, rule, hook, "key", change, created, document, id, attempts, next_attempt
-FROM deliveries WHERE state = 'waiting' AND id > ? ORDER BY id
+FROM deliveries WHERE state = 'waiting' ORDER BY id
 """
 
 
@@ -139,9 +139,9 @@ def save_rules(
     )
 
 
-def load_deliveries(connection: sqlite3.Connection, after: int = 0) -> list[Delivery]:
+def load_deliveries(connection: sqlite3.Connection) -> list[Delivery]:
     """The deliveries that wait, in the order in which they were made."""
-    return [Delivery(*row) for row in connection.execute(_LOAD_DELIVERIES, (after,))]
+    return [Delivery(*row) for row in connection.execute(_LOAD_DELIVERIES)]
 
 
 # ------------------------------------------------------------ silences
