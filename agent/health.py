@@ -11,6 +11,7 @@ import orjson
 
 from agent.alerting.listing import evictions, list_states
 from agent.paths import from_text
+from agent.query.times import format_utc
 from agent.store import alerts as alert_tables
 from agent.store.lock import Owner, owner
 
@@ -247,7 +248,4 @@ def _problems(agent: dict[str, Any], stuck: list[dict[str, Any]], errors: list[d
 
 def iso(instant: int | None) -> str | None:
     """RFC 3339 with nanoseconds, `Z`."""
-    if instant is None:
-        return None
-    seconds, nanos = divmod(instant, 10**9)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanos:09d}Z"
+    return None if instant is None else format_utc(instant)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.alerting.facts import condition
+from agent.alerting.facts import condition, shown_key
 from agent.config.units import format_duration
 from agent.outbox import Delivery
 from agent.query.events import COLUMNS, Files, StoredEvent
@@ -148,7 +148,7 @@ def delivery_id(change: Change, hook: str, *, merged: bool = False) -> str:
 
 def summary(facts: Facts, change: Change, more: int = 0) -> str:
     """One sentence for people."""
-    where = ", ".join(f"{name}={value}" for name, value in json.loads(change.key).items())
+    where = shown_key(json.loads(change.key))
     subject = f"{change.rule} ({where})" if where else change.rule
     others = f", and {more} more" if more else ""
     if change.state == "resolved":

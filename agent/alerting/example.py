@@ -7,6 +7,7 @@ import socket
 import time
 from typing import Any
 
+from agent.alerting.document import VERSION
 from agent.query.fragments import encode
 from agent.query.times import format_utc
 
@@ -45,7 +46,7 @@ def example(hook: str) -> str:
     }
     return encode(
         {
-            "version": 1,
+            "version": VERSION,
             "delivery_id": f"test-{secrets.token_hex(8)}",
             "rule": "test",
             "state": "firing",

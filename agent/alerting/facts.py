@@ -33,6 +33,11 @@ def facts_of(config: RuleConfig, rule: Rule) -> Facts:
     }
 
 
+def shown_key(key: Mapping[str, str | None]) -> str:
+    """A state's key for people: `service=shop, host=a`; empty without `per`."""
+    return ", ".join(f"{name}={value}" for name, value in key.items())
+
+
 def shown_value(form: str, value: float) -> str:
     """A value as the configuration writes its threshold: `50`, `1.5/s`, `5%`, `4x`."""
     if form == "rate":

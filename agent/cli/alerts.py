@@ -55,8 +55,6 @@ def list_rules(config_path: Path | None, store: Path | None, overrides: tuple[st
 
 
 def _state_line(row: dict[str, Any]) -> str:
-    from agent.cli.common import safe_text
-
     state = paint(f"{row['state']:8}", _COLORS[row["state"]], enabled=use_color())
     parts = [state, safe_text(row["rule"]), f"{row['value']:g} of {row['threshold']:g}"]
     if row["key"]:
@@ -72,7 +70,9 @@ def _state_line(row: dict[str, Any]) -> str:
 
 
 def _key_text(key: dict[str, str | None]) -> str:
-    return safe_text(", ".join(f"{name}={value}" for name, value in key.items()))
+    from agent.alerting.facts import shown_key
+
+    return safe_text(shown_key(key))
 
 
 @command.command("history")
@@ -126,7 +126,7 @@ def silence(
     now = time.time_ns()
     until = now + parse_duration(duration)
     with editing(config.store.path) as connection:
-        _known_rule(rule, [*tables.load_rules(connection), *(one.name for one in config.alerts)])
+        _known_rule(rule, [*tables.load_rules(connection), *_names(config)])
         tables.silence(connection, rule, created=now, until=until, author=author or _user(), comment=comment.strip())
     click.echo(f"{safe_text(rule)} is silenced until {iso(until)}", err=True)
     return EXIT_DONE
@@ -144,7 +144,7 @@ def unsilence(rule: str, config_path: Path | None, store: Path | None, overrides
     with editing(config.store.path) as connection:
         ended = tables.unsilence(connection, rule, time.time_ns())
         if not ended:
-            _known_rule(rule, [*tables.load_rules(connection), *(one.name for one in config.alerts)])
+            _known_rule(rule, [*tables.load_rules(connection), *_names(config)])
     click.echo(f"{safe_text(rule)} {'is no longer silenced' if ended else 'was not silenced'}", err=True)
     return EXIT_DONE
 
@@ -156,6 +156,10 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a number without a name
         return "unknown"
+
+
+def _names(config: Config) -> list[str]:
+    return [rule.name for rule in config.alerts]
 
 
 def _known_rule(name: str, names: Sequence[str]) -> None:
@@ -260,7 +264,7 @@ def test(
 
 
 def _rule(config: Config, name: str) -> RuleConfig:
-    _known_rule(name, [rule.name for rule in config.alerts])
+    _known_rule(name, _names(config))
     return next(rule for rule in config.alerts if rule.name == name)
 
 

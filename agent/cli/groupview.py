@@ -37,9 +37,9 @@ class Shown:
 
 def iso(instant: int | None) -> str | None:
     """RFC 3339."""
-    from agent.health import iso as formatted
+    from agent.query.times import format_utc
 
-    return formatted(instant)
+    return None if instant is None else format_utc(instant)
 
 
 def document(row: dict[str, Any]) -> dict[str, Any]:

@@ -107,9 +107,11 @@ def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
 
 
 def _alert_lines(document: dict[str, Any]) -> list[str]:
+    from agent.alerting.facts import shown_key
+
     lines = []
     for row in [row for row in document["alerts"] if row["state"] != "ok"][:_FILES_SHOWN]:
-        key = f" ({safe_text(', '.join(f'{k}={v}' for k, v in row['key'].items()))})" if row["key"] else ""
+        key = f" ({safe_text(shown_key(row['key']))})" if row["key"] else ""
         quiet = f", {row['quiet']}" if row["quiet"] else ""
         value = f"{row['value']:g} of {row['threshold']:g}"
         lines.append(f"alert   {safe_text(row['rule'])}{key} {row['state']} since {row['since']}, {value}{quiet}")
