@@ -22,13 +22,6 @@ from agent.model import HEAD_BYTES, MARKER_BYTES, TailedFile
 # _IOR('v', 1, long) of linux/fs.h: direction 2 (read), size of a long, type 'v', number 1
 _FS_IOC_GETVERSION = (2 << 30) | (struct.calcsize("l") << 16) | (ord("v") << 8) | 1
 
-_MAGIC = {  # RFC 1952, RFC 8878, bzip2(1), the .xz file format
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-}
-
 
 class FileKey(NamedTuple):
     """Names a file as long as it exists."""
@@ -70,11 +63,6 @@ def generation(fd: int) -> int:
 def same_generation(one: int, other: int) -> bool:
     """Whether two generation numbers can belong to one file; 0 is unknown and fits any."""
     return one == other or not one or not other
-
-
-def compression(head: bytes) -> str | None:
-    """The name of the compression whose magic number begins `head`, or None for anything else."""
-    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
 def compare(fd: int, file: TailedFile) -> Match:

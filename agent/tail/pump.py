@@ -7,9 +7,9 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from agent.decompress import compression
 from agent.model import HEAD_BYTES
 from agent.tail.discover import Found
-from agent.tail.identity import compression
 
 if TYPE_CHECKING:
     from collections.abc import Callable

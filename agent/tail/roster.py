@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import aiofiles
 
+from agent.decompress import compression
 from agent.errors import TailError
 from agent.model import MARKER_BYTES, TailedFile
 from agent.tail import files, locate
-from agent.tail.identity import FileKey, compression, same_generation
+from agent.tail.identity import FileKey, same_generation
 from agent.tail.reader import LineReader
 from agent.tail.stream import Stream
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from following import PATIENT, QUICK, Following, append, asynchronous
 
+from agent.decompress import compression
 from agent.tail import attention, files, watch
-from agent.tail.identity import compression, generation, same_generation
+from agent.tail.identity import generation, same_generation
 
 QUEUED_EVENTS = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 NEVER = {"idle_interval_s": 3600.0, "rescan_s": 3600.0}
