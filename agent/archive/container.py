@@ -1,0 +1,271 @@
+r"""The archive file: zstd frames of whole events, then what the archive says of itself, then the seek table.
+
+    frame, frame, …          one per about 1 MiB of log, each with its content size and checksum
+    skippable frame          b"sidelog\0", the SHA-256 of what follows, and the JSON of `Metadata`
+    seek table               of all frames before it (`seekable`)
+
+`zstd -d` gives the log byte for byte. The SHA-256 of the metadata is the archive's link: the next archive of the same
+source names it, so that none can be changed or taken out unnoticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
+
+import msgspec
+import zstandard
+
+from agent.archive import seekable
+from agent.archive.errors import damaged, unreadable
+from agent.archive.seekable import Entry, SeekTableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+FRAME_BYTES = 1 << 20  # of log: larger ones compress 1 % better and cost a search more where few lines match
+MOST_FRAME_BYTES = 1 << 26  # of log in one frame, and so the memory that reading any archive can take
+METADATA_MAGIC = 0x184D2A51
+_SIGNATURE = b"sidelog\0"
+_MOST_METADATA_BYTES = 1 << 20
+_LINK_BYTES = 32
+_WINDOW_BYTES = 1 << 27
+
+
+class Frame(NamedTuple):
+    """Where a frame lies in the archive and its content in the log; all in bytes."""
+
+    offset: int
+    bytes: int
+    raw_offset: int
+    raw_bytes: int
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an archive says of itself, so that the index can be made again from the files alone."""
+
+    version: int = 1
+    id: int
+    source: str
+    path: str  # under which the log was followed (agent.paths.to_text)
+    file_id: int | None = None  # of the store's table `files`; None: it was never followed
+    sequence: int  # 1 for the first archive of the source
+    previous: str = ""  # link of the source's archive before this, hexadecimal
+    created: int  # Unix ns
+    modified: int  # Unix ns: when the log was last written
+    lines: int
+    raw_bytes: int
+    sha256: str  # of the log, hexadecimal
+    resource: str = "{}"
+    profile: str | None = None
+    settings: dict[str, object] = {}  # how its lines are parsed
+
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoder = msgspec.json.Decoder(Metadata)
+
+
+class ArchiveWriter:
+    """Writes frames into an open, empty file.
+
+    Args:
+        file: binary, unbuffered or not; flushing and syncing is its owner's.
+        level: of zstd's compression.
+    """
+
+    def __init__(self, file: BinaryIO, level: int) -> None:
+        self._file = file
+        self._compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+        self._entries: list[Entry] = []
+        self._hash = hashlib.sha256()
+        self._offset = 0
+        self.raw_bytes = 0
+        self.lines = 0
+        self._open_line = False
+
+    def add(self, data: bytes) -> Frame:
+        """Append a frame.
+
+        Raises:
+            OSError: the disk is full, or fails.
+        """
+        packed = self._compressor.compress(data)
+        frame = Frame(self._offset, len(packed), self.raw_bytes, len(data))
+        self._put(packed, Entry(len(packed), len(data), int.from_bytes(packed[-4:], "little")))
+        self._hash.update(data)
+        self.raw_bytes += len(data)
+        self.lines += data.count(b"\n")
+        self._open_line = not data.endswith(b"\n")
+        return frame
+
+    @property
+    def sha256(self) -> str:
+        """Of all content so far."""
+        return self._hash.hexdigest()
+
+    @property
+    def all_lines(self) -> int:
+        """The lines so far, one without its newline included."""
+        return self.lines + self._open_line
+
+    def finish(self, metadata: Metadata) -> str:
+        """Write metadata and seek table; the link of the archive.
+
+        Raises:
+            OSError: the disk is full, or fails.
+        """
+        said = _encoder.encode(metadata)
+        link = hashlib.sha256(said)
+        frame = seekable.skippable(_SIGNATURE + link.digest() + said, METADATA_MAGIC)
+        self._put(frame, Entry(len(frame), 0, seekable.EMPTY_CHECKSUM))
+        self._file.write(seekable.encode(self._entries))
+        return link.hexdigest()
+
+    def _put(self, data: bytes, entry: Entry) -> None:
+        self._file.write(data)
+        self._entries.append(entry)
+        self._offset += len(data)
+
+
+class ArchiveReader:
+    """An open archive. Nothing that it holds can make this take more memory than MOST_FRAME_BYTES and a little.
+
+    Raises:
+        ArchiveError: SL802 it is missing or cannot be read; SL803 it is damaged, or no archive of sidelog.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise unreadable(path, error) from None
+        try:
+            status = os.fstat(self._fd)
+            self.bytes = status.st_size if stat.S_ISREG(status.st_mode) else 0
+            entries = self._table()
+            self.frames, place = _frames(entries)
+            self._checksums = [entry.checksum for entry in entries if entry.raw_bytes]
+            self.metadata, self.link = self._metadata(place)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def read(self, number: int) -> bytes:
+        """The content of one frame.
+
+        Raises:
+            ArchiveError: SL803, it is damaged.
+        """
+        frame = self.frames[number]
+        packed = self._at(frame.offset, frame.bytes)
+        try:
+            size = zstandard.get_frame_parameters(packed).content_size
+            if size != frame.raw_bytes or size > MOST_FRAME_BYTES:
+                raise damaged(self.path, f"frame {number} has another size than the seek table says")
+            data = self._decompressor.decompress(packed, max_output_size=size, allow_extra_data=False)
+        except zstandard.ZstdError as error:
+            raise damaged(self.path, f"frame {number} cannot be decompressed ({error})") from None
+        checksum = self._checksums[number]
+        if len(data) != size or checksum != int.from_bytes(packed[-4:], "little"):
+            raise damaged(self.path, f"frame {number} is not the one that the seek table lists")
+        return data
+
+    def contents(self) -> Iterator[bytes]:
+        """The content of all frames, in order.
+
+        Raises:
+            ArchiveError: SL803, at the frame that is damaged.
+        """
+        for number in range(len(self.frames)):
+            yield self.read(number)
+
+    def check(self) -> None:
+        """Read everything and compare it with what the archive says of itself: hash, size, lines.
+
+        Raises:
+            ArchiveError: SL803.
+        """
+        found, size, lines, last = hashlib.sha256(), 0, 0, b"\n"
+        for data in self.contents():
+            found.update(data)
+            size += len(data)
+            lines += data.count(b"\n")
+            last = data[-1:]
+        lines += last != b"\n"
+        said = self.metadata
+        if (found.hexdigest(), size, lines) != (said.sha256, said.raw_bytes, said.lines):
+            raise damaged(self.path, "its content is not the one that was archived")
+
+    def drop_cache(self) -> None:
+        """Let what follows be read from the disk itself, as far as the system follows the advice."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def _at(self, offset: int, size: int) -> bytes:
+        try:
+            data = os.pread(self._fd, size, offset)
+        except OSError as error:
+            raise unreadable(self.path, error) from None
+        if len(data) != size:
+            raise damaged(self.path, "it ends early")
+        return data
+
+    def _table(self) -> list[Entry]:
+        footer = self._at(max(0, self.bytes - seekable.FOOTER_BYTES), min(self.bytes, seekable.FOOTER_BYTES))
+        try:
+            size = seekable.table_bytes(footer)
+            entries = seekable.decode(self._at(max(0, self.bytes - size), min(size, self.bytes)))
+        except SeekTableError as error:
+            raise damaged(self.path, str(error)) from None
+        if sum(entry.bytes for entry in entries) + size != self.bytes:
+            raise damaged(self.path, "its frames are not as long as the seek table says")
+        return entries
+
+    def _metadata(self, place: tuple[int, int]) -> tuple[Metadata, str]:
+        offset, size = place
+        begin = seekable.HEADER_BYTES + len(_SIGNATURE)
+        frame = self._at(offset, size) if begin + _LINK_BYTES < size <= _MOST_METADATA_BYTES else b""
+        if frame[:begin] != seekable.skippable(frame[seekable.HEADER_BYTES :], METADATA_MAGIC)[:begin] or (
+            frame[begin - len(_SIGNATURE) : begin] != _SIGNATURE
+        ):
+            raise damaged(self.path, "it says nothing of its origin: sidelog did not make it")
+        said, link = frame[begin + _LINK_BYTES :], frame[begin : begin + _LINK_BYTES]
+        if hashlib.sha256(said).digest() != link:
+            raise damaged(self.path, "what it says of itself was altered")
+        try:
+            return _decoder.decode(said), link.hex()
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise damaged(self.path, f"what it says of itself cannot be read ({error})") from None
+
+
+def _frames(entries: list[Entry]) -> tuple[list[Frame], tuple[int, int]]:
+    """The frames with content, and offset and size of the last one without."""
+    frames, place, offset, raw_offset = [], (0, 0), 0, 0
+    for entry in entries:
+        if entry.raw_bytes:
+            frames.append(Frame(offset, entry.bytes, raw_offset, entry.raw_bytes))
+        else:
+            place = offset, entry.bytes
+        offset += entry.bytes
+        raw_offset += entry.raw_bytes
+    return frames, place

@@ -1,0 +1,68 @@
+"""What can be wrong with an archive, or with the file that is to become one."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from agent.errors import SidelogError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ArchiveError(SidelogError):
+    """An archive cannot be written or read."""
+
+
+def unreadable(path: Path, error: OSError) -> ArchiveError:
+    """SL802."""
+    missing = error.errno in {errno.ENOENT, errno.ENOTDIR}
+    what = "is missing" if missing else f"cannot be read: {os.strerror(error.errno or 0)}"
+    return ArchiveError(
+        "SL802",
+        "read an archive",
+        str(path),
+        f"the archive {path} {what}",
+        hint="bring it back from a backup; what the other archives hold is not affected"
+        if missing
+        else "look at its permissions, and at the disk",
+    )
+
+
+def damaged(path: Path, why: str) -> ArchiveError:
+    """SL803."""
+    return ArchiveError(
+        "SL803",
+        "read an archive",
+        str(path),
+        f"the archive {path} is damaged: {why}",
+        hint="bring it back from a backup; `sidelog archive cat` prints what can still be read of it",
+    )
+
+
+def unwritable(path: Path, error: OSError) -> ArchiveError:
+    """SL804, for the archive's directory or its disk: tried again later, the source stays."""
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return ArchiveError(
+        "SL804",
+        "write an archive",
+        str(path),
+        f"the archive {path} cannot be written: {os.strerror(error.errno or 0)}",
+        hint="free space on its disk; the log is kept and archived later"
+        if full
+        else "look at the directory's permissions and its disk; the log is kept and archived later",
+        retryable=True,
+    )
+
+
+def source_unreadable(path: str, why: str) -> ArchiveError:
+    """SL805, for a rotated log that cannot be read, or be decompressed: it stays as it is."""
+    return ArchiveError(
+        "SL805",
+        "archive a log",
+        path,
+        f"{path} cannot be archived: {why}",
+        hint="mend or remove it; it stays where it is and is not tried again until it changes",
+    )

@@ -1,0 +1,133 @@
+"""Where an archive lies, and how it gets there: whole, under its final name, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTIAL_SUFFIX = ".partial"
+ARCHIVE_SUFFIX = ".log.zst"
+_SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9._-]")
+_MOST_NAME_BYTES = 120  # of the 255 that a name may have; an escaped byte takes three
+_DIRECTORY_MODE = 0o700
+
+
+def safe_name(text: str) -> str:
+    """A file name that says `text`: other bytes than letters, digits, `.`, `_`, `-` as %XX; not hidden, not long."""
+    if len(text) <= _MOST_NAME_BYTES and _SAFE.fullmatch(text):
+        return text
+    name = _UNSAFE_BYTE.sub(lambda found: b"%%%02X" % found[0][0], os.fsencode(text)).decode()
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    return name[:_MOST_NAME_BYTES].rstrip("%") or "_"
+
+
+def archive_path(directory: Path, source: str, original: str, first: int | None, archive_id: int) -> Path:
+    """`DIRECTORY/SOURCE/NAME-<first time>-<id>.log.zst`.
+
+    Args:
+        directory: of all archives.
+        source: its name.
+        original: path under which the log was followed.
+        first: instant of its first event, Unix ns; None where it has none.
+        archive_id: of the store.
+    """
+    stem = Path(original).name.removesuffix(".log") or "log"
+    seconds = (first or 0) // 10**9
+    try:
+        when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        when = str(seconds)
+    return directory / safe_name(source) / f"{safe_name(stem)}-{when}-{archive_id}{ARCHIVE_SUFFIX}"
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and its parents, open to the agent's user alone.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=_DIRECTORY_MODE)
+        flush_directory(folder.parent)
+
+
+@contextlib.contextmanager
+def partial_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file `path` to write, readable by its owner alone until it is finished; gone if the block fails.
+
+    What another process left under the name is removed first: only one writes archives into a directory.
+
+    Raises:
+        OSError: it cannot be made or written.
+    """
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    try:
+        with os.fdopen(fd, "wb", buffering=1 << 20) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def give_name(partial: Path, final: Path) -> None:
+    """Give a finished file its name, for good.
+
+    Raises:
+        FileExistsError: the name is taken. Only one process writes archives into a directory, so that it is enough to
+            look before.
+        OSError: it cannot be given.
+    """
+    if os.path.lexists(final):
+        raise FileExistsError(errno.EEXIST, "the name is taken", str(final))
+    partial.rename(final)
+    flush_directory(final.parent)
+
+
+def restrict(path: Path, status: os.stat_result) -> None:
+    """Give an archive the permissions and owner of its log, as far as that is allowed, and never wider ones.
+
+    Without the log's owner and group, what they may do is not for the owner and group that it has now.
+
+    Raises:
+        OSError: its mode cannot be set.
+    """
+    mode = status.st_mode & 0o666
+    try:
+        os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
+    except OSError:
+        mine = path.stat()
+        if mine.st_gid != status.st_gid:
+            mode &= ~0o070 | (mode & 0o007) << 3  # its new group may do what everybody may
+        mode |= 0o400  # whoever archived it could read it, and has to
+    path.chmod(mode)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def flush_directory(path: Path) -> None:
+    """Make the names in a directory durable.
+
+    Raises:
+        OSError: it cannot be opened or flushed.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

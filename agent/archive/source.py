@@ -1,0 +1,130 @@
+"""The log that is to be archived: its bytes, whether it is still the same file, and whether somebody writes it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from agent.archive.errors import source_unreadable
+from agent.decompress import DamagedError, compression, pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+_CHUNK_BYTES = 1 << 18
+
+
+class Version(NamedTuple):
+    """A file as it is at one moment: another one under the same name, or a byte more, and it differs."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @staticmethod
+    def of(status: os.stat_result) -> Version:
+        """Of a file's status."""
+        return Version(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class Log:
+    """An open log file, plain or compressed.
+
+    Raises:
+        ArchiveError: SL805, it is no regular file or cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            # No link is followed: what a link leads to may belong to somebody else.
+            self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError as error:
+            raise source_unreadable(path, os.strerror(error.errno or 0)) from None
+        self.status = os.fstat(self.fd)
+        if not stat.S_ISREG(self.status.st_mode):
+            self.close()
+            raise source_unreadable(path, "it is no regular file")
+        self.version = Version.of(self.status)
+        self.compression = compression(os.pread(self.fd, 4, 0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def contents(self) -> Iterator[bytes]:
+        """Its bytes from the beginning, decompressed, in pieces of at most a few hundred KiB.
+
+        Raises:
+            ArchiveError: SL805, it is damaged, of an unknown compression, or cannot be read.
+        """
+        try:
+            with os.fdopen(os.dup(self.fd), "rb", buffering=0) as raw:
+                raw.seek(0)
+                if self.compression is None:
+                    while piece := raw.read(_CHUNK_BYTES):
+                        yield piece
+                    return
+                with os.fdopen(os.dup(self.fd), "rb") as file:
+                    yield from pieces(file, self.compression)
+        except DamagedError as error:
+            raise source_unreadable(self.path, f"it cannot be decompressed ({error})") from None
+        except OSError as error:
+            raise source_unreadable(self.path, os.strerror(error.errno or 0)) from None
+
+    def unchanged(self) -> bool:
+        """Whether the open file is still as it was when it was opened, and lies under its name."""
+        try:
+            named = Version.of(os.stat(self.path, follow_symlinks=False))  # noqa: PTH116 - the path is a str
+        except OSError:
+            return False
+        return self.version == named == Version.of(os.fstat(self.fd))
+
+
+def has_writer(fd: int) -> bool:
+    """Whether a process has the file open for writing, as far as the kernel tells: a read lease is granted only where
+    none has (fcntl(2)). False where it cannot be asked: not Linux, not the file's owner, a network file system.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def delete(path: str, version: Version) -> bool:
+    """Delete a log that is archived, if it is still the same to the last byte and nobody has it open for writing.
+
+    Returns:
+        Whether it is gone; True also where it was before.
+
+    Raises:
+        ArchiveError: SL805, it cannot be opened.
+        OSError: it cannot be deleted.
+    """
+    if not os.path.lexists(path):
+        return True
+    with Log(path) as log:
+        if log.version != version or has_writer(log.fd) or not log.unchanged():
+            return False
+        Path(path).unlink()
+    return True

@@ -1,0 +1,84 @@
+"""A log is read whole whatever its form, and deleted only if nothing has happened to it."""
+
+import bz2
+import gzip
+import os
+
+import pytest
+import zstandard
+
+from agent.archive.errors import ArchiveError
+from agent.archive.source import Log, delete, has_writer
+
+DATA = b"".join(b"line %d\n" % number for number in range(60_000))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress])
+def test_any_form_gives_the_same_bytes(tmp_path, pack):
+    (tmp_path / "a").write_bytes(pack(DATA))
+    with Log(str(tmp_path / "a")) as log:
+        assert b"".join(log.contents()) == DATA
+        assert b"".join(log.contents()) == DATA
+        assert log.unchanged()
+
+
+@pytest.mark.parametrize("data", [gzip.compress(DATA)[:-20], zstandard.compress(DATA)[:-5], bz2.compress(DATA)])
+def test_damaged_or_unknown_forms_are_said(tmp_path, data):
+    (tmp_path / "a").write_bytes(data)
+    with Log(str(tmp_path / "a")) as log, pytest.raises(ArchiveError, match="cannot be decompressed") as raised:
+        list(log.contents())
+    assert (raised.value.code, raised.value.subject) == ("SL805", str(tmp_path / "a"))
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    (tmp_path / "target").write_bytes(b"secret")
+    for name in ("pipe", "link", "none"):
+        with pytest.raises(ArchiveError) as raised:
+            Log(str(tmp_path / name))
+        assert raised.value.code == "SL805"
+
+
+def test_a_byte_more_or_another_file_is_a_change(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"one\n")
+    with Log(str(path)) as log:
+        with path.open("ab") as file:
+            file.write(b"two\n")
+        assert not log.unchanged()
+    with Log(str(path)) as log:
+        path.rename(tmp_path / "b")
+        assert not log.unchanged()
+        path.write_bytes(b"one\ntwo\n")
+        assert not log.unchanged()
+
+
+def test_a_log_is_deleted_only_as_it_was_archived(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"one\n")
+    with Log(str(path)) as log:
+        version = log.version
+    with path.open("ab") as file:
+        file.write(b"two\n")
+    assert not delete(str(path), version)
+    assert path.exists()
+    with Log(str(path)) as log:
+        version = log.version
+    assert delete(str(path), version)
+    assert not path.exists()
+    assert delete(str(path), version)
+
+
+def test_a_log_that_somebody_has_open_for_writing_stays(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"one\n")
+    with Log(str(path)) as log:
+        version = log.version
+        assert not has_writer(log.fd)
+    with path.open("ab"), Log(str(path)) as log:
+        if not has_writer(log.fd):
+            pytest.skip("the kernel does not tell here")
+        assert not delete(str(path), version)
+    assert path.exists()
+    assert delete(str(path), version)
