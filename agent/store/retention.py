@@ -101,6 +101,10 @@ class Retention:
             (last,),
         )
         self._connection.execute("UPDATE files SET tail_event_id = NULL WHERE tail_event_id <= ?", (last,))
+        expired = self._connection.execute(
+            'SELECT max("offset"), file_id FROM events WHERE id <= ? GROUP BY file_id', (last,)
+        ).fetchall()
+        self._connection.executemany("UPDATE files SET expired_offset = ? WHERE id = ?", expired)
         self._connection.execute("DELETE FROM events WHERE id <= ?", (last,))
 
     def tidy(self, now: int) -> None:
@@ -131,7 +135,8 @@ class Retention:
     def _tidy_files(self, now: int, oldest_event: int) -> None:
         """Drop files that ended long ago and have no events left; their gaps with them, so that the books balance."""
         gone = self._connection.execute(
-            "SELECT id FROM files WHERE state = 'finished' AND last_read < ? AND last_read <"
+            "SELECT id FROM files WHERE state = 'finished' AND last_read < ? AND id NOT IN"
+            " (SELECT file_id FROM archives WHERE file_id IS NOT NULL) AND last_read <"
             " iif(EXISTS (SELECT 1 FROM gaps WHERE file_id = files.id), ?, ?)",
             (oldest_event, now - _ROLLUP_KEEP_NS, now - _EXPIRED_FILES_KEEP_NS),
         ).fetchall()

@@ -17,7 +17,7 @@ from sqlite_utils.migrations import Migrations
 if TYPE_CHECKING:
     import sqlite3
 
-VERSION = 3
+VERSION = 4
 APPLICATION_ID = 0x51DE106  # "side log": tells our file from any other SQLite file
 PAGE_SIZE_BYTES = 16_384  # 4 KiB pages cost 0.6 µs more per event: more WAL frames, more splits
 
@@ -230,6 +230,59 @@ CREATE TABLE group_services (
 ) WITHOUT ROWID;
 """
 
+# `log_path` is the path under which the log was followed, `path` that of the archive. An archive without a `file_id`
+# was made of a log that was never followed. `expired_offset`: events of the file up to it have left the store.
+_ARCHIVES = """
+ALTER TABLE files ADD COLUMN expired_offset INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE archives ADD COLUMN log_path TEXT NOT NULL DEFAULT '';
+ALTER TABLE archives ADD COLUMN modified INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE archives ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE archives ADD COLUMN sha256 TEXT NOT NULL DEFAULT '';
+ALTER TABLE archives ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE archives ADD COLUMN previous TEXT NOT NULL DEFAULT '';
+ALTER TABLE archives ADD COLUMN link TEXT NOT NULL DEFAULT '';
+ALTER TABLE archives ADD COLUMN resource TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE archives ADD COLUMN profile TEXT;
+ALTER TABLE archives ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+CREATE TABLE archive_frames (
+  archive_id INTEGER NOT NULL REFERENCES archives(id),
+  number INTEGER NOT NULL,
+  "offset" INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  raw_offset INTEGER NOT NULL,
+  raw_bytes INTEGER NOT NULL,
+  lines INTEGER NOT NULL,
+  events INTEGER NOT NULL,
+  min_timestamp INTEGER,
+  max_timestamp INTEGER,
+  max_severity INTEGER NOT NULL,
+  severities TEXT NOT NULL,
+  longest_token INTEGER NOT NULL,
+  PRIMARY KEY (archive_id, number)
+) WITHOUT ROWID;
+CREATE TABLE archive_filters (
+  id INTEGER PRIMARY KEY,
+  words BLOB NOT NULL
+);
+CREATE TABLE archive_logs (
+  device INTEGER NOT NULL,
+  inode INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL,
+  archive_id INTEGER NOT NULL REFERENCES archives(id),
+  path TEXT NOT NULL,
+  PRIMARY KEY (device, inode, size, mtime_ns)
+) WITHOUT ROWID;
+CREATE TABLE archive_chains (
+  source TEXT PRIMARY KEY,
+  last_id INTEGER NOT NULL,
+  sequence INTEGER NOT NULL,
+  link TEXT NOT NULL,
+  removed INTEGER NOT NULL DEFAULT 0,
+  removed_link TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+"""
+
 _LOGS_VIEW = """
 CREATE VIEW logs AS
 SELECT
@@ -291,6 +344,12 @@ def alerting(db: Database) -> None:
 def group_lives(db: Database) -> None:
     """Version 3: error groups come back after a time or a number of events, and count their services."""
     _run(db, _GROUP_LIVES)
+
+
+@migrations()
+def archives(db: Database) -> None:
+    """Version 4: the index of the archives, their chain, and the logs that they were made of."""
+    _run(db, _ARCHIVES)
 
 
 def prepare_file(connection: sqlite3.Connection) -> None:

@@ -255,8 +255,9 @@ def save_own_errors(connection: sqlite3.Connection, errors: Iterable[OwnError]) 
 
 
 def last_file_id(connection: sqlite3.Connection) -> int:
-    """The highest id that a file generation has; 0 where there is none."""
-    return int(connection.execute("SELECT coalesce(max(id), 0) FROM files").fetchone()[0])
+    """The highest id that a file generation has, or had when it was archived; 0 where there is none."""
+    sql = "SELECT max((SELECT coalesce(max(id), 0) FROM files), (SELECT coalesce(max(file_id), 0) FROM archives))"
+    return int(connection.execute(sql).fetchone()[0])
 
 
 def begin_run(connection: sqlite3.Connection, facts: Mapping[str, object]) -> None:

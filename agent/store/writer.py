@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.errors import StoreError
 from agent.model import (
@@ -39,6 +39,7 @@ WAL_LIMIT_BYTES = 256 * 2**20  # then reading pauses; the log files are the buff
 _BUSY_TIMEOUT_S = 2.0  # per attempt, and attempts go on for ever: a stop need not wait longer than this
 _CACHE_KIB = 4_096
 
+_T = TypeVar("_T")
 Joined = tuple[str, bytes | int | None, ErrorEvent | None]
 # (record, raw, continuation) of the stored event -> its record and raw with the further lines
 Joiner = Callable[[str, bytes | int | None, Continuation], Joined]
@@ -192,6 +193,27 @@ class StoreWriter:
             joined = JoinedEvent(batch.file, event_id, timestamp, observed, offset, before, after)
             self._stored.joined.append(joined)
         return True
+
+    def change(self, function: Callable[[sqlite3.Connection], _T], *, durable: bool = False) -> _T:
+        """Let a function write in a transaction of its own.
+
+        Args:
+            function: gets the connection.
+            durable: with the commit, everything that was committed before reaches the disk too. Something that cannot
+                be taken back may follow, such as deleting a log.
+
+        Raises:
+            StoreError: as `write`.
+        """
+        self.check_file()
+        if durable:
+            self.connection.execute("PRAGMA synchronous = FULL")
+        try:
+            with faults.changing(self.connection, self.path):
+                return function(self.connection)
+        finally:
+            if durable:
+                self.connection.execute("PRAGMA synchronous = NORMAL")
 
     # ------------------------------------------------------------ the file itself
 

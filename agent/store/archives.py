@@ -1,0 +1,241 @@
+"""What the store knows of archives: their rows, the index of their frames, the chain of each source, their logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from agent.paths import from_text, to_text
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+Blob = bytes  # a class below has a field of that name
+FRAME_BITS = 24  # an archive's id and a frame's number make the id of a filter
+_ARCHIVE = (
+    *("id", "file_id", "source", "path", "log_path", "bytes", "raw_bytes", "lines", "events", "min_timestamp"),
+    *("max_timestamp", "created", "modified", "sha256", "sequence", "previous", "link", "resource", "profile"),
+    "settings",
+)
+_FRAME = (
+    *("archive_id", "number", "offset", "bytes", "raw_offset", "raw_bytes", "lines", "events", "min_timestamp"),
+    *("max_timestamp", "max_severity", "severities", "longest_token"),
+)
+
+
+def _insert(table: str, columns: Iterable[str]) -> str:
+    names = [f'"{name}"' for name in columns]
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+
+
+_INSERT_ARCHIVE = _insert("archives", _ARCHIVE)
+_INSERT_FRAME = _insert("archive_frames", _FRAME)
+_SELECT = f"SELECT {', '.join(_ARCHIVE)} FROM archives"  # noqa: S608
+
+
+@dataclass(slots=True)
+class FrameRow:
+    """The index of one frame. Instants are Unix ns, None where it has no event; sizes are bytes."""
+
+    number: int
+    offset: int
+    bytes: int
+    raw_offset: int
+    raw_bytes: int
+    lines: int
+    events: int
+    min_timestamp: int | None
+    max_timestamp: int | None
+    severities: dict[int, int]  # severity number -> events
+    longest_token: int
+    words: Blob = b""  # the filter of tokens
+
+
+@dataclass(slots=True)
+class ArchiveRow:
+    """One archive; `path` is its own, `log_path` the one under which its log was followed."""
+
+    id: int
+    file_id: int | None
+    source: str
+    path: str
+    log_path: str
+    bytes: int
+    raw_bytes: int
+    lines: int
+    events: int
+    min_timestamp: int | None
+    max_timestamp: int | None
+    created: int
+    modified: int
+    sha256: str
+    sequence: int
+    previous: str
+    link: str
+    resource: str
+    profile: str | None
+    settings: str
+    frames: list[FrameRow] = field(default_factory=list)
+
+
+class LogRow(NamedTuple):
+    """A log that was archived and may still be there: what it was when it was read, and where."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    archive_id: int
+    path: str
+
+
+class Chain(NamedTuple):
+    """Where the archives of a source stand: the last one's place and link, and those of the last that was removed."""
+
+    sequence: int = 0
+    link: str = ""
+    removed: int = 0
+    removed_link: str = ""
+
+
+def next_id(connection: sqlite3.Connection) -> int:
+    """The id of the next archive; no id is given twice."""
+    sql = "SELECT max(id) FROM archives UNION ALL SELECT max(last_id) FROM archive_chains"
+    return max(row[0] or 0 for row in connection.execute(sql)) + 1
+
+
+def chain(connection: sqlite3.Connection, source: str) -> Chain:
+    """Where the archives of a source stand."""
+    sql = "SELECT sequence, link, removed, removed_link FROM archive_chains WHERE source = ?"
+    row = connection.execute(sql, (source,)).fetchone()
+    return Chain(*row) if row else Chain()
+
+
+def load(connection: sqlite3.Connection) -> list[ArchiveRow]:
+    """All archives, oldest first, without their frames."""
+    rows = [ArchiveRow(*row) for row in connection.execute(f"{_SELECT} ORDER BY id")]
+    for row in rows:
+        row.path, row.log_path = from_text(row.path), from_text(row.log_path)
+    return rows
+
+
+def add(connection: sqlite3.Connection, archive: ArchiveRow, log: LogRow | None = None) -> None:
+    """Store a new archive with its index; inside a transaction.
+
+    Args:
+        connection: the writer's.
+        archive: with its frames.
+        log: what it was made of, if that is to be remembered.
+    """
+    values: dict[str, Any] = {name: getattr(archive, name) for name in _ARCHIVE}
+    values["path"], values["log_path"] = to_text(archive.path), to_text(archive.log_path)
+    connection.execute(_INSERT_ARCHIVE, tuple(values.values()))
+    connection.executemany(_INSERT_FRAME, [_frame_values(archive.id, frame) for frame in archive.frames])
+    connection.executemany(
+        "INSERT INTO archive_filters (id, words) VALUES (?, ?)",
+        [((archive.id << FRAME_BITS) + frame.number, frame.words) for frame in archive.frames if frame.words],
+    )
+    connection.execute(
+        "INSERT INTO archive_chains (source, last_id, sequence, link) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " last_id = max(last_id, excluded.last_id), sequence = excluded.sequence, link = excluded.link",
+        (archive.source, archive.id, archive.sequence, archive.link),
+    )
+    if log is not None:
+        remember_log(connection, log)
+
+
+def _frame_values(archive_id: int, frame: FrameRow) -> tuple[object, ...]:
+    return (
+        *(archive_id, frame.number, frame.offset, frame.bytes, frame.raw_offset, frame.raw_bytes, frame.lines),
+        *(frame.events, frame.min_timestamp, frame.max_timestamp, max(frame.severities, default=0)),
+        *(orjson.dumps(frame.severities, option=orjson.OPT_NON_STR_KEYS).decode(), frame.longest_token),
+    )
+
+
+def remove(connection: sqlite3.Connection, archive: ArchiveRow) -> None:
+    """Forget an archive that retention takes away; inside a transaction."""
+    forget(connection, archive.id)
+    connection.execute("DELETE FROM archive_logs WHERE archive_id = ?", (archive.id,))
+    connection.execute(
+        "UPDATE archive_chains SET removed = ?, removed_link = ? WHERE source = ? AND removed < ?",
+        (archive.sequence, archive.link, archive.source, archive.sequence),
+    )
+
+
+def forget(connection: sqlite3.Connection, archive_id: int) -> None:
+    """Drop an archive's row and index, but not its place in the chain; inside a transaction."""
+    connection.execute("DELETE FROM archives WHERE id = ?", (archive_id,))
+    connection.execute("DELETE FROM archive_frames WHERE archive_id = ?", (archive_id,))
+    connection.execute(
+        "DELETE FROM archive_filters WHERE id >= ? AND id < ?",
+        (archive_id << FRAME_BITS, (archive_id + 1) << FRAME_BITS),
+    )
+
+
+class Generation(NamedTuple):
+    """By what a file generation is recognised (model.TailedFile)."""
+
+    offset: int
+    head_length: int
+    head_hash: Blob
+    marker_length: int
+    marker_hash: Blob
+
+
+def generation(connection: sqlite3.Connection, file_id: int, source: str, log_path: str) -> Generation | None:
+    """The file generation of this id, if it was followed for this source under this path."""
+    sql = (
+        'SELECT "offset", head_length, head_hash, marker_length, marker_hash FROM files'
+        " WHERE id = ? AND source = ? AND path = ?"
+    )
+    row = connection.execute(sql, (file_id, source, to_text(log_path))).fetchone()
+    return Generation(*row) if row else None
+
+
+def accept_chains(connection: sqlite3.Connection) -> None:
+    """Let the chain of each source begin at the oldest archive that there is, and end at the newest."""
+    connection.execute("DELETE FROM archive_chains WHERE source NOT IN (SELECT source FROM archives)")
+    connection.execute(
+        "UPDATE archive_chains SET (sequence, link) = (SELECT sequence, link FROM archives a"
+        " WHERE a.source = archive_chains.source ORDER BY sequence DESC LIMIT 1),"
+        " (removed, removed_link) = (SELECT sequence - 1, previous FROM archives a"
+        " WHERE a.source = archive_chains.source ORDER BY sequence LIMIT 1)"
+    )
+
+
+def logs(connection: sqlite3.Connection) -> list[LogRow]:
+    """The logs that are archived and were not seen to be gone."""
+    rows = connection.execute("SELECT device, inode, size, mtime_ns, archive_id, path FROM archive_logs").fetchall()
+    return [LogRow(*row)._replace(path=from_text(row[5])) for row in rows]
+
+
+def remember_log(connection: sqlite3.Connection, log: LogRow) -> None:
+    """Note that a log is archived, so that it is not archived again; inside a transaction."""
+    connection.execute(
+        "INSERT OR REPLACE INTO archive_logs (device, inode, size, mtime_ns, archive_id, path)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (*log[:5], to_text(log.path)),
+    )
+
+
+def forget_logs(connection: sqlite3.Connection, gone: Iterable[LogRow]) -> None:
+    """Archived logs are gone; inside a transaction."""
+    connection.executemany(
+        "DELETE FROM archive_logs WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ?",
+        [log[:4] for log in gone],
+    )
+
+
+def find_content(connection: sqlite3.Connection, archive: ArchiveRow) -> int | None:
+    """The id of the source's archive with the content of this one, if it may be of the same log: one of which a log is
+    remembered, and that is not known to be another file generation.
+    """
+    row = connection.execute(
+        "SELECT id FROM archives WHERE source = ? AND sha256 = ? AND id IN (SELECT archive_id FROM archive_logs)"
+        " AND (file_id IS NULL OR coalesce(?, file_id) = file_id) ORDER BY id DESC LIMIT 1",
+        (archive.source, archive.sha256, archive.file_id),
+    ).fetchone()
+    return row[0] if row else None
