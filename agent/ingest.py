@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.errors import SidelogError, StoreError
 from agent.group import fingerprint, miner
@@ -22,6 +24,7 @@ from agent.store.groups import known_groups
 from agent.tail.identity import marker
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Mapping
 
     from agent.alerting.live import LiveAlerts
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from agent.store.maintenance import Maintenance
     from agent.store.writer import StoreWriter
 
+_T = TypeVar("_T")
 TRANSACTION_BYTES = 2 * 2**20  # 4 MiB is not faster and takes 4 MB more memory
 _COMMIT_PAUSE_S = 0.02  # at the least between two commits: a thousand files with a line each share one
 _RETRY_S = 1.0
@@ -110,6 +114,7 @@ class Ingest(threading.Thread):
         self._grouper = Grouper(*known_groups(writer.connection, fingerprint.VERSION, miner.TEMPLATES))
         self._streams: dict[int, _Stream] = {}
         self._held: dict[int, _Stream] = {}
+        self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
         self._transaction = Transaction()
         self._began = 0.0
         self._last_commit = 0.0
@@ -128,14 +133,54 @@ class Ingest(threading.Thread):
             self._commit()
         except BaseException as error:  # noqa: BLE001  the thread's owner decides what it means
             self.failure = error
+        finally:
+            self._cancel_calls()
 
     def hurry(self) -> None:
         """Stop retrying a store that cannot be written: what is not stored will be read again at the next start."""
         self._stopping.set()
         self._writer.connection.interrupt()
 
+    def call(self, function: Callable[[StoreWriter], _T]) -> Future[_T]:
+        """Let this thread run a function with the writer, between two transactions. Any thread may call it.
+
+        Returns:
+            What it gives or raises; cancelled where this thread has ended before.
+        """
+        future: Future[_T] = Future()
+        self._calls.append((future, function))
+        self._intake.wake()
+        if not self.is_alive():
+            self._cancel_calls()
+        return future
+
+    def change(self, function: Callable[[sqlite3.Connection], _T], *, durable: bool) -> _T:
+        """`StoreWriter.change` on this thread, for others; waits for it.
+
+        Raises:
+            StoreError: as there; SL412 too where this thread has ended.
+        """
+        try:
+            return self.call(lambda writer: writer.change(function, durable=durable)).result()
+        except CancelledError:
+            raise StoreError("SL412", "write store", str(self._writer.path), "the store is closed") from None
+
+    def _answer_calls(self) -> None:
+        while self._calls:
+            future, function = self._calls.popleft()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function(self._writer))
+                except Exception as error:  # noqa: BLE001  it is the caller's
+                    future.set_exception(error)
+
+    def _cancel_calls(self) -> None:
+        while self._calls:
+            self._calls.popleft()[0].cancel()
+
     def _turn(self) -> None:
         self.counters.rounds += 1
+        self._answer_calls()
         if self._alerts is not None:
             self._alerts.turn()
         for batch in self._intake.take(self._patience_s()):

@@ -12,6 +12,8 @@
 - **group** gives each event of severity ERROR and above its error group.
 - **alert** looks at each transaction before it is committed: rules change their states in it, and what people are to
   be told is written into it as deliveries, which hooks on the event loop then carry out.
+- **archive** makes small verified files of rotated logs, in a process of low priority that `archivist` lets work beside
+  the reading; what it has made goes into the store before a log is deleted.
 - **store** commits events, offsets, gaps, groups and rollups in one transaction. That is the whole of exactly-once:
   after a crash the offset and the rows are of the same moment, and reading goes on at the offset.
 
@@ -36,6 +38,7 @@ import structlog
 
 from agent import __version__
 from agent.alerting.running import Alerting
+from agent.archivist import Archivist, archive_directory, archive_once
 from agent.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
 from agent.ingest import Counters, Ingest
 from agent.intake import Intake
@@ -107,6 +110,7 @@ class Agent:
         self._reload = asyncio.Event()
         self._generation = 1
         self._alerting: Alerting | None = None
+        self._archivist: Archivist | None = None
         self._started_at = time.time_ns()
 
     async def run(self) -> Summary:
@@ -190,13 +194,19 @@ class Agent:
             alerts=alerting.rules,
         )
         ingest.start()
+        archivist = self._archivist = Archivist(self.config, ingest.change, self.reporter.report)
         try:
+            if not self._once:
+                archivist.start()
             await self._follow(tailer, ingest, opened, maintenance)
         finally:
+            await asyncio.to_thread(archivist.stop)
             await self._drain(intake, ingest)
             await alerting.finish(lambda: self._once and not self._stop.is_set())
         self._judge(ingest.failure)
         if self._once:
+            change, report = opened.writer.change, self.reporter.report
+            await asyncio.to_thread(archive_once, self.config, change, report, self._stop.is_set)
             maintenance.run_retention()
         with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop
             tables.end_run(connection, time.time_ns())
@@ -297,6 +307,8 @@ class Agent:
             maintenance.retention = self._retention(opened)
             if self._alerting is not None:
                 self._alerting.reload(config)
+            if self._archivist is not None:
+                self._archivist.reload(config)
             await tailer.reload(tail_settings(config))
             self.reporter.clear(frozenset({"SL601"}))
             log.info("configuration reloaded", generation=self._generation)
@@ -330,6 +342,7 @@ class Agent:
         """What must never be followed: the agent would feed itself."""
         store = self.config.store.path
         own = [store, lock_path(store), *(store.with_name(store.name + end) for end in ("-wal", "-shm", "-journal"))]
+        own.append(archive_directory(self.config))
         with contextlib.suppress(OSError):
             own.append(Path("/proc/self/fd/2").readlink())
         return own

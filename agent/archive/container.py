@@ -199,6 +199,18 @@ class ArchiveReader:
         for number in range(len(self.frames)):
             yield self.read(number)
 
+    def content(self, start: int, length: int) -> bytes:
+        """Bytes of the log; fewer where it ends.
+
+        Raises:
+            ArchiveError: SL803.
+        """
+        found = b""
+        for number, frame in enumerate(self.frames):
+            if frame.raw_offset < start + length and frame.raw_offset + frame.raw_bytes > start:
+                found += self.read(number)[max(0, start - frame.raw_offset) : start + length - frame.raw_offset]
+        return found
+
     def check(self) -> None:
         """Read everything and compare it with what the archive says of itself: hash, size, lines.
 

@@ -57,6 +57,30 @@ def unwritable(path: Path, error: OSError) -> ArchiveError:
     )
 
 
+def undeletable(path: str, error: OSError) -> ArchiveError:
+    """SL807, for a log that is archived and stays because it cannot be deleted."""
+    return ArchiveError(
+        "SL807",
+        "delete an archived log",
+        path,
+        f"{path} is archived but cannot be deleted: {os.strerror(error.errno or 0)}",
+        hint="let the agent's user write in its directory, or set archive.delete_source to false",
+        retryable=True,
+    )
+
+
+def worker_ended(path: str, code: int | str) -> ArchiveError:
+    """SL806, for a worker process that was killed, or failed, in the middle of its work."""
+    return ArchiveError(
+        "SL806",
+        "archive a log",
+        path,
+        f"the process that was archiving {path} ended with {code}",
+        hint="the log is kept and archived later; if it happens again, look for a lack of memory (`dmesg`)",
+        retryable=True,
+    )
+
+
 def source_unreadable(path: str, why: str) -> ArchiveError:
     """SL805, for a rotated log that cannot be read, or be decompressed: it stays as it is."""
     return ArchiveError(

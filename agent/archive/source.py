@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _CHUNK_BYTES = 1 << 18
+_F_SETSIG = 10  # of Linux; the module fcntl has no name for it
 
 
 class Version(NamedTuple):
@@ -104,6 +106,9 @@ def has_writer(fd: int) -> bool:
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
     try:
+        # Who opens it for writing just now waits until the lease is given back, and we are told by a signal: by one
+        # that does nothing, for SIGIO would end the process.
+        fcntl.fcntl(fd, _F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         return error.errno == errno.EAGAIN

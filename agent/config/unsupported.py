@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from agent.config.schema import Config
 
 SECTIONS = {
-    "archive": "archiving of rotated files is",
     "http": "the HTTP server is",
 }
 FORMATS = ("logfmt", "syslog", "combined")

@@ -31,11 +31,14 @@ def test_archives_are_listed_oldest_first(sidelog, store, arguments):
     assert rows[0] == {
         "path": f"/var/lib/{HOSTILE}.zst",
         "source": "app",
+        "log": "",
         "bytes": 1000,
         "raw_bytes": 20000,
         "lines": 70,
+        "events": 0,
         "first": "2026-11-18T11:06:40.000000000Z",
         "last": "2026-11-18T11:06:40.000000005Z",
+        "sha256": "",
     }
     assert (rows[1]["first"], rows[1]["last"]) == (None, None)
     said = sidelog(*arguments, "--store", store)

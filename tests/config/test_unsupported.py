@@ -15,11 +15,11 @@ def test_a_plain_configuration_asks_for_nothing_missing(workshop):
 def test_each_missing_feature_is_one_error(workshop):
     text = (
         "sources:\n  - {name: a, include: [/a], format: syslog}\n  - {name: b, include: [/b], rotate: {every: 1d}}\n"
-        "archive: {}\nhttp: {}\n"
+        "http: {}\n"
     )
     errors = unsupported(workshop.load(text), Path("/e.yaml"))
     assert {error.subject for error in errors} == {
-        f"/e.yaml: {place}" for place in ("archive", "http", "sources[0].format", "sources[1].rotate")
+        f"/e.yaml: {place}" for place in ("http", "sources[0].format", "sources[1].rotate")
     }
     assert all(error.code == "SL109" and error.exit_code == 78 for error in errors)
     assert all(error.message.endswith(" is not in this version") for error in errors)

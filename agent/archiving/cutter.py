@@ -1,0 +1,167 @@
+"""A log into frames of about 1 MiB that hold whole events, and what the index is to know of each.
+
+A frame is parsed alone when it is searched, so it is parsed alone here as well: what the index says is what a search
+will find. An event of several lines must not be cut. So what the parser would hold back for lines that may follow, or
+the last event where such lines could still be added to it, goes to the next frame.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.archive import tokens
+from agent.archive.container import FRAME_BYTES
+from agent.model import LineBatch, TailedFile
+from agent.parse import wrappers
+from agent.parse.decode import FileParser, ParseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from agent.model import EventBatch
+    from agent.profile import Profile
+
+_MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a longer event, which no search shows
+_HEAD_LINES_BYTES = 1 << 16
+
+
+@dataclass(slots=True)
+class Piece:
+    """One frame's content and its index. Instants are Unix ns, None where there is no event."""
+
+    data: bytes
+    events: int
+    min_timestamp: int | None
+    max_timestamp: int | None
+    severities: dict[int, int]
+    tokens: tokens.Filter
+
+    def facts(self) -> tuple[int, int, int | None, int | None, dict[int, int], int, bytes]:
+        """Lines, events, first and last instant, severities, and the filter: as the index has them."""
+        lines = self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+        return (
+            *(lines, self.events, self.min_timestamp, self.max_timestamp),
+            *(self.severities, self.tokens.longest, self.tokens.words),
+        )
+
+
+def parse_alone(
+    data: bytes, offset: int, settings: ParseSettings, profile: Profile | None, observed: int, *, final: bool = True
+) -> EventBatch:
+    """The events of a frame.
+
+    Args:
+        data: its content.
+        offset: of its first byte in the log.
+        settings: of the source, as they were when it was archived.
+        profile: of the log.
+        observed: Unix ns, for events that do not say when they happened.
+        final: nothing is to be held back.
+    """
+    batch = LineBatch(TailedFile(0, "", "", 0, 0, 0), offset, data, observed, final=final)
+    return FileParser(settings, profile).feed(batch)
+
+
+def is_wrapped(data: bytes, settings: ParseSettings) -> bool:
+    """Whether these are lines of a container runtime, in which the application's own lines may be split."""
+    if settings.format in ("docker", "cri"):
+        return True
+    return settings.format == "auto" and wrappers.unwrap(data[: data.find(b"\n") + 1 or None], "auto") is not None
+
+
+class Cutter:
+    """Cuts one log.
+
+    Args:
+        settings: how its lines are parsed.
+        profile: where its fields are, if that is known; else the first frame tells, and `profile` is it then.
+        observed: Unix ns, for events that do not say when they happened.
+        frame_bytes: about how much of the log a frame holds.
+    """
+
+    def __init__(
+        self, settings: ParseSettings, profile: Profile | None, observed: int, *, frame_bytes: int = FRAME_BYTES
+    ) -> None:
+        self.profile = profile
+        self._settings = settings
+        self._observed = observed
+        self._frame_bytes = frame_bytes
+        self._offset = 0
+
+    def cut(self, chunks: Iterable[bytes]) -> Iterator[Piece]:
+        """Frames that make up the log, from pieces that make it up."""
+        held, size, limit = [], 0, self._frame_bytes
+        for chunk in chunks:
+            held.append(chunk)
+            size += len(chunk)
+            if size < limit:
+                continue
+            data = b"".join(held)
+            whole = data.rfind(b"\n") + 1
+            piece = self._take(data, whole) if whole else None
+            if piece is None and size < _MOST_BYTES:  # one event fills all of it
+                held, limit = [data], size + self._frame_bytes
+                continue
+            piece = piece or self._index(data, whole or size)
+            yield piece
+            rest = data[len(piece.data) :]
+            held, size, limit = [rest], len(rest), max(self._frame_bytes, len(rest) + 1)
+        yield from self._last(b"".join(held))
+
+    def _last(self, data: bytes) -> Iterator[Piece]:
+        """What is left: one frame, or more where the last chunk made it large."""
+        while data:
+            piece = None
+            if len(data) > 2 * self._frame_bytes:
+                piece = self._take(data, data.rfind(b"\n", 0, self._frame_bytes) + 1)
+            piece = piece or self._index(data, len(data))
+            yield piece
+            data = data[len(piece.data) :]
+
+    def _take(self, data: bytes, whole: int) -> Piece | None:
+        """A frame from the beginning of `data`, at most `whole` bytes; None where no event ends in it for sure."""
+        if not whole:
+            return None
+        found = self._parse(data[:whole], final=False)
+        end = found.end - self._offset
+        last = found.offsets[-1] - self._offset if found.offsets else 0
+        if found.tail_open and end > last:
+            end = last
+        if end <= 0:
+            return None
+        return self._index(data, end, found if found.end - self._offset == end and not found.tail_open else None)
+
+    def _parse(self, data: bytes, *, final: bool) -> EventBatch:
+        if self.profile is None:
+            parser = FileParser(self._settings)
+            parser.feed(LineBatch(TailedFile(0, "", "", 0, 0, 0), 0, data[:_HEAD_LINES_BYTES], self._observed))
+            self.profile = parser.profile
+        return parse_alone(data, self._offset, self._settings, self.profile, self._observed, final=final)
+
+    def _index(self, data: bytes, end: int, events: EventBatch | None = None) -> Piece:
+        content = data[:end]
+        if events is None:
+            events = self._parse(content, final=True)
+        self._offset += end
+        return _piece(content, events, self._settings)
+
+
+def index_frame(data: bytes, offset: int, settings: ParseSettings, profile: Profile | None, observed: int) -> Piece:
+    """The index of a frame that is archived already; arguments as of `parse_alone`."""
+    return _piece(data, parse_alone(data, offset, settings, profile, observed), settings)
+
+
+def _piece(content: bytes, events: EventBatch, settings: ParseSettings) -> Piece:
+    filter_ = tokens.Filter(b"", tokens.NO_BOUND)
+    if not is_wrapped(content, settings):
+        filter_ = tokens.build(content, len(events))
+    return Piece(
+        content,
+        len(events),
+        min(events.timestamps, default=None),
+        max(events.timestamps, default=None),
+        dict(Counter(events.severities)),
+        filter_,
+    )

@@ -1,0 +1,106 @@
+"""What is asked of the worker, and what it answers: the messages between two processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agent.archive.source import Version  # noqa: TC001 - msgspec evaluates the hints
+from agent.parse.decode import ParseSettings
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A file generation that a log may be: everything before `offset` is stored, and these are its last bytes."""
+
+    file_id: int
+    offset: int
+    marker_length: int
+    marker_hash: bytes
+    profile: str | None = None
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One log to be archived. Paths are as `os` gives them (surrogateescape)."""
+
+    source: str
+    path: bytes  # where it lies
+    log_path: bytes  # under which it was followed, or would have been
+    version: Version  # as it was seen; changed since, it is left for later
+    followed: Place | None = None  # the log is this generation, by its inode
+    candidates: tuple[Place, ...] = ()  # else it may be one of these, by its head
+    settings: dict[str, Any] = {}
+    resource: str = "{}"
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A job with what the archive is to be."""
+
+    job: Job
+    directory: bytes
+    archive_id: int
+    sequence: int
+    previous: str
+    level: int
+    created: int  # Unix ns
+
+
+class FrameFacts(msgspec.Struct, frozen=True, array_like=True):
+    """The index of one frame, as store.archives.FrameRow has it."""
+
+    number: int
+    offset: int
+    size: int
+    raw_offset: int
+    raw_size: int
+    lines: int
+    events: int
+    min_timestamp: int | None
+    max_timestamp: int | None
+    severities: dict[int, int]
+    longest_token: int
+    words: bytes
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """So many bytes of the log file (as it lies on the disk) were read."""
+
+    bytes: int
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
+    """The archive is written, verified and named; and durable."""
+
+    path: bytes
+    size: int
+    link: str
+    metadata: bytes  # JSON of container.Metadata
+    frames: list[FrameFacts]
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """It is not, and nothing of it is left. `changed`: the log is still being written, and no error."""
+
+    changed: bool = False
+    code: str = ""
+    subject: str = ""
+    message: str = ""
+    hint: str = ""
+
+
+Answer = Progress | Done | Failed
+
+encode = msgspec.msgpack.Encoder().encode
+decode_order = msgspec.msgpack.Decoder(Order).decode
+decode_answer = msgspec.msgpack.Decoder(Answer).decode
+
+
+def settings_of(document: dict[str, Any]) -> ParseSettings:
+    """The parse settings that `as_document` gave."""
+    return ParseSettings(**{**document, "redact": tuple(document.get("redact", ()))})
+
+
+def as_document(settings: ParseSettings) -> dict[str, Any]:
+    """Parse settings as JSON can hold them, without those that are the default."""
+    default = msgspec.to_builtins(ParseSettings())
+    return {key: value for key, value in msgspec.to_builtins(settings).items() if value != default[key]}

@@ -1,0 +1,289 @@
+"""One log after the other into the archive, in the order that no crash can hurt.
+
+    worker: write under a temporary name, flush, read back and compare, name, flush the directory
+    keeper: index and chain into the store, durably; then delete the log, if that is wanted
+            and nothing has happened to it since
+
+After a crash the next round goes on: a temporary file is removed, a named archive that the store does not know is made
+again, and a log that the store knows to be archived is deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from agent.archive import place, source
+from agent.archive.errors import ArchiveError, undeletable
+from agent.archive.source import Version
+from agent.archiving.job import Done, Failed, Job, Order, Progress
+from agent.archiving.planner import Known, Plan, Planner
+from agent.archiving.process import Worker
+from agent.archiving.rows import archive_row
+from agent.store import archives, tables
+from agent.store.archives import LogRow
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping
+
+    from agent.archiving.planner import SourceFacts
+    from agent.errors import SidelogError
+    from agent.tail.discover import Discovery
+
+_T = TypeVar("_T")
+
+
+class Change(Protocol):
+    """Runs a function on the writing connection, in a transaction of its own."""
+
+    def __call__(self, function: Callable[[sqlite3.Connection], _T], /, *, durable: bool) -> _T:
+        """What the function gives; with `durable` the transaction is on the disk by then."""
+        ...
+
+
+@dataclass(slots=True, frozen=True)
+class Options:
+    """What the configuration says about archiving; times in seconds, sizes in bytes."""
+
+    directory: Path
+    quiet_s: float = 60.0
+    inactive_s: float | None = None
+    level: int = 3
+    delete_source: bool = True
+    keep_s: float | None = None
+    keep_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a round did."""
+
+    archived: int = 0
+    raw_bytes: int = 0
+    bytes: int = 0
+    known: int = 0  # logs whose content is archived already
+    deleted: int = 0
+    removed: int = 0  # archives that retention took away
+    waiting: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+class Keeper:
+    """Archives what is due, a round at a time, in one thread.
+
+    Args:
+        options: of the configuration.
+        discovery: the sources' patterns.
+        facts: what archives keep of their sources, by name.
+        change: runs a function in a transaction.
+        report: notes that a condition began (True) or ended (False).
+        stop: whether the round is to end early.
+        on_progress: called with the bytes done of the bytes to do, and the log.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        discovery: Discovery,
+        facts: Mapping[str, SourceFacts],
+        change: Change,
+        *,
+        report: Callable[[SidelogError, bool], None],
+        stop: Callable[[], bool] = lambda: False,
+        on_progress: Callable[[int, int, str], None] = lambda *_: None,
+    ) -> None:
+        self.options = options
+        self.discovery = discovery
+        self.facts = facts
+        self._change = change
+        self._report = report
+        self._stop = stop
+        self._on_progress = on_progress
+        self._skip: set[Version] = set()  # could not be archived; tried again when they change
+        self._clean = False
+        self.worker = Worker()
+
+    def round(self) -> Summary:
+        """Archive what is due, delete what is archived, remove what is too old.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        if not self._clean:
+            _remove_partial(self.options.directory)
+            self._clean = True
+        plan = self._plan()
+        summary = Summary(waiting=len(plan.waiting))
+        for error in plan.errors:
+            self._note_failure(summary, error)
+        if self.options.delete_source:
+            for log in plan.present:
+                self._delete(log, summary)
+        try:
+            self._run(plan.jobs, {log.archive_id for log in plan.present}, summary)
+        finally:
+            self.worker.close()
+        if self.options.delete_source and not (summary.waiting or self._stop()):
+            self._forget(plan.gone)
+        self._expire(summary)
+        return summary
+
+    def _plan(self) -> Plan:
+        def known(connection: sqlite3.Connection) -> Known:
+            return Known(tables.load_files(connection), archives.logs(connection))
+
+        planner = Planner(
+            self.discovery,
+            self.facts,
+            self._change(known, durable=False),
+            quiet_s=self.options.quiet_s,
+            inactive_s=self.options.inactive_s,
+            now_ns=time.time_ns(),
+            skip=frozenset(self._skip),
+        )
+        return planner.find()
+
+    # ------------------------------------------------------------ making
+
+    def _run(self, jobs: list[Job], present: set[int], summary: Summary) -> None:
+        total, before = sum(job.version.size for job in jobs), 0
+        for job in jobs:
+            if self._stop():
+                return
+            name = os.fsdecode(job.path)
+            self._on_progress(before, total, name)
+            order = self._change(partial(self._order, job=job), durable=False)
+            answer = self._make(order, partial(self._progress, before, total, name))
+            before += job.version.size
+            self._on_progress(before, total, name)
+            if isinstance(answer, Done):
+                self._end("SL804", str(self.options.directory))
+                self._store(job, answer, present, summary)
+            elif answer.changed:
+                summary.waiting += 1
+            elif not self._may_go_on(job, answer, summary):
+                return
+
+    def _progress(self, before: int, total: int, name: str, done: int) -> None:
+        self._on_progress(before + done, total, name)
+
+    def _order(self, connection: sqlite3.Connection, *, job: Job) -> Order:
+        chain = archives.chain(connection, job.source)
+        return Order(
+            job=job,
+            directory=os.fsencode(self.options.directory),
+            archive_id=archives.next_id(connection),
+            sequence=chain.sequence + 1,
+            previous=chain.link,
+            level=self.options.level,
+            created=time.time_ns(),
+        )
+
+    def _make(self, order: Order, progress: Callable[[int], None]) -> Done | Failed:
+        try:
+            for answer in self.worker.run(order):
+                if not isinstance(answer, Progress):
+                    return answer
+                progress(min(answer.bytes, order.job.version.size))
+        except ArchiveError as error:
+            return Failed(code=error.code, subject=error.subject, message=error.message, hint=error.hint)
+        raise AssertionError  # pragma: no cover - `run` answers or raises
+
+    def _may_go_on(self, job: Job, failed: Failed, summary: Summary) -> bool:
+        """Note why a log could not be archived; whether another one may fare better now."""
+        if failed.code == "SL806" and self._stop():
+            return False
+        error = ArchiveError(failed.code, "archive a log", failed.subject, failed.message, hint=failed.hint)
+        if failed.code == "SL804":  # the disk
+            error.subject = str(self.options.directory)
+        elif failed.code == "SL805":
+            self._skip.add(job.version)
+        self._note_failure(summary, error)
+        return failed.code == "SL805"
+
+    def _store(self, job: Job, done: Done, present: set[int], summary: Summary) -> None:
+        """Index the archive, durably; then the log may go.
+
+        A log with the content of one that is archived, and that lies nowhere any more, is that log under another name:
+        a copy, or compressed since. One that still lies somewhere was another.
+        """
+        row = archive_row(done)
+        path = os.fsdecode(job.path)
+
+        def commit(connection: sqlite3.Connection) -> LogRow:
+            known = archives.find_content(connection, row)
+            known = None if known in present else known
+            log = LogRow(*job.version, known or row.id, path)
+            if known is None:
+                archives.add(connection, row)
+            archives.remember_log(connection, log)
+            return log
+
+        log = self._change(commit, durable=True)
+        present.add(log.archive_id)
+        if log.archive_id == row.id:
+            summary.archived += 1
+            summary.raw_bytes += row.raw_bytes
+            summary.bytes += row.bytes
+        else:
+            Path(row.path).unlink(missing_ok=True)
+            summary.known += 1
+        if self.options.delete_source:
+            self._delete(log, summary)
+
+    # ------------------------------------------------------------ removing
+
+    def _delete(self, log: LogRow, summary: Summary) -> None:
+        try:
+            deleted = source.delete(log.path, Version(*log[:4]))
+        except OSError as error:
+            self._note_failure(summary, undeletable(log.path, error))
+        except ArchiveError as error:
+            self._note_failure(summary, error)
+        else:
+            if deleted:
+                summary.deleted += 1
+                self._end("SL807", log.path)
+                self._forget([log])
+
+    def _forget(self, logs: list[LogRow]) -> None:
+        if logs:
+            self._change(partial(archives.forget_logs, gone=logs), durable=False)
+
+    def _expire(self, summary: Summary) -> None:
+        """Remove the archives that are too old, counted from their making, or too many: the oldest first."""
+        rows = self._change(archives.load, durable=False)
+        size, now = sum(row.bytes for row in rows), time.time_ns()
+        for row in rows:
+            old = self.options.keep_s is not None and row.created < now - int(self.options.keep_s * 1e9)
+            large = self.options.keep_bytes is not None and size > self.options.keep_bytes
+            if not (old or large):
+                return
+            # The row first: a file without one is only noticed by `archive verify`, a row without a file is an error.
+            self._change(partial(archives.remove, archive=row), durable=True)
+            with contextlib.suppress(OSError):
+                Path(row.path).unlink()
+            size -= row.bytes
+            summary.removed += 1
+
+    # ------------------------------------------------------------ saying
+
+    def _note_failure(self, summary: Summary, error: SidelogError) -> None:
+        summary.failed.append(error.subject)
+        self._report(error, True)  # noqa: FBT003 - a callback's shape
+
+    def _end(self, code: str, subject: str) -> None:
+        self._report(ArchiveError(code, "", subject, ""), False)  # noqa: FBT003 - a callback's shape
+
+
+def _remove_partial(directory: Path) -> None:
+    """Remove what a worker that was killed has left."""
+    for path in directory.glob(f"*/.*{place.PARTIAL_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -1,0 +1,50 @@
+"""Which file generation is this log: the bytes before a known offset decide, as they do when reading is resumed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.model import MARKER_BYTES
+from agent.tail.identity import marker
+
+if TYPE_CHECKING:
+    from agent.archiving.job import Place
+
+
+class Matcher:
+    """Sees a log's bytes go by.
+
+    Args:
+        followed: the generation that it is for sure; None where only its bytes can tell.
+        candidates: those that it may be: they begin alike.
+    """
+
+    def __init__(self, followed: Place | None, candidates: tuple[Place, ...]) -> None:
+        self._followed = followed
+        self._waiting = sorted(candidates, key=lambda one: one.offset)
+        self._found: Place | None = None
+        self._position = 0
+        self._recent = b""
+
+    @property
+    def profile(self) -> str | None:
+        """Where the fields of its lines are, if that is known before the log is read."""
+        profiles = {place.profile for place in (*filter(None, [self._followed]), *self._waiting)}
+        return profiles.pop() if len(profiles) == 1 else None
+
+    def see(self, data: bytes) -> None:
+        """The next bytes."""
+        end = self._position + len(data)
+        while self._waiting and self._waiting[0].offset <= end:
+            place = self._waiting.pop(0)
+            known = place.offset - self._position
+            before = (self._recent + data[:known])[-place.marker_length :] if place.marker_length else b""
+            if marker(before) == (place.marker_length, place.marker_hash):
+                self._found = place
+        self._recent = (self._recent + data[-MARKER_BYTES:])[-MARKER_BYTES:]
+        self._position = end
+
+    def file_id(self) -> int | None:
+        """The generation's id, once all was seen; None for a log that was never followed."""
+        place = self._followed or self._found
+        return None if place is None else place.file_id

@@ -1,0 +1,226 @@
+"""Which logs are due: rotated away, fully stored, and unchanged for a while. Everything here blocks.
+
+A log is known by its inode where it was renamed; where it was copied or compressed, by its beginning, and then by the
+bytes before the offset up to which it is stored, which the worker compares. One that belongs to a file which is still
+being read waits: archiving never overtakes reading.
+"""
+
+# ruff: noqa: PTH112, PTH118, PTH119, PTH120 - paths are str here, as in tail
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agent.archive.errors import ArchiveError
+from agent.archive.source import Log, Version
+from agent.archiving.job import Job, Place
+from agent.errors import TailError
+from agent.model import HEAD_BYTES
+from agent.tail import locate
+from agent.tail.identity import FileKey, Match, head_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from agent.model import TailedFile
+    from agent.store.archives import LogRow
+    from agent.tail.discover import Discovery
+
+
+@dataclass(slots=True, frozen=True)
+class SourceFacts:
+    """What an archive keeps of its source: how its lines are parsed, and its resource attributes (JSON)."""
+
+    settings: dict[str, Any]
+    resource: str
+
+
+@dataclass(slots=True)
+class Known:
+    """What the store knows: all file generations, and the logs that are archived already."""
+
+    files: list[TailedFile]
+    logs: list[LogRow]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What there is to do. `waiting` logs are not due yet, `present` ones are archived and still there."""
+
+    jobs: list[Job] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    present: list[LogRow] = field(default_factory=list)
+    gone: list[LogRow] = field(default_factory=list)
+    errors: list[ArchiveError] = field(default_factory=list)
+
+
+class Planner:
+    """Looks at the directories of the sources once.
+
+    Args:
+        discovery: the sources' patterns.
+        facts: by source; sources that are not in it are left alone.
+        known: of the store.
+        quiet_s: a log is due when it has not changed for this long.
+        inactive_s: so is one that was not rotated away, after this long; None: never.
+        now_ns: Unix ns.
+        skip: logs that could not be archived as they are.
+    """
+
+    def __init__(
+        self,
+        discovery: Discovery,
+        facts: Mapping[str, SourceFacts],
+        known: Known,
+        *,
+        quiet_s: float,
+        inactive_s: float | None,
+        now_ns: int,
+        skip: frozenset[Version] = frozenset(),
+    ) -> None:
+        self._discovery = discovery
+        self._facts = facts
+        self._known = known
+        self._quiet_ns = int(quiet_s * 1e9)
+        self._inactive_ns = None if inactive_s is None else int(inactive_s * 1e9)
+        self._now_ns = now_ns
+        self._skip = skip
+        self._plan = Plan()
+        self._archived = {Version(*log[:4]): log for log in known.logs}
+        self._by_key: dict[FileKey, list[TailedFile]] = defaultdict(list)
+        self._originals: dict[str, dict[str, str]] = defaultdict(dict)  # directory -> base name -> source
+        for file in known.files:
+            if file.source in facts:
+                self._by_key[FileKey(file.device, file.inode)].append(file)
+                self._originals[os.path.dirname(file.path)][os.path.basename(file.path)] = file.source
+        for found in discovery.scan().files:
+            if found.source.name in facts:
+                self._originals[os.path.dirname(found.path)][os.path.basename(found.path)] = found.source.name
+
+    def find(self) -> Plan:
+        """The plan; its jobs are in the order of the logs' last changes."""
+        seen: set[Version] = set()
+        for directory, originals in sorted(self._originals.items()):
+            for path, status in _listing(directory):
+                version = Version.of(status)
+                known = self._archived.get(version)
+                if known is not None:
+                    seen.add(version)
+                    self._plan.present.append(known._replace(path=path))
+                elif status.st_size and version not in self._skip:
+                    self._look(path, status, originals)
+        self._plan.gone = [log for version, log in self._archived.items() if version not in seen and _is_gone(log.path)]
+        self._plan.jobs.sort(key=lambda job: job.version.mtime_ns)
+        return self._plan
+
+    def _look(self, path: str, status: os.stat_result, originals: Mapping[str, str]) -> None:
+        name = os.path.basename(path)
+        original = name if name in originals else _original(name, originals)
+        if original is None or self._is_excluded(originals[original], path):
+            return
+        try:
+            file = self._followed(path, status, originals[original])
+            changed = status.st_mtime_ns if status.st_mtime_ns <= self._now_ns else status.st_ctime_ns
+            idle_ns = self._now_ns - changed
+            if name == original:
+                if file is None or path != file.path or self._inactive_ns is None or idle_ns < self._inactive_ns:
+                    return  # it is the file that is followed, or is going to be
+            elif idle_ns < self._quiet_ns or (file is None and self._discovery.source_of(path) is not None):
+                self._plan.waiting.append(path)
+                return
+            self._judge(path, status, originals[original], original, file)
+        except ArchiveError as error:
+            self._plan.errors.append(error)
+        except (OSError, TailError):
+            self._plan.waiting.append(path)  # tail says what is wrong with it
+
+    def _judge(self, path: str, status: os.stat_result, source: str, original: str, file: TailedFile | None) -> None:
+        candidates: list[TailedFile] = []
+        if file is None:
+            candidates = self._resembling(path, source)
+        if (file is not None and file.offset < status.st_size) or any(self._may_be(file) for file in candidates):
+            self._plan.waiting.append(path)
+            return
+        facts = self._facts[source]
+        log_path = file.path if file is not None else os.path.join(os.path.dirname(path), original)
+        self._plan.jobs.append(
+            Job(
+                source=source,
+                path=os.fsencode(path),
+                log_path=os.fsencode(log_path),
+                version=Version.of(status),
+                followed=_place(file) if file is not None else None,
+                candidates=tuple(_place(one) for one in candidates if one.state == "finished"),
+                settings=facts.settings,
+                resource=facts.resource,
+            )
+        )
+
+    def _is_excluded(self, source: str, path: str) -> bool:
+        settings = next((one for one in self._discovery.sources if one.name == source), None)
+        return settings is None or self._discovery.excluded(settings, path)
+
+    def _followed(self, path: str, status: os.stat_result, source: str) -> TailedFile | None:
+        """The generation that this inode holds, if it does."""
+        for file in self._by_key.get(FileKey(status.st_dev, status.st_ino), ()):
+            if file.source == source and locate.compare_path(path, file) is Match.SAME:
+                return file
+        return None
+
+    def _resembling(self, path: str, source: str) -> list[TailedFile]:
+        """Generations of the source, from this directory, that begin like the log."""
+        with Log(path) as log:
+            head = b""
+            for data in log.contents():
+                head += data
+                if len(head) >= HEAD_BYTES:
+                    break
+        folder = os.path.dirname(path)
+        return [file for file in self._known.files if file.source == source and _begins(head, file, folder)]
+
+    def _may_be(self, file: TailedFile) -> bool:
+        """Whether a log that begins like this unfinished file may hold what is still to be read of it: unless that
+        lies where it was.
+        """
+        if file.state == "finished":
+            return False
+        folders = {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
+        path = locate.find_inode(FileKey(file.device, file.inode), folders)
+        try:
+            return path is None or locate.compare_path(path, file) is not Match.SAME
+        except (OSError, TailError):
+            return True
+
+
+def _original(name: str, originals: Iterable[str]) -> str | None:
+    """The file that a log with this name was rotated from: of several, the one with the longest name."""
+    return max((one for one in originals if locate.is_rotation(name, one)), key=len, default=None)
+
+
+def _begins(head: bytes, file: TailedFile, folder: str) -> bool:
+    if not 0 < file.head_length <= len(head) or head_hash(head[: file.head_length]) != file.head_hash:
+        return False
+    return folder in (os.path.dirname(file.path), os.path.dirname(file.current_path or file.path))
+
+
+def _place(file: TailedFile) -> Place:
+    return Place(file.id, file.offset, file.marker_length, file.marker_hash, file.profile)
+
+
+def _listing(directory: str) -> list[tuple[str, os.stat_result]]:
+    """Regular files with their status, by name; nothing where the directory cannot be listed."""
+    try:
+        with os.scandir(directory) as entries:
+            files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+            found = [(entry.path, entry.stat(follow_symlinks=False)) for entry in files]
+    except OSError:
+        return []
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _is_gone(path: str) -> bool:
+    """Whether there is no file of this name although its directory is there."""
+    return not os.path.lexists(path) and os.path.isdir(os.path.dirname(path))

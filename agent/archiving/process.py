@@ -1,0 +1,75 @@
+"""The worker process as its owner sees it: orders go in, answers come out, and it may die at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from agent.archive.errors import worker_ended
+from agent.archiving import worker
+from agent.archiving.job import Order, Progress, decode_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.archiving.job import Answer
+
+_END_S = 5.0  # for a worker that was told to end
+
+
+class Worker:
+    """Starts the process when it is first needed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with process:  # waits, and closes the streams
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            try:
+                process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def kill(self) -> None:
+        """End it at once, from another thread: `run` then raises."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def run(self, order: Order) -> Iterator[Answer]:
+        """Progress, and at the end Done or Failed.
+
+        Raises:
+            ArchiveError: SL806, the process ended.
+        """
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "agent.archiving.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(OSError):  # a broken pipe: it has ended
+            worker.send(process.stdin, order)
+            while (message := worker.receive(process.stdout)) is not None:
+                answer = decode_answer(message)
+                yield answer
+                if not isinstance(answer, Progress):
+                    return
+        process.kill()  # it may have closed its output only
+        code = process.wait()
+        self.close()
+        raise worker_ended(os.fsdecode(order.job.path), code)

@@ -1,0 +1,108 @@
+"""The index of the archives again, from their files alone."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agent.archive.container import ArchiveReader
+from agent.archive.errors import ArchiveError
+from agent.archive.place import ARCHIVE_SUFFIX
+from agent.archiving.cutter import index_frame
+from agent.archiving.job import Done, FrameFacts, settings_of
+from agent.archiving.rows import archive_row
+from agent.profile import Profile
+from agent.store import archives
+from agent.tail.identity import head_hash, marker
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from agent.archiving.keeper import Change
+    from agent.store.archives import ArchiveRow
+
+
+def reindex(
+    directory: Path,
+    change: Change,
+    on_error: Callable[[Path, ArchiveError], None],
+    on_progress: Callable[[int, int, str], None],
+) -> int:
+    """Replace what the store knows of archives by what their files say.
+
+    An archive that is damaged keeps the row that it has. One whose file is gone loses it.
+
+    Returns:
+        How many archives are indexed now.
+    """
+    paths = sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}"), key=lambda path: path.name)
+    total, done = sum(path.stat().st_size for path in paths), 0
+    rows: list[ArchiveRow] = []
+    bad: set[str] = set()
+    for path in paths:
+        on_progress(done, total, path.name)
+        done += path.stat().st_size
+        try:
+            rows.append(_read(path))
+        except ArchiveError as error:
+            bad.add(str(path))
+            on_error(path, error)
+    rows.sort(key=lambda row: (row.source, row.sequence, row.id))
+    return change(partial(_replace, rows=rows, bad=bad), durable=True)
+
+
+def _read(path: Path) -> ArchiveRow:
+    """The row of one archive, its content checked on the way."""
+    with ArchiveReader(path) as archive:
+        archive.check()
+        said = archive.metadata
+        settings = settings_of(said.settings)
+        profile = Profile.from_json(said.profile) if said.profile else None
+        frames = []
+        for number, frame in enumerate(archive.frames):
+            data = archive.read(number)
+            piece = index_frame(data, frame.raw_offset, settings, profile, said.modified)
+            frames.append(FrameFacts(*(number, *frame, *piece.facts())))
+        done = Done(
+            path=os.fsencode(path),
+            size=archive.bytes,
+            link=archive.link,
+            metadata=msgspec.json.encode(said),
+            frames=frames,
+        )
+        return archive_row(done)
+
+
+def _is_generation(connection: sqlite3.Connection, row: ArchiveRow, file_id: int) -> bool:
+    """Whether the store's file of this number is the one that was archived: the same beginning, and the same bytes
+    before the offset.
+    """
+    file = archives.generation(connection, file_id, row.source, row.log_path)
+    if file is None or file.offset > row.raw_bytes:
+        return False
+    with ArchiveReader(Path(row.path)) as archive:
+        head = archive.content(0, file.head_length)
+        before = archive.content(file.offset - file.marker_length, file.marker_length)
+    return head_hash(head) == file.head_hash and marker(before) == (file.marker_length, file.marker_hash)
+
+
+def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set[str]) -> int:
+    kept = {row.id for row in archives.load(connection) if row.path in bad}
+    known = {row.id: row for row in archives.load(connection)}
+    for archive_id in known.keys() - kept:
+        archives.forget(connection, archive_id)
+    taken = set(kept)
+    for row in rows:
+        if row.id in taken:  # two stores have written into one directory
+            row.id = archives.next_id(connection)
+        taken.add(row.id)
+        if row.file_id is not None and not _is_generation(connection, row, row.file_id):
+            row.file_id = None  # the store was begun anew since: its files have other numbers
+        archives.add(connection, row)
+    archives.accept_chains(connection)
+    return len(rows)

@@ -1,0 +1,46 @@
+"""From what the worker says of an archive to its rows in the store."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agent.archive.container import Metadata
+from agent.paths import from_text
+from agent.store.archives import ArchiveRow, FrameRow
+
+if TYPE_CHECKING:
+    from agent.archiving.job import Done
+
+
+def archive_row(done: Done) -> ArchiveRow:
+    """What the store is to know of a new archive."""
+    said = msgspec.json.decode(done.metadata, type=Metadata)
+    frames = [FrameRow(*msgspec.structs.astuple(frame)) for frame in done.frames]
+    first = [frame.min_timestamp for frame in frames if frame.min_timestamp is not None]
+    last = [frame.max_timestamp for frame in frames if frame.max_timestamp is not None]
+    return ArchiveRow(
+        id=said.id,
+        file_id=said.file_id,
+        source=said.source,
+        path=os.fsdecode(done.path),
+        log_path=from_text(said.path),
+        bytes=done.size,
+        raw_bytes=said.raw_bytes,
+        lines=said.lines,
+        events=sum(frame.events for frame in frames),
+        min_timestamp=min(first, default=None),
+        max_timestamp=max(last, default=None),
+        created=said.created,
+        modified=said.modified,
+        sha256=said.sha256,
+        sequence=said.sequence,
+        previous=said.previous,
+        link=done.link,
+        resource=said.resource,
+        profile=said.profile,
+        settings=msgspec.json.encode(said.settings).decode(),
+        frames=frames,
+    )

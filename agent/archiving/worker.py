@@ -1,0 +1,225 @@
+"""The process that makes archives: one order after the other from standard input, answers to standard output.
+
+It is of the lowest priority, and what it does never holds up the reading of logs. The steps, so that a crash between
+any two leaves no loss and no double: write under a temporary name, flush to the disk, read it back and compare it with
+the log, give it its name, flush the directory. The rest is the keeper's: store the index durably, delete the log.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import signal
+import struct
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from agent.archive import place
+from agent.archive.container import ArchiveReader, ArchiveWriter, Metadata
+from agent.archive.errors import ArchiveError, unwritable, worker_ended
+from agent.archive.source import Log, has_writer
+from agent.archiving.cutter import Cutter
+from agent.archiving.job import Done, Failed, FrameFacts, Order, Progress, decode_order, encode, settings_of
+from agent.archiving.matching import Matcher
+from agent.paths import to_text
+from agent.profile import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import IO
+
+    from agent.archiving.job import Answer
+
+_LENGTH = struct.Struct("<I")
+_MOST_BYTES = 1 << 30  # of a message
+_PROGRESS_BYTES = 8 << 20
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}  # system call numbers of ioprio_set(2)
+_IDLE_CLASS = 3 << 13
+
+
+class _ChangedError(Exception):
+    """The log is not what it was when it was found, or somebody writes it."""
+
+
+def send(stream: IO[bytes], message: Order | Answer) -> None:
+    """Write one message.
+
+    Raises:
+        OSError: the other side is gone.
+    """
+    data = encode(message)
+    stream.write(_LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> bytes | None:
+    """The next message; None at the end, also in the middle of one."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (size,) = _LENGTH.unpack(head)
+    data = stream.read(size) if size <= _MOST_BYTES else b""
+    return data if len(data) == size else None
+
+
+def archive(order: Order, progress: Callable[[int], None] = lambda _: None) -> Done | Failed:
+    """Make one archive.
+
+    Args:
+        order: what of.
+        progress: called with the bytes of the log file that were read so far.
+
+    Returns:
+        What was made. After a failure nothing is left of it, and the log is as it was.
+    """
+    path = os.fsdecode(order.job.path)
+    try:
+        with Log(path) as log:
+            return _archive(order, log, progress)
+    except _ChangedError:
+        return Failed(changed=True)
+    except ArchiveError as error:
+        return Failed(code=error.code, subject=error.subject, message=error.message, hint=error.hint)
+    except Exception as error:  # noqa: BLE001 - a fault of ours, or no memory, with one log must not stop the others
+        ended = worker_ended(path, f"{type(error).__name__}: {error}")
+        return Failed(code=ended.code, subject=path, message=ended.message, hint=ended.hint)
+
+
+def _archive(order: Order, log: Log, progress: Callable[[int], None]) -> Done:
+    job = order.job
+    if log.version != job.version or has_writer(log.fd):
+        raise _ChangedError
+    folder = Path(os.fsdecode(order.directory)) / place.safe_name(job.source)
+    partial = folder / f".{order.archive_id}{place.PARTIAL_SUFFIX}"
+    try:
+        place.make_directory(folder)
+        with place.partial_file(partial) as file:
+            metadata, link, frames = _write(order, log, file, progress)
+        try:
+            return _finish(order, log, partial, (metadata, link, frames))
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise unwritable(partial, error) from None
+
+
+def _write(
+    order: Order, log: Log, file: BinaryIO, progress: Callable[[int], None]
+) -> tuple[Metadata, str, list[FrameFacts]]:
+    job = order.job
+    matcher = Matcher(job.followed, job.candidates)
+    profile = matcher.profile
+    cutter = Cutter(settings_of(job.settings), Profile.from_json(profile) if profile else None, log.status.st_mtime_ns)
+    writer = ArchiveWriter(file, order.level)
+    frames = [
+        FrameFacts(*(number, *writer.add(piece.data), *piece.facts()))
+        for number, piece in enumerate(cutter.cut(_read(log, matcher, progress)))
+    ]
+    if not log.unchanged() or has_writer(log.fd):
+        raise _ChangedError
+    metadata = Metadata(
+        id=order.archive_id,
+        source=job.source,
+        path=to_text(os.fsdecode(job.log_path)),
+        file_id=matcher.file_id(),
+        sequence=order.sequence,
+        previous=order.previous,
+        created=order.created,
+        modified=log.status.st_mtime_ns,
+        lines=writer.all_lines,
+        raw_bytes=writer.raw_bytes,
+        sha256=writer.sha256,
+        resource=job.resource,
+        profile=cutter.profile.to_json() if cutter.profile else None,
+        settings=job.settings,
+    )
+    return metadata, writer.finish(metadata), frames
+
+
+def _read(log: Log, matcher: Matcher, progress: Callable[[int], None]) -> Iterator[bytes]:
+    due = 0
+    for data in log.contents():
+        matcher.see(data)
+        yield data
+        done = os.lseek(log.fd, 0, os.SEEK_CUR)
+        if done >= due:
+            progress(done)
+            due = done + _PROGRESS_BYTES
+
+
+def _finish(order: Order, log: Log, partial: Path, made: tuple[Metadata, str, list[FrameFacts]]) -> Done:
+    """Read the archive back, compare it, give it its name."""
+    metadata, link, frames = made
+    with ArchiveReader(partial) as written:
+        written.drop_cache()
+        written.check()
+        if written.link != link or len(written.frames) != len(frames):
+            raise _ChangedError
+    place.restrict(partial, log.status)
+    first = min((frame.min_timestamp for frame in frames if frame.min_timestamp is not None), default=None)
+    folder = Path(os.fsdecode(order.directory))
+    final = place.archive_path(folder, metadata.source, os.fsdecode(order.job.log_path), first, order.archive_id)
+    final = _name(partial, final, metadata)
+    size = final.stat().st_size
+    return Done(path=os.fsencode(final), size=size, link=link, metadata=msgspec.json.encode(metadata), frames=frames)
+
+
+def _name(partial: Path, final: Path, metadata: Metadata) -> Path:
+    """Give the archive its name. One that lies there already was named just before a crash if it has the same content:
+    then this one takes its place. Any other keeps its name.
+    """
+    number = 1
+    wanted = final
+    while True:
+        try:
+            place.give_name(partial, final)
+        except FileExistsError:
+            if _same_content(final, metadata):
+                final.unlink()
+                continue
+            number += 1
+            base = wanted.name.removesuffix(place.ARCHIVE_SUFFIX)
+            final = wanted.with_name(f"{base}-{number}{place.ARCHIVE_SUFFIX}")
+        else:
+            return final
+
+
+def _same_content(path: Path, metadata: Metadata) -> bool:
+    try:
+        with ArchiveReader(path) as there:
+            said = there.metadata
+            return (said.id, said.sha256, said.raw_bytes) == (metadata.id, metadata.sha256, metadata.raw_bytes)
+    except ArchiveError:
+        return False
+
+
+def lower_priority() -> None:
+    """Give way to everything else: processor and disk."""
+    try:
+        os.nice(19)
+        number = _IOPRIO_SET.get(platform.machine()) if sys.platform == "linux" else None
+        if number is not None:
+            ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, _IDLE_CLASS)  # 1: a process, 0: this one
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES):
+            raise
+
+
+def main() -> None:
+    """Answer orders until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the keeper decides
+    lower_priority()
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    while (message := receive(source)) is not None:
+        answer = archive(decode_order(message), lambda done: send(target, Progress(done)))
+        send(target, answer)
+
+
+if __name__ == "__main__":
+    main()

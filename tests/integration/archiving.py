@@ -1,0 +1,50 @@
+"""A box that archives, and what must hold of logs and archives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.harness import Box
+
+
+def configure(box: Box, source: dict | None = None, **archive) -> None:
+    """Archiving without waiting."""
+    document = json.loads(box.config.read_text())
+    document["archive"] = {"quiet": "0s", **archive}
+    document["sources"][0].update(source or {})
+    box.config.write_text(json.dumps(document))
+
+
+def archives(box: Box) -> list[Path]:
+    """Oldest first: their numbers are the ends of their names."""
+    found = (box.store.parent / "archive").glob("*/*.zst")
+    return sorted(found, key=lambda path: int(path.name.split("-")[-1].split(".")[0]))
+
+
+def content(box: Box) -> list[bytes]:
+    """What `zstd` gives of each archive, oldest first."""
+    return [subprocess.run(["zstd", "-dc", path], capture_output=True, check=True).stdout for path in archives(box)]
+
+
+def age(path: Path, seconds: float = 3600) -> None:
+    """As if it had last been written so long ago."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def run(box: Box, *arguments: str, code: int = 0) -> dict:
+    """`archive run`, and its summary."""
+    done = box.run("archive", "run", "--json", *arguments)
+    assert done.returncode == code, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def leftovers(box: Box) -> list[Path]:
+    return [path for path in (box.store.parent / "archive").rglob("*") if path.is_file() and path.suffix != ".zst"]
