@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from agent.archiving.job import Answer
 
+MODULE = "agent.archiving.worker"
 _END_S = 5.0  # for a worker that was told to end
 
 
@@ -53,11 +54,9 @@ class Worker:
             ArchiveError: SL806, the process ended.
         """
         if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "agent.archiving.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
+            command = [sys.executable, "-m", MODULE]
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
             )
         process = self._process
         assert process.stdin is not None

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import stat
+import subprocess
 import time
 
 import pytest
@@ -11,7 +12,7 @@ import zstandard
 
 from tests.integration.archiving import age, archives, configure, content, leftovers, run
 from tests.integration.harness import append, events, wait_until
-from tests.integration.oracle import Scribe, verify
+from tests.integration.oracle import Scribe, root_only, verify
 
 
 @pytest.fixture
@@ -229,3 +230,28 @@ def test_an_agent_archives_by_itself_and_keeps_the_store_for_itself(box):
     verify(box, scribe, unchanged=False)
     assert b"".join(content(box)) + scribe.written[-1] + b"\n" == b"".join(line + b"\n" for line in scribe.written)
     assert json.loads(box.run("status", "--json").stdout)["archive"]["files"] == 2
+
+
+@root_only
+def test_a_full_disk_at_the_target_keeps_the_log_and_leaves_nothing(box):
+    """And reading is not touched; with room again the agent archives by itself."""
+    small = box.store.parent / "archive"
+    small.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", small], check=True)
+    try:
+        (box.logs / "app.log").write_bytes(events(0, 1))
+        (box.logs / "app.log.1").write_bytes(os.urandom(1_000_000).hex().encode() + b"\n")
+        box.start()
+        wait_until(lambda: any(e["code"] == "SL804" and e["active"] for e in box.status()["errors"]), what="SL804")
+        append(box.log, events(1, 100))
+        box.wait_count(101)
+        assert leftovers(box) == archives(box) == []
+        assert (box.logs / "app.log.1").exists()
+        subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
+        wait_until(lambda: not (box.logs / "app.log.1").exists(), what="the archive")
+        wait_until(lambda: box.status()["healthy"], what="the end of SL804")
+        assert box.stop() == 0
+        assert box.run("archive", "verify").returncode == 0
+    finally:
+        box.kill()
+        subprocess.run(["umount", "-l", small], check=True)

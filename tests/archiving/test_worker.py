@@ -1,0 +1,161 @@
+"""What the worker does with one log, here in the test's own process; and the process, as far as it can go wrong."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.archive.container import ArchiveReader
+from agent.archive.errors import ArchiveError
+from agent.archive.source import Version
+from agent.archiving import process, worker
+from agent.archiving.job import Done, Failed, Job, Order, Progress, decode_answer, decode_order, encode
+from agent.archiving.process import Worker
+from agent.archiving.rows import archive_row
+
+DATA = b"".join(b'{"timestamp":"2026-11-22T03:04:05Z","level":"error","n":%d}\n' % number for number in range(500))
+
+
+@pytest.fixture
+def order(tmp_path):
+    log = tmp_path / "app.log.1"
+    log.write_bytes(DATA)
+    job = Job(
+        source="app",
+        path=os.fsencode(log),
+        log_path=os.fsencode(tmp_path / "app.log"),
+        version=Version.of(log.stat()),
+    )
+    directory = os.fsencode(tmp_path / "archive")
+    return Order(job=job, directory=directory, archive_id=7, sequence=3, previous="ab", level=3, created=5)
+
+
+def files(tmp_path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "archive").rglob("*") if path.is_file())
+
+
+def test_an_archive_is_made_verified_and_named(tmp_path, order):
+    seen = []
+    done = worker.archive(order, seen.append)
+    assert isinstance(done, Done)
+    assert files(tmp_path) == ["app-20261122T030405Z-7.log.zst"]
+    assert seen
+    row = archive_row(done)
+    assert (row.id, row.events, row.lines, row.raw_bytes, row.sequence, row.previous) == (
+        7,
+        500,
+        500,
+        len(DATA),
+        3,
+        "ab",
+    )
+    assert row.frames[0].severities == {17: 500}
+    with ArchiveReader(Path(row.path)) as archive:
+        assert b"".join(archive.contents()) == DATA
+        assert archive.link == row.link
+    assert decode_answer(encode(done)) == done
+    assert decode_order(encode(order)) == order
+
+
+def test_a_log_that_has_changed_since_it_was_found_is_left(tmp_path, order):
+    with (tmp_path / "app.log.1").open("ab") as log:
+        log.write(b"more\n")
+    assert worker.archive(order) == Failed(changed=True)
+    assert files(tmp_path) == []
+
+
+def test_a_log_that_grows_while_it_is_read_is_left(tmp_path, order):
+    def grow(_done: int) -> None:
+        with (tmp_path / "app.log.1").open("ab") as log:
+            log.write(b"more\n")
+
+    assert worker.archive(order, grow) == Failed(changed=True)
+    assert files(tmp_path) == []
+    assert (tmp_path / "app.log.1").exists()
+
+
+def test_an_archive_named_before_a_crash_is_made_again_in_its_place(tmp_path, order):
+    first, second = worker.archive(order), worker.archive(order)
+    assert isinstance(first, Done)
+    assert isinstance(second, Done)
+    assert first.path == second.path
+    assert len(files(tmp_path)) == 1
+
+
+def test_another_file_of_that_name_keeps_it(tmp_path, order):
+    folder = tmp_path / "archive" / "app"
+    folder.mkdir(parents=True)
+    (folder / "app-20261122T030405Z-7.log.zst").write_bytes(b"precious")
+    assert isinstance(worker.archive(order), Done)
+    assert files(tmp_path) == ["app-20261122T030405Z-7-2.log.zst", "app-20261122T030405Z-7.log.zst"]
+    assert (folder / "app-20261122T030405Z-7.log.zst").read_bytes() == b"precious"
+
+
+def test_what_was_not_written_as_it_should_be_is_not_named(tmp_path, order, monkeypatch):
+    """The disk gives back something else than what was written."""
+    restrict = worker.ArchiveReader.drop_cache
+
+    def corrupt(self) -> None:
+        restrict(self)
+        data = bytearray(self.path.read_bytes())
+        data[40] ^= 1
+        self.path.write_bytes(data)
+
+    monkeypatch.setattr(worker.ArchiveReader, "drop_cache", corrupt)
+    failed = worker.archive(order)
+    assert isinstance(failed, Failed)
+    assert failed.code == "SL803"
+    assert files(tmp_path) == []
+    assert (tmp_path / "app.log.1").exists()
+
+
+def test_a_fault_of_ours_is_told_and_stops_nothing(tmp_path, order, monkeypatch):
+    monkeypatch.setattr(worker, "Cutter", None)
+    failed = worker.archive(order)
+    assert isinstance(failed, Failed)
+    assert failed.code == "SL806"
+    assert "TypeError" in failed.message
+    assert files(tmp_path) == []
+
+
+def test_the_loop_answers_until_its_input_ends(monkeypatch, order):
+    stdin, stdout = io.BytesIO(), io.BytesIO()
+    worker.send(stdin, order)
+    stdin.write(b"\xff")
+    stdin.seek(0)
+    monkeypatch.setattr(worker, "lower_priority", lambda: None)
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(worker.sys, "stdin", io.TextIOWrapper(stdin))
+    monkeypatch.setattr(worker.sys, "stdout", io.TextIOWrapper(stdout))
+    worker.main()
+    stdout.seek(0)
+    answers = []
+    while message := worker.receive(stdout):
+        answers.append(decode_answer(message))
+    assert isinstance(answers[0], Progress)
+    assert isinstance(answers[-1], Done)
+
+
+def test_a_message_that_is_too_long_or_cut_is_the_end():
+    assert worker.receive(io.BytesIO(b"\xff\xff\xff\xff")) is None
+    assert worker.receive(io.BytesIO(b"\x05\0\0\0ab")) is None
+
+
+def test_a_process_that_dies_is_said_and_started_again(tmp_path, order, monkeypatch):
+    owner = Worker()
+    owner.close()
+    owner.kill()
+    try:
+        monkeypatch.setattr(process, "MODULE", "agent.no_such_module")
+        with pytest.raises(ArchiveError, match="ended with") as raised:
+            list(owner.run(order))
+        assert raised.value.code == "SL806"
+        monkeypatch.undo()
+        assert isinstance(list(owner.run(order))[-1], Done)
+        owner.kill()
+        with pytest.raises(ArchiveError):
+            list(owner.run(order))
+    finally:
+        owner.close()
+    assert len(files(tmp_path)) == 1

@@ -1,0 +1,158 @@
+"""Every write-class system call of `archive run`, in its own process and in the worker's, in turn the last one."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.integration.archiving import archives, configure, content, leftovers
+from tests.integration.harness import Box, events
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CALLS = ("pwrite64", "fsync", "fdatasync", "rename", "unlink", "write", "fchmodat", "chmod", "mkdir")
+_TIMEOUT_S = 60.0
+
+
+class Point(NamedTuple):
+    """The how-many-th call of a kind, of whichever process comes to it first."""
+
+    call: str
+    number: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a kill left, after another run without one."""
+
+    point: Point
+    fired: bool
+    problems: list[str] = field(default_factory=list)
+
+
+class Scene:
+    """A followed log that was rotated, a compressed one that was never followed, and the one that is written now."""
+
+    def __init__(self, root: Path, mutant: str = "") -> None:
+        root.mkdir()
+        self.box = Box(root)
+        configure(self.box)
+        self._mutant = mutant
+        self.box.log.write_bytes(events(0, 50))
+        self.box.once()
+        self.logs = [self.box.log.read_bytes(), events(100, 30)]
+        self.box.log.rename(self.box.logs / "app.log.1")
+        (self.box.logs / "app.log.2.gz").write_bytes(gzip.compress(self.logs[1]))
+        self.box.log.write_bytes(events(200, 1))
+
+    def archive(self, *strace: str) -> int:
+        """Run `archive run` under strace; its exit code."""
+        program = ["-m", "agent"] if not self._mutant else ["-m", "tests.crash.archiving", self._mutant]
+        env = {k: v for k, v in self.box.env.items() if not k.startswith("COV")}
+        done = subprocess.run(
+            [*strace, sys.executable, *program, "archive", "run", "-c", str(self.box.config)],
+            cwd=self.box.root,
+            env=env,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+        return done.returncode
+
+    def problems(self) -> list[str]:
+        """What is wrong now that everything should be archived."""
+        found = []
+        wanted, there = Counter(self.logs), Counter(content(self.box))
+        if there != wanted:
+            found.append(f"{(wanted - there).total()} logs lost, {(there - wanted).total()} too many")
+        known = [row[0] for row in self.box.sql("SELECT path FROM archives ORDER BY id")]
+        if known != [str(path) for path in archives(self.box)]:
+            found.append(f"the store knows {known}")
+        if rest := leftovers(self.box):
+            found.append(f"left: {rest}")
+        if names := sorted(path.name for path in self.box.logs.iterdir() if path.name != "app.log"):
+            found.append(f"not deleted: {names}")
+        if (verified := self.box.run("archive", "verify")).returncode:
+            found.append(verified.stderr.decode())
+        return found
+
+
+def count(root: Path) -> list[Point]:
+    """All points: how often each process makes each call, the larger number of the two."""
+    scene = Scene(root)
+    output = scene.box.root / "strace.out"
+    scene.archive("strace", "-ff", "--seccomp-bpf", "-qq", "-o", str(output), "-e", f"trace={','.join(CALLS)}")
+    most: Counter[str] = Counter()
+    for part in scene.box.root.glob("strace.out.*"):
+        calls = Counter(re.findall(r"^([a-z0-9_]+)\(", part.read_text(errors="replace"), re.MULTILINE))
+        for call, number in calls.items():
+            most[call] = max(most[call], number)
+    return [Point(call, number) for call in CALLS for number in range(1, most[call] + 1)]
+
+
+def crash(root: Path, point: Point, mutant: str = "") -> Outcome:
+    """Kill at a point, run again, and judge."""
+    scene = Scene(root, mutant)
+    output = scene.box.root / "strace.out"
+    rule = f"inject={point.call}:signal=KILL:when={point.number}"
+    code = scene.archive(
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        str(output),
+        "-e",
+        f"trace={point.call}",
+        "-e",
+        "signal=none",
+        "-e",
+        rule,
+    )
+    outcome = Outcome(point, code != 0 or "killed by SIGKILL" in output.read_text(errors="replace"))
+    code = scene.archive()
+    if code:
+        outcome.problems.append(f"the run after it ended with {code}")
+    outcome.problems += scene.problems()
+    return outcome
+
+
+# ---------------------------------------------------------------- a bug to be found
+
+
+def _delete_before_verify() -> None:
+    """The log goes as soon as it is compressed, before the archive is read back and named."""
+    from agent.archiving import worker
+
+    finish = worker._finish
+
+    def mutated(order: object, log: object, *rest: object) -> object:
+        os.unlink(log.path)  # noqa: PTH108
+        return finish(order, log, *rest)
+
+    worker._finish = mutated
+
+
+def _mutated_command(arguments: list[str]) -> int:
+    from agent.archiving import process
+    from agent.cli.main import run_command_line
+
+    process.MODULE = "tests.crash.archiving"
+    return run_command_line(arguments)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        sys.exit(_mutated_command(sys.argv[2:]))
+    from agent.archiving import worker
+
+    _delete_before_verify()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    worker.main()

@@ -1,0 +1,45 @@
+"""No kill while logs are archived loses or doubles one; a keeper that deletes too early is found out."""
+
+import random
+import time
+
+import pytest
+
+from tests.crash import archiving
+from tests.crash.archiving import Point
+from tests.crash.rig import strace_problem
+
+SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
+POINTS = 4
+
+
+@pytest.fixture(autouse=True)
+def _strace():
+    if problem := strace_problem():
+        pytest.skip(problem)
+
+
+@pytest.mark.timeout(180)
+def test_nothing_is_lost_or_doubled_at_sampled_points(tmp_path):
+    points = archiving.count(tmp_path / "count")
+    assert {point.call for point in points} >= {"pwrite64", "fsync", "rename", "unlink"}
+    chosen = random.Random(SEED).sample(points, POINTS)
+    outcomes = [archiving.crash(tmp_path / f"point-{number}", point) for number, point in enumerate(chosen)]
+    assert [f"seed {SEED}: {outcome}" for outcome in outcomes if outcome.problems] == []
+    assert any(outcome.fired for outcome in outcomes)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_nothing_is_lost_or_doubled_at_any_point(tmp_path):
+    points = archiving.count(tmp_path / "count")
+    outcomes = [archiving.crash(tmp_path / f"point-{number}", point) for number, point in enumerate(points)]
+    assert [str(outcome) for outcome in outcomes if outcome.problems] == []
+    assert sum(outcome.fired for outcome in outcomes) >= len(points) * 3 // 4
+
+
+@pytest.mark.timeout(180)
+def test_deleting_before_verifying_is_found(tmp_path):
+    kill = Point("rename", 1)
+    assert not archiving.crash(tmp_path / "product", kill).problems
+    assert archiving.crash(tmp_path / "mutant", kill, "delete before verify").problems
