@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 MIN_TOKEN = 12
@@ -22,13 +23,12 @@ EVENT_BYTES = 4  # of filter per event, at the most
 NO_BOUND = 0xFFFF  # as `longest`: anything may be in the frame
 _WORD_BYTES = 8
 _TOKENS_PER_WORD = 4
-_MIX = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio: spreads a CRC over 64 bits
-_MASK = 0xFFFFFFFFFFFFFFFF
 _MOST_WORDS = 1 << 20
 _CLASSES = bytes(0x61 if byte < 0x80 and chr(byte).isalnum() else 0x20 for byte in range(256))  # noqa: PLR2004 - ASCII
-_RUN = re.compile(b"a" * MIN_TOKEN + b"a*")
+_RUN = re.compile(b"(" + b"a" * MIN_TOKEN + b"a*)")
 _ANY_RUN = re.compile("[0-9A-Za-z]+")
-_ESCAPED = b"\\u00"  # JSON's way to hide an ASCII character
+_ESCAPE = b"\\u00"  # JSON's way to write a character below U+0100
+_ASCII_DIGITS = frozenset(b"%d" % digit for digit in range(2, 8))  # below U+0020 there is nothing to search for
 _PAIRS = [1 << (number & 63) | 1 << (number >> 6) for number in range(4096)]  # one or two bits of a word
 
 
@@ -48,20 +48,33 @@ def build(data: bytes, events: int) -> Filter:
         data: its content.
         events: their number; the filter has at most EVENT_BYTES for each.
     """
-    spans = [found.span() for found in _RUN.finditer(data.translate(_CLASSES))]
-    longest = min(max([end - start for start, end in spans], default=MIN_TOKEN - 1), NO_BOUND - 1)
-    if _ESCAPED in data:
+    parts = _RUN.split(data.translate(_CLASSES))  # what is between runs, and runs: a third of the time of finditer
+    lengths = list(map(len, parts))
+    longest = min(max(lengths[1::2], default=MIN_TOKEN - 1), NO_BOUND - 1)
+    places = list(accumulate(lengths))
+    if has_escaped_ascii(data):
         longest = NO_BOUND
-    tokens = {data[start:end].lower() for start, end in spans}
+    tokens = {data[start:end] for start, end in zip(places[::2], places[1::2], strict=False)}
     size = min(events * EVENT_BYTES // _WORD_BYTES, len(tokens) // _TOKENS_PER_WORD + 1, _MOST_WORDS)
     if not size:
         return Filter(b"", longest)
     words = [0] * size
-    crc = zlib.crc32
-    for token in tokens:
-        mixed = crc(token) * _MIX & _MASK
-        words[(mixed >> 32) * size >> 32] |= _PAIRS[mixed & 4095] | _PAIRS[mixed >> 12 & 4095]
+    for hashed in map(zlib.crc32, map(bytes.lower, tokens)):
+        words[hashed * size >> 32] |= _PAIRS[hashed & 4095] | _PAIRS[hashed >> 12 & 4095]
     return Filter(b"".join([word.to_bytes(_WORD_BYTES, "little") for word in words]), longest)
+
+
+def has_escaped_ascii(data: bytes) -> bool:
+    r"""Whether escapes of JSON hide an ASCII letter, digit or sign somewhere: `\u0041` is an A, `\u00f6` no ASCII.
+
+    A loop over `find` takes 0.1 ms per MiB where a regular expression takes 1 ms.
+    """
+    place = data.find(_ESCAPE)
+    while place >= 0:
+        if data[place + len(_ESCAPE) : place + len(_ESCAPE) + 1] in _ASCII_DIGITS:
+            return True
+        place = data.find(_ESCAPE, place + 6)
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +114,9 @@ def probes(text: str, *, whole: bool) -> list[Probe]:
         if end - start < MIN_TOKEN:
             continue
         bounded = whole or (start > 0 and end < len(text))
-        mixed = zlib.crc32(run[0].lower().encode()) * _MIX & _MASK
-        mask = _PAIRS[mixed & 4095] | _PAIRS[mixed >> 12 & 4095]
-        found.append(Probe(mixed >> 32, mask, None if bounded else end - start))
+        hashed = zlib.crc32(run[0].lower().encode())
+        mask = _PAIRS[hashed & 4095] | _PAIRS[hashed >> 12 & 4095]
+        found.append(Probe(hashed, mask, None if bounded else end - start))
     return found
 
 

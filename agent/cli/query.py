@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from agent.cli.common import config_options, open_store, safe_text, use_color
-from agent.errors import EXIT_DONE, UsageError
+from agent.cli.common import config_options, open_store, print_error, safe_text, use_color
+from agent.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from agent.query.errors import QueryError
 from agent.query.grouping import Grouping
 from agent.query.language import Query, Term, all_equal, parse_terms
@@ -23,9 +23,10 @@ from agent.query.severity import severity_query
 from agent.query.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from agent.errors import SidelogError
     from agent.query.cursor import CursorFile
     from agent.query.events import StoredEvent
     from agent.query.follow import Follower
@@ -57,6 +58,7 @@ class Request:
     follow: bool
     cursor: CursorFile | None
     stored: bool  # false with --archives: nothing of the store
+    archived: bool  # false with --hot: nothing of the archives
 
 
 class LinesType(click.ParamType[Any]):
@@ -150,6 +152,7 @@ def understand(options: dict[str, Any], now_ns: int) -> Request:
         follow=options["follow"],
         cursor=_cursor(options["cursor_file"]),
         stored=options["hot"] or not options["archives"],
+        archived=options["archives"] or not options["hot"],
     )
 
 
@@ -205,26 +208,58 @@ def _cursor(path: str | None) -> CursorFile | None:
 def _answer(request: Request, connection: sqlite3.Connection, store: Path) -> int:
     out = sys.stdout.buffer
     if request.grouping is not None:
-        from agent.query.aggregate import count_events, nothing, render_buckets
-
-        rows = nothing(request.grouping)
-        if request.stored:
-            rows = count_events(connection, request.selection, request.grouping, time.time_ns())
-        out.write(render_buckets(rows, request.grouping, request.output))
-        out.flush()
-        return EXIT_DONE
+        return _count(request, request.grouping, connection, out)
     out.write(request.output.header())
-    if not request.stored:
-        out.flush()
-    elif request.cursor is not None:
+    errors: Sequence[SidelogError] = ()
+    if request.cursor is not None and request.stored:
         _print_from_cursor(request, connection, store, out)
-    else:
-        scan = Scan(connection, request.selection)
-        request.output.use_categories(scan.categories)
+        return EXIT_DONE
+    scan = Scan(connection, request.selection)
+    request.output.use_categories(scan.categories)
+    if request.archived and _has_archives(connection):
+        from agent.cli.merged import Merged
+
+        merged = Merged(connection, request.selection, scan if request.stored else None)
+        _write(out, merged.events(request.lines, newest_first=request.newest_first), request.output)
+        errors = merged.errors
+    elif request.stored:
         _write(out, scan.events(request.lines, newest_first=request.newest_first), request.output)
-        if request.follow:
-            _follow(request, _follower(request, connection, store, scan.last_id), out)
-    return EXIT_DONE
+    out.flush()
+    _say(errors)
+    if request.follow and request.stored:
+        _follow(request, _follower(request, connection, store, scan.last_id), out)
+    return EXIT_FAILED if errors else EXIT_DONE
+
+
+def _has_archives(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
+
+
+def _count(request: Request, grouping: Grouping, connection: sqlite3.Connection, out: BinaryIO) -> int:
+    from agent.query.aggregate import buckets, count_events, nothing, render_buckets
+
+    errors: Sequence[SidelogError] = ()
+    if request.archived and _has_archives(connection):
+        from agent.cli.merged import Merged
+
+        scan = Scan(connection, request.selection) if request.stored else None
+        merged = Merged(connection, request.selection, scan)
+        rows = buckets(merged.counts(grouping), grouping)
+        errors = merged.errors
+    elif request.stored:
+        rows = count_events(connection, request.selection, grouping, time.time_ns())
+    else:
+        rows = nothing(grouping)
+    out.write(render_buckets(rows, grouping, request.output))
+    out.flush()
+    _say(errors)
+    return EXIT_FAILED if errors else EXIT_DONE
+
+
+def _say(errors: Sequence[SidelogError]) -> None:
+    """Name the archives that could not be read; what the others and the store hold was printed."""
+    for error in errors:
+        print_error(error)
 
 
 def _write(out: BinaryIO, events: Iterable[StoredEvent], output: Output) -> int | None:

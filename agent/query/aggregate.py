@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from agent.query.events import StoredEvent
+    from agent.query.events import FileInfo, StoredEvent
     from agent.query.grouping import Grouping
+    from agent.query.predicate import Categories
 
 _COUNTED_ROWS = 100_000  # index entries that one counting statement walks: some 50 ms
 _COLUMNS = {
@@ -52,10 +53,18 @@ def nothing(grouping: Grouping) -> list[Bucket]:
 
 
 def count_events(connection: sqlite3.Connection, selection: Selection, grouping: Grouping, now_ns: int) -> list[Bucket]:
-    """Count a selection; without fields and buckets one row."""
+    """Count a selection of the store's events; without fields and buckets one row."""
+    return buckets(stored_counts(connection, selection, grouping, now_ns), grouping)
+
+
+def stored_counts(connection: sqlite3.Connection, selection: Selection, grouping: Grouping, now_ns: int) -> Counts:
+    """The counts themselves, to which others may be added."""
     counts = _from_rollups(connection, selection, grouping, now_ns)
-    if counts is None:
-        counts = scan_counts(Scan(connection, selection), grouping)
+    return scan_counts(Scan(connection, selection), grouping) if counts is None else counts
+
+
+def buckets(counts: Counts, grouping: Grouping) -> list[Bucket]:
+    """Counts as rows, in their order; without fields and buckets one row."""
     if not grouping.by and grouping.every_ns is None:
         return [Bucket(None, (), counts.total())]
     if grouping.top is not None:
@@ -117,13 +126,18 @@ def scan_counts(scan: Scan, grouping: Grouping) -> Counts:
         return _sql_counts(scan, grouping)
     counts: Counts = Counter()
     for event in scan.by_time():
-        bucket = None if grouping.every_ns is None else event.timestamp // grouping.every_ns
-        counts[bucket, tuple(_value(scan, event, name) for name in grouping.by)] += 1
+        count_event(counts, event, grouping, scan.categories)
     return counts
 
 
-def _value(scan: Scan, event: StoredEvent, name: str) -> Fragment:
-    found = field(event, name, scan.categories)
+def count_event(counts: Counts, event: StoredEvent, grouping: Grouping, categories: Categories) -> None:
+    """Add one event."""
+    bucket = None if grouping.every_ns is None else event.timestamp // grouping.every_ns
+    counts[bucket, tuple(_value(event, name, categories) for name in grouping.by)] += 1
+
+
+def _value(event: StoredEvent, name: str, categories: Categories) -> Fragment:
+    found = field(event, name, categories)
     if found is not None and b"\\" in found and found.startswith(b'"'):
         return encode(json.loads(found))  # an escape in one line and the character in another are one value
     return found
@@ -150,6 +164,12 @@ def _sql_counts(scan: Scan, grouping: Grouping) -> Counts:
         if end is None:
             return counts
         key = end
+
+
+def named_value(name: str, severity_number: int, file: FileInfo) -> Fragment:
+    """The value of `severity`, `source` or `path` as it is counted."""
+    value = severity_text(severity_number) if name == "severity" else str(getattr(file, name))
+    return None if value is None else encode(value)
 
 
 def _column_value(scan: Scan, name: str, cell: int | None) -> Fragment:

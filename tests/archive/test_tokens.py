@@ -73,6 +73,7 @@ def test_an_escaped_character_makes_everything_possible():
     found = build(rb'{"id":"\u0030123456789abcdef"}', 1000)
     assert found.longest == tokens.NO_BOUND
     assert all(probe.may_be_in(found) for probe in probes("00000000000000", whole=True))
+    assert build(rb'{"city":"K\u00f6ln \u00e3 \u000a"}', 1000).longest < tokens.NO_BOUND
 
 
 @pytest.mark.parametrize("events", [0, 1])

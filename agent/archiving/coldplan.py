@@ -1,0 +1,178 @@
+"""Which frames of which archives a search has to open: by source, instant, severity, and the filters of tokens."""
+
+# ruff: noqa: S608 - statements are built from our own words; every value is bound
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agent.archive.tokens import word_sql
+from agent.archiving.job import settings_of
+from agent.archiving.needles import token_probes
+from agent.profile import Profile
+from agent.query.events import FileInfo
+from agent.query.plan import bounds
+from agent.query.predicate import compile_term, severity_numbers
+from agent.store import archives
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from agent.parse.decode import ParseSettings
+    from agent.query.plan import Selection
+    from agent.store.archives import ArchiveRow
+
+_EVERYTHING = (-1, 0)  # no offset lies in it
+
+
+class FrameRef(NamedTuple):
+    """One frame to be searched. Instants are Unix ns."""
+
+    archive_id: int
+    number: int
+    raw_offset: int
+    min_timestamp: int
+    max_timestamp: int
+    events: int
+    severities: dict[int, int]
+    whole: bool  # all its events are asked for, as far as time and the store's share are concerned
+
+
+@dataclass(slots=True)
+class ColdFile:
+    """An archive as a search needs it.
+
+    Events at offsets in (hot[0], hot[1]) are in the store, and left to it.
+    """
+
+    path: Path
+    file: FileInfo
+    settings: ParseSettings
+    profile: Profile | None
+    observed: int
+    hot: tuple[int, int]
+
+    def is_cold(self, offset: int) -> bool:
+        """Whether the event at this offset is not in the store."""
+        return not self.hot[0] < offset < self.hot[1]
+
+
+@dataclass(slots=True)
+class ColdPlan:
+    """The archives that may hold matches, by id, and their frames, in the order of archives."""
+
+    files: dict[int, ColdFile]
+    frames: list[FrameRef]
+
+
+def make_cold_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
+    """Plan a search.
+
+    Args:
+        connection: a reader's.
+        selection: what is asked for.
+        with_hot: the store answers too: what it holds is left out here.
+    """
+    hot = _hot_spans(connection) if with_hot else {}
+    files = {row.id: _cold_file(row, hot) for row in _newest(archives.load(connection))}
+    files = {key: file for key, file in files.items() if _is_asked_for(file.file, selection)}
+    severities = asked_severities(selection)
+    probes = token_probes(selection.query, [file.file for file in files.values()])
+    since, until = bounds(selection)
+    frames = []
+    for row in _rows(connection, since, until, probes):
+        file = files.get(row[0])
+        if file is None or not _passes(row, probes):
+            continue
+        counts = {int(key): count for key, count in json.loads(row[7]).items()}
+        start, end = row[2], row[2] + row[3]
+        if not counts.keys() & severities or (file.hot[0] < start and end <= file.hot[1]):
+            continue
+        apart = end <= file.hot[0] + 1 or start >= file.hot[1]
+        whole = apart and since <= row[4] and row[5] < until
+        frames.append(FrameRef(row[0], row[1], start, row[4], row[5], row[6], counts, whole))
+    return ColdPlan(files, frames)
+
+
+def _hot_spans(connection: sqlite3.Connection) -> dict[int, tuple[int, int]]:
+    """Per file: the offset of the last event that has left the store (or the last byte that was never to be in it),
+    and the offset up to which it is stored.
+    """
+    rows = connection.execute('SELECT id, max(expired_offset, start_offset - 1), "offset" FROM files').fetchall()
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def _newest(rows: list[ArchiveRow]) -> list[ArchiveRow]:
+    """Without those whose file was archived again after it had grown."""
+    longest: dict[int, int] = {}
+    for row in rows:
+        if row.file_id is not None:
+            longest[row.file_id] = max(row.raw_bytes, longest.get(row.file_id, 0))
+    taken: set[int] = set()
+    kept = []
+    for row in rows:
+        if row.file_id is not None:
+            if row.raw_bytes < longest[row.file_id] or row.file_id in taken:
+                continue
+            taken.add(row.file_id)
+        kept.append(row)
+    return kept
+
+
+def _cold_file(row: ArchiveRow, hot: dict[int, tuple[int, int]]) -> ColdFile:
+    profile = Profile.from_json(row.profile) if row.profile else None
+    info = FileInfo(-row.id, row.source, row.log_path, json.loads(row.resource), profile, (0, 0, 0), row.raw_bytes)
+    span = hot.get(row.file_id, _EVERYTHING) if row.file_id is not None else _EVERYTHING
+    return ColdFile(Path(row.path), info, settings_of(json.loads(row.settings)), profile, row.modified, span)
+
+
+def _is_asked_for(file: FileInfo, selection: Selection) -> bool:
+    for condition in selection.query.conditions:
+        fields = {term.field for term in condition}
+        if fields <= {"source", "path"}:
+            checks = [compile_term(term) for term in condition]
+            if not any(check(file, {}) for check in checks):  # type: ignore[arg-type]
+                return False
+        elif fields <= {"group", "category"} and not any(t.negated or t.operator == "!=" for t in condition):
+            return False  # an archived event has no group
+    return True
+
+
+def asked_severities(selection: Selection) -> frozenset[int]:
+    """The severity numbers that the query accepts."""
+    found = frozenset(range(25))
+    for condition in selection.query.conditions:
+        if {term.field for term in condition} == {"severity"}:
+            found &= frozenset().union(*map(severity_numbers, condition))
+    return found
+
+
+def _rows(connection: sqlite3.Connection, since: int, until: int, probes: list[Any]) -> Iterator[Any]:
+    flat = [probe for condition in probes for alternative in condition for probe in alternative]
+    columns = "".join(f", {word_sql('w.words')}" for _ in flat)
+    join = f" LEFT JOIN archive_filters w ON w.id = (f.archive_id << {archives.FRAME_BITS}) + f.number" if flat else ""
+    sql = (
+        "SELECT f.archive_id, f.number, f.raw_offset, f.raw_bytes, f.min_timestamp, f.max_timestamp, f.events,"
+        f" f.severities, f.longest_token{columns} FROM archive_frames f{join}"
+        " WHERE f.max_timestamp >= ? AND f.min_timestamp < ?"
+    )
+    yield from connection.execute(sql, (*(probe.place for probe in flat), since, until)).fetchall()
+
+
+def _passes(row: Any, probes: list[Any]) -> bool:
+    """Whether the filters let a frame through: of each condition one alternative, of that all tokens."""
+    longest, words = row[8], iter(row[9:])
+    for condition in probes:
+        # Lists, not generators: every word is to be taken, whatever those before it say.
+        answers = [[_probe(probe, next(words), longest) for probe in alternative] for alternative in condition]
+        if not any(map(all, answers)):
+            return False
+    return True
+
+
+def _probe(probe: Any, word: bytes | None, longest: int) -> bool:
+    return True if not word else bool(probe.passes(word, longest))

@@ -1,0 +1,264 @@
+"""Searching archives: the newest (or oldest) frames first, on all cores, no more of them than the answer needs.
+
+A frame is opened only if the index lets it through, its bytes are searched before anything is parsed, and of a frame
+of JSON lines only the lines that hold what is looked for are parsed. Frames are worked on in processes, a few ahead of
+what has been printed; the first ones here, for a screen is often filled by them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import signal
+from bisect import bisect_right
+from collections import Counter, deque
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agent.archive.container import ArchiveReader
+from agent.archive.errors import ArchiveError
+from agent.archiving.coldplan import asked_severities
+from agent.archiving.cutter import is_wrapped, parse_alone
+from agent.archiving.needles import is_json_lines, matching_lines, may_match, needles, usable
+from agent.query.aggregate import count_event, named_value
+from agent.query.events import StoredEvent
+from agent.query.plan import bounds
+from agent.query.severity import HIGHEST
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from concurrent.futures import Future, ProcessPoolExecutor
+
+    from agent.archiving.coldplan import ColdFile, ColdPlan, FrameRef
+    from agent.archiving.needles import Needle
+    from agent.model import EventBatch
+    from agent.query.aggregate import Counts
+    from agent.query.grouping import Grouping
+    from agent.query.plan import Selection
+
+ID_BITS = 36  # an archive's id and an offset (up to 64 GiB) make the id of its event; it is negative
+_HERE = 2  # frames that are searched in this process before others are started
+_AHEAD = 3  # frames per process that are searched before they are asked for
+_OPEN = 8  # archives that a process keeps open
+
+Row = tuple[Any, ...]
+_searcher: Searcher | None = None  # of a child process: it is forked with it
+
+
+class Searcher:
+    """Finds the matches of one frame.
+
+    Args:
+        plan: the archives.
+        selection: what is asked for.
+        grouping: what to count by; None: the events themselves are wanted.
+    """
+
+    def __init__(self, plan: ColdPlan, selection: Selection, grouping: Grouping | None) -> None:
+        self.files = plan.files
+        self._query = selection.query.compiled()
+        self._since, self._until = bounds(selection)
+        self._grouping = grouping
+        self._needles = needles(selection.query, [file.file for file in plan.files.values()])
+        self._open: dict[int, ArchiveReader] = {}
+
+    def search(self, ref: FrameRef) -> list[Row] | Counts:
+        """Rows of matching events, in the order of the log; or their counts.
+
+        Raises:
+            ArchiveError: the archive is missing or damaged.
+        """
+        file = self.files[ref.archive_id]
+        data = self._reader(ref.archive_id).read(ref.number)
+        counts: Counts = Counter()
+        rows: list[Row] = []
+        for row in self._rows(ref, file, data):
+            if not (self._since <= row[1] < self._until and file.is_cold(row[5])):
+                continue
+            event = StoredEvent(row, file.file)
+            if not self._query.matches(event):
+                continue
+            if self._grouping is None:
+                rows.append(row)
+            else:
+                count_event(counts, event, self._grouping, {})
+        return counts if self._grouping is not None else rows
+
+    def _rows(self, ref: FrameRef, file: ColdFile, data: bytes) -> Iterator[Row]:
+        json = is_json_lines(data)
+        wanted = self._needles if not is_wrapped(data, file.settings) else []
+        if not may_match(data, wanted, json=json):
+            return
+        best = next((needle for needle in wanted if usable(data, needle, json=json)), None) if json else None
+        if best is None:
+            yield from _event_rows(ref, file, data, [(0, len(data))])
+        else:
+            yield from self._some(ref, file, data, best)
+
+    @staticmethod
+    def _some(ref: FrameRef, file: ColdFile, data: bytes, needle: Needle) -> Iterator[Row]:
+        spans = matching_lines(data, needle)
+        yield from _event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
+
+    def _reader(self, archive_id: int) -> ArchiveReader:
+        reader = self._open.pop(archive_id, None)
+        if reader is None:
+            if len(self._open) >= _OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            reader = ArchiveReader(self.files[archive_id].path)
+        self._open[archive_id] = reader
+        return reader
+
+    def close(self) -> None:
+        """Close what is open."""
+        for reader in self._open.values():
+            reader.close()
+        self._open.clear()
+
+
+def _event_rows(ref: FrameRef, file: ColdFile, data: bytes, spans: list[tuple[int, int]]) -> Iterator[Row]:
+    """The events of some lines of a frame, as rows of the store."""
+    batch: EventBatch = parse_alone(data, 0, file.settings, file.profile, file.observed)
+    begins = list(accumulate((end - start for start, end in spans), initial=0))
+    for index, offset in enumerate(batch.offsets):
+        span = bisect_right(begins, offset, hi=len(spans)) - 1
+        place = ref.raw_offset + spans[span][0] + offset - begins[span]
+        yield (
+            *(-((ref.archive_id << ID_BITS) + place), batch.timestamps[index], file.observed),
+            *(batch.severities[index], file.file.id, place, None, batch.records[index]),
+            *(batch.raws.get(index), batch.parse_errors.get(index)),
+        )
+
+
+class ColdSearch:
+    """The matches in the archives, and what was wrong with some of them.
+
+    Args:
+        plan: what to open.
+        selection: what is asked for.
+        processes: how many to search with; default: one per core.
+    """
+
+    def __init__(self, plan: ColdPlan, selection: Selection, processes: int | None = None) -> None:
+        self._plan = plan
+        self._selection = selection
+        self._processes = processes or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+        self.errors: dict[str, ArchiveError] = {}  # by path: each archive once
+
+    def by_time(self, *, descending: bool = False) -> Generator[StoredEvent]:
+        """Matching events in the order of time; of one instant in that of the archives."""
+        sign = -1 if descending else 1
+        frames = sorted(self._plan.frames, key=lambda ref: -ref.max_timestamp if descending else ref.min_timestamp)
+        limits = [sign * (ref.max_timestamp if descending else ref.min_timestamp) for ref in frames]
+        heap: list[tuple[int, int, int, Row]] = []
+        searcher = Searcher(self._plan, self._selection, None)
+        results = self._results(searcher, frames)
+        try:
+            for index, rows in enumerate(results):
+                for row in rows:
+                    heapq.heappush(heap, (sign * row[1], sign * frames[index].archive_id, sign * row[5], row))
+                limit = limits[index + 1] if index + 1 < len(limits) else None
+                while heap and (limit is None or heap[0][0] < limit):
+                    row = heapq.heappop(heap)[3]
+                    yield StoredEvent(row, self._plan.files[-row[4]].file)
+        finally:
+            results.close()
+
+    def counts(self, grouping: Grouping) -> Counts:
+        """How many match, by fields and time buckets; frames that the index can count are not opened."""
+        total: Counts = Counter()
+        opened = []
+        indexed = _counted_by_index(self._selection, grouping)
+        for ref in self._plan.frames:
+            if indexed is not None and ref.whole:
+                for severity, count in ref.severities.items():
+                    if severity in indexed:
+                        total[None, _index_values(self._plan.files[ref.archive_id], severity, grouping)] += count
+            else:
+                opened.append(ref)
+        for counts in self._results(Searcher(self._plan, self._selection, grouping), opened):
+            total.update(counts)
+        return total
+
+    # ------------------------------------------------------------ processes
+
+    def _results(self, searcher: Searcher, frames: list[FrameRef]) -> Any:
+        """What each frame gives, in their order; an empty answer for one that cannot be read."""
+        try:
+            for ref in frames[:_HERE]:
+                yield self._answer(ref, searcher)
+        finally:
+            searcher.close()
+        if len(frames) <= _HERE:
+            return
+        with _pool(searcher, min(self._processes, len(frames) - _HERE)) as pool:
+            ahead: deque[tuple[FrameRef, Future[Any]]] = deque()
+            try:
+                for ref in frames[_HERE:]:
+                    ahead.append((ref, pool.submit(_search, ref)))
+                    if len(ahead) > _AHEAD * self._processes:
+                        yield self._answer(*ahead.popleft())
+                while ahead:
+                    yield self._answer(*ahead.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _answer(self, ref: FrameRef, source: Searcher | Future[Any]) -> Any:
+        answer = _attempt(source, ref) if isinstance(source, Searcher) else source.result()
+        if isinstance(answer, _Failure):
+            error = ArchiveError(answer.code, "search an archive", answer.subject, answer.message, hint=answer.hint)
+            self.errors.setdefault(str(self._plan.files[ref.archive_id].path), error)
+            return []
+        return answer
+
+
+class _Failure(NamedTuple):
+    """An ArchiveError as it goes from one process to another."""
+
+    code: str
+    subject: str
+    message: str
+    hint: str
+
+
+def _attempt(searcher: Searcher, ref: FrameRef) -> list[Row] | Counts | _Failure:
+    try:
+        return searcher.search(ref)
+    except ArchiveError as error:
+        return _Failure(error.code, error.subject, error.message, error.hint)
+
+
+def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
+    """Processes that know what to search: forked, so that nothing is imported or sent again."""
+    import multiprocessing  # noqa: PLC0415 - 20 ms that a search of a few frames should not pay
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
+
+    return ProcessPoolExecutor(
+        processes, mp_context=multiprocessing.get_context("fork"), initializer=_begin, initargs=(searcher,)
+    )
+
+
+def _begin(searcher: Searcher) -> None:
+    global _searcher  # noqa: PLW0603 - of a process that does nothing else
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was started by a person
+    _searcher = searcher
+
+
+def _search(ref: FrameRef) -> Any:
+    assert _searcher is not None
+    return _attempt(_searcher, ref)
+
+
+def _counted_by_index(selection: Selection, grouping: Grouping) -> frozenset[int] | None:
+    """The severities that are asked for, where nothing but severity, source and path matters; else None."""
+    if grouping.every_ns is not None or not set(grouping.by) <= {"severity", "source", "path"}:
+        return None
+    for condition in selection.query.conditions:
+        fields = {term.field for term in condition}
+        if fields != {"severity"} and not fields <= {"source", "path"}:
+            return None
+    return asked_severities(selection) & frozenset(range(HIGHEST + 1))
+
+
+def _index_values(file: ColdFile, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
+    return tuple(named_value(name, severity, file.file) for name in grouping.by)
