@@ -10,12 +10,10 @@ import argparse
 import sys
 import time
 
-from benchmarks import alerting, common, grouping, idle, ingest, latency, peers, query, restart
+from benchmarks import alerting, archive, common, grouping, idle, ingest, latency, peers, query, restart
 
-PARTS = {
-    part.__name__.rpartition(".")[2]: part
-    for part in (ingest, idle, restart, latency, alerting, query, peers, grouping)
-}
+MODULES = (ingest, idle, restart, latency, alerting, query, peers, grouping, archive)
+PARTS = {part.__name__.rpartition(".")[2]: part for part in MODULES}
 
 
 def main() -> None:
