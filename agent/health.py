@@ -47,13 +47,7 @@ def collect(connection: sqlite3.Connection, path: Path, now: int | None = None) 
         "events": _events(connection, now),
         "gaps": _gaps(connection),
         "store": _store(connection, path),
-        "archive": dict(
-            zip(
-                ("files", "bytes"),
-                connection.execute("SELECT count(*), coalesce(sum(bytes), 0) FROM archives").fetchone(),
-                strict=True,
-            )
-        ),
+        "archive": _archive(connection),
         "alerts": _alerts(connection, now),
         "hooks": alert_tables.hook_rows(connection),
         "errors": errors,
@@ -191,6 +185,32 @@ def _store(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "schema": connection.execute("PRAGMA user_version").fetchone()[0],
         "sqlite": sqlite3.sqlite_version,
     }
+
+
+def _archive(connection: sqlite3.Connection) -> dict[str, Any]:
+    """Size of the archives, and of the events that have left the store the share that can still be searched there."""
+    files, size, raw = connection.execute(
+        "SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(raw_bytes), 0) FROM archives"
+    ).fetchone()
+    # Ids are given out without holes and deleted from the low end only.
+    row = connection.execute("SELECT min(id) - 1 FROM events").fetchone()
+    expired = row[0] if row[0] is not None else _last_id(connection)
+    kept = connection.execute(
+        "SELECT coalesce(sum(expired_events), 0) FROM files WHERE id IN (SELECT file_id FROM archives)"
+    ).fetchone()[0]
+    return {
+        "files": files,
+        "bytes": size,
+        "raw_bytes": raw,
+        "expired_events": expired,
+        "searchable_events": kept,
+        "searchable_share": round(kept / expired, 4) if expired else None,
+    }
+
+
+def _last_id(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _alerts(connection: sqlite3.Connection, now: int) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ class FrameRef(NamedTuple):
     max_timestamp: int
     events: int
     severities: dict[int, int]
+    shape: int
     whole: bool  # all its events are asked for, as far as time and the store's share are concerned
 
 
@@ -94,7 +95,7 @@ def make_cold_plan(connection: sqlite3.Connection, selection: Selection, *, with
             continue
         apart = end <= file.hot[0] + 1 or start >= file.hot[1]
         whole = apart and since <= row[4] and row[5] < until
-        frames.append(FrameRef(row[0], row[1], start, row[4], row[5], row[6], counts, whole))
+        frames.append(FrameRef(row[0], row[1], start, row[4], row[5], row[6], counts, row[8], whole))
     return ColdPlan(files, frames)
 
 
@@ -157,7 +158,7 @@ def _rows(connection: sqlite3.Connection, since: int, until: int, probes: list[A
     join = f" LEFT JOIN archive_filters w ON w.id = (f.archive_id << {archives.FRAME_BITS}) + f.number" if flat else ""
     sql = (
         "SELECT f.archive_id, f.number, f.raw_offset, f.raw_bytes, f.min_timestamp, f.max_timestamp, f.events,"
-        f" f.severities, f.longest_token{columns} FROM archive_frames f{join}"
+        f" f.severities, f.shape, f.longest_token{columns} FROM archive_frames f{join}"
         " WHERE f.max_timestamp >= ? AND f.min_timestamp < ?"
     )
     yield from connection.execute(sql, (*(probe.place for probe in flat), since, until)).fetchall()
@@ -165,7 +166,7 @@ def _rows(connection: sqlite3.Connection, since: int, until: int, probes: list[A
 
 def _passes(row: Any, probes: list[Any]) -> bool:
     """Whether the filters let a frame through: of each condition one alternative, of that all tokens."""
-    longest, words = row[8], iter(row[9:])
+    longest, words = row[9], iter(row[10:])
     for condition in probes:
         # Lists, not generators: every word is to be taken, whatever those before it say.
         answers = [[_probe(probe, next(words), longest) for probe in alternative] for alternative in condition]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
+from agent.archiving.shape import WRAPPED, shape_of
 from agent.model import LineBatch, TailedFile
-from agent.parse import wrappers
 from agent.parse.decode import FileParser, ParseSettings
 
 if TYPE_CHECKING:
@@ -36,14 +36,15 @@ class Piece:
     min_timestamp: int | None
     max_timestamp: int | None
     severities: dict[int, int]
+    shape: int
     tokens: tokens.Filter
 
-    def facts(self) -> tuple[int, int, int | None, int | None, dict[int, int], int, bytes]:
-        """Lines, events, first and last instant, severities, and the filter: as the index has them."""
+    def facts(self) -> tuple[int, int, int | None, int | None, dict[int, int], int, int, bytes]:
+        """Lines, events, first and last instant, severities, shape, and the filter: as the index has them."""
         lines = self.data.count(b"\n") + (not self.data.endswith(b"\n"))
         return (
             *(lines, self.events, self.min_timestamp, self.max_timestamp),
-            *(self.severities, self.tokens.longest, self.tokens.words),
+            *(self.severities, self.shape, self.tokens.longest, self.tokens.words),
         )
 
 
@@ -62,13 +63,6 @@ def parse_alone(
     """
     batch = LineBatch(TailedFile(0, "", "", 0, 0, 0), offset, data, observed, final=final)
     return FileParser(settings, profile).feed(batch)
-
-
-def is_wrapped(data: bytes, settings: ParseSettings) -> bool:
-    """Whether these are lines of a container runtime, in which the application's own lines may be split."""
-    if settings.format in ("docker", "cri"):
-        return True
-    return settings.format == "auto" and wrappers.unwrap(data[: data.find(b"\n") + 1 or None], "auto") is not None
 
 
 class Cutter:
@@ -154,8 +148,9 @@ def index_frame(data: bytes, offset: int, settings: ParseSettings, profile: Prof
 
 
 def _piece(content: bytes, events: EventBatch, settings: ParseSettings) -> Piece:
+    shape = shape_of(content, settings)
     filter_ = tokens.Filter(b"", tokens.NO_BOUND)
-    if not is_wrapped(content, settings):
+    if not shape & WRAPPED:
         filter_ = tokens.build(content, len(events))
     return Piece(
         content,
@@ -163,5 +158,6 @@ def _piece(content: bytes, events: EventBatch, settings: ParseSettings) -> Piece
         min(events.timestamps, default=None),
         max(events.timestamps, default=None),
         dict(Counter(events.severities)),
+        shape,
         filter_,
     )

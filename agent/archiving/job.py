@@ -18,6 +18,7 @@ class Place(msgspec.Struct, frozen=True):
     marker_length: int
     marker_hash: bytes
     profile: str | None = None
+    finished: bool = True  # nothing more is to be read of it
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,7 @@ class FrameFacts(msgspec.Struct, frozen=True, array_like=True):
     min_timestamp: int | None
     max_timestamp: int | None
     severities: dict[int, int]
+    shape: int
     longest_token: int
     words: bytes
 

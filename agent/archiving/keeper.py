@@ -105,7 +105,9 @@ class Keeper:
         self._report = report
         self._stop = stop
         self._on_progress = on_progress
-        self._skip: set[Version] = set()  # could not be archived; tried again when they change
+        self._skip: dict[Version, str] = {}  # could not be archived; tried again when they change
+        self._failing: set[tuple[str, str]] = set()  # code and subject of what was reported and has not ended
+        self._failed: set[tuple[str, str]] = set()  # of this round
         self._clean = False
         self.worker = Worker()
 
@@ -118,6 +120,7 @@ class Keeper:
         if not self._clean:
             _remove_partial(self.options.directory)
             self._clean = True
+        self._failed = set()
         plan = self._plan()
         summary = Summary(waiting=len(plan.waiting))
         for error in plan.errors:
@@ -132,6 +135,7 @@ class Keeper:
         if self.options.delete_source and not (summary.waiting or self._stop()):
             self._forget(plan.gone)
         self._expire(summary)
+        self._end_conditions()
         return summary
 
     def _plan(self) -> Plan:
@@ -163,7 +167,6 @@ class Keeper:
             before += job.version.size
             self._on_progress(before, total, name)
             if isinstance(answer, Done):
-                self._end("SL804", str(self.options.directory))
                 self._store(job, answer, present, summary)
             elif answer.changed:
                 summary.waiting += 1
@@ -203,7 +206,7 @@ class Keeper:
         if failed.code == "SL804":  # the disk
             error.subject = str(self.options.directory)
         elif failed.code == "SL805":
-            self._skip.add(job.version)
+            self._skip[job.version] = os.fsdecode(job.path)
         self._note_failure(summary, error)
         return failed.code == "SL805"
 
@@ -249,7 +252,6 @@ class Keeper:
         else:
             if deleted:
                 summary.deleted += 1
-                self._end("SL807", log.path)
                 self._forget([log])
 
     def _forget(self, logs: list[LogRow]) -> None:
@@ -276,10 +278,23 @@ class Keeper:
 
     def _note_failure(self, summary: Summary, error: SidelogError) -> None:
         summary.failed.append(error.subject)
+        self._failed.add((error.code, error.subject))
         self._report(error, True)  # noqa: FBT003 - a callback's shape
 
-    def _end(self, code: str, subject: str) -> None:
-        self._report(ArchiveError(code, "", subject, ""), False)  # noqa: FBT003 - a callback's shape
+    def _end_conditions(self) -> None:
+        """What failed before and has not failed in this round is over, unless it was not tried again."""
+        for version, path in list(self._skip.items()):
+            try:
+                unchanged = Version.of(Path(path).lstat()) == version
+            except OSError:
+                unchanged = False
+            if unchanged:
+                self._failed.add(("SL805", path))
+            else:
+                del self._skip[version]
+        for code, subject in self._failing - self._failed:
+            self._report(ArchiveError(code, "", subject, ""), False)  # noqa: FBT003 - a callback's shape
+        self._failing = self._failed
 
 
 def _remove_partial(directory: Path) -> None:

@@ -23,6 +23,7 @@ class Matcher:
         self._followed = followed
         self._waiting = sorted(candidates, key=lambda one: one.offset)
         self._found: Place | None = None
+        self._partly = False  # it goes on behind what is stored of a file that is still being read
         self._position = 0
         self._recent = b""
 
@@ -41,8 +42,16 @@ class Matcher:
             before = (self._recent + data[:known])[-place.marker_length :] if place.marker_length else b""
             if marker(before) == (place.marker_length, place.marker_hash):
                 self._found = place
+                self._partly = not place.finished
         self._recent = (self._recent + data[-MARKER_BYTES:])[-MARKER_BYTES:]
         self._position = end
+
+    @property
+    def undecided(self) -> bool:
+        """Whether, now that all was seen, this may be a file that is still being read, and not all of it is stored."""
+        if self._partly and self._found is not None and self._found.offset != self._position:
+            return True
+        return any(not place.finished for place in self._waiting)
 
     def file_id(self) -> int | None:
         """The generation's id, once all was seen; None for a log that was never followed."""

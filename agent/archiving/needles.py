@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.archive import tokens
+from agent.archiving.shape import ESCAPED, INVALID, JSON_LINES, WRAPPED
 from agent.query.predicate import BUILT_IN, is_exact_case
 from agent.query.values import lookup, number
 
@@ -108,17 +109,17 @@ def _probes(term: Term, files: list[FileInfo]) -> list[Probe]:
     return tokens.probes(term.value, whole=True)
 
 
-def may_match(data: bytes, wanted: list[Needle], *, json: bool) -> bool:
+def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:
     """Whether a frame can hold a match.
 
     Args:
         data: its content.
         wanted: what every match holds.
-        json: every line is a JSON object of its own.
+        shape: of the frame (`shape.shape_of`).
     """
     lowered: bytes | None = None
     for needle in wanted:
-        if not usable(data, needle, json=json):
+        if not usable(data, needle, shape):
             continue
         if needle.folded:
             lowered = data.lower() if lowered is None else lowered
@@ -127,16 +128,13 @@ def may_match(data: bytes, wanted: list[Needle], *, json: bool) -> bool:
     return True
 
 
-def usable(data: bytes, needle: Needle, *, json: bool) -> bool:
+def usable(data: bytes, needle: Needle, shape: int) -> bool:
     """Whether a match in this frame would surely show the needle's bytes."""
-    if not json and not needle.in_text:
+    if shape & WRAPPED or (not needle.wide and shape & ESCAPED):
         return False
-    if not json and not needle.wide and not data.isascii():
-        try:
-            data.decode()
-        except UnicodeDecodeError:  # an invalid byte stands in the record as an escape in ASCII
-            return False
-    return _ESCAPED_WIDE not in data if needle.wide else not tokens.has_escaped_ascii(data)
+    if not shape & JSON_LINES and (not needle.in_text or (not needle.wide and shape & INVALID)):
+        return False
+    return not needle.wide or _ESCAPED_WIDE not in data
 
 
 def matching_lines(data: bytes, needle: Needle) -> list[tuple[int, int]]:
@@ -149,10 +147,3 @@ def matching_lines(data: bytes, needle: Needle) -> list[tuple[int, int]]:
         found.append((start, end))
         place = searched.find(needle.bytes, end)
     return found
-
-
-def is_json_lines(data: bytes) -> bool:
-    """Whether each line is an object of its own, so that any of them can be parsed without the others."""
-    if not data.startswith(b"{") or not data.endswith(b"}\n"):
-        return False
-    return data.count(b"}\n{") == data.count(b"\n") - 1

@@ -141,7 +141,7 @@ class Planner:
         candidates: list[TailedFile] = []
         if file is None:
             candidates = self._resembling(path, source)
-        if (file is not None and file.offset < status.st_size) or any(self._may_be(file) for file in candidates):
+        if file is not None and file.offset < status.st_size:
             self._plan.waiting.append(path)
             return
         facts = self._facts[source]
@@ -153,7 +153,7 @@ class Planner:
                 log_path=os.fsencode(log_path),
                 version=Version.of(status),
                 followed=_place(file) if file is not None else None,
-                candidates=tuple(_place(one) for one in candidates if one.state == "finished"),
+                candidates=tuple(_place(one) for one in candidates if one.state == "finished" or self._may_be(one)),
                 settings=facts.settings,
                 resource=facts.resource,
             )
@@ -185,8 +185,6 @@ class Planner:
         """Whether a log that begins like this unfinished file may hold what is still to be read of it: unless that
         lies where it was.
         """
-        if file.state == "finished":
-            return False
         folders = {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
         path = locate.find_inode(FileKey(file.device, file.inode), folders)
         try:
@@ -207,7 +205,8 @@ def _begins(head: bytes, file: TailedFile, folder: str) -> bool:
 
 
 def _place(file: TailedFile) -> Place:
-    return Place(file.id, file.offset, file.marker_length, file.marker_hash, file.profile)
+    finished = file.state == "finished"
+    return Place(file.id, file.offset, file.marker_length, file.marker_hash, file.profile, finished)
 
 
 def _listing(directory: str) -> list[tuple[str, os.stat_result]]:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
 from agent.archiving.coldplan import asked_severities
-from agent.archiving.cutter import is_wrapped, parse_alone
-from agent.archiving.needles import is_json_lines, matching_lines, may_match, needles, usable
+from agent.archiving.cutter import parse_alone
+from agent.archiving.needles import matching_lines, may_match, needles, usable
+from agent.archiving.shape import JSON_LINES
 from agent.query.aggregate import count_event, named_value
 from agent.query.events import StoredEvent
 from agent.query.plan import bounds
@@ -85,11 +86,10 @@ class Searcher:
         return counts if self._grouping is not None else rows
 
     def _rows(self, ref: FrameRef, file: ColdFile, data: bytes) -> Iterator[Row]:
-        json = is_json_lines(data)
-        wanted = self._needles if not is_wrapped(data, file.settings) else []
-        if not may_match(data, wanted, json=json):
+        if not may_match(data, self._needles, ref.shape):
             return
-        best = next((needle for needle in wanted if usable(data, needle, json=json)), None) if json else None
+        alone = self._needles if ref.shape & JSON_LINES else ()
+        best = next((needle for needle in alone if usable(data, needle, ref.shape)), None)
         if best is None:
             yield from _event_rows(ref, file, data, [(0, len(data))])
         else:

@@ -40,6 +40,7 @@ _MOST_BYTES = 1 << 30  # of a message
 _PROGRESS_BYTES = 8 << 20
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}  # system call numbers of ioprio_set(2)
 _IDLE_CLASS = 3 << 13
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class _ChangedError(Exception):
@@ -95,7 +96,7 @@ def _archive(order: Order, log: Log, progress: Callable[[int], None]) -> Done:
     if log.version != job.version or has_writer(log.fd):
         raise _ChangedError
     folder = Path(os.fsdecode(order.directory)) / place.safe_name(job.source)
-    partial = folder / f".{order.archive_id}{place.PARTIAL_SUFFIX}"
+    partial = folder / f".{order.archive_id}-{os.getpid()}{place.PARTIAL_SUFFIX}"
     try:
         place.make_directory(folder)
         with place.partial_file(partial) as file:
@@ -121,7 +122,7 @@ def _write(
         FrameFacts(*(number, *writer.add(piece.data), *piece.facts()))
         for number, piece in enumerate(cutter.cut(_read(log, matcher, progress)))
     ]
-    if not log.unchanged() or has_writer(log.fd):
+    if matcher.undecided or not log.unchanged() or has_writer(log.fd):
         raise _ChangedError
     metadata = Metadata(
         id=order.archive_id,
@@ -199,6 +200,12 @@ def _same_content(path: Path, metadata: Metadata) -> bool:
         return False
 
 
+def die_with_owner() -> None:
+    """End at once when the keeper does: what is unfinished is made again, by another worker."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def lower_priority() -> None:
     """Give way to everything else: processor and disk."""
     try:
@@ -214,6 +221,7 @@ def lower_priority() -> None:
 def main() -> None:
     """Answer orders until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the keeper decides
+    die_with_owner()
     lower_priority()
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while (message := receive(source)) is not None:

@@ -91,7 +91,7 @@ def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
     )
     lines.append(f"store   {safe_text(store['path'])}  {_size(store['bytes'])} (+{_size(store['wal_bytes'])} WAL)")
     if document["archive"]["files"]:
-        lines.append(f"archive {document['archive']['files']:,} files, {_size(document['archive']['bytes'])}")
+        lines.append(_archive_line(document["archive"]))
     lines += _alert_lines(document)
     lines += _file_lines(document["files"], show_all=show_all)
     lines += [
@@ -104,6 +104,13 @@ def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
         for error in document["errors"][:10]
     ]
     return lines
+
+
+def _archive_line(archive: dict[str, Any]) -> str:
+    line = f"archive {archive['files']:,} files, {_size(archive['bytes'])}"
+    if archive["searchable_share"] is not None:
+        line += f"; of the events that have left the store {archive['searchable_share']:.0%} can still be searched"
+    return line
 
 
 def _alert_lines(document: dict[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ _ARCHIVE = (
 )
 _FRAME = (
     *("archive_id", "number", "offset", "bytes", "raw_offset", "raw_bytes", "lines", "events", "min_timestamp"),
-    *("max_timestamp", "max_severity", "severities", "longest_token"),
+    *("max_timestamp", "max_severity", "severities", "shape", "longest_token"),
 )
 
 
@@ -50,6 +50,7 @@ class FrameRow:
     min_timestamp: int | None
     max_timestamp: int | None
     severities: dict[int, int]  # severity number -> events
+    shape: int  # what kind of lines it holds (archiving.shape)
     longest_token: int
     words: Blob = b""  # the filter of tokens
 
@@ -151,7 +152,8 @@ def _frame_values(archive_id: int, frame: FrameRow) -> tuple[object, ...]:
     return (
         *(archive_id, frame.number, frame.offset, frame.bytes, frame.raw_offset, frame.raw_bytes, frame.lines),
         *(frame.events, frame.min_timestamp, frame.max_timestamp, max(frame.severities, default=0)),
-        *(orjson.dumps(frame.severities, option=orjson.OPT_NON_STR_KEYS).decode(), frame.longest_token),
+        *(orjson.dumps(frame.severities, option=orjson.OPT_NON_STR_KEYS).decode(), frame.shape),
+        frame.longest_token,
     )
 
 

@@ -102,9 +102,11 @@ class Retention:
         )
         self._connection.execute("UPDATE files SET tail_event_id = NULL WHERE tail_event_id <= ?", (last,))
         expired = self._connection.execute(
-            'SELECT max("offset"), file_id FROM events WHERE id <= ? GROUP BY file_id', (last,)
+            'SELECT max("offset"), count(*), file_id FROM events WHERE id <= ? GROUP BY file_id', (last,)
         ).fetchall()
-        self._connection.executemany("UPDATE files SET expired_offset = ? WHERE id = ?", expired)
+        self._connection.executemany(
+            "UPDATE files SET expired_offset = ?, expired_events = expired_events + ? WHERE id = ?", expired
+        )
         self._connection.execute("DELETE FROM events WHERE id <= ?", (last,))
 
     def tidy(self, now: int) -> None:

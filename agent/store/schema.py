@@ -234,6 +234,7 @@ CREATE TABLE group_services (
 # was made of a log that was never followed. `expired_offset`: events of the file up to it have left the store.
 _ARCHIVES = """
 ALTER TABLE files ADD COLUMN expired_offset INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE files ADD COLUMN expired_events INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE archives ADD COLUMN log_path TEXT NOT NULL DEFAULT '';
 ALTER TABLE archives ADD COLUMN modified INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE archives ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
@@ -257,6 +258,7 @@ CREATE TABLE archive_frames (
   max_timestamp INTEGER,
   max_severity INTEGER NOT NULL,
   severities TEXT NOT NULL,
+  shape INTEGER NOT NULL,
   longest_token INTEGER NOT NULL,
   PRIMARY KEY (archive_id, number)
 ) WITHOUT ROWID;

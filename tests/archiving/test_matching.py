@@ -42,3 +42,19 @@ def test_a_profile_is_known_where_there_is_one_only():
     data = b"abc"
     assert Matcher(place(1, data, 3, "{}"), ()).profile == "{}"
     assert Matcher(None, (place(1, data, 3, "{}"), place(2, data, 3))).profile is None
+
+
+def unfinished(data: bytes, offset: int) -> Place:
+    return Place(5, offset, *marker(data[:offset]), None, finished=False)
+
+
+def test_a_file_that_is_still_read_decides_only_when_all_of_it_is_stored():
+    data = b"abcdefghij" * 50
+    whole, partly, longer = (Matcher(None, (unfinished(data + b"more", offset),)) for offset in (500, 300, 504))
+    other = Matcher(None, (unfinished(b"x" * 500, 400),))
+    for matcher in (whole, partly, longer, other):
+        matcher.see(data)
+    assert (whole.file_id(), whole.undecided) == (5, False)
+    assert partly.undecided
+    assert longer.undecided
+    assert (other.file_id(), other.undecided) == (None, False)

@@ -6,7 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.archiving.cutter import parse_alone
-from agent.archiving.needles import is_json_lines, matching_lines, may_match, needles, usable
+from agent.archiving.needles import matching_lines, may_match, needles, usable
+from agent.archiving.shape import JSON_LINES, is_json_lines, shape_of
 from agent.parse.decode import ParseSettings
 from agent.query.events import FileInfo, StoredEvent
 from agent.query.language import Query, Term
@@ -51,12 +52,12 @@ def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, terms):
         if query.matches(StoredEvent(row, FILE)):
             matching.append(offset)
     wanted = needles(query, [FILE])
-    json_lines = is_json_lines(data)
+    shape = shape_of(data, SETTINGS)
     if matching:
-        assert may_match(data, wanted, json=json_lines)
-    if json_lines:
+        assert may_match(data, wanted, shape)
+    if shape & JSON_LINES:
         for needle in wanted:
-            if usable(data, needle, json=True):
+            if usable(data, needle, shape):
                 spans = matching_lines(data, needle)
                 assert all(any(start <= offset < end for start, end in spans) for offset in matching)
 

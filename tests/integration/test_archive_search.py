@@ -134,6 +134,20 @@ def test_counts_are_the_same(boxes, grouping):
     assert len(answers[0]) > 1
 
 
+def test_status_says_how_much_of_what_has_left_the_store_can_still_be_searched(boxes):
+    _, cold = boxes
+    archive = cold.status()["archive"]
+    assert archive["expired_events"] == archive["searchable_events"] > 4000
+    assert archive["searchable_share"] == 1.0
+    assert b"100% can still be searched" in cold.run("status").stdout
+
+
+def test_a_header_is_printed_once_although_processes_are_started(boxes):
+    _, cold = boxes
+    table = cold.run("query", "-n", "all", "-o", "csv", "--fields", "timestamp,n").stdout.splitlines()
+    assert table.count(b"timestamp,n") == 1
+
+
 def test_each_tier_can_be_asked_alone(boxes):
     hot, cold = boxes
     total = int(hot.run("query", "--count").stdout)

@@ -292,7 +292,8 @@ def test_the_document_has_the_promised_parts(path):
     found = status(path, None)
     promised = ["healthy", "agent", "files", "events", "gaps", "store", "archive", "alerts", "hooks", "errors"]
     assert set(promised) <= set(found)
-    assert found["archive"] == {"files": 0, "bytes": 0}
+    nothing = {"expired_events": 0, "searchable_events": 0, "searchable_share": None}
+    assert found["archive"] == {"files": 0, "bytes": 0, "raw_bytes": 0, **nothing}
     assert (found["alerts"], found["hooks"], found["gaps"], found["files"]) == ([], [], [], [])
     json.dumps(found)
 

@@ -1,0 +1,42 @@
+"""What kind of lines a frame holds, found out once when it is archived: a search need not look again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.archive.tokens import has_escaped_ascii
+from agent.parse import wrappers
+
+if TYPE_CHECKING:
+    from agent.parse.decode import ParseSettings
+
+JSON_LINES = 1  # each line is a JSON object of its own, so that any of them can be parsed without the others
+ESCAPED = 2  # escapes hide ASCII characters
+INVALID = 4  # not UTF-8 all through: such bytes stand in an event's record as escapes
+WRAPPED = 8  # lines of a container runtime, in which the application's own lines may be split
+
+
+def shape_of(data: bytes, settings: ParseSettings) -> int:
+    """The shape of a frame: a sum of the constants above."""
+    found = JSON_LINES * is_json_lines(data) + ESCAPED * has_escaped_ascii(data)
+    if _is_wrapped(data, settings):
+        found += WRAPPED
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            found += INVALID
+    return found
+
+
+def is_json_lines(data: bytes) -> bool:
+    """Whether each line is an object of its own."""
+    if not data.startswith(b"{") or not data.endswith(b"}\n"):
+        return False
+    return data.count(b"}\n{") == data.count(b"\n") - 1
+
+
+def _is_wrapped(data: bytes, settings: ParseSettings) -> bool:
+    if settings.format in ("docker", "cri"):
+        return True
+    return settings.format == "auto" and wrappers.unwrap(data[: data.find(b"\n") + 1 or None], "auto") is not None

@@ -1,0 +1,112 @@
+"""logrotate itself, with configurations as they are in use, and Python's own rotating handlers, beside an agent that
+archives: every line is stored once, and every line is in store and archives together.
+"""
+
+import json
+import logging
+import logging.handlers
+import shutil
+import subprocess
+
+import pytest
+
+from tests.integration.archiving import archives, configure
+from tests.integration.harness import wait_until
+from tests.integration.oracle import Scribe, verify
+
+LOGROTATE = shutil.which("logrotate") or shutil.which("logrotate", path="/usr/sbin")
+ROUNDS = 4
+
+
+@pytest.fixture
+def box(box):
+    configure(box)
+    return box
+
+
+def rotated(box) -> list[str]:
+    return sorted(path.name for path in box.logs.iterdir() if path.name != "app.log")
+
+
+def everything_is_searchable(box, scribe: Scribe) -> None:
+    """Each line once, whether the store is asked, the archives, or both."""
+    found = box.raw().splitlines()
+    assert sorted(found) == sorted(scribe.written)
+    assert box.run("archive", "verify").returncode == 0
+    archived = box.run("query", "--archives", "-n", "all", "-o", "raw").stdout.splitlines()
+    assert len(archived) == len(set(archived))
+
+
+@pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed")
+@pytest.mark.parametrize(
+    "options",
+    [
+        "create\n",
+        "create\n compress\n",
+        "create\n compress\n delaycompress\n",
+        "create\n dateext\n dateformat -%Y%m%d-%s\n",
+    ],
+    ids=["create", "compress", "delaycompress", "dateext"],
+)
+def test_logrotate_and_archiving_share_a_directory(box, options):
+    state, config = box.root / "lr.state", box.root / "lr.conf"
+    box.logs.chmod(0o755)
+    config.write_text(f"{box.log} {{\n size 1\n rotate 9\n missingok\n {options}}}\n")
+    config.chmod(0o644)
+    scribe = Scribe()
+    box.start()
+    for number in range(ROUNDS):
+        scribe.append(box.log, 50)
+        box.wait_count(50 * (number + 1))
+        done = subprocess.run([LOGROTATE, "-s", state, config], capture_output=True, text=True, check=False)
+        if "insecure permissions" in done.stderr:
+            pytest.skip(done.stderr)
+        wait_until(lambda number=number: len(archives(box)) == number + 1, what=f"archive {number + 1}: {done.stderr}")
+    wait_until(lambda: not rotated(box), what="the deletion of what is archived")
+    scribe.append(box.log, 3)
+    box.wait_count(50 * ROUNDS + 3)
+    assert box.stop() == 0
+    verify(box, scribe, unchanged=False)
+    everything_is_searchable(box, scribe)
+
+
+@pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed")
+def test_logrotate_with_copytruncate(box):
+    state, config = box.root / "lr.state", box.root / "lr.conf"
+    box.logs.chmod(0o755)
+    config.write_text(f"{box.log} {{\n size 1\n rotate 9\n copytruncate\n}}\n")
+    config.chmod(0o644)
+    scribe = Scribe()
+    box.start()
+    for number in range(ROUNDS):
+        scribe.append(box.log, 50)
+        box.wait_count(50 * (number + 1))
+        done = subprocess.run([LOGROTATE, "-s", state, config], capture_output=True, text=True, check=False)
+        if "insecure permissions" in done.stderr:
+            pytest.skip(done.stderr)
+        wait_until(lambda number=number: len(archives(box)) == number + 1, what=f"archive {number + 1}: {done.stderr}")
+    scribe.append(box.log, 3)
+    box.wait_count(50 * ROUNDS + 3)
+    assert box.stop() == 0
+    verify(box, scribe, unchanged=False)
+    everything_is_searchable(box, scribe)
+
+
+def test_pythons_rotating_handler_in_this_very_process(box):
+    """The handler renames app.log.1 to app.log.2 and so on under the archiving agent's hands."""
+    handler = logging.handlers.RotatingFileHandler(box.log, maxBytes=4_000, backupCount=50)
+    box.start()
+    total = 300
+    try:
+        for number in range(total):
+            line = json.dumps({"timestamp": "2026-11-22T03:04:05Z", "message": f"line {number}", "n": number})
+            handler.emit(logging.LogRecord("app", 20, "", 0, line, None, None))
+    finally:
+        handler.close()
+    box.wait_count(total)
+    wait_until(lambda: not rotated(box), what="the deletion of what is archived")
+    assert box.stop() == 0
+    assert sorted(box.numbers()) == list(range(total))
+    assert len(archives(box)) > 3
+    assert sorted(row["attributes"]["n"] for row in box.query()) == list(range(total))
+    assert box.run("archive", "verify").returncode == 0
