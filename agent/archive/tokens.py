@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -29,7 +30,6 @@ _RUN = re.compile(b"(" + b"a" * MIN_TOKEN + b"a*)")
 _ANY_RUN = re.compile("[0-9A-Za-z]+")
 _ESCAPE = b"\\u00"  # JSON's way to write a character below U+0100
 _ASCII_DIGITS = frozenset(b"%d" % digit for digit in range(2, 8))  # below U+0020 there is nothing to search for
-_PAIRS = [1 << (number & 63) | 1 << (number >> 6) for number in range(4096)]  # one or two bits of a word
 
 
 class Filter(NamedTuple):
@@ -58,10 +58,22 @@ def build(data: bytes, events: int) -> Filter:
     size = min(events * EVENT_BYTES // _WORD_BYTES, len(tokens) // _TOKENS_PER_WORD + 1, _MOST_WORDS)
     if not size:
         return Filter(b"", longest)
-    words = [0] * size
+    words, masks = [0] * size, _masks()
     for hashed in map(zlib.crc32, map(bytes.lower, tokens)):
-        words[hashed * size >> 32] |= _PAIRS[hashed & 4095] | _PAIRS[hashed >> 12 & 4095]
+        words[hashed * size >> 32] |= masks[hashed & 0xFFFF]
     return Filter(b"".join([word.to_bytes(_WORD_BYTES, "little") for word in words]), longest)
+
+
+def _mask(number: int) -> int:
+    """Up to four bits of a word, from the lower 16 bits of a token's hash; its upper bits choose the word."""
+    third, fourth = number * 0x9E37 >> 10, number * 0x85EB >> 9
+    return 1 << (number & 63) | 1 << (number >> 6 & 63) | 1 << (third & 63) | 1 << (fourth & 63)
+
+
+@cache
+def _masks() -> list[int]:
+    """All masks: made once by a process that makes filters, for looking one up is a quarter of making it."""
+    return list(map(_mask, range(1 << 16)))
 
 
 def has_escaped_ascii(data: bytes) -> bool:
@@ -115,8 +127,7 @@ def probes(text: str, *, whole: bool) -> list[Probe]:
             continue
         bounded = whole or (start > 0 and end < len(text))
         hashed = zlib.crc32(run[0].lower().encode())
-        mask = _PAIRS[hashed & 4095] | _PAIRS[hashed >> 12 & 4095]
-        found.append(Probe(hashed, mask, None if bounded else end - start))
+        found.append(Probe(hashed, _mask(hashed & 0xFFFF), None if bounded else end - start))
     return found
 
 

@@ -48,21 +48,37 @@ class Piece:
         )
 
 
-def parse_alone(
-    data: bytes, offset: int, settings: ParseSettings, profile: Profile | None, observed: int, *, final: bool = True
-) -> EventBatch:
-    """The events of a frame.
+class Alone:
+    """Parses frames, each as if there were no other.
+
+    One parser serves many frames, for it keeps what it has compiled and the shapes of errors; a new one takes its place
+    when it has learnt anything, or holds something back, that could tell in the next frame.
 
     Args:
-        data: its content.
-        offset: of its first byte in the log.
-        settings: of the source, as they were when it was archived.
+        settings: of the source, as they were when the log was archived.
         profile: of the log.
         observed: Unix ns, for events that do not say when they happened.
-        final: nothing is to be held back.
     """
-    batch = LineBatch(TailedFile(0, "", "", 0, 0, 0), offset, data, observed, final=final)
-    return FileParser(settings, profile).feed(batch)
+
+    def __init__(self, settings: ParseSettings, profile: Profile | None, observed: int) -> None:
+        self._settings = settings
+        self._profile = profile
+        self._observed = observed
+        self._parser: FileParser | None = None
+
+    def parse(self, data: bytes, offset: int, *, final: bool = True) -> EventBatch:
+        """The events of a frame.
+
+        Args:
+            data: its content.
+            offset: of its first byte in the log.
+            final: nothing is to be held back.
+        """
+        parser = self._parser or FileParser(self._settings, self._profile)
+        events = parser.feed(LineBatch(TailedFile(0, "", "", 0, 0, 0), offset, data, self._observed, final=final))
+        keep = self._profile is not None and parser.profile == self._profile and parser.deadline_s is None
+        self._parser = parser if keep else None
+        return events
 
 
 class Cutter:
@@ -81,6 +97,7 @@ class Cutter:
         self.profile = profile
         self._settings = settings
         self._observed = observed
+        self._alone: Alone | None = None
         self._frame_bytes = frame_bytes
         self._offset = 0
 
@@ -132,7 +149,9 @@ class Cutter:
             parser = FileParser(self._settings)
             parser.feed(LineBatch(TailedFile(0, "", "", 0, 0, 0), 0, data[:_HEAD_LINES_BYTES], self._observed))
             self.profile = parser.profile
-        return parse_alone(data, self._offset, self._settings, self.profile, self._observed, final=final)
+        if self._alone is None:
+            self._alone = Alone(self._settings, self.profile, self._observed)
+        return self._alone.parse(data, self._offset, final=final)
 
     def _index(self, data: bytes, end: int, events: EventBatch | None = None) -> Piece:
         content = data[:end]
@@ -142,9 +161,9 @@ class Cutter:
         return _piece(content, events, self._settings)
 
 
-def index_frame(data: bytes, offset: int, settings: ParseSettings, profile: Profile | None, observed: int) -> Piece:
-    """The index of a frame that is archived already; arguments as of `parse_alone`."""
-    return _piece(data, parse_alone(data, offset, settings, profile, observed), settings)
+def index_frame(data: bytes, offset: int, settings: ParseSettings, alone: Alone) -> Piece:
+    """The index of a frame that is archived already."""
+    return _piece(data, alone.parse(data, offset), settings)
 
 
 def _piece(content: bytes, events: EventBatch, settings: ParseSettings) -> Piece:

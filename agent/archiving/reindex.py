@@ -12,7 +12,7 @@ import msgspec
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
 from agent.archive.place import ARCHIVE_SUFFIX
-from agent.archiving.cutter import index_frame
+from agent.archiving.cutter import Alone, index_frame
 from agent.archiving.job import Done, FrameFacts, settings_of
 from agent.archiving.rows import archive_row
 from agent.profile import Profile
@@ -63,10 +63,11 @@ def _read(path: Path) -> ArchiveRow:
         said = archive.metadata
         settings = settings_of(said.settings)
         profile = Profile.from_json(said.profile) if said.profile else None
+        alone = Alone(settings, profile, said.modified)
         frames = []
         for number, frame in enumerate(archive.frames):
             data = archive.read(number)
-            piece = index_frame(data, frame.raw_offset, settings, profile, said.modified)
+            piece = index_frame(data, frame.raw_offset, settings, alone)
             frames.append(FrameFacts(*(number, *frame, *piece.facts())))
         done = Done(
             path=os.fsencode(path),

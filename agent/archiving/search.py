@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
 from agent.archiving.coldplan import asked_severities
-from agent.archiving.cutter import parse_alone
+from agent.archiving.cutter import Alone
 from agent.archiving.needles import matching_lines, may_match, needles, usable
 from agent.archiving.shape import JSON_LINES
 from agent.query.aggregate import count_event, named_value
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from agent.archiving.coldplan import ColdFile, ColdPlan, FrameRef
     from agent.archiving.needles import Needle
-    from agent.model import EventBatch
     from agent.query.aggregate import Counts
     from agent.query.grouping import Grouping
     from agent.query.plan import Selection
@@ -62,6 +61,7 @@ class Searcher:
         self._grouping = grouping
         self._needles = needles(selection.query, [file.file for file in plan.files.values()])
         self._open: dict[int, ArchiveReader] = {}
+        self._parsers: dict[int, Alone] = {}
 
     def search(self, ref: FrameRef) -> list[Row] | Counts:
         """Rows of matching events, in the order of the log; or their counts.
@@ -91,14 +91,30 @@ class Searcher:
         alone = self._needles if ref.shape & JSON_LINES else ()
         best = next((needle for needle in alone if usable(data, needle, ref.shape)), None)
         if best is None:
-            yield from _event_rows(ref, file, data, [(0, len(data))])
+            yield from self._event_rows(ref, file, data, [(0, len(data))])
         else:
             yield from self._some(ref, file, data, best)
 
-    @staticmethod
-    def _some(ref: FrameRef, file: ColdFile, data: bytes, needle: Needle) -> Iterator[Row]:
+    def _some(self, ref: FrameRef, file: ColdFile, data: bytes, needle: Needle) -> Iterator[Row]:
         spans = matching_lines(data, needle)
-        yield from _event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
+        yield from self._event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
+
+    def _event_rows(self, ref: FrameRef, file: ColdFile, data: bytes, spans: list[tuple[int, int]]) -> Iterator[Row]:
+        """The events of some lines of a frame, as rows of the store."""
+        alone = self._parsers.get(ref.archive_id)
+        if alone is None:
+            self._parsers.clear()  # frames come archive by archive, mostly
+            alone = self._parsers[ref.archive_id] = Alone(file.settings, file.profile, file.observed)
+        batch = alone.parse(data, 0)
+        begins = list(accumulate((end - start for start, end in spans), initial=0))
+        for index, offset in enumerate(batch.offsets):
+            span = bisect_right(begins, offset, hi=len(spans)) - 1
+            place = ref.raw_offset + spans[span][0] + offset - begins[span]
+            yield (
+                *(-((ref.archive_id << ID_BITS) + place), batch.timestamps[index], file.observed),
+                *(batch.severities[index], file.file.id, place, None, batch.records[index]),
+                *(batch.raws.get(index), batch.parse_errors.get(index)),
+            )
 
     def _reader(self, archive_id: int) -> ArchiveReader:
         reader = self._open.pop(archive_id, None)
@@ -114,20 +130,6 @@ class Searcher:
         for reader in self._open.values():
             reader.close()
         self._open.clear()
-
-
-def _event_rows(ref: FrameRef, file: ColdFile, data: bytes, spans: list[tuple[int, int]]) -> Iterator[Row]:
-    """The events of some lines of a frame, as rows of the store."""
-    batch: EventBatch = parse_alone(data, 0, file.settings, file.profile, file.observed)
-    begins = list(accumulate((end - start for start, end in spans), initial=0))
-    for index, offset in enumerate(batch.offsets):
-        span = bisect_right(begins, offset, hi=len(spans)) - 1
-        place = ref.raw_offset + spans[span][0] + offset - begins[span]
-        yield (
-            *(-((ref.archive_id << ID_BITS) + place), batch.timestamps[index], file.observed),
-            *(batch.severities[index], file.file.id, place, None, batch.records[index]),
-            *(batch.raws.get(index), batch.parse_errors.get(index)),
-        )
 
 
 class ColdSearch:

@@ -5,7 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.archiving.cutter import Cutter, index_frame, parse_alone
+from agent.archiving.cutter import Alone, Cutter, index_frame
 from agent.model import LineBatch, TailedFile
 from agent.parse.decode import FileParser, ParseSettings
 
@@ -40,14 +40,15 @@ def test_frames_make_up_the_log_and_its_events(data, frame_bytes, chunk):
     assert b"".join(piece.data for piece in pieces) == data
     assert all(piece.data for piece in pieces)
     events, offset = [], 0
+    alone = Alone(SETTINGS, cutter.profile, OBSERVED)
     for piece in pieces:
-        batch = parse_alone(piece.data, offset, SETTINGS, cutter.profile, OBSERVED)
+        batch = Alone(SETTINGS, cutter.profile, OBSERVED).parse(piece.data, offset)
         rows = list(zip(batch.offsets, batch.timestamps, batch.severities, batch.records, strict=True))
         assert piece.events == len(rows)
         assert piece.min_timestamp == min((row[1] for row in rows), default=None)
         assert piece.max_timestamp == max((row[1] for row in rows), default=None)
         assert sum(piece.severities.values()) == len(rows)
-        assert index_frame(piece.data, offset, SETTINGS, cutter.profile, OBSERVED).facts() == piece.facts()
+        assert index_frame(piece.data, offset, SETTINGS, alone).facts() == piece.facts()
         events += rows
         offset += len(piece.data)
     assert events == whole(data, cutter.profile)

@@ -5,7 +5,7 @@ import json
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.archiving.cutter import parse_alone
+from agent.archiving.cutter import Alone
 from agent.archiving.needles import matching_lines, may_match, needles, usable
 from agent.archiving.shape import JSON_LINES, is_json_lines, shape_of
 from agent.parse.decode import ParseSettings
@@ -44,7 +44,7 @@ TERMS = st.one_of(
 def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, terms):
     data = b"\n".join(parts) + b"\n"
     query = Query(tuple(terms))
-    batch = parse_alone(data, 0, SETTINGS, None, 5)
+    batch = Alone(SETTINGS, None, 5).parse(data, 0)
     rows = zip(batch.timestamps, batch.severities, batch.offsets, batch.records, strict=True)
     matching = []
     for index, (time, severity, offset, record) in enumerate(rows):

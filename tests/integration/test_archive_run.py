@@ -255,3 +255,17 @@ def test_a_full_disk_at_the_target_keeps_the_log_and_leaves_nothing(box):
     finally:
         box.kill()
         subprocess.run(["umount", "-l", small], check=True)
+
+
+def test_a_condition_ends_with_its_cause(box):
+    (box.logs / "app.log").write_bytes(events(0, 1))
+    damaged = box.logs / "app.log.1.gz"
+    damaged.write_bytes(gzip.compress(events(1, 500))[:-9])
+    box.start()
+    wait_until(lambda: any(e["code"] == "SL805" and e["active"] for e in box.status()["errors"]), what="SL805")
+    assert not box.status()["healthy"]
+    (box.root / "mended").write_bytes(gzip.compress(events(1, 500)))
+    (box.root / "mended").rename(damaged)
+    wait_until(lambda: box.status()["healthy"], what="the end of SL805")
+    wait_until(lambda: not damaged.exists(), what="the archive")
+    assert box.stop() == 0
