@@ -21,7 +21,7 @@ contents = st.lists(st.binary(min_size=1, max_size=300), max_size=8)
 
 
 @given(contents, st.integers(1, 9))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_what_is_written_is_read_byte_for_byte(tmp_path_factory, frames, level):
     path = tmp_path_factory.mktemp("a") / "x.zst"
     link = write(path, *frames, level=level)
@@ -62,7 +62,7 @@ def test_the_zstd_command_reads_and_checks_it(tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_no_flipped_bit_goes_unnoticed(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("a")
     write(folder / "x", b"the first frame\n" * 20, b"the second\n" * 30)
@@ -80,7 +80,7 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path_factory, data):
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_a_cut_archive_is_damaged_and_never_just_shorter(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("a")
     write(folder / "x", b"the first frame\n" * 20, b"the second\n" * 30)

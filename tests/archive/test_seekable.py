@@ -4,7 +4,7 @@ import struct
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.archive import seekable
@@ -15,6 +15,7 @@ entries = st.lists(st.builds(Entry, sizes, sizes, sizes), max_size=40)
 
 
 @given(entries)
+@settings(deadline=None)
 def test_a_table_reads_back_as_it_was_written(rows):
     frame = seekable.encode(rows)
     assert seekable.table_bytes(frame[-9:]) == len(frame) == 17 + 12 * len(rows)
@@ -50,6 +51,7 @@ def test_the_checksum_of_nothing_is_that_of_an_empty_frame():
 
 
 @given(entries, st.data())
+@settings(deadline=None)
 def test_no_damage_is_taken_for_another_table_silently(rows, data):
     """A byte changed outside of the entries, or bytes missing, is an error; never an exception of another kind."""
     frame = bytearray(seekable.encode(rows))
@@ -63,6 +65,7 @@ def test_no_damage_is_taken_for_another_table_silently(rows, data):
 
 
 @given(st.binary(max_size=200))
+@settings(deadline=None)
 def test_any_bytes_are_a_table_or_an_error(data):
     try:
         found = seekable.decode(data)

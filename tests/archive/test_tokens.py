@@ -4,7 +4,7 @@ import random
 import uuid
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.archive import tokens
@@ -15,6 +15,7 @@ texts = st.text("abcXYZ019 -\"'ö{}:\\", max_size=60)
 
 @given(st.lists(texts, min_size=1, max_size=10), st.data())
 @example(["x" + "0" * 12 + "y"], None)
+@settings(deadline=None)
 def test_a_frame_with_the_text_is_always_opened(lines, data):
     """Whatever part of a line is looked for."""
     content = "\n".join(lines)
@@ -29,6 +30,7 @@ def test_a_frame_with_the_text_is_always_opened(lines, data):
 
 
 @given(st.lists(st.text("abc019", min_size=1, max_size=40), min_size=1, max_size=20))
+@settings(deadline=None)
 def test_a_whole_value_is_always_found(values):
     content = b",".join(b'{"id":"%s"}' % value.encode() for value in values)
     found = build(content, 1000)

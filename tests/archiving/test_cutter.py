@@ -33,7 +33,7 @@ def whole(data: bytes, profile) -> list:
 
 
 @given(LOGS, st.integers(1, 700), st.integers(1, 300))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_frames_make_up_the_log_and_its_events(data, frame_bytes, chunk):
     cutter = Cutter(SETTINGS, None, OBSERVED, frame_bytes=frame_bytes)
     pieces = list(cutter.cut(data[at : at + chunk] for at in range(0, len(data), chunk)))

@@ -1,6 +1,6 @@
 """A log is known by the bytes before the offset up to which it is stored, at whatever piece they come."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.archiving.job import Place
@@ -13,6 +13,7 @@ def place(file_id: int, data: bytes, offset: int, profile: str | None = None) ->
 
 
 @given(st.binary(min_size=1, max_size=900), st.data())
+@settings(deadline=None)
 def test_the_right_one_is_found_wherever_the_pieces_end(data, draw):
     offset = draw.draw(st.integers(1, len(data)))
     size = draw.draw(st.integers(1, 300))
