@@ -7,6 +7,7 @@ the log, give it its name, flush the directory. The rest is the keeper's: store 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -224,9 +225,10 @@ def main() -> None:
     die_with_owner()
     lower_priority()
     source, target = sys.stdin.buffer, sys.stdout.buffer
-    while (message := receive(source)) is not None:
-        answer = archive(decode_order(message), lambda done: send(target, Progress(done)))
-        send(target, answer)
+    with contextlib.suppress(BrokenPipeError):  # the keeper is gone
+        while (message := receive(source)) is not None:
+            answer = archive(decode_order(message), lambda done: send(target, Progress(done)))
+            send(target, answer)
 
 
 if __name__ == "__main__":

@@ -352,6 +352,19 @@ def group_lives(db: Database) -> None:
 def archives(db: Database) -> None:
     """Version 4: the index of the archives, their chain, and the logs that they were made of."""
     _run(db, _ARCHIVES)
+    note_expired(db.conn)
+
+
+def note_expired(connection: sqlite3.Connection) -> None:
+    """Find out up to where the events of each file have left a store that did not note it: all events are read once."""
+    first = connection.execute("SELECT min(id) FROM events").fetchone()[0]
+    if first == 1:
+        return
+    connection.execute('UPDATE files SET expired_offset = "offset"')
+    connection.execute(
+        "UPDATE files SET expired_offset = hot.first - 1 FROM"
+        ' (SELECT file_id, min("offset") AS first FROM events GROUP BY file_id) AS hot WHERE hot.file_id = files.id'
+    )
 
 
 def prepare_file(connection: sqlite3.Connection) -> None:

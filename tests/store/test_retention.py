@@ -4,7 +4,7 @@ import pytest
 
 from agent.errors import StoreError
 from agent.model import OwnError
-from agent.store import tables
+from agent.store import schema, tables
 from agent.store.maintenance import Maintenance
 from agent.store.retention import Retention
 from tests.store.stores import (
@@ -285,3 +285,23 @@ def test_own_errors_that_are_over_go_after_a_month(opened):
     write(opened, transaction(own_errors=errors))
     retention(opened).tidy(NOW)
     assert rows(opened.writer.connection, "SELECT code FROM own_errors ORDER BY 1") == [("SL1",), ("SL3",)]
+
+
+def test_a_file_remembers_up_to_where_its_events_have_left_the_store(opened):
+    """And a store that did not note it finds it out."""
+    first, second = tailed(1), tailed(2)
+    connection = opened.writer.connection
+    for file in (first, second):
+        for _ in range(3):
+            write(opened, transaction(stored(file, events(file.offset, count=2), observed=NOW - 8 * DAY)))
+            file.offset = rows(connection, 'SELECT "offset" FROM files WHERE id = ?', file.id)[0][0]
+    last = rows(connection, 'SELECT max("offset") FROM events WHERE file_id = 1')[0][0]
+    opened.writer.change(lambda _: retention(opened)._delete_through(8))
+    noted = rows(connection, "SELECT id, expired_offset, expired_events FROM files")
+    third = rows(connection, 'SELECT min("offset") FROM events')[0][0]
+    assert [(number, count) for number, _, count in noted] == [(1, 6), (2, 2)]
+    assert noted[0][1] == last
+    assert noted[1][1] < third
+    connection.execute("UPDATE files SET expired_offset = -1")
+    schema.note_expired(connection)
+    assert rows(connection, "SELECT expired_offset FROM files") == [(first.offset,), (third - 1,)]
