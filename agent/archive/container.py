@@ -87,8 +87,12 @@ class ArchiveWriter:
         self.lines = 0
         self._open_line = False
 
-    def add(self, data: bytes) -> Frame:
+    def add(self, data: bytes, lines: int) -> Frame:
         """Append a frame.
+
+        Args:
+            data: its content.
+            lines: how many are in it, one without its newline included.
 
         Raises:
             OSError: the disk is full, or fails.
@@ -98,8 +102,8 @@ class ArchiveWriter:
         self._put(packed, Entry(len(packed), len(data), int.from_bytes(packed[-4:], "little")))
         self._hash.update(data)
         self.raw_bytes += len(data)
-        self.lines += data.count(b"\n")
         self._open_line = not data.endswith(b"\n")
+        self.lines += lines - self._open_line
         return frame
 
     @property

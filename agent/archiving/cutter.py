@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
+from agent.archive.scan import build, lines
+from agent.archiving.alone import Alone
 from agent.archiving.shape import WRAPPED, shape_of
 from agent.model import LineBatch, TailedFile
 from agent.parse.decode import FileParser, ParseSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from agent.model import EventBatch
+    from agent.archive.scan import Lines
     from agent.profile import Profile
 
 _MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a longer event, which no search shows
@@ -32,6 +34,7 @@ class Piece:
     """One frame's content and its index. Instants are Unix ns, None where there is no event."""
 
     data: bytes
+    lines: int
     events: int
     min_timestamp: int | None
     max_timestamp: int | None
@@ -41,44 +44,10 @@ class Piece:
 
     def facts(self) -> tuple[int, int, int | None, int | None, dict[int, int], int, int, bytes]:
         """Lines, events, first and last instant, severities, shape, and the filter: as the index has them."""
-        lines = self.data.count(b"\n") + (not self.data.endswith(b"\n"))
         return (
-            *(lines, self.events, self.min_timestamp, self.max_timestamp),
+            *(self.lines, self.events, self.min_timestamp, self.max_timestamp),
             *(self.severities, self.shape, self.tokens.longest, self.tokens.words),
         )
-
-
-class Alone:
-    """Parses frames, each as if there were no other.
-
-    One parser serves many frames, for it keeps what it has compiled and the shapes of errors; a new one takes its place
-    when it has learnt anything, or holds something back, that could tell in the next frame.
-
-    Args:
-        settings: of the source, as they were when the log was archived.
-        profile: of the log.
-        observed: Unix ns, for events that do not say when they happened.
-    """
-
-    def __init__(self, settings: ParseSettings, profile: Profile | None, observed: int) -> None:
-        self._settings = settings
-        self._profile = profile
-        self._observed = observed
-        self._parser: FileParser | None = None
-
-    def parse(self, data: bytes, offset: int, *, final: bool = True) -> EventBatch:
-        """The events of a frame.
-
-        Args:
-            data: its content.
-            offset: of its first byte in the log.
-            final: nothing is to be held back.
-        """
-        parser = self._parser or FileParser(self._settings, self._profile)
-        events = parser.feed(LineBatch(TailedFile(0, "", "", 0, 0, 0), offset, data, self._observed, final=final))
-        keep = self._profile is not None and parser.profile == self._profile and parser.deadline_s is None
-        self._parser = parser if keep else None
-        return events
 
 
 class Cutter:
@@ -135,48 +104,74 @@ class Cutter:
         """A frame from the beginning of `data`, at most `whole` bytes; None where no event ends in it for sure."""
         if not whole:
             return None
-        found = self._parse(data[:whole], final=False)
+        content = data[:whole]
+        alone = self._parser_for(content)
+        easy = _easy(content, alone, self._settings)
+        if easy is not None:
+            self._offset += whole
+            return easy
+        found = alone.parse(content, self._offset, final=False)
         end = found.end - self._offset
         last = found.offsets[-1] - self._offset if found.offsets else 0
         if found.tail_open and end > last:
             end = last
         if end <= 0:
             return None
-        return self._index(data, end, found if found.end - self._offset == end and not found.tail_open else None)
+        if end == whole and not found.tail_open:
+            self._offset += whole
+            return _piece(content, lines(content), found.timestamps, found.severities, self._settings)
+        return self._index(data, end)
 
-    def _parse(self, data: bytes, *, final: bool) -> EventBatch:
+    def _parser_for(self, data: bytes) -> Alone:
         if self.profile is None:
             parser = FileParser(self._settings)
             parser.feed(LineBatch(TailedFile(0, "", "", 0, 0, 0), 0, data[:_HEAD_LINES_BYTES], self._observed))
             self.profile = parser.profile
         if self._alone is None:
             self._alone = Alone(self._settings, self.profile, self._observed)
-        return self._alone.parse(data, self._offset, final=final)
+        return self._alone
 
-    def _index(self, data: bytes, end: int, events: EventBatch | None = None) -> Piece:
+    def _index(self, data: bytes, end: int) -> Piece:
         content = data[:end]
-        if events is None:
-            events = self._parse(content, final=True)
+        piece = index_frame(content, self._offset, self._settings, self._parser_for(content))
         self._offset += end
-        return _piece(content, events, self._settings)
+        return piece
 
 
 def index_frame(data: bytes, offset: int, settings: ParseSettings, alone: Alone) -> Piece:
-    """The index of a frame that is archived already."""
-    return _piece(data, alone.parse(data, offset), settings)
+    """A frame that begins and ends with its events, and its index."""
+    easy = _easy(data, alone, settings)
+    if easy is not None:
+        return easy
+    events = alone.parse(data, offset)
+    return _piece(data, lines(data), events.timestamps, events.severities, settings)
 
 
-def _piece(content: bytes, events: EventBatch, settings: ParseSettings) -> Piece:
-    shape = shape_of(content, settings)
+def _easy(data: bytes, alone: Alone, settings: ParseSettings) -> Piece | None:
+    """The same, where each line is an event of which nothing but instant and severity has to be looked at."""
+    found = lines(data)
+    if not (found.objects and found.valid):
+        return None
+    survey = alone.survey(data, found.longest)
+    return None if survey is None else _piece(data, found, survey.timestamps, survey.severities, settings)
+
+
+def _piece(
+    data: bytes, found: Lines, timestamps: Sequence[int], severities: Sequence[int], settings: ParseSettings
+) -> Piece:
+    shape = shape_of(data, found, settings)
     filter_ = tokens.Filter(b"", tokens.NO_BOUND)
     if not shape & WRAPPED:
-        filter_ = tokens.build(content, len(events))
+        filter_ = build(data, len(timestamps))
+        if found.escaped:
+            filter_ = filter_._replace(longest=tokens.NO_BOUND)
     return Piece(
-        content,
-        len(events),
-        min(events.timestamps, default=None),
-        max(events.timestamps, default=None),
-        dict(Counter(events.severities)),
+        data,
+        found.number,
+        len(timestamps),
+        min(timestamps, default=None),
+        max(timestamps, default=None),
+        dict(Counter(severities)),
         shape,
         filter_,
     )

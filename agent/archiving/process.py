@@ -55,8 +55,10 @@ class Worker:
         """
         if self._process is None:
             command = [sys.executable, "-m", MODULE]
+            # numpy's linear algebra is not used: without this it would start a thread for each core
+            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
             )
         process = self._process
         assert process.stdin is not None

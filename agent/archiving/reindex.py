@@ -12,7 +12,8 @@ import msgspec
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
 from agent.archive.place import ARCHIVE_SUFFIX
-from agent.archiving.cutter import Alone, index_frame
+from agent.archiving.alone import Alone
+from agent.archiving.cutter import index_frame
 from agent.archiving.job import Done, FrameFacts, settings_of
 from agent.archiving.rows import archive_row
 from agent.profile import Profile

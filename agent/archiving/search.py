@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
+from agent.archiving.alone import Alone
 from agent.archiving.coldplan import asked_severities
-from agent.archiving.cutter import Alone
 from agent.archiving.needles import matching_lines, may_match, needles, usable
 from agent.archiving.shape import JSON_LINES
 from agent.query.aggregate import count_event, named_value

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.archive.tokens import has_escaped_ascii
 from agent.parse import wrappers
 
 if TYPE_CHECKING:
+    from agent.archive.scan import Lines
     from agent.parse.decode import ParseSettings
 
 JSON_LINES = 1  # each line is a JSON object of its own, so that any of them can be parsed without the others
@@ -16,24 +16,10 @@ INVALID = 4  # not UTF-8 all through: such bytes stand in an event's record as e
 WRAPPED = 8  # lines of a container runtime, in which the application's own lines may be split
 
 
-def shape_of(data: bytes, settings: ParseSettings) -> int:
-    """The shape of a frame: a sum of the constants above."""
-    found = JSON_LINES * is_json_lines(data) + ESCAPED * has_escaped_ascii(data)
-    if _is_wrapped(data, settings):
-        found += WRAPPED
-    if not data.isascii():
-        try:
-            data.decode()
-        except UnicodeDecodeError:
-            found += INVALID
-    return found
-
-
-def is_json_lines(data: bytes) -> bool:
-    """Whether each line is an object of its own."""
-    if not data.startswith(b"{") or not data.endswith(b"}\n"):
-        return False
-    return data.count(b"}\n{") == data.count(b"\n") - 1
+def shape_of(data: bytes, lines: Lines, settings: ParseSettings) -> int:
+    """The shape of a frame with these lines: a sum of the constants above."""
+    found = JSON_LINES * lines.objects + ESCAPED * lines.escaped + INVALID * (not lines.valid)
+    return found + WRAPPED * _is_wrapped(data, settings)
 
 
 def _is_wrapped(data: bytes, settings: ParseSettings) -> bool:

@@ -120,7 +120,7 @@ def _write(
     cutter = Cutter(settings_of(job.settings), Profile.from_json(profile) if profile else None, log.status.st_mtime_ns)
     writer = ArchiveWriter(file, order.level)
     frames = [
-        FrameFacts(*(number, *writer.add(piece.data), *piece.facts()))
+        FrameFacts(*(number, *writer.add(piece.data, piece.lines), *piece.facts()))
         for number, piece in enumerate(cutter.cut(_read(log, matcher, progress)))
     ]
     if matcher.undecided or not log.unchanged() or has_writer(log.fd):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from itertools import accumulate, compress, repeat
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 MIN_LINES = 4  # fewer go the careful path, which notices duplicate keys: the batch costs 25 µs, a careful line 12
 _MAX_SAFE_LINE = 2 * MAX_DEPTH  # bytes; a shorter line cannot nest deeper, since brackets come in pairs
 _FIRST, _LAST = itemgetter(0), itemgetter(-1)
+
+
+class Survey(NamedTuple):
+    """Of each line, the instant (Unix ns) and the severity number of its event."""
+
+    timestamps: list[int]
+    severities: list[int]
 
 
 class FastPath:
@@ -93,6 +100,32 @@ class FastPath:
             out.raws.update(zip(range(begin, len(out.records)), repeat(RAW_CARRIAGE_RETURN), strict=False))
         return True
 
+    def survey(self, data: bytes, longest: int) -> Survey | None:
+        """The instants and severities of lines, without making events of them: at 0.9 µs a line instead of 1.7.
+
+        Args:
+            data: lines, each with its newline, that `add` would be given; UTF-8, and each begins with `{` and ends
+                with `}`.
+            longest: the bytes of the longest line, without the newline.
+
+        Returns:
+            What the rows that `add` appends have; None where it might refuse the lines, or would look closer at one.
+        """
+        redactor = self._compiled.redactor
+        if longest > _MAX_SAFE_LINE or longest >= self._compiled.max_line:
+            return None
+        if redactor is not None and redactor.may_apply(data):
+            return None
+        try:
+            structs = self._decoder.decode_lines(data)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            return None
+        instants = self._whole_column(self._column("timestamp", structs)) if len(structs) >= MIN_LINES else None
+        levels = list(map(self._levels.__getitem__, self._column("severity", structs)))
+        if self._paths["severity"] is None:
+            levels = [self._default_level] * len(levels)
+        return None if instants is None or UNREADABLE in levels else Survey(instants, levels)
+
     def _sizes_fit(self, records: list[str], longest: int, newline: int) -> bool:
         if longest <= _MAX_SAFE_LINE and longest < self._compiled.max_line:
             return True
@@ -124,15 +157,19 @@ class FastPath:
         if rows:
             out.errors += self._storm.events(rows, records, begin, instants, levels, loggers)
 
+    def _whole_column(self, column: list[Any]) -> list[int] | None:
+        """Nanoseconds of all values; None where they are not all of one kind and layout."""
+        if self._paths["timestamp"] != INSTANT:
+            return self._bulk.convert(column)
+        found = [-1 if value is None else value.seconds * SECOND_NS + value.nanos for value in column]
+        return found if min(found) >= 0 and max(found) <= MAX_NS else None
+
     def _instants(self, column: list[Any], records: list[str], work: Assembler) -> list[int]:
+        whole = self._whole_column(column)
+        if whole is not None:
+            return whole
         if self._paths["timestamp"] == INSTANT:
-            column = [None if value is None else value.seconds * SECOND_NS + value.nanos for value in column]
-            if None not in column and min(column) >= 0 and max(column) <= MAX_NS:
-                return column
             column = [None] * len(column)
-        found = self._bulk.convert(column)
-        if found is not None:
-            return found
         found = []
         begin = len(work.out.records)
         for row, value in enumerate(column):

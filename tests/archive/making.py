@@ -20,5 +20,5 @@ def write(path: Path, *frames: bytes, level: int = 3, **changes) -> str:
     with path.open("wb") as file:
         writer = ArchiveWriter(file, level)
         for frame in frames:
-            writer.add(frame)
+            writer.add(frame, frame.count(b"\n") + (not frame.endswith(b"\n")))
         return writer.finish(metadata(b"".join(frames), **changes))

@@ -42,7 +42,7 @@ def test_what_is_written_is_read_byte_for_byte(tmp_path_factory, frames, level):
 def test_the_writer_counts_what_it_is_given(tmp_path):
     with (tmp_path / "x").open("wb") as file:
         writer = ArchiveWriter(file, 3)
-        first, second = writer.add(b"one\ntwo\n"), writer.add(b"three")
+        first, second = writer.add(b"one\ntwo\n", 2), writer.add(b"three", 1)
         assert first == Frame(0, first.bytes, 0, 8)
         assert second == Frame(first.bytes, second.bytes, 8, 5)
         assert (writer.lines, writer.all_lines, writer.raw_bytes) == (2, 3, 13)
@@ -165,8 +165,8 @@ def test_swapped_frames_are_noticed(tmp_path):
     write(tmp_path / "x", b"first\n", b"other\n")
     with (tmp_path / "y").open("wb") as file:
         writer = ArchiveWriter(file, 3)
-        writer.add(b"other\n")
-        writer.add(b"first\n")
+        writer.add(b"other\n", 1)
+        writer.add(b"first\n", 1)
         writer.finish(metadata(b"first\nother\n"))
     with opened(tmp_path / "y") as archive, pytest.raises(ArchiveError, match="not the one that was archived"):
         archive.check()

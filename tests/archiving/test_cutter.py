@@ -5,7 +5,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.archiving.cutter import Alone, Cutter, index_frame
+from agent.archiving.alone import Alone
+from agent.archiving.cutter import Cutter, index_frame
 from agent.model import LineBatch, TailedFile
 from agent.parse.decode import FileParser, ParseSettings
 

@@ -5,9 +5,10 @@ import json
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.archiving.cutter import Alone
+from agent.archive.scan import lines as lines_of
+from agent.archiving.alone import Alone
 from agent.archiving.needles import matching_lines, may_match, needles, usable
-from agent.archiving.shape import JSON_LINES, is_json_lines, shape_of
+from agent.archiving.shape import JSON_LINES, shape_of
 from agent.parse.decode import ParseSettings
 from agent.query.events import FileInfo, StoredEvent
 from agent.query.language import Query, Term
@@ -52,7 +53,7 @@ def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, terms):
         if query.matches(StoredEvent(row, FILE)):
             matching.append(offset)
     wanted = needles(query, [FILE])
-    shape = shape_of(data, SETTINGS)
+    shape = shape_of(data, lines_of(data), SETTINGS)
     if matching:
         assert may_match(data, wanted, shape)
     if shape & JSON_LINES:
@@ -70,9 +71,9 @@ def test_lines_are_given_whole_and_once():
 
 
 def test_only_a_frame_of_objects_is_lines_of_json():
-    assert is_json_lines(b'{"a":1}\n{"b":2}\n')
+    assert lines_of(b'{"a":1}\n{"b":2}\n').objects
     for data in (b"", b'{"a":1}', b'{"a":1}\ntext\n', b'text\n{"a":1}\n', b'{"a":1}\n\n{"b":2}\n'):
-        assert not is_json_lines(data)
+        assert not lines_of(data).objects
 
 
 def test_what_can_come_from_elsewhere_is_not_looked_for():

@@ -41,6 +41,13 @@ def careful(data: bytes, profile, config=None) -> EventBatch:
     return parser.feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
 
 
+def check_survey(data: bytes, out: EventBatch, profile, config=None) -> None:
+    lines = data.split(b"\n")[:-1]
+    if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+        survey = FileParser(config or ParseSettings(), profile).survey(data, max(map(len, lines)))
+        assert survey is None or survey == (out.timestamps, out.severities)
+
+
 def check_accounting(data: bytes, out: EventBatch, start: int = 0) -> list[bytes]:
     """Events with their newlines, blank lines and gaps are all bytes, and the events are the bytes at their offsets."""
     originals = [original_bytes(record, out.raws.get(row)) for row, record in enumerate(out.records)]
@@ -105,6 +112,7 @@ def test_fast_and_careful_path_agree(lines, newline):
     profile = parser.profile
     out = parse_once(data, FileParser(ParseSettings(), profile))
     assert columns(out) == columns(careful(data, profile))
+    check_survey(data, out, profile)
     check_accounting(data, out)
     check_valid(out)
 
@@ -140,6 +148,7 @@ def test_instants_in_bulk_are_those_one_by_one(key, data):
     profile = parser.profile
     out = parse_once(text, FileParser(ParseSettings(timezone="Europe/Berlin"), profile))
     assert columns(out) == columns(careful(text, profile, ParseSettings(timezone="Europe/Berlin")))
+    check_survey(text, out, profile, ParseSettings(timezone="Europe/Berlin"))
 
 
 def test_a_usual_chunk_goes_the_fast_path(monkeypatch):
@@ -147,7 +156,9 @@ def test_a_usual_chunk_goes_the_fast_path(monkeypatch):
     data = b"".join(encode({"timestamp": WRITTEN, "level": "info", "n": n}) + b"\n" for n in range(100))
     parser = FileParser(ParseSettings())
     monkeypatch.setattr("agent.parse.careful.read_object", lambda _: pytest.fail("careful path taken"))
-    assert len(parse_once(data, parser)) == 100
+    out = parse_once(data, parser)
+    assert len(out) == 100
+    assert parser.survey(data, 100) == (out.timestamps, out.severities)
 
 
 def test_one_odd_line_does_not_send_the_chunk_the_careful_path(monkeypatch):
