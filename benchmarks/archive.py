@@ -74,7 +74,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
     beside = f"{raw / packed:.2f} : 1; plain `zstd -3` {raw / plain:.2f} : 1"
     rows.append(Row("size over plain `zstd -3`", (packed / plain - 1) * 100, "%", GOAL_SIZE_PERCENT, beside=beside))
     with closing(sqlite3.connect(folder / "s.db")) as connection:
-        filters = connection.execute("SELECT sum(length(words)) FROM archive_filters").fetchone()[0]
+        filters = connection.execute("SELECT sum(length(blocks)) FROM archive_filters").fetchone()[0]
     rows.append(Row("filters of tokens", filters / events, "bytes per event", 4))
     return rows + _searches(folder, logs, archives, raw, options)
 

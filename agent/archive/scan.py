@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from agent.archive.tokens import (
+    BLOCK_BYTES,
+    BLOCK_WORDS,
     EVENT_BYTES,
     HASHED_WORDS,
     MIN_TOKEN,
     MULTIPLIER,
     NO_BOUND,
-    TOKENS_PER_WORD,
+    TOKENS_PER_BLOCK,
     WORD_BYTES,
     Filter,
 )
@@ -98,8 +100,8 @@ def build(data: bytes, events: int) -> Filter:
         longest, hashes = MIN_TOKEN - 1, np.zeros(0, np.uint64)
     else:
         longest, hashes = min(int((ends - begins).max()), NO_BOUND - 1), _distinct(_hashes(data, begins, ends))
-    size = min(events * EVENT_BYTES // WORD_BYTES, len(hashes) // TOKENS_PER_WORD + 1)
-    return Filter(_words(hashes, size), longest)
+    size = min(events * EVENT_BYTES // BLOCK_BYTES, len(hashes) // TOKENS_PER_BLOCK + 1)
+    return Filter(_blocks(hashes, size), longest)
 
 
 def _tokens(data: bytes) -> tuple[Places, Places]:
@@ -145,14 +147,16 @@ def _distinct(hashes: Words) -> Words:
     return found[np.concatenate(([True], found[1:] != found[:-1]))]
 
 
-def _words(hashes: Words, size: int) -> bytes:
-    """The words of a filter from distinct hashes in their order."""
-    words = np.zeros(size, "<u8")
+def _blocks(hashes: Words, size: int) -> bytes:
+    """The blocks of a filter from distinct hashes in their order."""
+    blocks = np.zeros((size, BLOCK_WORDS), "<u8")
     if size and len(hashes):
         places = ((hashes >> np.uint64(32)) * np.uint64(size)) >> np.uint64(32)
-        masks = np.zeros(len(hashes), np.uint64)
-        for shift in (0, 6, 12, 18):
-            masks |= np.uint64(1) << ((hashes >> np.uint64(shift)) & np.uint64(63))
         firsts = np.flatnonzero(np.concatenate(([True], places[1:] != places[:-1])))
-        words[places[firsts]] = np.bitwise_or.reduceat(masks, firsts)
-    return words.tobytes()
+        for number in range(BLOCK_WORDS):
+            first, second = (
+                np.uint64(1) << ((hashes >> np.uint64(shift)) & np.uint64(63))
+                for shift in (12 * number, 12 * number + 6)
+            )
+            blocks[places[firsts], number] = np.bitwise_or.reduceat(first | second, firsts)
+    return blocks.tobytes()

@@ -3,8 +3,9 @@
 A token is a run of at least MIN_TOKEN ASCII letters and digits that is not part of a longer one: trace and request
 ids, the last part of a UUID, long numbers. Case does not count. Shorter runs are mostly words, which are everywhere.
 
-The filter is an array of 64-bit words; a token sets up to four bits in one of them, so that one word answers. With
-16 bits per token one frame in 200 is opened in vain.
+The filter is an array of blocks of four 64-bit words (a split block Bloom filter, as Parquet's); a token sets up to
+two bits in each word of one of them, so that one block answers. With 16 bits per token one frame in 1,000 is opened
+in vain.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ MIN_TOKEN = 12
 EVENT_BYTES = 4  # of filter per event, at the most
 NO_BOUND = 0xFFFF  # as `longest`: anything may be in the frame
 WORD_BYTES = 8
-TOKENS_PER_WORD = 4
+BLOCK_WORDS = 4
+BLOCK_BYTES = BLOCK_WORDS * WORD_BYTES
+TOKENS_PER_BLOCK = 16
 HASHED_WORDS = 8  # of a token's beginning; of a longer one also the last
 MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio (Knuth, TAOCP 6.4)
 _64_BITS = (1 << 64) - 1
@@ -25,18 +28,18 @@ _ANY_RUN = re.compile("[0-9A-Za-z]+")
 
 
 class Filter(NamedTuple):
-    """What is kept of a frame: the words (empty: no filter) and the length of its longest run, NO_BOUND where the
+    """What is kept of a frame: the blocks (empty: no filter) and the length of its longest run, NO_BOUND where the
     filter may not have been shown everything.
     """
 
-    words: bytes
+    blocks: bytes
     longest: int
 
 
 def token_hash(token: bytes) -> int:
     """64 bits of a token in small letters, at least eight bytes: its length and its words, multiplied in turn.
 
-    The upper 32 bits choose the filter's word, the lower 24 the bits in it.
+    The upper 32 bits choose the filter's block, the lower 48 the bits in it: six of them name one bit of a word.
     """
     found = len(token)
     whole = range(0, min(len(token) // WORD_BYTES, HASHED_WORDS) * WORD_BYTES, WORD_BYTES)
@@ -48,31 +51,34 @@ def token_hash(token: bytes) -> int:
 
 
 def _mask(hashed: int) -> int:
-    """Up to four bits of a word."""
-    return 1 << (hashed & 63) | 1 << (hashed >> 6 & 63) | 1 << (hashed >> 12 & 63) | 1 << (hashed >> 18 & 63)
+    """The bits of a block."""
+    found = 0
+    for number in range(2 * BLOCK_WORDS):
+        found |= 1 << (number // 2 * 64 + (hashed >> 6 * number & 63))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A token that a match must hold, if no run of the frame is longer than `unless_longer` (None: in any case)."""
 
-    place: int  # 32 bits: which word
+    place: int  # 32 bits: which block
     mask: int
     unless_longer: int | None
 
-    def passes(self, word: bytes, longest: int) -> bool:
-        """Whether a frame with this word, and this longest run, may hold the token."""
+    def passes(self, block: bytes, longest: int) -> bool:
+        """Whether a frame with this block, and this longest run, may hold the token."""
         if longest == NO_BOUND or (self.unless_longer is not None and longest > self.unless_longer):
             return True
-        return int.from_bytes(word, "little") & self.mask == self.mask
+        return int.from_bytes(block, "little") & self.mask == self.mask
 
     def may_be_in(self, filter_: Filter) -> bool:
         """The same for a whole filter."""
-        size = len(filter_.words) // WORD_BYTES
+        size = len(filter_.blocks) // BLOCK_BYTES
         if not size:
             return True
-        start = (self.place * size >> 32) * WORD_BYTES
-        return self.passes(filter_.words[start : start + WORD_BYTES], filter_.longest)
+        start = (self.place * size >> 32) * BLOCK_BYTES
+        return self.passes(filter_.blocks[start : start + BLOCK_BYTES], filter_.longest)
 
 
 def probes(text: str, *, whole: bool) -> list[Probe]:
@@ -94,8 +100,8 @@ def probes(text: str, *, whole: bool) -> list[Probe]:
     return found
 
 
-def word_sql(column: str) -> str:
-    """The SQL expression for the word of a filter in `column` that the one parameter `place` leads to: eight bytes of
-    a blob instead of all.
+def block_sql(column: str) -> str:
+    """The SQL expression for the block of a filter in `column` that the one parameter `place` leads to: 32 bytes of a
+    blob instead of all.
     """
-    return f"substr({column}, 1 + {WORD_BYTES} * ((? * (length({column}) / {WORD_BYTES})) >> 32), {WORD_BYTES})"
+    return f"substr({column}, 1 + {BLOCK_BYTES} * ((? * (length({column}) / {BLOCK_BYTES})) >> 32), {BLOCK_BYTES})"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent.archive.tokens import word_sql
+from agent.archive.tokens import block_sql
 from agent.archiving.job import settings_of
 from agent.archiving.needles import token_probes
 from agent.profile import Profile
@@ -154,7 +154,7 @@ def asked_severities(selection: Selection) -> frozenset[int]:
 
 def _rows(connection: sqlite3.Connection, since: int, until: int, probes: list[Any]) -> Iterator[Any]:
     flat = [probe for condition in probes for alternative in condition for probe in alternative]
-    columns = "".join(f", {word_sql('w.words')}" for _ in flat)
+    columns = "".join(f", {block_sql('w.blocks')}" for _ in flat)
     join = f" LEFT JOIN archive_filters w ON w.id = (f.archive_id << {archives.FRAME_BITS}) + f.number" if flat else ""
     sql = (
         "SELECT f.archive_id, f.number, f.raw_offset, f.raw_bytes, f.min_timestamp, f.max_timestamp, f.events,"
@@ -166,14 +166,14 @@ def _rows(connection: sqlite3.Connection, since: int, until: int, probes: list[A
 
 def _passes(row: Any, probes: list[Any]) -> bool:
     """Whether the filters let a frame through: of each condition one alternative, of that all tokens."""
-    longest, words = row[9], iter(row[10:])
+    longest, blocks = row[9], iter(row[10:])
     for condition in probes:
-        # Lists, not generators: every word is to be taken, whatever those before it say.
-        answers = [[_probe(probe, next(words), longest) for probe in alternative] for alternative in condition]
+        # Lists, not generators: every block is to be taken, whatever those before it say.
+        answers = [[_probe(probe, next(blocks), longest) for probe in alternative] for alternative in condition]
         if not any(map(all, answers)):
             return False
     return True
 
 
-def _probe(probe: Any, word: bytes | None, longest: int) -> bool:
-    return True if not word else bool(probe.passes(word, longest))
+def _probe(probe: Any, block: bytes | None, longest: int) -> bool:
+    return True if not block else bool(probe.passes(block, longest))

@@ -46,7 +46,7 @@ class Piece:
         """Lines, events, first and last instant, severities, shape, and the filter: as the index has them."""
         return (
             *(self.lines, self.events, self.min_timestamp, self.max_timestamp),
-            *(self.severities, self.shape, self.tokens.longest, self.tokens.words),
+            *(self.severities, self.shape, self.tokens.longest, self.tokens.blocks),
         )
 
 

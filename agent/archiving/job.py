@@ -61,7 +61,7 @@ class FrameFacts(msgspec.Struct, frozen=True, array_like=True):
     severities: dict[int, int]
     shape: int
     longest_token: int
-    words: bytes
+    blocks: bytes
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):

@@ -52,7 +52,7 @@ class FrameRow:
     severities: dict[int, int]  # severity number -> events
     shape: int  # what kind of lines it holds (archiving.shape)
     longest_token: int
-    words: Blob = b""  # the filter of tokens
+    blocks: Blob = b""  # the filter of tokens
 
 
 @dataclass(slots=True)
@@ -136,8 +136,8 @@ def add(connection: sqlite3.Connection, archive: ArchiveRow, log: LogRow | None 
     connection.execute(_INSERT_ARCHIVE, tuple(values.values()))
     connection.executemany(_INSERT_FRAME, [_frame_values(archive.id, frame) for frame in archive.frames])
     connection.executemany(
-        "INSERT INTO archive_filters (id, words) VALUES (?, ?)",
-        [((archive.id << FRAME_BITS) + frame.number, frame.words) for frame in archive.frames if frame.words],
+        "INSERT INTO archive_filters (id, blocks) VALUES (?, ?)",
+        [((archive.id << FRAME_BITS) + frame.number, frame.blocks) for frame in archive.frames if frame.blocks],
     )
     connection.execute(
         "INSERT INTO archive_chains (source, last_id, sequence, link) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"

@@ -264,7 +264,7 @@ CREATE TABLE archive_frames (
 ) WITHOUT ROWID;
 CREATE TABLE archive_filters (
   id INTEGER PRIMARY KEY,
-  words BLOB NOT NULL
+  blocks BLOB NOT NULL
 );
 CREATE TABLE archive_logs (
   device INTEGER NOT NULL,
