@@ -21,6 +21,7 @@ import zstandard
 from agent.archive import seekable
 from agent.archive.errors import damaged, unreadable
 from agent.archive.seekable import Entry, SeekTableError
+from agent.archive.simd import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,7 +226,7 @@ class ArchiveReader:
         for data in self.contents():
             found.update(data)
             size += len(data)
-            lines += data.count(b"\n")
+            lines += count(data, b"\n")
             last = data[-1:]
         lines += last != b"\n"
         said = self.metadata

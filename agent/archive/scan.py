@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from agent.archive.simd import translate
 from agent.archive.tokens import (
     BLOCK_BYTES,
     BLOCK_WORDS,
@@ -107,7 +108,7 @@ def build(data: bytes, events: int) -> Filter:
 def _tokens(data: bytes) -> tuple[Places, Places]:
     """Where runs of at least MIN_TOKEN letters and digits begin and end."""
     margin = _STEP  # on both sides, so that no run meets the border
-    padded = bytes(margin) + data.translate(_IS_TOKEN) + bytes(2 * margin - len(data) % _STEP)
+    padded = bytes(margin) + translate(data, _IS_TOKEN) + bytes(2 * margin - len(data) % _STEP)
     inside = np.frombuffer(padded, np.uint8)
     whole = np.frombuffer(padded, np.uint32) == _WHOLE_STEP
     pairs = np.flatnonzero(whole[1:] & whole[:-1])

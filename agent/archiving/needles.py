@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.archive import tokens
+from agent.archive.simd import find, lower
 from agent.archiving.shape import ESCAPED, INVALID, JSON_LINES, WRAPPED
 from agent.query.predicate import BUILT_IN, is_exact_case
 from agent.query.values import lookup, number
@@ -122,8 +123,8 @@ def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:
         if not usable(data, needle, shape):
             continue
         if needle.folded:
-            lowered = data.lower() if lowered is None else lowered
-        if needle.bytes not in (lowered if needle.folded and lowered is not None else data):
+            lowered = lower(data) if lowered is None else lowered
+        if find(lowered if needle.folded and lowered is not None else data, needle.bytes) < 0:
             return False
     return True
 
@@ -139,11 +140,11 @@ def usable(data: bytes, needle: Needle, shape: int) -> bool:
 
 def matching_lines(data: bytes, needle: Needle) -> list[tuple[int, int]]:
     """Begin and end of the lines that hold the needle; each with its newline."""
-    searched = data.lower() if needle.folded else data
-    found, place = [], searched.find(needle.bytes)
+    searched = lower(data) if needle.folded else data
+    found, place = [], find(searched, needle.bytes)
     while place >= 0:
         start = data.rfind(b"\n", 0, place) + 1
         end = data.find(b"\n", place) + 1 or len(data)
         found.append((start, end))
-        place = searched.find(needle.bytes, end)
+        place = find(searched, needle.bytes, end)
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import os
 import signal
+import time
 from bisect import bisect_right
 from collections import Counter, deque
 from itertools import accumulate
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
+from agent.archive.memory import keep_freed_memory
 from agent.archiving.alone import Alone
 from agent.archiving.coldplan import asked_severities
 from agent.archiving.needles import matching_lines, may_match, needles, usable
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from agent.query.plan import Selection
 
 ID_BITS = 36  # an archive's id and an offset (up to 64 GiB) make the id of its event; it is negative
-_HERE = 2  # frames that are searched in this process before others are started
+_ALONE_S = 0.05  # searching in this process; to start others takes as long
 _AHEAD = 3  # frames per process that are searched before they are asked for
 _PORTION = 8  # frames that a process counts at a time: each message between two processes costs 0.1 ms
 _OPEN = 8  # archives that a process keeps open
@@ -187,14 +189,19 @@ class ColdSearch:
 
     def _results(self, searcher: Searcher, frames: list[FrameRef], size: int = 1) -> Any:
         """What each frame gives, in their order, so many at a time; an empty answer for one that cannot be read."""
+        spent_s, here = 0.0, 0
         try:
-            for ref in frames[:_HERE]:
-                yield self._judged(ref, _attempt(searcher, ref))
+            while here < len(frames) and spent_s < _ALONE_S:
+                began = time.perf_counter()
+                answer = self._judged(frames[here], _attempt(searcher, frames[here]))
+                spent_s += time.perf_counter() - began
+                here += 1
+                yield answer
         finally:
             searcher.close()
-        if len(frames) <= _HERE:
+        if here == len(frames):
             return
-        portions = [frames[at : at + size] for at in range(_HERE, len(frames), size)]
+        portions = [frames[at : at + size] for at in range(here, len(frames), size)]
         with _pool(searcher, min(self._processes, len(portions))) as pool:
             ahead: deque[tuple[list[FrameRef], Future[list[Any]]]] = deque()
             try:
@@ -249,6 +256,7 @@ def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
 def _begin(searcher: Searcher) -> None:
     global _searcher  # noqa: PLW0603 - of a process that does nothing else
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was started by a person
+    keep_freed_memory()
     _searcher = searcher
 
 

@@ -23,6 +23,7 @@ import msgspec
 from agent.archive import place
 from agent.archive.container import ArchiveReader, ArchiveWriter, Metadata
 from agent.archive.errors import ArchiveError, unwritable, worker_ended
+from agent.archive.memory import keep_freed_memory
 from agent.archive.source import Log, has_writer
 from agent.archiving.cutter import Cutter
 from agent.archiving.job import Done, Failed, FrameFacts, Order, Progress, decode_order, encode, settings_of
@@ -224,6 +225,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the keeper decides
     die_with_owner()
     lower_priority()
+    keep_freed_memory()
     source, target = sys.stdin.buffer, sys.stdout.buffer
     with contextlib.suppress(BrokenPipeError):  # the keeper is gone
         while (message := receive(source)) is not None:
