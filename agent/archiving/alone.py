@@ -46,7 +46,7 @@ class Alone:
         return events
 
     def survey(self, data: bytes, longest: int) -> Survey | None:
-        """The instants and severities of its events, if that is easy to tell: see FileParser.survey."""
+        """What its events are, if that is easy to tell: see FileParser.survey."""
         if self._profile is None:
             return None
         if self._parser is None:

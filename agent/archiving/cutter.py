@@ -18,11 +18,13 @@ from agent.archiving.alone import Alone
 from agent.archiving.shape import WRAPPED, shape_of
 from agent.model import LineBatch, TailedFile
 from agent.parse.decode import FileParser, ParseSettings
+from agent.parse.fast import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from agent.archive.scan import Lines
+    from agent.model import EventBatch
     from agent.profile import Profile
 
 _MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a longer event, which no search shows
@@ -119,7 +121,7 @@ class Cutter:
             return None
         if end == whole and not found.tail_open:
             self._offset += whole
-            return _piece(content, lines(content), found.timestamps, found.severities, self._settings)
+            return _piece(content, lines(content), _survey(found), self._settings)
         return self._index(data, end)
 
     def _parser_for(self, data: bytes) -> Alone:
@@ -143,8 +145,7 @@ def index_frame(data: bytes, offset: int, settings: ParseSettings, alone: Alone)
     easy = _easy(data, alone, settings)
     if easy is not None:
         return easy
-    events = alone.parse(data, offset)
-    return _piece(data, lines(data), events.timestamps, events.severities, settings)
+    return _piece(data, lines(data), _survey(alone.parse(data, offset)), settings)
 
 
 def _easy(data: bytes, alone: Alone, settings: ParseSettings) -> Piece | None:
@@ -153,25 +154,22 @@ def _easy(data: bytes, alone: Alone, settings: ParseSettings) -> Piece | None:
     if not (found.objects and found.valid):
         return None
     survey = alone.survey(data, found.longest)
-    return None if survey is None else _piece(data, found, survey.timestamps, survey.severities, settings)
+    return None if survey is None else _piece(data, found, survey, settings)
 
 
-def _piece(
-    data: bytes, found: Lines, timestamps: Sequence[int], severities: Sequence[int], settings: ParseSettings
-) -> Piece:
+def _survey(events: EventBatch) -> Survey | None:
+    """None where there are none."""
+    if not events.timestamps:
+        return None
+    return Survey(len(events), min(events.timestamps), max(events.timestamps), Counter(events.severities))
+
+
+def _piece(data: bytes, found: Lines, events: Survey | None, settings: ParseSettings) -> Piece:
     shape = shape_of(data, found, settings)
     filter_ = tokens.Filter(b"", tokens.NO_BOUND)
     if not shape & WRAPPED:
-        filter_ = build(data, len(timestamps))
+        filter_ = build(data, events.events if events else 0)
         if found.escaped:
             filter_ = filter_._replace(longest=tokens.NO_BOUND)
-    return Piece(
-        data,
-        found.number,
-        len(timestamps),
-        min(timestamps, default=None),
-        max(timestamps, default=None),
-        dict(Counter(severities)),
-        shape,
-        filter_,
-    )
+    number, first, last, severities = events or (0, None, None, {})
+    return Piece(data, found.number, number, first, last, dict(severities), shape, filter_)

@@ -51,6 +51,7 @@ class _Seconds(dict[int, int]):
 
 _HEAD = 19
 _SEPARATORS = {4: "-/", 7: "-/", 10: "T ", 13: ":", 16: ":"}
+_NO_SEPARATORS = str.maketrans("", "", "-/T :")
 _DIGITS_TO_ZERO = str.maketrans("123456789", "000000000")
 _SUFFIX = re.compile(r"(?:[.,](\d{1,9}))?( ?(?:Z|UTC|[+-]\d\d(?::?\d\d(?::\d\d)?)?))?", re.ASCII)
 
@@ -76,8 +77,20 @@ class BulkTimestamps:
             return _floats(values)
         return None
 
+    def extremes(self, values: Sequence[Any]) -> tuple[int, int] | None:
+        """The least and the greatest of what `convert` gives, at half its price where their order is that of texts."""
+        if set(map(type, values)) == {str}:
+            layout = self._layout(values[0])
+            return layout.extremes(values) if layout is not None else None
+        found = self.convert(values)
+        return None if found is None else (min(found), max(found))
+
     def _texts(self, values: Sequence[str]) -> list[int] | None:
-        example = values[0]
+        layout = self._layout(values[0])
+        return layout.convert(values) if layout is not None else None
+
+    def _layout(self, example: str) -> _Layout | None:
+        """That of a text, if it is one whose texts can be converted together."""
         suffix = _SUFFIX.fullmatch(example[_HEAD:]) if len(example) >= _HEAD else None
         if suffix is None:
             return None
@@ -87,7 +100,7 @@ class BulkTimestamps:
             if len(self._layouts) > 64:  # noqa: PLR2004 - a file has one or two
                 self._layouts.clear()
             layout = self._layouts[key] = _Layout(example, suffix, self._zone)
-        return layout.convert(values) if layout.usable else None
+        return layout if layout.usable else None
 
 
 class _Layout:
@@ -116,6 +129,36 @@ class _Layout:
         nothing but digits stands elsewhere. The joined text is then made one JSON array of integers, two a row:
         the digits up to the second, and 1 and the nanoseconds. Its parser takes half the time of `int()` per row.
         """
+        joined = self._joined(values)
+        if joined is None:
+            return None
+        numbers = orjson.loads(self._as_array(joined, values))
+        seconds = self._seconds
+        try:
+            found = list(map(add, map(seconds.__getitem__, numbers[::2]), numbers[1::2]))
+        except ValueError:
+            return None
+        return found if min(found) >= 0 and max(found) <= MAX_NS else None
+
+    def extremes(self, values: Sequence[str]) -> tuple[int, int] | None:
+        """The least and the greatest of what `convert` gives. Texts of one layout and one offset have the order of
+        their instants, and only the digits up to the second can make one of them unreadable.
+        """
+        if not self._suffix:  # local time goes back once a year
+            found = self.convert(values)
+            return None if found is None else (min(found), max(found))
+        if self._joined(values) is None:
+            return None
+        try:
+            for text in {value[:_HEAD] for value in values}:
+                self._seconds[int(text.translate(_NO_SEPARATORS))]
+        except ValueError:
+            return None
+        found = self.convert([min(values), max(values)])
+        return None if found is None else (found[0], found[1])
+
+    def _joined(self, values: Sequence[str]) -> str | None:
+        """All of them in one text; None where one has another layout."""
         rows = len(values)
         joined = "".join(values)
         if len(joined) != rows * self._length or not joined.isascii() or len(set(map(len, values))) != 1:
@@ -125,13 +168,7 @@ class _Layout:
                 return None
         if len(joined.encode().translate(None, _DIGITS)) != self._others * rows:
             return None
-        numbers = orjson.loads(self._as_array(joined, values))
-        seconds = self._seconds
-        try:
-            found = list(map(add, map(seconds.__getitem__, numbers[::2]), numbers[1::2]))
-        except ValueError:
-            return None
-        return found if min(found) >= 0 and max(found) <= MAX_NS else None
+        return joined
 
     def _as_array(self, joined: str, values: Sequence[str]) -> bytes:
         """`[20261122053926,1123456000,…]`."""

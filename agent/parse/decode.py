@@ -103,8 +103,8 @@ class FileParser:
         return self._released(work, offset + len(data))
 
     def survey(self, data: bytes, longest: int) -> Survey | None:
-        """The instants and severities of the events that `feed` would make of a file's only batch, where that is easy
-        to tell; None where it is not. Nothing is learnt or held back, and each line is an event.
+        """What the events are that `feed` would make of a file's only batch, where that is easy to tell; None where it
+        is not. Nothing is learnt or held back, and each line is an event.
 
         Args:
             data: lines, each with its newline; UTF-8, and each begins with `{` and ends with `}`.

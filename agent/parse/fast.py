@@ -14,6 +14,7 @@ It takes a chunk only where the careful path would give exactly the same rows, a
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import accumulate, compress, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,10 +41,12 @@ _FIRST, _LAST = itemgetter(0), itemgetter(-1)
 
 
 class Survey(NamedTuple):
-    """Of each line, the instant (Unix ns) and the severity number of its event."""
+    """What some lines hold, in numbers; instants in Unix ns."""
 
-    timestamps: list[int]
-    severities: list[int]
+    events: int
+    first: int
+    last: int
+    severities: dict[int, int]  # severity number -> events
 
 
 class FastPath:
@@ -101,7 +104,7 @@ class FastPath:
         return True
 
     def survey(self, data: bytes, longest: int) -> Survey | None:
-        """The instants and severities of lines, without making events of them: at 0.9 µs a line instead of 1.7.
+        """What the events of some lines would be, without making them: at 0.7 µs a line instead of 1.7.
 
         Args:
             data: lines, each with its newline, that `add` would be given; UTF-8, and each begins with `{` and ends
@@ -120,11 +123,18 @@ class FastPath:
             structs = self._decoder.decode_lines(data)
         except (ValueError, msgspec.MsgspecError, RecursionError):
             return None
-        instants = self._whole_column(self._column("timestamp", structs)) if len(structs) >= MIN_LINES else None
-        levels = list(map(self._levels.__getitem__, self._column("severity", structs)))
-        if self._paths["severity"] is None:
-            levels = [self._default_level] * len(levels)
-        return None if instants is None or UNREADABLE in levels else Survey(instants, levels)
+        extremes = self._extremes(self._column("timestamp", structs)) if len(structs) >= MIN_LINES else None
+        severities: Counter[int] = Counter()
+        for value, count in Counter(self._column("severity", structs)).items():
+            severities[self._default_level if self._paths["severity"] is None else self._levels[value]] += count
+        return None if extremes is None or UNREADABLE in severities else Survey(len(structs), *extremes, severities)
+
+    def _extremes(self, column: list[Any]) -> tuple[int, int] | None:
+        """Of `_whole_column`."""
+        if self._paths["timestamp"] != INSTANT:
+            return self._bulk.extremes(column)
+        found = self._whole_column(column)
+        return None if found is None else (min(found), max(found))
 
     def _sizes_fit(self, records: list[str], longest: int, newline: int) -> bool:
         if longest <= _MAX_SAFE_LINE and longest < self._compiled.max_line:
