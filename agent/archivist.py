@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from agent.archive.errors import ArchiveError, round_failed
 from agent.archiving.job import as_document
 from agent.archiving.keeper import Keeper, Options
 from agent.archiving.planner import SourceFacts
@@ -94,6 +95,10 @@ class Archivist(threading.Thread):
                 self._keeper.round()
             except StoreError:
                 continue  # the writer meets it too, and says so
+            except Exception as error:  # noqa: BLE001 - or nothing would be archived any more, and nobody would know
+                self._report(round_failed(error), True)  # noqa: FBT003 - a callback's shape
+            else:
+                self._report(ArchiveError("SL811", "", "archiving", ""), False)  # noqa: FBT003
 
     def reload(self, config: Config) -> None:
         """Go on with another configuration from the next round on."""

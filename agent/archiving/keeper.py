@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -106,6 +107,7 @@ class Keeper:
         self._stop = stop
         self._on_progress = on_progress
         self._skip: dict[Version, str] = {}  # could not be archived; tried again when they change
+        self._deaths: Counter[Version] = Counter()  # of the worker; a log that it may have died of waits for the others
         self._failing: set[tuple[str, str]] = set()  # code and subject of what was reported and has not ended
         self._failed: set[tuple[str, str]] = set()  # of this round
         self._clean = False
@@ -157,7 +159,7 @@ class Keeper:
 
     def _run(self, jobs: list[Job], present: set[int], summary: Summary) -> None:
         total, before = sum(job.version.size for job in jobs), 0
-        for job in jobs:
+        for job in sorted(jobs, key=lambda job: self._deaths[job.version]):
             if self._stop():
                 return
             name = os.fsdecode(job.path)
@@ -207,8 +209,10 @@ class Keeper:
             error.subject = str(self.options.directory)
         elif failed.code == "SL805":
             self._skip[job.version] = os.fsdecode(job.path)
+        else:
+            self._deaths[job.version] += 1
         self._note_failure(summary, error)
-        return failed.code == "SL805"
+        return failed.code != "SL804"
 
     def _store(self, job: Job, done: Done, present: set[int], summary: Summary) -> None:
         """Index the archive, durably; then the log may go.
