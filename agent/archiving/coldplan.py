@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.archive.tokens import block_sql
+from agent.archiving.coldgroups import ColdGroups
 from agent.archiving.job import settings_of
 from agent.archiving.needles import token_probes
 from agent.profile import Profile
 from agent.query.events import FileInfo
 from agent.query.plan import bounds
 from agent.query.predicate import compile_term, severity_numbers
+from agent.query.severity import ERRORS_FROM, HIGHEST
 from agent.store import archives
 
 if TYPE_CHECKING:
@@ -64,10 +67,11 @@ class ColdFile:
 
 @dataclass(slots=True)
 class ColdPlan:
-    """The archives that may hold matches, by id, and their frames, in the order of archives."""
+    """The archives that may hold matches, by id, their frames in the order of archives, and the groups of errors."""
 
     files: dict[int, ColdFile]
     frames: list[FrameRef]
+    groups: ColdGroups = field(default_factory=ColdGroups)
 
 
 def make_cold_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
@@ -78,6 +82,26 @@ def make_cold_plan(connection: sqlite3.Connection, selection: Selection, *, with
         selection: what is asked for.
         with_hot: the store answers too: what it holds is left out here.
     """
+    with _one_moment(connection):
+        return _planned(connection, selection, with_hot=with_hot)
+
+
+@contextmanager
+def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read everything as of one instant: an archive that takes another's place between two statements would hide both,
+    and events that leave the store would be counted on by neither side.
+    """
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
     hot = _hot_spans(connection) if with_hot else {}
     files = {row.id: _cold_file(row, hot) for row in _newest(archives.load(connection))}
     files = {key: file for key, file in files.items() if _is_asked_for(file.file, selection)}
@@ -96,7 +120,8 @@ def make_cold_plan(connection: sqlite3.Connection, selection: Selection, *, with
         apart = end <= file.hot[0] + 1 or start >= file.hot[1]
         whole = apart and since <= row[4] and row[5] < until
         frames.append(FrameRef(row[0], row[1], start, row[4], row[5], row[6], counts, row[8], whole))
-    return ColdPlan(files, frames)
+    errors = any(severity >= ERRORS_FROM for ref in frames for severity in ref.severities)
+    return ColdPlan(files, frames, ColdGroups(connection if errors else None))
 
 
 def _hot_spans(connection: sqlite3.Connection) -> dict[int, tuple[int, int]]:
@@ -138,17 +163,18 @@ def _is_asked_for(file: FileInfo, selection: Selection) -> bool:
             checks = [compile_term(term) for term in condition]
             if not any(check(file, {}) for check in checks):  # type: ignore[arg-type]
                 return False
-        elif fields <= {"group", "category"} and not any(t.negated or t.operator == "!=" for t in condition):
-            return False  # an archived event has no group
     return True
 
 
 def asked_severities(selection: Selection) -> frozenset[int]:
     """The severity numbers that the query accepts."""
-    found = frozenset(range(25))
+    found = frozenset(range(HIGHEST + 1))
     for condition in selection.query.conditions:
-        if {term.field for term in condition} == {"severity"}:
+        fields = {term.field for term in condition}
+        if fields == {"severity"}:
             found &= frozenset().union(*map(severity_numbers, condition))
+        elif fields <= {"group", "category"} and not any(term.negated or term.operator == "!=" for term in condition):
+            found &= frozenset(range(ERRORS_FROM, HIGHEST + 1))  # nothing else has a group
     return found
 
 

@@ -29,7 +29,7 @@ from agent.query.plan import bounds
 from agent.query.severity import HIGHEST
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from concurrent.futures import Future, ProcessPoolExecutor
 
     from agent.archiving.coldplan import ColdFile, ColdPlan, FrameRef
@@ -62,6 +62,9 @@ class Searcher:
         self._query = selection.query.compiled()
         self._since, self._until = bounds(selection)
         self._grouping = grouping
+        self._groups = plan.groups
+        named = {term.field for term in selection.query.terms} | set(grouping.by if grouping is not None else ())
+        self._by_group = bool(named & {"group", "category"})
         self._needles = needles(selection.query, [file.file for file in plan.files.values()])
         self._open: dict[int, ArchiveReader] = {}
         self._parsers: dict[int, Alone] = {}
@@ -79,14 +82,19 @@ class Searcher:
         for row in self._rows(ref, file, data):
             if not (self._since <= row[1] < self._until and file.is_cold(row[5])):
                 continue
-            event = StoredEvent(row, file.file)
-            if not self._query.matches(event):
+            known = self._grouped(row) if self._by_group else row
+            event = StoredEvent(known, file.file)
+            if not self._query.matches(event, self._groups.categories):
                 continue
             if self._grouping is None:
-                rows.append(row)
+                rows.append(known if self._by_group else self._grouped(row))
             else:
-                count_event(counts, event, self._grouping, {})
+                count_event(counts, event, self._grouping, self._groups.categories)
         return counts if self._grouping is not None else rows
+
+    def _grouped(self, row: Row) -> Row:
+        """A row with its error group in the place of what that follows from."""
+        return row if row[6] is None else (*row[:6], self._groups.find(row[6]), *row[7:])
 
     def _rows(self, ref: FrameRef, file: ColdFile, data: bytes) -> Iterator[Row]:
         if not may_match(data, self._needles, ref.shape):
@@ -103,19 +111,20 @@ class Searcher:
         yield from self._event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
 
     def _event_rows(self, ref: FrameRef, file: ColdFile, data: bytes, spans: list[tuple[int, int]]) -> Iterator[Row]:
-        """The events of some lines of a frame, as rows of the store."""
+        """The events of some lines of a frame, as rows of the store; with the error itself for its group."""
         alone = self._parsers.get(ref.archive_id)
         if alone is None:
             self._parsers.clear()  # frames come archive by archive, mostly
             alone = self._parsers[ref.archive_id] = Alone(file.settings, file.profile, file.observed)
         batch = alone.parse(data, 0)
+        errors = {error.index: error for error in batch.errors}
         begins = list(accumulate((end - start for start, end in spans), initial=0))
         for index, offset in enumerate(batch.offsets):
             span = bisect_right(begins, offset, hi=len(spans)) - 1
             place = ref.raw_offset + spans[span][0] + offset - begins[span]
             yield (
                 *(-((ref.archive_id << ID_BITS) + place), batch.timestamps[index], file.observed),
-                *(batch.severities[index], file.file.id, place, None, batch.records[index]),
+                *(batch.severities[index], file.file.id, place, errors.get(index), batch.records[index]),
                 *(batch.raws.get(index), batch.parse_errors.get(index)),
             )
 
@@ -142,11 +151,20 @@ class ColdSearch:
         plan: what to open.
         selection: what is asked for.
         processes: how many to search with; default: one per core.
+        is_removed: whether an archive was removed by retention since the plan was made.
     """
 
-    def __init__(self, plan: ColdPlan, selection: Selection, processes: int | None = None) -> None:
+    def __init__(
+        self,
+        plan: ColdPlan,
+        selection: Selection,
+        processes: int | None = None,
+        *,
+        is_removed: Callable[[int], bool] = lambda _: False,
+    ) -> None:
         self._plan = plan
         self._selection = selection
+        self._is_removed = is_removed
         self._processes = processes or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         self.errors: dict[str, ArchiveError] = {}  # by path: each archive once
 
@@ -219,8 +237,10 @@ class ColdSearch:
             yield self._judged(ref, answer)
 
     def _judged(self, ref: FrameRef, answer: Any) -> Any:
-        """An answer, an empty one in place of a failure, which is noted."""
+        """An answer, an empty one in place of a failure, which is noted unless nothing is to be there any more."""
         if isinstance(answer, _Failure):
+            if answer.code == "SL802" and self._is_removed(ref.archive_id):
+                return []
             error = ArchiveError(answer.code, "search an archive", answer.subject, answer.message, hint=answer.hint)
             self.errors.setdefault(str(self._plan.files[ref.archive_id].path), error)
             return []

@@ -154,6 +154,11 @@ def open_store(
     return connection, config
 
 
+def has_archives(connection: sqlite3.Connection) -> bool:
+    """Whether anything is archived; asked before what searches archives is imported."""
+    return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
+
+
 def echo_json(document: Any) -> None:
     """Print one JSON document (an object or a list of rows) to standard output."""
     import orjson
@@ -188,6 +193,12 @@ def print_error(error: SidelogError, state: Shell | None = None) -> None:
         sys.stderr.write(f"sidelog: {label}: {safe_text(one.message)}\n")
         if one.hint:
             sys.stderr.write(f"  hint: {safe_text(one.hint)}\n")
+
+
+def print_errors(errors: Iterable[SidelogError]) -> None:
+    """Name what could not be read; the rest was printed."""
+    for error in errors:
+        print_error(error)
 
 
 def paint(text: str, color: str, *, enabled: bool, bold: bool = False) -> str:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import config_options, echo_json, open_store
-from agent.errors import SidelogError
+from agent.cli.common import config_options, echo_json, has_archives, open_store, print_errors
+from agent.errors import EXIT_DONE, EXIT_FAILED, SidelogError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from agent.archiving.cold import Cold, ColdGroup
     from agent.cli.groupview import Shown
+    from agent.query.events import StoredEvent
     from agent.store.groups import Wanted
 
 STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
@@ -166,16 +168,27 @@ def show(
     from agent.cli import groupview
 
     with _reading(config_path, store, overrides) as connection:
-        shown = _shown(connection, group)
+        cold = _cold(connection)
+        shown = _shown(connection, group, cold)
     if as_json:
         echo_json(groupview.shown_document(shown))
     else:
         groupview.print_group(shown)
-    return 0
+    print_errors(errors := cold.errors if cold is not None else [])
+    return EXIT_FAILED if errors else EXIT_DONE
 
 
-def _shown(connection: sqlite3.Connection, group: int) -> Shown:
-    """What there is to say of a group.
+def _cold(connection: sqlite3.Connection) -> Cold | None:
+    """The archives, where there are any."""
+    if not has_archives(connection):
+        return None
+    from agent.archiving.cold import Cold
+
+    return Cold(connection, with_hot=True)
+
+
+def _shown(connection: sqlite3.Connection, group: int, cold: Cold | None) -> Shown:
+    """What there is to say of a group. What of it has left the store is looked for in the archives.
 
     Raises:
         SidelogError: SL540, there is none.
@@ -183,7 +196,7 @@ def _shown(connection: sqlite3.Connection, group: int) -> Shown:
     from agent.cli.groupview import Shown
     from agent.group.classify import suggestion
     from agent.parse.exceptions import of_record
-    from agent.query.samples import group_samples, trace_events
+    from agent.query.samples import group_samples
     from agent.query.times import recent_midnights
     from agent.store.groups import Wanted, counts_between, list_groups, services_of
 
@@ -193,15 +206,39 @@ def _shown(connection: sqlite3.Connection, group: int) -> Shown:
         raise _no_group(group)
     row, kind = rows[0], rows[0]["exception_type"]
     row["suggestion"] = suggestion(kind, row["title"].removeprefix(f"{kind}: "))
-    samples = group_samples(connection, group)
+    samples = group_samples(connection, group, _archived(cold, group))
     return Shown(
         row,
         next((found for event in samples if (found := of_record(event.fields).stacktrace)), None),
         samples,
         counts_between(connection, group, recent_midnights(now, _DAYS)),
         services_of(connection, group),
-        trace_events(connection, samples[0]) if samples else [],
+        _trace(connection, samples[0], cold) if samples else [],
     )
+
+
+def _archived(cold: Cold | None, group: int) -> ColdGroup | None:
+    if cold is None:
+        return None
+    from agent.archiving.cold import ColdGroup
+
+    return ColdGroup(cold, group)
+
+
+def _trace(connection: sqlite3.Connection, event: StoredEvent, cold: Cold | None) -> list[StoredEvent]:
+    """The last events with an event's trace id, oldest first."""
+    from agent.query.samples import TRACE_EVENTS, trace_events, trace_selection
+
+    if cold is None:
+        return trace_events(connection, event)
+    selection = trace_selection(connection, event)
+    if selection is None:
+        return []
+    from agent.cli.merged import Merged
+    from agent.query.scan import Scan
+
+    merged = Merged(connection, selection, Scan(connection, selection), cold)
+    return list(merged.events(TRACE_EVENTS, newest_first=False))
 
 
 def _change(

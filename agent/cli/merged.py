@@ -8,9 +8,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from agent.archiving.coldplan import make_cold_plan
-from agent.archiving.search import ColdSearch
+from agent.archiving.cold import Cold
 from agent.query.aggregate import stored_counts
+from agent.query.events import time_order
 from agent.query.scan import HELD_EVENTS, Scan
 
 if TYPE_CHECKING:
@@ -31,18 +31,21 @@ class Merged:
         connection: a reader's.
         selection: what is asked for.
         scan: of the store, where that is asked for too.
+        cold: the archives, where they answer others as well.
     """
 
-    def __init__(self, connection: sqlite3.Connection, selection: Selection, scan: Scan | None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, selection: Selection, scan: Scan | None, cold: Cold | None = None
+    ) -> None:
         self._connection = connection
         self._selection = selection
         self._scan = scan
-        self._errors: dict[str, ArchiveError] = {}
+        self._cold = cold or Cold(connection, with_hot=scan is not None)
 
     @property
     def errors(self) -> list[ArchiveError]:
         """What was wrong with archives that were opened, each once."""
-        return list(self._errors.values())
+        return self._cold.errors
 
     def events(self, lines: int | None, *, newest_first: bool) -> Iterator[StoredEvent]:
         """The newest `lines` events (None: all), oldest first or newest first."""
@@ -57,16 +60,21 @@ class Merged:
 
     def counts(self, grouping: Grouping) -> Counts:
         """How many events match, by fields and time buckets."""
-        search = self._search(self._selection)
-        counts = search.counts(grouping)
-        self._errors |= search.errors
-        if self._scan is not None:
-            counts.update(stored_counts(self._connection, self._selection, grouping, time.time_ns()))
-        return counts
+        plan = self._cold.plan(self._selection)
+        # The store's first: it takes less time, in which retention may delete what the plan leaves to it.
+        counts = (
+            stored_counts(self._connection, self._selection, grouping, time.time_ns())
+            if self._scan is not None
+            else None
+        )
+        archived = self._cold.counts(self._selection, grouping, plan)
+        if counts is not None:
+            archived.update(counts)
+        return archived
 
     def _newest(self, lines: int) -> Iterator[StoredEvent]:
         """More than are held in memory: found twice, the second time in the order that they are printed in."""
-        first: tuple[int, ...] | None = None
+        first: tuple[int, bool, int] | None = None
         for event in islice(self._merge(self._selection, descending=True), lines):
             first = _order(event)
         if first is not None:
@@ -74,12 +82,8 @@ class Merged:
                 if _order(event) >= first:
                     yield event
 
-    def _search(self, selection: Selection) -> ColdSearch:
-        return ColdSearch(make_cold_plan(self._connection, selection, with_hot=self._scan is not None), selection)
-
     def _merge(self, selection: Selection, *, descending: bool = False) -> Generator[StoredEvent]:
-        search = self._search(selection)
-        cold = search.by_time(descending=descending)
+        cold = self._cold.events(selection, descending=descending)
         try:
             if self._scan is None:
                 yield from cold
@@ -89,11 +93,7 @@ class Merged:
             yield from heapq.merge(hot, cold, key=_order, reverse=descending)
         finally:
             cold.close()
-            self._errors |= search.errors
 
 
-def _order(event: StoredEvent) -> tuple[int, ...]:
-    """By instant; of one instant what is archived comes first, as it is older."""
-    if event.id >= 0:
-        return event.timestamp, 1, event.id, 0
-    return event.timestamp, 0, -event.file.id, event.offset
+def _order(event: StoredEvent) -> tuple[int, bool, int]:
+    return time_order(event.timestamp, event.id)

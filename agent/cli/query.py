@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from agent.cli.common import config_options, open_store, print_error, safe_text, use_color
+from agent.cli.common import config_options, has_archives, open_store, print_errors, safe_text, use_color
 from agent.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from agent.query.errors import QueryError
 from agent.query.grouping import Grouping
@@ -216,7 +216,7 @@ def _answer(request: Request, connection: sqlite3.Connection, store: Path) -> in
         return EXIT_DONE
     scan = Scan(connection, request.selection)
     request.output.use_categories(scan.categories)
-    if request.archived and _has_archives(connection):
+    if request.archived and has_archives(connection):
         from agent.cli.merged import Merged
 
         merged = Merged(connection, request.selection, scan if request.stored else None)
@@ -225,21 +225,17 @@ def _answer(request: Request, connection: sqlite3.Connection, store: Path) -> in
     elif request.stored:
         _write(out, scan.events(request.lines, newest_first=request.newest_first), request.output)
     out.flush()
-    _say(errors)
+    print_errors(errors)
     if request.follow and request.stored:
         _follow(request, _follower(request, connection, store, scan.last_id), out)
     return EXIT_FAILED if errors else EXIT_DONE
-
-
-def _has_archives(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
 
 
 def _count(request: Request, grouping: Grouping, connection: sqlite3.Connection, out: BinaryIO) -> int:
     from agent.query.aggregate import buckets, count_events, nothing, render_buckets
 
     errors: Sequence[SidelogError] = ()
-    if request.archived and _has_archives(connection):
+    if request.archived and has_archives(connection):
         from agent.cli.merged import Merged
 
         scan = Scan(connection, request.selection) if request.stored else None
@@ -252,14 +248,8 @@ def _count(request: Request, grouping: Grouping, connection: sqlite3.Connection,
         rows = nothing(grouping)
     out.write(render_buckets(rows, grouping, request.output))
     out.flush()
-    _say(errors)
+    print_errors(errors)
     return EXIT_FAILED if errors else EXIT_DONE
-
-
-def _say(errors: Sequence[SidelogError]) -> None:
-    """Name the archives that could not be read; what the others and the store hold was printed."""
-    for error in errors:
-        print_error(error)
 
 
 def _write(out: BinaryIO, events: Iterable[StoredEvent], output: Output) -> int | None:

@@ -44,15 +44,23 @@ class Grouper:
     Args:
         known: fingerprint and id of every group already stored.
         templates: fingerprint, template and last_seen of those that have a template, the last seen first.
+        learning: groups and templates may come to be; else only `find` is to be used.
     """
 
-    def __init__(self, known: Iterable[tuple[str, int]] = (), templates: Iterable[tuple[str, str, int]] = ()) -> None:
+    def __init__(
+        self,
+        known: Iterable[tuple[str, int]] = (),
+        templates: Iterable[tuple[str, str, int]] = (),
+        *,
+        learning: bool = True,
+    ) -> None:
         self._ids = dict(known)
+        self._learning = learning
         self._next_id = max(self._ids.values(), default=0) + 1
         self._cache: dict[_RawShape, _Known] = {}
         self._cache_chars = 0
         self._updates: dict[int, GroupUpdate] = {}
-        self._miner = Miner(self._group_of, templates)
+        self._miner = Miner(self._group_of, templates, learning=learning)
 
     def assign(self, error: ErrorEvent) -> int:
         """The id of the group that this error belongs to; counted in `take_updates`."""
@@ -62,6 +70,10 @@ class Grouper:
             update = self._updates[known.group] = _describe(known, error)
         _count(update, error)
         return known.group
+
+    def find(self, error: ErrorEvent) -> int | None:
+        """The id of the group that this error belongs to if its group is known, without learning from it."""
+        return self._find(error).group or None
 
     def describe(self, error: ErrorEvent) -> GroupUpdate:
         """What this error alone adds to its group, not counted in `take_updates`: asking again adds nothing."""
@@ -110,7 +122,7 @@ class Grouper:
         return self._miner.place("message", error.logger or "", error.message, error.timestamp)
 
     def _group_of(self, mark: str) -> int:
-        group = self._ids.get(mark)
+        group = self._ids.get(mark, None if self._learning else 0)
         if group is None:
             group = self._ids[mark] = self._next_id
             self._next_id += 1

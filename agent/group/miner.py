@@ -93,10 +93,14 @@ class Miner:
     Args:
         group_of: the group of a fingerprint, a new one where there is none.
         known: fingerprint, text and last_seen (Unix ns) of stored templates; the last seen first.
+        learning: templates may come to be and change.
     """
 
-    def __init__(self, group_of: Callable[[str], int], known: Iterable[tuple[str, str, int]] = ()) -> None:
+    def __init__(
+        self, group_of: Callable[[str], int], known: Iterable[tuple[str, str, int]] = (), *, learning: bool = True
+    ) -> None:
         self._group_of = group_of
+        self._learning = learning
         self._exact: dict[tuple[Scope, tuple[str, ...]], Template] = {}
         self._leaves: dict[tuple[Scope, int], _Leaf] = {}
         self._heap: list[tuple[int, int, Template]] = []  # (last_seen when it was pushed, group, template)
@@ -143,10 +147,17 @@ class Miner:
             for one in leaf.general:
                 if _covers(one.words, words):
                     return one
-            if len(leaf.templates) >= _ALIKE - 1 and (alike := _alike(leaf.templates, words)) is not None:
+            if (
+                self._learning
+                and len(leaf.templates) >= _ALIKE - 1
+                and (alike := _alike(leaf.templates, words)) is not None
+            ):
                 return self._generalise(leaf, *alike)
         mark = fingerprint("\n".join([*scope, " ".join(words)]))
         made = Template(scope, words, mark, self._group_of(mark), timestamp)
+        if not self._learning:
+            made.live = False
+            return made
         self._add(made)
         if len(self._exact) > TEMPLATES:
             self._evict()

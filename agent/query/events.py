@@ -90,6 +90,13 @@ def _file(row: Row) -> FileInfo:
     return FileInfo(row[0], row[1], row[2], resource, profile, (row[5], row[6], row[7]), row[8])
 
 
+def time_order(timestamp: int, id_: int) -> tuple[int, bool, int]:
+    """What events are sorted by: the instant; of one instant what is archived (its id is negative) comes first, in the
+    order of the archives and their lines, then what is stored, in the order of storage.
+    """
+    return timestamp, id_ >= 0, abs(id_)
+
+
 class StoredEvent:
     """One row of `events` with its file; everything in it is decoded when first asked for."""
 

@@ -9,11 +9,13 @@ too, and cost every error 2 µs when it is written.
 
 from __future__ import annotations
 
+import heapq
 import json
+from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from agent.query.events import COLUMNS, Files, StoredEvent
+from agent.query.events import COLUMNS, Files, StoredEvent, time_order
 from agent.query.language import all_equal
 from agent.query.plan import Selection
 from agent.query.scan import Scan
@@ -21,7 +23,7 @@ from agent.query.times import SECOND_NS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 SAMPLES = 5
 TRACE_EVENTS = 10
@@ -46,35 +48,62 @@ _IN_MINUTE = (
 _Key = tuple[int, int]  # timestamp, id
 
 
-def group_samples(connection: sqlite3.Connection, group: int) -> list[StoredEvent]:
-    """At most SAMPLES stored events of a group, newest first: the latest, some evenly spread in time, the first."""
-    newest = list(islice(_keys(connection, group, descending=True), SAMPLES))
-    if newest:
-        latest, first = newest[0], next(_keys(connection, group))
+class Elsewhere(Protocol):
+    """Where events of the group are that have left the store."""
+
+    def events(self, start: int | None, *, descending: bool) -> Generator[StoredEvent]:
+        """Those not earlier than `start` (Unix ns), in the order of time or against it; their ids are negative."""
+
+
+def group_samples(connection: sqlite3.Connection, group: int, elsewhere: Elsewhere | None = None) -> list[StoredEvent]:
+    """At most SAMPLES events of a group, newest first: the latest, some evenly spread in time, the first.
+
+    Args:
+        connection: read-only.
+        group: its id.
+        elsewhere: its events that are not in the store, if they are to be looked for.
+    """
+    others: dict[int, StoredEvent] = {}
+
+    def noted(event: StoredEvent) -> _Key:
+        others[event.id] = event
+        return event.timestamp, event.id
+
+    def keys(count: int, start: int | None = None, *, descending: bool = False) -> list[_Key]:
+        stored = _keys(connection, group, start, descending=descending)
+        if elsewhere is None:
+            return list(islice(stored, count))
+        with closing(elsewhere.events(start, descending=descending)) as found:
+            merged = heapq.merge(stored, map(noted, found), key=lambda key: time_order(*key), reverse=descending)
+            return list(islice(merged, count))
+
+    newest = keys(SAMPLES, descending=True)
+    if len(newest) == SAMPLES:
+        latest, first = newest[0], keys(1)[0]
         step = (latest[0] - first[0]) // (SAMPLES - 1)
         starts = [first[0] + step * number for number in range(1, SAMPLES - 1)]
-        between = [next(_keys(connection, group, start), latest) for start in starts]
+        between = [(keys(1, start) or [latest])[0] for start in starts]
         # Where there are bursts some are the same event: the newest take their places.
         newest = list(dict.fromkeys([latest, first, *between, *newest]))[:SAMPLES]
-    else:  # a repaired store may have lost the minutes
+    elif not newest:  # a repaired store may have lost the minutes
         newest = connection.execute(_NEWEST, (group, SAMPLES)).fetchall()
-    ids = json.dumps([number for _, number in newest])
+    ids = json.dumps([number for _, number in newest if number >= 0])
     files = Files(connection)
     rows = connection.execute(
-        f"SELECT {COLUMNS} FROM json_each(?) j JOIN events e ON e.id = j.value ORDER BY e.timestamp DESC, e.id DESC",
-        (ids,),
-    )
-    return [StoredEvent(row, files[row[4]]) for row in rows.fetchall()]
+        f"SELECT {COLUMNS} FROM json_each(?) j JOIN events e ON e.id = j.value", (ids,)
+    ).fetchall()
+    found = [StoredEvent(row, files[row[4]]) for row in rows] + [others[number] for _, number in newest if number < 0]
+    return sorted(found, key=lambda event: time_order(event.timestamp, event.id), reverse=True)
 
 
-def trace_events(connection: sqlite3.Connection, event: StoredEvent) -> list[StoredEvent]:
-    """The last TRACE_EVENTS events with an event's trace id, oldest first; none where it has no such id.
+def trace_selection(connection: sqlite3.Connection, event: StoredEvent) -> Selection | None:
+    """What to ask for to see the events with an event's trace id; None where it has no such id.
 
-    Looked for in the quarter of an hour before it and the minute after it, and there among the nearest 50,000 events
-    on either side: nothing indexes trace ids.
+    They are looked for in the quarter of an hour before it and the minute after it, and there among the nearest 50,000
+    stored events on either side: nothing indexes trace ids.
     """
     if event.trace_id is None:
-        return []
+        return None
     key = (event.timestamp, event.id)
     since, until = event.timestamp - _TRACE_BEFORE_NS, event.timestamp + _TRACE_AFTER_NS
     scan = Scan(connection, Selection(all_equal("trace_id", [event.trace_id]), since, until))
@@ -82,8 +111,13 @@ def trace_events(connection: sqlite3.Connection, event: StoredEvent) -> list[Sto
         since = low[0]
     if (high := scan.slice_end(key, _TRACE_ROWS)) is not None:
         until = high[0] + 1
-    narrow = Selection(scan.selection.query, since, until)
-    return list(Scan(connection, narrow, scan.last_id).events(TRACE_EVENTS))
+    return Selection(scan.selection.query, since, until)
+
+
+def trace_events(connection: sqlite3.Connection, event: StoredEvent) -> list[StoredEvent]:
+    """The last TRACE_EVENTS stored events with an event's trace id, oldest first."""
+    selection = trace_selection(connection, event)
+    return [] if selection is None else list(Scan(connection, selection).events(TRACE_EVENTS))
 
 
 def _keys(

@@ -167,6 +167,11 @@ def remove(connection: sqlite3.Connection, archive: ArchiveRow) -> None:
     )
 
 
+def is_removed(connection: sqlite3.Connection, archive_id: int) -> bool:
+    """Whether retention has taken an archive away that was there."""
+    return connection.execute("SELECT 1 FROM archives WHERE id = ?", (archive_id,)).fetchone() is None
+
+
 def forget(connection: sqlite3.Connection, archive_id: int) -> None:
     """Drop an archive's row and index, but not its place in the chain; inside a transaction."""
     connection.execute("DELETE FROM archives WHERE id = ?", (archive_id,))

@@ -157,3 +157,25 @@ def test_the_services_of_an_update_are_counted_and_can_be_stored():
         grouper.assign(ErrorEvent(0, 0, 17, "boom", service=service))
     (update,) = grouper.take_updates()
     assert update.services == {"shop": 2, "": 2, "x" * 200: 1, "a\\ud800": 2}
+
+
+def test_finding_gives_the_group_that_was_given_and_learns_nothing():
+    groups = Grouper()
+    trace = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\n    f()\nKeyError: 1\n'
+    errors = [error(f"user {name} left the room") for name in ("ann", "bob", "cat", "dan", *"efghijk")]
+    errors += [error("disk is full"), error("it broke", stacktrace=trace), error("whatever", fingerprint="mine")]
+    for one in errors:
+        groups.assign(one)
+    updates = groups.take_updates()
+    known = [(update.fingerprint, update.id) for update in updates]
+    templates = [(update.fingerprint, update.template, update.last_seen) for update in updates if update.template]
+    finder = Grouper(known, templates, learning=False)
+    assert [finder.find(one) for one in errors] == [groups.assign(one) for one in errors]
+    strangers = [
+        error("never seen before"),
+        error("neither", stacktrace=trace.replace("in f", "in g")),
+        error("x", fingerprint="x"),
+    ]
+    assert [finder.find(one) for one in strangers * 2] == [None] * 6
+    assert finder.take_updates() == []
+    assert finder.find(error("user zoe left the room")) == groups.assign(error("user zoe left the room"))
