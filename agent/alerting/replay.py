@@ -1,4 +1,7 @@
-"""Stored events through the engine of the live rules: when would a rule have fired, and why, or why not?"""
+"""Stored events through the engine of the live rules: when would a rule have fired, and why, or why not?
+
+Events that have left the store come out of the archives, merged in the order of time, as if they were still there.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import heapq
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import TYPE_CHECKING
+from itertools import chain, groupby
+from typing import TYPE_CHECKING, Protocol
 
 from agent.alert.engine import Engine
 from agent.alert.rules import DAY_NS, Rule, compile_rule
@@ -15,7 +18,8 @@ from agent.alert.state import Change, Hit
 from agent.alerting.counting import group_key
 from agent.alerting.event import Keys
 from agent.alerting.matching import Plan
-from agent.query.language import Query
+from agent.query.grouping import Grouping
+from agent.query.language import Query, Term
 from agent.query.plan import Selection
 from agent.query.scan import Scan
 
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from agent.config import RuleConfig
-    from agent.query.events import StoredEvent
+    from agent.query.aggregate import Counts
+    from agent.query.events import Categories, StoredEvent
 
 NEARBY = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)  # thresholds that are tried beside the rule's own
 _TUNABLE = ("count", "rate", "ratio", "spike")
@@ -33,6 +38,16 @@ _PAGE_ROWS = 20_000  # read at a time: 10 ms in which the store's WAL cannot beg
 _KEYS_SHOWN = 5
 
 Keyed = tuple[str, Hit]
+
+
+class Elsewhere(Protocol):
+    """Where the events are that are not in the store any more, or never were."""
+
+    def events(self, selection: Selection, *, observed: tuple[int, int] | None = None) -> Iterator[StoredEvent]:
+        """Those that match, in the order of time; `observed`: only such as came in this span, [since, until)."""
+
+    def counts(self, selection: Selection, grouping: Grouping) -> Counts:
+        """How many match."""
 
 
 @dataclass(slots=True)
@@ -71,6 +86,7 @@ def replay(
     *,
     nearby: bool = False,
     moments: Sequence[int] = (),
+    elsewhere: Elsewhere | None = None,
 ) -> Replay:
     """Let a rule see the stored events of [since, until), and what filled its window before.
 
@@ -81,13 +97,14 @@ def replay(
         until: Unix ns.
         nearby: also count how often it would have fired with other thresholds.
         moments: instants at which to look into the windows, ascending.
+        elsewhere: the events that are not in the store.
     """
     rule = compile_rule(config)
     factors = NEARBY if nearby and rule.form in _TUNABLE else (1.0,)
     variants = {factor: _variant(rule, factor) for factor in factors}
     engine = Engine([replace(one, inhibited_by=()) for one in variants.values()])
     start = since - (DAY_NS if rule.has_day else rule.window_ns * (2 if rule.form == "spike" else 1))
-    source = _Source(connection, config, rule, start, until)
+    source = _Source(connection, config, rule, (start, until), elsewhere)
     found = Replay()
     engine.begin(start)
     pending = list(moments)
@@ -153,12 +170,20 @@ def _firings(changes: list[Change], since: int, until: int) -> list[Firing]:
 class _Source:
     """The events that a rule counts, in the order of their instants."""
 
-    def __init__(self, connection: sqlite3.Connection, config: RuleConfig, rule: Rule, start: int, until: int) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        config: RuleConfig,
+        rule: Rule,
+        span: tuple[int, int],
+        elsewhere: Elsewhere | None,
+    ) -> None:
         self._connection = connection
         self._rule = rule
         self._plan = Plan.of(config.match)
         self._keys = Keys(config.per)
-        self._start, self._until = start, until
+        self._start, self._until = span
+        self._elsewhere = elsewhere
 
     def chunks(self, moments: Sequence[int]) -> Iterator[tuple[list[Keyed], dict[str, Counter[int]], int]]:
         """Hits with their keys, the totals of a ratio, and the instant up to which this is all. A chunk ends at each
@@ -185,15 +210,25 @@ class _Source:
         if self._rule.form in ("new_group", "regressed"):
             return self._group_hits()
         ahead = sorted(self._future(), key=lambda keyed: keyed[1].at)
-        now = self._scan(self._plan.query, self._start, self._until)
-        return heapq.merge(self._keyed(now), ahead, key=lambda keyed: keyed[1].at) if ahead else self._keyed(now)
+        now = self._keyed(self._plan.query)
+        return heapq.merge(now, ahead, key=lambda keyed: keyed[1].at) if ahead else now
 
-    def _keyed(self, scan: Scan) -> Iterator[Keyed]:
-        key, categories = self._keys.key, scan.categories
+    def _keyed(self, query: Query) -> Iterator[Keyed]:
+        """What matches between start and end, with its keys, in the order of time."""
+        scan = self._scan(query, self._start, self._until)
+        if self._elsewhere is None:
+            return self._stored(scan)
+        archived = self._with_keys(self._elsewhere.events(scan.selection), scan.categories)
+        return heapq.merge(archived, self._stored(scan), key=lambda keyed: keyed[1].at)
+
+    def _stored(self, scan: Scan) -> Iterator[Keyed]:
         if not self._keys.fields and not scan.plan.residual:
-            yield from self._unread(scan)
-            return
-        for event in scan.by_time():
+            return self._unread(scan)
+        return self._with_keys(scan.by_time(), scan.categories)
+
+    def _with_keys(self, events: Iterable[StoredEvent], categories: Categories) -> Iterator[Keyed]:
+        key = self._keys.key
+        for event in events:
             yield key(event, categories), Hit(event.timestamp, event.id, event.group)
 
     def _unread(self, scan: Scan) -> Iterator[Keyed]:
@@ -216,7 +251,10 @@ class _Source:
     def _future(self) -> Iterator[Keyed]:
         """Events whose own time is later than the end: they counted when they came."""
         scan = self._scan(self._plan.query, self._until, None)
-        for event in scan.by_time():
+        archived: Iterable[StoredEvent] = ()
+        if self._elsewhere is not None:
+            archived = self._elsewhere.events(scan.selection, observed=(self._start, self._until))
+        for event in chain(archived, scan.by_time()):
             if self._start <= event.observed_timestamp < self._until:
                 yield self._keys.key(event, scan.categories), Hit(event.observed_timestamp, event.id, event.group)
 
@@ -235,43 +273,56 @@ class _Source:
         ).fetchall()
         for group, at in rows:
             scan = self._scan(self._plan.query, at, at + 1)
-            events: Iterator[StoredEvent] = (one for one in scan.by_time() if one.group == group)
-            for event in islice(events, 1):
+            event = next(
+                (one for one in chain(scan.by_time(), self._archived(scan, group)) if one.group == group), None
+            )
+            if event is not None:
                 yield group_key(self._keys, event, scan.categories), Hit(at, event.id, group)
+
+    def _archived(self, scan: Scan, group: int) -> Iterator[StoredEvent]:
+        """The matches of a scan that are events of a group and not in the store."""
+        if self._elsewhere is not None:
+            query = scan.selection.query & Query((Term("group", "=", str(group)),))
+            yield from self._elsewhere.events(replace(scan.selection, query=query))
 
     # ------------------------------------------------------------ ratios
 
     def _buckets(self) -> Iterator[tuple[list[Keyed], dict[str, Counter[int]], int]]:
         """Bucket by bucket: a ratio is judged once for each, by all events in it."""
         grain = self._rule.grain_ns
-        hits: dict[int, list[Keyed]] = {}
         totals: dict[int, dict[str, Counter[int]]] = {}
-        for key, hit in self._keyed(self._scan(self._plan.query, self._start, self._until)):
-            hits.setdefault(hit.at // grain, []).append((key, hit))
-        for key, bucket, count in self._totals(grain):
+        for (key, bucket), count in self._totals(grain).items():
             totals.setdefault(bucket, {})[key] = Counter({bucket: count})
+        by_bucket = groupby(self._keyed(self._plan.query), lambda keyed: keyed[1].at // grain)
+        found, hits = next(by_bucket, (None, iter(())))
         for bucket in sorted(totals):
-            yield hits.get(bucket, []), totals[bucket], (bucket + 1) * grain - 1
+            if found is not None and found < bucket:  # stored, or deleted, between one look and the other
+                found, hits = next((one for one in by_bucket if one[0] >= bucket), (None, iter(())))
+            members = list(hits) if found == bucket else []
+            yield members, totals[bucket], (bucket + 1) * grain - 1
 
-    def _totals(self, grain: int) -> Iterator[tuple[str, int, int]]:
+    def _totals(self, grain: int) -> Counter[tuple[str, int]]:
         query = Query(tuple(term for term in self._plan.query.terms if term.field == "source" and term.operator == "="))
         scan = self._scan(query, self._start, self._until)
         counts: Counter[tuple[str, int]] = Counter()
         if not self._rule.keyless:
-            for event in scan.by_time():
+            archived = self._elsewhere.events(scan.selection) if self._elsewhere is not None else ()
+            for event in chain(archived, scan.by_time()):
                 counts[self._keys.key(event, scan.categories), event.timestamp // grain] += 1
-        else:
-            where = "" if self._plan.sources is None else " AND f.source IN (SELECT value FROM json_each(?))"
-            names = () if self._plan.sources is None else (json.dumps(sorted(self._plan.sources)),)
-            rows = self._connection.execute(
-                "SELECT e.timestamp / ?, count(*) FROM events e JOIN files f ON f.id = e.file_id"  # noqa: S608
-                f" WHERE e.timestamp >= ? AND e.timestamp < ?{where} GROUP BY 1",
-                (grain, self._start, self._until, *names),
-            )
-            for bucket, count in rows:
-                counts["{}", bucket] = count
-        for (key, bucket), count in counts.items():
-            yield key, bucket, count
+            return counts
+        if self._elsewhere is not None:
+            for (archived_bucket, _), count in self._elsewhere.counts(scan.selection, Grouping((), grain)).items():
+                counts["{}", archived_bucket or 0] += count
+        where = "" if self._plan.sources is None else " AND f.source IN (SELECT value FROM json_each(?))"
+        names = () if self._plan.sources is None else (json.dumps(sorted(self._plan.sources)),)
+        rows = self._connection.execute(
+            "SELECT e.timestamp / ?, count(*) FROM events e JOIN files f ON f.id = e.file_id"  # noqa: S608
+            f" WHERE e.timestamp >= ? AND e.timestamp < ?{where} GROUP BY 1",
+            (grain, self._start, self._until, *names),
+        )
+        for bucket, count in rows:
+            counts["{}", bucket] += count
+        return counts
 
 
 def around(instant: int, rule_window_ns: int, steps: int = 20) -> list[int]:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import config_options, echo_json, load_config, open_store, paint, safe_text, use_color
+from agent.cli.common import (
+    config_options,
+    echo_json,
+    has_archives,
+    load_config,
+    open_store,
+    paint,
+    print_errors,
+    safe_text,
+    use_color,
+)
 from agent.errors import EXIT_DONE, EXIT_FAILED, UsageError
 
 if TYPE_CHECKING:
@@ -251,7 +261,12 @@ def test(
     now = time.time_ns()
     start, end = parse_time(since, now), parse_time(until, now)
     moments = [] if explain is None else replays.around(parse_time(explain, now), round(chosen.window * _NS))
-    found = replays.replay(connection, chosen, start, end, nearby=not as_json, moments=moments)
+    cold = None
+    if has_archives(connection):
+        from agent.archiving.cold import Cold
+
+        cold = Cold(connection, with_hot=True)
+    found = replays.replay(connection, chosen, start, end, nearby=not as_json, moments=moments, elsewhere=cold)
     connection.close()
     if as_json:
         document = {"rule": rule, "from": iso(start), "to": iso(end), "firing": _firing_rows(found.firings)}
@@ -260,7 +275,8 @@ def test(
         echo_json(document)
     else:
         _print_test(chosen, found, explained=explain is not None)
-    return EXIT_DONE
+    print_errors(errors := cold.errors if cold is not None else [])
+    return EXIT_FAILED if errors else EXIT_DONE
 
 
 def _rule(config: Config, name: str) -> RuleConfig:
