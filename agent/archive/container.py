@@ -46,6 +46,15 @@ class Frame(NamedTuple):
     raw_bytes: int
 
 
+class Replaced(msgspec.Struct, frozen=True):
+    """The place in the chain of an archive whose log has grown since, so that another one took its place."""
+
+    id: int
+    sequence: int
+    previous: str
+    link: str
+
+
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an archive says of itself, so that the index can be made again from the files alone."""
 
@@ -64,6 +73,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     resource: str = "{}"
     profile: str | None = None
     settings: dict[str, object] = {}  # how its lines are parsed
+    replaces: tuple[Replaced, ...] = ()  # their content is the beginning of this one's
 
 
 _encoder = msgspec.json.Encoder(order="sorted")

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from agent.archive.source import Version  # noqa: TC001 - msgspec evaluates the hints
+from agent.archive.container import Replaced  # noqa: TC001 - msgspec evaluates the hints
+from agent.archive.source import Version  # noqa: TC001
 from agent.parse.decode import ParseSettings
 
 
@@ -19,6 +20,15 @@ class Place(msgspec.Struct, frozen=True):
     marker_hash: bytes
     profile: str | None = None
     finished: bool = True  # nothing more is to be read of it
+
+
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive of what may be the same log before it grew; `places` has its own and those that it has replaced."""
+
+    file_id: int | None
+    raw_bytes: int
+    sha256: str
+    places: tuple[Replaced, ...]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +54,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     previous: str
     level: int
     created: int  # Unix ns
+    earlier: tuple[Earlier, ...] = ()
 
 
 class FrameFacts(msgspec.Struct, frozen=True, array_like=True):

@@ -4,8 +4,11 @@
     keeper: index and chain into the store, durably; then delete the log, if that is wanted
             and nothing has happened to it since
 
+A log that grew after it was archived is archived whole again: the new archive takes the place of the old one in the
+transaction that adds it, and then the old one's file is deleted.
+
 After a crash the next round goes on: a temporary file is removed, a named archive that the store does not know is made
-again, and a log that the store knows to be archived is deleted.
+again, and a log that the store knows to be archived is deleted, and so is the file of an archive that is no longer one.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agent.archive import place, source
+from agent.archive.container import Replaced
 from agent.archive.errors import ArchiveError, undeletable
 from agent.archive.source import Version
-from agent.archiving.job import Done, Failed, Job, Order, Progress
+from agent.archiving.job import Done, Earlier, Failed, Job, Order, Progress
 from agent.archiving.planner import Known, Plan, Planner
 from agent.archiving.process import Worker
 from agent.archiving.rows import archive_row
@@ -31,10 +35,11 @@ from agent.store.archives import LogRow
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from agent.archiving.planner import SourceFacts
     from agent.errors import SidelogError
+    from agent.store.archives import Outgrown
     from agent.tail.discover import Discovery
 
 _T = TypeVar("_T")
@@ -122,14 +127,17 @@ class Keeper:
         if not self._clean:
             _remove_partial(self.options.directory)
             self._clean = True
+        self._delete_removed()
         self._failed = set()
         plan = self._plan()
         summary = Summary(waiting=len(plan.waiting))
         for error in plan.errors:
             self._note_failure(summary, error)
         if self.options.delete_source:
+            kept = self._change(archives.ids, durable=False)
             for log in plan.present:
-                self._delete(log, summary)
+                if log.archive_id in kept:
+                    self._delete(log, summary)
         try:
             self._run(plan.jobs, {log.archive_id for log in plan.present}, summary)
         finally:
@@ -164,7 +172,7 @@ class Keeper:
                 return
             name = os.fsdecode(job.path)
             self._on_progress(before, total, name)
-            order = self._change(partial(self._order, job=job), durable=False)
+            order = self._change(partial(self._order, job=job, present=present), durable=False)
             answer = self._make(order, partial(self._progress, before, total, name))
             before += job.version.size
             self._on_progress(before, total, name)
@@ -178,7 +186,7 @@ class Keeper:
     def _progress(self, before: int, total: int, name: str, done: int) -> None:
         self._on_progress(before + done, total, name)
 
-    def _order(self, connection: sqlite3.Connection, *, job: Job) -> Order:
+    def _order(self, connection: sqlite3.Connection, *, job: Job, present: set[int]) -> Order:
         chain = archives.chain(connection, job.source)
         return Order(
             job=job,
@@ -188,6 +196,7 @@ class Keeper:
             previous=chain.link,
             level=self.options.level,
             created=time.time_ns(),
+            earlier=tuple(_earlier(job, archives.outgrown(connection, job.source, present))),
         )
 
     def _make(self, order: Order, progress: Callable[[int], None]) -> Done | Failed:
@@ -229,6 +238,7 @@ class Keeper:
             log = LogRow(*job.version, known or row.id, path)
             if known is None:
                 archives.add(connection, row)
+                archives.replace(connection, row)
             archives.remember_log(connection, log)
             return log
 
@@ -238,6 +248,8 @@ class Keeper:
             summary.archived += 1
             summary.raw_bytes += row.raw_bytes
             summary.bytes += row.bytes
+            if row.replaces:
+                self._delete_removed()
         else:
             Path(row.path).unlink(missing_ok=True)
             summary.known += 1
@@ -271,12 +283,21 @@ class Keeper:
             large = self.options.keep_bytes is not None and size > self.options.keep_bytes
             if not (old or large):
                 return
-            # The row first: a file without one is only noticed by `archive verify`, a row without a file is an error.
+            # The row first: a row without a file is an error, a file that is to be deleted is not.
             self._change(partial(archives.remove, archive=row), durable=True)
-            with contextlib.suppress(OSError):
-                Path(row.path).unlink()
+            self._delete_removed()
             size -= row.bytes
             summary.removed += 1
+
+    def _delete_removed(self) -> None:
+        """Delete the files of archives that are no longer any; what cannot be deleted is tried again in each round."""
+        gone = []
+        for archive_id, path in self._change(archives.removed_files, durable=False):
+            with contextlib.suppress(OSError):
+                Path(path).unlink(missing_ok=True)
+                gone.append(archive_id)
+        if gone:
+            self._change(partial(archives.note_deleted, ids=gone), durable=False)
 
     # ------------------------------------------------------------ saying
 
@@ -299,6 +320,16 @@ class Keeper:
         for code, subject in self._failing - self._failed:
             self._report(ArchiveError(code, "", subject, ""), False)  # noqa: FBT003 - a callback's shape
         self._failing = self._failed
+
+
+def _earlier(job: Job, outgrown: list[Outgrown]) -> Iterator[Earlier]:
+    """The archives that may be of a log before it grew: by its inode; or, for it may have been copied or compressed
+    since, by events that say when they happened: without such, another log may begin the same by chance.
+    """
+    for one in outgrown:
+        if one.timed or (one.device, one.inode) == job.version[:2]:
+            places = tuple(Replaced(*place) for place in one.places)
+            yield Earlier(file_id=one.file_id, raw_bytes=one.raw_bytes, sha256=one.sha256, places=places)
 
 
 def _remove_partial(directory: Path) -> None:

@@ -1,14 +1,19 @@
-"""Which file generation is this log: the bytes before a known offset decide, as they do when reading is resumed."""
+"""Which file generation is this log: the bytes before a known offset decide, as they do when reading is resumed.
+
+And which archives were made of it before it grew: their content is its beginning.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from agent.model import MARKER_BYTES
 from agent.tail.identity import marker
 
 if TYPE_CHECKING:
-    from agent.archiving.job import Place
+    from agent.archive.container import Replaced
+    from agent.archiving.job import Earlier, Place
 
 
 class Matcher:
@@ -57,3 +62,39 @@ class Matcher:
         """The generation's id, once all was seen; None for a log that was never followed."""
         place = self._followed or self._found
         return None if place is None else place.file_id
+
+
+class Beginnings:
+    """Sees a log's bytes go by, and which archives they begin like.
+
+    Args:
+        earlier: the archives.
+    """
+
+    def __init__(self, earlier: tuple[Earlier, ...]) -> None:
+        self._waiting = sorted(earlier, key=lambda one: one.raw_bytes)
+        self._found: list[Earlier] = []
+        self._hash = hashlib.sha256()
+        self._position = 0
+
+    def see(self, data: bytes) -> None:
+        """The next bytes; they are hashed as far as an archive may go."""
+        start = 0
+        while self._waiting and (end := self._waiting[0].raw_bytes - self._position) <= len(data):
+            self._hash.update(data[start:end])
+            start = end
+            one = self._waiting.pop(0)
+            if self._hash.hexdigest() == one.sha256:
+                self._found.append(one)
+        if self._waiting:
+            self._hash.update(data[start:])
+        self._position += len(data)
+
+    def outgrown(self, file_id: int | None) -> tuple[Replaced, ...]:
+        """The archives that this log has outgrown, once all was seen.
+
+        Args:
+            file_id: of the generation that it is; an archive of another one is another log's.
+        """
+        found = [one for one in self._found if one.raw_bytes < self._position and one.file_id in (None, file_id)]
+        return tuple(place for one in found for place in one.places)

@@ -18,6 +18,7 @@ from agent.archiving.job import Done, FrameFacts, settings_of
 from agent.archiving.rows import archive_row
 from agent.profile import Profile
 from agent.store import archives
+from agent.store.archives import LogRow
 from agent.tail.identity import head_hash, marker
 
 if TYPE_CHECKING:
@@ -93,7 +94,20 @@ def _is_generation(connection: sqlite3.Connection, row: ArchiveRow, file_id: int
     return head_hash(head) == file.head_hash and marker(before) == (file.marker_length, file.marker_hash)
 
 
+def _unseen_log(row: ArchiveRow) -> LogRow | None:
+    """For the log of an archive that the store did not know: it may still lie somewhere, and is known by its content
+    then, so that it is not archived again. One whose lines have no time may be another one with the same content.
+    """
+    if row.min_timestamp in (None, row.modified):
+        return None
+    return LogRow(0, -row.id, row.raw_bytes, row.modified, row.id, "")
+
+
 def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set[str]) -> int:
+    pending = dict(archives.removed_files(connection))
+    replaced = {place.link for row in rows for place in row.replaces}
+    files = {row.link: row.path for row in rows if row.link in replaced}  # a crash came before they were deleted
+    rows = [row for row in rows if row.link not in replaced and row.path not in pending.values()]
     kept = {row.id for row in archives.load(connection) if row.path in bad}
     known = {row.id: row for row in archives.load(connection)}
     for archive_id in known.keys() - kept:
@@ -105,6 +119,10 @@ def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set
         taken.add(row.id)
         if row.file_id is not None and not _is_generation(connection, row, row.file_id):
             row.file_id = None  # the store was begun anew since: its files have other numbers
-        archives.add(connection, row)
+        archives.add(connection, row, None if row.id in known else _unseen_log(row))
+        for place in row.replaces:
+            path = files.get(place.link) or pending.get(place.id)
+            archives.note_removal(connection, row.source, place, path=path, replaced_by=row.id)
+    archives.forget_unarchived_logs(connection)
     archives.accept_chains(connection)
     return len(rows)

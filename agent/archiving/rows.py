@@ -9,7 +9,7 @@ import msgspec
 
 from agent.archive.container import Metadata
 from agent.paths import from_text
-from agent.store.archives import ArchiveRow, FrameRow
+from agent.store.archives import ArchiveRow, FrameRow, Place
 
 if TYPE_CHECKING:
     from agent.archiving.job import Done
@@ -43,4 +43,5 @@ def archive_row(done: Done) -> ArchiveRow:
         profile=said.profile,
         settings=msgspec.json.encode(said.settings).decode(),
         frames=frames,
+        replaces=[Place(*msgspec.structs.astuple(one)) for one in said.replaces],
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import hashlib
 import os
 import platform
 import signal
@@ -27,7 +28,7 @@ from agent.archive.memory import keep_freed_memory
 from agent.archive.source import Log, has_writer
 from agent.archiving.cutter import Cutter
 from agent.archiving.job import Done, Failed, FrameFacts, Order, Progress, decode_order, encode, settings_of
-from agent.archiving.matching import Matcher
+from agent.archiving.matching import Beginnings, Matcher
 from agent.paths import to_text
 from agent.profile import Profile
 
@@ -116,13 +117,13 @@ def _write(
     order: Order, log: Log, file: BinaryIO, progress: Callable[[int], None]
 ) -> tuple[Metadata, str, list[FrameFacts]]:
     job = order.job
-    matcher = Matcher(job.followed, job.candidates)
+    matcher, beginnings = Matcher(job.followed, job.candidates), Beginnings(order.earlier)
     profile = matcher.profile
     cutter = Cutter(settings_of(job.settings), Profile.from_json(profile) if profile else None, log.status.st_mtime_ns)
     writer = ArchiveWriter(file, order.level)
     frames = [
         FrameFacts(*(number, *writer.add(piece.data, piece.lines), *piece.facts()))
-        for number, piece in enumerate(cutter.cut(_read(log, matcher, progress)))
+        for number, piece in enumerate(cutter.cut(_read(log, (matcher, beginnings), progress)))
     ]
     if matcher.undecided or not log.unchanged() or has_writer(log.fd):
         raise _ChangedError
@@ -141,14 +142,16 @@ def _write(
         resource=job.resource,
         profile=cutter.profile.to_json() if cutter.profile else None,
         settings=job.settings,
+        replaces=beginnings.outgrown(matcher.file_id()),
     )
     return metadata, writer.finish(metadata), frames
 
 
-def _read(log: Log, matcher: Matcher, progress: Callable[[int], None]) -> Iterator[bytes]:
+def _read(log: Log, witnesses: tuple[Matcher, Beginnings], progress: Callable[[int], None]) -> Iterator[bytes]:
     due = 0
     for data in log.contents():
-        matcher.see(data)
+        for witness in witnesses:
+            witness.see(data)
         yield data
         done = os.lseek(log.fd, 0, os.SEEK_CUR)
         if done >= due:
@@ -174,8 +177,8 @@ def _finish(order: Order, log: Log, partial: Path, made: tuple[Metadata, str, li
 
 
 def _name(partial: Path, final: Path, metadata: Metadata) -> Path:
-    """Give the archive its name. One that lies there already was named just before a crash if it has the same content:
-    then this one takes its place. Any other keeps its name.
+    """Give the archive its name. One that lies there already was named just before a crash if it has the same content,
+    or the beginning of it: then this one takes its place. Any other keeps its name.
     """
     number = 1
     wanted = final
@@ -183,7 +186,7 @@ def _name(partial: Path, final: Path, metadata: Metadata) -> Path:
         try:
             place.give_name(partial, final)
         except FileExistsError:
-            if _same_content(final, metadata):
+            if _begins_with(partial, final, metadata):
                 final.unlink()
                 continue
             number += 1
@@ -193,11 +196,20 @@ def _name(partial: Path, final: Path, metadata: Metadata) -> Path:
             return final
 
 
-def _same_content(path: Path, metadata: Metadata) -> bool:
+def _begins_with(partial: Path, path: Path, metadata: Metadata) -> bool:
+    """Whether a new archive begins with the content of one that has its number, and so is of the same log."""
     try:
-        with ArchiveReader(path) as there:
+        with ArchiveReader(path) as there, ArchiveReader(partial) as written:
             said = there.metadata
-            return (said.id, said.sha256, said.raw_bytes) == (metadata.id, metadata.sha256, metadata.raw_bytes)
+            if said.id != metadata.id or said.raw_bytes > metadata.raw_bytes:
+                return False
+            found, left = hashlib.sha256(), said.raw_bytes
+            for data in written.contents():
+                found.update(data[:left])
+                left -= len(data)
+                if left <= 0:
+                    break
+            return found.hexdigest() == said.sha256
     except ArchiveError:
         return False
 

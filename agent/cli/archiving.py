@@ -144,6 +144,7 @@ def verify_archives(connection: sqlite3.Connection, directory: Path) -> tuple[in
         How many archives there are, and what is wrong.
     """
     rows = archives.load(connection)
+    replaced = archives.replaced_places(connection)
     findings: list[Finding] = []
     with Bar("verifying") as bar:
         done, total = 0, sum(row.bytes for row in rows)
@@ -154,12 +155,12 @@ def verify_archives(connection: sqlite3.Connection, directory: Path) -> tuple[in
             done += row.bytes
             last[row.source] = archives.Chain(row.sequence, row.link)
             with _noting(findings, row.path):
-                _compare(row, before)
+                _compare(row, _followed(row.source, before, replaced))
     for source, chain in last.items():
         newest = archives.chain(connection, source)
         if chain[:2] != newest[:2]:
             findings.append(Finding(source, _broken(Path(source), "its newest archives are missing from the store")))
-    known = {row.path for row in rows}
+    known = {row.path for row in rows} | {path for _, path in archives.removed_files(connection)}
     findings += [
         Finding(str(path), _broken(path, "the store does not know it"))
         for path in sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}"))
@@ -170,6 +171,13 @@ def verify_archives(connection: sqlite3.Connection, directory: Path) -> tuple[in
 
 def _beginning(chain: archives.Chain) -> archives.Chain:
     return archives.Chain(chain.removed, chain.removed_link)
+
+
+def _followed(source: str, before: archives.Chain, replaced: dict[tuple[str, int, str], str]) -> archives.Chain:
+    """The place in the chain behind archives that others have replaced."""
+    while (link := replaced.get((source, before.sequence + 1, before.link))) is not None:
+        before = archives.Chain(before.sequence + 1, link)
+    return before
 
 
 @contextlib.contextmanager

@@ -55,6 +55,27 @@ class FrameRow:
     blocks: Blob = b""  # the filter of tokens
 
 
+class Place(NamedTuple):
+    """Where an archive stands, or stood, in the chain of its source."""
+
+    id: int
+    sequence: int
+    previous: str
+    link: str
+
+
+class Outgrown(NamedTuple):
+    """An archive whose log is remembered but no longer as it was; what is known of both."""
+
+    device: int
+    inode: int
+    file_id: int | None
+    raw_bytes: int
+    sha256: str
+    timed: bool  # some of its events say themselves when they happened
+    places: tuple[Place, ...]  # its own, then of those that it has replaced
+
+
 @dataclass(slots=True)
 class ArchiveRow:
     """One archive; `path` is its own, `log_path` the one under which its log was followed."""
@@ -80,6 +101,7 @@ class ArchiveRow:
     profile: str | None
     settings: str
     frames: list[FrameRow] = field(default_factory=list)
+    replaces: list[Place] = field(default_factory=list)  # archives of its log before that grew
 
 
 class LogRow(NamedTuple):
@@ -157,19 +179,98 @@ def _frame_values(archive_id: int, frame: FrameRow) -> tuple[object, ...]:
     )
 
 
-def remove(connection: sqlite3.Connection, archive: ArchiveRow) -> None:
-    """Forget an archive that retention takes away; inside a transaction."""
+def remove(connection: sqlite3.Connection, archive: ArchiveRow, replaced_by: int | None = None) -> None:
+    """Forget an archive whose file is to be deleted; inside a transaction.
+
+    Args:
+        connection: the writer's.
+        archive: the one.
+        replaced_by: the archive that has its content too; None: retention takes it away, and its log is remembered, so
+            that it is not archived again.
+    """
     forget(connection, archive.id)
-    connection.execute("DELETE FROM archive_logs WHERE archive_id = ?", (archive.id,))
+    if replaced_by is not None:
+        connection.execute("DELETE FROM archive_logs WHERE archive_id = ?", (archive.id,))
+    place = Place(archive.id, archive.sequence, archive.previous, archive.link)
+    note_removal(connection, archive.source, place, path=archive.path, replaced_by=replaced_by)
+    if replaced_by is None:
+        connection.execute(
+            "UPDATE archive_chains SET removed = ?, removed_link = ? WHERE source = ? AND removed < ?",
+            (archive.sequence, archive.link, archive.source, archive.sequence),
+        )
+
+
+def note_removal(
+    connection: sqlite3.Connection, source: str, place: Place, *, path: str | None, replaced_by: int | None
+) -> None:
+    """Remember the place of an archive that is gone, and its file until that is deleted; inside a transaction."""
     connection.execute(
-        "UPDATE archive_chains SET removed = ?, removed_link = ? WHERE source = ? AND removed < ?",
-        (archive.sequence, archive.link, archive.source, archive.sequence),
+        "INSERT OR REPLACE INTO archive_removals (id, source, sequence, previous, link, path, replaced_by)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (place.id, source, *place[1:], None if path is None else to_text(path), replaced_by),
     )
 
 
+def replace(connection: sqlite3.Connection, archive: ArchiveRow) -> None:
+    """Let an archive that was just added take the place of those that it replaces; inside a transaction."""
+    there = {(row.id, row.link): row for row in load(connection)}
+    for place in archive.replaces:
+        row = there.get((place.id, place.link))
+        if row is not None:
+            remove(connection, row, replaced_by=archive.id)
+        connection.execute("UPDATE archive_removals SET replaced_by = ? WHERE id = ?", (archive.id, place.id))
+
+
+def removed_files(connection: sqlite3.Connection) -> list[tuple[int, str]]:
+    """Ids and paths of removed archives whose files are still to be deleted."""
+    rows = connection.execute("SELECT id, path FROM archive_removals WHERE path IS NOT NULL ORDER BY id").fetchall()
+    return [(row[0], from_text(row[1])) for row in rows]
+
+
+def note_deleted(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """The files of removed archives are gone; what the chain no longer needs is forgotten. Inside a transaction."""
+    connection.executemany("UPDATE archive_removals SET path = NULL WHERE id = ?", [(one,) for one in ids])
+    connection.execute(
+        "DELETE FROM archive_removals WHERE path IS NULL AND (replaced_by IS NULL OR sequence <="
+        " (SELECT removed FROM archive_chains c WHERE c.source = archive_removals.source))"
+    )
+
+
+def replaced_places(connection: sqlite3.Connection) -> dict[tuple[str, int, str], str]:
+    """Source, sequence and previous link of archives that another one has replaced, each with its own link."""
+    sql = "SELECT source, sequence, previous, link FROM archive_removals WHERE replaced_by IS NOT NULL"
+    return {row[:3]: row[3] for row in connection.execute(sql)}
+
+
+def outgrown(connection: sqlite3.Connection, source: str, present: Iterable[int]) -> list[Outgrown]:
+    """The archives of a source of which a log is remembered that no longer lies anywhere as it was.
+
+    Args:
+        connection: any.
+        source: its name.
+        present: ids of archives whose log does.
+    """
+    kept = set(present)
+    rows = connection.execute(
+        "SELECT l.device, l.inode, a.file_id, a.raw_bytes, a.sha256, coalesce(a.min_timestamp <> a.modified, 0), a.id,"
+        " a.sequence, a.previous, a.link FROM archives a JOIN archive_logs l ON l.archive_id = a.id"
+        " WHERE a.source = ? AND a.raw_bytes > 0",
+        (source,),
+    ).fetchall()
+    sql = "SELECT id, sequence, previous, link FROM archive_removals WHERE replaced_by = ?"
+    found = []
+    for device, inode, file_id, size, sha256, timed, *place in rows:
+        own = Place(*place)
+        if own.id not in kept:
+            places = (own, *(Place(*one) for one in connection.execute(sql, (own.id,))))
+            found.append(Outgrown(device, inode, file_id, size, sha256, bool(timed), places))
+    return found
+
+
 def is_removed(connection: sqlite3.Connection, archive_id: int) -> bool:
-    """Whether retention has taken an archive away that was there."""
-    return connection.execute("SELECT 1 FROM archives WHERE id = ?", (archive_id,)).fetchone() is None
+    """Whether retention has taken an archive away that was there; not whether another one has taken its place."""
+    sql = "SELECT 1 FROM archives WHERE id = ?1 UNION ALL SELECT 1 FROM archive_removals WHERE id = ?1 AND replaced_by"
+    return connection.execute(sql, (archive_id,)).fetchone() is None
 
 
 def forget(connection: sqlite3.Connection, archive_id: int) -> None:
@@ -214,9 +315,19 @@ def accept_chains(connection: sqlite3.Connection) -> None:
 
 
 def logs(connection: sqlite3.Connection) -> list[LogRow]:
-    """The logs that are archived and were not seen to be gone."""
+    """The logs that were archived and were not seen to be gone; also those whose archive retention has removed."""
     rows = connection.execute("SELECT device, inode, size, mtime_ns, archive_id, path FROM archive_logs").fetchall()
     return [LogRow(*row)._replace(path=from_text(row[5])) for row in rows]
+
+
+def ids(connection: sqlite3.Connection) -> set[int]:
+    """Of all archives."""
+    return {row[0] for row in connection.execute("SELECT id FROM archives")}
+
+
+def forget_unarchived_logs(connection: sqlite3.Connection) -> None:
+    """Let logs be archived again whose archives are gone; inside a transaction."""
+    connection.execute("DELETE FROM archive_logs WHERE archive_id NOT IN (SELECT id FROM archives)")
 
 
 def remember_log(connection: sqlite3.Connection, log: LogRow) -> None:

@@ -12,7 +12,7 @@ from agent.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA_VERSION = 4  # equals schema.VERSION (a test holds them together); importing it would load sqlite-utils, 80 ms
+SCHEMA_VERSION = 5  # equals schema.VERSION (a test holds them together); importing it would load sqlite-utils, 80 ms
 
 
 def open_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connection:

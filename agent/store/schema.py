@@ -17,7 +17,7 @@ from sqlite_utils.migrations import Migrations
 if TYPE_CHECKING:
     import sqlite3
 
-VERSION = 4
+VERSION = 5
 APPLICATION_ID = 0x51DE106  # "side log": tells our file from any other SQLite file
 PAGE_SIZE_BYTES = 16_384  # 4 KiB pages cost 0.6 µs more per event: more WAL frames, more splits
 
@@ -285,6 +285,20 @@ CREATE TABLE archive_chains (
 ) WITHOUT ROWID;
 """
 
+# Archives that are gone: by retention, or because another one has their content too (`replaced_by`): then the chain
+# still goes through them. `path` is that of the file until it is deleted.
+_ARCHIVE_REMOVALS = """
+CREATE TABLE archive_removals (
+  id INTEGER PRIMARY KEY,
+  source TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  previous TEXT NOT NULL,
+  link TEXT NOT NULL,
+  path TEXT,
+  replaced_by INTEGER
+);
+"""
+
 _LOGS_VIEW = """
 CREATE VIEW logs AS
 SELECT
@@ -353,6 +367,12 @@ def archives(db: Database) -> None:
     """Version 4: the index of the archives, their chain, and the logs that they were made of."""
     _run(db, _ARCHIVES)
     note_expired(db.conn)
+
+
+@migrations()
+def archive_removals(db: Database) -> None:
+    """Version 5: archives that are gone, so that their files go too and the chain holds."""
+    _run(db, _ARCHIVE_REMOVALS)
 
 
 def note_expired(connection: sqlite3.Connection) -> None:

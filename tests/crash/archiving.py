@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.integration.archiving import archives, configure, content, leftovers
-from tests.integration.harness import Box, events
+from tests.integration.harness import Box, append, events
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,16 +39,22 @@ class Outcome:
 
 
 class Scene:
-    """A followed log that was rotated, a compressed one that was never followed, and the one that is written now."""
+    """A followed log that was rotated, a compressed one never followed, one that has grown since it was archived,
+    and the one that is written now.
+    """
 
     def __init__(self, root: Path, mutant: str = "") -> None:
         root.mkdir()
         self.box = Box(root)
-        configure(self.box)
+        configure(self.box, delete_source=False)
         self._mutant = mutant
         self.box.log.write_bytes(events(0, 50))
+        grown = self.box.logs / "app.log.3"
+        grown.write_bytes(events(300, 20))
         self.box.once()
-        self.logs = [self.box.log.read_bytes(), events(100, 30)]
+        append(grown, events(320, 5))
+        configure(self.box)
+        self.logs = [self.box.log.read_bytes(), events(100, 30), grown.read_bytes()]
         self.box.log.rename(self.box.logs / "app.log.1")
         (self.box.logs / "app.log.2.gz").write_bytes(gzip.compress(self.logs[1]))
         self.box.log.write_bytes(events(200, 1))
