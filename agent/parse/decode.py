@@ -195,7 +195,7 @@ class FileParser:
             work.close()
         out = self._released(work, end)
         if batch.final:
-            _note_unterminated(out, data)
+            _note_unterminated(out, data, offset)
         if batch.gaps:
             out.gaps.extend(batch.gaps)
             out.end = self._end = batch.end
@@ -300,9 +300,11 @@ def join(
 _PLAIN = Compiled(ParseSettings())
 
 
-def _note_unterminated(out: EventBatch, data: bytes) -> None:
+def _note_unterminated(out: EventBatch, data: bytes, offset: int) -> None:
     """A last line whose newline never came is an event, which may be less than its writer meant to write."""
-    if len(out) and data[data.rfind(b"\n") + 1 :].strip():
+    begin = data.rfind(b"\n") + 1
+    is_gap = bool(out.gaps) and out.gaps[-1].end > offset + begin
+    if len(out) and data[begin:].strip() and not is_gap:
         row = len(out) - 1
         known = out.parse_errors.get(row)
         out.parse_errors[row] = f"{known}; unterminated" if known else "unterminated"

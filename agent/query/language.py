@@ -99,7 +99,7 @@ class Query:
 
     def matches(self, event: Matchable, categories: Mapping[int, str] | None = None) -> bool:
         """Whether an event satisfies all terms. `categories` maps error group ids to their category."""
-        return self._predicate(event, categories or {})
+        return self._predicate(event, {} if categories is None else categories)  # which may be read when asked for
 
 
 def parse_query(text: str) -> Query:

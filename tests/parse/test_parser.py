@@ -47,6 +47,11 @@ def test_a_gap_after_the_lines_releases_what_is_held():
     assert (len(out), out.end, out.tail_open, len(out.gaps)) == (1, end + 10, False, 1)
 
 
+def test_an_unterminated_line_that_is_too_long_says_nothing_of_the_event_before_it():
+    out = FileParser(ParseSettings(max_line_bytes=50)).feed(batch(b'{"level":"info"}\n' + b"x" * 60, final=True))
+    assert (out.parse_errors, [gap.reason for gap in out.gaps]) == ({0: "no timestamp"}, ["over_long"])
+
+
 def test_held_lines_that_are_read_again_are_not_doubled():
     parser = FileParser(ParseSettings())
     parser.feed(batch(ERROR_LINE))
