@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from typing import TYPE_CHECKING
@@ -31,8 +32,17 @@ def open_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connectio
             hint="start the agent once (`sidelog run`), or name the store with --store or -c",
         )
     try:
+        return _open(path, "mode=ro", busy_timeout_s)
+    except StoreError as error:
+        if error.code != "SL406" or not _cannot_change(path):
+            raise
+        return _open(path, "mode=ro&immutable=1", busy_timeout_s)
+
+
+def _open(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection:
+    try:
         connection = sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None, timeout=busy_timeout_s
+            f"file:{quote(str(path.absolute()))}?{mode}", uri=True, isolation_level=None, timeout=busy_timeout_s
         )
     except sqlite3.Error as error:
         raise reading_error(error, path) from None
@@ -48,6 +58,17 @@ def open_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connectio
         connection.close()
         raise
     return connection
+
+
+def _cannot_change(path: Path) -> bool:
+    """Whether a store lies on a read-only file system and nothing of it in a WAL: SQLite can make no file for its locks
+    there, and needs none (https://www.sqlite.org/wal.html#read_only_databases).
+    """
+    try:
+        is_read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+    return is_read_only and not path.with_name(f"{path.name}-wal").exists()
 
 
 def _is_file(path: Path) -> bool:

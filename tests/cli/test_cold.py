@@ -1,10 +1,12 @@
 """`errors show`, `alerts test` and `query` say the same when events have left the store for the archives."""
 
 import json
+import subprocess
 
 import pytest
 
 from tests.archiving.tiers import OBSERVED, Tiers, small_frames
+from tests.integration.oracle import root_only
 
 MINUTE = 60 * 10**9
 SPAN = ("--since", f"@{(OBSERVED - 90 * MINUTE) // 10**9}", "--until", f"@{(OBSERVED + MINUTE) // 10**9}")
@@ -153,3 +155,26 @@ def test_a_query_for_a_group_is_answered_from_the_archives(sidelog, tiers):
     assert [sidelog(*command, "--store", tiers.path).out for command in commands] == wanted
     assert wanted[-1] == "1\n"
     assert all(wanted)
+
+
+@root_only
+def test_both_tiers_can_be_asked_on_a_disk_that_is_read_only(sidelog, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], check=True)
+    try:
+        with Tiers(disk / "state") as tiers:
+            tiers.store("a.log", first_log())
+            tiers.archive("a.log", first_log())
+            tiers.expire(0.5)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        said = sidelog("query", "--count", "--store", disk / "state" / "s.db")
+        assert (said.code, said.out, said.err) == (0, f"{len(first_log().splitlines())}\n", "")
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        (disk / "state" / "s.db-wal").write_bytes(b"x")  # what it may hold is not left out unsaid
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        said = sidelog("query", "--count", "--store", disk / "state" / "s.db")
+        assert (said.code, said.out) == (3, "")
+        assert "error[SL406]" in said.err
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
