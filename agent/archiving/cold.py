@@ -81,7 +81,7 @@ class Cold:
         return counts
 
     def _search(self, plan: ColdPlan, selection: Selection) -> ColdSearch:
-        return ColdSearch(plan, selection, is_removed=lambda archive: archives.is_removed(self.connection, archive))
+        return ColdSearch(plan, selection, fate=lambda archive: archives.fate(self.connection, archive))
 
 
 class ColdGroup:

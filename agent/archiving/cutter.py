@@ -15,10 +15,11 @@ from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
 from agent.archive.scan import build, lines
 from agent.archiving.alone import Alone
-from agent.archiving.shape import WRAPPED, shape_of
+from agent.archiving.shape import CHANGED, WRAPPED, shape_of
 from agent.model import LineBatch, TailedFile
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.fast import Survey
+from agent.parse.redact import REPLACEMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -121,7 +122,7 @@ class Cutter:
             return None
         if end == whole and not found.tail_open:
             self._offset += whole
-            return _piece(content, lines(content), _survey(found), self._settings)
+            return _parsed(content, found, self._settings)
         return self._index(data, end)
 
     def _parser_for(self, data: bytes) -> Alone:
@@ -145,7 +146,7 @@ def index_frame(data: bytes, offset: int, settings: ParseSettings, alone: Alone)
     easy = _easy(data, alone, settings)
     if easy is not None:
         return easy
-    return _piece(data, lines(data), _survey(alone.parse(data, offset)), settings)
+    return _parsed(data, alone.parse(data, offset), settings)
 
 
 def _easy(data: bytes, alone: Alone, settings: ParseSettings) -> Piece | None:
@@ -155,6 +156,20 @@ def _easy(data: bytes, alone: Alone, settings: ParseSettings) -> Piece | None:
         return None
     survey = alone.survey(data, found.longest)
     return None if survey is None else _piece(data, found, survey, settings)
+
+
+def _parsed(data: bytes, events: EventBatch, settings: ParseSettings) -> Piece:
+    piece = _piece(data, lines(data), _survey(events), settings)
+    if _has_changed(events, settings):
+        piece.shape += CHANGED
+    return piece
+
+
+def _has_changed(events: EventBatch, settings: ParseSettings) -> bool:
+    """Whether some records are not their lines: the line is kept beside such, unless something of it was redacted."""
+    if any(type(raw) is bytes for raw in events.raws.values()):
+        return True
+    return bool(settings.redact) and any(REPLACEMENT in record for record in events.records)
 
 
 def _survey(events: EventBatch) -> Survey | None:

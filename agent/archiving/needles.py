@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from agent.archive import tokens
 from agent.archive.simd import find, lower
-from agent.archiving.shape import ESCAPED, INVALID, JSON_LINES, WRAPPED
+from agent.archiving.shape import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
+from agent.parse.redact import REPLACEMENT
 from agent.query.predicate import BUILT_IN, is_exact_case
 from agent.query.values import lookup, number
 
@@ -33,6 +34,9 @@ _NOT_IN_TEXT = frozenset('"\\/{}[]:,')  # of JSON itself, or escaped by some
 _NOT_IN_JSON = frozenset('"\\/')
 _NOT_SEARCHED = ("severity", "source", "path", "group", "category")
 _ESCAPED_WIDE = b"\\u"
+# What a record that is written anew may have and its line not: blanks are left out and numbers have one form.
+_REWRITTEN = frozenset("{}[]:,")
+_OF_NUMBERS = frozenset("0123456789.eE+-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Needle:
     folded: bool
     wide: bool  # other than ASCII, so that any escape may hide it
     in_text: bool  # also a text line that matches holds it
+    rewritten: bool = False  # a line whose record is written anew may not hold it
 
 
 def needles(query: Query, files: Iterable[FileInfo]) -> list[Needle]:
@@ -56,15 +61,16 @@ def _needle(term: Term, files: list[FileInfo]) -> Needle | None:
     text = term.value
     if not _is_looked_for(term) or not text.isprintable() or _NOT_IN_JSON & set(text):
         return None
+    rewritten = bool(_REWRITTEN & set(text)) or set(text) <= _OF_NUMBERS or text.casefold() in REPLACEMENT
     if term.field is not None:
-        return (
-            Needle(text.encode(), folded=False, wide=not text.isascii(), in_text=False) if _own(term, files) else None
-        )
+        if not _own(term, files):
+            return None
+        return Needle(text.encode(), folded=False, wide=not text.isascii(), in_text=False, rewritten=rewritten)
     folded = not is_exact_case(text)
     if folded and not text.isascii():
         return None
     made = text.casefold() in _MADE or len(text) < _SHORTEST or bool(_NOT_IN_TEXT & set(text))
-    return Needle(text.encode(), folded=folded, wide=not text.isascii(), in_text=not made)
+    return Needle(text.encode(), folded=folded, wide=not text.isascii(), in_text=not made, rewritten=rewritten)
 
 
 def _is_looked_for(term: Term) -> bool:
@@ -78,6 +84,8 @@ def _is_looked_for(term: Term) -> bool:
 def _own(term: Term, files: list[FileInfo]) -> bool:
     """Whether the value of a field can only come out of the line, as a string."""
     field, value = term.field or "", term.value
+    if field == "message":  # it may be made of a template and the values of other fields
+        return False
     if field in _NOT_SEARCHED or field in BUILT_IN or number(value) is not None:
         return False
     if value in ("true", "false", "null") or value[0] in "[{":
@@ -105,7 +113,7 @@ def _probes(term: Term, files: list[FileInfo]) -> list[Probe]:
         return []
     if term.field is None:
         return tokens.probes(term.value, whole=False)
-    if term.field == "message" or not _own(term, files):
+    if not _own(term, files):
         return []
     return tokens.probes(term.value, whole=True)
 
@@ -131,7 +139,7 @@ def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:
 
 def usable(data: bytes, needle: Needle, shape: int) -> bool:
     """Whether a match in this frame would surely show the needle's bytes."""
-    if shape & WRAPPED or (not needle.wide and shape & ESCAPED):
+    if shape & WRAPPED or (not needle.wide and shape & ESCAPED) or (needle.rewritten and shape & CHANGED):
         return False
     if not shape & JSON_LINES and (not needle.in_text or (not needle.wide and shape & INVALID)):
         return False

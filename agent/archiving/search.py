@@ -151,7 +151,7 @@ class ColdSearch:
         plan: what to open.
         selection: what is asked for.
         processes: how many to search with; default: one per core.
-        is_removed: whether an archive was removed by retention since the plan was made.
+        fate: what has become of an archive since the plan was made (`store.archives.fate`).
     """
 
     def __init__(
@@ -160,11 +160,11 @@ class ColdSearch:
         selection: Selection,
         processes: int | None = None,
         *,
-        is_removed: Callable[[int], bool] = lambda _: False,
+        fate: Callable[[int], str] = lambda _: "there",
     ) -> None:
         self._plan = plan
         self._selection = selection
-        self._is_removed = is_removed
+        self._fate = fate
         self._processes = processes or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         self.errors: dict[str, ArchiveError] = {}  # by path: each archive once
 
@@ -239,9 +239,12 @@ class ColdSearch:
     def _judged(self, ref: FrameRef, answer: Any) -> Any:
         """An answer, an empty one in place of a failure, which is noted unless nothing is to be there any more."""
         if isinstance(answer, _Failure):
-            if answer.code == "SL802" and self._is_removed(ref.archive_id):
+            fate, hint = self._fate(ref.archive_id) if answer.code == "SL802" else "there", answer.hint
+            if fate == "removed":
                 return []
-            error = ArchiveError(answer.code, "search an archive", answer.subject, answer.message, hint=answer.hint)
+            if fate == "replaced":
+                hint = "a longer one of the same log has taken its place meanwhile: ask again"
+            error = ArchiveError(answer.code, "search an archive", answer.subject, answer.message, hint=hint)
             self.errors.setdefault(str(self._plan.files[ref.archive_id].path), error)
             return []
         return answer

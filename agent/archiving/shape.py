@@ -14,6 +14,7 @@ JSON_LINES = 1  # each line is a JSON object of its own, so that any of them can
 ESCAPED = 2  # escapes hide ASCII characters
 INVALID = 4  # not UTF-8 all through: such bytes stand in an event's record as escapes
 WRAPPED = 8  # lines of a container runtime, in which the application's own lines may be split
+CHANGED = 16  # some records are not their lines byte for byte: a value was redacted, a key was there twice, …
 
 
 def shape_of(data: bytes, lines: Lines, settings: ParseSettings) -> int:

@@ -267,10 +267,12 @@ def outgrown(connection: sqlite3.Connection, source: str, present: Iterable[int]
     return found
 
 
-def is_removed(connection: sqlite3.Connection, archive_id: int) -> bool:
-    """Whether retention has taken an archive away that was there; not whether another one has taken its place."""
-    sql = "SELECT 1 FROM archives WHERE id = ?1 UNION ALL SELECT 1 FROM archive_removals WHERE id = ?1 AND replaced_by"
-    return connection.execute(sql, (archive_id,)).fetchone() is None
+def fate(connection: sqlite3.Connection, archive_id: int) -> str:
+    """What has become of an archive that was there: `there`, `removed` by retention, or `replaced` by a longer one."""
+    if connection.execute("SELECT 1 FROM archives WHERE id = ?", (archive_id,)).fetchone():
+        return "there"
+    sql = "SELECT 1 FROM archive_removals WHERE id = ? AND replaced_by IS NOT NULL"
+    return "replaced" if connection.execute(sql, (archive_id,)).fetchone() else "removed"
 
 
 def forget(connection: sqlite3.Connection, archive_id: int) -> None:

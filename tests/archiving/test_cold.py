@@ -6,10 +6,12 @@ import pytest
 
 from agent.archiving.cold import Cold, ColdGroup
 from agent.cli.errors import _trace
+from agent.parse.decode import ParseSettings
 from agent.query.grouping import Grouping
-from agent.query.language import parse_query
+from agent.query.language import parse_query, parse_terms
 from agent.query.plan import Selection
 from agent.query.samples import group_samples
+from agent.query.scan import Scan
 from tests.archiving.tiers import OBSERVED, Tiers, small_frames
 
 MINUTE = 60 * 10**9
@@ -163,3 +165,24 @@ def test_a_search_sees_the_archives_of_one_moment(tmp_path):
         tiers.reader.execute("COMMIT")
         assert len(cold.plan(Selection(parse_query(""))).frames) == 3
         assert not tiers.reader.in_transaction
+
+
+@pytest.mark.parametrize(
+    ("log", "text"),
+    [
+        (b'{"message":"hello","password":"hunter2"}\n', "redacted"),
+        (b'{"message":"hello password=hunter2 you"}\n', "[redacted] you"),
+        (b'{"@t":"2026-11-18T10:00:00Z","@mt":"order {n} for {x}","n":17,"x":"ann"}\n', "message=order 17 for ann"),
+        (b'{"message":"hello", "a": [1, 2], "a": [1, 2]}\n', "1,2"),
+        (b'{"message":"hello", "a": 1e2, "a": 1e2}\n', "100.0"),
+    ],
+)
+def test_what_stands_in_the_record_but_not_in_the_line_is_found(tmp_path, log, text):
+    with Tiers(tmp_path, ParseSettings(redact=("password",))) as tiers:
+        tiers.store("app.log", log)
+        selection = Selection(parse_terms([text]))
+        wanted = [event.record for event in Scan(tiers.reader, selection).by_time()]
+        assert len(wanted) == 1
+        tiers.archive("app.log", log)
+        tiers.expire()
+        assert [event.record for event in Cold(tiers.reader, with_hot=True).events(selection)] == wanted

@@ -234,6 +234,22 @@ def test_the_index_can_be_made_again_from_the_files_alone(place, store, tmp_path
     assert (place.numbers(), place.problems()) == (wanted, [])
 
 
+def test_each_damaged_archive_is_named_and_hides_nothing(place):
+    for number in range(1, 5):
+        place.write(f"app.log.{number}", number, mtime=1_795_000_000 + number)
+    place.round()
+    assert place.problems() == []
+    bad = sorted(place.archive.rglob("*.zst"))[1:3]
+    bad[0].write_bytes(bad[0].read_bytes()[:-20])
+    bad[1].unlink()
+    problems = place.problems()
+    assert len(problems) == 2
+    assert all(any(str(path) in problem for problem in problems) for path in bad)
+    cold = Cold(place.reader, with_hot=True)
+    assert len(list(cold.events(Selection(parse_query("n>=0"))))) == 2
+    assert sorted(error.code for error in cold.errors) == ["SL802", "SL803"]
+
+
 def test_a_log_whose_archive_is_lost_is_archived_again_and_never_deleted(place):
     place.write("app.log.1", 1, 2)
     place.round()
@@ -281,6 +297,7 @@ def test_an_archive_that_is_replaced_during_a_search_is_missed_so_that_nothing_i
     place.round()
     assert list(cold.search(plan, selection)) == []
     assert [error.code for error in cold.errors] == ["SL802"]
+    assert "ask again" in cold.errors[0].hint
 
 
 def test_beginnings_are_found_however_the_bytes_come():
