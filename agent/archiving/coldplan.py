@@ -120,8 +120,7 @@ def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: 
         apart = end <= file.hot[0] + 1 or start >= file.hot[1]
         whole = apart and since <= row[4] and row[5] < until
         frames.append(FrameRef(row[0], row[1], start, row[4], row[5], row[6], counts, row[8], whole))
-    errors = any(severity >= ERRORS_FROM for ref in frames for severity in ref.severities)
-    return ColdPlan(files, frames, ColdGroups(connection if errors else None))
+    return ColdPlan(files, frames, ColdGroups(connection))
 
 
 def _hot_spans(connection: sqlite3.Connection) -> dict[int, tuple[int, int]]:

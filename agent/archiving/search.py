@@ -20,11 +20,11 @@ from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
 from agent.archive.memory import keep_freed_memory
 from agent.archiving.alone import Alone
+from agent.archiving.coldgroups import ColdEvent
 from agent.archiving.coldplan import asked_severities
 from agent.archiving.needles import matching_lines, may_match, needles, usable
 from agent.archiving.shape import JSON_LINES
 from agent.query.aggregate import count_event, named_value
-from agent.query.events import StoredEvent
 from agent.query.plan import bounds
 from agent.query.severity import HIGHEST
 
@@ -64,7 +64,8 @@ class Searcher:
         self._grouping = grouping
         self._groups = plan.groups
         named = {term.field for term in selection.query.terms} | set(grouping.by if grouping is not None else ())
-        self._by_group = bool(named & {"group", "category"})
+        if named & {"group", "category"}:
+            self._groups.load()
         self._needles = needles(selection.query, [file.file for file in plan.files.values()])
         self._open: dict[int, ArchiveReader] = {}
         self._parsers: dict[int, Alone] = {}
@@ -82,19 +83,14 @@ class Searcher:
         for row in self._rows(ref, file, data):
             if not (self._since <= row[1] < self._until and file.is_cold(row[5])):
                 continue
-            known = self._grouped(row) if self._by_group else row
-            event = StoredEvent(known, file.file)
+            event = ColdEvent(row, file.file, self._groups)
             if not self._query.matches(event, self._groups.categories):
                 continue
             if self._grouping is None:
-                rows.append(known if self._by_group else self._grouped(row))
+                rows.append(row)
             else:
                 count_event(counts, event, self._grouping, self._groups.categories)
         return counts if self._grouping is not None else rows
-
-    def _grouped(self, row: Row) -> Row:
-        """A row with its error group in the place of what that follows from."""
-        return row if row[6] is None else (*row[:6], self._groups.find(row[6]), *row[7:])
 
     def _rows(self, ref: FrameRef, file: ColdFile, data: bytes) -> Iterator[Row]:
         if not may_match(data, self._needles, ref.shape):
@@ -168,7 +164,7 @@ class ColdSearch:
         self._processes = processes or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         self.errors: dict[str, ArchiveError] = {}  # by path: each archive once
 
-    def by_time(self, *, descending: bool = False) -> Generator[StoredEvent]:
+    def by_time(self, *, descending: bool = False) -> Generator[ColdEvent]:
         """Matching events in the order of time; of one instant in that of the archives."""
         sign = -1 if descending else 1
         frames = sorted(self._plan.frames, key=lambda ref: -ref.max_timestamp if descending else ref.min_timestamp)
@@ -183,7 +179,7 @@ class ColdSearch:
                 limit = limits[index + 1] if index + 1 < len(limits) else None
                 while heap and (limit is None or heap[0][0] < limit):
                     row = heapq.heappop(heap)[3]
-                    yield StoredEvent(row, self._plan.files[-row[4]].file)
+                    yield ColdEvent(row, self._plan.files[-row[4]].file, self._plan.groups)
         finally:
             results.close()
 

@@ -170,10 +170,10 @@ def show(
     with _reading(config_path, store, overrides) as connection:
         cold = _cold(connection)
         shown = _shown(connection, group, cold)
-    if as_json:
-        echo_json(groupview.shown_document(shown))
-    else:
-        groupview.print_group(shown)
+        if as_json:  # while the store is open: an archived event's group is found when it is asked for
+            echo_json(groupview.shown_document(shown))
+        else:
+            groupview.print_group(shown)
     print_errors(errors := cold.errors if cold is not None else [])
     return EXIT_FAILED if errors else EXIT_DONE
 

@@ -45,7 +45,10 @@ def first_log() -> bytes:
         if minute in range(70, 60, -1) or minute in range(20, 14, -1):
             for number in range(3):
                 service = "shop" if number % 2 else "pay"
-                parts.append(line(minute - 0.2 * number, f"order {minute} broke", "error", service=service))
+                trace = f"{minute:032x}"
+                parts.append(
+                    line(minute - 0.2 * number, f"order {minute} broke", "error", service=service, trace_id=trace)
+                )
         if minute == 80:
             parts.append(line(minute - 0.5, "no such value", "error", stack_trace=TRACE, service="shop"))
     parts.append(line(-300, "from the future", "error", service="shop"))
@@ -127,9 +130,9 @@ def test_a_group_is_shown_from_the_archives(sidelog, tiers):
     said = sidelog("errors", "show", "2", "--json", "--store", tiers.path)
     assert said.code == 0
     found = json.loads(said.out)
-    for events in (wanted["samples"], found["samples"]):
-        assert len(events) == 5
-        for event in events:
+    for shown in (wanted, found):
+        assert (len(shown["samples"]), len(shown["trace_events"])) == (5, 3)
+        for event in shown["samples"] + shown["trace_events"]:
             del event["id"]
     assert found == wanted
     assert "sample events" in sidelog("errors", "show", "4", "--store", tiers.path).out
