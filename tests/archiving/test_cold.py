@@ -1,6 +1,7 @@
 """What the store has lost and the archives hold is found as if it were still stored."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -186,3 +187,18 @@ def test_what_stands_in_the_record_but_not_in_the_line_is_found(tmp_path, log, t
         tiers.archive("app.log", log)
         tiers.expire()
         assert [event.record for event in Cold(tiers.reader, with_hot=True).events(selection)] == wanted
+
+
+def test_processes_that_search_know_the_groups_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.archiving.search._ALONE_S", 0.0)
+    with Tiers(tmp_path) as tiers:
+        data = failures(41)
+        tiers.store("app.log", data)
+        counts = dict(tiers.reader.execute("SELECT group_id, count(*) FROM events GROUP BY 1"))
+        tiers.archive("app.log", data)
+        tiers.expire()
+        cold = Cold(tiers.reader, with_hot=True)
+        assert {event.group for event in cold.events(Selection(parse_query("group=1")))} == {1}
+        assert Counter(event.group for event in cold.events(Selection(parse_query("")))) == counts
+        found = cold.counts(Selection(parse_query("")), Grouping(("group",)))
+        assert {value and int(value): count for (_, (value,)), count in found.items()} == counts

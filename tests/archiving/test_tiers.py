@@ -206,6 +206,9 @@ def test_every_question_has_the_same_answer_wherever_the_events_lie(empty, monke
                     assert one == other
                 assert buckets(merged.counts(grouping), grouping) == counted
                 assert merged.errors == []
+            alone = Merged(tiers.reader, Selection(Query()), None).events(None, newest_first=False)
+            order_alone = sorted(everything, key=lambda event: (event.timestamp, archived[event.path], event.offset))
+            assert list(map(said, alone)) == list(map(said, order_alone))
     shutil.rmtree(root)
 
 
