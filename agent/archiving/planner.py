@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from agent.archive.errors import ArchiveError
 from agent.archive.source import Log, Version
 from agent.archiving.job import Job, Place
+from agent.archiving.names import Names
 from agent.errors import TailError
 from agent.model import HEAD_BYTES
 from agent.tail import locate
 from agent.tail.identity import FileKey, Match, head_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from agent.model import TailedFile
     from agent.store.archives import LogRow
@@ -104,6 +105,7 @@ class Planner:
         """The plan; its jobs are in the order of the logs' last changes."""
         seen: set[Version] = set()
         for directory, originals in sorted(self._originals.items()):
+            names = Names(originals)
             for path, status in _listing(directory):
                 version = Version.of(status)
                 known = self._archived.get(version)
@@ -111,31 +113,47 @@ class Planner:
                     seen.add(version)
                     self._plan.present.append(known._replace(path=path))
                 elif status.st_size and version not in self._skip:
-                    self._look(path, status, originals)
+                    self._look(path, status, names)
         self._plan.gone = [log for version, log in self._archived.items() if version not in seen and _is_gone(log.path)]
         self._plan.jobs.sort(key=lambda job: job.version.mtime_ns)
         return self._plan
 
-    def _look(self, path: str, status: os.stat_result, originals: Mapping[str, str]) -> None:
+    def _look(self, path: str, status: os.stat_result, names: Names) -> None:
         name = os.path.basename(path)
-        original = name if name in originals else _original(name, originals)
-        if original is None or self._is_excluded(originals[original], path):
+        origin = names.origin(name)
+        if origin is None or self._is_excluded(origin[1], path):
             return
+        original, source = origin
         try:
-            file = self._followed(path, status, originals[original])
+            file = self._followed(path, status, source)
             changed = status.st_mtime_ns if status.st_mtime_ns <= self._now_ns else status.st_ctime_ns
             idle_ns = self._now_ns - changed
-            if name == original:
-                if file is None or path != file.path or self._inactive_ns is None or idle_ns < self._inactive_ns:
+            if name == original and not self._was_rotated(path, status, file, names):
+                if file is None or self._inactive_ns is None or idle_ns < self._inactive_ns:
                     return  # it is the file that is followed, or is going to be
-            elif idle_ns < self._quiet_ns or (file is None and self._discovery.source_of(path) is not None):
+            elif idle_ns < self._quiet_ns or (file is None and self._will_be_followed(path)):
                 self._plan.waiting.append(path)
                 return
-            self._judge(path, status, originals[original], original, file)
+            self._judge(path, status, source, original, file)
         except ArchiveError as error:
             self._plan.errors.append(error)
         except (OSError, TailError):
             self._plan.waiting.append(path)  # tail says what is wrong with it
+
+    def _was_rotated(self, path: str, status: os.stat_result, file: TailedFile | None, names: Names) -> bool:
+        """Whether a file that the patterns match is a rotated one all the same: renamed since it was first seen, or
+        found under a rotation's name.
+        """
+        if file is not None and path != file.path:
+            return names.rotated_from(os.path.basename(path)) is not None
+        return names.was_left(path, status.st_mtime_ns)
+
+    def _will_be_followed(self, path: str) -> bool:
+        """Whether tail is going to read it: of what the patterns match it leaves out what is compressed."""
+        if self._discovery.source_of(path) is None:
+            return False
+        with Log(path) as log:
+            return log.compression is None
 
     def _judge(self, path: str, status: os.stat_result, source: str, original: str, file: TailedFile | None) -> None:
         candidates: list[TailedFile] = []
@@ -191,11 +209,6 @@ class Planner:
             return path is None or locate.compare_path(path, file) is not Match.SAME
         except (OSError, TailError):
             return True
-
-
-def _original(name: str, originals: Iterable[str]) -> str | None:
-    """The file that a log with this name was rotated from: of several, the one with the longest name."""
-    return max((one for one in originals if locate.is_rotation(name, one)), key=len, default=None)
 
 
 def _begins(head: bytes, file: TailedFile, folder: str) -> bool:

@@ -27,7 +27,7 @@ _COMPRESSED = re.compile(r"\.(gz|zst|bz2|xz|lz4)$")
 
 def is_rotation(name: str, original: str) -> bool:
     """Whether a base name is made from another by rotation: app.log → app.log.1, app.log-20261122, app-2026-11-22.log,
-    app.1.log, each also with .gz, .zst, .bz2 or .xz.
+    app.1.log, each also with .gz, .zst, .bz2 or .xz. A number is not made longer: app10.log is beside app1.log.
     """
     plain = _COMPRESSED.sub("", name)
     if plain == original:
@@ -35,10 +35,17 @@ def is_rotation(name: str, original: str) -> bool:
     name = plain
     stem, extension = os.path.splitext(original)
     if name.startswith(original):
-        return _ROTATION.fullmatch(name[len(original) :]) is not None
+        return _is_added(original, name[len(original) :])
     if not name.startswith(stem) or not name.endswith(extension):
         return False
-    return _ROTATION.fullmatch(name[len(stem) : len(name) - len(extension)]) is not None
+    return _is_added(stem, name[len(stem) : len(name) - len(extension)])
+
+
+def _is_added(before: str, added: str) -> bool:
+    """Whether rotation puts `added` into a name behind `before`."""
+    if before[-1:].isdigit() and added[:1].isdigit():
+        return False
+    return _ROTATION.fullmatch(added) is not None
 
 
 def is_compressed_rotation(name: str, original: str) -> bool:
