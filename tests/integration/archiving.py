@@ -30,7 +30,12 @@ def archives(box: Box) -> list[Path]:
 
 def content(box: Box) -> list[bytes]:
     """What `zstd` gives of each archive, oldest first."""
-    return [subprocess.run(["zstd", "-dc", path], capture_output=True, check=True).stdout for path in archives(box)]
+    return [unpacked(path) for path in archives(box)]
+
+
+def unpacked(path: Path) -> bytes:
+    """What `zstd` gives of an archive."""
+    return subprocess.run(["zstd", "-dc", path], capture_output=True, check=True).stdout
 
 
 def age(path: Path, seconds: float = 3600) -> None:
