@@ -7,6 +7,8 @@ JOBS  ?= 4
 export LOGS ?=
 ARGS  ?=
 
+NODE_PACKAGES := pino@10.4.0 pino-roll@4.0.0 winston@3.19.0 winston-daily-rotate-file@5.0.0
+
 CODE  := agent tests benchmarks etc/demo
 
 .DEFAULT_GOAL := help
@@ -38,7 +40,9 @@ bench: venv ## The benchmark table of docs/benchmarks.md (at most 10 minutes; AR
 
 soak: venv-dev ## The long tests, fuzzing, every crash, and an hour of mixed load: nothing lost, nothing grows (ARGS='--duration 10m')
 	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris # without it the next line fuzzes at random
+	-@npm install --silent --no-save --ignore-scripts --prefix build/node $(NODE_PACKAGES) # without them their tests are left out
 	$(BIN)/python -m pytest -n $(JOBS) -m soak
+	$(BIN)/python -m pytest -n $(JOBS) tests/integration/test_archive_node.py
 	$(BIN)/python -m tests.fuzz_parse --seconds 60
 	$(BIN)/python -m tests.crash --all --parallel $(JOBS)
 	$(BIN)/python -m benchmarks.soak $(ARGS)
