@@ -1,8 +1,8 @@
 """The crash harness: prints what it did to the agent, and what was lost or doubled by it.
 
     python -m tests.crash --all                 everything, about an hour on two cores
-    python -m tests.crash --points --kills 1000 --power 50 --rotations 2000 --recreations 1000 --alerts 100
-        [--seed S]
+    python -m tests.crash --points --kills 1000 --power 50 --archive-power 60 --rotations 2000 --recreations 1000
+        --alerts 100 [--seed S]
 
 Ends with 1 as soon as anything was lost, doubled or altered. A failure prints its seed; a random program is shrunk to
 the operations that still fail.
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tests.crash import alerts, kills, points, power, rotations
+from tests.crash import alerts, archive_power, kills, points, power, rotations
 from tests.crash.rig import Zygote, strace_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-ALL = {"kills": 1000, "power": 50, "rotations": 2000, "recreations": 1000, "alerts": 100}
+ALL = {"kills": 1000, "power": 50, "archive_power": 60, "rotations": 2000, "recreations": 1000, "alerts": 100}
 
 
 @click.command()
@@ -33,6 +33,7 @@ ALL = {"kills": 1000, "power": 50, "rotations": 2000, "recreations": 1000, "aler
 @click.option("--sample", default=0, help="Of those points only so many, chosen by the seed.")
 @click.option("--kills", "kill_count", default=0, help="So many SIGKILLs at random moments, with rotations.")
 @click.option("--power", "cut_count", default=0, help="So many simulated power cuts; takes root.")
+@click.option("--archive-power", "archive_cut_count", default=0, help="So many power cuts while logs are archived.")
 @click.option("--rotations", "rotation_count", default=0, help="So many rotations under load.")
 @click.option("--recreations", "recreation_count", default=0, help="So many files recreated with the same inode.")
 @click.option("--alerts", "alert_count", default=0, help="So many SIGKILLs while rules fire and resolve.")
@@ -46,6 +47,7 @@ def main(
     sample: int,
     kill_count: int,
     cut_count: int,
+    archive_cut_count: int,
     rotation_count: int,
     recreation_count: int,
     alert_count: int,
@@ -57,7 +59,7 @@ def main(
     """Kill, starve and cut off the agent; count what was lost or doubled."""
     if everything:
         with_points = True
-        kill_count, cut_count, rotation_count, recreation_count, alert_count = ALL.values()
+        kill_count, cut_count, archive_cut_count, rotation_count, recreation_count, alert_count = ALL.values()
     green = True
     with tempfile.TemporaryDirectory(prefix="sidelog-crash-", dir=folder) as scratch:
         root = Path(scratch)
@@ -67,6 +69,8 @@ def main(
             green &= _kills(root, seed, parallel, kill_count)
         if cut_count:
             green &= _power(root, seed, cut_count)
+        if archive_cut_count:
+            green &= _archive_power(root, seed, archive_cut_count)
         if rotation_count:
             green &= _rotations("rotations under load", rotations.rotate, root / "rotations", seed, rotation_count)
         if recreation_count:
@@ -192,6 +196,29 @@ def _power(root: Path, seed: int, number: int) -> bool:
         ],
     )
     return all(result.green for result in results)
+
+
+def _archive_power(root: Path, seed: int, number: int) -> bool:
+    if problem := power.loop_problem(root) or strace_problem():
+        click.echo(f"power cuts while logs are archived: left out, {problem}")
+        return True
+    began = time.monotonic()
+    results = []
+    for own in range(seed, seed + number):
+        placement = archive_power.PLACEMENTS[own % len(archive_power.PLACEMENTS)]
+        results.append(archive_power.cut(placement, archive_power.choose(own), root / f"archive-cut-{own}"))
+        if results[-1].problems:
+            click.echo(f"RED: seed {own}: {results[-1]}")
+    _table(
+        "simulated power cuts while logs are archived",
+        [
+            ("cuts", len(results)),
+            ("in the middle of the work", sum(result.stopped for result in results)),
+            ("logs lost, doubled, or not found by the store", sum(len(result.problems) for result in results)),
+            ("seconds", f"{time.monotonic() - began:.0f}"),
+        ],
+    )
+    return not any(result.problems for result in results)
 
 
 def _rotations(

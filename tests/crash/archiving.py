@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import re
 import signal
@@ -44,7 +45,7 @@ class Scene:
     """
 
     def __init__(self, root: Path, mutant: str = "") -> None:
-        root.mkdir()
+        root.mkdir(exist_ok=True)
         self.box = Box(root)
         configure(self.box, delete_source=False)
         self._mutant = mutant
@@ -55,18 +56,28 @@ class Scene:
         append(grown, events(320, 5))
         configure(self.box)
         self.logs = [self.box.log.read_bytes(), events(100, 30), grown.read_bytes()]
+        self.files = [self.logs[0], gzip.compress(self.logs[1]), self.logs[2]]  # as they lie there
+        self.digests = [hashlib.sha256(log).hexdigest() for log in self.logs]
         self.box.log.rename(self.box.logs / "app.log.1")
-        (self.box.logs / "app.log.2.gz").write_bytes(gzip.compress(self.logs[1]))
+        (self.box.logs / "app.log.2.gz").write_bytes(self.files[1])
         self.box.log.write_bytes(events(200, 1))
+
+    def command(self) -> list[str]:
+        """`archive run`, with the mutant."""
+        program = ["-m", "agent"] if not self._mutant else ["-m", "tests.crash.archiving", "run"]
+        return [sys.executable, *program, "archive", "run", "-c", str(self.box.config)]
+
+    def env(self) -> dict[str, str]:
+        """Its environment: without coverage, whose writes would be counted."""
+        env = {k: v for k, v in self.box.env.items() if not k.startswith("COV")}
+        return env | {_MUTANT: self._mutant}
 
     def archive(self, *strace: str) -> int:
         """Run `archive run` under strace; its exit code."""
-        program = ["-m", "agent"] if not self._mutant else ["-m", "tests.crash.archiving", self._mutant]
-        env = {k: v for k, v in self.box.env.items() if not k.startswith("COV")}
         done = subprocess.run(
-            [*strace, sys.executable, *program, "archive", "run", "-c", str(self.box.config)],
+            [*strace, *self.command()],
             cwd=self.box.root,
-            env=env,
+            env=self.env(),
             capture_output=True,
             timeout=_TIMEOUT_S,
             check=False,
@@ -130,7 +141,7 @@ def crash(root: Path, point: Point, mutant: str = "") -> Outcome:
     return outcome
 
 
-# ---------------------------------------------------------------- a bug to be found
+# ---------------------------------------------------------------- bugs to be found
 
 
 def _delete_before_verify() -> None:
@@ -146,19 +157,45 @@ def _delete_before_verify() -> None:
     worker._finish = mutated
 
 
-def _mutated_command(arguments: list[str]) -> int:
-    from agent.archiving import process
+def _flush_nothing() -> None:
+    """Neither the archive nor its directory is flushed."""
+    os.fsync = lambda _: None
+
+
+def _index_loosely() -> None:
+    """The index is not flushed before the log is deleted."""
+    from agent.archiving.keeper import Keeper
+
+    init = Keeper.__init__
+
+    def mutated(self: Keeper, options: object, found: object, facts: object, change: object, **rest: object) -> None:
+        init(self, options, found, facts, lambda function, *, durable: change(function, durable=False), **rest)
+
+    Keeper.__init__ = mutated
+
+
+_MUTANT = "CRASH_MUTANT"  # in the environment, so that the worker knows it as well
+MUTANTS = {
+    "delete before verify": _delete_before_verify,
+    "flush nothing": _flush_nothing,
+    "index loosely": _index_loosely,
+}
+
+
+def _run() -> None:
+    from agent.archiving import process, worker
     from agent.cli.main import run_command_line
 
-    process.MODULE = "tests.crash.archiving"
-    return run_command_line(arguments)
+    mutant = os.environ[_MUTANT]
+    owner = len(sys.argv) > 1
+    if mutant != "flush nothing" or not owner:  # the store is to be flushed as ever
+        MUTANTS[mutant]()
+    if owner:
+        process.MODULE = "tests.crash.archiving"
+        sys.exit(run_command_line(sys.argv[2:]))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    worker.main()
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        sys.exit(_mutated_command(sys.argv[2:]))
-    from agent.archiving import worker
-
-    _delete_before_verify()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    worker.main()
+    _run()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from tests.crash import kills, oracle
 from tests.crash.generator import Op
-from tests.crash.rig import HarnessError, Rig
+from tests.crash.rig import HarnessError, Rig, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _IMAGE_BYTES = 64 * 2**20
 _KINDS = {"write": 12, "fragment": 3, "rename": 2, "dateext": 2, "copytruncate": 1, "pause": 5}
 _SYNCS_PER_S = 1.0
+_UMOUNT_S = 20.0
 _COMMIT_S = (1, 5, 30)  # how often ext4 writes its journal: the less often, the more a cut takes back
 
 
@@ -85,7 +86,8 @@ class Disk:
 
     def swap(self, image: Path) -> None:
         """Unmount this image and mount another one instead; its journal is replayed."""
-        _do("umount", str(self._folder))
+        # The files of a process that was killed are closed a moment after it is gone.
+        wait_until(lambda: _is_done("umount", str(self._folder)), _UMOUNT_S, f"the end of what uses {self._folder}")
         self._image = image
         self._mount()
 
@@ -162,6 +164,10 @@ def _cut(rig: Rig, disk: Disk, root: Path, result: Result) -> None:
     rig.world.do(Op("write", "b", 7))
     rig.finish()
     result.verdict = rig.verdict()
+
+
+def _is_done(*command: str) -> bool:
+    return not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def _do(*command: str) -> None:

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from tests.crash import archiving
+from tests.crash import archive_power, archiving
 from tests.crash.archiving import Point
+from tests.crash.power import loop_problem
 from tests.crash.rig import strace_problem
 
 SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
@@ -43,3 +44,24 @@ def test_deleting_before_verifying_is_found(tmp_path):
     kill = Point("rename", 1)
     assert not archiving.crash(tmp_path / "product", kill).problems
     assert archiving.crash(tmp_path / "mutant", kill, "delete before verify").problems
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("number", "placement"), list(enumerate(archive_power.PLACEMENTS)))
+def test_after_a_power_cut_every_log_is_there_or_archived(tmp_path, number, placement):
+    if problem := loop_problem(tmp_path / "probe"):
+        pytest.skip(problem)
+    point = archive_power.choose(SEED * 10 + number)
+    result = archive_power.cut(placement, point, tmp_path / "cut")
+    assert result.problems == [], f"seed {SEED}: {result}"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("placement", "point", "mutant"),
+    [("archive", archive_power.END, "flush nothing"), ("state", Point("unlink", 2), "index loosely")],
+)
+def test_what_is_not_flushed_is_missed_after_a_power_cut(tmp_path, placement, point, mutant):
+    if problem := loop_problem(tmp_path / "probe"):
+        pytest.skip(problem)
+    assert archive_power.cut(placement, point, tmp_path / "cut", mutant).problems
