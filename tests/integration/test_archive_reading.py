@@ -5,19 +5,20 @@ import stat
 
 import pytest
 
-from tests.integration.archiving import archives, configure, run
+from tests.integration.archiving import age, archives, configure, run
 from tests.integration.harness import events
 
 
 @pytest.fixture
-def box(box):
+def box(quick_box):
     """Three archives of never followed logs."""
-    configure(box)
-    (box.logs / "app.log").write_bytes(events(0, 1))
+    configure(quick_box)
+    (quick_box.logs / "app.log").write_bytes(events(0, 1))
     for number in (3, 2, 1):
-        (box.logs / f"app.log.{number}").write_bytes(events(number * 100, 50))
-        run(box)
-    return box
+        (quick_box.logs / f"app.log.{number}").write_bytes(events(number * 100, 50))
+        age(quick_box.logs / f"app.log.{number}", number)
+    run(quick_box)
+    return quick_box
 
 
 def findings(box) -> list[tuple[str, str]]:

@@ -16,9 +16,9 @@ from tests.integration.oracle import Scribe, root_only, verify
 
 
 @pytest.fixture
-def box(box):
-    configure(box)
-    return box
+def box(quick_box):
+    configure(quick_box)
+    return quick_box
 
 
 def test_a_stored_log_that_was_rotated_is_archived_and_deleted(box):
