@@ -33,6 +33,8 @@ MOST_FRAME_BYTES = 1 << 26  # of log in one frame, and so the memory that readin
 METADATA_MAGIC = 0x184D2A51
 _SIGNATURE = b"sidelog\0"
 _MOST_METADATA_BYTES = 1 << 20
+_MOST_PACKED_BYTES = MOST_FRAME_BYTES + (MOST_FRAME_BYTES >> 7)  # what cannot be compressed becomes a little larger
+_MOST_TABLE_BYTES = 1 << 23  # of 700,000 frames, as of 700 GB of log
 _LINK_BYTES = 32
 _WINDOW_BYTES = 1 << 27
 
@@ -192,6 +194,8 @@ class ArchiveReader:
             ArchiveError: SL803, it is damaged.
         """
         frame = self.frames[number]
+        if frame.bytes > _MOST_PACKED_BYTES:
+            raise damaged(self.path, f"frame {number} is larger than any frame can be")
         packed = self._at(frame.offset, frame.bytes)
         try:
             size = zstandard.get_frame_parameters(packed).content_size
@@ -261,6 +265,8 @@ class ArchiveReader:
         footer = self._at(max(0, self.bytes - seekable.FOOTER_BYTES), min(self.bytes, seekable.FOOTER_BYTES))
         try:
             size = seekable.table_bytes(footer)
+            if size > _MOST_TABLE_BYTES:
+                raise damaged(self.path, "its seek table is larger than any can be")
             entries = seekable.decode(self._at(max(0, self.bytes - size), min(size, self.bytes)))
         except SeekTableError as error:
             raise damaged(self.path, str(error)) from None

@@ -3,8 +3,11 @@
 import contextlib
 import hashlib
 import os
+import resource
 import shutil
+import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -179,3 +182,40 @@ def test_reading_fails_by_name_when_the_file_shrinks(tmp_path):
         os.truncate(tmp_path / "x", 10)
         with pytest.raises(ArchiveError, match="ends early"):
             archive.read(0)
+
+
+@pytest.mark.parametrize("count", [1 << 20, 0x8000000])
+def test_a_seek_table_that_claims_more_frames_than_there_can_be_is_refused_before_it_is_read(tmp_path, count):
+    write(tmp_path / "x", b"first\n")
+    with (tmp_path / "x").open("r+b") as file:
+        file.truncate(count * 12 + (1 << 30))  # sparse
+        file.seek(0, os.SEEK_END)
+        file.write(struct.pack("<IBI", count, 0x80, 0x8F92EAB1))
+    with limited_memory(1 << 28), pytest.raises(ArchiveError, match="is damaged"):
+        ArchiveReader(tmp_path / "x")
+
+
+def test_a_seek_table_with_a_huge_frame_is_refused_before_it_is_read(tmp_path):
+    """Three sparse GiB that are said to be one frame."""
+    from agent.archive.container import _encoder
+
+    payload = seekable.skippable(said(_encoder.encode(metadata(b"a\n"))), METADATA_MAGIC)
+    table = seekable.encode([Entry(3 << 30, 2, 0), Entry(len(payload), 0, 0)])
+    with (tmp_path / "x").open("wb") as file:
+        file.truncate(3 << 30)
+        file.seek(0, os.SEEK_END)
+        file.write(payload + table)
+    with limited_memory(1 << 28), opened(tmp_path / "x") as archive, pytest.raises(ArchiveError, match="is damaged"):
+        archive.read(0)
+
+
+@contextlib.contextmanager
+def limited_memory(more_bytes: int):
+    """This process can take so much more address space and not more."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
