@@ -1,7 +1,10 @@
 """What the worker does with one log, here in the test's own process; and the process, as far as it can go wrong."""
 
+import ctypes
 import io
 import os
+import platform
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from agent.archiving.job import Done, Failed, Job, Order, Progress, decode_answe
 from agent.archiving.process import Worker
 from agent.archiving.rows import archive_row
 
+IOPRIO_GET = {"x86_64": 252, "aarch64": 31}  # system call numbers of ioprio_get(2)
 DATA = b"".join(b'{"timestamp":"2026-11-22T03:04:05Z","level":"error","n":%d}\n' % number for number in range(500))
 
 
@@ -159,3 +163,15 @@ def test_a_process_that_dies_is_said_and_started_again(tmp_path, order, monkeypa
     finally:
         owner.close()
     assert len(files(tmp_path)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() not in IOPRIO_GET, reason="not known how to ask")
+def test_the_process_gives_way_to_everything_else(order):
+    owner = Worker()
+    try:
+        assert isinstance(list(owner.run(order))[-1], Done)
+        pid = owner._process.pid
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+        assert ctypes.CDLL(None).syscall(IOPRIO_GET[platform.machine()], 1, pid) >> 13 == 3, "the idle class"
+    finally:
+        owner.close()

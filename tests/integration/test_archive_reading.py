@@ -112,10 +112,10 @@ def test_a_name_must_name_one(box):
 
 def index(box) -> list:
     return [
-        box.sql("SELECT id, source, path, log_path, bytes, raw_bytes, lines, events, sha256, link FROM archives"),
+        box.sql("SELECT * FROM archives"),
         box.sql("SELECT * FROM archive_frames"),
         box.sql("SELECT * FROM archive_filters"),
-        box.sql("SELECT sequence, link FROM archive_chains"),
+        box.sql("SELECT * FROM archive_chains"),
     ]
 
 
