@@ -44,7 +44,8 @@ def archive_config(config: Config) -> ArchiveConfig:
             "archive logs",
             "archive",
             "archive: the configuration has no such section, so that nothing is archived and nothing deleted",
-            hint="add `archive: {}` to archive rotated logs with the defaults; `delete_source: false` keeps the logs",
+            hint="add `archive: {}` to the configuration (`sidelog init` writes one) to archive rotated logs with the"
+            " defaults; `archive: {delete_source: false}` keeps the logs",
         )
     return config.archive
 
@@ -115,6 +116,8 @@ def _sentence(summary: Summary) -> str:
     ):
         if count:
             parts.append(f"{count:,} {what}")
+    if not summary.archived and len(parts) == 1:
+        parts[0] += ": nothing new beside the files that `include` matches is named like a rotation of theirs"
     return "; ".join(parts)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -69,6 +71,20 @@ def age(path: Path, seconds: float = 3600) -> None:
     """As if it had last been written so long ago."""
     then = time.time() - seconds
     os.utime(path, (then, then))
+
+
+def tells_writers(folder: Path) -> bool:
+    """Whether the kernel tells here that a file is open for writing (fcntl(2), leases)."""
+    path = folder / "probe"
+    with path.open("wb") as file, path.open("rb") as reader:
+        file.write(b"x")
+        try:
+            fcntl.fcntl(reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except (AttributeError, OSError) as error:
+            return getattr(error, "errno", None) == errno.EAGAIN
+        finally:
+            path.unlink()
+    return False
 
 
 def run(box: Box, *arguments: str, code: int = 0) -> dict:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.archiving import age, archives, unpacked
+from tests.integration.archiving import age, archives, configure, run, unpacked
 from tests.integration.harness import Box, append
 from tests.integration.oracle import Scribe
 
@@ -165,3 +165,15 @@ def test_a_log_that_is_still_written_under_the_higher_number_is_not_taken_away(b
     box.once()
     assert len(archives(box)) == 1
     assert sorted(box.raw().splitlines()) == sorted(scribe.written)
+
+
+def test_a_rotated_log_that_the_patterns_match_is_stored_before_it_is_archived(quick_box):
+    configure(quick_box, {"include": [f"{quick_box.logs}/*.log*"]})
+    scribe = Scribe()
+    scribe.append(quick_box.logs / "app.log.1", 3)
+    scribe.append(quick_box.log, 3)
+    summary = run(quick_box)
+    assert (summary["archived"], summary["waiting"]) == (0, 1)
+    quick_box.once()
+    assert quick_box.count() == 6
+    assert len(archives(quick_box)) == 1
