@@ -6,7 +6,7 @@ import os
 import pty
 import stat
 import subprocess
-import time
+import sys
 
 import pytest
 import zstandard
@@ -76,7 +76,7 @@ def test_the_filters_take_at_most_four_bytes_an_event(box):
     (box.logs / "app.log.1").write_bytes(b"".join(lines))
     run(box)
     [[filters, frames_events]] = box.sql(
-        "SELECT (SELECT sum(length(words)) FROM archive_filters), (SELECT sum(events) FROM archive_frames)"
+        "SELECT (SELECT sum(length(blocks)) FROM archive_filters), (SELECT sum(events) FROM archive_frames)"
     )
     assert frames_events == 9000
     assert 9000 < filters <= 4 * 9000
@@ -171,47 +171,52 @@ def test_a_log_that_is_still_written_is_archived_when_it_is_not_any_more(box):
 # ---------------------------------------------------------------- memory
 
 
+MEASURE = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+print(usage.ru_maxrss, process.returncode)
+"""
+
+
 def peak_bytes(box, *arguments: str) -> tuple[int, int]:
-    """The most memory that a command, or a process that it started, took; and its exit code."""
-    command = [*SIDELOG, *arguments, "-c", str(box.config)]
-    process = subprocess.Popen(command, env=box.env, cwd=box.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_maxrss * 1024, process.returncode
+    """The most memory that a command, or a process that it started, took; and its exit code.
+
+    A process is reckoned to have had what its parent had when it was forked, so that a small one starts it.
+    """
+    command = [sys.executable, "-S", "-c", MEASURE, *SIDELOG, *arguments, "-c", str(box.config)]
+    done = subprocess.run(command, env=box.env, cwd=box.root, capture_output=True, check=True)
+    peak_kib, code = map(int, done.stdout.split())
+    return peak_kib * 1024, code
 
 
-def gzip_bomb(size: int) -> bytes:
-    """So many NULs: members of 1 MiB, made once."""
-    return gzip.compress(bytes(MIB)) * (size // MIB)
-
-
-def zstd_bomb(size: int) -> bytes:
-    return zstandard.ZstdCompressor().compress(bytes(8 * MIB)) * (size // (8 * MIB))
+LONG_LINE = b'{"timestamp":"2026-11-22T03:04:05Z","message":"' + b"a" * (MIB - 50) + b'"}\n'
 
 
 @pytest.mark.parametrize(
-    ("suffix", "bomb", "size"),
+    ("suffix", "content", "times"),
     [
-        ("gz", gzip_bomb, 160 * MIB),
-        ("zst", zstd_bomb, 160 * MIB),
-        pytest.param("gz", gzip_bomb, 10_000 * MIB, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+        ("gz", LONG_LINE, 160),
+        ("zst", bytes(MIB), 160),
+        pytest.param("gz", bytes(MIB), 10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+        pytest.param("gz", LONG_LINE, 10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
     ],
-    ids=["gz", "zst", "gz-10-GB"],
+    ids=["long lines", "one line", "one line of 10 GB", "10 GB of long lines"],
 )
-def test_what_decompresses_to_a_thousand_times_its_size_takes_bounded_memory(box, suffix, bomb, size):
-    """One line without an end, too: in archiving, verifying and searching it."""
-    (box.logs / f"app.log.1.{suffix}").write_bytes(bomb(size))
-    begun = time.time_ns()
+def test_what_decompresses_to_a_thousand_times_its_size_takes_bounded_memory(box, suffix, content, times):
+    """In archiving, verifying and searching it."""
+    pack = gzip.compress if suffix == "gz" else zstandard.compress
+    (box.logs / f"app.log.1.{suffix}").write_bytes(pack(content) * times)
     peak, code = peak_bytes(box, "archive", "run")
     assert code == 0
-    [[raw]] = box.sql("SELECT raw_bytes FROM archives WHERE created >= ?", begun)
-    assert raw == size
-    assert archives(box)[0].stat().st_size < size / 500
-    assert peak < 160 * MIB
+    assert box.sql("SELECT raw_bytes FROM archives") == [(times * len(content),)]
+    assert archives(box)[0].stat().st_size < times * len(content) / 500
+    assert peak < 192 * MIB
     for arguments in (("query", "needle", "--archives"), ("archive", "verify")):
         peak, code = peak_bytes(box, *arguments)
         assert code == 0
-        assert peak < 160 * MIB, arguments
+        assert peak < 192 * MIB, arguments
 
 
 def test_archiving_begins_again_after_the_agent_was_ended_in_the_middle(box):

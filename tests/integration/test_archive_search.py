@@ -120,7 +120,7 @@ def test_more_than_are_held_in_memory_come_in_the_same_order(boxes, monkeypatch,
     hot, cold = boxes
     wanted = answer(hot, "-n", "300", "logger~shop")
     monkeypatch.setattr("agent.cli.merged.HELD_EVENTS", 50)
-    monkeypatch.setattr("agent.archiving.search._HERE", 99)
+    monkeypatch.setattr("agent.archiving.search._ALONE_S", 99)
     assert run_command_line(["query", "-c", str(cold.config), "-o", "json", "-n", "300", "logger~shop"]) == 0
     found = [json.loads(text) for text in capfd.readouterr().out.splitlines()]
     assert [row["body"] for row in found] == [row["body"] for row in wanted]
