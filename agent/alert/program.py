@@ -38,12 +38,18 @@ class Result:
     code: str = ""
 
 
-def environment(document: Mapping[str, Any]) -> dict[str, str]:
-    """The whole environment of a hook: nothing of the agent's own, which may hold secrets."""
+def base_environment() -> dict[str, str]:
+    """What a program has in its environment: nothing of the agent's own, which may hold secrets."""
     user = _user()
-    found = {
-        "PATH": SEARCH_PATH,
-        "LANG": "C.UTF-8",
+    found = {"PATH": SEARCH_PATH, "LANG": "C.UTF-8"}
+    if user is not None:
+        found |= {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+    return found
+
+
+def environment(document: Mapping[str, Any]) -> dict[str, str]:
+    """The whole environment of a hook."""
+    return base_environment() | {
         "SIDELOG_RULE": str(document["rule"]),
         "SIDELOG_STATE": str(document["state"]),
         "SIDELOG_SEVERITY": str(document["severity"]),
@@ -52,9 +58,6 @@ def environment(document: Mapping[str, Any]) -> dict[str, str]:
         "SIDELOG_KEY": json.dumps(document["key"], separators=(",", ":")),  # ASCII: no NUL, no lone surrogate
         "SIDELOG_DELIVERY_ID": str(document["delivery_id"]),
     }
-    if user is not None:
-        found |= {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
-    return found
 
 
 def _user() -> pwd.struct_passwd | None:
@@ -62,6 +65,11 @@ def _user() -> pwd.struct_passwd | None:
         return pwd.getpwuid(os.geteuid())
     except KeyError:
         return None
+
+
+def find(name: str) -> str:
+    """The program that a bare name means; the name itself where there is none."""
+    return shutil.which(name, path=SEARCH_PATH) or name
 
 
 def unsafe(program: str) -> str | None:
@@ -86,7 +94,7 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
     Its process group is killed at the timeout, and also what is left of it when the program has ended: a hook that
     wants to leave something running starts it in a session of its own.
     """
-    program = shutil.which(command[0], path=SEARCH_PATH) or command[0]
+    program = find(command[0])
     if (reason := unsafe(program)) is not None:
         return Result(ok=False, said=f"refused: {reason}", code="SL701")
     try:

@@ -267,7 +267,7 @@ def begin_run(connection: sqlite3.Connection, facts: Mapping[str, object]) -> No
         StoreError: as `faults.changing`.
     """
     with faults.changing(connection):
-        _set_meta(connection, "run", {**facts, "stopped_at": None})
+        set_meta(connection, "run", {**facts, "stopped_at": None})
         connection.execute("UPDATE own_errors SET active = 0")
 
 
@@ -278,7 +278,7 @@ def end_run(connection: sqlite3.Connection, now: int) -> None:
         StoreError: as `faults.changing`.
     """
     with faults.changing(connection):
-        _set_meta(connection, "run", {**get_meta(connection, "run"), "stopped_at": now})
+        set_meta(connection, "run", {**get_meta(connection, "run"), "stopped_at": now})
 
 
 def get_meta(connection: sqlite3.Connection, key: str) -> dict[str, object]:
@@ -287,7 +287,8 @@ def get_meta(connection: sqlite3.Connection, key: str) -> dict[str, object]:
     return dict(orjson.loads(row[0])) if row else {}
 
 
-def _set_meta(connection: sqlite3.Connection, key: str, value: Mapping[str, object]) -> None:
+def set_meta(connection: sqlite3.Connection, key: str, value: Mapping[str, object]) -> None:
+    """Keep a JSON object in `meta`; inside a transaction."""
     connection.execute(
         'INSERT INTO meta ("key", value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
         (key, orjson.dumps(value).decode()),

@@ -143,9 +143,14 @@ class Tailer:
         self._next_scan = 0.0
         self._wakeup.set()
 
+    def look_soon(self) -> None:
+        """Names have changed: look for them now. Any thread may call it."""
+        self._next_scan = 0.0
+        self._wake_from_thread()
+
     def files(self) -> list[TailedFile]:
-        """All generations that are being followed."""
-        return [stream.file for stream in self._roster.streams.values()]
+        """All generations that are being followed. Any thread may call it."""
+        return [stream.file for stream in list(self._roster.streams.values())]
 
     def sizes(self) -> dict[int, int]:
         """The size in bytes of each followed file as last seen, by file id: what lag is computed from."""
