@@ -1,4 +1,4 @@
-"""Mute hours: `22:00-06:00`, `sat,sun`, `mon-fri 18:00-08:00`, in the machine's local time."""
+"""Times of the day in local time: `03:00`, and mute hours: `22:00-06:00`, `sat,sun`, `mon-fri 18:00-08:00`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)-([01]?\d|2[0-4]):([0-5]\d)", re.ASCII)
+_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _MINUTES_PER_DAY = 1440
 
 
@@ -49,6 +50,12 @@ def parse_hours(text: str) -> Hours:
         else:
             days |= _days(word)
     return Hours(frozenset(days) or frozenset(range(7)), *(span or ()))
+
+
+def time_of_day(text: str) -> tuple[int, int] | None:
+    """Hour and minute of a time such as `03:00`; None where it is none."""
+    match = _TIME.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _days(word: str) -> set[int]:

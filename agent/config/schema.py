@@ -73,12 +73,16 @@ class SignalConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RotateConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """When sidelog itself rotates the files of a source."""
+    """When and how sidelog itself rotates the files of a source. `at` is a time of day, `HH:MM` in local time."""
 
     size: Bytes | None = None
     every: Seconds | None = None
+    at: str | None = None
     keep: int = 3
+    method: Literal["rename", "copytruncate"] = "rename"
     signal: SignalConfig | None = None
+    command: list[Program] | None = None
+    timeout: Seconds = 10.0
 
 
 class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from agent.config import units
 from agent.config.convert import close_to, nearest, shown
-from agent.config.hours import parse_hours
+from agent.config.hours import parse_hours, time_of_day
 from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agent.config.convert import Findings
     from agent.config.layers import KeyPath
-    from agent.config.schema import Config, HookConfig, HttpConfig, RuleConfig, SourceConfig
+    from agent.config.schema import Config, HookConfig, HttpConfig, RotateConfig, RuleConfig, SourceConfig
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # it becomes a directory of the archive
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
@@ -32,7 +32,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "retention": {"age": (1, 1e12), "size": (65_536, 2**60)},
     "multiline": {"timeout": (0.01, 3600)},
     "source": {"max_line": (64, 2**30)},
-    "rotate": {"size": (1, 2**60), "every": (1, 1e12), "keep": (0, 1_000_000)},
+    "rotate": {"size": (1, 2**60), "every": (1, 1e12), "keep": (0, 1_000_000), "timeout": (0.1, 3600)},
     "archive": {"quiet": (0, 1e12), "inactive": (1, 1e12), "level": (1, 22)},
     "when": {"count": (1, 2**53), "min": (1, 2**53)},
     "rule": {
@@ -173,8 +173,27 @@ def _rotate(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
     rotate = source.rotate
     assert rotate is not None
     _ranges("rotate", rotate, path, findings)
-    if rotate.size is None and rotate.every is None:
-        findings.add("SL105", path, "neither 'size' nor 'every' is given", "such as {size: 100MiB, every: 1d, keep: 3}")
+    if rotate.size is None and rotate.every is None and rotate.at is None:
+        sentence = "none of 'size', 'every' and 'at' is given"
+        findings.add("SL105", path, sentence, "such as {size: 100MiB, every: 1d, keep: 3}")
+    if rotate.every is not None and rotate.at is not None:
+        hint = "`at` is once a day at that time, `every` so long after the last rotation; keep the one that you mean"
+        findings.add("SL108", path, "'every' and 'at' exclude each other", hint)
+    if rotate.at is not None and time_of_day(rotate.at) is None:
+        findings.add("SL104", (*path, "at"), f"{shown(rotate.at)} is not a time of day", "such as '03:00', local time")
+    _rotate_telling(rotate, path, findings)
+
+
+def _rotate_telling(rotate: RotateConfig, path: KeyPath, findings: Findings) -> None:
+    """How the application learns of a rotation."""
+    told = [key for key in ("signal", "command") if getattr(rotate, key) is not None]
+    if len(told) > 1:
+        findings.add("SL108", path, "'signal' and 'command' exclude each other", "a command can send signals itself")
+    if told and rotate.method == "copytruncate":
+        sentence = f"'{told[0]}' has no meaning with copytruncate: the application keeps its file"
+        findings.add("SL108", (*path, told[0]), sentence, "leave it out, or leave out the method")
+    if rotate.command is not None and not rotate.command:
+        findings.add("SL104", (*path, "command"), "names no program", "such as [/usr/bin/systemctl, reload, shop]")
     if rotate.signal is not None:
         name = rotate.signal.name.upper().removeprefix("SIG")
         known = [item.name.removeprefix("SIG").lower() for item in signal.Signals]

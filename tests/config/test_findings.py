@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.config import RotateConfig
 from tests.config.conftest import GOOD
 
 RULE = "alerts:\n  - {name: r, match: x, when: {count: 5}%s}\n"
@@ -61,7 +62,31 @@ CASES = [
     (SOURCE % ", multiline: {start: a, timeout: 2h}", "SL104", "2: sources[0].multiline.timeout: 2h is out of range"),
     (SOURCE % ", max_line: 1B", "SL104", "2: sources[0].max_line: 1 B is out of range"),
     (SOURCE % ", redact: ['']", "SL104", "2: sources[0].redact: holds an empty name"),
-    (SOURCE % ", rotate: {keep: 3}", "SL105", "2: sources[0].rotate: neither 'size' nor 'every' is given"),
+    (SOURCE % ", rotate: {keep: 3}", "SL105", "2: sources[0].rotate: none of 'size', 'every' and 'at' is given"),
+    (
+        SOURCE % ", rotate: {every: 1d, at: '03:00'}",
+        "SL108",
+        "2: sources[0].rotate: 'every' and 'at' exclude each other",
+    ),
+    (SOURCE % ", rotate: {at: '24:00'}", "SL104", "2: sources[0].rotate.at: '24:00' is not a time of day"),
+    (SOURCE % ", rotate: {at: 3am}", "SL104", "2: sources[0].rotate.at: '3am' is not a time of day"),
+    (
+        SOURCE % ", rotate: {size: 1MiB, method: copy}",
+        "SL104",
+        "2: sources[0].rotate.method: 'copy' is none of rename, co",
+    ),
+    (SOURCE % ", rotate: {size: 1MiB, command: []}", "SL104", "2: sources[0].rotate.command: names no program"),
+    (SOURCE % ", rotate: {size: 1MiB, timeout: 2h}", "SL104", "2: sources[0].rotate.timeout: 2h is out of range"),
+    (
+        SOURCE % ", rotate: {size: 1MiB, command: [a], signal: {pidfile: /x}}",
+        "SL108",
+        "2: sources[0].rotate: 'signal' and 'command' exclude each other",
+    ),
+    (
+        SOURCE % ", rotate: {size: 1MiB, method: copytruncate, command: [a]}",
+        "SL108",
+        "2: sources[0].rotate.command: 'command' has no meaning with copytruncate",
+    ),
     (SOURCE % ", rotate: {every: 1d, keep: -1}", "SL104", "2: sources[0].rotate.keep: -1 is out of range"),
     (
         SOURCE % ", rotate: {every: 1d, signal: {pidfile: /x, name: USR7}}",
@@ -241,6 +266,9 @@ def test_what_else_passes(workshop):
     )
     source = config.sources[0]
     assert (source.multiline, source.timezone) == ("off", "Europe/Vienna")
+    assert workshop.load(SOURCE % ", rotate: {at: '3:05', command: [./reopen, x]}").sources[0].rotate == RotateConfig(
+        at="3:05", command=[str(workshop.path / "reopen"), "x"]
+    )
     assert source.rotate.signal.pidfile == workshop.path / "run/x.pid"
     assert (config.archive.delete_source, config.archive.directory, config.archive.inactive) == (False, None, 86_400)
     assert config.hooks["page"].exec == ["notify-send", "a/b"], "a bare name is looked up in PATH, arguments stay"

@@ -1,0 +1,128 @@
+"""After a rotation: what `keep` leaves, and whether the application has opened its log again."""
+
+# ruff: noqa: PTH120 - paths are str here, as in tail
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from agent.archive import source
+from agent.archive.errors import ArchiveError
+from agent.archive.source import Version
+from agent.rotate import errors, names, surplus
+from agent.store import archives, rotations, tables
+from agent.tail import locate
+
+if TYPE_CHECKING:
+    import sqlite3
+    import threading
+    from collections.abc import Mapping
+
+    from agent.rotate.surplus import Stored, Surplus
+    from agent.store.change import Change
+    from agent.tail.identity import FileKey
+    from agent.tail.report import Conditions
+
+_REOPENED_S = 30.0  # an application that still writes in the renamed log after so long does not know of it
+
+
+class Aftercare:
+    """Deletes rotated logs beyond `keep`, and notices applications that write on in a renamed log.
+
+    Args:
+        change: runs a function in a transaction.
+        conditions: SL823 and SL824 are its own.
+        names_lock: held while a file is deleted by its name.
+    """
+
+    def __init__(self, change: Change, conditions: Conditions, names_lock: threading.Lock) -> None:
+        self._change = change
+        self._conditions = conditions
+        self._names_lock = names_lock
+        self._renamed: dict[str, tuple[FileKey, int]] = {}  # by path: the renamed file, and when; until there is a log
+
+    def find_surplus(self, keeps: Mapping[str, int], *, archiving: bool) -> dict[str, list[Surplus]]:
+        """The rotated logs beyond what is kept of each log, oldest first.
+
+        Args:
+            keeps: how many rotated ones stay of the log at a path.
+            archiving: whether rotated logs are archived: nothing that is not may be deleted then.
+        """
+        listings: dict[str, list[str]] = {}
+        found: dict[str, list[Surplus]] = {}
+        stored: Stored | None = None
+        for path, keep in keeps.items():
+            directory, log = os.path.split(path)
+            if directory not in listings:
+                listings[directory] = _names_in(directory)
+            if names.surplus(log, listings[directory], keep):
+                stored = stored or self._change(partial(_stored, archiving=archiving), durable=False)
+                found[path] = surplus.find(path, listings[directory], keep, stored, time.time_ns())
+        return found
+
+    def delete_surplus(self, keeps: Mapping[str, int], *, archiving: bool) -> None:
+        """Delete what is beyond `keep` and may go.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        found = self.find_surplus(keeps, archiving=archiving)
+        if any(not one.why for several in found.values() for one in several):
+            # What is said to be stored is on the disk by then.
+            self._change(partial(rotations.flush, now_ns=time.time_ns()), durable=True)
+        failing = set()
+        for path, several in found.items():
+            kept = [(one.path, why) for one in several if (why := one.why or self._delete(one)) and not one.waits]
+            if kept:
+                self._conditions.begin(errors.surplus_kept(path, kept[0][0], len(kept), kept[0][1]))
+                failing.add(path)
+        self._conditions.keep(failing, "SL823")
+
+    def _delete(self, one: Surplus) -> str:
+        """Delete a log, unless it has changed or somebody writes it; gives why it cannot be deleted."""
+        try:
+            with self._names_lock:
+                source.delete(one.path, one.version)
+        except OSError as error:
+            return f"it cannot be deleted: {os.strerror(error.errno or 0)}"
+        except ArchiveError as error:
+            return error.message
+        return ""
+
+    def watch(self, path: str, key: FileKey) -> None:
+        """The log at `path` was renamed a moment ago; `key` is its file."""
+        self._renamed[path] = key, time.time_ns()
+
+    def look_at_renamed(self) -> None:
+        """Say which applications write on in a renamed log."""
+        failing = set()
+        for path, (key, at_ns) in list(self._renamed.items()):
+            place = None if os.path.lexists(path) else locate.find_inode(key, [os.path.dirname(path)])
+            if place is None:
+                del self._renamed[path]
+            elif _modified_ns(place) - at_ns > _REOPENED_S * 1e9:
+                self._conditions.begin(errors.not_reopened(path, place))
+                failing.add(path)
+        self._conditions.keep(failing, "SL824")
+
+
+def _stored(connection: sqlite3.Connection, *, archiving: bool) -> Stored:
+    archived = {Version(*log[:4]) for log in archives.logs(connection)} if archiving else None
+    return surplus.Stored(tables.load_files(connection), archived)
+
+
+def _modified_ns(path: str) -> int:
+    try:
+        return os.lstat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _names_in(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)  # noqa: PTH208
+    except OSError:
+        return []

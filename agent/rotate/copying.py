@@ -1,0 +1,187 @@
+"""copytruncate: a copy takes the rotated name, then the log is emptied in place, for an application that keeps it open.
+
+What is written between the last look at the log and its truncation is lost; that is two system calls. The copy grows
+under a hidden name, which no pattern and no rotation matches, and has its final one before the log is truncated, so
+that whoever follows the log finds there what it has not read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, Self
+
+from agent.rotate.errors import unrotatable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from agent.rotate.folder import Folder
+    from agent.tail.identity import FileKey
+
+_CHUNK_BYTES = 1 << 20
+_FLUSH_BYTES = 1 << 16  # more than this is flushed before the truncation, less after it
+_ROUNDS = 100  # of catching up with a fast writer; after them the truncation comes all the same
+_COMMON = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_ACL = "system.posix_acl_access"
+
+
+class StoppedError(Exception):
+    """The agent ends in the middle of a copy; nothing of it is left."""
+
+
+def hidden_name(log: str) -> str:
+    """Under which the copy of a log is made."""
+    return f".{log}.sidelog"
+
+
+class Copy:
+    """A log that is being copied, and the copy. Closing it removes a copy that has not got its name.
+
+    Args:
+        folder: where both are.
+        log: base name.
+        key: of the file that is followed under it.
+        stop: whether to give up.
+
+    Raises:
+        RotateError: SL820, the log is not the file that is followed, or has several names.
+        StoppedError: `stop` said so.
+        OSError: it cannot be copied.
+    """
+
+    def __init__(self, folder: Folder, log: str, key: FileKey, stop: Callable[[], bool]) -> None:
+        self._folder = folder
+        self._log = log
+        self._hidden = hidden_name(log)
+        self._named = False
+        self._target = -1
+        self._source = _open_log(folder, log, key)
+        self.size = 0
+        try:
+            with contextlib.suppress(FileNotFoundError):  # left by an agent that was killed
+                os.unlink(self._hidden, dir_fd=folder.fd)
+            self._target = os.open(
+                self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON, 0o600, dir_fd=folder.fd
+            )
+            _give_rights(self._source, self._target)
+            self._copy_all(stop)
+            os.fsync(self._target)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def inode(self) -> int:
+        """Of the copy."""
+        return os.fstat(self._target).st_ino
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close both files."""
+        os.close(self._source)
+        if self._target >= 0:
+            os.close(self._target)
+            if not self._named:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._hidden, dir_fd=self._folder.fd)
+
+    def finish(self) -> str:
+        """Give the copy its name, catch up with what was written meanwhile, empty the log; gives the name.
+
+        Raises:
+            OSError: a step failed. The log was not truncated, and the copy is gone.
+        """
+        name = self._folder.free_first(self._log)
+        self._folder.rename(self._hidden, name)
+        try:
+            self._folder.flush()
+            self._catch_up()
+            os.ftruncate(self._source, 0)
+        except BaseException:
+            os.unlink(name, dir_fd=self._folder.fd)
+            self._named = True
+            raise
+        self._named = True
+        os.fsync(self._target)
+        return name
+
+    def _copy_all(self, stop: Callable[[], bool]) -> None:
+        while self._copy():
+            if stop():
+                raise StoppedError
+
+    def _copy(self) -> int:
+        """Copy what has come; at most a chunk."""
+        data = os.pread(self._source, _CHUNK_BYTES, self.size)
+        done = 0
+        while done < len(data):
+            done += os.write(self._target, data[done:])
+        self.size += done
+        return done
+
+    def _catch_up(self) -> None:
+        """Copy until a look finds nothing new, with nothing between that look and the truncation that takes time."""
+        for _ in range(_ROUNDS):
+            behind = 0
+            while count := self._copy():
+                behind += count
+            if behind <= _FLUSH_BYTES:
+                return
+            os.fsync(self._target)
+        while self._copy():
+            pass
+
+
+def _open_log(folder: Folder, log: str, key: FileKey) -> int:
+    fd = os.open(log, os.O_RDWR | _COMMON, dir_fd=folder.fd)
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) == key and status.st_nlink == 1:
+        return fd
+    os.close(fd)
+    folder.check(log, key)
+    raise unrotatable(folder.path_of(log), "it has several names, and may be another's file")
+
+
+def _give_rights(source: int, target: int) -> None:
+    """Owner, mode and access list of the log for its copy, as far as that is allowed, and never wider ones."""
+    status = os.fstat(source)
+    mode = stat.S_IMODE(status.st_mode) & 0o777
+    mine = os.fstat(target)
+    if (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
+        try:
+            os.fchown(target, status.st_uid, status.st_gid)
+        except OSError:
+            if mine.st_gid != status.st_gid:
+                mode &= ~0o070 | (mode & 0o007) << 3  # its new group may do what everybody may
+    access = _access_list(source)
+    if access is None:
+        with contextlib.suppress(OSError, AttributeError):  # that of the directory's default
+            os.removexattr(target, _ACL)
+    os.fchmod(target, mode)
+    if access is not None:
+        try:
+            os.setxattr(target, _ACL, access)
+        except OSError:
+            os.fchmod(target, mode & ~0o070)  # with a list, the bits of the group say what the list may give at most
+
+
+def _access_list(fd: int) -> bytes | None:
+    try:
+        return os.getxattr(fd, _ACL)
+    except OSError as error:
+        if error.errno in {errno.ENODATA, errno.ENOTSUP}:
+            return None
+        raise
+    except AttributeError:  # not Linux
+        return None

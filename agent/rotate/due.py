@@ -1,0 +1,75 @@
+"""When a log is due: by size, by age, by the time of day. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from agent.config.units import format_duration, format_size
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+_LOOK_BACK_DAYS = 3  # a wall clock is never set back by more than some hours
+
+
+@dataclass(slots=True, frozen=True)
+class Policy:
+    """What makes a log due, any of these: bytes, seconds, hour and minute of the day; None: not that."""
+
+    size: int | None = None
+    every_s: float | None = None
+    at: tuple[int, int] | None = None
+
+    def due(self, size: int, since_ns: int, now_ns: int, zone: tzinfo | None = None) -> str:
+        """Why a log is to be rotated now, in words; empty where it is not.
+
+        Args:
+            size: of the log, bytes. An empty one is never due.
+            since_ns: when it was begun (the last rotation, or its being seen first), Unix ns.
+            now_ns: Unix ns.
+            zone: of the time of day; None: local time.
+        """
+        if not size:
+            return ""
+        if self.size is not None and size >= self.size:
+            return f"it has {format_size(size)}, the bound is {format_size(self.size)}"
+        if self.every_s is not None and now_ns - since_ns >= self.every_s * 1e9:
+            return f"it is older than {format_duration(self.every_s)}"
+        if self.at is not None and since_ns < last_time_of_day(*self.at, now_ns, zone):
+            return f"{_clock(self.at)} has passed"
+        return ""
+
+    def outlook(self, size: int, since_ns: int, now_ns: int) -> str:
+        """Why a log is not due, in words."""
+        if not size:
+            return "it is empty"
+        parts = []
+        if self.size is not None:
+            parts.append(f"{format_size(size)} of {format_size(self.size)}")
+        if self.every_s is not None:
+            age_s = max(0, now_ns - since_ns) // 10**9
+            parts.append(f"{format_duration(age_s)} of {format_duration(self.every_s)}")
+        if self.at is not None:
+            parts.append(f"rotated at {_clock(self.at)}")
+        return ", ".join(parts)
+
+
+def last_time_of_day(hour: int, minute: int, now_ns: int, zone: tzinfo | None = None) -> int:
+    """The last instant, not after `now_ns`, at which the clock came to a time of day. Unix ns.
+
+    A time that a day skips (daylight saving time begins) comes as much later as was skipped; of one that a day has
+    twice the first counts.
+    """
+    today = datetime.fromtimestamp(now_ns // 10**9, zone).replace(hour=hour, minute=minute, second=0, microsecond=0)
+    for days in range(_LOOK_BACK_DAYS):
+        day = (today - timedelta(days=days)).replace(fold=0)
+        instant = int(day.timestamp()) * 10**9
+        if instant <= now_ns:
+            return instant
+    return 0
+
+
+def _clock(at: tuple[int, int]) -> str:
+    return f"{at[0]:02}:{at[1]:02}"

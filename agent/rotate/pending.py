@@ -1,0 +1,132 @@
+"""Rotations whose applications are still to be told: kept in the store, told again until that has succeeded."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+import orjson
+
+from agent.paths import to_text
+from agent.rotate import errors, interrupted
+from agent.rotate.telling import prepare
+from agent.store import rotations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from agent.config import RotateConfig
+    from agent.rotate.retries import Retries
+    from agent.rotate.telling import Ready
+    from agent.store.change import Change
+    from agent.store.rotations import Begun
+    from agent.tail.report import Conditions
+
+
+class Pending:
+    """Notes of rotations, and the telling.
+
+    Args:
+        change: runs a function in a transaction.
+        conditions: SL821 and SL822 are its own.
+        retries: by source.
+        stop: whether the agent ends.
+    """
+
+    def __init__(self, change: Change, conditions: Conditions, retries: Retries, stop: Callable[[], bool]) -> None:
+        self._change = change
+        self._conditions = conditions
+        self._retries = retries
+        self._stop = stop
+        self._untold: dict[str, str] = {}  # path -> source
+        self._loaded = False  # whether that is what the store holds
+
+    def load(self, sources: Collection[str]) -> None:
+        """Take up what the store holds, once: what an earlier process has begun, or this one before a failure of the
+        store. Copies whose logs were not truncated are removed.
+        """
+        if self._loaded:
+            return
+        rows = self._change(rotations.begun, durable=False)
+        untold = {row.path: row.source for row in rows if row.source in sources and _is_renamed(row)}
+        over = [row for row in rows if row.path not in untold]
+        interrupted.clear(over)
+        self._end(row.path for row in over)
+        self._untold, self._loaded = untold, True
+
+    def begin(self, notes: list[Begun]) -> None:
+        """Note rotations before they begin. What the store said of their logs is on the disk by then: without it,
+        nobody would find what was not read yet.
+        """
+        self._loaded = False  # until they are over, the store knows best
+        self._change(partial(rotations.begin, rows=notes), durable=True)
+
+    def over(self, finished: Iterable[str], untold: Iterable[str], source: str) -> None:
+        """Rotations at these paths are finished, others remain to be told."""
+        self._end(finished)
+        self._untold |= dict.fromkeys(untold, source)
+        self._loaded = True
+
+    def tell_again(self, source: str, config: RotateConfig) -> bool:
+        """Tell the application what it was not told; whether its logs may be rotated now."""
+        untold = [path for path, name in self._untold.items() if name == source]
+        if not untold:
+            return True
+        ready = self.prepare(source, config)
+        if ready is None:
+            return False
+        try:
+            return self.tell(source, [(path, f"{path}.1") for path in untold], ready)
+        finally:
+            ready.close()
+
+    def prepare(self, source: str, config: RotateConfig) -> Ready | None:
+        """What tells the application; None, and a condition, where it cannot be told now."""
+        if not self._retries.is_due(source):
+            return None
+        try:
+            return prepare(source, config)
+        except errors.RotateError as error:
+            self._failed(source, error)
+            return None
+
+    def tell(self, source: str, logs: list[tuple[str, str]], ready: Ready) -> bool:
+        """Tell the application which logs were renamed to what; whether that has succeeded."""
+        rows = [{"path": to_text(path), "rotated": to_text(to)} for path, to in logs]
+        try:
+            if not ready.tell(orjson.dumps({"source": source, "logs": rows}), self._stop):
+                return False
+        except errors.RotateError as error:
+            self._failed(source, error)
+            return False
+        self.succeeded(source)
+        told = [path for path, _ in logs]
+        self._end(told)
+        for path in told:
+            self._untold.pop(path, None)
+        return True
+
+    def succeeded(self, source: str) -> None:
+        """There is nothing that the application would have to be told and cannot."""
+        self._conditions.end(source, "SL821", "SL822")
+        self._retries.succeeded(source)
+
+    def _failed(self, source: str, error: errors.RotateError) -> None:
+        self._conditions.begin(error)
+        self._retries.failed(source)
+
+    def _end(self, paths: Iterable[str]) -> None:
+        if gone := list(paths):
+            self._change(partial(rotations.end, paths=gone), durable=False)
+
+
+def _is_renamed(row: Begun) -> bool:
+    """Whether the file lies elsewhere than under the log's name."""
+    if row.copy:
+        return False
+    try:
+        status = os.lstat(row.path)
+    except OSError:
+        return True
+    return (status.st_dev, status.st_ino) != (row.device, row.inode)

@@ -1,0 +1,50 @@
+"""When something that failed is tried again: after growing pauses."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FIRST_S = 5.0  # doubles
+_LONGEST_S = 300.0
+
+
+@dataclass(slots=True)
+class _Retry:
+    pause_s: float
+    at: float = 0.0
+
+
+class Retries:
+    """What waits for another try, by name.
+
+    Args:
+        clock: monotonic, seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._waiting: dict[str, _Retry] = {}
+
+    def is_due(self, name: str) -> bool:
+        """Whether to try now; what has not failed always is."""
+        waiting = self._waiting.get(name)
+        return waiting is None or self._clock() >= waiting.at
+
+    def failed(self, name: str) -> None:
+        """Wait, longer than the last time."""
+        waiting = self._waiting.setdefault(name, _Retry(_FIRST_S))
+        waiting.at = self._clock() + waiting.pause_s
+        waiting.pause_s = min(waiting.pause_s * 2, _LONGEST_S)
+
+    def succeeded(self, name: str) -> None:
+        """Wait for nothing."""
+        self._waiting.pop(name, None)
+
+    def keep(self, names: set[str]) -> None:
+        """Forget all others."""
+        self._waiting = {name: retry for name, retry in self._waiting.items() if name in names}

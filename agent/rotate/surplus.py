@@ -1,0 +1,90 @@
+"""What `keep` leaves: rotated logs beyond it are deleted, but only what is stored (or archived, where that is on)."""
+
+# ruff: noqa: PTH118 - paths are str here, as in tail
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.archive.source import Version
+from agent.errors import TailError
+from agent.rotate import names
+from agent.tail import locate
+from agent.tail.identity import FileKey, Match
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.model import TailedFile
+
+SETTLED_S = 60.0  # a renamed log without new bytes for so long has come to its end, as for the tailer
+
+
+@dataclass(slots=True)
+class Stored:
+    """What the store has: file generations, and, where archiving is on, the versions of archived logs (else None)."""
+
+    files: list[TailedFile]
+    archived: set[Version] | None
+
+
+@dataclass(slots=True)
+class Surplus:
+    """A rotated log beyond `keep`. `why` it stays, empty where it may go; `waits`: that is as it should be for now."""
+
+    path: str
+    version: Version
+    why: str = ""
+    waits: bool = False
+
+
+def find(log: str, listing: Iterable[str], keep: int, stored: Stored, now_ns: int) -> list[Surplus]:
+    """The rotated logs beyond `keep`, oldest first.
+
+    Args:
+        log: path of the log that they were rotated from.
+        listing: the base names in its directory.
+        keep: how many stay.
+        stored: what the store has.
+        now_ns: Unix ns.
+    """
+    directory, base = os.path.split(log)
+    found = []
+    for name in names.surplus(base, listing, keep):
+        path = os.path.join(directory, name)
+        try:
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode):
+                found.append(_judge(path, status, stored, now_ns))
+        except FileNotFoundError:
+            continue
+        except (OSError, TailError) as error:
+            why = str(error.strerror if isinstance(error, OSError) else error)
+            found.append(Surplus(path, Version.of(status), why))
+    return found
+
+
+def _judge(path: str, status: os.stat_result, stored: Stored, now_ns: int) -> Surplus:
+    surplus = Surplus(path, Version.of(status))
+    if not status.st_size:
+        return surplus
+    changed = status.st_mtime_ns if status.st_mtime_ns <= now_ns else status.st_ctime_ns
+    if stored.archived is not None:
+        if surplus.version not in stored.archived:
+            surplus.why, surplus.waits = "it is not archived yet", True
+    elif now_ns - changed < SETTLED_S * 1e9:
+        surplus.why, surplus.waits = "it was written a moment ago", True
+    else:
+        surplus.why = _why_not_stored(path, status, stored.files)
+    return surplus
+
+
+def _why_not_stored(path: str, status: os.stat_result, files: list[TailedFile]) -> str:
+    key = FileKey(status.st_dev, status.st_ino)
+    for file in files:
+        if (file.device, file.inode) == key and locate.compare_path(path, file) is Match.SAME:
+            return "" if file.offset >= status.st_size else "not all of it is stored yet"
+    return "it was never followed, so that it is not stored"

@@ -1,0 +1,213 @@
+"""Telling an application that its log was renamed: by a signal, by a command, or not at all.
+
+Whether it can be told is found out before anything is renamed: an application that cannot be told would write on in the
+renamed log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from agent.alert import program
+from agent.rotate.errors import command_failed, untellable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.config import RotateConfig, SignalConfig
+
+_PIDFILE_BYTES = 4096
+_STOP_LOOK_S = 0.1
+
+
+class Ready(Protocol):
+    """An application that can be told now."""
+
+    def tell(self, document: bytes, stop: Callable[[], bool]) -> bool:
+        """Tell it; False where `stop` ended that early.
+
+        Args:
+            document: JSON, which logs were rotated.
+            stop: whether the agent ends.
+
+        Raises:
+            RotateError: it was not told.
+        """
+        ...
+
+    def close(self) -> None:
+        """It is not going to be told."""
+        ...
+
+
+def prepare(source: str, config: RotateConfig) -> Ready:
+    """What tells the application of a source.
+
+    Raises:
+        RotateError: SL821, SL822, it cannot be told now.
+    """
+    if config.signal is not None:
+        return _find_process(source, config.signal)
+    if config.command is not None:
+        return _find_command(source, config.command, config.timeout)
+    return _Nobody()
+
+
+class _Nobody:
+    """The application finds out by itself."""
+
+    def tell(self, _document: bytes, _stop: Callable[[], bool]) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+# ---------------------------------------------------------------- by a signal
+
+
+@dataclass(slots=True)
+class _Process:
+    """A running process; `handle` (pidfd_open(2)) keeps its number from meaning another one, -1 where there is none."""
+
+    source: str
+    pidfile: str
+    pid: int
+    number: signal.Signals
+    handle: int
+
+    def tell(self, _document: bytes, _stop: Callable[[], bool]) -> bool:
+        try:
+            if self.handle >= 0:
+                signal.pidfd_send_signal(self.handle, self.number)
+            else:
+                os.kill(self.pid, self.number)
+        except ProcessLookupError:
+            pass  # it has ended since: whoever comes after it opens the log by its name
+        except OSError as error:
+            why = f"names process {self.pid}, which cannot be signalled: {os.strerror(error.errno or 0)}"
+            raise untellable(self.source, self.pidfile, why) from None
+        return True
+
+    def close(self) -> None:
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
+
+
+def signal_number(name: str) -> signal.Signals:
+    """USR1, SIGUSR1 or usr1."""
+    return signal.Signals[f"SIG{name.upper().removeprefix('SIG')}"]
+
+
+def _find_process(source: str, config: SignalConfig) -> _Process:
+    pidfile = str(config.pidfile)
+    pid, owner = _read_pidfile(source, pidfile)
+    handle = -1
+    try:
+        if hasattr(os, "pidfd_open"):
+            handle = os.pidfd_open(pid)
+        os.kill(pid, 0)
+        why = "" if owner in (0, os.geteuid()) else _why_not_of(pid, owner)
+    except ProcessLookupError:
+        why = "does not run"
+    except OSError as error:
+        why = f"cannot be signalled: {os.strerror(error.errno or 0)}"
+    process = _Process(source, pidfile, pid, signal_number(config.name), handle)
+    if why:
+        process.close()
+        raise untellable(source, pidfile, f"names process {pid}, which {why}")
+    return process
+
+
+def _why_not_of(pid: int, owner: int) -> str:
+    """Who may write a number into a file must not choose whom the agent signals: it may be root."""
+    try:
+        found = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116
+    except FileNotFoundError:
+        return "cannot be seen in /proc, so that nobody knows whose it is"
+    return "" if found == owner else f"is not of the file's owner (uid {owner})"
+
+
+def _read_pidfile(source: str, pidfile: str) -> tuple[int, int]:
+    """The process id in it, and the file's owner.
+
+    Raises:
+        RotateError: SL821.
+    """
+    try:
+        fd = os.open(pidfile, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise untellable(source, pidfile, f"cannot be read: {os.strerror(error.errno or 0)}") from None
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise untellable(source, pidfile, "is no regular file")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            mode = stat.S_IMODE(status.st_mode)
+            raise untellable(source, pidfile, f"can be written by others than its owner (mode {mode:o})")
+        found = re.fullmatch(rb"\s*([0-9]{1,9})(\s.*)?", os.read(fd, _PIDFILE_BYTES), re.DOTALL)
+    finally:
+        os.close(fd)
+    if found is None or int(found[1]) <= 1:
+        raise untellable(source, pidfile, "holds no process id")
+    return int(found[1]), status.st_uid
+
+
+# ---------------------------------------------------------------- by a command
+
+
+@dataclass(slots=True)
+class _Command:
+    """A program that may be run."""
+
+    source: str
+    command: list[str]
+    timeout_s: float
+
+    def tell(self, document: bytes, stop: Callable[[], bool]) -> bool:
+        environment = program.base_environment() | {"SIDELOG_SOURCE": self.source}
+        result = asyncio.run(_run(self.command, document, environment, self.timeout_s, stop))
+        if result is None:
+            return False
+        if not result.ok:
+            said = result.output.strip().splitlines()
+            why = f"{result.said}: {said[-1]}" if said else result.said
+            raise command_failed(self.source, self.command[0], why)
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+def _find_command(source: str, command: list[str], timeout_s: float) -> _Command:
+    name = program.find(command[0])
+    reason = program.unsafe(name)
+    if reason is None and shutil.which(name) is None:
+        reason = "there is no such program"
+    if reason is not None:
+        raise command_failed(source, command[0], reason)
+    return _Command(source, command, timeout_s)
+
+
+async def _run(
+    command: list[str], document: bytes, environment: dict[str, str], timeout_s: float, stop: Callable[[], bool]
+) -> program.Result | None:
+    """The command's end; None where it was killed because the agent ends."""
+    running = asyncio.ensure_future(program.run(command, document, environment, timeout_s))
+    while not running.done():
+        await asyncio.wait({running}, timeout=_STOP_LOOK_S)
+        if stop():
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            return None
+    return running.result()

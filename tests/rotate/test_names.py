@@ -1,0 +1,66 @@
+"""Numbers of rotated logs: the shift overwrites nothing and keeps the order."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.rotate import names
+
+LOG = "app.log"
+listings = st.sets(st.integers(1, 12)).flatmap(
+    lambda taken: st.permutations(
+        [LOG, "app.log.1.gz", "app.log.0", "app.log.01", "app.log-1", "other.log.1", *(f"app.log.{n}" for n in taken)]
+    )
+)
+
+
+def test_only_plain_numbers_are_rotated_logs():
+    listing = [
+        "app.log",
+        "app.log.2",
+        "app.log.10",
+        "app.log.1",
+        "app.log.01",
+        "app.log.0",
+        "app.log.1.gz",
+        "app.log.x",
+    ]
+    assert names.numbers(LOG, listing) == {1: "app.log.1", 2: "app.log.2", 10: "app.log.10"}
+    assert list(names.numbers(LOG, listing)) == [1, 2, 10]
+
+
+@pytest.mark.parametrize(
+    ("name", "numbered"), [("a.log", False), ("a.log.1", True), ("a.1.log", False), ("a-1", False)]
+)
+def test_what_has_a_number_is_never_rotated_itself(name, numbered):
+    assert names.is_numbered(name) is numbered
+
+
+@given(listings)
+def test_a_shift_frees_the_first_name_overwrites_nothing_and_keeps_the_order(listing):
+    content = {name: object() for name in listing}
+    before = [content[name] for name in names.numbers(LOG, content).values()]
+    bystanders = {name: value for name, value in content.items() if name not in names.numbers(LOG, content).values()}
+    for old, new in names.shift(LOG, listing):
+        assert new not in content, "nothing is overwritten"
+        content[new] = content.pop(old)
+        assert [content[name] for name in names.numbers(LOG, content).values()] == before, "after a crash here, too"
+    assert "app.log.1" not in content
+    assert bystanders.items() <= content.items()
+
+
+@given(listings)
+def test_behind_a_free_number_nothing_moves(listing):
+    taken = names.numbers(LOG, listing)
+    free = next(number for number in range(1, 20) if number not in taken)
+    assert [old for old, _ in names.shift(LOG, listing)] == [f"app.log.{number}" for number in range(free - 1, 0, -1)]
+
+
+@given(listings, st.integers(0, 14))
+def test_the_oldest_beyond_what_is_kept_are_surplus(listing, keep):
+    taken = list(names.numbers(LOG, listing).values())
+    found = names.surplus(LOG, listing, keep)
+    assert taken[: len(taken) - len(found)] + found[::-1] == taken
+    assert len(found) == max(0, len(taken) - keep)

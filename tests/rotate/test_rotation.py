@@ -1,0 +1,466 @@
+"""Rounds over real logs and a real store: what is rotated, what is not and why, what a failure leaves to be done."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+import pytest
+
+from agent.config import SignalConfig
+from agent.errors import StoreError
+from agent.rotate import aftercare, retries
+from agent.rotate.copying import Copy
+from agent.rotate.folder import Folder
+from agent.rotate.retries import Retries
+from agent.rotate.surplus import SETTLED_S
+from agent.store import archives, faults, rotations, tables
+from agent.store.rotations import Begun
+from tests.integration.archiving import age
+
+DOWN = StoreError("SL412", "write store", "s.db", "no")
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    """Failures are tried again in the next round."""
+    monkeypatch.setattr(retries, "_FIRST_S", 0.0)
+    monkeypatch.setattr("agent.rotate.rotation._AFTERCARE_S", 0.0)
+
+
+def script(scene, text):
+    """A command."""
+    path = scene.root / "reopen.sh"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return [str(path)]
+
+
+def test_a_log_that_is_due_is_renamed_and_nothing_is_made_in_its_place(scene):
+    scene.write()
+    scene.write("other.log", b"small\n")
+    rotation = scene.rotation(size=500)
+    [done] = rotation.round()
+    assert (done.path, done.to, done.bytes) == (str(scene.log), f"{scene.log}.1", 500)
+    assert done.why == "it has 500 B, the bound is 500 B"
+    assert scene.names() == ["app.log.1", "other.log"]
+    assert (scene.looks, scene.reported) == (1, [])
+    assert rotation.round() == []
+    assert rotations.begun(scene.connection) == []
+
+
+def test_age_counts_from_the_beginning_and_from_when_the_log_was_empty(scene):
+    scene.write(age_s=3600)
+    scene.write("young.log", age_s=3500)
+    empty = scene.write("empty.log", b"", age_s=3600)
+    rotation = scene.rotation(every=3599.0)
+    assert [done.path for done in rotation.round()] == [str(scene.log)]
+    empty.write_bytes(b"the first line in an hour\n")
+    assert rotation.round() == []
+
+
+def test_rotated_logs_are_not_rotated_again(scene):
+    """Also where the pattern matches them, and where the log itself is not there just now."""
+    for name in ("app.log.1", "app.log-20261122", "app-2026-11-22.log", "lone.log.7"):
+        scene.write(name)
+    scene.write(state="rotated")
+    scene.write("gone.log", current_path=str(scene.logs / "gone.log.1"))
+    scene.write("foreign.log", source="other")
+    assert scene.rotation(size=1).round() == []
+
+
+def test_what_the_store_does_not_know_waits(scene):
+    """Nobody would find the rest of it after a crash."""
+    scene.write(stored=False)
+    other = scene.write("another.log")
+    scene.followed[1].inode += 1
+    changed = scene.write("changed.log")
+    changed.write_bytes(b"other\n" * 100)
+    rotation = scene.rotation(size=1)
+    assert rotation.round() == []
+    tables.save_file(scene.connection, scene.followed[0], "{}")
+    assert [done.path for done in rotation.round()] == [str(scene.log)]
+    assert other.exists()
+
+
+def test_a_log_that_is_gone_again_is_nothing(scene, monkeypatch):
+    scene.write().unlink()
+    assert scene.rotation(size=1).round() == []
+    scene.write()
+
+    def gone(*_):
+        raise FileNotFoundError(errno.ENOENT, "gone")
+
+    monkeypatch.setattr("agent.tail.locate.compare_path", gone)
+    assert scene.rotation(size=1).round() == []
+
+
+def test_a_link_is_left_to_whoever_set_it(scene):
+    real = scene.write("real")
+    link = scene.logs / "link.log"
+    link.symlink_to("real")
+    scene.followed[0].path = scene.followed[0].current_path = str(link)
+    with faults.changing(scene.connection):
+        scene.connection.execute("UPDATE files SET path = ?, current_path = path", (str(link),))
+    rotation = scene.rotation(size=1)
+    assert rotation.round() == []
+    assert scene.reported == [("SL820", str(link), True)]
+    real.write_bytes(b"")
+    rotation.round()
+    assert scene.active() == set()
+
+
+def test_a_refused_rename_is_said_tried_again_and_over_when_it_works(scene, monkeypatch):
+    scene.write()
+    rotation = scene.rotation(size=1)
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "rename", refuse)
+        assert rotation.round() == rotation.round() == []
+    assert scene.reported == [("SL820", str(scene.log), True)]
+    assert rotations.begun(scene.connection) == []
+    assert len(rotation.round()) == 1
+    assert scene.active() == set()
+
+
+def test_a_log_that_cannot_be_rotated_holds_up_no_other(scene, monkeypatch):
+    scene.write()
+    scene.write("b.log")
+    rename = Folder.rename
+
+    def refuse(folder, old, new):
+        if old == "app.log":
+            raise PermissionError(errno.EACCES, "no")
+        rename(folder, old, new)
+
+    monkeypatch.setattr(Folder, "rename", refuse)
+    assert [done.to for done in scene.rotation(size=1).round()] == [f"{scene.logs}/b.log.1"]
+    assert scene.reported == [("SL820", str(scene.log), True)]
+
+
+# ---------------------------------------------------------------- telling
+
+
+def test_who_cannot_be_told_is_not_rotated(scene):
+    scene.write()
+    pidfile = scene.root / "app.pid"
+    rotation = scene.rotation(size=1, signal=SignalConfig(pidfile=pidfile))
+    assert rotation.round() == []
+    assert scene.active() == {"SL821"}
+    assert scene.names() == ["app.log"]
+    scene.log.write_bytes(b"")
+    rotation.round()
+    assert scene.active() == set(), "there is nothing to tell any more"
+
+
+def test_all_logs_of_a_round_are_told_at_once(scene):
+    scene.write()
+    scene.write("b.log")
+    command = script(scene, f"cat >> {scene.root}/told; echo >> {scene.root}/told")
+    assert len(scene.rotation(size=1, command=command).round()) == 2
+    assert (scene.root / "told").read_text() == (
+        f'{{"source":"app","logs":[{{"path":"{scene.log}","rotated":"{scene.log}.1"}},'
+        f'{{"path":"{scene.logs}/b.log","rotated":"{scene.logs}/b.log.1"}}]}}\n'
+    )
+
+
+def test_a_command_that_fails_is_run_again_before_anything_else_is_rotated(scene):
+    scene.write()
+    command = script(scene, f"test -e {scene.root}/works")
+    rotation = scene.rotation(size=1, command=command)
+    assert len(rotation.round()) == 1
+    assert scene.active() == {"SL822"}
+    scene.write()
+    assert rotation.round() == []
+    assert [note.path for note in rotations.begun(scene.connection)] == [str(scene.log)]
+    (scene.root / "works").touch()
+    assert len(rotation.round()) == 1
+    assert scene.active() == set()
+    assert rotations.begun(scene.connection) == []
+    assert scene.names() == ["app.log.1", "app.log.2"]
+
+
+def test_what_an_agent_that_was_killed_did_not_tell_the_next_one_tells(scene):
+    status = scene.write().stat()
+    note = Begun(str(scene.log), "app", status.st_dev, status.st_ino)
+    with faults.changing(scene.connection):
+        rotations.begin(scene.connection, [note, note._replace(path="/gone", source="other")])
+    scene.log.rename(scene.logs / "app.log.1")
+    scene.followed.clear()
+    command = script(scene, f"cat > {scene.root}/told; test -e {scene.root}/works")
+    rotation = scene.rotation(size=1, command=command)
+    rotation.round()
+    assert str(scene.log) in (scene.root / "told").read_text()
+    assert rotations.begun(scene.connection) == [note]
+    scene.stopped = True
+    assert rotation.round() == []
+    scene.stopped = False
+    (scene.root / "reopen.sh").chmod(0o777)
+    rotation.round()
+    (scene.root / "reopen.sh").chmod(0o755)
+    (scene.root / "works").touch()
+    rotation.round()
+    assert rotations.begun(scene.connection) == []
+
+
+def test_a_rotation_that_was_noted_and_did_not_begin_is_forgotten(scene):
+    status = scene.write().stat()
+    with faults.changing(scene.connection):
+        rotations.begin(scene.connection, [Begun(str(scene.log), "app", status.st_dev, status.st_ino)])
+    scene.rotation(size=10**6, command=["false"]).round()
+    assert rotations.begun(scene.connection) == []
+    assert scene.reported == []
+
+
+def test_an_agent_that_ends_in_the_middle_leaves_the_telling_to_the_next(scene):
+    scene.write()
+    command = script(scene, f"touch {scene.root}/began; sleep 60")
+    rotation = scene.rotation(size=1, command=command)
+    stop = [False]
+    rotation._pending._stop = lambda: stop[0] or (scene.root / "began").exists()
+    assert len(rotation.round()) == 1
+    assert len(rotations.begun(scene.connection)) == 1
+
+
+def test_a_store_that_fails_in_the_middle_makes_nothing_forgotten(scene, monkeypatch):
+    scene.write()
+    rotation = scene.rotation(size=1, command=script(scene, f"echo >> {scene.root}/told"))
+    rename = Folder.rename
+
+    def rename_and_break(*arguments):
+        rename(*arguments)
+        scene.fault = DOWN
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "rename", rename_and_break)
+        with pytest.raises(StoreError):
+            rotation.round()
+    scene.fault = None
+    assert scene.names() == ["app.log.1"]
+    rotation.round()
+    assert (scene.root / "told").exists()
+    assert rotations.begun(scene.connection) == []
+
+
+# ---------------------------------------------------------------- copytruncate
+
+
+def test_a_log_is_copied_and_truncated_once_its_beginning_is_known(scene):
+    scene.write(offset=0)
+    rotation = scene.rotation(size=1, method="copytruncate")
+    assert rotation.round() == []
+    scene.followed.clear()
+    scene.follow(scene.log)
+    scene.write("app.log.1", b"old\n")
+    assert len(rotation.round()) == 1
+    assert scene.names() == ["app.log", "app.log.1", "app.log.2"]
+    assert scene.log.read_bytes() == b""
+    assert rotations.begun(scene.connection) == []
+
+
+def test_a_truncation_must_be_noticed_before_the_next(scene):
+    scene.write()
+    rotation = scene.rotation(size=1, method="copytruncate")
+    assert len(rotation.round()) == 1
+    scene.log.write_bytes(b"line\n" * 200)
+    assert rotation.round() == [], "the same generation, as far as is known"
+    scene.followed.clear()
+    scene.follow(scene.log)
+    assert len(rotation.round()) == 1
+
+
+def test_an_agent_that_ends_while_it_copies_leaves_the_log(scene):
+    scene.write()
+    rotation = scene.rotation(size=1, method="copytruncate")
+    rotation._stop = lambda: len(scene.names()) > 1
+    assert rotation.round() == []
+    assert scene.names() == ["app.log"]
+    assert rotations.begun(scene.connection) == []
+
+
+def test_a_store_that_fails_before_the_copy_has_its_name_leaves_the_log(scene, monkeypatch):
+    scene.write()
+    rotation = scene.rotation(size=1, method="copytruncate")
+    begin = Copy.inode.fget
+
+    def broken(copy):
+        scene.fault = DOWN
+        return begin(copy)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Copy, "inode", property(broken))
+        with pytest.raises(StoreError):
+            rotation.round()
+    assert scene.names() == ["app.log"]
+    scene.fault = None
+    assert len(rotation.round()) == 1
+
+
+def test_a_crash_before_the_truncation_is_cleared_up(scene):
+    status = scene.write().stat()
+    (scene.logs / "app.log.1").write_bytes(scene.log.read_bytes())
+    note = Begun(str(scene.log), "app", status.st_dev, status.st_ino, (scene.logs / "app.log.1").stat().st_ino)
+    with faults.changing(scene.connection):
+        rotations.begin(scene.connection, [note])
+    scene.rotation(size=10**6, method="copytruncate").round()
+    assert scene.names() == ["app.log"]
+    assert rotations.begun(scene.connection) == []
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def rotated(scene, number, **facts):
+    """A rotated log that was followed, and left alone for a while."""
+    path = scene.write(f"app.log.{number}", b"%d\n" % number, state="rotated", path=str(scene.log), **facts)
+    age(path, 2 * SETTLED_S)
+    return path
+
+
+def test_of_rotated_logs_the_oldest_go_once_they_are_stored(scene):
+    scene.write(data=b"")
+    for number in (1, 2, 3, 4, 5):
+        rotated(scene, number)
+    scene.rotation(size=10**6, keep=2).round()
+    assert scene.names() == ["app.log", "app.log.1", "app.log.2"]
+    assert scene.reported == []
+
+
+def test_what_is_not_stored_stays_and_that_is_said(scene):
+    scene.write(data=b"")
+    rotated(scene, 1)
+    rotated(scene, 2, offset=1)
+    never = scene.logs / "app.log.3"
+    never.write_bytes(b"x\n")
+    age(never)
+    (scene.logs / "app.log.4").write_bytes(b"")
+    (scene.logs / "app.log.5").mkdir()
+    (scene.logs / "app.log.6").write_bytes(b"written just now\n")
+    rotation = scene.rotation(size=10**6, keep=0)
+    rotation.round()
+    assert scene.names() == ["app.log", "app.log.2", "app.log.3", "app.log.5", "app.log.6"]
+    assert scene.reported == [("SL823", str(scene.log), True)]
+    assert "app.log.3 and 1 more beside" in scene.messages[0]
+    assert "never followed" in scene.messages[0]
+    never.unlink()
+    (scene.logs / "app.log.2").unlink()
+    rotation.round()
+    assert scene.active() == set()
+
+
+def test_with_archives_nothing_else_goes(scene):
+    scene.write(data=b"")
+    path = rotated(scene, 1)
+    rotation = scene.rotation(archiving=True, size=10**6, keep=0)
+    rotation.round()
+    assert (scene.names(), scene.reported) == (["app.log", "app.log.1"], [])
+    status = path.stat()
+    log = archives.LogRow(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, 1, str(path))
+    with faults.changing(scene.connection):
+        archives.remember_log(scene.connection, log)
+    rotation.round()
+    assert scene.names() == ["app.log"]
+
+
+def test_a_log_that_cannot_be_deleted_is_named(scene, monkeypatch):
+    scene.write(data=b"")
+    path = rotated(scene, 1)
+    rotation = scene.rotation(size=10**6, keep=0)
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.unlink", refuse)
+        rotation.round()
+    assert "it cannot be deleted: Permission denied" in scene.messages[0]
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.archive.source.os.open", refuse)
+        rotation.round()
+    assert path.exists()
+    rotation.round()
+    assert (scene.names(), scene.active()) == (["app.log"], set())
+
+
+def test_what_cannot_be_looked_at_stays(scene, monkeypatch):
+    scene.write(data=b"")
+    rotated(scene, 1)
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("agent.tail.locate.compare_path", refuse)
+    scene.rotation(size=10**6, keep=0).round()
+    assert "stays: Permission denied" in scene.messages[0]
+
+
+def test_a_directory_that_is_gone_holds_nothing(scene):
+    scene.write(data=b"")
+    scene.log.unlink()
+    scene.logs.rmdir()
+    assert scene.rotation(size=1, keep=0).round() == []
+
+
+def test_an_application_that_writes_on_in_the_renamed_log_is_noticed(scene, monkeypatch):
+    monkeypatch.setattr(aftercare, "_REOPENED_S", 0.0)
+    scene.write()
+    rotation = scene.rotation(size=1)
+    rotation.round()
+    assert scene.reported == []
+    first = scene.logs / "app.log.1"
+    os.utime(first, (time.time() + 60, time.time() + 60))
+    rotation.round()
+    assert scene.reported == [("SL824", str(scene.log), True)]
+    assert f"{scene.log} was renamed to {first}" in scene.messages[0]
+    scene.log.touch()
+    rotation.round()
+    assert scene.active() == set()
+
+
+def test_pauses_grow_up_to_a_bound_and_begin_anew_after_a_success(monkeypatch):
+    monkeypatch.setattr(retries, "_FIRST_S", 5.0)
+    now = [0.0]
+    waiting = Retries(lambda: now[0])
+    pauses = []
+    for _ in range(10):
+        waiting.failed("a")
+        began = now[0]
+        while not waiting.is_due("a"):
+            now[0] += 5.0
+        pauses.append(now[0] - began)
+    assert pauses[:4] == [5, 10, 20, 40]
+    assert pauses[-1] == 300
+    waiting.succeeded("a")
+    assert waiting.is_due("a")
+    waiting.failed("a")
+    waiting.failed("b")
+    waiting.keep({"b"})
+    assert (waiting.is_due("a"), waiting.is_due("b")) == (True, False)
+
+
+def test_a_renamed_log_that_vanishes_while_it_is_looked_at_is_nobodys_fault(scene, monkeypatch):
+    scene.write()
+    rotation = scene.rotation(size=1)
+    rotation.round()
+    monkeypatch.setattr("agent.tail.locate.find_inode", lambda *_: str(scene.logs / "gone"))
+    rotation.round()
+    assert scene.reported == []
+
+
+def test_a_rotated_log_that_vanishes_while_it_is_looked_at_is_gone(scene, monkeypatch):
+    scene.write(data=b"")
+    rotated(scene, 1)
+    monkeypatch.setattr("agent.rotate.aftercare._names_in", lambda *_: ["app.log", "app.log.1", "app.log.2"])
+    scene.rotation(size=10**6, keep=0).round()
+    assert scene.names() == ["app.log"]
+
+
+def test_an_agent_that_ends_rotates_nothing_more(scene):
+    scene.write()
+    scene.stopped = True
+    assert scene.rotation(size=1).round() == []
+    assert scene.names() == ["app.log"]
