@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from agent.archiving.keeper import Change, Summary
+    from agent.archiving.keeper import Summary
     from agent.config import Config
     from agent.config.schema import ArchiveConfig
     from agent.errors import SidelogError
+    from agent.store.change import Change
 
 _LONGEST_PAUSE_S = 30.0
 _SHORTEST_PAUSE_S = 0.5
-_STOP_S = 2.0
+STOP_S = 2.0
 
 
 def archive_directory(config: Config) -> Path:
@@ -52,6 +53,7 @@ def make_keeper(
     change: Change,
     report: Callable[[SidelogError, bool], None],
     *,
+    names_lock: threading.Lock | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> Keeper:
@@ -61,7 +63,16 @@ def make_keeper(
         name: SourceFacts(as_document(settings), attributes[name]) for name, settings in parse_settings(config).items()
     }
     discovery = Discovery(tail_settings(config), [archive_directory(config)])
-    return Keeper(options(config, archive), discovery, facts, change, report=report, stop=stop, on_progress=on_progress)
+    return Keeper(
+        options(config, archive),
+        discovery,
+        facts,
+        change,
+        names_lock=names_lock,
+        report=report,
+        stop=stop,
+        on_progress=on_progress,
+    )
 
 
 class Archivist(threading.Thread):
@@ -71,13 +82,21 @@ class Archivist(threading.Thread):
         config: validated; without its section `archive` nothing is done.
         change: runs a function in a transaction on the writer's thread.
         report: notes that a condition began (True) or ended (False).
+        names_lock: held while a log is deleted by its name.
     """
 
-    def __init__(self, config: Config, change: Change, report: Callable[[SidelogError, bool], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        change: Change,
+        report: Callable[[SidelogError, bool], None],
+        names_lock: threading.Lock,
+    ) -> None:
         super().__init__(name="sidelog-archivist", daemon=True)
         self._config = config
         self._change = change
         self._report = report
+        self._names_lock = names_lock
         self._keeper: Keeper | None = None
         self._kept: Config | None = None  # the configuration that the keeper is of
         self._ended = threading.Event()
@@ -89,7 +108,14 @@ class Archivist(threading.Thread):
             if config.archive is None:
                 continue
             if self._keeper is None or self._kept is not config:
-                self._keeper = make_keeper(config, config.archive, self._change, self._report, stop=self._ended.is_set)
+                self._keeper = make_keeper(
+                    config,
+                    config.archive,
+                    self._change,
+                    self._report,
+                    names_lock=self._names_lock,
+                    stop=self._ended.is_set,
+                )
                 self._kept = config
             try:
                 self._keeper.round()
@@ -110,7 +136,7 @@ class Archivist(threading.Thread):
         if self._keeper is not None:
             self._keeper.worker.kill()
         if self.is_alive():
-            self.join(_STOP_S)
+            self.join(STOP_S)
 
     def _pause_s(self) -> float:
         archive = self._config.archive

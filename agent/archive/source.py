@@ -91,12 +91,17 @@ class Log:
             raise source_unreadable(self.path, os.strerror(error.errno or 0)) from None
 
     def unchanged(self) -> bool:
-        """Whether the open file is still as it was when it was opened, and lies under its name."""
+        """Whether the open file is still as it was when it was opened. It may have got another name."""
+        status = os.fstat(self.fd)
+        return status.st_nlink > 0 and Version.of(status) == self.version
+
+    def in_place(self) -> bool:
+        """Whether it is unchanged, and lies under its name."""
         try:
             named = Version.of(os.stat(self.path, follow_symlinks=False))  # noqa: PTH116 - the path is a str
         except OSError:
             return False
-        return self.version == named == Version.of(os.fstat(self.fd))
+        return self.version == named and self.unchanged()
 
 
 def has_writer(fd: int) -> bool:
@@ -129,7 +134,7 @@ def delete(path: str, version: Version) -> bool:
     if not os.path.lexists(path):
         return True
     with Log(path) as log:
-        if log.version != version or has_writer(log.fd) or not log.unchanged():
+        if log.version != version or has_writer(log.fd) or not log.in_place():
             return False
         Path(path).unlink()
     return True

@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.archive import place, source
 from agent.archive.container import Replaced
@@ -30,8 +33,11 @@ from agent.archiving.job import Done, Earlier, Failed, Job, Order, Progress
 from agent.archiving.planner import Known, Plan, Planner
 from agent.archiving.process import Worker
 from agent.archiving.rows import archive_row
+from agent.config.units import format_duration, format_size
 from agent.store import archives, tables
 from agent.store.archives import LogRow
+from agent.tail import locate
+from agent.tail.identity import FileKey
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,18 +45,9 @@ if TYPE_CHECKING:
 
     from agent.archiving.planner import SourceFacts
     from agent.errors import SidelogError
-    from agent.store.archives import Outgrown
+    from agent.store.archives import ArchiveRow, Outgrown
+    from agent.store.change import Change
     from agent.tail.discover import Discovery
-
-_T = TypeVar("_T")
-
-
-class Change(Protocol):
-    """Runs a function on the writing connection, in a transaction of its own."""
-
-    def __call__(self, function: Callable[[sqlite3.Connection], _T], /, *, durable: bool) -> _T:
-        """What the function gives; with `durable` the transaction is on the disk by then."""
-        ...
 
 
 @dataclass(slots=True, frozen=True)
@@ -91,6 +88,7 @@ class Keeper:
         report: notes that a condition began (True) or ended (False).
         stop: whether the round is to end early.
         on_progress: called with the bytes done of the bytes to do, and the log.
+        names_lock: held while a log is deleted by its name, for others that give logs other names (rotation).
     """
 
     def __init__(
@@ -100,6 +98,7 @@ class Keeper:
         facts: Mapping[str, SourceFacts],
         change: Change,
         *,
+        names_lock: threading.Lock | None = None,
         report: Callable[[SidelogError, bool], None],
         stop: Callable[[], bool] = lambda: False,
         on_progress: Callable[[int, int, str], None] = lambda *_: None,
@@ -111,6 +110,7 @@ class Keeper:
         self._report = report
         self._stop = stop
         self._on_progress = on_progress
+        self._names_lock = names_lock or threading.Lock()
         self._skip: dict[Version, str] = {}  # could not be archived; tried again when they change
         self._deaths: Counter[Version] = Counter()  # of the worker; a log that it may have died of waits for the others
         self._failing: set[tuple[str, str]] = set()  # code and subject of what was reported and has not ended
@@ -129,7 +129,7 @@ class Keeper:
             self._clean = True
         self._delete_removed()
         self._failed = set()
-        plan = self._plan()
+        plan = self.plan()
         summary = Summary(waiting=len(plan.waiting))
         for error in plan.errors:
             self._note_failure(summary, error)
@@ -148,7 +148,13 @@ class Keeper:
         self._end_conditions()
         return summary
 
-    def _plan(self) -> Plan:
+    def plan(self) -> Plan:
+        """What there is to do now.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
         def known(connection: sqlite3.Connection) -> Known:
             return Known(tables.load_files(connection), archives.logs(connection))
 
@@ -161,16 +167,18 @@ class Keeper:
             now_ns=time.time_ns(),
             skip=frozenset(self._skip),
         )
-        return planner.find()
+        with self._names_lock:  # a log that gets another number just now would be gone from the list
+            return planner.find()
 
     # ------------------------------------------------------------ making
 
     def _run(self, jobs: list[Job], present: set[int], summary: Summary) -> None:
         total, before = sum(job.version.size for job in jobs), 0
-        for job in sorted(jobs, key=lambda job: self._deaths[job.version]):
+        for planned in sorted(jobs, key=lambda job: self._deaths[job.version]):
             if self._stop():
                 return
-            name = os.fsdecode(job.path)
+            name = _place_of(os.fsdecode(planned.path), planned.version)
+            job = msgspec.structs.replace(planned, path=os.fsencode(name))
             self._on_progress(before, total, name)
             order = self._change(partial(self._order, job=job, present=present), durable=False)
             answer = self._make(order, partial(self._progress, before, total, name))
@@ -260,7 +268,9 @@ class Keeper:
 
     def _delete(self, log: LogRow, summary: Summary) -> None:
         try:
-            deleted = source.delete(log.path, Version(*log[:4]))
+            with self._names_lock:
+                version = Version(*log[:4])
+                deleted = source.delete(_place_of(log.path, version), version)
         except OSError as error:
             self._note_failure(summary, undeletable(log.path, error))
         except ArchiveError as error:
@@ -275,18 +285,10 @@ class Keeper:
             self._change(partial(archives.forget_logs, gone=logs), durable=False)
 
     def _expire(self, summary: Summary) -> None:
-        """Remove the archives that are too old, counted from their making, or too many: the oldest first."""
-        rows = self._change(archives.load, durable=False)
-        size, now = sum(row.bytes for row in rows), time.time_ns()
-        for row in rows:
-            old = self.options.keep_s is not None and row.created < now - int(self.options.keep_s * 1e9)
-            large = self.options.keep_bytes is not None and size > self.options.keep_bytes
-            if not (old or large):
-                return
+        for row, _ in self.expired():
             # The row first: a row without a file is an error, a file that is to be deleted is not.
             self._change(partial(archives.remove, archive=row), durable=True)
             self._delete_removed()
-            size -= row.bytes
             summary.removed += 1
 
     def _delete_removed(self) -> None:
@@ -298,6 +300,27 @@ class Keeper:
                 gone.append(archive_id)
         if gone:
             self._change(partial(archives.note_deleted, ids=gone), durable=False)
+
+    def expired(self) -> list[tuple[ArchiveRow, str]]:
+        """The archives that are too old, counted from their making, or too many, oldest first, each with the reason.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        rows = self._change(archives.load, durable=False)
+        size, now = sum(row.bytes for row in rows), time.time_ns()
+        found = []
+        for row in rows:
+            if self.options.keep_s is not None and row.created < now - int(self.options.keep_s * 1e9):
+                found.append((row, f"it is older than {format_duration(self.options.keep_s)}"))
+            elif self.options.keep_bytes is not None and size > self.options.keep_bytes:
+                found.append(
+                    (row, f"all archives have {format_size(size)}, more than {format_size(self.options.keep_bytes)}")
+                )
+            else:
+                break
+            size -= row.bytes
+        return found
 
     # ------------------------------------------------------------ saying
 
@@ -330,6 +353,14 @@ def _earlier(job: Job, outgrown: list[Outgrown]) -> Iterator[Earlier]:
         if one.timed or (one.device, one.inode) == job.version[:2]:
             places = tuple(Replaced(*place) for place in one.places)
             yield Earlier(file_id=one.file_id, raw_bytes=one.raw_bytes, sha256=one.sha256, places=places)
+
+
+def _place_of(path: str, version: Version) -> str:
+    """Where a log lies now: it may have been given another number since it was found. The old path where nowhere."""
+    with contextlib.suppress(OSError):
+        if Version.of(Path(path).lstat()) == version:
+            return path
+    return locate.find_inode(FileKey(version.device, version.inode), [str(Path(path).parent)]) or path
 
 
 def _remove_partial(directory: Path) -> None:

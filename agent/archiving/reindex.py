@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from agent.archiving.keeper import Change
     from agent.store.archives import ArchiveRow
+    from agent.store.change import Change
 
 
 def reindex(

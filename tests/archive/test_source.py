@@ -41,7 +41,7 @@ def test_only_regular_files_are_opened(tmp_path):
         assert raised.value.code == "SL805"
 
 
-def test_a_byte_more_or_another_file_is_a_change(tmp_path):
+def test_a_byte_more_or_the_end_of_the_file_is_a_change_and_another_name_is_none(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"one\n")
     with Log(str(path)) as log:
@@ -49,9 +49,13 @@ def test_a_byte_more_or_another_file_is_a_change(tmp_path):
             file.write(b"two\n")
         assert not log.unchanged()
     with Log(str(path)) as log:
+        assert log.in_place()
         path.rename(tmp_path / "b")
-        assert not log.unchanged()
+        assert log.unchanged()
+        assert not log.in_place()
         path.write_bytes(b"one\ntwo\n")
+        assert not log.in_place(), "another file"
+        (tmp_path / "b").unlink()
         assert not log.unchanged()
 
 
