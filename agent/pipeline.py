@@ -12,6 +12,8 @@
 - **group** gives each event of severity ERROR and above its error group.
 - **alert** looks at each transaction before it is committed: rules change their states in it, and what people are to
   be told is written into it as deliveries, which hooks on the event loop then carry out.
+- **rotate** renames logs whose applications cannot (or copies and truncates them), in the thread of `rotator`; what the
+  store does not know stays.
 - **archive** makes small verified files of rotated logs, in a process of low priority that `archivist` lets work beside
   the reading; what it has made goes into the store before a log is deleted.
 - **store** commits events, offsets, gaps, groups and rollups in one transaction. That is the whole of exactly-once:
@@ -38,10 +40,11 @@ import structlog
 
 from agent import __version__
 from agent.alerting.running import Alerting
-from agent.archivist import Archivist, archive_directory, archive_once
+from agent.archivist import archive_directory, archive_once
 from agent.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
 from agent.ingest import Counters, Ingest
 from agent.intake import Intake
+from agent.logkeeping import Logkeeping, clear_interrupted
 from agent.reporting import Reporter
 from agent.service import ServiceManager
 from agent.settings import parse_settings, resources, tail_settings
@@ -110,7 +113,7 @@ class Agent:
         self._reload = asyncio.Event()
         self._generation = 1
         self._alerting: Alerting | None = None
-        self._archivist: Archivist | None = None
+        self._logkeeping: Logkeeping | None = None
         self._started_at = time.time_ns()
 
     async def run(self) -> Summary:
@@ -165,6 +168,7 @@ class Agent:
         tables.begin_run(connection, self._run_facts())
         if opened.moved_aside is not None:
             self.reporter.report(_moved_aside(self.config.store.path, opened.moved_aside))
+        await asyncio.to_thread(clear_interrupted, opened.writer.change)
         intake = Intake(INTAKE_BYTES)
         tailer = Tailer(
             tail_settings(self.config),
@@ -194,13 +198,13 @@ class Agent:
             alerts=alerting.rules,
         )
         ingest.start()
-        archivist = self._archivist = Archivist(self.config, ingest.change, self.reporter.report)
+        logkeeping = self._logkeeping = Logkeeping(self.config, tailer, ingest.change, self.reporter.report)
         try:
             if not self._once:
-                archivist.start()
+                logkeeping.start()
             await self._follow(tailer, ingest, opened, maintenance)
         finally:
-            await asyncio.to_thread(archivist.stop)
+            await asyncio.to_thread(logkeeping.stop)
             await self._drain(intake, ingest)
             await alerting.finish(lambda: self._once and not self._stop.is_set())
         self._judge(ingest.failure)
@@ -307,8 +311,8 @@ class Agent:
             maintenance.retention = self._retention(opened)
             if self._alerting is not None:
                 self._alerting.reload(config)
-            if self._archivist is not None:
-                self._archivist.reload(config)
+            if self._logkeeping is not None:
+                self._logkeeping.reload(config)
             await tailer.reload(tail_settings(config))
             self.reporter.clear(frozenset({"SL601"}))
             log.info("configuration reloaded", generation=self._generation)

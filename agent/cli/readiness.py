@@ -74,6 +74,10 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from sources(config, scan)
     yield from limits(scan)
     yield from store(config)
+    if any(source.rotate is not None for source in config.sources):
+        from agent.cli.rotating import rotation
+
+        yield from rotation(config, scan)
     if config.archive is not None:
         directory = config.archive.directory or config.store.path.parent / "archive"
         yield writable("archive.directory", directory, "SL118")

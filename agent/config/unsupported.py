@@ -31,8 +31,6 @@ def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
     for index, source in enumerate(config.sources):
         if source.format in FORMATS:
             found[f"sources[{index}].format"] = f"the format {source.format} (source {source.name}) is"
-        if source.rotate is not None:
-            found[f"sources[{index}].rotate"] = f"rotation by sidelog (source {source.name}) is"
     return [_error(f"{file}: {place}" if file else place, what) for place, what in found.items()]
 
 

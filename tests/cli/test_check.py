@@ -274,3 +274,17 @@ def test_a_read_only_file_system_is_said(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "statvfs", lambda _: Status)
     assert readiness.writable("store.path", tmp_path, "SL113").sentence.endswith("lies on a read-only file system")
+
+
+def test_a_source_that_cannot_be_rotated_is_a_warning(check, tmp_path, monkeypatch):
+    (tmp_path / "logs" / "a.log").write_text("x\n")
+    source = "sources: [{name: app, include: [logs/*.log], rotate: {size: 1MiB%s}}]\n"
+    code, found = check(source % ", command: [cat]")
+    assert (code, found["sources[0].rotate"]["level"]) == (0, "ok")
+    assert found["sources[0].rotate.command"]["sentence"] == "the application can be told"
+    code, found = check(source % ", signal: {pidfile: app.pid}")
+    assert (code, found["sources[0].rotate.signal"]["code"]) == (0, "SL821")
+    monkeypatch.setattr(readiness, "_may", lambda path, _: not path.endswith("logs"))
+    _, found = check(source % ", method: copytruncate")
+    assert found["sources[0].rotate"]["code"] == "SL820"
+    assert f"{tmp_path}/logs cannot be written" in found["sources[0].rotate"]["sentence"]

@@ -19,12 +19,12 @@ from agent.tail.identity import generation, head_hash, marker
 class Scene:
     """Logs in `logs/`, followed as the tailer would have it."""
 
-    def __init__(self, root) -> None:
+    def __init__(self, root, *, check_same_thread: bool = True) -> None:
         self.root = root
         self.logs = root / "logs"
         self.logs.mkdir()
         self.log = self.logs / "app.log"
-        self.connection = sqlite3.connect(root / "s.db", isolation_level=None)
+        self.connection = sqlite3.connect(root / "s.db", isolation_level=None, check_same_thread=check_same_thread)
         schema.prepare_file(self.connection)
         schema.migrate(self.connection)
         self._ids = itertools.count(1)
@@ -33,6 +33,7 @@ class Scene:
         self.messages: list[str] = []
         self.looks = 0
         self.fault: Exception | None = None
+        self.refused = 0
         self.stopped = False
 
     def configure(self, document: dict | None = None, **rotate) -> None:
@@ -48,6 +49,7 @@ class Scene:
 
     def change(self, function, *, durable):
         if self.fault is not None:
+            self.refused += 1
             raise self.fault
         with faults.changing(self.connection):
             return function(self.connection)
