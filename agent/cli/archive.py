@@ -72,18 +72,23 @@ def list_archives(
 @command.command("run")
 @JSON
 @click.option("--reindex", is_flag=True, help="Make the index again from the archives alone.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be rotated, archived and deleted, and why.")
 @config_options
 def run(
     config_path: Path | None,
     store: Path | None,
     overrides: tuple[str, ...],
+    *,
     as_json: bool = False,
     reindex: bool = False,
+    dry_run: bool = False,
 ) -> int:
-    """Archive everything that is due now, without an agent."""
-    from agent.cli.archiving import make_archives, make_index
+    """Rotate and archive everything that is due now, without an agent."""
+    from agent.cli.archiving import make_archives, make_index, show_outlook
 
-    work = make_index if reindex else make_archives
+    if reindex and dry_run:
+        raise click.UsageError("--reindex and --dry-run exclude each other")
+    work = show_outlook if dry_run else make_index if reindex else make_archives
     return work(config_path, store, overrides, as_json=as_json)
 
 

@@ -13,8 +13,10 @@ import click
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError, damaged
 from agent.archive.place import ARCHIVE_SUFFIX, flush_directory
+from agent.archiving.keeper import Summary
 from agent.archivist import archive_directory, make_keeper
-from agent.cli.common import echo_json, load_config, print_error, verbosity
+from agent.cli.common import echo_json, load_config, print_error, safe_text, verbosity
+from agent.cli.common import open_store as open_reader
 from agent.cli.progress import Bar
 from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError
 from agent.store import archives
@@ -24,21 +26,20 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from agent.archiving.keeper import Summary
     from agent.config import Config
-    from agent.config.schema import ArchiveConfig
     from agent.store.opening import OpenStore
 
 _NAMED = 40  # characters of a path beside the bar
 
 
-def archive_config(config: Config) -> ArchiveConfig:
-    """The section `archive`.
+def check_asked(config: Config) -> bool:
+    """Whether a source is to be rotated.
 
     Raises:
-        ConfigError: SL801, there is none.
+        ConfigError: SL801, there is nothing to be rotated and nothing to be archived.
     """
-    if config.archive is None:
+    rotated = any(source.rotate is not None for source in config.sources)
+    if config.archive is None and not rotated:
         raise ConfigError(
             "SL801",
             "archive logs",
@@ -47,7 +48,7 @@ def archive_config(config: Config) -> ArchiveConfig:
             hint="add `archive: {}` to the configuration (`sidelog init` writes one) to archive rotated logs with the"
             " defaults; `archive: {delete_source: false}` keeps the logs",
         )
-    return config.archive
+    return rotated
 
 
 @contextlib.contextmanager
@@ -60,37 +61,66 @@ def _owned(config: Config) -> Iterator[OpenStore]:
 
 
 def make_archives(config_path: Path | None, store: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int:
-    """Archive what is due, with a progress bar on a terminal.
+    """Rotate and archive what is due, with a progress bar on a terminal.
 
     Raises:
         ConfigError: SL801 and others.
-        StoreError: SL404, an agent owns the store: it archives by itself.
+        StoreError: SL404, an agent owns the store: it rotates and archives by itself.
     """
     config = load_config(config_path, store, overrides)
-    wanted = archive_config(config)
+    rotating = check_asked(config)
+    summary, failed, rotated = Summary(), [], 0
+
+    def say(error: SidelogError, active: bool) -> None:
+        if active:
+            failed.append(error.subject)
+            print_error(error)
+
     with _owned(config) as opened, Bar("archiving") as bar:
-        keeper = make_keeper(
-            config,
-            wanted,
-            opened.writer.change,
-            _say,
-            on_progress=lambda done, total, name: bar.step(done, total, name[-_NAMED:]),
-        )
-        summary = keeper.round()
+        if rotating:
+            from agent.rotator import rotate_once
+
+            rotated = len(rotate_once(config, opened.writer.change, say))
+        if config.archive is not None:
+            summary = make_keeper(
+                config,
+                config.archive,
+                opened.writer.change,
+                say,
+                on_progress=lambda done, total, name: bar.step(done, total, name[-_NAMED:]),
+            ).round()
+    summary.failed = failed
     if as_json:
-        echo_json(_document(summary))
+        echo_json(_document(summary, rotated))
     elif verbosity() >= 0:
-        click.echo(_sentence(summary), err=True)
+        click.echo(_sentence(summary, rotated), err=True)
     return EXIT_FAILED if summary.failed else EXIT_DONE
 
 
-def _say(error: SidelogError, active: bool) -> None:
-    if active:
-        print_error(error)
+def show_outlook(config_path: Path | None, store: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int:
+    """Print what would be done.
+
+    Raises:
+        ConfigError: SL801 and others.
+        StoreError: the store is missing or damaged.
+    """
+    from agent.cli.outlook import outlook
+
+    connection, config = open_reader(config_path, store, overrides)
+    check_asked(config)
+    rows = outlook(config, connection)
+    if as_json:
+        echo_json([row.document() for row in rows])
+    for row in rows if not as_json else []:
+        click.echo(f"{row.action:<8}{safe_text(row.path)}  {safe_text(row.why)}")
+    if not rows and not as_json:
+        click.echo("nothing is due", err=True)
+    return EXIT_DONE
 
 
-def _document(summary: Summary) -> dict[str, object]:
+def _document(summary: Summary, rotated: int) -> dict[str, object]:
     return {
+        "rotated": rotated,
         "archived": summary.archived,
         "bytes": summary.bytes,
         "raw_bytes": summary.raw_bytes,
@@ -102,12 +132,13 @@ def _document(summary: Summary) -> dict[str, object]:
     }
 
 
-def _sentence(summary: Summary) -> str:
+def _sentence(summary: Summary, rotated: int) -> str:
     parts = [f"{summary.archived:,} logs archived"]
     if summary.bytes:
         ratio = summary.raw_bytes / summary.bytes
         parts[0] += f", {summary.raw_bytes / 1e6:,.1f} MB in {summary.bytes / 1e6:,.1f} MB ({ratio:.1f} : 1)"
     for count, what in (
+        (rotated, "logs rotated"),
         (summary.known, "archived before"),
         (summary.deleted, "logs deleted"),
         (summary.removed, "old archives removed"),

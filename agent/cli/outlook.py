@@ -1,0 +1,99 @@
+"""What `archive run` would do now, to each file: nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from agent.archivist import make_keeper
+from agent.config.units import format_duration
+from agent.rotator import make_rotation
+from agent.store import tables
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+
+    from agent.archiving.keeper import Keeper
+    from agent.config import Config
+    from agent.rotate.rotation import Rotation
+
+
+@dataclass(slots=True, frozen=True)
+class Row:
+    """What would be done to one file: `rotate`, `archive`, `delete`, `remove` (an archive), or `leave`; and why."""
+
+    action: str
+    path: str
+    why: str
+
+    def document(self) -> dict[str, str]:
+        """For JSON."""
+        return {"action": self.action, "path": self.path, "why": self.why}
+
+
+def outlook(config: Config, connection: sqlite3.Connection) -> list[Row]:
+    """What is due.
+
+    Args:
+        config: validated.
+        connection: read-only.
+    """
+    change = partial(_ask, connection)
+    rows: list[Row] = []
+    archived = list(_archives(make_keeper(config, config.archive, change, _unsaid))) if config.archive else []
+    if any(source.rotate is not None for source in config.sources):
+        files = tables.load_files(connection)
+        rotated = _rotations(make_rotation(config, lambda: files, change, _unsaid))
+        said = {row.path for row in archived}
+        rows = [row for row in rotated if row.path not in said]
+    return rows + archived
+
+
+def _ask(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], Any], *, durable: bool) -> Any:  # noqa: ARG001
+    return function(connection)
+
+
+def _unsaid(*_: object) -> None:
+    pass
+
+
+def _rotations(rotation: Rotation) -> Iterator[Row]:
+    for source in rotation.rules:
+        for look in rotation.look(source):
+            path = look.file.path
+            yield Row("rotate", path, look.why) if look.why else Row("leave", path, f"not due: {look.outlook}")
+    for path, several in rotation.find_surplus().items():
+        keep = f"it is beyond `keep` of {path}"
+        for one in several:
+            yield Row("leave", one.path, f"{keep}, but {one.why}") if one.why else Row("delete", one.path, keep)
+
+
+def _archives(keeper: Keeper) -> Iterator[Row]:
+    plan = keeper.plan()
+    for job in plan.jobs:
+        path = os.fsdecode(job.path)
+        known = "all of it is stored" if job.followed or job.candidates else "it was never followed"
+        yield Row("archive", path, f"{known}, and it has not changed for {_idle(path)}")
+    for log in plan.present:
+        delete = keeper.options.delete_source
+        yield Row("delete", log.path, "it is archived") if delete else Row("leave", log.path, "it is archived")
+    for path in plan.waiting:
+        why = f"it changed {_idle(path)} ago, quiet is {format_duration(keeper.options.quiet_s)}, or is not stored yet"
+        yield Row("leave", path, why)
+    for error in plan.errors:
+        yield Row("leave", error.subject, error.message)
+    for archive, why in keeper.expired():
+        yield Row("remove", archive.path, why)
+
+
+def _idle(path: str) -> str:
+    """How long ago a file was written."""
+    try:
+        changed = os.stat(path).st_mtime  # noqa: PTH116 - the path is a str
+    except OSError:
+        return "0s"
+    return format_duration(max(0, int(time.time() - changed)))
