@@ -1,13 +1,15 @@
 """copytruncate: a copy takes the rotated name, then the log is emptied in place, for an application that keeps it open.
 
-What is written between the last look at the log and its truncation is lost; that is two system calls. The copy grows
-under a hidden name, which no pattern and no rotation matches, and has its final one before the log is truncated, so
-that whoever follows the log finds there what it has not read.
+What is written between the last look at the log and its truncation is lost; that is two system calls, which no other
+thread of the agent delays: the look keeps the interpreter's lock. The copy grows under a hidden name, which no pattern
+and no rotation matches, and has its final one before the log is truncated, so that whoever follows the log finds there
+what it has not read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import stat
@@ -27,6 +29,9 @@ _FLUSH_BYTES = 1 << 16  # more than this is flushed before the truncation, less 
 _ROUNDS = 100  # of catching up with a fast writer; after them the truncation comes all the same
 _COMMON = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _ACL = "system.posix_acl_access"
+# os.lseek gives the interpreter's lock away, and may get it back milliseconds later.
+_LSEEK = ctypes.PyDLL(None).lseek
+_LSEEK.argtypes, _LSEEK.restype = (ctypes.c_int, ctypes.c_ssize_t, ctypes.c_int), ctypes.c_ssize_t
 
 
 class StoppedError(Exception):
@@ -107,7 +112,7 @@ class Copy:
         try:
             self._folder.flush()
             self._catch_up()
-            os.ftruncate(self._source, 0)
+            self._truncate()
         except BaseException:
             os.unlink(name, dir_fd=self._folder.fd)
             self._named = True
@@ -131,7 +136,7 @@ class Copy:
         return done
 
     def _catch_up(self) -> None:
-        """Copy until a look finds nothing new, with nothing between that look and the truncation that takes time."""
+        """Copy what was written meanwhile, and flush the copy where that was much."""
         for _ in range(_ROUNDS):
             behind = 0
             while count := self._copy():
@@ -139,8 +144,14 @@ class Copy:
             if behind <= _FLUSH_BYTES:
                 return
             os.fsync(self._target)
-        while self._copy():
-            pass
+
+    def _truncate(self) -> None:
+        """Empty the log at a moment when the copy has all of it."""
+        for _ in range(_ROUNDS):
+            if _LSEEK(self._source, 0, os.SEEK_END) == self.size:
+                break
+            self._copy()
+        os.ftruncate(self._source, 0)
 
 
 def _open_log(folder: Folder, log: str, key: FileKey) -> int:

@@ -164,9 +164,12 @@ class Rotation:
         found = []
         for file in self._logs(source):
             try:
-                size = os.stat(file.path).st_size
+                status = os.stat(file.path)
             except OSError:
                 continue  # the tailer says what is wrong with it
+            if (status.st_dev, status.st_ino) != (file.device, file.inode):
+                continue  # it has just been replaced, and the tailer is going to see that
+            size = status.st_size
             if not size:
                 self._empty_ns[file.path] = now_ns
             since_ns = max(file.first_seen, self._empty_ns.get(file.path, 0))
