@@ -1,6 +1,8 @@
 """Waking up: events, their loss, and polling where there are none."""
 
+import asyncio
 import ctypes
+import dataclasses
 import errno
 import os
 import subprocess
@@ -109,6 +111,21 @@ async def test_without_inotify_files_are_polled_and_it_is_said_once(tmp_path, mo
         monkeypatch.undo()
         await tail.tailer.reload(tail.sources)
         await tail.until(lambda: tail.errors[-1] == ("SL205", "inotify", False))
+
+
+@asynchronous
+async def test_whoever_renames_a_log_can_have_the_tailer_look_at_once(tmp_path, monkeypatch):
+    """From another thread, and long before it would look by itself."""
+    monkeypatch.setattr(watch, "InotifyFD", None)
+    log = tmp_path / "app.log"
+    log.write_bytes(b"one\n")
+    rare = dataclasses.replace(PATIENT, rescan_s=3600.0, rescan_polling_s=3600.0)
+    async with Following(tmp_path / "*.log", timing=rare) as tail:
+        await tail.until_read(b"one")
+        log.rename(tmp_path / "app.log.1")
+        log.write_bytes(b"two\n")
+        await asyncio.to_thread(tail.tailer.look_soon)
+        await tail.until_read(b"one", b"two")
 
 
 _LIMITED = """
