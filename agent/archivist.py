@@ -90,7 +90,7 @@ class Archivist(threading.Thread):
         config: Config,
         change: Change,
         report: Callable[[SidelogError, bool], None],
-        names_lock: threading.Lock,
+        names_lock: threading.Lock | None = None,
     ) -> None:
         super().__init__(name="sidelog-archivist", daemon=True)
         self._config = config
@@ -99,6 +99,7 @@ class Archivist(threading.Thread):
         self._names_lock = names_lock
         self._keeper: Keeper | None = None
         self._kept: Config | None = None  # the configuration that the keeper is of
+        self._failing = False  # the last round met something unforeseen
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -122,9 +123,12 @@ class Archivist(threading.Thread):
             except StoreError:
                 continue  # the writer meets it too, and says so
             except Exception as error:  # noqa: BLE001 - or nothing would be archived any more, and nobody would know
+                self._failing = True
                 self._report(round_failed(error), True)  # noqa: FBT003 - a callback's shape
             else:
-                self._report(ArchiveError("SL811", "", "archiving", ""), False)  # noqa: FBT003
+                if self._failing:
+                    self._report(ArchiveError("SL811", "", "archiving", ""), False)  # noqa: FBT003
+                self._failing = False
 
     def reload(self, config: Config) -> None:
         """Go on with another configuration from the next round on."""

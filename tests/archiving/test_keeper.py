@@ -1,81 +1,272 @@
-"""Rounds of archiving go on after what ends one of them."""
+"""Rounds of the keeper, with a real store and real workers: what fails is said once, kept, and tried again in time."""
 
+import gzip
+import json
 import os
-import sqlite3
+import signal
 import threading
 from pathlib import Path
 
 import pytest
 
-from agent.archivist import Archivist, make_keeper
-from agent.config import for_patterns
-from agent.store.schema import migrate, prepare_file
-from tests.integration.harness import wait_until
+from agent import archivist
+from agent.archive import source
+from agent.archive.errors import ArchiveError
+from agent.archivist import Archivist, archive_once, make_keeper
+from agent.config import load
+from agent.errors import StoreError
+from agent.store.opening import open_store
+from tests.integration.harness import events, wait_until
+
+
+class Setting:
+    """Logs, a store, and what a keeper reported: code, subject, whether it began."""
+
+    def __init__(self, root: Path, opened) -> None:
+        self.root = root
+        self.logs = root / "logs"
+        self.logs.mkdir()
+        (self.logs / "app.log").write_bytes(events(0, 1))
+        self.opened = opened
+        self.reports: list[tuple[str, str, bool]] = []
+        self.config = self.configure()
+
+    def configure(self, **archive):
+        document = {
+            "store": {"path": str(self.root / "s.db")},
+            "sources": [{"name": "app", "include": [f"{self.logs}/*.log"]}],
+            "archive": {"quiet": "0s", **archive},
+        }
+        path = self.root / "config.json"
+        path.write_text(json.dumps(document))
+        return load(path)
+
+    def report(self, error, active) -> None:
+        self.reports.append((error.code, Path(error.subject).name, active))
+
+    def keeper(self, **options):
+        return make_keeper(self.config, self.config.archive, self.opened.writer.change, self.report, **options)
+
+    def rotated(self, name: str, data: bytes = b"line\n") -> Path:
+        path = self.logs / name
+        path.write_bytes(data)
+        return path
+
+    def archives(self) -> list[Path]:
+        return list((self.root / "archive").rglob("*.zst"))
 
 
 @pytest.fixture
-def config(tmp_path):
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    (logs / "app.log").touch()
+def setting(tmp_path):
+    opened = open_store(tmp_path / "s.db", min_free_bytes=0, resources={})
+    yield Setting(tmp_path, opened)
+    opened.close()
+
+
+def test_a_log_that_cannot_be_read_is_not_tried_again_before_it_changes(setting):
+    path = setting.rotated("app.log.1.gz", gzip.compress(b"x" * 5000)[:-9])
+    good = setting.rotated("app.log.2")
+    keeper = setting.keeper()
+    summary = keeper.round()
+    assert (summary.failed, summary.archived) == ([str(path)], 1)
+    assert setting.reports == [("SL805", "app.log.1.gz", True)]
+    assert not good.exists()
+    assert keeper.round().failed == []
+    assert setting.reports == [("SL805", "app.log.1.gz", True)], "it has not ended, and is not said again"
+    path.write_bytes(gzip.compress(b"x" * 5000))
+    assert keeper.round().archived == 1
+    assert setting.reports[1:] == [("SL805", "app.log.1.gz", False)]
+
+
+def test_a_log_that_is_gone_ends_what_was_wrong_with_it(setting):
+    path = setting.rotated("app.log.1.gz", gzip.compress(b"x" * 5000)[:-9])
+    keeper = setting.keeper()
+    keeper.round()
+    path.unlink()
+    keeper.round()
+    assert setting.reports == [("SL805", "app.log.1.gz", True), ("SL805", "app.log.1.gz", False)]
+
+
+def test_a_disk_that_takes_nothing_ends_the_round_and_keeps_all_logs(setting):
+    (setting.root / "archive").write_bytes(b"in the way")
+    for number in (1, 2):
+        setting.rotated(f"app.log.{number}")
+    keeper = setting.keeper()
+    assert len(keeper.round().failed) == 1, "the second log would meet the same disk"
+    assert setting.reports == [("SL804", "archive", True)]
+    assert len(list(setting.logs.iterdir())) == 3
+    (setting.root / "archive").unlink()
+    assert keeper.round().archived == 2
+    assert setting.reports[1:] == [("SL804", "archive", False)]
+
+
+@pytest.mark.parametrize("error", [PermissionError(1, "not permitted"), ArchiveError("SL805", "x", "/x/app.log.1", "")])
+def test_a_log_that_cannot_be_deleted_is_archived_all_the_same(setting, monkeypatch, error):
+    setting.rotated("app.log.1")
+    keeper = setting.keeper()
+
+    def refuse(*_):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(source, "delete", refuse)
+        assert (keeper.round().archived, len(setting.archives())) == (1, 1)
+        assert (keeper.round().archived, len(setting.archives())) == (0, 1)
+    code = "SL807" if isinstance(error, OSError) else "SL805"
+    assert setting.reports == [(code, "app.log.1", True)] * 2
+    assert keeper.round().deleted == 1
+    assert setting.reports[2:] == [(code, "app.log.1", False)]
+    assert not (setting.logs / "app.log.1").exists()
+
+
+def test_a_worker_that_is_killed_fails_one_log_and_the_next_round_does_it(setting):
+    setting.rotated("app.log.1", (b"x" * 5000 + b"\n") * 5000)
+    steps = []
+
+    def kill(done: int, *_) -> None:
+        steps.append(done)
+        if len(steps) == 2:
+            os.kill(keeper.worker._process.pid, signal.SIGKILL)
+
+    keeper = setting.keeper(on_progress=kill)
+    assert keeper.round().failed == [str(setting.logs / "app.log.1")]
+    assert setting.reports == [("SL806", "app.log.1", True)]
+    assert setting.archives() == []
+    assert keeper.round().archived == 1
+    assert setting.reports[1:] == [("SL806", "app.log.1", False)]
+
+
+def test_a_log_that_its_worker_dies_of_holds_up_no_other(setting):
     for number in (1, 2, 3):
-        log = logs / f"app.log.{number}"
-        log.write_bytes(b'{"timestamp":"2026-11-22T03:04:05Z","n":%d}\n' % number)
-        os.utime(log, (number, number))
-    return for_patterns([str(logs / "*.log")], tmp_path / "s.db", overrides=["archive.quiet=0s"])
+        os.utime(setting.rotated(f"app.log.{number}"), (number, number))
+    deadly = True
 
-
-class Store:
-    """Transactions on a real store, from any thread."""
-
-    def __init__(self, path):
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        prepare_file(self.connection)
-        migrate(self.connection)
-        self.lock = threading.Lock()
-        self.failures = 0
-
-    def change(self, function, *, durable):
-        with self.lock, self.connection:
-            if self.failures:
-                self.failures -= 1
-                raise RuntimeError("unforeseen")
-            return function(self.connection)
-
-
-@pytest.fixture
-def store(tmp_path):
-    made = Store(tmp_path / "s.db")
-    yield made
-    made.connection.close()
-
-
-def test_a_log_that_its_worker_dies_of_holds_up_no_other(config, store):
-    reports, deadly = [], True
-
-    def on_progress(done, _total, path):
-        if path.endswith(".2") and deadly:
+    def on_progress(_done: int, _total: int, path: str) -> None:
+        if deadly and path.endswith(".2"):
             keeper.worker.kill()
 
-    keeper = make_keeper(
-        config, config.archive, store.change, lambda error, active: reports.append((error.code, active)),
-        on_progress=on_progress,
-    )  # fmt: skip
+    keeper = setting.keeper(on_progress=on_progress)
     summary = keeper.round()
-    assert (summary.archived, [Path(path).name for path in summary.failed]) == (2, ["app.log.2"])
+    assert (summary.archived, summary.failed) == (2, [str(setting.logs / "app.log.2")])
     deadly = False
     assert keeper.round().archived == 1
-    assert reports == [("SL806", True), ("SL806", False)]
+    assert setting.reports == [("SL806", "app.log.2", True), ("SL806", "app.log.2", False)]
 
 
-def test_a_fault_of_its_own_is_said_and_the_next_round_archives(config, store):
-    reports = []
-    store.failures = 1
-    archivist = Archivist(config, store.change, lambda error, active: reports.append((error.code, active)))
-    archivist.start()
+def test_a_keeper_that_is_stopped_begins_no_other_log(setting):
+    for number in (1, 2):
+        setting.rotated(f"app.log.{number}")
+    answers = [False, True, True]
+    keeper = setting.keeper(stop=lambda: answers.pop(0) if answers else True)
+    assert keeper.round().archived == 1
+    assert setting.keeper(stop=lambda: True).round().archived == 0
+    assert setting.keeper().round().archived == 1
+
+
+def test_a_worker_that_ends_because_all_ends_is_no_failure(setting):
+    setting.rotated("app.log.1", (b"x" * 5000 + b"\n") * 5000)
+    ended = threading.Event()
+
+    def stop(done: int, *_) -> None:
+        if done:
+            ended.set()
+            keeper.worker.kill()
+
+    keeper = setting.keeper(stop=ended.is_set, on_progress=stop)
+    assert keeper.round().failed == []
+    assert (setting.reports, setting.archives()) == ([], [])
+
+
+def test_a_log_that_cannot_be_opened_is_said(setting, monkeypatch):
+    """Before anything is ordered of the worker."""
+    from agent.archiving import planner
+
+    setting.rotated("app.log.1")
+
+    def refuse(path):
+        raise ArchiveError("SL805", "archive a log", path, "it cannot be opened")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(planner, "Log", refuse)
+        assert setting.keeper().round().failed == [str(setting.logs / "app.log.1")]
+    assert setting.reports == [("SL805", "app.log.1", True)]
+
+
+# ---------------------------------------------------------------- the thread
+
+
+def test_the_thread_makes_rounds_with_the_newest_configuration_until_it_is_stopped(setting, monkeypatch):
+    monkeypatch.setattr(archivist, "_SHORTEST_PAUSE_S", 0.01)
+    thread = Archivist(setting.config, setting.opened.writer.change, setting.report)
+    thread.stop()  # before it was started
+    thread = Archivist(setting.config, setting.opened.writer.change, setting.report)
+    thread.start()
     try:
-        wait_until(lambda: ("SL811", False) in reports)
+        setting.rotated("app.log.1")
+        wait_until(lambda: not (setting.logs / "app.log.1").exists(), what="the first archive")
+        thread.reload(setting.configure(delete_source=False))
+        kept = setting.rotated("app.log.1", b"another\n")
+        wait_until(lambda: len(setting.archives()) == 2, what="the second archive")
     finally:
-        archivist.stop()
-    assert reports[0] == ("SL811", True)
-    assert store.connection.execute("SELECT count(*) FROM archives").fetchone() == (3,)
+        thread.stop()
+    assert not thread.is_alive()
+    assert kept.exists()
+    assert setting.reports == []
+
+
+def test_a_store_that_cannot_be_written_does_not_end_the_thread(setting, monkeypatch):
+    monkeypatch.setattr(archivist, "_SHORTEST_PAUSE_S", 0.01)
+    setting.rotated("app.log.1")
+    failures = []
+
+    def change(function, *, durable):
+        if len(failures) < 3:
+            failures.append(function)
+            raise StoreError("SL408", "write", "s.db", "the disk is full")
+        return setting.opened.writer.change(function, durable=durable)
+
+    thread = Archivist(setting.config, change, setting.report)
+    thread.start()
+    try:
+        wait_until(setting.archives, what="the archive")
+    finally:
+        thread.stop()
+    assert len(failures) == 3
+
+
+def test_a_fault_of_its_own_is_said_and_the_next_round_archives(setting, monkeypatch):
+    monkeypatch.setattr(archivist, "_SHORTEST_PAUSE_S", 0.01)
+    setting.rotated("app.log.1")
+    failures = []
+
+    def change(function, *, durable):
+        if len(failures) < 2:
+            failures.append(function)
+            raise RuntimeError("unforeseen")
+        return setting.opened.writer.change(function, durable=durable)
+
+    thread = Archivist(setting.config, change, setting.report)
+    thread.start()
+    try:
+        wait_until(lambda: ("SL811", "archiving", False) in setting.reports, what="the end of the condition")
+    finally:
+        thread.stop()
+    assert len(setting.archives()) == 1
+    assert setting.reports == [("SL811", "archiving", True)] * 2 + [("SL811", "archiving", False)]
+
+
+def test_without_its_section_nothing_is_archived(setting, monkeypatch):
+    path = setting.root / "config.json"
+    document = json.loads(path.read_text())
+    del document["archive"]
+    path.write_text(json.dumps(document))
+    setting.rotated("app.log.1")
+    config = load(path)
+    assert archive_once(config, setting.opened.writer.change, setting.report, lambda: False) is None
+    monkeypatch.setattr(archivist, "_LONGEST_PAUSE_S", 0.01)
+    thread = Archivist(config, setting.opened.writer.change, setting.report)
+    thread.start()
+    thread.stop()
+    assert setting.archives() == []
+    assert archive_once(setting.config, setting.opened.writer.change, setting.report, lambda: True) is None
+    assert archive_once(setting.config, setting.opened.writer.change, setting.report, lambda: False).archived == 1

@@ -115,15 +115,36 @@ def test_the_newest_come_in_the_order_that_is_asked_for(boxes, options):
     assert found == wanted
 
 
-def test_more_than_are_held_in_memory_come_in_the_same_order(boxes, monkeypatch, capfd):
-    """They are found twice then; in this process, for the number that is held is made small."""
-    hot, cold = boxes
-    wanted = answer(hot, "-n", "300", "logger~shop")
-    monkeypatch.setattr("agent.cli.merged.HELD_EVENTS", 50)
+@pytest.fixture
+def here(boxes, monkeypatch, capfd):
+    """`query` on the second box in this very process, without others that help."""
     monkeypatch.setattr("agent.archiving.search._ALONE_S", 99)
-    assert run_command_line(["query", "-c", str(cold.config), "-o", "json", "-n", "300", "logger~shop"]) == 0
-    found = [json.loads(text) for text in capfd.readouterr().out.splitlines()]
-    assert [row["body"] for row in found] == [row["body"] for row in wanted]
+
+    def query(*arguments: str) -> list[dict]:
+        assert run_command_line(["query", "-c", str(boxes[1].config), "-o", "json", *arguments]) == 0
+        return [json.loads(text) for text in capfd.readouterr().out.splitlines()]
+
+    return query
+
+
+def test_more_than_are_held_in_memory_come_in_the_same_order(boxes, here, monkeypatch):
+    """They are found twice then; the number that is held is made small."""
+    wanted = answer(boxes[0], "-n", "300", "logger~shop")
+    monkeypatch.setattr("agent.cli.merged.HELD_EVENTS", 50)
+    assert [row["body"] for row in here("-n", "300", "logger~shop")] == [row["body"] for row in wanted]
+    assert here("-n", "300", "no such text") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [["Handled", "7"], ["köln"], ["timeout", "logger=shop.mail"], ["line 1"], ["message~ndled 1.5"], ["group=1"]],
+    ids=" ".join,
+)
+def test_one_process_finds_what_several_find(boxes, here, query):
+    wanted = {row["id"] for row in boxes[1].query("--archives", *query)}
+    assert {row["id"] for row in here("--archives", "-n", "all", *query)} == wanted
+    [counted] = here("--archives", "--by", "source", *query) or [{"count": 0}]
+    assert counted["count"] == len(wanted)
 
 
 @pytest.mark.parametrize(
