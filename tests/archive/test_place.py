@@ -37,6 +37,7 @@ def test_usual_names_stay_as_they_are(tmp_path):
         ("a b", "/x/.log", 5, "a%20b/log-19700101T000000Z-1.log.zst"),
         ("s", "/x/out", 2**62, "s/out-21160220T235338Z-1.log.zst"),
         ("s", "/x/" + "n" * 250 + ".log", 0, "s/" + "n" * 120 + "-19700101T000000Z-1.log.zst"),
+        ("s", "/x/out", 10**30, "s/out-1000000000000000000000-1.log.zst"),
         ("s", "/x/\udcff.log", 0, "s/%FF-19700101T000000Z-1.log.zst"),
     ],
 )
@@ -89,6 +90,9 @@ def test_a_group_that_is_not_the_logs_may_do_what_everybody_may(tmp_path, monkey
     for mode, kept in ((0o640, 0o600), (0o664, 0o644), (0o060, 0o400)):
         restrict(archive, SimpleNamespace(st_mode=mode, st_uid=0, st_gid=4321, st_atime_ns=1, st_mtime_ns=1))
         assert stat.S_IMODE(archive.stat().st_mode) == kept
+    same = SimpleNamespace(st_mode=0o640, st_uid=0, st_gid=archive.stat().st_gid, st_atime_ns=1, st_mtime_ns=1)
+    restrict(archive, same)
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o640, "its group is that of the log already"
 
 
 @root_only

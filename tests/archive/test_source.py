@@ -1,6 +1,7 @@
 """A log is read whole whatever its form, and deleted only if nothing has happened to it."""
 
 import bz2
+import fcntl
 import gzip
 import os
 
@@ -88,3 +89,20 @@ def test_a_log_that_somebody_has_open_for_writing_stays(tmp_path):
         assert not delete(str(path), version)
     assert path.exists()
     assert delete(str(path), version)
+
+
+def test_a_log_that_fails_while_it_is_read_is_named(tmp_path):
+    (tmp_path / "a").write_bytes(b"one\n")
+    log = Log(str(tmp_path / "a"))
+    log.close()
+    log.close()
+    with pytest.raises(ArchiveError, match="Bad file descriptor") as raised:
+        list(log.contents())
+    assert (raised.value.code, raised.value.subject) == ("SL805", str(tmp_path / "a"))
+
+
+def test_where_the_kernel_cannot_be_asked_nobody_is_taken_to_write(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"one\n")
+    with (tmp_path / "a").open("ab"), Log(str(tmp_path / "a")) as log:
+        monkeypatch.delattr(fcntl, "F_SETLEASE")
+        assert not has_writer(log.fd)

@@ -1,6 +1,7 @@
 """What the worker does with one log, here in the test's own process; and the process, as far as it can go wrong."""
 
 import ctypes
+import errno
 import io
 import os
 import platform
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.archive import errors, memory
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
 from agent.archive.source import Version
@@ -175,3 +177,48 @@ def test_the_process_gives_way_to_everything_else(order):
         assert ctypes.CDLL(None).syscall(IOPRIO_GET[platform.machine()], 1, pid) >> 13 == 3, "the idle class"
     finally:
         owner.close()
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path, order):
+    (tmp_path / "archive").write_bytes(b"in the way")
+    failed = worker.archive(order)
+    assert isinstance(failed, Failed)
+    assert failed.code == "SL804"
+    assert (tmp_path / "app.log.1").exists()
+
+
+def test_a_priority_that_may_not_be_lowered_stays(monkeypatch):
+    def refuse(number):
+        def nice(_):
+            raise OSError(number, "refused")
+
+        return nice
+
+    monkeypatch.setattr(os, "nice", refuse(errno.EPERM))
+    worker.lower_priority()
+    monkeypatch.setattr(os, "nice", refuse(errno.ENOSYS))
+    with pytest.raises(OSError, match="refused"):
+        worker.lower_priority()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (errors.unwritable(Path("/x"), OSError(errno.ENOSPC, "")), ("SL804", "No space", "free space on its disk")),
+        (errors.unwritable(Path("/x"), OSError(errno.EACCES, "")), ("SL804", "Permission", "permissions and its disk")),
+        (errors.unreadable(Path("/x"), OSError(errno.EIO, "")), ("SL802", "cannot be read", "and at the disk")),
+        (errors.unreadable(Path("/x"), OSError(errno.ENOENT, "")), ("SL802", "is missing", "from a backup")),
+        (errors.undeletable("/x", OSError(errno.EROFS, "")), ("SL807", "cannot be deleted", "delete_source")),
+        (errors.worker_ended("/x", -9), ("SL806", "ended with -9", "lack of memory")),
+    ],
+)
+def test_each_error_says_what_and_what_to_do(error, said):
+    assert error.code == said[0]
+    assert said[1] in error.message
+    assert said[2] in error.hint
+    assert error.subject == "/x"
+
+
+def test_freed_memory_is_kept_only_where_it_can_be(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    memory.keep_freed_memory()

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import stat
 import subprocess
 import time
@@ -268,3 +269,18 @@ def test_a_condition_ends_with_its_cause(box):
     wait_until(lambda: box.status()["healthy"], what="the end of SL805")
     wait_until(lambda: not damaged.exists(), what="the archive")
     assert box.stop() == 0
+
+
+def test_a_copy_is_the_log_that_was_truncated_after_it_and_no_other(box):
+    """copytruncate, of which the truncation has not been noticed yet; and a copy of a log that goes on as it was."""
+    box.log.write_bytes(events(0, 50))
+    box.once()
+    shutil.copy2(box.log, box.logs / "app.log.1")
+    assert run(box)["archived"] == 1
+    assert box.sql("SELECT file_id FROM archives") == [(None,)], "it lies where it was: this is another"
+    box.log.write_bytes(events(50, 50))
+    box.once()
+    shutil.copy2(box.log, box.logs / "app.log.1")
+    box.log.write_bytes(b"")
+    assert run(box)["archived"] == 1
+    assert box.sql("SELECT file_id FROM archives ORDER BY id") == [(None,), (2,)]

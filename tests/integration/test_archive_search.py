@@ -38,7 +38,9 @@ def boxes(tmp_path_factory):
     """One with everything in the store, and one with part of it there, part in both, and most in archives alone."""
     choice = random.Random(5)
     parts = [b"".join(line(choice, part * LINES + number) for number in range(LINES)) for part in range(3)]
-    stranger = b"".join(line(choice, 20_000 + number) for number in range(200))
+    # Of JSON objects alone, of which a search parses only the lines that hold what it looks for.
+    objects = (line(choice, 20_000 + number) for number in range(220))
+    stranger = b"".join(data for data in objects if data.startswith(b"{"))
     hot, cold = (Box(tmp_path_factory.mktemp(name)) for name in ("hot", "cold"))
     for number, data in enumerate([*parts, stranger]):
         (hot.logs / f"app{number}.log").write_bytes(data)
@@ -119,6 +121,7 @@ def test_the_newest_come_in_the_order_that_is_asked_for(boxes, options):
 def here(boxes, monkeypatch, capfd):
     """`query` on the second box in this very process, without others that help."""
     monkeypatch.setattr("agent.archiving.search._ALONE_S", 99)
+    monkeypatch.setattr("agent.archiving.search._OPEN", 1)
 
     def query(*arguments: str) -> list[dict]:
         assert run_command_line(["query", "-c", str(boxes[1].config), "-o", "json", *arguments]) == 0
@@ -145,6 +148,13 @@ def test_one_process_finds_what_several_find(boxes, here, query):
     assert {row["id"] for row in here("--archives", "-n", "all", *query)} == wanted
     [counted] = here("--archives", "--by", "source", *query) or [{"count": 0}]
     assert counted["count"] == len(wanted)
+
+
+@pytest.mark.parametrize("grouping", [["severity>=error", "--by", "source"], ["--by", "severity,path"], ["--by", "n"]])
+def test_one_process_counts_what_several_count(boxes, here, grouping):
+    """What the index can tell, and what it cannot."""
+    done = boxes[1].run("query", "-o", "json", "--archives", *grouping)
+    assert here("--archives", *grouping) == [json.loads(text) for text in done.stdout.splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -175,6 +185,7 @@ def test_status_says_how_much_of_what_has_left_the_store_can_still_be_searched(b
     assert b"100% can still be searched" in cold.run("status").stdout
 
 
+@pytest.mark.measured
 def test_a_header_is_printed_once_although_processes_are_started(boxes):
     _, cold = boxes
     table = cold.run("query", "-n", "all", "-o", "csv", "--fields", "timestamp,n").stdout.splitlines()
