@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agent.archiving.alone import Alone
 from agent.archiving.cutter import Cutter, index_frame
+from agent.archiving.shape import WRAPPED
 from agent.model import LineBatch, TailedFile
 from agent.parse.decode import FileParser, ParseSettings
 
@@ -85,3 +86,14 @@ def test_lines_of_a_container_runtime_have_no_filter():
 
 def test_an_empty_log_has_no_frames():
     assert list(Cutter(SETTINGS, None, OBSERVED).cut([])) == []
+
+
+def test_lines_of_a_runtime_that_is_configured_have_no_filter_whatever_they_look_like():
+    settings_ = ParseSettings(format="cri")
+    [piece] = Cutter(settings_, None, OBSERVED).cut([b"2026-11-22T03:04:05.000000001Z stdout F 0123456789abcdef\n"])
+    assert piece.shape & WRAPPED
+    assert piece.tokens == (b"", 0xFFFF)
+
+
+def test_without_a_profile_events_are_not_told_in_the_easy_way():
+    assert Alone(SETTINGS, None, OBSERVED).survey(b'{"n":1}\n', 0) is None
