@@ -130,7 +130,8 @@ class Assembler:
     def _blank(self, line: bytes, size: int) -> None:
         self._finish_partial()
         event = self.open or self.tail
-        if event is not None and self._takes_blank(event):
+        whole = size > len(line)  # only a file's very last line has no newline, and nothing can follow it
+        if event is not None and whole and self._takes_blank(event):
             event.blanks.append(line)
             return
         self.close()

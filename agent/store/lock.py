@@ -17,20 +17,20 @@ import fcntl
 import os
 import struct
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
 from agent.errors import StoreError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 _WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _HAS_OFD = hasattr(fcntl, "F_OFD_SETLK")
 _CONTENT_BYTES = 4_096  # one block: 600 characters of three bytes, escaped, fit
 _MESSAGE_CHARS = 300
+_HELD = (errno.EAGAIN, errno.EACCES)
+_DEAD_OWNER_S = 2.0  # between fork and exec are milliseconds, on a busy machine more
 
 
 class Owner(NamedTuple):
@@ -108,10 +108,10 @@ class StoreLock:
                 retryable=True,
             ) from None
         try:
-            _lock(descriptor)
+            self._wait_for(descriptor)
         except OSError as error:
             os.close(descriptor)
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
+            if error.errno not in _HELD:
                 raise _no_locks(self._store, error) from None
             held = owner(self._store)
             who = f"process {held.pid}" if held and held.pid else "another process"
@@ -125,6 +125,21 @@ class StoreLock:
         self._descriptor = descriptor
         self._started_at = time.time_ns()
         self.note(None)
+
+    def _wait_for(self, descriptor: int) -> None:
+        """Take the lock; of an owner that was killed, wait for a program that it was just about to start: until that
+        has begun, the new process holds what its parent held.
+        """
+        end = time.monotonic() + _DEAD_OWNER_S
+        while True:
+            try:
+                return _lock(descriptor)
+            except OSError as error:
+                held = owner(self._store)
+                alive = held is not None and _is_running(held.pid)
+                if error.errno not in _HELD or alive or time.monotonic() >= end:
+                    raise
+            time.sleep(_DEAD_OWNER_S / 100)
 
     def note(self, fault: StoreError | None) -> None:
         """Say beside the store why it cannot be written, or (None) that it can."""
@@ -150,6 +165,17 @@ class StoreLock:
                 lock_path(self._store).unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _is_running(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended already; of one that we know nothing of, True."""
+    try:
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's, or not Linux
+        return True
 
 
 def _no_locks(store: Path, error: OSError) -> StoreError:

@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.model import EventBatch, LineBatch, TailedFile
@@ -254,6 +254,7 @@ def test_events_do_not_depend_on_where_batches_end(data, cuts, config):
 
 @settings(max_examples=examples(150), deadline=None)
 @given(st.one_of(streams, st.binary(max_size=400), streams.map(lambda d: d[:-1])))
+@example(b"{}\n" * 7 + b"Traceback (most recent call last):\n\r")
 def test_any_bytes_are_kept(data):
     out = parse_once(data)
     check_accounting(data, out)

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import threading
 
 import pytest
 
@@ -16,6 +17,17 @@ from pathlib import Path
 from agent.store.lock import StoreLock
 lock = StoreLock(Path(sys.argv[1]))
 lock.acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+FORKED = """
+import os, signal, sys
+from pathlib import Path
+from agent.store.lock import StoreLock
+lock = StoreLock(Path(sys.argv[1]))
+lock.acquire()
+if os.fork():
+    signal.pause()
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -63,6 +75,20 @@ def test_the_lock_ends_with_its_process_however_that_dies(store):
         assert owner(store) is None
         assert lock_path(store).exists()
         assert python(TRY, store) == "got it\n"
+
+
+def test_a_process_that_a_killed_owner_was_just_starting_is_waited_for(store):
+    """Between fork and exec it holds what its parent held."""
+    with program(FORKED, store) as holder:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert owner(store).pid == holder.pid
+        ending = threading.Timer(0.1, holder.stdin.close)
+        ending.start()
+        lock = StoreLock(store)
+        lock.acquire()
+        lock.release()
+        ending.join()
 
 
 def test_asking_disturbs_neither_the_owner_nor_an_empty_place(store):
