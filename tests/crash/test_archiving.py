@@ -11,7 +11,7 @@ from tests.crash.power import loop_problem
 from tests.crash.rig import strace_problem
 
 SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
-POINTS = 4
+POINTS = 2
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_deleting_before_verifying_is_found(tmp_path):
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("number", "placement"), list(enumerate(archive_power.PLACEMENTS)))
+@pytest.mark.parametrize(("number", "placement"), [(SEED, archive_power.PLACEMENTS[SEED % 3])], ids=["sampled"])
 def test_after_a_power_cut_every_log_is_there_or_archived(tmp_path, number, placement):
     if problem := loop_problem(tmp_path / "probe"):
         pytest.skip(problem)

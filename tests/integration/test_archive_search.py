@@ -1,5 +1,7 @@
 """A query over store and archives gives the same events, wherever they lie: compared with a store that has all."""
 
+import contextlib
+import io
 import json
 import random
 import uuid
@@ -65,10 +67,24 @@ def boxes(tmp_path_factory):
     return hot, cold
 
 
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch):
+    """What runs in the test's own process is not to be forked, and opens one archive at a time."""
+    monkeypatch.setattr("agent.archiving.search._ALONE_S", 99)
+    monkeypatch.setattr("agent.archiving.search._OPEN", 1)
+
+
+def ask(box: Box, *arguments: str) -> bytes:
+    """What `query` prints, in the test's own process: a start of Python takes longer than most questions."""
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with contextlib.redirect_stdout(out):
+        assert run_command_line(["query", "-c", str(box.config), *arguments]) == 0
+    out.flush()
+    return out.buffer.getvalue()
+
+
 def answer(box: Box, *arguments: str) -> list[dict]:
-    done = box.run("query", "-o", "json", *arguments)
-    assert done.returncode == 0, done.stderr.decode()
-    rows = [json.loads(text) for text in done.stdout.splitlines()]
+    rows = [json.loads(text) for text in ask(box, "-o", "json", *arguments).splitlines()]
     for row in rows:
         for name in ("id", "path", "observed_timestamp", "group"):
             del row[name]
@@ -91,13 +107,13 @@ def key(row: dict) -> str:
     return json.dumps(row, sort_keys=True)
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=" ".join)
-def test_every_query_has_the_same_answer(boxes, query):
-    wanted, found = (answer(box, "-n", "all", *query) for box in boxes)
-    assert sorted(map(key, found)) == sorted(map(key, wanted))
-    times = [row["timestamp"] for row in found if "timestamp" in row]
-    assert times == sorted(times)
-    assert int(boxes[1].run("query", "--count", *query).stdout) == len(wanted)
+def test_every_query_has_the_same_answer(boxes):
+    for query in QUERIES:
+        wanted, found = (answer(box, "-n", "all", *query) for box in boxes)
+        assert sorted(map(key, found)) == sorted(map(key, wanted)), query
+        times = [row["timestamp"] for row in found if "timestamp" in row]
+        assert times == sorted(times), query
+        assert int(ask(boxes[1], "--count", *query)) == len(wanted), query
 
 
 def test_an_id_is_found_by_its_field_and_alone_wherever_it_is(boxes):
@@ -111,70 +127,40 @@ def test_an_id_is_found_by_its_field_and_alone_wherever_it_is(boxes):
     assert answer(cold, "00000000000000000000000000000000") == []
 
 
-@pytest.mark.parametrize("options", [["-n", "7"], ["-n", "7", "-r"], ["-r", "-n", "all"], ["-n", "6000"]])
-def test_the_newest_come_in_the_order_that_is_asked_for(boxes, options):
-    wanted, found = (answer(box, *options, "logger~shop") for box in boxes)
-    assert found == wanted
+def test_the_newest_come_in_the_order_that_is_asked_for(boxes):
+    for options in (["-n", "7"], ["-n", "7", "-r"], ["-r", "-n", "all"], ["-n", "6000"]):
+        wanted, found = (answer(box, *options, "logger~shop") for box in boxes)
+        assert found == wanted, options
 
 
-@pytest.fixture
-def here(boxes, monkeypatch, capfd):
-    """`query` on the second box in this very process, without others that help."""
-    monkeypatch.setattr("agent.archiving.search._ALONE_S", 99)
-    monkeypatch.setattr("agent.archiving.search._OPEN", 1)
-
-    def query(*arguments: str) -> list[dict]:
-        assert run_command_line(["query", "-c", str(boxes[1].config), "-o", "json", *arguments]) == 0
-        return [json.loads(text) for text in capfd.readouterr().out.splitlines()]
-
-    return query
-
-
-def test_more_than_are_held_in_memory_come_in_the_same_order(boxes, here, monkeypatch):
+def test_more_than_are_held_in_memory_come_in_the_same_order(boxes, monkeypatch):
     """They are found twice then; the number that is held is made small."""
     wanted = answer(boxes[0], "-n", "300", "logger~shop")
     monkeypatch.setattr("agent.cli.merged.HELD_EVENTS", 50)
-    assert [row["body"] for row in here("-n", "300", "logger~shop")] == [row["body"] for row in wanted]
-    assert here("-n", "300", "no such text") == []
+    assert answer(boxes[1], "-n", "300", "logger~shop") == wanted
+    assert answer(boxes[1], "-n", "300", "no such text") == []
 
 
-@pytest.mark.parametrize(
-    "query",
-    [["Handled", "7"], ["köln"], ["timeout", "logger=shop.mail"], ["line 1"], ["message~ndled 1.5"], ["group=1"]],
-    ids=" ".join,
-)
-def test_one_process_finds_what_several_find(boxes, here, query):
-    wanted = {row["id"] for row in boxes[1].query("--archives", *query)}
-    assert {row["id"] for row in here("--archives", "-n", "all", *query)} == wanted
-    [counted] = here("--archives", "--by", "source", *query) or [{"count": 0}]
-    assert counted["count"] == len(wanted)
-
-
-@pytest.mark.parametrize("grouping", [["severity>=error", "--by", "source"], ["--by", "severity,path"], ["--by", "n"]])
-def test_one_process_counts_what_several_count(boxes, here, grouping):
+def test_several_processes_find_and_count_what_one_does(boxes):
     """What the index can tell, and what it cannot."""
-    done = boxes[1].run("query", "-o", "json", "--archives", *grouping)
-    assert here("--archives", *grouping) == [json.loads(text) for text in done.stdout.splitlines()]
+    several = boxes[1]
+    for query in (["Handled", "7"], ["köln"], ["group=1"]):
+        wanted = ask(several, "-o", "json", "--archives", "-n", "all", *query)
+        assert several.run("query", "-o", "json", "--archives", "-n", "all", *query).stdout == wanted, query
+        [counted] = map(json.loads, ask(several, "-o", "json", "--archives", "--by", "source", *query).splitlines())
+        assert counted["count"] == len(wanted.splitlines()), query
+    for grouping in (["severity>=error", "--by", "source"], ["--by", "n"]):
+        done = several.run("query", "-o", "json", "--archives", *grouping)
+        assert done.stdout == ask(several, "-o", "json", "--archives", *grouping), grouping
 
 
-@pytest.mark.parametrize(
-    "grouping",
-    [
-        ["--by", "severity"],
-        ["--by", "logger,severity"],
-        ["--by", "source", "--every", "1m"],
-        ["--by", "n", "--top", "3"],
-    ],
-    ids=" ".join,
-)
-def test_counts_are_the_same(boxes, grouping):
+def test_counts_are_the_same(boxes):
     until = ["-U", "2026-11-22T06:00:00"]  # without the times of reading
-    answers = [
-        json.loads(f"[{box.run('query', '-o', 'json', *until, *grouping).stdout.decode().replace(chr(10), ',')}0]")
-        for box in boxes
-    ]
-    assert answers[0] == answers[1]
-    assert len(answers[0]) > 1
+    groupings = (["--by", "severity"], ["--by", "logger,severity"], ["--by", "source", "--every", "1m"])
+    for grouping in (*groupings, ["--by", "n", "--top", "3"]):
+        wanted, found = (ask(box, "-o", "json", *until, *grouping) for box in boxes)
+        assert found == wanted, grouping
+        assert len(found.splitlines()) > 0
 
 
 def test_status_says_how_much_of_what_has_left_the_store_can_still_be_searched(boxes):
@@ -194,9 +180,9 @@ def test_a_header_is_printed_once_although_processes_are_started(boxes):
 
 def test_each_tier_can_be_asked_alone(boxes):
     hot, cold = boxes
-    total = int(hot.run("query", "--count").stdout)
-    in_store = int(cold.run("query", "--count", "--hot").stdout)
-    archived = int(cold.run("query", "--count", "--archives").stdout)
+    total = int(ask(hot, "--count"))
+    in_store = int(ask(cold, "--count", "--hot"))
+    archived = int(ask(cold, "--count", "--archives"))
     assert in_store == cold.count() < total
     assert archived == total, "what is in both is in the archives too"
 
