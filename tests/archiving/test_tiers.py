@@ -168,7 +168,7 @@ NUMBER = count()
     st.lists(st.tuples(SELECTIONS, st.sampled_from(GROUPINGS), st.integers(0, 3)), min_size=2, max_size=4),
     st.lists(ECHOES, min_size=4, max_size=6),
 )
-@settings(max_examples=40, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_question_has_the_same_answer_wherever_the_events_lie(empty, monkeypatch, logs, questions, echoes):
     small_frames(monkeypatch, 300)
     root = empty.parent / str(next(NUMBER))

@@ -13,7 +13,7 @@ from tests.integration.harness import wait_until
 from tests.integration.oracle import Scribe, verify
 
 LOGROTATE = shutil.which("logrotate") or shutil.which("logrotate", path="/usr/sbin")
-ROUNDS = 3
+ROUNDS = 2
 
 
 @pytest.fixture

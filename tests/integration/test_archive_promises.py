@@ -198,7 +198,7 @@ LONG_LINE = b'{"timestamp":"2026-11-22T03:04:05Z","message":"' + b"a" * (MIB - 5
     ("suffix", "content", "times"),
     [
         ("gz", LONG_LINE, 160),
-        ("zst", bytes(MIB), 160),
+        pytest.param("zst", bytes(MIB), 160, marks=pytest.mark.soak),
         pytest.param("gz", bytes(MIB), 10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
         pytest.param("gz", LONG_LINE, 10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
     ],
