@@ -59,7 +59,10 @@ def test_after_a_power_cut_every_log_is_there_or_archived(tmp_path, number, plac
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("placement", "point", "mutant"),
-    [("archive", archive_power.END, "flush nothing"), ("state", Point("unlink", 2), "index loosely")],
+    [
+        ("archive", archive_power.END, "flush nothing"),
+        pytest.param("state", Point("unlink", 2), "index loosely", marks=pytest.mark.soak),
+    ],
 )
 def test_what_is_not_flushed_is_missed_after_a_power_cut(tmp_path, placement, point, mutant):
     if problem := loop_problem(tmp_path / "probe"):

@@ -138,7 +138,7 @@ async def test_a_thousand_files_are_followed(tmp_path):
     for number in range(1000):
         (tmp_path / f"{number:04d}.log").write_bytes(b"first %d\n" % number)
     async with Following(tmp_path / "*.log") as tail:
-        await tail.until(lambda: len(tail.lines) == 1000)
+        await tail.until(lambda: len(tail.lines) == 1000, timeout_s=60)
         await tail.until_armed()
         append(tmp_path / "0777.log", b"alone\n")
         await tail.until(lambda: len(tail.lines) == 1001)
