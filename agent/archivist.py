@@ -1,21 +1,19 @@
-"""Archiving beside the reading: a thread that lets the keeper make a round now and then."""
+"""Archiving beside the reading: a thread that lets the keeper make a round now and then. Loaded where it is wanted."""
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
-from agent.archive.errors import ArchiveError, round_failed
 from agent.archiving.job import as_document
 from agent.archiving.keeper import Keeper, Options
 from agent.archiving.planner import SourceFacts
-from agent.errors import StoreError
-from agent.settings import parse_settings, resources, tail_settings
+from agent.rounds import Rounds
+from agent.settings import archive_directory, parse_settings, resources, tail_settings
 from agent.tail.discover import Discovery
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
-    from pathlib import Path
 
     from agent.archiving.keeper import Summary
     from agent.config import Config
@@ -25,13 +23,6 @@ if TYPE_CHECKING:
 
 _LONGEST_PAUSE_S = 30.0
 _SHORTEST_PAUSE_S = 0.5
-STOP_S = 2.0
-
-
-def archive_directory(config: Config) -> Path:
-    """Where the archives lie, or would."""
-    named = config.archive.directory if config.archive is not None else None
-    return named or config.store.path.parent / "archive"
 
 
 def options(config: Config, archive: ArchiveConfig) -> Options:
@@ -75,8 +66,8 @@ def make_keeper(
     )
 
 
-class Archivist(threading.Thread):
-    """Makes rounds until it is stopped.
+class Archivist(Rounds):
+    """Archives.
 
     Args:
         config: validated; without its section `archive` nothing is done.
@@ -92,61 +83,39 @@ class Archivist(threading.Thread):
         report: Callable[[SidelogError, bool], None],
         names_lock: threading.Lock | None = None,
     ) -> None:
-        super().__init__(name="sidelog-archivist", daemon=True)
-        self._config = config
+        super().__init__("archiving", "SL811", config, report)
         self._change = change
-        self._report = report
         self._names_lock = names_lock
         self._keeper: Keeper | None = None
         self._kept: Config | None = None  # the configuration that the keeper is of
-        self._failing = False  # the last round met something unforeseen
-        self._ended = threading.Event()
 
-    def run(self) -> None:
-        """The thread."""
-        while not self._ended.wait(self._pause_s()):
-            config = self._config
-            if config.archive is None:
-                continue
-            if self._keeper is None or self._kept is not config:
-                self._keeper = make_keeper(
-                    config,
-                    config.archive,
-                    self._change,
-                    self._report,
-                    names_lock=self._names_lock,
-                    stop=self._ended.is_set,
-                )
-                self._kept = config
-            try:
-                self._keeper.round()
-            except StoreError:
-                continue  # the writer meets it too, and says so
-            except Exception as error:  # noqa: BLE001 - or nothing would be archived any more, and nobody would know
-                self._failing = True
-                self._report(round_failed(error), True)  # noqa: FBT003 - a callback's shape
-            else:
-                if self._failing:
-                    self._report(ArchiveError("SL811", "", "archiving", ""), False)  # noqa: FBT003
-                self._failing = False
+    def round(self, config: Config) -> None:
+        """Archive what is due."""
+        if config.archive is None:
+            return
+        if self._keeper is None or self._kept is not config:
+            self._keeper = make_keeper(
+                config,
+                config.archive,
+                self._change,
+                self._report,
+                names_lock=self._names_lock,
+                stop=self._ended.is_set,
+            )
+            self._kept = config
+        self._keeper.round()
 
-    def reload(self, config: Config) -> None:
-        """Go on with another configuration from the next round on."""
-        self._config = config
+    def pause_s(self, config: Config) -> float:
+        """Half of the time for which a log must be quiet, within bounds."""
+        if config.archive is None:
+            return _LONGEST_PAUSE_S
+        return min(max(config.archive.quiet / 2, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
 
-    def stop(self) -> None:
-        """End, in the middle of a log if need be: what is not finished is made again."""
-        self._ended.set()
+    def end(self) -> None:
+        """Come to an end in the middle of a log if need be: what is not finished is made again."""
+        super().end()
         if self._keeper is not None:
             self._keeper.worker.kill()
-        if self.is_alive():
-            self.join(STOP_S)
-
-    def _pause_s(self) -> float:
-        archive = self._config.archive
-        if archive is None:
-            return _LONGEST_PAUSE_S
-        return min(max(archive.quiet / 2, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
 
 
 def archive_once(

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
-from agent.archivist import STOP_S, Archivist
 from agent.store import rotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.archivist import Archivist
     from agent.config import Config
     from agent.errors import SidelogError
     from agent.rotator import Rotator
+    from agent.rounds import Rounds
     from agent.store.change import Change
     from agent.tail.tailer import Tailer
 
+_STOP_S = 2.0
+
 
 def clear_interrupted(change: Change) -> None:
-    """Remove what a rotation has left in which an agent was killed; before anything is read."""
-    if change(rotations.begun, durable=False):
-        from agent.rotator import clear_interrupted  # noqa: PLC0415 - rare, and 5 ms
+    """Remove what a crash in the middle of copytruncate has left, before anything is read: it would be read twice."""
+    rows = change(rotations.begun, durable=False)
+    if rows:
+        from agent.rotate import interrupted  # noqa: PLC0415 - rare
 
-        clear_interrupted(change)
+        interrupted.clear(rows)
+        change(partial(rotations.end, paths=[row.path for row in rows if row.copy]), durable=False)
+
+
+def archive_now(
+    config: Config, change: Change, report: Callable[[SidelogError, bool], None], stop: Callable[[], bool]
+) -> None:
+    """One round of archiving, where the configuration wants archives."""
+    if config.archive is not None and not stop():
+        from agent.archivist import make_keeper  # noqa: PLC0415 - who does not archive does not wait for it
+
+        make_keeper(config, config.archive, change, report, stop=stop).round()
 
 
 class Logkeeping:
@@ -45,41 +61,53 @@ class Logkeeping:
         self._report = report
         # Rotation gives logs other names, and archiving deletes them by their names.
         self._names_lock = threading.Lock()
-        self._archivist = Archivist(config, change, report, self._names_lock)
+        self._archivist: Archivist | None = None
         self._rotator: Rotator | None = None
 
     def start(self) -> None:
-        """Begin."""
-        self._archivist.start()
-        self._rotate()
+        """Begin what the configuration wants and is not done yet."""
+        if self._archivist is None and self._config.archive is not None:
+            self._archivist = self._archive()
+        if self._rotator is None and any(source.rotate is not None for source in self._config.sources):
+            self._rotator = self._rotate()
 
     def reload(self, config: Config) -> None:
         """Go on with another configuration."""
         self._config = config
-        self._archivist.reload(config)
-        if self._rotator is not None:
-            self._rotator.reload(config)
-        else:
-            self._rotate()
+        for thread in self._threads():
+            thread.reload(config)
+        self.start()
 
     def stop(self) -> None:
         """End, in the middle of a log if need be."""
-        if self._rotator is not None:
-            self._rotator.end()
-        self._archivist.stop()
-        if self._rotator is not None:
-            self._rotator.join(STOP_S)
+        threads = self._threads()
+        for thread in threads:
+            thread.end()
+        for thread in threads:
+            thread.join(_STOP_S)
 
-    def _rotate(self) -> None:
-        if any(source.rotate is not None for source in self._config.sources):
-            from agent.rotator import Rotator  # noqa: PLC0415 - who does not rotate does not wait for it
+    def _threads(self) -> list[Rounds]:
+        return [thread for thread in (self._archivist, self._rotator) if thread is not None]
 
-            self._rotator = Rotator(
-                self._config,
-                self._tailer.files,
-                self._change,
-                self._report,
-                names_lock=self._names_lock,
-                changed=self._tailer.look_soon,
-            )
-            self._rotator.start()
+    # Who does not archive or rotate does not wait for the modules, and keeps no memory for them.
+
+    def _archive(self) -> Archivist:
+        from agent.archivist import Archivist  # noqa: PLC0415
+
+        archivist = Archivist(self._config, self._change, self._report, self._names_lock)
+        archivist.start()
+        return archivist
+
+    def _rotate(self) -> Rotator:
+        from agent.rotator import Rotator  # noqa: PLC0415
+
+        rotator = Rotator(
+            self._config,
+            self._tailer.files,
+            self._change,
+            self._report,
+            names_lock=self._names_lock,
+            changed=self._tailer.look_soon,
+        )
+        rotator.start()
+        return rotator

@@ -40,14 +40,13 @@ import structlog
 
 from agent import __version__
 from agent.alerting.running import Alerting
-from agent.archivist import archive_directory, archive_once
 from agent.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
 from agent.ingest import Counters, Ingest
 from agent.intake import Intake
-from agent.logkeeping import Logkeeping, clear_interrupted
+from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
 from agent.reporting import Reporter
 from agent.service import ServiceManager
-from agent.settings import parse_settings, resources, tail_settings
+from agent.settings import archive_directory, parse_settings, resources, tail_settings
 from agent.store import tables
 from agent.store.clock import DOUBT_S, WallClock, known_ns
 from agent.store.lock import lock_path
@@ -210,7 +209,7 @@ class Agent:
         self._judge(ingest.failure)
         if self._once:
             change, report = opened.writer.change, self.reporter.report
-            await asyncio.to_thread(archive_once, self.config, change, report, self._stop.is_set)
+            await asyncio.to_thread(archive_now, self.config, change, report, self._stop.is_set)
             maintenance.run_retention()
         with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop
             tables.end_run(connection, time.time_ns())

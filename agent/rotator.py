@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from agent.config.hours import time_of_day
-from agent.errors import StoreError
-from agent.rotate import interrupted
 from agent.rotate.due import Policy
 from agent.rotate.rotation import Rotation, Rule
-from agent.store import rotations, tables
+from agent.rounds import Rounds
+from agent.store import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,20 +73,13 @@ def rotate_once(config: Config, change: Change, report: Callable[[SidelogError, 
     return make_rotation(config, followed, change, report).round()
 
 
-def clear_interrupted(change: Change) -> None:
-    """Remove what a crash in the middle of copytruncate has left, before anything is read: it would be read twice."""
-    rows = change(rotations.begun, durable=False)
-    interrupted.clear(rows)
-    change(partial(rotations.end, paths=[row.path for row in rows if row.copy]), durable=False)
-
-
 def log_rotated(rotated: Rotated) -> None:
     """Say that a log was rotated."""
     log.info("rotated", path=rotated.path, to=rotated.to, bytes=rotated.bytes, why=rotated.why)
 
 
-class Rotator(threading.Thread):
-    """Makes rounds until it is stopped.
+class Rotator(Rounds):
+    """Rotates.
 
     Args:
         config: validated; sources without `rotate` are left alone.
@@ -109,32 +100,23 @@ class Rotator(threading.Thread):
         names_lock: threading.Lock,
         changed: Callable[[], None],
     ) -> None:
-        super().__init__(name="sidelog-rotator", daemon=True)
-        self._ended = threading.Event()
-        self._config = config
+        super().__init__("rotation", "SL825", config, report)
+        self._taken = config
+        self._pause_s = _SHORTEST_PAUSE_S
         self._rotation = make_rotation(
             config, followed, change, report, names_lock=names_lock, changed=changed, stop=self._ended.is_set
         )
 
-    def run(self) -> None:
-        """The thread."""
-        taken, pause_s = self._config, _SHORTEST_PAUSE_S
-        while not self._ended.wait(pause_s):
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-            if taken is not self._config:
-                taken = self._config
-                self._rotation.set_rules(rules(taken), archiving=taken.archive is not None)
-            try:
-                for rotated in self._rotation.round():
-                    log_rotated(rotated)
-                    pause_s = _SHORTEST_PAUSE_S
-            except StoreError:
-                continue  # the writer meets it too, and says so
+    def round(self, config: Config) -> None:
+        """Rotate what is due."""
+        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        if self._taken is not config:
+            self._taken = config
+            self._rotation.set_rules(rules(config), archiving=config.archive is not None)
+        for rotated in self._rotation.round():
+            log_rotated(rotated)
+            self._pause_s = _SHORTEST_PAUSE_S
 
-    def reload(self, config: Config) -> None:
-        """Go on with another configuration from the next round on."""
-        self._config = config
-
-    def end(self) -> None:
-        """Come to an end soon: what is not finished is finished by the next agent."""
-        self._ended.set()
+    def pause_s(self, config: Config) -> float:  # noqa: ARG002 - the same for all
+        """Short after a rotation, then longer."""
+        return self._pause_s

@@ -11,6 +11,8 @@ from agent.parse.decode import ParseSettings
 from agent.tail.settings import SourceSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.config import Config
 
 
@@ -37,3 +39,9 @@ def resources(config: Config) -> dict[str, str]:
     """The resource attributes of each source's events, as JSON objects, by its name."""
     host = socket.gethostname()
     return {source.name: orjson.dumps({"host.name": host, **source.labels}).decode() for source in config.sources}
+
+
+def archive_directory(config: Config) -> Path:
+    """Where the archives lie, or would."""
+    named = config.archive.directory if config.archive is not None else None
+    return named or config.store.path.parent / "archive"

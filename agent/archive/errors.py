@@ -81,18 +81,6 @@ def worker_ended(path: str, code: int | str) -> ArchiveError:
     )
 
 
-def round_failed(error: Exception) -> ArchiveError:
-    """SL811, for a fault of sidelog itself."""
-    return ArchiveError(
-        "SL811",
-        "archive logs",
-        "archiving",
-        f"a round of archiving ended early: {type(error).__name__}: {error}",
-        hint="the logs are kept and tried again; please report this",
-        retryable=True,
-    )
-
-
 def source_unreadable(path: str, why: str) -> ArchiveError:
     """SL805, for a rotated log that cannot be read, or be decompressed: it stays as it is."""
     return ArchiveError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import struct
+from typing import IO, Any
 
 import msgspec
 
@@ -106,6 +107,29 @@ Answer = Progress | Done | Failed
 encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode
 decode_answer = msgspec.msgpack.Decoder(Answer).decode
+_LENGTH = struct.Struct("<I")
+_MOST_BYTES = 1 << 30  # of a message
+
+
+def send(stream: IO[bytes], message: Order | Answer) -> None:
+    """Write one message.
+
+    Raises:
+        OSError: the other side is gone.
+    """
+    data = encode(message)
+    stream.write(_LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> bytes | None:
+    """The next message; None at the end, also in the middle of one."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (size,) = _LENGTH.unpack(head)
+    data = stream.read(size) if size <= _MOST_BYTES else b""
+    return data if len(data) == size else None
 
 
 def settings_of(document: dict[str, Any]) -> ParseSettings:

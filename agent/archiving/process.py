@@ -9,8 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from agent.archive.errors import worker_ended
-from agent.archiving import worker
-from agent.archiving.job import Order, Progress, decode_answer
+from agent.archiving.job import Order, Progress, decode_answer, receive, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +63,8 @@ class Worker:
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(OSError):  # a broken pipe: it has ended
-            worker.send(process.stdin, order)
-            while (message := worker.receive(process.stdout)) is not None:
+            send(process.stdin, order)
+            while (message := receive(process.stdout)) is not None:
                 answer = decode_answer(message)
                 yield answer
                 if not isinstance(answer, Progress):

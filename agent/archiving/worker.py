@@ -14,7 +14,6 @@ import hashlib
 import os
 import platform
 import signal
-import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -27,19 +26,14 @@ from agent.archive.errors import ArchiveError, unwritable, worker_ended
 from agent.archive.memory import keep_freed_memory
 from agent.archive.source import Log, has_writer
 from agent.archiving.cutter import Cutter
-from agent.archiving.job import Done, Failed, FrameFacts, Order, Progress, decode_order, encode, settings_of
+from agent.archiving.job import Done, Failed, FrameFacts, Order, Progress, decode_order, receive, send, settings_of
 from agent.archiving.matching import Beginnings, Matcher
 from agent.paths import to_text
 from agent.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import IO
 
-    from agent.archiving.job import Answer
-
-_LENGTH = struct.Struct("<I")
-_MOST_BYTES = 1 << 30  # of a message
 _PROGRESS_BYTES = 8 << 20
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}  # system call numbers of ioprio_set(2)
 _IDLE_CLASS = 3 << 13
@@ -48,27 +42,6 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 class _ChangedError(Exception):
     """The log is not what it was when it was found, or somebody writes it."""
-
-
-def send(stream: IO[bytes], message: Order | Answer) -> None:
-    """Write one message.
-
-    Raises:
-        OSError: the other side is gone.
-    """
-    data = encode(message)
-    stream.write(_LENGTH.pack(len(data)) + data)
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> bytes | None:
-    """The next message; None at the end, also in the middle of one."""
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (size,) = _LENGTH.unpack(head)
-    data = stream.read(size) if size <= _MOST_BYTES else b""
-    return data if len(data) == size else None
 
 
 def archive(order: Order, progress: Callable[[int], None] = lambda _: None) -> Done | Failed:

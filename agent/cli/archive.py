@@ -97,8 +97,8 @@ def run(
 @config_options
 def verify(config_path: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool = False) -> int:
     """Read every archive and compare it with what is known of it."""
-    from agent.archivist import archive_directory
     from agent.cli.archiving import verify_archives
+    from agent.settings import archive_directory
 
     connection, config = open_store(config_path, store, overrides)
     checked, findings = verify_archives(connection, archive_directory(config))

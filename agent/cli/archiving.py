@@ -14,11 +14,12 @@ from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError, damaged
 from agent.archive.place import ARCHIVE_SUFFIX, flush_directory
 from agent.archiving.keeper import Summary
-from agent.archivist import archive_directory, make_keeper
+from agent.archivist import make_keeper
 from agent.cli.common import echo_json, load_config, print_error, safe_text, verbosity
 from agent.cli.common import open_store as open_reader
 from agent.cli.progress import Bar
 from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError
+from agent.settings import archive_directory
 from agent.store import archives
 from agent.store.opening import open_store
 

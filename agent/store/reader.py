@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from agent.errors import StoreError
+from agent.store.schema import VERSION as SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SCHEMA_VERSION = 5  # equals schema.VERSION (a test holds them together); importing it would load sqlite-utils, 80 ms
 
 
 def open_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connection:

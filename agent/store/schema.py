@@ -1,4 +1,4 @@
-"""The schema of the store and its migrations, by sqlite-utils. `PRAGMA user_version` is the schema version.
+"""The schema of the store, as `migrations` brings it about. `PRAGMA user_version` is the schema version.
 
 Stable for other programs: `events`, the view `logs`, `error_groups`, `files`, `gaps`, `rollups`, `archives`,
 `alert_history`, `deliveries`. Everything else may change with the version.
@@ -11,9 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
-
 if TYPE_CHECKING:
     import sqlite3
 
@@ -21,9 +18,7 @@ VERSION = 5
 APPLICATION_ID = 0x51DE106  # "side log": tells our file from any other SQLite file
 PAGE_SIZE_BYTES = 16_384  # 4 KiB pages cost 0.6 µs more per event: more WAL frames, more splits
 
-migrations = Migrations("sidelog")
-
-_EVENTS = """
+EVENTS = """
 CREATE TABLE files (
   id INTEGER PRIMARY KEY,
   source TEXT NOT NULL,
@@ -110,7 +105,7 @@ CREATE TABLE rollups (
 ) WITHOUT ROWID;
 """
 
-_OPERATION = """
+OPERATION = """
 CREATE TABLE archives (
   id INTEGER PRIMARY KEY,
   file_id INTEGER REFERENCES files(id),
@@ -160,13 +155,13 @@ CREATE TABLE meta (
 
 # What the messages of a group have in common, for groups that no stack trace decides: scope and words, as group.miner
 # reads and writes them.
-_TEMPLATES = """
+TEMPLATES = """
 ALTER TABLE error_groups ADD COLUMN template TEXT
 """
 
 # Deliveries: `change` is what happened (firing, repeat, resolved), `state` what became of telling it (waiting,
 # delivered, dead). `key` NULL: it speaks for several keys of its rule, and keeps its place among all of them.
-_ALERTING = """
+ALERTING = """
 ALTER TABLE deliveries ADD COLUMN "key" TEXT;
 ALTER TABLE deliveries ADD COLUMN change TEXT NOT NULL DEFAULT '';
 ALTER TABLE deliveries ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
@@ -219,7 +214,7 @@ CREATE TABLE hook_states (
 
 # Groups: when one that is ignored comes back (after `ignored_until`, Unix ns, or with so many events in all), and how
 # many of its events each service had; '' are those of no service and of the services beyond the bound.
-_GROUP_LIVES = """
+GROUP_LIVES = """
 ALTER TABLE error_groups ADD COLUMN ignored_until INTEGER;
 ALTER TABLE error_groups ADD COLUMN ignored_until_count INTEGER;
 CREATE TABLE group_services (
@@ -232,7 +227,7 @@ CREATE TABLE group_services (
 
 # `log_path` is the path under which the log was followed, `path` that of the archive. An archive without a `file_id`
 # was made of a log that was never followed. `expired_offset`: events of the file up to it have left the store.
-_ARCHIVES = """
+ARCHIVES = """
 ALTER TABLE files ADD COLUMN expired_offset INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE files ADD COLUMN expired_events INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE archives ADD COLUMN log_path TEXT NOT NULL DEFAULT '';
@@ -287,7 +282,7 @@ CREATE TABLE archive_chains (
 
 # Archives that are gone: by retention, or because another one has their content too (`replaced_by`): then the chain
 # still goes through them. `path` is that of the file until it is deleted.
-_ARCHIVE_REMOVALS = """
+ARCHIVE_REMOVALS = """
 CREATE TABLE archive_removals (
   id INTEGER PRIMARY KEY,
   source TEXT NOT NULL,
@@ -299,7 +294,7 @@ CREATE TABLE archive_removals (
 );
 """
 
-_LOGS_VIEW = """
+LOGS_VIEW = """
 CREATE VIEW logs AS
 SELECT
   e.id,
@@ -329,64 +324,6 @@ FROM events e JOIN files f ON f.id = e.file_id
 """
 
 
-def _run(db: Database, script: str) -> None:
-    """Execute statements one by one: `executescript` would commit the surrounding transaction."""
-    for statement in script.split(";\n"):
-        if statement.strip():
-            db.conn.execute(statement)
-
-
-@migrations()
-def events_and_files(db: Database) -> None:
-    """Version 1: events, the files they come from, groups, gaps, rollups, and the agent's own tables."""
-    _run(db, _EVENTS)
-    _run(db, _OPERATION)
-    db.conn.execute(_LOGS_VIEW)
-
-
-@migrations()
-def templates(db: Database) -> None:
-    """Version 2: error groups keep the template of their messages."""
-    _run(db, _TEMPLATES)
-
-
-@migrations()
-def alerting(db: Database) -> None:
-    """Version 3: states of alert rules, silences, and deliveries as an outbox."""
-    _run(db, _ALERTING)
-
-
-@migrations()
-def group_lives(db: Database) -> None:
-    """Version 3: error groups come back after a time or a number of events, and count their services."""
-    _run(db, _GROUP_LIVES)
-
-
-@migrations()
-def archives(db: Database) -> None:
-    """Version 4: the index of the archives, their chain, and the logs that they were made of."""
-    _run(db, _ARCHIVES)
-    note_expired(db.conn)
-
-
-@migrations()
-def archive_removals(db: Database) -> None:
-    """Version 5: archives that are gone, so that their files go too and the chain holds."""
-    _run(db, _ARCHIVE_REMOVALS)
-
-
-def note_expired(connection: sqlite3.Connection) -> None:
-    """Find out up to where the events of each file have left a store that did not note it: all events are read once."""
-    first = connection.execute("SELECT min(id) FROM events").fetchone()[0]
-    if first == 1:
-        return
-    connection.execute('UPDATE files SET expired_offset = "offset"')
-    connection.execute(
-        "UPDATE files SET expired_offset = hot.first - 1 FROM"
-        ' (SELECT file_id, min("offset") AS first FROM events GROUP BY file_id) AS hot WHERE hot.file_id = files.id'
-    )
-
-
 def prepare_file(connection: sqlite3.Connection) -> None:
     """Set what can only be set while the file is still empty: page size, incremental vacuum, WAL."""
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
@@ -402,9 +339,12 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        migrations.apply(Database(connection, execute_plugins=False, recursive_triggers=False))
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            from agent.store import migrations  # noqa: PLC0415 - sqlite-utils takes 80 ms, at the first start alone
+
+            migrations.apply(connection)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

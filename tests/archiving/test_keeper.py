@@ -12,9 +12,10 @@ import pytest
 from agent import archivist
 from agent.archive import source
 from agent.archive.errors import ArchiveError
-from agent.archivist import Archivist, archive_once, make_keeper
+from agent.archivist import Archivist, make_keeper
 from agent.config import load
 from agent.errors import StoreError
+from agent.logkeeping import archive_now
 from agent.store.opening import open_store
 from tests.integration.harness import events, wait_until
 
@@ -198,7 +199,7 @@ def test_a_log_that_cannot_be_opened_is_said(setting, monkeypatch):
 def test_the_thread_makes_rounds_with_the_newest_configuration_until_it_is_stopped(setting, monkeypatch):
     monkeypatch.setattr(archivist, "_SHORTEST_PAUSE_S", 0.01)
     thread = Archivist(setting.config, setting.opened.writer.change, setting.report)
-    thread.stop()  # before it was started
+    thread.end()  # before it was started
     thread = Archivist(setting.config, setting.opened.writer.change, setting.report)
     thread.start()
     try:
@@ -208,7 +209,8 @@ def test_the_thread_makes_rounds_with_the_newest_configuration_until_it_is_stopp
         kept = setting.rotated("app.log.1", b"another\n")
         wait_until(lambda: len(setting.archives()) == 2, what="the second archive")
     finally:
-        thread.stop()
+        thread.end()
+        thread.join()
     assert not thread.is_alive()
     assert kept.exists()
     assert setting.reports == []
@@ -230,7 +232,8 @@ def test_a_store_that_cannot_be_written_does_not_end_the_thread(setting, monkeyp
     try:
         wait_until(setting.archives, what="the archive")
     finally:
-        thread.stop()
+        thread.end()
+        thread.join()
     assert len(failures) == 3
 
 
@@ -250,7 +253,8 @@ def test_a_fault_of_its_own_is_said_and_the_next_round_archives(setting, monkeyp
     try:
         wait_until(lambda: ("SL811", "archiving", False) in setting.reports, what="the end of the condition")
     finally:
-        thread.stop()
+        thread.end()
+        thread.join()
     assert len(setting.archives()) == 1
     assert setting.reports == [("SL811", "archiving", True)] * 2 + [("SL811", "archiving", False)]
 
@@ -262,11 +266,14 @@ def test_without_its_section_nothing_is_archived(setting, monkeypatch):
     path.write_text(json.dumps(document))
     setting.rotated("app.log.1")
     config = load(path)
-    assert archive_once(config, setting.opened.writer.change, setting.report, lambda: False) is None
+    archive_now(config, setting.opened.writer.change, setting.report, lambda: False)
     monkeypatch.setattr(archivist, "_LONGEST_PAUSE_S", 0.01)
     thread = Archivist(config, setting.opened.writer.change, setting.report)
     thread.start()
-    thread.stop()
+    thread.end()
+    thread.join()
     assert setting.archives() == []
-    assert archive_once(setting.config, setting.opened.writer.change, setting.report, lambda: True) is None
-    assert archive_once(setting.config, setting.opened.writer.change, setting.report, lambda: False).archived == 1
+    archive_now(setting.config, setting.opened.writer.change, setting.report, lambda: True)
+    assert setting.archives() == []
+    archive_now(setting.config, setting.opened.writer.change, setting.report, lambda: False)
+    assert len(setting.archives()) == 1

@@ -15,7 +15,7 @@ from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
 from agent.archive.source import Version
 from agent.archiving import process, worker
-from agent.archiving.job import Done, Failed, Job, Order, Progress, decode_answer, decode_order, encode
+from agent.archiving.job import Done, Failed, Job, Order, Progress, decode_answer, decode_order, encode, receive, send
 from agent.archiving.process import Worker
 from agent.archiving.rows import archive_row
 
@@ -127,7 +127,7 @@ def test_a_fault_of_ours_is_told_and_stops_nothing(tmp_path, order, monkeypatch)
 
 def test_the_loop_answers_until_its_input_ends(monkeypatch, order):
     stdin, stdout = io.BytesIO(), io.BytesIO()
-    worker.send(stdin, order)
+    send(stdin, order)
     stdin.write(b"\xff")
     stdin.seek(0)
     monkeypatch.setattr(worker, "lower_priority", lambda: None)
@@ -137,15 +137,15 @@ def test_the_loop_answers_until_its_input_ends(monkeypatch, order):
     worker.main()
     stdout.seek(0)
     answers = []
-    while message := worker.receive(stdout):
+    while message := receive(stdout):
         answers.append(decode_answer(message))
     assert isinstance(answers[0], Progress)
     assert isinstance(answers[-1], Done)
 
 
 def test_a_message_that_is_too_long_or_cut_is_the_end():
-    assert worker.receive(io.BytesIO(b"\xff\xff\xff\xff")) is None
-    assert worker.receive(io.BytesIO(b"\x05\0\0\0ab")) is None
+    assert receive(io.BytesIO(b"\xff\xff\xff\xff")) is None
+    assert receive(io.BytesIO(b"\x05\0\0\0ab")) is None
 
 
 def test_a_process_that_dies_is_said_and_started_again(tmp_path, order, monkeypatch):

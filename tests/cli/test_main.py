@@ -255,6 +255,23 @@ def test_a_configuration_without_a_file_imports_no_yaml(tmp_path):
     assert done.returncode == 0
 
 
+def test_an_agent_keeps_no_memory_for_libraries_it_does_not_need(tmp_path):
+    """numpy (17 MB) is the archiving process's alone, though sqlite-utils would load it; that makes new stores only."""
+    logs = tmp_path / "a.log"
+    logs.write_text('{"a": 1}\n')
+    code = "import sys\nfrom agent.cli.main import run_command_line\n"
+    code += f"run_command_line(['run', {str(logs)!r}, '--once', '--store', {str(tmp_path / 's.db')!r}])\n"
+    code += "print(sorted({'numpy', 'stringzilla', 'agent.archivist', 'sqlite_utils'} & set(sys.modules)))\n"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    loaded = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, cwd=tmp_path, env=environ, timeout=50, check=True
+        )
+        for _ in range(2)
+    ]
+    assert [done.stdout.splitlines()[-1] for done in loaded] == [b"['sqlite_utils']", b"[]"]
+
+
 def test_both_entry_points_exist():
     assert process("--version").stdout == f"sidelog {__version__}\n"
 

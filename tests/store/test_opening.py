@@ -11,7 +11,7 @@ import pytest
 from sqlite_utils.migrations import Migrations
 
 from agent.errors import StoreError
-from agent.store import opening, reader, schema, tables
+from agent.store import migrations, opening, reader, schema, tables
 from agent.store.lock import lock_path
 from agent.store.opening import open_store
 from agent.store.writer import StoreWriter
@@ -365,7 +365,7 @@ def test_migrating_twice_changes_nothing(opened):
 def next_version(monkeypatch, last_step):
     """A program whose schema is one version ahead, with a migration that ends in `last_step`."""
     newer = Migrations("sidelog")
-    newer._migrations = [*schema.migrations._migrations]
+    newer._migrations = [*migrations.migrations._migrations]
 
     @newer()
     def colours(db):
@@ -373,7 +373,7 @@ def next_version(monkeypatch, last_step):
         db.conn.execute("UPDATE files SET colour = 'red'")
         last_step(db)
 
-    monkeypatch.setattr(schema, "migrations", newer)
+    monkeypatch.setattr(migrations, "migrations", newer)
     monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
     monkeypatch.setattr(reader, "SCHEMA_VERSION", reader.SCHEMA_VERSION + 1)
 

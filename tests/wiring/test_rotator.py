@@ -77,6 +77,29 @@ def test_the_thread_rotates_what_is_due_and_follows_a_reload(scene):
     ]
 
 
+def test_a_fault_of_its_own_is_said_and_the_next_round_rotates(scene):
+    scene.write()
+    rotator = Rotator(
+        config_of(scene, size="1B"),
+        Tailer(scene).files,
+        scene.change,
+        scene.report,
+        names_lock=threading.Lock(),
+        changed=scene.look,
+    )
+    scene.fault = RuntimeError("unforeseen")
+    rotator.start()
+    try:
+        wait_until(lambda: scene.reported, what="the condition")
+        scene.fault = None
+        wait_until(lambda: ("SL825", "rotation", False) in scene.reported, what="its end")
+    finally:
+        rotator.end()
+        rotator.join()
+    assert set(scene.reported) == {("SL825", "rotation", True), ("SL825", "rotation", False)}
+    assert scene.names() == ["app.log.1"]
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_rotation_begins_with_the_configuration_that_wants_it(scene, late):
     scene.write()
