@@ -11,8 +11,9 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from agent.errors import SidelogError, StoreError
 from agent.group import fingerprint, miner
@@ -42,8 +43,7 @@ _ALERTS_PAUSE_S = 0.02  # at the least between two looks at what is due: many st
 _WRITE_FAULTS = frozenset({"SL405", "SL408", "SL410", "SL412"})  # over as soon as a commit succeeds
 
 
-@dataclass(slots=True)
-class Counters:
+class Counters(msgspec.Struct):
     """What the agent has done since its start; written by the writer thread, read by everybody."""
 
     events: int = 0
@@ -53,11 +53,10 @@ class Counters:
     parse_errors: int = 0
     commits: int = 0
     rounds: int = 0  # turns of the writer's loop: what the watchdog is fed by
-    committed: dict[int, int] = field(default_factory=dict)  # file id -> offset, of this run
+    committed: dict[int, int] = {}  # file id -> offset, of this run
 
 
-@dataclass(slots=True)
-class _Stream:
+class _Stream(msgspec.Struct):
     """One file generation on its way: its parser, the batch being parsed or held back (None otherwise: a thousand
     quiet files must not keep a chunk each), and where the transaction will leave it.
     """

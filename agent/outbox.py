@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+import msgspec
 
 Phase = Literal["ok", "pending", "firing"]
 NEVER = 2**63 - 1  # an instant (Unix ns)
@@ -20,8 +21,7 @@ class Row(NamedTuple):
     event_id: int
 
 
-@dataclass(slots=True)
-class Saved:
+class Saved(msgspec.Struct):
     """A state of a rule as the store remembers it; `rows` are its buckets: when saving those that have
     changed, or with `whole` all that the store is to have.
     """
@@ -36,12 +36,11 @@ class Saved:
     repeat_at: int = NEVER
     repeats: int = 0
     quiet: str = ""
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Row] = []
     whole: bool = False
 
 
-@dataclass(slots=True)
-class Delivery:
+class Delivery(msgspec.Struct):
     """One hook to be told of one change."""
 
     delivery_id: str
@@ -56,8 +55,7 @@ class Delivery:
     next_attempt: int = 0  # not before this, Unix ns
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """How one attempt at a delivery ended."""
 
     id: int
@@ -81,18 +79,17 @@ class HistoryRow(NamedTuple):
     quiet: str
 
 
-@dataclass(slots=True)
-class AlertWrites:
+class AlertWrites(msgspec.Struct):
     """Everything about alerts that one transaction stores."""
 
-    saved: list[Saved] = field(default_factory=list)
-    gone: list[tuple[str, str]] = field(default_factory=list)  # rule and key of states given up
-    history: list[HistoryRow] = field(default_factory=list)
-    deliveries: list[Delivery] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    hooks: dict[str, str] = field(default_factory=dict)  # name -> JSON: circuit and last error
-    evicted: dict[str, int] = field(default_factory=dict)  # rule -> states given up so far
-    expired: list[tuple[str, int, int]] = field(default_factory=list)  # rule, first and last bucket of what is over
+    saved: list[Saved] = []
+    gone: list[tuple[str, str]] = []  # rule and key of states given up
+    history: list[HistoryRow] = []
+    deliveries: list[Delivery] = []
+    outcomes: list[Outcome] = []
+    hooks: dict[str, str] = {}  # name -> JSON: circuit and last error
+    evicted: dict[str, int] = {}  # rule -> states given up so far
+    expired: list[tuple[str, int, int]] = []  # rule, first and last bucket of what is over
 
     def __bool__(self) -> bool:
         return any((self.saved, self.gone, self.history, self.deliveries, self.outcomes, self.hooks, self.expired))

@@ -32,10 +32,10 @@ import gc
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from agent import __version__
@@ -73,8 +73,7 @@ _MOST_DAMAGED = 3  # stores that one process begins anew; a disk that spoils mor
 log = structlog.get_logger("sidelog")
 
 
-@dataclass(slots=True)
-class Summary:
+class Summary(msgspec.Struct):
     """What a run did."""
 
     counters: Counters

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +107,7 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
         return {role: None if (path := self.path(role)) is None else sql_path(path) for role in ROLES}
 
 
-@dataclass(slots=True)
-class RecordFields:
+class RecordFields(msgspec.Struct):
     """What a record says about itself. `consumed` are the paths of instant, severity, message, trace and span."""
 
     body: str = ""
@@ -117,7 +115,7 @@ class RecordFields:
     service: str | None = None
     trace_id: str | None = None
     span_id: str | None = None
-    consumed: set[Path] = field(default_factory=set)
+    consumed: set[Path] = set()
 
     def attributes(self, record: dict[str, Any]) -> dict[str, Any]:
         """Every other field of the record, nested as it was; an object that becomes empty is left out."""

@@ -5,7 +5,8 @@ libraries for retries keep their state in a call that waits.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+
+import msgspec
 
 OPENS_AFTER = 5  # failures in a row, of whichever deliveries
 _FIRST_PAUSE_NS = 30 * 10**9
@@ -21,8 +22,7 @@ def retry_after_ns(attempts: int) -> int:
     return round(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  no secret
 
 
-@dataclass(slots=True)
-class Circuit:
+class Circuit(msgspec.Struct):
     """`closed`: runs go through. `open`: none do until the pause is over, then one at a time (`half-open`) decides."""
 
     failures: int = 0  # in a row

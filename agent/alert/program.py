@@ -13,9 +13,10 @@ import signal
 import stat
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +29,7 @@ _KILL_WAIT_S = 5.0  # a killed process ends at once, unless it hangs in the kern
 _POLL_S = 0.02
 
 
-@dataclass(slots=True)
-class Result:
+class Result(msgspec.Struct):
     """How a hook's run ended. `code` is the error code of what kept it from running, empty where it ran."""
 
     ok: bool

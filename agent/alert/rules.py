@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.alert.window import BUCKETS
 
@@ -20,8 +21,7 @@ DEFAULT_MINIMUM = 10  # events that a ratio or a spike is judged on when `min` s
 _NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """What decides when a rule fires. `shape` names everything that decides what it counts: while that stays the
     same, a reload and a restart keep its states.
     """
@@ -60,7 +60,7 @@ class Rule:
     def with_threshold(self, threshold: float) -> Rule:
         """The same rule with another threshold, and its hysteresis in proportion."""
         factor = threshold / self.threshold
-        return replace(self, threshold=threshold, resolve_below=self.resolve_below * factor)
+        return msgspec.structs.replace(self, threshold=threshold, resolve_below=self.resolve_below * factor)
 
 
 def whole_window_ns(window_s: float) -> int:

@@ -7,8 +7,9 @@ until it is `ok` again. The state begins as a copy of the counter, so that it ju
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.alert.engine import MAX_KEYS, Engine
 
@@ -20,14 +21,13 @@ if TYPE_CHECKING:
     from agent.outbox import Saved
 
 
-@dataclass(slots=True)
-class _Share:
+class _Share(msgspec.Struct):
     """A counter and its rules, in the order in which they are to be judged."""
 
     counter: Rule
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[Rule] = []
     lowest: float = float("inf")  # so many events in the window may concern a rule
-    hot: dict[str, set[str]] = field(default_factory=dict)  # key -> rules with a state of their own
+    hot: dict[str, set[str]] = {}  # key -> rules with a state of their own
 
 
 class SharedEngine(Engine):
@@ -48,7 +48,9 @@ class SharedEngine(Engine):
             if rule.counter:
                 share = self._shares.get(rule.counter)
                 if share is None:
-                    counter = replace(rule, name=rule.counter, form="count", threshold=float("inf"), counter="")
+                    counter = msgspec.structs.replace(
+                        rule, name=rule.counter, form="count", threshold=float("inf"), counter=""
+                    )
                     share = self._shares[rule.counter] = _Share(counter)
                 share.rules.append(rule)
                 share.lowest = min(share.lowest, rule.needed)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from agent.alert.rules import DAY_GRAIN_NS, value_of
 from agent.alert.window import BUCKETS, Window
@@ -28,8 +29,7 @@ class Hit(NamedTuple):
     group: int | None = None
 
 
-@dataclass(slots=True)
-class Change:
+class Change(msgspec.Struct):
     """A transition of one state. `notify`: somebody is to be told.
 
     `state` is `pending`, `ok` (pending, and over before it fired), `firing`, `repeat` or `resolved`.
@@ -44,7 +44,7 @@ class Change:
     notify: bool = False
     quiet: str = ""  # why nobody is told of a firing: silenced | muted | inhibited
     samples: tuple[int, ...] = ()
-    groups: dict[int, int] = field(default_factory=dict)
+    groups: dict[int, int] = {}
 
 
 class State:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.alert.engine import LATENESS_NS
 from agent.alert.state import Hit
@@ -26,17 +27,16 @@ if TYPE_CHECKING:
 _MOST_FILES = 1_000  # remembered; no more are read at a time
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(msgspec.Struct):
     """What one transaction holds for the rules."""
 
     now: int
     news: dict[int, str]
     categories: Categories
     by_lane: list[dict[str, list[Hit]]]  # number of the lane -> key -> hits
-    by_rule: dict[str, dict[str, list[Hit]]] = field(default_factory=dict)  # of rules about error groups
-    totals: dict[str, dict[str, Counter[int]]] = field(default_factory=dict)  # rule -> key -> bucket -> events
-    told: set[tuple[str, int]] = field(default_factory=set)  # rule and group: one event is news enough
+    by_rule: dict[str, dict[str, list[Hit]]] = {}  # of rules about error groups
+    totals: dict[str, dict[str, Counter[int]]] = {}  # rule -> key -> bucket -> events
+    told: set[tuple[str, int]] = set()  # rule and group: one event is news enough
 
 
 class Counting:
@@ -178,7 +178,7 @@ class Counting:
         if info is None or info.profile_text != file.profile:
             if len(self._files) > _MOST_FILES:
                 self._files.clear()
-            info = self._files[file.id] = LiveFile(file, self._resources.get(file.source, {}))
+            info = self._files[file.id] = LiveFile.of(file, self._resources.get(file.source, {}))
         return info
 
 

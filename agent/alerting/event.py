@@ -63,13 +63,25 @@ class LiveEvent(StoredEvent):
 class LiveFile(FileInfo):
     """What predicates read of a followed file."""
 
-    def __init__(self, file: TailedFile, resource: dict[str, object]) -> None:
+    profile_text: str | None = None
+    service_key: str | None = None  # where the profile alone says where the service is, at the top of the line
+
+    @classmethod
+    def of(cls, file: TailedFile, resource: dict[str, object]) -> LiveFile:
+        """What is known of a followed file, and the resource attributes of its source."""
         profile = Profile.from_json(file.profile) if file.profile else None
-        super().__init__(file.id, file.source, file.path, resource, profile, (0, 0, 0), file.offset)
-        self.profile_text = file.profile
-        # Where the profile alone says where the service is, at the top of the line.
         path = None if profile is None or profile.overrides else profile.service
-        self.service_key = path[0] if path is not None and len(path) == 1 else None
+        return cls(
+            file.id,
+            file.source,
+            file.path,
+            resource,
+            profile,
+            (0, 0, 0),
+            file.offset,
+            profile_text=file.profile,
+            service_key=path[0] if path is not None and len(path) == 1 else None,
+        )
 
 
 class Keys:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from agent.alert.rules import DAY_GRAIN_NS, DEFAULT_MINIMUM, compile_rule, value_of, whole_window_ns
 from agent.alert.window import BUCKETS

@@ -8,8 +8,9 @@ share one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agent.alerting.event import Keys
 from agent.query.language import parse_query
@@ -32,18 +33,16 @@ GROUP_FORMS = {"new_group": "new", "regressed": "regressed"}  # form of `when` -
 _OUTCOMES_REMEMBERED = 4_096  # combinations of values, about 0.5 KiB each
 
 
-@dataclass
-class Lane:
+class Lane(msgspec.Struct):
     """The rules with one `match` that also divide its events in the same way: they count the same."""
 
     keys: Keys
     number: int = 0
-    rules: list[str] = field(default_factory=list)
-    group_rules: list[str] = field(default_factory=list)  # those about error groups, which count only what is new
+    rules: list[str] = []
+    group_rules: list[str] = []  # those about error groups, which count only what is new
 
 
-@dataclass
-class Plan:
+class Plan(msgspec.Struct):
     """One `match` and the rules that have it."""
 
     query: Query
@@ -53,7 +52,7 @@ class Plan:
     values: tuple[str, ...] = ()
     needle: bytes | None = None  # an event must have it in its folded text
     check: Check | None = None  # what is left to see; None: nothing
-    lanes: dict[tuple[str, ...], Lane] = field(default_factory=dict)  # by `per`
+    lanes: dict[tuple[str, ...], Lane] = {}  # by `per`
 
     @classmethod
     def of(cls, text: str) -> Plan:

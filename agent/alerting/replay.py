@@ -8,9 +8,10 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from agent.alert.engine import Engine
 from agent.alert.rules import DAY_NS, Rule, compile_rule
@@ -50,8 +51,7 @@ class Elsewhere(Protocol):
         """How many match."""
 
 
-@dataclass(slots=True)
-class Firing:
+class Firing(msgspec.Struct):
     """One time that a rule would have fired; instants are Unix ns."""
 
     key: str
@@ -60,21 +60,19 @@ class Firing:
     ended_at: int | None = None
 
 
-@dataclass(slots=True)
-class Moment:
+class Moment(msgspec.Struct):
     """The values of a rule's windows at one instant, of the keys with the highest."""
 
     at: int
     values: list[tuple[str, float, str]]  # key, value, phase
 
 
-@dataclass(slots=True)
-class Replay:
+class Replay(msgspec.Struct):
     """What a replay has found."""
 
-    firings: list[Firing] = field(default_factory=list)
-    nearby: list[tuple[float, int]] = field(default_factory=list)  # threshold, how often it would have fired
-    moments: list[Moment] = field(default_factory=list)
+    firings: list[Firing] = []
+    nearby: list[tuple[float, int]] = []  # threshold, how often it would have fired
+    moments: list[Moment] = []
     events: int = 0  # that matched
 
 
@@ -102,7 +100,7 @@ def replay(
     rule = compile_rule(config)
     factors = NEARBY if nearby and rule.form in _TUNABLE else (1.0,)
     variants = {factor: _variant(rule, factor) for factor in factors}
-    engine = Engine([replace(one, inhibited_by=()) for one in variants.values()])
+    engine = Engine([msgspec.structs.replace(one, inhibited_by=()) for one in variants.values()])
     start = since - (DAY_NS if rule.has_day else rule.window_ns * (2 if rule.form == "spike" else 1))
     source = _Source(connection, config, rule, (start, until), elsewhere)
     found = Replay()
@@ -130,7 +128,7 @@ def _variant(rule: Rule, factor: float) -> Rule:
     threshold = rule.threshold * factor
     if rule.form == "count":
         threshold = float(max(1, round(threshold)))
-    return replace(rule.with_threshold(threshold), name=f"{factor}")
+    return msgspec.structs.replace(rule.with_threshold(threshold), name=f"{factor}")
 
 
 def _feed(engine: Engine, chunk: list[Keyed], totals: dict[str, Counter[int]]) -> None:
@@ -283,7 +281,7 @@ class _Source:
         """The matches of a scan that are events of a group and not in the store."""
         if self._elsewhere is not None:
             query = scan.selection.query & Query((Term("group", "=", str(group)),))
-            yield from self._elsewhere.events(replace(scan.selection, query=query))
+            yield from self._elsewhere.events(msgspec.structs.replace(scan.selection, query=query))
 
     # ------------------------------------------------------------ ratios
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.group import fingerprint, miner
-from agent.group.grouper import Grouper
 from agent.model import ErrorEvent
 from agent.query.events import StoredEvent
-from agent.store.groups import known_groups
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from agent.group.grouper import Grouper
     from agent.query.events import FileInfo
 
 
@@ -38,12 +36,17 @@ class ColdGroups:
         """Read them, if that has not been done: to be called before processes that ask for groups are started."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            from agent.group import fingerprint, miner  # noqa: PLC0415 - as long as the reading, and as rare
+            from agent.store.groups import known_groups  # noqa: PLC0415
+
             self.categories = dict(connection.execute("SELECT id, category FROM error_groups"))
             self._known = known_groups(connection, fingerprint.VERSION, miner.TEMPLATES)
 
     def find(self, error: ErrorEvent) -> int | None:
         """The id of an error's group; None where the store has no such group."""
         if self._grouper is None:
+            from agent.group.grouper import Grouper  # noqa: PLC0415
+
             self.load()
             self._grouper = Grouper(*self._known, learning=False)
         return self._grouper.find(error)

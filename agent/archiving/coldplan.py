@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from agent.archive.tokens import block_sql
 from agent.archiving.coldgroups import ColdGroups
@@ -46,8 +47,7 @@ class FrameRef(NamedTuple):
     whole: bool  # all its events are asked for, as far as time and the store's share are concerned
 
 
-@dataclass(slots=True)
-class ColdFile:
+class ColdFile(msgspec.Struct):
     """An archive as a search needs it.
 
     Events at offsets in (hot[0], hot[1]) are in the store, and left to it.
@@ -65,13 +65,12 @@ class ColdFile:
         return not self.hot[0] < offset < self.hot[1]
 
 
-@dataclass(slots=True)
-class ColdPlan:
+class ColdPlan(msgspec.Struct):
     """The archives that may hold matches, by id, their frames in the order of archives, and the groups of errors."""
 
     files: dict[int, ColdFile]
     frames: list[FrameRef]
-    groups: ColdGroups = field(default_factory=ColdGroups)
+    groups: ColdGroups = msgspec.field(default_factory=ColdGroups)
 
 
 def make_cold_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:

@@ -7,8 +7,9 @@ for in the bytes only where neither an escape nor that making can have hidden it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.archive import tokens
 from agent.archive.simd import find, lower
@@ -39,8 +40,7 @@ _REWRITTEN = frozenset("{}[]:,")
 _OF_NUMBERS = frozenset("0123456789.eE+-")
 
 
-@dataclass(frozen=True, slots=True)
-class Needle:
+class Needle(msgspec.Struct, frozen=True):
     """Bytes that a matching line holds. `folded`: they are lower case, and so is what they are looked for in."""
 
     bytes: bytes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError, damaged
@@ -156,8 +156,7 @@ def _sentence(summary: Summary, rotated: int) -> str:
 # ---------------------------------------------------------------- verifying
 
 
-@dataclass(slots=True)
-class Finding:
+class Finding(msgspec.Struct):
     """What is wrong, and with which archive."""
 
     path: str

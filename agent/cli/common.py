@@ -9,7 +9,6 @@ import functools
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -30,15 +29,15 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\
 _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-@dataclass
 class Shell:
     """What the options that every command takes have said; before or after the command's name."""
 
-    config_path: Path | None = None
-    store: Path | None = None
-    overrides: tuple[str, ...] = ()
-    verbosity: int = 0  # -q makes it smaller, each -v larger
-    color: str = "auto"
+    def __init__(self, color: str = "auto") -> None:
+        self.config_path: Path | None = None
+        self.store: Path | None = None
+        self.overrides: tuple[str, ...] = ()
+        self.verbosity = 0  # -q makes it smaller, each -v larger
+        self.color = color
 
     def use_color(self, stream: IO[Any]) -> bool:
         """Whether to colour what goes to a stream: `--color`, else NO_COLOR (https://no-color.org), else a terminal."""

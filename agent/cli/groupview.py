@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from agent.cli.common import paint, safe_text, use_color
 from agent.cli.trends import ago, length, sparkline, times_sign
@@ -23,8 +23,7 @@ _NO_SERVICE = "(none)"
 _FIXED_COLUMNS = 26  # id, severity, state, and the blanks between all
 
 
-@dataclass
-class Shown:
+class Shown(msgspec.Struct):
     """One group with all that `errors show` says of it. Times are Unix ns."""
 
     row: dict[str, Any]
@@ -32,7 +31,7 @@ class Shown:
     samples: Sequence[StoredEvent] = ()  # newest first
     days: Sequence[int] = ()  # events of each of the last days, today last
     services: Sequence[tuple[str, int]] = ()
-    trace: Sequence[StoredEvent] = field(default_factory=list)  # with the trace id of the latest sample
+    trace: Sequence[StoredEvent] = []  # with the trace id of the latest sample
 
 
 def iso(instant: int | None) -> str | None:

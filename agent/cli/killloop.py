@@ -17,11 +17,11 @@ import tempfile
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import msgspec
 import orjson
 
 from agent.errors import SidelogError
@@ -41,8 +41,7 @@ _EARLY = 0.15  # the share of kills that come before that time, while it still s
 _SEQ = re.compile(r'\{"seq":(\d+),')
 
 
-@dataclass
-class Verdict:
+class Verdict(msgspec.Struct):
     """What the kill loop has shown."""
 
     seed: int
@@ -53,7 +52,7 @@ class Verdict:
     doubled: int = 0
     altered: int = 0
     seconds: float = 0.0
-    examples: list[str] = field(default_factory=list)
+    examples: list[str] = []
 
     @property
     def passed(self) -> bool:

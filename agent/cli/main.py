@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import importlib.util
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -54,7 +53,7 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands that are installed."""
         del ctx
-        return [name for section in COMMANDS.values() for name in section if _exists(name)]
+        return [name for section in COMMANDS.values() for name in section]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The click command of a module `agent.cli.NAME`, or None."""
@@ -82,10 +81,6 @@ class LazyGroup(click.Group):
             if rows := [(name, text) for name, text in commands.items() if name in available]:
                 with formatter.section(section):
                     formatter.write_dl(rows, col_max=12)
-
-
-def _exists(name: str) -> bool:
-    return importlib.util.find_spec(f"agent.cli.{name}") is not None
 
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:

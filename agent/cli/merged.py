@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 import time
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from agent.archiving.cold import Cold
 from agent.query.aggregate import stored_counts

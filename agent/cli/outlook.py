@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agent.archivist import make_keeper
 from agent.config.units import format_duration
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from agent.rotate.rotation import Rotation
 
 
-@dataclass(slots=True, frozen=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """What would be done to one file: `rotate`, `archive`, `delete`, `remove` (an archive), or `leave`; and why."""
 
     action: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
+import msgspec
 
 from agent.cli.common import config_options, has_archives, open_store, print_errors, safe_text, use_color
 from agent.errors import EXIT_DONE, EXIT_FAILED, UsageError
@@ -46,8 +46,7 @@ group, category, or a path into the line such as http.status.
 """
 
 
-@dataclass
-class Request:
+class Request(msgspec.Struct):
     """The command line, understood."""
 
     selection: Selection

@@ -13,9 +13,10 @@ import shutil
 import socket
 import stat
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.config import listen_address
 from agent.config.units import format_size
@@ -32,8 +33,7 @@ _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks 
 _INOTIFY = Path("/proc/sys/fs/inotify")
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One line of `sidelog check`."""
 
     level: str  # ok | warning | error

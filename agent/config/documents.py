@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 from agent.config.layers import KeyPath, Layer
@@ -75,6 +74,8 @@ def _syntax(label: str, line: int | None, what: str) -> ConfigError:
 
 
 def _toml(text: str, label: str) -> Any:
+    import tomllib  # noqa: PLC0415 - as yaml below
+
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

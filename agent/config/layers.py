@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agent.errors import ConfigError
 
@@ -22,8 +23,7 @@ class Text(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(msgspec.Struct, frozen=True):
     """One document: a file, an environment variable or a `--set`.
 
     `base` is where its relative paths start; `lines` the 1-based line of each value, where the format tells it.
@@ -32,11 +32,10 @@ class Layer:
     label: str
     base: Path
     document: dict[str, Any]
-    lines: dict[KeyPath, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = {}
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a value stands in the layer that it came from."""
 
     layer: Layer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import zoneinfo
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -154,9 +153,12 @@ def _source(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
 
 
 def _timezone(name: str, path: KeyPath, findings: Findings) -> None:
+    if name == "UTC":  # always there, also without a time zone database
+        return
+    import zoneinfo  # noqa: PLC0415 - 3 ms of every command
+
     try:
-        if name != "UTC":  # always there, also without a time zone database
-            zoneinfo.ZoneInfo(name)
+        zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         near = _similar_zone(name)
         findings.add("SL104", path, f"{shown(name)} is not a time zone{near}", "such as UTC or Europe/Vienna")
@@ -164,6 +166,8 @@ def _timezone(name: str, path: KeyPath, findings: Findings) -> None:
 
 def _similar_zone(name: str) -> str:
     """The question about the zone whose city is nearest; empty when none is near."""
+    import zoneinfo  # noqa: PLC0415
+
     zones = {zone.rpartition("/")[2].lower(): zone for zone in sorted(zoneinfo.available_timezones(), reverse=True)}
     near = nearest(name.rpartition("/")[2], zones)
     return f", did you mean '{zones[near]}'?" if near else ""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from agent.profile import exact_int
@@ -22,8 +22,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_BYTE = 0xDC80  # where surrogateescape begins to put bytes that are no UTF-8
 
 
-@dataclass(slots=True)
-class JsonLine:
+class JsonLine(msgspec.Struct):
     """A line that is a JSON object. `verbatim`: `text` is the line as it lies in the file (less BOM and CR)."""
 
     record: dict[str, Any]

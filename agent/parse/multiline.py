@@ -7,8 +7,9 @@ ends. Blank lines inside a trace belong to it once it goes on.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from itertools import islice
+
+import msgspec
 
 from agent.parse.text import Head, read_head
 from agent.records import WARN
@@ -39,22 +40,21 @@ _FRAME = re.compile(r"\s+(?:at |File \"|from \S+:\d+:in |\.\.\. \d+ |---> |--- E
 _STANDALONE_FATAL = re.compile(r"panic: |fatal error: ")
 
 
-@dataclass(slots=True)
-class OpenText:
+class OpenText(msgspec.Struct):
     """A text event that later lines may continue. `lines` are the bytes as in the file, `texts` their decoded form."""
 
     start: int
     end: int  # after its last line's newline, pending blanks not counted
     head: Head
-    lines: list[bytes] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    lines: list[bytes] = []
+    texts: list[str] = []
     size: int = 0
-    blanks: list[bytes] = field(default_factory=list)
+    blanks: list[bytes] = []
     trace: str = ""  # language of the trace that it holds, empty before one begins
     trace_at: int = -1  # index in lines of the trace's first line
     closed: bool = False  # Python: the line with the exception has come
     error: str | None = None
-    extra: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str] = {}
 
     def may_go_on(self) -> bool:
         """Whether it is worth waiting for another line before this event is released."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
+
+import msgspec
 
 from agent.parse.redact import Redactor
 from agent.parse.shapes import Shapes
@@ -15,13 +15,13 @@ from agent.profile import ALIASES, ROLES, Path, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import tzinfo
 
 DEFAULT_MAX_LINE_BYTES = 1 << 20
 DEFAULT_TIMEOUT_S = 2.0  # how long an event that may go on waits for its next line
 
 
-@dataclass(frozen=True)
-class ParseSettings:
+class ParseSettings(msgspec.Struct, frozen=True):
     """How the lines of one source are read; the values are checked by the configuration.
 
     Args:
@@ -36,7 +36,7 @@ class ParseSettings:
     """
 
     format: str = "auto"
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = {}
     timezone: str = "UTC"
     multiline: str = "auto"
     multiline_start: str | None = None
@@ -66,7 +66,7 @@ class Compiled:
 
     def __init__(self, settings: ParseSettings) -> None:
         self.settings = settings
-        self.zone: tzinfo = UTC if settings.timezone in ("UTC", "Z", "") else ZoneInfo(settings.timezone)
+        self.zone = _zone(settings.timezone)
         self.instants = Instants(self.zone)
         self.overrides: dict[str, Path] = {role: (name,) for role, name in settings.fields.items()}
         self.paths: dict[str, tuple[Path, ...]] = {role: self._role_paths(role) for role in ROLES}
@@ -90,3 +90,11 @@ class Compiled:
         if self._shapes is None or self._shapes[0] is not profile:
             self._shapes = profile, Shapes(self.paths, profile)
         return self._shapes[1]
+
+
+def _zone(name: str) -> tzinfo:
+    if name in ("UTC", "Z", ""):
+        return UTC
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - 3 ms
+
+    return ZoneInfo(name)

@@ -5,8 +5,9 @@ Trying all known names costs 8 µs a record; a shape keeps those whose first key
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agent.parse import exceptions
 from agent.profile import Path, Profile, own_paths
@@ -18,8 +19,7 @@ _MOST_SHAPES = 256
 _MOST_KEYS = 128  # of a record whose shape is kept: together 2 MB at the most
 
 
-@dataclass(slots=True)
-class Shape:
+class Shape(msgspec.Struct):
     """The paths per role that can hold something in a record with these keys, in the order in which they count."""
 
     timestamp: tuple[Path, ...]

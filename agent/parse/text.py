@@ -7,8 +7,9 @@ that a line meets one or two patterns instead of all eighteen (3 µs instead of 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from agent.parse import severity
 from agent.parse.timestamps import CLF, ISO, SYSLOG
@@ -62,8 +63,7 @@ _SPRING_GROUP = 1  # of _AFTER_LEVEL: the only one that takes levels in any case
 _LONGEST_HEAD = 512  # characters of a line in which its head is looked for
 
 
-@dataclass(slots=True)
-class Head:
+class Head(msgspec.Struct):
     """What stands before a text line's message. `end` is where the message begins; absent parts are None or 0."""
 
     timestamp: str | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import orjson
 
 from agent.model import ErrorEvent
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 _NAMED = re.compile(r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$")
 
 
-@dataclass(slots=True)
-class TextEvent:
+class TextEvent(msgspec.Struct):
     """One event built from text lines. `raw` is as in EventBatch.raws (None: the record is the line)."""
 
     timestamp: int

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Raw
 
 from agent.query import rollup
@@ -38,8 +38,7 @@ Fragment = bytes | None  # JSON of a value; None: the event has no such field
 Counts = Counter[tuple[int | None, tuple[Fragment, ...]]]  # (bucket's number, values) -> events
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(msgspec.Struct, frozen=True):
     """One row of the answer; `time` is the bucket's start in nanoseconds."""
 
     time: int | None

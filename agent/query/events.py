@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +43,7 @@ def decode_record(record: str) -> dict[str, Any]:
     return value if type(value) is dict else {"message": record}
 
 
-@dataclass(slots=True)
-class FileInfo:
+class FileInfo(msgspec.Struct):
     """What readers need of a row of `files`."""
 
     id: int

@@ -15,9 +15,10 @@ same query, in either form of each term.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.query.errors import QueryError
 
@@ -37,8 +38,7 @@ _SYMBOL = re.compile("|".join(map(re.escape, OPERATORS)))
 _NEEDS_QUOTES = re.compile(r'^["!]|[\s]|[<>=~]')
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(msgspec.Struct, frozen=True):
     """One condition. `field` is None for a text term, whose `operator` is then empty."""
 
     field: str | None
@@ -54,8 +54,7 @@ class Term:
         return f"{sign}{self.field}{self.operator}{self.value if plain else _quoted(self.value)}"
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(msgspec.Struct, frozen=True, dict=True):
     """Terms that must all hold, except that several `FIELD=VALUE` of one field are alternatives."""
 
     terms: tuple[Term, ...] = ()

@@ -9,8 +9,9 @@ ASCII terms. Numbers are not searched for (500 may be written 5e2), but the key 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agent.query.events import FileInfo, Files, resource_service
 from agent.query.predicate import BUILT_IN, compile_term, is_exact_case, severity_numbers
@@ -33,8 +34,7 @@ BY_TIME = "events_by_time"
 ERRORS_BY_TIME = "errors_by_time"
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """Which events are asked for: a query and a half-open time span [since, until) in nanoseconds."""
 
     query: Query
@@ -42,8 +42,7 @@ class Selection:
     until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(msgspec.Struct, frozen=True):
     """A condition in SQL over `events e`; `exact` when it says all that the query's condition says."""
 
     sql: str
@@ -52,8 +51,7 @@ class Clause:
     errors_only: bool = False  # it accepts only events that have an error group
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What to put into a statement: the index to walk, and clauses besides those on time and id."""
 
     index: str

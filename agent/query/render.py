@@ -6,13 +6,12 @@ people is always escaped: a message must never start a line of its own.
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Raw
 
 from agent.query.events import StoredEvent, resource_service
@@ -39,8 +38,7 @@ _PLAIN = re.compile(r'[^\s"=\\]+')
 Render = Callable[[StoredEvent], bytes]
 
 
-@dataclass
-class Output:
+class Output(msgspec.Struct):
     """How to print: the form, the fields of `--fields`, and where it goes."""
 
     form: str = "short"
@@ -48,7 +46,7 @@ class Output:
     color: bool = False
     terminal: bool = False
     csv_safe: bool = False  # a quote before text that a spreadsheet would take for a formula
-    categories: Categories = field(default_factory=dict)
+    categories: Categories = {}
 
     def use_categories(self, categories: Categories) -> None:
         """Take the categories of error groups from here."""
@@ -208,6 +206,8 @@ def document(event: StoredEvent) -> dict[str, Any]:
 
 def csv_row(cells: Sequence[str]) -> str:
     """One line of CSV (RFC 4180 quoting, ended by a newline)."""
+    import csv  # noqa: PLC0415 - one form of six
+
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue()

@@ -8,8 +8,9 @@ parts of minutes at the edges of a time span, and what is older than rollups are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from agent.query.plan import Selection, bounds
 
@@ -33,8 +34,7 @@ class TooManyLoggersError(Exception):
     """The question is about loggers, and some rollups do not say which."""
 
 
-@dataclass(slots=True)
-class Row:
+class Row(msgspec.Struct):
     """Events of one kind in one bucket; has what a predicate on these fields reads."""
 
     bucket: int | None
@@ -44,8 +44,7 @@ class Row:
     count: int
 
 
-@dataclass(slots=True)
-class Pieces:
+class Pieces(msgspec.Struct):
     """How to count a span: [first, last) minutes from rollups, [since, until) nanoseconds by a scan."""
 
     counted: list[Span]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import orjson
 
 from agent.paths import from_text, to_text
@@ -36,8 +36,7 @@ _INSERT_FRAME = _insert("archive_frames", _FRAME)
 _SELECT = f"SELECT {', '.join(_ARCHIVE)} FROM archives"  # noqa: S608
 
 
-@dataclass(slots=True)
-class FrameRow:
+class FrameRow(msgspec.Struct):
     """The index of one frame. Instants are Unix ns, None where it has no event; sizes are bytes."""
 
     number: int
@@ -76,8 +75,7 @@ class Outgrown(NamedTuple):
     places: tuple[Place, ...]  # its own, then of those that it has replaced
 
 
-@dataclass(slots=True)
-class ArchiveRow:
+class ArchiveRow(msgspec.Struct):
     """One archive; `path` is its own, `log_path` the one under which its log was followed."""
 
     id: int
@@ -100,8 +98,8 @@ class ArchiveRow:
     resource: str
     profile: str | None
     settings: str
-    frames: list[FrameRow] = field(default_factory=list)
-    replaces: list[Place] = field(default_factory=list)  # archives of its log before that grew
+    frames: list[FrameRow] = []
+    replaces: list[Place] = []  # archives of its log before that grew
 
 
 class LogRow(NamedTuple):

@@ -8,9 +8,10 @@ them: one join and one comparison judges hundreds of them. Only a run that is no
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,8 +84,7 @@ class Window:
         return self.size
 
 
-@dataclass
-class FileAudit:
+class FileAudit(msgspec.Struct):
     """The books of one file generation, and what comparing them with its events and its bytes has shown."""
 
     id: int
@@ -98,8 +98,8 @@ class FileAudit:
     event_bytes: int = 0
     blank_bytes: int = 0
     gap_bytes: int = 0
-    gaps: list[StoredGap] = field(default_factory=list)
-    identity: dict[str, Any] = field(default_factory=dict)  # device, inode, generation, head and marker
+    gaps: list[StoredGap] = []
+    identity: dict[str, Any] = {}  # device, inode, generation, head and marker
     compared: str = "no"  # whole | partly | gone | replaced | truncated | unreadable | no
     compared_bytes: int = 0
     expired_bytes: int = 0
@@ -108,7 +108,7 @@ class FileAudit:
     uncovered: int = 0  # bytes between events that are no gap: they ought to be blank lines
     position: int = 0  # everything before it is judged
     resync: bool = False  # the next event may follow deleted ones
-    differences: list[tuple[int, str]] = field(default_factory=list)  # the first of them: offset, what differs
+    differences: list[tuple[int, str]] = []  # the first of them: offset, what differs
     difference_count: int = 0
     _next_gap: int = 0
     _loose: bool = False  # the last event was redacted: where it ends is not certain

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agent.records import severity_text
 from agent.store.rollups import MINUTE_NS
@@ -28,8 +29,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """Which groups are asked for; what is empty or None asks for nothing."""
 
     group: int | None = None
@@ -101,7 +101,7 @@ SORTS: dict[str, Callable[[dict[str, Any]], float]] = {
 def list_groups(
     connection: sqlite3.Connection,
     now: int | None = None,
-    wanted: Wanted = Wanted(),
+    wanted: Wanted | None = None,
     *,
     sort: str = "last-seen",
     reverse: bool = False,
@@ -112,12 +112,13 @@ def list_groups(
     Args:
         connection: read-only.
         now: Unix ns; the end of the trend.
-        wanted: which groups.
+        wanted: which groups; None: all.
         sort: a key of SORTS; the largest come first.
         reverse: the smallest come first.
         limit: so many at the most.
     """
     now = time.time_ns() if now is None else now
+    wanted = wanted or Wanted()
     where, parameters = wanted.where()
     rows = [
         _row(row, now)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from agent.paths import from_text
 from agent.store.audit import original_bytes
@@ -60,15 +61,14 @@ class Result(Protocol):
     lost_files: int
 
 
-@dataclass
-class _File:
+class _File(msgspec.Struct):
     """One file generation while its events are walked through."""
 
     position: int  # everything before it is an event's, or noted as missing
     previous: int = 0  # the id of the last event
     found: int = 0
     event_bytes: int = 0
-    holes: list[tuple[int, int]] = field(default_factory=list)  # bytes between events where some were lost
+    holes: list[tuple[int, int]] = []  # bytes between events where some were lost
 
 
 def keep_ids(connection: sqlite3.Connection, last: int) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.errors import StoreError
 from agent.store import faults, schema
@@ -24,8 +25,7 @@ _APPLICATION_ID = slice(68, 72)
 _NOT_OURS = ("SL402", "SL403", "SL413")  # the file at the store's place is left as it is
 
 
-@dataclass(slots=True)
-class OpenStore:
+class OpenStore(msgspec.Struct):
     """An open store and how it was found."""
 
     writer: StoreWriter

@@ -10,9 +10,10 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+import msgspec
 
 from agent.errors import StoreError
 from agent.store import mend, schema
@@ -32,13 +33,12 @@ _MOST_BYTES = 2**44  # a header that says more is damaged itself
 _UNREADABLE = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 
 
-@dataclass
-class Saved:
+class Saved(msgspec.Struct):
     """What was saved of a store."""
 
-    rows: dict[str, int] = field(default_factory=dict)  # table -> rows saved
-    damaged: list[str] = field(default_factory=list)  # tables of which something could not be read
-    lost_ranges: list[Range] = field(default_factory=list)  # ids of events that could not be read, ends included
+    rows: dict[str, int] = {}  # table -> rows saved
+    damaged: list[str] = []  # tables of which something could not be read
+    lost_ranges: list[Range] = []  # ids of events that could not be read, ends included
     lost_bytes: int = 0  # of log files whose events are gone: gaps with the reason `damaged`
     reread_bytes: int = 0  # whose events are gone too, but whose file is there: the agent reads them again
     lost_files: int = 0  # files whose row is lost: their events are kept as of the source `lost`

@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.errors import TailError
 from agent.model import HEAD_BYTES
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 _BORN_KEPT_S = 5.0  # renames reach us within milliseconds; a busy machine may take longer
 
 
-@dataclass(slots=True)
-class _Suspect:
+class _Suspect(msgspec.Struct):
     """A new file that may be a copy being made of one that is followed."""
 
     size: int

@@ -8,10 +8,11 @@ import errno
 import fnmatch
 import os
 import re
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.errors import TailError
 from agent.tail import files
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 _MAGIC = re.compile(r"[*?\[]")
 
 
-@dataclass(slots=True)
-class Found:
+class Found(msgspec.Struct):
     """A regular file that a source wants."""
 
     path: str
@@ -37,14 +37,13 @@ class Found:
     origin: str = ""  # the path that the source matched, where the file was renamed before it could be seen
 
 
-@dataclass(slots=True)
-class Scan:
+class Scan(msgspec.Struct):
     """What one look at the disk gave. `errors` holds what could not be looked at: nothing follows from that."""
 
-    files: list[Found] = field(default_factory=list)
-    directories: set[str] = field(default_factory=set)
-    refused: dict[str, TailError] = field(default_factory=dict)
-    errors: dict[str, OSError] = field(default_factory=dict)
+    files: list[Found] = []
+    directories: set[str] = set()
+    refused: dict[str, TailError] = {}
+    errors: dict[str, OSError] = {}
 
 
 @lru_cache(maxsize=1024)

@@ -10,8 +10,9 @@ import os
 import resource
 import stat
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.errors import TailError
 from agent.model import HEAD_BYTES
@@ -38,8 +39,7 @@ _OVERLAY = 0x794C7630  # events are lost for a file that was copied up after its
 _SPARE_DESCRIPTORS = 48  # for the store, inotify, hooks and HTTP
 
 
-@dataclass(slots=True)
-class Opened:
+class Opened(msgspec.Struct):
     """What is known of a file at the moment of its opening."""
 
     key: FileKey

@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from agent.errors import TailError
 from agent.model import MARKER_BYTES

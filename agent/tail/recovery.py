@@ -7,8 +7,9 @@ are decompressed and only compared, then those after it are read like any other 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.errors import TailError
 from agent.model import HEAD_BYTES
@@ -29,8 +30,7 @@ _CHUNK_BYTES = 1 << 18
 _STEP_BYTES = 1 << 23  # decompressed per step where nothing is delivered: some 20 ms
 
 
-@dataclass(slots=True, frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A place in a file: its offset, and length and hash of the bytes before it (`identity.marker`)."""
 
     offset: int
@@ -38,8 +38,7 @@ class Place:
     marker_hash: bytes
 
 
-@dataclass(slots=True)
-class _Job:
+class _Job(msgspec.Struct):
     """One file to be continued from one of the archives `paths`; the one in `archive` is being tried or read."""
 
     file: TailedFile
@@ -48,7 +47,7 @@ class _Job:
     paths: list[str]
     archive: Archive | None = None
     reader: LineReader | None = None  # there once the archive was recognised
-    rivals: list[Place] = field(default_factory=list)  # of files that `archive` may be of instead; ascending
+    rivals: list[Place] = []  # of files that `archive` may be of instead; ascending
     kept: bool = False  # an archive could not be read to its end: the file is not finished
 
 

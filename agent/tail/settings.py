@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 
-@dataclass(slots=True, frozen=True)
-class SourceSettings:
+
+class SourceSettings(msgspec.Struct, frozen=True):
     """One source: which files it takes and how. Patterns are globs (`*`, `?`, `[…]`, `**`); `exclude` matches the
     whole path or the base name; `max_line` is in bytes without the newline.
     """
@@ -19,8 +19,7 @@ class SourceSettings:
     max_line: int = 1 << 20
 
 
-@dataclass(slots=True, frozen=True)
-class Timing:
+class Timing(msgspec.Struct, frozen=True):
     """Durations in seconds, all measured on the monotonic clock."""
 
     busy_interval_s: float = 0.05  # a file that grows is looked at this often; half of the 100 ms latency goal

@@ -7,8 +7,9 @@ from __future__ import annotations
 import errno
 import math
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.model import HEAD_BYTES
 from agent.tail.identity import FileKey, generation, head_hash, same_generation
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from agent.tail.settings import SourceSettings
 
 
-@dataclass(slots=True, eq=False)
-class Stream:
+class Stream(msgspec.Struct, eq=False):
     """A file generation, its reading state, and when to look at it next (instants on the monotonic clock)."""
 
     file: TailedFile
@@ -77,15 +77,14 @@ class Stream:
         self.next_poll = math.inf
 
 
-@dataclass(slots=True)
-class Probe:
+class Probe(msgspec.Struct):
     """What a look at a stream's file gave."""
 
     size: int = 0
     mtime_ns: int = 0
     links: int = 1
     intact: bool = True  # what lies before the read position is what was read
-    error: OSError | None = field(default=None)
+    error: OSError | None = None
 
 
 def probe_all(streams: Sequence[Stream]) -> list[Probe]:

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 try:
     from watchdog.observers.inotify_c import InotifyConstants as In
@@ -33,13 +34,12 @@ if TYPE_CHECKING:
 _PENDING_MOVES = 1024  # halves of renames out of the watched directories, whose other halves never come
 
 
-@dataclass(slots=True)
-class Events:
+class Events(msgspec.Struct):
     """What happened since the last look."""
 
-    names: set[tuple[str, str]] = field(default_factory=set)  # (directory, base name) whose meaning may have changed
-    renames: list[tuple[str, str]] = field(default_factory=list)  # (from, to), in order
-    files: set[int] = field(default_factory=set)  # tokens of files that were written to; their watches are gone
+    names: set[tuple[str, str]] = set()  # (directory, base name) whose meaning may have changed
+    renames: list[tuple[str, str]] = []  # (from, to), in order
+    files: set[int] = set()  # tokens of files that were written to; their watches are gone
     lost: bool = False  # the kernel's queue overflowed, or a directory went away: look at everything
 
 

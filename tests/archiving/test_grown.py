@@ -3,10 +3,10 @@
 import gzip
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent.archiving import worker
 from agent.archiving.cold import Cold

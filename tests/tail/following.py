@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import itertools
 import time
 from pathlib import Path
+
+from msgspec import structs
 
 from agent.tail import SourceSettings, Tailer, Timing, marker
 
@@ -22,7 +23,7 @@ QUICK = Timing(
     retry_s=0.05,
     retry_limit_s=0.2,
 )
-PATIENT = dataclasses.replace(QUICK, rotated_grace_s=3600.0, deleted_grace_s=3600.0)
+PATIENT = structs.replace(QUICK, rotated_grace_s=3600.0, deleted_grace_s=3600.0)
 
 
 def asynchronous(test):
@@ -62,7 +63,7 @@ class Following:
         lagging=False,
         **options,
     ):
-        self.known = [dataclasses.replace(file) for file in known]
+        self.known = [structs.replace(file) for file in known]
         self.sources = sources or [source(*patterns, **(settings or {}))]
         self.batches = []
         self.errors = []
@@ -138,7 +139,7 @@ class Following:
         """What a store would hand to the next start."""
         for file in self.tailer.take_changed():
             self.rows[file.id] = file
-        return [dataclasses.replace(file) for file in self.rows.values() if file.state != "finished"]
+        return [structs.replace(file) for file in self.rows.values() if file.state != "finished"]
 
     @property
     def generations(self):

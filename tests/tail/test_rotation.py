@@ -2,17 +2,17 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 from following import PATIENT, Following, append, asynchronous, joined, numbered
+from msgspec import structs
 
 from agent.tail.pump import Pump
 
-WARY = dataclasses.replace(PATIENT, copy_grace_s=3600.0)
+WARY = structs.replace(PATIENT, copy_grace_s=3600.0)
 
 
 @asynchronous

@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import dataclasses
 import errno
 import os
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from following import PATIENT, QUICK, Following, append, asynchronous
+from msgspec import structs
 
 from agent.decompress import compression
 from agent.tail import attention, files, watch
@@ -22,9 +22,8 @@ NEVER = {"idle_interval_s": 3600.0, "rescan_s": 3600.0}
 
 def never_polling():
     """Timing in which only events can tell of anything."""
-    import dataclasses
 
-    return dataclasses.replace(QUICK, **NEVER, rotated_grace_s=3600.0)
+    return structs.replace(QUICK, **NEVER, rotated_grace_s=3600.0)
 
 
 @asynchronous
@@ -119,7 +118,7 @@ async def test_whoever_renames_a_log_can_have_the_tailer_look_at_once(tmp_path, 
     monkeypatch.setattr(watch, "InotifyFD", None)
     log = tmp_path / "app.log"
     log.write_bytes(b"one\n")
-    rare = dataclasses.replace(PATIENT, rescan_s=3600.0, rescan_polling_s=3600.0)
+    rare = structs.replace(PATIENT, rescan_s=3600.0, rescan_polling_s=3600.0)
     async with Following(tmp_path / "*.log", timing=rare) as tail:
         await tail.until_read(b"one")
         log.rename(tmp_path / "app.log.1")
