@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.archiving.job import as_document
 from agent.archiving.keeper import Keeper, Options
 from agent.archiving.planner import SourceFacts
 from agent.rounds import Rounds
@@ -51,7 +50,7 @@ def make_keeper(
     """A keeper for the sources of a configuration."""
     attributes = resources(config)
     facts = {
-        name: SourceFacts(as_document(settings), attributes[name]) for name, settings in parse_settings(config).items()
+        name: SourceFacts(settings.document(), attributes[name]) for name, settings in parse_settings(config).items()
     }
     discovery = Discovery(tail_settings(config), [archive_directory(config)])
     return Keeper(

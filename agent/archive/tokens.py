@@ -11,8 +11,9 @@ in vain.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 MIN_TOKEN = 12
 EVENT_BYTES = 4  # of filter per event, at the most
@@ -58,8 +59,7 @@ def _mask(hashed: int) -> int:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True):
     """A token that a match must hold, if no run of the frame is longer than `unless_longer` (None: in any case)."""
 
     place: int  # 32 bits: which block

@@ -49,26 +49,34 @@ class Cold:
         return make_cold_plan(self.connection, selection, with_hot=self._with_hot)
 
     def events(
-        self, selection: Selection, *, descending: bool = False, observed: tuple[int, int] | None = None
+        self,
+        selection: Selection,
+        *,
+        descending: bool = False,
+        wanted: int | None = None,
+        observed: tuple[int, int] | None = None,
     ) -> Generator[StoredEvent]:
         """Matching events in the order of time.
 
         Args:
             selection: what is asked for.
             descending: the newest first.
+            wanted: how many the caller will take at most; None: all.
             observed: only of logs that were last written in this span, [since, until) in Unix ns.
         """
         plan = self.plan(selection)
         if observed is not None:
             since, until = observed
             plan.frames = [ref for ref in plan.frames if since <= plan.files[ref.archive_id].observed < until]
-        yield from self.search(plan, selection, descending=descending)
+        yield from self.search(plan, selection, descending=descending, wanted=wanted)
 
-    def search(self, plan: ColdPlan, selection: Selection, *, descending: bool = False) -> Generator[StoredEvent]:
+    def search(
+        self, plan: ColdPlan, selection: Selection, *, descending: bool = False, wanted: int | None = None
+    ) -> Generator[StoredEvent]:
         """As `events`, by a plan of one's own."""
         search = self._search(plan, selection)
         try:
-            with closing(search.by_time(descending=descending)) as found:
+            with closing(search.by_time(descending=descending, wanted=wanted)) as found:
                 yield from found
         finally:
             self._errors |= search.errors

@@ -56,6 +56,7 @@ class ColdEvent(StoredEvent):
     """An archived event. Its row has the error in the place of the group, which is found when it is asked for."""
 
     def __init__(self, row: tuple[Any, ...], file: FileInfo, groups: ColdGroups) -> None:
+        self.row = row
         self._groups = groups
         self._group: int | ErrorEvent | None = None
         super().__init__(row, file)

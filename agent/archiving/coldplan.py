@@ -13,8 +13,8 @@ import msgspec
 
 from agent.archive.tokens import block_sql
 from agent.archiving.coldgroups import ColdGroups
-from agent.archiving.job import settings_of
 from agent.archiving.needles import token_probes
+from agent.parse.settings import ParseSettings
 from agent.profile import Profile
 from agent.query.events import FileInfo
 from agent.query.plan import bounds
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from agent.parse.decode import ParseSettings
     from agent.query.plan import Selection
     from agent.store.archives import ArchiveRow
 
 _EVERYTHING = (-1, 0)  # no offset lies in it
+_COLUMNS = 9  # of a frame's row, before its longest token and the blocks of its filter
 
 
 class FrameRef(NamedTuple):
@@ -42,7 +42,7 @@ class FrameRef(NamedTuple):
     min_timestamp: int
     max_timestamp: int
     events: int
-    severities: dict[int, int]
+    severities: str  # JSON: severity number -> events
     shape: int
     whole: bool  # all its events are asked for, as far as time and the store's share are concerned
 
@@ -101,25 +101,43 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
-    hot = _hot_spans(connection) if with_hot else {}
-    files = {row.id: _cold_file(row, hot) for row in _newest(archives.load(connection))}
-    files = {key: file for key, file in files.items() if _is_asked_for(file.file, selection)}
-    severities = asked_severities(selection)
-    probes = token_probes(selection.query, [file.file for file in files.values()])
     since, until = bounds(selection)
-    frames = []
-    for row in _rows(connection, since, until, probes):
-        file = files.get(row[0])
-        if file is None or not _passes(row, probes):
-            continue
-        counts = {int(key): count for key, count in json.loads(row[7]).items()}
-        start, end = row[2], row[2] + row[3]
-        if not counts.keys() & severities or (file.hot[0] < start and end <= file.hot[1]):
-            continue
-        apart = end <= file.hot[0] + 1 or start >= file.hot[1]
-        whole = apart and since <= row[4] and row[5] < until
-        frames.append(FrameRef(row[0], row[1], start, row[4], row[5], row[6], counts, row[8], whole))
+    hot = _hot_spans(connection) if with_hot else {}
+    rows = [
+        row
+        for row in _newest(archives.load(connection))
+        if row.min_timestamp is not None and row.max_timestamp is not None
+        if row.min_timestamp < until and row.max_timestamp >= since
+    ]
+    files = {row.id: _cold_file(row, hot) for row in rows}
+    files = {key: file for key, file in files.items() if _is_asked_for(file.file, selection)}
+    probes = token_probes(selection.query, [file.file for file in files.values()])
+    frames: list[FrameRef] = []
+    for key, file in files.items():
+        frames += _frames(file, _rows(connection, key, (since, until), probes), selection, probes)
     return ColdPlan(files, frames, ColdGroups(connection))
+
+
+def _frames(file: ColdFile, rows: list[Any], selection: Selection, probes: list[Any]) -> Iterator[FrameRef]:
+    since, until = bounds(selection)
+    severities = asked_severities(selection)
+    every = len(severities) > HIGHEST
+    stored_from, stored_to = file.hot
+    for row in rows:
+        archive_id, number, start, size, first, last, events, counts, shape = row[:_COLUMNS]
+        end = start + size
+        if (stored_from < start and end <= stored_to) or not _passes(row[_COLUMNS:], probes):
+            continue
+        if not every and severities.isdisjoint(severity_counts(counts)):
+            continue
+        apart = end <= stored_from + 1 or start >= stored_to
+        whole = apart and since <= first and last < until
+        yield FrameRef(archive_id, number, start, first, last, events, counts, shape, whole)
+
+
+def severity_counts(text: str) -> dict[int, int]:
+    """How many events of each severity number a frame has."""
+    return {int(number): count for number, count in json.loads(text).items()}
 
 
 def _hot_spans(connection: sqlite3.Connection) -> dict[int, tuple[int, int]]:
@@ -151,7 +169,9 @@ def _cold_file(row: ArchiveRow, hot: dict[int, tuple[int, int]]) -> ColdFile:
     profile = Profile.from_json(row.profile) if row.profile else None
     info = FileInfo(-row.id, row.source, row.log_path, json.loads(row.resource), profile, (0, 0, 0), row.raw_bytes)
     span = hot.get(row.file_id, _EVERYTHING) if row.file_id is not None else _EVERYTHING
-    return ColdFile(Path(row.path), info, settings_of(json.loads(row.settings)), profile, row.modified, span)
+    return ColdFile(
+        Path(row.path), info, ParseSettings.from_document(json.loads(row.settings)), profile, row.modified, span
+    )
 
 
 def _is_asked_for(file: FileInfo, selection: Selection) -> bool:
@@ -176,21 +196,21 @@ def asked_severities(selection: Selection) -> frozenset[int]:
     return found
 
 
-def _rows(connection: sqlite3.Connection, since: int, until: int, probes: list[Any]) -> Iterator[Any]:
+def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], probes: list[Any]) -> list[Any]:
     flat = [probe for condition in probes for alternative in condition for probe in alternative]
     columns = "".join(f", {block_sql('w.blocks')}" for _ in flat)
     join = f" LEFT JOIN archive_filters w ON w.id = (f.archive_id << {archives.FRAME_BITS}) + f.number" if flat else ""
     sql = (
         "SELECT f.archive_id, f.number, f.raw_offset, f.raw_bytes, f.min_timestamp, f.max_timestamp, f.events,"
         f" f.severities, f.shape, f.longest_token{columns} FROM archive_frames f{join}"
-        " WHERE f.max_timestamp >= ? AND f.min_timestamp < ?"
+        " WHERE f.archive_id = ? AND f.max_timestamp >= ? AND f.min_timestamp < ?"
     )
-    yield from connection.execute(sql, (*(probe.place for probe in flat), since, until)).fetchall()
+    return connection.execute(sql, (*(probe.place for probe in flat), archive, *span)).fetchall()
 
 
 def _passes(row: Any, probes: list[Any]) -> bool:
     """Whether the filters let a frame through: of each condition one alternative, of that all tokens."""
-    longest, blocks = row[9], iter(row[10:])
+    longest, blocks = row[0], iter(row[1:])
     for condition in probes:
         # Lists, not generators: every block is to be taken, whatever those before it say.
         answers = [[_probe(probe, next(blocks), longest) for probe in alternative] for alternative in condition]

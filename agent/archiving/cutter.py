@@ -8,8 +8,9 @@ the last event where such lines could still be added to it, goes to the next fra
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
@@ -32,8 +33,7 @@ _MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a 
 _HEAD_LINES_BYTES = 1 << 16
 
 
-@dataclass(slots=True)
-class Piece:
+class Piece(msgspec.Struct):
     """One frame's content and its index. Instants are Unix ns, None where there is no event."""
 
     data: bytes

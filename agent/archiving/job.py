@@ -9,7 +9,6 @@ import msgspec
 
 from agent.archive.container import Replaced  # noqa: TC001 - msgspec evaluates the hints
 from agent.archive.source import Version  # noqa: TC001
-from agent.parse.decode import ParseSettings
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -130,14 +129,3 @@ def receive(stream: IO[bytes]) -> bytes | None:
     (size,) = _LENGTH.unpack(head)
     data = stream.read(size) if size <= _MOST_BYTES else b""
     return data if len(data) == size else None
-
-
-def settings_of(document: dict[str, Any]) -> ParseSettings:
-    """The parse settings that `as_document` gave."""
-    return ParseSettings(**{**document, "redact": tuple(document.get("redact", ()))})
-
-
-def as_document(settings: ParseSettings) -> dict[str, Any]:
-    """Parse settings as JSON can hold them, without those that are the default."""
-    default = msgspec.to_builtins(ParseSettings())
-    return {key: value for key, value in msgspec.to_builtins(settings).items() if value != default[key]}

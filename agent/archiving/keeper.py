@@ -18,7 +18,6 @@ import os
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,8 +49,7 @@ if TYPE_CHECKING:
     from agent.tail.discover import Discovery
 
 
-@dataclass(slots=True, frozen=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """What the configuration says about archiving; times in seconds, sizes in bytes."""
 
     directory: Path
@@ -63,8 +61,7 @@ class Options:
     keep_bytes: int | None = None
 
 
-@dataclass(slots=True)
-class Summary:
+class Summary(msgspec.Struct):
     """What a round did."""
 
     archived: int = 0
@@ -74,7 +71,7 @@ class Summary:
     deleted: int = 0
     removed: int = 0  # archives that retention took away
     waiting: int = 0
-    failed: list[str] = field(default_factory=list)
+    failed: list[str] = []
 
 
 class Keeper:

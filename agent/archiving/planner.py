@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agent.archive.errors import ArchiveError
 from agent.archive.source import Log, Version
@@ -31,31 +32,28 @@ if TYPE_CHECKING:
     from agent.tail.discover import Discovery
 
 
-@dataclass(slots=True, frozen=True)
-class SourceFacts:
+class SourceFacts(msgspec.Struct, frozen=True):
     """What an archive keeps of its source: how its lines are parsed, and its resource attributes (JSON)."""
 
     settings: dict[str, Any]
     resource: str
 
 
-@dataclass(slots=True)
-class Known:
+class Known(msgspec.Struct):
     """What the store knows: all file generations, and the logs that are archived already."""
 
     files: list[TailedFile]
     logs: list[LogRow]
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(msgspec.Struct):
     """What there is to do. `waiting` logs are not due yet, `present` ones are archived and still there."""
 
-    jobs: list[Job] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    present: list[LogRow] = field(default_factory=list)
-    gone: list[LogRow] = field(default_factory=list)
-    errors: list[ArchiveError] = field(default_factory=list)
+    jobs: list[Job] = []
+    waiting: list[str] = []
+    present: list[LogRow] = []
+    gone: list[LogRow] = []
+    errors: list[ArchiveError] = []
 
 
 class Planner:

@@ -14,8 +14,9 @@ from agent.archive.errors import ArchiveError
 from agent.archive.place import ARCHIVE_SUFFIX
 from agent.archiving.alone import Alone
 from agent.archiving.cutter import index_frame
-from agent.archiving.job import Done, FrameFacts, settings_of
+from agent.archiving.job import Done, FrameFacts
 from agent.archiving.rows import archive_row
+from agent.parse.settings import ParseSettings
 from agent.profile import Profile
 from agent.store import archives
 from agent.store.archives import LogRow
@@ -63,7 +64,7 @@ def _read(path: Path) -> ArchiveRow:
     with ArchiveReader(path) as archive:
         archive.check()
         said = archive.metadata
-        settings = settings_of(said.settings)
+        settings = ParseSettings.from_document(said.settings)
         profile = Profile.from_json(said.profile) if said.profile else None
         alone = Alone(settings, profile, said.modified)
         frames = []

@@ -13,18 +13,16 @@ import signal
 import time
 from bisect import bisect_right
 from collections import Counter, deque
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
-from agent.archive.memory import keep_freed_memory
 from agent.archiving.alone import Alone
 from agent.archiving.coldgroups import ColdEvent
-from agent.archiving.coldplan import asked_severities
+from agent.archiving.coldplan import asked_severities, severity_counts
 from agent.archiving.needles import matching_lines, may_match, needles, usable
 from agent.archiving.shape import JSON_LINES
-from agent.query.aggregate import count_event, named_value
 from agent.query.plan import bounds
 from agent.query.severity import HIGHEST
 
@@ -48,17 +46,28 @@ Row = tuple[Any, ...]
 _searcher: Searcher | None = None  # of a child process: it is forked with it
 
 
+class Order(NamedTuple):
+    """In which order events are wanted, and how many of them: None: all."""
+
+    descending: bool = False
+    wanted: int | None = None
+
+
 class Searcher:
     """Finds the matches of one frame.
 
     Args:
         plan: the archives.
         selection: what is asked for.
+        order: of the events.
         grouping: what to count by; None: the events themselves are wanted.
     """
 
-    def __init__(self, plan: ColdPlan, selection: Selection, grouping: Grouping | None) -> None:
+    def __init__(
+        self, plan: ColdPlan, selection: Selection, order: Order | None = None, grouping: Grouping | None = None
+    ) -> None:
         self.files = plan.files
+        self._order = order or Order()
         self._query = selection.query.compiled()
         self._since, self._until = bounds(selection)
         self._grouping = grouping
@@ -71,26 +80,23 @@ class Searcher:
         self._parsers: dict[int, Alone] = {}
 
     def search(self, ref: FrameRef) -> list[Row] | Counts:
-        """Rows of matching events, in the order of the log; or their counts.
+        """Rows of the matching events that are wanted, in their order; or the counts of all.
 
         Raises:
             ArchiveError: the archive is missing or damaged.
         """
         file = self.files[ref.archive_id]
-        data = self._reader(ref.archive_id).read(ref.number)
+        rows = self._rows(ref, file, self._reader(ref.archive_id).read(ref.number))
+        events = (ColdEvent(row, file.file, self._groups) for row in rows)
+        matching = (event for event in events if self._query.matches(event, self._groups.categories))
+        if self._grouping is None:
+            return [event.row for event in islice(matching, self._order.wanted)]
+        from agent.query.aggregate import count_event  # noqa: PLC0415 - most searches count nothing
+
         counts: Counts = Counter()
-        rows: list[Row] = []
-        for row in self._rows(ref, file, data):
-            if not (self._since <= row[1] < self._until and file.is_cold(row[5])):
-                continue
-            event = ColdEvent(row, file.file, self._groups)
-            if not self._query.matches(event, self._groups.categories):
-                continue
-            if self._grouping is None:
-                rows.append(row)
-            else:
-                count_event(counts, event, self._grouping, self._groups.categories)
-        return counts if self._grouping is not None else rows
+        for event in matching:
+            count_event(counts, event, self._grouping, self._groups.categories)
+        return counts
 
     def _rows(self, ref: FrameRef, file: ColdFile, data: bytes) -> Iterator[Row]:
         if not may_match(data, self._needles, ref.shape):
@@ -107,7 +113,9 @@ class Searcher:
         yield from self._event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
 
     def _event_rows(self, ref: FrameRef, file: ColdFile, data: bytes, spans: list[tuple[int, int]]) -> Iterator[Row]:
-        """The events of some lines of a frame, as rows of the store; with the error itself for its group."""
+        """Events of some lines of a frame that are asked for by time and not in the store, in the order that is wanted:
+        as rows of the store, with the error itself for its group.
+        """
         alone = self._parsers.get(ref.archive_id)
         if alone is None:
             self._parsers.clear()  # frames come archive by archive, mostly
@@ -115,14 +123,26 @@ class Searcher:
         batch = alone.parse(data, 0)
         errors = {error.index: error for error in batch.errors}
         begins = list(accumulate((end - start for start, end in spans), initial=0))
-        for index, offset in enumerate(batch.offsets):
+        for index in self._in_time(batch.timestamps):
+            offset = batch.offsets[index]
             span = bisect_right(begins, offset, hi=len(spans)) - 1
             place = ref.raw_offset + spans[span][0] + offset - begins[span]
-            yield (
-                *(-((ref.archive_id << ID_BITS) + place), batch.timestamps[index], file.observed),
-                *(batch.severities[index], file.file.id, place, errors.get(index), batch.records[index]),
-                *(batch.raws.get(index), batch.parse_errors.get(index)),
-            )
+            if file.is_cold(place):
+                yield (
+                    *(-((ref.archive_id << ID_BITS) + place), batch.timestamps[index], file.observed),
+                    *(batch.severities[index], file.file.id, place, errors.get(index), batch.records[index]),
+                    *(batch.raws.get(index), batch.parse_errors.get(index)),
+                )
+
+    def _in_time(self, timestamps: list[int]) -> list[int]:
+        """Indices of the instants that are asked for. Events of one instant stay in the order of the log."""
+        since, until, descending = self._since, self._until, self._order.descending
+        found = [index for index, instant in enumerate(timestamps) if since <= instant < until]
+        if descending:
+            found.reverse()
+        if self._order.wanted is not None:
+            found.sort(key=timestamps.__getitem__, reverse=descending)
+        return found
 
     def _reader(self, archive_id: int) -> ArchiveReader:
         reader = self._open.pop(archive_id, None)
@@ -146,7 +166,6 @@ class ColdSearch:
     Args:
         plan: what to open.
         selection: what is asked for.
-        processes: how many to search with; default: one per core.
         fate: what has become of an archive since the plan was made (`store.archives.fate`).
     """
 
@@ -154,23 +173,27 @@ class ColdSearch:
         self,
         plan: ColdPlan,
         selection: Selection,
-        processes: int | None = None,
         *,
         fate: Callable[[int], str] = lambda _: "there",
     ) -> None:
         self._plan = plan
         self._selection = selection
         self._fate = fate
-        self._processes = processes or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+        self._processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         self.errors: dict[str, ArchiveError] = {}  # by path: each archive once
 
-    def by_time(self, *, descending: bool = False) -> Generator[ColdEvent]:
-        """Matching events in the order of time; of one instant in that of the archives."""
+    def by_time(self, *, descending: bool = False, wanted: int | None = None) -> Generator[ColdEvent]:
+        """Matching events in the order of time; of one instant in that of the archives.
+
+        Args:
+            descending: the newest first.
+            wanted: how many the caller will take at most; None: all.
+        """
         sign = -1 if descending else 1
         frames = sorted(self._plan.frames, key=lambda ref: -ref.max_timestamp if descending else ref.min_timestamp)
         limits = [sign * (ref.max_timestamp if descending else ref.min_timestamp) for ref in frames]
         heap: list[tuple[int, int, int, Row]] = []
-        searcher = Searcher(self._plan, self._selection, None)
+        searcher = Searcher(self._plan, self._selection, Order(descending, wanted))
         results = self._results(searcher, frames)
         try:
             for index, rows in enumerate(results):
@@ -190,12 +213,12 @@ class ColdSearch:
         indexed = _counted_by_index(self._selection, grouping)
         for ref in self._plan.frames:
             if indexed is not None and ref.whole:
-                for severity, count in ref.severities.items():
+                for severity, count in severity_counts(ref.severities).items():
                     if severity in indexed:
                         total[None, _index_values(self._plan.files[ref.archive_id], severity, grouping)] += count
             else:
                 opened.append(ref)
-        for counts in self._results(Searcher(self._plan, self._selection, grouping), opened, _PORTION):
+        for counts in self._results(Searcher(self._plan, self._selection, grouping=grouping), opened, _PORTION):
             total.update(counts)
         return total
 
@@ -267,6 +290,8 @@ def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
     import multiprocessing  # noqa: PLC0415 - 20 ms that a search of a few frames should not pay
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
 
+    import agent.archive.memory  # noqa: F401, PLC0415 - before the fork, once
+
     return ProcessPoolExecutor(
         processes, mp_context=multiprocessing.get_context("fork"), initializer=_begin, initargs=(searcher,)
     )
@@ -275,6 +300,8 @@ def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
 def _begin(searcher: Searcher) -> None:
     global _searcher  # noqa: PLW0603 - of a process that does nothing else
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was started by a person
+    from agent.archive.memory import keep_freed_memory  # noqa: PLC0415
+
     keep_freed_memory()
     _searcher = searcher
 
@@ -296,4 +323,6 @@ def _counted_by_index(selection: Selection, grouping: Grouping) -> frozenset[int
 
 
 def _index_values(file: ColdFile, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
+    from agent.query.aggregate import named_value  # noqa: PLC0415
+
     return tuple(named_value(name, severity, file.file) for name in grouping.by)

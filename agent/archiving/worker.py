@@ -26,8 +26,9 @@ from agent.archive.errors import ArchiveError, unwritable, worker_ended
 from agent.archive.memory import keep_freed_memory
 from agent.archive.source import Log, has_writer
 from agent.archiving.cutter import Cutter
-from agent.archiving.job import Done, Failed, FrameFacts, Order, Progress, decode_order, receive, send, settings_of
+from agent.archiving.job import Done, Failed, FrameFacts, Order, Progress, decode_order, receive, send
 from agent.archiving.matching import Beginnings, Matcher
+from agent.parse.settings import ParseSettings
 from agent.paths import to_text
 from agent.profile import Profile
 
@@ -92,7 +93,11 @@ def _write(
     job = order.job
     matcher, beginnings = Matcher(job.followed, job.candidates), Beginnings(order.earlier)
     profile = matcher.profile
-    cutter = Cutter(settings_of(job.settings), Profile.from_json(profile) if profile else None, log.status.st_mtime_ns)
+    cutter = Cutter(
+        ParseSettings.from_document(job.settings),
+        Profile.from_json(profile) if profile else None,
+        log.status.st_mtime_ns,
+    )
     writer = ArchiveWriter(file, order.level)
     frames = [
         FrameFacts(*(number, *writer.add(piece.data, piece.lines), *piece.facts()))

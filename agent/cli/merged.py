@@ -51,11 +51,11 @@ class Merged:
     def events(self, lines: int | None, *, newest_first: bool) -> Iterator[StoredEvent]:
         """The newest `lines` events (None: all), oldest first or newest first."""
         if newest_first:
-            yield from islice(self._merge(self._selection, descending=True), lines)
+            yield from islice(self._merge(self._selection, descending=True, wanted=lines), lines)
         elif lines is None:
             yield from self._merge(self._selection)
         elif lines <= HELD_EVENTS:
-            yield from reversed(list(islice(self._merge(self._selection, descending=True), lines)))
+            yield from reversed(list(islice(self._merge(self._selection, descending=True, wanted=lines), lines)))
         else:
             yield from self._newest(lines)
 
@@ -76,15 +76,17 @@ class Merged:
     def _newest(self, lines: int) -> Iterator[StoredEvent]:
         """More than are held in memory: found twice, the second time in the order that they are printed in."""
         first: tuple[int, bool, int] | None = None
-        for event in islice(self._merge(self._selection, descending=True), lines):
+        for event in islice(self._merge(self._selection, descending=True, wanted=lines), lines):
             first = _order(event)
         if first is not None:
             for event in self._merge(replace(self._selection, since=first[0])):
                 if _order(event) >= first:
                     yield event
 
-    def _merge(self, selection: Selection, *, descending: bool = False) -> Generator[StoredEvent]:
-        cold = self._cold.events(selection, descending=descending)
+    def _merge(
+        self, selection: Selection, *, descending: bool = False, wanted: int | None = None
+    ) -> Generator[StoredEvent]:
+        cold = self._cold.events(selection, descending=descending, wanted=wanted)
         try:
             if self._scan is None:
                 yield from cold

@@ -60,6 +60,16 @@ class ParseSettings(msgspec.Struct, frozen=True):
             redact=tuple(source.redact or ()),
         )
 
+    @staticmethod
+    def from_document(document: Mapping[str, Any]) -> ParseSettings:
+        """The settings that `document` gave."""
+        return ParseSettings(**{**document, "redact": tuple(document.get("redact", ()))})
+
+    def document(self) -> dict[str, Any]:
+        """The settings as JSON can hold them, without those that are the default."""
+        default = msgspec.to_builtins(ParseSettings())
+        return {key: value for key, value in msgspec.to_builtins(self).items() if value != default[key]}
+
 
 class Compiled:
     """ParseSettings ready for use: paths per role, zone, patterns."""

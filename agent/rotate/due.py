@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.config.units import format_duration, format_size
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 _LOOK_BACK_DAYS = 3  # a wall clock is never set back by more than some hours
 
 
-@dataclass(slots=True, frozen=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What makes a log due, any of these: bytes, seconds, hour and minute of the day; None: not that."""
 
     size: int | None = None

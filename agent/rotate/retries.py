@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,8 +14,7 @@ _FIRST_S = 5.0  # doubles
 _LONGEST_S = 300.0
 
 
-@dataclass(slots=True)
-class _Retry:
+class _Retry(msgspec.Struct):
     pause_s: float
     at: float = 0.0
 

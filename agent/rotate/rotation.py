@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.errors import TailError
 from agent.rotate import errors, names
@@ -44,16 +45,14 @@ if TYPE_CHECKING:
 _AFTERCARE_S = 10.0  # so often rotated logs are counted
 
 
-@dataclass(slots=True, frozen=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """How the logs of one source are rotated."""
 
     policy: Policy
     config: RotateConfig
 
 
-@dataclass(slots=True)
-class Look:
+class Look(msgspec.Struct):
     """A log, and why it is due: empty where it is not, and then `outlook` says why."""
 
     file: TailedFile
@@ -67,8 +66,7 @@ class Look:
         return FileKey(self.file.device, self.file.inode)
 
 
-@dataclass(slots=True)
-class Rotated:
+class Rotated(msgspec.Struct):
     """A log that was rotated; `path` and `to` are paths."""
 
     path: str

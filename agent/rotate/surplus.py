@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.archive.source import Version
 from agent.errors import TailError
@@ -23,16 +24,14 @@ if TYPE_CHECKING:
 SETTLED_S = 60.0  # a renamed log without new bytes for so long has come to its end, as for the tailer
 
 
-@dataclass(slots=True)
-class Stored:
+class Stored(msgspec.Struct):
     """What the store has: file generations, and, where archiving is on, the versions of archived logs (else None)."""
 
     files: list[TailedFile]
     archived: set[Version] | None
 
 
-@dataclass(slots=True)
-class Surplus:
+class Surplus(msgspec.Struct):
     """A rotated log beyond `keep`. `why` it stays, empty where it may go; `waits`: that is as it should be for now."""
 
     path: str

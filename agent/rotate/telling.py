@@ -13,8 +13,9 @@ import re
 import shutil
 import signal
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from agent.alert import program
 from agent.rotate.errors import command_failed, untellable
@@ -74,8 +75,7 @@ class _Nobody:
 # ---------------------------------------------------------------- by a signal
 
 
-@dataclass(slots=True)
-class _Process:
+class _Process(msgspec.Struct):
     """A running process; `handle` (pidfd_open(2)) keeps its number from meaning another one, -1 where there is none."""
 
     source: str
@@ -165,8 +165,7 @@ def _read_pidfile(source: str, pidfile: str) -> tuple[int, int]:
 # ---------------------------------------------------------------- by a command
 
 
-@dataclass(slots=True)
-class _Command:
+class _Command(msgspec.Struct):
     """A program that may be run."""
 
     source: str

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from agent.archive.source import Version
 from agent.archiving import search, worker
 from agent.archiving.cutter import Cutter
-from agent.archiving.job import Done, Job, Order, Place, as_document
+from agent.archiving.job import Done, Job, Order, Place
 from agent.archiving.rows import archive_row
 from agent.group.grouper import Grouper
 from agent.model import HEAD_BYTES, LineBatch, StoredBatch, TailedFile, Transaction
@@ -90,7 +90,7 @@ class Tiers:
                     log_path=os.fsencode(f"/var/log/{name}"),
                     version=Version.of(log.stat()),
                     followed=followed,
-                    settings=as_document(self.settings),
+                    settings=self.settings.document(),
                     resource='{"service.name":"shop"}',
                     **job,
                 ),
