@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from agent.group.kinds import KINDS, SUGGESTIONS, VAGUE
+from agent.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 _CHARS = 500  # what kind of trouble it is stands at the beginning
-_WORD = re.compile(r"[a-z]+|\d+")
-_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_PACKAGE = re.compile(r".*[.:/\\#$](?=\w)")
-_ENDING = re.compile(r"(?<=\w)(?:Error|Exception|Failure|Warning)$")
-_TYPE_IN_TEXT = re.compile(r"\b[\w.$:]{1,200}(?:Error|Exception)\b")
+_WORD = lazy(r"[a-z]+|\d+")
+_CAMEL = lazy(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_PACKAGE = lazy(r".*[.:/\\#$](?=\w)")
+_ENDING = lazy(r"(?<=\w)(?:Error|Exception|Failure|Warning)$")
+_TYPE_IN_TEXT = lazy(r"\b[\w.$:]{1,200}(?:Error|Exception)\b")
 
 
 def classify(exception_type: str | None, message: str) -> str:

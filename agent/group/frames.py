@@ -13,6 +13,8 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
+from agent.patterns import lazy
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -21,35 +23,35 @@ if TYPE_CHECKING:
 _Link = tuple[str, list[tuple[str, bool]]]
 Chain = list[tuple[str, list[str]]]  # the same, with only the frames that count
 
-_PYTHON = re.compile(r'^[ \t|+-]*File "([^"\n]{1,1000})", line \d+, in (.+)$', re.MULTILINE)
-_PYTHON_CHAINED = re.compile(
+_PYTHON = lazy(r'^[ \t|+-]*File "([^"\n]{1,1000})", line \d+, in (.+)$', re.MULTILINE)
+_PYTHON_CHAINED = lazy(
     r"^(?:The above exception was the direct cause of the following exception"
     r"|During handling of the above exception, another exception occurred):$",
     re.MULTILINE,
 )
-_PYTHON_TYPE = re.compile(r"^([A-Za-z_][\w.]{0,300})(?:$|: )", re.MULTILINE)
-_NODE = re.compile(
+_PYTHON_TYPE = lazy(r"^([A-Za-z_][\w.]{0,300})(?:$|: )", re.MULTILINE)
+_NODE = lazy(
     r"^[ \t]+(?:at (?:async )?(?:([^\s(][^(\n]{0,200}?) \()?(?:file:///?)?((?:[a-z]:)?[^():\n]{1,300}"
     r"|(?:node|webpack|webpack-internal):[^():\n]{1,300}):\d+:\d+\)?$|\[cause\]: ([\w.]{1,300}))",
     re.MULTILINE | re.IGNORECASE,
 )
-_JAVA = re.compile(  # and .NET
+_JAVA = lazy(  # and .NET
     r"^[ \t]*(?:at ([^\s()]{1,500})\(|(?:(?:Caused|Wrapped) by|--->):? ([\w.$]{1,300}))", re.MULTILINE
 )
-_SUPPRESSED = re.compile(r"^\tSuppressed: .*\n(?:\t\t.*\n?)*", re.MULTILINE)
+_SUPPRESSED = lazy(r"^\tSuppressed: .*\n(?:\t\t.*\n?)*", re.MULTILINE)
 _RUBY_FILE = r"[^\s:]{1,300}\.(?:rb|erb|rake|ru|haml|slim)"
-_RUBY = re.compile(
+_RUBY = lazy(
     rf"^[ \t]*(?:\d+: )?(from )?({_RUBY_FILE}|<internal:[^>\n]{{1,200}}>):\d+:in [`']([^'\n]{{1,200}})'"
     r"(?:.*\(([A-Z][\w:]{0,300})\)$)?",
     re.MULTILINE,
 )
-_GO = re.compile(r"^([^\s(]\S{0,300}?)(?:\([^()\n]*\))?\n[ \t]+(\S{1,1000}\.go):\d+", re.MULTILINE)
-_GO_NEXT = re.compile(r"^goroutine \d+ \[", re.MULTILINE)
+_GO = lazy(r"^([^\s(]\S{0,300}?)(?:\([^()\n]*\))?\n[ \t]+(\S{1,1000}\.go):\d+", re.MULTILINE)
+_GO_NEXT = lazy(r"^goroutine \d+ \[", re.MULTILINE)
 
-_PYTHON_LIBRARY = re.compile(r"[\\/](?:site|dist)-packages[\\/]|[\\/]lib(?:64)?[\\/]python|[\\/]Lib[\\/]|^<frozen ")
-_NODE_LIBRARY = re.compile(r"(?:^|/)node_modules/|^(?:node|internal)[:/]|^[^/\\]+$")
-_RUBY_LIBRARY = re.compile(r"/gems/|/lib/ruby/|/rubygems/|/vendor/bundle/|^<internal:")
-_GO_LIBRARY = re.compile(r"/pkg/mod/|/vendor/")
+_PYTHON_LIBRARY = lazy(r"[\\/](?:site|dist)-packages[\\/]|[\\/]lib(?:64)?[\\/]python|[\\/]Lib[\\/]|^<frozen ")
+_NODE_LIBRARY = lazy(r"(?:^|/)node_modules/|^(?:node|internal)[:/]|^[^/\\]+$")
+_RUBY_LIBRARY = lazy(r"/gems/|/lib/ruby/|/rubygems/|/vendor/bundle/|^<internal:")
+_GO_LIBRARY = lazy(r"/pkg/mod/|/vendor/")
 _GO_STANDARD = frozenset(
     (
         "archive", "bufio", "bytes", "cmp", "compress", "container", "context", "crypto", "database", "debug", "embed",
@@ -73,18 +75,18 @@ _JAVA_LIBRARIES = (
 )  # fmt: skip
 
 _COMPREHENSIONS = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"})  # frames of older versions only
-_PYTHON_GENERATED = re.compile(r"<locals>\.")
-_NODE_GENERATED = re.compile(r"^new |(?:^|Object\.|\.)<anonymous>$| \[as [^\]]{1,100}\]$")
-_RUBY_GENERATED = re.compile(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+|^.*[#.](?=[^#.]+$)|_{2,}\d+_\d+$")
-_GO_GENERATED = re.compile(r"\.(?:func|gowrap)\d+(?:\.\d+)*|\[\.\.\.\]|-fm$|^(?=\()")
-_JAVA_GENERATED = re.compile(
+_PYTHON_GENERATED = lazy(r"<locals>\.")
+_NODE_GENERATED = lazy(r"^new |(?:^|Object\.|\.)<anonymous>$| \[as [^\]]{1,100}\]$")
+_RUBY_GENERATED = lazy(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+|^.*[#.](?=[^#.]+$)|_{2,}\d+_\d+$")
+_GO_GENERATED = lazy(r"\.(?:func|gowrap)\d+(?:\.\d+)*|\[\.\.\.\]|-fm$|^(?=\()")
+_JAVA_GENERATED = lazy(
     r"\$\$Lambda[\w$]*(?:/0x[0-9a-f]+)?|\$\$[\w$]+|\$\d+|(?<=Accessor)\d+|(?<=\$Proxy)\d+"  # the JVM's
     r"|<>c(?:__DisplayClass\w*)?\.|(?:(?<=>)[db]__\w*(?:\.MoveNext)?)|`\d+|\[[^\]\n]*\]",  # .NET's
     re.IGNORECASE,
 )
-_DOTNET_LOCAL = re.compile(r"<\w*>g__(\w+)\|\w*|<(\w+)>\$?")
-_CONTENT_HASH = re.compile(r"[.-](?=[a-f]{0,64}\d)[0-9a-f]{1,64}(?=\.)", re.IGNORECASE)  # `main.8f3a2b1c.js`
-_TYPE_GENERATED = re.compile(r"\$\d+|<locals>\.|0x[0-9a-f]+", re.IGNORECASE)
+_DOTNET_LOCAL = lazy(r"<\w*>g__(\w+)\|\w*|<(\w+)>\$?")
+_CONTENT_HASH = lazy(r"[.-](?=[a-f]{0,64}\d)[0-9a-f]{1,64}(?=\.)", re.IGNORECASE)  # `main.8f3a2b1c.js`
+_TYPE_GENERATED = lazy(r"\$\d+|<locals>\.|0x[0-9a-f]+", re.IGNORECASE)
 
 
 def chain(text: str) -> Chain:
@@ -108,7 +110,7 @@ def begins_with_frame(text: str) -> bool:
     return line.startswith((" ", "\t", 'File "', "at ")) or bool(_RUBY_LINE.search(line) or _GO.match(text))
 
 
-_RUBY_LINE = re.compile(r"\.(?:rb|erb|rake|ru|haml|slim):|<internal:")
+_RUBY_LINE = lazy(r"\.(?:rb|erb|rake|ru|haml|slim):|<internal:")
 
 
 def type_name(kind: str) -> str:

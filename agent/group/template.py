@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import re
 
+from agent.patterns import lazy
+
 VALUE = "<*>"
 MESSAGE_CHARS = 2_000  # masking is linear; a longer message adds nothing to its identity
 _ROUNDS = 8  # a value found can make its neighbour one; real messages need two rounds
@@ -23,48 +25,48 @@ _CACHED = 2_048  # messages that are remembered in each of two ways, 1 MB at the
 _CACHED_CHARS = 300
 _V = "\0"  # a value while the rules work: one character, and no word
 
-_SEPARATOR = re.compile(r"(\.{2,}(?![/\\])|[\s=:,;()\[\]{}<>|\"'`#\0]+)")
-_DIGIT = re.compile(r"\d")
+_SEPARATOR = lazy(r"(\.{2,}(?![/\\])|[\s=:,;()\[\]{}<>|\"'`#\0]+)")
+_DIGIT = lazy(r"\d")
 _ZEROS = str.maketrans("123456789", "000000000")  # 0.3 µs; a regular expression takes 1 µs per word
 _NAMES_WITH_DIGITS = [
     "utf8", "utf-8", "utf16", "utf-16", "utf32", "utf-32", "ipv4", "ipv6", "md5", "sha1", "sha-1", "sha224", "sha256",
     "sha-256", "sha384", "sha512", "sha-512", "base64", "x509", "x86", "x86_64", "amd64", "arm64", "http2", "oauth2",
     "k8s", "s3", "ec2", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
 ]  # fmt: skip
-_DRIVE = re.compile(r"\b[A-Za-z]:(?=\\)")
-_PATH = re.compile(r"(?:\\|\.{0,2}/|~/).+|[^/]+/[^/]+/.*|[^/]+/[^/]*\..+|[^/]+\.[^/]*/.*", re.IGNORECASE)
-_HOST = re.compile(
+_DRIVE = lazy(r"\b[A-Za-z]:(?=\\)")
+_PATH = lazy(r"(?:\\|\.{0,2}/|~/).+|[^/]+/[^/]+/.*|[^/]+/[^/]*\..+|[^/]+\.[^/]*/.*", re.IGNORECASE)
+_HOST = lazy(
     r"(?:[\w-]+\.)+(?:com|net|org|edu|gov|mil|info|biz|io|dev|app|cloud|local|internal|lan|localdomain|example|test"
     r"|(?:ac|co|com|edu|gov|net|org)\.[a-z]{2}|de|uk|fr|nl|eu|jp|cn|ru|br|it|pl|se|ch|at)",
     re.IGNORECASE,
 )
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s\"'<>\])]+", re.IGNORECASE)
+_URL = lazy(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s\"'<>\])]+", re.IGNORECASE)
 
 # The value of a key that says what happened is no value: `error=timeout` and `error=refused` are two troubles.
 _OUTCOMES = "err error errno reason cause code exception msg message status state type kind class event action op level"
 _KEYS = [*_OUTCOMES.split(), *_OUTCOMES.title().split()]
-_OUTCOME = re.compile(rf"(?<![\w.-])(?:{_OUTCOMES.replace(' ', '|')})=", re.IGNORECASE)
+_OUTCOME = lazy(rf"(?<![\w.-])(?:{_OUTCOMES.replace(' ', '|')})=", re.IGNORECASE)
 _OUTCOME_CHARS = 10  # no such key with its sign is longer
-_QUOTED = re.compile(
+_QUOTED = lazy(
     # Of a request line the method stays: GET and DELETE are not one trouble.
     r'"((?:GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS|CONNECT|TRACE) )?[^"\n]{0,500}"'
     r"|(?<!\w)'[^'\n]{0,500}'(?!\w)|`[^`'\n]{0,500}[`']"
 )
 _NO_OUTCOME = "".join(f"(?<!{key}=)" for key in _KEYS)
-_ASSIGNED = re.compile(rf"=(?<![=!<>:]=){_NO_OUTCOME}(?![=\0>~])[^,;()\[\]=]+(?!=)")
-_ASSIGNED_APART = re.compile(rf" = {_NO_OUTCOME.replace('=)', ' = )')} *(?!\0)[^\s,;()\[\]=]+(?!=)")
-_FLAG = re.compile(r"= (?:true|false|null|none|nil)\b", re.IGNORECASE)
+_ASSIGNED = lazy(rf"=(?<![=!<>:]=){_NO_OUTCOME}(?![=\0>~])[^,;()\[\]=]+(?!=)")
+_ASSIGNED_APART = lazy(rf" = {_NO_OUTCOME.replace('=)', ' = )')} *(?!\0)[^\s,;()\[\]=]+(?!=)")
+_FLAG = lazy(r"= (?:true|false|null|none|nil)\b", re.IGNORECASE)
 
 # What surrounds a value belongs to it. All begin with a character that is found at once.
-_ADDRESS = re.compile(r"\0(?::[0-9a-fA-F]{0,4}){0,8}:\0(?::[0-9a-fA-F]{2}\b)?")
-_SERVER = re.compile(r"(?<![\w.-])(?:localhost|[a-z_-]+(?:\.[a-z_-]+)+)(?=:\0)")
-_UNIT = re.compile(
+_ADDRESS = lazy(r"\0(?::[0-9a-fA-F]{0,4}){0,8}:\0(?::[0-9a-fA-F]{2}\b)?")
+_SERVER = lazy(r"(?<![\w.-])(?:localhost|[a-z_-]+(?:\.[a-z_-]+)+)(?=:\0)")
+_UNIT = lazy(
     r"\0 ?(?:[kKMGTP]?i?[bB]|[Bb]ytes?|bits?|[mun]?s|secs?|[Ss]econds?|millis(?:econds?)?|micros(?:econds?)?|mins?"
     r"|[Mm]inutes?|h|[Hh]ours?|[Dd]ays?|%|[kKMG]?[Hh]z|UTC|GMT|[ECMP][SD]T|[CEW]ES?T|[aApP][mM])(?![\w/-])"
 )
-_HOSTS = re.compile(r"(?<![\w-])[\w-]{1,100}-\[\0\]")  # node-[1-5,7]
-_LIST = re.compile(r"\0(?:[\s,.:;/|x#*+~-]*\0)+")
-_REPEATED = re.compile(r"\0([^\0]{1,24})\0(?:\1\0)+")
+_HOSTS = lazy(r"(?<![\w-])[\w-]{1,100}-\[\0\]")  # node-[1-5,7]
+_LIST = lazy(r"\0(?:[\s,.:;/|x#*+~-]*\0)+")
+_REPEATED = lazy(r"\0([^\0]{1,24})\0(?:\1\0)+")
 
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _MONTHS = [
@@ -74,7 +76,7 @@ _MONTHS = [
 _CALENDAR = frozenset(name[:length] + end for name in [*_DAYS, *_MONTHS] for length in (3, 9) for end in ("", ",", "."))
 _DAY = rf"(?:{'|'.join(day[:3] for day in _DAYS)})[a-z]{{0,6}}[,.]?"
 _MONTH = rf"(?:{'|'.join(month[:3] for month in _MONTHS)})[a-z]{{0,6}}[,.]?"
-_DATE = re.compile(rf"(?:{_DAY} )?(?:{_MONTH} \0|\0 {_MONTH}(?!\w))|{_DAY} \0")
+_DATE = lazy(rf"(?:{_DAY} )?(?:{_MONTH} \0|\0 {_MONTH}(?!\w))|{_DAY} \0")
 
 # `session opened for user ann`, `unknown column price`, `password for root`: the word after it is a name.
 _THINGS = (
@@ -88,7 +90,7 @@ _NO_NAME = (
     r"|on|at|by|of|as|with|id|names?|already|unknown|invalid|error|failed|failure|timeout|down|up|unreachable"
     r"|unavailable|missing|values?|types?|input|requests?|violates|constraint|[a-z]{3,30}(?:ed|ing))\b)"
 )
-_NAMED = re.compile(
+_NAMED = lazy(
     r"\b((?:for|from|to|by|of|on|in|at|as|such|[Ii](?:nvalid|llegal)|[Uu]n(?:known|defined)|[Mm]issing|[Dd]uplicate) "
     rf"(?:the )?(?:{_THINGS.replace(' ', '|')})|(?:{'|'.join(_NAMING - frozenset(_THINGS.split()))}) for"
     rf"(?! user\b| account\b)) {_NO_NAME}"
@@ -122,7 +124,7 @@ _words.reset()
 _sketches: dict[str, str] = {}  # messages with zeros for their digits -> what they become
 _joined: dict[str, str] = {}  # judged words with blanks between -> what they become together
 # Where one of the names with digits may be, the digits matter.
-_MAY_BE_NAMES = re.compile("|".join({re.escape(name.translate(_ZEROS)) for name in _words}))
+_MAY_BE_NAMES = lazy("|".join({re.escape(name.translate(_ZEROS)) for name in _words}))
 
 
 def mask(message: str) -> str:

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 import orjson
 
+from agent.patterns import lazy
 from agent.profile import exact_int
 
 BOM = b"\xef\xbb\xbf"
 MAX_DEPTH = 900  # SQLite's json_valid stops at 1,000 levels, orjson at 1,024
 _SAFE_BRACKETS = 500
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = lazy("[\ud800-\udfff]")
 _ESCAPED_BYTE = 0xDC80  # where surrogateescape begins to put bytes that are no UTF-8
 
 
@@ -73,7 +74,7 @@ def surely_text(line: bytes) -> bool:
     return line.strip() not in _CONSTANTS
 
 
-_NO_NUMBER = re.compile(rb"-[^0-9I]|-?[0-9]+(?:[^0-9.eE\s]|\.[^0-9]|\.[0-9]+[^0-9eE\s]|\s+\S)")
+_NO_NUMBER = lazy(rb"-[^0-9I]|-?[0-9]+(?:[^0-9.eE\s]|\.[^0-9]|\.[0-9]+[^0-9eE\s]|\s+\S)")
 _CONSTANTS = frozenset({b"true", b"false", b"null"})
 _SHALLOW = 100  # brackets, which no recursion limit minds
 
@@ -168,7 +169,7 @@ def too_deep(line: bytes) -> bool:
     return False
 
 
-_BRACKETS = re.compile(rb'[{}\[\]]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = lazy(rb'[{}\[\]]|"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def dump(record: dict[str, Any]) -> str:

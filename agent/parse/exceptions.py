@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from agent.patterns import lazy
 from agent.profile import Path, find, json_text
 
 
@@ -51,13 +52,13 @@ _STACK_KEYS = (
     "StackTraceString",
 )
 _RECORD_EXCEPTION: Path = ("record", "exception")
-_LAST_PYTHON = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
-_FIRST_LINE = re.compile(
+_LAST_PYTHON = lazy(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
+_FIRST_LINE = lazy(
     r"(?:Exception in thread \"[^\"]*\" |Unhandled exception\. |Uncaught |Caused by: )?"
     r"([A-Za-z_$][\w$.]*(?:::[\w:]+)?(?:`\d+)?)(?: \[[\w-]+\])?(?:: (.*))?$"
 )
-_GO_PANIC = re.compile(r"(?:panic|fatal error): (.*)")
-_RUBY_FIRST = re.compile(r"\S+:\d+:in [`'][^']*': (.*) \(([A-Z][\w:]*)\)")
+_GO_PANIC = lazy(r"(?:panic|fatal error): (.*)")
+_RUBY_FIRST = lazy(r"\S+:\d+:in [`'][^']*': (.*) \(([A-Z][\w:]*)\)")
 _EXC_INFO_LENGTH = 3  # type, "type: message", frames
 _PYTHON_TRACE = "Traceback (most recent call last):"
 _MOST_NAMES = 1_024

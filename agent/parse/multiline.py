@@ -6,12 +6,12 @@ ends. Blank lines inside a trace belong to it once it goes on.
 
 from __future__ import annotations
 
-import re
 from itertools import islice
 
 import msgspec
 
 from agent.parse.text import Head, read_head
+from agent.patterns import lazy
 from agent.records import WARN
 
 MAX_LINES = 1000  # of one event; what follows is a new event
@@ -19,25 +19,25 @@ INDENTS = frozenset({b" ", b"\t"})
 _MAX_BLANKS = 3  # in a row inside a trace: loguru writes two
 
 _TRACEBACK = "Traceback (most recent call last):"
-_CHAIN = re.compile(
+_CHAIN = lazy(
     r"During handling of the above exception, another exception occurred:|"
     r"The above exception was the direct cause of the following exception:"
 )
-_DOTTED = re.compile(r"(?:[A-Za-z_$][\w$]*\.)+[\w$]*(?:Exception|Error|Throwable|Failure|Fault)\b(?::|$|\s*$)")
-_JS_ERROR = re.compile(r"(?:Uncaught )?(?:\w*(?:Error|Exception))(?: \[\w+\])?(?::|$)")
-_NODE_PLACE = re.compile(r"(?:/|file://|node:|[A-Z]:\\)\S*:\d+$")
-_GO_PANIC = re.compile(r"(?:panic|fatal error): ")
-_GOROUTINE = re.compile(r"goroutine \d+(?: gp=\S+ m=\S+(?: mp=\S+)?)? \[")
-_GO_LINE = re.compile(
+_DOTTED = lazy(r"(?:[A-Za-z_$][\w$]*\.)+[\w$]*(?:Exception|Error|Throwable|Failure|Fault)\b(?::|$|\s*$)")
+_JS_ERROR = lazy(r"(?:Uncaught )?(?:\w*(?:Error|Exception))(?: \[\w+\])?(?::|$)")
+_NODE_PLACE = lazy(r"(?:/|file://|node:|[A-Z]:\\)\S*:\d+$")
+_GO_PANIC = lazy(r"(?:panic|fatal error): ")
+_GOROUTINE = lazy(r"goroutine \d+(?: gp=\S+ m=\S+(?: mp=\S+)?)? \[")
+_GO_LINE = lazy(
     r"\[signal |[\w./*()\[\]{}~%·,-]+\(.*\)$|created by |exit status \d+|\.\.\.additional frames|\w{2,6} +0x"
 )
-_RUBY_FRAME = re.compile(r"(?:from )?\S+:\d+:in [`']")
-_JAVA_THREAD = re.compile(r'Exception in thread "|Unhandled exception\. ')
-_JAVA_MORE = re.compile(
+_RUBY_FRAME = lazy(r"(?:from )?\S+:\d+:in [`']")
+_JAVA_THREAD = lazy(r'Exception in thread "|Unhandled exception\. ')
+_JAVA_MORE = lazy(
     r"Caused by: |Suppressed: |Wrapped by: |\.\.\. \d+ (?:more|common frames)|--- End of |---> |\[CIRCULAR REFERENCE"
 )
-_FRAME = re.compile(r"\s+(?:at |File \"|from \S+:\d+:in |\.\.\. \d+ |---> |--- End of |Caused by: |\| )")
-_STANDALONE_FATAL = re.compile(r"panic: |fatal error: ")
+_FRAME = lazy(r"\s+(?:at |File \"|from \S+:\d+:in |\.\.\. \d+ |---> |--- End of |Caused by: |\| )")
+_STANDALONE_FATAL = lazy(r"panic: |fatal error: ")
 
 
 class OpenText(msgspec.Struct):

@@ -13,6 +13,7 @@ import msgspec
 
 from agent.parse import severity
 from agent.parse.timestamps import CLF, ISO, SYSLOG
+from agent.patterns import lazy
 
 _SHORT = {"vrb": "trace"}
 
@@ -32,33 +33,33 @@ _NAME = r"[A-Za-z_$][\w$./:<>#-]{0,120}"
 _AFTER_NAME = r"(?:\s+-|:|\s+:)\s"
 
 # Anchored, without nested repetition over the same characters: linear in the length of the line.
-_LEADING = re.compile(rf"(?:<(\d{{1,3}})>)?\[?({ISO}|{CLF}|{SYSLOG})\]?(?=[\s,|\]:;-]|$)", re.ASCII)
-_ACCESS = re.compile(rf"\S{{1,64}} \S{{1,64}} \S{{1,64}} \[({CLF})\] ", re.ASCII)
-_KLOG = re.compile(r"([IWEF])(\d{4} \d\d:\d\d:\d\d(?:\.\d{1,9})?) +\d+ ([^\s\]]+:\d+)\] ", re.ASCII)
-_RUBY = re.compile(rf"[DIWEFA], \[({ISO}) #\d+\] +(\w+) -- ([^:]{{0,120}}): ", re.ASCII)
-_PYTHON_ROOT = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL):([\w.-]{1,120}):", re.ASCII)
-_BRACKET_LEVEL = re.compile(rf"\[({_WORD})\]:?\s+")
-_LEVEL_COLON = re.compile(r":\s+")
-_LEVEL_SPACE = re.compile(rf"\s+(?:\[({_NAME})\]\s+|-\s+)?")
-_LETTERS = re.compile(_WORD)
+_LEADING = lazy(rf"(?:<(\d{{1,3}})>)?\[?({ISO}|{CLF}|{SYSLOG})\]?(?=[\s,|\]:;-]|$)", re.ASCII)
+_ACCESS = lazy(rf"\S{{1,64}} \S{{1,64}} \S{{1,64}} \[({CLF})\] ", re.ASCII)
+_KLOG = lazy(r"([IWEF])(\d{4} \d\d:\d\d:\d\d(?:\.\d{1,9})?) +\d+ ([^\s\]]+:\d+)\] ", re.ASCII)
+_RUBY = lazy(rf"[DIWEFA], \[({ISO}) #\d+\] +(\w+) -- ([^:]{{0,120}}): ", re.ASCII)
+_PYTHON_ROOT = lazy(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL):([\w.-]{1,120}):", re.ASCII)
+_BRACKET_LEVEL = lazy(rf"\[({_WORD})\]:?\s+")
+_LEVEL_COLON = lazy(r":\s+")
+_LEVEL_SPACE = lazy(rf"\s+(?:\[({_NAME})\]\s+|-\s+)?")
+_LETTERS = lazy(_WORD)
 
 # After an instant.
-_NEXT = re.compile(rf"\s*({_WORD}|.)", re.DOTALL)
-_AFTER_LEVEL = re.compile(  # Spring Boot; log4j; Python's usual order; the same with a plain name
+_NEXT = lazy(rf"\s*({_WORD}|.)", re.DOTALL)
+_AFTER_LEVEL = lazy(  # Spring Boot; log4j; Python's usual order; the same with a plain name
     r"\s+(?:\d+\s+---\s+(?:\[[^\]]*\]\s+)+(\S{1,120})\s+: ?"
     rf"|\[[^\]]{{0,120}}\]\s+({_NAME}){_AFTER_NAME}"
     rf"|([A-Za-z_$][\w$]*(?:[./][\w$<>]+)+)(?::\d+)?{_AFTER_NAME}"
     r"|([A-Za-z_$][\w$-]*)\s+-\s)"
 )
-_MONOLOG = re.compile(r"\s+([A-Za-z_][\w-]{0,60})\.([A-Z]+):\s")
-_LOGURU = re.compile(rf"\s*\|\s*({_WORD})\s*\|\s*([^\s|]{{1,120}}) - ")
-_DASHES = re.compile(rf"\s+-\s+({_NAME})\s+-\s+([A-Za-z_][\w.]{{0,120}})\s+-\s+")  # Python's tutorial; level first
-_THREAD = re.compile(rf"\s+\[[^\]]{{0,120}}\]\s+({_WORD})\s+({_NAME}){_AFTER_NAME}")  # logback, log4j
-_IN_BRACKETS = re.compile(rf"[\s|:,-]*\[\s*({_WORD})\s*\][\s|:-]*")
-_BARE = re.compile(rf"[\s|:,-]*({_WORD})")
-_BARE_END = re.compile(r"\b[\s|:\]-]*")
-_COLON_END = re.compile(r"\s*[|:][\s|:-]*")
-_SYSLOG_TAG = re.compile(r"\s+[\w.:-]{1,255}\s+([\w./@-]{1,64})(?:\[\d+\])?: ", re.ASCII)
+_MONOLOG = lazy(r"\s+([A-Za-z_][\w-]{0,60})\.([A-Z]+):\s")
+_LOGURU = lazy(rf"\s*\|\s*({_WORD})\s*\|\s*([^\s|]{{1,120}}) - ")
+_DASHES = lazy(rf"\s+-\s+({_NAME})\s+-\s+([A-Za-z_][\w.]{{0,120}})\s+-\s+")  # Python's tutorial; level first
+_THREAD = lazy(rf"\s+\[[^\]]{{0,120}}\]\s+({_WORD})\s+({_NAME}){_AFTER_NAME}")  # logback, log4j
+_IN_BRACKETS = lazy(rf"[\s|:,-]*\[\s*({_WORD})\s*\][\s|:-]*")
+_BARE = lazy(rf"[\s|:,-]*({_WORD})")
+_BARE_END = lazy(r"\b[\s|:\]-]*")
+_COLON_END = lazy(r"\s*[|:][\s|:-]*")
+_SYSLOG_TAG = lazy(r"\s+[\w.:-]{1,255}\s+([\w./@-]{1,64})(?:\[\d+\])?: ", re.ASCII)
 _SPRING_GROUP = 1  # of _AFTER_LEVEL: the only one that takes levels in any case
 _LONGEST_HEAD = 512  # characters of a line in which its head is looked for
 

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 
+from agent.patterns import lazy
+
 SECOND_NS = 1_000_000_000
 MAX_NS = 2**63 - 1  # 2262-04-11: what a 64-bit column holds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,17 +32,17 @@ ISO = (
 )
 CLF = r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"
 SYSLOG = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,9})?"
-_ISO = re.compile(
+_ISO = lazy(
     r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?: ?(Z|z|UTC|[+-]\d\d(?::?\d\d(?::\d\d)?)?))?",
     re.ASCII,
 )
-_CLF = re.compile(r"(\d\d)/([A-Za-z]{3})/(\d{4}):(\d\d):(\d\d):(\d\d)(?:[.,](\d+))? ([+-]\d{4})", re.ASCII)
-_SYSLOG = re.compile(r"([A-Za-z]{3}) ([ \d]?\d) (\d\d):(\d\d):(\d\d)(?:\.(\d+))?", re.ASCII)
-_KLOG = re.compile(r"(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d+))?", re.ASCII)
-_NUMBER = re.compile(r"(-?\d{1,19})(?:\.(\d{1,30}))?", re.ASCII)
+_CLF = lazy(r"(\d\d)/([A-Za-z]{3})/(\d{4}):(\d\d):(\d\d):(\d\d)(?:[.,](\d+))? ([+-]\d{4})", re.ASCII)
+_SYSLOG = lazy(r"([A-Za-z]{3}) ([ \d]?\d) (\d\d):(\d\d):(\d\d)(?:\.(\d+))?", re.ASCII)
+_KLOG = lazy(r"(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d+))?", re.ASCII)
+_NUMBER = lazy(r"(-?\d{1,19})(?:\.(\d{1,30}))?", re.ASCII)
 
 
-_AFTER_SECOND = re.compile(r"(?:[.,](\d+))?(?: ?(Z|z|UTC|[+-]\d\d(?::?\d\d(?::\d\d)?)?))?", re.ASCII)
+_AFTER_SECOND = lazy(r"(?:[.,](\d+))?(?: ?(Z|z|UTC|[+-]\d\d(?::?\d\d(?::\d\d)?)?))?", re.ASCII)
 _SECOND_CHARS = 19  # `2026-11-22 05:39:26`
 _MOST_SECONDS = 4096
 _SURELY_NEAREST_NS = 180 * 86_400 * SECOND_NS  # less than half a year: no other year's instant is nearer
