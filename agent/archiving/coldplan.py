@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
+    from agent.archive.tokens import Probe
     from agent.query.plan import Selection
     from agent.store.archives import ArchiveRow
+
+    Probes = list[list[list[Probe]]]  # conditions, their alternatives, the tokens of each
 
 _EVERYTHING = (-1, 0)  # no offset lies in it
 _COLUMNS = 9  # of a frame's row, before its longest token and the blocks of its filter
@@ -112,21 +115,25 @@ def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: 
     files = {row.id: _cold_file(row, hot) for row in rows}
     files = {key: file for key, file in files.items() if _is_asked_for(file.file, selection)}
     probes = token_probes(selection.query, [file.file for file in files.values()])
+    severities = asked_severities(selection)
     frames: list[FrameRef] = []
     for key, file in files.items():
-        frames += _frames(file, _rows(connection, key, (since, until), probes), selection, probes)
+        frames += _frames(file, _rows(connection, key, (since, until), probes), selection, severities, probes)
     return ColdPlan(files, frames, ColdGroups(connection))
 
 
-def _frames(file: ColdFile, rows: list[Any], selection: Selection, probes: list[Any]) -> Iterator[FrameRef]:
+def _frames(
+    file: ColdFile, rows: list[Any], selection: Selection, severities: frozenset[int], probes: Probes
+) -> Iterator[FrameRef]:
     since, until = bounds(selection)
-    severities = asked_severities(selection)
     every = len(severities) > HIGHEST
     stored_from, stored_to = file.hot
     for row in rows:
+        if probes and not _passes(row, probes):
+            continue
         archive_id, number, start, size, first, last, events, counts, shape = row[:_COLUMNS]
         end = start + size
-        if (stored_from < start and end <= stored_to) or not _passes(row[_COLUMNS:], probes):
+        if stored_from < start and end <= stored_to:
             continue
         if not every and severities.isdisjoint(severity_counts(counts)):
             continue
@@ -196,7 +203,7 @@ def asked_severities(selection: Selection) -> frozenset[int]:
     return found
 
 
-def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], probes: list[Any]) -> list[Any]:
+def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], probes: Probes) -> list[Any]:
     flat = [probe for condition in probes for alternative in condition for probe in alternative]
     columns = "".join(f", {block_sql('w.blocks')}" for _ in flat)
     join = f" LEFT JOIN archive_filters w ON w.id = (f.archive_id << {archives.FRAME_BITS}) + f.number" if flat else ""
@@ -208,16 +215,18 @@ def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], p
     return connection.execute(sql, (*(probe.place for probe in flat), archive, *span)).fetchall()
 
 
-def _passes(row: Any, probes: list[Any]) -> bool:
-    """Whether the filters let a frame through: of each condition one alternative, of that all tokens."""
-    longest, blocks = row[0], iter(row[1:])
+def _passes(row: Any, probes: Probes) -> bool:
+    """Whether the filters let a frame through: of each condition one alternative, of that all tokens. 2 µs."""
+    longest, place = row[_COLUMNS], _COLUMNS
     for condition in probes:
-        # Lists, not generators: every block is to be taken, whatever those before it say.
-        answers = [[_probe(probe, next(blocks), longest) for probe in alternative] for alternative in condition]
-        if not any(map(all, answers)):
+        found = False
+        for alternative in condition:
+            holds = True
+            for probe in alternative:
+                place += 1
+                block = row[place]  # nothing: there is no filter
+                holds = holds and (not block or probe.passes(block, longest))
+            found = found or holds
+        if not found:
             return False
     return True
-
-
-def _probe(probe: Any, block: bytes | None, longest: int) -> bool:
-    return True if not block else bool(probe.passes(block, longest))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from agent.query.plan import Selection
 
 ID_BITS = 36  # an archive's id and an offset (up to 64 GiB) make the id of its event; it is negative
-_ALONE_S = 0.05  # searching in this process; to start others takes as long
+_ALONE_S = 0.05  # so long, and for what seems to take no longer, this process searches: to start others takes as long
 _AHEAD = 3  # frames per process that are searched before they are asked for
 _PORTION = 8  # frames that a process counts at a time: each message between two processes costs 0.1 ms
 _OPEN = 8  # archives that a process keeps open
@@ -228,7 +228,7 @@ class ColdSearch:
         """What each frame gives, in their order, so many at a time; an empty answer for one that cannot be read."""
         spent_s, here = 0.0, 0
         try:
-            while here < len(frames) and spent_s < _ALONE_S:
+            while here < len(frames) and min(spent_s, spent_s / max(here, 1) * (len(frames) - here)) < _ALONE_S:
                 began = time.perf_counter()
                 answer = self._judged(frames[here], _attempt(searcher, frames[here]))
                 spent_s += time.perf_counter() - began
