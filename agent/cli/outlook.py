@@ -62,8 +62,8 @@ def _unsaid(*_: object) -> None:
 
 
 def _rotations(rotation: Rotation) -> Iterator[Row]:
-    for source in rotation.rules:
-        for look in rotation.look(source):
+    for looks in rotation.look().values():
+        for look in looks:
             path = look.file.path
             yield Row("rotate", path, look.why) if look.why else Row("leave", path, f"not due: {look.outlook}")
     for path, several in rotation.find_surplus().items():

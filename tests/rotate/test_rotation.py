@@ -10,7 +10,7 @@ import pytest
 
 from agent.config import SignalConfig
 from agent.errors import StoreError
-from agent.rotate import aftercare, retries
+from agent.rotate import aftercare, names, retries
 from agent.rotate.copying import Copy
 from agent.rotate.folder import Folder
 from agent.rotate.retries import Retries
@@ -68,6 +68,26 @@ def test_rotated_logs_are_not_rotated_again(scene):
     scene.write("gone.log", current_path=str(scene.logs / "gone.log.1"))
     scene.write("foreign.log", source="other")
     assert scene.rotation(size=1).round() == []
+
+
+def test_a_round_looks_once_at_all_sources_and_again_at_names_only_when_they_have_changed(scene, monkeypatch):
+    for number in range(3):
+        scene.write(f"{number}.log", source=f"source {number}")
+    rotation = scene.rotation(size=10**6)
+    rule = rotation.rules["app"]
+    rotation.set_rules({f"source {number}": rule for number in range(3)}, archiving=False)
+    looks, sets = [], []
+    followed, rotated = rotation._followed, names.rotated
+    monkeypatch.setattr("agent.rotate.rotation._AFTERCARE_S", 3600.0)
+    monkeypatch.setattr(rotation, "_followed", lambda: looks.append(1) or followed())
+    monkeypatch.setattr(names, "rotated", lambda found: sets.append(set(found)) or rotated(found))
+    rotation.round()
+    looks.clear()
+    rotation.round()
+    assert (len(looks), len(sets)) == (1, 3)
+    scene.write("0.log-20261122", source="source 0")
+    assert [len(found) for found in rotation.look().values()] == [1, 1, 1]
+    assert sets[3:] == [{"0.log", "0.log-20261122"}]
 
 
 def test_what_the_store_does_not_know_waits(scene):
