@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from agent.archive.errors import source_unreadable
 from agent.decompress import DamagedError, compression, pieces
+from agent.paths import OPEN_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +46,7 @@ class Log:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            # No link is followed: what a link leads to may belong to somebody else.
-            self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            self.fd = os.open(path, os.O_RDONLY | OPEN_FLAGS)
         except OSError as error:
             raise source_unreadable(path, os.strerror(error.errno or 0)) from None
         self.status = os.fstat(self.fd)

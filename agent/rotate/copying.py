@@ -15,6 +15,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Self
 
+from agent.paths import OPEN_FLAGS
 from agent.rotate.errors import unrotatable
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 _FLUSH_BYTES = 1 << 16  # more than this is flushed before the truncation, less after it
 _ROUNDS = 100  # of catching up with a fast writer; after them the truncation comes all the same
-_COMMON = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _ACL = "system.posix_acl_access"
 # os.lseek gives the interpreter's lock away, and may get it back milliseconds later.
 _LSEEK = ctypes.PyDLL(None).lseek
@@ -70,7 +70,7 @@ class Copy:
             with contextlib.suppress(FileNotFoundError):  # left by an agent that was killed
                 os.unlink(self._hidden, dir_fd=folder.fd)
             self._target = os.open(
-                self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON, 0o600, dir_fd=folder.fd
+                self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, 0o600, dir_fd=folder.fd
             )
             _give_rights(self._source, self._target)
             self._copy_all(stop)
@@ -155,7 +155,7 @@ class Copy:
 
 
 def _open_log(folder: Folder, log: str, key: FileKey) -> int:
-    fd = os.open(log, os.O_RDWR | _COMMON, dir_fd=folder.fd)
+    fd = os.open(log, os.O_RDWR | OPEN_FLAGS, dir_fd=folder.fd)
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) == key and status.st_nlink == 1:
         return fd

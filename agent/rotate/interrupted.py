@@ -7,6 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from agent.paths import OPEN_FLAGS
 from agent.rotate.copying import hidden_name
 from agent.rotate.folder import Folder
 from agent.tail.identity import FileKey
@@ -42,7 +43,7 @@ def _clear(folder: Folder, log: str, row: Begun) -> None:
 
 def _begins_like(folder: Folder, log: str, copy: str) -> bool:
     """Whether the log holds the whole copy, byte for byte."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    flags = os.O_RDONLY | OPEN_FLAGS
     with (
         open(os.open(log, flags, dir_fd=folder.fd), "rb") as original,  # noqa: PTH123 - of descriptors
         open(os.open(copy, flags, dir_fd=folder.fd), "rb") as copied,  # noqa: PTH123

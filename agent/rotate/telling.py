@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from agent.alert import program
+from agent.paths import OPEN_FLAGS
 from agent.rotate.errors import command_failed, untellable
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _read_pidfile(source: str, pidfile: str) -> tuple[int, int]:
         RotateError: SL821.
     """
     try:
-        fd = os.open(pidfile, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = os.open(pidfile, os.O_RDONLY | OPEN_FLAGS)
     except OSError as error:
         raise untellable(source, pidfile, f"cannot be read: {os.strerror(error.errno or 0)}") from None
     try:
