@@ -36,6 +36,13 @@ class Version(NamedTuple):
         return Version(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
+def changed_ns(status: os.stat_result, now_ns: int) -> int:
+    """When a file was written last, Unix ns. Of one whose time lies ahead, as a program or a wrong clock has set it,
+    when that was set: else it would not have been left alone for long before that time has come.
+    """
+    return status.st_mtime_ns if status.st_mtime_ns <= now_ns else status.st_ctime_ns
+
+
 class Log:
     """An open log file, plain or compressed.
 

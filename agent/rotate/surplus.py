@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.archive.source import Version
+from agent.archive.source import Version, changed_ns
 from agent.errors import TailError
 from agent.rotate import names
 from agent.tail import locate
@@ -71,11 +71,10 @@ def _judge(path: str, status: os.stat_result, stored: Stored, now_ns: int) -> Su
     surplus = Surplus(path, Version.of(status))
     if not status.st_size:
         return surplus
-    changed = status.st_mtime_ns if status.st_mtime_ns <= now_ns else status.st_ctime_ns
     if stored.archived is not None:
         if surplus.version not in stored.archived:
             surplus.why, surplus.waits = "it is not archived yet", True
-    elif now_ns - changed < SETTLED_S * 1e9:
+    elif now_ns - changed_ns(status, now_ns) < SETTLED_S * 1e9:
         surplus.why, surplus.waits = "it was written a moment ago", True
     else:
         surplus.why = _why_not_stored(path, status, stored.files)
