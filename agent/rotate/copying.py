@@ -63,6 +63,7 @@ class Copy:
         self._log = log
         self._hidden = hidden_name(log)
         self._named = False
+        self.emptied = False  # whether the log was truncated
         self._target = -1
         self._source = _open_log(folder, log, key)
         self.size = 0
@@ -105,7 +106,7 @@ class Copy:
         """Give the copy its name, catch up with what was written meanwhile, empty the log; gives the name.
 
         Raises:
-            OSError: a step failed. The log was not truncated, and the copy is gone.
+            OSError: a step failed. Where the log was not `emptied`, the copy is gone; else it was not flushed at last.
         """
         name = self._folder.free_first(self._log)
         self._folder.rename(self._hidden, name)
@@ -152,6 +153,7 @@ class Copy:
                 break
             self._copy()
         os.ftruncate(self._source, 0)
+        self.emptied = True
 
 
 def _open_log(folder: Folder, log: str, key: FileKey) -> int:

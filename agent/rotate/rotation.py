@@ -275,10 +275,12 @@ class Rotation:
     def _copy_and_truncate(self, folder: Folder, log: str, look: Look) -> str:
         with Copy(folder, log, look.key, self._stop) as copy:
             self._pending.begin([Begun(look.file.path, look.file.source, *look.key, copy.inode)])
-            with self._names_lock:
-                name = copy.finish()
-            self._truncated[look.file.path] = look.file.id
-            return name
+            try:
+                with self._names_lock:
+                    return copy.finish()
+            finally:
+                if copy.emptied:
+                    self._truncated[look.file.path] = look.file.id
 
 
 def _is_active(file: TailedFile) -> bool:

@@ -188,6 +188,20 @@ def test_all_logs_of_a_round_are_told_at_once(scene):
     )
 
 
+def test_an_application_is_told_also_where_the_new_name_cannot_be_flushed(scene, monkeypatch):
+    """Some network file systems flush no directory; the log has its new name all the same."""
+
+    def refuse(_):
+        raise OSError(errno.EINVAL, "no")
+
+    scene.write()
+    command = script(scene, f"cat > {scene.root}/told")
+    monkeypatch.setattr(Folder, "flush", refuse)
+    assert [done.to for done in scene.rotation(size=1, command=command).round()] == [f"{scene.log}.1"]
+    assert (scene.root / "told").exists()
+    assert scene.reported == []
+
+
 def test_a_command_that_fails_is_run_again_before_anything_else_is_rotated(scene):
     scene.write()
     command = script(scene, f"test -e {scene.root}/works")
@@ -291,6 +305,35 @@ def test_a_truncation_must_be_noticed_before_the_next(scene):
     scene.followed.clear()
     scene.follow(scene.log)
     assert len(rotation.round()) == 1
+
+
+def test_a_copy_that_cannot_be_flushed_at_last_is_said_and_the_truncation_is_noticed_before_the_next(
+    scene, monkeypatch
+):
+    """A second copy before that would shift the first one away from whoever looks for it."""
+    scene.write()
+    rotation = scene.rotation(size=1, method="copytruncate")
+    truncate, flush = os.ftruncate, os.fsync
+
+    def refuse(_):
+        raise OSError(errno.EIO, "no")
+
+    def truncate_and_break(*arguments):
+        truncate(*arguments)
+        monkeypatch.setattr(os, "fsync", refuse)
+
+    monkeypatch.setattr(os, "ftruncate", truncate_and_break)
+    assert rotation.round() == []
+    assert scene.active() == {"SL820"}
+    monkeypatch.setattr(os, "ftruncate", truncate)
+    monkeypatch.setattr(os, "fsync", flush)
+    assert (scene.names(), scene.log.read_bytes()) == (["app.log", "app.log.1"], b"")
+    scene.log.write_bytes(b"line\n" * 200)
+    assert rotation.round() == [], "the same generation, as far as is known"
+    scene.followed.clear()
+    scene.follow(scene.log)
+    assert len(rotation.round()) == 1
+    assert scene.active() == set()
 
 
 def test_an_agent_that_ends_while_it_copies_leaves_the_log(scene):
