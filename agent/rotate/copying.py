@@ -110,15 +110,15 @@ class Copy:
         """
         name = self._folder.free_first(self._log)
         self._folder.rename(self._hidden, name)
+        self._named = True
         try:
             self._folder.flush()
             self._catch_up()
             self._truncate()
         except BaseException:
-            os.unlink(name, dir_fd=self._folder.fd)
-            self._named = True
+            if not self.emptied:
+                os.unlink(name, dir_fd=self._folder.fd)
             raise
-        self._named = True
         os.fsync(self._target)
         return name
 
@@ -152,8 +152,12 @@ class Copy:
             if _LSEEK(self._source, 0, os.SEEK_END) == self.size:
                 break
             self._copy()
-        os.ftruncate(self._source, 0)
-        self.emptied = True
+        self.emptied = True  # before it is: an interrupt right behind the call must not take the copy as well
+        try:
+            os.ftruncate(self._source, 0)
+        except OSError:
+            self.emptied = False
+            raise
 
 
 def _open_log(folder: Folder, log: str, key: FileKey) -> int:

@@ -87,6 +87,21 @@ def test_a_log_that_cannot_be_emptied_is_left_with_everything_and_without_a_copy
     assert (scene.names(), scene.log.read_bytes()) == (["app.log"], b"one\ntwo\n")
 
 
+def test_an_interrupt_behind_the_truncation_leaves_the_copy(scene, monkeypatch):
+    """Ctrl-C during `archive run`: Python raises as soon as the system call is over, and the copy is all there is."""
+    truncate = os.ftruncate
+
+    def interrupted_(*arguments):
+        truncate(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "ftruncate", interrupted_)
+    with scene.copy() as copy, pytest.raises(KeyboardInterrupt):
+        copy.finish()
+    assert scene.log.read_bytes() == b""
+    assert (scene.path / "app.log.1").read_bytes() == b"one\ntwo\n"
+
+
 def test_a_fast_writer_is_caught_up_with_before_the_truncation(scene, monkeypatch):
     """Each flush of the copy gives it time to write on; there are only so many."""
     monkeypatch.setattr(copying, "_FLUSH_BYTES", 3)
