@@ -174,23 +174,30 @@ def _give_rights(source: int, target: int) -> None:
     """Owner, mode and access list of the log for its copy, as far as that is allowed, and never wider ones."""
     status = os.fstat(source)
     mode = stat.S_IMODE(status.st_mode) & 0o777
-    mine = os.fstat(target)
-    if (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
-        try:
-            os.fchown(target, status.st_uid, status.st_gid)
-        except OSError:
-            if mine.st_gid != status.st_gid:
-                mode &= ~0o070 | (mode & 0o007) << 3  # its new group may do what everybody may
     access = _access_list(source)
-    if access is None:
-        with contextlib.suppress(OSError, AttributeError):  # that of the directory's default
-            os.removexattr(target, _ACL)
-    os.fchmod(target, mode)
+    grouped = _give_owner(target, status)
+    with contextlib.suppress(OSError, AttributeError):  # the list by the directory's default
+        os.removexattr(target, _ACL)
     if access is not None:
-        try:
-            os.setxattr(target, _ACL, access)
-        except OSError:
-            os.fchmod(target, mode & ~0o070)  # with a list, the bits of the group say what the list may give at most
+        # With a list, the bits of the group say what the list may give at most, and the group itself may have less.
+        os.fchmod(target, mode & ~0o070)
+        if grouped:  # else what it gives the log's group would go to another one
+            with contextlib.suppress(OSError):
+                os.setxattr(target, _ACL, access)
+    else:
+        os.fchmod(target, mode if grouped else mode & (~0o070 | (mode & 0o007) << 3))
+
+
+def _give_owner(target: int, status: os.stat_result) -> bool:
+    """Give owner and group, or else the group alone; whether it has that."""
+    mine = os.fstat(target)
+    if (mine.st_uid, mine.st_gid) == (status.st_uid, status.st_gid):
+        return True
+    for owner in (status.st_uid, -1):
+        with contextlib.suppress(OSError):
+            os.fchown(target, owner, status.st_gid)
+            return True
+    return mine.st_gid == status.st_gid
 
 
 def _access_list(fd: int) -> bytes | None:

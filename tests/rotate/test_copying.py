@@ -168,6 +168,24 @@ def test_the_copy_belongs_to_whom_the_log_belongs(scene, monkeypatch):
     assert stat.S_IMODE(status.st_mode) == 0o600, "another group gets what everybody has"
 
 
+@root_only
+def test_who_may_give_the_group_alone_gives_that(scene, monkeypatch):
+    os.chown(scene.log, 1234, 2345)
+    scene.log.chmod(0o640)
+    chown = os.fchown
+
+    def refuse(fd, owner, group):
+        if owner != -1:
+            raise PermissionError(errno.EPERM, "no")
+        chown(fd, owner, group)
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with scene.copy() as copy:
+        copy.finish()
+    status = (scene.path / "app.log.1").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (os.geteuid(), 2345, 0o640)
+
+
 def access_list(*entries):
     """POSIX ACL as the kernel keeps it: version 2, then tag, permissions, id."""
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
@@ -199,6 +217,39 @@ def test_an_access_list_is_taken_over(scene, monkeypatch):
     with scene.copy() as copy:
         copy.finish()
     assert stat.S_IMODE((scene.path / "app.log.1").stat().st_mode) == 0o600
+
+
+def test_an_access_list_is_never_wider_on_its_way(scene, monkeypatch):
+    """Its mask looks like the group's rights, and the group must not have those before the list is there."""
+    set_list(scene.log)
+    setxattr, modes = os.setxattr, []
+
+    def look(fd, *rest):
+        modes.append(stat.S_IMODE(os.fstat(fd).st_mode))
+        setxattr(fd, *rest)
+
+    monkeypatch.setattr(os, "setxattr", look)
+    with scene.copy():
+        pass
+    assert modes == [0o600]
+
+
+@root_only
+def test_an_access_list_whose_group_would_be_another_one_is_not_taken_over(scene, monkeypatch):
+    """What it gives the log's group would go to the agent's."""
+    group = access_list((1, 6, NONE), (2, 4, 1234), (4, 6, NONE), (0x10, 6, NONE), (0x20, 0, NONE))
+    os.chown(scene.log, 1234, 2345)
+    set_list(scene.log, value=group)
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "no")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with scene.copy() as copy:
+        copy.finish()
+    assert stat.S_IMODE((scene.path / "app.log.1").stat().st_mode) == 0o600
+    with pytest.raises(OSError, match=os.strerror(errno.ENODATA)):
+        os.getxattr(scene.path / "app.log.1", copying._ACL)
 
 
 def test_the_directorys_access_list_opens_no_copy(scene):
