@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -111,22 +112,38 @@ def signal_number(name: str) -> signal.Signals:
 
 def _find_process(source: str, config: SignalConfig) -> _Process:
     pidfile = str(config.pidfile)
+    number = signal_number(config.name)
     pid, owner = _read_pidfile(source, pidfile)
     handle = -1
     try:
-        if hasattr(os, "pidfd_open"):
-            handle = os.pidfd_open(pid)
+        handle = _open_process(pid)
         os.kill(pid, 0)
         why = "" if owner in (0, os.geteuid()) else _why_not_of(pid, owner)
     except ProcessLookupError:
         why = "does not run"
     except OSError as error:
         why = f"cannot be signalled: {os.strerror(error.errno or 0)}"
-    process = _Process(source, pidfile, pid, signal_number(config.name), handle)
+    process = _Process(source, pidfile, pid, number, handle)
     if why:
         process.close()
         raise untellable(source, pidfile, f"names process {pid}, which {why}")
     return process
+
+
+def _open_process(pid: int) -> int:
+    """A handle of a process; -1 where there is no such thing: not Linux, before 5.3, a sandbox that forbids it.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    if not hasattr(os, "pidfd_open"):
+        return -1
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in {errno.ENOSYS, errno.EPERM}:
+            return -1
+        raise
 
 
 def _why_not_of(pid: int, owner: int) -> str:

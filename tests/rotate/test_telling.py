@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -63,6 +64,21 @@ def test_the_process_of_the_pidfile_is_signalled(listener, pidfile):
 
 def test_without_process_descriptors_the_number_has_to_do(listener, pidfile, monkeypatch):
     monkeypatch.delattr(os, "pidfd_open")
+    pidfile.write_text(str(listener.pid))
+    ready = by_signal(pidfile)
+    assert ready.tell(b"{}", go_on)
+    ready.close()
+    assert listener.stdout.readline() == b"told\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_a_kernel_or_sandbox_without_process_descriptors_is_no_reason_to_refuse(listener, pidfile, monkeypatch, number):
+    """Python has the call, Linux before 5.3 does not; old container runtimes forbid what they do not know."""
+
+    def refuse(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
     pidfile.write_text(str(listener.pid))
     ready = by_signal(pidfile)
     assert ready.tell(b"{}", go_on)
