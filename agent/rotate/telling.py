@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 _PIDFILE_BYTES = 4096
 _STOP_LOOK_S = 0.1
+_STATUS = "/proc/{}/status"  # proc(5)
+_FATAL = {
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGKILL,
+}  # who names these wants an end, and a new start
+_HARMLESS = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}  # signal(7): ignored where not handled
 
 
 class Ready(Protocol):
@@ -119,6 +127,8 @@ def _find_process(source: str, config: SignalConfig) -> _Process:
         handle = _open_process(pid)
         os.kill(pid, 0)
         why = "" if owner in (0, os.geteuid()) else _why_not_of(pid, owner)
+        if not why and _would_end(pid, number):
+            why = f"{number.name} would end: it does not handle it yet, or is another process by now"
     except ProcessLookupError:
         why = "does not run"
     except OSError as error:
@@ -144,6 +154,20 @@ def _open_process(pid: int) -> int:
         if error.errno in {errno.ENOSYS, errno.EPERM}:
             return -1
         raise
+
+
+def _would_end(pid: int, number: signal.Signals) -> bool:
+    """Whether a signal that is to mean something else would end a process. A pidfile that a crash has left may name
+    another one by now; and an application may write its pidfile before it handles the signal.
+    """
+    if number in _HARMLESS or number in _FATAL:
+        return False
+    try:
+        with open(_STATUS.format(pid), encoding="ascii", errors="replace") as file:  # noqa: PTH123 - of the kernel
+            masks = re.findall(r"^Sig(?:Blk|Ign|Cgt):\s*([0-9a-f]+)$", file.read(), re.MULTILINE)
+    except OSError:
+        return False
+    return bool(masks) and not any(int(mask, 16) >> number - 1 & 1 for mask in masks)
 
 
 def _why_not_of(pid: int, owner: int) -> str:
