@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agent.tail.identity import FileKey
 
 _CHUNK_BYTES = 1 << 20
+_SPARE_BYTES = 1 << 24  # of room beside the copy, for what is written meanwhile
 _FLUSH_BYTES = 1 << 16  # more than this is flushed before the truncation, less after it
 _ROUNDS = 100  # of catching up with a fast writer; after them the truncation comes all the same
 _ACL = "system.posix_acl_access"
@@ -55,7 +56,7 @@ class Copy:
     Raises:
         RotateError: SL820, the log is not the file that is followed, or has several names.
         StoppedError: `stop` said so.
-        OSError: it cannot be copied.
+        OSError: it cannot be copied; ENOSPC before the disk is full.
     """
 
     def __init__(self, folder: Folder, log: str, key: FileKey, stop: Callable[[], bool]) -> None:
@@ -68,6 +69,7 @@ class Copy:
         self._source = _open_log(folder, log, key)
         self.size = 0
         try:
+            self._check_room()
             with contextlib.suppress(FileNotFoundError):  # left by an agent that was killed
                 os.unlink(self._hidden, dir_fd=folder.fd)
             self._target = os.open(
@@ -121,6 +123,13 @@ class Copy:
             raise
         os.fsync(self._target)
         return name
+
+    def _check_room(self) -> None:
+        """Refuse a copy that would fill the disk: the application could not write there any more."""
+        room = os.fstatvfs(self._folder.fd)
+        needed = os.fstat(self._source).st_size + _SPARE_BYTES
+        if room.f_blocks and room.f_bavail * room.f_frsize < needed:  # 0: the file system does not know
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _copy_all(self, stop: Callable[[], bool]) -> None:
         while self._copy():

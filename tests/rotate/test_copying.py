@@ -102,6 +102,22 @@ def test_an_interrupt_behind_the_truncation_leaves_the_copy(scene, monkeypatch):
     assert (scene.path / "app.log.1").read_bytes() == b"one\ntwo\n"
 
 
+@pytest.mark.parametrize(("free_bytes", "blocks", "copied"), [(0, 100, False), (1 << 30, 100, True), (0, 0, True)])
+def test_a_disk_that_is_too_full_is_not_filled_to_its_end(scene, monkeypatch, free_bytes, blocks, copied):
+    """The application writes there too. A file system that does not know its size is no reason to refuse."""
+
+    class Room:
+        f_blocks, f_bavail, f_frsize = blocks, free_bytes >> 12, 1 << 12
+
+    monkeypatch.setattr(os, "fstatvfs", lambda _: Room)
+    if copied:
+        scene.copy().close()
+    else:
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            scene.copy()
+    assert (scene.names(), scene.log.read_bytes()) == (["app.log"], b"one\ntwo\n")
+
+
 def test_a_fast_writer_is_caught_up_with_before_the_truncation(scene, monkeypatch):
     """Each flush of the copy gives it time to write on; there are only so many."""
     monkeypatch.setattr(copying, "_FLUSH_BYTES", 3)
