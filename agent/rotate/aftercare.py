@@ -85,12 +85,15 @@ class Aftercare:
         """Delete a log, unless it has changed or somebody writes it; gives why it cannot be deleted."""
         try:
             with self._names_lock:
-                source.delete(one.path, one.version)
+                if source.delete(one.path, one.version):
+                    return ""
+            with source.Log(one.path) as log:
+                written = log.version == one.version and source.has_writer(log.fd)
+                return "a process has it open for writing" if written else ""
         except OSError as error:
             return f"it cannot be deleted: {os.strerror(error.errno or 0)}"
         except ArchiveError as error:
             return error.message
-        return ""
 
     def watch(self, path: str, key: FileKey) -> None:
         """The log at `path` was renamed a moment ago; `key` is its file."""

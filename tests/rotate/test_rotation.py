@@ -449,6 +449,22 @@ def test_a_log_that_cannot_be_deleted_is_named(scene, monkeypatch):
     assert (scene.names(), scene.active()) == (["app.log"], set())
 
 
+def test_a_log_that_a_process_has_open_for_writing_stays_and_that_is_said(scene, monkeypatch):
+    """Such a process does not know of the rotation; without a word the rotated logs would become more and more."""
+    scene.write(data=b"")
+    path = rotated(scene, 1)
+    rotation = scene.rotation(size=10**6, keep=0)
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.archive.source.has_writer", lambda _: True)
+        rotation.round()
+        rotation.round()
+    assert path.exists()
+    assert "app.log.1 beside" in scene.messages[0]
+    assert "stays: a process has it open" in scene.messages[0]
+    rotation.round()
+    assert (scene.names(), scene.active()) == (["app.log"], set())
+
+
 def test_what_cannot_be_looked_at_stays(scene, monkeypatch):
     scene.write(data=b"")
     rotated(scene, 1)
