@@ -52,13 +52,15 @@ def find(log: str, listing: Iterable[str], keep: int, stored: Stored, now_ns: in
         now_ns: Unix ns.
     """
     directory, base = os.path.split(log)
+    # Whoever has not opened its log again may still write in the newest; of those before it, it let go.
+    held = "" if os.path.lexists(log) else f"{base}.1"
     found = []
     for name in names.surplus(base, listing, keep):
         path = os.path.join(directory, name)
         try:
             status = os.lstat(path)
             if stat.S_ISREG(status.st_mode):
-                found.append(_judge(path, status, stored, now_ns))
+                found.append(_judge(path, status, stored, now_ns, held=name == held))
         except FileNotFoundError:
             continue
         except (OSError, TailError) as error:
@@ -67,11 +69,13 @@ def find(log: str, listing: Iterable[str], keep: int, stored: Stored, now_ns: in
     return found
 
 
-def _judge(path: str, status: os.stat_result, stored: Stored, now_ns: int) -> Surplus:
+def _judge(path: str, status: os.stat_result, stored: Stored, now_ns: int, *, held: bool) -> Surplus:
     surplus = Surplus(path, Version.of(status))
-    if not status.st_size:
+    if held and stored.archived is None:
+        surplus.why, surplus.waits = "there is no new log yet", True
+    elif not status.st_size:
         return surplus
-    if stored.archived is not None:
+    elif stored.archived is not None:
         if surplus.version not in stored.archived:
             surplus.why, surplus.waits = "it is not archived yet", True
     elif now_ns - changed_ns(status, now_ns) < SETTLED_S * 1e9:

@@ -465,6 +465,21 @@ def test_a_log_that_a_process_has_open_for_writing_stays_and_that_is_said(scene,
     assert (scene.names(), scene.active()) == (["app.log"], set())
 
 
+def test_the_newest_rotated_log_stays_until_its_application_has_a_new_one(scene, monkeypatch):
+    """It may write once an hour; and where the agent does not own the log, the kernel does not tell who writes it."""
+    monkeypatch.setattr("agent.archive.source.has_writer", lambda _: False)
+    rotated(scene, 1)
+    rotated(scene, 2)
+    scene.write(data=b"").unlink()
+    rotation = scene.rotation(size=10**6, keep=0)
+    rotation.round()
+    assert scene.names() == ["app.log.1"]
+    assert scene.reported == []
+    scene.log.touch()
+    rotation.round()
+    assert scene.names() == ["app.log"]
+
+
 def test_what_cannot_be_looked_at_stays(scene, monkeypatch):
     scene.write(data=b"")
     rotated(scene, 1)
