@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agent.model import TailedFile
 
 SETTLED_S = 60.0  # a renamed log without new bytes for so long has come to its end, as for the tailer
+_UNKNOWN = Version(0, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -56,16 +57,17 @@ def find(log: str, listing: Iterable[str], keep: int, stored: Stored, now_ns: in
     held = "" if os.path.lexists(log) else f"{base}.1"
     found = []
     for name in names.surplus(base, listing, keep):
-        path = os.path.join(directory, name)
+        path, version = os.path.join(directory, name), _UNKNOWN
         try:
             status = os.lstat(path)
+            version = Version.of(status)
             if stat.S_ISREG(status.st_mode):
                 found.append(_judge(path, status, stored, now_ns, held=name == held))
         except FileNotFoundError:
             continue
         except (OSError, TailError) as error:
             why = str(error.strerror if isinstance(error, OSError) else error)
-            found.append(Surplus(path, Version.of(status), why))
+            found.append(Surplus(path, version, why))
     return found
 
 

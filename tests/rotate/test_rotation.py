@@ -480,6 +480,23 @@ def test_the_newest_rotated_log_stays_until_its_application_has_a_new_one(scene,
     assert scene.names() == ["app.log"]
 
 
+def test_what_must_not_be_looked_at_stays(scene, monkeypatch):
+    """Its directory can be listed, and nothing in it be looked at."""
+    scene.write(data=b"")
+    path = rotated(scene, 1)
+    lstat = os.lstat
+
+    def refuse(name, **rest):
+        if str(name) == str(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return lstat(name, **rest)
+
+    rotation = scene.rotation(size=10**6, keep=0)
+    monkeypatch.setattr(os, "lstat", refuse)
+    rotation.round()
+    assert "stays: Permission denied" in scene.messages[0]
+
+
 def test_what_cannot_be_looked_at_stays(scene, monkeypatch):
     scene.write(data=b"")
     rotated(scene, 1)
