@@ -50,6 +50,16 @@ def numbers(log: str, names: Iterable[str]) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
+def by_log(names: Iterable[str]) -> dict[str, list[str]]:
+    """The base names in a directory that end in a number, by what stands before it."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        log, _, number = name.rpartition(".")
+        if number.isdigit():
+            found.setdefault(log, []).append(name)
+    return found
+
+
 def shift(log: str, names: Iterable[str]) -> list[tuple[str, str]]:
     """The renames, in their order, that free the name `log`.1. Only as many as it takes: behind a number that is free,
     nothing moves. Each goes to a name that is free by then, so that nothing is overwritten and a crash between two of

@@ -269,7 +269,7 @@ class Rotation:
     def _rename(self, folder: Folder, log: str, look: Look) -> str:
         with self._names_lock:
             name = folder.rotate(log, look.key)
-        self._aftercare.watch(look.file.path, look.key)
+        self._aftercare.watch(look.file.path, look.key, folder.path_of(name))
         return name
 
     def _copy_and_truncate(self, folder: Folder, log: str, look: Look) -> str:

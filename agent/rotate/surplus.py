@@ -47,7 +47,7 @@ def find(log: str, listing: Iterable[str], keep: int, stored: Stored, now_ns: in
 
     Args:
         log: path of the log that they were rotated from.
-        listing: the base names in its directory.
+        listing: base names in its directory, those of its rotated ones among them.
         keep: how many stay.
         stored: what the store has.
         now_ns: Unix ns.

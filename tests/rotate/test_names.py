@@ -90,3 +90,8 @@ def test_many_names_are_not_each_compared_with_each_other(monkeypatch):
     monkeypatch.setattr(locate, "is_rotation", lambda *pair: compared.append(pair))
     assert names.rotated({f"service-{number}-worker.log" for number in range(1000)}) == set()
     assert compared == []
+
+
+@given(listings, st.integers(0, 14))
+def test_sorted_by_their_logs_the_same_ones_are_surplus(listing, keep):
+    assert names.surplus(LOG, names.by_log(listing)[LOG], keep) == names.surplus(LOG, listing, keep)

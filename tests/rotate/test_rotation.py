@@ -527,6 +527,9 @@ def test_an_application_that_writes_on_in_the_renamed_log_is_noticed(scene, monk
     rotation.round()
     assert scene.reported == [("SL824", str(scene.log), True)]
     assert f"{scene.log} was renamed to {first}" in scene.messages[0]
+    first.rename(scene.logs / "app.log.7")
+    rotation.round()
+    assert scene.active() == {"SL824"}, "it is found under another name"
     scene.log.touch()
     rotation.round()
     assert scene.active() == set()
@@ -557,6 +560,7 @@ def test_a_renamed_log_that_vanishes_while_it_is_looked_at_is_nobodys_fault(scen
     scene.write()
     rotation = scene.rotation(size=1)
     rotation.round()
+    (scene.logs / "app.log.1").rename(scene.logs / "app.log.2")
     monkeypatch.setattr("agent.tail.locate.find_inode", lambda *_: str(scene.logs / "gone"))
     rotation.round()
     assert scene.reported == []
