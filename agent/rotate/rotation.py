@@ -203,6 +203,23 @@ class Rotation:
         directory, name = os.path.split(file.path)
         return name in self._names[file.source, directory][1]
 
+    def obstacle(self, look: Look) -> str:
+        """Why a log that is due stays as it is all the same, in words; empty where nothing stands in its way."""
+        directory, log = os.path.split(look.file.path)
+        try:
+            with Folder(directory) as folder:
+                status = folder.check(log, look.key)
+        except errors.RotateError as error:
+            return error.message
+        except OSError as error:
+            return errors.failed(look.file.path, error).message
+        if self.rules[look.file.source].config.method == "copytruncate":
+            if not look.file.offset:
+                return "nothing of it was read yet"
+            if status.st_nlink > 1:
+                return "it has several names"
+        return ""
+
     def find_surplus(self) -> dict[str, list[Surplus]]:
         """The rotated logs beyond `keep`, oldest first, by the path of their log."""
         return self._aftercare.find_surplus(self._keeps(), archiving=self.archiving)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,30 @@ def test_each_file_is_named_with_what_would_become_of_it_and_why(scene, outlook,
     assert json.loads(said.out)["rotated"] == 1
     assert json.loads(said.out)["failed"] == [str(scene.log)]
     assert scene.names() == ["app.log.1", "app.log.2", "app.log.3", "app.log.4", "small.log"]
+
+
+def test_what_is_due_and_hindered_is_told_why(scene, outlook):
+    """What the agent would report as SL820 to SL822."""
+    scene.configure(size="200B", signal={"pidfile": str(scene.root / "none.pid")})
+    scene.write()
+    scene.write("small.log", b"x\n")
+    action, why = outlook()["app.log"]
+    assert (action, why.startswith("it has 500 B, the bound is 200 B, but the logs of app cannot be")) == (
+        "leave",
+        True,
+    )
+    assert why.endswith("none.pid cannot be read: No such file or directory")
+    assert outlook()["small.log"] == ("leave", "not due: 2 B of 200 B")
+    scene.configure(size="200B", method="copytruncate")
+    assert outlook()["app.log"][0] == "rotate"
+    os.link(scene.log, scene.root / "other")
+    assert outlook()["app.log"][1].endswith("but it has several names")
+    (scene.root / "other").unlink()
+    scene.log.rename(scene.logs / "real")
+    scene.log.symlink_to("real")
+    assert outlook()["app.log"][1].endswith("app.log cannot be rotated: it is no regular file")
+    scene.write("unread.log", offset=0)
+    assert outlook()["unread.log"][1].endswith("but nothing of it was read yet")
 
 
 def test_what_is_archived_deleted_and_removed_is_told_too(scene, outlook, sidelog):
