@@ -12,8 +12,7 @@ from agent.archivist import make_keeper
 from agent.config.units import format_duration
 from agent.rotate.errors import RotateError
 from agent.rotate.telling import prepare
-from agent.rotator import make_rotation
-from agent.store import tables
+from agent.rotator import known_files, make_rotation
 
 if TYPE_CHECKING:
     import sqlite3
@@ -48,7 +47,7 @@ def outlook(config: Config, connection: sqlite3.Connection) -> list[Row]:
     rows: list[Row] = []
     archived = list(_archives(make_keeper(config, config.archive, change, _unsaid))) if config.archive else []
     if any(source.rotate is not None for source in config.sources):
-        files = tables.load_files(connection)
+        files = known_files(config, connection)
         rotated = _rotations(make_rotation(config, lambda: files, change, _unsaid))
         said = {row.path for row in archived}
         rows = [row for row in rotated if row.path not in said]

@@ -92,6 +92,21 @@ def test_what_is_due_and_hindered_is_told_why(scene, outlook):
     assert outlook()["unread.log"][1].endswith("but nothing of it was read yet")
 
 
+@pytest.mark.parametrize("change", [{"include": ["/elsewhere/*.log"]}, {"exclude": ["app.*"]}])
+def test_a_log_that_the_source_does_not_match_any_more_is_left_alone(scene, outlook, sidelog, change):
+    """The store knows it still; its patterns may have been changed so that something else rotates it."""
+    scene.configure(size="200B", keep=0)
+    scene.write()
+    (scene.logs / "app.log.1").write_bytes(b"")
+    document = json.loads((scene.root / "sidelog.yaml").read_text())
+    document["sources"][0] |= change
+    (scene.root / "sidelog.yaml").write_text(json.dumps(document))
+    assert outlook() == {}
+    said = sidelog("archive", "run", "--json")
+    assert (said.code, json.loads(said.out)["rotated"]) == (0, 0)
+    assert scene.names() == ["app.log", "app.log.1"]
+
+
 def test_what_is_archived_deleted_and_removed_is_told_too(scene, outlook, sidelog):
     scene.configure({"archive": {"quiet": "1h", "retention": {"age": "1h"}}}, every="1h", keep=0)
     scene.write()
