@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.paths import from_text
 from agent.store import archives
 from tests.integration.archiving import age
 from tests.rotate.making import Scene
@@ -105,6 +106,18 @@ def test_a_log_that_the_source_does_not_match_any_more_is_left_alone(scene, outl
     said = sidelog("archive", "run", "--json")
     assert (said.code, json.loads(said.out)["rotated"]) == (0, 0)
     assert scene.names() == ["app.log", "app.log.1"]
+
+
+def test_names_that_are_not_utf8_are_told(scene, sidelog):
+    name = os.fsdecode(b"caf\xe9.log")
+    scene.configure(size="200B", method="copytruncate")
+    path = scene.write(name)
+    [row] = json.loads(sidelog("archive", "run", "--dry-run", "--json").out)
+    assert (row["action"], from_text(row["path"])) == ("rotate", str(path))
+    os.link(path, scene.root / "other")
+    said = sidelog("archive", "run", "--json")
+    assert said.code == 1
+    assert [from_text(failed) for failed in json.loads(said.out)["failed"]] == [str(path)]
 
 
 def test_what_is_archived_deleted_and_removed_is_told_too(scene, outlook, sidelog):
