@@ -19,7 +19,6 @@ from agent.cli.common import echo_json, load_config, print_error, safe_text, ver
 from agent.cli.common import open_store as open_reader
 from agent.cli.progress import Bar
 from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError
-from agent.paths import to_text
 from agent.settings import archive_directory
 from agent.store import archives
 from agent.store.opening import open_store
@@ -130,7 +129,7 @@ def _document(summary: Summary, rotated: int) -> dict[str, object]:
         "deleted": summary.deleted,
         "removed": summary.removed,
         "waiting": summary.waiting,
-        "failed": [to_text(subject) for subject in summary.failed],
+        "failed": summary.failed,
     }
 
 

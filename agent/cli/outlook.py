@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from agent.archivist import make_keeper
 from agent.config.units import format_duration
-from agent.paths import to_text
 from agent.rotate.errors import RotateError
 from agent.rotate.telling import prepare
 from agent.rotator import known_files, make_rotation
@@ -34,7 +33,7 @@ class Row:
 
     def document(self) -> dict[str, str]:
         """For JSON."""
-        return {"action": self.action, "path": to_text(self.path), "why": to_text(self.why)}
+        return {"action": self.action, "path": self.path, "why": self.why}
 
 
 def outlook(config: Config, connection: sqlite3.Connection) -> list[Row]:
