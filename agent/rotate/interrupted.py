@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 
 
-def clear(rows: Iterable[Begun]) -> None:
-    """Remove the copies of logs that were not truncated any more: everything in them still lies in the log."""
+def clear(rows: Iterable[Begun]) -> list[str]:
+    """Remove the copies of logs that were not truncated any more: everything in them still lies in the log.
+
+    Returns:
+        The paths of the logs that could be looked at. Others may be on a disk that is not there yet.
+    """
+    done = []
     for row in rows:
         directory, log = os.path.split(row.path)
         with contextlib.suppress(OSError), Folder(directory) as folder:
             _clear(folder, log, row)
+            done.append(row.path)
+    return done
 
 
 def _clear(folder: Folder, log: str, row: Begun) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from agent.config import SignalConfig
 from agent.errors import StoreError
+from agent.logkeeping import clear_interrupted
 from agent.rotate import aftercare, names, retries
 from agent.rotate.copying import Copy
 from agent.rotate.folder import Folder
@@ -370,6 +371,24 @@ def test_a_crash_before_the_truncation_is_cleared_up(scene):
     with faults.changing(scene.connection):
         rotations.begin(scene.connection, [note])
     scene.rotation(size=10**6, method="copytruncate").round()
+    assert scene.names() == ["app.log"]
+    assert rotations.begun(scene.connection) == []
+
+
+def test_a_crash_before_the_truncation_is_cleared_up_as_soon_as_the_directory_is_there(scene):
+    """Its disk may be mounted after the agent was started; else the copy is read as well when the log goes on."""
+    status = scene.write().stat()
+    (scene.logs / "app.log.1").write_bytes(scene.log.read_bytes())
+    note = Begun(str(scene.log), "app", status.st_dev, status.st_ino, (scene.logs / "app.log.1").stat().st_ino)
+    with faults.changing(scene.connection):
+        rotations.begin(scene.connection, [note])
+    away = scene.logs.rename(scene.root / "away")
+    clear_interrupted(scene.change)
+    rotation = scene.rotation(size=10**6, method="copytruncate")
+    rotation.round()
+    assert rotations.begun(scene.connection) == [note]
+    away.rename(scene.logs)
+    rotation.round()
     assert scene.names() == ["app.log"]
     assert rotations.begun(scene.connection) == []
 
