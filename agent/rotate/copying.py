@@ -13,6 +13,7 @@ import ctypes
 import errno
 import os
 import stat
+import time
 from typing import TYPE_CHECKING, Self
 
 from agent.paths import OPEN_FLAGS
@@ -29,6 +30,7 @@ _CHUNK_BYTES = 1 << 20
 _SPARE_BYTES = 1 << 24  # of room beside the copy, for what is written meanwhile
 _FLUSH_BYTES = 1 << 16  # more than this is flushed before the truncation, less after it
 _ROUNDS = 100  # of catching up with a fast writer; after them the truncation comes all the same
+_LINE_WAIT_S = 1e-4  # so long at a time for the other half of a line, at most _ROUNDS times
 _ACL = "system.posix_acl_access"
 # os.lseek gives the interpreter's lock away, and may get it back milliseconds later.
 _LSEEK = ctypes.PyDLL(None).lseek
@@ -68,6 +70,7 @@ class Copy:
         self._target = -1
         self._source = _open_log(folder, log, key)
         self.size = 0
+        self._whole = True  # whether the copy ends with a whole line
         try:
             self._check_room()
             with contextlib.suppress(FileNotFoundError):  # left by an agent that was killed
@@ -143,6 +146,8 @@ class Copy:
         while done < len(data):
             done += os.write(self._target, data[done:])
         self.size += done
+        if data:
+            self._whole = data.endswith(b"\n")
         return done
 
     def _catch_up(self) -> None:
@@ -155,12 +160,23 @@ class Copy:
                 return
             os.fsync(self._target)
 
+    def _has_all(self) -> bool:
+        return bool(_LSEEK(self._source, 0, os.SEEK_END) == self.size)
+
     def _truncate(self) -> None:
-        """Empty the log at a moment when the copy has all of it."""
+        """Empty the log at a moment when the copy has all of it, and between two lines, where the application writes
+        whole ones: a write(2) over the end of a page is seen in two halves.
+        """
         for _ in range(_ROUNDS):
-            if _LSEEK(self._source, 0, os.SEEK_END) == self.size:
+            if self._whole and self._has_all():
                 break
-            self._copy()
+            if not self._copy():
+                time.sleep(_LINE_WAIT_S)
+        else:
+            for _ in range(_ROUNDS):
+                if self._has_all():
+                    break
+                self._copy()
         self.emptied = True  # before it is: an interrupt right behind the call must not take the copy as well
         try:
             os.ftruncate(self._source, 0)

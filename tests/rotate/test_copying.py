@@ -139,6 +139,39 @@ def test_a_fast_writer_is_caught_up_with_before_the_truncation(scene, monkeypatc
     assert scene.log.read_bytes().strip(b"\0") == b"more\n"
 
 
+def test_a_line_that_is_half_written_is_waited_for(scene, monkeypatch):
+    """A write over the end of a page is seen in two halves; the truncation would take the second."""
+    with scene.log.open("ab") as file:
+        file.write(b"thr")
+
+    def write_on(_):
+        with scene.log.open("ab") as file:
+            file.write(b"ee\n")
+
+    with scene.copy() as copy:
+        monkeypatch.setattr("time.sleep", write_on)
+        copy.finish()
+    assert (scene.path / "app.log.1").read_bytes() == b"one\ntwo\nthree\n"
+    assert scene.log.read_bytes() == b""
+
+
+def test_an_application_that_writes_no_whole_lines_is_not_waited_for_for_ever(scene, monkeypatch):
+    with scene.log.open("ab") as file:
+        file.write(b"thr")
+    waits = []
+
+    def write_on(_):
+        waits.append(1)
+        with scene.log.open("ab") as file:
+            file.write(b".")
+
+    with scene.copy() as copy:
+        monkeypatch.setattr("time.sleep", write_on)
+        copy.finish()
+    assert (scene.path / "app.log.1").read_bytes() == b"one\ntwo\nthr" + b"." * len(waits)
+    assert (scene.log.read_bytes(), len(waits) > 10) == (b"", True)
+
+
 def test_links_and_files_with_several_names_are_refused(scene):
     key = file_key(scene.log.stat())
     os.link(scene.log, scene.path / "other")
