@@ -28,8 +28,9 @@ def clear_interrupted(change: Change) -> None:
     if rows:
         from agent.rotate import interrupted  # noqa: PLC0415 - rare
 
-        interrupted.clear(rows)
-        change(partial(rotations.end, paths=[row.path for row in rows if row.copy]), durable=False)
+        cleared = interrupted.clear(rows)
+        over = [row.path for row in rows if row.copy and row.path in cleared]
+        change(partial(rotations.end, paths=over), durable=False)
 
 
 def archive_now(

@@ -1,4 +1,4 @@
-"""File names that are not UTF-8, as text that SQLite and JSON can hold.
+"""Opening what others may have laid there; file names that are not UTF-8, as text that SQLite and JSON can hold.
 
 Python keeps such a byte as a lone surrogate U+DC80..U+DCFF (PEP 383), which is no text. Here it becomes the private
 character U+10DC80..U+10DCFF, and comes back from it.
@@ -6,7 +6,13 @@ character U+10DC80..U+10DCFF, and comes back from it.
 
 from __future__ import annotations
 
+import os
 import re
+
+# With these a file is opened in a directory where others write: a link would lead to a file that is not meant, a pipe
+# would block until somebody opens its other end, a terminal would become that of the agent, and a child of the agent
+# would inherit the file.
+OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 _SHIFT = 0x100000
 _SURROGATE = re.compile("[\udc80-\udcff]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -11,9 +12,12 @@ from agent.config.hours import time_of_day
 from agent.rotate.due import Policy
 from agent.rotate.rotation import Rotation, Rule
 from agent.rounds import Rounds
+from agent.settings import tail_settings
 from agent.store import tables
+from agent.tail.discover import Discovery
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
     from agent.config import Config, RotateConfig
@@ -64,11 +68,22 @@ def make_rotation(
     )
 
 
+def known_files(config: Config, connection: sqlite3.Connection) -> list[TailedFile]:
+    """The file generations that the store knows, without those that their sources do not match any more."""
+    discovery = Discovery(tail_settings(config))
+    found = []
+    for file in tables.load_files(connection):
+        source = discovery.source_of(file.path)
+        if source is not None and source.name == file.source:
+            found.append(file)
+    return found
+
+
 def rotate_once(config: Config, change: Change, report: Callable[[SidelogError, bool], None]) -> list[Rotated]:
     """One round now, without an agent: of what the store knows."""
 
     def followed() -> list[TailedFile]:
-        return change(tables.load_files, durable=False)
+        return change(partial(known_files, config), durable=False)
 
     return make_rotation(config, followed, change, report).round()
 

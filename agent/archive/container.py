@@ -22,6 +22,7 @@ from agent.archive import seekable
 from agent.archive.errors import damaged, unreadable
 from agent.archive.seekable import Entry, SeekTableError
 from agent.archive.simd import count
+from agent.paths import OPEN_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +159,7 @@ class ArchiveReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._fd = os.open(path, os.O_RDONLY | OPEN_FLAGS)
         except OSError as error:
             raise unreadable(path, error) from None
         try:

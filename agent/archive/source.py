@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from agent.archive.errors import source_unreadable
 from agent.decompress import DamagedError, compression, pieces
+from agent.paths import OPEN_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,13 @@ class Version(NamedTuple):
         return Version(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
+def changed_ns(status: os.stat_result, now_ns: int) -> int:
+    """When a file was written last, Unix ns. Of one whose time lies ahead, as a program or a wrong clock has set it,
+    when that was set: else it would not have been left alone for long before that time has come.
+    """
+    return status.st_mtime_ns if status.st_mtime_ns <= now_ns else status.st_ctime_ns
+
+
 class Log:
     """An open log file, plain or compressed.
 
@@ -45,8 +53,7 @@ class Log:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            # No link is followed: what a link leads to may belong to somebody else.
-            self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            self.fd = os.open(path, os.O_RDONLY | OPEN_FLAGS)
         except OSError as error:
             raise source_unreadable(path, os.strerror(error.errno or 0)) from None
         self.status = os.fstat(self.fd)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.archive.errors import ArchiveError
-from agent.archive.source import Log, Version
+from agent.archive.source import Log, Version, changed_ns
 from agent.archiving.job import Job, Place
 from agent.archiving.names import Names
 from agent.errors import TailError
@@ -124,8 +124,7 @@ class Planner:
         original, source = origin
         try:
             file = self._followed(path, status, source)
-            changed = status.st_mtime_ns if status.st_mtime_ns <= self._now_ns else status.st_ctime_ns
-            idle_ns = self._now_ns - changed
+            idle_ns = self._now_ns - changed_ns(status, self._now_ns)
             if name == original and not self._was_rotated(path, status, file, names):
                 if file is None or self._inactive_ns is None or idle_ns < self._inactive_ns:
                     return  # it is the file that is followed, or is going to be

@@ -162,8 +162,23 @@ def echo_json(document: Any) -> None:
     """Print one JSON document (an object or a list of rows) to standard output."""
     import orjson
 
-    data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str)
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+    try:
+        data = orjson.dumps(document, option=options, default=str)
+    except orjson.JSONEncodeError:  # a file name that is not UTF-8
+        from agent.paths import to_text
+
+        data = orjson.dumps(_with_texts(document, to_text), option=options, default=str)
     click.echo(data)
+
+
+def _with_texts(document: Any, change: Callable[[str], str]) -> Any:
+    """A document with all its texts changed."""
+    if isinstance(document, dict):
+        return {_with_texts(key, change): _with_texts(value, change) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_with_texts(value, change) for value in document]
+    return change(document) if isinstance(document, str) else document
 
 
 def safe_text(text: str, keep: str = "") -> str:

@@ -11,8 +11,9 @@ import msgspec
 
 from agent.archivist import make_keeper
 from agent.config.units import format_duration
-from agent.rotator import make_rotation
-from agent.store import tables
+from agent.rotate.errors import RotateError
+from agent.rotate.telling import prepare
+from agent.rotator import known_files, make_rotation
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,7 +47,7 @@ def outlook(config: Config, connection: sqlite3.Connection) -> list[Row]:
     rows: list[Row] = []
     archived = list(_archives(make_keeper(config, config.archive, change, _unsaid))) if config.archive else []
     if any(source.rotate is not None for source in config.sources):
-        files = tables.load_files(connection)
+        files = known_files(config, connection)
         rotated = _rotations(make_rotation(config, lambda: files, change, _unsaid))
         said = {row.path for row in archived}
         rows = [row for row in rotated if row.path not in said]
@@ -62,14 +63,29 @@ def _unsaid(*_: object) -> None:
 
 
 def _rotations(rotation: Rotation) -> Iterator[Row]:
-    for source in rotation.rules:
-        for look in rotation.look(source):
+    for source, looks in rotation.look().items():
+        untellable = _untellable(source, rotation) if any(look.why for look in looks) else ""
+        for look in looks:
             path = look.file.path
-            yield Row("rotate", path, look.why) if look.why else Row("leave", path, f"not due: {look.outlook}")
+            if not look.why:
+                yield Row("leave", path, f"not due: {look.outlook}")
+            elif obstacle := rotation.obstacle(look) or untellable:
+                yield Row("leave", path, f"{look.why}, but {obstacle}")
+            else:
+                yield Row("rotate", path, look.why)
     for path, several in rotation.find_surplus().items():
         keep = f"it is beyond `keep` of {path}"
         for one in several:
             yield Row("leave", one.path, f"{keep}, but {one.why}") if one.why else Row("delete", one.path, keep)
+
+
+def _untellable(source: str, rotation: Rotation) -> str:
+    """Why the application of a source could not be told of a rotation; empty where it could."""
+    try:
+        prepare(source, rotation.rules[source].config).close()
+    except RotateError as error:
+        return error.message
+    return ""
 
 
 def _archives(keeper: Keeper) -> Iterator[Row]:

@@ -13,8 +13,10 @@ import ctypes
 import errno
 import os
 import stat
+import time
 from typing import TYPE_CHECKING, Self
 
+from agent.paths import OPEN_FLAGS
 from agent.rotate.errors import unrotatable
 
 if TYPE_CHECKING:
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     from agent.tail.identity import FileKey
 
 _CHUNK_BYTES = 1 << 20
+_SPARE_BYTES = 1 << 24  # of room beside the copy, for what is written meanwhile
 _FLUSH_BYTES = 1 << 16  # more than this is flushed before the truncation, less after it
 _ROUNDS = 100  # of catching up with a fast writer; after them the truncation comes all the same
-_COMMON = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_LINE_WAIT_S = 1e-4  # so long at a time for the other half of a line, at most _ROUNDS times
 _ACL = "system.posix_acl_access"
 # os.lseek gives the interpreter's lock away, and may get it back milliseconds later.
 _LSEEK = ctypes.PyDLL(None).lseek
@@ -55,7 +58,7 @@ class Copy:
     Raises:
         RotateError: SL820, the log is not the file that is followed, or has several names.
         StoppedError: `stop` said so.
-        OSError: it cannot be copied.
+        OSError: it cannot be copied; ENOSPC before the disk is full.
     """
 
     def __init__(self, folder: Folder, log: str, key: FileKey, stop: Callable[[], bool]) -> None:
@@ -63,14 +66,17 @@ class Copy:
         self._log = log
         self._hidden = hidden_name(log)
         self._named = False
+        self.emptied = False  # whether the log was truncated
         self._target = -1
         self._source = _open_log(folder, log, key)
         self.size = 0
+        self._whole = True  # whether the copy ends with a whole line
         try:
+            self._check_room()
             with contextlib.suppress(FileNotFoundError):  # left by an agent that was killed
                 os.unlink(self._hidden, dir_fd=folder.fd)
             self._target = os.open(
-                self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON, 0o600, dir_fd=folder.fd
+                self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, 0o600, dir_fd=folder.fd
             )
             _give_rights(self._source, self._target)
             self._copy_all(stop)
@@ -105,21 +111,28 @@ class Copy:
         """Give the copy its name, catch up with what was written meanwhile, empty the log; gives the name.
 
         Raises:
-            OSError: a step failed. The log was not truncated, and the copy is gone.
+            OSError: a step failed. Where the log was not `emptied`, the copy is gone; else it was not flushed at last.
         """
         name = self._folder.free_first(self._log)
         self._folder.rename(self._hidden, name)
+        self._named = True
         try:
             self._folder.flush()
             self._catch_up()
             self._truncate()
         except BaseException:
-            os.unlink(name, dir_fd=self._folder.fd)
-            self._named = True
+            if not self.emptied:
+                os.unlink(name, dir_fd=self._folder.fd)
             raise
-        self._named = True
         os.fsync(self._target)
         return name
+
+    def _check_room(self) -> None:
+        """Refuse a copy that would fill the disk: the application could not write there any more."""
+        room = os.fstatvfs(self._folder.fd)
+        needed = os.fstat(self._source).st_size + _SPARE_BYTES
+        if room.f_blocks and room.f_bavail * room.f_frsize < needed:  # 0: the file system does not know
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _copy_all(self, stop: Callable[[], bool]) -> None:
         while self._copy():
@@ -133,6 +146,8 @@ class Copy:
         while done < len(data):
             done += os.write(self._target, data[done:])
         self.size += done
+        if data:
+            self._whole = data.endswith(b"\n")
         return done
 
     def _catch_up(self) -> None:
@@ -145,17 +160,33 @@ class Copy:
                 return
             os.fsync(self._target)
 
+    def _has_all(self) -> bool:
+        return bool(_LSEEK(self._source, 0, os.SEEK_END) == self.size)
+
     def _truncate(self) -> None:
-        """Empty the log at a moment when the copy has all of it."""
+        """Empty the log at a moment when the copy has all of it, and between two lines, where the application writes
+        whole ones: a write(2) over the end of a page is seen in two halves.
+        """
         for _ in range(_ROUNDS):
-            if _LSEEK(self._source, 0, os.SEEK_END) == self.size:
+            if self._whole and self._has_all():
                 break
-            self._copy()
-        os.ftruncate(self._source, 0)
+            if not self._copy():
+                time.sleep(_LINE_WAIT_S)
+        else:
+            for _ in range(_ROUNDS):
+                if self._has_all():
+                    break
+                self._copy()
+        self.emptied = True  # before it is: an interrupt right behind the call must not take the copy as well
+        try:
+            os.ftruncate(self._source, 0)
+        except OSError:
+            self.emptied = False
+            raise
 
 
 def _open_log(folder: Folder, log: str, key: FileKey) -> int:
-    fd = os.open(log, os.O_RDWR | _COMMON, dir_fd=folder.fd)
+    fd = os.open(log, os.O_RDWR | OPEN_FLAGS, dir_fd=folder.fd)
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) == key and status.st_nlink == 1:
         return fd
@@ -168,23 +199,30 @@ def _give_rights(source: int, target: int) -> None:
     """Owner, mode and access list of the log for its copy, as far as that is allowed, and never wider ones."""
     status = os.fstat(source)
     mode = stat.S_IMODE(status.st_mode) & 0o777
-    mine = os.fstat(target)
-    if (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
-        try:
-            os.fchown(target, status.st_uid, status.st_gid)
-        except OSError:
-            if mine.st_gid != status.st_gid:
-                mode &= ~0o070 | (mode & 0o007) << 3  # its new group may do what everybody may
     access = _access_list(source)
-    if access is None:
-        with contextlib.suppress(OSError, AttributeError):  # that of the directory's default
-            os.removexattr(target, _ACL)
-    os.fchmod(target, mode)
+    grouped = _give_owner(target, status)
+    with contextlib.suppress(OSError, AttributeError):  # the list by the directory's default
+        os.removexattr(target, _ACL)
     if access is not None:
-        try:
-            os.setxattr(target, _ACL, access)
-        except OSError:
-            os.fchmod(target, mode & ~0o070)  # with a list, the bits of the group say what the list may give at most
+        # With a list, the bits of the group say what the list may give at most, and the group itself may have less.
+        os.fchmod(target, mode & ~0o070)
+        if grouped:  # else what it gives the log's group would go to another one
+            with contextlib.suppress(OSError):
+                os.setxattr(target, _ACL, access)
+    else:
+        os.fchmod(target, mode if grouped else mode & (~0o070 | (mode & 0o007) << 3))
+
+
+def _give_owner(target: int, status: os.stat_result) -> bool:
+    """Give owner and group, or else the group alone; whether it has that."""
+    mine = os.fstat(target)
+    if (mine.st_uid, mine.st_gid) == (status.st_uid, status.st_gid):
+        return True
+    for owner in (status.st_uid, -1):
+        with contextlib.suppress(OSError):
+            os.fchown(target, owner, status.st_gid)
+            return True
+    return mine.st_gid == status.st_gid
 
 
 def _access_list(fd: int) -> bytes | None:

@@ -12,6 +12,7 @@ from agent.config.units import format_duration, format_size
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+_DAY_S = 86_400.0
 _LOOK_BACK_DAYS = 3  # a wall clock is never set back by more than some hours
 
 
@@ -39,6 +40,13 @@ class Policy(msgspec.Struct, frozen=True):
             return f"it is older than {format_duration(self.every_s)}"
         if self.at is not None and since_ns < last_time_of_day(*self.at, now_ns, zone):
             return f"{_clock(self.at)} has passed"
+        return self._why_ahead(since_ns - now_ns)
+
+    def _why_ahead(self, ahead_ns: int) -> str:
+        """Why a log from the future is due: the clock has been set back since, and by then it would have grown on."""
+        period_s = self.every_s if self.at is None else _DAY_S
+        if period_s is not None and ahead_ns >= period_s * 1e9:
+            return "it is from a time that has not come yet"
         return ""
 
     def outlook(self, size: int, since_ns: int, now_ns: int) -> str:

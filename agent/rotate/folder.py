@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -96,14 +97,24 @@ class Folder:
 
         Raises:
             RotateError: SL820, as `check`.
-            OSError: a rename failed.
+            OSError: a rename failed. What was done after it does not count: the log has its new name, and its
+                application is to be told.
         """
         self.check(log, key)
         first = self.free_first(log)
         self.rename(log, first)
-        self.flush()
+        with contextlib.suppress(OSError):
+            self.flush()
         return first
 
     def flush(self) -> None:
-        """Make the names durable."""
-        os.fsync(self.fd)
+        """Make the names durable, where the file system can.
+
+        Raises:
+            OSError: they are not.
+        """
+        try:
+            os.fsync(self.fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # fsync(2): no directory can be flushed there
+                raise

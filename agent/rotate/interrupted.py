@@ -7,6 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from agent.paths import OPEN_FLAGS
 from agent.rotate.copying import hidden_name
 from agent.rotate.folder import Folder
 from agent.tail.identity import FileKey
@@ -19,12 +20,19 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 
 
-def clear(rows: Iterable[Begun]) -> None:
-    """Remove the copies of logs that were not truncated any more: everything in them still lies in the log."""
+def clear(rows: Iterable[Begun]) -> list[str]:
+    """Remove the copies of logs that were not truncated any more: everything in them still lies in the log.
+
+    Returns:
+        The paths of the logs that could be looked at. Others may be on a disk that is not there yet.
+    """
+    done = []
     for row in rows:
         directory, log = os.path.split(row.path)
         with contextlib.suppress(OSError), Folder(directory) as folder:
             _clear(folder, log, row)
+            done.append(row.path)
+    return done
 
 
 def _clear(folder: Folder, log: str, row: Begun) -> None:
@@ -42,7 +50,7 @@ def _clear(folder: Folder, log: str, row: Begun) -> None:
 
 def _begins_like(folder: Folder, log: str, copy: str) -> bool:
     """Whether the log holds the whole copy, byte for byte."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    flags = os.O_RDONLY | OPEN_FLAGS
     with (
         open(os.open(log, flags, dir_fd=folder.fd), "rb") as original,  # noqa: PTH123 - of descriptors
         open(os.open(copy, flags, dir_fd=folder.fd), "rb") as copied,  # noqa: PTH123

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
+
+from agent.tail import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +19,27 @@ def is_numbered(name: str) -> bool:
     return re.search(r"\.[0-9]{1,9}$", name) is not None
 
 
+def rotated(names: set[str]) -> set[str]:
+    """Those of the base names in a directory that are numbered, or made by rotation from another of them."""
+    return {name for name in names if is_numbered(name) or _is_made_from(name, names)}
+
+
+def _is_made_from(name: str, others: set[str]) -> bool:
+    """Whether rotation makes a name from another one: app.log-20261122, app-20261122.log from app.log.
+
+    What may have been added is cut out, and looked up: 30 ms for the 1,000 names of a directory, where comparing each
+    with each other takes 2.2 s.
+    """
+    for whole in (name, os.path.splitext(name)[0]):  # noqa: PTH122 - of a name; the second half may say compressed
+        ends = [place for place, character in enumerate(whole) if character == "."]
+        for end in (*ends, len(whole)):
+            for begin in range(1, end):
+                other = whole[:begin] + whole[end:]
+                if other in others and locate.is_rotation(name, other):
+                    return True
+    return False
+
+
 def numbers(log: str, names: Iterable[str]) -> dict[int, str]:
     """The rotated ones of a log among base names, by number, ascending."""
     found = {}
@@ -24,6 +48,16 @@ def numbers(log: str, names: Iterable[str]) -> dict[int, str]:
         if match:
             found[int(match[1])] = name
     return dict(sorted(found.items()))
+
+
+def by_log(names: Iterable[str]) -> dict[str, list[str]]:
+    """The base names in a directory that end in a number, by what stands before it."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        log, _, number = name.rpartition(".")
+        if number.isdigit():
+            found.setdefault(log, []).append(name)
+    return found
 
 
 def shift(log: str, names: Iterable[str]) -> list[tuple[str, str]]:

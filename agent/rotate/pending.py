@@ -40,20 +40,22 @@ class Pending:
         self._retries = retries
         self._stop = stop
         self._untold: dict[str, str] = {}  # path -> source
+        self._unclear: list[Begun] = []  # that an earlier process has begun and this one could not look at yet
         self._loaded = False  # whether that is what the store holds
 
     def load(self, sources: Collection[str]) -> None:
         """Take up what the store holds, once: what an earlier process has begun, or this one before a failure of the
-        store. Copies whose logs were not truncated are removed.
+        store. Copies whose logs were not truncated are removed, as soon as their directories are there.
         """
-        if self._loaded:
-            return
-        rows = self._change(rotations.begun, durable=False)
-        untold = {row.path: row.source for row in rows if row.source in sources and _is_renamed(row)}
-        over = [row for row in rows if row.path not in untold]
-        interrupted.clear(over)
-        self._end(row.path for row in over)
-        self._untold, self._loaded = untold, True
+        if not self._loaded:
+            rows = self._change(rotations.begun, durable=False)
+            self._untold = {row.path: row.source for row in rows if row.source in sources and _is_renamed(row)}
+            self._unclear = [row for row in rows if row.path not in self._untold]
+            self._loaded = True
+        if self._unclear:
+            cleared = interrupted.clear(self._unclear)
+            self._end(cleared)
+            self._unclear = [row for row in self._unclear if row.path not in cleared]
 
     def begin(self, notes: list[Begun]) -> None:
         """Note rotations before they begin. What the store said of their logs is on the disk by then: without it,

@@ -7,7 +7,7 @@ or its copy by its content, also after a crash at any of these steps. An applica
 told again.
 """
 
-# ruff: noqa: PTH116, PTH119, PTH120 - paths are str here, as in tail
+# ruff: noqa: PTH116 - paths are str here, as in tail
 
 from __future__ import annotations
 
@@ -114,6 +114,8 @@ class Rotation:
         self._aftercare = Aftercare(change, self._conditions, names_lock)
         self._empty_ns: dict[str, int] = {}  # when a log was last seen empty: its age counts from there
         self._truncated: dict[str, int] = {}  # file id that was truncated last: its successor is not followed yet
+        # By source and directory: the names that are followed there, and the rotated ones among them.
+        self._names: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
         self._next_aftercare = 0.0
 
     def set_rules(self, rules: Mapping[str, Rule], *, archiving: bool) -> None:
@@ -129,7 +131,7 @@ class Rotation:
             StoreError: the store cannot be written.
         """
         self._pending.load(self.rules.keys())
-        looks = {source: self.look(source) for source in self.rules}
+        looks = self.look()
         self._forget(looks)
         done: list[Rotated] = []
         for source, rule in self.rules.items():
@@ -156,32 +158,65 @@ class Rotation:
 
     # ------------------------------------------------------------ what is due
 
-    def look(self, source: str) -> list[Look]:
-        """The logs of a source, each with what is to become of it."""
-        policy, now_ns = self.rules[source].policy, time.time_ns()
-        found = []
-        for file in self._logs(source):
-            try:
-                status = os.stat(file.path)
-            except OSError:
-                continue  # the tailer says what is wrong with it
-            if (status.st_dev, status.st_ino) != (file.device, file.inode):
-                continue  # it has just been replaced, and the tailer is going to see that
-            size = status.st_size
-            if not size:
-                self._empty_ns[file.path] = now_ns
-            since_ns = max(file.first_seen, self._empty_ns.get(file.path, 0))
-            why = policy.due(size, since_ns, now_ns)
-            found.append(Look(file, size, why, "" if why else policy.outlook(size, since_ns, now_ns)))
-        return found
+    def look(self) -> dict[str, list[Look]]:
+        """The logs of each source, each with what is to become of it."""
+        now_ns = time.time_ns()
+        looks: dict[str, list[Look]] = {source: [] for source in self.rules}
+        for file in self._logs():
+            look = self._look_at(file, now_ns)
+            if look is not None:
+                looks[file.source].append(look)
+        return looks
 
-    def _logs(self, source: str) -> list[TailedFile]:
-        """The logs of a source that are followed under their own names, and are no rotated ones themselves."""
-        mine = [file for file in self._followed() if file.source == source]
-        beside: dict[str, set[str]] = {}
-        for file in mine:
-            beside.setdefault(os.path.dirname(file.path), set()).add(os.path.basename(file.path))
-        return [file for file in mine if _is_active(file) and not _is_rotated(file.path, beside)]
+    def _look_at(self, file: TailedFile, now_ns: int) -> Look | None:
+        try:
+            status = os.stat(file.path)
+        except OSError:
+            return None  # the tailer says what is wrong with it
+        if (status.st_dev, status.st_ino) != (file.device, file.inode):
+            return None  # it has just been replaced, and the tailer is going to see that
+        policy, size = self.rules[file.source].policy, status.st_size
+        if not size:
+            self._empty_ns[file.path] = now_ns
+        since_ns = max(file.first_seen, self._empty_ns.get(file.path, 0))
+        why = policy.due(size, since_ns, now_ns)
+        return Look(file, size, why, "" if why else policy.outlook(size, since_ns, now_ns))
+
+    def _logs(self) -> list[TailedFile]:
+        """The logs that are followed under their own names, and are no rotated ones themselves."""
+        files = [file for file in self._followed() if file.source in self.rules]
+        beside: dict[tuple[str, str], set[str]] = {}
+        for file in files:
+            directory, name = os.path.split(file.path)
+            beside.setdefault((file.source, directory), set()).add(name)
+        self._names = {place: self._rotated_among(place, found) for place, found in beside.items()}
+        return [file for file in files if _is_active(file) and not self._is_rotated(file)]
+
+    def _rotated_among(self, place: tuple[str, str], found: set[str]) -> tuple[set[str], set[str]]:
+        """Names, and the rotated ones among them, which are worked out only where the names have changed."""
+        known = self._names.get(place)
+        return known if known is not None and known[0] == found else (found, names.rotated(found))
+
+    def _is_rotated(self, file: TailedFile) -> bool:
+        directory, name = os.path.split(file.path)
+        return name in self._names[file.source, directory][1]
+
+    def obstacle(self, look: Look) -> str:
+        """Why a log that is due stays as it is all the same, in words; empty where nothing stands in its way."""
+        directory, log = os.path.split(look.file.path)
+        try:
+            with Folder(directory) as folder:
+                status = folder.check(log, look.key)
+        except errors.RotateError as error:
+            return error.message
+        except OSError as error:
+            return errors.failed(look.file.path, error).message
+        if self.rules[look.file.source].config.method == "copytruncate":
+            if not look.file.offset:
+                return "nothing of it was read yet"
+            if status.st_nlink > 1:
+                return "it has several names"
+        return ""
 
     def find_surplus(self) -> dict[str, list[Surplus]]:
         """The rotated logs beyond `keep`, oldest first, by the path of their log."""
@@ -249,27 +284,22 @@ class Rotation:
     def _rename(self, folder: Folder, log: str, look: Look) -> str:
         with self._names_lock:
             name = folder.rotate(log, look.key)
-        self._aftercare.watch(look.file.path, look.key)
+        self._aftercare.watch(look.file.path, look.key, folder.path_of(name))
         return name
 
     def _copy_and_truncate(self, folder: Folder, log: str, look: Look) -> str:
         with Copy(folder, log, look.key, self._stop) as copy:
             self._pending.begin([Begun(look.file.path, look.file.source, *look.key, copy.inode)])
-            with self._names_lock:
-                name = copy.finish()
-            self._truncated[look.file.path] = look.file.id
-            return name
+            try:
+                with self._names_lock:
+                    return copy.finish()
+            finally:
+                if copy.emptied:
+                    self._truncated[look.file.path] = look.file.id
 
 
 def _is_active(file: TailedFile) -> bool:
     return file.state == "active" and file.current_path in ("", file.path)
-
-
-def _is_rotated(path: str, beside: Mapping[str, set[str]]) -> bool:
-    directory, name = os.path.split(path)
-    if names.is_numbered(name):
-        return True
-    return any(other != name and locate.is_rotation(name, other) for other in beside[directory])
 
 
 def _is_known(look: Look, row: TailedFile | None) -> bool:

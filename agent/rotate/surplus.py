@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.archive.source import Version
+from agent.archive.source import Version, changed_ns
 from agent.errors import TailError
 from agent.rotate import names
 from agent.tail import locate
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent.model import TailedFile
 
 SETTLED_S = 60.0  # a renamed log without new bytes for so long has come to its end, as for the tailer
+_UNKNOWN = Version(0, 0, 0, 0)
 
 
 class Stored(msgspec.Struct):
@@ -45,36 +46,40 @@ def find(log: str, listing: Iterable[str], keep: int, stored: Stored, now_ns: in
 
     Args:
         log: path of the log that they were rotated from.
-        listing: the base names in its directory.
+        listing: base names in its directory, those of its rotated ones among them.
         keep: how many stay.
         stored: what the store has.
         now_ns: Unix ns.
     """
     directory, base = os.path.split(log)
+    # Whoever has not opened its log again may still write in the newest; of those before it, it let go.
+    held = "" if os.path.lexists(log) else f"{base}.1"
     found = []
     for name in names.surplus(base, listing, keep):
-        path = os.path.join(directory, name)
+        path, version = os.path.join(directory, name), _UNKNOWN
         try:
             status = os.lstat(path)
+            version = Version.of(status)
             if stat.S_ISREG(status.st_mode):
-                found.append(_judge(path, status, stored, now_ns))
+                found.append(_judge(path, status, stored, now_ns, held=name == held))
         except FileNotFoundError:
             continue
         except (OSError, TailError) as error:
             why = str(error.strerror if isinstance(error, OSError) else error)
-            found.append(Surplus(path, Version.of(status), why))
+            found.append(Surplus(path, version, why))
     return found
 
 
-def _judge(path: str, status: os.stat_result, stored: Stored, now_ns: int) -> Surplus:
+def _judge(path: str, status: os.stat_result, stored: Stored, now_ns: int, *, held: bool) -> Surplus:
     surplus = Surplus(path, Version.of(status))
-    if not status.st_size:
+    if held and stored.archived is None:
+        surplus.why, surplus.waits = "there is no new log yet", True
+    elif not status.st_size:
         return surplus
-    changed = status.st_mtime_ns if status.st_mtime_ns <= now_ns else status.st_ctime_ns
-    if stored.archived is not None:
+    elif stored.archived is not None:
         if surplus.version not in stored.archived:
             surplus.why, surplus.waits = "it is not archived yet", True
-    elif now_ns - changed < SETTLED_S * 1e9:
+    elif now_ns - changed_ns(status, now_ns) < SETTLED_S * 1e9:
         surplus.why, surplus.waits = "it was written a moment ago", True
     else:
         surplus.why = _why_not_stored(path, status, stored.files)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from agent.alert import program
+from agent.paths import OPEN_FLAGS
 from agent.rotate.errors import command_failed, untellable
 
 if TYPE_CHECKING:
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 
 _PIDFILE_BYTES = 4096
 _STOP_LOOK_S = 0.1
+_STATUS = "/proc/{}/status"  # proc(5)
+_FATAL = {
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGKILL,
+}  # who names these wants an end, and a new start
+_HARMLESS = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}  # signal(7): ignored where not handled
 
 
 class Ready(Protocol):
@@ -110,22 +120,54 @@ def signal_number(name: str) -> signal.Signals:
 
 def _find_process(source: str, config: SignalConfig) -> _Process:
     pidfile = str(config.pidfile)
+    number = signal_number(config.name)
     pid, owner = _read_pidfile(source, pidfile)
     handle = -1
     try:
-        if hasattr(os, "pidfd_open"):
-            handle = os.pidfd_open(pid)
+        handle = _open_process(pid)
         os.kill(pid, 0)
         why = "" if owner in (0, os.geteuid()) else _why_not_of(pid, owner)
+        if not why and _would_end(pid, number):
+            why = f"{number.name} would end: it does not handle it yet, or is another process by now"
     except ProcessLookupError:
         why = "does not run"
     except OSError as error:
         why = f"cannot be signalled: {os.strerror(error.errno or 0)}"
-    process = _Process(source, pidfile, pid, signal_number(config.name), handle)
+    process = _Process(source, pidfile, pid, number, handle)
     if why:
         process.close()
         raise untellable(source, pidfile, f"names process {pid}, which {why}")
     return process
+
+
+def _open_process(pid: int) -> int:
+    """A handle of a process; -1 where there is no such thing: not Linux, before 5.3, a sandbox that forbids it.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    if not hasattr(os, "pidfd_open"):
+        return -1
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in {errno.ENOSYS, errno.EPERM}:
+            return -1
+        raise
+
+
+def _would_end(pid: int, number: signal.Signals) -> bool:
+    """Whether a signal that is to mean something else would end a process. A pidfile that a crash has left may name
+    another one by now; and an application may write its pidfile before it handles the signal.
+    """
+    if number in _HARMLESS or number in _FATAL:
+        return False
+    try:
+        with open(_STATUS.format(pid), encoding="ascii", errors="replace") as file:  # noqa: PTH123 - of the kernel
+            masks = re.findall(r"^Sig(?:Blk|Ign|Cgt):\s*([0-9a-f]+)$", file.read(), re.MULTILINE)
+    except OSError:
+        return False
+    return bool(masks) and not any(int(mask, 16) >> number - 1 & 1 for mask in masks)
 
 
 def _why_not_of(pid: int, owner: int) -> str:
@@ -144,7 +186,7 @@ def _read_pidfile(source: str, pidfile: str) -> tuple[int, int]:
         RotateError: SL821.
     """
     try:
-        fd = os.open(pidfile, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = os.open(pidfile, os.O_RDONLY | OPEN_FLAGS)
     except OSError as error:
         raise untellable(source, pidfile, f"cannot be read: {os.strerror(error.errno or 0)}") from None
     try:

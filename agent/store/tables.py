@@ -250,7 +250,10 @@ def save_own_errors(connection: sqlite3.Connection, errors: Iterable[OwnError]) 
     """Remember the agent's own errors; one row per code and subject, with a count."""
     connection.executemany(
         _SAVE_OWN_ERROR,
-        [(e.code, e.subject, e.message, e.hint, e.time, e.time, e.count * e.active, e.active) for e in errors],
+        [
+            (e.code, *map(to_text, (e.subject, e.message, e.hint)), e.time, e.time, e.count * e.active, e.active)
+            for e in errors  # often about a file, whose name may be anything
+        ],
     )
 
 

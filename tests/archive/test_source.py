@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from agent.archive.errors import ArchiveError
-from agent.archive.source import Log, delete, has_writer
+from agent.archive.source import Log, changed_ns, delete, has_writer
 from tests.integration.archiving import tells_writers
 
 DATA = b"".join(b"line %d\n" % number for number in range(60_000))
@@ -40,6 +40,13 @@ def test_only_regular_files_are_opened(tmp_path):
         with pytest.raises(ArchiveError) as raised:
             Log(str(tmp_path / name))
         assert raised.value.code == "SL805"
+
+
+def test_a_time_ahead_does_not_count(tmp_path):
+    (tmp_path / "a").touch()
+    os.utime(tmp_path / "a", ns=(0, 1_000))
+    status = (tmp_path / "a").stat()
+    assert (changed_ns(status, 1_000), changed_ns(status, 999)) == (1_000, status.st_ctime_ns)
 
 
 def test_a_byte_more_or_the_end_of_the_file_is_a_change_and_another_name_is_none(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import re
 import sqlite3
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from agent.cli import main
 from agent.cli.common import Shell, config_options, echo_json, open_store, paint, safe_text, shell, use_color
 from agent.errors import StoreError
+from agent.paths import to_text
 from agent.store import schema
 
 
@@ -116,6 +119,13 @@ def test_no_text_drives_a_terminal(text):
 def test_json_is_one_document(capsys):
     echo_json({"a": [1, "ö"], "path": pytest})
     assert capsys.readouterr().out.startswith('{\n  "a": [\n    1,\n    "ö"\n  ],\n  "path": "<module')
+
+
+def test_json_may_tell_names_that_are_not_utf8(capsys):
+    name = os.fsdecode(b"caf\xe9.log")
+    echo_json({"rows": [{"path": name}, (name, 1)], name: None})
+    text = to_text(name)
+    assert json.loads(capsys.readouterr().out) == {"rows": [{"path": text}, [text, 1]], text: None}
 
 
 def test_a_store_is_opened_for_reading(sidelog, tmp_path):

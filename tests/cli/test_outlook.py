@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from agent.paths import from_text
 from agent.store import archives
 from tests.integration.archiving import age
 from tests.rotate.making import Scene
@@ -65,6 +67,57 @@ def test_each_file_is_named_with_what_would_become_of_it_and_why(scene, outlook,
     assert json.loads(said.out)["rotated"] == 1
     assert json.loads(said.out)["failed"] == [str(scene.log)]
     assert scene.names() == ["app.log.1", "app.log.2", "app.log.3", "app.log.4", "small.log"]
+
+
+def test_what_is_due_and_hindered_is_told_why(scene, outlook):
+    """What the agent would report as SL820 to SL822."""
+    scene.configure(size="200B", signal={"pidfile": str(scene.root / "none.pid")})
+    scene.write()
+    scene.write("small.log", b"x\n")
+    action, why = outlook()["app.log"]
+    assert (action, why.startswith("it has 500 B, the bound is 200 B, but the logs of app cannot be")) == (
+        "leave",
+        True,
+    )
+    assert why.endswith("none.pid cannot be read: No such file or directory")
+    assert outlook()["small.log"] == ("leave", "not due: 2 B of 200 B")
+    scene.configure(size="200B", method="copytruncate")
+    assert outlook()["app.log"][0] == "rotate"
+    os.link(scene.log, scene.root / "other")
+    assert outlook()["app.log"][1].endswith("but it has several names")
+    (scene.root / "other").unlink()
+    scene.log.rename(scene.logs / "real")
+    scene.log.symlink_to("real")
+    assert outlook()["app.log"][1].endswith("app.log cannot be rotated: it is no regular file")
+    scene.write("unread.log", offset=0)
+    assert outlook()["unread.log"][1].endswith("but nothing of it was read yet")
+
+
+@pytest.mark.parametrize("change", [{"include": ["/elsewhere/*.log"]}, {"exclude": ["app.*"]}])
+def test_a_log_that_the_source_does_not_match_any_more_is_left_alone(scene, outlook, sidelog, change):
+    """The store knows it still; its patterns may have been changed so that something else rotates it."""
+    scene.configure(size="200B", keep=0)
+    scene.write()
+    (scene.logs / "app.log.1").write_bytes(b"")
+    document = json.loads((scene.root / "sidelog.yaml").read_text())
+    document["sources"][0] |= change
+    (scene.root / "sidelog.yaml").write_text(json.dumps(document))
+    assert outlook() == {}
+    said = sidelog("archive", "run", "--json")
+    assert (said.code, json.loads(said.out)["rotated"]) == (0, 0)
+    assert scene.names() == ["app.log", "app.log.1"]
+
+
+def test_names_that_are_not_utf8_are_told(scene, sidelog):
+    name = os.fsdecode(b"caf\xe9.log")
+    scene.configure(size="200B", method="copytruncate")
+    path = scene.write(name)
+    [row] = json.loads(sidelog("archive", "run", "--dry-run", "--json").out)
+    assert (row["action"], from_text(row["path"])) == ("rotate", str(path))
+    os.link(path, scene.root / "other")
+    said = sidelog("archive", "run", "--json")
+    assert said.code == 1
+    assert [from_text(failed) for failed in json.loads(said.out)["failed"]] == [str(path)]
 
 
 def test_what_is_archived_deleted_and_removed_is_told_too(scene, outlook, sidelog):

@@ -1,8 +1,8 @@
 """The crash harness: prints what it did to the agent, and what was lost or doubled by it.
 
     python -m tests.crash --all                 everything, about an hour on two cores
-    python -m tests.crash --points --kills 1000 --power 50 --archive-power 60 --rotations 2000 --recreations 1000
-        --alerts 100 [--seed S]
+    python -m tests.crash --points --rotate --kills 1000 --power 50 --archive-power 60 --rotations 2000
+        --recreations 1000 --alerts 100 [--seed S]
 
 Ends with 1 as soon as anything was lost, doubled or altered. A failure prints its seed; a random program is shrunk to
 the operations that still fail.
@@ -10,6 +10,7 @@ the operations that still fail.
 
 from __future__ import annotations
 
+import random
 import tempfile
 import time
 from collections import Counter
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tests.crash import alerts, archive_power, kills, points, power, rotations
+from tests.crash import alerts, archive_power, kills, points, power, rotating, rotations
 from tests.crash.rig import Zygote, strace_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from tests.crash.strace import Outcome
 
 ALL = {"kills": 1000, "power": 50, "archive_power": 60, "rotations": 2000, "recreations": 1000, "alerts": 100}
 
@@ -31,6 +34,7 @@ ALL = {"kills": 1000, "power": 50, "archive_power": 60, "rotations": 2000, "recr
 @click.command()
 @click.option("--points", "with_points", is_flag=True, help="Every write-class system call: SIGKILL, ENOSPC, EIO.")
 @click.option("--sample", default=0, help="Of those points only so many, chosen by the seed.")
+@click.option("--rotate", "with_rotate", is_flag=True, help="Every write-class system call of a rotation by the agent.")
 @click.option("--kills", "kill_count", default=0, help="So many SIGKILLs at random moments, with rotations.")
 @click.option("--power", "cut_count", default=0, help="So many simulated power cuts; takes root.")
 @click.option("--archive-power", "archive_cut_count", default=0, help="So many power cuts while logs are archived.")
@@ -45,6 +49,7 @@ def main(
     *,
     with_points: bool,
     sample: int,
+    with_rotate: bool,
     kill_count: int,
     cut_count: int,
     archive_cut_count: int,
@@ -58,13 +63,15 @@ def main(
 ) -> None:
     """Kill, starve and cut off the agent; count what was lost or doubled."""
     if everything:
-        with_points = True
+        with_points = with_rotate = True
         kill_count, cut_count, archive_cut_count, rotation_count, recreation_count, alert_count = ALL.values()
     green = True
     with tempfile.TemporaryDirectory(prefix="sidelog-crash-", dir=folder) as scratch:
         root = Path(scratch)
         if with_points:
             green &= _points(root, seed, parallel, sample)
+        if with_rotate:
+            green &= _rotate(root, seed, parallel, sample)
         if kill_count:
             green &= _kills(root, seed, parallel, kill_count)
         if cut_count:
@@ -116,6 +123,37 @@ def _points(root: Path, seed: int, parallel: int, number: int) -> bool:
     click.echo(f"  ({', '.join(f'{call} {times}' for call, times in counted.most_common())})")
     click.echo(f"  {time.monotonic() - began:.0f} s")
     return all(outcome.green for outcome in outcomes)
+
+
+def _rotate(root: Path, seed: int, parallel: int, number: int) -> bool:
+    if problem := strace_problem():
+        click.echo(f"crash points of rotation: left out, {problem}")
+        return True
+    began = time.monotonic()
+    chosen = rotating.count(root / "rotate-count")
+    if number:
+        chosen = random.Random(seed).sample(chosen, min(number, len(chosen)))
+
+    def work(place: int) -> Outcome:
+        outcome = rotating.crash(root / f"rotate-{place}", chosen[place])
+        if outcome.problems:
+            click.echo(f"RED: {outcome}")
+        return outcome
+
+    with ThreadPoolExecutor(parallel) as pool:
+        outcomes = list(pool.map(work, range(len(chosen))))
+    hit = [outcome for outcome in outcomes if outcome.fired]
+    _table(
+        "enumerated crash points of a rotation by the agent, SIGKILL",
+        [
+            ("points hit", len(hit)),
+            ("that left what is lost, doubled, or not told", sum(bool(outcome.problems) for outcome in outcomes)),
+        ],
+    )
+    counted = Counter(outcome.point.call for outcome in hit)
+    click.echo(f"  ({', '.join(f'{call} {times}' for call, times in counted.most_common())})")
+    click.echo(f"  {time.monotonic() - began:.0f} s")
+    return not any(outcome.problems for outcome in outcomes)
 
 
 def _tell_red(outcome: points.Outcome) -> None:

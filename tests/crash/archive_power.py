@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
-from tests.crash.archiving import Point, Scene
+from tests.crash import strace
+from tests.crash.archiving import Scene
 from tests.crash.power import Disk
 from tests.crash.rig import wait_until
+from tests.crash.strace import Point
 from tests.integration.archiving import archives
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def cut(placement: str, point: Point, root: Path, mutant: str = "") -> Result:
             disk.swap(root / "cut.img")
             result.problems = _lost(scene)
             if not mutant:
-                code = scene.archive()
+                code = strace.run(scene)
                 result.problems += [f"the run after it ended with {code}"] if code else []
                 result.problems += scene.problems()
     finally:
@@ -85,7 +87,7 @@ def cut(placement: str, point: Point, root: Path, mutant: str = "") -> Result:
 def _stop_at(scene: Scene, point: Point, disk: Disk, root: Path) -> bool:
     """Run until the point, copy the disk, kill; whether the run came to the point."""
     if point == END:
-        scene.archive()
+        strace.run(scene)
         disk.copy(root / "cut.img")
         return False
     output = root / "strace.out"

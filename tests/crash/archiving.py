@@ -5,38 +5,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import re
 import signal
-import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from tests.crash import strace
 from tests.integration.archiving import archives, configure, content, leftovers
 from tests.integration.harness import Box, append, events
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.crash.strace import Outcome, Point
+
 CALLS = ("pwrite64", "fsync", "fdatasync", "rename", "unlink", "write", "fchmodat", "chmod", "mkdir")
-_TIMEOUT_S = 60.0
-
-
-class Point(NamedTuple):
-    """The how-many-th call of a kind, of whichever process comes to it first."""
-
-    call: str
-    number: int
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a kill left, after another run without one."""
-
-    point: Point
-    fired: bool
-    problems: list[str] = field(default_factory=list)
 
 
 class Scene:
@@ -68,21 +51,8 @@ class Scene:
         return [sys.executable, *program, "archive", "run", "-c", str(self.box.config)]
 
     def env(self) -> dict[str, str]:
-        """Its environment: without coverage, whose writes would be counted."""
-        env = {k: v for k, v in self.box.env.items() if not k.startswith("COV")}
-        return env | {_MUTANT: self._mutant}
-
-    def archive(self, *strace: str) -> int:
-        """Run `archive run` under strace; its exit code."""
-        done = subprocess.run(
-            [*strace, *self.command()],
-            cwd=self.box.root,
-            env=self.env(),
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-        return done.returncode
+        """Its environment."""
+        return strace.uncovered(self.box) | {_MUTANT: self._mutant}
 
     def problems(self) -> list[str]:
         """What is wrong now that everything should be archived."""
@@ -103,42 +73,13 @@ class Scene:
 
 
 def count(root: Path) -> list[Point]:
-    """All points: how often each process makes each call, the larger number of the two."""
-    scene = Scene(root)
-    output = scene.box.root / "strace.out"
-    scene.archive("strace", "-ff", "--seccomp-bpf", "-qq", "-o", str(output), "-e", f"trace={','.join(CALLS)}")
-    most: Counter[str] = Counter()
-    for part in scene.box.root.glob("strace.out.*"):
-        calls = Counter(re.findall(r"^([a-z0-9_]+)\(", part.read_text(errors="replace"), re.MULTILINE))
-        for call, number in calls.items():
-            most[call] = max(most[call], number)
-    return [Point(call, number) for call in CALLS for number in range(1, most[call] + 1)]
+    """All points, of its own process and of the worker's."""
+    return strace.count(Scene(root), CALLS)
 
 
 def crash(root: Path, point: Point, mutant: str = "") -> Outcome:
     """Kill at a point, run again, and judge."""
-    scene = Scene(root, mutant)
-    output = scene.box.root / "strace.out"
-    rule = f"inject={point.call}:signal=KILL:when={point.number}"
-    code = scene.archive(
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        str(output),
-        "-e",
-        f"trace={point.call}",
-        "-e",
-        "signal=none",
-        "-e",
-        rule,
-    )
-    outcome = Outcome(point, code != 0 or "killed by SIGKILL" in output.read_text(errors="replace"))
-    code = scene.archive()
-    if code:
-        outcome.problems.append(f"the run after it ended with {code}")
-    outcome.problems += scene.problems()
-    return outcome
+    return strace.crash(Scene(root, mutant), point, children=True)
 
 
 # ---------------------------------------------------------------- bugs to be found

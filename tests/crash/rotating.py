@@ -5,23 +5,21 @@ the application, and of one by copying and truncating.
 from __future__ import annotations
 
 import json
-import re
-import subprocess
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests.crash.archiving import Outcome, Point
+from tests.crash import strace
 from tests.integration.harness import Box
 from tests.integration.oracle import Scribe, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.crash.strace import Outcome, Point
+
 CALLS = (
     "pwrite64", "fsync", "fdatasync", "renameat2", "unlink", "unlinkat", "write", "ftruncate", "fchmod",
 )  # fmt: skip
-_TIMEOUT_S = 60.0
 
 
 class Scene:
@@ -54,12 +52,13 @@ class Scene:
         for path, scribe in self.scribes.items():
             scribe.append(path, 10)
 
-    def rotate(self, *strace: str) -> int:
-        """Rotate under strace; the exit code."""
-        env = {k: v for k, v in self.box.env.items() if not k.startswith("COV")}
-        command = [*strace, sys.executable, "-m", "agent", "archive", "run", "-c", str(self.box.config)]
-        done = subprocess.run(command, cwd=self.box.root, env=env, capture_output=True, timeout=_TIMEOUT_S, check=False)
-        return done.returncode
+    def command(self) -> list[str]:
+        """`archive run`, which rotates first."""
+        return [sys.executable, "-m", "agent", "archive", "run", "-c", str(self.box.config)]
+
+    def env(self) -> dict[str, str]:
+        """Its environment."""
+        return strace.uncovered(self.box)
 
     def problems(self) -> list[str]:
         """What is wrong now that both logs should be rotated."""
@@ -83,30 +82,10 @@ class Scene:
 
 
 def count(root: Path) -> list[Point]:
-    """All points, of the rotating process alone."""
-    scene = Scene(root)
-    output = scene.box.root / "strace.out"
-    # Without the command, whose own calls are none of ours.
-    scene.rotate("strace", "-ff", "--seccomp-bpf", "-qq", "-o", str(output), "-e", f"trace={','.join(CALLS)}")
-    most: Counter[str] = Counter()
-    for part in scene.box.root.glob("strace.out.*"):
-        calls = Counter(re.findall(r"^([a-z0-9_]+)\(", part.read_text(errors="replace"), re.MULTILINE))
-        for call, number in calls.items():
-            most[call] = max(most[call], number)
-    return [Point(call, number) for call in CALLS for number in range(1, most[call] + 1)]
+    """All points. Those of the command that tells the application are among them, which come later than any here."""
+    return strace.count(Scene(root), CALLS)
 
 
 def crash(root: Path, point: Point) -> Outcome:
-    """Kill at a point, rotate again, and judge."""
-    scene = Scene(root)
-    output = scene.box.root / "strace.out"
-    rule = f"inject={point.call}:signal=KILL:when={point.number}"
-    code = scene.rotate(
-        *("strace", "-qq", "-o", str(output), "-e", f"trace={point.call}", "-e", "signal=none", "-e", rule)
-    )
-    outcome = Outcome(point, code == -9 or "killed by SIGKILL" in output.read_text(errors="replace"))
-    code = scene.rotate()
-    if code:
-        outcome.problems.append(f"the run after it ended with {code}")
-    outcome.problems += scene.problems()
-    return outcome
+    """Kill the rotating process at a point, rotate again, and judge."""
+    return strace.crash(Scene(root), point, children=False)

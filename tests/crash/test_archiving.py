@@ -6,9 +6,9 @@ import time
 import pytest
 
 from tests.crash import archive_power, archiving
-from tests.crash.archiving import Point
 from tests.crash.power import loop_problem
 from tests.crash.rig import strace_problem
+from tests.crash.strace import Point
 
 SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
 POINTS = 2

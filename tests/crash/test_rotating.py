@@ -6,8 +6,8 @@ import time
 import pytest
 
 from tests.crash import rotating
-from tests.crash.archiving import Point
 from tests.crash.rig import strace_problem
+from tests.crash.strace import Point
 
 SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
 CRITICAL = [Point("renameat2", number) for number in (1, 2, 3, 4)] + [Point("ftruncate", 1)]

@@ -35,6 +35,30 @@ def everything_is_searchable(box, scribe: Scribe) -> None:
     assert len(archived) == len(set(archived))
 
 
+def rotate_while_it_archives(box, options: str, *, gone: bool = False) -> None:
+    """Some rounds of logrotate, each followed by archiving. With `gone` wait for the deletion of what is archived."""
+    state, config = box.root / "lr.state", box.root / "lr.conf"
+    box.logs.chmod(0o755)
+    config.write_text(f"{box.log} {{\n size 1\n rotate 9\n {options}}}\n")
+    config.chmod(0o644)
+    scribe = Scribe()
+    box.start()
+    for number in range(ROUNDS):
+        scribe.append(box.log, 50)
+        box.wait_count(50 * (number + 1))
+        done = subprocess.run([LOGROTATE, "-s", state, config], capture_output=True, text=True, check=False)
+        if "insecure permissions" in done.stderr:
+            pytest.skip(done.stderr)
+        wait_until(lambda number=number: len(archives(box)) == number + 1, what=f"archive {number + 1}: {done.stderr}")
+    if gone:
+        wait_until(lambda: not rotated(box), what="the deletion of what is archived")
+    scribe.append(box.log, 3)
+    box.wait_count(50 * ROUNDS + 3)
+    assert box.stop() == 0
+    verify(box, scribe, unchanged=False)
+    everything_is_searchable(box, scribe)
+
+
 @pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed")
 @pytest.mark.parametrize(
     "options",
@@ -47,47 +71,12 @@ def everything_is_searchable(box, scribe: Scribe) -> None:
     ids=["create", "compress", "delaycompress", "dateext"],
 )
 def test_logrotate_and_archiving_share_a_directory(box, options):
-    state, config = box.root / "lr.state", box.root / "lr.conf"
-    box.logs.chmod(0o755)
-    config.write_text(f"{box.log} {{\n size 1\n rotate 9\n missingok\n {options}}}\n")
-    config.chmod(0o644)
-    scribe = Scribe()
-    box.start()
-    for number in range(ROUNDS):
-        scribe.append(box.log, 50)
-        box.wait_count(50 * (number + 1))
-        done = subprocess.run([LOGROTATE, "-s", state, config], capture_output=True, text=True, check=False)
-        if "insecure permissions" in done.stderr:
-            pytest.skip(done.stderr)
-        wait_until(lambda number=number: len(archives(box)) == number + 1, what=f"archive {number + 1}: {done.stderr}")
-    wait_until(lambda: not rotated(box), what="the deletion of what is archived")
-    scribe.append(box.log, 3)
-    box.wait_count(50 * ROUNDS + 3)
-    assert box.stop() == 0
-    verify(box, scribe, unchanged=False)
-    everything_is_searchable(box, scribe)
+    rotate_while_it_archives(box, f"missingok\n {options}", gone=True)
 
 
 @pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed")
 def test_logrotate_with_copytruncate(box):
-    state, config = box.root / "lr.state", box.root / "lr.conf"
-    box.logs.chmod(0o755)
-    config.write_text(f"{box.log} {{\n size 1\n rotate 9\n copytruncate\n}}\n")
-    config.chmod(0o644)
-    scribe = Scribe()
-    box.start()
-    for number in range(ROUNDS):
-        scribe.append(box.log, 50)
-        box.wait_count(50 * (number + 1))
-        done = subprocess.run([LOGROTATE, "-s", state, config], capture_output=True, text=True, check=False)
-        if "insecure permissions" in done.stderr:
-            pytest.skip(done.stderr)
-        wait_until(lambda number=number: len(archives(box)) == number + 1, what=f"archive {number + 1}: {done.stderr}")
-    scribe.append(box.log, 3)
-    box.wait_count(50 * ROUNDS + 3)
-    assert box.stop() == 0
-    verify(box, scribe, unchanged=False)
-    everything_is_searchable(box, scribe)
+    rotate_while_it_archives(box, "copytruncate\n")
 
 
 HANDLERS = {

@@ -199,3 +199,15 @@ def test_a_file_name_that_is_not_utf8_is_followed_over_a_restart(box):
     assert box.numbers() == [0, 1, 2, 3, 4]
     assert box.status()["healthy"]
     assert box.query()[0]["path"].startswith(str(box.logs))
+
+
+def test_a_condition_of_a_file_whose_name_is_not_utf8_is_told_and_does_not_end_the_agent(box):
+    pipe = box.logs / os.fsdecode(b"caf\xe9.log")
+    os.mkfifo(pipe)
+    box.start()
+    wait_until(lambda: box.sql("SELECT 1 FROM own_errors WHERE code = 'SL202' AND active"), what="the condition")
+    append(box.log, events(0, 3))
+    box.wait_count(3)
+    assert any("named pipe" in problem for problem in box.status()["problems"])
+    pipe.unlink()
+    assert box.stop() == 0

@@ -87,6 +87,37 @@ def test_a_log_that_cannot_be_emptied_is_left_with_everything_and_without_a_copy
     assert (scene.names(), scene.log.read_bytes()) == (["app.log"], b"one\ntwo\n")
 
 
+def test_an_interrupt_behind_the_truncation_leaves_the_copy(scene, monkeypatch):
+    """Ctrl-C during `archive run`: Python raises as soon as the system call is over, and the copy is all there is."""
+    truncate = os.ftruncate
+
+    def interrupted_(*arguments):
+        truncate(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "ftruncate", interrupted_)
+    with scene.copy() as copy, pytest.raises(KeyboardInterrupt):
+        copy.finish()
+    assert scene.log.read_bytes() == b""
+    assert (scene.path / "app.log.1").read_bytes() == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize(("free_bytes", "blocks", "copied"), [(0, 100, False), (1 << 30, 100, True), (0, 0, True)])
+def test_a_disk_that_is_too_full_is_not_filled_to_its_end(scene, monkeypatch, free_bytes, blocks, copied):
+    """The application writes there too. A file system that does not know its size is no reason to refuse."""
+
+    class Room:
+        f_blocks, f_bavail, f_frsize = blocks, free_bytes >> 12, 1 << 12
+
+    monkeypatch.setattr(os, "fstatvfs", lambda _: Room)
+    if copied:
+        scene.copy().close()
+    else:
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            scene.copy()
+    assert (scene.names(), scene.log.read_bytes()) == (["app.log"], b"one\ntwo\n")
+
+
 def test_a_fast_writer_is_caught_up_with_before_the_truncation(scene, monkeypatch):
     """Each flush of the copy gives it time to write on; there are only so many."""
     monkeypatch.setattr(copying, "_FLUSH_BYTES", 3)
@@ -106,6 +137,39 @@ def test_a_fast_writer_is_caught_up_with_before_the_truncation(scene, monkeypatc
     lines = (scene.path / "app.log.1").read_bytes().splitlines()
     assert lines == [b"one", b"two", *[b"more"] * (len(flushed) - 1)], "all but what came after the truncation"
     assert scene.log.read_bytes().strip(b"\0") == b"more\n"
+
+
+def test_a_line_that_is_half_written_is_waited_for(scene, monkeypatch):
+    """A write over the end of a page is seen in two halves; the truncation would take the second."""
+    with scene.log.open("ab") as file:
+        file.write(b"thr")
+
+    def write_on(_):
+        with scene.log.open("ab") as file:
+            file.write(b"ee\n")
+
+    with scene.copy() as copy:
+        monkeypatch.setattr("time.sleep", write_on)
+        copy.finish()
+    assert (scene.path / "app.log.1").read_bytes() == b"one\ntwo\nthree\n"
+    assert scene.log.read_bytes() == b""
+
+
+def test_an_application_that_writes_no_whole_lines_is_not_waited_for_for_ever(scene, monkeypatch):
+    with scene.log.open("ab") as file:
+        file.write(b"thr")
+    waits = []
+
+    def write_on(_):
+        waits.append(1)
+        with scene.log.open("ab") as file:
+            file.write(b".")
+
+    with scene.copy() as copy:
+        monkeypatch.setattr("time.sleep", write_on)
+        copy.finish()
+    assert (scene.path / "app.log.1").read_bytes() == b"one\ntwo\nthr" + b"." * len(waits)
+    assert (scene.log.read_bytes(), len(waits) > 10) == (b"", True)
 
 
 def test_links_and_files_with_several_names_are_refused(scene):
@@ -153,6 +217,24 @@ def test_the_copy_belongs_to_whom_the_log_belongs(scene, monkeypatch):
     assert stat.S_IMODE(status.st_mode) == 0o600, "another group gets what everybody has"
 
 
+@root_only
+def test_who_may_give_the_group_alone_gives_that(scene, monkeypatch):
+    os.chown(scene.log, 1234, 2345)
+    scene.log.chmod(0o640)
+    chown = os.fchown
+
+    def refuse(fd, owner, group):
+        if owner != -1:
+            raise PermissionError(errno.EPERM, "no")
+        chown(fd, owner, group)
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with scene.copy() as copy:
+        copy.finish()
+    status = (scene.path / "app.log.1").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (os.geteuid(), 2345, 0o640)
+
+
 def access_list(*entries):
     """POSIX ACL as the kernel keeps it: version 2, then tag, permissions, id."""
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
@@ -184,6 +266,39 @@ def test_an_access_list_is_taken_over(scene, monkeypatch):
     with scene.copy() as copy:
         copy.finish()
     assert stat.S_IMODE((scene.path / "app.log.1").stat().st_mode) == 0o600
+
+
+def test_an_access_list_is_never_wider_on_its_way(scene, monkeypatch):
+    """Its mask looks like the group's rights, and the group must not have those before the list is there."""
+    set_list(scene.log)
+    setxattr, modes = os.setxattr, []
+
+    def look(fd, *rest):
+        modes.append(stat.S_IMODE(os.fstat(fd).st_mode))
+        setxattr(fd, *rest)
+
+    monkeypatch.setattr(os, "setxattr", look)
+    with scene.copy():
+        pass
+    assert modes == [0o600]
+
+
+@root_only
+def test_an_access_list_whose_group_would_be_another_one_is_not_taken_over(scene, monkeypatch):
+    """What it gives the log's group would go to the agent's."""
+    group = access_list((1, 6, NONE), (2, 4, 1234), (4, 6, NONE), (0x10, 6, NONE), (0x20, 0, NONE))
+    os.chown(scene.log, 1234, 2345)
+    set_list(scene.log, value=group)
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "no")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with scene.copy() as copy:
+        copy.finish()
+    assert stat.S_IMODE((scene.path / "app.log.1").stat().st_mode) == 0o600
+    with pytest.raises(OSError, match=os.strerror(errno.ENODATA)):
+        os.getxattr(scene.path / "app.log.1", copying._ACL)
 
 
 def test_the_directorys_access_list_opens_no_copy(scene):

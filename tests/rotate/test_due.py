@@ -43,6 +43,21 @@ def test_a_log_is_due_for_any_of_its_reasons_and_never_empty(policy, size, age_s
 
 
 @pytest.mark.parametrize(
+    ("policy", "ahead_s", "why"),
+    [
+        (Policy(every_s=3600), 3600, "it is from a time that has not come yet"),
+        (Policy(every_s=3600), 3599, ""),
+        (Policy(at=(13, 0)), 86_400, "it is from a time that has not come yet"),
+        (Policy(at=(13, 0)), 86_399, ""),
+        (Policy(size=1000), 10**9, ""),
+    ],
+)
+def test_a_log_from_the_future_is_not_left_until_then(policy, ahead_s, why):
+    """The clock was wrong when it was begun, as at the start of a machine without a battery."""
+    assert policy.due(1, NOW + ahead_s * 10**9, NOW, UTC) == why
+
+
+@pytest.mark.parametrize(
     ("policy", "size", "said"),
     [
         (Policy(size=2048, every_s=86_400), 1024, "1 KiB of 2 KiB, 1h of 1d"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 
 import pytest
 
@@ -65,6 +66,18 @@ def test_a_file_system_without_such_a_rename_gets_a_plain_one(tmp_path, folder, 
     (tmp_path / "a").write_text("a")
     folder.rename("a", "b")
     assert (tmp_path / "b").read_text() == "a"
+
+
+def test_only_what_cannot_be_flushed_at_all_is_not_flushed(folder, monkeypatch):
+    numbers = [errno.EINVAL, errno.EIO]
+
+    def refuse(_):
+        raise OSError(numbers.pop(0), "no")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    folder.flush()
+    with pytest.raises(OSError, match="no"):
+        folder.flush()
 
 
 def test_only_the_regular_file_that_is_followed_is_rotated(tmp_path, folder):

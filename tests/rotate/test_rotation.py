@@ -10,7 +10,8 @@ import pytest
 
 from agent.config import SignalConfig
 from agent.errors import StoreError
-from agent.rotate import aftercare, retries
+from agent.logkeeping import clear_interrupted
+from agent.rotate import aftercare, names, retries
 from agent.rotate.copying import Copy
 from agent.rotate.folder import Folder
 from agent.rotate.retries import Retries
@@ -68,6 +69,26 @@ def test_rotated_logs_are_not_rotated_again(scene):
     scene.write("gone.log", current_path=str(scene.logs / "gone.log.1"))
     scene.write("foreign.log", source="other")
     assert scene.rotation(size=1).round() == []
+
+
+def test_a_round_looks_once_at_all_sources_and_again_at_names_only_when_they_have_changed(scene, monkeypatch):
+    for number in range(3):
+        scene.write(f"{number}.log", source=f"source {number}")
+    rotation = scene.rotation(size=10**6)
+    rule = rotation.rules["app"]
+    rotation.set_rules({f"source {number}": rule for number in range(3)}, archiving=False)
+    looks, sets = [], []
+    followed, rotated = rotation._followed, names.rotated
+    monkeypatch.setattr("agent.rotate.rotation._AFTERCARE_S", 3600.0)
+    monkeypatch.setattr(rotation, "_followed", lambda: looks.append(1) or followed())
+    monkeypatch.setattr(names, "rotated", lambda found: sets.append(set(found)) or rotated(found))
+    rotation.round()
+    looks.clear()
+    rotation.round()
+    assert (len(looks), len(sets)) == (1, 3)
+    scene.write("0.log-20261122", source="source 0")
+    assert [len(found) for found in rotation.look().values()] == [1, 1, 1]
+    assert sets[3:] == [{"0.log", "0.log-20261122"}]
 
 
 def test_what_the_store_does_not_know_waits(scene):
@@ -166,6 +187,20 @@ def test_all_logs_of_a_round_are_told_at_once(scene):
         f'{{"source":"app","logs":[{{"path":"{scene.log}","rotated":"{scene.log}.1"}},'
         f'{{"path":"{scene.logs}/b.log","rotated":"{scene.logs}/b.log.1"}}]}}\n'
     )
+
+
+def test_an_application_is_told_also_where_the_new_name_cannot_be_flushed(scene, monkeypatch):
+    """Some network file systems flush no directory; the log has its new name all the same."""
+
+    def refuse(_):
+        raise OSError(errno.EINVAL, "no")
+
+    scene.write()
+    command = script(scene, f"cat > {scene.root}/told")
+    monkeypatch.setattr(Folder, "flush", refuse)
+    assert [done.to for done in scene.rotation(size=1, command=command).round()] == [f"{scene.log}.1"]
+    assert (scene.root / "told").exists()
+    assert scene.reported == []
 
 
 def test_a_command_that_fails_is_run_again_before_anything_else_is_rotated(scene):
@@ -273,6 +308,35 @@ def test_a_truncation_must_be_noticed_before_the_next(scene):
     assert len(rotation.round()) == 1
 
 
+def test_a_copy_that_cannot_be_flushed_at_last_is_said_and_the_truncation_is_noticed_before_the_next(
+    scene, monkeypatch
+):
+    """A second copy before that would shift the first one away from whoever looks for it."""
+    scene.write()
+    rotation = scene.rotation(size=1, method="copytruncate")
+    truncate, flush = os.ftruncate, os.fsync
+
+    def refuse(_):
+        raise OSError(errno.EIO, "no")
+
+    def truncate_and_break(*arguments):
+        truncate(*arguments)
+        monkeypatch.setattr(os, "fsync", refuse)
+
+    monkeypatch.setattr(os, "ftruncate", truncate_and_break)
+    assert rotation.round() == []
+    assert scene.active() == {"SL820"}
+    monkeypatch.setattr(os, "ftruncate", truncate)
+    monkeypatch.setattr(os, "fsync", flush)
+    assert (scene.names(), scene.log.read_bytes()) == (["app.log", "app.log.1"], b"")
+    scene.log.write_bytes(b"line\n" * 200)
+    assert rotation.round() == [], "the same generation, as far as is known"
+    scene.followed.clear()
+    scene.follow(scene.log)
+    assert len(rotation.round()) == 1
+    assert scene.active() == set()
+
+
 def test_an_agent_that_ends_while_it_copies_leaves_the_log(scene):
     scene.write()
     rotation = scene.rotation(size=1, method="copytruncate")
@@ -307,6 +371,24 @@ def test_a_crash_before_the_truncation_is_cleared_up(scene):
     with faults.changing(scene.connection):
         rotations.begin(scene.connection, [note])
     scene.rotation(size=10**6, method="copytruncate").round()
+    assert scene.names() == ["app.log"]
+    assert rotations.begun(scene.connection) == []
+
+
+def test_a_crash_before_the_truncation_is_cleared_up_as_soon_as_the_directory_is_there(scene):
+    """Its disk may be mounted after the agent was started; else the copy is read as well when the log goes on."""
+    status = scene.write().stat()
+    (scene.logs / "app.log.1").write_bytes(scene.log.read_bytes())
+    note = Begun(str(scene.log), "app", status.st_dev, status.st_ino, (scene.logs / "app.log.1").stat().st_ino)
+    with faults.changing(scene.connection):
+        rotations.begin(scene.connection, [note])
+    away = scene.logs.rename(scene.root / "away")
+    clear_interrupted(scene.change)
+    rotation = scene.rotation(size=10**6, method="copytruncate")
+    rotation.round()
+    assert rotations.begun(scene.connection) == [note]
+    away.rename(scene.logs)
+    rotation.round()
     assert scene.names() == ["app.log"]
     assert rotations.begun(scene.connection) == []
 
@@ -386,6 +468,54 @@ def test_a_log_that_cannot_be_deleted_is_named(scene, monkeypatch):
     assert (scene.names(), scene.active()) == (["app.log"], set())
 
 
+def test_a_log_that_a_process_has_open_for_writing_stays_and_that_is_said(scene, monkeypatch):
+    """Such a process does not know of the rotation; without a word the rotated logs would become more and more."""
+    scene.write(data=b"")
+    path = rotated(scene, 1)
+    rotation = scene.rotation(size=10**6, keep=0)
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.archive.source.has_writer", lambda _: True)
+        rotation.round()
+        rotation.round()
+    assert path.exists()
+    assert "app.log.1 beside" in scene.messages[0]
+    assert "stays: a process has it open" in scene.messages[0]
+    rotation.round()
+    assert (scene.names(), scene.active()) == (["app.log"], set())
+
+
+def test_the_newest_rotated_log_stays_until_its_application_has_a_new_one(scene, monkeypatch):
+    """It may write once an hour; and where the agent does not own the log, the kernel does not tell who writes it."""
+    monkeypatch.setattr("agent.archive.source.has_writer", lambda _: False)
+    rotated(scene, 1)
+    rotated(scene, 2)
+    scene.write(data=b"").unlink()
+    rotation = scene.rotation(size=10**6, keep=0)
+    rotation.round()
+    assert scene.names() == ["app.log.1"]
+    assert scene.reported == []
+    scene.log.touch()
+    rotation.round()
+    assert scene.names() == ["app.log"]
+
+
+def test_what_must_not_be_looked_at_stays(scene, monkeypatch):
+    """Its directory can be listed, and nothing in it be looked at."""
+    scene.write(data=b"")
+    path = rotated(scene, 1)
+    lstat = os.lstat
+
+    def refuse(name, **rest):
+        if str(name) == str(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return lstat(name, **rest)
+
+    rotation = scene.rotation(size=10**6, keep=0)
+    monkeypatch.setattr(os, "lstat", refuse)
+    rotation.round()
+    assert "stays: Permission denied" in scene.messages[0]
+
+
 def test_what_cannot_be_looked_at_stays(scene, monkeypatch):
     scene.write(data=b"")
     rotated(scene, 1)
@@ -416,6 +546,9 @@ def test_an_application_that_writes_on_in_the_renamed_log_is_noticed(scene, monk
     rotation.round()
     assert scene.reported == [("SL824", str(scene.log), True)]
     assert f"{scene.log} was renamed to {first}" in scene.messages[0]
+    first.rename(scene.logs / "app.log.7")
+    rotation.round()
+    assert scene.active() == {"SL824"}, "it is found under another name"
     scene.log.touch()
     rotation.round()
     assert scene.active() == set()
@@ -446,6 +579,7 @@ def test_a_renamed_log_that_vanishes_while_it_is_looked_at_is_nobodys_fault(scen
     scene.write()
     rotation = scene.rotation(size=1)
     rotation.round()
+    (scene.logs / "app.log.1").rename(scene.logs / "app.log.2")
     monkeypatch.setattr("agent.tail.locate.find_inode", lambda *_: str(scene.logs / "gone"))
     rotation.round()
     assert scene.reported == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -68,6 +69,37 @@ def test_without_process_descriptors_the_number_has_to_do(listener, pidfile, mon
     assert ready.tell(b"{}", go_on)
     ready.close()
     assert listener.stdout.readline() == b"told\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_a_kernel_or_sandbox_without_process_descriptors_is_no_reason_to_refuse(listener, pidfile, monkeypatch, number):
+    """Python has the call, Linux before 5.3 does not; old container runtimes forbid what they do not know."""
+
+    def refuse(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    pidfile.write_text(str(listener.pid))
+    ready = by_signal(pidfile)
+    assert ready.tell(b"{}", go_on)
+    ready.close()
+    assert listener.stdout.readline() == b"told\n"
+
+
+def test_a_process_that_the_signal_would_end_is_not_signalled(listener, pidfile):
+    """It has not set its handler yet, or an old pidfile names another process by now."""
+    pidfile.write_text(str(listener.pid))
+    with pytest.raises(RotateError, match=f"names process {listener.pid}, which SIGUSR2 would end"):
+        by_signal(pidfile, "USR2")
+    by_signal(pidfile, "WINCH").close()
+    by_signal(pidfile, "TERM").close()
+    assert listener.poll() is None
+
+
+def test_where_nothing_tells_what_a_process_handles_it_is_signalled(listener, pidfile, monkeypatch):
+    pidfile.write_text(str(listener.pid))
+    monkeypatch.setattr("agent.rotate.telling._STATUS", "/no/such/{}")
+    by_signal(pidfile, "USR2").close()
 
 
 def test_a_process_that_ends_before_it_is_told_needs_not_be(listener, pidfile):

@@ -1,6 +1,7 @@
 """One transaction: events, offsets, gaps, groups, rollups and own errors, or nothing of it."""
 
 import copy
+import os
 import random
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.errors import StoreError
 from agent.model import Continuation, ErrorEvent, Gap, OwnError
+from agent.paths import to_text
 from agent.profile import Profile
 from agent.records import RAW_CARRIAGE_RETURN, RAW_MESSAGE
 from agent.store import tables
@@ -233,6 +235,14 @@ def test_own_errors_are_counted_and_end(opened):
     assert said(OwnError("SL410", "s", "lower", "free it", 20, count=4)) == [("lower", "free it", 10, 20, 5, 1)]
     assert said(OwnError("SL410", "s", "", "", 30, active=False)) == [("lower", "free it", 10, 30, 5, 0)]
     assert said(OwnError("SL410", "s", "again", "free it", 40)) == [("again", "free it", 10, 40, 6, 1)]
+
+
+def test_an_own_error_may_be_about_a_name_that_is_not_utf8(opened):
+    """It was the end of the agent: whoever could make a named pipe in a directory of logs could bring it about."""
+    path = os.fsdecode(b"/logs/caf\xe9.log")
+    write(opened, transaction(own_errors=[OwnError("SL202", path, f"{path} is a named pipe", f"exclude {path}", 10)]))
+    found = rows(opened.writer.connection, "SELECT subject, message, hint FROM own_errors")
+    assert found == [(to_text(path), f"{to_text(path)} is a named pipe", f"exclude {to_text(path)}")]
 
 
 # ------------------------------------------------------------ continued events
