@@ -43,16 +43,17 @@ def config_of(scene, document=None, **rotate):
     return load_config(scene.root / "sidelog.yaml")
 
 
+def rotator_of(scene, **rotate):
+    """The thread, not started."""
+    config, tailer = config_of(scene, **rotate), Tailer(scene)
+    return Rotator(
+        config, tailer.files, scene.change, scene.report, names_lock=threading.Lock(), changed=tailer.look_soon
+    )
+
+
 def test_the_thread_rotates_what_is_due_and_follows_a_reload(scene):
     scene.write()
-    rotator = Rotator(
-        config_of(scene, size="1GiB"),
-        Tailer(scene).files,
-        scene.change,
-        scene.report,
-        names_lock=threading.Lock(),
-        changed=scene.look,
-    )
+    rotator = rotator_of(scene, size="1GiB")
     scene.fault = StoreError("SL412", "write store", "s.db", "no")
     with capture_logs() as logs:
         rotator.start()
@@ -79,14 +80,7 @@ def test_the_thread_rotates_what_is_due_and_follows_a_reload(scene):
 
 def test_a_fault_of_its_own_is_said_and_the_next_round_rotates(scene):
     scene.write()
-    rotator = Rotator(
-        config_of(scene, size="1B"),
-        Tailer(scene).files,
-        scene.change,
-        scene.report,
-        names_lock=threading.Lock(),
-        changed=scene.look,
-    )
+    rotator = rotator_of(scene, size="1B")
     scene.fault = RuntimeError("unforeseen")
     rotator.start()
     try:
