@@ -7,9 +7,10 @@ from typing import IO, Any
 
 import msgspec
 
-from agent.archive.container import Replaced  # noqa: TC001 - msgspec evaluates the hints
+from agent.archive.container import Metadata, Replaced  # noqa: TC001 - msgspec evaluates the hints
 from agent.archive.source import Version  # noqa: TC001
 from agent.parse.decode import ParseSettings
+from agent.store.archives import FrameRow  # noqa: TC001
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -58,24 +59,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     earlier: tuple[Earlier, ...] = ()
 
 
-class FrameFacts(msgspec.Struct, frozen=True, array_like=True):
-    """The index of one frame, as store.archives.FrameRow has it."""
-
-    number: int
-    offset: int
-    size: int
-    raw_offset: int
-    raw_size: int
-    lines: int
-    events: int
-    min_timestamp: int | None
-    max_timestamp: int | None
-    severities: dict[int, int]
-    shape: int
-    longest_token: int
-    blocks: bytes
-
-
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """So many bytes of the log file (as it lies on the disk) were read."""
 
@@ -88,8 +71,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     path: bytes
     size: int
     link: str
-    metadata: bytes  # JSON of container.Metadata
-    frames: list[FrameFacts]
+    metadata: Metadata
+    frames: list[FrameRow]
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):

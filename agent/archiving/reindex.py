@@ -7,18 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
 from agent.archive.place import ARCHIVE_SUFFIX
 from agent.archiving.alone import Alone
 from agent.archiving.cutter import index_frame
-from agent.archiving.job import Done, FrameFacts, settings_of
+from agent.archiving.job import Done, settings_of
 from agent.archiving.rows import archive_row
 from agent.profile import Profile
 from agent.store import archives
-from agent.store.archives import LogRow
+from agent.store.archives import FrameRow, LogRow
 from agent.tail.identity import head_hash, marker
 
 if TYPE_CHECKING:
@@ -70,12 +68,12 @@ def _read(path: Path) -> ArchiveRow:
         for number, frame in enumerate(archive.frames):
             data = archive.read(number)
             piece = index_frame(data, frame.raw_offset, settings, alone)
-            frames.append(FrameFacts(*(number, *frame, *piece.facts())))
+            frames.append(FrameRow(*(number, *frame, *piece.facts())))
         done = Done(
             path=os.fsencode(path),
             size=archive.bytes,
             link=archive.link,
-            metadata=msgspec.json.encode(said),
+            metadata=said,
             frames=frames,
         )
         return archive_row(done)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.archive.container import Metadata
 from agent.paths import from_text
-from agent.store.archives import ArchiveRow, FrameRow, Place
+from agent.store.archives import ArchiveRow, Place
 
 if TYPE_CHECKING:
     from agent.archiving.job import Done
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 
 def archive_row(done: Done) -> ArchiveRow:
     """What the store is to know of a new archive."""
-    said = msgspec.json.decode(done.metadata, type=Metadata)
-    frames = [FrameRow(*msgspec.structs.astuple(frame)) for frame in done.frames]
+    said, frames = done.metadata, done.frames
     first = [frame.min_timestamp for frame in frames if frame.min_timestamp is not None]
     last = [frame.max_timestamp for frame in frames if frame.max_timestamp is not None]
     return ArchiveRow(

@@ -18,18 +18,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import msgspec
-
 from agent.archive import place
 from agent.archive.container import ArchiveReader, ArchiveWriter, Metadata
 from agent.archive.errors import ArchiveError, unwritable, worker_ended
 from agent.archive.memory import keep_freed_memory
 from agent.archive.source import Log, has_writer
 from agent.archiving.cutter import Cutter
-from agent.archiving.job import Done, Failed, FrameFacts, Order, Progress, decode_order, receive, send, settings_of
+from agent.archiving.job import Done, Failed, Order, Progress, decode_order, receive, send, settings_of
 from agent.archiving.matching import Beginnings, Matcher
 from agent.paths import to_text
 from agent.profile import Profile
+from agent.store.archives import FrameRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,14 +87,14 @@ def _archive(order: Order, log: Log, progress: Callable[[int], None]) -> Done:
 
 def _write(
     order: Order, log: Log, file: BinaryIO, progress: Callable[[int], None]
-) -> tuple[Metadata, str, list[FrameFacts]]:
+) -> tuple[Metadata, str, list[FrameRow]]:
     job = order.job
     matcher, beginnings = Matcher(job.followed, job.candidates), Beginnings(order.earlier)
     profile = matcher.profile
     cutter = Cutter(settings_of(job.settings), Profile.from_json(profile) if profile else None, log.status.st_mtime_ns)
     writer = ArchiveWriter(file, order.level)
     frames = [
-        FrameFacts(*(number, *writer.add(piece.data, piece.lines), *piece.facts()))
+        FrameRow(*(number, *writer.add(piece.data, piece.lines), *piece.facts()))
         for number, piece in enumerate(cutter.cut(_read(log, (matcher, beginnings), progress)))
     ]
     if matcher.undecided or not log.unchanged() or has_writer(log.fd):
@@ -132,7 +131,7 @@ def _read(log: Log, witnesses: tuple[Matcher, Beginnings], progress: Callable[[i
             due = done + _PROGRESS_BYTES
 
 
-def _finish(order: Order, log: Log, partial: Path, made: tuple[Metadata, str, list[FrameFacts]]) -> Done:
+def _finish(order: Order, log: Log, partial: Path, made: tuple[Metadata, str, list[FrameRow]]) -> Done:
     """Read the archive back, compare it, give it its name."""
     metadata, link, frames = made
     with ArchiveReader(partial) as written:
@@ -146,7 +145,7 @@ def _finish(order: Order, log: Log, partial: Path, made: tuple[Metadata, str, li
     final = place.archive_path(folder, metadata.source, os.fsdecode(order.job.log_path), first, order.archive_id)
     final = _name(partial, final, metadata)
     size = final.stat().st_size
-    return Done(path=os.fsencode(final), size=size, link=link, metadata=msgspec.json.encode(metadata), frames=frames)
+    return Done(path=os.fsencode(final), size=size, link=link, metadata=metadata, frames=frames)
 
 
 def _name(partial: Path, final: Path, metadata: Metadata) -> Path:
