@@ -230,14 +230,16 @@ class ArchiveReader:
                 found += self.read(number)[max(0, start - frame.raw_offset) : start + length - frame.raw_offset]
         return found
 
-    def check(self) -> None:
-        """Read everything and compare it with what the archive says of itself: hash, size, lines.
+    def verified(self) -> Iterator[bytes]:
+        """The content of all frames, in order; at the end it is compared with what the archive says of itself: hash,
+        size, lines. What is made of it counts for nothing before the end is reached.
 
         Raises:
-            ArchiveError: SL803.
+            ArchiveError: SL803, at the frame that is damaged, or at the end.
         """
         found, size, lines, last = hashlib.sha256(), 0, 0, b"\n"
         for data in self.contents():
+            yield data
             found.update(data)
             size += len(data)
             lines += count(data, b"\n")
@@ -246,6 +248,15 @@ class ArchiveReader:
         said = self.metadata
         if (found.hexdigest(), size, lines) != (said.sha256, said.raw_bytes, said.lines):
             raise damaged(self.path, "its content is not the one that was archived")
+
+    def check(self) -> None:
+        """Read everything and compare it, as `verified` does.
+
+        Raises:
+            ArchiveError: SL803.
+        """
+        for _ in self.verified():
+            pass
 
     def drop_cache(self) -> None:
         """Let what follows be read from the disk itself, as far as the system follows the advice."""

@@ -59,14 +59,13 @@ def reindex(
 def _read(path: Path) -> ArchiveRow:
     """The row of one archive, its content checked on the way."""
     with ArchiveReader(path) as archive:
-        archive.check()
         said = archive.metadata
         settings = settings_of(said.settings)
         profile = Profile.from_json(said.profile) if said.profile else None
         alone = Alone(settings, profile, said.modified)
         frames = []
-        for number, frame in enumerate(archive.frames):
-            data = archive.read(number)
+        for number, data in enumerate(archive.verified()):
+            frame = archive.frames[number]
             piece = index_frame(data, frame.raw_offset, settings, alone)
             frames.append(FrameRow(*(number, *frame, *piece.facts())))
         done = Done(
