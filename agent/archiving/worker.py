@@ -16,7 +16,7 @@ import platform
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from agent.archive import place
 from agent.archive.container import ArchiveReader, ArchiveWriter, Metadata
@@ -41,6 +41,15 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 class _ChangedError(Exception):
     """The log is not what it was when it was found, or somebody writes it."""
+
+
+class _Written(NamedTuple):
+    """What is in the file under its temporary name."""
+
+    metadata: Metadata
+    link: str
+    frames: list[FrameRow]
+    digests: list[int]
 
 
 def archive(order: Order, progress: Callable[[int], None] = lambda _: None) -> Done | Failed:
@@ -75,9 +84,9 @@ def _archive(order: Order, log: Log, progress: Callable[[int], None]) -> Done:
     try:
         place.make_directory(folder)
         with place.partial_file(partial) as file:
-            metadata, link, frames = _write(order, log, file, progress)
+            written = _write(order, log, file, progress)
         try:
-            return _finish(order, log, partial, (metadata, link, frames))
+            return _finish(order, log, partial, written)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -85,9 +94,7 @@ def _archive(order: Order, log: Log, progress: Callable[[int], None]) -> Done:
         raise unwritable(partial, error) from None
 
 
-def _write(
-    order: Order, log: Log, file: BinaryIO, progress: Callable[[int], None]
-) -> tuple[Metadata, str, list[FrameRow]]:
+def _write(order: Order, log: Log, file: BinaryIO, progress: Callable[[int], None]) -> _Written:
     job = order.job
     matcher, beginnings = Matcher(job.followed, job.candidates), Beginnings(order.earlier)
     profile = matcher.profile
@@ -116,7 +123,7 @@ def _write(
         settings=job.settings,
         replaces=beginnings.outgrown(matcher.file_id()),
     )
-    return metadata, writer.finish(metadata), frames
+    return _Written(metadata, writer.finish(metadata), frames, writer.digests)
 
 
 def _read(log: Log, witnesses: tuple[Matcher, Beginnings], progress: Callable[[int], None]) -> Iterator[bytes]:
@@ -131,13 +138,13 @@ def _read(log: Log, witnesses: tuple[Matcher, Beginnings], progress: Callable[[i
             due = done + _PROGRESS_BYTES
 
 
-def _finish(order: Order, log: Log, partial: Path, made: tuple[Metadata, str, list[FrameRow]]) -> Done:
+def _finish(order: Order, log: Log, partial: Path, written: _Written) -> Done:
     """Read the archive back, compare it, give it its name."""
-    metadata, link, frames = made
-    with ArchiveReader(partial) as written:
-        written.drop_cache()
-        written.check()
-        if written.link != link or len(written.frames) != len(frames):
+    metadata, link, frames, digests = written
+    with ArchiveReader(partial) as archive:
+        archive.drop_cache()
+        archive.compare(digests)
+        if archive.link != link:
             raise _ChangedError
     place.restrict(partial, log.status)
     first = min((frame.min_timestamp for frame in frames if frame.min_timestamp is not None), default=None)
