@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import struct
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.archive.container import Metadata, Replaced  # noqa: TC001 - msgspec evaluates the hints
+from agent.archive.container import Metadata, Replaced
 from agent.archive.source import Version  # noqa: TC001
 from agent.parse.decode import ParseSettings
 from agent.store.archives import FrameRow  # noqa: TC001
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from agent.store.archives import Outgrown
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -124,3 +129,13 @@ def as_document(settings: ParseSettings) -> dict[str, Any]:
     """Parse settings as JSON can hold them, without those that are the default."""
     default = msgspec.to_builtins(ParseSettings())
     return {key: value for key, value in msgspec.to_builtins(settings).items() if value != default[key]}
+
+
+def earlier_of(job: Job, outgrown: Iterable[Outgrown]) -> Iterator[Earlier]:
+    """The archives that may be of a log before it grew: by its inode; or, for it may have been copied or compressed
+    since, by events that say when they happened: without such, another log may begin the same by chance.
+    """
+    for one in outgrown:
+        if one.timed or (one.device, one.inode) == job.version[:2]:
+            places = tuple(Replaced(*place) for place in one.places)
+            yield Earlier(file_id=one.file_id, raw_bytes=one.raw_bytes, sha256=one.sha256, places=places)
