@@ -167,6 +167,21 @@ def test_a_process_that_dies_is_said_and_started_again(tmp_path, order, monkeypa
     assert len(files(tmp_path)) == 1
 
 
+def test_the_process_takes_no_module_from_where_its_owner_was_started(tmp_path, order, monkeypatch):
+    """Whoever runs `archive run` in somebody else's directory runs nothing of theirs."""
+    for name in ("agent/__init__.py", "msgspec.py", "struct.py"):
+        path = tmp_path / "here" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"open({str(tmp_path / 'taken')!r}, 'w').close()\n")
+    monkeypatch.chdir(tmp_path / "here")
+    owner = Worker()
+    try:
+        assert isinstance(list(owner.run(order))[-1], Done)
+    finally:
+        owner.close()
+    assert not (tmp_path / "taken").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() not in IOPRIO_GET, reason="not known how to ask")
 def test_the_process_gives_way_to_everything_else(order):
     owner = Worker()
