@@ -21,7 +21,7 @@ import stringzilla
 import zstandard
 
 from agent.archive import seekable
-from agent.archive.errors import damaged, unreadable
+from agent.archive.errors import damaged, not_understood, unreadable
 from agent.archive.seekable import Entry, SeekTableError
 from agent.archive.simd import count
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FRAME_BYTES = 1 << 20  # of log: larger ones compress 1 % better and cost a search more where few lines match
 MOST_FRAME_BYTES = 1 << 26  # of log in one frame, and so the memory that reading any archive can take
+VERSION = 1  # of the metadata
 METADATA_MAGIC = 0x184D2A51
 _SIGNATURE = b"sidelog\0"
 _MOST_METADATA_BYTES = 1 << 20
@@ -64,7 +65,7 @@ class Replaced(msgspec.Struct, frozen=True):
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an archive says of itself, so that the index can be made again from the files alone."""
 
-    version: int = 1
+    version: int = VERSION
     id: int
     source: str
     path: str  # under which the log was followed (agent.paths.to_text)
@@ -354,9 +355,12 @@ class ArchiveReader:
         if hashlib.sha256(said).digest() != link:
             raise damaged(self.path, "what it says of itself was altered")
         try:
-            return _decoder.decode(said), link.hex()
+            metadata = _decoder.decode(said)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise damaged(self.path, f"what it says of itself cannot be read ({error})") from None
+        if metadata.version != VERSION:
+            raise not_understood(self.path, f"it is of version {metadata.version} of the format")
+        return metadata, link.hex()
 
 
 def _frames(entries: list[Entry]) -> tuple[list[Frame], tuple[int, int]]:

@@ -42,6 +42,17 @@ def damaged(path: Path, why: str) -> ArchiveError:
     )
 
 
+def not_understood(path: Path, why: str) -> ArchiveError:
+    """SL803, for an archive that is whole."""
+    return ArchiveError(
+        "SL803",
+        "read an archive",
+        str(path),
+        f"the archive {path} cannot be read by this version: {why}",
+        hint="use the version of sidelog that made it, or a newer one; `zstd -d` reads its log all the same",
+    )
+
+
 def unwritable(path: Path, error: OSError) -> ArchiveError:
     """SL804, for the archive's directory or its disk: tried again later, the source stays."""
     full = error.errno in {errno.ENOSPC, errno.EDQUOT}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError
+from agent.archive.errors import ArchiveError, not_understood
 from agent.archive.place import ARCHIVE_SUFFIX
 from agent.archiving.alone import Alone
 from agent.archiving.cutter import index_frame
 from agent.archiving.job import Done, settings_of
 from agent.archiving.rows import archive_row
+from agent.parse.decode import FileParser
 from agent.profile import Profile
 from agent.store import archives
 from agent.store.archives import FrameRow, LogRow
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
+    from agent.archive.container import Metadata
+    from agent.parse.decode import ParseSettings
     from agent.store.archives import ArchiveRow
     from agent.store.change import Change
 
@@ -60,7 +64,7 @@ def _read(path: Path) -> ArchiveRow:
     """The row of one archive, its content checked on the way."""
     with ArchiveReader(path) as archive:
         said = archive.metadata
-        settings = settings_of(said.settings)
+        settings = _settings(path, said)
         profile = Profile.from_json(said.profile) if said.profile else None
         alone = Alone(settings, profile, said.modified)
         frames = []
@@ -76,6 +80,18 @@ def _read(path: Path) -> ArchiveRow:
             frames=frames,
         )
         return archive_row(done)
+
+
+def _settings(path: Path, said: Metadata) -> ParseSettings:
+    """How the lines of an archive are parsed, if that can be done here: another version, or another machine, may have
+    made it.
+    """
+    try:
+        settings = settings_of(said.settings)
+        FileParser(settings)
+    except (TypeError, ValueError, LookupError, re.error) as error:
+        raise not_understood(path, f"its lines were parsed with settings that are not known here ({error})") from None
+    return settings
 
 
 def _is_generation(connection: sqlite3.Connection, row: ArchiveRow, file_id: int) -> bool:

@@ -37,6 +37,22 @@ def test_an_archive_whose_content_is_another_is_not_indexed_although_each_frame_
     assert index(tmp_path, store) == (["good.log.zst"], ["swapped.log.zst"])
 
 
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"version": 2},
+        {"settings": {"no_such_setting": 1}},
+        {"settings": {"timezone": "Nowhere/Land"}},
+        {"settings": {"multiline": "start", "multiline_start": "("}},
+    ],
+)
+def test_an_archive_that_this_version_cannot_parse_is_named_and_holds_up_no_other(tmp_path, store, says):
+    folder = tmp_path / "archive" / "app"
+    write(folder / "good.log.zst", *LINES)
+    write(folder / "newer.log.zst", *LINES, id=2, **says)
+    assert index(tmp_path, store) == (["good.log.zst"], ["newer.log.zst"])
+
+
 def test_an_empty_archive_is_indexed(tmp_path, store):
     write(tmp_path / "archive" / "app" / "empty.log.zst")
     assert index(tmp_path, store) == (["empty.log.zst"], [])
