@@ -302,6 +302,7 @@ def make_index(config_path: Path | None, store: Path | None, overrides: tuple[st
         count = reindex(
             archive_directory(config),
             opened.writer.change,
+            config.store.path.parent,
             lambda path, error: findings.append(Finding(str(path), error)),
             lambda done, total, name: bar.step(done, total, name[-_NAMED:]),
         )

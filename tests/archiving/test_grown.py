@@ -86,7 +86,8 @@ class Place:
 
     def reindex(self) -> list:
         bad = []
-        reindex(self.archive, self.opened.writer.change, lambda *one: bad.append(one), lambda *_: None)
+        change, scratch = self.opened.writer.change, self.archive.parent
+        reindex(self.archive, change, scratch, lambda *one: bad.append(one), lambda *_: None)
         return bad
 
     def close(self) -> None:
