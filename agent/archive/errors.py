@@ -68,6 +68,18 @@ def unwritable(path: Path, error: OSError) -> ArchiveError:
     )
 
 
+def not_as_written(path: Path) -> ArchiveError:
+    """SL804, for an archive that was just written and is not read back as it was: it is removed, the source stays."""
+    return ArchiveError(
+        "SL804",
+        "write an archive",
+        str(path),
+        f"the archive {path} cannot be written: what is read back is not what was written",
+        hint="look at its disk (`dmesg`, `smartctl -a`) and the machine's memory; the log is kept and archived later",
+        retryable=True,
+    )
+
+
 def undeletable(path: str, error: OSError) -> ArchiveError:
     """SL807, for a log that is archived and stays because it cannot be deleted."""
     return ArchiveError(

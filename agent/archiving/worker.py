@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from agent.archive import place
 from agent.archive.container import ArchiveReader, ArchiveWriter, Metadata
-from agent.archive.errors import ArchiveError, unwritable, worker_ended
+from agent.archive.errors import ArchiveError, not_as_written, unwritable, worker_ended
 from agent.archive.memory import keep_freed_memory
 from agent.archive.source import Log, has_writer
 from agent.archiving.cutter import Cutter
@@ -141,11 +141,15 @@ def _read(log: Log, witnesses: tuple[Matcher, Beginnings], progress: Callable[[i
 def _finish(order: Order, log: Log, partial: Path, written: _Written) -> Done:
     """Read the archive back, compare it, give it its name."""
     metadata, link, frames, digests = written
-    with ArchiveReader(partial) as archive:
-        archive.drop_cache()
-        archive.compare(digests)
-        if archive.link != link:
-            raise _ChangedError
+    try:
+        with ArchiveReader(partial) as archive:
+            archive.drop_cache()
+            archive.compare(digests)
+            same = archive.link == link
+    except ArchiveError:
+        same = False
+    if not same:
+        raise not_as_written(partial)
     place.restrict(partial, log.status)
     first = min((frame.min_timestamp for frame in frames if frame.min_timestamp is not None), default=None)
     folder = Path(os.fsdecode(order.directory))

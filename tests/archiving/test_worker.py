@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from agent.archive import errors, memory
-from agent.archive.container import ArchiveReader
+from agent.archive.container import ArchiveReader, ArchiveWriter
 from agent.archive.errors import ArchiveError
 from agent.archive.source import Version
 from agent.archiving import process, worker
 from agent.archiving.job import Done, Failed, Job, Order, Progress, decode_answer, decode_order, encode, receive, send
 from agent.archiving.process import Worker
 from agent.archiving.rows import archive_row
+from tests.archive.making import metadata
 
 IOPRIO_GET = {"x86_64": 252, "aarch64": 31}  # system call numbers of ioprio_get(2)
 DATA = b"".join(b'{"timestamp":"2026-11-22T03:04:05Z","level":"error","n":%d}\n' % number for number in range(500))
@@ -98,20 +99,37 @@ def test_another_file_of_that_name_keeps_it(tmp_path, order):
     assert (folder / "app-20261122T030405Z-7.log.zst").read_bytes() == b"precious"
 
 
-def test_what_was_not_written_as_it_should_be_is_not_named(tmp_path, order, monkeypatch):
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+
+
+def cut_it(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def put_another_there(path: Path) -> None:
+    """It says other things of the same content."""
+    with path.open("wb") as file:
+        writer = ArchiveWriter(file, 3)
+        writer.add(DATA, 500)
+        writer.finish(metadata(DATA))
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_it, put_another_there])
+def test_what_was_not_written_as_it_should_be_is_not_named(tmp_path, order, monkeypatch, damage):
     """The disk gives back something else than what was written."""
-    restrict = worker.ArchiveReader.drop_cache
+    reader = worker.ArchiveReader
 
-    def corrupt(self) -> None:
-        restrict(self)
-        data = bytearray(self.path.read_bytes())
-        data[40] ^= 1
-        self.path.write_bytes(data)
+    def read(path: Path) -> ArchiveReader:
+        damage(path)
+        return reader(path)
 
-    monkeypatch.setattr(worker.ArchiveReader, "drop_cache", corrupt)
+    monkeypatch.setattr(worker, "ArchiveReader", read)
     failed = worker.archive(order)
     assert isinstance(failed, Failed)
-    assert failed.code == "SL803"
+    assert (failed.code, "not what was written" in failed.message) == ("SL804", True)
     assert files(tmp_path) == []
     assert (tmp_path / "app.log.1").exists()
 
