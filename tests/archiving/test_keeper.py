@@ -275,6 +275,27 @@ def test_no_archive_is_left_that_the_store_does_not_know(setting, kept, after):
     assert [str(path) for path in setting.archives()] == known
 
 
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "denied"), OSError(errno.ESTALE, "stale")])
+def test_a_log_that_cannot_be_looked_at_for_a_while_is_not_archived_twice(setting, kept, monkeypatch, error):
+    """Its directory is unreadable, or lies on a file system that does not answer."""
+    lstat, scandir = os.lstat, os.scandir
+
+    def failing(function):
+        def fail(path, *arguments, **options):
+            if os.fspath(path).startswith(str(setting.logs) + "/") or os.fspath(path) == str(setting.logs):
+                raise error
+            return function(path, *arguments, **options)
+
+        return fail
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", failing(lstat))
+        patched.setattr(os, "scandir", failing(scandir))
+        setting.keeper().round()
+    summary = setting.keeper().round()
+    assert (summary.archived, summary.deleted, len(setting.archives())) == (0, 1, 1)
+
+
 def test_a_superfluous_archive_that_cannot_be_deleted_stops_nothing(setting, kept, monkeypatch):
     compress(kept)
     setting.rotated("app.log.2", events(100, 50))
