@@ -92,6 +92,18 @@ def undeletable(path: str, error: OSError) -> ArchiveError:
     )
 
 
+def unremovable(path: str, error: OSError) -> ArchiveError:
+    """SL807, for an archive that retention, or a longer one of the same log, has taken from the index."""
+    return ArchiveError(
+        "SL807",
+        "remove an archive",
+        path,
+        f"the archive {path} is no longer kept but cannot be deleted: {os.strerror(error.errno or 0)}",
+        hint="let the agent's user write in its directory; it is tried again by itself",
+        retryable=True,
+    )
+
+
 def worker_ended(path: str, code: int | str) -> ArchiveError:
     """SL806, for a worker process that was killed, or failed, in the middle of its work."""
     return ArchiveError(

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.archive import place, source
-from agent.archive.errors import ArchiveError, undeletable, unwritable
+from agent.archive.errors import ArchiveError, undeletable, unremovable, unwritable
 from agent.archive.source import Version
 from agent.archiving.job import Done, Failed, Job, Order, Progress, earlier_of
 from agent.archiving.planner import Known, Plan, Planner
@@ -126,10 +126,11 @@ class Keeper:
         if not self._clean:
             _remove_partial(self.options.directory)
             self._clean = True
-        self._delete_removed()
         self._failed = set()
+        summary = Summary()
+        self._delete_removed(summary)
         plan = self.plan()
-        summary = Summary(waiting=len(plan.waiting))
+        summary.waiting = len(plan.waiting)
         for error in plan.errors:
             self._note_failure(summary, error)
         if self.options.delete_source and plan.present:
@@ -256,7 +257,7 @@ class Keeper:
             summary.raw_bytes += row.raw_bytes
             summary.bytes += row.bytes
             if row.replaces:
-                self._delete_removed()
+                self._delete_removed(summary)
         else:
             summary.known += 1
         if self.options.delete_source:
@@ -320,15 +321,19 @@ class Keeper:
         for row, _ in self.expired():
             # The row first: a row without a file is an error, a file that is to be deleted is not.
             self._change(partial(archives.remove, archive=row), durable=True)
-            self._delete_removed()
+            self._delete_removed(summary)
             summary.removed += 1
 
-    def _delete_removed(self) -> None:
+    def _delete_removed(self, summary: Summary) -> None:
         """Delete the files of archives that are no longer any; what cannot be deleted is tried again in each round."""
         gone = []
         for archive_id, path in self._change(archives.removed_files, durable=False):
-            with contextlib.suppress(OSError):
+            try:
                 Path(path).unlink(missing_ok=True)
+            except OSError as error:
+                if path not in summary.failed:
+                    self._note_failure(summary, unremovable(path, error))
+            else:
                 gone.append(archive_id)
         if gone:
             self._change(partial(archives.note_deleted, ids=gone), durable=False)

@@ -314,6 +314,28 @@ def test_a_superfluous_archive_that_cannot_be_deleted_stops_nothing(setting, kep
     assert (setting.logs / "app.log.1.gz").exists()
 
 
+def test_an_archive_that_retention_cannot_delete_is_said_until_it_can(setting, kept, monkeypatch):
+    [archive] = setting.archives()
+    setting.config = setting.configure(retention={"age": "1s"}, delete_source=False)
+    wait_until(lambda: setting.keeper().expired(), what="the archive's end")
+    keeper = setting.keeper()
+    unlink = Path.unlink
+
+    def refuse(path, *arguments, **options):
+        if path == archive:
+            raise PermissionError(errno.EPERM, "not permitted")
+        unlink(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        assert keeper.round().failed == [str(archive)]
+        assert keeper.round().failed == [str(archive)]
+    assert setting.reports == [("SL807", archive.name, True)] * 2
+    assert keeper.round().failed == []
+    assert setting.reports[2:] == [("SL807", archive.name, False)]
+    assert setting.archives() == []
+
+
 # ---------------------------------------------------------------- the thread
 
 

@@ -242,6 +242,8 @@ def test_a_priority_that_may_not_be_lowered_stays(monkeypatch):
         (errors.unreadable(Path("/x"), OSError(errno.EIO, "")), ("SL802", "cannot be read", "and at the disk")),
         (errors.unreadable(Path("/x"), OSError(errno.ENOENT, "")), ("SL802", "is missing", "from a backup")),
         (errors.undeletable("/x", OSError(errno.EROFS, "")), ("SL807", "cannot be deleted", "delete_source")),
+        (errors.unremovable("/x", OSError(errno.EROFS, "")), ("SL807", "no longer kept", "its directory")),
+        (errors.not_understood(Path("/x"), "why"), ("SL803", "why", "a newer one")),
         (errors.worker_ended("/x", -9), ("SL806", "ended with -9", "lack of memory")),
     ],
 )
