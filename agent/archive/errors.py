@@ -42,6 +42,17 @@ def damaged(path: Path, why: str) -> ArchiveError:
     )
 
 
+def not_understood(path: Path, why: str) -> ArchiveError:
+    """SL803, for an archive that is whole."""
+    return ArchiveError(
+        "SL803",
+        "read an archive",
+        str(path),
+        f"the archive {path} cannot be read by this version: {why}",
+        hint="use the version of sidelog that made it, or a newer one; `zstd -d` reads its log all the same",
+    )
+
+
 def unwritable(path: Path, error: OSError) -> ArchiveError:
     """SL804, for the archive's directory or its disk: tried again later, the source stays."""
     full = error.errno in {errno.ENOSPC, errno.EDQUOT}
@@ -57,6 +68,18 @@ def unwritable(path: Path, error: OSError) -> ArchiveError:
     )
 
 
+def not_as_written(path: Path) -> ArchiveError:
+    """SL804, for an archive that was just written and is not read back as it was: it is removed, the source stays."""
+    return ArchiveError(
+        "SL804",
+        "write an archive",
+        str(path),
+        f"the archive {path} cannot be written: what is read back is not what was written",
+        hint="look at its disk (`dmesg`, `smartctl -a`) and the machine's memory; the log is kept and archived later",
+        retryable=True,
+    )
+
+
 def undeletable(path: str, error: OSError) -> ArchiveError:
     """SL807, for a log that is archived and stays because it cannot be deleted."""
     return ArchiveError(
@@ -65,6 +88,18 @@ def undeletable(path: str, error: OSError) -> ArchiveError:
         path,
         f"{path} is archived but cannot be deleted: {os.strerror(error.errno or 0)}",
         hint="let the agent's user write in its directory, or set archive.delete_source to false",
+        retryable=True,
+    )
+
+
+def unremovable(path: str, error: OSError) -> ArchiveError:
+    """SL807, for an archive that retention, or a longer one of the same log, has taken from the index."""
+    return ArchiveError(
+        "SL807",
+        "remove an archive",
+        path,
+        f"the archive {path} is no longer kept but cannot be deleted: {os.strerror(error.errno or 0)}",
+        hint="let the agent's user write in its directory; it is tried again by itself",
         retryable=True,
     )
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import struct
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.archive.container import Replaced  # noqa: TC001 - msgspec evaluates the hints
+from agent.archive.container import Metadata, Replaced
 from agent.archive.source import Version  # noqa: TC001
+from agent.store.archives import FrameRow  # noqa: TC001
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from agent.store.archives import Outgrown
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -57,24 +63,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     earlier: tuple[Earlier, ...] = ()
 
 
-class FrameFacts(msgspec.Struct, frozen=True, array_like=True):
-    """The index of one frame, as store.archives.FrameRow has it."""
-
-    number: int
-    offset: int
-    size: int
-    raw_offset: int
-    raw_size: int
-    lines: int
-    events: int
-    min_timestamp: int | None
-    max_timestamp: int | None
-    severities: dict[int, int]
-    shape: int
-    longest_token: int
-    blocks: bytes
-
-
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """So many bytes of the log file (as it lies on the disk) were read."""
 
@@ -87,8 +75,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     path: bytes
     size: int
     link: str
-    metadata: bytes  # JSON of container.Metadata
-    frames: list[FrameFacts]
+    metadata: Metadata
+    frames: list[FrameRow]
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
@@ -129,3 +117,13 @@ def receive(stream: IO[bytes]) -> bytes | None:
     (size,) = _LENGTH.unpack(head)
     data = stream.read(size) if size <= _MOST_BYTES else b""
     return data if len(data) == size else None
+
+
+def earlier_of(job: Job, outgrown: Iterable[Outgrown]) -> Iterator[Earlier]:
+    """The archives that may be of a log before it grew: by its inode; or, for it may have been copied or compressed
+    since, by events that say when they happened: without such, another log may begin the same by chance.
+    """
+    for one in outgrown:
+        if one.timed or (one.device, one.inode) == job.version[:2]:
+            places = tuple(Replaced(*place) for place in one.places)
+            yield Earlier(file_id=one.file_id, raw_bytes=one.raw_bytes, sha256=one.sha256, places=places)

@@ -25,13 +25,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.archive import place, source
-from agent.archive.container import Replaced
-from agent.archive.errors import ArchiveError, undeletable
+from agent.archive.errors import ArchiveError, undeletable, unremovable, unwritable
 from agent.archive.source import Version
-from agent.archiving.job import Done, Earlier, Failed, Job, Order, Progress
+from agent.archiving.job import Done, Failed, Job, Order, Progress, earlier_of
 from agent.archiving.planner import Known, Plan, Planner
 from agent.archiving.process import Worker
-from agent.archiving.rows import archive_row
+from agent.archiving.rows import archive_row, open_archive
 from agent.config.units import format_duration, format_size
 from agent.store import archives, tables
 from agent.store.archives import LogRow
@@ -40,11 +39,11 @@ from agent.tail.identity import FileKey
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from agent.archiving.planner import SourceFacts
     from agent.errors import SidelogError
-    from agent.store.archives import ArchiveRow, Outgrown
+    from agent.store.archives import ArchiveRow
     from agent.store.change import Change
     from agent.tail.discover import Discovery
 
@@ -124,17 +123,15 @@ class Keeper:
         if not self._clean:
             _remove_partial(self.options.directory)
             self._clean = True
-        self._delete_removed()
         self._failed = set()
+        summary = Summary()
+        self._delete_removed(summary)
         plan = self.plan()
-        summary = Summary(waiting=len(plan.waiting))
+        summary.waiting = len(plan.waiting)
         for error in plan.errors:
             self._note_failure(summary, error)
-        if self.options.delete_source:
-            kept = self._change(archives.ids, durable=False)
-            for log in plan.present:
-                if log.archive_id in kept:
-                    self._delete(log, summary)
+        if self.options.delete_source and plan.present:
+            self._delete_archived(plan.present, summary)
         try:
             self._run(plan.jobs, {log.archive_id for log in plan.present}, summary)
         finally:
@@ -201,7 +198,7 @@ class Keeper:
             previous=chain.link,
             level=self.options.level,
             created=time.time_ns(),
-            earlier=tuple(_earlier(job, archives.outgrown(connection, job.source, present))),
+            earlier=tuple(earlier_of(job, archives.outgrown(connection, job.source, present))),
         )
 
     def _make(self, order: Order, progress: Callable[[int], None]) -> Done | Failed:
@@ -231,37 +228,73 @@ class Keeper:
     def _store(self, job: Job, done: Done, present: set[int], summary: Summary) -> None:
         """Index the archive, durably; then the log may go.
 
-        A log with the content of one that is archived, and that lies nowhere any more, is that log under another name:
-        a copy, or compressed since. One that still lies somewhere was another.
+        An archive of what is archived already is deleted before the store knows the log: a crash between the two leaves
+        no archive that the store does not know.
         """
         row = archive_row(done)
-        path = os.fsdecode(job.path)
+        known = self._known_content(row, present)
+        if known is not None:
+            try:
+                Path(row.path).unlink(missing_ok=True)
+            except OSError as error:
+                self._note_failure(summary, unwritable(Path(row.path), error))
+                return
+        log = LogRow(*job.version, row.id if known is None else known, os.fsdecode(job.path))
 
-        def commit(connection: sqlite3.Connection) -> LogRow:
-            known = archives.find_content(connection, row)
-            known = None if known in present else known
-            log = LogRow(*job.version, known or row.id, path)
+        def commit(connection: sqlite3.Connection) -> None:
             if known is None:
                 archives.add(connection, row)
                 archives.replace(connection, row)
             archives.remember_log(connection, log)
-            return log
 
-        log = self._change(commit, durable=True)
+        self._change(commit, durable=True)
         present.add(log.archive_id)
-        if log.archive_id == row.id:
+        if known is None:
             summary.archived += 1
             summary.raw_bytes += row.raw_bytes
             summary.bytes += row.bytes
             if row.replaces:
-                self._delete_removed()
+                self._delete_removed(summary)
         else:
-            Path(row.path).unlink(missing_ok=True)
             summary.known += 1
         if self.options.delete_source:
             self._delete(log, summary)
 
+    def _known_content(self, row: ArchiveRow, present: set[int]) -> int | None:
+        """The id of the archive that has this content already.
+
+        A log with the content of one that is archived, and that lies nowhere any more, is that log under another name:
+        a copy, or compressed since. One that still lies somewhere was another. An archive that is gone has no content.
+        """
+
+        def find(connection: sqlite3.Connection) -> ArchiveRow | None:
+            found = archives.find_content(connection, row)
+            return next((one for one in archives.load(connection) if one.id == found), None)
+
+        known = self._change(find, durable=False)
+        if known is None or known.id in present:
+            return None
+        try:
+            open_archive(known).close()
+        except ArchiveError:
+            return None
+        return known.id
+
     # ------------------------------------------------------------ removing
+
+    def _delete_archived(self, logs: list[LogRow], summary: Summary) -> None:
+        """Delete logs that were archived before, and not by this round: those whose archives are there."""
+        rows = {row.id: row for row in self._change(archives.load, durable=False)}
+        for log in logs:
+            row = rows.get(log.archive_id)
+            if row is None:
+                continue
+            try:
+                open_archive(row).close()
+            except ArchiveError as error:
+                self._note_failure(summary, error)
+            else:
+                self._delete(log, summary)
 
     def _delete(self, log: LogRow, summary: Summary) -> None:
         try:
@@ -285,15 +318,19 @@ class Keeper:
         for row, _ in self.expired():
             # The row first: a row without a file is an error, a file that is to be deleted is not.
             self._change(partial(archives.remove, archive=row), durable=True)
-            self._delete_removed()
+            self._delete_removed(summary)
             summary.removed += 1
 
-    def _delete_removed(self) -> None:
+    def _delete_removed(self, summary: Summary) -> None:
         """Delete the files of archives that are no longer any; what cannot be deleted is tried again in each round."""
         gone = []
         for archive_id, path in self._change(archives.removed_files, durable=False):
-            with contextlib.suppress(OSError):
+            try:
                 Path(path).unlink(missing_ok=True)
+            except OSError as error:
+                if path not in summary.failed:
+                    self._note_failure(summary, unremovable(path, error))
+            else:
                 gone.append(archive_id)
         if gone:
             self._change(partial(archives.note_deleted, ids=gone), durable=False)
@@ -340,16 +377,6 @@ class Keeper:
         for code, subject in self._failing - self._failed:
             self._report(ArchiveError(code, "", subject, ""), False)  # noqa: FBT003 - a callback's shape
         self._failing = self._failed
-
-
-def _earlier(job: Job, outgrown: list[Outgrown]) -> Iterator[Earlier]:
-    """The archives that may be of a log before it grew: by its inode; or, for it may have been copied or compressed
-    since, by events that say when they happened: without such, another log may begin the same by chance.
-    """
-    for one in outgrown:
-        if one.timed or (one.device, one.inode) == job.version[:2]:
-            places = tuple(Replaced(*place) for place in one.places)
-            yield Earlier(file_id=one.file_id, raw_bytes=one.raw_bytes, sha256=one.sha256, places=places)
 
 
 def _place_of(path: str, version: Version) -> str:

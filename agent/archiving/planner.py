@@ -231,5 +231,11 @@ def _listing(directory: str) -> list[tuple[str, os.stat_result]]:
 
 
 def _is_gone(path: str) -> bool:
-    """Whether there is no file of this name although its directory is there."""
-    return not os.path.lexists(path) and os.path.isdir(os.path.dirname(path))
+    """Whether there is no file of this name although its directory is there. One that cannot be looked at may be."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return os.path.isdir(os.path.dirname(path))
+    except OSError:
+        return False
+    return False

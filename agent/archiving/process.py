@@ -53,9 +53,11 @@ class Worker:
             ArchiveError: SL806, the process ended.
         """
         if self._process is None:
-            command = [sys.executable, "-m", MODULE]
+            # Modules are found where ours are: `-m` alone would look first where we were started, whoever writes there.
+            command = [sys.executable, "-P", "-m", MODULE]
+            places = os.pathsep.join(filter(None, sys.path))
             # numpy's linear algebra is not used: without this it would start a thread for each core
-            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+            environment = {**os.environ, "PYTHONPATH": places, "OPENBLAS_NUM_THREADS": "1"}
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
             )

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import msgspec
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Self
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError
+from agent.archive.errors import ArchiveError, not_understood, unwritable
 from agent.archive.place import ARCHIVE_SUFFIX
 from agent.archiving.alone import Alone
 from agent.archiving.cutter import index_frame
-from agent.archiving.job import Done, FrameFacts
+from agent.archiving.job import Done
 from agent.archiving.rows import archive_row
+from agent.parse.decode import FileParser
 from agent.parse.settings import ParseSettings
 from agent.profile import Profile
 from agent.store import archives
-from agent.store.archives import LogRow
+from agent.store.archives import FrameRow, LogRow
 from agent.tail.identity import head_hash, marker
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from agent.archive.container import Metadata
     from agent.store.archives import ArchiveRow
     from agent.store.change import Change
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 def reindex(
     directory: Path,
     change: Change,
+    scratch: Path,
     on_error: Callable[[Path, ArchiveError], None],
     on_progress: Callable[[int, int, str], None],
 ) -> int:
@@ -40,46 +44,117 @@ def reindex(
 
     An archive that is damaged keeps the row that it has. One whose file is gone loses it.
 
+    Args:
+        directory: of the archives.
+        change: runs a function in a transaction.
+        scratch: a directory for a temporary file of about the size of the index.
+        on_error: called with an archive that cannot be read, and why.
+        on_progress: called with the bytes done of the bytes to do, and the archive's name.
+
     Returns:
         How many archives are indexed now.
+
+    Raises:
+        ArchiveError: SL804, `scratch` has no room for the filters.
     """
     paths = sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}"), key=lambda path: path.name)
     total, done = sum(path.stat().st_size for path in paths), 0
     rows: list[ArchiveRow] = []
     bad: set[str] = set()
-    for path in paths:
-        on_progress(done, total, path.name)
-        done += path.stat().st_size
+    with _Filters(scratch) as filters:
+        for path in paths:
+            on_progress(done, total, path.name)
+            done += path.stat().st_size
+            try:
+                rows.append(_read(path))
+            except ArchiveError as error:
+                bad.add(str(path))
+                on_error(path, error)
+            else:
+                filters.put_aside(rows[-1])
+        rows.sort(key=lambda row: (row.source, row.sequence, row.id))
+        return change(partial(_replace, rows=rows, bad=bad, filters=filters), durable=True)
+
+
+class _Filters:
+    """Puts the filters of frames aside, into a file without a name, until they are stored: they are 1.3 % of all logs,
+    and may be more than there is memory.
+
+    Args:
+        directory: on whose disk.
+
+    Raises:
+        ArchiveError: SL804, also by its methods.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._sizes: dict[str, list[int]] = {}
+        self._places: dict[str, int] = {}
+        with self._failing():
+            self._file = TemporaryFile(dir=directory)  # noqa: SIM115 - closed at the end of the block
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def put_aside(self, row: ArchiveRow) -> None:
+        """Take the filters from an archive's frames."""
+        with self._failing():
+            self._places[row.path] = self._file.tell()
+            self._sizes[row.path] = [self._file.write(frame.blocks) for frame in row.frames]
+        for frame in row.frames:
+            frame.blocks = b""
+
+    def bring_back(self, row: ArchiveRow) -> None:
+        """Give them back."""
+        with self._failing():
+            self._file.seek(self._places[row.path])
+            for frame, size in zip(row.frames, self._sizes[row.path], strict=True):
+                frame.blocks = self._file.read(size)
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
         try:
-            rows.append(_read(path))
-        except ArchiveError as error:
-            bad.add(str(path))
-            on_error(path, error)
-    rows.sort(key=lambda row: (row.source, row.sequence, row.id))
-    return change(partial(_replace, rows=rows, bad=bad), durable=True)
+            yield
+        except OSError as error:
+            raise unwritable(self._directory, error) from None
 
 
 def _read(path: Path) -> ArchiveRow:
     """The row of one archive, its content checked on the way."""
     with ArchiveReader(path) as archive:
-        archive.check()
         said = archive.metadata
-        settings = ParseSettings.from_document(said.settings)
+        settings = _settings(path, said)
         profile = Profile.from_json(said.profile) if said.profile else None
         alone = Alone(settings, profile, said.modified)
         frames = []
-        for number, frame in enumerate(archive.frames):
-            data = archive.read(number)
+        for number, data in enumerate(archive.verified()):
+            frame = archive.frames[number]
             piece = index_frame(data, frame.raw_offset, settings, alone)
-            frames.append(FrameFacts(*(number, *frame, *piece.facts())))
+            frames.append(FrameRow(*(number, *frame, *piece.facts())))
         done = Done(
             path=os.fsencode(path),
             size=archive.bytes,
             link=archive.link,
-            metadata=msgspec.json.encode(said),
+            metadata=said,
             frames=frames,
         )
         return archive_row(done)
+
+
+def _settings(path: Path, said: Metadata) -> ParseSettings:
+    """How the lines of an archive are parsed, if that can be done here: another version, or another machine, may have
+    made it.
+    """
+    try:
+        settings = ParseSettings.from_document(said.settings)
+        FileParser(settings)
+    except (TypeError, ValueError, LookupError, re.error) as error:
+        raise not_understood(path, f"its lines were parsed with settings that are not known here ({error})") from None
+    return settings
 
 
 def _is_generation(connection: sqlite3.Connection, row: ArchiveRow, file_id: int) -> bool:
@@ -104,7 +179,7 @@ def _unseen_log(row: ArchiveRow) -> LogRow | None:
     return LogRow(0, -row.id, row.raw_bytes, row.modified, row.id, "")
 
 
-def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set[str]) -> int:
+def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set[str], filters: _Filters) -> int:
     pending = dict(archives.removed_files(connection))
     replaced = {place.link for row in rows for place in row.replaces}
     files = {row.link: row.path for row in rows if row.link in replaced}  # a crash came before they were deleted
@@ -120,7 +195,9 @@ def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set
         taken.add(row.id)
         if row.file_id is not None and not _is_generation(connection, row, row.file_id):
             row.file_id = None  # the store was begun anew since: its files have other numbers
+        filters.bring_back(row)
         archives.add(connection, row, None if row.id in known else _unseen_log(row))
+        row.frames = []
         for place in row.replaces:
             path = files.get(place.link) or pending.get(place.id)
             archives.note_removal(connection, row.source, place, path=path, replaced_by=row.id)

@@ -1,15 +1,17 @@
-"""From what the worker says of an archive to its rows in the store."""
+"""From what the worker says of an archive to its row in the store, and from the row to the archive."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.archive.container import Metadata
+from agent.archive.container import ArchiveReader
+from agent.archive.errors import damaged
 from agent.paths import from_text
-from agent.store.archives import ArchiveRow, FrameRow, Place
+from agent.store.archives import ArchiveRow, Place
 
 if TYPE_CHECKING:
     from agent.archiving.job import Done
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
 
 def archive_row(done: Done) -> ArchiveRow:
     """What the store is to know of a new archive."""
-    said = msgspec.json.decode(done.metadata, type=Metadata)
-    frames = [FrameRow(*msgspec.structs.astuple(frame)) for frame in done.frames]
+    said, frames = done.metadata, done.frames
     first = [frame.min_timestamp for frame in frames if frame.min_timestamp is not None]
     last = [frame.max_timestamp for frame in frames if frame.max_timestamp is not None]
     return ArchiveRow(
@@ -45,3 +46,17 @@ def archive_row(done: Done) -> ArchiveRow:
         frames=frames,
         replaces=[Place(*msgspec.structs.astuple(one)) for one in said.replaces],
     )
+
+
+def open_archive(row: ArchiveRow) -> ArchiveReader:
+    """The archive of a row, to be closed.
+
+    Raises:
+        ArchiveError: SL802 it is missing or cannot be read; SL803 it is damaged, or is not the one that was indexed.
+    """
+    path = Path(row.path)
+    archive = ArchiveReader(path)
+    if (archive.link, archive.bytes, archive.metadata.id) != (row.link, row.bytes, row.id):
+        archive.close()
+        raise damaged(path, "it is not the file that the store knows")
+    return archive

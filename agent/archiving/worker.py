@@ -16,21 +16,20 @@ import platform
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
-
-import msgspec
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from agent.archive import place
 from agent.archive.container import ArchiveReader, ArchiveWriter, Metadata
-from agent.archive.errors import ArchiveError, unwritable, worker_ended
+from agent.archive.errors import ArchiveError, not_as_written, unwritable, worker_ended
 from agent.archive.memory import keep_freed_memory
 from agent.archive.source import Log, has_writer
 from agent.archiving.cutter import Cutter
-from agent.archiving.job import Done, Failed, FrameFacts, Order, Progress, decode_order, receive, send
+from agent.archiving.job import Done, Failed, Order, Progress, decode_order, receive, send
 from agent.archiving.matching import Beginnings, Matcher
 from agent.parse.settings import ParseSettings
 from agent.paths import to_text
 from agent.profile import Profile
+from agent.store.archives import FrameRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +42,15 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 class _ChangedError(Exception):
     """The log is not what it was when it was found, or somebody writes it."""
+
+
+class _Written(NamedTuple):
+    """What is in the file under its temporary name."""
+
+    metadata: Metadata
+    link: str
+    frames: list[FrameRow]
+    digests: list[int]
 
 
 def archive(order: Order, progress: Callable[[int], None] = lambda _: None) -> Done | Failed:
@@ -77,9 +85,9 @@ def _archive(order: Order, log: Log, progress: Callable[[int], None]) -> Done:
     try:
         place.make_directory(folder)
         with place.partial_file(partial) as file:
-            metadata, link, frames = _write(order, log, file, progress)
+            written = _write(order, log, file, progress)
         try:
-            return _finish(order, log, partial, (metadata, link, frames))
+            return _finish(order, log, partial, written)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -87,9 +95,7 @@ def _archive(order: Order, log: Log, progress: Callable[[int], None]) -> Done:
         raise unwritable(partial, error) from None
 
 
-def _write(
-    order: Order, log: Log, file: BinaryIO, progress: Callable[[int], None]
-) -> tuple[Metadata, str, list[FrameFacts]]:
+def _write(order: Order, log: Log, file: BinaryIO, progress: Callable[[int], None]) -> _Written:
     job = order.job
     matcher, beginnings = Matcher(job.followed, job.candidates), Beginnings(order.earlier)
     profile = matcher.profile
@@ -100,7 +106,7 @@ def _write(
     )
     writer = ArchiveWriter(file, order.level)
     frames = [
-        FrameFacts(*(number, *writer.add(piece.data, piece.lines), *piece.facts()))
+        FrameRow(*(number, *writer.add(piece.data, piece.lines), *piece.facts()))
         for number, piece in enumerate(cutter.cut(_read(log, (matcher, beginnings), progress)))
     ]
     if matcher.undecided or not log.unchanged() or has_writer(log.fd):
@@ -122,7 +128,7 @@ def _write(
         settings=job.settings,
         replaces=beginnings.outgrown(matcher.file_id()),
     )
-    return metadata, writer.finish(metadata), frames
+    return _Written(metadata, writer.finish(metadata), frames, writer.digests)
 
 
 def _read(log: Log, witnesses: tuple[Matcher, Beginnings], progress: Callable[[int], None]) -> Iterator[bytes]:
@@ -137,21 +143,25 @@ def _read(log: Log, witnesses: tuple[Matcher, Beginnings], progress: Callable[[i
             due = done + _PROGRESS_BYTES
 
 
-def _finish(order: Order, log: Log, partial: Path, made: tuple[Metadata, str, list[FrameFacts]]) -> Done:
+def _finish(order: Order, log: Log, partial: Path, written: _Written) -> Done:
     """Read the archive back, compare it, give it its name."""
-    metadata, link, frames = made
-    with ArchiveReader(partial) as written:
-        written.drop_cache()
-        written.check()
-        if written.link != link or len(written.frames) != len(frames):
-            raise _ChangedError
+    metadata, link, frames, digests = written
+    try:
+        with ArchiveReader(partial) as archive:
+            archive.drop_cache()
+            archive.compare(digests)
+            same = archive.link == link
+    except ArchiveError:
+        same = False
+    if not same:
+        raise not_as_written(partial)
     place.restrict(partial, log.status)
     first = min((frame.min_timestamp for frame in frames if frame.min_timestamp is not None), default=None)
     folder = Path(os.fsdecode(order.directory))
     final = place.archive_path(folder, metadata.source, os.fsdecode(order.job.log_path), first, order.archive_id)
     final = _name(partial, final, metadata)
     size = final.stat().st_size
-    return Done(path=os.fsencode(final), size=size, link=link, metadata=msgspec.json.encode(metadata), frames=frames)
+    return Done(path=os.fsencode(final), size=size, link=link, metadata=metadata, frames=frames)
 
 
 def _name(partial: Path, final: Path, metadata: Metadata) -> Path:

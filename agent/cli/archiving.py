@@ -11,9 +11,10 @@ import click
 import msgspec
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError, damaged
+from agent.archive.errors import ArchiveError
 from agent.archive.place import ARCHIVE_SUFFIX, flush_directory
 from agent.archiving.keeper import Summary
+from agent.archiving.rows import open_archive
 from agent.archivist import make_keeper
 from agent.cli.common import echo_json, load_config, print_error, safe_text, verbosity
 from agent.cli.common import open_store as open_reader
@@ -223,14 +224,10 @@ def _noting(findings: list[Finding], path: str) -> Iterator[None]:
 
 
 def _compare(row: archives.ArchiveRow, before: archives.Chain) -> None:
-    path = Path(row.path)
-    with ArchiveReader(path) as archive:
-        said = archive.metadata
-        if (archive.link, archive.bytes, said.id) != (row.link, row.bytes, row.id):
-            raise damaged(path, "it is not the file that the store knows")
+    with open_archive(row) as archive:
         archive.check()
     if (row.sequence, row.previous) != (before.sequence + 1, before.link):
-        raise _broken(path, "an archive of its source that came before it is missing, or was altered")
+        raise _broken(Path(row.path), "an archive of its source that came before it is missing, or was altered")
 
 
 def _broken(path: Path, why: str) -> ArchiveError:
@@ -304,6 +301,7 @@ def make_index(config_path: Path | None, store: Path | None, overrides: tuple[st
         count = reindex(
             archive_directory(config),
             opened.writer.change,
+            config.store.path.parent,
             lambda path, error: findings.append(Finding(str(path), error)),
             lambda done, total, name: bar.step(done, total, name[-_NAMED:]),
         )

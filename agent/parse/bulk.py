@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import tzinfo
 
-_DIGITS = b"0123456789"
-
 
 class _Seconds(dict[int, int]):
     """The digits of a text up to its second (`20261122053926`) to nanoseconds; `shift` is seconds east of UTC.
@@ -53,6 +51,9 @@ _HEAD = 19
 _SEPARATORS = {4: "-/", 7: "-/", 10: "T ", 13: ":", 16: ":"}
 _NO_SEPARATORS = str.maketrans("", "", "-/T :")
 _DIGITS_TO_ZERO = str.maketrans("123456789", "000000000")
+_DIGIT_BYTES_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_DATE = slice(10)
+_MINUTE, _SECOND = 14, 17  # where the tens stand
 _SUFFIX = re.compile(r"(?:[.,](\d{1,9}))?( ?(?:Z|UTC|[+-]\d\d(?::?\d\d(?::\d\d)?)?))?", re.ASCII)
 
 
@@ -78,10 +79,15 @@ class BulkTimestamps:
         return None
 
     def extremes(self, values: Sequence[Any]) -> tuple[int, int] | None:
-        """The least and the greatest of what `convert` gives, at half its price where their order is that of texts."""
-        if set(map(type, values)) == {str}:
+        """The least and the greatest of what `convert` gives, at a quarter of its price where their order is that of
+        texts.
+        """
+        if type(values[0]) is str:
             layout = self._layout(values[0])
-            return layout.extremes(values) if layout is not None else None
+            try:
+                return layout.extremes(values) if layout is not None else None
+            except TypeError:  # not all of them are texts
+                return None
         found = self.convert(values)
         return None if found is None else (min(found), max(found))
 
@@ -108,26 +114,21 @@ class _Layout:
 
     def __init__(self, example: str, suffix: re.Match[str], zone: tzinfo) -> None:
         fraction, offset = suffix.groups()
-        self._length = len(example)
         self._seconds = _Seconds(zone) if offset is None else _Seconds(None, timestamps.offset_seconds(offset.strip()))
-        self._fixed = {at: example[at] for at in _SEPARATORS}
+        row = example.translate(_DIGITS_TO_ZERO)
+        self._row = row.encode("ascii", "replace") + b"\n"
         self._suffix = offset or ""
+        self._is_numbered = offset is not None and "0" in offset.translate(_DIGITS_TO_ZERO)
         self._point = example[_HEAD] if fraction else ""
         self._zeros = "0" * (9 - len(fraction or ""))
-        if fraction:
-            self._fixed[_HEAD] = example[_HEAD]
-        begin = len(example) - len(self._suffix)
-        self._fixed.update((begin + n, char) for n, char in enumerate(self._suffix))
-        self._others = sum(not char.isdigit() for char in self._fixed.values())
-        self.usable = all(example[at] in allowed for at, allowed in _SEPARATORS.items())
+        self.usable = all(row[at] in _SEPARATORS.get(at, "0") for at in range(_HEAD))
 
     def convert(self, values: Sequence[str]) -> list[int] | None:
         """Nanoseconds, or None where a row differs from the layout or is out of range.
 
-        All rows are as long, so that every column of the joined text is a slice with a stride (0.05 µs a row for
-        all of them; a match costs 0.5). Separators and the offset stand where they stood in the first row, and
-        nothing but digits stands elsewhere. The joined text is then made one JSON array of integers, two a row:
-        the digits up to the second, and 1 and the nanoseconds. Its parser takes half the time of `int()` per row.
+        All rows are joined to one text: 0.03 µs a row tell that each has digits and other characters where the first
+        one has them; a match costs 0.5. That text is then made one JSON array of integers, two a row: the digits up
+        to the second, and 1 and the nanoseconds. Its parser takes half the time of `int()` per row.
         """
         joined = self._joined(values)
         if joined is None:
@@ -142,38 +143,35 @@ class _Layout:
 
     def extremes(self, values: Sequence[str]) -> tuple[int, int] | None:
         """The least and the greatest of what `convert` gives. Texts of one layout and one offset have the order of
-        their instants, and only the digits up to the second can make one of them unreadable.
+        their instants, and only the digits up to the second can make one of them unreadable: of the same day, no hour
+        between two readable ones, and no minute or second that is less than sixty.
         """
         if not self._suffix:  # local time goes back once a year
             found = self.convert(values)
             return None if found is None else (min(found), max(found))
-        if self._joined(values) is None:
+        joined = self._joined(values)
+        if joined is None:
             return None
-        try:
-            for text in {value[:_HEAD] for value in values}:
-                self._seconds[int(text.translate(_NO_SEPARATORS))]
-        except ValueError:
-            return None
-        found = self.convert([min(values), max(values)])
-        return None if found is None else (found[0], found[1])
+        first, last, row = min(values), max(values), len(self._row)
+        tens = joined[_MINUTE::row] + joined[_SECOND::row]
+        alike = first[_DATE] == last[_DATE] and not tens.encode().translate(None, b"012345")
+        found = self.convert([first, last] if alike else values)
+        return None if found is None else (min(found), max(found))
 
     def _joined(self, values: Sequence[str]) -> str | None:
-        """All of them in one text; None where one has another layout."""
-        rows = len(values)
-        joined = "".join(values)
-        if len(joined) != rows * self._length or not joined.isascii() or len(set(map(len, values))) != 1:
+        """All of them in one text, each with a newline behind it; None where one has another layout."""
+        joined = "\n".join(values) + "\n"
+        # There are no more newlines than those between the rows, where they should be: no row has one in it.
+        if not joined.isascii() or joined.encode().translate(_DIGIT_BYTES_TO_ZERO) != self._row * len(values):
             return None
-        for at, char in self._fixed.items():
-            if joined[at :: self._length] != char * rows:
-                return None
-        if len(joined.encode().translate(None, _DIGITS)) != self._others * rows:
+        if self._is_numbered and joined.count(f"{self._suffix}\n") != len(values):
             return None
         return joined
 
     def _as_array(self, joined: str, values: Sequence[str]) -> bytes:
         """`[20261122053926,1123456000,…]`."""
         if self._suffix in _UNMISTAKABLE:
-            text = joined.replace(self._suffix, ",")
+            text = joined.replace(f"{self._suffix}\n", ",")
         else:
             text = ",".join([value[: -len(self._suffix) or None] for value in values]) + ","
         between = f"{self._zeros},"

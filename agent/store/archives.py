@@ -320,11 +320,6 @@ def logs(connection: sqlite3.Connection) -> list[LogRow]:
     return [LogRow(*row)._replace(path=from_text(row[5])) for row in rows]
 
 
-def ids(connection: sqlite3.Connection) -> set[int]:
-    """Of all archives."""
-    return {row[0] for row in connection.execute("SELECT id FROM archives")}
-
-
 def forget_unarchived_logs(connection: sqlite3.Connection) -> None:
     """Let logs be archived again whose archives are gone; inside a transaction."""
     connection.execute("DELETE FROM archive_logs WHERE archive_id NOT IN (SELECT id FROM archives)")

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.archive import seekable
-from agent.archive.container import METADATA_MAGIC, MOST_FRAME_BYTES, ArchiveReader, ArchiveWriter, Frame
+from agent.archive.container import METADATA_MAGIC, MOST_FRAME_BYTES, ArchiveReader, ArchiveWriter, Frame, digest_of
 from agent.archive.errors import ArchiveError
 from agent.archive.seekable import Entry
 from tests.archive.making import metadata, write
@@ -219,3 +219,46 @@ def limited_memory(more_bytes: int):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+FRAMES = [b"one\ntwo\n", b"three\n"]
+
+
+@pytest.fixture
+def digests(tmp_path):
+    """Of an archive that was written just now, as the writer noted them."""
+    with (tmp_path / "x").open("wb") as file:
+        writer = ArchiveWriter(file, 3)
+        for frame in FRAMES:
+            writer.add(frame, frame.count(b"\n"))
+        writer.finish(metadata(b"".join(FRAMES)))
+    return writer.digests
+
+
+def test_what_is_read_back_is_what_the_writer_was_given(tmp_path, digests):
+    with opened(tmp_path / "x") as archive:
+        archive.compare(digests)
+
+
+@pytest.mark.parametrize(
+    ("frames", "says"),
+    [
+        ([b"one\ntwo\n", b"thref\n"], {}),
+        (FRAMES[::-1], {}),
+        (FRAMES[:1], {}),
+        ([*FRAMES, b"four\n"], {}),
+        (FRAMES, {"lines": 4}),
+        (FRAMES, {"raw_bytes": 13}),
+    ],
+)
+def test_a_whole_archive_of_anything_else_is_not(tmp_path, digests, frames, says):
+    write(tmp_path / "x", *frames, **says)
+    with opened(tmp_path / "x") as archive, pytest.raises(ArchiveError, match="not the one that was archived"):
+        archive.compare(digests)
+
+
+@given(st.binary(min_size=1, max_size=5000), st.data())
+def test_a_flipped_bit_makes_another_digest(content, data):
+    changed = bytearray(content)
+    changed[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    assert digest_of(bytes(changed)) != digest_of(content)

@@ -1,5 +1,6 @@
 """Rounds of the keeper, with a real store and real workers: what fails is said once, kept, and tried again in time."""
 
+import errno
 import gzip
 import json
 import os
@@ -16,6 +17,7 @@ from agent.archivist import Archivist, make_keeper
 from agent.config import load
 from agent.errors import StoreError
 from agent.logkeeping import archive_now
+from agent.store import archives
 from agent.store.opening import open_store
 from tests.integration.harness import events, wait_until
 
@@ -191,6 +193,147 @@ def test_a_log_that_cannot_be_opened_is_said(setting, monkeypatch):
         patched.setattr(planner, "Log", refuse)
         assert setting.keeper().round().failed == [str(setting.logs / "app.log.1")]
     assert setting.reports == [("SL805", "app.log.1", True)]
+
+
+# ---------------------------------------------------------------- what is archived already
+
+
+@pytest.fixture
+def kept(setting):
+    """A log that is archived and was kept; from now on logs are deleted."""
+    path = setting.rotated("app.log.1", events(0, 50))
+    setting.config = setting.configure(delete_source=False)
+    assert setting.keeper().round().archived == 1
+    setting.config = setting.configure()
+    return path
+
+
+def test_a_log_that_was_kept_is_deleted_only_while_its_archive_is_there(setting, kept):
+    [archive] = setting.archives()
+    archive.rename(setting.root / "elsewhere")
+    keeper = setting.keeper()
+    assert (keeper.round().deleted, kept.exists()) == (0, True)
+    assert setting.reports == [("SL802", archive.name, True)]
+    archive.write_bytes((setting.root / "elsewhere").read_bytes()[:-1])
+    assert (keeper.round().deleted, kept.exists()) == (0, True)
+    assert setting.reports[1:] == [("SL803", archive.name, True), ("SL802", archive.name, False)]
+    (setting.root / "elsewhere").rename(archive)
+    assert (keeper.round().deleted, kept.exists()) == (1, False)
+    assert setting.reports[3:] == [("SL803", archive.name, False)]
+
+
+def test_another_archive_in_its_place_is_not_the_archive_of_a_log(setting, kept):
+    [archive] = setting.archives()
+    setting.rotated("app.log.2", events(100, 50))
+    keeper = setting.keeper()
+    assert keeper.round().deleted == 2
+    setting.config = setting.configure(delete_source=False)
+    other = setting.rotated("app.log.3", events(200, 50))
+    setting.keeper().round()
+    newest = max(setting.archives(), key=lambda path: path.stat().st_mtime_ns)
+    newest.write_bytes(archive.read_bytes())
+    setting.config = setting.configure()
+    assert (setting.keeper().round().deleted, other.exists()) == (0, True)
+    assert setting.reports == [("SL803", newest.name, True)]
+
+
+def compress(path: Path) -> None:
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+
+
+def test_content_that_is_archived_is_not_archived_twice(setting, kept):
+    compress(kept)
+    summary = setting.keeper().round()
+    assert (summary.archived, summary.known, summary.deleted, len(setting.archives())) == (0, 1, 1, 1)
+
+
+def test_content_whose_archive_is_gone_is_archived_again(setting, kept):
+    compress(kept)
+    setting.archives()[0].unlink()
+    summary = setting.keeper().round()
+    assert (summary.archived, summary.known, summary.deleted, len(setting.archives())) == (1, 0, 1, 1)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_no_archive_is_left_that_the_store_does_not_know(setting, kept, after):
+    """The keeper ends before, or right after, it has noted that what was made now is archived already."""
+    compress(kept)
+
+    def change(function, *, durable):
+        found = setting.opened.writer.change(function, durable=durable) if after or not durable else None
+        if durable:
+            raise KeyboardInterrupt
+        return found
+
+    with pytest.raises(KeyboardInterrupt):
+        make_keeper(setting.config, setting.config.archive, change, setting.report).round()
+    known = [row.path for row in archives.load(setting.opened.writer.connection)]
+    assert [str(path) for path in setting.archives()] == known
+    setting.keeper().round()
+    assert [path.name for path in setting.logs.iterdir()] == ["app.log"]
+    assert [str(path) for path in setting.archives()] == known
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "denied"), OSError(errno.ESTALE, "stale")])
+def test_a_log_that_cannot_be_looked_at_for_a_while_is_not_archived_twice(setting, kept, monkeypatch, error):
+    """Its directory is unreadable, or lies on a file system that does not answer."""
+    lstat, scandir = os.lstat, os.scandir
+
+    def failing(function):
+        def fail(path, *arguments, **options):
+            if os.fspath(path).startswith(str(setting.logs) + "/") or os.fspath(path) == str(setting.logs):
+                raise error
+            return function(path, *arguments, **options)
+
+        return fail
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", failing(lstat))
+        patched.setattr(os, "scandir", failing(scandir))
+        setting.keeper().round()
+    summary = setting.keeper().round()
+    assert (summary.archived, summary.deleted, len(setting.archives())) == (0, 1, 1)
+
+
+def test_a_superfluous_archive_that_cannot_be_deleted_stops_nothing(setting, kept, monkeypatch):
+    compress(kept)
+    setting.rotated("app.log.2", events(100, 50))
+    unlink = Path.unlink
+
+    def refuse(path, *arguments, **options):
+        if path.name.endswith(".log.zst"):
+            raise PermissionError(errno.EPERM, "not permitted")
+        unlink(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        summary = setting.keeper().round()
+    assert (summary.archived, summary.known, len(summary.failed)) == (1, 0, 1)
+    assert [report[0] for report in setting.reports] == ["SL804"]
+    assert (setting.logs / "app.log.1.gz").exists()
+
+
+def test_an_archive_that_retention_cannot_delete_is_said_until_it_can(setting, kept, monkeypatch):
+    [archive] = setting.archives()
+    setting.config = setting.configure(retention={"age": "1s"}, delete_source=False)
+    wait_until(lambda: setting.keeper().expired(), what="the archive's end")
+    keeper = setting.keeper()
+    unlink = Path.unlink
+
+    def refuse(path, *arguments, **options):
+        if path == archive:
+            raise PermissionError(errno.EPERM, "not permitted")
+        unlink(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        assert keeper.round().failed == [str(archive)]
+        assert keeper.round().failed == [str(archive)]
+    assert setting.reports == [("SL807", archive.name, True)] * 2
+    assert keeper.round().failed == []
+    assert setting.reports[2:] == [("SL807", archive.name, False)]
+    assert setting.archives() == []
 
 
 # ---------------------------------------------------------------- the thread

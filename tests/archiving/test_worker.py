@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from agent.archive import errors, memory
-from agent.archive.container import ArchiveReader
+from agent.archive.container import ArchiveReader, ArchiveWriter
 from agent.archive.errors import ArchiveError
 from agent.archive.source import Version
 from agent.archiving import process, worker
 from agent.archiving.job import Done, Failed, Job, Order, Progress, decode_answer, decode_order, encode, receive, send
 from agent.archiving.process import Worker
 from agent.archiving.rows import archive_row
+from tests.archive.making import metadata
 
 IOPRIO_GET = {"x86_64": 252, "aarch64": 31}  # system call numbers of ioprio_get(2)
 DATA = b"".join(b'{"timestamp":"2026-11-22T03:04:05Z","level":"error","n":%d}\n' % number for number in range(500))
@@ -98,20 +99,37 @@ def test_another_file_of_that_name_keeps_it(tmp_path, order):
     assert (folder / "app-20261122T030405Z-7.log.zst").read_bytes() == b"precious"
 
 
-def test_what_was_not_written_as_it_should_be_is_not_named(tmp_path, order, monkeypatch):
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+
+
+def cut_it(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def put_another_there(path: Path) -> None:
+    """It says other things of the same content."""
+    with path.open("wb") as file:
+        writer = ArchiveWriter(file, 3)
+        writer.add(DATA, 500)
+        writer.finish(metadata(DATA))
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_it, put_another_there])
+def test_what_was_not_written_as_it_should_be_is_not_named(tmp_path, order, monkeypatch, damage):
     """The disk gives back something else than what was written."""
-    restrict = worker.ArchiveReader.drop_cache
+    reader = worker.ArchiveReader
 
-    def corrupt(self) -> None:
-        restrict(self)
-        data = bytearray(self.path.read_bytes())
-        data[40] ^= 1
-        self.path.write_bytes(data)
+    def read(path: Path) -> ArchiveReader:
+        damage(path)
+        return reader(path)
 
-    monkeypatch.setattr(worker.ArchiveReader, "drop_cache", corrupt)
+    monkeypatch.setattr(worker, "ArchiveReader", read)
     failed = worker.archive(order)
     assert isinstance(failed, Failed)
-    assert failed.code == "SL803"
+    assert (failed.code, "not what was written" in failed.message) == ("SL804", True)
     assert files(tmp_path) == []
     assert (tmp_path / "app.log.1").exists()
 
@@ -167,6 +185,21 @@ def test_a_process_that_dies_is_said_and_started_again(tmp_path, order, monkeypa
     assert len(files(tmp_path)) == 1
 
 
+def test_the_process_takes_no_module_from_where_its_owner_was_started(tmp_path, order, monkeypatch):
+    """Whoever runs `archive run` in somebody else's directory runs nothing of theirs."""
+    for name in ("agent/__init__.py", "msgspec.py", "struct.py"):
+        path = tmp_path / "here" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"open({str(tmp_path / 'taken')!r}, 'w').close()\n")
+    monkeypatch.chdir(tmp_path / "here")
+    owner = Worker()
+    try:
+        assert isinstance(list(owner.run(order))[-1], Done)
+    finally:
+        owner.close()
+    assert not (tmp_path / "taken").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() not in IOPRIO_GET, reason="not known how to ask")
 def test_the_process_gives_way_to_everything_else(order):
     owner = Worker()
@@ -209,6 +242,8 @@ def test_a_priority_that_may_not_be_lowered_stays(monkeypatch):
         (errors.unreadable(Path("/x"), OSError(errno.EIO, "")), ("SL802", "cannot be read", "and at the disk")),
         (errors.unreadable(Path("/x"), OSError(errno.ENOENT, "")), ("SL802", "is missing", "from a backup")),
         (errors.undeletable("/x", OSError(errno.EROFS, "")), ("SL807", "cannot be deleted", "delete_source")),
+        (errors.unremovable("/x", OSError(errno.EROFS, "")), ("SL807", "no longer kept", "its directory")),
+        (errors.not_understood(Path("/x"), "why"), ("SL803", "why", "a newer one")),
         (errors.worker_ended("/x", -9), ("SL806", "ended with -9", "lack of memory")),
     ],
 )
