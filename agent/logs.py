@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import sys
 from typing import Any, TextIO, cast
 
 import structlog
 
+from agent.patterns import lazy
+
 # C0, DEL, C1 and the marks that reorder text: a file's name must not drive the operator's terminal.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = lazy("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}
 
 

@@ -7,7 +7,8 @@ character U+10DC80..U+10DCFF, and comes back from it.
 from __future__ import annotations
 
 import os
-import re
+
+from agent.patterns import lazy
 
 # With these a file is opened in a directory where others write: a link would lead to a file that is not meant, a pipe
 # would block until somebody opens its other end, a terminal would become that of the agent, and a child of the agent
@@ -15,8 +16,8 @@ import re
 OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 _SHIFT = 0x100000
-_SURROGATE = re.compile("[\udc80-\udcff]")
-_PRIVATE = re.compile("[\U0010dc80-\U0010dcff]")
+_SURROGATE = lazy("[\udc80-\udcff]")
+_PRIVATE = lazy("[\U0010dc80-\U0010dcff]")
 
 
 def to_text(path: str) -> str:

@@ -7,14 +7,16 @@ A leaf that the parser writes, and the store, the query and the views read. A pa
 from __future__ import annotations
 
 import json
-import re
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import orjson
 
+from agent.patterns import lazy
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterable
 
 Path = tuple[str, ...]
@@ -295,7 +297,7 @@ def json_text(value: Any) -> str:
         return str(value) if type(value) is int else "…"
 
 
-_HOLE = re.compile(r"\{\{|\}\}|\{[@$]?(\w+)(?:,-?\d+)?(?::[^{}]*)?\}")
+_HOLE = lazy(r"\{\{|\}\}|\{[@$]?(\w+)(?:,-?\d+)?(?::[^{}]*)?\}")
 
 
 def render_template(template: str, record: dict[str, Any]) -> str:

@@ -10,23 +10,22 @@ source names it, so that none can be changed or taken out unnoticed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from itertools import zip_longest
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 import msgspec
-import stringzilla
 import zstandard
 
 from agent.archive import seekable
 from agent.archive.errors import damaged, not_understood, unreadable
 from agent.archive.seekable import Entry, SeekTableError
-from agent.archive.simd import count
+from agent.archive.simd import count, digest, sha256
 from agent.paths import OPEN_FLAGS
 
 if TYPE_CHECKING:
+    import hashlib
     from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
@@ -100,7 +99,7 @@ class ArchiveWriter:
         self._file = file
         self._compressor = zstandard.ZstdCompressor(compression_params=_parameters(level))
         self._entries: list[Entry] = []
-        self._hash = hashlib.sha256()
+        self._hash = content_hash()
         self._offset = 0
         self.raw_bytes = 0
         self.lines = 0
@@ -117,7 +116,7 @@ class ArchiveWriter:
         Raises:
             OSError: the disk is full, or fails.
         """
-        self.digests.append(digest_of(data))
+        self.digests.append(digest(data))
         packed = self._compressor.compress(data)
         frame = Frame(self._offset, len(packed), self.raw_bytes, len(data))
         self._put(packed, Entry(len(packed), len(data), int.from_bytes(packed[-4:], "little")))
@@ -144,11 +143,11 @@ class ArchiveWriter:
             OSError: the disk is full, or fails.
         """
         said = _encoder.encode(metadata)
-        link = hashlib.sha256(said)
-        frame = seekable.skippable(_SIGNATURE + link.digest() + said, METADATA_MAGIC)
+        link = sha256(said)
+        frame = seekable.skippable(_SIGNATURE + link + said, METADATA_MAGIC)
         self._put(frame, Entry(len(frame), 0, seekable.EMPTY_CHECKSUM))
         self._file.write(seekable.encode(self._entries))
-        return link.hexdigest()
+        return link.hex()
 
     def _put(self, data: bytes, entry: Entry) -> None:
         self._file.write(data)
@@ -156,12 +155,11 @@ class ArchiveWriter:
         self._offset += len(data)
 
 
-def digest_of(data: bytes) -> int:
-    """64 bits that show whether content was damaged on the way to the disk and back, at an eighth of the price of
-    SHA-256; for one process, and not against a forger.
-    """
-    found: int = stringzilla.hash(data)
-    return found
+def content_hash() -> hashlib._Hash:
+    """SHA-256 of content to come."""
+    import hashlib  # noqa: PLC0415 - 3 ms, which who only opens an archive need not pay
+
+    return hashlib.sha256()
 
 
 class _Tally:
@@ -283,7 +281,7 @@ class ArchiveReader:
         Raises:
             ArchiveError: SL803, at the frame that is damaged, or at the end.
         """
-        found, tally = hashlib.sha256(), _Tally()
+        found, tally = content_hash(), _Tally()
         for data in self.contents():
             yield data
             found.update(data)
@@ -310,8 +308,8 @@ class ArchiveReader:
             ArchiveError: SL803.
         """
         tally = _Tally()
-        for digest, data in zip_longest(digests, self.contents()):
-            if digest is None or data is None or digest_of(data) != digest:
+        for known, data in zip_longest(digests, self.contents()):
+            if known is None or data is None or digest(data) != known:
                 raise damaged(self.path, _OTHER_CONTENT)
             tally.add(data)
         if not tally.fits(self.metadata):
@@ -353,7 +351,7 @@ class ArchiveReader:
         ):
             raise damaged(self.path, "it says nothing of its origin: sidelog did not make it")
         said, link = frame[begin + _LINK_BYTES :], frame[begin : begin + _LINK_BYTES]
-        if hashlib.sha256(said).digest() != link:
+        if sha256(said) != link:
             raise damaged(self.path, "what it says of itself was altered")
         try:
             metadata = _decoder.decode(said)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from agent.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PARTIAL_SUFFIX = ".partial"
 ARCHIVE_SUFFIX = ".log.zst"
-_SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9._-]")
+_SAFE = lazy(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_UNSAFE_BYTE = lazy(rb"[^A-Za-z0-9._-]")
 _MOST_NAME_BYTES = 120  # of the 255 that a name may have; an escaped byte takes three
 _DIRECTORY_MODE = 0o700
 

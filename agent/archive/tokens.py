@@ -10,10 +10,11 @@ in vain.
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 import msgspec
+
+from agent.patterns import lazy
 
 MIN_TOKEN = 12
 EVENT_BYTES = 4  # of filter per event, at the most
@@ -25,7 +26,7 @@ TOKENS_PER_BLOCK = 16
 HASHED_WORDS = 8  # of a token's beginning; of a longer one also the last
 MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio (Knuth, TAOCP 6.4)
 _64_BITS = (1 << 64) - 1
-_ANY_RUN = re.compile("[0-9A-Za-z]+")
+_ANY_RUN = lazy("[0-9A-Za-z]+")
 
 
 class Filter(NamedTuple):

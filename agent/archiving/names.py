@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
+from agent.patterns import lazy
 from agent.tail import locate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_COMPRESSED = re.compile(r"\.(gz|zst)$")
-_DIGITS = re.compile(r"[0-9]+")
+_COMPRESSED = lazy(r"\.(gz|zst)$")
+_DIGITS = lazy(r"[0-9]+")
 
 
 def is_compressed_name(name: str) -> bool:

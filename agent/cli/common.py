@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from agent.patterns import lazy
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,7 +26,7 @@ Command = TypeVar("Command", bound="Callable[..., Any]")
 
 COLORS = ("auto", "always", "never")
 # C0, DEL, C1, and the marks that reorder text: what could drive a terminal or hide what a line says.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = lazy("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +24,7 @@ import msgspec
 import orjson
 
 from agent.errors import SidelogError
+from agent.patterns import lazy
 from agent.store.lock import owner
 from agent.store.reader import open_reader
 
@@ -38,7 +38,7 @@ _FINISH_TIMEOUT_S = 600.0
 _ROTATE_S = (0.3, 2.0)
 _RUN_S = (0.02, 0.3)  # after the agent has taken its store
 _EARLY = 0.15  # the share of kills that come before that time, while it still starts
-_SEQ = re.compile(r'\{"seq":(\d+),')
+_SEQ = lazy(r'\{"seq":(\d+),')
 
 
 class Verdict(msgspec.Struct):

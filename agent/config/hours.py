@@ -7,9 +7,11 @@ import time
 
 import msgspec
 
+from agent.patterns import lazy
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)-([01]?\d|2[0-4]):([0-5]\d)", re.ASCII)
-_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
+_CLOCK = lazy(r"([01]?\d|2[0-4]):([0-5]\d)-([01]?\d|2[0-4]):([0-5]\d)", re.ASCII)
+_TIME = lazy(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _MINUTES_PER_DAY = 1440
 
 

@@ -15,13 +15,14 @@ from agent.config.layers import Layer, Merged
 from agent.config.schema import Config, default_store_path
 from agent.config.validate import validate
 from agent.errors import ConfigError
+from agent.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SYSTEM_FILE = Path("/etc/sidelog/sidelog.yaml")
 LOCAL_FILE = Path("sidelog.yaml")
-_MAGIC = re.compile(r"[*?\[]")
+_MAGIC = lazy(r"[*?\[]")
 
 
 class InvalidConfigError(ConfigError):

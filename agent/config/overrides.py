@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.config.layers import Key, KeyPath, Text
 from agent.errors import ConfigError, UsageError
+from agent.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 PREFIX = "SIDELOG_"
 SECTIONS = ("store", "sources", "archive", "alerts", "hooks", "http")
 
-_STEP = re.compile(r"""(?:^|\.)(?:([A-Za-z0-9_-]+)|"([^"]+)")|\[(\d{1,6})\]""", re.ASCII)
+_STEP = lazy(r"""(?:^|\.)(?:([A-Za-z0-9_-]+)|"([^"]+)")|\[(\d{1,6})\]""", re.ASCII)
 
 
 def from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, KeyPath, Any]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from agent.patterns import lazy
+
 SECONDS_PER_UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 BYTES_PER_UNIT = {
     "B": 1,
@@ -26,8 +28,8 @@ SHARE_HINT = "write a percentage such as 5%"
 FACTOR_HINT = "write a factor such as 4x"
 RATE_HINT = "write events per second, minute, hour or day, such as 1/s, 10/m or 100/h"
 
-_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)", re.ASCII)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?B|B)", re.ASCII | re.IGNORECASE)
+_PART = lazy(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)", re.ASCII)
+_SIZE = lazy(r"(\d+(?:\.\d+)?) ?([KMGT]i?B|B)", re.ASCII | re.IGNORECASE)
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _MAX_DIGITS = 40  # int() and float() of longer texts are slow or infinite, and no such value means anything
 

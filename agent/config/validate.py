@@ -11,6 +11,7 @@ from agent.config import units
 from agent.config.convert import close_to, nearest, shown
 from agent.config.hours import parse_hours, time_of_day
 from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
+from agent.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from agent.config.layers import KeyPath
     from agent.config.schema import Config, HookConfig, HttpConfig, RotateConfig, RuleConfig, SourceConfig
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # it becomes a directory of the archive
-_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~A-Za-z0-9-]+", re.ASCII)  # token of RFC 9110, section 5.6.2
+_NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # it becomes a directory of the archive
+_LABEL = lazy(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
+_HEADER = lazy(r"[!#$%&'*+.^_`|~A-Za-z0-9-]+", re.ASCII)  # token of RFC 9110, section 5.6.2
 _NAME_HINT = "up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
 _PORTS = range(1, 65_536)
 

@@ -14,6 +14,7 @@ import orjson
 
 from agent.parse import timestamps
 from agent.parse.timestamps import MAX_NS, SECOND_NS
+from agent.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ _DIGITS_TO_ZERO = str.maketrans("123456789", "000000000")
 _DIGIT_BYTES_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _DATE = slice(10)
 _MINUTE, _SECOND = 14, 17  # where the tens stand
-_SUFFIX = re.compile(r"(?:[.,](\d{1,9}))?( ?(?:Z|UTC|[+-]\d\d(?::?\d\d(?::\d\d)?)?))?", re.ASCII)
+_SUFFIX = lazy(r"(?:[.,](\d{1,9}))?( ?(?:Z|UTC|[+-]\d\d(?::?\d\d(?::\d\d)?)?))?", re.ASCII)
 
 
 class BulkTimestamps:

@@ -5,7 +5,6 @@ A struct type and its decoders take 30 KB; a thousand files of one application s
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from agent.parse import fields
+from agent.patterns import lazy
 
 if TYPE_CHECKING:
     from agent.profile import Path
@@ -24,7 +24,7 @@ _TYPES: dict[str, Any] = {"timestamp": str | int | float | None, "severity": str
 _TWO_KEYS: Path = ("timestampSeconds",)  # needs a second key: careful path
 _CONTAINER_KEY = "stream"  # Docker's lines are JSON too, but the event is inside
 _COMBINATIONS = 64  # as many applications, each with its own names, hardly write on one machine
-_NO_FIELD_NAME = re.compile(r'["\\\x00-\x1f]')
+_NO_FIELD_NAME = lazy(r'["\\\x00-\x1f]')
 _Tree = dict[str, Any]  # key -> role name, None (forbidden), or a nested _Tree
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from agent.patterns import lazy
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 REPLACEMENT = "[redacted]"
 # Letters whose lower case, or whose match without regard to case, is an ASCII letter: K (Kelvin), ſ, İ and ı.
 _FOLDED = b"\xe2\x84\xaa|\xc5\xbf|\xc4[\xb0\xb1]"
-_ESCAPED = re.compile(r"\\{1,32}u(?!d[89a-f]|00[01])([0-9a-f]{4})", re.IGNORECASE)  # no control, no surrogate
+_ESCAPED = lazy(r"\\{1,32}u(?!d[89a-f]|00[01])([0-9a-f]{4})", re.IGNORECASE)  # no control, no surrogate
 # JSON inside a string, or cut off, has backslashes before its quotes, and \n before the next word.
 _QUOTE = r"""(?:\\{0,32}["'])?"""
 _ESCAPED_VALUE = r"""(?P<quote>\\{1,32}["'])(?:(?!(?<!\\)(?P=quote))(?s:.))*"""

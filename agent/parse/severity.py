@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from agent.patterns import lazy
+
 if TYPE_CHECKING:
     from agent.profile import Path
 
@@ -35,7 +37,7 @@ _STEPS = {  # scale -> (threshold, severity), highest first
     "python": ((50, 21), (40, 17), (30, 13), (25, 10), (20, 9), (10, 5), (0, 1)),
     "thousands": ((50_000, 21), (40_000, 17), (30_000, 13), (20_000, 9), (10_000, 5), (0, 1)),
 }
-_WITH_OFFSET = re.compile(r"(debug|info|warn|error)([+-]\d{1,2})", re.IGNORECASE)
+_WITH_OFFSET = lazy(r"(debug|info|warn|error)([+-]\d{1,2})", re.IGNORECASE)
 _SCALES = {
     "levelno": "python",
     "no": "python",

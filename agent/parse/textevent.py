@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,13 +11,14 @@ from agent.model import ErrorEvent
 from agent.parse import exceptions, multiline, timestamps
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
+from agent.patterns import lazy
 from agent.records import ERROR, FATAL, RAW_MESSAGE
 
 if TYPE_CHECKING:
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
 
-_NAMED = re.compile(r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$")
+_NAMED = lazy(r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$")
 
 
 class TextEvent(msgspec.Struct):

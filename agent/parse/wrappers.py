@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 import orjson
 
+from agent.patterns import lazy
+
 _DOCKER_KEYS = {"log", "stream", "time", "attrs"}
-_CRI = re.compile(
+_CRI = lazy(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([PF])(?::\S*)? ?(.*)",
     re.DOTALL,
 )

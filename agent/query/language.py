@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent.patterns import lazy
 from agent.query.errors import QueryError
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ NAMED_FIELDS = (
 OPERATORS = ("!=", ">=", "<=", "=", ">", "<", "~")  # longer ones first
 
 _BLANKS = " \t\r\n\v\f"
-_OPERATOR = re.compile(r'[^\s"!<>=~]([^\s"<>=~]*?)(?=!=|[<>=~])')
-_SYMBOL = re.compile("|".join(map(re.escape, OPERATORS)))
-_NEEDS_QUOTES = re.compile(r'^["!]|[\s]|[<>=~]')
+_OPERATOR = lazy(r'[^\s"!<>=~]([^\s"<>=~]*?)(?=!=|[<>=~])')
+_SYMBOL = lazy("|".join(map(re.escape, OPERATORS)))
+_NEEDS_QUOTES = lazy(r'^["!]|[\s]|[<>=~]')
 
 
 class Term(msgspec.Struct, frozen=True):

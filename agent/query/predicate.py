@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from agent.errors import UsageError
+from agent.patterns import lazy
 from agent.query.language import NAMED_FIELDS, Term
 from agent.query.severity import HIGHEST, level_range
 from agent.query.times import format_utc
@@ -108,7 +109,7 @@ def compile_term(term: Term) -> Check:
 
 # ---------------------------------------------------------------- text
 
-_ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPE = lazy(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
+from agent.patterns import lazy
 from agent.query.events import StoredEvent, resource_service
 from agent.query.fragments import as_text, attributes, encode, flattened, severity_name
 from agent.query.fragments import field as field_of
@@ -33,7 +34,7 @@ _SHORT_ATTRIBUTES = 12  # so many attributes follow a message in `short`
 _SHORT_VALUE = 100  # characters of each
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # cells that spreadsheets would compute
 _LEVEL_COLORS = {"ERROR": ("red",), "FATAL": ("red", "bold"), "WARN": ("yellow",), "INFO": ("green",)}
-_PLAIN = re.compile(r'[^\s"=\\]+')
+_PLAIN = lazy(r'[^\s"=\\]+')
 
 Render = Callable[[StoredEvent], bytes]
 

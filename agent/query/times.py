@@ -11,6 +11,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 
 from agent.errors import UsageError
+from agent.patterns import lazy
 
 SECOND_NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,13 +28,13 @@ _UNITS_NS = {
     **dict.fromkeys(("w", "week", "weeks"), 7 * 86_400 * SECOND_NS),
 }
 _MOST_NS = 1_000_000 * 86_400 * SECOND_NS  # 2,700 years: beyond any log, and within what SQLite's integers hold
-_PART = re.compile(r"(\d{1,18})(?:\.(\d{1,18}))?\s*([a-zµ]+)\s*", re.ASCII)
-_INSTANT = re.compile(
+_PART = lazy(r"(\d{1,18})(?:\.(\d{1,18}))?\s*([a-zµ]+)\s*", re.ASCII)
+_INSTANT = lazy(
     r"(?:(\d{4})-(\d\d)-(\d\d))?(?:(?:(?<=\d)[ Tt])?(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,18}))?)?"
     r"\s?(Z|z|UTC|[+-]\d\d:?\d\d)?)?",
     re.ASCII,
 )
-_EPOCH_SECONDS = re.compile(r"@(-?)(\d{1,12})(?:\.(\d{1,18}))?", re.ASCII)
+_EPOCH_SECONDS = lazy(r"@(-?)(\d{1,12})(?:\.(\d{1,18}))?", re.ASCII)
 
 
 def parse_duration(text: str) -> int:

@@ -6,9 +6,11 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from agent.patterns import lazy
+
 Number = int | Decimal
 
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,6})?", re.ASCII)  # as JSON has it
+_NUMBER = lazy(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,6})?", re.ASCII)  # as JSON has it
 _INDEX_DIGITS = 10  # no list is longer
 _INT_DIGITS = 4_000  # Python refuses to convert more than 4,300 digits; Decimal takes them
 

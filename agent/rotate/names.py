@@ -6,12 +6,13 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from agent.patterns import lazy
 from agent.tail import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NUMBER = re.compile(r"\.([1-9][0-9]{0,8})", re.ASCII)
+_NUMBER = lazy(r"\.([1-9][0-9]{0,8})", re.ASCII)
 
 
 def is_numbered(name: str) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.errors import TailError
+from agent.patterns import lazy
 from agent.tail import files
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from agent.tail.identity import FileKey
     from agent.tail.settings import SourceSettings
 
-_MAGIC = re.compile(r"[*?\[]")
+_MAGIC = lazy(r"[*?\[]")
 
 
 class Found(msgspec.Struct):

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 
 from agent.errors import TailError
 from agent.model import MARKER_BYTES
+from agent.patterns import lazy
 from agent.tail import files
 from agent.tail.identity import FileKey, Match, compare, generation, same_generation
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from agent.model import TailedFile
 
 # what rotation puts into a name: numbers, dates, times of day, a few words; separated by . - _ or nothing
-_ROTATION = re.compile(r"([.\-_@:]|[0-9]+|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")
-_COMPRESSED = re.compile(r"\.(gz|zst|bz2|xz|lz4)$")
+_ROTATION = lazy(r"([.\-_@:]|[0-9]+|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")
+_COMPRESSED = lazy(r"\.(gz|zst|bz2|xz|lz4)$")
 
 
 def is_rotation(name: str, original: str) -> bool:

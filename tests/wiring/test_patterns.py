@@ -13,6 +13,8 @@ def test_a_lazy_pattern_does_what_its_pattern_does():
     text, own, other = "a1 B22", lazy(r"([a-z])(\d+)", re.IGNORECASE), re.compile(r"([a-z])(\d+)", re.IGNORECASE)
     assert [found.groups() for found in own.finditer(text)] == [found.groups() for found in other.finditer(text)]
     assert own.sub("x", text) == other.sub("x", text) == "x x"
+    assert own.findall(text) == other.findall(text) == [("a", "1"), ("B", "22")]
+    assert own.subn("x", text) == other.subn("x", text)
     assert own.split(text) == other.split(text)
     assert own.match(text, 3)[0] == "B22"
     assert own.search("..") is None
