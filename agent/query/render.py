@@ -7,7 +7,6 @@ people is always escaped: a message must never start a line of its own.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,7 @@ _SHORT_VALUE = 100  # characters of each
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # cells that spreadsheets would compute
 _LEVEL_COLORS = {"ERROR": ("red",), "FATAL": ("red", "bold"), "WARN": ("yellow",), "INFO": ("green",)}
 _PLAIN = lazy(r'[^\s"=\\]+')
+_NOT_IN_KEYS = lazy(r'[\s"=]')
 
 Render = Callable[[StoredEvent], bytes]
 
@@ -216,7 +216,7 @@ def csv_row(cells: Sequence[str]) -> str:
 
 def logfmt_pair(name: str, value: str) -> str:
     """`name=value`, quoted where it must be; control characters as escapes."""
-    key = re.sub(r'[\s"=]', "_", escape(name)) or "_"
+    key = _NOT_IN_KEYS.sub("_", escape(name)) or "_"
     if value and value.isprintable() and _PLAIN.fullmatch(value):
         return f"{key}={value}"
     quoted = escape(value.replace("\\", "\\\\").replace('"', '\\"'))
