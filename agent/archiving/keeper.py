@@ -7,13 +7,12 @@
 A log that grew after it was archived is archived whole again: the new archive takes the place of the old one in the
 transaction that adds it, and then the old one's file is deleted.
 
-After a crash the next round goes on: a temporary file is removed, a named archive that the store does not know is made
-again, and a log that the store knows to be archived is deleted, and so is the file of an archive that is no longer one.
+After a crash the next round goes on: what was being made is removed (`leftovers`) and made again, a log that the store
+knows to be archived is deleted, and so is the file of an archive that is no longer one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -27,6 +26,7 @@ import msgspec
 from agent.archive import place, source
 from agent.archive.errors import ArchiveError, undeletable, unremovable, unwritable
 from agent.archive.source import Version
+from agent.archiving import leftovers
 from agent.archiving.job import Done, Failed, Job, Order, Progress, earlier_of
 from agent.archiving.planner import Known, Plan, Planner
 from agent.archiving.process import Worker
@@ -34,8 +34,6 @@ from agent.archiving.rows import archive_row, open_archive
 from agent.config.units import format_duration, format_size
 from agent.store import archives, tables
 from agent.store.archives import LogRow
-from agent.tail import locate
-from agent.tail.identity import FileKey
 
 if TYPE_CHECKING:
     import sqlite3
@@ -112,7 +110,7 @@ class Keeper:
         self._failing: set[tuple[str, str]] = set()  # code and subject of what was reported and has not ended
         self._failed: set[tuple[str, str]] = set()  # of this round
         self._clean = False
-        self.worker = Worker()
+        self.worker = Worker(options.directory)
 
     def round(self) -> Summary:
         """Archive what is due, delete what is archived, remove what is too old.
@@ -120,11 +118,10 @@ class Keeper:
         Raises:
             StoreError: the store cannot be written.
         """
-        if not self._clean:
-            _remove_partial(self.options.directory)
-            self._clean = True
         self._failed = set()
         summary = Summary()
+        if not self._clean:
+            self._clean = self._clear(summary)
         self._delete_removed(summary)
         plan = self.plan()
         summary.waiting = len(plan.waiting)
@@ -171,11 +168,13 @@ class Keeper:
         for planned in sorted(jobs, key=lambda job: self._deaths[job.version]):
             if self._stop():
                 return
-            name = _place_of(os.fsdecode(planned.path), planned.version)
+            name = leftovers.place_of(os.fsdecode(planned.path), planned.version)
             job = msgspec.structs.replace(planned, path=os.fsencode(name))
             self._on_progress(before, total, name)
-            order = self._change(partial(self._order, job=job, present=present), durable=False)
+            order = self._change(partial(self._order, job=job, present=present), durable=True)
             answer = self._make(order, partial(self._progress, before, total, name))
+            if isinstance(answer, Failed) and answer.code == "SL806":
+                self._clear(summary)
             before += job.version.size
             self._on_progress(before, total, name)
             if isinstance(answer, Done):
@@ -190,7 +189,7 @@ class Keeper:
 
     def _order(self, connection: sqlite3.Connection, *, job: Job, present: set[int]) -> Order:
         chain = archives.chain(connection, job.source)
-        return Order(
+        order = Order(
             job=job,
             directory=os.fsencode(self.options.directory),
             archive_id=archives.next_id(connection),
@@ -200,6 +199,8 @@ class Keeper:
             created=time.time_ns(),
             earlier=tuple(earlier_of(job, archives.outgrown(connection, job.source, present))),
         )
+        leftovers.note(connection, order)
+        return order
 
     def _make(self, order: Order, progress: Callable[[int], None]) -> Done | Failed:
         try:
@@ -235,7 +236,7 @@ class Keeper:
         known = self._known_content(row, present)
         if known is not None:
             try:
-                Path(row.path).unlink(missing_ok=True)
+                _unlink(Path(row.path))
             except OSError as error:
                 self._note_failure(summary, unwritable(Path(row.path), error))
                 return
@@ -243,7 +244,7 @@ class Keeper:
 
         def commit(connection: sqlite3.Connection) -> None:
             if known is None:
-                archives.add(connection, row)
+                archives.add(connection, row, blocks=self.worker.blocks)
                 archives.replace(connection, row)
             archives.remember_log(connection, log)
 
@@ -282,6 +283,16 @@ class Keeper:
 
     # ------------------------------------------------------------ removing
 
+    def _clear(self, summary: Summary) -> bool:
+        """Remove what a worker that was killed has left; whether that could be done."""
+        noted = self._change(leftovers.begun, durable=False)
+        try:
+            leftovers.remove(self.options.directory, noted)
+        except OSError as error:
+            self._note_failure(summary, unwritable(self.options.directory, error))
+            return False
+        return True
+
     def _delete_archived(self, logs: list[LogRow], summary: Summary) -> None:
         """Delete logs that were archived before, and not by this round: those whose archives are there."""
         rows = {row.id: row for row in self._change(archives.load, durable=False)}
@@ -300,7 +311,7 @@ class Keeper:
         try:
             with self._names_lock:
                 version = Version(*log[:4])
-                deleted = source.delete(_place_of(log.path, version), version)
+                deleted = source.delete(leftovers.place_of(log.path, version), version)
         except OSError as error:
             self._note_failure(summary, undeletable(log.path, error))
         except ArchiveError as error:
@@ -326,7 +337,7 @@ class Keeper:
         gone = []
         for archive_id, path in self._change(archives.removed_files, durable=False):
             try:
-                Path(path).unlink(missing_ok=True)
+                _unlink(Path(path))
             except OSError as error:
                 if path not in summary.failed:
                     self._note_failure(summary, unremovable(path, error))
@@ -379,16 +390,8 @@ class Keeper:
         self._failing = self._failed
 
 
-def _place_of(path: str, version: Version) -> str:
-    """Where a log lies now: it may have been given another number since it was found. The old path where nowhere."""
-    with contextlib.suppress(OSError):
-        if Version.of(Path(path).lstat()) == version:
-            return path
-    return locate.find_inode(FileKey(version.device, version.inode), [str(Path(path).parent)]) or path
-
-
-def _remove_partial(directory: Path) -> None:
-    """Remove what a worker that was killed has left."""
-    for path in directory.glob(f"*/.*{place.PARTIAL_SUFFIX}"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+def _unlink(path: Path) -> None:
+    """Delete an archive for good: what the store forgets must not come back after a power cut."""
+    path.unlink(missing_ok=True)
+    if path.parent.exists():
+        place.flush_directory(path.parent)

@@ -8,27 +8,40 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from agent.archive.errors import worker_ended
+from agent.archive import place
+from agent.archive.errors import unwritable, worker_ended
+from agent.archive.spool import Spool
 from agent.archiving.job import Order, Progress, decode_answer, receive, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from agent.archiving.job import Answer
+    from agent.store.archives import FrameRow
 
 MODULE = "agent.archiving.worker"
 _END_S = 5.0  # for a worker that was told to end
 
 
 class Worker:
-    """Starts the process when it is first needed."""
+    """Starts the process when it is first needed.
 
-    def __init__(self) -> None:
+    Args:
+        directory: of the archives; filters wait on its disk until they are stored.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._spool: Spool | None = None
 
     def close(self) -> None:
         """End the process."""
         process, self._process = self._process, None
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
         if process is None:
             return
         with process:  # waits, and closes the streams
@@ -50,16 +63,22 @@ class Worker:
         """Progress, and at the end Done or Failed.
 
         Raises:
-            ArchiveError: SL806, the process ended.
+            ArchiveError: SL806, the process ended; SL804, there is no room for filters.
         """
         if self._process is None:
+            spool = self._spool = self._make_spool()
             # Modules are found where ours are: `-m` alone would look first where we were started, whoever writes there.
-            command = [sys.executable, "-P", "-m", MODULE]
+            command = [sys.executable, "-P", "-m", MODULE, str(spool.fd)]
             places = os.pathsep.join(filter(None, sys.path))
             # numpy's linear algebra is not used: without this it would start a thread for each core
             environment = {**os.environ, "PYTHONPATH": places, "OPENBLAS_NUM_THREADS": "1"}
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=[spool.fd],
             )
         process = self._process
         assert process.stdin is not None
@@ -75,3 +94,14 @@ class Worker:
         code = process.wait()
         self.close()
         raise worker_ended(os.fsdecode(order.job.path), code)
+
+    def blocks(self, frame: FrameRow) -> bytes:
+        """The filter of a frame of the last answer."""
+        return b"" if self._spool is None else self._spool.get(frame.spooled)
+
+    def _make_spool(self) -> Spool:
+        try:
+            place.make_directory(self._directory)
+        except OSError as error:
+            raise unwritable(self._directory, error) from None
+        return Spool.on_disk_of(self._directory)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError, not_understood, unwritable
+from agent.archive.errors import ArchiveError, not_understood
 from agent.archive.place import ARCHIVE_SUFFIX
+from agent.archive.spool import Spool
 from agent.archiving.alone import Alone
 from agent.archiving.cutter import index_frame
 from agent.archiving.job import Done
@@ -26,7 +25,7 @@ from agent.tail.identity import head_hash, marker
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from agent.archive.container import Metadata
     from agent.store.archives import ArchiveRow
@@ -61,70 +60,27 @@ def reindex(
     total, done = sum(path.stat().st_size for path in paths), 0
     rows: list[ArchiveRow] = []
     bad: set[str] = set()
-    with _Filters(scratch) as filters:
+    with Spool.on_disk_of(scratch) as spool:
         for path in paths:
             on_progress(done, total, path.name)
             done += path.stat().st_size
             try:
-                rows.append(_read(path))
+                rows.append(_read(path, spool))
             except ArchiveError as error:
+                if error.code == "SL804":  # of the spool
+                    raise
                 bad.add(str(path))
                 on_error(path, error)
-            else:
-                filters.put_aside(rows[-1])
         rows.sort(key=lambda row: (row.source, row.sequence, row.id))
-        return change(partial(_replace, rows=rows, bad=bad, filters=filters), durable=True)
+        return change(partial(_replace, rows=rows, bad=bad, spool=spool), durable=True)
 
 
-class _Filters:
-    """Puts the filters of frames aside, into a file without a name, until they are stored: they are 1.3 % of all logs,
-    and may be more than there is memory.
-
-    Args:
-        directory: on whose disk.
+def _read(path: Path, spool: Spool) -> ArchiveRow:
+    """The row of one archive, its content checked on the way; the filters of its frames are left in the spool.
 
     Raises:
-        ArchiveError: SL804, also by its methods.
+        ArchiveError: SL802, SL803 of the archive; SL804 of the spool.
     """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._sizes: dict[str, list[int]] = {}
-        self._places: dict[str, int] = {}
-        with self._failing():
-            self._file = TemporaryFile(dir=directory)  # noqa: SIM115 - closed at the end of the block
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def put_aside(self, row: ArchiveRow) -> None:
-        """Take the filters from an archive's frames."""
-        with self._failing():
-            self._places[row.path] = self._file.tell()
-            self._sizes[row.path] = [self._file.write(frame.blocks) for frame in row.frames]
-        for frame in row.frames:
-            frame.blocks = b""
-
-    def bring_back(self, row: ArchiveRow) -> None:
-        """Give them back."""
-        with self._failing():
-            self._file.seek(self._places[row.path])
-            for frame, size in zip(row.frames, self._sizes[row.path], strict=True):
-                frame.blocks = self._file.read(size)
-
-    @contextlib.contextmanager
-    def _failing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise unwritable(self._directory, error) from None
-
-
-def _read(path: Path) -> ArchiveRow:
-    """The row of one archive, its content checked on the way."""
     with ArchiveReader(path) as archive:
         said = archive.metadata
         settings = _settings(path, said)
@@ -135,6 +91,7 @@ def _read(path: Path) -> ArchiveRow:
             frame = archive.frames[number]
             piece = index_frame(data, frame.raw_offset, settings, alone)
             frames.append(FrameRow(*(number, *frame, *piece.facts())))
+            frames[-1].spooled, frames[-1].blocks = spool.put(frames[-1].blocks), b""
         done = Done(
             path=os.fsencode(path),
             size=archive.bytes,
@@ -179,7 +136,7 @@ def _unseen_log(row: ArchiveRow) -> LogRow | None:
     return LogRow(0, -row.id, row.raw_bytes, row.modified, row.id, "")
 
 
-def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set[str], filters: _Filters) -> int:
+def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set[str], spool: Spool) -> int:
     pending = dict(archives.removed_files(connection))
     replaced = {place.link for row in rows for place in row.replaces}
     files = {row.link: row.path for row in rows if row.link in replaced}  # a crash came before they were deleted
@@ -195,9 +152,8 @@ def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set
         taken.add(row.id)
         if row.file_id is not None and not _is_generation(connection, row, row.file_id):
             row.file_id = None  # the store was begun anew since: its files have other numbers
-        filters.bring_back(row)
-        archives.add(connection, row, None if row.id in known else _unseen_log(row))
-        row.frames = []
+        log = None if row.id in known else _unseen_log(row)
+        archives.add(connection, row, log, blocks=lambda frame: spool.get(frame.spooled))
         for place in row.replaces:
             path = files.get(place.link) or pending.get(place.id)
             archives.note_removal(connection, row.source, place, path=path, replaced_by=row.id)

@@ -23,6 +23,7 @@ from agent.archive.container import ArchiveReader, ArchiveWriter, Metadata
 from agent.archive.errors import ArchiveError, not_as_written, unwritable, worker_ended
 from agent.archive.memory import keep_freed_memory
 from agent.archive.source import Log, has_writer
+from agent.archive.spool import Spool
 from agent.archiving.cutter import Cutter
 from agent.archiving.job import Done, Failed, Order, Progress, decode_order, receive, send
 from agent.archiving.matching import Beginnings, Matcher
@@ -53,12 +54,15 @@ class _Written(NamedTuple):
     digests: list[int]
 
 
-def archive(order: Order, progress: Callable[[int], None] = lambda _: None) -> Done | Failed:
+def archive(
+    order: Order, progress: Callable[[int], None] = lambda _: None, spool: Spool | None = None
+) -> Done | Failed:
     """Make one archive.
 
     Args:
         order: what of.
         progress: called with the bytes of the log file that were read so far.
+        spool: where the filters of the frames are left; None: in the answer.
 
     Returns:
         What was made. After a failure nothing is left of it, and the log is as it was.
@@ -66,7 +70,7 @@ def archive(order: Order, progress: Callable[[int], None] = lambda _: None) -> D
     path = os.fsdecode(order.job.path)
     try:
         with Log(path) as log:
-            return _archive(order, log, progress)
+            return _archive(order, log, progress, spool)
     except _ChangedError:
         return Failed(changed=True)
     except ArchiveError as error:
@@ -76,7 +80,7 @@ def archive(order: Order, progress: Callable[[int], None] = lambda _: None) -> D
         return Failed(code=ended.code, subject=path, message=ended.message, hint=ended.hint)
 
 
-def _archive(order: Order, log: Log, progress: Callable[[int], None]) -> Done:
+def _archive(order: Order, log: Log, progress: Callable[[int], None], spool: Spool | None) -> Done:
     job = order.job
     if log.version != job.version or has_writer(log.fd):
         raise _ChangedError
@@ -85,7 +89,9 @@ def _archive(order: Order, log: Log, progress: Callable[[int], None]) -> Done:
     try:
         place.make_directory(folder)
         with place.partial_file(partial) as file:
-            written = _write(order, log, file, progress)
+            if spool is not None:
+                spool.clear()
+            written = _write(order, log, file, progress, spool)
         try:
             return _finish(order, log, partial, written)
         except BaseException:
@@ -95,7 +101,7 @@ def _archive(order: Order, log: Log, progress: Callable[[int], None]) -> Done:
         raise unwritable(partial, error) from None
 
 
-def _write(order: Order, log: Log, file: BinaryIO, progress: Callable[[int], None]) -> _Written:
+def _write(order: Order, log: Log, file: BinaryIO, progress: Callable[[int], None], spool: Spool | None) -> _Written:
     job = order.job
     matcher, beginnings = Matcher(job.followed, job.candidates), Beginnings(order.earlier)
     profile = matcher.profile
@@ -105,10 +111,12 @@ def _write(order: Order, log: Log, file: BinaryIO, progress: Callable[[int], Non
         log.status.st_mtime_ns,
     )
     writer = ArchiveWriter(file, order.level)
-    frames = [
-        FrameRow(*(number, *writer.add(piece.data, piece.lines), *piece.facts()))
-        for number, piece in enumerate(cutter.cut(_read(log, (matcher, beginnings), progress)))
-    ]
+    frames = []
+    for number, piece in enumerate(cutter.cut(_read(log, (matcher, beginnings), progress))):
+        frame = FrameRow(*(number, *writer.add(piece.data, piece.lines), *piece.facts()))
+        if spool is not None:
+            frame.spooled, frame.blocks = spool.put(frame.blocks), b""
+        frames.append(frame)
     if matcher.undecided or not log.unchanged() or has_writer(log.fd):
         raise _ChangedError
     metadata = Metadata(
@@ -227,10 +235,12 @@ def main() -> None:
     lower_priority()
     keep_freed_memory()
     source, target = sys.stdin.buffer, sys.stdout.buffer
-    with contextlib.suppress(BrokenPipeError):  # the keeper is gone
+    file = os.fdopen(int(sys.argv[1]), "r+b", buffering=0)
+    with file, contextlib.suppress(BrokenPipeError):  # the keeper is gone
         while (message := receive(source)) is not None:
-            answer = archive(decode_order(message), lambda done: send(target, Progress(done)))
-            send(target, answer)
+            order = decode_order(message)
+            spool = Spool(Path(os.fsdecode(order.directory)), file)
+            send(target, archive(order, lambda done: send(target, Progress(done)), spool))
 
 
 if __name__ == "__main__":

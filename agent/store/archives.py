@@ -11,7 +11,7 @@ from agent.paths import from_text, to_text
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 Blob = bytes  # a class below has a field of that name
 FRAME_BITS = 24  # an archive's id and a frame's number make the id of a filter
@@ -52,6 +52,7 @@ class FrameRow(msgspec.Struct):
     shape: int  # what kind of lines it holds (archiving.shape)
     longest_token: int
     blocks: Blob = b""  # the filter of tokens
+    spooled: tuple[int, int] = (0, 0)  # offset and bytes of the filter in a file, where it waits there
 
 
 class Place(NamedTuple):
@@ -143,13 +144,23 @@ def load(connection: sqlite3.Connection) -> list[ArchiveRow]:
     return rows
 
 
-def add(connection: sqlite3.Connection, archive: ArchiveRow, log: LogRow | None = None) -> None:
+def _own_blocks(frame: FrameRow) -> Blob:
+    return frame.blocks
+
+
+def add(
+    connection: sqlite3.Connection,
+    archive: ArchiveRow,
+    log: LogRow | None = None,
+    blocks: Callable[[FrameRow], Blob] = _own_blocks,
+) -> None:
     """Store a new archive with its index; inside a transaction.
 
     Args:
         connection: the writer's.
         archive: with its frames.
         log: what it was made of, if that is to be remembered.
+        blocks: gives the filter of a frame.
     """
     values: dict[str, Any] = {name: getattr(archive, name) for name in _ARCHIVE}
     values["path"], values["log_path"] = to_text(archive.path), to_text(archive.log_path)
@@ -157,7 +168,11 @@ def add(connection: sqlite3.Connection, archive: ArchiveRow, log: LogRow | None 
     connection.executemany(_INSERT_FRAME, [_frame_values(archive.id, frame) for frame in archive.frames])
     connection.executemany(
         "INSERT INTO archive_filters (id, blocks) VALUES (?, ?)",
-        [((archive.id << FRAME_BITS) + frame.number, frame.blocks) for frame in archive.frames if frame.blocks],
+        (
+            ((archive.id << FRAME_BITS) + frame.number, found)
+            for frame in archive.frames  # one at a time: all of them are 1.3 % of a log, which may be of any size
+            if (found := blocks(frame))
+        ),
     )
     connection.execute(
         "INSERT INTO archive_chains (source, last_id, sequence, link) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"

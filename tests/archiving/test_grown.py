@@ -193,7 +193,7 @@ def test_a_crash_on_either_side_of_the_transaction_doubles_nothing(place, step):
     change = place.opened.writer.change
 
     def killed(function, *, durable):
-        if not durable:
+        if getattr(function, "__name__", "") != "commit":
             return change(function, durable=durable)
         if step == "after":
             change(function, durable=durable)

@@ -4,10 +4,10 @@ import errno
 
 import pytest
 
+from agent.archive import spool as module
 from agent.archive.container import ArchiveWriter
 from agent.archive.errors import ArchiveError
 from agent.archive.scan import build
-from agent.archiving import reindex as module
 from agent.archiving.reindex import reindex
 from agent.store import archives
 from agent.store.opening import open_store

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -18,6 +19,7 @@ from agent.archiving import process, worker
 from agent.archiving.job import Done, Failed, Job, Order, Progress, decode_answer, decode_order, encode, receive, send
 from agent.archiving.process import Worker
 from agent.archiving.rows import archive_row
+from agent.store.archives import FrameRow
 from tests.archive.making import metadata
 
 IOPRIO_GET = {"x86_64": 252, "aarch64": 31}  # system call numbers of ioprio_get(2)
@@ -152,13 +154,18 @@ def test_the_loop_answers_until_its_input_ends(monkeypatch, order):
     monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
     monkeypatch.setattr(worker.sys, "stdin", io.TextIOWrapper(stdin))
     monkeypatch.setattr(worker.sys, "stdout", io.TextIOWrapper(stdout))
-    worker.main()
+    with TemporaryFile(buffering=0) as spool:
+        monkeypatch.setattr(worker.sys, "argv", ["worker", str(os.dup(spool.fileno()))])
+        worker.main()
+        filters = os.fstat(spool.fileno()).st_size
     stdout.seek(0)
     answers = []
     while message := receive(stdout):
         answers.append(decode_answer(message))
     assert isinstance(answers[0], Progress)
     assert isinstance(answers[-1], Done)
+    assert sum(frame.spooled[1] for frame in answers[-1].frames) == filters > 0
+    assert not any(frame.blocks for frame in answers[-1].frames)
 
 
 def test_a_message_that_is_too_long_or_cut_is_the_end():
@@ -167,7 +174,7 @@ def test_a_message_that_is_too_long_or_cut_is_the_end():
 
 
 def test_a_process_that_dies_is_said_and_started_again(tmp_path, order, monkeypatch):
-    owner = Worker()
+    owner = Worker(tmp_path / "archive")
     owner.close()
     owner.kill()
     try:
@@ -192,7 +199,7 @@ def test_the_process_takes_no_module_from_where_its_owner_was_started(tmp_path, 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"open({str(tmp_path / 'taken')!r}, 'w').close()\n")
     monkeypatch.chdir(tmp_path / "here")
-    owner = Worker()
+    owner = Worker(tmp_path / "archive")
     try:
         assert isinstance(list(owner.run(order))[-1], Done)
     finally:
@@ -201,8 +208,8 @@ def test_the_process_takes_no_module_from_where_its_owner_was_started(tmp_path, 
 
 
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() not in IOPRIO_GET, reason="not known how to ask")
-def test_the_process_gives_way_to_everything_else(order):
-    owner = Worker()
+def test_the_process_gives_way_to_everything_else(tmp_path, order):
+    owner = Worker(tmp_path / "archive")
     try:
         assert isinstance(list(owner.run(order))[-1], Done)
         pid = owner._process.pid
@@ -210,6 +217,18 @@ def test_the_process_gives_way_to_everything_else(order):
         assert ctypes.CDLL(None).syscall(IOPRIO_GET[platform.machine()], 1, pid) >> 13 == 3, "the idle class"
     finally:
         owner.close()
+
+
+def test_filters_are_read_from_where_the_process_has_left_them(tmp_path, order):
+    owner = Worker(tmp_path / "archive")
+    assert owner.blocks(FrameRow(*range(12), 5)) == b""
+    try:
+        done = list(owner.run(order))[-1]
+        expected = worker.archive(order)
+        assert [owner.blocks(frame) for frame in done.frames] == [frame.blocks for frame in expected.frames]
+    finally:
+        owner.close()
+    assert any(frame.blocks for frame in expected.frames)
 
 
 def test_a_directory_that_cannot_be_written_is_named(tmp_path, order):
