@@ -66,6 +66,8 @@ def main(
         with_points = with_rotate = True
         kill_count, cut_count, archive_cut_count, rotation_count, recreation_count, alert_count = ALL.values()
     green = True
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sidelog-crash-", dir=folder) as scratch:
         root = Path(scratch)
         if with_points:
