@@ -128,7 +128,7 @@ def _run() -> None:
     from agent.cli.main import run_command_line
 
     mutant = os.environ[_MUTANT]
-    owner = len(sys.argv) > 1
+    owner = sys.argv[1:2] == ["run"]
     if mutant != "flush nothing" or not owner:  # the store is to be flushed as ever
         MUTANTS[mutant]()
     if owner:
