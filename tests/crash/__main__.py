@@ -66,9 +66,7 @@ def main(
         with_points = with_rotate = True
         kill_count, cut_count, archive_cut_count, rotation_count, recreation_count, alert_count = ALL.values()
     green = True
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="sidelog-crash-", dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix="sidelog-crash-", dir=_made(folder)) as scratch:
         root = Path(scratch)
         if with_points:
             green &= _points(root, seed, parallel, sample)
@@ -93,6 +91,13 @@ def _table(title: str, rows: Iterable[tuple[str, object]]) -> None:
     click.echo(f"\n{title}")
     for name, value in rows:
         click.echo(f"  {name:<44} {value}")
+
+
+def _made(folder: Path | None) -> Path | None:
+    """A directory, made if it is not there."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _points(root: Path, seed: int, parallel: int, number: int) -> bool:
