@@ -232,7 +232,7 @@ def test_help_and_version_import_nothing_heavy():
     assert not [name for name in loaded if name.startswith("agent.") and name not in _ALLOWED]
 
 
-_ALLOWED = {"agent.cli", "agent.cli.main", "agent.cli.common", "agent.errors"}
+_ALLOWED = {"agent.cli", "agent.cli.main", "agent.cli.common", "agent.errors", "agent.patterns"}
 
 
 def test_a_configuration_without_a_file_imports_no_yaml(tmp_path):
