@@ -121,6 +121,17 @@ def restrict(path: Path, status: os.stat_result) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def delete(path: Path) -> None:
+    """Delete an archive for good: what the store forgets must not come back after a power cut.
+
+    Raises:
+        OSError: it cannot be deleted.
+    """
+    path.unlink(missing_ok=True)
+    if path.parent.exists():
+        flush_directory(path.parent)
+
+
 def flush_directory(path: Path) -> None:
     """Make the names in a directory durable.
 

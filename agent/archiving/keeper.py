@@ -236,7 +236,7 @@ class Keeper:
         known = self._known_content(row, present)
         if known is not None:
             try:
-                _unlink(Path(row.path))
+                place.delete(Path(row.path))
             except OSError as error:
                 self._note_failure(summary, unwritable(Path(row.path), error))
                 return
@@ -337,7 +337,7 @@ class Keeper:
         gone = []
         for archive_id, path in self._change(archives.removed_files, durable=False):
             try:
-                _unlink(Path(path))
+                place.delete(Path(path))
             except OSError as error:
                 if path not in summary.failed:
                     self._note_failure(summary, unremovable(path, error))
@@ -388,10 +388,3 @@ class Keeper:
         for code, subject in self._failing - self._failed:
             self._report(ArchiveError(code, "", subject, ""), False)  # noqa: FBT003 - a callback's shape
         self._failing = self._failed
-
-
-def _unlink(path: Path) -> None:
-    """Delete an archive for good: what the store forgets must not come back after a power cut."""
-    path.unlink(missing_ok=True)
-    if path.parent.exists():
-        place.flush_directory(path.parent)

@@ -47,8 +47,8 @@ def note(connection: sqlite3.Connection, order: Order) -> None:
 def begun(connection: sqlite3.Connection) -> dict[str, object]:
     """What was about to be made and is not known; empty where there is nothing."""
     noted = tables.get_meta(connection, _KEY)
-    sql = "SELECT 1 FROM archives WHERE id = ? AND created = ?"
-    known = noted and connection.execute(sql, (noted["id"], noted["created"])).fetchone()
+    sql = "SELECT 1 FROM archives WHERE source = ? AND created = ?"  # a reindex may have given it another id
+    known = noted and connection.execute(sql, (noted["source"], noted["created"])).fetchone()
     return {} if known else noted
 
 
@@ -71,8 +71,7 @@ def remove(directory: Path, noted: dict[str, object]) -> None:
     for pattern in (f"{numbered}{place.ARCHIVE_SUFFIX}", f"{numbered}-*{place.ARCHIVE_SUFFIX}"):
         for path in folder.glob(pattern):
             if _is_of(path, noted):
-                path.unlink(missing_ok=True)
-                place.flush_directory(folder)
+                place.delete(path)
 
 
 def _is_there(path: str, version: Version) -> bool:

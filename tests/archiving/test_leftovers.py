@@ -103,6 +103,19 @@ def test_others_of_the_same_number_stay(interrupted):
     assert there(interrupted) == [str(other)]
 
 
+def test_an_archive_that_a_reindex_gave_another_number_is_known(setting):
+    setting.config = setting.configure(delete_source=False)
+    setting.rotated("app.log.2")
+    assert setting.keeper().round().archived == 1
+    connection = setting.opened.writer.connection
+    noted = leftovers.tables.get_meta(connection, "archiving")
+    connection.execute("UPDATE archives SET id = 7")
+    connection.execute("UPDATE archive_logs SET archive_id = 7")
+    assert (noted["id"], leftovers.begun(connection)) == (1, {})
+    setting.keeper().round()
+    assert there(setting) == known(setting) != []
+
+
 def test_a_directory_that_cannot_be_cleared_is_named_and_tried_again(interrupted, monkeypatch):
     keeper = interrupted.keeper()
     with monkeypatch.context() as patched:
