@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from agent.cli.common import output_options, safe_text
-from agent.errors import EXIT_USAGE, UsageError, codes, explain
+from agent.core.errors import EXIT_USAGE, UsageError, codes, explain
 
 
 @click.command(short_help="Explain an error code.")
