@@ -12,10 +12,10 @@
 - **group** gives each event of severity ERROR and above its error group.
 - **alert** looks at each transaction before it is committed: rules change their states in it, and what people are to
   be told is written into it as deliveries, which hooks on the event loop then carry out.
-- **rotate** renames logs whose applications cannot (or copies and truncates them), in the thread of `rotate.rotator`; what the
+- **rotate** renames logs whose applications cannot (or copies and truncates them), in a thread of its own; what the
   store does not know stays.
-- **archive** makes small verified files of rotated logs, in a process of low priority that `archive.archivist` lets work beside
-  the reading; what it has made goes into the store before a log is deleted.
+- **archive** makes small verified files of rotated logs, in a process of low priority that works beside the reading;
+  what it has made goes into the store before a log is deleted.
 - **store** commits events, offsets, gaps, groups and rollups in one transaction. That is the whole of exactly-once:
   after a crash the offset and the rows are of the same moment, and reading goes on at the offset.
 

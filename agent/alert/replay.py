@@ -20,7 +20,7 @@ from agent.alert.matching import Plan
 from agent.alert.rules import DAY_NS, Rule, compile_rule
 from agent.alert.state import Change, Hit
 from agent.query.language import Grouping, Query, Term
-from agent.query.sqlite.plan import Selection
+from agent.query.selection import Selection
 from agent.query.sqlite.scan import Scan
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from agent.core.times import parse_duration, parse_time
 from agent.query.language import Grouping, Query, QueryError, Term, all_equal, parse_terms
 from agent.query.predicate import compile_pattern, grep_pattern
 from agent.query.render import FORMS, Output
+from agent.query.selection import Selection
 from agent.query.severity import severity_query
-from agent.query.sqlite.plan import Selection, newest_id
+from agent.query.sqlite.plan import newest_id
 from agent.query.sqlite.scan import Scan
 
 if TYPE_CHECKING:

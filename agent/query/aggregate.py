@@ -16,8 +16,8 @@ from agent.core.text import escape
 from agent.core.times import format_utc
 from agent.query.fragments import as_text, encode, field
 from agent.query.render import Output, csv_row
+from agent.query.selection import Selection
 from agent.query.sqlite import rollup
-from agent.query.sqlite.plan import Selection
 from agent.query.sqlite.scan import Key, Scan
 
 if TYPE_CHECKING:

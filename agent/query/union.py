@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agent.query.aggregate import Counts
     from agent.query.events import StoredEvent
     from agent.query.language import Grouping
-    from agent.query.sqlite.plan import Selection
+    from agent.query.selection import Selection
 
 
 class Merged:

@@ -17,7 +17,7 @@ from agent.cli.archiving import verify_archives
 from agent.config import load
 from agent.query.archives.engine import Cold
 from agent.query.language import parse_query
-from agent.query.sqlite.plan import Selection
+from agent.query.selection import Selection
 from agent.store import archives
 from agent.store.opening import open_store
 from agent.store.reader import open_reader

@@ -12,8 +12,8 @@ from agent.query import aggregate
 from agent.query.aggregate import Bucket, count_events, render_buckets, scan_counts
 from agent.query.language import Grouping, parse_query
 from agent.query.render import Output
+from agent.query.selection import Selection
 from agent.query.sqlite import rollup
-from agent.query.sqlite.plan import Selection
 from agent.query.sqlite.scan import Scan
 from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 

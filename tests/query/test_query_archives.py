@@ -9,7 +9,7 @@ from agent.cli.errors import _trace
 from agent.parse.decode import ParseSettings
 from agent.query.archives.engine import Cold, ColdGroup
 from agent.query.language import Grouping, parse_query, parse_terms
-from agent.query.sqlite.plan import Selection
+from agent.query.selection import Selection
 from agent.query.sqlite.samples import group_samples
 from agent.query.sqlite.scan import Scan
 from tests.query.tiers import OBSERVED, Tiers, small_frames

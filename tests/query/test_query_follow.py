@@ -5,9 +5,9 @@ import sqlite3
 import pytest
 
 from agent.query.language import parse_query
+from agent.query.selection import Selection
 from agent.query.sqlite import follow
 from agent.query.sqlite.follow import Follower
-from agent.query.sqlite.plan import Selection
 from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from agent.query.events import Categories, Files, StoredEvent
 from agent.query.language import Query, Term, parse_query
-from agent.query.sqlite.plan import Selection, make_plan
+from agent.query.selection import Selection
+from agent.query.sqlite.plan import make_plan
 from agent.query.sqlite.scan import Scan
 from tests.query.stores import BASE, NUMBERS, SECOND, EventRow, FileRow, add_events, make_store
 

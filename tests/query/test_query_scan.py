@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.query.language import parse_query
+from agent.query.selection import Selection
 from agent.query.sqlite import scan as scan_module
-from agent.query.sqlite.plan import Selection
 from agent.query.sqlite.scan import Scan
 from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, add_file, make_store
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent.query.archives.plan import ColdPlan, make_cold_plan
 from agent.query.archives.search import ColdSearch
 from agent.query.language import all_equal
-from agent.query.sqlite.plan import Selection
+from agent.query.selection import Selection
 from agent.store import archives
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from agent.query.archives.groups import ColdGroups
 from agent.query.archives.needles import token_probes
 from agent.query.events import FileInfo
 from agent.query.predicate import compile_term, severity_numbers
+from agent.query.selection import bounds
 from agent.query.severity import ERRORS_FROM, HIGHEST
-from agent.query.sqlite.plan import bounds
 from agent.store import archives
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.archive.tokens import Probe
-    from agent.query.sqlite.plan import Selection
+    from agent.query.selection import Selection
     from agent.store.archives import ArchiveRow
 
     Probes = list[list[list[Probe]]]  # conditions, their alternatives, the tokens of each

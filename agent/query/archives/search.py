@@ -22,8 +22,8 @@ from agent.archive.errors import ArchiveError
 from agent.query.archives.groups import ColdEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
 from agent.query.archives.plan import asked_severities, severity_counts
+from agent.query.selection import bounds
 from agent.query.severity import HIGHEST
-from agent.query.sqlite.plan import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from agent.query.archives.needles import Needle
     from agent.query.archives.plan import ColdFile, ColdPlan, FrameRef
     from agent.query.language import Grouping
-    from agent.query.sqlite.plan import Selection
+    from agent.query.selection import Selection
 
 ID_BITS = 36  # an archive's id and an offset (up to 64 GiB) make the id of its event; it is negative
 _ALONE_S = 0.05  # so long, and for what seems to take no longer, this process searches: to start others takes as long

@@ -6,12 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from agent.query.events import Files, StoredEvent
-from agent.query.sqlite.plan import Selection, newest_id
+from agent.query.sqlite.plan import newest_id
 from agent.query.sqlite.scan import Scan
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
+
+    from agent.query.selection import Selection
 
 POLL_S = 0.1  # PRAGMA data_version costs 5 µs; the eye wants no more than ten answers a second
 _LOOK_S = 1.0  # how often to look whether the path still names the file that is open

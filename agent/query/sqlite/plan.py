@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
-    from agent.query.language import Query, Term
+    from agent.query.language import Term
+    from agent.query.selection import Selection
 
 _PATTERN_BYTES = 10_000  # SQLite refuses LIKE patterns over 50,000 bytes
 _MOST_LISTED_FILES = 5_000  # a longer list of ids in a statement costs more than it saves
@@ -32,14 +33,6 @@ _TEMPLATE = "e.record GLOB '*\"@mt\"*'"  # the message is composed from a templa
 
 BY_TIME = "events_by_time"
 ERRORS_BY_TIME = "errors_by_time"
-
-
-class Selection(msgspec.Struct, frozen=True):
-    """Which events are asked for: a query and a half-open time span [since, until) in nanoseconds."""
-
-    query: Query
-    since: int | None = None
-    until: int | None = None
 
 
 class Clause(msgspec.Struct, frozen=True):
@@ -224,14 +217,6 @@ def _or_labelled(
     if labelled and term.field == "service":
         labelled = [id_ for id_ in labelled if resource_service(files[id_].resource) == term.value]
     return Clause(f"({sql} OR {_in_files(labelled)})" if labelled else f"({sql})", parameters)
-
-
-def bounds(selection: Selection) -> tuple[int, int]:
-    """The time span as [since, until) that SQLite can hold."""
-    lowest, highest = -(2**63), 2**63 - 1
-    since = lowest if selection.since is None else selection.since
-    until = highest if selection.until is None else selection.until
-    return max(lowest, min(since, highest)), max(lowest, min(until, highest))
 
 
 def newest_id(connection: sqlite3.Connection) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from agent.query.sqlite.plan import Selection, bounds
+from agent.query.selection import Selection, bounds
 
 if TYPE_CHECKING:
     import sqlite3

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from agent.core.times import SECOND_NS
 from agent.query.events import COLUMNS, Files, StoredEvent, time_order
 from agent.query.language import all_equal
-from agent.query.sqlite.plan import Selection
+from agent.query.selection import Selection
 from agent.query.sqlite.scan import Scan
 
 if TYPE_CHECKING:

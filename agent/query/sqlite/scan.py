@@ -13,7 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent.query.events import COLUMNS, Categories, Files, Row, StoredEvent
-from agent.query.sqlite.plan import Plan, Selection, bounds, make_plan, newest_id
+from agent.query.selection import Selection, bounds
+from agent.query.sqlite.plan import Plan, make_plan, newest_id
 
 if TYPE_CHECKING:
     import sqlite3
