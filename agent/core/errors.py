@@ -3,7 +3,7 @@
 Rooms raise them; only `pipeline` and the faces log them and go on. A bad line of a log is data, never an exception.
 What a code says, in a sentence, a hint and a long text, stands in `agent/explain/CODE.md` (see `catalogue`):
 
-    raise StoreError.of("SL410", path, path=path, free=free >> 20, asked=asked >> 20)
+    raise StoreError.of("SL410", path, free_mib=free >> 20, asked_mib=asked >> 20)
 """
 
 from __future__ import annotations
@@ -52,22 +52,23 @@ class SidelogError(Exception):
             key: the code, with its variant if it has any: `SL820.denied`.
             subject: what it is about.
             hint: in place of the catalogue's.
-            facts: what stands in braces in its sentence and its hint. An OSError is what the system says of it.
+            facts: what stands in braces in its sentence and its hint, beside `{subject}`. An OSError is what the system
+                says of it.
         """
         from agent.core import catalogue  # noqa: PLC0415 - nobody pays for it before something fails
 
+        about = str(_said(subject))
         said = {name: _said(value) for name, value in facts.items()}
         code = key.partition(".")[0]
         try:
             words = catalogue.words(key)
-            sentence = words.sentence.format_map(said)
-            advice = words.hint.format_map(said) if hint is None else hint
+            sentence = words.sentence.format(subject=about, **said)
+            advice = words.hint.format(subject=about, **said) if hint is None else hint
         except (KeyError, ValueError, OSError):  # an installation in pieces: the facts are worth more than their form
             listed = ", ".join(f"{name}: {value}" for name, value in said.items())
             words = catalogue.Words("", "", "", retryable=False)
             sentence, advice = f"{code}: {listed or subject}", hint or ""
-        about = _said(subject)
-        return cls(code, words.operation, str(about), sentence, hint=advice, retryable=words.retryable)
+        return cls(code, words.operation, about, sentence, hint=advice, retryable=words.retryable)
 
 
 def _said(fact: object) -> object:
