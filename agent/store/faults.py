@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_LACKING = ("no such table", "no such column", "no such index", "has no column named", "duplicate column name")
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -29,6 +30,23 @@ def identity(path: Path) -> tuple[int, int] | None:
 def error_name(error: sqlite3.Error) -> str:
     """SQLite's extended name, such as SQLITE_IOERR_FSYNC; empty for errors of the Python layer."""
     return getattr(error, "sqlite_errorname", None) or ""
+
+
+def is_of_schema(error: sqlite3.Error) -> bool:
+    """Whether a statement failed because the store has other tables than the program takes it to have."""
+    name = error_name(error)
+    return name.startswith("SQLITE_CONSTRAINT") or (name == "SQLITE_ERROR" and any(w in str(error) for w in _LACKING))
+
+
+def schema_error(path: str, sentence: str) -> StoreError:
+    """SL415 for the store at `path`, which stays as it is."""
+    return StoreError(
+        "SL415",
+        "open store",
+        path,
+        sentence,
+        hint="bring back a backup with `sidelog restore --force`, or move the file away: the agent begins a new store",
+    )
 
 
 @contextlib.contextmanager
@@ -62,7 +80,7 @@ def changing(connection: sqlite3.Connection, path: Path | None = None) -> Iterat
 
 
 def writing_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """The StoreError for a failed write: damage is final, everything else is worth another attempt."""
+    """The StoreError for a failed write: damage and missing tables are final, all else is worth another attempt."""
     name = error_name(error)
     if name.startswith(_DAMAGED):
         return StoreError(
@@ -81,6 +99,8 @@ def writing_error(error: sqlite3.Error, path: Path) -> StoreError:
             hint="end that program's transaction; reading pauses until then and nothing is lost",
             retryable=True,
         )
+    if name == "SQLITE_ERROR" and is_of_schema(error):
+        return schema_error(str(path), f"the store {path} is not of the schema that its version says: {error}")
     return StoreError(
         "SL412",
         "write store",

@@ -4,8 +4,9 @@ import pytest
 
 from agent.errors import StoreError
 from agent.model import OwnError
-from agent.store import migrations, tables
+from agent.store import tables
 from agent.store.maintenance import Maintenance
+from agent.store.migrations import v004_archives
 from agent.store.retention import Retention
 from tests.store.stores import (
     DAY,
@@ -322,5 +323,5 @@ def test_a_file_remembers_up_to_where_its_events_have_left_the_store(opened):
     assert noted[0][1] == last
     assert noted[1][1] < third
     connection.execute("UPDATE files SET expired_offset = -1")
-    migrations.note_expired(connection)
+    v004_archives.note_expired(connection)
     assert rows(connection, "SELECT expired_offset FROM files") == [(first.offset,), (third - 1,)]
