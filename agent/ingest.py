@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from agent.errors import SidelogError, StoreError
+from agent.core.errors import SidelogError, StoreError
+from agent.core.fields import Profile
+from agent.core.model import EventBatch, LineBatch, StoredBatch, TailedFile, Transaction
 from agent.group import fingerprint, miner
 from agent.group.grouper import Grouper
-from agent.model import EventBatch, LineBatch, StoredBatch, TailedFile, Transaction
 from agent.parse.decode import FileParser, ParseSettings, join
-from agent.profile import Profile
 from agent.store.groups import known_groups
 from agent.tail.identity import marker
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping
 
-    from agent.alerting.live import LiveAlerts
+    from agent.alert.live import LiveAlerts
+    from agent.core.conditions import Reporter
     from agent.intake import Intake
-    from agent.reporting import Reporter
     from agent.store.maintenance import Maintenance
     from agent.store.writer import StoreWriter
 

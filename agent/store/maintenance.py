@@ -6,13 +6,13 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from agent.store import holders
+from agent.store import faults
 from agent.store.writer import WAL_ALARM_BYTES, WAL_CHECKPOINT_BYTES, StoreWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.errors import StoreError
+    from agent.core.errors import StoreError
     from agent.store.retention import Retention
 
 _CHECK_FILE_S = 1.0
@@ -95,4 +95,4 @@ class Maintenance:
         size = self._writer.wal_bytes()
         if (size > WAL_ALARM_BYTES) != self._alarmed:
             self._alarmed = not self._alarmed
-            self._report(holders.wal_error(self._writer.path, size), self._alarmed)
+            self._report(faults.wal_error(self._writer.path, size), self._alarmed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.store import faults, schema
 from agent.store.lock import StoreLock, lock_path
 from agent.store.reader import check_version

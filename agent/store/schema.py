@@ -10,12 +10,9 @@ events are found by time, by severity (a partial index on errors), by group, and
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
 
+from agent.core.errors import StoreError
 from agent.store import faults
-
-if TYPE_CHECKING:
-    from agent.errors import StoreError
 
 VERSION = 6
 APPLICATION_ID = 0x51DE106  # "side log": tells our file from any other SQLite file
@@ -66,4 +63,4 @@ def _take_steps(connection: sqlite3.Connection, version: int) -> None:
 
 def _cannot_migrate(connection: sqlite3.Connection, version: int, why: str) -> StoreError:
     path = connection.execute("PRAGMA database_list").fetchone()[2]
-    return faults.schema_error(path, f"the store {path} of schema version {version} cannot be migrated: {why}")
+    return StoreError.of("SL415.older", path, path=path, version=version, why=why)

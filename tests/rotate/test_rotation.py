@@ -9,12 +9,12 @@ import time
 import pytest
 
 from agent.config import SignalConfig
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.logkeeping import clear_interrupted
-from agent.rotate import aftercare, names, retries
+from agent.rotate import aftercare, names, pending
 from agent.rotate.copying import Copy
 from agent.rotate.folder import Folder
-from agent.rotate.retries import Retries
+from agent.rotate.pending import Retries
 from agent.rotate.surplus import SETTLED_S
 from agent.store import archives, faults, rotations, tables
 from agent.store.rotations import Begun
@@ -26,7 +26,7 @@ DOWN = StoreError("SL412", "write store", "s.db", "no")
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     """Failures are tried again in the next round."""
-    monkeypatch.setattr(retries, "_FIRST_S", 0.0)
+    monkeypatch.setattr(pending, "_FIRST_S", 0.0)
     monkeypatch.setattr("agent.rotate.rotation._AFTERCARE_S", 0.0)
 
 
@@ -555,7 +555,7 @@ def test_an_application_that_writes_on_in_the_renamed_log_is_noticed(scene, monk
 
 
 def test_pauses_grow_up_to_a_bound_and_begin_anew_after_a_success(monkeypatch):
-    monkeypatch.setattr(retries, "_FIRST_S", 5.0)
+    monkeypatch.setattr(pending, "_FIRST_S", 5.0)
     now = [0.0]
     waiting = Retries(lambda: now[0])
     pauses = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.store import faults, migrations, opening, schema
 from tests.store.stores import another, program, rows, store_at
 from tests.stores.world import known, unpack

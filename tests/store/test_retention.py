@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.errors import StoreError
-from agent.model import OwnError
+from agent.core.errors import StoreError
+from agent.core.model import OwnError
 from agent.store import tables
 from agent.store.maintenance import Maintenance
 from agent.store.migrations import v004_archives
