@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 REPOSITORY = HERE.parents[1]
 FIRST_WRITER = "d1695e1"  # there was a writer, but no agent
 FIRST_PROFILE = "c900d4a"  # what that writer already imported came with this
+ARCHIVING_FROM = 4  # schema version
 ARCHIVED = 31  # events of the log that is rotated first
 COUNTED = ("events", "error_groups", "gaps", "archives", "alert_history", "deliveries")
 TRACE = 'Traceback (most recent call last):\n  File "shop/cart.py", line 3, in add\nValueError: bad'
@@ -106,11 +107,16 @@ def python(code: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def version_of(code: Path) -> int:
+    """The schema version of some code."""
+    found = re.search(r"^VERSION = (\d+)$", (code / "agent" / "store" / "schema.py").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
 def agent(code: Path, *command: str, age: str | None = None) -> None:
     """Run the agent of a version on the logs; what goes wrong is printed."""
-    version = re.search(r"^VERSION = (\d+)$", (code / "agent" / "store" / "schema.py").read_text(), re.MULTILINE)
-    assert version is not None
-    config = write_config(MADE_IN, int(version[1]), age=age)
+    config = write_config(MADE_IN, version_of(code), age=age)
     done = python(code, "-m", "agent", *command, "-c", str(config))
     if done.returncode:
         print(command, done.returncode, done.stderr)  # noqa: T201 - a script
@@ -129,7 +135,7 @@ def live(code: Path, *, expire: bool) -> None:
         with app.open("a") as log:
             log.write(line(32))  # stays
         agent(code, "run", "--once", age="1s")
-    elif (code / "agent" / "archiving").is_dir():
+    elif version_of(code) >= ARCHIVING_FROM:
         archive(code)
 
 
