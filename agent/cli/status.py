@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agent.cli.common import config_options, echo_json, find_config, load_config, paint, safe_text, use_color
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
+from agent.store.reader import open_reader
+from agent.views import status
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _FILES_SHOWN = 20
+_LOOK_INTERVAL_S = 0.1
 
 
 @click.command()
@@ -28,12 +35,9 @@ def command(
 
     Exits 1 when something is wrong. An agent that was stopped as it should be is not wrong, one that died is.
     """
-    from agent.store.reader import open_reader
-    from agent.views import status
-
     path, fault = _store_path(config_path, store, overrides)
     connection = open_reader(path)
-    document = status.collect(connection, path)
+    document = _judged(connection, path)
     connection.close()
     if fault is not None:
         document["healthy"] = False
@@ -44,6 +48,16 @@ def command(
         for line in _lines(document, show_all=show_all):
             click.echo(line)
     return EXIT_DONE if document["healthy"] else EXIT_FAILED
+
+
+def _judged(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    """The document of `status --json`, after a second look where a file seems stuck that was changed only just now."""
+    snapshot = status.look(connection, path)
+    end = time.monotonic() + status.SECOND_LOOK_S
+    while snapshot.is_doubtful and time.monotonic() < end:
+        time.sleep(_LOOK_INTERVAL_S)
+        snapshot.look_again(connection)
+    return snapshot.document()
 
 
 def _store_path(
