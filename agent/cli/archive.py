@@ -2,108 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import config_options, echo_json, open_store, print_error, safe_text
-from agent.core.errors import EXIT_DONE, EXIT_FAILED
+from agent.cli.common import Bar, Context, echo_json, json_option, print_error, safe_text, with_context
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
+from agent.views import archives as views
 
 if TYPE_CHECKING:
-    import sqlite3
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from agent.store.archives import ArchiveRow
-
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+    from agent.archive.keeper import Summary
+    from agent.config import Config
+    from agent.core.errors import SidelogError
+    from agent.store.opening import OpenStore
 
 
 @click.group(invoke_without_command=True)
-@JSON
-@config_options
-@click.pass_context
-def command(context: click.Context, /, *, as_json: bool, **_: Any) -> Any:
+@json_option()
+@with_context
+def command(_: Context, *, as_json: bool) -> Any:
     """Show the archives; make, verify and read them."""
+    running = click.get_current_context()
     # `--json` before its command
-    context.default_map = {name: {"as_json": as_json} for name in ("list", "run", "verify")}
-    if context.invoked_subcommand is None:
-        return context.invoke(list_archives, as_json=as_json)
+    running.default_map = {name: {"as_json": as_json} for name in ("list", "run", "verify")}
+    if running.invoked_subcommand is None:
+        return running.invoke(list_archives, as_json=as_json)
     return EXIT_DONE
 
 
 @command.command("list")
-@JSON
-@config_options
-def list_archives(
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
-    as_json: bool = False,
-) -> int:
+@json_option()
+@with_context
+def list_archives(context: Context, *, as_json: bool = False) -> int:
     """List the archives, oldest first."""
-    from agent.store import archives
-    from agent.views.status import iso
-
-    connection, _ = open_store(config_path, store, overrides)
-    rows = archives.load(connection)
+    connection, _ = context.open_store()
+    rows = views.list_archives(connection)
     if as_json:
-        echo_json(
-            [
-                {
-                    "path": row.path,
-                    "source": row.source,
-                    "log": row.log_path,
-                    "bytes": row.bytes,
-                    "raw_bytes": row.raw_bytes,
-                    "lines": row.lines,
-                    "events": row.events,
-                    "first": iso(row.min_timestamp),
-                    "last": iso(row.max_timestamp),
-                    "sha256": row.sha256,
-                }
-                for row in rows
-            ]
-        )
+        echo_json(rows)
     for row in rows if not as_json else []:
-        click.echo(f"{safe_text(row.path)} {row.bytes:,} bytes of {row.raw_bytes:,}, {row.lines:,} lines")
+        click.echo(f"{safe_text(row['path'])} {row['bytes']:,} bytes of {row['raw_bytes']:,}, {row['lines']:,} lines")
     return EXIT_DONE
 
 
-@command.command("run")
-@JSON
-@click.option("--reindex", is_flag=True, help="Make the index again from the archives alone.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be rotated, archived and deleted, and why.")
-@config_options
-def run(
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
-    *,
-    as_json: bool = False,
-    reindex: bool = False,
-    dry_run: bool = False,
-) -> int:
-    """Rotate and archive everything that is due now, without an agent."""
-    from agent.cli.archiving import make_archives, make_index, show_outlook
-
-    if reindex and dry_run:
-        raise click.UsageError("--reindex and --dry-run exclude each other")
-    work = show_outlook if dry_run else make_index if reindex else make_archives
-    return work(config_path, store, overrides, as_json=as_json)
-
-
 @command.command("verify")
-@JSON
-@config_options
-def verify(config_path: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool = False) -> int:
+@json_option()
+@with_context
+def verify(context: Context, *, as_json: bool = False) -> int:
     """Read every archive and compare it with what is known of it."""
-    from agent.cli.archiving import verify_archives
+    from agent.archive.verify import verify_archives
     from agent.settings import archive_directory
 
-    connection, config = open_store(config_path, store, overrides)
-    checked, findings = verify_archives(connection, archive_directory(config))
+    connection, config = context.open_store()
+    with Bar("verifying") as bar:
+        checked, findings = verify_archives(connection, archive_directory(config), bar.step)
     if as_json:
-        echo_json({"archives": checked, "findings": [finding.document() for finding in findings]})
+        echo_json(views.verify_document(checked, findings))
     for finding in findings if not as_json else []:
         print_error(finding.error)
     if not as_json and not findings:
@@ -113,15 +71,14 @@ def verify(config_path: Path | None, store: Path | None, overrides: tuple[str, .
 
 @command.command("cat")
 @click.argument("name")
-@config_options
-def cat(name: str, config_path: Path | None, store: Path | None, overrides: tuple[str, ...]) -> int:
+@with_context
+def cat(context: Context, name: str) -> int:
     """Print the log of an archive, byte for byte. NAME is its file name, its path, or the end of its path."""
-    import sys
-
     from agent.archive.container import ArchiveReader
+    from agent.archive.restore import find_archive
 
-    connection, _ = open_store(config_path, store, overrides)
-    with ArchiveReader(_find(connection, name)) as archive:
+    connection, _ = context.open_store()
+    with ArchiveReader(find_archive(connection, name)) as archive:
         for data in archive.contents():
             sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
@@ -130,44 +87,165 @@ def cat(name: str, config_path: Path | None, store: Path | None, overrides: tupl
 
 @command.command("restore")
 @click.argument("name")
-@click.argument("destination", type=click.Path())
-@config_options
-def restore(
-    name: str, destination: str, config_path: Path | None, store: Path | None, overrides: tuple[str, ...]
-) -> int:
+@click.argument("destination", type=click.Path(path_type=Path))
+@with_context
+def restore(context: Context, name: str, destination: Path) -> int:
     """Write the log of an archive to DEST, a new file or a directory. Nothing is overwritten."""
-    from pathlib import Path
+    from agent.archive.restore import find_archive, restore_archive
 
-    from agent.cli.archiving import restore_archive
-
-    connection, _ = open_store(config_path, store, overrides)
-    path, size = restore_archive(_find(connection, name), Path(destination))
+    connection, _ = context.open_store()
+    path, size = restore_archive(find_archive(connection, name), destination)
     click.echo(f"restored {safe_text(str(path))}, {size:,} bytes", err=True)
     return EXIT_DONE
 
 
-def _find(connection: sqlite3.Connection, name: str) -> Path:
-    """The one archive that is meant.
+# ---------------------------------------------------------------- run
+
+
+@command.command("run")
+@json_option()
+@click.option("--reindex", is_flag=True, help="Make the index again from the archives alone.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be rotated, archived and deleted, and why.")
+@with_context
+def run(context: Context, *, as_json: bool = False, reindex: bool = False, dry_run: bool = False) -> int:
+    """Rotate and archive everything that is due now, without an agent."""
+    if reindex and dry_run:
+        raise click.UsageError("--reindex and --dry-run exclude each other")
+    work = _show_due if dry_run else _reindex if reindex else _archive
+    return work(context, as_json=as_json)
+
+
+def _show_due(context: Context, *, as_json: bool) -> int:
+    """Print what would be done.
 
     Raises:
-        UsageError: SL808, there is none, or several.
+        ConfigError: SL801 and others.
+        StoreError: the store is missing or damaged.
     """
-    from pathlib import Path
+    from agent.views.due import planned_actions
 
-    from agent.core.errors import UsageError
-    from agent.store import archives
+    connection, config = context.open_store()
+    _is_rotating(config)
+    rows = planned_actions(config, connection)
+    if as_json:
+        echo_json([row.document() for row in rows])
+    for row in rows if not as_json else []:
+        click.echo(f"{row.action:<8}{safe_text(row.path)}  {safe_text(row.why)}")
+    if not rows and not as_json:
+        click.echo("nothing is due", err=True)
+    return EXIT_DONE
 
-    rows: list[ArchiveRow] = archives.load(connection)
-    found = [row for row in rows if row.path == name] or [
-        row for row in rows if row.path.endswith(f"/{name}") or Path(row.path).name.startswith(name)
-    ]
-    if len(found) == 1:
-        return Path(found[0].path)
-    said = "there is no archive" if not found else f"{len(found)} archives are"
-    raise UsageError(
-        "SL808",
-        "find an archive",
-        name,
-        f"{said} named {name}",
-        hint="sidelog archive list prints their names; the beginning of a file name is enough where it is the only one",
-    )
+
+def _archive(context: Context, *, as_json: bool) -> int:
+    """Rotate and archive what is due, with a progress bar on a terminal.
+
+    Raises:
+        ConfigError: SL801 and others.
+        StoreError: SL404, an agent owns the store: it rotates and archives by itself.
+    """
+    from agent.archive.archivist import make_keeper
+    from agent.archive.keeper import Summary
+
+    config = context.config()
+    is_rotating = _is_rotating(config)
+    summary, failed, rotated = Summary(), [], 0
+
+    def say(error: SidelogError, active: bool) -> None:
+        if active:
+            failed.append(error.subject)
+            print_error(error)
+
+    with _owned(config) as opened, Bar("archiving") as bar:
+        if is_rotating:
+            from agent.rotate.rotator import rotate_once
+
+            rotated = len(rotate_once(config, opened.writer.change, say))
+        if config.archive is not None:
+            keeper = make_keeper(config, config.archive, opened.writer.change, say, on_progress=bar.step)
+            summary = keeper.round()
+    summary.failed = failed
+    if as_json:
+        echo_json(views.round_document(summary, rotated))
+    elif context.verbosity >= 0:
+        click.echo(_sentence(summary, rotated), err=True)
+    return EXIT_FAILED if summary.failed else EXIT_DONE
+
+
+def _reindex(context: Context, *, as_json: bool) -> int:
+    """Make the index again from the archives alone.
+
+    Raises:
+        StoreError: SL404, an agent owns the store.
+    """
+    from agent.archive.reindex import reindex
+    from agent.archive.verify import ArchiveFinding
+    from agent.settings import archive_directory
+
+    config = context.config()
+    findings: list[ArchiveFinding] = []
+    with _owned(config) as opened, Bar("indexing") as bar:
+        count = reindex(
+            archive_directory(config),
+            opened.writer.change,
+            config.store.path.parent,
+            lambda path, error: findings.append(ArchiveFinding(str(path), error)),
+            bar.step,
+        )
+    if as_json:
+        echo_json(views.reindex_document(count, findings))
+    else:
+        for finding in findings:
+            print_error(finding.error)
+        if context.verbosity >= 0:
+            click.echo(f"{count:,} archives indexed", err=True)
+    return EXIT_FAILED if findings else EXIT_DONE
+
+
+def _is_rotating(config: Config) -> bool:
+    """Whether a source is to be rotated.
+
+    Raises:
+        ConfigError: SL801, there is nothing to be rotated and nothing to be archived.
+    """
+    is_rotating = any(source.rotate is not None for source in config.sources)
+    if config.archive is None and not is_rotating:
+        raise ConfigError(
+            "SL801",
+            "archive logs",
+            "archive",
+            "archive: the configuration has no such section, so that nothing is archived and nothing deleted",
+            hint="add `archive: {}` to the configuration (`sidelog init` writes one) to archive rotated logs with the"
+            " defaults; `archive: {delete_source: false}` keeps the logs",
+        )
+    return is_rotating
+
+
+@contextlib.contextmanager
+def _owned(config: Config) -> Iterator[OpenStore]:
+    from agent.store.opening import open_store
+
+    opened = open_store(config.store.path, min_free_bytes=config.store.min_free, resources={})
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _sentence(summary: Summary, rotated: int) -> str:
+    parts = [f"{summary.archived:,} logs archived"]
+    if summary.bytes:
+        ratio = summary.raw_bytes / summary.bytes
+        parts[0] += f", {summary.raw_bytes / 1e6:,.1f} MB in {summary.bytes / 1e6:,.1f} MB ({ratio:.1f} : 1)"
+    for count, what in (
+        (rotated, "logs rotated"),
+        (summary.known, "archived before"),
+        (summary.deleted, "logs deleted"),
+        (summary.removed, "old archives removed"),
+        (summary.waiting, "logs not due yet, or not fully stored"),
+        (len(summary.failed), "failures"),
+    ):
+        if count:
+            parts.append(f"{count:,} {what}")
+    if not summary.archived and len(parts) == 1:
+        parts[0] += ": nothing new beside the files that `include` matches is named like a rotation of theirs"
+    return "; ".join(parts)

@@ -184,6 +184,13 @@ def redeliver(connection: sqlite3.Connection, which: str) -> int:
     return done.rowcount
 
 
+def load_history(connection: sqlite3.Connection) -> list[tuple[str, str, str, int, float, float]]:
+    """Every change of a rule's state, oldest first: rule, key (JSON), state, Unix ns, value, threshold."""
+    return connection.execute(
+        'SELECT rule, "key", state, time, value, threshold FROM alert_history ORDER BY id'
+    ).fetchall()
+
+
 def hook_rows(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """Per hook that ever had something to deliver or failed: counts of deliveries by state, circuit, last result."""
     hooks: dict[str, dict[str, Any]] = {}

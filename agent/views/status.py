@@ -15,10 +15,10 @@ import msgspec
 from msgspec.structs import asdict
 
 from agent.core.paths import from_text
-from agent.core.times import format_utc
 from agent.store import alerts as alert_tables
 from agent.store import statistics, tables
 from agent.store.lock import Owner, owner
+from agent.views import iso
 from agent.views.alerts import evictions, list_states
 
 if TYPE_CHECKING:
@@ -245,8 +245,3 @@ def _problems(agent: dict[str, Any], stuck: list[dict[str, Any]], errors: list[d
             for file in stuck
         ]
     return problems
-
-
-def iso(instant: int | None) -> str | None:
-    """RFC 3339 with nanoseconds, `Z`."""
-    return None if instant is None else format_utc(instant)

@@ -13,7 +13,7 @@ from agent.archive.archivist import make_keeper
 from agent.archive.identify import Beginnings
 from agent.archive.process import Worker
 from agent.archive.reindex import reindex
-from agent.cli.archiving import verify_archives
+from agent.archive.verify import verify_archives
 from agent.config import load
 from agent.query.archives.engine import Cold
 from agent.query.language import parse_query

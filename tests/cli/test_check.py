@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import readiness
 from agent.config import HookConfig, unsupported
 from agent.store import schema
+from agent.views import readiness
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 
@@ -41,7 +41,7 @@ def check(sidelog, tmp_path):
 
 def with_features(monkeypatch):
     """As if this version had everything that the configuration can ask for."""
-    monkeypatch.setattr("agent.config.unsupported", lambda *_: [])
+    monkeypatch.setattr("agent.views.readiness.unsupported", lambda *_: [])
 
 
 def test_a_ready_configuration(check, sidelog, tmp_path):
@@ -179,7 +179,7 @@ def test_the_kernel_is_asked_for_an_instance(monkeypatch):
 
 
 def test_an_instance_that_the_kernel_refuses():
-    code = "import resource\nfrom agent.cli import readiness\n"
+    code = "import resource\nfrom agent.views import readiness\n"
     code += "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\nprint(readiness._inotify_problem())\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
     assert done.stdout == "Too many open files\n"

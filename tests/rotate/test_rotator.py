@@ -7,7 +7,7 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from agent.cli.common import load_config
+from agent.config import load
 from agent.core.errors import StoreError
 from agent.logkeeping import Logkeeping, clear_interrupted
 from agent.rotate.rotator import Rotator
@@ -40,7 +40,7 @@ def scene(tmp_path):
 
 def config_of(scene, document=None, **rotate):
     scene.configure(document, **rotate)
-    return load_config(scene.root / "sidelog.yaml")
+    return load(scene.root / "sidelog.yaml")
 
 
 def rotator_of(scene, **rotate):

@@ -1,20 +1,86 @@
-"""What is left on disk of the file generations that the store remembers: finds and opens them, for comparing."""
+"""The audit: the books of every file, and what is left on disk of the files that the store knows, compared with it."""
 
 from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import TailError
 from agent.core.model import HEAD_BYTES, MARKER_BYTES
+from agent.core.paths import to_text
+from agent.store.audit import Audit
 from agent.tail import files, identity, locate
 from agent.tail.identity import FileKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import sqlite3
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from agent.store.compare import FileAudit
+
+
+def audit_books(connection: sqlite3.Connection, path: Path) -> list[FileAudit]:
+    """Only add up the books: no event and no file is read.
+
+    Args:
+        connection: read-only, in autocommit mode.
+        path: of the store, for messages.
+
+    Raises:
+        StoreError: the store is damaged or locked.
+    """
+    return Audit(connection, path).judge_books()
+
+
+def audit_files(
+    connection: sqlite3.Connection, path: Path, progress: Callable[[int, int, int], None] = lambda *_: None
+) -> list[FileAudit]:
+    """Compare all that is stored with the files that still exist, byte for byte.
+
+    Args:
+        connection: read-only, in autocommit mode.
+        path: of the store, for messages.
+        progress: called with the events looked at, the events to look at, and the bytes compared.
+
+    Returns:
+        All generations, by source and path.
+
+    Raises:
+        StoreError: the store is damaged or locked.
+    """
+    audit = Audit(connection, path)
+    return audit.run(Survivors(audit.files.values()).open, progress)
+
+
+def audit_document(file: FileAudit) -> dict[str, Any]:
+    """A row of `audit --json`."""
+    return {
+        "file_id": file.id,
+        "path": to_text(file.path),
+        "current_path": to_text(file.current_path),
+        "source": file.source,
+        "state": file.state,
+        "offset": file.offset,
+        "start_offset": file.start_offset,
+        "events": file.events,
+        "event_bytes": file.event_bytes,
+        "blank_bytes": file.blank_bytes,
+        "gap_bytes": file.gap_bytes,
+        "gaps": [{"from": gap.start, "to": gap.end, "reason": gap.reason} for gap in file.gaps],
+        "difference": file.difference,
+        "complete": file.complete,
+        "compared": file.compared,
+        "compared_bytes": file.compared_bytes,
+        "expired_bytes": file.expired_bytes,
+        "redacted_events": file.redacted_events,
+        "differences": [{"offset": offset, "what": what} for offset, what in file.differences],
+        "difference_count": file.difference_count,
+    }
+
+
+# ---------------------------------------------------------------- what is left on disk
 
 
 class Survivors:

@@ -1,4 +1,4 @@
-"""Looks at the machine with the eyes of a configuration: would the agent find, read and write what it needs?
+"""Is a configuration ready to run: valid, and would the agent find, read and write what it needs on this machine?
 
 Every function gives findings and changes nothing; a probe that cannot be made is left out.
 """
@@ -8,24 +8,30 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import pwd
 import resource
 import shutil
 import socket
 import stat
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.config import listen_address
-from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, SidelogError
+from agent.alert.matching import unusable
+from agent.config import listen_address, unsupported
+from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, SidelogError
 from agent.core.units import format_size
-from agent.tail.discover import Discovery, Scan
+from agent.rotate.errors import RotateError
+from agent.rotate.telling import prepare
+from agent.settings import archive_directory
+from agent.store.reader import open_reader
+from agent.tail.discover import Discovery
 from agent.tail.settings import SourceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from agent.config import Config, HookConfig, RotateConfig
     from agent.tail.discover import Scan
@@ -34,7 +40,7 @@ _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks 
 _INOTIFY = Path("/proc/sys/fs/inotify")
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Diagnostic(msgspec.Struct, frozen=True):
     """One line of `sidelog check`."""
 
     level: str  # ok | warning | error
@@ -45,28 +51,73 @@ class Finding(msgspec.Struct, frozen=True):
     exit_code: int = EXIT_FAILED  # what an error of this kind ends the command with
 
     @classmethod
-    def of(cls, error: SidelogError, level: str = "error") -> Finding:
+    def of(cls, error: SidelogError, level: str = "error") -> Diagnostic:
         """The finding that an error tells; its place is not said twice."""
         sentence = error.message.removeprefix(f"{error.subject}: ")
         return cls(level, error.code, error.subject, sentence, error.hint, error.exit_code)
 
+    def document(self) -> dict[str, str | None]:
+        """For JSON."""
+        return {
+            "level": self.level,
+            "code": self.code or None,
+            "place": self.place,
+            "sentence": self.sentence,
+            "hint": self.hint or None,
+        }
 
-def ok(place: str, sentence: str) -> Finding:
+
+def ok(place: str, sentence: str) -> Diagnostic:
     """Something that is as it should be."""
-    return Finding("ok", "", place, sentence)
+    return Diagnostic("ok", "", place, sentence)
 
 
-def warning(code: str, place: str, sentence: str, hint: str = "") -> Finding:
+def warning(code: str, place: str, sentence: str, hint: str = "") -> Diagnostic:
     """The agent runs, but worse than it could."""
-    return Finding("warning", code, place, sentence, hint)
+    return Diagnostic("warning", code, place, sentence, hint)
 
 
-def error(code: str, place: str, sentence: str, hint: str = "", *, exit_code: int = EXIT_FAILED) -> Finding:
+def error(code: str, place: str, sentence: str, hint: str = "", *, exit_code: int = EXIT_FAILED) -> Diagnostic:
     """The agent cannot do what it is told."""
-    return Finding("error", code, place, sentence, hint, exit_code)
+    return Diagnostic("error", code, place, sentence, hint, exit_code)
 
 
-def examine(config: Config) -> Iterator[Finding]:
+def configuration_diagnostics(file: Path | None, load: Callable[[], Config]) -> list[Diagnostic]:
+    """What is to be said of a configuration: whether it is valid, and if so whether this machine is ready for it.
+
+    Args:
+        file: where it stands; None: there is none.
+        load: reads it, with what the command line adds.
+    """
+    if file is None:
+        message = "there is none: no -c, no SIDELOG_CONFIG, no sidelog.yaml here and none in /etc/sidelog"
+        hint = "sidelog init writes one; sidelog run 'PATTERN' needs none"
+        return [Diagnostic.of(ConfigError("SL101", "read the configuration", "configuration", message, hint=hint))]
+    try:
+        config = load()
+    except ConfigError as problem:
+        return [Diagnostic.of(one) for one in getattr(problem, "findings", (problem,))]
+    missing = [Diagnostic.of(one) for one in (*unsupported(config, file), *unusable(config, file))]
+    return [ok(str(file), "is valid"), *_protected(file), *missing, *examine(config)]
+
+
+def readiness_document(file: Path | None, diagnostics: list[Diagnostic]) -> dict[str, Any]:
+    """The document of `check --json`."""
+    return {
+        "ok": worst(diagnostics) == 0,
+        "config": file and str(file),
+        "findings": [one.document() for one in diagnostics],
+    }
+
+
+def _protected(file: Path) -> list[Diagnostic]:
+    """Who can write the file decides which programs the agent runs."""
+    if file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return [warning("SL122", str(file), "can be changed by other users", f"chmod go-w {file}")]
+    return []
+
+
+def examine(config: Config) -> Iterator[Diagnostic]:
     """All findings about a valid configuration on this machine, for the user who runs this."""
     scan = Discovery(
         [SourceSettings(s.name, tuple(s.include), tuple(s.exclude)) for s in config.sources],
@@ -78,8 +129,7 @@ def examine(config: Config) -> Iterator[Finding]:
     if any(source.rotate is not None for source in config.sources):
         yield from rotation(config, scan)
     if config.archive is not None:
-        directory = config.archive.directory or config.store.path.parent / "archive"
-        yield writable("archive.directory", directory, "SL118")
+        yield writable("archive.directory", archive_directory(config), "SL118")
     for name, hook in config.hooks.items():
         yield from hook_program(name, hook)
         yield from hook_secrets(name, hook)
@@ -87,7 +137,7 @@ def examine(config: Config) -> Iterator[Finding]:
         yield port(config.http.listen)
 
 
-def sources(config: Config, scan: Scan) -> Iterator[Finding]:
+def sources(config: Config, scan: Scan) -> Iterator[Diagnostic]:
     """Whether each source's patterns match, and whether the files can be read."""
     if not config.sources:
         hint = "add a source with name and include; sidelog init writes an example"
@@ -117,13 +167,13 @@ def sources(config: Config, scan: Scan) -> Iterator[Finding]:
         yield warning(refused.code, path, refused.message, refused.hint)
 
 
-def _unreadable(place: str, paths: list[str], what: str) -> Finding:
+def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
     shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
     hint = f"give the user {_user()} the right to read it, for example by its group"
     return error("SL112", place, f"{_plural(len(paths), what)} cannot be read by the user {_user()}: {shown}", hint)
 
 
-def limits(scan: Scan) -> Iterator[Finding]:
+def limits(scan: Scan) -> Iterator[Diagnostic]:
     """Whether the kernel grants as many watches and open files as these sources need."""
     watches = _number(_INOTIFY / "max_user_watches")
     needed = len(scan.directories)
@@ -157,16 +207,14 @@ def _inotify_problem() -> str | None:
     return None
 
 
-def store(config: Config) -> Iterator[Finding]:
+def store(config: Config) -> Iterator[Diagnostic]:
     """Whether the store can be written where it is to lie, and whether the disk has room."""
     path = config.store.path
     if path.exists():
-        from agent.store.reader import open_reader
-
         try:
             open_reader(path).close()
         except SidelogError as problem:  # an older schema is migrated at start
-            yield Finding.of(problem, "warning" if problem.code == "SL407" else "error")
+            yield Diagnostic.of(problem, "warning" if problem.code == "SL407" else "error")
         if not _may(str(path), os.W_OK):
             yield error("SL113", "store.path", f"{path} cannot be written by the user {_user()}", "change its owner")
     finding = writable("store.path", path.parent, "SL113")
@@ -175,7 +223,7 @@ def store(config: Config) -> Iterator[Finding]:
         yield from _room(config)
 
 
-def _room(config: Config) -> Iterator[Finding]:
+def _room(config: Config) -> Iterator[Diagnostic]:
     path = config.store.path
     free = shutil.disk_usage(_existing(path.parent)).free
     least, bound = config.store.min_free, config.store.retention.size
@@ -191,7 +239,7 @@ def _room(config: Config) -> Iterator[Finding]:
         yield ok("store.min_free", f"{format_size(free)} are free")
 
 
-def writable(place: str, directory: Path, code: str) -> Finding:
+def writable(place: str, directory: Path, code: str) -> Diagnostic:
     """Whether files can be made in a directory, or the directory itself where it is missing."""
     existing = _existing(directory)
     if not existing.is_dir():
@@ -204,7 +252,7 @@ def writable(place: str, directory: Path, code: str) -> Finding:
     return ok(place, f"{directory} can be written" if existing == directory else f"{directory} can be made")
 
 
-def hook_program(name: str, hook: HookConfig) -> Iterator[Finding]:
+def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
     """Whether a hook's program can run and only its owner can change it."""
     if not hook.exec:
         return
@@ -222,7 +270,7 @@ def hook_program(name: str, hook: HookConfig) -> Iterator[Finding]:
         yield ok(place, f"{program} can be run")
 
 
-def hook_secrets(name: str, hook: HookConfig) -> Iterator[Finding]:
+def hook_secrets(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
     """Whether the secrets that a hook refers to are there. Their text goes nowhere."""
     secrets = {f"hooks.{name}.headers.{header}": secret for header, secret in hook.headers.items()}
     if hook.webhook is not None:
@@ -231,10 +279,10 @@ def hook_secrets(name: str, hook: HookConfig) -> Iterator[Finding]:
         try:
             secret.resolve()
         except SidelogError as problem:
-            yield Finding.of(problem)
+            yield Diagnostic.of(problem)
 
 
-def port(listen: str) -> Finding:
+def port(listen: str) -> Diagnostic:
     """Whether the address can be listened on."""
     address = listen_address(listen)
     assert address is not None
@@ -253,7 +301,7 @@ def port(listen: str) -> Finding:
     return ok("http.listen", f"{listen} is free")
 
 
-def worst(findings: list[Finding]) -> int:
+def worst(findings: list[Diagnostic]) -> int:
     """The exit code: that of a wrong configuration before that of any other error; warnings count as done."""
     codes = Counter(finding.exit_code for finding in findings if finding.level == "error")
     return EXIT_CONFIG if EXIT_CONFIG in codes else EXIT_FAILED if codes else 0
@@ -275,8 +323,6 @@ def _number(file: Path) -> int | None:
 
 
 def _user() -> str:
-    import pwd
-
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -290,8 +336,8 @@ def _plural(count: int, one: str, many: str = "") -> str:
 # ---------------------------------------------------------------- rotation
 
 
-def rotation(config: Config, scan: Scan) -> Iterator[Finding]:
-    """Findings about each source that has `rotate`.
+def rotation(config: Config, scan: Scan) -> Iterator[Diagnostic]:
+    """Diagnostics about each source that has `rotate`.
 
     Args:
         config: valid.
@@ -313,10 +359,7 @@ def rotation(config: Config, scan: Scan) -> Iterator[Finding]:
                 yield _telling(f"{place}.{key}", source.name, source.rotate)
 
 
-def _telling(place: str, source: str, rotate: RotateConfig) -> Finding:
-    from agent.rotate.errors import RotateError
-    from agent.rotate.telling import prepare
-
+def _telling(place: str, source: str, rotate: RotateConfig) -> Diagnostic:
     try:
         prepare(source, rotate).close()
     except RotateError as error:

@@ -1,4 +1,4 @@
-"""What `archive run` would do now, to each file: nothing is changed."""
+"""What `archive run` would do now, to each file. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.rotate.rotation import Rotation
 
 
-class Row(msgspec.Struct, frozen=True):
+class PlannedAction(msgspec.Struct, frozen=True):
     """What would be done to one file: `rotate`, `archive`, `delete`, `remove` (an archive), or `leave`; and why."""
 
     action: str
@@ -36,15 +36,15 @@ class Row(msgspec.Struct, frozen=True):
         return {"action": self.action, "path": self.path, "why": self.why}
 
 
-def outlook(config: Config, connection: sqlite3.Connection) -> list[Row]:
-    """What is due.
+def planned_actions(config: Config, connection: sqlite3.Connection) -> list[PlannedAction]:
+    """What a round would do.
 
     Args:
         config: validated.
         connection: read-only.
     """
     change = partial(_ask, connection)
-    rows: list[Row] = []
+    rows: list[PlannedAction] = []
     archived = list(_archives(make_keeper(config, config.archive, change, _unsaid))) if config.archive else []
     if any(source.rotate is not None for source in config.sources):
         files = known_files(config, connection)
@@ -62,21 +62,22 @@ def _unsaid(*_: object) -> None:
     pass
 
 
-def _rotations(rotation: Rotation) -> Iterator[Row]:
+def _rotations(rotation: Rotation) -> Iterator[PlannedAction]:
     for source, looks in rotation.look().items():
         untellable = _untellable(source, rotation) if any(look.why for look in looks) else ""
         for look in looks:
             path = look.file.path
             if not look.why:
-                yield Row("leave", path, f"not due: {look.outlook}")
+                yield PlannedAction("leave", path, f"not due: {look.outlook}")
             elif obstacle := rotation.obstacle(look) or untellable:
-                yield Row("leave", path, f"{look.why}, but {obstacle}")
+                yield PlannedAction("leave", path, f"{look.why}, but {obstacle}")
             else:
-                yield Row("rotate", path, look.why)
+                yield PlannedAction("rotate", path, look.why)
     for path, several in rotation.find_surplus().items():
         keep = f"it is beyond `keep` of {path}"
         for one in several:
-            yield Row("leave", one.path, f"{keep}, but {one.why}") if one.why else Row("delete", one.path, keep)
+            action, why = ("leave", f"{keep}, but {one.why}") if one.why else ("delete", keep)
+            yield PlannedAction(action, one.path, why)
 
 
 def _untellable(source: str, rotation: Rotation) -> str:
@@ -88,22 +89,21 @@ def _untellable(source: str, rotation: Rotation) -> str:
     return ""
 
 
-def _archives(keeper: Keeper) -> Iterator[Row]:
+def _archives(keeper: Keeper) -> Iterator[PlannedAction]:
     plan = keeper.plan()
     for job in plan.jobs:
         path = os.fsdecode(job.path)
         known = "all of it is stored" if job.followed or job.candidates else "it was never followed"
-        yield Row("archive", path, f"{known}, and it has not changed for {_idle(path)}")
+        yield PlannedAction("archive", path, f"{known}, and it has not changed for {_idle(path)}")
     for log in plan.present:
-        delete = keeper.options.delete_source
-        yield Row("delete", log.path, "it is archived") if delete else Row("leave", log.path, "it is archived")
+        yield PlannedAction("delete" if keeper.options.delete_source else "leave", log.path, "it is archived")
     for path in plan.waiting:
         why = f"it changed {_idle(path)} ago, quiet is {format_duration(keeper.options.quiet_s)}, or is not stored yet"
-        yield Row("leave", path, why)
+        yield PlannedAction("leave", path, why)
     for error in plan.errors:
-        yield Row("leave", error.subject, error.message)
+        yield PlannedAction("leave", error.subject, error.message)
     for archive, why in keeper.expired():
-        yield Row("remove", archive.path, why)
+        yield PlannedAction("remove", archive.path, why)
 
 
 def _idle(path: str) -> str:
