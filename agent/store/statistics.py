@@ -10,7 +10,7 @@ from agent.store.rollups import MINUTE_NS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _FIRST_ERROR_SEVERITY = 17  # OpenTelemetry's ERROR
 
@@ -130,6 +130,11 @@ def archive_totals(connection: sqlite3.Connection) -> ArchiveTotals:
         "SELECT coalesce(sum(expired_events), 0) FROM files WHERE id IN (SELECT file_id FROM archives)"
     ).fetchone()[0]
     return ArchiveTotals(files, size, raw, expired, kept)
+
+
+def stored_records(connection: sqlite3.Connection) -> Iterator[str]:
+    """The record of every event, in the order of storage."""
+    return (record for (record,) in connection.execute("SELECT record FROM events ORDER BY id"))
 
 
 def last_event_id(connection: sqlite3.Connection) -> int:
