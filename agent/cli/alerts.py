@@ -13,7 +13,6 @@ from agent.alert.rules import compile_rule, shown_key, shown_value
 from agent.cli.common import (
     Context,
     echo_json,
-    has_archives,
     json_option,
     paint,
     print_errors,
@@ -24,6 +23,7 @@ from agent.cli.common import (
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from agent.core.times import parse_duration, parse_time
 from agent.core.units import format_duration
+from agent.store.statistics import has_archives
 from agent.views import alerts as views
 from agent.views import iso
 

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
-from agent.core.patterns import lazy
+from agent.core.text import escape
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
 COLORS = ("auto", "always", "never")
+_LINE_SEPARATORS = "\u2028\u2029"  # no terminal takes them for line ends
 _NOTE_CHARS = 40  # beside the bar; of a longer one, such as a path, the end
-# C0, DEL, C1, and the marks that reorder text: what could drive a terminal or hide what a line says.
-_UNSAFE = lazy("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 class Context:
@@ -186,30 +184,16 @@ def open_store(
 
 def has_archives(connection: sqlite3.Connection) -> bool:
     """Whether anything is archived; asked before what searches archives is imported."""
-    return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
+    from agent.store import statistics
+
+    return statistics.has_archives(connection)
 
 
 def echo_json(document: Any) -> None:
     """Print one JSON document (an object or a list of rows) to standard output."""
-    import orjson
+    from agent.views import encode_document
 
-    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-    try:
-        data = orjson.dumps(document, option=options, default=str)
-    except orjson.JSONEncodeError:  # a file name that is not UTF-8
-        from agent.core.paths import to_text
-
-        data = orjson.dumps(_with_texts(document, to_text), option=options, default=str)
-    click.echo(data)
-
-
-def _with_texts(document: Any, change: Callable[[str], str]) -> Any:
-    """A document with all its texts changed."""
-    if isinstance(document, dict):
-        return {_with_texts(key, change): _with_texts(value, change) for key, value in document.items()}
-    if isinstance(document, list | tuple):
-        return [_with_texts(value, change) for value in document]
-    return change(document) if isinstance(document, str) else document
+    click.echo(encode_document(document))
 
 
 def safe_text(text: str, keep: str = "") -> str:
@@ -219,15 +203,7 @@ def safe_text(text: str, keep: str = "") -> str:
         text: anything, such as a message out of a log.
         keep: control characters that may stay, such as "\n\t" for a stack trace.
     """
-    if text.isprintable():  # a third of the regular expression's time, and true of nearly every message
-        return text
-    return _UNSAFE.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
-
-
-def _escaped(character: str) -> str:
-    short = _SHORT_ESCAPES.get(character)
-    code = ord(character)
-    return short or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004
+    return escape(text, keep + _LINE_SEPARATORS)
 
 
 def print_error(error: SidelogError, state: Context | None = None) -> None:

@@ -118,6 +118,11 @@ def newest_gaps(connection: sqlite3.Connection, limit: int) -> list[FileGap]:
     return [FileGap(*row) for row in rows]
 
 
+def has_archives(connection: sqlite3.Connection) -> bool:
+    """Whether anything is archived; asked before what searches archives is imported."""
+    return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
+
+
 def archive_totals(connection: sqlite3.Connection) -> ArchiveTotals:
     """The size of all archives, and how much of what has left the store they still hold."""
     files, size, raw = connection.execute(

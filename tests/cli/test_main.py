@@ -232,7 +232,15 @@ def test_help_and_version_import_nothing_heavy():
     assert not [name for name in loaded if name.startswith("agent.") and name not in _ALLOWED]
 
 
-_ALLOWED = {"agent.cli", "agent.core", "agent.cli.main", "agent.cli.common", "agent.core.errors", "agent.core.patterns"}
+_ALLOWED = {
+    "agent.cli",
+    "agent.cli.common",
+    "agent.cli.main",
+    "agent.core",
+    "agent.core.errors",
+    "agent.core.patterns",
+    "agent.core.text",
+}
 
 
 def test_a_configuration_without_a_file_imports_no_yaml(tmp_path):
