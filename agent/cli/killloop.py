@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _SPACE_BYTES = 256 * 2**20  # a run of 1,000 kills takes less
 _START_TIMEOUT_S = 30.0
-_FINISH_TIMEOUT_S = 600.0
 _ROTATE_S = (0.3, 2.0)
 _RUN_S = (0.02, 0.3)  # after the agent has taken its store
 _EARLY = 0.15  # the share of kills that come before that time, while it still starts
