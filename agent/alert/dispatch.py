@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from agent.alert import program, webhook
-from agent.alert.circuit import Circuit, retry_after_ns
+from agent.alert.circuit import Backoff, Circuit
 from agent.alert.program import Result
 from agent.errors import SidelogError
 from agent.outbox import Delivery, Outcome
@@ -62,11 +62,13 @@ class Dispatcher:
         changed: Callable[[str, Mapping[str, Any]], None],
         report: Callable[[SidelogError, bool], None],
         clock: Callable[[], int] = time.time_ns,
+        backoff: Backoff | None = None,
     ) -> None:
         self._finished = finished
         self._changed = changed
         self._report = report
         self._clock = clock
+        self._backoff = backoff or Backoff()
         self._configs = dict(hooks)
         self._queues: dict[str, _Queue] = {}
         self._known: set[int] = set()
@@ -87,7 +89,7 @@ class Dispatcher:
             self._known.add(delivery.id)
             queue = self._queues.get(delivery.hook)
             if queue is None:
-                queue = self._queues[delivery.hook] = _Queue(delivery.hook)
+                queue = self._queues[delivery.hook] = _Queue(delivery.hook, Circuit(backoff=self._backoff))
             queue.waiting[delivery.id] = delivery
             touched[delivery.hook] = queue
         for queue in touched.values():
@@ -163,7 +165,7 @@ class Dispatcher:
             state = "dead"
         else:
             state = "waiting"
-            delivery.next_attempt = now + retry_after_ns(delivery.attempts)
+            delivery.next_attempt = now + self._backoff.retry_after_ns(delivery.attempts)
         if state != "waiting":
             del queue.waiting[delivery.id]
         self._finished(
@@ -211,11 +213,11 @@ class Dispatcher:
 class _Queue:
     """What waits for one hook."""
 
-    def __init__(self, hook: str) -> None:
+    def __init__(self, hook: str, circuit: Circuit) -> None:
         self.hook = hook
         self.waiting: dict[int, Delivery] = {}  # also what runs; by id
         self.running: dict[int, asyncio.Task[None]] = {}
-        self.circuit = Circuit()
+        self.circuit = circuit
         self.faults: set[str] = set()  # codes of the conditions that were reported
         self.timer: asyncio.TimerHandle | None = None
 
