@@ -49,7 +49,7 @@ if [ -n "$packages" ] && command -v npm >/dev/null; then
   # npm removes what it is not told, so it is told all of them.
   all=$(sed -n 's/^[^#|]*| npm \([^ |]*\).*/\1/p' "$table")
   # shellcheck disable=SC2086
-  npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix build/node $all </dev/null >&2 || true
+  npm install --silent --prefer-offline --no-save --no-audit --no-fund --ignore-scripts --prefix build/node $all </dev/null >&2 || true
 fi
 
 left=$(missing)
