@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agent.model import LineBatch
+    from agent.core.model import LineBatch
 
 _BATCH_OVERHEAD_BYTES = 512  # so that a thousand empty batches have a weight too
 

@@ -11,12 +11,12 @@ from agent.store import rotations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.archivist import Archivist
+    from agent.archive.archivist import Archivist
     from agent.config import Config
-    from agent.errors import SidelogError
-    from agent.rotator import Rotator
-    from agent.rounds import Rounds
-    from agent.store.change import Change
+    from agent.core.errors import SidelogError
+    from agent.core.rounds import Rounds
+    from agent.rotate.rotator import Rotator
+    from agent.store.edit import Change
     from agent.tail.tailer import Tailer
 
 _STOP_S = 2.0
@@ -26,9 +26,9 @@ def clear_interrupted(change: Change) -> None:
     """Remove what a crash in the middle of copytruncate has left, before anything is read: it would be read twice."""
     rows = change(rotations.begun, durable=False)
     if rows:
-        from agent.rotate import interrupted  # noqa: PLC0415 - rare
+        from agent.rotate import copying  # noqa: PLC0415 - rare
 
-        cleared = interrupted.clear(rows)
+        cleared = copying.clear(rows)
         over = [row.path for row in rows if row.copy and row.path in cleared]
         change(partial(rotations.end, paths=over), durable=False)
 
@@ -38,7 +38,7 @@ def archive_now(
 ) -> None:
     """One round of archiving, where the configuration wants archives."""
     if config.archive is not None and not stop():
-        from agent.archivist import make_keeper  # noqa: PLC0415 - who does not archive does not wait for it
+        from agent.archive.archivist import make_keeper  # noqa: PLC0415 - who does not archive does not wait for it
 
         make_keeper(config, config.archive, change, report, stop=stop).round()
 
@@ -87,20 +87,20 @@ class Logkeeping:
         for thread in threads:
             thread.join(_STOP_S)
 
-    def _threads(self) -> list[Rounds]:
+    def _threads(self) -> list[Rounds[Config]]:
         return [thread for thread in (self._archivist, self._rotator) if thread is not None]
 
     # Who does not archive or rotate does not wait for the modules, and keeps no memory for them.
 
     def _archive(self) -> Archivist:
-        from agent.archivist import Archivist  # noqa: PLC0415
+        from agent.archive.archivist import Archivist  # noqa: PLC0415
 
         archivist = Archivist(self._config, self._change, self._report, self._names_lock)
         archivist.start()
         return archivist
 
     def _rotate(self) -> Rotator:
-        from agent.rotator import Rotator  # noqa: PLC0415
+        from agent.rotate.rotator import Rotator  # noqa: PLC0415
 
         rotator = Rotator(
             self._config,

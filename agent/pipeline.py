@@ -12,16 +12,16 @@
 - **group** gives each event of severity ERROR and above its error group.
 - **alert** looks at each transaction before it is committed: rules change their states in it, and what people are to
   be told is written into it as deliveries, which hooks on the event loop then carry out.
-- **rotate** renames logs whose applications cannot (or copies and truncates them), in the thread of `rotator`; what the
+- **rotate** renames logs whose applications cannot (or copies and truncates them), in a thread of its own; what the
   store does not know stays.
-- **archive** makes small verified files of rotated logs, in a process of low priority that `archivist` lets work beside
-  the reading; what it has made goes into the store before a log is deleted.
+- **archive** makes small verified files of rotated logs, in a process of low priority that works beside the reading;
+  what it has made goes into the store before a log is deleted.
 - **store** commits events, offsets, gaps, groups and rollups in one transaction. That is the whole of exactly-once:
   after a crash the offset and the rows are of the same moment, and reading goes on at the offset.
 
-Stages never import each other; they meet here (and, for readers, in `cli`), and share only leaves: `model`,
-`errors`, `config`, `profile`. `Agent` wires them, and reacts to signals; the thread that does the work per line is
-`ingest.Ingest`.
+A room is a whole capability. What rooms share of an event stands in `core`, below all of them; `query` asks the store
+and the archives, `views` makes the documents that faces show, and faces (`cli`) stand on top. `Agent` wires what works
+while the agent runs, and reacts to signals; the thread that does the work per line is `ingest.Ingest`.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ import msgspec
 import structlog
 
 from agent import __version__
-from agent.alerting.running import Alerting
-from agent.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
+from agent.alert.running import Alerting
+from agent.core import catalogue
+from agent.core.conditions import Reporter
+from agent.core.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
+from agent.core.service import ServiceManager
 from agent.ingest import Counters, Ingest
 from agent.intake import Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
-from agent.reporting import Reporter
-from agent.service import ServiceManager
 from agent.settings import archive_directory, parse_settings, resources, tail_settings
 from agent.store import tables
 from agent.store.clock import DOUBT_S, WallClock, known_ns
@@ -130,6 +131,7 @@ class Agent:
             StoreError: the store cannot be owned or opened, or was deleted or replaced under the running agent.
         """
         _tune_collector()
+        catalogue.load()
         damaged, spoiled, created = 0, False, False
         path = self.config.store.path
         with self._signals():

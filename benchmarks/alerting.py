@@ -26,7 +26,7 @@ from benchmarks.common import MIB, Row
 
 if TYPE_CHECKING:
     from agent.config import RuleConfig
-    from agent.model import StoredBatch
+    from agent.core.model import StoredBatch
 
 START = 1_795_000_000 * 10**9
 EVENTS, BATCHES = 6_000, 30
@@ -45,8 +45,8 @@ KINDS = (
 
 def batch(number: int, share: float = ERROR_SHARE) -> StoredBatch:
     """One transaction's events of a file."""
-    from agent.model import EventBatch, StoredBatch, TailedFile
-    from agent.profile import Profile
+    from agent.core.fields import Profile
+    from agent.core.model import EventBatch, StoredBatch, TailedFile
 
     chance = random.Random(number)
     now = START + number * 10**8
@@ -89,9 +89,9 @@ class Judge:
     """Rules at work on transactions, with a store in memory."""
 
     def __init__(self, count: int) -> None:
+        from agent.alert.counting import Counting
         from agent.alert.rules import compile_rule
         from agent.alert.shared import SharedEngine
-        from agent.alerting.counting import Counting
         from agent.store import schema
 
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
@@ -102,8 +102,8 @@ class Judge:
 
     def look(self, one: StoredBatch, first_id: int) -> float:
         """CPU µs per event of looking at a transaction."""
-        from agent.model import Stored, StoredRange
-        from agent.outbox import AlertWrites
+        from agent.core.model import Stored, StoredRange
+        from agent.core.outbox import AlertWrites
         from agent.store import alerts
 
         stored = Stored([StoredRange(one, first_id)])
@@ -143,8 +143,8 @@ def costs() -> dict[str, float]:
 
 def replayed() -> dict[str, float]:
     """Events per second of `alerts test` on a store of errors: a rule without and one with `per`."""
-    from agent.alerting.replay import replay
-    from agent.model import Transaction
+    from agent.alert.replay import replay
+    from agent.core.model import Transaction
     from agent.store.opening import open_store
 
     found = {}

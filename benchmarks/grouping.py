@@ -29,7 +29,7 @@ from benchmarks.common import Row
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
-    from agent.model import ErrorEvent
+    from agent.core.model import ErrorEvent
 
 ENDING = "_2k.log_structured.csv"
 ERROR_SHARE = 0.02  # of all lines
@@ -73,7 +73,7 @@ def accuracy(groups: Iterable[Hashable], truth: Iterable[Hashable]) -> float:
 
 def errors(messages: Iterable[str]) -> list[ErrorEvent]:
     """Events as the parser makes them of lines that have nothing but a message."""
-    from agent.model import ErrorEvent
+    from agent.core.model import ErrorEvent
 
     return [ErrorEvent(index, index * 10**6, 17, message) for index, message in enumerate(messages)]
 

@@ -39,7 +39,7 @@ PIECES = (
 
 def load():
     """What is fuzzed; imported late, so that atheris can instrument it."""
-    from agent.model import Gap, LineBatch, TailedFile
+    from agent.core.model import Gap, LineBatch, TailedFile
     from agent.parse.decode import FileParser, ParseSettings, join
     from agent.store.audit import original_bytes
     from agent.store.compare import FileAudit, StoredGap, Window
@@ -199,7 +199,7 @@ def guided(atheris, seconds: float, seed: int) -> None:
     corpus = Path(tempfile.mkdtemp(prefix="fuzz-parse-"))
     for number, data in enumerate(seeds()):
         (corpus / f"seed-{number}").write_bytes(data)
-    with atheris.instrument_imports(include=["agent.parse", "agent.profile"]):
+    with atheris.instrument_imports(include=["agent.parse", "agent.core.fields"]):
         target = Target(load())
     options = (
         f"-max_total_time={int(seconds)}",

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 
 from agent.alert.state import Change, Hit, State, tally
 from agent.alert.window import Window
-from agent.outbox import NEVER
+from agent.core.outbox import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.alert.rules import Rule
-    from agent.outbox import Saved
+    from agent.core.outbox import Saved
 
 MAX_KEYS = 10_000  # states per rule; beyond, the one that was idle for longest goes
 LATENESS_NS = 30 * 10**9

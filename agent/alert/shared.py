@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agent.alert.rules import Rule
     from agent.alert.state import Hit, State
-    from agent.outbox import Saved
+    from agent.core.outbox import Saved
 
 
 class _Share(msgspec.Struct):

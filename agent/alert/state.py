@@ -9,13 +9,13 @@ import msgspec
 
 from agent.alert.rules import DAY_GRAIN_NS, value_of
 from agent.alert.window import BUCKETS, Window
-from agent.outbox import NEVER, Row, Saved
+from agent.core.outbox import NEVER, Row, Saved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.alert.rules import Rule
-    from agent.outbox import Phase
+    from agent.core.outbox import Phase
 
 SAMPLES = 5  # events kept as evidence
 _GROUPS = 100  # error groups counted per state; further ones are left out

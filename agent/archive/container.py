@@ -22,7 +22,7 @@ from agent.archive import seekable
 from agent.archive.errors import damaged, not_understood, unreadable
 from agent.archive.seekable import Entry, SeekTableError
 from agent.archive.simd import count, digest, sha256
-from agent.paths import OPEN_FLAGS
+from agent.core.paths import OPEN_FLAGS
 
 if TYPE_CHECKING:
     import hashlib
@@ -68,7 +68,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = VERSION
     id: int
     source: str
-    path: str  # under which the log was followed (agent.paths.to_text)
+    path: str  # under which the log was followed (agent.core.paths.to_text)
     file_id: int | None = None  # of the store's table `files`; None: it was never followed
     sequence: int  # 1 for the first archive of the source
     previous: str = ""  # link of the source's archive before this, hexadecimal

@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from agent.errors import SidelogError
+from agent.core.errors import SidelogError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from agent.patterns import lazy
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from agent.archive.errors import source_unreadable
-from agent.decompress import DamagedError, compression, pieces
-from agent.paths import OPEN_FLAGS
+from agent.core.decompress import DamagedError, compression, pieces
+from agent.core.paths import OPEN_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.patterns import lazy
+from agent.core.patterns import lazy
 
 MIN_TOKEN = 12
 EVENT_BYTES = 4  # of filter per event, at the most

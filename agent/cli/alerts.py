@@ -18,7 +18,7 @@ from agent.cli.common import (
     safe_text,
     use_color,
 )
-from agent.errors import EXIT_DONE, EXIT_FAILED, UsageError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def command(context: click.Context, /, *, as_json: bool, **_: Any) -> Any:
 @config_options
 def list_rules(config_path: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool = False) -> int:
     """Show the rules with their live state."""
-    from agent.alerting.listing import list_states
+    from agent.views.alerts import list_states
 
     connection, config = open_store(config_path, store, overrides)
     rows = list_states(connection, time.time_ns(), config.alerts)
@@ -80,7 +80,7 @@ def _state_line(row: dict[str, Any]) -> str:
 
 
 def _key_text(key: dict[str, str | None]) -> str:
-    from agent.alerting.facts import shown_key
+    from agent.alert.rules import shown_key
 
     return safe_text(shown_key(key))
 
@@ -90,7 +90,7 @@ def _key_text(key: dict[str, str | None]) -> str:
 @config_options
 def history(as_json: bool, config_path: Path | None, store: Path | None, overrides: tuple[str, ...]) -> int:
     """Show when alerts fired and resolved, newest last."""
-    from agent.health import iso
+    from agent.views.status import iso
 
     connection, _ = open_store(config_path, store, overrides)
     rows = [
@@ -127,10 +127,10 @@ def silence(
     overrides: tuple[str, ...],
 ) -> int:
     """Tell nobody that a rule fires, for a while. One that fires still when the silence ends is told then."""
-    from agent.health import iso
-    from agent.query.times import parse_duration
+    from agent.core.times import parse_duration
     from agent.store import alerts as tables
     from agent.store.edit import editing
+    from agent.views.status import iso
 
     config = load_config(config_path, store, overrides)
     now = time.time_ns()
@@ -211,8 +211,8 @@ def send_test(hook: str, config_path: Path | None, store: Path | None, overrides
     """Run a hook once, now, with an example; exit code 1 when it fails. Needs no agent."""
     import asyncio
 
-    from agent.alert.dispatch import tell
-    from agent.alerting.example import example
+    from agent.alert.document import example
+    from agent.hooks.dispatch import tell
 
     config = load_config(config_path, store, overrides)
     if hook not in config.hooks:
@@ -248,11 +248,11 @@ def test(
     overrides: tuple[str, ...],
 ) -> int:
     """Say when a rule would have fired, by the events that are stored. Nobody is told."""
-    from agent.alerting import replay as replays
-    from agent.alerting.check import unusable
+    from agent.alert import replay
+    from agent.alert.matching import unusable
     from agent.config import InvalidConfigError
-    from agent.health import iso
-    from agent.query.times import parse_time
+    from agent.core.times import parse_time
+    from agent.views.status import iso
 
     connection, config = open_store(config_path, store, overrides)
     chosen = _rule(config, rule)
@@ -260,13 +260,13 @@ def test(
         raise InvalidConfigError(faults)
     now = time.time_ns()
     start, end = parse_time(since, now), parse_time(until, now)
-    moments = [] if explain is None else replays.around(parse_time(explain, now), round(chosen.window * _NS))
+    moments = [] if explain is None else replay.around(parse_time(explain, now), round(chosen.window * _NS))
     cold = None
     if has_archives(connection):
-        from agent.archiving.cold import Cold
+        from agent.query.archives.engine import Cold
 
         cold = Cold(connection, with_hot=True)
-    found = replays.replay(connection, chosen, start, end, nearby=not as_json, moments=moments, elsewhere=cold)
+    found = replay.replay(connection, chosen, start, end, nearby=not as_json, moments=moments, elsewhere=cold)
     connection.close()
     if as_json:
         document = {"rule": rule, "from": iso(start), "to": iso(end), "firing": _firing_rows(found.firings)}
@@ -287,7 +287,7 @@ def _rule(config: Config, name: str) -> RuleConfig:
 def _firing_rows(firings: Sequence[Any]) -> list[dict[str, Any]]:
     import json
 
-    from agent.health import iso
+    from agent.views.status import iso
 
     return [
         {
@@ -303,7 +303,7 @@ def _firing_rows(firings: Sequence[Any]) -> list[dict[str, Any]]:
 def _moment_rows(moments: Sequence[Any]) -> list[dict[str, Any]]:
     import json
 
-    from agent.health import iso
+    from agent.views.status import iso
 
     return [
         {"time": iso(moment.at), "key": json.loads(key), "value": value, "state": phase}
@@ -313,9 +313,8 @@ def _moment_rows(moments: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _print_test(rule: RuleConfig, found: Any, *, explained: bool) -> None:
-    from agent.alert.rules import compile_rule
-    from agent.alerting.facts import shown_value
-    from agent.config.units import format_duration
+    from agent.alert.rules import compile_rule, shown_value
+    from agent.core.units import format_duration
 
     compiled = compile_rule(rule)
     for row, firing in zip(_firing_rows(found.firings), found.firings, strict=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.common import config_options, echo_json, open_store, print_error, safe_text
-from agent.errors import EXIT_DONE, EXIT_FAILED
+from agent.core.errors import EXIT_DONE, EXIT_FAILED
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,8 +41,8 @@ def list_archives(
     as_json: bool = False,
 ) -> int:
     """List the archives, oldest first."""
-    from agent.health import iso
     from agent.store import archives
+    from agent.views.status import iso
 
     connection, _ = open_store(config_path, store, overrides)
     rows = archives.load(connection)
@@ -154,7 +154,7 @@ def _find(connection: sqlite3.Connection, name: str) -> Path:
     """
     from pathlib import Path
 
-    from agent.errors import UsageError
+    from agent.core.errors import UsageError
     from agent.store import archives
 
     rows: list[ArchiveRow] = archives.load(connection)

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from agent.archive.archivist import make_keeper
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
+from agent.archive.keeper import Summary
 from agent.archive.place import ARCHIVE_SUFFIX, flush_directory
-from agent.archiving.keeper import Summary
-from agent.archiving.rows import open_archive
-from agent.archivist import make_keeper
-from agent.cli.common import echo_json, load_config, print_error, safe_text, verbosity
+from agent.archive.rows import open_archive
+from agent.cli.common import Bar, echo_json, load_config, print_error, safe_text, verbosity
 from agent.cli.common import open_store as open_reader
-from agent.cli.progress import Bar
-from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError
 from agent.settings import archive_directory
 from agent.store import archives
 from agent.store.opening import open_store
@@ -80,7 +79,7 @@ def make_archives(config_path: Path | None, store: Path | None, overrides: tuple
 
     with _owned(config) as opened, Bar("archiving") as bar:
         if rotating:
-            from agent.rotator import rotate_once
+            from agent.rotate.rotator import rotate_once
 
             rotated = len(rotate_once(config, opened.writer.change, say))
         if config.archive is not None:
@@ -293,7 +292,7 @@ def make_index(config_path: Path | None, store: Path | None, overrides: tuple[st
     Raises:
         StoreError: SL404, an agent owns the store.
     """
-    from agent.archiving.reindex import reindex
+    from agent.archive.reindex import reindex
 
     config = load_config(config_path, store, overrides)
     findings: list[Finding] = []

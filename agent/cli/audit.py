@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import config_options, echo_json, open_store, paint, safe_text, use_color
-from agent.cli.progress import Bar
-from agent.errors import EXIT_DONE, EXIT_FAILED
+from agent.cli.common import Bar, config_options, echo_json, open_store, paint, safe_text, use_color
+from agent.core.errors import EXIT_DONE, EXIT_FAILED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +66,7 @@ def command(
 
 
 def _document(file: FileAudit) -> dict[str, Any]:
-    from agent.paths import to_text
+    from agent.core.paths import to_text
 
     return {
         "file_id": file.id,

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from agent.cli.common import config_options, echo_json, load_config, safe_text, verbosity
-from agent.cli.progress import Bar
-from agent.errors import EXIT_DONE
+from agent.cli.common import Bar, config_options, echo_json, load_config, safe_text, verbosity
+from agent.core.errors import EXIT_DONE
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.common import config_options, echo_json, find_config, load_config, paint, safe_text, shell, use_color
-from agent.errors import ConfigError
+from agent.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def _findings(file: Path | None, store: Path | None, overrides: tuple[str, ...])
         config = load_config(file, store, overrides)
     except ConfigError as error:
         return [Finding.of(one) for one in getattr(error, "findings", (error,))]
-    from agent.alerting.check import unusable
+    from agent.alert.matching import unusable
 
     missing = [Finding.of(error) for error in (*unsupported(config, file), *unusable(config, file))]
     return [ok(str(file), "is valid"), *_protected(file), *missing, *examine(config)]

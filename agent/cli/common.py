@@ -9,18 +9,19 @@ import functools
 import os
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
-from agent.patterns import lazy
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
+    from types import TracebackType
 
     from agent.config import Config
-    from agent.errors import SidelogError
+    from agent.core.errors import SidelogError
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -167,7 +168,7 @@ def echo_json(document: Any) -> None:
     try:
         data = orjson.dumps(document, option=options, default=str)
     except orjson.JSONEncodeError:  # a file name that is not UTF-8
-        from agent.paths import to_text
+        from agent.core.paths import to_text
 
         data = orjson.dumps(_with_texts(document, to_text), option=options, default=str)
     click.echo(data)
@@ -219,3 +220,49 @@ def print_errors(errors: Iterable[SidelogError]) -> None:
 def paint(text: str, color: str, *, enabled: bool, bold: bool = False) -> str:
     """The text in a colour of click's names, where colour is enabled."""
     return click.style(text, fg=color, bold=bold or None) if enabled else text
+
+
+# ---------------------------------------------------------------- progress
+
+
+class Bar:
+    """Shown from the first step on, gone at the end of the block.
+
+    Args:
+        what: a word for what is being done.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._progress: Any = None
+        self._task: Any = None
+        self._shown = sys.stderr.isatty() and verbosity() >= 0
+
+    def __enter__(self) -> Self:
+        if self._shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._progress.add_task(self._what, total=None, note="")
+            self._progress.start()
+        return self
+
+    def step(self, done: float, total: float, note: str = "") -> None:
+        """Draw that `done` of `total` units are done."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=done, total=total, note=note)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()

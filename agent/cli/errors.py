@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.common import config_options, echo_json, has_archives, open_store, print_errors
-from agent.errors import EXIT_DONE, EXIT_FAILED, SidelogError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from agent.archiving.cold import Cold, ColdGroup
     from agent.cli.groupview import Shown
+    from agent.query.archives.engine import Cold, ColdGroup
     from agent.query.events import StoredEvent
     from agent.store.groups import Wanted
 
@@ -148,7 +148,7 @@ def _wanted(
 def _instant(text: str | None, now: int) -> int | None:
     if text is None:
         return None
-    from agent.query.times import parse_time
+    from agent.core.times import parse_time
 
     return parse_time(text, now)
 
@@ -182,7 +182,7 @@ def _cold(connection: sqlite3.Connection) -> Cold | None:
     """The archives, where there are any."""
     if not has_archives(connection):
         return None
-    from agent.archiving.cold import Cold
+    from agent.query.archives.engine import Cold
 
     return Cold(connection, with_hot=True)
 
@@ -194,10 +194,10 @@ def _shown(connection: sqlite3.Connection, group: int, cold: Cold | None) -> Sho
         SidelogError: SL540, there is none.
     """
     from agent.cli.groupview import Shown
+    from agent.core.times import recent_midnights
     from agent.group.classify import suggestion
     from agent.parse.exceptions import of_record
-    from agent.query.samples import group_samples
-    from agent.query.times import recent_midnights
+    from agent.query.sqlite.samples import group_samples
     from agent.store.groups import Wanted, counts_between, list_groups, services_of
 
     now = time.time_ns()
@@ -220,22 +220,22 @@ def _shown(connection: sqlite3.Connection, group: int, cold: Cold | None) -> Sho
 def _archived(cold: Cold | None, group: int) -> ColdGroup | None:
     if cold is None:
         return None
-    from agent.archiving.cold import ColdGroup
+    from agent.query.archives.engine import ColdGroup
 
     return ColdGroup(cold, group)
 
 
 def _trace(connection: sqlite3.Connection, event: StoredEvent, cold: Cold | None) -> list[StoredEvent]:
     """The last events with an event's trace id, oldest first."""
-    from agent.query.samples import TRACE_EVENTS, trace_events, trace_selection
+    from agent.query.sqlite.samples import TRACE_EVENTS, trace_events, trace_selection
 
     if cold is None:
         return trace_events(connection, event)
     selection = trace_selection(connection, event)
     if selection is None:
         return []
-    from agent.cli.merged import Merged
-    from agent.query.scan import Scan
+    from agent.query.sqlite.scan import Scan
+    from agent.query.union import Merged
 
     merged = Merged(connection, selection, Scan(connection, selection), cold)
     return list(merged.events(TRACE_EVENTS, newest_first=False))
@@ -283,7 +283,7 @@ def ignore(
 ) -> int:
     """Ignore a group. With an option until it comes back as regressed, with both until what happens first."""
     from agent.cli.groupview import iso
-    from agent.query.times import parse_duration
+    from agent.core.times import parse_duration
 
     until = None if duration is None else min(time.time_ns() + parse_duration(duration), _LAST_NS)
     _change(group, "ignored", (config_path, store, overrides), until=until, until_count=until_count)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from agent.cli.common import output_options, safe_text, verbosity
-from agent.errors import SidelogError, UsageError
+from agent.core.errors import SidelogError, UsageError
 
 UNIT_PROGRAM = "/usr/local/bin/sidelog"  # as the unit file has it
 STORE_LINE = "  path: /var/lib/sidelog/sidelog.db\n"  # of the service; a user's own store has its default place

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 import orjson
 
-from agent.errors import SidelogError
-from agent.patterns import lazy
+from agent.core.errors import SidelogError
+from agent.core.patterns import lazy
 from agent.store.lock import owner
 from agent.store.reader import open_reader
 

@@ -12,7 +12,7 @@ import click
 
 from agent import __version__
 from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS, Shell, print_error
-from agent.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, SidelogError, UsageError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, SidelogError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.archivist import make_keeper
-from agent.config.units import format_duration
+from agent.archive.archivist import make_keeper
+from agent.core.units import format_duration
 from agent.rotate.errors import RotateError
+from agent.rotate.rotator import known_files, make_rotation
 from agent.rotate.telling import prepare
-from agent.rotator import known_files, make_rotation
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
 
-    from agent.archiving.keeper import Keeper
+    from agent.archive.keeper import Keeper
     from agent.config import Config
     from agent.rotate.rotation import Rotation
 

@@ -11,25 +11,24 @@ import click
 import msgspec
 
 from agent.cli.common import config_options, has_archives, open_store, print_errors, safe_text, use_color
-from agent.errors import EXIT_DONE, EXIT_FAILED, UsageError
-from agent.query.errors import QueryError
-from agent.query.grouping import Grouping
-from agent.query.language import Query, Term, all_equal, parse_terms
-from agent.query.plan import Selection, newest_id
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
+from agent.core.times import parse_duration, parse_time
+from agent.query.language import Grouping, Query, QueryError, Term, all_equal, parse_terms
 from agent.query.predicate import compile_pattern, grep_pattern
 from agent.query.render import FORMS, Output
-from agent.query.scan import Scan
+from agent.query.selection import Selection
 from agent.query.severity import severity_query
-from agent.query.times import parse_duration, parse_time
+from agent.query.sqlite.plan import newest_id
+from agent.query.sqlite.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from agent.errors import SidelogError
+    from agent.core.errors import SidelogError
     from agent.query.cursor import CursorFile
     from agent.query.events import StoredEvent
-    from agent.query.follow import Follower
+    from agent.query.sqlite.follow import Follower
 
 DEFAULT_LINES = 100
 _WRITE_BYTES = 65_536  # output is collected to this before it is written
@@ -216,7 +215,7 @@ def _answer(request: Request, connection: sqlite3.Connection, store: Path) -> in
     scan = Scan(connection, request.selection)
     request.output.use_categories(scan.categories)
     if request.archived and has_archives(connection):
-        from agent.cli.merged import Merged
+        from agent.query.union import Merged
 
         merged = Merged(connection, request.selection, scan if request.stored else None)
         _write(out, merged.events(request.lines, newest_first=request.newest_first), request.output)
@@ -235,7 +234,7 @@ def _count(request: Request, grouping: Grouping, connection: sqlite3.Connection,
 
     errors: Sequence[SidelogError] = ()
     if request.archived and has_archives(connection):
-        from agent.cli.merged import Merged
+        from agent.query.union import Merged
 
         scan = Scan(connection, request.selection) if request.stored else None
         merged = Merged(connection, request.selection, scan)
@@ -303,8 +302,8 @@ def _highest_id(connection: sqlite3.Connection) -> int:
 
 
 def _follower(request: Request, connection: sqlite3.Connection, store: Path, after_id: int) -> Follower:
-    from agent.errors import StoreError
-    from agent.query.follow import Follower
+    from agent.core.errors import StoreError
+    from agent.query.sqlite.follow import Follower
     from agent.store.reader import open_reader
 
     def identity() -> tuple[int, int] | None:

@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.config import listen_address
-from agent.config.units import format_size
-from agent.errors import EXIT_CONFIG, EXIT_FAILED, SidelogError
+from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, SidelogError
+from agent.core.units import format_size
 from agent.tail.discover import Discovery, Scan
 from agent.tail.settings import SourceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.config import Config, HookConfig
+    from agent.config import Config, HookConfig, RotateConfig
+    from agent.tail.discover import Scan
 
 _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
 _INOTIFY = Path("/proc/sys/fs/inotify")
@@ -75,8 +76,6 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from limits(scan)
     yield from store(config)
     if any(source.rotate is not None for source in config.sources):
-        from agent.cli.rotating import rotation
-
         yield from rotation(config, scan)
     if config.archive is not None:
         directory = config.archive.directory or config.store.path.parent / "archive"
@@ -286,3 +285,40 @@ def _user() -> str:
 
 def _plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+# ---------------------------------------------------------------- rotation
+
+
+def rotation(config: Config, scan: Scan) -> Iterator[Finding]:
+    """Findings about each source that has `rotate`.
+
+    Args:
+        config: valid.
+        scan: what the sources match.
+    """
+    for index, source in enumerate(config.sources):
+        if source.rotate is None:
+            continue
+        place = f"sources[{index}].rotate"
+        folders = {os.path.dirname(found.path) for found in scan.files if found.source.name == source.name}  # noqa: PTH120
+        closed = [folder for folder in sorted(folders) if writable(place, Path(folder), "SL820").level != "ok"]
+        if closed:
+            hint = "let the agent's user write there; docs/rotation.md says how in the service"
+            yield warning("SL820", place, f"{', '.join(closed)} cannot be written: no log there can be renamed", hint)
+        else:
+            yield ok(place, "the directories of its logs can be written")
+        for key in ("signal", "command"):
+            if getattr(source.rotate, key) is not None:
+                yield _telling(f"{place}.{key}", source.name, source.rotate)
+
+
+def _telling(place: str, source: str, rotate: RotateConfig) -> Finding:
+    from agent.rotate.errors import RotateError
+    from agent.rotate.telling import prepare
+
+    try:
+        prepare(source, rotate).close()
+    except RotateError as error:
+        return warning(error.code, place, error.message, error.hint)
+    return ok(place, "the application can be told")

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from agent.cli.common import config_options, verbosity
-from agent.errors import ConfigError, UsageError
+from agent.core.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def command(
     With PATTERNs ('/var/log/shop/*.log') and no configuration file it works at once: nothing is archived and nothing
     deleted. With both, the patterns replace the configuration's sources.
     """
-    from agent import logs
+    from agent.core import logs
     from agent.pipeline import Agent
 
     def load() -> Config:
@@ -79,7 +79,7 @@ def _load(
             config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns).sources)
     missing = configuration.unsupported(config, file)
     if config.alerts:
-        from agent.alerting.check import unusable
+        from agent.alert.matching import unusable
 
         missing += unusable(config, file)
     if missing:

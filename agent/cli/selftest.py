@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import config_options, echo_json, load_config, safe_text
-from agent.cli.progress import Bar
-from agent.errors import EXIT_DONE, EXIT_FAILED
+from agent.cli.common import Bar, config_options, echo_json, load_config, safe_text
+from agent.core.errors import EXIT_DONE, EXIT_FAILED
 
 if TYPE_CHECKING:
     from agent.cli.killloop import Verdict

@@ -12,8 +12,8 @@ import click
 import orjson
 
 from agent.cli.common import config_options, open_store, safe_text
-from agent.errors import EXIT_DONE
-from agent.query.guard import GuardedStatement
+from agent.core.errors import EXIT_DONE
+from agent.query.sqlite.guard import GuardedStatement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def _print_json(guarded: GuardedStatement, names: list[str]) -> None:
 
 
 def _on_terminal(text: str) -> str:
-    from agent.query.terminal import escape_json
+    from agent.core.text import escape_json
 
     return escape_json(text)
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agent.cli.common import config_options, echo_json, find_config, load_config, paint, safe_text, use_color
-from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
 
 _FILES_SHOWN = 20
 
@@ -28,12 +28,12 @@ def command(
 
     Exits 1 when something is wrong. An agent that was stopped as it should be is not wrong, one that died is.
     """
-    from agent import health
     from agent.store.reader import open_reader
+    from agent.views import status
 
     path, fault = _store_path(config_path, store, overrides)
     connection = open_reader(path)
-    document = health.collect(connection, path)
+    document = status.collect(connection, path)
     connection.close()
     if fault is not None:
         document["healthy"] = False
@@ -114,7 +114,7 @@ def _archive_line(archive: dict[str, Any]) -> str:
 
 
 def _alert_lines(document: dict[str, Any]) -> list[str]:
-    from agent.alerting.facts import shown_key
+    from agent.alert.rules import shown_key
 
     lines = []
     for row in [row for row in document["alerts"] if row["state"] != "ok"][:_FILES_SHOWN]:

@@ -6,8 +6,8 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from agent.errors import TailError
-from agent.model import HEAD_BYTES, MARKER_BYTES
+from agent.core.errors import TailError
+from agent.core.model import HEAD_BYTES, MARKER_BYTES
 from agent.tail import files, identity, locate
 from agent.tail.identity import FileKey
 

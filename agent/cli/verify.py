@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import config_options, echo_json, load_config, safe_text, verbosity
-from agent.cli.progress import Bar
-from agent.errors import EXIT_DONE, EXIT_FAILED, StoreError
+from agent.cli.common import Bar, config_options, echo_json, load_config, safe_text, verbosity
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from agent.config import units
 from agent.config.layers import KeyPath, Merged, Text
 from agent.config.secret import Secret
-from agent.errors import ConfigError
+from agent.core import units
+from agent.core.errors import ConfigError
 
 INVALID = object()  # in place of a value that was reported
 

@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from agent.patterns import lazy
+from agent.core.patterns import lazy
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = lazy(r"([01]?\d|2[0-4]):([0-5]\d)-([01]?\d|2[0-4]):([0-5]\d)", re.ASCII)

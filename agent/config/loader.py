@@ -14,8 +14,8 @@ from agent.config.convert import INVALID, Findings, to_struct
 from agent.config.layers import Layer, Merged
 from agent.config.schema import Config, default_store_path
 from agent.config.validate import validate
-from agent.errors import ConfigError
-from agent.patterns import lazy
+from agent.core.errors import ConfigError
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

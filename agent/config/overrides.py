@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from agent.config.layers import Key, KeyPath, Text
-from agent.errors import ConfigError, UsageError
-from agent.patterns import lazy
+from agent.core.errors import ConfigError, UsageError
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,11 +7,11 @@ import signal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from agent.config import units
 from agent.config.convert import close_to, nearest, shown
 from agent.config.hours import parse_hours, time_of_day
 from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
-from agent.patterns import lazy
+from agent.core import units
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

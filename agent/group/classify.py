@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from agent.core.patterns import lazy
 from agent.group.kinds import KINDS, SUGGESTIONS, VAGUE
-from agent.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

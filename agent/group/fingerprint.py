@@ -14,7 +14,7 @@ from agent.group import frames
 from agent.group.template import mask
 
 if TYPE_CHECKING:
-    from agent.model import ErrorEvent
+    from agent.core.model import ErrorEvent
 
 VERSION = 2  # stored with each group: a later algorithm can tell its own groups from these
 _FRAMES = 12  # innermost frames of each link that count

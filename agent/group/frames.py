@@ -13,7 +13,7 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
-from agent.patterns import lazy
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent.core.model import ErrorEvent, GroupUpdate
 from agent.group import classify, fingerprint, frames
 from agent.group.miner import Miner, Template
-from agent.model import ErrorEvent, GroupUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

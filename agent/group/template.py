@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from agent.patterns import lazy
+from agent.core.patterns import lazy
 
 VALUE = "<*>"
 MESSAGE_CHARS = 2_000  # masking is linear; a longer message adds nothing to its identity

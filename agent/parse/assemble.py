@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from agent.model import EventBatch, Gap
+from agent.core.event import ERROR, RAW_CARRIAGE_RETURN
+from agent.core.model import EventBatch, Gap
 from agent.parse import careful, fields, multiline, single, wrappers
 from agent.parse.textevent import build, text_error
-from agent.records import ERROR, RAW_CARRIAGE_RETURN
 
 if TYPE_CHECKING:
+    from agent.core.fields import Profile
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
-    from agent.profile import Profile
 
 SAMPLE_BYTES = 1024
 _LEARN_RECORDS = 32  # decoded records kept for detection

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from agent.core.patterns import lazy
 from agent.parse import timestamps
 from agent.parse.timestamps import MAX_NS, SECOND_NS
-from agent.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from agent.patterns import lazy
-from agent.profile import exact_int
+from agent.core.fields import exact_int
+from agent.core.patterns import lazy
 
 BOM = b"\xef\xbb\xbf"
 MAX_DEPTH = 900  # SQLite's json_valid stops at 1,000 levels, orjson at 1,024

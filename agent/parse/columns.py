@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from agent.core.patterns import lazy
 from agent.parse import fields
-from agent.patterns import lazy
 
 if TYPE_CHECKING:
-    from agent.profile import Path
+    from agent.core.fields import Path
 
 ROLES = ("timestamp", "severity", "logger")
 INSTANT: Path = ("instant",)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import orjson
 
-from agent.model import Continuation, ErrorEvent, EventBatch, LineBatch
+from agent.core.event import ERROR, RAW_CARRIAGE_RETURN, RAW_MESSAGE
+from agent.core.fields import ROLES, Profile, load_record
+from agent.core.model import Continuation, ErrorEvent, EventBatch, LineBatch
 from agent.parse import careful, fields, wrappers
 from agent.parse.assemble import Assembler
 from agent.parse.fast import MIN_LINES, FastPath
@@ -22,8 +24,6 @@ from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.settings import Compiled, ParseSettings
 from agent.parse.text import Head
 from agent.parse.textevent import build, text_error
-from agent.profile import ROLES, Profile, load_record
-from agent.records import ERROR, RAW_CARRIAGE_RETURN, RAW_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from agent.patterns import lazy
-from agent.profile import Path, find, json_text
+from agent.core.fields import Path, find, json_text
+from agent.core.patterns import lazy
 
 
 class ExceptionInfo(NamedTuple):

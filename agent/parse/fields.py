@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.model import ErrorEvent
-from agent.parse import exceptions, severity, timestamps
+from agent.core import severity
+from agent.core.fields import ALIASES, Path, Profile, find, message_at, service_at
+from agent.core.model import ErrorEvent
+from agent.parse import exceptions, timestamps
 from agent.parse.exceptions import NONE
-from agent.profile import ALIASES, Path, Profile, find, message_at, service_at
 
 if TYPE_CHECKING:
     from agent.parse.settings import Compiled

@@ -10,9 +10,9 @@ from itertools import islice
 
 import msgspec
 
+from agent.core.event import WARN
+from agent.core.patterns import lazy
 from agent.parse.text import Head, read_head
-from agent.patterns import lazy
-from agent.records import WARN
 
 MAX_LINES = 1000  # of one event; what follows is a new event
 INDENTS = frozenset({b" ", b"\t"})

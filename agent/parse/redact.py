@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from agent.patterns import lazy
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.core.fields import ALIASES, ROLES, Path, Profile
 from agent.parse.redact import Redactor
 from agent.parse.shapes import Shapes
 from agent.parse.timestamps import Instants
-from agent.profile import ALIASES, ROLES, Path, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.core.fields import Path, Profile, own_paths
 from agent.parse import exceptions
-from agent.profile import Path, Profile, own_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from agent.model import ErrorEvent
+from agent.core.event import ERROR, RAW_MESSAGE, WARN
+from agent.core.model import ErrorEvent
 from agent.parse import careful, multiline, wrappers
 from agent.parse.fields import NO_TIMESTAMP
 from agent.parse.text import find_head
 from agent.parse.textevent import written_instant
-from agent.records import ERROR, RAW_MESSAGE, WARN
 
 if TYPE_CHECKING:
-    from agent.model import EventBatch
+    from agent.core.model import EventBatch
     from agent.parse.settings import Compiled
     from agent.parse.text import Head
 

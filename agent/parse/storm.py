@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from agent.model import ErrorEvent
+from agent.core.fields import load_record
+from agent.core.model import ErrorEvent
 from agent.parse import exceptions, fields
 from agent.parse.columns import is_field_name
-from agent.profile import load_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

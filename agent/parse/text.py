@@ -11,9 +11,9 @@ from functools import lru_cache
 
 import msgspec
 
-from agent.parse import severity
+from agent.core import severity
+from agent.core.patterns import lazy
 from agent.parse.timestamps import CLF, ISO, SYSLOG
-from agent.patterns import lazy
 
 _SHORT = {"vrb": "trace"}
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from agent.model import ErrorEvent
+from agent.core.event import ERROR, FATAL, RAW_MESSAGE
+from agent.core.model import ErrorEvent
+from agent.core.patterns import lazy
 from agent.parse import exceptions, multiline, timestamps
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
-from agent.patterns import lazy
-from agent.records import ERROR, FATAL, RAW_MESSAGE
 
 if TYPE_CHECKING:
     from agent.parse.multiline import OpenText

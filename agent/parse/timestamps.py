@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 
-from agent.patterns import lazy
+from agent.core.patterns import lazy
 
 SECOND_NS = 1_000_000_000
 MAX_NS = 2**63 - 1  # 2262-04-11: what a 64-bit column holds

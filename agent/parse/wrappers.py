@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
-from agent.patterns import lazy
+from agent.core.patterns import lazy
 
 _DOCKER_KEYS = {"log", "stream", "time", "attrs"}
 _CRI = lazy(

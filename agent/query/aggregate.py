@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
-from agent.query import rollup
+from agent.core.event import severity_text
+from agent.core.text import escape
+from agent.core.times import format_utc
 from agent.query.fragments import as_text, encode, field
-from agent.query.plan import Selection
 from agent.query.render import Output, csv_row
-from agent.query.scan import Key, Scan
-from agent.query.terminal import escape
-from agent.query.times import format_utc
-from agent.records import severity_text
+from agent.query.selection import Selection
+from agent.query.sqlite import rollup
+from agent.query.sqlite.scan import Key, Scan
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
     from agent.query.events import FileInfo, StoredEvent
-    from agent.query.grouping import Grouping
+    from agent.query.language import Grouping
     from agent.query.predicate import Categories
 
 _COUNTED_ROWS = 100_000  # index entries that one counting statement walks: some 50 ms

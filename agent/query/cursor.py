@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from agent.errors import SidelogError, UsageError
+from agent.core.errors import SidelogError, UsageError
 
 
 class CursorFile:

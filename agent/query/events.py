@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.profile import (
+from agent.core.event import RAW_CARRIAGE_RETURN, RAW_MESSAGE
+from agent.core.fields import (
     Profile,
     RecordFields,
     exact_int,
@@ -19,7 +20,6 @@ from agent.profile import (
     read_service,
     read_trace_id,
 )
-from agent.records import RAW_CARRIAGE_RETURN, RAW_MESSAGE
 
 if TYPE_CHECKING:
     import sqlite3

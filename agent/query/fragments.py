@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
+from agent.core.event import severity_text
+from agent.core.values import pick
 from agent.query.language import NAMED_FIELDS
 from agent.query.predicate import BUILT_IN, Categories, getter
-from agent.query.values import pick
-from agent.records import severity_text
 
 if TYPE_CHECKING:
     from agent.query.events import StoredEvent

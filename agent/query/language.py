@@ -1,4 +1,4 @@
-r"""The query language: terms that are ANDed.
+"""The query language: terms that are ANDed.
 
     term   = ["!"] (text | field operator value)
     text   = a word or a "quoted phrase": a substring of the event's text
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.patterns import lazy
-from agent.query.errors import QueryError
+from agent.core.errors import UsageError
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -235,3 +235,35 @@ class _Reader:
 def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+# ---------------------------------------------------------------- what to count by
+
+
+class Grouping(msgspec.Struct, frozen=True):
+    """What to count by: fields, time buckets of `every_ns` aligned to the epoch, the `top` largest."""
+
+    by: Sequence[str] = ()
+    every_ns: int | None = None
+    top: int | None = None
+
+
+# ---------------------------------------------------------------- what cannot be read
+
+
+_SHOWN = 60  # characters of the query on each side of the caret
+
+
+class QueryError(UsageError):
+    """A term cannot be read. `text` is what was given, `position` the index of the character at fault."""
+
+    def __init__(self, code: str, text: str, position: int, message: str, hint: str) -> None:
+        super().__init__(code, "read query", text, f"{message}, at character {position + 1}", hint=hint)
+        self.text = text
+        self.position = position
+
+    def pointer(self) -> str:
+        """Two lines: the text around the place, and a caret under it."""
+        start = max(0, self.position - _SHOWN)
+        shown = "".join(c if c.isprintable() else "?" for c in self.text[start : self.position + _SHOWN])
+        return f"{shown}\n{' ' * (self.position - start)}^"

@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from agent.errors import UsageError
-from agent.patterns import lazy
+from agent.core.errors import UsageError
+from agent.core.event import severity_text
+from agent.core.patterns import lazy
+from agent.core.times import format_utc
+from agent.core.values import exact, lookup, number, text_of
 from agent.query.language import NAMED_FIELDS, Term
 from agent.query.severity import HIGHEST, level_range
-from agent.query.times import format_utc
-from agent.query.values import exact, lookup, number, text_of
-from agent.records import severity_text
 
 PATTERN_CHARACTERS = 1_000  # longest regular expression
 SEARCHED_CHARACTERS = 65_536  # a regular expression sees no more of a text: backtracking grows with its length

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
-from agent.patterns import lazy
+from agent.core.event import severity_text
+from agent.core.patterns import lazy
+from agent.core.text import escape, escape_json, paint
+from agent.core.times import format_local, format_utc
 from agent.query.events import StoredEvent, resource_service
 from agent.query.fragments import as_text, attributes, encode, flattened, severity_name
 from agent.query.fragments import field as field_of
-from agent.query.terminal import escape, escape_json, paint
-from agent.query.times import format_local, format_utc
-from agent.records import severity_text
 
 if TYPE_CHECKING:
     from agent.query.predicate import Categories

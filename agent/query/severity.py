@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.errors import UsageError
+from agent.core.errors import UsageError
+from agent.core.event import SEVERITY_TEXTS
 from agent.query.language import Query, Term
-from agent.records import SEVERITY_TEXTS
 
 RANGE = 4  # each named level has four numbers
 HIGHEST = 24

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping
 
+    from agent.core.conditions import Conditions
     from agent.rotate.surplus import Stored, Surplus
-    from agent.store.change import Change
+    from agent.store.edit import Change
     from agent.tail.identity import FileKey
-    from agent.tail.report import Conditions
 
 
 class _Renamed(msgspec.Struct):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.config.units import format_duration, format_size
+from agent.core.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from datetime import tzinfo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from agent.errors import SidelogError
+from agent.core.errors import SidelogError
 
 
 class RotateError(SidelogError):

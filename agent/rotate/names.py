@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from agent.patterns import lazy
+from agent.core.patterns import lazy
 from agent.tail import locate
 
 if TYPE_CHECKING:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import orjson
 
-from agent.paths import to_text
-from agent.rotate import errors, interrupted
+from agent.core.paths import to_text
+from agent.rotate import copying, errors
 from agent.rotate.telling import prepare
 from agent.store import rotations
 
@@ -17,11 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from agent.config import RotateConfig
-    from agent.rotate.retries import Retries
+    from agent.core.conditions import Conditions
     from agent.rotate.telling import Ready
-    from agent.store.change import Change
+    from agent.store.edit import Change
     from agent.store.rotations import Begun
-    from agent.tail.report import Conditions
 
 
 class Pending:
@@ -53,7 +54,7 @@ class Pending:
             self._unclear = [row for row in rows if row.path not in self._untold]
             self._loaded = True
         if self._unclear:
-            cleared = interrupted.clear(self._unclear)
+            cleared = copying.clear(self._unclear)
             self._end(cleared)
             self._unclear = [row for row in self._unclear if row.path not in cleared]
 
@@ -132,3 +133,48 @@ def _is_renamed(row: Begun) -> bool:
     except OSError:
         return True
     return (status.st_dev, status.st_ino) != (row.device, row.inode)
+
+
+# ---------------------------------------------------------------- retries
+
+
+class _Retry(msgspec.Struct):
+    pause_s: float
+    at: float = 0.0
+
+
+class Retries:
+    """What waits for another try, by name.
+
+    Args:
+        first_s: the first pause, in seconds; doubles.
+        longest_s: the longest pause.
+        clock: monotonic, seconds.
+    """
+
+    def __init__(
+        self, first_s: float = 5.0, longest_s: float = 300.0, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._clock = clock
+        self._waiting: dict[str, _Retry] = {}
+
+    def is_due(self, name: str) -> bool:
+        """Whether to try now; what has not failed always is."""
+        waiting = self._waiting.get(name)
+        return waiting is None or self._clock() >= waiting.at
+
+    def failed(self, name: str) -> None:
+        """Wait, longer than the last time."""
+        waiting = self._waiting.setdefault(name, _Retry(self._first_s))
+        waiting.at = self._clock() + waiting.pause_s
+        waiting.pause_s = min(waiting.pause_s * 2, self._longest_s)
+
+    def succeeded(self, name: str) -> None:
+        """Wait for nothing."""
+        self._waiting.pop(name, None)
+
+    def keep(self, names: set[str]) -> None:
+        """Forget all others."""
+        self._waiting = {name: retry for name, retry in self._waiting.items() if name in names}

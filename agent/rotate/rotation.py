@@ -17,30 +17,29 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.errors import TailError
+from agent.core.conditions import Conditions
+from agent.core.errors import TailError
 from agent.rotate import errors, names
 from agent.rotate.aftercare import Aftercare
 from agent.rotate.copying import Copy, StoppedError
 from agent.rotate.folder import Folder
-from agent.rotate.pending import Pending
-from agent.rotate.retries import Retries
+from agent.rotate.pending import Pending, Retries
 from agent.store import tables
 from agent.store.rotations import Begun
 from agent.tail import locate
 from agent.tail.identity import FileKey, Match
-from agent.tail.report import Conditions
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping
 
     from agent.config import RotateConfig
-    from agent.errors import SidelogError
-    from agent.model import TailedFile
+    from agent.core.errors import SidelogError
+    from agent.core.model import TailedFile
     from agent.rotate.due import Policy
     from agent.rotate.surplus import Surplus
     from agent.rotate.telling import Ready
-    from agent.store.change import Change
+    from agent.store.edit import Change
 
 
 class RotationTiming(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.archive.source import Version, changed_ns
-from agent.errors import TailError
+from agent.core.errors import TailError
 from agent.rotate import names
 from agent.tail import locate
 from agent.tail.identity import FileKey, Match
@@ -19,7 +19,7 @@ from agent.tail.identity import FileKey, Match
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.model import TailedFile
+    from agent.core.model import TailedFile
 
 SETTLED_S = 60.0  # a renamed log without new bytes for so long has come to its end, as for the tailer
 _UNKNOWN = Version(0, 0, 0, 0)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from agent.alert import program
-from agent.paths import OPEN_FLAGS
+from agent.core.paths import OPEN_FLAGS
+from agent.hooks import program
 from agent.rotate.errors import command_failed, untellable
 
 if TYPE_CHECKING:

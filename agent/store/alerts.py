@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from agent.outbox import AlertWrites, Delivery, Outcome, Row, Saved
+from agent.core.outbox import AlertWrites, Delivery, Outcome, Row, Saved
 
 if TYPE_CHECKING:
     import sqlite3

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import orjson
 
-from agent.paths import from_text, to_text
+from agent.core.paths import from_text, to_text
 
 if TYPE_CHECKING:
     import sqlite3

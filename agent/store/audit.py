@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from agent.paths import from_text
-from agent.profile import load_record
-from agent.records import RAW_CARRIAGE_RETURN, RAW_MESSAGE
+from agent.core.event import RAW_CARRIAGE_RETURN, RAW_MESSAGE
+from agent.core.fields import load_record
+from agent.core.paths import from_text
 from agent.store.compare import FileAudit, StoredGap, Window
 from agent.store.reader import reading_error
 

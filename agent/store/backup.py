@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.store import schema
 from agent.store.lock import StoreLock, lock_path
 from agent.store.reader import check_version, open_reader, reading_error

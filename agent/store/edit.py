@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
 from agent.store import faults
 from agent.store.reader import open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _BUSY_TIMEOUT_S = 10.0  # the agent's transactions take milliseconds
@@ -66,3 +66,17 @@ def set_group_state(
         (state, now, until, until_count, group),
     )
     return changed.rowcount > 0
+
+
+# ---------------------------------------------------------------- changes by others than the writer
+
+
+_T = TypeVar("_T")
+
+
+class Change(Protocol):
+    """Runs a function on the writing connection, in a transaction of its own."""
+
+    def __call__(self, function: Callable[[sqlite3.Connection], _T], /, *, durable: bool) -> _T:
+        """What the function gives; with `durable` the transaction is on the disk by then."""
+        ...

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_LACKING = ("no such table", "no such column", "no such index", "has no column named", "duplicate column name")
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -29,6 +31,12 @@ def identity(path: Path) -> tuple[int, int] | None:
 def error_name(error: sqlite3.Error) -> str:
     """SQLite's extended name, such as SQLITE_IOERR_FSYNC; empty for errors of the Python layer."""
     return getattr(error, "sqlite_errorname", None) or ""
+
+
+def is_of_schema(error: sqlite3.Error) -> bool:
+    """Whether a statement failed because the store has other tables than the program takes it to have."""
+    name = error_name(error)
+    return name.startswith("SQLITE_CONSTRAINT") or (name == "SQLITE_ERROR" and any(w in str(error) for w in _LACKING))
 
 
 @contextlib.contextmanager
@@ -62,7 +70,7 @@ def changing(connection: sqlite3.Connection, path: Path | None = None) -> Iterat
 
 
 def writing_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """The StoreError for a failed write: damage is final, everything else is worth another attempt."""
+    """The StoreError for a failed write: damage and missing tables are final, all else is worth another attempt."""
     name = error_name(error)
     if name.startswith(_DAMAGED):
         return StoreError(
@@ -81,11 +89,56 @@ def writing_error(error: sqlite3.Error, path: Path) -> StoreError:
             hint="end that program's transaction; reading pauses until then and nothing is lost",
             retryable=True,
         )
+    if name == "SQLITE_ERROR" and is_of_schema(error):
+        return StoreError.of("SL415", path, path=path, why=error)
     return StoreError(
         "SL412",
         "write store",
         str(path),
         f"the store {path} cannot be written: {error}",
         hint="check the disk (space, mount options, permissions); the agent tries again every second",
+        retryable=True,
+    )
+
+
+# ---------------------------------------------------------------- who holds the WAL
+
+
+# Bytes of the -shm file, WAL_READ_LOCK(0) to (4), https://www.sqlite.org/walformat.html#locks. On byte 128 every
+# process holds a lock that has the store open, reading or not.
+_READ_MARKS = range(123, 128)
+_LOCK_FIELDS = 8  # of a line of /proc/locks, see proc_locks(5)
+
+
+def snapshot_holders(store: Path, locks: Path = Path("/proc/locks")) -> list[int]:
+    """The pids, this process's own excepted, that hold a read lock on the store's WAL index."""
+    status = identity(store.with_name(store.name + "-shm"))
+    try:
+        lines = locks.read_text().splitlines()
+    except OSError:
+        return []
+    if status is None:
+        return []
+    found = set()
+    for line in lines:
+        fields = line.split()
+        if fields[1:2] == ["->"] or len(fields) != _LOCK_FIELDS:
+            continue
+        inode, first, last = fields[5].rsplit(":", 1)[-1], fields[6], fields[7]
+        if inode == str(status[1]) and last.isdigit() and _READ_MARKS[0] <= int(last) and int(first) <= _READ_MARKS[-1]:
+            found.add(int(fields[4]))
+    return sorted(found - {os.getpid(), -1})
+
+
+def wal_error(store: Path, wal_bytes: int) -> StoreError:
+    """SL414: the WAL cannot be emptied because somebody reads an old state."""
+    pids = snapshot_holders(store)
+    who = f"process {', '.join(map(str, pids))}" if pids else "a reader"
+    return StoreError(
+        "SL414",
+        "checkpoint store",
+        str(store),
+        f"the write-ahead log of {store} has {wal_bytes >> 20} MiB: {who} keeps an old state open",
+        hint="end that program's query or transaction; at 256 MiB reading pauses until then",
         retryable=True,
     )

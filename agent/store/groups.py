@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.records import severity_text
+from agent.core.event import severity_text
 from agent.store.rollups import MINUTE_NS
 
 if TYPE_CHECKING:

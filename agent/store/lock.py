@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import orjson
 
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 _WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
-from agent.store import holders
+from agent.store import faults
 from agent.store.writer import WAL_ALARM_BYTES, WAL_CHECKPOINT_BYTES, StoreWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.errors import StoreError
+    from agent.core.errors import StoreError
     from agent.store.retention import Retention
 
 _CHECK_FILE_S = 1.0
@@ -28,6 +29,7 @@ class Maintenance:
         retention: its bounds.
         report: notes that a condition began (True) or ended (False).
         clock: Unix ns, for ages; None when it is not to be believed: then nothing goes by its age.
+        elapsed: monotonic seconds since any instant, for what is due.
     """
 
     def __init__(
@@ -37,31 +39,31 @@ class Maintenance:
         *,
         report: Callable[[StoreError, bool], None],
         clock: Callable[[], int | None] = time.time_ns,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._writer = writer
         self.retention = retention
         self._report = report
         self._clock = clock
-        self._due_file = self._due_retention = self._due_tidy = 0.0
+        self._elapsed = elapsed
+        self._due_file = self._due_retention = self._due_tidy = -math.inf
         self._last_commit: float | None = None
         self._alarmed = False
         self.pending = False  # more to delete or to give back at once
 
     def after_commit(self) -> None:
         """Keep the WAL short."""
-        self._last_commit = time.monotonic()
+        self._last_commit = self._elapsed()
         if self._writer.wal_bytes() > WAL_CHECKPOINT_BYTES:
             self._checkpoint()
 
-    def step(self, now: float) -> None:
+    def step(self) -> None:
         """Do one portion of what is due.
-
-        Args:
-            now: monotonic seconds.
 
         Raises:
             StoreError: as `StoreWriter.write`.
         """
+        now = self._elapsed()
         if now >= self._due_file:
             self._due_file = now + _CHECK_FILE_S
             self._writer.check_file()
@@ -93,4 +95,4 @@ class Maintenance:
         size = self._writer.wal_bytes()
         if (size > WAL_ALARM_BYTES) != self._alarmed:
             self._alarmed = not self._alarmed
-            self._report(holders.wal_error(self._writer.path, size), self._alarmed)
+            self._report(faults.wal_error(self._writer.path, size), self._alarmed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from agent.paths import from_text
+from agent.core.paths import from_text
 from agent.store.audit import original_bytes
 from agent.store.faults import identity
 

@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.store.schema import VERSION as SCHEMA_VERSION
 
 if TYPE_CHECKING:

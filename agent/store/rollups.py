@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-    from agent.model import StoredBatch
+    from agent.core.model import StoredBatch
 
 MINUTE_NS = 60_000_000_000
 NO_LOGGER = ""

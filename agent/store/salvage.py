@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.store import mend, schema
 from agent.store.backup import flush_directory, integrity, owned, partial_file, set_aside, unwritable
 

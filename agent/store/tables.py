@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from agent.model import GroupUpdate, OwnError, StoredBatch, TailedFile
-from agent.paths import from_text, to_text
+from agent.core.model import GroupUpdate, OwnError, StoredBatch, TailedFile
+from agent.core.paths import from_text, to_text
 from agent.store import faults
 from agent.store.rollups import MINUTE_NS
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from agent.decompress import DamagedError, compression, pieces
-from agent.errors import TailError
-from agent.model import MARKER_BYTES
+from agent.core.decompress import DamagedError, compression, pieces
+from agent.core.errors import TailError
+from agent.core.model import MARKER_BYTES
 from agent.tail import files, locate
 
 if TYPE_CHECKING:
-    from agent.model import TailedFile
+    from agent.core.model import TailedFile
 
 
 class DamagedArchiveError(Exception):

@@ -10,13 +10,13 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from agent.errors import TailError
+from agent.core.errors import TailError
 from agent.tail import files
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agent.tail.report import Conditions
+    from agent.core.conditions import Conditions
     from agent.tail.roster import Roster
     from agent.tail.settings import Timing
     from agent.tail.stream import Stream

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.errors import TailError
-from agent.model import HEAD_BYTES
+from agent.core.errors import TailError
+from agent.core.model import HEAD_BYTES
 from agent.tail import files, locate
 from agent.tail.discover import Discovery, Found, Scan
 from agent.tail.identity import FileKey, Match
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from agent.model import TailedFile
+    from agent.core.model import TailedFile
     from agent.tail.recovery import Recovery
     from agent.tail.roster import Roster
     from agent.tail.settings import SourceSettings

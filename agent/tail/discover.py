@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.errors import TailError
-from agent.patterns import lazy
+from agent.core.errors import TailError
+from agent.core.patterns import lazy
 from agent.tail import files
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.errors import TailError
-from agent.model import HEAD_BYTES
+from agent.core.errors import TailError
+from agent.core.model import HEAD_BYTES
 from agent.tail.identity import FileKey, generation
 
 if TYPE_CHECKING:

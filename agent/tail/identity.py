@@ -17,7 +17,7 @@ import sys
 from hashlib import blake2b
 from typing import NamedTuple
 
-from agent.model import HEAD_BYTES, MARKER_BYTES, TailedFile
+from agent.core.model import HEAD_BYTES, MARKER_BYTES, TailedFile
 
 # _IOR('v', 1, long) of linux/fs.h: direction 2 (read), size of a long, type 'v', number 1
 _FS_IOC_GETVERSION = (2 << 30) | (struct.calcsize("l") << 16) | (ord("v") << 8) | 1

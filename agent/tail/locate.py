@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agent.errors import TailError
-from agent.model import MARKER_BYTES
-from agent.patterns import lazy
+from agent.core.errors import TailError
+from agent.core.model import MARKER_BYTES
+from agent.core.patterns import lazy
 from agent.tail import files
 from agent.tail.identity import FileKey, Match, compare, generation, same_generation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from agent.model import TailedFile
+    from agent.core.model import TailedFile
 
 # what rotation puts into a name: numbers, dates, times of day, a few words; separated by . - _ or nothing
 _ROTATION = lazy(r"([.\-_@:]|[0-9]+|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")

@@ -7,8 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from agent.decompress import compression
-from agent.model import HEAD_BYTES
+from agent.core.decompress import compression
+from agent.core.model import HEAD_BYTES
 from agent.tail.discover import Found
 
 if TYPE_CHECKING:

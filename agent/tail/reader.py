@@ -6,7 +6,7 @@ chunks happen to end.
 
 from __future__ import annotations
 
-from agent.model import MARKER_BYTES, Gap, LineBatch, TailedFile
+from agent.core.model import MARKER_BYTES, Gap, LineBatch, TailedFile
 
 SAMPLE_BYTES = 1024  # of an over-long line, kept in its gap
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.errors import TailError
-from agent.model import HEAD_BYTES
+from agent.core.errors import TailError
+from agent.core.model import HEAD_BYTES
 from agent.tail import archives, files, locate
 from agent.tail.archives import Archive, DamagedArchiveError
 from agent.tail.identity import FileKey, head_hash, marker
@@ -21,7 +21,7 @@ from agent.tail.reader import LineReader
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agent.model import TailedFile
+    from agent.core.model import TailedFile
     from agent.tail.roster import Roster
     from agent.tail.settings import SourceSettings
     from agent.tail.stream import Stream

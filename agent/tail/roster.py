@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import aiofiles
 
-from agent.decompress import compression
-from agent.errors import TailError
-from agent.model import MARKER_BYTES, TailedFile
+from agent.core.decompress import compression
+from agent.core.errors import TailError
+from agent.core.model import MARKER_BYTES, TailedFile
 from agent.tail import files, locate
 from agent.tail.identity import FileKey, same_generation
 from agent.tail.reader import LineReader
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from aiofiles.threadpool.binary import AsyncFileIO
 
-    from agent.model import LineBatch
+    from agent.core.conditions import Conditions
+    from agent.core.model import LineBatch
     from agent.tail.discover import Found
-    from agent.tail.report import Conditions
     from agent.tail.settings import SourceSettings, Timing
     from agent.tail.watch import Watcher
 

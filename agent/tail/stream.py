@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.model import HEAD_BYTES
+from agent.core.model import HEAD_BYTES
 from agent.tail.identity import FileKey, generation, head_hash, same_generation
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aiofiles.threadpool.binary import AsyncFileIO
 
-    from agent.model import TailedFile
+    from agent.core.model import TailedFile
     from agent.tail.reader import LineReader
     from agent.tail.settings import SourceSettings
 

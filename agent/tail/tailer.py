@@ -17,12 +17,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from agent.core.conditions import Conditions
 from agent.tail import archives, files, locate
 from agent.tail.attention import Attention
 from agent.tail.census import Census
 from agent.tail.pump import Pump
 from agent.tail.recovery import Recovery
-from agent.tail.report import Conditions
 from agent.tail.roster import Roster
 from agent.tail.settings import Timing
 from agent.tail.stream import Probe, Stream, probe_all
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
     from pathlib import Path
 
-    from agent.errors import SidelogError
-    from agent.model import LineBatch, TailedFile
+    from agent.core.errors import SidelogError
+    from agent.core.model import LineBatch, TailedFile
     from agent.tail.settings import SourceSettings
 
 _T = TypeVar("_T")

@@ -6,7 +6,7 @@ import pytest
 
 from agent.alert.engine import LATENESS_NS, Engine
 from agent.alert.state import Hit
-from agent.outbox import NEVER
+from agent.core.outbox import NEVER
 from tests.alert.rules import S, T, rule, said
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.alert import program
-from agent.alerting.example import example
-from tests.alert.test_dispatch import receiver  # noqa: F401  a fixture
+from agent.alert.document import example
+from agent.hooks import program
+from tests.hooks.test_dispatch import receiver  # noqa: F401  a fixture
 from tests.needs import needs
 
 HOOKS = Path(__file__).parents[2] / "etc/hooks"

@@ -5,15 +5,15 @@ from datetime import datetime
 
 import pytest
 
-from agent.alerting.listing import evictions, list_states
-from agent.alerting.live import LiveAlerts
+from agent.alert.live import LiveAlerts
 from agent.config import Config, HookConfig, RuleConfig, SourceConfig, WhenConfig
 from agent.config.hours import parse_hours
-from agent.errors import StoreError
-from agent.model import EventBatch, GroupUpdate, JoinedEvent, Stored, StoredBatch, Transaction
-from agent.outbox import Outcome
+from agent.core.errors import StoreError
+from agent.core.model import EventBatch, GroupUpdate, JoinedEvent, Stored, StoredBatch, Transaction
+from agent.core.outbox import Outcome
 from agent.store import alerts as tables
 from agent.store.opening import open_store
+from agent.views.alerts import evictions, list_states
 from tests.store.stores import tailed
 
 S = 10**9
@@ -322,7 +322,7 @@ def test_rules_that_are_gone_are_resolved_by_the_hooks_that_were_told(rig):
 
 
 def test_states_given_up_are_counted_and_said(rig, monkeypatch):
-    monkeypatch.setattr("agent.alerting.live.MAX_KEYS", 3)
+    monkeypatch.setattr("agent.alert.live.MAX_KEYS", 3)
     one = rig(rule(per=["n"]))
     one.events(*({"n": number} for number in range(5)))
     assert one.reports == [("SL706", True)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 
+from agent.core.model import ErrorEvent, EventBatch, StoredBatch, TailedFile, Transaction
 from agent.group.grouper import Grouper
-from agent.model import ErrorEvent, EventBatch, StoredBatch, TailedFile, Transaction
 from agent.store import tables
 from agent.store.opening import open_store
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model import Gap
+from agent.core.model import Gap
 from tests.cli.stores import HOSTILE, error_batch, make, tailed
 from tests.store.stores import ROOT
 

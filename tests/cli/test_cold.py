@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from tests.archiving.tiers import OBSERVED, Tiers, small_frames
 from tests.needs import needs
+from tests.query.tiers import OBSERVED, Tiers, small_frames
 
 MINUTE = 60 * 10**9
 SPAN = ("--since", f"@{(OBSERVED - 90 * MINUTE) // 10**9}", "--until", f"@{(OBSERVED + MINUTE) // 10**9}")

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from agent.cli import main
 from agent.cli.common import Shell, config_options, echo_json, open_store, paint, safe_text, shell, use_color
-from agent.errors import StoreError
-from agent.paths import to_text
+from agent.core.errors import StoreError
+from agent.core.paths import to_text
 from agent.store import schema
 
 

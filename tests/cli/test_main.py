@@ -17,7 +17,7 @@ import pytest
 from agent import __version__
 from agent.cli import main
 from agent.cli.common import Shell
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 
 pytestmark = pytest.mark.measured
 
@@ -230,7 +230,7 @@ def test_help_and_version_import_nothing_heavy():
     assert not [name for name in loaded if name.startswith("agent.") and name not in _ALLOWED]
 
 
-_ALLOWED = {"agent.cli", "agent.cli.main", "agent.cli.common", "agent.errors", "agent.patterns"}
+_ALLOWED = {"agent.cli", "agent.core", "agent.cli.main", "agent.cli.common", "agent.core.errors", "agent.core.patterns"}
 
 
 def test_a_configuration_without_a_file_imports_no_yaml(tmp_path):
@@ -252,7 +252,7 @@ def test_an_agent_keeps_no_memory_for_libraries_it_does_not_need(tmp_path):
     logs.write_text('{"a": 1}\n')
     code = "import sys\nfrom agent.cli.main import run_command_line\n"
     code += f"run_command_line(['run', {str(logs)!r}, '--once', '--store', {str(tmp_path / 's.db')!r}])\n"
-    code += "print(sorted({'numpy', 'stringzilla', 'agent.archivist', 'sqlite_utils'} & set(sys.modules)))\n"
+    code += "print(sorted({'numpy', 'stringzilla', 'agent.archive.archivist', 'sqlite_utils'} & set(sys.modules)))\n"
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     loaded = [
         subprocess.run(

@@ -11,7 +11,7 @@ import pytest
 
 from agent.cli import killloop
 from agent.cli.killloop import KillLoop, LogWriter, Verdict, line
-from agent.errors import SidelogError
+from agent.core.errors import SidelogError
 from tests.store.stores import ROOT
 
 pytestmark = pytest.mark.measured

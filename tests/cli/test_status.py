@@ -7,7 +7,7 @@ import time
 import pytest
 
 from agent.cli import status as module
-from agent.model import Gap, OwnError
+from agent.core.model import Gap, OwnError
 from tests.cli.stores import HOSTILE, error_batch, make, tailed
 
 

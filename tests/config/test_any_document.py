@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.config import Config, load
 from agent.config.schema import WHEN_FORMS, HookConfig, RuleConfig, SourceConfig, StoreConfig
-from agent.errors import SidelogError
+from agent.core.errors import SidelogError
 
 KEYS = ["", "x", *Config.__struct_fields__, *WHEN_FORMS, "min", "start", "env", "file"]
 for _struct in (StoreConfig, SourceConfig, RuleConfig, HookConfig):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import documents
-from agent.errors import ConfigError
+from agent.core.errors import ConfigError
 
 
 def parse(text, suffix=".yaml"):

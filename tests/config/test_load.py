@@ -9,7 +9,7 @@ import pytest
 
 from agent.config import InvalidConfigError, drop_ins, find_file, for_patterns, load, with_store
 from agent.config.schema import default_store_path
-from agent.errors import ConfigError, UsageError
+from agent.core.errors import ConfigError, UsageError
 from tests.config.conftest import GOOD
 
 

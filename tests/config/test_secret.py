@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.config import Secret
-from agent.errors import ConfigError
+from agent.core.errors import ConfigError
 from tests.config.conftest import GOOD
 
 HOOK = GOOD + "hooks:\n  chat: {webhook: 'https://h/t0ken', headers: {A: {env: TOKEN}, B: {file: token}, C: t0ken}}\n"

@@ -87,7 +87,7 @@ def crash(root: Path, point: Point, mutant: str = "") -> Outcome:
 
 def _delete_before_verify() -> None:
     """The log goes as soon as it is compressed, before the archive is read back and named."""
-    from agent.archiving import worker
+    from agent.archive import worker
 
     finish = worker._finish
 
@@ -105,7 +105,7 @@ def _flush_nothing() -> None:
 
 def _index_loosely() -> None:
     """The index is not flushed before the log is deleted."""
-    from agent.archiving.keeper import Keeper
+    from agent.archive.keeper import Keeper
 
     init = Keeper.__init__
 
@@ -124,7 +124,7 @@ MUTANTS = {
 
 
 def _run() -> None:
-    from agent.archiving import process, worker
+    from agent.archive import process, worker
     from agent.cli.main import run_command_line
 
     mutant = os.environ[_MUTANT]

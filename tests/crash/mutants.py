@@ -15,8 +15,8 @@ from agent.tail import locate, stream
 from agent.tail.identity import Match, same_generation
 
 if TYPE_CHECKING:
-    from agent.model import EventBatch, LineBatch, TailedFile
-    from agent.outbox import AlertWrites, Delivery
+    from agent.core.model import EventBatch, LineBatch, TailedFile
+    from agent.core.outbox import AlertWrites, Delivery
 
 
 def switch_on(name: str) -> None:

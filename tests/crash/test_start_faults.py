@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import logs
+from agent.core import logs
 from tests.integration.harness import SIDELOG, Box, append, event, wait_until
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from agent.core.model import ErrorEvent
 from agent.group import fingerprint
 from agent.group.fingerprint import innermost, shape
 from agent.group.frames import chain
-from agent.model import ErrorEvent
 
 
 def error(message="boom", **facts):

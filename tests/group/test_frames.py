@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.model import ErrorEvent
 from agent.group import fingerprint
 from agent.group.fingerprint import innermost, shape
 from agent.group.frames import chain
-from agent.model import ErrorEvent
 
 CASES = tomllib.loads((Path(__file__).parent / "traces.toml").read_text(encoding="utf-8"))["case"]
 

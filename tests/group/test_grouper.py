@@ -1,8 +1,8 @@
 """Events get their groups; what a transaction adds is collected, bounded in memory, and storable whatever it is."""
 
+from agent.core.model import ErrorEvent
 from agent.group import grouper
 from agent.group.grouper import Grouper
-from agent.model import ErrorEvent
 
 MINUTE = 60 * 10**9
 NOW = 1_795_000_000 * 10**9

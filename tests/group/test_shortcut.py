@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.model import ErrorEvent
 from agent.group import fingerprint
 from agent.group.grouper import Grouper
-from agent.model import ErrorEvent
 from tests.group.test_fingerprint import EXPECTED
 
 KNOWN = "".join(trace.format(release="1", line=7, value="x", hash="8f") for trace, _ in EXPECTED.values())

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from agent import config as configuration
-from agent import logs
+from agent.core import logs
 from agent.pipeline import Agent
 from agent.tail.settings import Timing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agent.parse import severity
+from agent.core import severity
 from agent.parse.text import Head
 from agent.parse.timestamps import CLF, ISO, SYSLOG
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.model import LineBatch, TailedFile
+from agent.core.fields import load_record, read_fields
+from agent.core.model import LineBatch, TailedFile
 from agent.parse.decode import FileParser, ParseSettings, original_bytes
-from agent.profile import load_record, read_fields
 
 FOLDER = Path(__file__).parent.parent / "cases"
 OBSERVED = 1_795_327_455_000_000_000  # 2026-11-22T06:04:15Z

@@ -7,11 +7,11 @@ import json
 import msgspec
 import pytest
 
+from agent.core.fields import Profile
 from agent.parse import shapes
 from agent.parse.columns import compiled_columns
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.shapes import Shapes
-from agent.profile import Profile
 from tests.parse.test_twin import careful, columns, parse_once
 
 NOTHING = ((), (), ())

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from agent.model import LineBatch, TailedFile
+from agent.core.fields import load_record, read_fields
+from agent.core.model import LineBatch, TailedFile
 from agent.parse.decode import FileParser, ParseSettings
-from agent.profile import load_record, read_fields
 from tests.needs import NODE_MODULES, needs
 
 

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.model import Continuation, Gap, LineBatch, TailedFile
+from agent.core.fields import Profile, exact_int, load_record, read_fields, render_template, sql_path
+from agent.core.model import Continuation, Gap, LineBatch, TailedFile
 from agent.parse import careful, timestamps
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
 from agent.parse.redact import Redactor
-from agent.profile import Profile, exact_int, load_record, read_fields, render_template, sql_path
 
 OBSERVED = 1_795_327_455_000_000_000
 ERROR_LINE = b"2026-11-22 05:39:26 ERROR a.b: failed\n"

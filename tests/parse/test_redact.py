@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from agent.model import LineBatch, TailedFile
+from agent.core.model import LineBatch, TailedFile
 from agent.parse.decode import FileParser, ParseSettings, join
 from agent.parse.redact import Redactor
 

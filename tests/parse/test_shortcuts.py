@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.model import LineBatch
+from agent.core.model import LineBatch
 from agent.parse import assemble, careful, multiline, single, timestamps
 from agent.parse.decode import FileParser, ParseSettings, original_bytes
 from tests.parse.effort import examples

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.model import LineBatch
+from agent.core.fields import load_record
+from agent.core.model import LineBatch
 from agent.parse import exceptions, storm
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.storm import Storm
-from agent.profile import load_record
 from tests.parse.effort import examples
 from tests.parse.test_twin import OBSERVED, careful, columns, parse_once, tailed
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.model import EventBatch, LineBatch, TailedFile
+from agent.core.fields import load_record
+from agent.core.model import EventBatch, LineBatch, TailedFile
 from agent.parse import fast
 from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
-from agent.profile import load_record
 from tests.parse.effort import examples
 
 OBSERVED = 1_795_327_455_876_000_000

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agent.profile import Profile, load_record, read_fields
+from agent.core.fields import Profile, load_record, read_fields
 from agent.store.schema import migrate, prepare_file
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 
-from agent.query import aggregate, rollup
+from agent.query import aggregate
 from agent.query.aggregate import Bucket, count_events, render_buckets, scan_counts
-from agent.query.grouping import Grouping
-from agent.query.language import parse_query
-from agent.query.plan import Selection
+from agent.query.language import Grouping, parse_query
 from agent.query.render import Output
-from agent.query.scan import Scan
+from agent.query.selection import Selection
+from agent.query.sqlite import rollup
+from agent.query.sqlite.scan import Scan
+from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 
 FILES = [FileRow("app", "/a.log"), FileRow("web", "/w.log")]
 MINUTE = 60 * SECOND

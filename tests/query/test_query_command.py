@@ -15,9 +15,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 
 from agent.cli.main import run_command_line
+from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 
 pytestmark = pytest.mark.measured
 

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from agent.errors import SidelogError, UsageError
+from agent.core.errors import SidelogError, UsageError
 from agent.query.cursor import CursorFile
 
 

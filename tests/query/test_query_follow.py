@@ -3,12 +3,12 @@
 import sqlite3
 
 import pytest
-from stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 
-from agent.query import follow
-from agent.query.follow import Follower
 from agent.query.language import parse_query
-from agent.query.plan import Selection
+from agent.query.selection import Selection
+from agent.query.sqlite import follow
+from agent.query.sqlite.follow import Follower
+from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 
 
 class World:

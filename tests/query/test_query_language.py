@@ -4,9 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.errors import UsageError
-from agent.query.errors import QueryError
-from agent.query.language import Query, Term, all_equal, parse_query, parse_terms
+from agent.core.errors import UsageError
+from agent.query.language import Query, QueryError, Term, all_equal, parse_query, parse_terms
 from agent.query.severity import severity_query
 
 

@@ -7,12 +7,13 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import BASE, NUMBERS, SECOND, EventRow, FileRow, add_events, make_store
 
 from agent.query.events import Categories, Files, StoredEvent
 from agent.query.language import Query, Term, parse_query
-from agent.query.plan import Selection, make_plan
-from agent.query.scan import Scan
+from agent.query.selection import Selection
+from agent.query.sqlite.plan import make_plan
+from agent.query.sqlite.scan import Scan
+from tests.query.stores import BASE, NUMBERS, SECOND, EventRow, FileRow, add_events, make_store
 
 FILES = [
     FileRow("app", "/var/log/app/a.log", {"service.name": "app-svc", "env": "prod"}),
@@ -174,7 +175,7 @@ def test_values_whose_text_may_differ_have_no_prefilter(store):
 
 def test_very_many_files_are_left_to_the_predicate(monkeypatch, store):
     """A list of ids longer than the bound would cost more than it saves."""
-    monkeypatch.setattr("agent.query.plan._MOST_LISTED_FILES", 1)
+    monkeypatch.setattr("agent.query.sqlite.plan._MOST_LISTED_FILES", 1)
     assert plan_of(store, "source=app").residual
     assert plan_of(store, "env=prod").sql == ""
 
@@ -218,7 +219,7 @@ def test_a_page_does_not_read_the_pages_before_it(tmp_path):
         return ticks
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agent.query.scan.SLICE_ROWS", 50)
+        patch.setattr("agent.query.sqlite.scan.SLICE_ROWS", 50)
         assert steps(4_000) < 6 * steps(1_000)
 
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent.core.values import number, pick
 from agent.query.language import parse_query, parse_terms
 from agent.query.predicate import decoded_text, grep_pattern
-from agent.query.values import number, pick
 
 RECORD = {
     "message": "Payment failed for order 17",

@@ -8,13 +8,13 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import BASE, EventRow, FileRow
 
-from agent.profile import Profile, load_record, read_fields
+from agent.core.fields import Profile, load_record, read_fields
+from agent.core.text import escape, escape_json
 from agent.query.events import FileInfo, StoredEvent, decode_record
 from agent.query.fragments import as_text, attributes, encode, field, flattened
 from agent.query.render import FORMS, Output, logfmt_pair
-from agent.query.terminal import escape, escape_json
+from tests.query.stores import BASE, EventRow, FileRow
 
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 NASTY = "BEFORE\x1b]0;owned\x07\x1b[2J\x9b31m\x08\r\u202eAFTER\x7f\u2066\u2028"

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.query.events import COLUMNS, Files, StoredEvent
-from agent.query.samples import SAMPLES, TRACE_EVENTS, group_samples, trace_events
+from agent.query.sqlite.samples import SAMPLES, TRACE_EVENTS, group_samples, trace_events
 from tests.query.stores import BASE, SECOND, EventRow, make_store
 
 MINUTE = 60 * SECOND
@@ -66,7 +66,7 @@ def test_before_1970_and_without_minutes_too(samples):
 
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
 def test_every_look_at_a_minute_is_a_seek_in_the_index_of_errors(tmp_path, order):
-    from agent.query import samples as module
+    from agent.query.sqlite import samples as module
 
     connection = make_store(tmp_path / "s.db")
     statement = module._IN_MINUTE.format(order=order)
@@ -103,7 +103,7 @@ def test_without_a_trace_id_there_is_nothing_to_find(tmp_path):
 
 
 def test_in_a_flood_only_the_neighbours_are_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr("agent.query.samples._TRACE_ROWS", 3)
+    monkeypatch.setattr("agent.query.sqlite.samples._TRACE_ROWS", 3)
     rows = [
         line("a", 0),
         line("b", 1),

@@ -6,12 +6,12 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import BASE, SECOND, EventRow, FileRow, add_events, add_file, make_store
 
-from agent.query import scan as scan_module
 from agent.query.language import parse_query
-from agent.query.plan import Selection
-from agent.query.scan import Scan
+from agent.query.selection import Selection
+from agent.query.sqlite import scan as scan_module
+from agent.query.sqlite.scan import Scan
+from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, add_file, make_store
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import threading
 import time
 
 from agent.config import Config, RotateConfig, SourceConfig
-from agent.model import HEAD_BYTES, TailedFile
+from agent.core.model import HEAD_BYTES, TailedFile
 from agent.rotate.rotation import Rotation, RotationTiming
-from agent.rotator import rules
+from agent.rotate.rotator import rules
 from agent.store import faults, schema, tables
 from agent.tail.identity import generation, head_hash, marker
 

@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from agent.rotate import copying, interrupted
+from agent.rotate import copying
 from agent.rotate.copying import Copy, StoppedError, hidden_name
 from agent.rotate.errors import RotateError
 from agent.rotate.folder import Folder
@@ -338,27 +338,27 @@ def test_after_a_crash_before_the_truncation_the_copy_goes(scene):
     first = scene.path / "app.log.1"
     first.write_bytes(b"one\n")
     (scene.path / hidden_name("app.log")).write_bytes(b"half")
-    interrupted.clear([begun(scene, first.stat().st_ino)])
+    copying.clear([begun(scene, first.stat().st_ino)])
     assert scene.names() == ["app.log"]
 
 
 def test_after_a_crash_behind_the_truncation_the_copy_stays(scene):
     first = scene.path / "app.log.1"
     first.write_bytes(b"zero\n")
-    interrupted.clear([begun(scene, first.stat().st_ino)])
+    copying.clear([begun(scene, first.stat().st_ino)])
     assert scene.names() == ["app.log", "app.log.1"], "the log does not begin like it"
     first.write_bytes(b"one\ntwo\nthree\n")
-    interrupted.clear([begun(scene, first.stat().st_ino)])
+    copying.clear([begun(scene, first.stat().st_ino)])
     assert scene.names() == ["app.log", "app.log.1"], "the log does not hold all of it"
 
 
 def test_another_file_under_the_copys_name_stays(scene):
     (scene.path / "app.log.1").write_bytes(b"one\n")
-    interrupted.clear([begun(scene), begun(scene, 1), begun(scene)._replace(path="/nowhere/app.log", copy=1)])
+    copying.clear([begun(scene), begun(scene, 1), begun(scene)._replace(path="/nowhere/app.log", copy=1)])
     assert scene.names() == ["app.log", "app.log.1"]
     note = begun(scene, (scene.path / "app.log.1").stat().st_ino)
-    interrupted.clear([note._replace(inode=note.inode + 1)])
+    copying.clear([note._replace(inode=note.inode + 1)])
     assert scene.names() == ["app.log", "app.log.1"], "the log is another file"
     scene.log.unlink()
-    interrupted.clear([note])
+    copying.clear([note])
     assert scene.names() == ["app.log.1"]

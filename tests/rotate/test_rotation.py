@@ -9,12 +9,12 @@ import time
 import pytest
 
 from agent.config import SignalConfig
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.logkeeping import clear_interrupted
 from agent.rotate import names
 from agent.rotate.copying import Copy
 from agent.rotate.folder import Folder
-from agent.rotate.retries import Retries
+from agent.rotate.pending import Retries
 from agent.rotate.rotation import RotationTiming
 from agent.rotate.surplus import SETTLED_S
 from agent.store import archives, faults, rotations, tables

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent.model import EventBatch, Gap, GroupUpdate, StoredBatch, TailedFile, Transaction
+from agent.core.model import EventBatch, Gap, GroupUpdate, StoredBatch, TailedFile, Transaction
 from agent.store.audit import Audit
 from agent.store.opening import open_store
 

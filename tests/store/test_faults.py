@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from agent.errors import StoreError
-from agent.store import faults, holders, writer
+from agent.core.errors import StoreError
+from agent.store import faults, writer
 from agent.store.maintenance import Maintenance
 from agent.store.retention import Retention
 from tests.needs import needs
@@ -274,9 +274,9 @@ def test_a_reader_that_keeps_an_old_state_is_named_and_reading_pauses_until_it_e
 
 def test_wal_error_speaks_of_a_reader_where_it_cannot_be_named(path):
     with store_at(path):
-        assert "a reader keeps an old state" in holders.wal_error(path, 2**30).message
-    assert holders.snapshot_holders(path.with_name("nothing")) == []
-    assert holders.snapshot_holders(path, path.with_name("no-locks")) == []
+        assert "a reader keeps an old state" in faults.wal_error(path, 2**30).message
+    assert faults.snapshot_holders(path.with_name("nothing")) == []
+    assert faults.snapshot_holders(path, path.with_name("no-locks")) == []
 
 
 def test_holders_are_found_among_all_locks_of_the_machine(path, tmp_path):
@@ -295,7 +295,7 @@ def test_holders_are_found_among_all_locks_of_the_machine(path, tmp_path):
             f"9: OFDLCK ADVISORY  READ -1 08:01:{inode} 123 123\n"
             "odd\n"
         )
-        assert holders.snapshot_holders(path, locks) == [11, 15]
+        assert faults.snapshot_holders(path, locks) == [11, 15]
 
 
 def test_the_wal_is_gone_after_a_clean_close(path):

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.store.lock import StoreLock, lock_path, owner
 from tests.store.stores import program, python
 
@@ -34,7 +34,7 @@ sys.stdin.read()
 TRY = """
 import sys
 from pathlib import Path
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.store.lock import StoreLock
 try:
     StoreLock(Path(sys.argv[1])).acquire()

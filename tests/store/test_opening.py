@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils.migrations import Migrations
 
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.store import migrations, opening, reader, schema, tables
 from agent.store.lock import lock_path
 from agent.store.opening import open_store
@@ -317,7 +317,7 @@ def test_a_directory_in_the_stores_place_is_no_store(tmp_path):
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from agent.errors import StoreError
+from agent.core.errors import StoreError
 from agent.store.opening import open_store
 os.setgid(65534); os.setuid(65534)
 try:
@@ -438,7 +438,7 @@ def test_a_full_disk_at_the_start_is_said_and_may_be_tried_again(tmp_path):
 
 def test_a_run_is_noted_and_ends_the_conditions_of_the_one_before(opened):
     connection = opened.writer.connection
-    from agent.model import OwnError
+    from agent.core.model import OwnError
 
     tables.save_own_errors(connection, [OwnError("SL201", "a", "gone", "look", NOW)])
     tables.begin_run(connection, {"pid": 12, "started_at": NOW})

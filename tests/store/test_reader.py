@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from agent.errors import StoreError
-from agent.profile import Profile
-from agent.records import severity_text
+from agent.core.errors import StoreError
+from agent.core.event import severity_text
+from agent.core.fields import Profile
 from agent.store import reader
 from agent.store.edit import editing, set_group_state
 from agent.store.groups import Wanted, list_groups
@@ -93,7 +93,7 @@ def test_an_exclusively_locked_store_is_worth_another_try(store):
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("DELETE FROM meta")
     code = (
-        "import sys; from pathlib import Path; from agent.errors import StoreError\n"
+        "import sys; from pathlib import Path; from agent.core.errors import StoreError\n"
         "from agent.store.reader import open_reader\n"
         "try: open_reader(Path(sys.argv[1]), busy_timeout_s=0.05)\n"
         "except StoreError as error: print(error.code, error.retryable)"

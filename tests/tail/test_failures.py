@@ -7,7 +7,7 @@ import shutil
 import pytest
 from following import PATIENT, Following, append, asynchronous, joined, numbered
 
-from agent.errors import TailError
+from agent.core.errors import TailError
 from agent.tail import census, files, locate, roster
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model import MARKER_BYTES, TailedFile
+from agent.core.model import MARKER_BYTES, TailedFile
 from agent.tail.reader import LineReader
 
 

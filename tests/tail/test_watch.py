@@ -12,7 +12,7 @@ import pytest
 from following import PATIENT, QUICK, Following, append, asynchronous
 from msgspec import structs
 
-from agent.decompress import compression
+from agent.core.decompress import compression
 from agent.tail import attention, files, watch
 from agent.tail.identity import generation, same_generation
 from tests.needs import limited, needs

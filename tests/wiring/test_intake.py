@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from agent.core.model import LineBatch, TailedFile
 from agent.intake import Intake
-from agent.model import LineBatch, TailedFile
 
 FILE = TailedFile(1, "app", "/a.log", 1, 2, 0)
 

@@ -1,0 +1,252 @@
+"""The JSON that a hook gets: the contract of alert hooks, built inside the transaction that changes the state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shlex
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agent.alert.rules import condition, shown_key
+from agent.core.event import severity_text
+from agent.core.outbox import Delivery
+from agent.core.times import format_utc
+from agent.core.units import format_duration
+from agent.query.events import COLUMNS, Files, StoredEvent
+from agent.query.fragments import encode
+from agent.query.language import Term, parse_query
+from agent.query.render import document as event_document
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from agent.alert.rules import Facts
+    from agent.alert.state import Change
+
+VERSION = 1
+_TOP_GROUPS = 5
+_KEYS_NAMED = 100  # of those that share one page
+_SAMPLE_BYTES = 16_384  # a longer event is cut: a page is no place for a megabyte
+_CUT_CHARS = 4_096
+_NS = 1_000_000_000
+
+
+class Author:
+    """Writes deliveries out of changes.
+
+    Args:
+        connection: sees the transaction's events and groups.
+        host: this machine's name.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, host: str) -> None:
+        self._connection = connection
+        self._host = host
+        self._files: Files | None = None
+
+    def deliveries(
+        self, facts: Facts, change: Change, hooks: Sequence[str], now: int, more: Sequence[Change] = ()
+    ) -> list[Delivery]:
+        """One delivery per hook.
+
+        Args:
+            facts: of the rule.
+            change: what happened; the first of several where `more` share the page.
+            hooks: that are to be told.
+            now: Unix ns.
+            more: further keys of the same rule to which the same happened.
+        """
+        common = self.document(facts, change, more)
+        found = []
+        for hook in hooks:
+            number = delivery_id(change, hook, merged=bool(more))
+            text = encode({"version": VERSION, "delivery_id": number, **common}).decode()
+            key = None if more else change.key
+            found.append(Delivery(number, change.rule, hook, key, change.state, now, text))
+        return found
+
+    def document(self, facts: Facts, change: Change, more: Sequence[Change] = ()) -> dict[str, Any]:
+        """Everything but `version` and `delivery_id`."""
+        key = json.loads(change.key)
+        over = change.at if change.state == "resolved" else None
+        samples = [sample for one in (change, *more) for sample in one.samples][-5:] if more else change.samples
+        events = self._events(samples)
+        found: dict[str, Any] = {
+            "rule": change.rule,
+            "state": change.state,
+            "severity": facts["severity"],
+            "key": key,
+            "value": _plain(change.value),
+            "threshold": _plain(facts["threshold"]),
+            "window": format_duration(facts["window"]),
+            "started_at": format_utc(change.started_at),
+            "ended_at": None if over is None else format_utc(over),
+            "summary": summary(facts, change, len(more)),
+            "groups": self._groups(_merged_groups((change, *more)), events),
+            "events": [_shortened(event) for event in events],
+            "host": self._host,
+            "query": query_command(facts, {} if more else key, change.started_at, over),
+        }
+        if facts["labels"]:
+            found["labels"] = facts["labels"]
+        if more:
+            found["more"] = len(more)
+            found["keys"] = [json.loads(one.key) for one in (change, *more)[:_KEYS_NAMED]]
+        return found
+
+    def _events(self, ids: Sequence[int]) -> list[StoredEvent]:
+        if not ids:
+            return []
+        if self._files is None:
+            self._files = Files(self._connection)
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM events e WHERE e.id IN (SELECT value FROM json_each(?))",  # noqa: S608
+            (json.dumps(list(ids)),),
+        )
+        by_id = {row[0]: StoredEvent(row, self._files[row[4]]) for row in rows.fetchall()}
+        return [by_id[one] for one in ids if one in by_id]
+
+    def _groups(self, counts: dict[int, int], events: Sequence[StoredEvent]) -> list[dict[str, Any]]:
+        for event in events if not counts else ():
+            if event.group is not None:
+                counts[event.group] = counts.get(event.group, 0) + 1
+        top = sorted(counts, key=lambda group: (-counts[group], group))[:_TOP_GROUPS]
+        rows = self._connection.execute(
+            "SELECT id, title, culprit, severity_number, category, state, first_seen, last_seen FROM error_groups"
+            " WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(top),),
+        )
+        found = {row[0]: row for row in rows.fetchall()}
+        return [
+            {
+                "id": group,
+                "title": found[group][1],
+                "culprit": found[group][2],
+                "severity": severity_text(found[group][3]),
+                "category": found[group][4],
+                "state": found[group][5],
+                "first_seen": format_utc(found[group][6]),
+                "last_seen": format_utc(found[group][7]),
+                "count": counts[group],
+            }
+            for group in top
+            if group in found
+        ]
+
+
+def delivery_id(change: Change, hook: str, *, merged: bool = False) -> str:
+    """The same for the same change whenever it is made: after a power cut took back a commit, the events that are
+    read again lead to the page that was sent already, not to another one.
+    """
+    at = change.at if change.state == "repeat" else 0
+    said = json.dumps([change.rule, change.key, change.state, change.started_at, at, hook, merged])
+    return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
+
+
+def summary(facts: Facts, change: Change, more: int = 0) -> str:
+    """One sentence for people."""
+    where = shown_key(json.loads(change.key))
+    subject = f"{change.rule} ({where})" if where else change.rule
+    others = f", and {more} more" if more else ""
+    if change.state == "resolved":
+        lasted = format_duration(max(1, round((change.at - change.started_at) / _NS)))
+        return f"{subject}{others}: resolved after {lasted}"
+    still = "still " if change.state == "repeat" else ""
+    return f"{subject}{others}: {still}{condition(facts, change.value)}"
+
+
+def query_command(facts: Facts, key: dict[str, str | None], started_at: int, ended_at: int | None) -> str:
+    """The command that shows the events."""
+    since = started_at - round(facts["window"] * _NS) * (2 if facts["form"] == "absent" else 1)
+    words = ["sidelog", "query", "--since", format_utc(since)]
+    if ended_at is not None:
+        words += ["--until", format_utc(ended_at + 1)]
+    terms = [*parse_query(facts["match"]).terms]
+    terms += [Term(name, "=", value) for name, value in key.items() if value is not None]
+    return shlex.join([*words, *map(str, terms)])
+
+
+def _merged_groups(changes: Sequence[Change]) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    for change in changes:
+        for group, count in change.groups.items():
+            counts[group] = counts.get(group, 0) + count
+    return counts
+
+
+def _plain(value: float) -> float:
+    """A whole number without a fraction."""
+    return int(value) if value == int(value) else round(value, 6)
+
+
+def _shortened(event: StoredEvent) -> dict[str, Any] | msgspec.Raw:
+    whole = event_document(event)
+    text = encode(whole)
+    if len(text) <= _SAMPLE_BYTES:
+        return msgspec.Raw(text)
+    body = whole["body"]
+    return {**whole, "body": body[:_CUT_CHARS] + "…" if len(body) > _CUT_CHARS else body, "attributes": {}}
+
+
+# ---------------------------------------------------------------- an example for `send-test`
+
+
+_NS = 1_000_000_000
+
+
+def example(hook: str) -> str:
+    """A whole document with made-up content, as JSON text; its delivery id is used once."""
+    now = time.time_ns()
+    event: dict[str, Any] = {
+        "id": 1,
+        "timestamp": format_utc(now),
+        "observed_timestamp": format_utc(now),
+        "severity_number": 17,
+        "severity_text": "ERROR",
+        "body": f"this is a test of the hook {hook}",
+        "attributes": {},
+        "resource": {"host.name": socket.gethostname()},
+        "trace_id": None,
+        "span_id": None,
+        "source": "test",
+        "path": "/var/log/test.log",
+        "offset": 0,
+        "group": 1,
+    }
+    group = {
+        "id": 1,
+        "title": event["body"],
+        "culprit": None,
+        "severity": "ERROR",
+        "category": "unknown",
+        "state": "new",
+        "first_seen": format_utc(now),
+        "last_seen": format_utc(now),
+        "count": 1,
+    }
+    return encode(
+        {
+            "version": VERSION,
+            "delivery_id": f"test-{secrets.token_hex(8)}",
+            "rule": "test",
+            "state": "firing",
+            "severity": "info",
+            "key": {},
+            "value": 1,
+            "threshold": 1,
+            "window": "5m",
+            "started_at": format_utc(now),
+            "ended_at": None,
+            "summary": f"test: this is a test of the hook {hook}",
+            "groups": [group],
+            "events": [event],
+            "host": socket.gethostname(),
+            "query": f"sidelog query --since {format_utc(now - 300 * _NS)}",
+        }
+    ).decode()

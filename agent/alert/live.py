@@ -1,0 +1,329 @@
+"""Alert rules beside the writer: every event on its way into the store goes past them, in the same transaction.
+
+Events, states and deliveries are of one moment: after a crash none of them knows more than the others. What a
+transaction leads to is worked out once; a commit that fails is tried again with the same result.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections import deque
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent.alert.counting import Counting
+from agent.alert.document import Author
+from agent.alert.engine import MAX_KEYS
+from agent.alert.rules import DAY_GRAIN_NS, compile_rule, facts_of
+from agent.alert.shared import SharedEngine
+from agent.alert.state import Change
+from agent.alert.window import BUCKETS
+from agent.config.hours import Hours, parse_hours
+from agent.core.errors import SidelogError, StoreError
+from agent.core.outbox import AlertWrites, Delivery, HistoryRow, Outcome
+from agent.store import alerts as tables
+from agent.store import faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from agent.alert.rules import Facts, Rule
+    from agent.config import Config
+    from agent.core.model import Stored, Transaction
+    from agent.store.writer import StoreWriter
+
+SEPARATE = 10  # pages of one rule at one moment; what is beyond shares the last of them ("and 37 more")
+_JUMP_NS = 2 * 10**9  # the wall clock against the time that has passed: more is a jump, less is its correction
+_BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_EXPIRE_NS = 60 * 10**9
+_BLIND_NS = 10 * 10**9  # so long without a look at the clock: absence in that time proves nothing
+
+log = structlog.get_logger("sidelog")
+
+
+def _elapsed_ns() -> int:
+    return time.clock_gettime_ns(_BOOTTIME)
+
+
+class LiveAlerts:
+    """The rules of a running agent. All methods but `finished` belong to the writer thread.
+
+    Args:
+        config: validated; its matches can be compiled.
+        writer: of the store; shows its transactions to these rules from now on.
+        resources: the resource attributes of each source's files, as JSON.
+        host: this machine's name.
+        report: notes own errors.
+        deliver: called after a commit with the deliveries that it made.
+        clock: Unix ns.
+        elapsed: ns since any fixed moment, time of sleep included; never jumps.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        writer: StoreWriter,
+        *,
+        resources: Mapping[str, str],
+        host: str,
+        report: Callable[[SidelogError, bool], None],
+        deliver: Callable[[list[Delivery]], None],
+        clock: Callable[[], int] = time.time_ns,
+        elapsed: Callable[[], int] = _elapsed_ns,
+    ) -> None:
+        self._writer = writer
+        self._connection = writer.connection
+        writer.observer = self.observe
+        self._host = host
+        self._report = report
+        self._deliver = deliver
+        self._clock = clock
+        self._elapsed = elapsed
+        self._outcomes: deque[Outcome] = deque()
+        self._hooks: dict[str, str] = {}
+        self._worked_out: tuple[Transaction, AlertWrites] | None = None
+        self._version = -1
+        self._silences: dict[str, int] = {}
+        self._evictions = 0
+        self._next: tuple[Config, Mapping[str, str]] | None = None
+        self._expired_at = 0
+        self.started_at = clock()
+        self.use(config, resources)
+
+    def reload(self, config: Config, resources: Mapping[str, str]) -> None:
+        """Let the writer thread go over to other rules at its next turn. From any thread."""
+        self._next = (config, resources)
+
+    def turn(self) -> None:
+        """To be called between transactions."""
+        if self._next is None:
+            return
+        following, self._next = self._next, None
+        try:
+            self.use(*following)
+        except StoreError as error:  # it is tried again, as every write is
+            self._report(error, True)  # noqa: FBT003
+            self._next = self._next or following
+
+    def use(self, config: Config, resources: Mapping[str, str]) -> None:
+        """Begin with these rules, going on where the store says that they stand. Rules that are gone, or count
+        something else now, are resolved if somebody was told that they fire.
+
+        Raises:
+            StoreError: as `faults.changing`.
+        """
+        now = self._clock()
+        configs = sorted(config.alerts, key=lambda rule: len(rule.inhibited_by))  # what inhibits is judged first
+        self.rules: dict[str, Rule] = {one.name: compile_rule(one) for one in configs}
+        self.facts: dict[str, Facts] = {one.name: facts_of(one, self.rules[one.name]) for one in configs}
+        self._mute: dict[str, list[Hours]] = {one.name: [parse_hours(text) for text in one.mute] for one in configs}
+        labels = {name: json.loads(text) for name, text in resources.items()}
+        self._counting = Counting(self._connection, configs, self.rules, labels)
+        self._hook_names = frozenset(config.hooks)
+        self.engine = SharedEngine(self.rules.values(), max_keys=MAX_KEYS, quiet=self._quiet)
+        with faults.changing(self._connection):
+            self._orphans(now)
+            tables.save_rules(
+                self._connection,
+                {name: (self.rules[name].shape, facts) for name, facts in self.facts.items()},
+                [counter.name for counter in self.engine.counters],
+            )
+            saved = tables.load_states(self._connection)
+        self._writer.watch_groups = any(rule.form in ("new_group", "regressed") for rule in self.rules.values())
+        self.engine.restore(saved, now)
+        self.engine.begin(max(now, self.started_at))
+        self._now = (now, self._elapsed())
+        self._version = -1
+        self._look()
+
+    def _orphans(self, now: int) -> None:
+        old = tables.load_rules(self._connection)
+        author = Author(self._connection, self._host)
+        writes = AlertWrites()
+        for state in tables.load_states(self._connection):
+            facts = old.get(state.rule)
+            rule = self.rules.get(state.rule)
+            if state.phase != "firing" or facts is None or (rule is not None and rule.shape == facts["shape"]):
+                continue
+            change = Change(state.rule, state.key, "resolved", now, state.value, state.started_at, state.notified)
+            writes.history.append(
+                HistoryRow(state.rule, state.key, "resolved", now, state.value, facts["threshold"], "")
+            )
+            if state.notified:
+                hooks = [hook for hook in facts["hooks"] if hook in self._hook_names]
+                writes.deliveries += author.deliveries(facts, change, hooks, now)
+        tables.save(self._connection, writes)
+
+    # ------------------------------------------------------------ the clock
+
+    def now(self) -> int:
+        """The clock, Unix ns. When it has jumped, the states are moved with it: an hour that did not pass empties no
+        window.
+        """
+        now, elapsed = self._clock(), self._elapsed()
+        before, elapsed_before = self._now
+        passed = elapsed - elapsed_before
+        jump = (now - before) - passed
+        self._now = (now, elapsed)
+        if abs(jump) > _JUMP_NS:
+            log.warning("the clock has jumped; alert windows are moved with it", seconds=round(jump / 1e9, 1))
+            self.engine.shift(jump)
+        if passed > _BLIND_NS:
+            self.engine.begin(now)
+        return now
+
+    def wait_s(self) -> float:
+        """How long nothing is due, in seconds."""
+        if self._outcomes or self._hooks or self._next:
+            return 0.0
+        return max(0.0, (self.engine.next_due - self._clock()) / 1e9)
+
+    def is_due(self) -> bool:
+        """Whether a transaction is to be made although no event waits for one."""
+        self._look()
+        return bool(self._outcomes or self._hooks) or self.engine.next_due <= self.now()
+
+    def _look(self) -> None:
+        """Take over what commands have changed in the store: silences, deliveries to be tried anew."""
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._version or self._outcomes:  # first store what has ended: the store still calls it waiting
+            return
+        self._version = version
+        silences = tables.load_silences(self._connection, self._clock())
+        self._silences = {rule: held["until"] for rule, held in silences.items()}
+        self._deliver(tables.load_deliveries(self._connection))
+
+    def _quiet(self, rule: str, _key: str, at: int) -> str:
+        if at < self._silences.get(rule, 0):
+            return "silenced"
+        return "muted" if any(hours.hold(at) for hours in self._mute[rule]) else ""
+
+    # ------------------------------------------------------------ the transaction
+
+    def finished(self, outcome: Outcome) -> None:
+        """Note how an attempt at a delivery ended. From any thread."""
+        self._outcomes.append(outcome)
+
+    def hook_changed(self, hook: str, facts: Mapping[str, object]) -> None:
+        """Note the state of a hook's circuit. From any thread."""
+        self._hooks[hook] = json.dumps(facts)
+
+    def observe(self, connection: sqlite3.Connection, transaction: Transaction, stored: Stored) -> None:
+        """Look at what a transaction has stored and add what follows from it; called inside the transaction."""
+        if self._worked_out is None or self._worked_out[0] is not transaction:
+            now = self.now()
+            self._look()  # a silence that was made before these events came counts for them
+            try:
+                for rule, key, hits, totals in self._counting.count(stored, now):
+                    self.engine.observe(rule, key, hits, now, totals)
+                self.engine.tick(now)
+                writes = self._writes(now)
+            except sqlite3.Error:
+                raise
+            except Exception as error:
+                log.exception("alert rules could not be judged")
+                self._report(_cannot_judge(error), True)  # noqa: FBT003
+                writes = AlertWrites()
+            self._take_outcomes(writes)
+            self._worked_out = (transaction, writes)
+        tables.save(connection, self._worked_out[1])
+
+    def _take_outcomes(self, writes: AlertWrites) -> None:
+        hooks, self._hooks = self._hooks, {}
+        writes.hooks = hooks
+        writes.outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
+
+    def save_outcomes(self) -> None:
+        """Store how deliveries ended, when no transaction will follow.
+
+        Raises:
+            StoreError: as `faults.changing`.
+        """
+        writes = AlertWrites()
+        self._take_outcomes(writes)
+        if writes:
+            with faults.changing(self._connection):
+                tables.save(self._connection, writes)
+
+    def committed(self) -> list[Delivery]:
+        """The deliveries that the last transaction made; to be handed on once they are safe."""
+        if self._worked_out is None:
+            return []
+        made = [delivery for delivery in self._worked_out[1].deliveries if delivery.id]
+        self._worked_out = None
+        return made
+
+    def hand_over(self, deliveries: list[Delivery]) -> None:
+        """Give deliveries to the hooks."""
+        self._deliver(deliveries)
+
+    # ------------------------------------------------------------ what follows
+
+    def _writes(self, now: int) -> AlertWrites:
+        engine = self.engine
+        changes = engine.take_changes()
+        writes = AlertWrites(saved=engine.take_saved(), gone=engine.take_gone())
+        for change in changes:
+            threshold = self.rules[change.rule].threshold
+            writes.history.append(
+                HistoryRow(change.rule, change.key, change.state, change.at, change.value, threshold, change.quiet)
+            )
+        told = [change for change in changes if change.notify]
+        if told:
+            author = Author(self._connection, self._host)
+            for change, more in pages(told, self.rules):
+                facts = self.facts[change.rule]
+                hooks = [hook for hook in facts["hooks"] if hook in self._hook_names]
+                writes.deliveries += author.deliveries(facts, change, hooks, now, more)
+        if sum(engine.evicted.values()) > self._evictions:
+            self._evictions = sum(engine.evicted.values())
+            writes.evicted = engine.evictions()
+            for name, count in writes.evicted.items():
+                self._report(_too_many_keys(name, count), True)  # noqa: FBT003
+        if now - self._expired_at > _EXPIRE_NS:
+            self._expired_at = now
+            rules = engine.rules.values()
+            writes.expired = [(rule.name, 0, now // rule.grain_ns - 2 * BUCKETS) for rule in rules]
+            writes.expired += [(rule.name, BUCKETS - 1 - now // DAY_GRAIN_NS, -1) for rule in rules if rule.has_day]
+        return writes
+
+
+def pages(changes: Sequence[Change], rules: Mapping[str, Rule]) -> list[tuple[Change, list[Change]]]:
+    """Changes as pages: of one rule and kind each by itself up to SEPARATE, the rest with the last of them; all on
+    one where the rule waits for company (`group_wait`).
+    """
+    found: list[tuple[Change, list[Change]]] = []
+    ordered = sorted(changes, key=lambda change: (change.rule, change.state))  # stable: by time within
+    for (name, _), same in groupby(ordered, lambda change: (change.rule, change.state)):
+        members = list(same)
+        separate = 1 if rules[name].group_wait_ns else SEPARATE
+        alone = members if len(members) <= separate else members[: separate - 1]
+        found += [(change, []) for change in alone]
+        if len(alone) < len(members):
+            rest = sorted(members[len(alone) :], key=lambda change: -change.value)
+            found.append((rest[0], rest[1:]))
+    return sorted(found, key=lambda page: page[0].at)
+
+
+def _cannot_judge(error: Exception) -> SidelogError:
+    return SidelogError(
+        "SL707",
+        "judge alert rules",
+        "alerts",
+        f"the alert rules could not be judged: {type(error).__name__}: {error}",
+        hint="the events are stored; this is a fault of sidelog, please report it with the log of the agent",
+    )
+
+
+def _too_many_keys(rule: str, count: int) -> SidelogError:
+    return SidelogError(
+        "SL706",
+        "count events",
+        rule,
+        f"the alert rule {rule} has had more than {MAX_KEYS:,} keys: {count:,} idle ones were given up",
+        hint="choose a field with fewer values for `per`",
+    )

@@ -1,0 +1,83 @@
+"""Rules and hooks of a running agent: the rules in the writer thread, the hooks on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+from agent.alert.live import LiveAlerts
+from agent.core.errors import StoreError
+from agent.hooks.dispatch import Dispatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from agent.config import Config
+    from agent.core.errors import SidelogError
+    from agent.core.outbox import Delivery, Outcome
+    from agent.store.writer import StoreWriter
+
+HOOKS_TIMEOUT_S = 2.0  # for hooks that run when the agent is stopped; they are killed then, and run again
+_POLL_S = 0.05
+
+
+class Alerting:
+    """Made on the event loop.
+
+    Args:
+        config: validated.
+        writer: of the store; the rules look at its transactions from now on.
+        wake: lets the writer thread look whether something is to be done.
+        report: notes own errors.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        writer: StoreWriter,
+        wake: Callable[[], None],
+        report: Callable[[SidelogError, bool], None],
+    ) -> None:
+        self._wake = wake
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+        self._hooks = Dispatcher(config.hooks, finished=self._finished, changed=self._changed, report=report)
+        self.rules = LiveAlerts(
+            config,
+            writer,
+            resources=writer.resources,
+            host=socket.gethostname(),
+            report=report,
+            deliver=self._deliver,
+        )
+
+    def reload(self, config: Config) -> None:
+        """Go on with another configuration; the states of rules that count the same stay."""
+        self._hooks.use(config.hooks)
+        self.rules.reload(config, self._writer.resources)
+
+    async def finish(self, may_wait: Callable[[], bool]) -> None:
+        """Let hooks end, once the writer thread has: all that is to be delivered while that may be waited for, then
+        what runs, for a moment. What is not delivered then is delivered after the next start.
+        """
+        await asyncio.sleep(0)  # the last transaction's deliveries arrive
+        with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop; hooks may be told twice
+            while self._hooks.busy and may_wait():
+                await asyncio.sleep(_POLL_S)
+                self.rules.save_outcomes()
+            await self._hooks.stop(HOOKS_TIMEOUT_S)
+            self.rules.save_outcomes()
+
+    def _deliver(self, deliveries: list[Delivery]) -> None:
+        if deliveries:
+            self._loop.call_soon_threadsafe(self._hooks.add, deliveries)
+
+    def _finished(self, outcome: Outcome) -> None:
+        self.rules.finished(outcome)
+        self._wake()
+
+    def _changed(self, hook: str, facts: Mapping[str, object]) -> None:
+        self.rules.hook_changed(hook, facts)
+        self._wake()

@@ -1,0 +1,161 @@
+"""The index of the archives again, from their files alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.archive.container import ArchiveReader
+from agent.archive.cutter import Alone, index_frame
+from agent.archive.errors import ArchiveError, not_understood
+from agent.archive.job import Done
+from agent.archive.place import ARCHIVE_SUFFIX
+from agent.archive.rows import archive_row
+from agent.archive.spool import Spool
+from agent.core.fields import Profile
+from agent.parse.decode import FileParser
+from agent.parse.settings import ParseSettings
+from agent.store import archives
+from agent.store.archives import FrameRow, LogRow
+from agent.tail.identity import head_hash, marker
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from agent.archive.container import Metadata
+    from agent.store.archives import ArchiveRow
+    from agent.store.edit import Change
+
+
+def reindex(
+    directory: Path,
+    change: Change,
+    scratch: Path,
+    on_error: Callable[[Path, ArchiveError], None],
+    on_progress: Callable[[int, int, str], None],
+) -> int:
+    """Replace what the store knows of archives by what their files say.
+
+    An archive that is damaged keeps the row that it has. One whose file is gone loses it.
+
+    Args:
+        directory: of the archives.
+        change: runs a function in a transaction.
+        scratch: a directory for a temporary file of about the size of the index.
+        on_error: called with an archive that cannot be read, and why.
+        on_progress: called with the bytes done of the bytes to do, and the archive's name.
+
+    Returns:
+        How many archives are indexed now.
+
+    Raises:
+        ArchiveError: SL804, `scratch` has no room for the filters.
+    """
+    paths = sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}"), key=lambda path: path.name)
+    total, done = sum(path.stat().st_size for path in paths), 0
+    rows: list[ArchiveRow] = []
+    bad: set[str] = set()
+    with Spool.on_disk_of(scratch) as spool:
+        for path in paths:
+            on_progress(done, total, path.name)
+            done += path.stat().st_size
+            try:
+                rows.append(_read(path, spool))
+            except ArchiveError as error:
+                if error.code == "SL804":  # of the spool
+                    raise
+                bad.add(str(path))
+                on_error(path, error)
+        rows.sort(key=lambda row: (row.source, row.sequence, row.id))
+        return change(partial(_replace, rows=rows, bad=bad, spool=spool), durable=True)
+
+
+def _read(path: Path, spool: Spool) -> ArchiveRow:
+    """The row of one archive, its content checked on the way; the filters of its frames are left in the spool.
+
+    Raises:
+        ArchiveError: SL802, SL803 of the archive; SL804 of the spool.
+    """
+    with ArchiveReader(path) as archive:
+        said = archive.metadata
+        settings = _settings(path, said)
+        profile = Profile.from_json(said.profile) if said.profile else None
+        alone = Alone(settings, profile, said.modified)
+        frames = []
+        for number, data in enumerate(archive.verified()):
+            frame = archive.frames[number]
+            piece = index_frame(data, frame.raw_offset, settings, alone)
+            frames.append(FrameRow(*(number, *frame, *piece.facts())))
+            frames[-1].spooled, frames[-1].blocks = spool.put(frames[-1].blocks), b""
+        done = Done(
+            path=os.fsencode(path),
+            size=archive.bytes,
+            link=archive.link,
+            metadata=said,
+            frames=frames,
+        )
+        return archive_row(done)
+
+
+def _settings(path: Path, said: Metadata) -> ParseSettings:
+    """How the lines of an archive are parsed, if that can be done here: another version, or another machine, may have
+    made it.
+    """
+    try:
+        settings = ParseSettings.from_document(said.settings)
+        FileParser(settings)
+    except (TypeError, ValueError, LookupError, re.error) as error:
+        raise not_understood(path, f"its lines were parsed with settings that are not known here ({error})") from None
+    return settings
+
+
+def _is_generation(connection: sqlite3.Connection, row: ArchiveRow, file_id: int) -> bool:
+    """Whether the store's file of this number is the one that was archived: the same beginning, and the same bytes
+    before the offset.
+    """
+    file = archives.generation(connection, file_id, row.source, row.log_path)
+    if file is None or file.offset > row.raw_bytes:
+        return False
+    with ArchiveReader(Path(row.path)) as archive:
+        head = archive.content(0, file.head_length)
+        before = archive.content(file.offset - file.marker_length, file.marker_length)
+    return head_hash(head) == file.head_hash and marker(before) == (file.marker_length, file.marker_hash)
+
+
+def _unseen_log(row: ArchiveRow) -> LogRow | None:
+    """For the log of an archive that the store did not know: it may still lie somewhere, and is known by its content
+    then, so that it is not archived again. One whose lines have no time may be another one with the same content.
+    """
+    if row.min_timestamp in (None, row.modified):
+        return None
+    return LogRow(0, -row.id, row.raw_bytes, row.modified, row.id, "")
+
+
+def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set[str], spool: Spool) -> int:
+    pending = dict(archives.removed_files(connection))
+    replaced = {place.link for row in rows for place in row.replaces}
+    files = {row.link: row.path for row in rows if row.link in replaced}  # a crash came before they were deleted
+    rows = [row for row in rows if row.link not in replaced and row.path not in pending.values()]
+    kept = {row.id for row in archives.load(connection) if row.path in bad}
+    known = {row.id: row for row in archives.load(connection)}
+    for archive_id in known.keys() - kept:
+        archives.forget(connection, archive_id)
+    taken = set(kept)
+    for row in rows:
+        if row.id in taken:  # two stores have written into one directory
+            row.id = archives.next_id(connection)
+        taken.add(row.id)
+        if row.file_id is not None and not _is_generation(connection, row, row.file_id):
+            row.file_id = None  # the store was begun anew since: its files have other numbers
+        log = None if row.id in known else _unseen_log(row)
+        archives.add(connection, row, log, blocks=lambda frame: spool.get(frame.spooled))
+        for place in row.replaces:
+            path = files.get(place.link) or pending.get(place.id)
+            archives.note_removal(connection, row.source, place, path=path, replaced_by=row.id)
+    archives.forget_unarchived_logs(connection)
+    archives.accept_chains(connection)
+    return len(rows)

@@ -1,0 +1,114 @@
+"""The agent's own errors: logged once when they begin, counted in the store, cleared when they end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent.core.errors import SidelogError
+from agent.core.model import OwnError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+_REPEAT_LOG_S = 60.0  # a condition that goes on is logged once a minute, not once per attempt
+
+log = structlog.get_logger("sidelog")
+
+
+class Reporter:
+    """Collects own errors from all threads until the writer stores them.
+
+    Args:
+        clock: Unix ns.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: dict[tuple[str, str, bool], OwnError] = {}  # bounded: the store may be out of reach for days
+        self._logged: dict[tuple[str, str], float] = {}
+
+    def report(self, error: SidelogError, active: bool = True) -> None:  # noqa: FBT001, FBT002  a callback's shape
+        """Note that an error happened (`active`) or that its condition is over."""
+        key = (error.code, error.subject)
+        now = time.monotonic()
+        with self._lock:
+            last = self._logged.get(key)
+            if not active and last is None:
+                return
+            self._add(OwnError(error.code, error.subject, error.message, error.hint, self._clock(), active))
+            if active:
+                loud = last is None or now - last >= _REPEAT_LOG_S
+                if loud:
+                    self._logged[key] = now
+            else:
+                loud = True
+                del self._logged[key]
+        if loud:
+            write = log.warning if active else log.info
+            write(
+                error.message if active else "condition is over",
+                code=error.code,
+                subject=error.subject,
+                hint=error.hint if active else None,
+            )
+
+    def clear(self, codes: frozenset[str]) -> None:
+        """End every condition with one of these codes: what they prevented has succeeded."""
+        with self._lock:
+            ended = [key for key in self._logged if key[0] in codes]
+        for code, subject in ended:
+            self.report(SidelogError(code, "", subject, "", hint=""), active=False)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits to be stored."""
+        return bool(self._waiting)
+
+    def take(self) -> list[OwnError]:
+        """What was reported since the last call."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        return list(waiting.values())
+
+    def _add(self, error: OwnError) -> None:
+        """A repetition only counts; what happened last comes last, and decides whether it is active."""
+        known = self._waiting.pop((error.code, error.subject, error.active), None)
+        if known is not None:
+            error.count += known.count
+        self._waiting[error.code, error.subject, error.active] = error  # at the end
+
+
+# ---------------------------------------------------------------- conditions
+
+
+class Conditions:
+    """The conditions that hold now, by the code and subject of their error."""
+
+    def __init__(self, report: Callable[[SidelogError, bool], None]) -> None:
+        self._report = report
+        self._active: dict[tuple[str, str], SidelogError] = {}
+
+    def begin(self, error: SidelogError) -> None:
+        """Report `error` unless the same condition holds already."""
+        key = (error.code, error.subject)
+        if key not in self._active:
+            self._active[key] = error
+            self._report(error, True)  # noqa: FBT003 - the protocol of `report` is positional
+
+    def end(self, subject: str, *codes: str) -> None:
+        """The conditions of `subject` are over: those with one of `codes`, or all."""
+        if not self._active:
+            return
+        for key in [key for key in self._active if key[1] == subject and (not codes or key[0] in codes)]:
+            self._report(self._active.pop(key), False)  # noqa: FBT003
+
+    def keep(self, subjects: set[str], *codes: str) -> None:
+        """End all conditions with one of `codes` whose subject is not among `subjects`."""
+        for code, subject in [key for key in self._active if key[0] in codes and key[1] not in subjects]:
+            self.end(subject, code)

@@ -1,0 +1,69 @@
+"""Threads that work beside the reading in rounds, such as the rotator and the archivist."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from agent.core.errors import SidelogError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+Config = TypeVar("Config")
+
+
+class Rounds(threading.Thread, Generic[Config]):
+    """Makes rounds until it is stopped; what one of them meets ends that round alone.
+
+    Args:
+        name: of the work: `archiving`.
+        code: under which a fault of a round is reported, about the name.
+        config: validated.
+        report: notes that a condition began (True) or ended (False).
+    """
+
+    def __init__(self, name: str, code: str, config: Config, report: Callable[[SidelogError, bool], None]) -> None:
+        super().__init__(name=f"sidelog-{name}", daemon=True)
+        self._work = name
+        self._code = code
+        self._config = config
+        self._report = report
+        self._failing = False  # the last round met something unforeseen
+        self._ended = threading.Event()
+
+    def round(self, config: Config) -> None:
+        """One round."""
+        raise NotImplementedError
+
+    def pause_s(self, config: Config) -> float:
+        """How long to wait before the next round."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """The thread."""
+        while not self._ended.wait(self.pause_s(self._config)):
+            try:
+                self.round(self._config)
+            except StoreError:
+                continue  # the writer meets it too, and says so
+            except Exception as error:  # noqa: BLE001 - or no round would be made any more, and nobody would know
+                self._failing = True
+                self._tell(f"a round of {self._work} ended early: {type(error).__name__}: {error}", active=True)
+            else:
+                if self._failing:
+                    self._tell("", active=False)
+                self._failing = False
+
+    def reload(self, config: Config) -> None:
+        """Go on with another configuration from the next round on."""
+        self._config = config
+
+    def end(self) -> None:
+        """Come to an end soon."""
+        self._ended.set()
+
+    def _tell(self, message: str, *, active: bool) -> None:
+        hint = "the logs are kept and tried again; please report this"
+        self._report(SidelogError(self._code, f"make a round of {self._work}", self._work, message, hint=hint), active)

@@ -1,0 +1,1 @@
+"""Tell programs and web addresses what has happened."""

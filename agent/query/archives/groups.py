@@ -1,0 +1,73 @@
+"""The error groups of archived events: found as the reading finds them, and nothing is learnt from them.
+
+An archive keeps no groups. Which one an error belongs to follows from what it says and from the templates that the
+store keeps, so that it gets the group that it had in the store. One whose group the store does not know has none: it
+was never stored, or its group is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agent.core.model import ErrorEvent
+from agent.query.events import StoredEvent
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from agent.group.grouper import Grouper
+    from agent.query.events import FileInfo
+
+
+class ColdGroups:
+    """The groups of one store. They are read when they are first asked for: 20 ms for 5,000 that few searches need.
+
+    Args:
+        connection: a reader's. None: there are no groups.
+    """
+
+    def __init__(self, connection: sqlite3.Connection | None = None) -> None:
+        self.categories: dict[int, str] = {}
+        self._connection = connection
+        self._known: tuple[list[tuple[str, int]], list[tuple[str, str, int]]] = ([], [])
+        self._grouper: Grouper | None = None
+
+    def load(self) -> None:
+        """Read them, if that has not been done: to be called before processes that ask for groups are started."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            from agent.group import fingerprint, miner  # noqa: PLC0415 - as long as the reading, and as rare
+            from agent.store.groups import known_groups  # noqa: PLC0415
+
+            self.categories = dict(connection.execute("SELECT id, category FROM error_groups"))
+            self._known = known_groups(connection, fingerprint.VERSION, miner.TEMPLATES)
+
+    def find(self, error: ErrorEvent) -> int | None:
+        """The id of an error's group; None where the store has no such group."""
+        if self._grouper is None:
+            from agent.group.grouper import Grouper  # noqa: PLC0415
+
+            self.load()
+            self._grouper = Grouper(*self._known, learning=False)
+        return self._grouper.find(error)
+
+
+class ColdEvent(StoredEvent):
+    """An archived event. Its row has the error in the place of the group, which is found when it is asked for."""
+
+    def __init__(self, row: tuple[Any, ...], file: FileInfo, groups: ColdGroups) -> None:
+        self.row = row
+        self._groups = groups
+        self._group: int | ErrorEvent | None = None
+        super().__init__(row, file)
+
+    @property
+    def group(self) -> int | None:
+        """The id of its error group, if it has one."""
+        if isinstance(self._group, ErrorEvent):
+            self._group = self._groups.find(self._group)
+        return self._group
+
+    @group.setter
+    def group(self, group: int | ErrorEvent | None) -> None:
+        self._group = group

@@ -1,0 +1,232 @@
+"""Which frames of which archives a search has to open: by source, instant, severity, and the filters of tokens."""
+
+# ruff: noqa: S608 - statements are built from our own words; every value is bound
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from agent.archive.tokens import block_sql
+from agent.core.fields import Profile
+from agent.parse.settings import ParseSettings
+from agent.query.archives.groups import ColdGroups
+from agent.query.archives.needles import token_probes
+from agent.query.events import FileInfo
+from agent.query.predicate import compile_term, severity_numbers
+from agent.query.selection import bounds
+from agent.query.severity import ERRORS_FROM, HIGHEST
+from agent.store import archives
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from agent.archive.tokens import Probe
+    from agent.query.selection import Selection
+    from agent.store.archives import ArchiveRow
+
+    Probes = list[list[list[Probe]]]  # conditions, their alternatives, the tokens of each
+
+_EVERYTHING = (-1, 0)  # no offset lies in it
+_COLUMNS = 9  # of a frame's row, before its longest token and the blocks of its filter
+
+
+class FrameRef(NamedTuple):
+    """One frame to be searched. Instants are Unix ns."""
+
+    archive_id: int
+    number: int
+    raw_offset: int
+    min_timestamp: int
+    max_timestamp: int
+    events: int
+    severities: str  # JSON: severity number -> events
+    shape: int
+    whole: bool  # all its events are asked for, as far as time and the store's share are concerned
+
+
+class ColdFile(msgspec.Struct):
+    """An archive as a search needs it.
+
+    Events at offsets in (hot[0], hot[1]) are in the store, and left to it.
+    """
+
+    path: Path
+    file: FileInfo
+    settings: ParseSettings
+    profile: Profile | None
+    observed: int
+    hot: tuple[int, int]
+
+    def is_cold(self, offset: int) -> bool:
+        """Whether the event at this offset is not in the store."""
+        return not self.hot[0] < offset < self.hot[1]
+
+
+class ColdPlan(msgspec.Struct):
+    """The archives that may hold matches, by id, their frames in the order of archives, and the groups of errors."""
+
+    files: dict[int, ColdFile]
+    frames: list[FrameRef]
+    groups: ColdGroups = msgspec.field(default_factory=ColdGroups)
+
+
+def make_cold_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
+    """Plan a search.
+
+    Args:
+        connection: a reader's.
+        selection: what is asked for.
+        with_hot: the store answers too: what it holds is left out here.
+    """
+    with _one_moment(connection):
+        return _planned(connection, selection, with_hot=with_hot)
+
+
+@contextmanager
+def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read everything as of one instant: an archive that takes another's place between two statements would hide both,
+    and events that leave the store would be counted on by neither side.
+    """
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
+    since, until = bounds(selection)
+    hot = _hot_spans(connection) if with_hot else {}
+    rows = [
+        row
+        for row in _newest(archives.load(connection))
+        if row.min_timestamp is not None and row.max_timestamp is not None
+        if row.min_timestamp < until and row.max_timestamp >= since
+    ]
+    files = {row.id: _cold_file(row, hot) for row in rows}
+    files = {key: file for key, file in files.items() if _is_asked_for(file.file, selection)}
+    probes = token_probes(selection.query, [file.file for file in files.values()])
+    severities = asked_severities(selection)
+    frames: list[FrameRef] = []
+    for key, file in files.items():
+        frames += _frames(file, _rows(connection, key, (since, until), probes), selection, severities, probes)
+    return ColdPlan(files, frames, ColdGroups(connection))
+
+
+def _frames(
+    file: ColdFile, rows: list[Any], selection: Selection, severities: frozenset[int], probes: Probes
+) -> Iterator[FrameRef]:
+    since, until = bounds(selection)
+    every = len(severities) > HIGHEST
+    stored_from, stored_to = file.hot
+    for row in rows:
+        if probes and not _passes(row, probes):
+            continue
+        archive_id, number, start, size, first, last, events, counts, shape = row[:_COLUMNS]
+        end = start + size
+        if stored_from < start and end <= stored_to:
+            continue
+        if not every and severities.isdisjoint(severity_counts(counts)):
+            continue
+        apart = end <= stored_from + 1 or start >= stored_to
+        whole = apart and since <= first and last < until
+        yield FrameRef(archive_id, number, start, first, last, events, counts, shape, whole)
+
+
+def severity_counts(text: str) -> dict[int, int]:
+    """How many events of each severity number a frame has."""
+    return {int(number): count for number, count in json.loads(text).items()}
+
+
+def _hot_spans(connection: sqlite3.Connection) -> dict[int, tuple[int, int]]:
+    """Per file: the offset of the last event that has left the store (or the last byte that was never to be in it),
+    and the offset up to which it is stored.
+    """
+    rows = connection.execute('SELECT id, max(expired_offset, start_offset - 1), "offset" FROM files').fetchall()
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def _newest(rows: list[ArchiveRow]) -> list[ArchiveRow]:
+    """Without those whose file was archived again after it had grown."""
+    longest: dict[int, int] = {}
+    for row in rows:
+        if row.file_id is not None:
+            longest[row.file_id] = max(row.raw_bytes, longest.get(row.file_id, 0))
+    taken: set[int] = set()
+    kept = []
+    for row in rows:
+        if row.file_id is not None:
+            if row.raw_bytes < longest[row.file_id] or row.file_id in taken:
+                continue
+            taken.add(row.file_id)
+        kept.append(row)
+    return kept
+
+
+def _cold_file(row: ArchiveRow, hot: dict[int, tuple[int, int]]) -> ColdFile:
+    profile = Profile.from_json(row.profile) if row.profile else None
+    info = FileInfo(-row.id, row.source, row.log_path, json.loads(row.resource), profile, (0, 0, 0), row.raw_bytes)
+    span = hot.get(row.file_id, _EVERYTHING) if row.file_id is not None else _EVERYTHING
+    return ColdFile(
+        Path(row.path), info, ParseSettings.from_document(json.loads(row.settings)), profile, row.modified, span
+    )
+
+
+def _is_asked_for(file: FileInfo, selection: Selection) -> bool:
+    for condition in selection.query.conditions:
+        fields = {term.field for term in condition}
+        if fields <= {"source", "path"}:
+            checks = [compile_term(term) for term in condition]
+            if not any(check(file, {}) for check in checks):  # type: ignore[arg-type]
+                return False
+    return True
+
+
+def asked_severities(selection: Selection) -> frozenset[int]:
+    """The severity numbers that the query accepts."""
+    found = frozenset(range(HIGHEST + 1))
+    for condition in selection.query.conditions:
+        fields = {term.field for term in condition}
+        if fields == {"severity"}:
+            found &= frozenset().union(*map(severity_numbers, condition))
+        elif fields <= {"group", "category"} and not any(term.negated or term.operator == "!=" for term in condition):
+            found &= frozenset(range(ERRORS_FROM, HIGHEST + 1))  # nothing else has a group
+    return found
+
+
+def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], probes: Probes) -> list[Any]:
+    flat = [probe for condition in probes for alternative in condition for probe in alternative]
+    columns = "".join(f", {block_sql('w.blocks')}" for _ in flat)
+    join = f" LEFT JOIN archive_filters w ON w.id = (f.archive_id << {archives.FRAME_BITS}) + f.number" if flat else ""
+    sql = (
+        "SELECT f.archive_id, f.number, f.raw_offset, f.raw_bytes, f.min_timestamp, f.max_timestamp, f.events,"
+        f" f.severities, f.shape, f.longest_token{columns} FROM archive_frames f{join}"
+        " WHERE f.archive_id = ? AND f.max_timestamp >= ? AND f.min_timestamp < ?"
+    )
+    return connection.execute(sql, (*(probe.place for probe in flat), archive, *span)).fetchall()
+
+
+def _passes(row: Any, probes: Probes) -> bool:
+    """Whether the filters let a frame through: of each condition one alternative, of that all tokens. 2 µs."""
+    longest, place = row[_COLUMNS], _COLUMNS
+    for condition in probes:
+        found = False
+        for alternative in condition:
+            holds = True
+            for probe in alternative:
+                place += 1
+                block = row[place]  # nothing: there is no filter
+                holds = holds and (not block or probe.passes(block, longest))
+            found = found or holds
+        if not found:
+            return False
+    return True

@@ -1,0 +1,327 @@
+"""Searching archives: the newest (or oldest) frames first, on all cores, no more of them than the answer needs.
+
+A frame is opened only if the index lets it through, its bytes are searched before anything is parsed, and of a frame
+of JSON lines only the lines that hold what is looked for are parsed. Frames are worked on in processes, a few ahead of
+what has been printed; the first ones here, for a screen is often filled by them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import signal
+import time
+from bisect import bisect_right
+from collections import Counter, deque
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agent.archive.container import ArchiveReader
+from agent.archive.cutter import JSON_LINES, Alone
+from agent.archive.errors import ArchiveError
+from agent.query.archives.groups import ColdEvent
+from agent.query.archives.needles import matching_lines, may_match, needles, usable
+from agent.query.archives.plan import asked_severities, severity_counts
+from agent.query.selection import bounds
+from agent.query.severity import HIGHEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from concurrent.futures import Future, ProcessPoolExecutor
+
+    from agent.query.aggregate import Counts
+    from agent.query.archives.needles import Needle
+    from agent.query.archives.plan import ColdFile, ColdPlan, FrameRef
+    from agent.query.language import Grouping
+    from agent.query.selection import Selection
+
+ID_BITS = 36  # an archive's id and an offset (up to 64 GiB) make the id of its event; it is negative
+_ALONE_S = 0.05  # so long, and for what seems to take no longer, this process searches: to start others takes as long
+_AHEAD = 3  # frames per process that are searched before they are asked for
+_PORTION = 8  # frames that a process counts at a time: each message between two processes costs 0.1 ms
+_OPEN = 8  # archives that a process keeps open
+
+Row = tuple[Any, ...]
+_searcher: Searcher | None = None  # of a child process: it is forked with it
+
+
+class Order(NamedTuple):
+    """In which order events are wanted, and how many of them: None: all."""
+
+    descending: bool = False
+    wanted: int | None = None
+
+
+class Searcher:
+    """Finds the matches of one frame.
+
+    Args:
+        plan: the archives.
+        selection: what is asked for.
+        order: of the events.
+        grouping: what to count by; None: the events themselves are wanted.
+    """
+
+    def __init__(
+        self, plan: ColdPlan, selection: Selection, order: Order | None = None, grouping: Grouping | None = None
+    ) -> None:
+        self.files = plan.files
+        self._order = order or Order()
+        self._query = selection.query.compiled()
+        self._since, self._until = bounds(selection)
+        self._grouping = grouping
+        self._groups = plan.groups
+        named = {term.field for term in selection.query.terms} | set(grouping.by if grouping is not None else ())
+        if named & {"group", "category"}:
+            self._groups.load()
+        self._needles = needles(selection.query, [file.file for file in plan.files.values()])
+        self._open: dict[int, ArchiveReader] = {}
+        self._parsers: dict[int, Alone] = {}
+
+    def search(self, ref: FrameRef) -> list[Row] | Counts:
+        """Rows of the matching events that are wanted, in their order; or the counts of all.
+
+        Raises:
+            ArchiveError: the archive is missing or damaged.
+        """
+        file = self.files[ref.archive_id]
+        rows = self._rows(ref, file, self._reader(ref.archive_id).read(ref.number))
+        events = (ColdEvent(row, file.file, self._groups) for row in rows)
+        matching = (event for event in events if self._query.matches(event, self._groups.categories))
+        if self._grouping is None:
+            return [event.row for event in islice(matching, self._order.wanted)]
+        from agent.query.aggregate import count_event  # noqa: PLC0415 - most searches count nothing
+
+        counts: Counts = Counter()
+        for event in matching:
+            count_event(counts, event, self._grouping, self._groups.categories)
+        return counts
+
+    def _rows(self, ref: FrameRef, file: ColdFile, data: bytes) -> Iterator[Row]:
+        if not may_match(data, self._needles, ref.shape):
+            return
+        alone = self._needles if ref.shape & JSON_LINES else ()
+        best = next((needle for needle in alone if usable(data, needle, ref.shape)), None)
+        if best is None:
+            yield from self._event_rows(ref, file, data, [(0, len(data))])
+        else:
+            yield from self._some(ref, file, data, best)
+
+    def _some(self, ref: FrameRef, file: ColdFile, data: bytes, needle: Needle) -> Iterator[Row]:
+        spans = matching_lines(data, needle)
+        yield from self._event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
+
+    def _event_rows(self, ref: FrameRef, file: ColdFile, data: bytes, spans: list[tuple[int, int]]) -> Iterator[Row]:
+        """Events of some lines of a frame that are asked for by time and not in the store, in the order that is wanted:
+        as rows of the store, with the error itself for its group.
+        """
+        alone = self._parsers.get(ref.archive_id)
+        if alone is None:
+            self._parsers.clear()  # frames come archive by archive, mostly
+            alone = self._parsers[ref.archive_id] = Alone(file.settings, file.profile, file.observed)
+        batch = alone.parse(data, 0)
+        errors = {error.index: error for error in batch.errors}
+        begins = list(accumulate((end - start for start, end in spans), initial=0))
+        for index in self._in_time(batch.timestamps):
+            offset = batch.offsets[index]
+            span = bisect_right(begins, offset, hi=len(spans)) - 1
+            place = ref.raw_offset + spans[span][0] + offset - begins[span]
+            if file.is_cold(place):
+                yield (
+                    *(-((ref.archive_id << ID_BITS) + place), batch.timestamps[index], file.observed),
+                    *(batch.severities[index], file.file.id, place, errors.get(index), batch.records[index]),
+                    *(batch.raws.get(index), batch.parse_errors.get(index)),
+                )
+
+    def _in_time(self, timestamps: list[int]) -> list[int]:
+        """Indices of the instants that are asked for. Events of one instant stay in the order of the log."""
+        since, until, descending = self._since, self._until, self._order.descending
+        found = [index for index, instant in enumerate(timestamps) if since <= instant < until]
+        if descending:
+            found.reverse()
+        if self._order.wanted is not None:
+            found.sort(key=timestamps.__getitem__, reverse=descending)
+        return found
+
+    def _reader(self, archive_id: int) -> ArchiveReader:
+        reader = self._open.pop(archive_id, None)
+        if reader is None:
+            if len(self._open) >= _OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            reader = ArchiveReader(self.files[archive_id].path)
+        self._open[archive_id] = reader
+        return reader
+
+    def close(self) -> None:
+        """Close what is open."""
+        for reader in self._open.values():
+            reader.close()
+        self._open.clear()
+
+
+class ColdSearch:
+    """The matches in the archives, and what was wrong with some of them.
+
+    Args:
+        plan: what to open.
+        selection: what is asked for.
+        fate: what has become of an archive since the plan was made (`store.archives.fate`).
+    """
+
+    def __init__(
+        self,
+        plan: ColdPlan,
+        selection: Selection,
+        *,
+        fate: Callable[[int], str] = lambda _: "there",
+    ) -> None:
+        self._plan = plan
+        self._selection = selection
+        self._fate = fate
+        self._processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+        self.errors: dict[str, ArchiveError] = {}  # by path: each archive once
+
+    def by_time(self, *, descending: bool = False, wanted: int | None = None) -> Generator[ColdEvent]:
+        """Matching events in the order of time; of one instant in that of the archives.
+
+        Args:
+            descending: the newest first.
+            wanted: how many the caller will take at most; None: all.
+        """
+        sign = -1 if descending else 1
+        frames = sorted(self._plan.frames, key=lambda ref: -ref.max_timestamp if descending else ref.min_timestamp)
+        limits = [sign * (ref.max_timestamp if descending else ref.min_timestamp) for ref in frames]
+        heap: list[tuple[int, int, int, Row]] = []
+        searcher = Searcher(self._plan, self._selection, Order(descending, wanted))
+        results = self._results(searcher, frames)
+        try:
+            for index, rows in enumerate(results):
+                for row in rows:
+                    heapq.heappush(heap, (sign * row[1], sign * frames[index].archive_id, sign * row[5], row))
+                limit = limits[index + 1] if index + 1 < len(limits) else None
+                while heap and (limit is None or heap[0][0] < limit):
+                    row = heapq.heappop(heap)[3]
+                    yield ColdEvent(row, self._plan.files[-row[4]].file, self._plan.groups)
+        finally:
+            results.close()
+
+    def counts(self, grouping: Grouping) -> Counts:
+        """How many match, by fields and time buckets; frames that the index can count are not opened."""
+        total: Counts = Counter()
+        opened = []
+        indexed = _counted_by_index(self._selection, grouping)
+        for ref in self._plan.frames:
+            if indexed is not None and ref.whole:
+                for severity, count in severity_counts(ref.severities).items():
+                    if severity in indexed:
+                        total[None, _index_values(self._plan.files[ref.archive_id], severity, grouping)] += count
+            else:
+                opened.append(ref)
+        for counts in self._results(Searcher(self._plan, self._selection, grouping=grouping), opened, _PORTION):
+            total.update(counts)
+        return total
+
+    # ------------------------------------------------------------ processes
+
+    def _results(self, searcher: Searcher, frames: list[FrameRef], size: int = 1) -> Any:
+        """What each frame gives, in their order, so many at a time; an empty answer for one that cannot be read."""
+        spent_s, here = 0.0, 0
+        try:
+            while here < len(frames) and min(spent_s, spent_s / max(here, 1) * (len(frames) - here)) < _ALONE_S:
+                began = time.perf_counter()
+                answer = self._judged(frames[here], _attempt(searcher, frames[here]))
+                spent_s += time.perf_counter() - began
+                here += 1
+                yield answer
+        finally:
+            searcher.close()
+        if here == len(frames):
+            return
+        portions = [frames[at : at + size] for at in range(here, len(frames), size)]
+        with _pool(searcher, min(self._processes, len(portions))) as pool:
+            ahead: deque[tuple[list[FrameRef], Future[list[Any]]]] = deque()
+            try:
+                for portion in portions:
+                    ahead.append((portion, pool.submit(_search, portion)))
+                    if len(ahead) > _AHEAD * self._processes:
+                        yield from self._answers(*ahead.popleft())
+                while ahead:
+                    yield from self._answers(*ahead.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _answers(self, portion: list[FrameRef], future: Future[list[Any]]) -> Iterator[Any]:
+        for ref, answer in zip(portion, future.result(), strict=True):
+            yield self._judged(ref, answer)
+
+    def _judged(self, ref: FrameRef, answer: Any) -> Any:
+        """An answer, an empty one in place of a failure, which is noted unless nothing is to be there any more."""
+        if isinstance(answer, _Failure):
+            fate, hint = self._fate(ref.archive_id) if answer.code == "SL802" else "there", answer.hint
+            if fate == "removed":
+                return []
+            if fate == "replaced":
+                hint = "a longer one of the same log has taken its place meanwhile: ask again"
+            error = ArchiveError(answer.code, "search an archive", answer.subject, answer.message, hint=hint)
+            self.errors.setdefault(str(self._plan.files[ref.archive_id].path), error)
+            return []
+        return answer
+
+
+class _Failure(NamedTuple):
+    """An ArchiveError as it goes from one process to another."""
+
+    code: str
+    subject: str
+    message: str
+    hint: str
+
+
+def _attempt(searcher: Searcher, ref: FrameRef) -> list[Row] | Counts | _Failure:
+    try:
+        return searcher.search(ref)
+    except ArchiveError as error:
+        return _Failure(error.code, error.subject, error.message, error.hint)
+
+
+def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
+    """Processes that know what to search: forked, so that nothing is imported or sent again."""
+    import multiprocessing  # noqa: PLC0415 - 20 ms that a search of a few frames should not pay
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
+
+    import agent.archive.process  # noqa: F401, PLC0415 - before the fork, once
+
+    return ProcessPoolExecutor(
+        processes, mp_context=multiprocessing.get_context("fork"), initializer=_begin, initargs=(searcher,)
+    )
+
+
+def _begin(searcher: Searcher) -> None:
+    global _searcher  # noqa: PLW0603 - of a process that does nothing else
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was started by a person
+    from agent.archive.process import keep_freed_memory  # noqa: PLC0415
+
+    keep_freed_memory()
+    _searcher = searcher
+
+
+def _search(portion: list[FrameRef]) -> list[Any]:
+    assert _searcher is not None
+    return [_attempt(_searcher, ref) for ref in portion]
+
+
+def _counted_by_index(selection: Selection, grouping: Grouping) -> frozenset[int] | None:
+    """The severities that are asked for, where nothing but severity, source and path matters; else None."""
+    if grouping.every_ns is not None or not set(grouping.by) <= {"severity", "source", "path"}:
+        return None
+    for condition in selection.query.conditions:
+        fields = {term.field for term in condition}
+        if fields != {"severity"} and not fields <= {"source", "path"}:
+            return None
+    return asked_severities(selection) & frozenset(range(HIGHEST + 1))
+
+
+def _index_values(file: ColdFile, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
+    from agent.query.aggregate import named_value  # noqa: PLC0415
+
+    return tuple(named_value(name, severity, file.file) for name in grouping.by)

@@ -1,0 +1,276 @@
+"""What the worker does with one log, here in the test's own process; and the process, as far as it can go wrong."""
+
+import ctypes
+import errno
+import io
+import os
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import pytest
+
+from agent.archive import errors, process, worker
+from agent.archive.container import ArchiveReader, ArchiveWriter
+from agent.archive.errors import ArchiveError
+from agent.archive.job import Done, Failed, Job, Order, Progress, decode_answer, decode_order, encode, receive, send
+from agent.archive.process import Worker
+from agent.archive.rows import archive_row
+from agent.archive.source import Version
+from agent.store.archives import FrameRow
+from tests.archive.making import metadata
+from tests.needs import needs
+
+DATA = b"".join(b'{"timestamp":"2026-11-22T03:04:05Z","level":"error","n":%d}\n' % number for number in range(500))
+
+
+@pytest.fixture
+def order(tmp_path):
+    log = tmp_path / "app.log.1"
+    log.write_bytes(DATA)
+    job = Job(
+        source="app",
+        path=os.fsencode(log),
+        log_path=os.fsencode(tmp_path / "app.log"),
+        version=Version.of(log.stat()),
+    )
+    directory = os.fsencode(tmp_path / "archive")
+    return Order(job=job, directory=directory, archive_id=7, sequence=3, previous="ab", level=3, created=5)
+
+
+def files(tmp_path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "archive").rglob("*") if path.is_file())
+
+
+def test_an_archive_is_made_verified_and_named(tmp_path, order):
+    seen = []
+    done = worker.archive(order, seen.append)
+    assert isinstance(done, Done)
+    assert files(tmp_path) == ["app-20261122T030405Z-7.log.zst"]
+    assert seen
+    row = archive_row(done)
+    assert (row.id, row.events, row.lines, row.raw_bytes, row.sequence, row.previous) == (
+        7,
+        500,
+        500,
+        len(DATA),
+        3,
+        "ab",
+    )
+    assert row.frames[0].severities == {17: 500}
+    with ArchiveReader(Path(row.path)) as archive:
+        assert b"".join(archive.contents()) == DATA
+        assert archive.link == row.link
+    assert decode_answer(encode(done)) == done
+    assert decode_order(encode(order)) == order
+
+
+def test_a_log_that_has_changed_since_it_was_found_is_left(tmp_path, order):
+    with (tmp_path / "app.log.1").open("ab") as log:
+        log.write(b"more\n")
+    assert worker.archive(order) == Failed(changed=True)
+    assert files(tmp_path) == []
+
+
+def test_a_log_that_grows_while_it_is_read_is_left(tmp_path, order):
+    def grow(_done: int) -> None:
+        with (tmp_path / "app.log.1").open("ab") as log:
+            log.write(b"more\n")
+
+    assert worker.archive(order, grow) == Failed(changed=True)
+    assert files(tmp_path) == []
+    assert (tmp_path / "app.log.1").exists()
+
+
+def test_an_archive_named_before_a_crash_is_made_again_in_its_place(tmp_path, order):
+    first, second = worker.archive(order), worker.archive(order)
+    assert isinstance(first, Done)
+    assert isinstance(second, Done)
+    assert first.path == second.path
+    assert len(files(tmp_path)) == 1
+
+
+def test_another_file_of_that_name_keeps_it(tmp_path, order):
+    folder = tmp_path / "archive" / "app"
+    folder.mkdir(parents=True)
+    (folder / "app-20261122T030405Z-7.log.zst").write_bytes(b"precious")
+    assert isinstance(worker.archive(order), Done)
+    assert files(tmp_path) == ["app-20261122T030405Z-7-2.log.zst", "app-20261122T030405Z-7.log.zst"]
+    assert (folder / "app-20261122T030405Z-7.log.zst").read_bytes() == b"precious"
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+
+
+def cut_it(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def put_another_there(path: Path) -> None:
+    """It says other things of the same content."""
+    with path.open("wb") as file:
+        writer = ArchiveWriter(file, 3)
+        writer.add(DATA, 500)
+        writer.finish(metadata(DATA))
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_it, put_another_there])
+def test_what_was_not_written_as_it_should_be_is_not_named(tmp_path, order, monkeypatch, damage):
+    """The disk gives back something else than what was written."""
+    reader = worker.ArchiveReader
+
+    def read(path: Path) -> ArchiveReader:
+        damage(path)
+        return reader(path)
+
+    monkeypatch.setattr(worker, "ArchiveReader", read)
+    failed = worker.archive(order)
+    assert isinstance(failed, Failed)
+    assert (failed.code, "not what was written" in failed.message) == ("SL804", True)
+    assert files(tmp_path) == []
+    assert (tmp_path / "app.log.1").exists()
+
+
+def test_a_fault_of_ours_is_told_and_stops_nothing(tmp_path, order, monkeypatch):
+    monkeypatch.setattr(worker, "Cutter", None)
+    failed = worker.archive(order)
+    assert isinstance(failed, Failed)
+    assert failed.code == "SL806"
+    assert "TypeError" in failed.message
+    assert files(tmp_path) == []
+
+
+def test_the_loop_answers_until_its_input_ends(monkeypatch, order):
+    stdin, stdout = io.BytesIO(), io.BytesIO()
+    send(stdin, order)
+    stdin.write(b"\xff")
+    stdin.seek(0)
+    monkeypatch.setattr(worker, "lower_priority", lambda: None)
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(worker.sys, "stdin", io.TextIOWrapper(stdin))
+    monkeypatch.setattr(worker.sys, "stdout", io.TextIOWrapper(stdout))
+    with TemporaryFile(buffering=0) as spool:
+        monkeypatch.setattr(worker.sys, "argv", ["worker", str(os.dup(spool.fileno()))])
+        worker.main()
+        filters = os.fstat(spool.fileno()).st_size
+    stdout.seek(0)
+    answers = []
+    while message := receive(stdout):
+        answers.append(decode_answer(message))
+    assert isinstance(answers[0], Progress)
+    assert isinstance(answers[-1], Done)
+    assert sum(frame.spooled[1] for frame in answers[-1].frames) == filters > 0
+    assert not any(frame.blocks for frame in answers[-1].frames)
+
+
+def test_a_message_that_is_too_long_or_cut_is_the_end():
+    assert receive(io.BytesIO(b"\xff\xff\xff\xff")) is None
+    assert receive(io.BytesIO(b"\x05\0\0\0ab")) is None
+
+
+def test_a_process_that_dies_is_said_and_started_again(tmp_path, order, monkeypatch):
+    owner = Worker(tmp_path / "archive")
+    owner.close()
+    owner.kill()
+    try:
+        monkeypatch.setattr(process, "MODULE", "agent.no_such_module")
+        with pytest.raises(ArchiveError, match="ended with") as raised:
+            list(owner.run(order))
+        assert raised.value.code == "SL806"
+        monkeypatch.undo()
+        assert isinstance(list(owner.run(order))[-1], Done)
+        owner.kill()
+        with pytest.raises(ArchiveError):
+            list(owner.run(order))
+    finally:
+        owner.close()
+    assert len(files(tmp_path)) == 1
+
+
+def test_the_process_takes_no_module_from_where_its_owner_was_started(tmp_path, order, monkeypatch):
+    """Whoever runs `archive run` in somebody else's directory runs nothing of theirs."""
+    for name in ("agent/__init__.py", "msgspec.py", "struct.py"):
+        path = tmp_path / "here" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"open({str(tmp_path / 'taken')!r}, 'w').close()\n")
+    monkeypatch.chdir(tmp_path / "here")
+    owner = Worker(tmp_path / "archive")
+    try:
+        assert isinstance(list(owner.run(order))[-1], Done)
+    finally:
+        owner.close()
+    assert not (tmp_path / "taken").exists()
+
+
+@needs("util-linux")
+def test_the_process_gives_way_to_everything_else(tmp_path, order):
+    owner = Worker(tmp_path / "archive")
+    try:
+        assert isinstance(list(owner.run(order))[-1], Done)
+        pid = owner._process.pid
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+        assert subprocess.run(["ionice", "-p", str(pid)], capture_output=True, check=True).stdout == b"idle\n"
+    finally:
+        owner.close()
+
+
+def test_filters_are_read_from_where_the_process_has_left_them(tmp_path, order):
+    owner = Worker(tmp_path / "archive")
+    assert owner.blocks(FrameRow(*range(12), 5)) == b""
+    try:
+        done = list(owner.run(order))[-1]
+        expected = worker.archive(order)
+        assert [owner.blocks(frame) for frame in done.frames] == [frame.blocks for frame in expected.frames]
+    finally:
+        owner.close()
+    assert any(frame.blocks for frame in expected.frames)
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path, order):
+    (tmp_path / "archive").write_bytes(b"in the way")
+    failed = worker.archive(order)
+    assert isinstance(failed, Failed)
+    assert failed.code == "SL804"
+    assert (tmp_path / "app.log.1").exists()
+
+
+def test_a_priority_that_may_not_be_lowered_stays(monkeypatch):
+    def refuse(number):
+        def nice(_):
+            raise OSError(number, "refused")
+
+        return nice
+
+    monkeypatch.setattr(os, "nice", refuse(errno.EPERM))
+    worker.lower_priority()
+    monkeypatch.setattr(os, "nice", refuse(errno.ENOSYS))
+    with pytest.raises(OSError, match="refused"):
+        worker.lower_priority()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (errors.unwritable(Path("/x"), OSError(errno.ENOSPC, "")), ("SL804", "No space", "free space on its disk")),
+        (errors.unwritable(Path("/x"), OSError(errno.EACCES, "")), ("SL804", "Permission", "permissions and its disk")),
+        (errors.unreadable(Path("/x"), OSError(errno.EIO, "")), ("SL802", "cannot be read", "and at the disk")),
+        (errors.unreadable(Path("/x"), OSError(errno.ENOENT, "")), ("SL802", "is missing", "from a backup")),
+        (errors.undeletable("/x", OSError(errno.EROFS, "")), ("SL807", "cannot be deleted", "delete_source")),
+        (errors.unremovable("/x", OSError(errno.EROFS, "")), ("SL807", "no longer kept", "its directory")),
+        (errors.not_understood(Path("/x"), "why"), ("SL803", "why", "a newer one")),
+        (errors.worker_ended("/x", -9), ("SL806", "ended with -9", "lack of memory")),
+    ],
+)
+def test_each_error_says_what_and_what_to_do(error, said):
+    assert error.code == said[0]
+    assert said[1] in error.message
+    assert said[2] in error.hint
+    assert error.subject == "/x"
+
+
+def test_freed_memory_is_kept_only_where_it_can_be(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    process.keep_freed_memory()

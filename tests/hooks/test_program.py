@@ -1,0 +1,177 @@
+"""Hook programs as they are: hanging, flooding, failing, daemonising, killed."""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.hooks.program import OUTPUT_BYTES, environment, run, unsafe
+from tests.needs import needs
+
+DOCUMENT = {
+    "rule": "r", "state": "firing", "severity": "critical", "key": {"service": "a\0b"}, "value": 5.0,
+    "threshold": 2.5, "delivery_id": "d1",
+}  # fmt: skip
+
+
+def script(folder: Path, text: str, name: str = "hook.sh") -> str:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
+def ran(command, document=b"{}", timeout_s=20.0):
+    return asyncio.run(run(command, document, environment(DOCUMENT), timeout_s))
+
+
+def wait_until(condition, timeout_s=20.0):
+    end = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def children() -> list[int]:
+    return [int(number) for number in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def test_it_gets_the_document_its_arguments_and_a_clean_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("CANARY", "secret")
+    hook = script(tmp_path, f'cat > {tmp_path}/in; env -0 > {tmp_path}/env; echo "$1|$2"; pwd')
+    result = ran([hook, "a b", "$(id)"], b'{"x": 1}' * 50_000)
+    assert (result.ok, result.said, result.output) == (True, "exit 0", "a b|$(id)\n/\n")
+    assert (tmp_path / "in").read_bytes() == b'{"x": 1}' * 50_000
+    env = dict(item.split("=", 1) for item in (tmp_path / "env").read_text().split("\0") if item)
+    assert "CANARY" not in env
+    assert {name: env[name] for name in env if name.startswith("SIDELOG_")} == {
+        "SIDELOG_RULE": "r",
+        "SIDELOG_STATE": "firing",
+        "SIDELOG_SEVERITY": "critical",
+        "SIDELOG_VALUE": "5",
+        "SIDELOG_THRESHOLD": "2.5",
+        "SIDELOG_KEY": '{"service":"a\\u0000b"}',
+        "SIDELOG_DELIVERY_ID": "d1",
+    }
+    assert json.loads(env["SIDELOG_KEY"]) == DOCUMENT["key"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("exit 7", "exit 7"), ("kill -TERM $$", "killed by signal 15"), ("exec 0<&- ; exit 0", "exit 0")],
+)
+def test_how_it_ended_is_said_whether_it_read_its_input_or_not(tmp_path, text, said):
+    result = ran([script(tmp_path, text)], b"x" * 10**6)
+    assert (result.ok, result.said) == (said == "exit 0", said)
+
+
+def test_one_that_hangs_is_killed_with_its_grandchildren(tmp_path):
+    hook = script(tmp_path, f"sleep 600 & echo $! > {tmp_path}/child; echo working; sleep 600")
+    result = ran([hook], timeout_s=1.0)
+    assert (result.ok, result.said, result.output) == (False, "timeout after 1s", "working\n")
+    child = int((tmp_path / "child").read_text())
+    wait_until(lambda: gone(child))
+    assert children() == []
+
+
+def test_what_it_leaves_in_its_group_goes_with_it(tmp_path):
+    hook = script(tmp_path, f"sleep 600 & echo $! > {tmp_path}/child; exit 0")
+    assert ran([hook]).ok
+    child = int((tmp_path / "child").read_text())
+    wait_until(lambda: gone(child))
+    assert children() == []
+
+
+def test_one_that_daemonises_is_not_waited_for(tmp_path):
+    """Its child is in a session of its own and holds the output open; it lives, and nobody waits for it."""
+    hook = script(tmp_path, f"setsid sh -c 'echo $$ > {tmp_path}/child; sleep 600' &\nexit 0")
+    began = time.monotonic()
+    result = ran([hook], timeout_s=30.0)
+    assert result.ok
+    assert time.monotonic() - began < 30.0
+    if (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip():
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+def test_a_flood_is_read_to_its_end_and_its_beginning_kept(tmp_path):
+    result = ran([script(tmp_path, "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; echo done")])
+    assert result.ok
+    assert len(result.output.replace("\\0", "\0")) == OUTPUT_BYTES
+
+
+def test_a_flood_without_end_is_stopped(tmp_path):
+    result = ran([script(tmp_path, "yes")], timeout_s=1.0)
+    assert result.said == "timeout after 1s"
+    assert result.output.startswith("y\ny\n")
+    assert children() == []
+
+
+@pytest.mark.parametrize("command", [["/no/such"], ["no-such-program-anywhere"]])
+def test_what_cannot_be_started_is_said(command):
+    result = ran(command)
+    assert (result.ok, result.code) == (False, "SL702")
+    assert "cannot be started" in result.said
+
+
+def test_what_is_no_program_is_said(tmp_path):
+    plain = tmp_path / "text"
+    plain.write_text("hello")
+    assert ran([str(plain)]).code == "SL702"
+    plain.chmod(0o700)
+    assert ran([str(plain)]).code == "SL702"
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o720, 0o702])
+def test_one_that_others_can_write_is_refused(tmp_path, mode):
+    hook = script(tmp_path, f"touch {tmp_path}/ran")
+    Path(hook).chmod(mode)
+    result = ran([hook])
+    assert (result.ok, result.code) == (False, "SL701")
+    assert f"{hook} can be written by others (mode {mode:o})" in result.said
+    assert not (tmp_path / "ran").exists()
+
+
+def test_one_in_a_directory_that_others_can_write_is_refused(tmp_path):
+    folder = tmp_path / "open"
+    folder.mkdir()
+    hook = script(folder, "exit 0")
+    folder.chmod(0o777)
+    assert unsafe(hook) == f"{folder} can be written by others (mode 777)"
+    folder.chmod(0o777 | stat.S_ISVTX)  # as /tmp: nobody can replace another's file
+    assert unsafe(hook) is None
+
+
+@needs("root")
+def test_one_of_another_user_is_refused(tmp_path):
+    hook = script(tmp_path, "exit 0")
+    os.chown(hook, 12345, -1)
+    assert "belongs to another user (uid 12345)" in (unsafe(hook) or "")
+
+
+def test_a_cancelled_run_leaves_nothing_behind(tmp_path):
+    hook = script(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 600")
+
+    async def cancelled():
+        task = asyncio.create_task(run([hook], b"", environment(DOCUMENT), 60.0))
+        while not (tmp_path / "pid").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    wait_until(lambda: gone(int((tmp_path / "pid").read_text() or 0)))
+    assert children() == []

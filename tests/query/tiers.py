@@ -1,0 +1,132 @@
+"""Logs in a store, in archives, or in both: by the real parser, grouper, writer and worker, in the test's process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from agent.archive import worker
+from agent.archive.cutter import Cutter
+from agent.archive.job import Done, Job, Order, Place
+from agent.archive.rows import archive_row
+from agent.archive.source import Version
+from agent.core.model import HEAD_BYTES, LineBatch, StoredBatch, TailedFile, Transaction
+from agent.group.grouper import Grouper
+from agent.parse.decode import FileParser, ParseSettings
+from agent.query.archives import search
+from agent.store import archives
+from agent.store.opening import open_store
+from agent.store.reader import open_reader
+from agent.store.retention import Retention
+from agent.tail.identity import head_hash, marker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from agent.store.archives import ArchiveRow
+
+OBSERVED = 1_795_000_000 * 10**9  # when all logs were read, and written for the last time
+
+
+def small_frames(monkeypatch: pytest.MonkeyPatch, frame_bytes: int) -> None:
+    """Archives of many frames, all searched in this process."""
+    monkeypatch.setattr(worker, "Cutter", partial(Cutter, frame_bytes=frame_bytes))
+    monkeypatch.setattr(search, "_ALONE_S", float("inf"))
+
+
+class Tiers:
+    """One store and its archives in a directory. `with` closes it."""
+
+    def __init__(self, root: Path, settings: ParseSettings | None = None) -> None:
+        root.mkdir(exist_ok=True)
+        self.root = root
+        self.path = root / "s.db"
+        self.settings = settings or ParseSettings()
+        self.opened = open_store(self.path, min_free_bytes=0, resources={"app": '{"service.name":"shop"}'})
+        self.connection = self.opened.writer.connection
+        self.reader = open_reader(self.path)
+        self._grouper = Grouper()
+        self._files: dict[str, TailedFile] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reader.close()
+        self.opened.close()
+
+    def store(self, name: str, data: bytes, *, source: str = "app") -> None:
+        """Let a log be followed to its end."""
+        number = len(self._files) + 1
+        file = TailedFile(number, source, f"/var/log/{name}", 1, number, 0, state="finished")
+        parser = FileParser(self.settings)
+        events = parser.feed(LineBatch(file, 0, data, OBSERVED, final=True))
+        groups = {error.index: self._grouper.assign(error) for error in events.errors}
+        file.profile = parser.profile.to_json() if parser.profile else None
+        file.head_length, file.head_hash = min(len(data), HEAD_BYTES), head_hash(data)
+        batch = StoredBatch(file, events, *marker(data), OBSERVED, groups)
+        transaction = Transaction(batches=[batch], files={number: file}, groups=self._grouper.take_updates())
+        self.opened.writer.write(transaction, None, None)
+        file.offset, (file.marker_length, file.marker_hash) = len(data), marker(data)
+        self._files[name] = file
+
+    def archive(self, name: str, data: bytes, *, source: str = "app", **job: object) -> ArchiveRow:
+        """Archive a log, whether it was followed or not."""
+        log = self.root / "log"
+        log.write_bytes(data)
+        os.utime(log, ns=(OBSERVED, OBSERVED))
+        file = self._files.get(name)
+        followed = None
+        if file is not None:
+            followed = Place(file.id, file.offset, file.marker_length, file.marker_hash, file.profile)
+        done = worker.archive(
+            Order(
+                job=Job(
+                    source=source,
+                    path=os.fsencode(log),
+                    log_path=os.fsencode(f"/var/log/{name}"),
+                    version=Version.of(log.stat()),
+                    followed=followed,
+                    settings=self.settings.document(),
+                    resource='{"service.name":"shop"}',
+                    **job,
+                ),
+                directory=os.fsencode(self.root / "archive"),
+                archive_id=archives.next_id(self.connection),
+                sequence=archives.chain(self.connection, source).sequence + 1,
+                previous=archives.chain(self.connection, source).link,
+                level=1,
+                created=OBSERVED,
+            )
+        )
+        assert isinstance(done, Done), done
+        row = archive_row(done)
+        with self._transaction():
+            archives.add(self.connection, row)
+        return row
+
+    def expire(self, share: float = 1.0) -> None:
+        """Let retention delete this share of the events that are stored, the oldest stored first."""
+        low, high = self.connection.execute("SELECT min(id), max(id) FROM events").fetchone()
+        if low is not None:
+            self.expire_through(low - 1 + round((high - low + 1) * share))
+
+    def expire_through(self, last: int) -> None:
+        """Let retention delete events up to this id."""
+        with self._transaction():
+            Retention(self.opened.writer, age_ns=None, size_bytes=None)._delete_through(last)
+
+    def remove(self, row: ArchiveRow) -> None:
+        """What retention of archives does with the row of one."""
+        with self._transaction():
+            archives.remove(self.connection, row)
+
+    @contextlib.contextmanager
+    def _transaction(self):
+        self.connection.execute("BEGIN IMMEDIATE")
+        yield
+        self.connection.execute("COMMIT")
