@@ -48,8 +48,12 @@ if [ -n "$packages" ] && command -v npm >/dev/null; then
   echo "test-parts: npm install $packages" >&2
   # npm removes what it is not told, so it is told all of them.
   all=$(sed -n 's/^[^#|]*| npm \([^ |]*\).*/\1/p' "$table")
+  # Node.js trusts its own list of authorities, unless it is told of the machine's.
+  authorities=/etc/ssl/certs/ca-certificates.crt
+  [ ! -e $authorities ] || export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$authorities}"
   # shellcheck disable=SC2086
-  npm install --silent --prefer-offline --no-save --no-audit --no-fund --ignore-scripts --prefix build/node $all </dev/null >&2 || true
+  npm install --silent --prefer-offline --fetch-retries=1 --no-save --no-audit --no-fund --ignore-scripts \
+    --prefix build/node $all </dev/null >&2 || true
 fi
 
 left=$(missing)

@@ -14,7 +14,9 @@ import zstandard
 from tests.integration.archiving import age, archives, configure, leftovers, run, tells_writers, unpacked
 from tests.integration.harness import SIDELOG, append, events, wait_until
 from tests.integration.oracle import change_store
-from tests.needs import limited
+from tests.needs import limited, needs
+
+pytestmark = needs("zstd")
 
 MIB = 1 << 20
 ODD = b'one\r\n\xff\xfe \x80 latin\n\0\0\0\n\n\n\ttwo\x85\xe2\x80\xa8same line\n\r\n{"n": 1}\nlast without its newline'
@@ -174,8 +176,6 @@ def test_a_log_that_is_still_written_is_archived_when_it_is_not_any_more(box):
 
 MEASURE = """
 import os, subprocess, sys
-
-pytestmark = needs("zstd")
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 _, status, usage = os.wait4(process.pid, 0)
 process.returncode = os.waitstatus_to_exitcode(status)

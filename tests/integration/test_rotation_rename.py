@@ -6,6 +6,7 @@ import pwd
 import shutil
 import subprocess
 import time
+from functools import partial
 
 import pytest
 
@@ -206,6 +207,8 @@ def test_logrotate_itself(box, options):
         )
         assert done.returncode == 0, done.stderr.decode()
         if "dateext" in options:
-            wait_until(lambda: not (box.logs / f"app.log-{int(time.time())}").exists())  # its names have seconds
+            # Its names have seconds, by the clock of time(2), which is up to a tick behind.
+            second = partial(time.clock_gettime, time.CLOCK_REALTIME_COARSE)
+            wait_until(lambda second=second: not (box.logs / f"app.log-{int(second())}").exists())
         scribe.append(box.log, 5)
     settled(box, scribe)
