@@ -36,7 +36,7 @@ def test_every_line_of_a_rotating_transport_is_found_once_and_archived(box, tran
     box.start()
     command = ["node", Path(__file__).with_name("rotate.cjs"), transport, box.logs, str(LINES)]
     subprocess.run(command, env={**os.environ, "NODE_PATH": str(NODE_MODULES)}, check=True, timeout=60)
-    wait_until(lambda: not [path for path in box.logs.glob("app*") if path.is_file()], what="the last archive")
+    wait_until(lambda: not [path for path in box.logs.glob("app*") if path.is_file()], 60, "the last archive")
     assert box.stop() == 0
     assert sorted(row["attributes"]["n"] for row in box.query()) == list(range(LINES))
     assert len(archives(box)) > 2
