@@ -14,8 +14,7 @@ import pytest
 from agent.config import unsupported
 from agent.store import schema
 from agent.views import readiness
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+from tests.needs import needs
 
 
 @pytest.fixture
@@ -193,7 +192,7 @@ def test_archive_http_and_hooks(check, tmp_path, monkeypatch):
     assert [one["code"] for one in found.values()].count("SL110") == 2
 
 
-@root_only
+@needs("root")
 def test_another_user_may_not_read_or_write(check, tmp_path):
     log = tmp_path / "logs" / "a.log"
     for number in range(5):
