@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from agent.core.paths import to_text
 from agent.core.times import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
 
 
 def iso(instant: int | None) -> str | None:
@@ -22,10 +17,15 @@ def iso(instant: int | None) -> str | None:
 
 def encode_document(document: Any) -> bytes:
     """A document (an object or a list of rows) as JSON; file names that are not UTF-8 become text (`core.paths`)."""
+    import orjson  # noqa: PLC0415 - 8 ms with all that it imports, of which text for people needs nothing
+
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
     try:
-        return orjson.dumps(document, option=_OPTIONS, default=str)
+        return orjson.dumps(document, option=options, default=str)
     except orjson.JSONEncodeError:  # a lone surrogate, out of a file's name
-        return orjson.dumps(_with_texts(document, to_text), option=_OPTIONS, default=str)
+        from agent.core.paths import to_text  # noqa: PLC0415
+
+        return orjson.dumps(_with_texts(document, to_text), option=options, default=str)
 
 
 def _with_texts(document: Any, change: Callable[[str], str]) -> Any:
