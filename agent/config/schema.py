@@ -101,6 +101,17 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
     redact: list[str] = []
     rotate: RotateConfig | None = None
 
+    @property
+    def multiline_start(self) -> str | None:
+        """The regular expression that a first line contains; None where `multiline` is a word."""
+        return self.multiline.start if isinstance(self.multiline, MultilineConfig) else None
+
+    @property
+    def multiline_timeout(self) -> Seconds:
+        """How long an event that may go on is held back, also where `multiline` is a word."""
+        given = self.multiline if isinstance(self.multiline, MultilineConfig) else MultilineConfig(start="")
+        return given.timeout
+
 
 class ArchiveRetentionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How long archives are kept; None is without a bound."""
@@ -186,3 +197,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     alerts: list[RuleConfig] = []
     hooks: dict[str, HookConfig] = {}
     http: HttpConfig | None = None
+
+    @property
+    def archive_directory(self) -> Path:
+        """Where the archives lie, or would."""
+        named = self.archive.directory if self.archive is not None else None
+        return named or self.store.path.parent / "archive"
