@@ -1,4 +1,4 @@
-"""What types cannot say: ranges, names, references between sections, keys that exclude each other."""
+"""What types cannot say: ranges, names, references between sections, keys that exclude each other, missing features."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from agent.config.convert import close_to, nearest, shown
 from agent.config.hours import parse_hours, time_of_day
 from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
 from agent.core import units
+from agent.core.errors import ConfigError
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from agent.config.convert import Findings
+    from agent.config.convert import ConfigFindings
     from agent.config.layers import KeyPath
     from agent.config.schema import Config, HookConfig, HttpConfig, RotateConfig, RuleConfig, SourceConfig
 
@@ -49,7 +51,7 @@ _DURATIONS = {
 _SIZES = {"min_free", "size", "max_line"}
 
 
-def validate(config: Config, findings: Findings) -> None:
+def validate(config: Config, findings: ConfigFindings) -> None:
     """Add a finding for everything in a converted configuration that would fail or mean nothing later."""
     _ranges("store", config.store, ("store",), findings)
     _ranges("retention", config.store.retention, ("store", "retention"), findings)
@@ -69,7 +71,7 @@ def validate(config: Config, findings: Findings) -> None:
         _http(config.http, findings)
 
 
-def _located(items: Sequence[Any], section: str, findings: Findings) -> list[tuple[KeyPath, Any]]:
+def _located(items: Sequence[Any], section: str, findings: ConfigFindings) -> list[tuple[KeyPath, Any]]:
     """The items with their paths; an item that could not be converted has none, so match by name."""
     names = [item.get("name") if isinstance(item, dict) else None for item in _written(section, findings)]
     result: list[tuple[KeyPath, Any]] = []
@@ -80,13 +82,13 @@ def _located(items: Sequence[Any], section: str, findings: Findings) -> list[tup
     return result
 
 
-def _written(section: str, findings: Findings) -> list[Any]:
+def _written(section: str, findings: ConfigFindings) -> list[Any]:
     """The items of a list as they stand in the document; none where it is no list, which was complained about."""
     written = findings.merged.get((section,))
     return written if isinstance(written, list) else []
 
 
-def _ranges(section: str, struct: Any, path: KeyPath, findings: Findings) -> None:
+def _ranges(section: str, struct: Any, path: KeyPath, findings: ConfigFindings) -> None:
     for attribute, (low, high) in _RANGES[section].items():
         value = getattr(struct, attribute)
         if value is None or low <= value <= high:
@@ -102,7 +104,7 @@ def _spelled(attribute: str, value: float) -> str:
     return units.format_size(int(value)) if attribute in _SIZES else f"{value:g}"
 
 
-def _unique(section: str, findings: Findings) -> None:
+def _unique(section: str, findings: ConfigFindings) -> None:
     seen: dict[str, KeyPath] = {}
     for index, item in enumerate(_written(section, findings)):
         name = item.get("name") if isinstance(item, dict) else None
@@ -114,19 +116,19 @@ def _unique(section: str, findings: Findings) -> None:
             seen[name] = path
 
 
-def _name(name: str, path: KeyPath, findings: Findings) -> None:
+def _name(name: str, path: KeyPath, findings: ConfigFindings) -> None:
     if not _NAME.fullmatch(name):
         findings.add("SL104", path, f"{shown(name)} is not a usable name", _NAME_HINT)
 
 
-def _regex(pattern: str, path: KeyPath, findings: Findings) -> None:
+def _regex(pattern: str, path: KeyPath, findings: ConfigFindings) -> None:
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         findings.add("SL104", path, f"{shown(pattern)} is not a regular expression: {error}")
 
 
-def _source(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
+def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:
     _name(source.name, (*path, "name"), findings)
     if not findings.merged.get((*path, "include")):
         findings.add(
@@ -153,7 +155,7 @@ def _source(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
         _rotate(source, (*path, "rotate"), findings)
 
 
-def _timezone(name: str, path: KeyPath, findings: Findings) -> None:
+def _timezone(name: str, path: KeyPath, findings: ConfigFindings) -> None:
     if name == "UTC":  # always there, also without a time zone database
         return
     import zoneinfo  # noqa: PLC0415 - 3 ms of every command
@@ -174,7 +176,7 @@ def _similar_zone(name: str) -> str:
     return f", did you mean '{zones[near]}'?" if near else ""
 
 
-def _rotate(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
+def _rotate(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:
     rotate = source.rotate
     assert rotate is not None
     _ranges("rotate", rotate, path, findings)
@@ -189,7 +191,7 @@ def _rotate(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
     _rotate_telling(rotate, path, findings)
 
 
-def _rotate_telling(rotate: RotateConfig, path: KeyPath, findings: Findings) -> None:
+def _rotate_telling(rotate: RotateConfig, path: KeyPath, findings: ConfigFindings) -> None:
     """How the application learns of a rotation."""
     told = [key for key in ("signal", "command") if getattr(rotate, key) is not None]
     if len(told) > 1:
@@ -207,7 +209,7 @@ def _rotate_telling(rotate: RotateConfig, path: KeyPath, findings: Findings) -> 
             findings.add("SL104", (*path, "signal", "name"), sentence, "such as HUP or USR1")
 
 
-def _rule(rule: RuleConfig, path: KeyPath, hooks: list[str], findings: Findings) -> None:
+def _rule(rule: RuleConfig, path: KeyPath, hooks: list[str], findings: ConfigFindings) -> None:
     _name(rule.name, (*path, "name"), findings)
     _ranges("rule", rule, path, findings)
     _when(rule, path, findings)
@@ -227,7 +229,7 @@ def _rule(rule: RuleConfig, path: KeyPath, hooks: list[str], findings: Findings)
             findings.add("SL107", (*path, "hooks", index), f"there is no hook '{hook}'{close_to(hook, hooks)}", hint)
 
 
-def _rule_quiet(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:
+def _rule_quiet(rule: RuleConfig, path: KeyPath, findings: ConfigFindings) -> None:
     """What keeps a rule quiet: other rules, and hours."""
     rules = [item.get("name") for item in _written("alerts", findings) if isinstance(item, dict)]
     names = [name for name in rules if isinstance(name, str)]
@@ -243,7 +245,7 @@ def _rule_quiet(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:
             findings.add("SL104", (*path, "mute", index), f"{shown(text)} {error}", hint)
 
 
-def _when(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:
+def _when(rule: RuleConfig, path: KeyPath, findings: ConfigFindings) -> None:
     where = (*path, "when")
     written = findings.merged.get(where) or {}
     forms = [form for form in WHEN_FORMS if form in written]
@@ -261,7 +263,7 @@ def _when(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:
     _resolve_below(rule, form, path, findings)
 
 
-def _resolve_below(rule: RuleConfig, form: str, path: KeyPath, findings: Findings) -> None:
+def _resolve_below(rule: RuleConfig, form: str, path: KeyPath, findings: ConfigFindings) -> None:
     if rule.resolve_below is None:
         return
     where = (*path, "resolve_below")
@@ -279,7 +281,7 @@ def _resolve_below(rule: RuleConfig, form: str, path: KeyPath, findings: Finding
         findings.add("SL104", where, f"{shown(written)} is above the threshold of {form}", "it must not be above")
 
 
-def _hook(name: str, hook: HookConfig, path: KeyPath, findings: Findings) -> None:
+def _hook(name: str, hook: HookConfig, path: KeyPath, findings: ConfigFindings) -> None:
     _name(name, path, findings)
     _ranges("hook", hook, path, findings)
     written = findings.merged.get(path) or {}
@@ -301,7 +303,7 @@ def _hook(name: str, hook: HookConfig, path: KeyPath, findings: Findings) -> Non
             findings.add("SL104", (*path, "headers", header), "holds a control character")
 
 
-def _url(text: str, path: KeyPath, findings: Findings) -> None:
+def _url(text: str, path: KeyPath, findings: ConfigFindings) -> None:
     """The text is not repeated: tokens stand in the URLs of webhooks."""
     try:
         parts = urlsplit(text)
@@ -320,7 +322,38 @@ def listen_address(listen: str) -> tuple[str, int] | None:
     return match[1] or match[2] or "", int(match[3])
 
 
-def _http(http: HttpConfig, findings: Findings) -> None:
+def _http(http: HttpConfig, findings: ConfigFindings) -> None:
     if listen_address(http.listen) is None:
         hint = "such as 127.0.0.1:9880 or [::1]:9880"
         findings.add("SL104", ("http", "listen"), f"{shown(http.listen)} is not HOST:PORT", hint)
+
+
+# ---------------------------------------------------------------- what this version lacks
+
+# Keys that are accepted and validated but whose feature this version lacks, so that they would silently do nothing.
+# Each entry goes when its feature comes.
+_MISSING_SECTIONS = {
+    "http": "the HTTP server is",
+}
+_MISSING_FORMATS = ("logfmt", "syslog", "combined")
+
+
+def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
+    """One SL109 per section or key that this version would ignore; an empty list when it does all that is asked.
+
+    Args:
+        config: a valid configuration.
+        file: where it came from, for the messages.
+    """
+    found = {
+        section: what for section, what in _MISSING_SECTIONS.items() if getattr(config, section) not in (None, [], {})
+    }
+    for index, source in enumerate(config.sources):
+        if source.format in _MISSING_FORMATS:
+            found[f"sources[{index}].format"] = f"the format {source.format} (source {source.name}) is"
+    return [_missing(f"{file}: {place}" if file else place, what) for place, what in found.items()]
+
+
+def _missing(place: str, what: str) -> ConfigError:
+    hint = "take it out of the configuration; it would do nothing"
+    return ConfigError("SL109", "use the configuration", place, f"{place}: {what} not in this version", hint=hint)
