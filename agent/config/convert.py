@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from agent.config.layers import KeyPath, MergedDocument, PlainScalar
+from agent.config.schema import Within
 from agent.config.secret import Secret
 from agent.core import units
 from agent.core.errors import ConfigError
@@ -132,10 +133,24 @@ def _union(members: tuple[Any, ...], value: Any, path: KeyPath, findings: Config
 
 
 def _annotated(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
-    unit = arguments[1]
+    plain, *marks = arguments
+    unit = next((mark for mark in marks if isinstance(mark, str)), "")
+    bounds = next((mark for mark in marks if isinstance(mark, Within)), None)
     if unit == "threshold":
         return _threshold(value, path, findings)
-    return _quantity(unit, value, path, findings) if unit in _UNITS else _located(unit, value, path, findings)
+    if unit and unit not in _UNITS:
+        return _located(unit, value, path, findings)
+    number = _quantity(unit, value, path, findings) if unit else to_type(plain, value, path, findings)
+    if bounds is None or number is INVALID or bounds.low <= number <= bounds.high:
+        return number
+    hint = f"it may be from {_spelled(unit, bounds.low)} to {_spelled(unit, bounds.high)}"
+    return findings.add("SL104", path, f"{_spelled(unit, number)} is out of range", hint)
+
+
+def _spelled(unit: str, value: float) -> str:
+    if unit == "duration":
+        return units.format_duration(value)
+    return units.format_size(int(value)) if unit == "size" else f"{value:g}"
 
 
 def _quantity(unit: str, value: Any, path: KeyPath, findings: ConfigFindings) -> Any:

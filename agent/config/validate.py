@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from agent.config.convert import close_to, nearest, shown
 from agent.config.hours import parse_hours, time_of_day
 from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
-from agent.core import units
 from agent.core.errors import ConfigError
 from agent.core.patterns import lazy
 
@@ -28,39 +27,12 @@ _HEADER = lazy(r"[!#$%&'*+.^_`|~A-Za-z0-9-]+", re.ASCII)  # token of RFC 9110, s
 _NAME_HINT = "up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
 _PORTS = range(1, 65_536)
 
-# Smallest and largest accepted value, by section and key. Below, a value is a slip of the unit.
-_RANGES: dict[str, dict[str, tuple[float, float]]] = {
-    "store": {"flush_interval": (0.001, 60), "min_free": (0, 2**60)},
-    "retention": {"age": (1, 1e12), "size": (65_536, 2**60)},
-    "multiline": {"timeout": (0.01, 3600)},
-    "source": {"max_line": (64, 2**30)},
-    "rotate": {"size": (1, 2**60), "every": (1, 1e12), "keep": (0, 1_000_000), "timeout": (0.1, 3600)},
-    "archive": {"quiet": (0, 1e12), "inactive": (1, 1e12), "level": (1, 22)},
-    "when": {"count": (1, 2**53), "min": (1, 2**53)},
-    "rule": {
-        "window": (1, 31 * 86_400),
-        "for_": (0, 31 * 86_400),
-        "repeat": (1, 1e9),
-        "group_wait": (0, 3600),
-    },
-    "hook": {"timeout": (0.1, 86_400), "retries": (0, 100), "concurrency": (1, 64)},
-}
-_DURATIONS = {
-    "flush_interval", "age", "timeout", "every", "quiet", "inactive", "window", "for_", "repeat", "group_wait",
-}  # fmt: skip
-_SIZES = {"min_free", "size", "max_line"}
-
 
 def validate(config: Config, findings: ConfigFindings) -> None:
     """Add a finding for everything in a converted configuration that would fail or mean nothing later."""
-    _ranges("store", config.store, ("store",), findings)
-    _ranges("retention", config.store.retention, ("store", "retention"), findings)
     for path, source in _located(config.sources, "sources", findings):
         _source(source, path, findings)
     _unique("sources", findings)
-    if config.archive is not None:
-        _ranges("archive", config.archive, ("archive",), findings)
-        _ranges("retention", config.archive.retention, ("archive", "retention"), findings)
     hooks = findings.merged.get(("hooks",))
     for path, rule in _located(config.alerts, "alerts", findings):
         _rule(rule, path, list(hooks) if isinstance(hooks, dict) else [], findings)
@@ -86,22 +58,6 @@ def _written(section: str, findings: ConfigFindings) -> list[Any]:
     """The items of a list as they stand in the document; none where it is no list, which was complained about."""
     written = findings.merged.get((section,))
     return written if isinstance(written, list) else []
-
-
-def _ranges(section: str, struct: Any, path: KeyPath, findings: ConfigFindings) -> None:
-    for attribute, (low, high) in _RANGES[section].items():
-        value = getattr(struct, attribute)
-        if value is None or low <= value <= high:
-            continue
-        key = attribute.rstrip("_")
-        bounds = f"from {_spelled(attribute, low)} to {_spelled(attribute, high)}"
-        findings.add("SL104", (*path, key), f"{_spelled(attribute, value)} is out of range", f"it may be {bounds}")
-
-
-def _spelled(attribute: str, value: float) -> str:
-    if attribute in _DURATIONS:
-        return units.format_duration(value)
-    return units.format_size(int(value)) if attribute in _SIZES else f"{value:g}"
 
 
 def _unique(section: str, findings: ConfigFindings) -> None:
@@ -134,7 +90,6 @@ def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> No
         findings.add(
             "SL104", (*path, "include"), "names no file", "write at least one pattern, such as [/var/log/app/*.log]"
         )
-    _ranges("source", source, path, findings)
     for role, where in source.fields.items():
         if role not in FIELD_ROLES:
             hint = f"the fields are {', '.join(FIELD_ROLES)}"
@@ -144,7 +99,6 @@ def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> No
     _timezone(source.timezone, (*path, "timezone"), findings)
     if isinstance(source.multiline, MultilineConfig):
         _regex(source.multiline.start, (*path, "multiline", "start"), findings)
-        _ranges("multiline", source.multiline, (*path, "multiline"), findings)
     for label in source.labels:
         if not _LABEL.fullmatch(label):
             hint = "letters, digits and _ . : / -, beginning with a letter"
@@ -179,8 +133,8 @@ def _similar_zone(name: str) -> str:
 def _rotate(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:
     rotate = source.rotate
     assert rotate is not None
-    _ranges("rotate", rotate, path, findings)
-    if rotate.size is None and rotate.every is None and rotate.at is None:
+    written = findings.merged.get(path) or {}
+    if all(written.get(key) is None for key in ("size", "every", "at")):
         sentence = "none of 'size', 'every' and 'at' is given"
         findings.add("SL105", path, sentence, "such as {size: 100MiB, every: 1d, keep: 3}")
     if rotate.every is not None and rotate.at is not None:
@@ -211,7 +165,6 @@ def _rotate_telling(rotate: RotateConfig, path: KeyPath, findings: ConfigFinding
 
 def _rule(rule: RuleConfig, path: KeyPath, hooks: list[str], findings: ConfigFindings) -> None:
     _name(rule.name, (*path, "name"), findings)
-    _ranges("rule", rule, path, findings)
     _when(rule, path, findings)
     if not rule.match and rule.when.form not in ("new_group", "regressed"):
         sentence = "'match' is missing: it says which events the rule counts"
@@ -259,7 +212,6 @@ def _when(rule: RuleConfig, path: KeyPath, findings: ConfigFindings) -> None:
         findings.add("SL104", (*where, form), "false means nothing here", "leave the rule out, or write true")
     if rule.when.min is not None and form not in ("ratio", "spike"):
         findings.add("SL108", (*where, "min"), f"'min' goes with ratio and spike, not with {form}")
-    _ranges("when", rule.when, where, findings)
     _resolve_below(rule, form, path, findings)
 
 
@@ -277,13 +229,12 @@ def _resolve_below(rule: RuleConfig, form: str, path: KeyPath, findings: ConfigF
     if not fits:
         example = {"count": "25", "rate": "1/s", "ratio": "3%", "spike": "2x"}[form]
         findings.add("SL104", where, f"{shown(written)} is not written like {form}", f"such as {example}")
-    elif rule.resolve_below > getattr(rule.when, form, 0):
+    elif (threshold := getattr(rule.when, form)) is not None and rule.resolve_below > threshold:
         findings.add("SL104", where, f"{shown(written)} is above the threshold of {form}", "it must not be above")
 
 
 def _hook(name: str, hook: HookConfig, path: KeyPath, findings: ConfigFindings) -> None:
     _name(name, path, findings)
-    _ranges("hook", hook, path, findings)
     written = findings.merged.get(path) or {}
     if ("exec" in written) == ("webhook" in written):
         sentence = (
