@@ -42,7 +42,7 @@ _STEPS = {  # scale -> (threshold, severity), highest first
     "python": ((50, 21), (40, 17), (30, 13), (25, 10), (20, 9), (10, 5), (0, 1)),
     "thousands": ((50_000, 21), (40_000, 17), (30_000, 13), (20_000, 9), (10_000, 5), (0, 1)),
 }
-_VERBOSE = 5  # elsewhere than in Serilog, whose lowest level has this name and is 1
+_VERBOSE = (1, 8)  # Serilog's lowest level, and one between debug and http elsewhere
 # What a bare number above OpenTelemetry's can mean in a question, where no field tells whose it is.
 _PLAIN_NUMBERS = {60: 21, 5_000: 1, 10_000: 5, 20_000: 9, 30_000: 13, 40_000: 17}
 _TWO_MEANINGS = {
@@ -145,15 +145,17 @@ def level_range(text: str) -> tuple[int, int]:
     """
     name = text.strip().lower()
     if name.isascii() and name.isdigit() and len(name) <= 6:  # noqa: PLR2004 - more digits than any scale has
-        number = int(name) if int(name) <= HIGHEST else _PLAIN_NUMBERS.get(int(name), UNREADABLE)
-        if number >= 0:
-            return (number, number) if int(name) <= HIGHEST else _whole(number)
-        raise _unknown(text, _TWO_MEANINGS.get(int(name)))
+        number = int(name)
+        if number in _PLAIN_NUMBERS:
+            return _whole(_PLAIN_NUMBERS[number])
+        if number > HIGHEST:
+            raise _unknown(text, _TWO_MEANINGS.get(number))
+        return number, number
+    if name == "verbose":
+        return _VERBOSE
     number = _read_name(name, "auto")
     if number == UNREADABLE:
         raise _unknown(text)
-    if name == "verbose":
-        return 1, _whole(_VERBOSE)[1]
     return _whole(number) if name in NAMES else (number, number)
 
 
