@@ -46,11 +46,10 @@ def list_archives(context: Context, *, as_json: bool = False) -> int:
 def verify(context: Context, *, as_json: bool = False) -> int:
     """Read every archive and compare it with what is known of it."""
     from agent.archive.verify import verify_archives
-    from agent.settings import archive_directory
 
     connection, config = context.open_store()
     with Bar("verifying") as bar:
-        checked, findings = verify_archives(connection, archive_directory(config), bar.step)
+        checked, findings = verify_archives(connection, config.archive_directory, bar.step)
     if as_json:
         echo_json(views.verify_document(checked, findings))
     for finding in findings if not as_json else []:

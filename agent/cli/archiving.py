@@ -13,7 +13,6 @@ from agent.archive.verify import ArchiveFinding
 from agent.cli.common import Bar, echo_json, print_error, safe_text
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
 from agent.rotate.rotator import rotate_once
-from agent.settings import archive_directory
 from agent.store.opening import open_store
 from agent.views import archives as views
 from agent.views.due import planned_actions
@@ -88,7 +87,7 @@ def make_index(context: Context, *, as_json: bool) -> int:
     findings: list[ArchiveFinding] = []
     with _owned(config) as opened, Bar("indexing") as bar:
         count = reindex(
-            archive_directory(config),
+            config.archive_directory,
             opened.writer.change,
             config.store.path.parent,
             lambda path, error: findings.append(ArchiveFinding(str(path), error)),

@@ -25,7 +25,7 @@ from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, SidelogErro
 from agent.core.units import format_size
 from agent.store.reader import open_reader
 from agent.tail.discover import Discovery
-from agent.tail.settings import SourceSettings
+from agent.tail.settings import tail_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,7 +117,7 @@ def _protected(file: Path) -> list[Diagnostic]:
 def examine(config: Config) -> Iterator[Diagnostic]:
     """All findings about a valid configuration on this machine, for the user who runs this."""
     scan = Discovery(
-        [SourceSettings(s.name, tuple(s.include), tuple(s.exclude)) for s in config.sources],
+        tail_settings(config),
         avoid=[config.store.path.with_name(config.store.path.name + end) for end in ("", "-wal", "-shm")],
     ).scan()
     yield from sources(config, scan)
@@ -126,9 +126,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     if any(source.rotate is not None for source in config.sources):
         yield from rotation(config, scan)
     if config.archive is not None:
-        from agent.settings import archive_directory  # noqa: PLC0415 - with the parsers, an eighth of the time of `check`
-
-        yield writable("archive.directory", archive_directory(config), "SL118")
+        yield writable("archive.directory", config.archive_directory, "SL118")
     for name, hook in config.hooks.items():
         yield from hook_program(name, hook)
         yield from hook_secrets(name, hook)
