@@ -18,9 +18,9 @@ from agent.archive.job import Job, Place
 from agent.archive.source import Log, Version, changed_ns
 from agent.core.errors import TailError
 from agent.core.model import HEAD_BYTES
-from agent.core.patterns import lazy
 from agent.tail import locate
 from agent.tail.identity import FileKey, Match, head_hash
+from agent.tail.rotated_names import DirectoryNames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ class Planner:
         """The plan; its jobs are in the order of the logs' last changes."""
         seen: set[Version] = set()
         for directory, originals in sorted(self._originals.items()):
-            names = Names(originals)
+            names = DirectoryNames(originals)
             for path, status in _listing(directory):
                 version = Version.of(status)
                 known = self._archived.get(version)
@@ -116,7 +116,7 @@ class Planner:
         self._plan.jobs.sort(key=lambda job: job.version.mtime_ns)
         return self._plan
 
-    def _look(self, path: str, status: os.stat_result, names: Names) -> None:
+    def _look(self, path: str, status: os.stat_result, names: DirectoryNames) -> None:
         name = os.path.basename(path)
         origin = names.origin(name)
         if origin is None or self._is_excluded(origin[1], path):
@@ -137,7 +137,7 @@ class Planner:
         except (OSError, TailError):
             self._plan.waiting.append(path)  # tail says what is wrong with it
 
-    def _was_rotated(self, path: str, status: os.stat_result, file: TailedFile | None, names: Names) -> bool:
+    def _was_rotated(self, path: str, status: os.stat_result, file: TailedFile | None, names: DirectoryNames) -> bool:
         """Whether a file that the patterns match is a rotated one all the same: renamed since it was first seen, or
         found under a rotation's name.
         """
@@ -239,78 +239,3 @@ def _is_gone(path: str) -> bool:
     except OSError:
         return False
     return False
-
-
-# ---------------------------------------------------------------- from which log a name was rotated
-
-
-# ruff: noqa: PTH118, PTH116 - paths are str here, as in tail
-
-
-_COMPRESSED = lazy(r"\.(gz|zst)$")
-_DIGITS = lazy(r"[0-9]+")
-
-
-def is_compressed_name(name: str) -> bool:
-    """Whether a base name ends like that of a compressed file."""
-    return _COMPRESSED.search(name) is not None
-
-
-class Names:
-    """The names of one directory.
-
-    Args:
-        originals: base names of followed files (also of those that were), with their sources.
-    """
-
-    def __init__(self, originals: Mapping[str, str]) -> None:
-        self._originals = originals
-        self._families = {_family(name): source for name, source in originals.items() if _DIGITS.search(name)}
-
-    def origin(self, name: str) -> tuple[str, str] | None:
-        """The base name under which a log of this name was followed, or would have been, and its source.
-
-        It is its own where it is one that is followed now. None where the name says that it is something else.
-        """
-        compressed = is_compressed_name(name)
-        if name in self._originals and not compressed:
-            return name, self._originals[name]
-        found = self.rotated_from(name)
-        if found is not None:
-            return found, self._originals[found]
-        if compressed:  # app-2026-11-21.log.gz beside app-2026-11-22.log, which it was called before it was compressed
-            plain = _COMPRESSED.sub("", name)
-            source = self._families.get(_family(plain))
-            if source is not None:
-                return plain, source
-        source = self._originals.get(name)
-        return None if source is None else (name, source)
-
-    def rotated_from(self, name: str) -> str | None:
-        """The followed file of whose name rotation makes this one; of several the one with the longest name."""
-        return max((one for one in self._originals if locate.is_rotation(name, one)), key=len, default=None)
-
-    def successors(self, name: str) -> list[str]:
-        """The followed files that this name was made from by appending: app.log of app.log.1, but not of app1.log,
-        which may as well be the log of a second process.
-        """
-        return [one for one in self._originals if name.startswith(one) and locate.is_rotation(name, one)]
-
-    def was_left(self, path: str, modified_ns: int) -> bool:
-        """Whether the file that this one was rotated from is there again, and has been written since.
-
-        Some loggers count upwards: of app.log and app.log.1 the second one is then the one that is written now.
-        """
-        directory, name = os.path.split(path)
-        for one in self.successors(name):
-            try:
-                if os.stat(os.path.join(directory, one)).st_mtime_ns >= modified_ns:
-                    return True
-            except OSError:
-                continue
-        return False
-
-
-def _family(name: str) -> str:
-    """Names that differ in their numbers only have the same."""
-    return _DIGITS.sub("0", name)

@@ -14,9 +14,9 @@ import msgspec
 from agent.archive import source
 from agent.archive.errors import ArchiveError
 from agent.archive.source import Version
-from agent.rotate import errors, names, surplus
+from agent.rotate import errors, surplus
 from agent.store import archives, rotations, tables
-from agent.tail import locate
+from agent.tail import locate, rotated_names
 
 if TYPE_CHECKING:
     import sqlite3
@@ -82,9 +82,9 @@ class Aftercare:
             directory, log = os.path.split(path)
             if directory not in listings:
                 # Each name is looked at once: of 1,000 logs with three each every one for every log takes 0.8 s.
-                listings[directory] = names.by_log(_names_in(directory))
+                listings[directory] = rotated_names.by_log(_names_in(directory))
             listing = listings[directory].get(log, [])
-            if names.surplus(log, listing, keep):
+            if rotated_names.beyond(keep, log, listing):
                 stored = stored or self._change(partial(_stored, archiving=archiving), durable=False)
                 found[path] = surplus.find(path, listing, keep, stored, time.time_ns())
         return found

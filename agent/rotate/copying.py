@@ -20,6 +20,7 @@ from agent.core.paths import OPEN_FLAGS
 from agent.rotate.errors import unrotatable
 from agent.rotate.folder import Folder
 from agent.tail.identity import FileKey
+from agent.tail.rotated_names import newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -261,7 +262,7 @@ def clear(rows: Iterable[Begun]) -> list[str]:
 def _clear(folder: Folder, log: str, row: Begun) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(hidden_name(log), dir_fd=folder.fd)
-    first = f"{log}.1"
+    first = newest(log)
     copy, original = folder.status(first), folder.status(log)
     if not row.copy or copy is None or original is None:
         return

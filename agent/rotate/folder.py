@@ -9,8 +9,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Self
 
-from agent.rotate import names
 from agent.rotate.errors import unrotatable
+from agent.tail import rotated_names
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -88,9 +88,9 @@ class Folder:
         Raises:
             OSError: a rename failed; those before it stand, and leave the order as it was.
         """
-        for old, new in names.shift(log, os.listdir(self.fd)):  # noqa: PTH208 - of a descriptor
+        for old, new in rotated_names.shift(log, os.listdir(self.fd)):  # noqa: PTH208 - of a descriptor
             self.rename(old, new)
-        return f"{log}.1"
+        return rotated_names.newest(log)
 
     def rotate(self, log: str, key: FileKey) -> str:
         """Rename a log to its first rotated name; gives that.

@@ -14,6 +14,7 @@ from agent.core.paths import to_text
 from agent.rotate import copying, errors
 from agent.rotate.telling import prepare
 from agent.store import rotations
+from agent.tail.rotated_names import newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -80,7 +81,7 @@ class Pending:
         if ready is None:
             return False
         try:
-            return self.tell(source, [(path, f"{path}.1") for path in untold], ready)
+            return self.tell(source, [(path, newest(path)) for path in untold], ready)
         finally:
             ready.close()
 

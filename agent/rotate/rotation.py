@@ -19,14 +19,14 @@ import msgspec
 
 from agent.core.conditions import Conditions
 from agent.core.errors import TailError
-from agent.rotate import errors, names
+from agent.rotate import errors
 from agent.rotate.aftercare import Aftercare
 from agent.rotate.copying import Copy, StoppedError
 from agent.rotate.folder import Folder
 from agent.rotate.pending import Pending, Retries
 from agent.store import tables
 from agent.store.rotations import Begun
-from agent.tail import locate
+from agent.tail import locate, rotated_names
 from agent.tail.identity import FileKey, Match
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Rotation:
     def _rotated_among(self, place: tuple[str, str], found: set[str]) -> tuple[set[str], set[str]]:
         """Names, and the rotated ones among them, which are worked out only where the names have changed."""
         known = self._names.get(place)
-        return known if known is not None and known[0] == found else (found, names.rotated(found))
+        return known if known is not None and known[0] == found else (found, rotated_names.rotated(found))
 
     def _is_rotated(self, file: TailedFile) -> bool:
         directory, name = os.path.split(file.path)

@@ -12,8 +12,7 @@ import msgspec
 
 from agent.archive.source import Version, changed_ns
 from agent.core.errors import TailError
-from agent.rotate import names
-from agent.tail import locate
+from agent.tail import locate, rotated_names
 from agent.tail.identity import FileKey, Match
 
 if TYPE_CHECKING:
@@ -53,9 +52,9 @@ def find(log: str, listing: Iterable[str], keep: int, stored: Stored, now_ns: in
     """
     directory, base = os.path.split(log)
     # Whoever has not opened its log again may still write in the newest; of those before it, it let go.
-    held = "" if os.path.lexists(log) else f"{base}.1"
+    held = "" if os.path.lexists(log) else rotated_names.newest(base)
     found = []
-    for name in names.surplus(base, listing, keep):
+    for name in rotated_names.beyond(keep, base, listing):
         path, version = os.path.join(directory, name), _UNKNOWN
         try:
             status = os.lstat(path)

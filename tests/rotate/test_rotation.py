@@ -11,13 +11,14 @@ import pytest
 from agent.config import SignalConfig
 from agent.core.errors import StoreError
 from agent.logkeeping import clear_interrupted
-from agent.rotate import aftercare, names, pending
+from agent.rotate import aftercare, pending
 from agent.rotate.copying import Copy
 from agent.rotate.folder import Folder
 from agent.rotate.pending import Retries
 from agent.rotate.surplus import SETTLED_S
 from agent.store import archives, faults, rotations, tables
 from agent.store.rotations import Begun
+from agent.tail import rotated_names
 from tests.integration.archiving import age
 
 DOWN = StoreError("SL412", "write store", "s.db", "no")
@@ -78,10 +79,10 @@ def test_a_round_looks_once_at_all_sources_and_again_at_names_only_when_they_hav
     rule = rotation.rules["app"]
     rotation.set_rules({f"source {number}": rule for number in range(3)}, archiving=False)
     looks, sets = [], []
-    followed, rotated = rotation._followed, names.rotated
+    followed, rotated = rotation._followed, rotated_names.rotated
     monkeypatch.setattr("agent.rotate.rotation._AFTERCARE_S", 3600.0)
     monkeypatch.setattr(rotation, "_followed", lambda: looks.append(1) or followed())
-    monkeypatch.setattr(names, "rotated", lambda found: sets.append(set(found)) or rotated(found))
+    monkeypatch.setattr(rotated_names, "rotated", lambda found: sets.append(set(found)) or rotated(found))
     rotation.round()
     looks.clear()
     rotation.round()
