@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.archive.errors import ArchiveError
-from agent.archive.job import Job, Place
-from agent.archive.source import Log, Version, changed_ns
+from agent.archive.logfile import LogFile, changed_ns
+from agent.archive.protocol import ArchiveJob, StoredGeneration
 from agent.core.errors import TailError
 from agent.core.model import HEAD_BYTES
+from agent.store.archives import FileVersion
 from agent.tail import locate
 from agent.tail.identity import FileKey, Match, head_hash
 from agent.tail.rotated_names import DirectoryNames
@@ -25,8 +26,9 @@ from agent.tail.rotated_names import DirectoryNames
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.config import ArchiveConfig
     from agent.core.model import TailedFile
-    from agent.store.archives import LogRow
+    from agent.store.archives import ArchivedLog
     from agent.tail.discover import Discovery
 
 # ruff: noqa: PTH112, PTH118, PTH119, PTH120 - paths are str here, as in tail
@@ -39,32 +41,26 @@ class SourceFacts(msgspec.Struct, frozen=True):
     resource: str
 
 
-class Known(msgspec.Struct):
-    """What the store knows: all file generations, and the logs that are archived already."""
-
-    files: list[TailedFile]
-    logs: list[LogRow]
-
-
-class Plan(msgspec.Struct):
+class ArchivePlan(msgspec.Struct):
     """What there is to do. `waiting` logs are not due yet, `present` ones are archived and still there."""
 
-    jobs: list[Job] = []
+    jobs: list[ArchiveJob] = []
     waiting: list[str] = []
-    present: list[LogRow] = []
-    gone: list[LogRow] = []
+    present: list[ArchivedLog] = []
+    gone: list[ArchivedLog] = []
     errors: list[ArchiveError] = []
 
 
-class Planner:
+class ArchivePlanner:
     """Looks at the directories of the sources once.
 
     Args:
         discovery: the sources' patterns.
         facts: by source; sources that are not in it are left alone.
-        known: of the store.
-        quiet_s: a log is due when it has not changed for this long.
-        inactive_s: so is one that was not rotated away, after this long; None: never.
+        files: all generations that the store knows.
+        logs: those that are archived already.
+        config: a log is due when it has not changed for the time `quiet`; so is one that was not rotated away after the
+            time `inactive`, if there is one.
         now_ns: Unix ns.
         skip: logs that could not be archived as they are.
     """
@@ -73,25 +69,25 @@ class Planner:
         self,
         discovery: Discovery,
         facts: Mapping[str, SourceFacts],
-        known: Known,
+        files: list[TailedFile],
+        logs: list[ArchivedLog],
+        config: ArchiveConfig,
         *,
-        quiet_s: float,
-        inactive_s: float | None,
         now_ns: int,
-        skip: frozenset[Version] = frozenset(),
+        skip: frozenset[FileVersion] = frozenset(),
     ) -> None:
         self._discovery = discovery
         self._facts = facts
-        self._known = known
-        self._quiet_ns = int(quiet_s * 1e9)
-        self._inactive_ns = None if inactive_s is None else int(inactive_s * 1e9)
+        self._files = files
+        self._quiet_ns = int(config.quiet * 1e9)
+        self._inactive_ns = None if config.inactive is None else int(config.inactive * 1e9)
         self._now_ns = now_ns
         self._skip = skip
-        self._plan = Plan()
-        self._archived = {Version(*log[:4]): log for log in known.logs}
+        self._plan = ArchivePlan()
+        self._archived = {log.version: log for log in logs}
         self._by_key: dict[FileKey, list[TailedFile]] = defaultdict(list)
         self._originals: dict[str, dict[str, str]] = defaultdict(dict)  # directory -> base name -> source
-        for file in known.files:
+        for file in files:
             if file.source in facts:
                 self._by_key[FileKey(file.device, file.inode)].append(file)
                 self._originals[os.path.dirname(file.path)][os.path.basename(file.path)] = file.source
@@ -99,13 +95,13 @@ class Planner:
             if found.source.name in facts:
                 self._originals[os.path.dirname(found.path)][os.path.basename(found.path)] = found.source.name
 
-    def find(self) -> Plan:
+    def find(self) -> ArchivePlan:
         """The plan; its jobs are in the order of the logs' last changes."""
-        seen: set[Version] = set()
+        seen: set[FileVersion] = set()
         for directory, originals in sorted(self._originals.items()):
             names = DirectoryNames(originals)
             for path, status in _listing(directory):
-                version = Version.of(status)
+                version = FileVersion.of(status)
                 known = self._archived.get(version)
                 if known is not None:
                     seen.add(version)
@@ -149,7 +145,7 @@ class Planner:
         """Whether tail is going to read it: of what the patterns match it leaves out what is compressed."""
         if self._discovery.source_of(path) is None:
             return False
-        with Log(path) as log:
+        with LogFile(path) as log:
             return log.compression is None
 
     def _judge(self, path: str, status: os.stat_result, source: str, original: str, file: TailedFile | None) -> None:
@@ -162,13 +158,13 @@ class Planner:
         facts = self._facts[source]
         log_path = file.path if file is not None else os.path.join(os.path.dirname(path), original)
         self._plan.jobs.append(
-            Job(
+            ArchiveJob(
                 source=source,
                 path=os.fsencode(path),
                 log_path=os.fsencode(log_path),
-                version=Version.of(status),
-                followed=_place(file) if file is not None else None,
-                candidates=tuple(_place(one) for one in candidates if one.state == "finished" or self._may_be(one)),
+                version=FileVersion.of(status),
+                followed=_stored(file) if file is not None else None,
+                candidates=tuple(_stored(one) for one in candidates if one.state == "finished" or self._may_be(one)),
                 settings=facts.settings,
                 resource=facts.resource,
             )
@@ -187,14 +183,14 @@ class Planner:
 
     def _resembling(self, path: str, source: str) -> list[TailedFile]:
         """Generations of the source, from this directory, that begin like the log."""
-        with Log(path) as log:
+        with LogFile(path) as log:
             head = b""
             for data in log.contents():
                 head += data
                 if len(head) >= HEAD_BYTES:
                     break
         folder = os.path.dirname(path)
-        return [file for file in self._known.files if file.source == source and _begins(head, file, folder)]
+        return [file for file in self._files if file.source == source and _begins(head, file, folder)]
 
     def _may_be(self, file: TailedFile) -> bool:
         """Whether a log that begins like this unfinished file may hold what is still to be read of it: unless that
@@ -214,9 +210,9 @@ def _begins(head: bytes, file: TailedFile, folder: str) -> bool:
     return folder in (os.path.dirname(file.path), os.path.dirname(file.current_path or file.path))
 
 
-def _place(file: TailedFile) -> Place:
+def _stored(file: TailedFile) -> StoredGeneration:
     finished = file.state == "finished"
-    return Place(file.id, file.offset, file.marker_length, file.marker_hash, file.profile, finished)
+    return StoredGeneration(file.id, file.offset, file.marker_length, file.marker_hash, file.profile, finished)
 
 
 def _listing(directory: str) -> list[tuple[str, os.stat_result]]:

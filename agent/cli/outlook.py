@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.archive.archivist import make_keeper
+from agent.archive.archiver import Archiver
 from agent.core.units import format_duration
 from agent.rotate.errors import RotateError
 from agent.rotate.rotator import known_files, make_rotation
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
 
-    from agent.archive.keeper import Keeper
     from agent.config import Config
     from agent.rotate.rotation import Rotation
 
@@ -45,7 +44,7 @@ def outlook(config: Config, connection: sqlite3.Connection) -> list[Row]:
     """
     change = partial(_ask, connection)
     rows: list[Row] = []
-    archived = list(_archives(make_keeper(config, config.archive, change, _unsaid))) if config.archive else []
+    archived = list(_archives(Archiver(config, change, _unsaid))) if config.archive else []
     if any(source.rotate is not None for source in config.sources):
         files = known_files(config, connection)
         rotated = _rotations(make_rotation(config, lambda: files, change, _unsaid))
@@ -88,21 +87,21 @@ def _untellable(source: str, rotation: Rotation) -> str:
     return ""
 
 
-def _archives(keeper: Keeper) -> Iterator[Row]:
-    plan = keeper.plan()
+def _archives(archiver: Archiver) -> Iterator[Row]:
+    plan = archiver.plan()
     for job in plan.jobs:
         path = os.fsdecode(job.path)
         known = "all of it is stored" if job.followed or job.candidates else "it was never followed"
         yield Row("archive", path, f"{known}, and it has not changed for {_idle(path)}")
     for log in plan.present:
-        delete = keeper.options.delete_source
+        delete = archiver.config.delete_source
         yield Row("delete", log.path, "it is archived") if delete else Row("leave", log.path, "it is archived")
     for path in plan.waiting:
-        why = f"it changed {_idle(path)} ago, quiet is {format_duration(keeper.options.quiet_s)}, or is not stored yet"
+        why = f"it changed {_idle(path)} ago, quiet is {format_duration(archiver.config.quiet)}, or is not stored yet"
         yield Row("leave", path, why)
     for error in plan.errors:
         yield Row("leave", error.subject, error.message)
-    for archive, why in keeper.expired():
+    for archive, why in archiver.expired():
         yield Row("remove", archive.path, why)
 
 

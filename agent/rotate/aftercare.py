@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.archive import source
+from agent.archive import logfile
 from agent.archive.errors import ArchiveError
-from agent.archive.source import Version
 from agent.rotate import errors, surplus
 from agent.store import archives, rotations, tables
 from agent.tail import locate, rotated_names
@@ -111,10 +110,10 @@ class Aftercare:
         """Delete a log, unless it has changed or somebody writes it; gives why it cannot be deleted."""
         try:
             with self._names_lock:
-                if source.delete(one.path, one.version):
+                if logfile.delete(one.path, one.version):
                     return ""
-            with source.Log(one.path) as log:
-                written = log.version == one.version and source.has_writer(log.fd)
+            with logfile.LogFile(one.path) as log:
+                written = log.version == one.version and logfile.has_writer(log.fd)
                 return "a process has it open for writing" if written else ""
         except OSError as error:
             return f"it cannot be deleted: {os.strerror(error.errno or 0)}"
@@ -138,7 +137,7 @@ class Aftercare:
 
 
 def _stored(connection: sqlite3.Connection, *, archiving: bool) -> Stored:
-    archived = {Version(*log[:4]) for log in archives.logs(connection)} if archiving else None
+    archived = {log.version for log in archives.logs(connection)} if archiving else None
     return surplus.Stored(tables.load_files(connection), archived)
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.archive.source import Version, changed_ns
+from agent.archive.logfile import changed_ns
 from agent.core.errors import TailError
+from agent.store.archives import FileVersion
 from agent.tail import locate, rotated_names
 from agent.tail.identity import FileKey, Match
 
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
     from agent.core.model import TailedFile
 
 SETTLED_S = 60.0  # a renamed log without new bytes for so long has come to its end, as for the tailer
-_UNKNOWN = Version(0, 0, 0, 0)
+_UNKNOWN = FileVersion(0, 0, 0, 0)
 
 
 class Stored(msgspec.Struct):
     """What the store has: file generations, and, where archiving is on, the versions of archived logs (else None)."""
 
     files: list[TailedFile]
-    archived: set[Version] | None
+    archived: set[FileVersion] | None
 
 
 class Surplus(msgspec.Struct):
     """A rotated log beyond `keep`. `why` it stays, empty where it may go; `waits`: that is as it should be for now."""
 
     path: str
-    version: Version
+    version: FileVersion
     why: str = ""
     waits: bool = False
 
@@ -58,7 +59,7 @@ def find(log: str, listing: Iterable[str], keep: int, stored: Stored, now_ns: in
         path, version = os.path.join(directory, name), _UNKNOWN
         try:
             status = os.lstat(path)
-            version = Version.of(status)
+            version = FileVersion.of(status)
             if stat.S_ISREG(status.st_mode):
                 found.append(_judge(path, status, stored, now_ns, held=name == held))
         except FileNotFoundError:
@@ -70,7 +71,7 @@ def find(log: str, listing: Iterable[str], keep: int, stored: Stored, now_ns: in
 
 
 def _judge(path: str, status: os.stat_result, stored: Stored, now_ns: int, *, held: bool) -> Surplus:
-    surplus = Surplus(path, Version.of(status))
+    surplus = Surplus(path, FileVersion.of(status))
     if held and stored.archived is None:
         surplus.why, surplus.waits = "there is no new log yet", True
     elif not status.st_size:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.archive import tokens
 from agent.archive.scan import build
-from agent.archive.tokens import MIN_TOKEN, Filter, probes
+from agent.archive.tokens import MIN_TOKEN, TokenFilter, probes
 
 texts = st.text("abcXYZ019 -\"'ö{}:\\", max_size=60) | st.text("aZ9", min_size=60, max_size=200)
 
@@ -74,7 +74,7 @@ def test_a_uuid_is_known_by_its_last_part():
 
 def test_a_filter_that_was_not_shown_everything_makes_everything_possible():
     found = build(b"0123456789abcdef " * 300_000, 300_000)
-    assert found == Filter(b"", tokens.NO_BOUND)
+    assert found == TokenFilter(b"", tokens.NO_BOUND)
     assert all(probe.may_be_in(found) for probe in probes("00000000000000", whole=True))
     filled = build(b"0123456789abcdef", 1000)
     [probe] = probes("00000000000000", whole=True)
@@ -85,10 +85,10 @@ def test_a_filter_that_was_not_shown_everything_makes_everything_possible():
 @pytest.mark.parametrize("events", [0, 1])
 def test_a_frame_too_small_for_a_filter_has_none(events):
     found = build(b"0123456789abcdef", events)
-    assert found == Filter(b"", 16)
+    assert found == TokenFilter(b"", 16)
     assert all(probe.may_be_in(found) for probe in probes("ffffffffffffffff", whole=True))
 
 
 def test_short_words_are_no_tokens():
-    assert build(b"short words only", 100) == Filter(b"\0" * 32, MIN_TOKEN - 1)
+    assert build(b"short words only", 100) == TokenFilter(b"\0" * 32, MIN_TOKEN - 1)
     assert probes("eleven12345", whole=True) == []

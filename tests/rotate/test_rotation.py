@@ -442,7 +442,7 @@ def test_with_archives_nothing_else_goes(scene):
     rotation.round()
     assert (scene.names(), scene.reported) == (["app.log", "app.log.1"], [])
     status = path.stat()
-    log = archives.LogRow(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, 1, str(path))
+    log = archives.ArchivedLog(archives.FileVersion.of(status), 1, str(path))
     with faults.changing(scene.connection):
         archives.remember_log(scene.connection, log)
     rotation.round()
@@ -462,7 +462,7 @@ def test_a_log_that_cannot_be_deleted_is_named(scene, monkeypatch):
         rotation.round()
     assert "it cannot be deleted: Permission denied" in scene.messages[0]
     with monkeypatch.context() as patch:
-        patch.setattr("agent.archive.source.os.open", refuse)
+        patch.setattr("agent.archive.logfile.os.open", refuse)
         rotation.round()
     assert path.exists()
     rotation.round()
@@ -475,7 +475,7 @@ def test_a_log_that_a_process_has_open_for_writing_stays_and_that_is_said(scene,
     path = rotated(scene, 1)
     rotation = scene.rotation(size=10**6, keep=0)
     with monkeypatch.context() as patch:
-        patch.setattr("agent.archive.source.has_writer", lambda _: True)
+        patch.setattr("agent.archive.logfile.has_writer", lambda _: True)
         rotation.round()
         rotation.round()
     assert path.exists()
@@ -487,7 +487,7 @@ def test_a_log_that_a_process_has_open_for_writing_stays_and_that_is_said(scene,
 
 def test_the_newest_rotated_log_stays_until_its_application_has_a_new_one(scene, monkeypatch):
     """It may write once an hour; and where the agent does not own the log, the kernel does not tell who writes it."""
-    monkeypatch.setattr("agent.archive.source.has_writer", lambda _: False)
+    monkeypatch.setattr("agent.archive.logfile.has_writer", lambda _: False)
     rotated(scene, 1)
     rotated(scene, 2)
     scene.write(data=b"").unlink()

@@ -1,0 +1,66 @@
+"""Archiving beside the reading: a thread that makes a round now and then. Loaded where it is wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.archive.archiver import Archiver
+from agent.core.rounds import Rounds
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from agent.config import Config
+    from agent.core.errors import SidelogError
+    from agent.store.edit import Change
+
+_LONGEST_PAUSE_S = 30.0
+_SHORTEST_PAUSE_S = 0.5
+
+
+class ArchiverThread(Rounds["Config"]):
+    """Archives.
+
+    Args:
+        config: validated; without its section `archive` nothing is done.
+        change: runs a function in a transaction on the writer's thread.
+        report: notes that a condition began (True) or ended (False).
+        names_lock: held while a log is deleted by its name.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        change: Change,
+        report: Callable[[SidelogError, bool], None],
+        names_lock: threading.Lock | None = None,
+    ) -> None:
+        super().__init__("archiving", "SL811", config, report)
+        self._change = change
+        self._names_lock = names_lock
+        self._archiver: Archiver | None = None
+        self._taken: Config | None = None  # the configuration that the archiver is of
+
+    def round(self, config: Config) -> None:
+        """Archive what is due."""
+        if config.archive is None:
+            return
+        if self._archiver is None or self._taken is not config:
+            self._archiver = Archiver(
+                config, self._change, self._report, names_lock=self._names_lock, stop=self._ended.is_set
+            )
+            self._taken = config
+        self._archiver.round()
+
+    def pause_s(self, config: Config) -> float:
+        """Half of the time for which a log must be quiet, within bounds."""
+        if config.archive is None:
+            return _LONGEST_PAUSE_S
+        return min(max(config.archive.quiet / 2, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
+
+    def end(self) -> None:
+        """Come to an end in the middle of a log if need be: what is not finished is made again."""
+        super().end()
+        if self._archiver is not None:
+            self._archiver.worker.kill()
