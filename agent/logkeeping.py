@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.core.errors import SidelogError
     from agent.core.rounds import Rounds
-    from agent.rotate.rotator import Rotator
+    from agent.rotate.thread import RotatorThread
     from agent.store.edit import Change
     from agent.tail.tailer import Tailer
 
@@ -26,9 +26,9 @@ def clear_interrupted(change: Change) -> None:
     """Remove what a crash in the middle of copytruncate has left, before anything is read: it would be read twice."""
     rows = change(rotations.begun, durable=False)
     if rows:
-        from agent.rotate import copying  # noqa: PLC0415 - rare
+        from agent.rotate import copytruncate  # noqa: PLC0415 - rare
 
-        cleared = copying.clear(rows)
+        cleared = copytruncate.clear(rows)
         over = [row.path for row in rows if row.copy and row.path in cleared]
         change(partial(rotations.end, paths=over), durable=False)
 
@@ -63,7 +63,7 @@ class Logkeeping:
         # Rotation gives logs other names, and archiving deletes them by their names.
         self._names_lock = threading.Lock()
         self._archiver: ArchiverThread | None = None
-        self._rotator: Rotator | None = None
+        self._rotator: RotatorThread | None = None
 
     def start(self) -> None:
         """Begin what the configuration wants and is not done yet."""
@@ -99,10 +99,10 @@ class Logkeeping:
         archiver.start()
         return archiver
 
-    def _rotate(self) -> Rotator:
-        from agent.rotate.rotator import Rotator  # noqa: PLC0415
+    def _rotate(self) -> RotatorThread:
+        from agent.rotate.thread import RotatorThread  # noqa: PLC0415
 
-        rotator = Rotator(
+        rotator = RotatorThread(
             self._config,
             self._tailer.files,
             self._change,

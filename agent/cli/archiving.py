@@ -77,7 +77,7 @@ def make_archives(config_path: Path | None, store: Path | None, overrides: tuple
 
     with _owned(config) as opened, Bar("archiving") as bar:
         if rotating:
-            from agent.rotate.rotator import rotate_once
+            from agent.rotate.thread import rotate_once
 
             rotated = len(rotate_once(config, opened.writer.change, say))
         if config.archive is not None:

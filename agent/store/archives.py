@@ -51,7 +51,7 @@ class FrameRow(msgspec.Struct):
     min_timestamp: int | None
     max_timestamp: int | None
     severities: dict[int, int]  # severity number -> events
-    shape: int  # what kind of lines it holds (archiving.shape)
+    shape: int  # what kind of lines it holds (archive.frames)
     longest_token: int
     blocks: Blob = b""  # the filter of tokens
     spooled: tuple[int, int] = (0, 0)  # offset and bytes of the filter in a file, where it waits there

@@ -13,15 +13,13 @@ from agent.rotate.errors import unrotatable
 from agent.tail import rotated_names
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from agent.tail.identity import FileKey
 
 _RENAME_NOREPLACE = 1  # linux/fs.h
 _LACKING = (errno.ENOSYS, errno.EINVAL)  # the kernel, or the file system, has no such rename
 
 
-class Folder:
+class LogDirectory:
     """An open directory.
 
     Raises:
@@ -35,9 +33,7 @@ class Folder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self.fd)
 
     def path_of(self, name: str) -> str:
