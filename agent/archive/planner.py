@@ -100,7 +100,7 @@ class ArchivePlanner:
         seen: set[FileVersion] = set()
         for directory, originals in sorted(self._originals.items()):
             names = DirectoryNames(originals)
-            for path, status in _listing(directory):
+            for path, status in sorted(locate.regular_files(directory), key=lambda pair: pair[0]):
                 version = FileVersion.of(status)
                 known = self._archived.get(version)
                 if known is not None:
@@ -213,17 +213,6 @@ def _begins(head: bytes, file: TailedFile, folder: str) -> bool:
 def _stored(file: TailedFile) -> StoredGeneration:
     finished = file.state == "finished"
     return StoredGeneration(file.id, file.offset, file.marker_length, file.marker_hash, file.profile, finished)
-
-
-def _listing(directory: str) -> list[tuple[str, os.stat_result]]:
-    """Regular files with their status, by name; nothing where the directory cannot be listed."""
-    try:
-        with os.scandir(directory) as entries:
-            files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
-            found = [(entry.path, entry.stat(follow_symlinks=False)) for entry in files]
-    except OSError:
-        return []
-    return sorted(found, key=lambda pair: pair[0])
 
 
 def _is_gone(path: str) -> bool:

@@ -73,14 +73,6 @@ class TokenProbe(msgspec.Struct, frozen=True):
             return True
         return int.from_bytes(block, "little") & self.mask == self.mask
 
-    def may_be_in(self, filter_: TokenFilter) -> bool:
-        """The same for a whole filter."""
-        size = len(filter_.blocks) // BLOCK_BYTES
-        if not size:
-            return True
-        start = (self.place * size >> 32) * BLOCK_BYTES
-        return self.passes(filter_.blocks[start : start + BLOCK_BYTES], filter_.longest)
-
 
 def probes(text: str, *, whole: bool) -> list[TokenProbe]:
     """What must be in a frame that holds `text`; an empty list says nothing.

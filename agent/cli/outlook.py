@@ -65,7 +65,7 @@ def _rotations(rotator: Rotator) -> Iterator[Row]:
     for source, candidates in rotator.candidates().items():
         untellable = _untellable(source, rotator) if any(log.why for log in candidates) else ""
         for log in candidates:
-            path = log.file.path
+            path = log.path
             if not log.why:
                 yield Row("leave", path, f"not due: {log.outlook}")
             elif obstacle := rotator.obstacle(log) or untellable:

@@ -55,6 +55,11 @@ class RotationCandidate(msgspec.Struct):
     outlook: str
 
     @property
+    def path(self) -> str:
+        """Under which it is followed."""
+        return self.file.path
+
+    @property
     def key(self) -> FileKey:
         """Device and inode."""
         return FileKey(self.file.device, self.file.inode)
@@ -78,7 +83,7 @@ class Rotator:
         change: runs a function in a transaction.
         report: notes that a condition began (True) or ended (False).
         names_lock: held while names change hands, for others that delete logs by their names.
-        changed: called when logs were rotated, so that the tailer candidates at once.
+        changed: called when logs were rotated, so that the tailer looks at once.
         stop: whether the round is to end early.
     """
 
@@ -131,7 +136,7 @@ class Rotator:
             if self._stop():
                 return done
             if self._unfinished.tell_again(source, rule.config):
-                done += self._rotate_due(source, rule, [candidate for candidate in candidates[source] if candidate.why])
+                done += self._rotate_due(source, rule, [one for one in candidates[source] if one.why])
         if time.monotonic() >= self._next_count:
             self._next_count = time.monotonic() + _COUNT_S
             self._retention.delete(self._keeps(), archiving=self._archiving)
@@ -140,8 +145,8 @@ class Rotator:
 
     def _forget(self, candidates: Mapping[str, list[RotationCandidate]]) -> None:
         """What is not due any more, or not there."""
-        paths = {candidate.file.path for several in candidates.values() for candidate in several}
-        due = {candidate.file.path for several in candidates.values() for candidate in several if candidate.why}
+        paths = {one.path for several in candidates.values() for one in several}
+        due = {one.path for several in candidates.values() for one in several if one.why}
         self._empty_ns = {path: at for path, at in self._empty_ns.items() if path in paths}
         self._truncated = {path: number for path, number in self._truncated.items() if path in paths}
         self._conditions.keep(due, "SL820")
@@ -196,14 +201,14 @@ class Rotator:
 
     def obstacle(self, candidate: RotationCandidate) -> str:
         """Why a log that is due stays as it is all the same, in words; empty where nothing stands in its way."""
-        directory, log = os.path.split(candidate.file.path)
+        directory, log = os.path.split(candidate.path)
         try:
             with LogDirectory(directory) as folder:
                 status = folder.check(log, candidate.key)
         except errors.RotateError as error:
             return error.message
         except OSError as error:
-            return errors.failed(candidate.file.path, error).message
+            return errors.failed(candidate.path, error).message
         if self.rules[candidate.file.source].config.method == "copytruncate":
             if not candidate.file.offset:
                 return "nothing of it was read yet"
@@ -226,11 +231,7 @@ class Rotator:
             self._unfinished.succeeded(source)
             return []
         copying = rule.config.method == "copytruncate"
-        due = [
-            candidate
-            for candidate in due
-            if self._log_backoff.is_due(candidate.file.path) and self._is_read(candidate.file, copying)
-        ]
+        due = [one for one in due if self._log_backoff.is_due(one.path) and self._is_read(one.file, copying)]
         postrotate = self._unfinished.prepare(source, rule.config) if due else None
         if postrotate is None:
             return []
@@ -249,16 +250,14 @@ class Rotator:
         self, source: str, due: list[RotationCandidate], postrotate: Postrotate, *, copying: bool
     ) -> list[RotatedLog]:
         rows = {row.id: row for row in self._change(tables.load_files, durable=False)}
-        due = [candidate for candidate in due if _is_known(candidate, rows.get(candidate.file.id))]
+        due = [one for one in due if _is_known(one, rows.get(one.file.id))]
         if not due:
             return []
-        self._unfinished.begin([BegunRotation(candidate.file.path, source, *candidate.key) for candidate in due])
+        self._unfinished.begin([BegunRotation(one.path, source, *one.key) for one in due])
         work = self._copy_and_truncate if copying else self._rename
-        done = [rotated for candidate in due if (rotated := self._attempt(candidate, work)) is not None]
+        done = [rotated for one in due if (rotated := self._attempt(one, work)) is not None]
         untold = [] if copying else [one.path for one in done]
-        self._unfinished.over(
-            [candidate.file.path for candidate in due if candidate.file.path not in untold], untold, source
-        )
+        self._unfinished.over([one.path for one in due if one.path not in untold], untold, source)
         if done:
             self._changed()
         if untold:
@@ -269,7 +268,7 @@ class Rotator:
         self, candidate: RotationCandidate, work: Callable[[LogDirectory, str, RotationCandidate], str]
     ) -> RotatedLog | None:
         """Rotate one log; None, and a condition, where that fails."""
-        path = candidate.file.path
+        path = candidate.path
         directory, log = os.path.split(path)
         try:
             with LogDirectory(directory) as folder:
@@ -287,20 +286,18 @@ class Rotator:
     def _rename(self, folder: LogDirectory, log: str, candidate: RotationCandidate) -> str:
         with self._names_lock:
             name = folder.rotate(log, candidate.key)
-        self._reopen.watch(candidate.file.path, candidate.key, folder.path_of(name))
+        self._reopen.watch(candidate.path, candidate.key, folder.path_of(name))
         return name
 
     def _copy_and_truncate(self, folder: LogDirectory, log: str, candidate: RotationCandidate) -> str:
         with CopyTruncate(folder, log, candidate.key, self._stop) as copy:
-            self._unfinished.begin(
-                [BegunRotation(candidate.file.path, candidate.file.source, *candidate.key, copy.inode)]
-            )
+            self._unfinished.begin([BegunRotation(candidate.path, candidate.file.source, *candidate.key, copy.inode)])
             try:
                 with self._names_lock:
                     return copy.finish()
             finally:
                 if copy.emptied:
-                    self._truncated[candidate.file.path] = candidate.file.id
+                    self._truncated[candidate.path] = candidate.file.id
 
 
 def _is_active(file: TailedFile) -> bool:
@@ -312,6 +309,6 @@ def _is_known(candidate: RotationCandidate, row: TailedFile | None) -> bool:
     if row is None or (row.device, row.inode) != candidate.key:
         return False
     try:
-        return locate.compare_path(candidate.file.path, row) is Match.SAME
+        return locate.compare_path(candidate.path, row) is Match.SAME
     except (OSError, TailError):
         return False

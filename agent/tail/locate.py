@@ -143,18 +143,19 @@ def _is_claimed(path: str, key: FileKey, claimed: Mapping[FileKey, int]) -> bool
 
 def beside(file: TailedFile) -> list[tuple[str, os.stat_result]]:
     """Regular files with their status in the directories of the file's paths, the last modified first."""
-    found = []
-    for directory in {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}:
-        try:
-            with os.scandir(directory) as entries:
-                found += [
-                    (entry.path, entry.stat(follow_symlinks=False))
-                    for entry in entries
-                    if entry.is_file(follow_symlinks=False)
-                ]
-        except OSError:
-            continue
+    directories = {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
+    found = [pair for directory in directories for pair in regular_files(directory)]
     return sorted(found, key=lambda pair: -pair[1].st_mtime_ns)
+
+
+def regular_files(directory: str) -> list[tuple[str, os.stat_result]]:
+    """Regular files with their status; nothing where the directory cannot be listed."""
+    try:
+        with os.scandir(directory) as entries:
+            regular = (entry for entry in entries if entry.is_file(follow_symlinks=False))
+            return [(entry.path, entry.stat(follow_symlinks=False)) for entry in regular]
+    except OSError:
+        return []
 
 
 def bytes_at(path: str, offset: int, length: int) -> bytes:
