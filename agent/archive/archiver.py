@@ -201,14 +201,14 @@ class Archiver:
                     return answer
                 progress(min(answer.bytes, order.job.version.size))
         except ArchiveError as error:
-            return ArchiveFailed(code=error.code, subject=error.subject, message=error.message, hint=error.hint)
+            return ArchiveFailed.by(error)
         raise AssertionError  # pragma: no cover - `run` answers or raises
 
     def _may_go_on(self, job: ArchiveJob, failed: ArchiveFailed, summary: ArchivingSummary) -> bool:
         """Note why a log could not be archived; whether another one may fare better now."""
         if failed.code == "SL806" and self._stop():
             return False
-        error = ArchiveError(failed.code, "archive a log", failed.subject, failed.message, hint=failed.hint)
+        error = failed.error()
         if failed.code == "SL804":  # the disk
             error.subject = str(self._directory)
         elif failed.code == "SL805":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError, damaged
 from agent.archive.logfile import current_path, version_at
+from agent.core.paths import without_group
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def restrict(path: Path, status: os.stat_result) -> None:
     except OSError:
         mine = path.stat()
         if mine.st_gid != status.st_gid:
-            mode &= ~0o070 | (mode & 0o007) << 3  # its new group may do what everybody may
+            mode = without_group(mode)
         mode |= 0o400  # whoever archived it could read it, and has to
     path.chmod(mode)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import msgspec
 
 from agent.archive.container import ArchiveMetadata  # noqa: TC001 - msgspec looks at it
-from agent.archive.errors import unwritable
+from agent.archive.errors import ArchiveError, unwritable
 from agent.core.paths import from_text
 from agent.store.archives import ArchiveRow, EarlierArchive, FileVersion, FrameRow
 
@@ -112,6 +112,15 @@ class ArchiveFailed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     subject: str = ""
     message: str = ""
     hint: str = ""
+
+    @staticmethod
+    def by(error: ArchiveError) -> ArchiveFailed:
+        """Because of this."""
+        return ArchiveFailed(code=error.code, subject=error.subject, message=error.message, hint=error.hint)
+
+    def error(self) -> ArchiveError:
+        """Why."""
+        return ArchiveError(self.code, "archive a log", self.subject, self.message, hint=self.hint)
 
 
 Answer = ArchiveProgress | ArchiveWritten | ArchiveFailed

@@ -79,10 +79,9 @@ def archive(
     except _ChangedError:
         return ArchiveFailed(changed=True)
     except ArchiveError as error:
-        return ArchiveFailed(code=error.code, subject=error.subject, message=error.message, hint=error.hint)
+        return ArchiveFailed.by(error)
     except Exception as error:  # noqa: BLE001 - a fault of ours, or no memory, with one log must not stop the others
-        ended = worker_ended(path, f"{type(error).__name__}: {error}")
-        return ArchiveFailed(code=ended.code, subject=path, message=ended.message, hint=ended.hint)
+        return ArchiveFailed.by(worker_ended(path, f"{type(error).__name__}: {error}"))
 
 
 def _archive(

@@ -16,7 +16,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, Self
 
-from agent.core.paths import OPEN_FLAGS
+from agent.core.paths import OPEN_FLAGS, without_group
 from agent.rotate.directory import LogDirectory
 from agent.rotate.errors import unrotatable
 from agent.tail.identity import FileKey
@@ -209,7 +209,7 @@ def _give_rights(source: int, target: int) -> None:
             with contextlib.suppress(OSError):
                 os.setxattr(target, _ACL, access)
     else:
-        os.fchmod(target, mode if grouped else mode & (~0o070 | (mode & 0o007) << 3))
+        os.fchmod(target, mode if grouped else without_group(mode))
 
 
 def _give_owner(target: int, status: os.stat_result) -> bool:

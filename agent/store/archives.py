@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -159,15 +160,11 @@ def load(connection: sqlite3.Connection) -> list[ArchiveRow]:
     return rows
 
 
-def _own_blocks(frame: FrameRow) -> Blob:
-    return frame.blocks
-
-
 def add(
     connection: sqlite3.Connection,
     archive: ArchiveRow,
     log: ArchivedLog | None = None,
-    blocks: Callable[[FrameRow], Blob] = _own_blocks,
+    blocks: Callable[[FrameRow], Blob] = attrgetter("blocks"),
 ) -> None:
     """Store a new archive with its index; inside a transaction.
 
