@@ -149,12 +149,10 @@ class ArchivePlanner:
             return log.compression is None
 
     def _judge(self, path: str, status: os.stat_result, source: str, original: str, file: TailedFile | None) -> None:
-        candidates: list[TailedFile] = []
-        if file is None:
-            candidates = self._resembling(path, source)
         if file is not None and file.offset < status.st_size:
             self._plan.waiting.append(path)
             return
+        candidates = self._resembling(path, source) if file is None else []
         facts = self._facts[source]
         log_path = file.path if file is not None else os.path.join(os.path.dirname(path), original)
         self._plan.jobs.append(
@@ -196,8 +194,7 @@ class ArchivePlanner:
         """Whether a log that begins like this unfinished file may hold what is still to be read of it: unless that
         lies where it was.
         """
-        folders = {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
-        path = locate.find_inode(FileKey(file.device, file.inode), folders)
+        path = locate.find_inode(FileKey(file.device, file.inode), locate.directories_of(file))
         try:
             return path is None or locate.compare_path(path, file) is not Match.SAME
         except (OSError, TailError):
@@ -207,7 +204,7 @@ class ArchivePlanner:
 def _begins(head: bytes, file: TailedFile, folder: str) -> bool:
     if not 0 < file.head_length <= len(head) or head_hash(head[: file.head_length]) != file.head_hash:
         return False
-    return folder in (os.path.dirname(file.path), os.path.dirname(file.current_path or file.path))
+    return folder in locate.directories_of(file)
 
 
 def _stored(file: TailedFile) -> StoredGeneration:

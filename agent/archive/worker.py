@@ -148,12 +148,12 @@ def _write(
 
 
 def _read(
-    log: LogFile, witnesses: tuple[GenerationMatcher, PrefixMatcher], progress: Callable[[int], None]
+    log: LogFile, matchers: tuple[GenerationMatcher, PrefixMatcher], progress: Callable[[int], None]
 ) -> Iterator[bytes]:
     due = 0
     for data in log.contents():
-        for witness in witnesses:
-            witness.see(data)
+        for matcher in matchers:
+            matcher.see(data)
         yield data
         done = os.lseek(log.fd, 0, os.SEEK_CUR)
         if done >= due:

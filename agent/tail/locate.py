@@ -143,9 +143,13 @@ def _is_claimed(path: str, key: FileKey, claimed: Mapping[FileKey, int]) -> bool
 
 def beside(file: TailedFile) -> list[tuple[str, os.stat_result]]:
     """Regular files with their status in the directories of the file's paths, the last modified first."""
-    directories = {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
-    found = [pair for directory in directories for pair in regular_files(directory)]
+    found = [pair for directory in directories_of(file) for pair in regular_files(directory)]
     return sorted(found, key=lambda pair: -pair[1].st_mtime_ns)
+
+
+def directories_of(file: TailedFile) -> set[str]:
+    """Where a file may lie: that of the path under which it is followed, and the one where it was seen last."""
+    return {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
 
 
 def regular_files(directory: str) -> list[tuple[str, os.stat_result]]:
