@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _PIDFILE_BYTES = 4096
 _STOP_LOOK_S = 0.1
-_REOPENED_S = 30.0  # an application that still writes in the renamed log after so long does not know of it
 _STATUS = "/proc/{}/status"  # proc(5)
 _FATAL = {
     signal.SIGTERM,
@@ -292,10 +291,12 @@ class ReopenCheck:
 
     Args:
         conditions: SL824 is its own.
+        reopened_s: an application that still writes in the renamed log after so long does not know of it.
     """
 
-    def __init__(self, conditions: Conditions) -> None:
+    def __init__(self, conditions: Conditions, reopened_s: float) -> None:
         self._conditions = conditions
+        self._reopened_s = reopened_s
         self._renamed: dict[str, _RenamedLog] = {}  # by path; until there is a log
 
     def watch(self, path: str, key: FileKey, place: str) -> None:
@@ -308,7 +309,7 @@ class ReopenCheck:
         for path, renamed in list(self._renamed.items()):
             if os.path.lexists(path) or not renamed.find(os.path.dirname(path)):
                 del self._renamed[path]
-            elif renamed.modified_ns() - renamed.at_ns > _REOPENED_S * 1e9:
+            elif renamed.modified_ns() - renamed.at_ns > self._reopened_s * 1e9:
                 self._conditions.begin(not_reopened(path, renamed.place))
                 failing.add(path)
         self._conditions.keep(failing, "SL824")

@@ -43,7 +43,13 @@ if TYPE_CHECKING:
     from agent.rotate.retention import ExcessLog
     from agent.store.edit import Change
 
-_COUNT_S = 10.0  # so often rotated logs are counted
+
+class RotationTiming(msgspec.Struct, frozen=True):
+    """Durations in seconds."""
+
+    count_s: float = 10.0  # so often rotated logs are counted
+    reopened_s: float = 30.0  # an application that still writes in the renamed log after so long does not know of it
+    retry_s: float = 5.0  # after a failure; doubles
 
 
 class RotationCandidate(msgspec.Struct):
@@ -85,6 +91,7 @@ class Rotator:
         names_lock: held while names change hands, for others that delete logs by their names.
         changed: called when logs were rotated, so that the tailer looks at once.
         stop: whether the round is to end early.
+        timing: how long it waits.
     """
 
     def __init__(
@@ -97,6 +104,7 @@ class Rotator:
         names_lock: threading.Lock | None = None,
         changed: Callable[[], None] = lambda: None,
         stop: Callable[[], bool] = lambda: False,
+        timing: RotationTiming | None = None,
     ) -> None:
         self.rules = rules(config)
         self._archiving = config.archive is not None
@@ -106,10 +114,11 @@ class Rotator:
         self._conditions = Conditions(report)
         self._changed = changed
         self._stop = stop
-        self._log_backoff, self._source_backoff = RetryBackoff(), RetryBackoff()
+        self._timing = timing or RotationTiming()
+        self._log_backoff, self._source_backoff = RetryBackoff(self._timing.retry_s), RetryBackoff(self._timing.retry_s)
         self._unfinished = UnfinishedRotations(change, self._conditions, self._source_backoff, stop)
         self._retention = RotatedLogRetention(change, self._conditions, self._names_lock)
-        self._reopen = ReopenCheck(self._conditions)
+        self._reopen = ReopenCheck(self._conditions, self._timing.reopened_s)
         self._empty_ns: dict[str, int] = {}  # when a log was last seen empty: its age counts from there
         self._truncated: dict[str, int] = {}  # file id that was truncated last: its successor is not followed yet
         # By source and directory: the names that are followed there, and the rotated ones among them.
@@ -138,7 +147,7 @@ class Rotator:
             if self._unfinished.tell_again(source, rule.config):
                 done += self._rotate_due(source, rule, [one for one in candidates[source] if one.why])
         if time.monotonic() >= self._next_count:
-            self._next_count = time.monotonic() + _COUNT_S
+            self._next_count = time.monotonic() + self._timing.count_s
             self._retention.delete(self._keeps(), archiving=self._archiving)
             self._reopen.look()
         return done

@@ -9,7 +9,7 @@ import time
 
 from agent.config import ArchiveConfig, Config, RotateConfig, SourceConfig
 from agent.core.model import HEAD_BYTES, TailedFile
-from agent.rotate.rotator import Rotator
+from agent.rotate.rotator import RotationTiming, Rotator
 from agent.store import faults, schema, tables
 from agent.tail.identity import generation, head_hash, marker
 
@@ -33,6 +33,7 @@ class Scene:
         self.fault: Exception | None = None
         self.refused = 0
         self.stopped = False
+        self.timing = RotationTiming()
 
     def configure(self, document: dict | None = None, **rotate) -> None:
         """A configuration that the commands find in the directory."""
@@ -79,6 +80,7 @@ class Scene:
             self.report,
             changed=self.look,
             stop=lambda: self.stopped,
+            timing=self.timing,
         )
 
     def follow(self, path, /, *, offset=None, age_s=0.0, source="app", stored=True, **facts) -> TailedFile:

@@ -7,7 +7,7 @@ import time
 from logging.handlers import TimedRotatingFileHandler
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.tail import rotated_names
@@ -155,6 +155,7 @@ written = st.lists(
 
 
 @given(st.sets(written, max_size=12))
+@settings(deadline=None)
 def test_rotated_names_are_found_as_by_comparing_each_with_each_other(listing):
     slowly = {
         name
