@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from agent.archive.archivist import make_keeper
+from agent.archive.archiver import Archiver, ArchivingSummary
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
-from agent.archive.keeper import Summary
-from agent.archive.place import ARCHIVE_SUFFIX, flush_directory
-from agent.archive.rows import open_archive
+from agent.archive.files import ARCHIVE_SUFFIX, flush_directory, open_archive
 from agent.cli.common import Bar, echo_json, load_config, print_error, safe_text, verbosity
 from agent.cli.common import open_store as open_reader
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError
@@ -69,7 +67,7 @@ def make_archives(config_path: Path | None, store: Path | None, overrides: tuple
     """
     config = load_config(config_path, store, overrides)
     rotating = check_asked(config)
-    summary, failed, rotated = Summary(), [], 0
+    summary, failed, rotated = ArchivingSummary(), [], 0
 
     def say(error: SidelogError, active: bool) -> None:
         if active:
@@ -78,13 +76,12 @@ def make_archives(config_path: Path | None, store: Path | None, overrides: tuple
 
     with _owned(config) as opened, Bar("archiving") as bar:
         if rotating:
-            from agent.rotate.rotator import rotate_once
+            from agent.rotate.thread import rotate_once
 
             rotated = len(rotate_once(config, opened.writer.change, say))
         if config.archive is not None:
-            summary = make_keeper(
+            summary = Archiver(
                 config,
-                config.archive,
                 opened.writer.change,
                 say,
                 on_progress=lambda done, total, name: bar.step(done, total, name[-_NAMED:]),
@@ -118,7 +115,7 @@ def show_outlook(config_path: Path | None, store: Path | None, overrides: tuple[
     return EXIT_DONE
 
 
-def _document(summary: Summary, rotated: int) -> dict[str, object]:
+def _document(summary: ArchivingSummary, rotated: int) -> dict[str, object]:
     return {
         "rotated": rotated,
         "archived": summary.archived,
@@ -132,7 +129,7 @@ def _document(summary: Summary, rotated: int) -> dict[str, object]:
     }
 
 
-def _sentence(summary: Summary, rotated: int) -> str:
+def _sentence(summary: ArchivingSummary, rotated: int) -> str:
     parts = [f"{summary.archived:,} logs archived"]
     if summary.bytes:
         ratio = summary.raw_bytes / summary.bytes

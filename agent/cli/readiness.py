@@ -315,7 +315,7 @@ def rotation(config: Config, scan: Scan) -> Iterator[Finding]:
 
 def _telling(place: str, source: str, rotate: RotateConfig) -> Finding:
     from agent.rotate.errors import RotateError
-    from agent.rotate.telling import prepare
+    from agent.rotate.postrotate import prepare
 
     try:
         prepare(source, rotate).close()
