@@ -14,6 +14,7 @@ from agent.alert.matching import GROUP_FORMS, Lane, Matcher, Needle, Place, Step
 from agent.alert.state import Hit
 from agent.alert.window import BUCKETS
 from agent.query.events import Categories
+from agent.store.groups import first_seen
 
 if TYPE_CHECKING:
     import sqlite3
@@ -111,8 +112,8 @@ class Counting:
         """Without groups whose first event came with a backfill, though the store has not had them before."""
         found = dict(news)
         for group in [group for group, what in news.items() if what == "new"]:
-            row = self._connection.execute("SELECT first_seen FROM error_groups WHERE id = ?", (group,)).fetchone()
-            if row is not None and row[0] <= now - self._horizon:
+            began = first_seen(self._connection, group)
+            if began is not None and began <= now - self._horizon:
                 del found[group]
         return found
 

@@ -21,10 +21,11 @@ from agent.query.events import COLUMNS, Files, StoredEvent
 from agent.query.fragments import encode
 from agent.query.language import Term, parse_query
 from agent.query.render import document as event_document
+from agent.store.groups import group_facts
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from agent.alert.rules import Facts
     from agent.alert.state import Change
@@ -117,27 +118,22 @@ class Author:
             if event.group is not None:
                 counts[event.group] = counts.get(event.group, 0) + 1
         top = sorted(counts, key=lambda group: (-counts[group], group))[:_TOP_GROUPS]
-        rows = self._connection.execute(
-            "SELECT id, title, culprit, severity_number, category, state, first_seen, last_seen FROM error_groups"
-            " WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(top),),
-        )
-        found = {row[0]: row for row in rows.fetchall()}
-        return [
-            {
-                "id": group,
-                "title": found[group][1],
-                "culprit": found[group][2],
-                "severity": severity_text(found[group][3]),
-                "category": found[group][4],
-                "state": found[group][5],
-                "first_seen": format_utc(found[group][6]),
-                "last_seen": format_utc(found[group][7]),
-                "count": counts[group],
-            }
-            for group in top
-            if group in found
-        ]
+        found = group_facts(self._connection, top)
+        return [_group(found[group], counts[group]) for group in top if group in found]
+
+
+def _group(facts: Mapping[str, Any], count: int) -> dict[str, Any]:
+    return {
+        "id": facts["id"],
+        "title": facts["title"],
+        "culprit": facts["culprit"],
+        "severity": severity_text(facts["severity_number"]),
+        "category": facts["category"],
+        "state": facts["state"],
+        "first_seen": format_utc(facts["first_seen"]),
+        "last_seen": format_utc(facts["last_seen"]),
+        "count": count,
+    }
 
 
 def delivery_id(change: Change, hook: str, *, merged: bool = False) -> str:
@@ -195,9 +191,6 @@ def _shortened(event: StoredEvent) -> dict[str, Any] | msgspec.Raw:
 
 
 # ---------------------------------------------------------------- an example for `send-test`
-
-
-_NS = 1_000_000_000
 
 
 def example(hook: str) -> str:

@@ -294,7 +294,9 @@ def test_a_new_group_is_news_once_and_one_that_a_backfill_brings_is_not(rig):
     keys = [json.loads(key) for (key,) in one.sql('SELECT "key" FROM alert_states ORDER BY rule')]
     assert keys == [{"group": "1"}, {"group": "2"}]
     made = json.loads(one.delivered[-1].document)
-    assert made["groups"][0]["title"] == "old"
+    group = made["groups"][0]
+    assert (group["id"], group["title"], group["severity"], group["state"]) == (1, "old", "ERROR", "regressed")
+    assert group["first_seen"] < group["last_seen"]
     assert made["summary"] == "back (group=1): an error that was resolved or ignored has come back"
 
 
