@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.alert.rules import Facts
-    from agent.alert.state import Change
+    from agent.alert.state import StateChange
 
 VERSION = 1
 _TOP_GROUPS = 5
@@ -38,7 +38,7 @@ _CUT_CHARS = 4_096
 _NS = 1_000_000_000
 
 
-class Author:
+class DeliveryBuilder:
     """Writes deliveries out of changes.
 
     Args:
@@ -52,7 +52,7 @@ class Author:
         self._files: Files | None = None
 
     def deliveries(
-        self, facts: Facts, change: Change, hooks: Sequence[str], now: int, more: Sequence[Change] = ()
+        self, facts: Facts, change: StateChange, hooks: Sequence[str], now: int, more: Sequence[StateChange] = ()
     ) -> list[Delivery]:
         """One delivery per hook.
 
@@ -72,7 +72,7 @@ class Author:
             found.append(Delivery(number, change.rule, hook, key, change.state, now, text))
         return found
 
-    def document(self, facts: Facts, change: Change, more: Sequence[Change] = ()) -> dict[str, Any]:
+    def document(self, facts: Facts, change: StateChange, more: Sequence[StateChange] = ()) -> dict[str, Any]:
         """Everything but `version` and `delivery_id`."""
         key = json.loads(change.key)
         over = change.at if change.state == "resolved" else None
@@ -136,7 +136,7 @@ def _group(facts: Mapping[str, Any], count: int) -> dict[str, Any]:
     }
 
 
-def delivery_id(change: Change, hook: str, *, merged: bool = False) -> str:
+def delivery_id(change: StateChange, hook: str, *, merged: bool = False) -> str:
     """The same for the same change whenever it is made: after a power cut took back a commit, the events that are
     read again lead to the page that was sent already, not to another one.
     """
@@ -145,7 +145,7 @@ def delivery_id(change: Change, hook: str, *, merged: bool = False) -> str:
     return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
 
 
-def summary(facts: Facts, change: Change, more: int = 0) -> str:
+def summary(facts: Facts, change: StateChange, more: int = 0) -> str:
     """One sentence for people."""
     where = shown_key(json.loads(change.key))
     subject = f"{change.rule} ({where})" if where else change.rule
@@ -168,7 +168,7 @@ def query_command(facts: Facts, key: dict[str, str | None], started_at: int, end
     return shlex.join([*words, *map(str, terms)])
 
 
-def _merged_groups(changes: Sequence[Change]) -> dict[int, int]:
+def _merged_groups(changes: Sequence[StateChange]) -> dict[int, int]:
     counts: dict[int, int] = {}
     for change in changes:
         for group, count in change.groups.items():

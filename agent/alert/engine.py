@@ -19,15 +19,15 @@ from collections import OrderedDict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from agent.alert.state import Change, Hit, State, tally
-from agent.alert.window import Window
+from agent.alert.state import AlertState, RuleHit, StateChange, tally
+from agent.alert.window import SlidingWindow
 from agent.core.outbox import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from agent.alert.rules import Rule
-    from agent.core.outbox import Saved
+    from agent.alert.rules import AlertRule
+    from agent.core.outbox import SavedState
 
 MAX_KEYS = 10_000  # states per rule; beyond, the one that was idle for longest goes
 LATENESS_NS = 30 * 10**9
@@ -37,7 +37,7 @@ _SWEEP_NS = 60 * 10**9
 _NS = 1_000_000_000
 
 
-class Engine:
+class RuleEngine:
     """States of all rules.
 
     Args:
@@ -49,21 +49,21 @@ class Engine:
 
     def __init__(
         self,
-        rules: Iterable[Rule],
+        rules: Iterable[AlertRule],
         *,
         max_keys: int = MAX_KEYS,
         quiet: Callable[[str, str, int], str] = lambda _rule, _key, _at: "",
     ) -> None:
         self.rules = {rule.name: rule for rule in rules}
-        self.states: dict[str, OrderedDict[str, State]] = {name: OrderedDict() for name in self.rules}
+        self.states: dict[str, OrderedDict[str, AlertState]] = {name: OrderedDict() for name in self.rules}
         self.evicted: dict[str, int] = dict.fromkeys(self.rules, 0)  # states given up since the start
         self._firing: dict[str, int] = dict.fromkeys(self.rules, 0)
         self._max_keys = max_keys
         self._quiet = quiet
-        self._due: list[tuple[int, int, State]] = []
+        self._due: list[tuple[int, int, AlertState]] = []
         self._order, self._swept = 0, 0
-        self._changes: list[Change] = []
-        self._dirty: dict[int, State] = {}
+        self._changes: list[StateChange] = []
+        self._dirty: dict[int, AlertState] = {}
         self._gone: list[tuple[str, str]] = []
         self._batch_due: dict[str, int] = {}
 
@@ -84,7 +84,7 @@ class Engine:
                     self._schedule(rule, state)
 
     def observe(
-        self, name: str, key: str, hits: Sequence[Hit], now: int, totals: Mapping[int, int] | None = None
+        self, name: str, key: str, hits: Sequence[RuleHit], now: int, totals: Mapping[int, int] | None = None
     ) -> None:
         """Count events.
 
@@ -113,7 +113,7 @@ class Engine:
             self._count_each(rule, state, recent)
         self._dirty[id(state)] = state
 
-    def count(self, rule: Rule, key: str, hits: Sequence[Hit], now: int) -> None:
+    def count(self, rule: AlertRule, key: str, hits: Sequence[RuleHit], now: int) -> None:
         """As `observe`, for a rule that cannot fire."""
         oldest = now - rule.window_ns
         if hits[0].at <= oldest:
@@ -143,12 +143,12 @@ class Engine:
 
     # ------------------------------------------------------------ output
 
-    def take_changes(self) -> list[Change]:
+    def take_changes(self) -> list[StateChange]:
         """The transitions since the last call, in their order."""
         changes, self._changes = self._changes, []
         return changes
 
-    def take_saved(self) -> list[Saved]:
+    def take_saved(self) -> list[SavedState]:
         """What is to be remembered of the states that have changed since the last call."""
         dirty, self._dirty = self._dirty, {}
         return [state.save() for state in dirty.values()]
@@ -158,7 +158,7 @@ class Engine:
         gone, self._gone = self._gone, []
         return gone
 
-    def restore(self, saved: Iterable[Saved], now: int) -> None:
+    def restore(self, saved: Iterable[SavedState], now: int) -> None:
         """Take over states that were saved, before anything is observed. One that knows of a time after `now` is
         moved to now: the clock was set back in between, and nothing may have to wait until it has caught up.
         """
@@ -188,7 +188,7 @@ class Engine:
 
     # ------------------------------------------------------------ counting
 
-    def _state(self, rule: Rule, key: str) -> State:
+    def _state(self, rule: AlertRule, key: str) -> AlertState:
         states = self.states[rule.name]
         state = states.get(key)
         if state is not None:
@@ -196,24 +196,24 @@ class Engine:
             return state
         if len(states) >= self._max_keys:
             self._evict(rule, states)
-        state = states[key] = State(rule, key)
+        state = states[key] = AlertState(rule, key)
         return state
 
-    def _evict(self, rule: Rule, states: OrderedDict[str, State]) -> None:
+    def _evict(self, rule: AlertRule, states: OrderedDict[str, AlertState]) -> None:
         """Give up the state that was idle for longest: an `ok` one where there is one among the oldest hundred."""
         oldest = [state for _, state in zip(range(100), states.values(), strict=False)]
         self._give_up(rule, next((state for state in oldest if self._dispensable(state)), oldest[0]))
         self.evicted[rule.name] += 1
 
-    def _dispensable(self, state: State) -> bool:
+    def _dispensable(self, state: AlertState) -> bool:
         return state.phase == "ok"
 
-    def _give_up(self, rule: Rule, state: State) -> None:
+    def _give_up(self, rule: AlertRule, state: AlertState) -> None:
         if state.phase == "firing":
             self._enter(rule, state, "ok", state.clock)
         self._forget(state)
 
-    def _forget(self, state: State) -> None:
+    def _forget(self, state: AlertState) -> None:
         del self.states[state.rule][state.key]
         state.due = NEVER
         self._dirty.pop(id(state), None)
@@ -231,7 +231,7 @@ class Engine:
                     if state.empty:
                         self._forget(state)
 
-    def _count_all(self, rule: Rule, state: State, hits: Sequence[Hit]) -> None:
+    def _count_all(self, rule: AlertRule, state: AlertState, hits: Sequence[RuleHit]) -> None:
         if not hits:
             return
         grain = rule.grain_ns
@@ -245,7 +245,7 @@ class Engine:
             state.add(bucket, len(members))
             state.note_all(members, bucket, tally(members))
 
-    def _count_each(self, rule: Rule, state: State, hits: Sequence[Hit]) -> None:
+    def _count_each(self, rule: AlertRule, state: AlertState, hits: Sequence[RuleHit]) -> None:
         for number, hit in enumerate(hits):
             if number in _TRY_BULK and state.unmoved_by(rest := hits[number:] if number else hits, rule):
                 self._count_all(rule, state, rest)
@@ -261,11 +261,11 @@ class Engine:
             self._judge(rule, state, at)
             self._schedule(rule, state)
 
-    def _late(self, rule: Rule, state: State, hits: Sequence[Hit]) -> None:
+    def _late(self, rule: AlertRule, state: AlertState, hits: Sequence[RuleHit]) -> None:
         """Events that left the window before they came: would they have fired, had they come in time?"""
         if rule.form not in ("count", "rate", "new_group", "regressed") or state.phase != "ok" or rule.for_ns:
             return
-        window = Window()
+        window = SlidingWindow()
         for hit in hits:
             window.add(hit.at // rule.grain_ns)
             state.note(hit, hit.at // rule.grain_ns)
@@ -277,13 +277,13 @@ class Engine:
 
     # ------------------------------------------------------------ judging
 
-    def _judge_at(self, rule: Rule, state: State, at: int) -> None:
+    def _judge_at(self, rule: AlertRule, state: AlertState, at: int) -> None:
         self._advance(rule, state, at)
         state.advance(at // rule.grain_ns)
         self._judge(rule, state, at)
         self._schedule(rule, state)
 
-    def _advance(self, rule: Rule, state: State, to: int) -> None:
+    def _advance(self, rule: AlertRule, state: AlertState, to: int) -> None:
         """Let everything happen that is due in one state up to an instant."""
         while state.due <= to:
             at = max(state.due, state.clock)
@@ -293,7 +293,7 @@ class Engine:
                 self._remind(rule, state, at)
             self._schedule(rule, state, after=at)
 
-    def _judge(self, rule: Rule, state: State, at: int) -> None:
+    def _judge(self, rule: AlertRule, state: AlertState, at: int) -> None:
         state.clock = max(state.clock, at)
         if rule.form == "absent":
             over = at >= state.last + rule.window_ns
@@ -318,7 +318,7 @@ class Engine:
             state.value = value
             self._enter(rule, state, "ok", at)
 
-    def _fire(self, rule: Rule, state: State, at: int, value: float) -> None:
+    def _fire(self, rule: AlertRule, state: AlertState, at: int, value: float) -> None:
         state.value, state.started_at = value, at
         state.notified, state.repeats = False, 0
         state.repeat_at = at + rule.repeat_ns
@@ -330,7 +330,7 @@ class Engine:
             state.notify_at = waiting
         self._enter(rule, state, "firing", at)
 
-    def _enter(self, rule: Rule, state: State, phase: str, at: int) -> None:
+    def _enter(self, rule: AlertRule, state: AlertState, phase: str, at: int) -> None:
         """Change the phase and say so."""
         before, state.phase, state.since = state.phase, phase, at  # type: ignore[assignment]
         self._firing[rule.name] += (phase == "firing") - (before == "firing")
@@ -344,7 +344,7 @@ class Engine:
         else:
             self._say(state, phase, at, notify=False)
 
-    def _may_tell(self, rule: Rule, state: State, at: int) -> bool:
+    def _may_tell(self, rule: AlertRule, state: AlertState, at: int) -> bool:
         """Whether somebody is told now that a state fires; otherwise when to look again."""
         if at < state.notify_at:
             return False
@@ -358,12 +358,12 @@ class Engine:
         state.notified, state.notify_at = True, NEVER
         return True
 
-    def _why_quiet(self, rule: Rule, state: State, at: int) -> str:
+    def _why_quiet(self, rule: AlertRule, state: AlertState, at: int) -> str:
         if quiet := self._quiet(rule.name, state.key, at):
             return quiet
         return "inhibited" if any(self._firing.get(other, 0) for other in rule.inhibited_by) else ""
 
-    def _remind(self, rule: Rule, state: State, at: int) -> None:
+    def _remind(self, rule: AlertRule, state: AlertState, at: int) -> None:
         """What a firing state says again, or for the first time after it was kept quiet."""
         if not state.notified:
             if self._may_tell(rule, state, at):
@@ -377,12 +377,12 @@ class Engine:
             self._dirty[id(state)] = state
             self._say(state, "repeat", at, notify=not self._why_quiet(rule, state, at))
 
-    def _say(self, state: State, what: str, at: int, *, notify: bool) -> None:
-        change = Change(state.rule, state.key, what, at, state.value, state.started_at, notify, state.quiet)
+    def _say(self, state: AlertState, what: str, at: int, *, notify: bool) -> None:
+        change = StateChange(state.rule, state.key, what, at, state.value, state.started_at, notify, state.quiet)
         change.samples, change.groups = tuple(state.samples), dict(state.groups)
         self._changes.append(change)
 
-    def _schedule(self, rule: Rule, state: State, after: int = 0) -> None:
+    def _schedule(self, rule: AlertRule, state: AlertState, after: int = 0) -> None:
         """Find the next instant at which this state may change without an event."""
         due = state.next_change(rule, after)
         due = max(due, after + 1)
@@ -394,6 +394,6 @@ class Engine:
             heapq.heappush(self._due, (due, self._order, state))
 
 
-def _end(rule: Rule, totals: Mapping[int, int] | None) -> int:
+def _end(rule: AlertRule, totals: Mapping[int, int] | None) -> int:
     """The last instant of the last bucket of some totals."""
     return (max(totals) + 1) * rule.grain_ns - 1 if totals else 0

@@ -16,9 +16,9 @@ import msgspec
 import structlog
 
 from agent.core.errors import SidelogError
-from agent.core.outbox import Delivery, Outcome
+from agent.core.outbox import Delivery, DeliveryOutcome
 from agent.hooks import program, webhook
-from agent.hooks.program import Result
+from agent.hooks.program import HookResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +30,7 @@ _LONGEST_NAP_NS = 300 * 10**9
 log = structlog.get_logger("sidelog")
 
 
-async def tell(config: HookConfig, document: str) -> Result:
+async def tell(config: HookConfig, document: str) -> HookResult:
     """Run a hook once with a document (JSON text)."""
     body = document.encode("utf-8", "surrogatepass")
     if config.exec:
@@ -40,11 +40,11 @@ async def tell(config: HookConfig, document: str) -> Result:
         headers = {name: secret.resolve() for name, secret in config.headers.items()}
         url = config.webhook.resolve()
     except SidelogError as error:
-        return Result(ok=False, said=error.message, code=error.code)
+        return HookResult(ok=False, said=error.message, code=error.code)
     return await webhook.post(url, headers, body, config.timeout)
 
 
-class Dispatcher:
+class HookDispatcher:
     """All hooks of a running agent.
 
     Args:
@@ -59,7 +59,7 @@ class Dispatcher:
         self,
         hooks: Mapping[str, HookConfig],
         *,
-        finished: Callable[[Outcome], None],
+        finished: Callable[[DeliveryOutcome], None],
         changed: Callable[[str, Mapping[str, Any]], None],
         report: Callable[[SidelogError, bool], None],
         clock: Callable[[], int] = time.time_ns,
@@ -90,7 +90,7 @@ class Dispatcher:
             self._known.add(delivery.id)
             queue = self._queues.get(delivery.hook)
             if queue is None:
-                queue = self._queues[delivery.hook] = _Queue(delivery.hook, Circuit(backoff=self._backoff))
+                queue = self._queues[delivery.hook] = _Queue(delivery.hook, CircuitBreaker(backoff=self._backoff))
             queue.waiting[delivery.id] = delivery
             touched[delivery.hook] = queue
         for queue in touched.values():
@@ -152,12 +152,12 @@ class Dispatcher:
             raise
         except Exception as error:
             log.exception("a hook's run failed in the agent", hook=queue.hook)
-            result = Result(ok=False, said=f"{type(error).__name__}: {error}")
+            result = HookResult(ok=False, said=f"{type(error).__name__}: {error}")
         queue.running.pop(delivery.id, None)
         self._settle(queue, delivery, result, config)
         self._pump(queue)
 
-    def _settle(self, queue: _Queue, delivery: Delivery, result: Result, config: HookConfig) -> None:
+    def _settle(self, queue: _Queue, delivery: Delivery, result: HookResult, config: HookConfig) -> None:
         now = self._clock()
         delivery.attempts += 1
         if result.ok:
@@ -170,7 +170,9 @@ class Dispatcher:
         if state != "waiting":
             del queue.waiting[delivery.id]
         self._finished(
-            Outcome(delivery.id, state, delivery.attempts, delivery.next_attempt, now, result.said, result.output)
+            DeliveryOutcome(
+                delivery.id, state, delivery.attempts, delivery.next_attempt, now, result.said, result.output
+            )
         )
         if state == "dead":
             self._known.discard(delivery.id)  # it may come back
@@ -179,7 +181,7 @@ class Dispatcher:
         )
         self._judge(queue, delivery, result, state, now)
 
-    def _judge(self, queue: _Queue, delivery: Delivery, result: Result, state: str, now: int) -> None:
+    def _judge(self, queue: _Queue, delivery: Delivery, result: HookResult, state: str, now: int) -> None:
         """Keep the circuit, and say what a person should know."""
         circuit, hook = queue.circuit, queue.hook
         if result.ok:
@@ -208,13 +210,13 @@ class Dispatcher:
             del queue.waiting[delivery.id]
             self._known.discard(delivery.id)
             said = f"the configuration has no hook {queue.hook}"
-            self._finished(Outcome(delivery.id, "dead", delivery.attempts, 0, now, said, ""))
+            self._finished(DeliveryOutcome(delivery.id, "dead", delivery.attempts, 0, now, said, ""))
 
 
 class _Queue:
     """What waits for one hook."""
 
-    def __init__(self, hook: str, circuit: Circuit) -> None:
+    def __init__(self, hook: str, circuit: CircuitBreaker) -> None:
         self.hook = hook
         self.waiting: dict[int, Delivery] = {}  # also what runs; by id
         self.running: dict[int, asyncio.Task[None]] = {}
@@ -247,7 +249,7 @@ class _Queue:
         return ready, nap
 
 
-def _cannot_run(result: Result, hook: str) -> SidelogError:
+def _cannot_run(result: HookResult, hook: str) -> SidelogError:
     hints = {
         "SL701": "let only its owner write it: chmod go-w FILE, chown it to root or to the agent's user",
         "SL702": "check the path and its execute permission; `sidelog check` looks at every hook",
@@ -256,7 +258,7 @@ def _cannot_run(result: Result, hook: str) -> SidelogError:
     return SidelogError(result.code, "run hook", hook, f"the hook {hook}: {result.said}", hint=hints[result.code])
 
 
-def _circuit_open(hook: str, circuit: Circuit, result: Result, now: int) -> SidelogError:
+def _circuit_open(hook: str, circuit: CircuitBreaker, result: HookResult, now: int) -> SidelogError:
     return SidelogError(
         "SL704",
         "run hook",
@@ -267,7 +269,7 @@ def _circuit_open(hook: str, circuit: Circuit, result: Result, now: int) -> Side
     )
 
 
-def _dead(delivery: Delivery, result: Result) -> SidelogError:
+def _dead(delivery: Delivery, result: HookResult) -> SidelogError:
     return SidelogError(
         "SL703",
         "run hook",
@@ -299,7 +301,7 @@ class Backoff(msgspec.Struct, frozen=True):
         return round(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  no secret
 
 
-class Circuit(msgspec.Struct):
+class CircuitBreaker(msgspec.Struct):
     """`closed`: runs go through. `open`: none do until the pause is over, then one at a time (`half-open`) decides."""
 
     failures: int = 0  # in a row
