@@ -170,7 +170,7 @@ def test_many_heartbeats_take_no_memory():
     engine.begin(T)
     for second in range(1000):
         feed(engine, second / 10)
-    assert len(engine._due) < 5
+    assert len(engine._machine._due) < 5
 
 
 def ratio_engine():
