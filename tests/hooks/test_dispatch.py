@@ -11,7 +11,8 @@ import pytest
 from agent.config import HookConfig, Secret
 from agent.core.outbox import Delivery
 from agent.hooks import dispatch
-from agent.hooks.dispatch import OPENS_AFTER, Backoff, CircuitBreaker, HookDispatcher, tell
+from agent.hooks.circuit import OPENS_AFTER, Backoff, CircuitBreaker
+from agent.hooks.dispatch import HookDispatcher, tell
 from tests.hooks.test_program import script
 
 S = 10**9
@@ -152,11 +153,11 @@ def test_a_reload_takes_a_hook_away_and_stop_kills_what_runs(tmp_path):
         dispatcher = HookDispatcher({"page": HookConfig(exec=[hook])}, finished=told.outcomes.append,
                                 changed=lambda *_: None, report=lambda *_: None)  # fmt: skip
         dispatcher.add([delivery(1), delivery(2)])
-        assert dispatcher.running
+        assert len(asyncio.all_tasks()) == 2  # the first delivery's and this
         dispatcher.use({})
         assert told.states() == [(2, "dead")]
         await dispatcher.stop(0.0)
-        assert not dispatcher.running
+        assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(work())
 
