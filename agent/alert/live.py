@@ -150,12 +150,9 @@ class LiveAlerts:
             if state.phase != "firing" or facts is None or (rule is not None and rule.shape == facts["shape"]):
                 continue
             change = StateChange(state.rule, state.key, "resolved", now, state.value, state.started_at, state.notified)
-            writes.history.append(
-                HistoryRow(state.rule, state.key, "resolved", now, state.value, facts["threshold"], "")
-            )
+            writes.history.append(_history_row(change, facts))
             if state.notified:
-                hooks = [hook for hook in facts["hooks"] if hook in self._hook_names]
-                writes.deliveries += builder.deliveries(facts, change, hooks, now)
+                writes.deliveries += builder.deliveries(facts, change, self._hooks_of(facts), now)
         tables.save(self._connection, writes)
 
     # ------------------------------------------------------------ the clock
@@ -267,18 +264,13 @@ class LiveAlerts:
         engine = self.engine
         changes = engine.take_changes()
         writes = AlertWrites(saved=engine.take_saved(), gone=engine.take_gone())
-        for change in changes:
-            threshold = self.rules[change.rule].threshold
-            writes.history.append(
-                HistoryRow(change.rule, change.key, change.state, change.at, change.value, threshold, change.quiet)
-            )
+        writes.history = [_history_row(change, self.facts[change.rule]) for change in changes]
         told = [change for change in changes if change.notify]
         if told:
             builder = DeliveryBuilder(self._connection, self._host)
             for change, more in pages(told, self.rules):
                 facts = self.facts[change.rule]
-                hooks = [hook for hook in facts["hooks"] if hook in self._hook_names]
-                writes.deliveries += builder.deliveries(facts, change, hooks, now, more)
+                writes.deliveries += builder.deliveries(facts, change, self._hooks_of(facts), now, more)
         if sum(engine.evicted.values()) > self._evictions:
             self._evictions = sum(engine.evicted.values())
             writes.evicted = engine.evictions()
@@ -290,6 +282,14 @@ class LiveAlerts:
             writes.expired = [(rule.name, 0, now // rule.grain_ns - 2 * BUCKETS) for rule in rules]
             writes.expired += [(rule.name, BUCKETS - 1 - now // DAY_GRAIN_NS, -1) for rule in rules if rule.has_day]
         return writes
+
+    def _hooks_of(self, facts: Facts) -> list[str]:
+        """The hooks of a rule, without those that the configuration does not have any more."""
+        return [hook for hook in facts["hooks"] if hook in self._hook_names]
+
+
+def _history_row(change: StateChange, facts: Facts) -> HistoryRow:
+    return HistoryRow(change.rule, change.key, change.state, change.at, change.value, facts["threshold"], change.quiet)
 
 
 def pages(

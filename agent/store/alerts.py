@@ -43,7 +43,7 @@ def save(connection: sqlite3.Connection, writes: AlertWrites) -> None:
         connection.execute('DELETE FROM alert_states WHERE rule = ? AND "key" = ?', (rule, key))
         connection.execute('DELETE FROM alert_windows WHERE rule = ? AND "key" = ?', (rule, key))
     connection.executemany("DELETE FROM alert_windows WHERE rule = ? AND bucket BETWEEN ? AND ?", writes.expired)
-    save_states(connection, writes.saved)
+    _save_states(connection, writes.saved)
     connection.executemany(
         'INSERT INTO alert_history (rule, "key", state, time, value, threshold, quiet) VALUES (?, ?, ?, ?, ?, ?, ?)',
         writes.history,
@@ -63,7 +63,7 @@ def save(connection: sqlite3.Connection, writes: AlertWrites) -> None:
     )
 
 
-def save_states(connection: sqlite3.Connection, states: Sequence[SavedState]) -> None:
+def _save_states(connection: sqlite3.Connection, states: Sequence[SavedState]) -> None:
     """Remember states and the buckets of their windows that have changed."""
     for one in states:
         if one.phase == "ok" and not one.since:  # it never left `ok`: its windows say all of it
