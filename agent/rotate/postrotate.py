@@ -248,7 +248,7 @@ def _find_command(source: str, command: list[str], timeout_s: float) -> _Command
 
 async def _run(
     command: list[str], document: bytes, environment: dict[str, str], timeout_s: float, stop: Callable[[], bool]
-) -> program.Result | None:
+) -> program.HookResult | None:
     """The command's end; None where it was killed because the agent ends."""
     running = asyncio.ensure_future(program.run(command, document, environment, timeout_s))
     while not running.done():
