@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
 from agent.archive.errors import ArchiveError
-from agent.archive.place import flush_directory
+from agent.archive.files import flush_directory
 from agent.core.errors import UsageError
 from agent.store import archives
 

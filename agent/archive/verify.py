@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.archive.errors import ArchiveError
-from agent.archive.place import ARCHIVE_SUFFIX
-from agent.archive.rows import open_archive
+from agent.archive.files import ARCHIVE_SUFFIX, open_archive
 from agent.store import archives
 
 if TYPE_CHECKING:

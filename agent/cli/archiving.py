@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.archive.archivist import make_keeper
-from agent.archive.keeper import Summary
+from agent.archive.archiver import Archiver, ArchivingSummary
 from agent.archive.verify import ArchiveFinding
 from agent.cli.common import Bar, echo_json, print_error, safe_text
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
-from agent.rotate.rotator import rotate_once
+from agent.rotate.thread import rotate_once
 from agent.store.opening import open_store
 from agent.views import archives as views
 from agent.views.due import planned_actions
@@ -54,7 +53,7 @@ def archive_due(context: Context, *, as_json: bool) -> int:
     """
     config = context.config()
     is_rotating = _is_rotating(config)
-    summary, failed, rotated = Summary(), [], 0
+    summary, failed, rotated = ArchivingSummary(), [], 0
 
     def say(error: SidelogError, active: bool) -> None:
         if active:
@@ -65,8 +64,7 @@ def archive_due(context: Context, *, as_json: bool) -> int:
         if is_rotating:
             rotated = len(rotate_once(config, opened.writer.change, say))
         if config.archive is not None:
-            keeper = make_keeper(config, config.archive, opened.writer.change, say, on_progress=bar.step)
-            summary = keeper.round()
+            summary = Archiver(config, opened.writer.change, say, on_progress=bar.step).round()
     summary.failed = failed
     if as_json:
         echo_json(views.round_document(summary, rotated))
@@ -131,7 +129,7 @@ def _owned(config: Config) -> Iterator[OpenStore]:
         opened.close()
 
 
-def _sentence(summary: Summary, rotated: int) -> str:
+def _sentence(summary: ArchivingSummary, rotated: int) -> str:
     parts = [f"{summary.archived:,} logs archived"]
     if summary.bytes:
         ratio = summary.raw_bytes / summary.bytes

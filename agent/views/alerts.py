@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from agent.alert.rules import DAY_GRAIN_NS, DEFAULT_MINIMUM, compile_rule, facts_of, value_of, whole_window_ns
 from agent.alert.window import BUCKETS
-from agent.core.outbox import Saved
+from agent.core.outbox import SavedState
 from agent.store import alerts as tables
 from agent.views import iso
 
@@ -50,9 +50,9 @@ def list_states(connection: sqlite3.Connection, now: int, configs: Sequence[Rule
     return rows
 
 
-def _with_counted(name: str, own: Mapping[str, Saved], counted: Mapping[str, Saved]) -> dict[str, Any]:
+def _with_counted(name: str, own: Mapping[str, SavedState], counted: Mapping[str, SavedState]) -> dict[str, Any]:
     """The states of a rule; what it shares with others is stored once, for all of them."""
-    states: dict[str, Any] = {key: Saved(name, key, rows=one.rows) for key, one in counted.items()}
+    states: dict[str, Any] = {key: SavedState(name, key, rows=one.rows) for key, one in counted.items()}
     for key, state in own.items():
         states[key] = replace(state, rows=states[key].rows) if key in states else state
     return states

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from agent.archive.keeper import Summary
+    from agent.archive.archiver import ArchivingSummary
     from agent.archive.verify import ArchiveFinding
 
 
@@ -34,7 +34,7 @@ def list_archives(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     ]
 
 
-def round_document(summary: Summary, rotated: int) -> dict[str, Any]:
+def round_document(summary: ArchivingSummary, rotated: int) -> dict[str, Any]:
     """The document of `archive run --json`.
 
     Args:

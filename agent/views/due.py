@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.archive.archivist import make_keeper
+from agent.archive.archiver import Archiver
 from agent.core.units import format_duration
 from agent.rotate.errors import RotateError
-from agent.rotate.rotator import known_files, make_rotation
-from agent.rotate.telling import prepare
+from agent.rotate.postrotate import prepare
+from agent.rotate.rotator import Rotator
+from agent.rotate.thread import known_files
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
 
-    from agent.archive.keeper import Keeper
     from agent.config import Config
-    from agent.rotate.rotation import Rotation
 
 
 class PlannedAction(msgspec.Struct, frozen=True):
@@ -45,10 +44,10 @@ def planned_actions(config: Config, connection: sqlite3.Connection) -> list[Plan
     """
     change = partial(_ask, connection)
     rows: list[PlannedAction] = []
-    archived = list(_archives(make_keeper(config, config.archive, change, _unsaid))) if config.archive else []
+    archived = list(_archives(Archiver(config, change, _unsaid))) if config.archive else []
     if any(source.rotate is not None for source in config.sources):
         files = known_files(config, connection)
-        rotated = _rotations(make_rotation(config, lambda: files, change, _unsaid))
+        rotated = _rotations(Rotator(config, lambda: files, change, _unsaid))
         said = {row.path for row in archived}
         rows = [row for row in rotated if row.path not in said]
     return rows + archived
@@ -62,47 +61,47 @@ def _unsaid(*_: object) -> None:
     pass
 
 
-def _rotations(rotation: Rotation) -> Iterator[PlannedAction]:
-    for source, looks in rotation.look().items():
-        untellable = _untellable(source, rotation) if any(look.why for look in looks) else ""
-        for look in looks:
-            path = look.file.path
-            if not look.why:
-                yield PlannedAction("leave", path, f"not due: {look.outlook}")
-            elif obstacle := rotation.obstacle(look) or untellable:
-                yield PlannedAction("leave", path, f"{look.why}, but {obstacle}")
+def _rotations(rotator: Rotator) -> Iterator[PlannedAction]:
+    for source, candidates in rotator.candidates().items():
+        untellable = _untellable(source, rotator) if any(log.why for log in candidates) else ""
+        for log in candidates:
+            path = log.file.path
+            if not log.why:
+                yield PlannedAction("leave", path, f"not due: {log.outlook}")
+            elif obstacle := rotator.obstacle(log) or untellable:
+                yield PlannedAction("leave", path, f"{log.why}, but {obstacle}")
             else:
-                yield PlannedAction("rotate", path, look.why)
-    for path, several in rotation.find_surplus().items():
+                yield PlannedAction("rotate", path, log.why)
+    for path, several in rotator.find_excess().items():
         keep = f"it is beyond `keep` of {path}"
         for one in several:
             action, why = ("leave", f"{keep}, but {one.why}") if one.why else ("delete", keep)
             yield PlannedAction(action, one.path, why)
 
 
-def _untellable(source: str, rotation: Rotation) -> str:
+def _untellable(source: str, rotator: Rotator) -> str:
     """Why the application of a source could not be told of a rotation; empty where it could."""
     try:
-        prepare(source, rotation.rules[source].config).close()
+        prepare(source, rotator.rules[source].config).close()
     except RotateError as error:
         return error.message
     return ""
 
 
-def _archives(keeper: Keeper) -> Iterator[PlannedAction]:
-    plan = keeper.plan()
+def _archives(archiver: Archiver) -> Iterator[PlannedAction]:
+    plan = archiver.plan()
     for job in plan.jobs:
         path = os.fsdecode(job.path)
         known = "all of it is stored" if job.followed or job.candidates else "it was never followed"
         yield PlannedAction("archive", path, f"{known}, and it has not changed for {_idle(path)}")
     for log in plan.present:
-        yield PlannedAction("delete" if keeper.options.delete_source else "leave", log.path, "it is archived")
+        yield PlannedAction("delete" if archiver.config.delete_source else "leave", log.path, "it is archived")
     for path in plan.waiting:
-        why = f"it changed {_idle(path)} ago, quiet is {format_duration(keeper.options.quiet_s)}, or is not stored yet"
+        why = f"it changed {_idle(path)} ago, quiet is {format_duration(archiver.config.quiet)}, or is not stored yet"
         yield PlannedAction("leave", path, why)
     for error in plan.errors:
         yield PlannedAction("leave", error.subject, error.message)
-    for archive, why in keeper.expired():
+    for archive, why in archiver.expired():
         yield PlannedAction("remove", archive.path, why)
 
 

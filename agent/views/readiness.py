@@ -358,7 +358,7 @@ def rotation(config: Config, scan: Scan) -> Iterator[Diagnostic]:
 
 def _telling(place: str, source: str, rotate: RotateConfig) -> Diagnostic:
     from agent.rotate.errors import RotateError  # noqa: PLC0415 - a third of the time of `check`, and rarely wanted
-    from agent.rotate.telling import prepare  # noqa: PLC0415
+    from agent.rotate.postrotate import prepare  # noqa: PLC0415
 
     try:
         prepare(source, rotate).close()

@@ -5,7 +5,7 @@ import json
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.archive.cutter import JSON_LINES, Alone, shape_of
+from agent.archive.frames import JSON_LINES, FrameParser, shape_of
 from agent.archive.scan import lines as lines_of
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
 from agent.query.events import FileInfo, StoredEvent
@@ -44,7 +44,7 @@ TERMS = st.one_of(
 def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, terms):
     data = b"\n".join(parts) + b"\n"
     query = Query(tuple(terms))
-    batch = Alone(SETTINGS, None, 5).parse(data, 0)
+    batch = FrameParser(SETTINGS, None, 5).parse(data, 0)
     rows = zip(batch.timestamps, batch.severities, batch.offsets, batch.records, strict=True)
     matching = []
     for index, (time, severity, offset, record) in enumerate(rows):

@@ -1,4 +1,4 @@
-"""When a log is due: by size, by age, by the time of day. Pure."""
+"""When a log is due: by size, by age, by the time of day."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent.config.hours import time_of_day
 from agent.core.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from agent.config import Config, RotateConfig
+
 _DAY_S = 86_400.0
 _LOOK_BACK_DAYS = 3  # a wall clock is never set back by more than some hours
 
 
-class Policy(msgspec.Struct, frozen=True):
+class RotationPolicy(msgspec.Struct, frozen=True):
     """What makes a log due, any of these: bytes, seconds, hour and minute of the day; None: not that."""
 
     size: int | None = None
@@ -81,3 +84,23 @@ def last_time_of_day(hour: int, minute: int, now_ns: int, zone: tzinfo | None = 
 
 def _clock(at: tuple[int, int]) -> str:
     return f"{at[0]:02}:{at[1]:02}"
+
+
+class RotationRule(msgspec.Struct, frozen=True):
+    """How the logs of one source are rotated."""
+
+    policy: RotationPolicy
+    config: RotateConfig
+
+
+def rules(config: Config) -> dict[str, RotationRule]:
+    """How the logs of each source are rotated, of those that have `rotate`."""
+    return {
+        source.name: RotationRule(_policy(source.rotate), source.rotate)
+        for source in config.sources
+        if source.rotate is not None
+    }
+
+
+def _policy(rotate: RotateConfig) -> RotationPolicy:
+    return RotationPolicy(rotate.size, rotate.every, time_of_day(rotate.at) if rotate.at is not None else None)

@@ -8,14 +8,14 @@ import os
 
 import pytest
 
+from agent.rotate.directory import LogDirectory
 from agent.rotate.errors import RotateError, failed
-from agent.rotate.folder import Folder
 from agent.tail.files import file_key
 
 
 @pytest.fixture
 def folder(tmp_path):
-    with Folder(str(tmp_path)) as folder:
+    with LogDirectory(str(tmp_path)) as folder:
         yield folder
 
 

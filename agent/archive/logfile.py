@@ -8,32 +8,20 @@ import os
 import signal
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from agent.archive.errors import source_unreadable
 from agent.core.decompress import DamagedError, compression, pieces
 from agent.core.paths import OPEN_FLAGS
+from agent.store.archives import FileVersion
+from agent.tail import locate
+from agent.tail.identity import FileKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 _CHUNK_BYTES = 1 << 18
 _F_SETSIG = 10  # of Linux; the module fcntl has no name for it
-
-
-class Version(NamedTuple):
-    """A file as it is at one moment: another one under the same name, or a byte more, and it differs."""
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-
-    @staticmethod
-    def of(status: os.stat_result) -> Version:
-        """Of a file's status."""
-        return Version(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def changed_ns(status: os.stat_result, now_ns: int) -> int:
@@ -43,7 +31,22 @@ def changed_ns(status: os.stat_result, now_ns: int) -> int:
     return status.st_mtime_ns if status.st_mtime_ns <= now_ns else status.st_ctime_ns
 
 
-class Log:
+def version_at(path: str) -> FileVersion | None:
+    """What lies at a path now; None where nothing does, or it cannot be looked at."""
+    try:
+        return FileVersion.of(os.lstat(path))
+    except OSError:
+        return None
+
+
+def current_path(path: str, version: FileVersion) -> str:
+    """Where a log lies now: it may have been given another number since it was found. The old path where nowhere."""
+    if version_at(path) == version:
+        return path
+    return locate.find_inode(FileKey(version.device, version.inode), [os.path.dirname(path)]) or path  # noqa: PTH120
+
+
+class LogFile:
     """An open log file, plain or compressed.
 
     Raises:
@@ -60,15 +63,13 @@ class Log:
         if not stat.S_ISREG(self.status.st_mode):
             self.close()
             raise source_unreadable(path, "it is no regular file")
-        self.version = Version.of(self.status)
+        self.version = FileVersion.of(self.status)
         self.compression = compression(os.pread(self.fd, 4, 0))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -100,15 +101,11 @@ class Log:
     def unchanged(self) -> bool:
         """Whether the open file is still as it was when it was opened. It may have got another name."""
         status = os.fstat(self.fd)
-        return status.st_nlink > 0 and Version.of(status) == self.version
+        return status.st_nlink > 0 and FileVersion.of(status) == self.version
 
     def in_place(self) -> bool:
         """Whether it is unchanged, and lies under its name."""
-        try:
-            named = Version.of(os.stat(self.path, follow_symlinks=False))  # noqa: PTH116 - the path is a str
-        except OSError:
-            return False
-        return self.version == named and self.unchanged()
+        return version_at(self.path) == self.version and self.unchanged()
 
 
 def has_writer(fd: int) -> bool:
@@ -128,7 +125,7 @@ def has_writer(fd: int) -> bool:
     return False
 
 
-def delete(path: str, version: Version) -> bool:
+def delete(path: str, version: FileVersion) -> bool:
     """Delete a log that is archived, if it is still the same to the last byte and nobody has it open for writing.
 
     Returns:
@@ -140,7 +137,7 @@ def delete(path: str, version: Version) -> bool:
     """
     if not os.path.lexists(path):
         return True
-    with Log(path) as log:
+    with LogFile(path) as log:
         if log.version != version or has_writer(log.fd) or not log.in_place():
             return False
         Path(path).unlink()

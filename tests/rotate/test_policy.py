@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.rotate.due import Policy, last_time_of_day
+from agent.rotate.policy import RotationPolicy, last_time_of_day
 
 VIENNA = ZoneInfo("Europe/Vienna")
 DAY_NS = 86_400 * 10**9
@@ -27,15 +27,15 @@ NOW = instant("2026-11-22T12:00:00+00:00")
 @pytest.mark.parametrize(
     ("policy", "size", "age_s", "why"),
     [
-        (Policy(size=1000), 1000, 0, "it has 1000 B, the bound is 1000 B"),
-        (Policy(size=1000), 999, 10**9, ""),
-        (Policy(every_s=3600), 1, 3600, "it is older than 1h"),
-        (Policy(every_s=3600), 1, 3599, ""),
-        (Policy(size=5, every_s=3600), 6, 0, "it has 6 B, the bound is 5 B"),
-        (Policy(at=(11, 0)), 1, 3601, "11:00 has passed"),
-        (Policy(at=(11, 0)), 1, 3600, ""),
-        (Policy(at=(13, 0)), 1, 3600, ""),
-        (Policy(size=0, every_s=1, at=(0, 0)), 0, 10**9, ""),
+        (RotationPolicy(size=1000), 1000, 0, "it has 1000 B, the bound is 1000 B"),
+        (RotationPolicy(size=1000), 999, 10**9, ""),
+        (RotationPolicy(every_s=3600), 1, 3600, "it is older than 1h"),
+        (RotationPolicy(every_s=3600), 1, 3599, ""),
+        (RotationPolicy(size=5, every_s=3600), 6, 0, "it has 6 B, the bound is 5 B"),
+        (RotationPolicy(at=(11, 0)), 1, 3601, "11:00 has passed"),
+        (RotationPolicy(at=(11, 0)), 1, 3600, ""),
+        (RotationPolicy(at=(13, 0)), 1, 3600, ""),
+        (RotationPolicy(size=0, every_s=1, at=(0, 0)), 0, 10**9, ""),
     ],
 )
 def test_a_log_is_due_for_any_of_its_reasons_and_never_empty(policy, size, age_s, why):
@@ -45,11 +45,11 @@ def test_a_log_is_due_for_any_of_its_reasons_and_never_empty(policy, size, age_s
 @pytest.mark.parametrize(
     ("policy", "ahead_s", "why"),
     [
-        (Policy(every_s=3600), 3600, "it is from a time that has not come yet"),
-        (Policy(every_s=3600), 3599, ""),
-        (Policy(at=(13, 0)), 86_400, "it is from a time that has not come yet"),
-        (Policy(at=(13, 0)), 86_399, ""),
-        (Policy(size=1000), 10**9, ""),
+        (RotationPolicy(every_s=3600), 3600, "it is from a time that has not come yet"),
+        (RotationPolicy(every_s=3600), 3599, ""),
+        (RotationPolicy(at=(13, 0)), 86_400, "it is from a time that has not come yet"),
+        (RotationPolicy(at=(13, 0)), 86_399, ""),
+        (RotationPolicy(size=1000), 10**9, ""),
     ],
 )
 def test_a_log_from_the_future_is_not_left_until_then(policy, ahead_s, why):
@@ -60,9 +60,9 @@ def test_a_log_from_the_future_is_not_left_until_then(policy, ahead_s, why):
 @pytest.mark.parametrize(
     ("policy", "size", "said"),
     [
-        (Policy(size=2048, every_s=86_400), 1024, "1 KiB of 2 KiB, 1h of 1d"),
-        (Policy(at=(3, 5)), 1, "rotated at 03:05"),
-        (Policy(at=(3, 5)), 0, "it is empty"),
+        (RotationPolicy(size=2048, every_s=86_400), 1024, "1 KiB of 2 KiB, 1h of 1d"),
+        (RotationPolicy(at=(3, 5)), 1, "rotated at 03:05"),
+        (RotationPolicy(at=(3, 5)), 0, "it is empty"),
     ],
 )
 def test_what_is_not_due_is_told_how_far_it_is(policy, size, said):

@@ -9,19 +9,17 @@ import os
 import stat
 from typing import TYPE_CHECKING, Self
 
-from agent.rotate import names
 from agent.rotate.errors import unrotatable
+from agent.tail import rotated_names
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from agent.tail.identity import FileKey
 
 _RENAME_NOREPLACE = 1  # linux/fs.h
 _LACKING = (errno.ENOSYS, errno.EINVAL)  # the kernel, or the file system, has no such rename
 
 
-class Folder:
+class LogDirectory:
     """An open directory.
 
     Raises:
@@ -35,9 +33,7 @@ class Folder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self.fd)
 
     def path_of(self, name: str) -> str:
@@ -88,9 +84,9 @@ class Folder:
         Raises:
             OSError: a rename failed; those before it stand, and leave the order as it was.
         """
-        for old, new in names.shift(log, os.listdir(self.fd)):  # noqa: PTH208 - of a descriptor
+        for old, new in rotated_names.shift(log, os.listdir(self.fd)):  # noqa: PTH208 - of a descriptor
             self.rename(old, new)
-        return f"{log}.1"
+        return rotated_names.newest(log)
 
     def rotate(self, log: str, key: FileKey) -> str:
         """Rename a log to its first rotated name; gives that.

@@ -9,11 +9,11 @@ import struct
 
 import pytest
 
-from agent.rotate import copying
-from agent.rotate.copying import Copy, StoppedError, hidden_name
+from agent.rotate import copytruncate
+from agent.rotate.copytruncate import CopyTruncate, StoppedError, hidden_name
+from agent.rotate.directory import LogDirectory
 from agent.rotate.errors import RotateError
-from agent.rotate.folder import Folder
-from agent.store.rotations import Begun
+from agent.store.rotations import BegunRotation
 from agent.tail.files import file_key
 from tests.needs import limited, needs
 
@@ -29,10 +29,10 @@ class Scene:
         self.path = path
         self.log = path / "app.log"
         self.log.write_bytes(data)
-        self.folder = Folder(str(path))
+        self.folder = LogDirectory(str(path))
 
     def copy(self, stop=go_on):
-        return Copy(self.folder, "app.log", file_key(self.log.stat()), stop)
+        return CopyTruncate(self.folder, "app.log", file_key(self.log.stat()), stop)
 
     def names(self):
         return sorted(path.name for path in self.path.iterdir())
@@ -119,8 +119,8 @@ def test_a_disk_that_is_too_full_is_not_filled_to_its_end(scene, monkeypatch, fr
 
 def test_a_fast_writer_is_caught_up_with_before_the_truncation(scene, monkeypatch):
     """Each flush of the copy gives it time to write on; there are only so many."""
-    monkeypatch.setattr(copying, "_FLUSH_BYTES", 3)
-    monkeypatch.setattr(copying, "_ROUNDS", 5)
+    monkeypatch.setattr(copytruncate, "_FLUSH_BYTES", 3)
+    monkeypatch.setattr(copytruncate, "_ROUNDS", 5)
     flush, flushed = os.fsync, []
 
     def write_on(fd):
@@ -180,11 +180,11 @@ def test_links_and_files_with_several_names_are_refused(scene):
     scene.log.rename(scene.path / "real")
     scene.log.symlink_to("real")
     with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
-        Copy(scene.folder, "app.log", key, go_on)
+        CopyTruncate(scene.folder, "app.log", key, go_on)
     scene.log.unlink()
     scene.log.write_bytes(b"another")
     with pytest.raises(RotateError, match="another file"):
-        Copy(scene.folder, "app.log", key, go_on)
+        CopyTruncate(scene.folder, "app.log", key, go_on)
     assert (scene.path / "real").read_bytes() == b"one\ntwo\n"
 
 
@@ -243,7 +243,7 @@ NONE = 0xFFFFFFFF
 BOB = access_list((1, 6, NONE), (2, 4, 1234), (4, 0, NONE), (0x10, 4, NONE), (0x20, 0, NONE))
 
 
-def set_list(path, name=copying._ACL, value=BOB):
+def set_list(path, name=copytruncate._ACL, value=BOB):
     try:
         os.setxattr(path, name, value)
     except OSError:
@@ -255,7 +255,7 @@ def test_an_access_list_is_taken_over(scene, monkeypatch):
     set_list(scene.log)
     with scene.copy() as copy:
         copy.finish()
-    assert os.getxattr(scene.path / "app.log.1", copying._ACL) == BOB
+    assert os.getxattr(scene.path / "app.log.1", copytruncate._ACL) == BOB
     scene.log.write_bytes(b"more\n")
 
     def refuse(*_):
@@ -297,7 +297,7 @@ def test_an_access_list_whose_group_would_be_another_one_is_not_taken_over(scene
         copy.finish()
     assert stat.S_IMODE((scene.path / "app.log.1").stat().st_mode) == 0o600
     with pytest.raises(OSError, match=os.strerror(errno.ENODATA)):
-        os.getxattr(scene.path / "app.log.1", copying._ACL)
+        os.getxattr(scene.path / "app.log.1", copytruncate._ACL)
 
 
 def test_the_directorys_access_list_opens_no_copy(scene):
@@ -305,7 +305,7 @@ def test_the_directorys_access_list_opens_no_copy(scene):
     with scene.copy() as copy:
         copy.finish()
     with pytest.raises(OSError, match=os.strerror(errno.ENODATA)):
-        os.getxattr(scene.path / "app.log.1", copying._ACL)
+        os.getxattr(scene.path / "app.log.1", copytruncate._ACL)
 
 
 def test_an_access_list_that_cannot_be_read_is_no_reason_to_guess(scene, monkeypatch):
@@ -331,34 +331,34 @@ def test_a_system_without_access_lists(scene, monkeypatch):
 
 def begun(scene, copy=0):
     status = scene.log.stat()
-    return Begun(str(scene.log), "app", status.st_dev, status.st_ino, copy)
+    return BegunRotation(str(scene.log), "app", status.st_dev, status.st_ino, copy)
 
 
 def test_after_a_crash_before_the_truncation_the_copy_goes(scene):
     first = scene.path / "app.log.1"
     first.write_bytes(b"one\n")
     (scene.path / hidden_name("app.log")).write_bytes(b"half")
-    copying.clear([begun(scene, first.stat().st_ino)])
+    copytruncate.clear([begun(scene, first.stat().st_ino)])
     assert scene.names() == ["app.log"]
 
 
 def test_after_a_crash_behind_the_truncation_the_copy_stays(scene):
     first = scene.path / "app.log.1"
     first.write_bytes(b"zero\n")
-    copying.clear([begun(scene, first.stat().st_ino)])
+    copytruncate.clear([begun(scene, first.stat().st_ino)])
     assert scene.names() == ["app.log", "app.log.1"], "the log does not begin like it"
     first.write_bytes(b"one\ntwo\nthree\n")
-    copying.clear([begun(scene, first.stat().st_ino)])
+    copytruncate.clear([begun(scene, first.stat().st_ino)])
     assert scene.names() == ["app.log", "app.log.1"], "the log does not hold all of it"
 
 
 def test_another_file_under_the_copys_name_stays(scene):
     (scene.path / "app.log.1").write_bytes(b"one\n")
-    copying.clear([begun(scene), begun(scene, 1), begun(scene)._replace(path="/nowhere/app.log", copy=1)])
+    copytruncate.clear([begun(scene), begun(scene, 1), begun(scene)._replace(path="/nowhere/app.log", copy=1)])
     assert scene.names() == ["app.log", "app.log.1"]
     note = begun(scene, (scene.path / "app.log.1").stat().st_ino)
-    copying.clear([note._replace(inode=note.inode + 1)])
+    copytruncate.clear([note._replace(inode=note.inode + 1)])
     assert scene.names() == ["app.log", "app.log.1"], "the log is another file"
     scene.log.unlink()
-    copying.clear([note])
+    copytruncate.clear([note])
     assert scene.names() == ["app.log.1"]

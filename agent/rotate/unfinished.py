@@ -11,37 +11,38 @@ import msgspec
 import orjson
 
 from agent.core.paths import to_text
-from agent.rotate import copying, errors
-from agent.rotate.telling import prepare
+from agent.rotate import copytruncate, errors
+from agent.rotate.postrotate import prepare
 from agent.store import rotations
+from agent.tail.rotated_names import newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from agent.config import RotateConfig
     from agent.core.conditions import Conditions
-    from agent.rotate.telling import Ready
+    from agent.rotate.postrotate import Postrotate
     from agent.store.edit import Change
-    from agent.store.rotations import Begun
+    from agent.store.rotations import BegunRotation
 
 
-class Pending:
+class UnfinishedRotations:
     """Notes of rotations, and the telling.
 
     Args:
         change: runs a function in a transaction.
         conditions: SL821 and SL822 are its own.
-        retries: by source.
+        backoff: by source.
         stop: whether the agent ends.
     """
 
-    def __init__(self, change: Change, conditions: Conditions, retries: Retries, stop: Callable[[], bool]) -> None:
+    def __init__(self, change: Change, conditions: Conditions, backoff: RetryBackoff, stop: Callable[[], bool]) -> None:
         self._change = change
         self._conditions = conditions
-        self._retries = retries
+        self._backoff = backoff
         self._stop = stop
         self._untold: dict[str, str] = {}  # path -> source
-        self._unclear: list[Begun] = []  # that an earlier process has begun and this one could not look at yet
+        self._unclear: list[BegunRotation] = []  # that an earlier process has begun and this one could not look at yet
         self._loaded = False  # whether that is what the store holds
 
     def load(self, sources: Collection[str]) -> None:
@@ -54,11 +55,11 @@ class Pending:
             self._unclear = [row for row in rows if row.path not in self._untold]
             self._loaded = True
         if self._unclear:
-            cleared = copying.clear(self._unclear)
+            cleared = copytruncate.clear(self._unclear)
             self._end(cleared)
             self._unclear = [row for row in self._unclear if row.path not in cleared]
 
-    def begin(self, notes: list[Begun]) -> None:
+    def begin(self, notes: list[BegunRotation]) -> None:
         """Note rotations before they begin. What the store said of their logs is on the disk by then: without it,
         nobody would find what was not read yet.
         """
@@ -76,17 +77,17 @@ class Pending:
         untold = [path for path, name in self._untold.items() if name == source]
         if not untold:
             return True
-        ready = self.prepare(source, config)
-        if ready is None:
+        postrotate = self.prepare(source, config)
+        if postrotate is None:
             return False
         try:
-            return self.tell(source, [(path, f"{path}.1") for path in untold], ready)
+            return self.tell(source, [(path, newest(path)) for path in untold], postrotate)
         finally:
-            ready.close()
+            postrotate.close()
 
-    def prepare(self, source: str, config: RotateConfig) -> Ready | None:
+    def prepare(self, source: str, config: RotateConfig) -> Postrotate | None:
         """What tells the application; None, and a condition, where it cannot be told now."""
-        if not self._retries.is_due(source):
+        if not self._backoff.is_due(source):
             return None
         try:
             return prepare(source, config)
@@ -94,11 +95,11 @@ class Pending:
             self._failed(source, error)
             return None
 
-    def tell(self, source: str, logs: list[tuple[str, str]], ready: Ready) -> bool:
+    def tell(self, source: str, logs: list[tuple[str, str]], postrotate: Postrotate) -> bool:
         """Tell the application which logs were renamed to what; whether that has succeeded."""
         rows = [{"path": to_text(path), "rotated": to_text(to)} for path, to in logs]
         try:
-            if not ready.tell(orjson.dumps({"source": source, "logs": rows}), self._stop):
+            if not postrotate.run(orjson.dumps({"source": source, "logs": rows}), self._stop):
                 return False
         except errors.RotateError as error:
             self._failed(source, error)
@@ -113,18 +114,18 @@ class Pending:
     def succeeded(self, source: str) -> None:
         """There is nothing that the application would have to be told and cannot."""
         self._conditions.end(source, "SL821", "SL822")
-        self._retries.succeeded(source)
+        self._backoff.succeeded(source)
 
     def _failed(self, source: str, error: errors.RotateError) -> None:
         self._conditions.begin(error)
-        self._retries.failed(source)
+        self._backoff.failed(source)
 
     def _end(self, paths: Iterable[str]) -> None:
         if gone := list(paths):
             self._change(partial(rotations.end, paths=gone), durable=False)
 
 
-def _is_renamed(row: Begun) -> bool:
+def _is_renamed(row: BegunRotation) -> bool:
     """Whether the file lies elsewhere than under the log's name."""
     if row.copy:
         return False
@@ -143,7 +144,7 @@ class _Retry(msgspec.Struct):
     at: float = 0.0
 
 
-class Retries:
+class RetryBackoff:
     """What waits for another try, by name.
 
     Args:

@@ -8,29 +8,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.archive.errors import ArchiveError
-from agent.archive.spool import Spool
+from agent.archive.protocol import FilterFile
 
 
 @given(data=st.lists(st.binary(max_size=99), max_size=9))
 def test_what_was_put_comes_back_in_any_order(tmp_path_factory, data):
-    with Spool.on_disk_of(tmp_path_factory.getbasetemp()) as spool:
-        places = [spool.put(one) for one in data]
-        assert [spool.get(place) for place in reversed(places)] == data[::-1]
+    with FilterFile.on_disk_of(tmp_path_factory.getbasetemp()) as filters:
+        places = [filters.put(one) for one in data]
+        assert [filters.get(place) for place in reversed(places)] == data[::-1]
 
 
 def test_it_has_no_name_and_begins_anew(tmp_path):
-    with Spool.on_disk_of(tmp_path) as spool:
-        spool.put(b"old")
-        spool.clear()
-        place = spool.put(b"new")
-        assert (place, spool.get(place), os.fstat(spool.fd).st_size) == ((0, 3), b"new", 3)
+    with FilterFile.on_disk_of(tmp_path) as filters:
+        filters.put(b"old")
+        filters.clear()
+        at = filters.put(b"new")
+        assert (at, filters.get(at), os.fstat(filters.fd).st_size) == ((0, 3), b"new", 3)
         assert list(tmp_path.iterdir()) == []
 
 
 def test_another_owner_of_the_file_reads_what_was_put(tmp_path):
-    with Spool.on_disk_of(tmp_path) as mine:
+    with FilterFile.on_disk_of(tmp_path) as mine:
         with os.fdopen(os.dup(mine.fd), "r+b", buffering=0) as file:
-            theirs = Spool(tmp_path, file)
+            theirs = FilterFile(tmp_path, file)
             places = [theirs.put(b"one"), theirs.put(b"other")]
         assert [mine.get(place) for place in places] == [b"one", b"other"]
 
@@ -39,13 +39,13 @@ def test_a_disk_that_is_full_or_fails_is_named(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, "full")
 
-    with Spool.on_disk_of(tmp_path) as spool:
-        place = spool.put(b"data")
+    with FilterFile.on_disk_of(tmp_path) as filters:
+        at = filters.put(b"data")
         monkeypatch.setattr(os, "pwrite", fail)
         monkeypatch.setattr(os, "pread", fail)
-        for work in (lambda: spool.put(b"more"), lambda: spool.get(place)):
+        for work in (lambda: filters.put(b"more"), lambda: filters.get(at)):
             with pytest.raises(ArchiveError, match="No space") as raised:
                 work()
             assert (raised.value.code, raised.value.subject) == ("SL804", str(tmp_path))
     with pytest.raises(ArchiveError, match="cannot be written"):
-        Spool.on_disk_of(tmp_path / "absent")
+        FilterFile.on_disk_of(tmp_path / "absent")

@@ -1,8 +1,11 @@
-"""Telling an application that its log was renamed: by a signal, by a command, or not at all.
+"""Telling an application that its log was renamed, by a signal, by a command, or not at all; and whether it has opened
+its log again.
 
 Whether it can be told is found out before anything is renamed: an application that cannot be told would write on in the
 renamed log.
 """
+
+# ruff: noqa: PTH120 - paths are str here, as in tail
 
 from __future__ import annotations
 
@@ -14,18 +17,22 @@ import re
 import shutil
 import signal
 import stat
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from agent.core.paths import OPEN_FLAGS
 from agent.hooks import program
-from agent.rotate.errors import command_failed, untellable
+from agent.rotate.errors import command_failed, not_reopened, untellable
+from agent.tail import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.config import RotateConfig, SignalConfig
+    from agent.core.conditions import Conditions
+    from agent.tail.identity import FileKey
 
 _PIDFILE_BYTES = 4096
 _STOP_LOOK_S = 0.1
@@ -39,10 +46,10 @@ _FATAL = {
 _HARMLESS = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}  # signal(7): ignored where not handled
 
 
-class Ready(Protocol):
+class Postrotate(Protocol):
     """An application that can be told now."""
 
-    def tell(self, document: bytes, stop: Callable[[], bool]) -> bool:
+    def run(self, document: bytes, stop: Callable[[], bool]) -> bool:
         """Tell it; False where `stop` ended that early.
 
         Args:
@@ -59,7 +66,7 @@ class Ready(Protocol):
         ...
 
 
-def prepare(source: str, config: RotateConfig) -> Ready:
+def prepare(source: str, config: RotateConfig) -> Postrotate:
     """What tells the application of a source.
 
     Raises:
@@ -69,13 +76,13 @@ def prepare(source: str, config: RotateConfig) -> Ready:
         return _find_process(source, config.signal)
     if config.command is not None:
         return _find_command(source, config.command, config.timeout)
-    return _Nobody()
+    return _NoPostrotate()
 
 
-class _Nobody:
+class _NoPostrotate:
     """The application finds out by itself."""
 
-    def tell(self, _document: bytes, _stop: Callable[[], bool]) -> bool:
+    def run(self, _document: bytes, _stop: Callable[[], bool]) -> bool:
         return True
 
     def close(self) -> None:
@@ -85,7 +92,7 @@ class _Nobody:
 # ---------------------------------------------------------------- by a signal
 
 
-class _Process(msgspec.Struct):
+class _SignalPostrotate(msgspec.Struct):
     """A running process; `handle` (pidfd_open(2)) keeps its number from meaning another one, -1 where there is none."""
 
     source: str
@@ -94,7 +101,7 @@ class _Process(msgspec.Struct):
     number: signal.Signals
     handle: int
 
-    def tell(self, _document: bytes, _stop: Callable[[], bool]) -> bool:
+    def run(self, _document: bytes, _stop: Callable[[], bool]) -> bool:
         try:
             if self.handle >= 0:
                 signal.pidfd_send_signal(self.handle, self.number)
@@ -118,7 +125,7 @@ def signal_number(name: str) -> signal.Signals:
     return signal.Signals[f"SIG{name.upper().removeprefix('SIG')}"]
 
 
-def _find_process(source: str, config: SignalConfig) -> _Process:
+def _find_process(source: str, config: SignalConfig) -> _SignalPostrotate:
     pidfile = str(config.pidfile)
     number = signal_number(config.name)
     pid, owner = _read_pidfile(source, pidfile)
@@ -133,7 +140,7 @@ def _find_process(source: str, config: SignalConfig) -> _Process:
         why = "does not run"
     except OSError as error:
         why = f"cannot be signalled: {os.strerror(error.errno or 0)}"
-    process = _Process(source, pidfile, pid, number, handle)
+    process = _SignalPostrotate(source, pidfile, pid, number, handle)
     if why:
         process.close()
         raise untellable(source, pidfile, f"names process {pid}, which {why}")
@@ -207,14 +214,14 @@ def _read_pidfile(source: str, pidfile: str) -> tuple[int, int]:
 # ---------------------------------------------------------------- by a command
 
 
-class _Command(msgspec.Struct):
+class _CommandPostrotate(msgspec.Struct):
     """A program that may be run."""
 
     source: str
     command: list[str]
     timeout_s: float
 
-    def tell(self, document: bytes, stop: Callable[[], bool]) -> bool:
+    def run(self, document: bytes, stop: Callable[[], bool]) -> bool:
         environment = program.base_environment() | {"SIDELOG_SOURCE": self.source}
         result = asyncio.run(_run(self.command, document, environment, self.timeout_s, stop))
         if result is None:
@@ -229,19 +236,19 @@ class _Command(msgspec.Struct):
         pass
 
 
-def _find_command(source: str, command: list[str], timeout_s: float) -> _Command:
+def _find_command(source: str, command: list[str], timeout_s: float) -> _CommandPostrotate:
     name = program.find(command[0])
     reason = program.unsafe(name)
     if reason is None and shutil.which(name) is None:
         reason = "there is no such program"
     if reason is not None:
         raise command_failed(source, command[0], reason)
-    return _Command(source, command, timeout_s)
+    return _CommandPostrotate(source, command, timeout_s)
 
 
 async def _run(
     command: list[str], document: bytes, environment: dict[str, str], timeout_s: float, stop: Callable[[], bool]
-) -> program.Result | None:
+) -> program.HookResult | None:
     """The command's end; None where it was killed because the agent ends."""
     running = asyncio.ensure_future(program.run(command, document, environment, timeout_s))
     while not running.done():
@@ -252,3 +259,64 @@ async def _run(
                 await running
             return None
     return running.result()
+
+
+# ---------------------------------------------------------------- whether it has opened its log again
+
+
+class _RenamedLog(msgspec.Struct):
+    """A renamed log: where it was seen last, and when it was renamed, Unix ns."""
+
+    key: FileKey
+    place: str
+    at_ns: int
+
+    def find(self, directory: str) -> bool:
+        """Whether it is still in its directory; looks there only where it has got another name."""
+        status = _status(self.place)
+        if status is not None and (status.st_dev, status.st_ino) == self.key:
+            return True
+        place = locate.find_inode(self.key, [directory])
+        self.place = place or self.place
+        return place is not None
+
+    def modified_ns(self) -> int:
+        """When it was written last, Unix ns; 0 where it is gone again."""
+        status = _status(self.place)
+        return 0 if status is None else status.st_mtime_ns
+
+
+class ReopenCheck:
+    """Notices applications that write on in a renamed log.
+
+    Args:
+        conditions: SL824 is its own.
+        reopened_s: an application that still writes in the renamed log after so long does not know of it.
+    """
+
+    def __init__(self, conditions: Conditions, reopened_s: float) -> None:
+        self._conditions = conditions
+        self._reopened_s = reopened_s
+        self._renamed: dict[str, _RenamedLog] = {}  # by path; until there is a log
+
+    def watch(self, path: str, key: FileKey, place: str) -> None:
+        """The log at `path` was renamed to `place` a moment ago; `key` is its file."""
+        self._renamed[path] = _RenamedLog(key, place, time.time_ns())
+
+    def look(self) -> None:
+        """Say which applications write on in a renamed log."""
+        failing = set()
+        for path, renamed in list(self._renamed.items()):
+            if os.path.lexists(path) or not renamed.find(os.path.dirname(path)):
+                del self._renamed[path]
+            elif renamed.modified_ns() - renamed.at_ns > self._reopened_s * 1e9:
+                self._conditions.begin(not_reopened(path, renamed.place))
+                failing.add(path)
+        self._conditions.keep(failing, "SL824")
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None

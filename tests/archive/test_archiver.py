@@ -1,4 +1,4 @@
-"""Rounds of the keeper, with a real store and real workers: what fails is said once, kept, and tried again in time."""
+"""Rounds of the archiver, with a real store and workers: what fails is said once, kept, and tried again in time."""
 
 import errno
 import gzip
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.archive import source
-from agent.archive.archivist import Archivist, make_keeper
+from agent.archive import logfile
+from agent.archive.archiver import Archiver
 from agent.archive.errors import ArchiveError
+from agent.archive.thread import ArchiverThread
 from agent.config import load
 from agent.core.errors import StoreError
 from agent.logkeeping import archive_now
@@ -22,7 +23,7 @@ from tests.integration.harness import events, wait_until
 
 
 class Setting:
-    """Logs, a store, and what a keeper reported: code, subject, whether it began."""
+    """Logs, a store, and what a archiver reported: code, subject, whether it began."""
 
     def __init__(self, root: Path, opened) -> None:
         self.root = root
@@ -46,8 +47,8 @@ class Setting:
     def report(self, error, active) -> None:
         self.reports.append((error.code, Path(error.subject).name, active))
 
-    def keeper(self, **options):
-        return make_keeper(self.config, self.config.archive, self.opened.writer.change, self.report, **options)
+    def archiver(self, **options):
+        return Archiver(self.config, self.opened.writer.change, self.report, **options)
 
     def rotated(self, name: str, data: bytes = b"line\n") -> Path:
         path = self.logs / name
@@ -68,24 +69,24 @@ def setting(tmp_path):
 def test_a_log_that_cannot_be_read_is_not_tried_again_before_it_changes(setting):
     path = setting.rotated("app.log.1.gz", gzip.compress(b"x" * 5000)[:-9])
     good = setting.rotated("app.log.2")
-    keeper = setting.keeper()
-    summary = keeper.round()
+    archiver = setting.archiver()
+    summary = archiver.round()
     assert (summary.failed, summary.archived) == ([str(path)], 1)
     assert setting.reports == [("SL805", "app.log.1.gz", True)]
     assert not good.exists()
-    assert keeper.round().failed == []
+    assert archiver.round().failed == []
     assert setting.reports == [("SL805", "app.log.1.gz", True)], "it has not ended, and is not said again"
     path.write_bytes(gzip.compress(b"x" * 5000))
-    assert keeper.round().archived == 1
+    assert archiver.round().archived == 1
     assert setting.reports[1:] == [("SL805", "app.log.1.gz", False)]
 
 
 def test_a_log_that_is_gone_ends_what_was_wrong_with_it(setting):
     path = setting.rotated("app.log.1.gz", gzip.compress(b"x" * 5000)[:-9])
-    keeper = setting.keeper()
-    keeper.round()
+    archiver = setting.archiver()
+    archiver.round()
     path.unlink()
-    keeper.round()
+    archiver.round()
     assert setting.reports == [("SL805", "app.log.1.gz", True), ("SL805", "app.log.1.gz", False)]
 
 
@@ -93,30 +94,30 @@ def test_a_disk_that_takes_nothing_ends_the_round_and_keeps_all_logs(setting):
     (setting.root / "archive").write_bytes(b"in the way")
     for number in (1, 2):
         setting.rotated(f"app.log.{number}")
-    keeper = setting.keeper()
-    assert len(keeper.round().failed) == 1, "the second log would meet the same disk"
+    archiver = setting.archiver()
+    assert len(archiver.round().failed) == 1, "the second log would meet the same disk"
     assert setting.reports == [("SL804", "archive", True)]
     assert len(list(setting.logs.iterdir())) == 3
     (setting.root / "archive").unlink()
-    assert keeper.round().archived == 2
+    assert archiver.round().archived == 2
     assert setting.reports[1:] == [("SL804", "archive", False)]
 
 
 @pytest.mark.parametrize("error", [PermissionError(1, "not permitted"), ArchiveError("SL805", "x", "/x/app.log.1", "")])
 def test_a_log_that_cannot_be_deleted_is_archived_all_the_same(setting, monkeypatch, error):
     setting.rotated("app.log.1")
-    keeper = setting.keeper()
+    archiver = setting.archiver()
 
     def refuse(*_):
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(source, "delete", refuse)
-        assert (keeper.round().archived, len(setting.archives())) == (1, 1)
-        assert (keeper.round().archived, len(setting.archives())) == (0, 1)
+        patched.setattr(logfile, "delete", refuse)
+        assert (archiver.round().archived, len(setting.archives())) == (1, 1)
+        assert (archiver.round().archived, len(setting.archives())) == (0, 1)
     code = "SL807" if isinstance(error, OSError) else "SL805"
     assert setting.reports == [(code, "app.log.1", True)] * 2
-    assert keeper.round().deleted == 1
+    assert archiver.round().deleted == 1
     assert setting.reports[2:] == [(code, "app.log.1", False)]
     assert not (setting.logs / "app.log.1").exists()
 
@@ -128,13 +129,13 @@ def test_a_worker_that_is_killed_fails_one_log_and_the_next_round_does_it(settin
     def kill(done: int, *_) -> None:
         steps.append(done)
         if len(steps) == 2:
-            os.kill(keeper.worker._process.pid, signal.SIGKILL)
+            os.kill(archiver.worker._process.pid, signal.SIGKILL)
 
-    keeper = setting.keeper(on_progress=kill)
-    assert keeper.round().failed == [str(setting.logs / "app.log.1")]
+    archiver = setting.archiver(on_progress=kill)
+    assert archiver.round().failed == [str(setting.logs / "app.log.1")]
     assert setting.reports == [("SL806", "app.log.1", True)]
     assert setting.archives() == []
-    assert keeper.round().archived == 1
+    assert archiver.round().archived == 1
     assert setting.reports[1:] == [("SL806", "app.log.1", False)]
 
 
@@ -145,24 +146,24 @@ def test_a_log_that_its_worker_dies_of_holds_up_no_other(setting):
 
     def on_progress(_done: int, _total: int, path: str) -> None:
         if deadly and path.endswith(".2"):
-            keeper.worker.kill()
+            archiver.worker.kill()
 
-    keeper = setting.keeper(on_progress=on_progress)
-    summary = keeper.round()
+    archiver = setting.archiver(on_progress=on_progress)
+    summary = archiver.round()
     assert (summary.archived, summary.failed) == (2, [str(setting.logs / "app.log.2")])
     deadly = False
-    assert keeper.round().archived == 1
+    assert archiver.round().archived == 1
     assert setting.reports == [("SL806", "app.log.2", True), ("SL806", "app.log.2", False)]
 
 
-def test_a_keeper_that_is_stopped_begins_no_other_log(setting):
+def test_an_archiver_that_is_stopped_begins_no_other_log(setting):
     for number in (1, 2):
         setting.rotated(f"app.log.{number}")
     answers = [False, True, True]
-    keeper = setting.keeper(stop=lambda: answers.pop(0) if answers else True)
-    assert keeper.round().archived == 1
-    assert setting.keeper(stop=lambda: True).round().archived == 0
-    assert setting.keeper().round().archived == 1
+    archiver = setting.archiver(stop=lambda: answers.pop(0) if answers else True)
+    assert archiver.round().archived == 1
+    assert setting.archiver(stop=lambda: True).round().archived == 0
+    assert setting.archiver().round().archived == 1
 
 
 def test_a_worker_that_ends_because_all_ends_is_no_failure(setting):
@@ -172,10 +173,10 @@ def test_a_worker_that_ends_because_all_ends_is_no_failure(setting):
     def stop(done: int, *_) -> None:
         if done:
             ended.set()
-            keeper.worker.kill()
+            archiver.worker.kill()
 
-    keeper = setting.keeper(stop=ended.is_set, on_progress=stop)
-    assert keeper.round().failed == []
+    archiver = setting.archiver(stop=ended.is_set, on_progress=stop)
+    assert archiver.round().failed == []
     assert (setting.reports, setting.archives()) == ([], [])
 
 
@@ -189,8 +190,8 @@ def test_a_log_that_cannot_be_opened_is_said(setting, monkeypatch):
         raise ArchiveError("SL805", "archive a log", path, "it cannot be opened")
 
     with monkeypatch.context() as patched:
-        patched.setattr(planner, "Log", refuse)
-        assert setting.keeper().round().failed == [str(setting.logs / "app.log.1")]
+        patched.setattr(planner, "LogFile", refuse)
+        assert setting.archiver().round().failed == [str(setting.logs / "app.log.1")]
     assert setting.reports == [("SL805", "app.log.1", True)]
 
 
@@ -202,7 +203,7 @@ def kept(setting):
     """A log that is archived and was kept; from now on logs are deleted."""
     path = setting.rotated("app.log.1", events(0, 50))
     setting.config = setting.configure(delete_source=False)
-    assert setting.keeper().round().archived == 1
+    assert setting.archiver().round().archived == 1
     setting.config = setting.configure()
     return path
 
@@ -210,29 +211,29 @@ def kept(setting):
 def test_a_log_that_was_kept_is_deleted_only_while_its_archive_is_there(setting, kept):
     [archive] = setting.archives()
     archive.rename(setting.root / "elsewhere")
-    keeper = setting.keeper()
-    assert (keeper.round().deleted, kept.exists()) == (0, True)
+    archiver = setting.archiver()
+    assert (archiver.round().deleted, kept.exists()) == (0, True)
     assert setting.reports == [("SL802", archive.name, True)]
     archive.write_bytes((setting.root / "elsewhere").read_bytes()[:-1])
-    assert (keeper.round().deleted, kept.exists()) == (0, True)
+    assert (archiver.round().deleted, kept.exists()) == (0, True)
     assert setting.reports[1:] == [("SL803", archive.name, True), ("SL802", archive.name, False)]
     (setting.root / "elsewhere").rename(archive)
-    assert (keeper.round().deleted, kept.exists()) == (1, False)
+    assert (archiver.round().deleted, kept.exists()) == (1, False)
     assert setting.reports[3:] == [("SL803", archive.name, False)]
 
 
 def test_another_archive_in_its_place_is_not_the_archive_of_a_log(setting, kept):
     [archive] = setting.archives()
     setting.rotated("app.log.2", events(100, 50))
-    keeper = setting.keeper()
-    assert keeper.round().deleted == 2
+    archiver = setting.archiver()
+    assert archiver.round().deleted == 2
     setting.config = setting.configure(delete_source=False)
     other = setting.rotated("app.log.3", events(200, 50))
-    setting.keeper().round()
+    setting.archiver().round()
     newest = max(setting.archives(), key=lambda path: path.stat().st_mtime_ns)
     newest.write_bytes(archive.read_bytes())
     setting.config = setting.configure()
-    assert (setting.keeper().round().deleted, other.exists()) == (0, True)
+    assert (setting.archiver().round().deleted, other.exists()) == (0, True)
     assert setting.reports == [("SL803", newest.name, True)]
 
 
@@ -243,20 +244,20 @@ def compress(path: Path) -> None:
 
 def test_content_that_is_archived_is_not_archived_twice(setting, kept):
     compress(kept)
-    summary = setting.keeper().round()
+    summary = setting.archiver().round()
     assert (summary.archived, summary.known, summary.deleted, len(setting.archives())) == (0, 1, 1, 1)
 
 
 def test_content_whose_archive_is_gone_is_archived_again(setting, kept):
     compress(kept)
     setting.archives()[0].unlink()
-    summary = setting.keeper().round()
+    summary = setting.archiver().round()
     assert (summary.archived, summary.known, summary.deleted, len(setting.archives())) == (1, 0, 1, 1)
 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_no_archive_is_left_that_the_store_does_not_know(setting, kept, after):
-    """The keeper ends before, or right after, it has noted that what was made now is archived already."""
+    """The archiver ends before, or right after, it has noted that what was made now is archived already."""
     compress(kept)
 
     def change(function, *, durable):
@@ -267,10 +268,10 @@ def test_no_archive_is_left_that_the_store_does_not_know(setting, kept, after):
         return found
 
     with pytest.raises(KeyboardInterrupt):
-        make_keeper(setting.config, setting.config.archive, change, setting.report).round()
+        Archiver(setting.config, change, setting.report).round()
     known = [row.path for row in archives.load(setting.opened.writer.connection)]
     assert [str(path) for path in setting.archives()] == known
-    setting.keeper().round()
+    setting.archiver().round()
     assert [path.name for path in setting.logs.iterdir()] == ["app.log"]
     assert [str(path) for path in setting.archives()] == known
 
@@ -291,8 +292,8 @@ def test_a_log_that_cannot_be_looked_at_for_a_while_is_not_archived_twice(settin
     with monkeypatch.context() as patched:
         patched.setattr(os, "lstat", failing(lstat))
         patched.setattr(os, "scandir", failing(scandir))
-        setting.keeper().round()
-    summary = setting.keeper().round()
+        setting.archiver().round()
+    summary = setting.archiver().round()
     assert (summary.archived, summary.deleted, len(setting.archives())) == (0, 1, 1)
 
 
@@ -308,7 +309,7 @@ def test_a_superfluous_archive_that_cannot_be_deleted_stops_nothing(setting, kep
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", refuse)
-        summary = setting.keeper().round()
+        summary = setting.archiver().round()
     assert (summary.archived, summary.known, len(summary.failed)) == (1, 0, 1)
     assert [report[0] for report in setting.reports] == ["SL804"]
     assert (setting.logs / "app.log.1.gz").exists()
@@ -317,8 +318,8 @@ def test_a_superfluous_archive_that_cannot_be_deleted_stops_nothing(setting, kep
 def test_an_archive_that_retention_cannot_delete_is_said_until_it_can(setting, kept, monkeypatch):
     [archive] = setting.archives()
     setting.config = setting.configure(retention={"age": "1s"}, delete_source=False)
-    wait_until(lambda: setting.keeper().expired(), what="the archive's end")
-    keeper = setting.keeper()
+    wait_until(lambda: setting.archiver().expired(), what="the archive's end")
+    archiver = setting.archiver()
     unlink = Path.unlink
 
     def refuse(path, *arguments, **options):
@@ -328,10 +329,10 @@ def test_an_archive_that_retention_cannot_delete_is_said_until_it_can(setting, k
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", refuse)
-        assert keeper.round().failed == [str(archive)]
-        assert keeper.round().failed == [str(archive)]
+        assert archiver.round().failed == [str(archive)]
+        assert archiver.round().failed == [str(archive)]
     assert setting.reports == [("SL807", archive.name, True)] * 2
-    assert keeper.round().failed == []
+    assert archiver.round().failed == []
     assert setting.reports[2:] == [("SL807", archive.name, False)]
     assert setting.archives() == []
 
@@ -340,9 +341,9 @@ def test_an_archive_that_retention_cannot_delete_is_said_until_it_can(setting, k
 
 
 def test_the_thread_makes_rounds_with_the_newest_configuration_until_it_is_stopped(setting):
-    thread = Archivist(setting.config, setting.opened.writer.change, setting.report)
+    thread = ArchiverThread(setting.config, setting.opened.writer.change, setting.report)
     thread.end()  # before it was started
-    thread = Archivist(setting.config, setting.opened.writer.change, setting.report, shortest_pause_s=0.01)
+    thread = ArchiverThread(setting.config, setting.opened.writer.change, setting.report, shortest_pause_s=0.01)
     thread.start()
     try:
         setting.rotated("app.log.1")
@@ -368,7 +369,7 @@ def test_a_store_that_cannot_be_written_does_not_end_the_thread(setting):
             raise StoreError("SL408", "write", "s.db", "the disk is full")
         return setting.opened.writer.change(function, durable=durable)
 
-    thread = Archivist(setting.config, change, setting.report, shortest_pause_s=0.01)
+    thread = ArchiverThread(setting.config, change, setting.report, shortest_pause_s=0.01)
     thread.start()
     try:
         wait_until(setting.archives, what="the archive")
@@ -388,7 +389,7 @@ def test_a_fault_of_its_own_is_said_and_the_next_round_archives(setting):
             raise RuntimeError("unforeseen")
         return setting.opened.writer.change(function, durable=durable)
 
-    thread = Archivist(setting.config, change, setting.report, shortest_pause_s=0.01)
+    thread = ArchiverThread(setting.config, change, setting.report, shortest_pause_s=0.01)
     thread.start()
     try:
         wait_until(lambda: ("SL811", "archiving", False) in setting.reports, what="the end of the condition")
@@ -407,7 +408,7 @@ def test_without_its_section_nothing_is_archived(setting):
     setting.rotated("app.log.1")
     config = load(path)
     archive_now(config, setting.opened.writer.change, setting.report, lambda: False)
-    thread = Archivist(config, setting.opened.writer.change, setting.report, longest_pause_s=0.01)
+    thread = ArchiverThread(config, setting.opened.writer.change, setting.report, longest_pause_s=0.01)
     thread.start()
     thread.end()
     thread.join()

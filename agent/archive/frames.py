@@ -20,11 +20,13 @@ from agent.parse import wrappers
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.fast import Survey
 from agent.parse.redact import REPLACEMENT
+from agent.store.archives import FrameRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from agent.archive.scan import Lines
+    from agent.archive.container import FrameLocation
+    from agent.archive.scan import LineFacts
     from agent.core.fields import Profile
     from agent.core.model import EventBatch
     from agent.parse.decode import ParseSettings
@@ -33,7 +35,7 @@ _MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a 
 _HEAD_LINES_BYTES = 1 << 16
 
 
-class Piece(msgspec.Struct):
+class IndexedFrame(msgspec.Struct):
     """One frame's content and its index. Instants are Unix ns, None where there is no event."""
 
     data: bytes
@@ -43,18 +45,26 @@ class Piece(msgspec.Struct):
     max_timestamp: int | None
     severities: dict[int, int]
     shape: int
-    tokens: tokens.Filter
+    tokens: tokens.TokenFilter
 
-    def facts(self) -> tuple[int, int, int | None, int | None, dict[int, int], int, int, bytes]:
-        """Lines, events, first and last instant, severities, shape, and the filter: as the index has them."""
-        return (
-            *(self.lines, self.events, self.min_timestamp, self.max_timestamp),
-            *(self.severities, self.shape, self.tokens.longest, self.tokens.blocks),
+    def row(self, number: int, location: FrameLocation) -> FrameRow:
+        """Its index, as the store has it."""
+        return FrameRow(
+            number,
+            *location,
+            self.lines,
+            self.events,
+            self.min_timestamp,
+            self.max_timestamp,
+            self.severities,
+            self.shape,
+            self.tokens.longest,
+            self.tokens.blocks,
         )
 
 
-class Cutter:
-    """Cuts one log.
+class FrameSplitter:
+    """Splits one log.
 
     Args:
         settings: how its lines are parsed.
@@ -69,11 +79,11 @@ class Cutter:
         self.profile = profile
         self._settings = settings
         self._observed = observed
-        self._alone: Alone | None = None
+        self._parser: FrameParser | None = None
         self._frame_bytes = frame_bytes
         self._offset = 0
 
-    def cut(self, chunks: Iterable[bytes]) -> Iterator[Piece]:
+    def split(self, chunks: Iterable[bytes]) -> Iterator[IndexedFrame]:
         """Frames that make up the log, from pieces that make it up."""
         held, size, limit = [], 0, self._frame_bytes
         for chunk in chunks:
@@ -93,7 +103,7 @@ class Cutter:
             held, size, limit = [rest], len(rest), max(self._frame_bytes, len(rest) + 1)
         yield from self._last(b"".join(held))
 
-    def _last(self, data: bytes) -> Iterator[Piece]:
+    def _last(self, data: bytes) -> Iterator[IndexedFrame]:
         """What is left: one frame, or more where the last chunk made it large."""
         while data:
             piece = None
@@ -103,17 +113,17 @@ class Cutter:
             yield piece
             data = data[len(piece.data) :]
 
-    def _take(self, data: bytes, whole: int) -> Piece | None:
+    def _take(self, data: bytes, whole: int) -> IndexedFrame | None:
         """A frame from the beginning of `data`, at most `whole` bytes; None where no event ends in it for sure."""
         if not whole:
             return None
         content = data[:whole]
-        alone = self._parser_for(content)
-        easy = _easy(content, alone, self._settings)
+        parser = self._parser_for(content)
+        easy = _easy(content, parser, self._settings)
         if easy is not None:
             self._offset += whole
             return easy
-        found = alone.parse(content, self._offset, final=False)
+        found = parser.parse(content, self._offset, final=False)
         end = found.end - self._offset
         last = found.offsets[-1] - self._offset if found.offsets else 0
         if found.tail_open and end > last:
@@ -125,40 +135,40 @@ class Cutter:
             return _parsed(content, found, self._settings)
         return self._index(data, end)
 
-    def _parser_for(self, data: bytes) -> Alone:
+    def _parser_for(self, data: bytes) -> FrameParser:
         if self.profile is None:
             parser = FileParser(self._settings)
             parser.feed(LineBatch(TailedFile(0, "", "", 0, 0, 0), 0, data[:_HEAD_LINES_BYTES], self._observed))
             self.profile = parser.profile
-        if self._alone is None:
-            self._alone = Alone(self._settings, self.profile, self._observed)
-        return self._alone
+        if self._parser is None:
+            self._parser = FrameParser(self._settings, self.profile, self._observed)
+        return self._parser
 
-    def _index(self, data: bytes, end: int) -> Piece:
+    def _index(self, data: bytes, end: int) -> IndexedFrame:
         content = data[:end]
         piece = index_frame(content, self._offset, self._settings, self._parser_for(content))
         self._offset += end
         return piece
 
 
-def index_frame(data: bytes, offset: int, settings: ParseSettings, alone: Alone) -> Piece:
+def index_frame(data: bytes, offset: int, settings: ParseSettings, parser: FrameParser) -> IndexedFrame:
     """A frame that begins and ends with its events, and its index."""
-    easy = _easy(data, alone, settings)
+    easy = _easy(data, parser, settings)
     if easy is not None:
         return easy
-    return _parsed(data, alone.parse(data, offset), settings)
+    return _parsed(data, parser.parse(data, offset), settings)
 
 
-def _easy(data: bytes, alone: Alone, settings: ParseSettings) -> Piece | None:
+def _easy(data: bytes, parser: FrameParser, settings: ParseSettings) -> IndexedFrame | None:
     """The same, where each line is an event of which nothing but instant and severity has to be looked at."""
     found = lines(data)
     if not (found.objects and found.valid):
         return None
-    survey = alone.survey(data, found.longest)
+    survey = parser.survey(data, found.longest)
     return None if survey is None else _piece(data, found, survey, settings)
 
 
-def _parsed(data: bytes, events: EventBatch, settings: ParseSettings) -> Piece:
+def _parsed(data: bytes, events: EventBatch, settings: ParseSettings) -> IndexedFrame:
     piece = _piece(data, lines(data), _survey(events), settings)
     if _has_changed(events, settings):
         piece.shape += CHANGED
@@ -179,15 +189,15 @@ def _survey(events: EventBatch) -> Survey | None:
     return Survey(len(events), min(events.timestamps), max(events.timestamps), Counter(events.severities))
 
 
-def _piece(data: bytes, found: Lines, events: Survey | None, settings: ParseSettings) -> Piece:
+def _piece(data: bytes, found: LineFacts, events: Survey | None, settings: ParseSettings) -> IndexedFrame:
     shape = shape_of(data, found, settings)
-    filter_ = tokens.Filter(b"", tokens.NO_BOUND)
+    filter_ = tokens.TokenFilter(b"", tokens.NO_BOUND)
     if not shape & WRAPPED:
         filter_ = build(data, events.events if events else 0)
         if found.escaped:
             filter_ = filter_._replace(longest=tokens.NO_BOUND)
     number, first, last, severities = events or (0, None, None, {})
-    return Piece(data, found.number, number, first, last, dict(severities), shape, filter_)
+    return IndexedFrame(data, found.number, number, first, last, dict(severities), shape, filter_)
 
 
 # ---------------------------------------------------------------- kinds of lines in a frame
@@ -200,7 +210,7 @@ WRAPPED = 8  # lines of a container runtime, in which the application's own line
 CHANGED = 16  # some records are not their lines byte for byte: a value was redacted, a key was there twice, …
 
 
-def shape_of(data: bytes, lines: Lines, settings: ParseSettings) -> int:
+def shape_of(data: bytes, lines: LineFacts, settings: ParseSettings) -> int:
     """The shape of a frame with these lines: a sum of the constants above."""
     found = JSON_LINES * lines.objects + ESCAPED * lines.escaped + INVALID * (not lines.valid)
     return found + WRAPPED * _is_wrapped(data, settings)
@@ -212,10 +222,10 @@ def _is_wrapped(data: bytes, settings: ParseSettings) -> bool:
     return settings.format == "auto" and wrappers.unwrap(data[: data.find(b"\n") + 1 or None], "auto") is not None
 
 
-# ---------------------------------------------------------------- a frame read alone
+# ---------------------------------------------------------------- a frame parsed alone
 
 
-class Alone:
+class FrameParser:
     """Parses frames, each as if there were no other.
 
     One parser serves many frames, for it keeps what it has compiled and the shapes of errors; a new one takes its place

@@ -12,11 +12,11 @@ from agent.core.model import MARKER_BYTES
 from agent.tail.identity import marker
 
 if TYPE_CHECKING:
-    from agent.archive.container import Replaced
-    from agent.archive.job import Earlier, Place
+    from agent.archive.protocol import StoredGeneration
+    from agent.store.archives import ChainEntry, EarlierArchive
 
 
-class Matcher:
+class GenerationMatcher:
     """Sees a log's bytes go by.
 
     Args:
@@ -24,10 +24,10 @@ class Matcher:
         candidates: those that it may be: they begin alike.
     """
 
-    def __init__(self, followed: Place | None, candidates: tuple[Place, ...]) -> None:
+    def __init__(self, followed: StoredGeneration | None, candidates: tuple[StoredGeneration, ...]) -> None:
         self._followed = followed
         self._waiting = sorted(candidates, key=lambda one: one.offset)
-        self._found: Place | None = None
+        self._found: StoredGeneration | None = None
         self._partly = False  # it goes on behind what is stored of a file that is still being read
         self._position = 0
         self._recent = b""
@@ -64,16 +64,16 @@ class Matcher:
         return None if place is None else place.file_id
 
 
-class Beginnings:
+class PrefixMatcher:
     """Sees a log's bytes go by, and which archives they begin like.
 
     Args:
         earlier: the archives.
     """
 
-    def __init__(self, earlier: tuple[Earlier, ...]) -> None:
+    def __init__(self, earlier: tuple[EarlierArchive, ...]) -> None:
         self._waiting = sorted(earlier, key=lambda one: one.raw_bytes)
-        self._found: list[Earlier] = []
+        self._found: list[EarlierArchive] = []
         self._hash = hashlib.sha256()
         self._position = 0
 
@@ -90,11 +90,11 @@ class Beginnings:
             self._hash.update(data[start:])
         self._position += len(data)
 
-    def outgrown(self, file_id: int | None) -> tuple[Replaced, ...]:
+    def outgrown(self, file_id: int | None) -> tuple[ChainEntry, ...]:
         """The archives that this log has outgrown, once all was seen.
 
         Args:
             file_id: of the generation that it is; an archive of another one is another log's.
         """
         found = [one for one in self._found if one.raw_bytes < self._position and one.file_id in (None, file_id)]
-        return tuple(place for one in found for place in one.places)
+        return tuple(entry for one in found for entry in one.entries)

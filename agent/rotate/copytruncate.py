@@ -16,16 +16,16 @@ import stat
 import time
 from typing import TYPE_CHECKING, Self
 
-from agent.core.paths import OPEN_FLAGS
+from agent.core.paths import OPEN_FLAGS, without_group
+from agent.rotate.directory import LogDirectory
 from agent.rotate.errors import unrotatable
-from agent.rotate.folder import Folder
 from agent.tail.identity import FileKey
+from agent.tail.rotated_names import newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
 
-    from agent.store.rotations import Begun
+    from agent.store.rotations import BegunRotation
 
 _CHUNK_BYTES = 1 << 20
 _SPARE_BYTES = 1 << 24  # of room beside the copy, for what is written meanwhile
@@ -47,7 +47,7 @@ def hidden_name(log: str) -> str:
     return f".{log}.sidelog"
 
 
-class Copy:
+class CopyTruncate:
     """A log that is being copied, and the copy. Closing it removes a copy that has not got its name.
 
     Args:
@@ -62,7 +62,7 @@ class Copy:
         OSError: it cannot be copied; ENOSPC before the disk is full.
     """
 
-    def __init__(self, folder: Folder, log: str, key: FileKey, stop: Callable[[], bool]) -> None:
+    def __init__(self, folder: LogDirectory, log: str, key: FileKey, stop: Callable[[], bool]) -> None:
         self._folder = folder
         self._log = log
         self._hidden = hidden_name(log)
@@ -94,9 +94,7 @@ class Copy:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -141,7 +139,7 @@ class Copy:
                 raise StoppedError
 
     def _copy(self) -> int:
-        """Copy what has come; at most a chunk."""
+        """CopyTruncate what has come; at most a chunk."""
         data = os.pread(self._source, _CHUNK_BYTES, self.size)
         done = 0
         while done < len(data):
@@ -152,7 +150,7 @@ class Copy:
         return done
 
     def _catch_up(self) -> None:
-        """Copy what was written meanwhile, and flush the copy where that was much."""
+        """CopyTruncate what was written meanwhile, and flush the copy where that was much."""
         for _ in range(_ROUNDS):
             behind = 0
             while count := self._copy():
@@ -186,7 +184,7 @@ class Copy:
             raise
 
 
-def _open_log(folder: Folder, log: str, key: FileKey) -> int:
+def _open_log(folder: LogDirectory, log: str, key: FileKey) -> int:
     fd = os.open(log, os.O_RDWR | OPEN_FLAGS, dir_fd=folder.fd)
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) == key and status.st_nlink == 1:
@@ -211,7 +209,7 @@ def _give_rights(source: int, target: int) -> None:
             with contextlib.suppress(OSError):
                 os.setxattr(target, _ACL, access)
     else:
-        os.fchmod(target, mode if grouped else mode & (~0o070 | (mode & 0o007) << 3))
+        os.fchmod(target, mode if grouped else without_group(mode))
 
 
 def _give_owner(target: int, status: os.stat_result) -> bool:
@@ -240,10 +238,7 @@ def _access_list(fd: int) -> bytes | None:
 # ---------------------------------------------------------------- copies that were interrupted
 
 
-_CHUNK_BYTES = 1 << 20
-
-
-def clear(rows: Iterable[Begun]) -> list[str]:
+def clear(rows: Iterable[BegunRotation]) -> list[str]:
     """Remove the copies of logs that were not truncated any more: everything in them still lies in the log.
 
     Returns:
@@ -252,16 +247,16 @@ def clear(rows: Iterable[Begun]) -> list[str]:
     done = []
     for row in rows:
         directory, log = os.path.split(row.path)
-        with contextlib.suppress(OSError), Folder(directory) as folder:
+        with contextlib.suppress(OSError), LogDirectory(directory) as folder:
             _clear(folder, log, row)
             done.append(row.path)
     return done
 
 
-def _clear(folder: Folder, log: str, row: Begun) -> None:
+def _clear(folder: LogDirectory, log: str, row: BegunRotation) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(hidden_name(log), dir_fd=folder.fd)
-    first = f"{log}.1"
+    first = newest(log)
     copy, original = folder.status(first), folder.status(log)
     if not row.copy or copy is None or original is None:
         return
@@ -271,7 +266,7 @@ def _clear(folder: Folder, log: str, row: Begun) -> None:
         os.unlink(first, dir_fd=folder.fd)
 
 
-def _begins_like(folder: Folder, log: str, copy: str) -> bool:
+def _begins_like(folder: LogDirectory, log: str, copy: str) -> bool:
     """Whether the log holds the whole copy, byte for byte."""
     flags = os.O_RDONLY | OPEN_FLAGS
     with (

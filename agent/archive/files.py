@@ -1,4 +1,6 @@
-"""Where an archive lies, and how it gets there: whole, under its final name, or not at all."""
+"""Where archives lie, and how one gets there: whole, under its final name, or not at all. What a killed worker has left
+is removed.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from agent.archive.container import ArchiveReader
+from agent.archive.errors import ArchiveError, damaged
+from agent.archive.logfile import current_path, version_at
+from agent.core.paths import without_group
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from agent.store.archives import ArchiveRow, BegunArchive
 
 PARTIAL_SUFFIX = ".partial"
 ARCHIVE_SUFFIX = ".log.zst"
@@ -115,7 +123,7 @@ def restrict(path: Path, status: os.stat_result) -> None:
     except OSError:
         mine = path.stat()
         if mine.st_gid != status.st_gid:
-            mode &= ~0o070 | (mode & 0o007) << 3  # its new group may do what everybody may
+            mode = without_group(mode)
         mode |= 0o400  # whoever archived it could read it, and has to
     path.chmod(mode)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -143,3 +151,54 @@ def flush_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def open_archive(row: ArchiveRow) -> ArchiveReader:
+    """The archive of a row, to be closed.
+
+    Raises:
+        ArchiveError: SL802 it is missing or cannot be read; SL803 it is damaged, or is not the one that was indexed.
+    """
+    path = Path(row.path)
+    archive = ArchiveReader(path)
+    if (archive.link, archive.bytes, archive.metadata.id) != (row.link, row.bytes, row.id):
+        archive.close()
+        raise damaged(path, "it is not the file that the store knows")
+    return archive
+
+
+# ---------------------------------------------------------------- what a killed worker has left
+
+
+def remove_unfinished(directory: Path, begun: BegunArchive | None) -> None:
+    """Remove archives that were not finished, and the finished one that the store does not know yet.
+
+    What is about to be made was noted in the store before (`store.archives.begin`). What has its number and the instant
+    of its making is removed, unless its log is gone: then it may be all that there is, as in a store that was restored
+    from a backup, and `archive verify` names it.
+
+    Args:
+        directory: of all archives.
+        begun: what was noted, if the store does not know it.
+
+    Raises:
+        OSError: the directory cannot be read, or what is in it not be removed.
+    """
+    for path in directory.glob(f"*/.*{PARTIAL_SUFFIX}"):
+        path.unlink(missing_ok=True)
+    if begun is None or version_at(current_path(begun.path, begun.version)) != begun.version:
+        return
+    folder = directory / safe_name(begun.source)
+    for end in (ARCHIVE_SUFFIX, f"-*{ARCHIVE_SUFFIX}"):
+        for path in folder.glob(f"*-{begun.id}{end}"):
+            if _is_of(path, begun):
+                delete(path)
+
+
+def _is_of(path: Path, begun: BegunArchive) -> bool:
+    try:
+        with ArchiveReader(path) as archive:
+            said = archive.metadata
+            return (said.id, said.created, said.source) == (begun.id, begun.created, begun.source)
+    except ArchiveError:
+        return False

@@ -15,7 +15,7 @@ import pytest
 
 from agent.config import RotateConfig, SignalConfig
 from agent.rotate.errors import RotateError
-from agent.rotate.telling import prepare, signal_number
+from agent.rotate.postrotate import prepare, signal_number
 from tests.integration.harness import wait_until
 from tests.needs import needs
 
@@ -55,7 +55,7 @@ def test_the_process_of_the_pidfile_is_signalled(listener, pidfile):
     pidfile.write_text(f" {listener.pid} some more\nand more\n")
     for name in ("USR1", "sigusr1"):
         ready = by_signal(pidfile, name)
-        assert ready.tell(b"{}", go_on)
+        assert ready.run(b"{}", go_on)
         ready.close()
         ready.close()
         assert listener.stdout.readline() == b"told\n"
@@ -66,7 +66,7 @@ def test_without_process_descriptors_the_number_has_to_do(listener, pidfile, mon
     monkeypatch.delattr(os, "pidfd_open")
     pidfile.write_text(str(listener.pid))
     ready = by_signal(pidfile)
-    assert ready.tell(b"{}", go_on)
+    assert ready.run(b"{}", go_on)
     ready.close()
     assert listener.stdout.readline() == b"told\n"
 
@@ -81,7 +81,7 @@ def test_a_kernel_or_sandbox_without_process_descriptors_is_no_reason_to_refuse(
     monkeypatch.setattr(os, "pidfd_open", refuse)
     pidfile.write_text(str(listener.pid))
     ready = by_signal(pidfile)
-    assert ready.tell(b"{}", go_on)
+    assert ready.run(b"{}", go_on)
     ready.close()
     assert listener.stdout.readline() == b"told\n"
 
@@ -98,7 +98,7 @@ def test_a_process_that_the_signal_would_end_is_not_signalled(listener, pidfile)
 
 def test_where_nothing_tells_what_a_process_handles_it_is_signalled(listener, pidfile, monkeypatch):
     pidfile.write_text(str(listener.pid))
-    monkeypatch.setattr("agent.rotate.telling._STATUS", "/no/such/{}")
+    monkeypatch.setattr("agent.rotate.postrotate._STATUS", "/no/such/{}")
     by_signal(pidfile, "USR2").close()
 
 
@@ -107,7 +107,7 @@ def test_a_process_that_ends_before_it_is_told_needs_not_be(listener, pidfile):
     ready = by_signal(pidfile)
     listener.kill()
     listener.wait()
-    assert ready.tell(b"{}", go_on)
+    assert ready.run(b"{}", go_on)
     ready.close()
 
 
@@ -165,7 +165,7 @@ def test_somebody_elses_pidfile_names_only_his_own_processes(listener, pidfile, 
     try:
         pidfile.write_text(str(mine.pid))
         ready = by_signal(pidfile, "TERM")
-        ready.tell(b"{}", go_on)
+        ready.run(b"{}", go_on)
         ready.close()
         assert mine.wait(20) == -signal.SIGTERM
     finally:
@@ -182,7 +182,7 @@ def test_a_signal_that_is_not_allowed_is_an_error(listener, pidfile, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(signal, "pidfd_send_signal", refuse)
         with pytest.raises(RotateError, match="cannot be signalled: Operation not permitted"):
-            ready.tell(b"{}", go_on)
+            ready.run(b"{}", go_on)
     ready.close()
     with monkeypatch.context() as patch:
         patch.setattr(os, "kill", refuse)
@@ -210,7 +210,7 @@ def script(tmp_path):
 def test_a_command_gets_the_logs_as_json_and_a_clean_environment(script, tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "x")
     ready = script(f'cat > {tmp_path}/in; env > {tmp_path}/env; echo "$1" > {tmp_path}/arg')
-    assert ready.tell(json.dumps({"source": "app"}).encode(), go_on)
+    assert ready.run(json.dumps({"source": "app"}).encode(), go_on)
     ready.close()
     assert json.loads((tmp_path / "in").read_bytes()) == {"source": "app"}
     assert (tmp_path / "arg").read_text() == "an argument\n"
@@ -224,13 +224,13 @@ def test_a_command_gets_the_logs_as_json_and_a_clean_environment(script, tmp_pat
 )
 def test_a_command_that_fails_says_why(script, text, said):
     with pytest.raises(RotateError, match=said) as failed:
-        script(text).tell(b"{}", go_on)
+        script(text).run(b"{}", go_on)
     assert (failed.value.code, failed.value.subject) == ("SL822", "app")
 
 
 def test_a_command_that_hangs_is_killed_with_its_children(script, tmp_path):
     with pytest.raises(RotateError, match=r"timeout after 0\.3s"):
-        script(f"sleep 3600 & echo $! > {tmp_path}/child; wait", timeout=0.3).tell(b"{}", go_on)
+        script(f"sleep 3600 & echo $! > {tmp_path}/child; wait", timeout=0.3).run(b"{}", go_on)
     child = int((tmp_path / "child").read_text())
     wait_until(lambda: _is_gone(child), what="the end of the child")
 
@@ -246,7 +246,7 @@ def _is_gone(pid):
 def test_an_agent_that_ends_kills_the_command_and_has_not_told(script, tmp_path):
     began = tmp_path / "began"
     end = time.monotonic() + 30
-    assert not script(f"touch {began}; sleep 3600").tell(b"{}", lambda: began.exists() or time.monotonic() > end)
+    assert not script(f"touch {began}; sleep 3600").run(b"{}", lambda: began.exists() or time.monotonic() > end)
     assert began.exists()
 
 
@@ -257,10 +257,10 @@ def test_a_command_that_others_could_change_or_that_is_not_there_is_refused_befo
         with pytest.raises(RotateError, match=why) as refused:
             prepare("app", RotateConfig(command=command))
         assert refused.value.code == "SL822"
-    assert prepare("app", RotateConfig(command=["true"])).tell(b"{}", go_on)
+    assert prepare("app", RotateConfig(command=["true"])).run(b"{}", go_on)
 
 
 def test_an_application_that_finds_out_by_itself_is_not_told(tmp_path):
     ready = prepare("app", RotateConfig())
-    assert ready.tell(b"{}", go_on)
+    assert ready.run(b"{}", go_on)
     ready.close()
