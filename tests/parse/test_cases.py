@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.event import original_of
 from agent.core.fields import load_record, read_fields
 from agent.core.model import LineBatch, TailedFile
-from agent.parse.decode import FileParser, ParseSettings, original_bytes
+from agent.parse.decode import FileParser, ParseSettings
 
 FOLDER = Path(__file__).parent.parent / "cases"
 OBSERVED = 1_795_327_455_000_000_000  # 2026-11-22T06:04:15Z
@@ -93,5 +94,5 @@ def test_case(case, repeat):
     db.close()
     if not case.get("settings", {}).get("redact"):
         for row, record in enumerate(out.records):
-            original = original_bytes(record, out.raws.get(row))
+            original = original_of(record, out.raws.get(row))
             assert (data * repeat)[out.offsets[row] :].startswith(original)

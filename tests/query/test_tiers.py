@@ -15,12 +15,10 @@ from hypothesis import strategies as st
 from agent.core.errors import UsageError
 from agent.core.values import text_of
 from agent.parse.decode import ParseSettings
-from agent.query.aggregate import buckets, count_events
+from agent.query.aggregate import buckets
 from agent.query.language import Grouping, Query, Term
 from agent.query.predicate import decoded_text
 from agent.query.selection import Selection
-from agent.query.sqlite.scan import Scan
-from agent.query.union import Merged
 from tests.query.tiers import OBSERVED, Tiers, small_frames
 
 SECOND = 10**9
@@ -178,11 +176,12 @@ def test_every_question_has_the_same_answer_wherever_the_events_lie(empty, monke
     with Tiers(root, SETTINGS) as tiers:
         for name, data in named.items():
             tiers.store(name, data)
-        everything = list(Scan(tiers.reader, Selection(Query())).by_time())
+        store = tiers.engine(archived=False)
+        everything = list(store.events(Selection(Query())))
         for echo in echoes if everything else ():
             questions.append((Selection(Query((echoed(everything, *echo),))), GROUPINGS[1], echo[0] % 4))
-        wanted = [list(Scan(tiers.reader, one).by_time()) for one, *_ in questions]
-        counts = [count_events(tiers.reader, one, by, OBSERVED) for one, by, _ in questions]
+        wanted = [list(store.events(one)) for one, *_ in questions]
+        counts = [buckets(store.counts(one, by), by) for one, by, _ in questions]
         archived = {f"/var/log/{name}": tiers.archive(name, data).id for name, data in reversed(named.items())}
         for share in (0.0, 0.5, 1.0):
             tiers.expire(share)
@@ -197,15 +196,15 @@ def test_every_question_has_the_same_answer_wherever_the_events_lie(empty, monke
                 rows = list(map(said, sorted(events, key=order)))
                 few = len(rows) // 2
                 lines, newest_first = (None, None, few, few)[form], form % 2 == 1
-                merged = Merged(tiers.reader, selection, Scan(tiers.reader, selection))
-                found = list(map(said, merged.events(lines, newest_first=newest_first)))
+                merged = tiers.engine()
+                found = list(map(said, merged.events(selection, lines, newest_first=newest_first)))
                 rows = rows if lines is None else rows[len(rows) - lines :]
                 rows = rows[::-1] if newest_first else rows
                 for one, other in zip(found, rows, strict=True):
                     assert one == other
-                assert buckets(merged.counts(grouping), grouping) == counted
+                assert buckets(merged.counts(selection, grouping), grouping) == counted
                 assert merged.errors == []
-            alone = Merged(tiers.reader, Selection(Query()), None).events(None, newest_first=False)
+            alone = tiers.engine(stored=False).events(Selection(Query()))
             order_alone = sorted(everything, key=lambda event: (event.timestamp, archived[event.path], event.offset))
             assert list(map(said, alone)) == list(map(said, order_alone))
     shutil.rmtree(root)

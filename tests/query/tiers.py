@@ -16,6 +16,9 @@ from agent.core.model import HEAD_BYTES, LineBatch, StoredBatch, TailedFile, Tra
 from agent.group.grouper import Grouper
 from agent.parse.decode import FileParser, ParseSettings
 from agent.query.archives import search
+from agent.query.archives.engine import ArchiveEngine
+from agent.query.sqlite.engine import SqliteEngine
+from agent.query.union import UnionEngine
 from agent.store import archives
 from agent.store.opening import open_store
 from agent.store.reader import open_reader
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from agent.query.engine import Engine
     from agent.store.archives import ArchiveRow
 
 OBSERVED = 1_795_000_000 * 10**9  # when all logs were read, and written for the last time
@@ -108,6 +112,14 @@ class Tiers:
         with self._transaction():
             archives.add(self.connection, row)
         return row
+
+    def engine(self, *, stored: bool = True, archived: bool = True) -> Engine:
+        """What answers for one tier or both; closed with the reader."""
+        store = SqliteEngine(self.reader, self.path)
+        if not archived:
+            return store
+        archives = ArchiveEngine(self.reader, self.path, beside_store=stored)
+        return UnionEngine([archives, store]) if stored else archives
 
     def expire(self, share: float = 1.0) -> None:
         """Let retention delete this share of the events that are stored, the oldest stored first."""

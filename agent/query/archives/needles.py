@@ -14,15 +14,15 @@ import msgspec
 from agent.archive import tokens
 from agent.archive.cutter import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
 from agent.archive.simd import find, lower
+from agent.core.event import REDACTED
 from agent.core.values import lookup, number
-from agent.parse.redact import REPLACEMENT
 from agent.query.predicate import BUILT_IN, is_exact_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.archive.tokens import Probe
-    from agent.query.events import FileInfo
+    from agent.core.event import FileInfo
     from agent.query.language import Query, Term
 
 # What the record of a text line has that its bytes may not have.
@@ -61,7 +61,7 @@ def _needle(term: Term, files: list[FileInfo]) -> Needle | None:
     text = term.value
     if not _is_looked_for(term) or not text.isprintable() or _NOT_IN_JSON & set(text):
         return None
-    rewritten = bool(_REWRITTEN & set(text)) or set(text) <= _OF_NUMBERS or text.casefold() in REPLACEMENT
+    rewritten = bool(_REWRITTEN & set(text)) or set(text) <= _OF_NUMBERS or text.casefold() in REDACTED
     if term.field is not None:
         if not _own(term, files):
             return None

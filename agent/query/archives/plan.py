@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from agent.archive.tokens import block_sql
+from agent.core.event import FileInfo
 from agent.core.fields import Profile
 from agent.parse.settings import ParseSettings
-from agent.query.archives.groups import ColdGroups
+from agent.query.archives.groups import ArchivedGroups
 from agent.query.archives.needles import token_probes
-from agent.query.events import FileInfo
 from agent.query.predicate import compile_term, severity_numbers
 from agent.query.selection import bounds
 from agent.query.severity import ERRORS_FROM, HIGHEST
@@ -73,7 +73,7 @@ class ColdPlan(msgspec.Struct):
 
     files: dict[int, ColdFile]
     frames: list[FrameRef]
-    groups: ColdGroups = msgspec.field(default_factory=ColdGroups)
+    groups: ArchivedGroups = msgspec.field(default_factory=ArchivedGroups)
 
 
 def make_cold_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
@@ -119,7 +119,7 @@ def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: 
     frames: list[FrameRef] = []
     for key, file in files.items():
         frames += _frames(file, _rows(connection, key, (since, until), probes), selection, severities, probes)
-    return ColdPlan(files, frames, ColdGroups(connection))
+    return ColdPlan(files, frames, ArchivedGroups(connection))
 
 
 def _frames(

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.core.event import FileInfo, resource_service
 from agent.core.values import lookup, number
-from agent.query.events import FileInfo, Files, resource_service
 from agent.query.predicate import BUILT_IN, compile_term, is_exact_case, severity_numbers
 from agent.query.severity import ERRORS_FROM, HIGHEST
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable
 
     from agent.query.language import Term
     from agent.query.selection import Selection
+    from agent.store.events import Files
 
 _PATTERN_BYTES = 10_000  # SQLite refuses LIKE patterns over 50,000 bytes
 _MOST_LISTED_FILES = 5_000  # a longer list of ids in a statement costs more than it saves
@@ -217,8 +217,3 @@ def _or_labelled(
     if labelled and term.field == "service":
         labelled = [id_ for id_ in labelled if resource_service(files[id_].resource) == term.value]
     return Clause(f"({sql} OR {_in_files(labelled)})" if labelled else f"({sql})", parameters)
-
-
-def newest_id(connection: sqlite3.Connection) -> int:
-    """The id of the event stored last; 0 in an empty store."""
-    return int(connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
