@@ -49,7 +49,7 @@ def group_events(
         events = load_events(connection, ids, files)
         found = found or bool(events)
         yield from events
-    if descending and not found and _has_lost_minutes(connection, group):
+    if start is None and descending and not found and _has_lost_minutes(connection, group):
         ids = [row[0] for row in connection.execute(_NEWEST, (group, _EVENTS_OF_A_MINUTE)).fetchall()]
         yield from load_events(connection, ids, files)
 
