@@ -40,6 +40,7 @@ import structlog
 
 from agent import __version__
 from agent.alert.running import Alerting
+from agent.core import catalogue
 from agent.core.conditions import Reporter
 from agent.core.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
 from agent.core.service import ServiceManager
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent.config import Config
+    from agent.tail.settings import Timing
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
@@ -90,6 +92,7 @@ class Agent:
         load_config: reads the configuration again, for SIGHUP.
         on_progress: called on the event loop now and then with the counters and the bytes still to read.
         service: the service manager.
+        tail_timing: how long the tailer waits.
     """
 
     def __init__(
@@ -100,12 +103,14 @@ class Agent:
         load_config: Callable[[], Config] | None = None,
         on_progress: Callable[[Counters, int], None] | None = None,
         service: ServiceManager | None = None,
+        tail_timing: Timing | None = None,
     ) -> None:
         self.config = config
         self._once = once
         self._load_config = load_config
         self._on_progress = on_progress
         self._service = service or ServiceManager()
+        self._tail_timing = tail_timing
         self.reporter = Reporter()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -126,6 +131,7 @@ class Agent:
             StoreError: the store cannot be owned or opened, or was deleted or replaced under the running agent.
         """
         _tune_collector()
+        catalogue.load()
         damaged, spoiled, created = 0, False, False
         path = self.config.store.path
         with self._signals():
@@ -178,6 +184,7 @@ class Agent:
             avoid=self._own_paths(),
             first_start=opened.created and opened.moved_aside is None,
             once=self._once,
+            timing=self._tail_timing,
         )
         alerting = self._alerting = Alerting(self.config, opened.writer, intake.wake, self.reporter.report)
         gap_s = _ONCE_CLOCK_GAP_S if self._once else _CLOCK_GAP_S

@@ -32,6 +32,7 @@ class SqliteEngine:
         connection: a reader's, in autocommit mode; closed with the engine.
         path: of the store.
         sleep: waits so many seconds between looks at a store that is followed; tests replace it.
+        look_s: how often to look meanwhile whether another file has taken the place of the store.
 
     Raises:
         StoreError: from every method, where the store is damaged or locked.
@@ -41,11 +42,17 @@ class SqliteEngine:
     errors: Sequence[SidelogError] = ()
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, *, sleep: Callable[[float], None] = time.sleep
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        look_s: float = 1.0,
     ) -> None:
         self._connection = connection
         self._path = path
         self._sleep = sleep
+        self._look_s = look_s
         self.categories = Categories(connection, path)
 
     def events(
@@ -153,6 +160,7 @@ class SqliteEngine:
                     selection,
                     after,
                     sleep=self._sleep,
+                    look_s=self._look_s,
                     reconnected=self._reconnect,
                 )
             else:

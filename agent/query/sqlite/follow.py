@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from agent.query.selection import Selection
 
 POLL_S = 0.1  # PRAGMA data_version costs 5 µs; the eye wants no more than ten answers a second
-_LOOK_S = 1.0  # how often to look whether the path still names the file that is open
 
 
 class Follower:
@@ -32,6 +31,7 @@ class Follower:
         selection: what to show.
         after_id: the last id already dealt with.
         sleep: waits so many seconds.
+        look_s: how often to look whether the path still names the file that is open.
         reconnected: told the connection to another store that has taken the place of the first; then that one's is
             closed.
     """
@@ -44,6 +44,7 @@ class Follower:
         after_id: int,
         *,
         sleep: Callable[[float], None],
+        look_s: float,
         reconnected: Callable[[sqlite3.Connection], None],
     ) -> None:
         self._connection = connection
@@ -51,6 +52,7 @@ class Follower:
         self._selection = selection
         self._after_id = after_id
         self._sleep = sleep
+        self._look_s = look_s
         self._reconnected = reconnected
         self._file = identity(path)
         self._version = -1
@@ -65,7 +67,7 @@ class Follower:
                 yield from self._new_events()
                 yield self._after_id
             self._sleep(POLL_S)
-            if time.monotonic() - self._looked >= _LOOK_S:
+            if time.monotonic() - self._looked >= self._look_s:
                 self._looked = time.monotonic()
                 self._notice_replacement()
 
