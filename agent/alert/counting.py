@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from agent.alert.rules import Rule
     from agent.config import RuleConfig
-    from agent.core.event import StoredEvent
     from agent.core.model import JoinedEvent, Stored, StoredRange, TailedFile
+    from agent.core.stored import StoredEvent
 
 _MOST_FILES = 1_000  # remembered; no more are read at a time
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.alert.rules import condition, shown_key
-from agent.core.event import StoredEvent, severity_text
+from agent.core.event import severity_text
 from agent.core.outbox import Delivery
 from agent.core.times import format_utc
 from agent.core.units import format_duration
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from agent.alert.rules import Facts
     from agent.alert.state import Change
+    from agent.core.stored import StoredEvent
 
 VERSION = 1
 _TOP_GROUPS = 5

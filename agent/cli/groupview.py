@@ -14,8 +14,8 @@ from agent.views.errors import iso
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.core.event import StoredEvent
     from agent.core.groups import ErrorGroup
+    from agent.core.stored import StoredEvent
     from agent.views.errors import GroupView
 
 _SEVERITY_COLORS = {"ERROR": "red", "FATAL": "magenta"}

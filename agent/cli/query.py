@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from agent.core.event import StoredEvent
+    from agent.core.stored import StoredEvent
     from agent.query.cursor import CursorFile
     from agent.query.engine import Engine
 

@@ -18,7 +18,7 @@ from agent.query.render import Output, csv_row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from agent.core.event import FileInfo, StoredEvent
+    from agent.core.stored import FileInfo, StoredEvent
     from agent.query.engine import Counts, Fragment
     from agent.query.language import Grouping
     from agent.query.predicate import Categories

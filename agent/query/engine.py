@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from agent.core.errors import SidelogError
-    from agent.core.event import StoredEvent
     from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory
+    from agent.core.stored import StoredEvent
     from agent.query.language import Grouping
     from agent.query.selection import Selection
 

@@ -12,7 +12,7 @@ from agent.query.fragments import flattened_fragments
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from agent.core.event import StoredEvent
+    from agent.core.stored import StoredEvent
 
 NAMED = ("severity", "source", "service", "logger", "path", "group", "category")  # what the language has names for
 _FIELDS_OF_AN_EVENT = 200  # further ones are passed over

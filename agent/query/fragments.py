@@ -18,7 +18,7 @@ from agent.query.language import NAMED_FIELDS
 from agent.query.predicate import BUILT_IN, Categories, getter
 
 if TYPE_CHECKING:
-    from agent.core.event import StoredEvent
+    from agent.core.stored import StoredEvent
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode

@@ -14,7 +14,7 @@ from agent.query.language import all_equal
 from agent.query.selection import Selection
 
 if TYPE_CHECKING:
-    from agent.core.event import StoredEvent
+    from agent.core.stored import StoredEvent
     from agent.query.engine import Engine
 
 SAMPLES = 5

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
-from agent.core.event import StoredEvent, resource_service, severity_text
+from agent.core.event import severity_text
 from agent.core.patterns import lazy
+from agent.core.stored import StoredEvent, resource_service
 from agent.core.text import escape, escape_json, paint
 from agent.core.times import format_local, format_utc
 from agent.query.fragments import as_text, attributes, encode, flattened, severity_name

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from agent.core.errors import SidelogError
-    from agent.core.event import StoredEvent
     from agent.core.groups import ErrorGroup, GroupFilter
+    from agent.core.stored import StoredEvent
     from agent.query.engine import Counts, Engine, EventKey, FieldSummary, Span
     from agent.query.language import Grouping
     from agent.query.selection import Selection

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from agent.core.event import EventRow, FileInfo, StoredEvent, event_rows
+from agent.core.event import EventRow, event_rows
 from agent.core.fields import Profile
+from agent.core.stored import FileInfo, StoredEvent
 from agent.store.reader import reading
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from agent.core.times import format_utc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.core.event import StoredEvent
     from agent.core.groups import ErrorGroup
+    from agent.core.stored import StoredEvent
     from agent.query.engine import Engine
     from agent.query.groups import GroupDetail
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from agent.core.event import EventRow, FileInfo, StoredEvent, severity_text
+from agent.core.event import EventRow, severity_text
 from agent.core.fields import Profile
 from agent.core.groups import ErrorGroup, GroupHistory
 from agent.core.model import TailedFile
+from agent.core.stored import FileInfo, StoredEvent
 from agent.group.grouper import Grouper
 from agent.parse.decode import ParseSettings
 from agent.query.aggregate import value_of

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agent.archive.cutter import JSON_LINES, Alone, shape_of
 from agent.archive.scan import lines as lines_of
-from agent.core.event import FileInfo, StoredEvent
+from agent.core.stored import FileInfo, StoredEvent
 from agent.parse.decode import ParseSettings
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
 from agent.query.language import Query, Term

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.event import FileInfo, StoredEvent
 from agent.core.fields import Profile, decode_record, load_record, read_fields
+from agent.core.stored import FileInfo, StoredEvent
 from agent.core.text import escape, escape_json
 from agent.query.fragments import as_text, attributes, encode, field, flattened
 from agent.query.render import FORMS, Output, logfmt_pair

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.archive.errors import ArchiveError
-    from agent.core.event import StoredEvent
     from agent.core.groups import ErrorGroup, GroupFilter
+    from agent.core.stored import StoredEvent
     from agent.query.archives.plan import FrameRef
     from agent.query.engine import Counts, FieldSummary, Span
     from agent.query.language import Grouping

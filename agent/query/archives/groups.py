@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.core.event import EventRow, StoredEvent
 from agent.core.model import ErrorEvent
+from agent.core.stored import StoredEvent
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from agent.core.event import FileInfo
+    from agent.core.event import EventRow
+    from agent.core.stored import FileInfo
     from agent.group.grouper import Grouper
 
 

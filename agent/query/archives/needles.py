@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.archive.tokens import Probe
-    from agent.core.event import FileInfo
+    from agent.core.stored import FileInfo
     from agent.query.language import Query, Term
 
 # What the record of a text line has that its bytes may not have.

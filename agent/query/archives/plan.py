@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from agent.archive.tokens import block_sql
-from agent.core.event import FileInfo
 from agent.core.fields import Profile
+from agent.core.stored import FileInfo
 from agent.parse.settings import ParseSettings
 from agent.query.archives.groups import ArchivedGroups
 from agent.query.archives.needles import token_probes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from agent.query.engine import SAMPLED_EVENTS, newest_events
-from agent.store.events import Categories, highest_id
 from agent.store.reader import reading
 
 if TYPE_CHECKING:
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.core.errors import SidelogError
-    from agent.core.event import StoredEvent
     from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory
+    from agent.core.stored import StoredEvent
     from agent.query.engine import Counts, EventKey, FieldSummary, Span
     from agent.query.language import Grouping
     from agent.query.selection import Selection
     from agent.query.sqlite.scan import EventScan
+    from agent.store.events import Categories
 
 _NEAR_ROWS = 50_000  # stored events on either side of one that are searched for what belongs to it: 50 ms
 
@@ -53,7 +54,13 @@ class SqliteEngine:
         self._path = path
         self._sleep = sleep
         self._look_s = look_s
-        self.categories = Categories(connection, path)
+
+    @cached_property
+    def categories(self) -> Categories:
+        """As `Engine.categories`."""
+        from agent.store.events import Categories  # noqa: PLC0415 - as for `_scan`
+
+        return Categories(self._connection, self._path)
 
     def events(
         self,
@@ -145,6 +152,8 @@ class SqliteEngine:
 
     def position(self) -> int:
         """As `Engine.position`: the highest id ever given."""
+        from agent.store.events import highest_id  # noqa: PLC0415 - as for `_scan`
+
         with reading(self._path):
             return highest_id(self._connection)
 

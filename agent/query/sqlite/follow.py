@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from agent.core.event import StoredEvent
+    from agent.core.stored import StoredEvent
     from agent.query.selection import Selection
 
 POLL_S = 0.1  # PRAGMA data_version costs 5 µs; the eye wants no more than ten answers a second

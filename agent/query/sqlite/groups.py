@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator, Iterator
 
-    from agent.core.event import StoredEvent
+    from agent.core.stored import StoredEvent
 
 _EVENTS_OF_A_MINUTE = 5  # that are read at a time; who asks for samples takes no more
 

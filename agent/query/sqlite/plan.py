@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.core.event import FileInfo, resource_service
+from agent.core.stored import FileInfo, resource_service
 from agent.core.values import lookup, number
 from agent.query.predicate import BUILT_IN, compile_term, is_exact_case, severity_numbers
 from agent.query.severity import ERRORS_FROM, HIGHEST

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from agent.core.event import EventRow, StoredEvent, event_rows
+from agent.core.event import EventRow, event_rows
+from agent.core.stored import StoredEvent
 from agent.query.engine import EventKey
 from agent.query.selection import Selection, bounds
 from agent.query.sqlite.plan import Plan, make_plan
