@@ -19,8 +19,9 @@ from agent.core.times import format_utc
 from agent.core.units import format_duration
 from agent.query.events import COLUMNS, Files, StoredEvent
 from agent.query.fragments import encode
-from agent.query.language import Term, parse_query
+from agent.query.language import parse_query
 from agent.query.render import document as event_document
+from agent.query.terms import Term
 
 if TYPE_CHECKING:
     import sqlite3

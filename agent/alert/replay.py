@@ -16,12 +16,13 @@ import msgspec
 from agent.alert.counting import group_key
 from agent.alert.engine import Engine
 from agent.alert.event import Keys
-from agent.alert.matching import Plan
+from agent.alert.matching import RuleMatch
 from agent.alert.rules import DAY_NS, Rule, compile_rule
 from agent.alert.state import Change, Hit
-from agent.query.language import Grouping, Query, Term
+from agent.query.language import Grouping, Query, all_equal
 from agent.query.selection import Selection
 from agent.query.sqlite.scan import Scan
+from agent.query.terms import Term
 
 if TYPE_CHECKING:
     import sqlite3
@@ -177,7 +178,7 @@ class _Source:
     ) -> None:
         self._connection = connection
         self._rule = rule
-        self._plan = Plan.of(config.match)
+        self._match = RuleMatch.of(config.match)
         self._keys = Keys(config.per)
         self._start, self._until = span
         self._elsewhere = elsewhere
@@ -207,7 +208,7 @@ class _Source:
         if self._rule.form in ("new_group", "regressed"):
             return self._group_hits()
         ahead = sorted(self._future(), key=lambda keyed: keyed[1].at)
-        now = self._keyed(self._plan.query)
+        now = self._keyed(self._match.query)
         return heapq.merge(now, ahead, key=lambda keyed: keyed[1].at) if ahead else now
 
     def _keyed(self, query: Query) -> Iterator[Keyed]:
@@ -247,7 +248,7 @@ class _Source:
 
     def _future(self) -> Iterator[Keyed]:
         """Events whose own time is later than the end: they counted when they came."""
-        scan = self._scan(self._plan.query, self._until, None)
+        scan = self._scan(self._match.query, self._until, None)
         archived: Iterable[StoredEvent] = ()
         if self._elsewhere is not None:
             archived = self._elsewhere.events(scan.selection, observed=(self._start, self._until))
@@ -269,7 +270,7 @@ class _Source:
             (self._start, self._until),
         ).fetchall()
         for group, at in rows:
-            scan = self._scan(self._plan.query, at, at + 1)
+            scan = self._scan(self._match.query, at, at + 1)
             event = next(
                 (one for one in chain(scan.by_time(), self._archived(scan, group)) if one.group == group), None
             )
@@ -290,7 +291,7 @@ class _Source:
         totals: dict[int, dict[str, Counter[int]]] = {}
         for (key, bucket), count in self._totals(grain).items():
             totals.setdefault(bucket, {})[key] = Counter({bucket: count})
-        by_bucket = groupby(self._keyed(self._plan.query), lambda keyed: keyed[1].at // grain)
+        by_bucket = groupby(self._keyed(self._match.query), lambda keyed: keyed[1].at // grain)
         found, hits = next(by_bucket, (None, iter(())))
         for bucket in sorted(totals):
             if found is not None and found < bucket:  # stored, or deleted, between one look and the other
@@ -299,8 +300,8 @@ class _Source:
             yield members, totals[bucket], (bucket + 1) * grain - 1
 
     def _totals(self, grain: int) -> Counter[tuple[str, int]]:
-        query = Query(tuple(term for term in self._plan.query.terms if term.field == "source" and term.operator == "="))
-        scan = self._scan(query, self._start, self._until)
+        sources = self._match.sources or ()
+        scan = self._scan(all_equal("source", sorted(sources)), self._start, self._until)
         counts: Counter[tuple[str, int]] = Counter()
         if not self._rule.keyless:
             archived = self._elsewhere.events(scan.selection) if self._elsewhere is not None else ()
@@ -310,8 +311,8 @@ class _Source:
         if self._elsewhere is not None:
             for (archived_bucket, _), count in self._elsewhere.counts(scan.selection, Grouping((), grain)).items():
                 counts["{}", archived_bucket or 0] += count
-        where = "" if self._plan.sources is None else " AND f.source IN (SELECT value FROM json_each(?))"
-        names = () if self._plan.sources is None else (json.dumps(sorted(self._plan.sources)),)
+        where = " AND f.source IN (SELECT value FROM json_each(?))" if sources else ""
+        names = (json.dumps(sorted(sources)),) if sources else ()
         rows = self._connection.execute(
             "SELECT e.timestamp / ?, count(*) FROM events e JOIN files f ON f.id = e.file_id"  # noqa: S608
             f" WHERE e.timestamp >= ? AND e.timestamp < ?{where} GROUP BY 1",

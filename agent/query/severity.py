@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from agent.core.errors import UsageError
 from agent.core.event import SEVERITY_TEXTS
-from agent.query.language import Query, Term
 
 RANGE = 4  # each named level has four numbers
 HIGHEST = 24
@@ -54,15 +53,3 @@ def number_range(text: str) -> tuple[int, int]:
             hint="write the lower level first: warn..error",
         )
     return lowest, highest
-
-
-def severity_query(text: str) -> Query:
-    """The query of `-p`, as `number_range` reads it.
-
-    Raises:
-        UsageError: SL512, a level is unknown or the range is empty.
-    """
-    number_range(text)
-    low, _, high = text.partition("..")
-    terms = [Term("severity", operator, level.strip()) for operator, level in ((">=", low), ("<=", high)) if level]
-    return Query(tuple(terms))

@@ -16,10 +16,11 @@ from agent.core.errors import UsageError
 from agent.core.values import text_of
 from agent.parse.decode import ParseSettings
 from agent.query.aggregate import buckets, count_events
-from agent.query.language import Grouping, Query, Term
+from agent.query.language import Grouping, Query
 from agent.query.predicate import decoded_text
 from agent.query.selection import Selection
 from agent.query.sqlite.scan import Scan
+from agent.query.terms import Term
 from agent.query.union import Merged
 from tests.query.tiers import OBSERVED, Tiers, small_frames
 

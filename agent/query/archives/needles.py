@@ -1,29 +1,28 @@
 """What must stand in the bytes of a frame that holds a match: for skipping frames and lines before they are parsed.
 
-Nothing here may deny a match; it may let others through. What a search text is compared with is the event's record:
-of a JSON line the line itself, with escapes decoded, of a text line an object that is made of it. So a text is looked
-for in the bytes only where neither an escape nor that making can have hidden it.
+As the analysis of a query, nothing here denies a match; it may let others through. A text that an event's record must
+hold is looked for in the bytes only where neither an escape nor the making of the record can have hidden it: the record
+of a JSON line is the line itself, mostly, that of a text line an object that is made of it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from agent.archive import tokens
 from agent.archive.cutter import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
 from agent.archive.simd import find, lower
-from agent.core.values import lookup, number
 from agent.parse.redact import REPLACEMENT
-from agent.query.predicate import BUILT_IN, is_exact_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.archive.tokens import Probe
+    from agent.query.analysis import RequiredText
     from agent.query.events import FileInfo
-    from agent.query.language import Query, Term
+    from agent.query.language import Query
 
 # What the record of a text line has that its bytes may not have.
 _MADE = (
@@ -33,7 +32,6 @@ _MADE = (
 _SHORTEST = 4  # what is shorter may be a part of an escape that stands for an invalid byte
 _NOT_IN_TEXT = frozenset('"\\/{}[]:,')  # of JSON itself, or escaped by some
 _NOT_IN_JSON = frozenset('"\\/')
-_NOT_SEARCHED = ("severity", "source", "path", "group", "category")
 _ESCAPED_WIDE = b"\\u"
 # What a record that is written anew may have and its line not: blanks are left out and numbers have one form.
 _REWRITTEN = frozenset("{}[]:,")
@@ -52,46 +50,34 @@ class Needle(msgspec.Struct, frozen=True):
 
 def needles(query: Query, files: Iterable[FileInfo]) -> list[Needle]:
     """What every match holds, the longest first."""
-    known = list(files)
-    found = [_needle(condition[0], known) for condition in query.conditions if len(condition) == 1]
+    resources = [file.resource for file in files]
+    alone = [condition.required[0] for condition in query.analysis.conditions if len(condition.required) == 1]
+    found = [_needle(required) for required in alone if _stands_in_lines(required, resources)]
     return sorted(filter(None, found), key=lambda needle: -len(needle.bytes))
 
 
-def _needle(term: Term, files: list[FileInfo]) -> Needle | None:
-    text = term.value
-    if not _is_looked_for(term) or not text.isprintable() or _NOT_IN_JSON & set(text):
+def _needle(required: RequiredText) -> Needle | None:
+    text = required.text
+    if not text.isprintable() or _NOT_IN_JSON & set(text):
         return None
-    rewritten = bool(_REWRITTEN & set(text)) or set(text) <= _OF_NUMBERS or text.casefold() in REPLACEMENT
-    if term.field is not None:
-        if not _own(term, files):
-            return None
-        return Needle(text.encode(), folded=False, wide=not text.isascii(), in_text=False, rewritten=rewritten)
-    folded = not is_exact_case(text)
-    if folded and not text.isascii():
-        return None
-    made = text.casefold() in _MADE or len(text) < _SHORTEST or bool(_NOT_IN_TEXT & set(text))
-    return Needle(text.encode(), folded=folded, wide=not text.isascii(), in_text=not made, rewritten=rewritten)
+    made = required.is_value or text.casefold() in _MADE or len(text) < _SHORTEST or bool(_NOT_IN_TEXT & set(text))
+    return Needle(
+        text.encode(),
+        folded=required.folded,
+        wide=not text.isascii(),
+        in_text=not made,
+        rewritten=bool(_REWRITTEN & set(text)) or set(text) <= _OF_NUMBERS or text.casefold() in REPLACEMENT,
+    )
 
 
-def _is_looked_for(term: Term) -> bool:
-    if term.negated or not term.value:
-        return False
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in term.value):  # noqa: PLR2004 - a surrogate is no text
-        return False
-    return term.field is None or term.operator == "="
-
-
-def _own(term: Term, files: list[FileInfo]) -> bool:
-    """Whether the value of a field can only come out of the line, as a string."""
-    field, value = term.field or "", term.value
-    if field == "message":  # it may be made of a template and the values of other fields
-        return False
-    if field in _NOT_SEARCHED or field in BUILT_IN or number(value) is not None:
-        return False
-    if value in ("true", "false", "null") or value[0] in "[{":
-        return False
-    path = ("service", "name") if field == "service" else tuple(field.split("."))
-    return not any(lookup(file.resource, path) or lookup(file.resource, (".".join(path),)) for file in files)
+def _stands_in_lines(required: RequiredText, resources: list[dict[str, Any]]) -> bool:
+    """Whether a text that the record must hold can only come out of the line: not out of a label or a template, nor
+    out of what stands for something else (`null` for a NaN). Keys are not looked for: blanks may follow them.
+    """
+    if required.is_value:
+        elsewhere = required.composed or required.text in ("true", "false", "null")
+        return not elsewhere and not any(map(required.is_labelled, resources))
+    return not required.is_key
 
 
 def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[list[Probe]]]:
@@ -99,23 +85,17 @@ def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[list[Prob
 
     A condition one of whose alternatives says nothing is left out.
     """
-    known = list(files)
+    resources = [file.resource for file in files]
     found = []
-    for condition in query.conditions:
-        alternatives = [_probes(term, known) for term in condition]
-        if all(alternatives):
+    for condition in query.analysis.conditions:
+        alternatives = [_probes(required, resources) for required in condition.required]
+        if alternatives and all(alternatives):
             found.append(alternatives)
     return found
 
 
-def _probes(term: Term, files: list[FileInfo]) -> list[Probe]:
-    if not _is_looked_for(term) or not (term.value.isascii() or is_exact_case(term.value)):
-        return []
-    if term.field is None:
-        return tokens.probes(term.value, whole=False)
-    if not _own(term, files):
-        return []
-    return tokens.probes(term.value, whole=True)
+def _probes(required: RequiredText, resources: list[dict[str, Any]]) -> list[Probe]:
+    return tokens.probes(required.text, whole=required.is_value) if _stands_in_lines(required, resources) else []
 
 
 def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:

@@ -14,12 +14,11 @@ import msgspec
 from agent.archive.tokens import block_sql
 from agent.core.fields import Profile
 from agent.parse.settings import ParseSettings
+from agent.query.analysis import ALL_SEVERITIES
 from agent.query.archives.groups import ColdGroups
 from agent.query.archives.needles import token_probes
 from agent.query.events import FileInfo
-from agent.query.predicate import compile_term, severity_numbers
 from agent.query.selection import bounds
-from agent.query.severity import ERRORS_FROM, HIGHEST
 from agent.store import archives
 
 if TYPE_CHECKING:
@@ -27,12 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.archive.tokens import Probe
+    from agent.query.language import Grouping
     from agent.query.selection import Selection
     from agent.store.archives import ArchiveRow
 
     Probes = list[list[list[Probe]]]  # conditions, their alternatives, the tokens of each
 
 _EVERYTHING = (-1, 0)  # no offset lies in it
+_INDEXED = frozenset(("severity", "source", "path"))  # fields of an event that the index of its archive has
 _COLUMNS = 9  # of a frame's row, before its longest token and the blocks of its filter
 
 
@@ -113,20 +114,19 @@ def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: 
         if row.min_timestamp < until and row.max_timestamp >= since
     ]
     files = {row.id: _cold_file(row, hot) for row in rows}
-    files = {key: file for key, file in files.items() if _is_asked_for(file.file, selection)}
+    analysis = selection.query.analysis
+    files = {key: file for key, file in files.items() if analysis.accepts_file(file.file)}
     probes = token_probes(selection.query, [file.file for file in files.values()])
-    severities = asked_severities(selection)
     frames: list[FrameRef] = []
     for key, file in files.items():
-        frames += _frames(file, _rows(connection, key, (since, until), probes), selection, severities, probes)
+        frames += _frames(file, _rows(connection, key, (since, until), probes), selection, probes)
     return ColdPlan(files, frames, ColdGroups(connection))
 
 
-def _frames(
-    file: ColdFile, rows: list[Any], selection: Selection, severities: frozenset[int], probes: Probes
-) -> Iterator[FrameRef]:
+def _frames(file: ColdFile, rows: list[Any], selection: Selection, probes: Probes) -> Iterator[FrameRef]:
     since, until = bounds(selection)
-    every = len(severities) > HIGHEST
+    severities = selection.query.analysis.severities
+    every = severities == ALL_SEVERITIES
     stored_from, stored_to = file.hot
     for row in rows:
         if probes and not _passes(row, probes):
@@ -181,26 +181,14 @@ def _cold_file(row: ArchiveRow, hot: dict[int, tuple[int, int]]) -> ColdFile:
     )
 
 
-def _is_asked_for(file: FileInfo, selection: Selection) -> bool:
-    for condition in selection.query.conditions:
-        fields = {term.field for term in condition}
-        if fields <= {"source", "path"}:
-            checks = [compile_term(term) for term in condition]
-            if not any(check(file, {}) for check in checks):  # type: ignore[arg-type]
-                return False
-    return True
-
-
-def asked_severities(selection: Selection) -> frozenset[int]:
-    """The severity numbers that the query accepts."""
-    found = frozenset(range(HIGHEST + 1))
-    for condition in selection.query.conditions:
-        fields = {term.field for term in condition}
-        if fields == {"severity"}:
-            found &= frozenset().union(*map(severity_numbers, condition))
-        elif fields <= {"group", "category"} and not any(term.negated or term.operator == "!=" for term in condition):
-            found &= frozenset(range(ERRORS_FROM, HIGHEST + 1))  # nothing else has a group
-    return found
+def counted_by_index(selection: Selection, grouping: Grouping) -> frozenset[int] | None:
+    """The severity numbers to be counted, where the index of an archive has all that a count asks for: the events of
+    each severity, and the archive's source and path. Else None.
+    """
+    analysis = selection.query.analysis
+    if grouping.every_ns is None and _INDEXED.issuperset(grouping.by) and analysis.speaks_only_of(_INDEXED):
+        return analysis.severities
+    return None
 
 
 def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], probes: Probes) -> list[Any]:

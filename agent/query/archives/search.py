@@ -21,9 +21,8 @@ from agent.archive.cutter import JSON_LINES, Alone
 from agent.archive.errors import ArchiveError
 from agent.query.archives.groups import ColdEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
-from agent.query.archives.plan import asked_severities, severity_counts
+from agent.query.archives.plan import counted_by_index, severity_counts
 from agent.query.selection import bounds
-from agent.query.severity import HIGHEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -71,8 +70,8 @@ class Searcher:
         self._since, self._until = bounds(selection)
         self._grouping = grouping
         self._groups = plan.groups
-        named = {term.field for term in selection.query.terms} | set(grouping.by if grouping is not None else ())
-        if named & {"group", "category"}:
+        named = selection.query.analysis.fields.union(grouping.by if grouping is not None else ())
+        if not named.isdisjoint(("group", "category")):
             self._groups.load()
         self._needles = needles(selection.query, [file.file for file in plan.files.values()])
         self._open: dict[int, ArchiveReader] = {}
@@ -209,7 +208,7 @@ class ColdSearch:
         """How many match, by fields and time buckets; frames that the index can count are not opened."""
         total: Counts = Counter()
         opened = []
-        indexed = _counted_by_index(self._selection, grouping)
+        indexed = counted_by_index(self._selection, grouping)
         for ref in self._plan.frames:
             if indexed is not None and ref.whole:
                 for severity, count in severity_counts(ref.severities).items():
@@ -308,17 +307,6 @@ def _begin(searcher: Searcher) -> None:
 def _search(portion: list[FrameRef]) -> list[Any]:
     assert _searcher is not None
     return [_attempt(_searcher, ref) for ref in portion]
-
-
-def _counted_by_index(selection: Selection, grouping: Grouping) -> frozenset[int] | None:
-    """The severities that are asked for, where nothing but severity, source and path matters; else None."""
-    if grouping.every_ns is not None or not set(grouping.by) <= {"severity", "source", "path"}:
-        return None
-    for condition in selection.query.conditions:
-        fields = {term.field for term in condition}
-        if fields != {"severity"} and not fields <= {"source", "path"}:
-            return None
-    return asked_severities(selection) & frozenset(range(HIGHEST + 1))
 
 
 def _index_values(file: ColdFile, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:

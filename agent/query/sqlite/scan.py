@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent.query.events import COLUMNS, Categories, Files, Row, StoredEvent
 from agent.query.selection import Selection, bounds
-from agent.query.sqlite.plan import Plan, make_plan, newest_id
+from agent.query.sqlite.plan import SqlPlan, make_plan, newest_id
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,7 +43,7 @@ class Scan:
         self.last_id = newest_id(connection) if last_id is None else last_id
         self.files = Files(connection)  # after last_id: the files of all these events are in it
         self.categories = Categories(connection)
-        self.plan: Plan = make_plan(selection, self.files)
+        self.plan: SqlPlan = make_plan(selection, self.files)
         self.since, self.until = bounds(selection)
 
     def events(self, lines: int | None, *, newest_first: bool = False) -> Iterator[StoredEvent]:
