@@ -86,7 +86,7 @@ class RuleMatch(msgspec.Struct):
                 return condition
         return None
 
-    def places(self, event: LiveEvent, categories: Categories) -> list[SeriesKey]:
+    def series(self, event: LiveEvent, categories: Categories) -> list[SeriesKey]:
         """Where an event that matches counts."""
         return [(lane.number, lane.keys.key(event, categories)) for lane in self.lanes.values() if lane.rules]
 
@@ -205,19 +205,19 @@ class PossibleMatches:
             outcome = None
         if outcome is None:
             matches = self._found_by_field([get(event, categories) for get in self._getters])
-            sure = [place for match in matches if match.check is None for place in match.places(event, categories)]
+            sure = [one for match in matches if match.check is None for one in match.series(event, categories)]
             outcome = (sure, [match for match in matches if match.check is not None])
             if mark is not None:
                 if len(self._outcomes) >= _OUTCOMES_REMEMBERED:
                     self._outcomes.clear()
                 self._outcomes[mark] = outcome
-        places, open_ = outcome
+        series, open_ = outcome
         if open_ or needles:
-            places = places.copy()
+            series = series.copy()
             for match in (*open_, *_found_by_text(event, needles)):
                 if match.check is None or match.check(event, categories):
-                    places += match.places(event, categories)
-        return places
+                    series += match.series(event, categories)
+        return series
 
     def _found_by_field(self, values: list[list[Any]]) -> list[RuleMatch]:
         """All that is possible by the values of the fields, beside what is found by its text."""

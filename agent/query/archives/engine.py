@@ -6,7 +6,7 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from agent.query.archives.plan import ColdPlan, make_cold_plan
+from agent.query.archives.plan import FramePlan, make_frame_plan
 from agent.query.archives.search import ColdSearch
 from agent.query.language import all_equal
 from agent.query.selection import Selection
@@ -44,9 +44,9 @@ class Cold:
         """What was wrong with archives that were opened, each once."""
         return list(self._errors.values())
 
-    def plan(self, selection: Selection) -> ColdPlan:
+    def plan(self, selection: Selection) -> FramePlan:
         """What there is to be opened for a selection."""
-        return make_cold_plan(self.connection, selection, with_hot=self._with_hot)
+        return make_frame_plan(self.connection, selection, with_hot=self._with_hot)
 
     def events(
         self,
@@ -71,7 +71,7 @@ class Cold:
         yield from self.search(plan, selection, descending=descending, wanted=wanted)
 
     def search(
-        self, plan: ColdPlan, selection: Selection, *, descending: bool = False, wanted: int | None = None
+        self, plan: FramePlan, selection: Selection, *, descending: bool = False, wanted: int | None = None
     ) -> Generator[StoredEvent]:
         """As `events`, by a plan of one's own."""
         search = self._search(plan, selection)
@@ -81,14 +81,14 @@ class Cold:
         finally:
             self._errors |= search.errors
 
-    def counts(self, selection: Selection, grouping: Grouping, plan: ColdPlan | None = None) -> Counts:
+    def counts(self, selection: Selection, grouping: Grouping, plan: FramePlan | None = None) -> Counts:
         """How many events match, by fields and time buckets."""
         search = self._search(plan or self.plan(selection), selection)
         counts = search.counts(grouping)
         self._errors |= search.errors
         return counts
 
-    def _search(self, plan: ColdPlan, selection: Selection) -> ColdSearch:
+    def _search(self, plan: FramePlan, selection: Selection) -> ColdSearch:
         return ColdSearch(plan, selection, fate=lambda archive: archives.fate(self.connection, archive))
 
 
@@ -115,7 +115,7 @@ class ColdGroup:
         """
         frames = [ref for ref in self._plan.frames if start is None or ref.max_timestamp >= start]
         frames.sort(key=lambda ref: -ref.max_timestamp if descending else ref.min_timestamp)
-        plan = ColdPlan(self._plan.files, list(islice(self._with_group(frames), _MOST_FRAMES)), self._plan.groups)
+        plan = FramePlan(self._plan.files, list(islice(self._with_group(frames), _MOST_FRAMES)), self._plan.groups)
         yield from self._cold.search(plan, Selection(self._query, start), descending=descending)
 
     def _with_group(self, frames: list[FrameRef]) -> Iterator[FrameRef]:

@@ -51,7 +51,7 @@ class FrameRef(NamedTuple):
     whole: bool  # all its events are asked for, as far as time and the store's share are concerned
 
 
-class ColdFile(msgspec.Struct):
+class SearchedArchive(msgspec.Struct):
     """An archive as a search needs it.
 
     Events at offsets in (hot[0], hot[1]) are in the store, and left to it.
@@ -69,15 +69,15 @@ class ColdFile(msgspec.Struct):
         return not self.hot[0] < offset < self.hot[1]
 
 
-class ColdPlan(msgspec.Struct):
+class FramePlan(msgspec.Struct):
     """The archives that may hold matches, by id, their frames in the order of archives, and the groups of errors."""
 
-    files: dict[int, ColdFile]
+    files: dict[int, SearchedArchive]
     frames: list[FrameRef]
     groups: ColdGroups = msgspec.field(default_factory=ColdGroups)
 
 
-def make_cold_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
+def make_frame_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> FramePlan:
     """Plan a search.
 
     Args:
@@ -104,7 +104,7 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
+def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> FramePlan:
     since, until = bounds(selection)
     hot = _hot_spans(connection) if with_hot else {}
     rows = [
@@ -113,17 +113,17 @@ def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: 
         if row.min_timestamp is not None and row.max_timestamp is not None
         if row.min_timestamp < until and row.max_timestamp >= since
     ]
-    files = {row.id: _cold_file(row, hot) for row in rows}
+    files = {row.id: _searched_archive(row, hot) for row in rows}
     analysis = selection.query.analysis
     files = {key: file for key, file in files.items() if analysis.accepts_file(file.file)}
     probes = token_probes(selection.query, [file.file for file in files.values()])
     frames: list[FrameRef] = []
     for key, file in files.items():
         frames += _frames(file, _rows(connection, key, (since, until), probes), selection, probes)
-    return ColdPlan(files, frames, ColdGroups(connection))
+    return FramePlan(files, frames, ColdGroups(connection))
 
 
-def _frames(file: ColdFile, rows: list[Any], selection: Selection, probes: Probes) -> Iterator[FrameRef]:
+def _frames(file: SearchedArchive, rows: list[Any], selection: Selection, probes: Probes) -> Iterator[FrameRef]:
     since, until = bounds(selection)
     severities = selection.query.analysis.severities
     every = severities == ALL_SEVERITIES
@@ -172,11 +172,11 @@ def _newest(rows: list[ArchiveRow]) -> list[ArchiveRow]:
     return kept
 
 
-def _cold_file(row: ArchiveRow, hot: dict[int, tuple[int, int]]) -> ColdFile:
+def _searched_archive(row: ArchiveRow, hot: dict[int, tuple[int, int]]) -> SearchedArchive:
     profile = Profile.from_json(row.profile) if row.profile else None
     info = FileInfo(-row.id, row.source, row.log_path, json.loads(row.resource), profile, (0, 0, 0), row.raw_bytes)
     span = hot.get(row.file_id, _EVERYTHING) if row.file_id is not None else _EVERYTHING
-    return ColdFile(
+    return SearchedArchive(
         Path(row.path), info, ParseSettings.from_document(json.loads(row.settings)), profile, row.modified, span
     )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from agent.query.aggregate import Counts
     from agent.query.archives.needles import Needle
-    from agent.query.archives.plan import ColdFile, ColdPlan, FrameRef
+    from agent.query.archives.plan import FramePlan, FrameRef, SearchedArchive
     from agent.query.language import Grouping
     from agent.query.selection import Selection
 
@@ -62,7 +62,7 @@ class Searcher:
     """
 
     def __init__(
-        self, plan: ColdPlan, selection: Selection, order: Order | None = None, grouping: Grouping | None = None
+        self, plan: FramePlan, selection: Selection, order: Order | None = None, grouping: Grouping | None = None
     ) -> None:
         self.files = plan.files
         self._order = order or Order()
@@ -96,7 +96,7 @@ class Searcher:
             count_event(counts, event, self._grouping, self._groups.categories)
         return counts
 
-    def _rows(self, ref: FrameRef, file: ColdFile, data: bytes) -> Iterator[Row]:
+    def _rows(self, ref: FrameRef, file: SearchedArchive, data: bytes) -> Iterator[Row]:
         if not may_match(data, self._needles, ref.shape):
             return
         alone = self._needles if ref.shape & JSON_LINES else ()
@@ -106,11 +106,13 @@ class Searcher:
         else:
             yield from self._some(ref, file, data, best)
 
-    def _some(self, ref: FrameRef, file: ColdFile, data: bytes, needle: Needle) -> Iterator[Row]:
+    def _some(self, ref: FrameRef, file: SearchedArchive, data: bytes, needle: Needle) -> Iterator[Row]:
         spans = matching_lines(data, needle)
         yield from self._event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
 
-    def _event_rows(self, ref: FrameRef, file: ColdFile, data: bytes, spans: list[tuple[int, int]]) -> Iterator[Row]:
+    def _event_rows(
+        self, ref: FrameRef, file: SearchedArchive, data: bytes, spans: list[tuple[int, int]]
+    ) -> Iterator[Row]:
         """Events of some lines of a frame that are asked for by time and not in the store, in the order that is wanted:
         as rows of the store, with the error itself for its group.
         """
@@ -169,7 +171,7 @@ class ColdSearch:
 
     def __init__(
         self,
-        plan: ColdPlan,
+        plan: FramePlan,
         selection: Selection,
         *,
         fate: Callable[[int], str] = lambda _: "there",
@@ -309,7 +311,7 @@ def _search(portion: list[FrameRef]) -> list[Any]:
     return [_attempt(_searcher, ref) for ref in portion]
 
 
-def _index_values(file: ColdFile, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
+def _index_values(file: SearchedArchive, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
     from agent.query.aggregate import named_value  # noqa: PLC0415
 
     return tuple(named_value(name, severity, file.file) for name in grouping.by)

@@ -34,7 +34,7 @@ class TooManyLoggersError(Exception):
     """The question is about loggers, and some rollups do not say which."""
 
 
-class RollupCount(msgspec.Struct):
+class RollupRow(msgspec.Struct):
     """Events of one kind in one bucket; has what a predicate on these fields reads."""
 
     bucket: int | None
@@ -102,7 +102,7 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 def read(
     connection: sqlite3.Connection, query: Query, spans: Sequence[Span], every_ns: int | None, by: frozenset[str]
-) -> Iterator[RollupCount]:
+) -> Iterator[RollupRow]:
     """The counts of these minutes that the query accepts, apart by what it or `by` names; the rest is left empty.
 
     Raises:
@@ -122,6 +122,6 @@ def read(
         for row in rows:
             if row[3] == _OTHER_LOGGERS:
                 raise TooManyLoggersError
-            found = RollupCount(row[0], row[1], row[2], row[3] or None, row[4])
+            found = RollupRow(row[0], row[1], row[2], row[3] or None, row[4])
             if query.matches(cast("Matchable", found)):
                 yield found
