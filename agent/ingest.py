@@ -7,6 +7,7 @@ again; reading stops by itself, because the intake fills.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -115,8 +116,8 @@ class Ingest(threading.Thread):
         self._held: dict[int, _Stream] = {}
         self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
         self._transaction = Transaction()
-        self._began = 0.0
-        self._last_commit = 0.0
+        self._began = 0.0  # when the oldest line of the transaction came; monotonic seconds, as all of these
+        self._last_commit = -math.inf
         self._stopping = threading.Event()
         self.counters = Counters()
         self.failure: BaseException | None = None
@@ -191,7 +192,7 @@ class Ingest(threading.Thread):
         if self._transaction.batches and self._is_due(now):
             self._commit()
         elif not self._transaction.batches:
-            self._care(now)
+            self._care()
 
     def _patience_s(self) -> float:
         """How long the next `take` may wait."""
@@ -203,7 +204,9 @@ class Ingest(threading.Thread):
             waits.append(0.001)
         elif self._alerts is not None:
             waits.append(max(_ALERTS_PAUSE_S, self._alerts.wait_s()))
-        waits += [max(0.0, held.parser.deadline_s - now) for held in self._held.values() if held.parser.deadline_s]
+        waits += [
+            max(0.0, held.parser.deadline_s - now) for held in self._held.values() if held.parser.deadline_s is not None
+        ]
         return min(waits)
 
     def _is_due(self, now: float) -> bool:
@@ -279,20 +282,21 @@ class Ingest(threading.Thread):
         transaction.files.update((file.id, file) for file in self._changed_files())
         transaction.groups += self._grouper.take_updates()
         transaction.own_errors += self._reporter.take()
-        failing_since = 0.0
+        failing_since: float | None = None
         while transaction:
             try:
                 self._writer.write(transaction, join, self._grouper.describe)
             except StoreError as error:
                 self._reporter.report(error)
                 self._on_fault(error)
-                failing_since = failing_since or time.monotonic()
+                if failing_since is None:
+                    failing_since = time.monotonic()
                 if not error.retryable or self._stopping.is_set() or self._given_up(failing_since):
                     raise
                 self.counters.rounds += 1
                 self._stopping.wait(_RETRY_S)
             else:
-                if failing_since:
+                if failing_since is not None:
                     self._on_fault(None)
                 self._after_commit(transaction)
                 return
@@ -323,7 +327,7 @@ class Ingest(threading.Thread):
                 self._reporter.report(error)
             self._alerts.hand_over(deliveries)
 
-    def _care(self, now: float) -> None:
+    def _care(self) -> None:
         """While nothing waits: file states, own errors, retention, checkpoints."""
         changed = self._changed_files()
         self._transaction.watched = self._alerts is not None and self._alerts.is_due()
@@ -331,7 +335,7 @@ class Ingest(threading.Thread):
             self._transaction.files.update((file.id, file) for file in changed)
             self._commit()
         try:
-            self._maintenance.step(now)
+            self._maintenance.step()
         except SidelogError as error:
             self._reporter.report(error)
             if not getattr(error, "retryable", False):

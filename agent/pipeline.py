@@ -40,6 +40,7 @@ import structlog
 
 from agent import __version__
 from agent.alert.running import Alerting
+from agent.core import catalogue
 from agent.core.conditions import Reporter
 from agent.core.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
 from agent.core.service import ServiceManager
@@ -126,6 +127,7 @@ class Agent:
             StoreError: the store cannot be owned or opened, or was deleted or replaced under the running agent.
         """
         _tune_collector()
+        catalogue.load()
         damaged, spoiled, created = 0, False, False
         path = self.config.store.path
         with self._signals():

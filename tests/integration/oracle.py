@@ -113,10 +113,18 @@ def nudge(box: Box, scribe: Scribe, path: Path) -> None:
     )
 
 
+def _state(thread: Path) -> str:
+    """The state of a thread, as proc(5) has it: `T` is stopped."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 @contextmanager
 def frozen(box: Box):
     """The agent stands still (SIGSTOP): what happens inside is seen all at once."""
     os.kill(box.process.pid, signal.SIGSTOP)
+    # A busy machine takes its time to stop it, in which it would still see something.
+    threads = Path(f"/proc/{box.process.pid}/task")
+    wait_until(lambda: all(_state(thread) == "T" for thread in threads.iterdir()), what="the agent's standing still")
     try:
         yield
     finally:
