@@ -7,13 +7,14 @@ of a JSON line is the line itself, mostly, that of a text line an object that is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from agent.archive import tokens
 from agent.archive.cutter import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
 from agent.archive.simd import find, lower
+from agent.core.patterns import lazy
 from agent.parse.redact import REPLACEMENT
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ _MADE = (
     '{"timestamp":"","level":"","logger":"","message":"","exception.type":"","exception.message":"",'
     '"exception.stacktrace":"","log.iostream":"stdout stderr"} trace debug info warn warning error fatal critical'
 )
-_SHORTEST = 4  # what is shorter may be a part of an escape that stands for an invalid byte
 _NOT_IN_TEXT = frozenset('"\\/{}[]:,')  # of JSON itself, or escaped by some
 _NOT_IN_JSON = frozenset('"\\/')
 _ESCAPED_WIDE = b"\\u"
 # What a record that is written anew may have and its line not: blanks are left out and numbers have one form.
 _REWRITTEN = frozenset("{}[]:,")
 _OF_NUMBERS = frozenset("0123456789.eE+-")
+# How a text may begin in the middle of `\xff`, which stands in a record for a byte that is no UTF-8.
+_IN_ESCAPE = lazy("x(?:$|[0-9a-f](?:$|[0-9a-f]))|[0-9a-f]")
 
 
 class Needle(msgspec.Struct, frozen=True):
@@ -45,7 +47,14 @@ class Needle(msgspec.Struct, frozen=True):
     folded: bool
     wide: bool  # other than ASCII, so that any escape may hide it
     in_text: bool  # also a text line that matches holds it
-    rewritten: bool = False  # a line whose record is written anew may not hold it
+    hidden_in: int  # shapes of frames in which a line that matches may not hold it
+
+
+class RequiredTokens(NamedTuple):
+    """Tokens that a match holds, but in frames of the shapes `hidden_in`."""
+
+    probes: list[Probe]
+    hidden_in: int
 
 
 def needles(query: Query, files: Iterable[FileInfo]) -> list[Needle]:
@@ -60,14 +69,27 @@ def _needle(required: RequiredText) -> Needle | None:
     text = required.text
     if not text.isprintable() or _NOT_IN_JSON & set(text):
         return None
-    made = required.is_value or text.casefold() in _MADE or len(text) < _SHORTEST or bool(_NOT_IN_TEXT & set(text))
+    made = required.is_value or text.casefold() in _MADE or bool(_NOT_IN_TEXT & set(text))
     return Needle(
         text.encode(),
         folded=required.folded,
         wide=not text.isascii(),
         in_text=not made,
-        rewritten=bool(_REWRITTEN & set(text)) or set(text) <= _OF_NUMBERS or text.casefold() in REPLACEMENT,
+        hidden_in=_hidden_in(required),
     )
+
+
+def _hidden_in(required: RequiredText) -> int:
+    """The shapes of frames in which a record may hold a text that its line does not hold in the same letters."""
+    text = required.text
+    found = WRAPPED
+    if text.isascii():  # what hides another text is looked for in the frame itself
+        found |= ESCAPED
+    if _REWRITTEN & set(text) or set(text) <= _OF_NUMBERS or text.casefold() in REPLACEMENT:
+        found |= CHANGED
+    if "\\" in text or (not required.is_value and _IN_ESCAPE.match(text)):
+        found |= INVALID
+    return found
 
 
 def _stands_in_lines(required: RequiredText, resources: list[dict[str, Any]]) -> bool:
@@ -80,7 +102,7 @@ def _stands_in_lines(required: RequiredText, resources: list[dict[str, Any]]) ->
     return not required.is_key
 
 
-def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[list[Probe]]]:
+def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[RequiredTokens]]:
     """Per condition its alternatives, each with the tokens that a match of it holds.
 
     A condition one of whose alternatives says nothing is left out.
@@ -88,14 +110,14 @@ def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[list[Prob
     resources = [file.resource for file in files]
     found = []
     for condition in query.analysis.conditions:
-        alternatives = [_probes(required, resources) for required in condition.required]
-        if alternatives and all(alternatives):
+        alternatives = [
+            RequiredTokens(tokens.probes(required.text, whole=required.is_value), _hidden_in(required))
+            for required in condition.required
+            if _stands_in_lines(required, resources)
+        ]
+        if len(alternatives) == len(condition.terms) and all(one.probes for one in alternatives):
             found.append(alternatives)
     return found
-
-
-def _probes(required: RequiredText, resources: list[dict[str, Any]]) -> list[Probe]:
-    return tokens.probes(required.text, whole=required.is_value) if _stands_in_lines(required, resources) else []
 
 
 def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:
@@ -119,9 +141,7 @@ def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:
 
 def usable(data: bytes, needle: Needle, shape: int) -> bool:
     """Whether a match in this frame would surely show the needle's bytes."""
-    if shape & WRAPPED or (not needle.wide and shape & ESCAPED) or (needle.rewritten and shape & CHANGED):
-        return False
-    if not shape & JSON_LINES and (not needle.in_text or (not needle.wide and shape & INVALID)):
+    if shape & needle.hidden_in or not (needle.in_text or shape & JSON_LINES):
         return False
     return not needle.wide or _ESCAPED_WIDE not in data
 
