@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from agent.core.severity import ERRORS_FROM, HIGHEST
 from agent.core.values import lookup, number
 from agent.query.events import resource_service
 from agent.query.predicate import BUILT_IN, compile_conditions, is_exact_case, severity_numbers
-from agent.query.severity import ERRORS_FROM, HIGHEST
 from agent.query.terms import NAMED_FIELDS
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ import msgspec
 
 from agent.core.errors import UsageError
 from agent.core.patterns import lazy
+from agent.core.severity import number_range
 from agent.query.analysis import Analysis, analyse
 from agent.query.predicate import compile_conditions
-from agent.query.severity import number_range
 from agent.query.terms import Term, conjunction
 
 if TYPE_CHECKING:

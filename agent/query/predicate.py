@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from agent.core.errors import UsageError
 from agent.core.event import severity_text
 from agent.core.patterns import lazy
+from agent.core.severity import HIGHEST, level_range
 from agent.core.times import format_utc
 from agent.core.values import exact, lookup, number, text_of
-from agent.query.severity import HIGHEST, level_range
 from agent.query.terms import NAMED_FIELDS, Alternatives, Term
 
 PATTERN_CHARACTERS = 1_000  # longest regular expression

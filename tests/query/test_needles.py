@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from agent.archive.cutter import JSON_LINES, Alone, index_frame
 from agent.archive.scan import lines as lines_of
-from agent.parse.decode import ParseSettings
 from agent.query.archives.needles import matching_lines, may_match, needles, token_probes, usable
 from agent.query.events import FileInfo, StoredEvent
 from agent.query.language import Query
 from agent.query.terms import Term
+from tests.sources import parsing
 
 FILE = FileInfo(-1, "app", "/var/log/app.log", {"service.name": "shop"}, None, (0, 0, 0), 0)
-SETTINGS = ParseSettings()
+SETTINGS = parsing()
 # With what is long enough to be a token of the frames' filters, behind what JSON may escape.
 LONG = st.builds("{}{}{}".format, st.sampled_from(["", "ö", "Ö ", "\n", "-", '"']), st.just("id4bf92f3577b34d"),
                  st.sampled_from(["", " x", "é", "-"]))  # fmt: skip

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.core.severity import ERRORS_FROM, HIGHEST
 from agent.core.values import number
-from agent.query.severity import ERRORS_FROM, HIGHEST
 
 if TYPE_CHECKING:
     import sqlite3
