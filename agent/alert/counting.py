@@ -13,7 +13,8 @@ from agent.alert.event import Keys, LiveEvent, LiveFile, key_text
 from agent.alert.matching import GROUP_FORMS, Lane, NeededText, PossibleMatches, RuleIndex, SeriesKey
 from agent.alert.state import Hit
 from agent.alert.window import BUCKETS
-from agent.query.events import Categories
+from agent.core.event import event_row
+from agent.store.events import Categories
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from agent.alert.rules import Rule
     from agent.config import RuleConfig
+    from agent.core.event import StoredEvent
     from agent.core.model import JoinedEvent, Stored, StoredRange, TailedFile
-    from agent.query.events import StoredEvent
 
 _MOST_FILES = 1_000  # remembered; no more are read at a time
 
@@ -146,7 +147,7 @@ class Counting:
 
         def event(severity: int, group: int | None, record: str) -> LiveEvent:
             head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, joined.file.id, joined.offset)
-            return LiveEvent((*head, group, record, None, None), info)
+            return LiveEvent(event_row((*head, group, record, None, None)), info)
 
         def counting(one: LiveEvent) -> tuple[PossibleMatches, Sequence[SeriesKey]]:
             step = self._index.step(joined.file.source, one.severity_number)
@@ -186,15 +187,15 @@ def _event(part: StoredRange, row: int, info: LiveFile) -> LiveEvent:
     """One event of a range."""
     batch, events = part.batch, part.batch.events
     return LiveEvent(
-        (
+        event_row((
             part.first_id + row, events.timestamps[row], batch.observed_timestamp, events.severities[row], info.id,
             events.offsets[row], batch.group_ids.get(row), events.records[row], None, events.parse_errors.get(row),
-        ),
+        )),
         info,
     )  # fmt: skip
 
 
-def group_key(keys: Keys, event: StoredEvent, categories: Categories) -> str:
+def group_key(keys: Keys, event: StoredEvent, categories: Mapping[int, str]) -> str:
     """The key of a rule about error groups: its fields and the group."""
     fields = json.loads(keys.key(event, categories))
     return key_text({**fields, "group": str(event.group)})

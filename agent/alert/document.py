@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.alert.rules import condition, shown_key
-from agent.core.event import severity_text
+from agent.core.event import StoredEvent, severity_text
 from agent.core.outbox import Delivery
 from agent.core.times import format_utc
 from agent.core.units import format_duration
-from agent.query.events import COLUMNS, Files, StoredEvent
 from agent.query.fragments import encode
 from agent.query.language import parse_query
 from agent.query.render import document as event_document
 from agent.query.terms import Term
+from agent.store.events import Files, load_events
 
 if TYPE_CHECKING:
     import sqlite3
@@ -106,12 +106,7 @@ class Author:
             return []
         if self._files is None:
             self._files = Files(self._connection)
-        rows = self._connection.execute(
-            f"SELECT {COLUMNS} FROM events e WHERE e.id IN (SELECT value FROM json_each(?))",  # noqa: S608
-            (json.dumps(list(ids)),),
-        )
-        by_id = {row[0]: StoredEvent(row, self._files[row[4]]) for row in rows.fetchall()}
-        return [by_id[one] for one in ids if one in by_id]
+        return load_events(self._connection, ids, self._files)
 
     def _groups(self, counts: dict[int, int], events: Sequence[StoredEvent]) -> list[dict[str, Any]]:
         for event in events if not counts else ():

@@ -10,7 +10,6 @@ import click
 from agent.cli.common import (
     config_options,
     echo_json,
-    has_archives,
     load_config,
     open_store,
     paint,
@@ -252,22 +251,19 @@ def test(
     from agent.alert.matching import unusable
     from agent.config import InvalidConfigError
     from agent.core.times import parse_time
+    from agent.query.opening import open_engine
     from agent.views.status import iso
 
-    connection, config = open_store(config_path, store, overrides)
+    config = load_config(config_path, store, overrides)
+    engine = open_engine(config.store.path)
+    click.get_current_context().call_on_close(engine.close)
     chosen = _rule(config, rule)
     if faults := unusable(config):
         raise InvalidConfigError(faults)
     now = time.time_ns()
     start, end = parse_time(since, now), parse_time(until, now)
     moments = [] if explain is None else replay.around(parse_time(explain, now), round(chosen.window * _NS))
-    cold = None
-    if has_archives(connection):
-        from agent.query.archives.engine import Cold
-
-        cold = Cold(connection, with_hot=True)
-    found = replay.replay(connection, chosen, start, end, nearby=not as_json, moments=moments, elsewhere=cold)
-    connection.close()
+    found = replay.replay(engine, chosen, start, end, nearby=not as_json, moments=moments)
     if as_json:
         document = {"rule": rule, "from": iso(start), "to": iso(end), "firing": _firing_rows(found.firings)}
         if explain is not None:
@@ -275,7 +271,7 @@ def test(
         echo_json(document)
     else:
         _print_test(chosen, found, explained=explain is not None)
-    print_errors(errors := cold.errors if cold is not None else [])
+    print_errors(errors := engine.errors)
     return EXIT_FAILED if errors else EXIT_DONE
 
 

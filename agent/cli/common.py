@@ -155,11 +155,6 @@ def open_store(
     return connection, config
 
 
-def has_archives(connection: sqlite3.Connection) -> bool:
-    """Whether anything is archived; asked before what searches archives is imported."""
-    return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
-
-
 def echo_json(document: Any) -> None:
     """Print one JSON document (an object or a list of rows) to standard output."""
     import orjson

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from agent.core.event import resource_service
 from agent.core.severity import ERRORS_FROM, HIGHEST
 from agent.core.values import lookup, number
-from agent.query.events import resource_service
 from agent.query.predicate import BUILT_IN, compile_conditions, is_exact_case, severity_numbers
 from agent.query.terms import NAMED_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from agent.query.events import FileInfo
+    from agent.core.event import FileInfo
     from agent.query.predicate import Check, Matchable
     from agent.query.terms import Alternatives, Term
 

@@ -25,7 +25,7 @@ ValueCheck = Callable[[Any], bool]
 
 
 class Matchable(Protocol):
-    """What a predicate reads of an event, in the names of `-o json`; `agent.query.events.StoredEvent` has it."""
+    """What a predicate reads of an event, in the names of `-o json`; `agent.core.event.StoredEvent` has it."""
 
     # ruff: noqa: D102 - the fields are described in StoredEvent
 

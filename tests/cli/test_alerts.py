@@ -257,7 +257,7 @@ def test_a_silence_ends_by_itself(store):
 
 
 def test_a_replay_that_needs_no_field_of_an_event_says_the_same_page_by_page(sidelog, tmp_path, monkeypatch):
-    monkeypatch.setattr("agent.alert.replay._PAGE_ROWS", 3)
+    monkeypatch.setattr("agent.query.sqlite.scan.SLICE_ROWS", 3)
     config = configured(tmp_path, {"when": {"count": 5}}, {"name": "read", "match": "message=no", "when": {"count": 5}})
     logged(tmp_path, *[50] * 6, *[49.9] * 6, *[20] * 9)
     assert sidelog("run", "--once", "-q", "-c", config).code == 0

@@ -14,11 +14,11 @@ from agent.alert.event import LiveEvent, LiveFile
 from agent.alert.matching import RuleIndex
 from agent.core.errors import UsageError
 from agent.query.analysis import ALL_SEVERITIES, ERROR_SEVERITIES, RequiredText
-from agent.query.events import Files
 from agent.query.language import Query, parse_query
 from agent.query.selection import Selection
 from agent.query.sqlite.plan import make_plan
 from agent.query.terms import Term
+from agent.store.events import Files
 from tests.query.cases import FILES, ROWS, TERMS
 from tests.query.stores import BASE, EventRow, add_events, make_store
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from agent.archive.cutter import JSON_LINES, Alone, index_frame
 from agent.archive.scan import lines as lines_of
+from agent.core.event import FileInfo, StoredEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, token_probes, usable
-from agent.query.events import FileInfo, StoredEvent
 from agent.query.language import Query
 from agent.query.terms import Term
 from tests.sources import parsing

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.query.events import Categories, Files, StoredEvent
 from agent.query.language import Query, parse_query
 from agent.query.selection import Selection
 from agent.query.sqlite.plan import make_plan
-from agent.query.sqlite.scan import Scan
+from agent.query.sqlite.scan import EventScan
 from agent.query.terms import Term
+from agent.store.events import Categories, Files, load_events
 from tests.query.cases import FILES, ROWS, TERMS
 from tests.query.stores import BASE, EventRow, add_events, make_store
 
@@ -35,19 +35,15 @@ def test_the_plan_never_drops_a_match(store, rows, terms, grouped):
     wanted = expected(store, query)
     selection = Selection(query)
     by_time = [key for key, _ in sorted(wanted, key=lambda pair: (pair[1], pair[0]))]
-    assert [event.id for event in Scan(store, selection).by_time()] == by_time
-    assert [event.id for event in Scan(store, selection).by_time(descending=True)] == by_time[::-1]
-    assert [event.id for event in Scan(store, selection).by_storage(0)] == sorted(by_time)
+    assert [event.id for event in EventScan(store, selection).by_time()] == by_time
+    assert [event.id for event in EventScan(store, selection).by_time(descending=True)] == by_time[::-1]
+    assert [event.id for event in EventScan(store, selection).by_storage(0)] == sorted(by_time)
 
 
 def expected(store, query):
     """(id, timestamp) of all matches, without any plan."""
     files, categories = Files(store), Categories(store)
-    rows = store.execute(
-        'SELECT id, timestamp, observed_timestamp, severity_number, file_id, "offset", group_id, record, raw,'
-        " parse_error FROM events"
-    )
-    events = [StoredEvent(row, files[row[4]]) for row in rows]
+    events = load_events(store, [row[0] for row in store.execute("SELECT id FROM events")], files)
     return [(event.id, event.timestamp) for event in events if query.matches(event, categories)]
 
 
@@ -85,13 +81,13 @@ def test_what_sql_can_say_needs_no_predicate(store, text, residual, index):
 def test_what_cannot_match_is_not_looked_for(store, text):
     """No statement is run for it."""
     assert plan_of(store, text).empty
-    assert list(Scan(store, Selection(parse_query(text))).events(None)) == []
+    assert list(EventScan(store, Selection(parse_query(text))).by_time()) == []
 
 
 def test_a_group_that_is_no_number_matches_nothing(store):
     """Also one that SQLite's integers cannot hold."""
     for text in ("group=x", "group=1.5", f"group={2**80}", "group=-1"):
-        assert list(Scan(store, Selection(parse_query(text))).events(10)) == []
+        assert list(EventScan(store, Selection(parse_query(text))).by_time()) == []
 
 
 def test_long_and_unstorable_values_have_no_prefilter(store):
@@ -124,7 +120,7 @@ def test_sqlite_seeks_the_intended_index(tmp_path, text, index, descending):
     connection = make_store(tmp_path / "s.db", [EventRow({"user": "ann"}, severity=17)])
     statements = []
     connection.set_trace_callback(statements.append)
-    list(Scan(connection, Selection(parse_query(text))).by_time(descending=descending))
+    list(EventScan(connection, Selection(parse_query(text))).by_time(descending=descending))
     connection.set_trace_callback(None)
     selects = [statement for statement in statements if "record" in statement]
     assert selects
@@ -148,7 +144,7 @@ def test_a_page_does_not_read_the_pages_before_it(tmp_path):
             ticks += 1
 
         connection.set_progress_handler(tick, 100)
-        assert list(Scan(connection, Selection(parse_query("absent"))).by_time()) == []
+        assert list(EventScan(connection, Selection(parse_query("absent"))).by_time()) == []
         connection.set_progress_handler(None, 0)
         connection.close()
         return ticks
@@ -162,7 +158,7 @@ def test_a_connection_in_a_transaction_is_not_left_behind(tmp_path):
     """Between pages a scan holds no read transaction, so the log of the store can be shortened."""
     connection = make_store(tmp_path / "s.db", [EventRow({"n": n}) for n in range(5_000)])
     reader = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
-    scan = Scan(reader, Selection(Query()))
+    scan = EventScan(reader, Selection(Query()))
     events = scan.by_time()
     next(events)
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -14,15 +14,15 @@ import msgspec
 from agent.archive import tokens
 from agent.archive.cutter import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
 from agent.archive.simd import find, lower
+from agent.core.event import REDACTED
 from agent.core.patterns import lazy
-from agent.parse.redact import REPLACEMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.archive.tokens import Probe
+    from agent.core.event import FileInfo
     from agent.query.analysis import RequiredText
-    from agent.query.events import FileInfo
     from agent.query.language import Query
 
 # What the record of a text line has that its bytes may not have.
@@ -85,7 +85,7 @@ def _hidden_in(required: RequiredText) -> int:
     found = WRAPPED
     if text.isascii():  # what hides another text is looked for in the frame itself
         found |= ESCAPED
-    if _REWRITTEN & set(text) or set(text) <= _OF_NUMBERS or text.casefold() in REPLACEMENT:
+    if _REWRITTEN & set(text) or set(text) <= _OF_NUMBERS or text.casefold() in REDACTED:
         found |= CHANGED
     if "\\" in text or (not required.is_value and _IN_ESCAPE.match(text)):
         found |= INVALID

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from agent.archive.tokens import block_sql
+from agent.core.event import FileInfo
 from agent.core.fields import Profile
 from agent.parse.settings import ParseSettings
 from agent.query.analysis import ALL_SEVERITIES
-from agent.query.archives.groups import ColdGroups
+from agent.query.archives.groups import ArchivedGroups
 from agent.query.archives.needles import token_probes
-from agent.query.events import FileInfo
 from agent.query.selection import bounds
 from agent.store import archives
 
@@ -74,7 +74,7 @@ class FramePlan(msgspec.Struct):
 
     files: dict[int, SearchedArchive]
     frames: list[FrameRef]
-    groups: ColdGroups = msgspec.field(default_factory=ColdGroups)
+    groups: ArchivedGroups = msgspec.field(default_factory=ArchivedGroups)
 
 
 def make_frame_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> FramePlan:
@@ -120,7 +120,7 @@ def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: 
     frames: list[FrameRef] = []
     for key, file in files.items():
         frames += _frames(file, _rows(connection, key, (since, until), probes), selection, probes)
-    return FramePlan(files, frames, ColdGroups(connection))
+    return FramePlan(files, frames, ArchivedGroups(connection))
 
 
 def _frames(file: SearchedArchive, rows: list[Any], selection: Selection, probes: Probes) -> Iterator[FrameRef]:

@@ -17,12 +17,11 @@ from agent.core.severity import ERRORS_FROM, HIGHEST
 from agent.core.values import number
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable
 
     from agent.query.analysis import Condition, RequiredText
-    from agent.query.events import Files
     from agent.query.selection import Selection
+    from agent.store.events import Files
 
 _PATTERN_BYTES = 10_000  # SQLite refuses LIKE patterns over 50,000 bytes
 _MOST_LISTED_FILES = 5_000  # a longer list of ids in a statement costs more than it saves
@@ -163,8 +162,3 @@ def _bindable(text: str) -> bool:
 def _containing(text: str) -> str:
     """The GLOB pattern for a text anywhere; it has no escape but a set of one character."""
     return "*" + re.sub(r"[*?[]", r"[\g<0>]", text) + "*"
-
-
-def newest_id(connection: sqlite3.Connection) -> int:
-    """The id of the event stored last; 0 in an empty store."""
-    return int(connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])

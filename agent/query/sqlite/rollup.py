@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from agent.core.times import MINUTE_NS
 from agent.query.selection import Selection, bounds
+from agent.store.rollups import OTHER_LOGGERS, TRUSTED_DAYS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
     from agent.query.language import Query
     from agent.query.predicate import Matchable
 
-MINUTE_NS = 60_000_000_000
-_OTHER_LOGGERS = "\x00other"  # the rollups' bound on names is reached: which logger it was is not known
-_KEPT_MINUTES = 390 * 1_440  # the store keeps rollups for 400 days
+_KEPT_MINUTES = TRUSTED_DAYS * 1_440
 _MOST_SPANS = 50  # with more separate expired spans one scan is cheaper
 _FIELDS = {"severity", "source", "logger"}
 
@@ -120,7 +120,7 @@ def read(
             (first, last),
         ).fetchall()
         for row in rows:
-            if row[3] == _OTHER_LOGGERS:
+            if row[3] == OTHER_LOGGERS:
                 raise TooManyLoggersError
             found = RollupRow(row[0], row[1], row[2], row[3] or None, row[4])
             if query.matches(cast("Matchable", found)):
