@@ -10,7 +10,7 @@ import msgspec
 
 from agent.alert.engine import LATENESS_NS
 from agent.alert.event import Keys, LiveEvent, LiveFile, key_text
-from agent.alert.matching import GROUP_FORMS, Lane, Matcher, Needle, Place, Step
+from agent.alert.matching import GROUP_FORMS, Lane, NeededText, PossibleMatches, RuleIndex, SeriesKey
 from agent.alert.state import Hit
 from agent.alert.window import BUCKETS
 from agent.core.event import event_row
@@ -60,7 +60,7 @@ class Counting:
         self._connection = connection
         self._rules = rules
         self._resources = resources
-        self._matcher = Matcher(configs)
+        self._index = RuleIndex(configs)
         self._targets: dict[str, Rule] = {}  # counters, and rules without one, in the place of the first rule
         for rule in rules.values():
             self._targets.setdefault(rule.counter or rule.name, rule)
@@ -72,7 +72,7 @@ class Counting:
         """Counter or rule, key, hits ascending in time, and for a ratio all events per bucket."""
         if not self._rules:
             return
-        by_lane: list[dict[str, list[Hit]]] = [{} for _ in self._matcher.lanes]
+        by_lane: list[dict[str, list[Hit]]] = [{} for _ in self._index.lanes]
         found = _Found(now, self._fresh_news(stored.news, now), Categories(self._connection), by_lane)
         for part in stored.ranges:
             self._range(part, found)
@@ -86,7 +86,7 @@ class Counting:
             if rule.form in GROUP_FORMS:
                 by_key = found.by_rule.get(rule.name, {})
             else:
-                by_key = found.by_lane[self._matcher.lane_of[rule.name].number]
+                by_key = found.by_lane[self._index.lane_of[rule.name].number]
             totals = found.totals.get(rule.name, {})
             for key in {**by_key, **totals} if totals else by_key:
                 yield target, key, by_key.get(key, []), totals.get(key)
@@ -97,12 +97,12 @@ class Counting:
         self._totals(part, found)
         file = part.batch.file
         info = self._info(file)
-        rows = [r for r in self._matcher.rows(file.source, events.severities) if events.timestamps[r] > oldest]
-        steps: dict[int, tuple[Step, list[Needle]]] = {}  # by severity
+        rows = [r for r in self._index.rows(file.source, events.severities) if events.timestamps[r] > oldest]
+        steps: dict[int, tuple[PossibleMatches, list[NeededText]]] = {}  # by severity
         for row in rows:
             severity = events.severities[row]
             if severity not in steps:
-                step = self._matcher.step(file.source, severity)
+                step = self._index.step(file.source, severity)
                 steps[severity] = step, step.present([events.records[r] for r in rows])
             step, needles = steps[severity]
             event = _event(part, row, info)
@@ -117,7 +117,7 @@ class Counting:
                 del found[group]
         return found
 
-    def _hit(self, event: LiveEvent, step: Step, places: Sequence[Place], found: _Found) -> None:
+    def _hit(self, event: LiveEvent, step: PossibleMatches, places: Sequence[SeriesKey], found: _Found) -> None:
         """Give an event to the rules that count it, and to those that ask for its group where that is news."""
         hit = Hit(min(event.timestamp, found.now), event.id, event.group)
         for lane, key in places:
@@ -128,8 +128,8 @@ class Counting:
                 hits.append(hit)
         news = found.news.get(event.group) if event.group is not None else None
         if news is not None:
-            for plan in step.matching(event, found.categories):
-                for each in plan.lanes.values():
+            for match in step.matching(event, found.categories):
+                for each in match.lanes.values():
                     self._news(event, hit, each, news, found)
 
     def _news(self, event: LiveEvent, hit: Hit, lane: Lane, news: str, found: _Found) -> None:
@@ -149,8 +149,8 @@ class Counting:
             head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, joined.file.id, joined.offset)
             return LiveEvent(event_row((*head, group, record, None, None)), info)
 
-        def counting(one: LiveEvent) -> tuple[Step, Sequence[Place]]:
-            step = self._matcher.step(joined.file.source, one.severity_number)
+        def counting(one: LiveEvent) -> tuple[PossibleMatches, Sequence[SeriesKey]]:
+            step = self._index.step(joined.file.source, one.severity_number)
             return step, step.counting(one, found.categories)
 
         after = event(*joined.after)
@@ -161,7 +161,7 @@ class Counting:
     def _totals(self, part: StoredRange, found: _Found) -> None:
         """All events, matching or not, per bucket: what a ratio is a share of."""
         for rule in self._ratios:
-            if not self._matcher.plan_of[rule.name].wants_source(part.batch.file.source):
+            if not self._index.match_of[rule.name].wants_source(part.batch.file.source):
                 continue
             grain = rule.grain_ns
             buckets = list(map(grain.__rfloordiv__, part.batch.events.timestamps))
@@ -171,7 +171,7 @@ class Counting:
             edge, info = found.now // grain - BUCKETS, self._info(part.batch.file)
             for row, bucket in enumerate(buckets):
                 if bucket > edge:
-                    key = self._matcher.lane_of[rule.name].keys.key(_event(part, row, info), found.categories)
+                    key = self._index.lane_of[rule.name].keys.key(_event(part, row, info), found.categories)
                     found.totals.setdefault(rule.name, {}).setdefault(key, Counter())[bucket] += 1
 
     def _info(self, file: TailedFile) -> LiveFile:

@@ -18,8 +18,9 @@ from agent.core.outbox import Delivery
 from agent.core.times import format_utc
 from agent.core.units import format_duration
 from agent.query.fragments import encode
-from agent.query.language import Term, parse_query
+from agent.query.language import parse_query
 from agent.query.render import document as event_document
+from agent.query.terms import Term
 from agent.store.events import Files, load_events
 
 if TYPE_CHECKING:

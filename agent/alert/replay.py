@@ -16,12 +16,13 @@ import msgspec
 from agent.alert.counting import group_key
 from agent.alert.engine import Engine
 from agent.alert.event import Keys
-from agent.alert.matching import Plan
+from agent.alert.matching import RuleMatch
 from agent.alert.rules import DAY_NS, Rule, compile_rule
 from agent.alert.state import Change, Hit
 from agent.core.groups import GroupFilter
-from agent.query.language import Grouping, Query, Term
+from agent.query.language import Grouping, Query, all_equal
 from agent.query.selection import Selection
+from agent.query.terms import Term
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -155,7 +156,7 @@ class _Source:
     def __init__(self, store: EventEngine, config: RuleConfig, rule: Rule, span: tuple[int, int]) -> None:
         self._store = store
         self._rule = rule
-        self._plan = Plan.of(config.match)
+        self._match = RuleMatch.of(config.match)
         self._keys = Keys(config.per)
         self._start, self._until = span
 
@@ -184,7 +185,7 @@ class _Source:
         if self._rule.form in ("new_group", "regressed"):
             return self._group_hits()
         ahead = sorted(self._future(), key=lambda keyed: keyed[1].at)
-        now = self._keyed(self._plan.query)
+        now = self._keyed(self._match.query)
         return heapq.merge(now, ahead, key=lambda keyed: keyed[1].at) if ahead else now
 
     def _keyed(self, query: Query) -> Iterator[Keyed]:
@@ -198,7 +199,7 @@ class _Source:
 
     def _future(self) -> Iterator[Keyed]:
         """Events whose own time is later than the end: they counted when they came."""
-        selection = Selection(self._plan.query, self._until)
+        selection = Selection(self._match.query, self._until)
         for event in self._store.events(selection, observed=(self._start, self._until)):
             key = self._keys.key(event, self._store.categories)
             yield key, Hit(event.observed_timestamp, event.id, event.group)
@@ -213,7 +214,7 @@ class _Source:
                 found.append((group.state_changed, group.id))
         for at, number in sorted(found):
             if self._start <= at < self._until:
-                query = self._plan.query & Query((Term("group", "=", str(number)),))
+                query = self._match.query & Query((Term("group", "=", str(number)),))
                 with closing(self._store.events(Selection(query, at, at + 1))) as events:
                     event = next(events, None)
                 if event is not None:
@@ -227,7 +228,7 @@ class _Source:
         totals: dict[int, dict[str, Counter[int]]] = {}
         for (key, bucket), count in self._totals(grain).items():
             totals.setdefault(bucket, {})[key] = Counter({bucket: count})
-        by_bucket = groupby(self._keyed(self._plan.query), lambda keyed: keyed[1].at // grain)
+        by_bucket = groupby(self._keyed(self._match.query), lambda keyed: keyed[1].at // grain)
         found, hits = next(by_bucket, (None, iter(())))
         for bucket in sorted(totals):
             if found is not None and found < bucket:  # stored, or deleted, between one look and the other
@@ -236,8 +237,8 @@ class _Source:
             yield members, totals[bucket], (bucket + 1) * grain - 1
 
     def _totals(self, grain: int) -> Counter[tuple[str, int]]:
-        query = Query(tuple(term for term in self._plan.query.terms if term.field == "source" and term.operator == "="))
-        selection = Selection(query, self._start, self._until)
+        sources = self._match.sources or ()
+        selection = Selection(all_equal("source", sorted(sources)), self._start, self._until)
         counts: Counter[tuple[str, int]] = Counter()
         if self._rule.keyless:
             for part in self._store.counts(selection, Grouping((), grain)):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from agent.archive.keeper import Keeper, Options
 from agent.archive.planner import SourceFacts
 from agent.core.rounds import Rounds
-from agent.settings import archive_directory, parse_settings, resources, tail_settings
+from agent.parse.settings import parse_settings, resources
 from agent.tail.discover import Discovery
+from agent.tail.settings import tail_settings
 
 if TYPE_CHECKING:
     import threading
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def options(config: Config, archive: ArchiveConfig) -> Options:
     """The section `archive` as the keeper takes it."""
     return Options(
-        directory=archive_directory(config),
+        directory=config.archive_directory,
         quiet_s=archive.quiet,
         inactive_s=archive.inactive,
         level=archive.level,
@@ -49,7 +50,7 @@ def make_keeper(
     facts = {
         name: SourceFacts(settings.document(), attributes[name]) for name, settings in parse_settings(config).items()
     }
-    discovery = Discovery(tail_settings(config), [archive_directory(config)])
+    discovery = Discovery(tail_settings(config), [config.archive_directory])
     return Keeper(
         options(config, archive),
         discovery,

@@ -98,10 +98,9 @@ def run(
 def verify(config_path: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool = False) -> int:
     """Read every archive and compare it with what is known of it."""
     from agent.cli.archiving import verify_archives
-    from agent.settings import archive_directory
 
     connection, config = open_store(config_path, store, overrides)
-    checked, findings = verify_archives(connection, archive_directory(config))
+    checked, findings = verify_archives(connection, config.archive_directory)
     if as_json:
         echo_json({"archives": checked, "findings": [finding.document() for finding in findings]})
     for finding in findings if not as_json else []:

@@ -19,7 +19,6 @@ from agent.archive.rows import open_archive
 from agent.cli.common import Bar, echo_json, load_config, print_error, safe_text, verbosity
 from agent.cli.common import open_store as open_reader
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError
-from agent.settings import archive_directory
 from agent.store import archives
 from agent.store.opening import open_store
 
@@ -298,7 +297,7 @@ def make_index(config_path: Path | None, store: Path | None, overrides: tuple[st
     findings: list[Finding] = []
     with _owned(config) as opened, Bar("indexing") as bar:
         count = reindex(
-            archive_directory(config),
+            config.archive_directory,
             opened.writer.change,
             config.store.path.parent,
             lambda path, error: findings.append(Finding(str(path), error)),

@@ -117,7 +117,7 @@ def _wanted(
 
     severities = title = None
     if severity is not None:
-        from agent.query.severity import number_range
+        from agent.core.severity import number_range
 
         severities = number_range(severity)
     if grep is not None:

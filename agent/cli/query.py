@@ -13,12 +13,12 @@ import msgspec
 from agent.cli.common import config_options, load_config, print_errors, safe_text, use_color
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from agent.core.times import parse_duration, parse_time
-from agent.query.language import Grouping, Query, QueryError, Term, all_equal, parse_terms
+from agent.query.language import Grouping, Query, QueryError, all_equal, parse_terms, severity_query
 from agent.query.opening import open_engine
 from agent.query.predicate import compile_pattern, grep_pattern
 from agent.query.render import FORMS, Output
 from agent.query.selection import Selection
-from agent.query.severity import severity_query
+from agent.query.terms import Term
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -22,7 +22,7 @@ from agent.config import listen_address
 from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, SidelogError
 from agent.core.units import format_size
 from agent.tail.discover import Discovery, Scan
-from agent.tail.settings import SourceSettings
+from agent.tail.settings import tail_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ def error(code: str, place: str, sentence: str, hint: str = "", *, exit_code: in
 def examine(config: Config) -> Iterator[Finding]:
     """All findings about a valid configuration on this machine, for the user who runs this."""
     scan = Discovery(
-        [SourceSettings(s.name, tuple(s.include), tuple(s.exclude)) for s in config.sources],
+        tail_settings(config),
         avoid=[config.store.path.with_name(config.store.path.name + end) for end in ("", "-wal", "-shm")],
     ).scan()
     yield from sources(config, scan)

@@ -14,8 +14,8 @@ from msgspec import Raw
 
 from agent.core.event import severity_text
 from agent.core.values import pick
-from agent.query.language import NAMED_FIELDS
 from agent.query.predicate import BUILT_IN, Categories, getter
+from agent.query.terms import NAMED_FIELDS
 
 if TYPE_CHECKING:
     from agent.core.stored import StoredEvent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import ChainMap
 from contextlib import ExitStack, closing
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from agent.core.groups import GroupHistory
@@ -38,7 +39,7 @@ class UnionEngine:
         """As `Engine.errors`."""
         return [error for engine in self._engines for error in engine.errors]
 
-    @property
+    @cached_property
     def categories(self) -> Mapping[int, str]:
         """As `Engine.categories`."""
         return ChainMap(*(engine.categories for engine in self._engines))  # type: ignore[arg-type]  # only read

@@ -12,9 +12,9 @@ from agent.config.hours import time_of_day
 from agent.core.rounds import Rounds
 from agent.rotate.due import Policy
 from agent.rotate.rotation import Rotation, Rule
-from agent.settings import tail_settings
 from agent.store import tables
 from agent.tail.discover import Discovery
+from agent.tail.settings import tail_settings
 
 if TYPE_CHECKING:
     import sqlite3

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from agent.archive.cutter import WRAPPED, Alone, Cutter, index_frame
 from agent.core.model import LineBatch, TailedFile
-from agent.parse.decode import FileParser, ParseSettings
+from agent.parse.decode import FileParser
+from tests.sources import parsing
 
 OBSERVED = 1_795_000_000 * 10**9
-SETTINGS = ParseSettings()
+SETTINGS = parsing()
 TEXTS = [
     "2026-11-22 03:04:05 ERROR shop: it broke",
     "Traceback (most recent call last):",
@@ -87,7 +88,7 @@ def test_an_empty_log_has_no_frames():
 
 
 def test_lines_of_a_runtime_that_is_configured_have_no_filter_whatever_they_look_like():
-    settings_ = ParseSettings(format="cri")
+    settings_ = parsing(format="cri")
     [piece] = Cutter(settings_, None, OBSERVED).cut([b"2026-11-22T03:04:05.000000001Z stdout F 0123456789abcdef\n"])
     assert piece.shape & WRAPPED
     assert piece.tokens == (b"", 0xFFFF)

@@ -16,7 +16,8 @@ import pytest
 from agent.core.event import original_of
 from agent.core.fields import load_record, read_fields
 from agent.core.model import LineBatch, TailedFile
-from agent.parse.decode import FileParser, ParseSettings
+from agent.parse.decode import FileParser
+from tests.sources import parsing
 
 FOLDER = Path(__file__).parent.parent / "cases"
 OBSERVED = 1_795_327_455_000_000_000  # 2026-11-22T06:04:15Z
@@ -66,7 +67,7 @@ def test_case(case, repeat):
     expected = case["events"]
     if repeat > 1 and (case.get("once") or not data.endswith(b"\n")):
         repeat = 1
-    parser = FileParser(ParseSettings(**case.get("settings", {})))
+    parser = FileParser(parsing(**case.get("settings", {})))
     file = TailedFile(1, "s", "/p", 0, 0, 0)
     out = parser.feed(LineBatch(file, 0, data * repeat, OBSERVED, final=True))
     assert len(out) == len(expected) * repeat, out.records

@@ -18,13 +18,13 @@ from agent.core.groups import ErrorGroup, GroupHistory
 from agent.core.model import TailedFile
 from agent.core.stored import FileInfo, StoredEvent
 from agent.group.grouper import Grouper
-from agent.parse.decode import ParseSettings
 from agent.query.aggregate import value_of
 from agent.query.engine import EventKey, FieldSummary
 from agent.query.fields import NAMED
 from agent.query.fragments import flattened_fragments
 from agent.store.groups import SORTS
 from tests.query.tiers import OBSERVED, RESOURCE, Tiers, parsed
+from tests.sources import parsing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from agent.query.engine import Engine
 
 MINUTE = 60 * 10**9
-SETTINGS = ParseSettings(max_line_bytes=300, redact=("password",))
+SETTINGS = parsing(max_line_bytes=300, redact=("password",))
 Logs = dict[str, bytes]  # name -> content
 
 

@@ -5,7 +5,6 @@ from collections import Counter
 
 import pytest
 
-from agent.parse.decode import ParseSettings
 from agent.query.aggregate import buckets
 from agent.query.archives.engine import ArchiveEngine
 from agent.query.groups import group_samples, trace_events
@@ -13,6 +12,7 @@ from agent.query.language import Grouping, parse_query, parse_terms
 from agent.query.selection import Selection
 from agent.query.sqlite.scan import EventScan
 from tests.query.tiers import OBSERVED, Tiers, small_frames
+from tests.sources import parsing
 
 MINUTE = 60 * 10**9
 TRACE = 'Traceback (most recent call last):\n  File "shop/cart.py", line 7, in add\n    x\nValueError: no item\n'
@@ -184,7 +184,7 @@ def test_a_search_sees_the_archives_of_one_moment(tmp_path):
     ],
 )
 def test_what_stands_in_the_record_but_not_in_the_line_is_found(tmp_path, log, text):
-    with Tiers(tmp_path, ParseSettings(redact=("password",))) as tiers:
+    with Tiers(tmp_path, parsing(redact=("password",))) as tiers:
         tiers.store("app.log", log)
         selection = Selection(parse_terms([text]))
         wanted = [event.record for event in EventScan(tiers.reader, selection).by_time()]
@@ -208,3 +208,22 @@ def test_processes_that_search_know_the_groups_too(tmp_path, monkeypatch):
         grouping = Grouping(("group",))
         found = buckets(archives.counts(Selection(parse_query("")), grouping), grouping)
         assert {row.values[0] and int(row.values[0]): row.count for row in found} == counts
+
+
+def test_events_of_one_instant_come_in_the_order_of_the_archives_and_their_lines_and_then_what_is_stored(tmp_path):
+    logs = {name: line(1, f"{name} 1", "info") + line(1, f"{name} 2", "info") for name in ("a", "b")}
+    everything = Selection(parse_query(""))
+
+    def bodies(engine, **options) -> list[str]:
+        return [event.body for event in engine.events(everything, **options)]
+
+    with Tiers(tmp_path) as tiers:
+        for name in ("a", "b"):
+            tiers.store(name, logs[name])
+        for name in ("b", "a"):
+            tiers.archive(name, logs[name])
+        assert bodies(tiers.engine(stored=False)) == ["b 1", "b 2", "a 1", "a 2"]
+        assert bodies(tiers.engine(stored=False), newest_first=True) == ["a 2", "a 1", "b 2", "b 1"]
+        tiers.expire(0.75)
+        assert bodies(tiers.engine()) == ["b 1", "a 1", "a 2", "b 2"]
+        assert bodies(tiers.engine(), lines=3, newest_first=True) == ["b 2", "a 2", "a 1"]

@@ -25,6 +25,7 @@ from agent.store.opening import open_store
 from agent.store.reader import open_reader
 from agent.store.retention import Retention
 from agent.tail.identity import head_hash, marker
+from tests.sources import parsing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +64,7 @@ class Tiers:
         root.mkdir(exist_ok=True)
         self.root = root
         self.path = root / "s.db"
-        self.settings = settings or ParseSettings()
+        self.settings = settings or parsing()
         self.opened = open_store(self.path, min_free_bytes=0, resources={"app": json.dumps(RESOURCE)})
         self.connection = self.opened.writer.connection
         self.reader = open_reader(self.path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.core.groups import GroupHistory
 from agent.core.times import MINUTE_NS
-from agent.query.archives.plan import ColdPlan, make_cold_plan
+from agent.query.archives.plan import FramePlan, make_frame_plan
 from agent.query.archives.search import ArchiveSearch
 from agent.query.engine import SAMPLED_EVENTS, EventKey, newest_events
 from agent.query.language import all_equal
@@ -53,7 +53,7 @@ class ArchiveEngine:
         self._path = path
         self._beside_store = beside_store
         self._errors: dict[str, ArchiveError] = {}
-        self._group_plans: dict[int, ColdPlan] = {}
+        self._group_plans: dict[int, FramePlan] = {}
         self.categories = Categories(connection, path)
 
     @property
@@ -87,12 +87,12 @@ class ArchiveEngine:
                 plan.frames = [ref for ref in plan.frames if since <= plan.files[ref.archive_id].observed < until]
             yield from self.search(plan, selection, descending=descending, wanted=wanted)
 
-    def plan(self, selection: Selection) -> ColdPlan:
+    def plan(self, selection: Selection) -> FramePlan:
         """What there is to be opened for a selection."""
-        return make_cold_plan(self._connection, selection, with_hot=self._beside_store)
+        return make_frame_plan(self._connection, selection, with_hot=self._beside_store)
 
     def search(
-        self, plan: ColdPlan, selection: Selection, *, descending: bool = False, wanted: int | None = None
+        self, plan: FramePlan, selection: Selection, *, descending: bool = False, wanted: int | None = None
     ) -> Generator[StoredEvent]:
         """Matching events of a plan in the order of time.
 
@@ -124,7 +124,7 @@ class ArchiveEngine:
             finally:
                 self._errors |= search.errors
 
-    def _search(self, plan: ColdPlan, selection: Selection) -> ArchiveSearch:
+    def _search(self, plan: FramePlan, selection: Selection) -> ArchiveSearch:
         return ArchiveSearch(plan, selection, fate=lambda archive: archives.fate(self._connection, archive))
 
     def fields(self, selection: Selection, *, sample: int = SAMPLED_EVENTS, values: int = 10) -> list[FieldSummary]:
@@ -152,7 +152,7 @@ class ArchiveEngine:
                 whole = self._group_plans[group] = self.plan(Selection(query))
             frames = [ref for ref in whole.frames if start is None or ref.max_timestamp >= start]
             frames.sort(key=lambda ref: -ref.max_timestamp if newest_first else ref.min_timestamp)
-            plan = ColdPlan(whole.files, list(islice(self._with_group(group, frames), _MOST_FRAMES)), whole.groups)
+            plan = FramePlan(whole.files, list(islice(self._with_group(group, frames), _MOST_FRAMES)), whole.groups)
             yield from self.search(plan, Selection(query, start), descending=newest_first)
 
     def _with_group(self, group: int, frames: list[FrameRef]) -> Iterator[FrameRef]:

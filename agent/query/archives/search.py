@@ -22,16 +22,15 @@ from agent.archive.errors import ArchiveError
 from agent.core.event import EventRow, event_rows
 from agent.query.archives.groups import ArchivedEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
-from agent.query.archives.plan import asked_severities, severity_counts
+from agent.query.archives.plan import counted_by_index, severity_counts
 from agent.query.selection import bounds
-from agent.query.severity import HIGHEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from concurrent.futures import Future, ProcessPoolExecutor
 
     from agent.query.archives.needles import Needle
-    from agent.query.archives.plan import ColdFile, ColdPlan, FrameRef
+    from agent.query.archives.plan import FramePlan, FrameRef, SearchedArchive
     from agent.query.engine import Counts
     from agent.query.language import Grouping
     from agent.query.selection import Selection
@@ -64,7 +63,7 @@ class Searcher:
     """
 
     def __init__(
-        self, plan: ColdPlan, selection: Selection, order: SearchOrder | None = None, grouping: Grouping | None = None
+        self, plan: FramePlan, selection: Selection, order: SearchOrder | None = None, grouping: Grouping | None = None
     ) -> None:
         self.files = plan.files
         self._order = order or SearchOrder()
@@ -72,8 +71,8 @@ class Searcher:
         self._since, self._until = bounds(selection)
         self._grouping = grouping
         self._groups = plan.groups
-        named = {term.field for term in selection.query.terms} | set(grouping.by if grouping is not None else ())
-        if named & {"group", "category"}:
+        named = selection.query.analysis.fields.union(grouping.by if grouping is not None else ())
+        if not named.isdisjoint(("group", "category")):
             self._groups.load()
         self._needles = needles(selection.query, [file.file for file in plan.files.values()])
         self._open: dict[int, ArchiveReader] = {}
@@ -98,7 +97,7 @@ class Searcher:
             count_event(counts, event, self._grouping, self._groups.categories)
         return counts
 
-    def _rows(self, ref: FrameRef, file: ColdFile, data: bytes) -> Iterator[_Row]:
+    def _rows(self, ref: FrameRef, file: SearchedArchive, data: bytes) -> Iterator[_Row]:
         if not may_match(data, self._needles, ref.shape):
             return
         alone = self._needles if ref.shape & JSON_LINES else ()
@@ -108,11 +107,13 @@ class Searcher:
         else:
             yield from self._some(ref, file, data, best)
 
-    def _some(self, ref: FrameRef, file: ColdFile, data: bytes, needle: Needle) -> Iterator[_Row]:
+    def _some(self, ref: FrameRef, file: SearchedArchive, data: bytes, needle: Needle) -> Iterator[_Row]:
         spans = matching_lines(data, needle)
         yield from self._event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
 
-    def _event_rows(self, ref: FrameRef, file: ColdFile, data: bytes, spans: list[tuple[int, int]]) -> Iterator[_Row]:
+    def _event_rows(
+        self, ref: FrameRef, file: SearchedArchive, data: bytes, spans: list[tuple[int, int]]
+    ) -> Iterator[_Row]:
         """Events of some lines of a frame that are asked for by time and not in the store, in the order that is wanted:
         as rows of the store, with the error itself for its group.
         """
@@ -171,7 +172,7 @@ class ArchiveSearch:
 
     def __init__(
         self,
-        plan: ColdPlan,
+        plan: FramePlan,
         selection: Selection,
         *,
         fate: Callable[[int], str] = lambda _: "there",
@@ -213,7 +214,7 @@ class ArchiveSearch:
         """
         total: Counts = Counter()
         opened = []
-        indexed = _counted_by_index(self._selection, grouping)
+        indexed = counted_by_index(self._selection, grouping)
         for ref in self._plan.frames:
             if indexed is not None and ref.whole:
                 for severity, count in severity_counts(ref.severities).items():
@@ -314,18 +315,7 @@ def _search(portion: list[FrameRef]) -> list[Any]:
     return [_attempt(_searcher, ref) for ref in portion]
 
 
-def _counted_by_index(selection: Selection, grouping: Grouping) -> frozenset[int] | None:
-    """The severities that are asked for, where nothing but severity, source and path matters; else None."""
-    if grouping.every_ns is not None or not set(grouping.by) <= {"severity", "source", "path"}:
-        return None
-    for condition in selection.query.conditions:
-        fields = {term.field for term in condition}
-        if fields != {"severity"} and not fields <= {"source", "path"}:
-            return None
-    return asked_severities(selection) & frozenset(range(HIGHEST + 1))
-
-
-def _index_values(file: ColdFile, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
+def _index_values(file: SearchedArchive, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
     from agent.query.aggregate import named_value  # noqa: PLC0415
 
     return tuple(named_value(name, severity, file.file) for name in grouping.by)

@@ -53,8 +53,8 @@ class Pieces(msgspec.Struct):
 
 def applicable(query: Query, by: Sequence[str], every_ns: int | None) -> bool:
     """Whether source, severity, logger and whole minutes are all that the question is about."""
-    fields = {term.field for term in query.terms} | set(by)
-    return fields <= _FIELDS and (every_ns is None or every_ns % MINUTE_NS == 0)
+    whole_minutes = every_ns is None or every_ns % MINUTE_NS == 0
+    return whole_minutes and query.analysis.speaks_only_of(_FIELDS) and _FIELDS.issuperset(by)
 
 
 def divide(connection: sqlite3.Connection, selection: Selection, now_ns: int) -> Pieces | None:
@@ -108,7 +108,7 @@ def read(
     Raises:
         TooManyLoggersError: the query or `by` asks for loggers, and their names are beyond the bound.
     """
-    used = by | {term.field for term in query.terms}
+    used = query.analysis.fields.union(by)
     bucket = "NULL" if every_ns is None else f"minute / {every_ns // MINUTE_NS}"
     source = "source" if "source" in used else "''"
     severity = "severity_number" if "severity" in used else "0"

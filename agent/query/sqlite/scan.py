@@ -17,7 +17,7 @@ from agent.core.event import EventRow, event_rows
 from agent.core.stored import StoredEvent
 from agent.query.engine import EventKey
 from agent.query.selection import Selection, bounds
-from agent.query.sqlite.plan import Plan, make_plan
+from agent.query.sqlite.plan import SqlPlan, make_plan
 from agent.store.events import EVENT_COLUMNS, Categories, Files, newest_id
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class EventScan:
         return list(event_rows(self.connection.execute(statement, parameters).fetchall()))
 
 
-def _observed_in(plan: Plan, span: Span) -> Plan:
+def _observed_in(plan: SqlPlan, span: Span) -> SqlPlan:
     """A plan with one more clause."""
     sql = f"{plan.sql} AND e.observed_timestamp >= ? AND e.observed_timestamp < ?"
     return replace(plan, sql=sql, parameters=(*plan.parameters, *span), selective=True)
