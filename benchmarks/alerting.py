@@ -122,7 +122,7 @@ def costs() -> dict[str, float]:
     """CPU µs per event for each number of rules, and of decoding the errors alone: medians over transactions, each of
     which all look at in turn.
     """
-    from agent.query.events import decode_record
+    from agent.core.fields import decode_record
 
     judges = {f"{count}": Judge(count) for count in COUNTS}
     gc.freeze()

@@ -39,9 +39,9 @@ PIECES = (
 
 def load():
     """What is fuzzed; imported late, so that atheris can instrument it."""
+    from agent.core.event import original_of
     from agent.core.model import Gap, LineBatch, TailedFile
     from agent.parse.decode import FileParser, join
-    from agent.store.audit import original_bytes
     from agent.store.compare import FileAudit, StoredGap, Window
     from tests.sources import parsing
 
@@ -58,7 +58,7 @@ def load():
             return False
 
     return argparse.Namespace(**{kind.__name__: kind for kind in (
-        Gap, LineBatch, TailedFile, FileParser, parsing, join, original_bytes, FileAudit, StoredGap, Memory
+        Gap, LineBatch, TailedFile, FileParser, parsing, join, original_of, FileAudit, StoredGap, Memory
     )})  # fmt: skip
 
 
@@ -145,7 +145,7 @@ class Target:
 
     def _compare(self, content, stored, gaps, blank) -> None:
         parts = self._parts
-        originals = [parts.original_bytes(record.encode(), raw) for _, record, raw in stored]
+        originals = [parts.original_of(record.encode(), raw) for _, record, raw in stored]
         gap_bytes = sum(gap.end - gap.start for gap in gaps)
         audit = parts.FileAudit(1, "/p", "/p", "s", "active", offset=len(content), events=len(stored))
         audit.blank_bytes, audit.gap_bytes = blank, gap_bytes

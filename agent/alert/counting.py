@@ -10,10 +10,11 @@ import msgspec
 
 from agent.alert.engine import LATENESS_NS
 from agent.alert.event import Keys, LiveEvent, LiveFile, key_text
-from agent.alert.matching import GROUP_FORMS, Lane, Matcher, Needle, Place, Step
+from agent.alert.matching import GROUP_FORMS, Lane, NeededText, PossibleMatches, RuleIndex, SeriesKey
 from agent.alert.state import RuleHit
 from agent.alert.window import BUCKETS
-from agent.query.events import Categories
+from agent.core.event import event_row
+from agent.store.events import Categories
 from agent.store.groups import first_seen
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from agent.alert.rules import AlertRule
     from agent.config import RuleConfig
     from agent.core.model import JoinedEvent, Stored, StoredRange, TailedFile
-    from agent.query.events import StoredEvent
+    from agent.core.stored import StoredEvent
 
 _MOST_FILES = 1_000  # remembered; no more are read at a time
 
@@ -60,7 +61,7 @@ class EventCounter:
         self._connection = connection
         self._rules = rules
         self._resources = resources
-        self._matcher = Matcher(configs)
+        self._index = RuleIndex(configs)
         self._targets: dict[str, AlertRule] = {}  # counters, and rules without one, in the place of the first rule
         for rule in rules.values():
             self._targets.setdefault(rule.counter or rule.name, rule)
@@ -72,7 +73,7 @@ class EventCounter:
         """Counter or rule, key, hits ascending in time, and for a ratio all events per bucket."""
         if not self._rules:
             return
-        by_lane: list[dict[str, list[RuleHit]]] = [{} for _ in self._matcher.lanes]
+        by_lane: list[dict[str, list[RuleHit]]] = [{} for _ in self._index.lanes]
         found = _Found(now, self._fresh_news(stored.news, now), Categories(self._connection), by_lane)
         for part in stored.ranges:
             self._range(part, found)
@@ -86,7 +87,7 @@ class EventCounter:
             if rule.form in GROUP_FORMS:
                 by_key = found.by_rule.get(rule.name, {})
             else:
-                by_key = found.by_lane[self._matcher.lane_of[rule.name].number]
+                by_key = found.by_lane[self._index.lane_of[rule.name].number]
             totals = found.totals.get(rule.name, {})
             for key in {**by_key, **totals} if totals else by_key:
                 yield target, key, by_key.get(key, []), totals.get(key)
@@ -97,12 +98,12 @@ class EventCounter:
         self._totals(part, found)
         file = part.batch.file
         info = self._info(file)
-        rows = [r for r in self._matcher.rows(file.source, events.severities) if events.timestamps[r] > oldest]
-        steps: dict[int, tuple[Step, list[Needle]]] = {}  # by severity
+        rows = [r for r in self._index.rows(file.source, events.severities) if events.timestamps[r] > oldest]
+        steps: dict[int, tuple[PossibleMatches, list[NeededText]]] = {}  # by severity
         for row in rows:
             severity = events.severities[row]
             if severity not in steps:
-                step = self._matcher.step(file.source, severity)
+                step = self._index.step(file.source, severity)
                 steps[severity] = step, step.present([events.records[r] for r in rows])
             step, needles = steps[severity]
             event = _event(part, row, info)
@@ -117,7 +118,7 @@ class EventCounter:
                 del found[group]
         return found
 
-    def _hit(self, event: LiveEvent, step: Step, places: Sequence[Place], found: _Found) -> None:
+    def _hit(self, event: LiveEvent, step: PossibleMatches, places: Sequence[SeriesKey], found: _Found) -> None:
         """Give an event to the rules that count it, and to those that ask for its group where that is news."""
         hit = RuleHit(min(event.timestamp, found.now), event.id, event.group)
         for lane, key in places:
@@ -128,8 +129,8 @@ class EventCounter:
                 hits.append(hit)
         news = found.news.get(event.group) if event.group is not None else None
         if news is not None:
-            for plan in step.matching(event, found.categories):
-                for each in plan.lanes.values():
+            for match in step.matching(event, found.categories):
+                for each in match.lanes.values():
                     self._news(event, hit, each, news, found)
 
     def _news(self, event: LiveEvent, hit: RuleHit, lane: Lane, news: str, found: _Found) -> None:
@@ -147,10 +148,10 @@ class EventCounter:
 
         def event(severity: int, group: int | None, record: str) -> LiveEvent:
             head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, joined.file.id, joined.offset)
-            return LiveEvent((*head, group, record, None, None), info)
+            return LiveEvent(event_row((*head, group, record, None, None)), info)
 
-        def counting(one: LiveEvent) -> tuple[Step, Sequence[Place]]:
-            step = self._matcher.step(joined.file.source, one.severity_number)
+        def counting(one: LiveEvent) -> tuple[PossibleMatches, Sequence[SeriesKey]]:
+            step = self._index.step(joined.file.source, one.severity_number)
             return step, step.counting(one, found.categories)
 
         after = event(*joined.after)
@@ -161,7 +162,7 @@ class EventCounter:
     def _totals(self, part: StoredRange, found: _Found) -> None:
         """All events, matching or not, per bucket: what a ratio is a share of."""
         for rule in self._ratios:
-            if not self._matcher.plan_of[rule.name].wants_source(part.batch.file.source):
+            if not self._index.match_of[rule.name].wants_source(part.batch.file.source):
                 continue
             grain = rule.grain_ns
             buckets = list(map(grain.__rfloordiv__, part.batch.events.timestamps))
@@ -171,7 +172,7 @@ class EventCounter:
             edge, info = found.now // grain - BUCKETS, self._info(part.batch.file)
             for row, bucket in enumerate(buckets):
                 if bucket > edge:
-                    key = self._matcher.lane_of[rule.name].keys.key(_event(part, row, info), found.categories)
+                    key = self._index.lane_of[rule.name].keys.key(_event(part, row, info), found.categories)
                     found.totals.setdefault(rule.name, {}).setdefault(key, Counter())[bucket] += 1
 
     def _info(self, file: TailedFile) -> LiveFile:
@@ -187,15 +188,15 @@ def _event(part: StoredRange, row: int, info: LiveFile) -> LiveEvent:
     """One event of a range."""
     batch, events = part.batch, part.batch.events
     return LiveEvent(
-        (
+        event_row((
             part.first_id + row, events.timestamps[row], batch.observed_timestamp, events.severities[row], info.id,
             events.offsets[row], batch.group_ids.get(row), events.records[row], None, events.parse_errors.get(row),
-        ),
+        )),
         info,
     )  # fmt: skip
 
 
-def group_key(keys: Keys, event: StoredEvent, categories: Categories) -> str:
+def group_key(keys: Keys, event: StoredEvent, categories: Mapping[int, str]) -> str:
     """The key of a rule about error groups: its fields and the group."""
     fields = json.loads(keys.key(event, categories))
     return key_text({**fields, "group": str(event.group)})

@@ -17,10 +17,11 @@ from agent.core.event import severity_text
 from agent.core.outbox import Delivery
 from agent.core.times import format_utc
 from agent.core.units import format_duration
-from agent.query.events import COLUMNS, Files, StoredEvent
 from agent.query.fragments import encode
-from agent.query.language import Term, parse_query
+from agent.query.language import parse_query
 from agent.query.render import document as event_document
+from agent.query.terms import Term
+from agent.store.events import Files, load_events
 from agent.store.groups import group_facts
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from agent.alert.rules import Facts
     from agent.alert.state import StateChange
+    from agent.core.stored import StoredEvent
 
 VERSION = 1
 _TOP_GROUPS = 5
@@ -106,12 +108,7 @@ class DeliveryBuilder:
             return []
         if self._files is None:
             self._files = Files(self._connection)
-        rows = self._connection.execute(
-            f"SELECT {COLUMNS} FROM events e WHERE e.id IN (SELECT value FROM json_each(?))",  # noqa: S608
-            (json.dumps(list(ids)),),
-        )
-        by_id = {row[0]: StoredEvent(row, self._files[row[4]]) for row in rows.fetchall()}
-        return [by_id[one] for one in ids if one in by_id]
+        return load_events(self._connection, ids, self._files)
 
     def _groups(self, counts: dict[int, int], events: Sequence[StoredEvent]) -> list[dict[str, Any]]:
         for event in events if not counts else ():

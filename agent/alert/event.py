@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from agent.core.fields import Profile, read_message, read_service
+from agent.core.fields import Profile, decode_record, read_message, read_service
+from agent.core.stored import FileInfo, StoredEvent
 from agent.core.values import text_of
-from agent.query.events import FileInfo, StoredEvent, decode_record
 from agent.query.predicate import decoded_text, getter
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import msgspec
 from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
 from agent.archive.scan import build, lines
+from agent.core.event import REDACTED
 from agent.core.model import LineBatch, TailedFile
 from agent.parse import wrappers
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.fast import Survey
-from agent.parse.redact import REPLACEMENT
 from agent.store.archives import FrameRow
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _has_changed(events: EventBatch, settings: ParseSettings) -> bool:
     """Whether some records are not their lines: the line is kept beside such, unless something of it was redacted."""
     if any(type(raw) is bytes for raw in events.raws.values()):
         return True
-    return bool(settings.redact) and any(REPLACEMENT in record for record in events.records)
+    return bool(settings.redact) and any(REDACTED in record for record in events.records)
 
 
 def _survey(events: EventBatch) -> Survey | None:

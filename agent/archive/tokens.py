@@ -87,7 +87,9 @@ def probes(text: str, *, whole: bool) -> list[TokenProbe]:
         start, end = run.span()
         if end - start < MIN_TOKEN:
             continue
-        bounded = whole or (start > 0 and end < len(text))
+        # Before the run may stand the letters of an escape: JSON has \u00f6 for ö and \n for a newline.
+        before = text[start - 1 : start]
+        bounded = (whole or (start > 0 and end < len(text))) and (not before or " " <= before <= "~")
         hashed = token_hash(run[0].lower().encode())
         found.append(TokenProbe(hashed >> 32, _mask(hashed), None if bounded else end - start))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +24,6 @@ from agent.cli.common import (
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from agent.core.times import parse_duration, parse_time
 from agent.core.units import format_duration
-from agent.store.statistics import has_archives
 from agent.views import alerts as views
 from agent.views import iso
 
@@ -184,25 +184,23 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
     from agent.alert import replay
     from agent.alert.matching import unusable
     from agent.config import InvalidConfigError
+    from agent.query.opening import open_engine
 
-    connection, config = context.open_store()
-    chosen = operations.find_rule(config, rule)
-    if faults := unusable(config):
-        raise InvalidConfigError(faults)
-    now = time.time_ns()
-    start, end = parse_time(since, now), parse_time(until, now)
-    moments = [] if explain is None else replay.around(parse_time(explain, now), round(chosen.window * _NS))
-    cold = None
-    if has_archives(connection):
-        from agent.query.archives.engine import Cold
-
-        cold = Cold(connection, with_hot=True)
-    found = replay.replay(connection, chosen, start, end, nearby=not as_json, moments=moments, elsewhere=cold)
+    config = context.config()
+    with closing(open_engine(config.store.path)) as engine:
+        chosen = operations.find_rule(config, rule)
+        if faults := unusable(config):
+            raise InvalidConfigError(faults)
+        now = time.time_ns()
+        start, end = parse_time(since, now), parse_time(until, now)
+        moments = [] if explain is None else replay.around(parse_time(explain, now), round(chosen.window * _NS))
+        found = replay.replay(engine, chosen, start, end, nearby=not as_json, moments=moments)
+        errors = engine.errors
     if as_json:
         echo_json(views.replay_document(rule, start, end, found, with_values=explain is not None))
     else:
         _print_test(chosen, found, explained=explain is not None)
-    print_errors(errors := cold.errors if cold is not None else [])
+    print_errors(errors)
     return EXIT_FAILED if errors else EXIT_DONE
 
 

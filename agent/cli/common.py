@@ -147,46 +147,7 @@ def json_option(text: str = "One JSON document.") -> Callable[[Command], Command
     return click.option("--json", "as_json", is_flag=True, help=text)
 
 
-# ---- for the commands that still take the three of them apart
-
-
-def config_options(function: Command) -> Command:
-    """As `with_context`; the function gets `config_path`, `store` and `overrides` as keywords."""
-
-    @functools.wraps(function)
-    def command(context: Context, *args: Any, **kwargs: Any) -> Any:
-        chosen = {"config_path": context.config_path, "store": context.store, "overrides": context.overrides}
-        return function(*args, **chosen, **kwargs)
-
-    return with_context(command)  # type: ignore[return-value]
-
-
-def _context(config_path: Path | None, store: Path | None, overrides: Iterable[str]) -> Context:
-    context = Context()
-    context.config_path, context.store, context.overrides = config_path, store, tuple(overrides)
-    return context
-
-
-def load_config(config_path: Path | None, store: Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """As `Context.config`."""
-    return _context(config_path, store, overrides).config()
-
-
-def open_store(
-    config_path: Path | None, store: Path | None = None, overrides: Iterable[str] = ()
-) -> tuple[sqlite3.Connection, Config]:
-    """As `Context.open_store`."""
-    return _context(config_path, store, overrides).open_store()
-
-
 # ---------------------------------------------------------------- output
-
-
-def has_archives(connection: sqlite3.Connection) -> bool:
-    """Whether anything is archived; asked before what searches archives is imported."""
-    from agent.store import statistics
-
-    return statistics.has_archives(connection)
 
 
 def echo_json(document: Any) -> None:

@@ -14,6 +14,7 @@ from agent.core.errors import UsageError
 from agent.core.patterns import lazy
 from agent.core.units import DURATION_HINT, SECOND_NS, parse_nanoseconds
 
+MINUTE_NS = 60 * SECOND_NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from agent.core.event import ERROR, RAW_CARRIAGE_RETURN
+from agent.core.event import ERROR, raw_of_record
 from agent.core.model import EventBatch, Gap
 from agent.parse import careful, fields, multiline, single, wrappers
 from agent.parse.textevent import build, text_error
@@ -278,8 +278,8 @@ class Assembler:
         if not hidden:
             if extra is not None or not keep:
                 self.out.raws[row] = raw
-            elif len(raw) != len(plain):
-                self.out.raws[row] = RAW_CARRIAGE_RETURN if raw == plain + b"\r" else raw
+            elif len(raw) != len(plain) and (kept := raw_of_record(raw, plain)) is not None:
+                self.out.raws[row] = kept
         self.record_row(record, text, offset, line.error, extra)
 
     def record_row(

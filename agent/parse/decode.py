@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import orjson
 
-from agent.core.event import ERROR, RAW_CARRIAGE_RETURN, RAW_MESSAGE
-from agent.core.fields import ROLES, Profile, load_record
+from agent.core.event import ERROR, original_of
+from agent.core.fields import ROLES, Profile
 from agent.core.model import Continuation, ErrorEvent, EventBatch, LineBatch
 from agent.parse import careful, fields, wrappers
 from agent.parse.assemble import Assembler
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from agent.parse.fast import Survey
 
-__all__ = ["FileParser", "ParseSettings", "join", "original_bytes"]
+__all__ = ["FileParser", "ParseSettings", "join"]
 
 _SPLITS = 8  # halvings of a batch that does not fit: one odd line of 800 costs 50 careful ones
 _MANY_LINES = 32  # whose shape stands for the file's: a profile is replaced only by so many
@@ -283,7 +283,7 @@ def join(
     Returns:
         Record and raw to store instead, and, if the event is an error, what grouping needs (its timestamp is 0).
     """
-    lines = [*original_bytes(record, raw).split(b"\n"), *continuation.raw.split(b"\n")]
+    lines = [*original_of(record, raw).split(b"\n"), *continuation.raw.split(b"\n")]
     texts = [careful.decode_text(line.removesuffix(b"\r"))[0] for line in lines]
     event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), traces=continuation.traces)
     for line, text in zip(lines[1:], texts[1:], strict=True):
@@ -315,16 +315,3 @@ def _slim(event: OpenText) -> OpenText:
     event.lines = [b""] * len(event.lines)
     event.texts = [event.texts[0], event.texts[-1]]
     return event
-
-
-def original_bytes(record: str, raw: bytes | int | None) -> bytes:
-    """The line or lines of a stored event as they lay in the file, without the last newline."""
-    if raw is None:
-        return record.encode()
-    if raw == RAW_CARRIAGE_RETURN:
-        return record.encode() + b"\r"
-    if raw == RAW_MESSAGE:
-        message: str = load_record(record)["message"]
-        return message.encode()
-    assert isinstance(raw, bytes)
-    return raw

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from agent.core.event import ERROR, FATAL, RAW_MESSAGE
+from agent.core.event import ERROR, FATAL, raw_of_message
 from agent.core.model import ErrorEvent
 from agent.core.patterns import lazy
 from agent.parse import exceptions, multiline, timestamps
@@ -49,7 +49,7 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
         logger=event.head.logger,
         message=message,
         record=orjson.dumps(_record(event, written, message, exception)).decode(),
-        raw=RAW_MESSAGE if message.encode() == raw else raw,
+        raw=raw_of_message(raw, message),
         error="; ".join(filter(None, (event.error, error))) or None,
         exception=exception,
     )

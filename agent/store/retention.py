@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.core.times import MINUTE_NS
 from agent.store import faults
-from agent.store.rollups import MINUTE_NS
+from agent.store.rollups import KEPT_DAYS
 
 if TYPE_CHECKING:
     from agent.store.writer import StoreWriter
 
 _ROWS_PER_STEP = 2_000  # about 20 ms, so that a waiting batch is not held up
 _PAGES_PER_STEP = 512  # 8 MiB of freed pages given back at a time
-_ROLLUP_KEEP_NS = 400 * 86_400 * 10**9  # rollups, groups' minutes: more than a year, whatever the events' age
+_ROLLUP_KEEP_NS = KEPT_DAYS * 86_400 * 10**9
 _DELIVERIES_KEEP_NS = 30 * 86_400 * 10**9  # after their end
 _EXPIRED_FILES_KEEP_NS = 30 * 86_400 * 10**9
 

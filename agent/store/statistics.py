@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.store.rollups import MINUTE_NS
+from agent.core.times import MINUTE_NS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -118,11 +118,6 @@ def newest_gaps(connection: sqlite3.Connection, limit: int) -> list[FileGap]:
     return [FileGap(*row) for row in rows]
 
 
-def has_archives(connection: sqlite3.Connection) -> bool:
-    """Whether anything is archived; asked before what searches archives is imported."""
-    return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
-
-
 def archive_totals(connection: sqlite3.Connection) -> ArchiveTotals:
     """The size of all archives, and how much of what has left the store they still hold."""
     files, size, raw = connection.execute(
@@ -130,7 +125,11 @@ def archive_totals(connection: sqlite3.Connection) -> ArchiveTotals:
     ).fetchone()
     # Ids are given out without holes and deleted from the low end only.
     row = connection.execute("SELECT min(id) - 1 FROM events").fetchone()
-    expired = row[0] if row[0] is not None else last_event_id(connection)
+    expired = row[0]
+    if expired is None:
+        from agent.store.events import highest_id  # noqa: PLC0415 - with all of the event, for an empty store
+
+        expired = highest_id(connection)
     kept = connection.execute(
         "SELECT coalesce(sum(expired_events), 0) FROM files WHERE id IN (SELECT file_id FROM archives)"
     ).fetchone()[0]
@@ -140,12 +139,6 @@ def archive_totals(connection: sqlite3.Connection) -> ArchiveTotals:
 def stored_records(connection: sqlite3.Connection) -> Iterator[str]:
     """The record of every event, in the order of storage."""
     return (record for (record,) in connection.execute("SELECT record FROM events ORDER BY id"))
-
-
-def last_event_id(connection: sqlite3.Connection) -> int:
-    """The highest id that an event was ever given, also when retention has deleted it; 0 where there was none."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return int(row[0]) if row else 0
 
 
 def own_errors(connection: sqlite3.Connection, limit: int) -> list[OwnErrorRow]:

@@ -8,8 +8,8 @@ import orjson
 
 from agent.core.model import GroupUpdate, OwnError, StoredBatch, TailedFile
 from agent.core.paths import from_text, to_text
+from agent.core.times import MINUTE_NS
 from agent.store import faults
-from agent.store.rollups import MINUTE_NS
 
 if TYPE_CHECKING:
     import sqlite3

@@ -10,6 +10,7 @@ import random
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
+from agent.core.times import MINUTE_NS
 from agent.store.backup import integrity
 from agent.store.reader import reading_error
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _IDS_PER_STEP = 50_000
 _MOST_FINDINGS = 100
 _SAMPLE_MINUTES = 200
-_MINUTE_NS = 60_000_000_000
 _LAST_NS = 2**63 - 1
 
 _BAD_RECORDS = "SELECT id FROM events WHERE id BETWEEN ? AND ? AND NOT json_valid(record) LIMIT 10"
@@ -93,7 +93,7 @@ def _rollups(connection: sqlite3.Connection) -> Iterator[StoreFinding]:
         with _snapshot(connection):
             counted = connection.execute(_COUNTED, (minute,)).fetchall()
             stored = connection.execute(
-                _STORED, (minute * _MINUTE_NS, min((minute + 1) * _MINUTE_NS, _LAST_NS))
+                _STORED, (minute * MINUTE_NS, min((minute + 1) * MINUTE_NS, _LAST_NS))
             ).fetchall()
         if any(row[3] for row in counted):
             continue

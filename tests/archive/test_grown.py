@@ -16,7 +16,7 @@ from agent.archive.reindex import reindex
 from agent.archive.verify import verify_archives
 from agent.config import load
 from agent.config.schema import ArchiveRetentionConfig
-from agent.query.archives.engine import Cold
+from agent.query.archives.engine import ArchiveEngine
 from agent.query.language import parse_query
 from agent.query.selection import Selection
 from agent.store import archives
@@ -72,9 +72,12 @@ class Place:
             log.truncate()
         os.utime(path, (mtime, mtime))
 
+    def search(self) -> ArchiveEngine:
+        return ArchiveEngine(self.reader, self.opened.writer.path, beside_store=True)
+
     def numbers(self) -> list[int]:
         """What a search finds."""
-        found = Cold(self.reader, with_hot=True).events(Selection(parse_query("n>=0")))
+        found = self.search().events(Selection(parse_query("n>=0")))
         return sorted(event.fields["n"] for event in found)
 
     def files(self) -> list[str]:
@@ -250,9 +253,9 @@ def test_each_damaged_archive_is_named_and_hides_nothing(place):
     problems = place.problems()
     assert len(problems) == 2
     assert all(any(str(path) in problem for problem in problems) for path in bad)
-    cold = Cold(place.reader, with_hot=True)
-    assert len(list(cold.events(Selection(parse_query("n>=0"))))) == 2
-    assert sorted(error.code for error in cold.errors) == ["SL802", "SL803"]
+    archives = place.search()
+    assert len(list(archives.events(Selection(parse_query("n>=0"))))) == 2
+    assert sorted(error.code for error in archives.errors) == ["SL802", "SL803"]
 
 
 def test_a_log_whose_archive_is_lost_is_archived_again_and_never_deleted(place):
@@ -296,13 +299,13 @@ def test_a_file_that_cannot_be_deleted_is_tried_again(place, monkeypatch):
 def test_an_archive_that_is_replaced_during_a_search_is_missed_so_that_nothing_is_lost_unsaid(place):
     place.write("app.log.1", 1, 2)
     place.round()
-    cold = Cold(place.reader, with_hot=True)
-    plan = cold.plan(selection := Selection(parse_query("n>=0")))
+    archives = place.search()
+    plan = archives.plan(selection := Selection(parse_query("n>=0")))
     place.write("app.log.1", 1, 2, 3, mtime=1_795_000_300)
     place.round()
-    assert list(cold.search(plan, selection)) == []
-    assert [error.code for error in cold.errors] == ["SL802"]
-    assert "ask again" in cold.errors[0].hint
+    assert list(archives.search(plan, selection)) == []
+    assert [error.code for error in archives.errors] == ["SL802"]
+    assert "ask again" in archives.errors[0].hint
 
 
 def test_beginnings_are_found_however_the_bytes_come():

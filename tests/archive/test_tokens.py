@@ -1,5 +1,6 @@
 """The filter never denies a frame that holds the text, and mostly denies one that does not."""
 
+import json
 import random
 import uuid
 
@@ -99,3 +100,12 @@ def test_a_frame_too_small_for_a_filter_has_none(events):
 def test_short_words_are_no_tokens():
     assert build(b"short words only", 100) == TokenFilter(b"\0" * 32, MIN_TOKEN - 1)
     assert probes("eleven12345", whole=True) == []
+
+
+@pytest.mark.parametrize("value", ["ö0123456789abcdef", "a\n0123456789abcdef", "\U0001f6000123456789abcdef"])
+def test_letters_of_an_escape_before_a_token_do_not_hide_it(value):
+    r"""In the bytes it may be `\u00f60123…` or `\n0123…`, one run of letters and digits."""
+    for line in (json.dumps({"x": value, "y": " "}), json.dumps({"x": value, "y": " "}, ensure_ascii=False)):
+        found = build(line.encode(), 100)
+        assert all(may_be_in(probe, found) for probe in probes(value, whole=True))
+        assert all(may_be_in(probe, found) for probe in probes(f'{value}", ', whole=False))

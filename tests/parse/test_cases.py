@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.event import original_of
 from agent.core.fields import load_record, read_fields
 from agent.core.model import LineBatch, TailedFile
-from agent.parse.decode import FileParser, original_bytes
+from agent.parse.decode import FileParser
 from tests.sources import parsing
 
 FOLDER = Path(__file__).parent.parent / "cases"
@@ -94,5 +95,5 @@ def test_case(case, repeat):
     db.close()
     if not case.get("settings", {}).get("redact"):
         for row, record in enumerate(out.records):
-            original = original_bytes(record, out.raws.get(row))
+            original = original_of(record, out.raws.get(row))
             assert (data * repeat)[out.offsets[row] :].startswith(original)

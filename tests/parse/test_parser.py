@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from agent.config import MultilineConfig, SourceConfig
+from agent.core.event import original_of
 from agent.core.fields import Profile, exact_int, load_record, read_fields, render_template, sql_path
 from agent.core.model import Continuation, Gap, LineBatch, TailedFile
 from agent.parse import careful, timestamps
 from agent.parse.bulk import BulkTimestamps
-from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
+from agent.parse.decode import FileParser, ParseSettings, join
 from agent.parse.redact import Redactor
 from tests.sources import parsing
 
@@ -83,7 +84,7 @@ def test_a_trace_that_comes_late_joins_the_stored_event(restart):
     assert again.continuation == Continuation(b"KeyError: 'x'")
     assert again.offsets == [out.end + 14]
     record, raw, error = join(record, raw, again.continuation)
-    assert original_bytes(record, raw) == ERROR_LINE + trace + b"KeyError: 'x'"
+    assert original_of(record, raw) == ERROR_LINE + trace + b"KeyError: 'x'"
     assert (error.exception_type, error.exception_message, error.message) == ("KeyError", "'x'", "failed")
     assert error.stacktrace.startswith("Traceback")
 
@@ -98,13 +99,13 @@ def test_lines_elsewhere_in_the_file_do_not_continue_the_stored_event():
 def test_join_of_plain_lines_without_an_error():
     record, raw, error = join('{"message":"a"}', 2, Continuation(b"  b\n\n  c", traces=False))
     assert (load_record(record)["message"], error) == ("a\n  b\n\n  c", None)
-    assert original_bytes(record, raw) == b"a\n  b\n\n  c"
+    assert original_of(record, raw) == b"a\n  b\n\n  c"
 
 
 def test_events_are_bounded_in_lines():
     data = ERROR_LINE + b"\tat a.b.C(C.java:1)\n" * 2500
     out = FileParser(parsing()).feed(batch(data, final=True))
-    assert [len(original_bytes(r, out.raws[n]).split(b"\n")) for n, r in enumerate(out.records)] == [1000, 1000, 501]
+    assert [len(original_of(r, out.raws[n]).split(b"\n")) for n, r in enumerate(out.records)] == [1000, 1000, 501]
 
 
 def test_a_changed_shape_is_detected_anew_and_the_profile_says_so():
@@ -150,7 +151,7 @@ def test_nesting_is_stored_whatever_its_depth(depth):
     for repeat in (1, 40):
         data = (line + b"\n") * repeat if depth < 2000 else line + b"\n"
         out = FileParser(parsing()).feed(batch(data, final=True))
-        assert original_bytes(out.records[0], out.raws.get(0)) == line
+        assert original_of(out.records[0], out.raws.get(0)) == line
         assert out.parse_errors.get(0, "") == ("" if depth == 899 else "nested too deep; no timestamp")
 
 
@@ -173,7 +174,7 @@ def test_integers_of_any_length_stop_nothing(key, digits):
     line = f'{{"time":1795325966,"level":"error","{key}":{"9" * digits}}}'.encode() + b"\n"
     for data in (line, b'{"time":1795325966,"level":"error","timestamp":7,"msg":"m"}\n' * 40 + line):
         out = FileParser(parsing()).feed(batch(data, final=True))
-        assert original_bytes(out.records[-1], out.raws.get(len(out) - 1)) == line[:-1]
+        assert original_of(out.records[-1], out.raws.get(len(out) - 1)) == line[:-1]
 
 
 @pytest.mark.parametrize("depth", [300, 850])
@@ -187,7 +188,7 @@ def test_deep_values_stop_nothing(depth):
     ):
         out = FileParser(parsing(redact=["password"])).feed(batch(line + b"\n", final=True))
         assert len(out) == 1
-        assert b'"x"' not in original_bytes(out.records[0], out.raws.get(0))
+        assert b'"x"' not in original_of(out.records[0], out.raws.get(0))
 
 
 def test_an_escaped_quote_is_no_duplicate_key():

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.event import original_of
 from agent.core.model import LineBatch
 from agent.parse import assemble, careful, multiline, single, timestamps
-from agent.parse.decode import FileParser, ParseSettings, original_bytes
+from agent.parse.decode import FileParser, ParseSettings
 from tests.parse.effort import examples
 from tests.parse.test_heads import free, shaped
 from tests.parse.test_twin import OBSERVED, TIMESTAMPS, columns, configs, pieces, streams, tailed
@@ -139,6 +140,6 @@ def test_a_key_that_comes_twice_is_noticed_in_batches_of_up_to_three_lines(lines
     twice = b'{"timestamp":1795325966,"level":"info","a":1,"a":2}\n' * lines
     out = parser.feed(LineBatch(tailed(), len(first), twice, OBSERVED))
     assert out.parse_errors == (dict.fromkeys(range(lines), "duplicate key 'a'") if noticed else {})
-    assert [original_bytes(record, out.raws.get(row)) + b"\n" for row, record in enumerate(out.records)] == [
+    assert [original_of(record, out.raws.get(row)) + b"\n" for row, record in enumerate(out.records)] == [
         twice[: len(twice) // lines]
     ] * lines

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agent.core.event import original_of
 from agent.core.fields import load_record
 from agent.core.model import EventBatch, LineBatch, TailedFile
 from agent.parse import fast
-from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
+from agent.parse.decode import FileParser, ParseSettings, join
 from tests.parse.effort import examples
 from tests.sources import parsing
 
@@ -56,7 +57,7 @@ def check_survey(data: bytes, out: EventBatch, profile, config=None) -> None:
 
 def check_accounting(data: bytes, out: EventBatch, start: int = 0) -> list[bytes]:
     """Events with their newlines, blank lines and gaps are all bytes, and the events are the bytes at their offsets."""
-    originals = [original_bytes(record, out.raws.get(row)) for row, record in enumerate(out.records)]
+    originals = [original_of(record, out.raws.get(row)) for row, record in enumerate(out.records)]
     held = 0
     for offset, original in zip(out.offsets, originals, strict=True):
         begin = offset - start
@@ -228,7 +229,7 @@ def run_split(data: bytes, cuts: list[int], config: ParseSettings):
         stored += [[o, r, out.raws.get(n)] for n, (o, r) in enumerate(zip(out.offsets, out.records, strict=True))]
         gaps += out.gaps
         blanks += out.blank_bytes
-        events = sum(len(original_bytes(r, w)) + 1 for _, r, w in stored[before:])
+        events = sum(len(original_of(r, w)) + 1 for _, r, w in stored[before:])
         assert events + continued + out.blank_bytes + sum(g.end - g.start for g in out.gaps) == out.end - accounted
         accounted = out.end
         tail = 7 if out.tail_open else None

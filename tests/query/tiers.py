@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -14,6 +15,9 @@ from agent.core.model import HEAD_BYTES, LineBatch, StoredBatch, TailedFile, Tra
 from agent.group.grouper import Grouper
 from agent.parse.decode import FileParser, ParseSettings
 from agent.query.archives import search
+from agent.query.archives.engine import ArchiveEngine
+from agent.query.sqlite.engine import SqliteEngine
+from agent.query.union import UnionEngine
 from agent.store import archives
 from agent.store.archives import FileVersion
 from agent.store.opening import open_store
@@ -27,8 +31,11 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from agent.core.model import EventBatch
+    from agent.query.engine import Engine
     from agent.store.archives import ArchiveRow
 
+RESOURCE = {"service.name": "shop"}
 OBSERVED = 1_795_000_000 * 10**9  # when all logs were read, and written for the last time
 
 
@@ -36,6 +43,17 @@ def small_frames(monkeypatch: pytest.MonkeyPatch, frame_bytes: int) -> None:
     """Archives of many frames, all searched in this process."""
     monkeypatch.setattr(worker, "FrameSplitter", partial(FrameSplitter, frame_bytes=frame_bytes))
     monkeypatch.setattr(search, "_ALONE_S", float("inf"))
+
+
+def parsed(
+    file: TailedFile, data: bytes, settings: ParseSettings, grouper: Grouper
+) -> tuple[EventBatch, dict[int, int]]:
+    """The events of a whole log, and row -> group of its errors; the file learns its profile."""
+    parser = FileParser(settings)
+    events = parser.feed(LineBatch(file, 0, data, OBSERVED, final=True))
+    groups = {error.index: grouper.assign(error) for error in events.errors}
+    file.profile = parser.profile.to_json() if parser.profile else None
+    return events, groups
 
 
 class Tiers:
@@ -46,11 +64,12 @@ class Tiers:
         self.root = root
         self.path = root / "s.db"
         self.settings = settings or parsing()
-        self.opened = open_store(self.path, min_free_bytes=0, resources={"app": '{"service.name":"shop"}'})
+        self.opened = open_store(self.path, min_free_bytes=0, resources={"app": json.dumps(RESOURCE)})
         self.connection = self.opened.writer.connection
         self.reader = open_reader(self.path)
         self._grouper = Grouper()
         self._files: dict[str, TailedFile] = {}
+        self.gone = 0  # the last id that retention has deleted
 
     def __enter__(self) -> Self:
         return self
@@ -63,10 +82,7 @@ class Tiers:
         """Let a log be followed to its end."""
         number = len(self._files) + 1
         file = TailedFile(number, source, f"/var/log/{name}", 1, number, 0, state="finished")
-        parser = FileParser(self.settings)
-        events = parser.feed(LineBatch(file, 0, data, OBSERVED, final=True))
-        groups = {error.index: self._grouper.assign(error) for error in events.errors}
-        file.profile = parser.profile.to_json() if parser.profile else None
+        events, groups = parsed(file, data, self.settings, self._grouper)
         file.head_length, file.head_hash = min(len(data), HEAD_BYTES), head_hash(data)
         batch = StoredBatch(file, events, *marker(data), OBSERVED, groups)
         transaction = Transaction(batches=[batch], files={number: file}, groups=self._grouper.take_updates())
@@ -92,7 +108,7 @@ class Tiers:
                     version=FileVersion.of(log.stat()),
                     followed=followed,
                     settings=self.settings.document(),
-                    resource='{"service.name":"shop"}',
+                    resource=json.dumps(RESOURCE),
                     **job,
                 ),
                 directory=os.fsencode(self.root / "archive"),
@@ -109,6 +125,14 @@ class Tiers:
             archives.add(self.connection, row)
         return row
 
+    def engine(self, *, stored: bool = True, archived: bool = True) -> Engine:
+        """What answers for one tier or both; closed with the reader."""
+        store = SqliteEngine(self.reader, self.path)
+        if not archived:
+            return store
+        archives = ArchiveEngine(self.reader, self.path, beside_store=stored)
+        return UnionEngine([archives, store]) if stored else archives
+
     def expire(self, share: float = 1.0) -> None:
         """Let retention delete this share of the events that are stored, the oldest stored first."""
         low, high = self.connection.execute("SELECT min(id), max(id) FROM events").fetchone()
@@ -118,6 +142,7 @@ class Tiers:
     def expire_through(self, last: int) -> None:
         """Let retention delete events up to this id."""
         with self._transaction():
+            self.gone = last
             Retention(self.opened.writer, age_ns=None, size_bytes=None)._delete_through(last)
 
     def remove(self, row: ArchiveRow) -> None:

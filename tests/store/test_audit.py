@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from agent.store.audit import Audit, original_bytes
+from agent.core.event import original_of
+from agent.store.audit import Audit
 from agent.store.compare import FileAudit, StoredGap, Window
 from agent.store.reader import open_reader
 from tests.store.stores import another, events, stored, tailed, transaction, write
@@ -50,7 +51,7 @@ def auditing(path):
     ],
 )
 def test_the_original_line_follows_from_record_and_raw(record, raw, line):
-    assert original_bytes(record, raw) == line
+    assert original_of(record, raw) == line
 
 
 def test_what_is_written_meanwhile_is_not_judged(opened, path, log):

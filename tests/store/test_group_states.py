@@ -3,7 +3,7 @@
 import pytest
 
 from agent.store.edit import set_group_state
-from agent.store.groups import services_of
+from agent.store.groups import history_of
 from tests.store.stores import DAY, NOW, events, no_join, rows, stored, tailed, transaction, update, write
 
 
@@ -97,10 +97,10 @@ def test_the_services_of_a_group_are_counted_and_bounded(opened):
     write(opened, transaction(stored(file, events()), groups=[first]))
     many = update(1, services={"shop": 1, **{f"s{number:03}": 1 for number in range(150)}})
     write(opened, transaction(stored(file, events(file.offset)), groups=[many]))
-    found = services_of(opened.writer.connection, 1)
+    found = history_of(opened.writer.connection, 1, []).services
     assert found[:2] == [("", 1 + 52), ("shop", 3)]
     assert len(found) == 100
-    assert services_of(opened.writer.connection, 2) == []
+    assert history_of(opened.writer.connection, 2, []).services == []
     write(opened, transaction(stored(file, events(file.offset)), groups=[update(1, services={"s000": 4, "new": 1})]))
-    assert dict(services_of(opened.writer.connection, 1))["s000"] == 5, "one that has a row goes on"
-    assert dict(services_of(opened.writer.connection, 1))[""] == 54
+    assert dict(history_of(opened.writer.connection, 1, []).services)["s000"] == 5, "one that has a row goes on"
+    assert dict(history_of(opened.writer.connection, 1, []).services)[""] == 54
