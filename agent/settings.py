@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from agent.intake import IngestSettings
 from agent.parse.decode import ParseSettings
 from agent.tail.settings import SourceSettings
 
@@ -39,6 +40,19 @@ def resources(config: Config) -> dict[str, str]:
     """The resource attributes of each source's events, as JSON objects, by its name."""
     host = socket.gethostname()
     return {source.name: orjson.dumps({"host.name": host, **source.labels}).decode() for source in config.sources}
+
+
+def ingest_settings(config: Config) -> IngestSettings:
+    """How lines are stored, and for how long."""
+    store = config.store
+    return IngestSettings(
+        parse=parse_settings(config),
+        resources=resources(config),
+        flush_interval_s=store.flush_interval,
+        min_free_bytes=store.min_free,
+        retention_age_ns=None if store.retention.age is None else int(store.retention.age * 1e9),
+        retention_size_bytes=store.retention.size,
+    )
 
 
 def archive_directory(config: Config) -> Path:

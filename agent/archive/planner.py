@@ -25,7 +25,7 @@ from agent.tail.identity import FileKey, Match, head_hash
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow
     from agent.store.archives import LogRow
     from agent.tail.discover import Discovery
 
@@ -42,7 +42,7 @@ class SourceFacts(msgspec.Struct, frozen=True):
 class Known(msgspec.Struct):
     """What the store knows: all file generations, and the logs that are archived already."""
 
-    files: list[TailedFile]
+    files: list[FileRow]
     logs: list[LogRow]
 
 
@@ -89,7 +89,7 @@ class Planner:
         self._skip = skip
         self._plan = Plan()
         self._archived = {Version(*log[:4]): log for log in known.logs}
-        self._by_key: dict[FileKey, list[TailedFile]] = defaultdict(list)
+        self._by_key: dict[FileKey, list[FileRow]] = defaultdict(list)
         self._originals: dict[str, dict[str, str]] = defaultdict(dict)  # directory -> base name -> source
         for file in known.files:
             if file.source in facts:
@@ -137,7 +137,7 @@ class Planner:
         except (OSError, TailError):
             self._plan.waiting.append(path)  # tail says what is wrong with it
 
-    def _was_rotated(self, path: str, status: os.stat_result, file: TailedFile | None, names: Names) -> bool:
+    def _was_rotated(self, path: str, status: os.stat_result, file: FileRow | None, names: Names) -> bool:
         """Whether a file that the patterns match is a rotated one all the same: renamed since it was first seen, or
         found under a rotation's name.
         """
@@ -152,8 +152,8 @@ class Planner:
         with Log(path) as log:
             return log.compression is None
 
-    def _judge(self, path: str, status: os.stat_result, source: str, original: str, file: TailedFile | None) -> None:
-        candidates: list[TailedFile] = []
+    def _judge(self, path: str, status: os.stat_result, source: str, original: str, file: FileRow | None) -> None:
+        candidates: list[FileRow] = []
         if file is None:
             candidates = self._resembling(path, source)
         if file is not None and file.offset < status.st_size:
@@ -178,14 +178,14 @@ class Planner:
         settings = next((one for one in self._discovery.sources if one.name == source), None)
         return settings is None or self._discovery.excluded(settings, path)
 
-    def _followed(self, path: str, status: os.stat_result, source: str) -> TailedFile | None:
+    def _followed(self, path: str, status: os.stat_result, source: str) -> FileRow | None:
         """The generation that this inode holds, if it does."""
         for file in self._by_key.get(FileKey(status.st_dev, status.st_ino), ()):
             if file.source == source and locate.compare_path(path, file) is Match.SAME:
                 return file
         return None
 
-    def _resembling(self, path: str, source: str) -> list[TailedFile]:
+    def _resembling(self, path: str, source: str) -> list[FileRow]:
         """Generations of the source, from this directory, that begin like the log."""
         with Log(path) as log:
             head = b""
@@ -196,7 +196,7 @@ class Planner:
         folder = os.path.dirname(path)
         return [file for file in self._known.files if file.source == source and _begins(head, file, folder)]
 
-    def _may_be(self, file: TailedFile) -> bool:
+    def _may_be(self, file: FileRow) -> bool:
         """Whether a log that begins like this unfinished file may hold what is still to be read of it: unless that
         lies where it was.
         """
@@ -208,13 +208,13 @@ class Planner:
             return True
 
 
-def _begins(head: bytes, file: TailedFile, folder: str) -> bool:
+def _begins(head: bytes, file: FileRow, folder: str) -> bool:
     if not 0 < file.head_length <= len(head) or head_hash(head[: file.head_length]) != file.head_hash:
         return False
     return folder in (os.path.dirname(file.path), os.path.dirname(file.current_path or file.path))
 
 
-def _place(file: TailedFile) -> Place:
+def _place(file: FileRow) -> Place:
     finished = file.state == "finished"
     return Place(file.id, file.offset, file.marker_length, file.marker_hash, file.profile, finished)
 

@@ -37,7 +37,7 @@ def command(
     deleted. With both, the patterns replace the configuration's sources.
     """
     from agent.core import logs
-    from agent.pipeline import Agent
+    from agent.daemon import Agent
 
     def load() -> Config:
         return _load(patterns, config_path, store, overrides)

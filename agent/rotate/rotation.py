@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from agent.config import RotateConfig
     from agent.core.errors import SidelogError
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow
     from agent.rotate.due import Policy
     from agent.rotate.surplus import Surplus
     from agent.rotate.telling import Ready
@@ -54,7 +54,7 @@ class Rule(msgspec.Struct, frozen=True):
 class Look(msgspec.Struct):
     """A log, and why it is due: empty where it is not, and then `outlook` says why."""
 
-    file: TailedFile
+    file: FileRow
     size: int
     why: str
     outlook: str
@@ -91,7 +91,7 @@ class Rotation:
     def __init__(
         self,
         rules: Mapping[str, Rule],
-        followed: Callable[[], list[TailedFile]],
+        followed: Callable[[], list[FileRow]],
         change: Change,
         *,
         archiving: bool,
@@ -167,7 +167,7 @@ class Rotation:
                 looks[file.source].append(look)
         return looks
 
-    def _look_at(self, file: TailedFile, now_ns: int) -> Look | None:
+    def _look_at(self, file: FileRow, now_ns: int) -> Look | None:
         try:
             status = os.stat(file.path)
         except OSError:
@@ -181,7 +181,7 @@ class Rotation:
         why = policy.due(size, since_ns, now_ns)
         return Look(file, size, why, "" if why else policy.outlook(size, since_ns, now_ns))
 
-    def _logs(self) -> list[TailedFile]:
+    def _logs(self) -> list[FileRow]:
         """The logs that are followed under their own names, and are no rotated ones themselves."""
         files = [file for file in self._followed() if file.source in self.rules]
         beside: dict[tuple[str, str], set[str]] = {}
@@ -196,7 +196,7 @@ class Rotation:
         known = self._names.get(place)
         return known if known is not None and known[0] == found else (found, names.rotated(found))
 
-    def _is_rotated(self, file: TailedFile) -> bool:
+    def _is_rotated(self, file: FileRow) -> bool:
         directory, name = os.path.split(file.path)
         return name in self._names[file.source, directory][1]
 
@@ -241,7 +241,7 @@ class Rotation:
         finally:
             ready.close()
 
-    def _is_read(self, file: TailedFile, copying: bool) -> bool:  # noqa: FBT001 - a predicate's second half
+    def _is_read(self, file: FileRow, copying: bool) -> bool:  # noqa: FBT001 - a predicate's second half
         """Whether copytruncate can leave the log to the tailer: of one of which nothing was read, no copy could be
         recognised; and an earlier truncation must have been noticed.
         """
@@ -297,11 +297,11 @@ class Rotation:
                     self._truncated[look.file.path] = look.file.id
 
 
-def _is_active(file: TailedFile) -> bool:
+def _is_active(file: FileRow) -> bool:
     return file.state == "active" and file.current_path in ("", file.path)
 
 
-def _is_known(look: Look, row: TailedFile | None) -> bool:
+def _is_known(look: Look, row: FileRow | None) -> bool:
     """Whether the store has the row of the file that lies there: by it the file is found again."""
     if row is None or (row.device, row.inode) != look.key:
         return False

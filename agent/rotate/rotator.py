@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config, RotateConfig
     from agent.core.errors import SidelogError
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow
     from agent.rotate.rotation import Rotated
     from agent.store.edit import Change
 
@@ -47,7 +47,7 @@ def _policy(rotate: RotateConfig) -> Policy:
 
 def make_rotation(
     config: Config,
-    followed: Callable[[], list[TailedFile]],
+    followed: Callable[[], list[FileRow]],
     change: Change,
     report: Callable[[SidelogError, bool], None],
     *,
@@ -68,7 +68,7 @@ def make_rotation(
     )
 
 
-def known_files(config: Config, connection: sqlite3.Connection) -> list[TailedFile]:
+def known_files(config: Config, connection: sqlite3.Connection) -> list[FileRow]:
     """The file generations that the store knows, without those that their sources do not match any more."""
     discovery = Discovery(tail_settings(config))
     found = []
@@ -82,7 +82,7 @@ def known_files(config: Config, connection: sqlite3.Connection) -> list[TailedFi
 def rotate_once(config: Config, change: Change, report: Callable[[SidelogError, bool], None]) -> list[Rotated]:
     """One round now, without an agent: of what the store knows."""
 
-    def followed() -> list[TailedFile]:
+    def followed() -> list[FileRow]:
         return change(partial(known_files, config), durable=False)
 
     return make_rotation(config, followed, change, report).round()
@@ -108,7 +108,7 @@ class Rotator(Rounds["Config"]):
     def __init__(
         self,
         config: Config,
-        followed: Callable[[], list[TailedFile]],
+        followed: Callable[[], list[FileRow]],
         change: Change,
         report: Callable[[SidelogError, bool], None],
         *,

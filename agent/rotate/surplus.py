@@ -19,7 +19,7 @@ from agent.tail.identity import FileKey, Match
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow
 
 SETTLED_S = 60.0  # a renamed log without new bytes for so long has come to its end, as for the tailer
 _UNKNOWN = Version(0, 0, 0, 0)
@@ -28,7 +28,7 @@ _UNKNOWN = Version(0, 0, 0, 0)
 class Stored(msgspec.Struct):
     """What the store has: file generations, and, where archiving is on, the versions of archived logs (else None)."""
 
-    files: list[TailedFile]
+    files: list[FileRow]
     archived: set[Version] | None
 
 
@@ -86,7 +86,7 @@ def _judge(path: str, status: os.stat_result, stored: Stored, now_ns: int, *, he
     return surplus
 
 
-def _why_not_stored(path: str, status: os.stat_result, files: list[TailedFile]) -> str:
+def _why_not_stored(path: str, status: os.stat_result, files: list[FileRow]) -> str:
     key = FileKey(status.st_dev, status.st_ino)
     for file in files:
         if (file.device, file.inode) == key and locate.compare_path(path, file) is Match.SAME:

@@ -299,7 +299,7 @@ def forget(connection: sqlite3.Connection, archive_id: int) -> None:
 
 
 class Generation(NamedTuple):
-    """By what a file generation is recognised (model.TailedFile)."""
+    """By what a file generation is recognised (core.model.FileRow)."""
 
     offset: int
     head_length: int

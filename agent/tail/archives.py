@@ -17,14 +17,14 @@ from agent.core.model import MARKER_BYTES
 from agent.tail import files, locate
 
 if TYPE_CHECKING:
-    from agent.core.model import TailedFile
+    from agent.core.model import LogFile
 
 
 class DamagedArchiveError(Exception):
     """What follows cannot be decompressed: the archive is damaged or ends early."""
 
 
-def candidates(file: TailedFile) -> list[str]:
+def candidates(file: LogFile) -> list[str]:
     """Paths that may be archives of `file`: beside it, named like its rotation, gzip or Zstandard by their content;
     the last modified first. Empty for a file of which not even the head is known.
     """

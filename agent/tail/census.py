@@ -20,13 +20,12 @@ from agent.tail import files, locate
 from agent.tail.discover import Discovery, Found, Scan
 from agent.tail.identity import FileKey, Match
 from agent.tail.reader import LineReader
-from agent.tail.recovery import Place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from agent.core.model import TailedFile
+    from agent.core.model import LogFile
     from agent.tail.recovery import Recovery
     from agent.tail.roster import Roster
     from agent.tail.settings import SourceSettings
@@ -101,7 +100,7 @@ class Census:
         await self._find_moved(scan)
         self._add_born(scan)
         self._unsettled = False
-        lost: list[TailedFile] = []
+        lost: list[LogFile] = []
         fresh: list[Found] = []
         for found in scan.files:
             if found.key not in self._roster.by_key:
@@ -147,9 +146,9 @@ class Census:
             if paths.get(path) != stream.key:
                 astray.append(stream)
             elif path == stream.file.path and stream.file.state == "rotated" and not stream.short_copy:
-                stream.file.state = "active"  # renamed back
+                stream.change(state="active")  # renamed back
                 stream.globbed = True
-                self._roster.mark(stream.file)
+                self._roster.save(stream.file)
         for stream in astray:
             place = _where(stream)
             if place is None:
@@ -168,8 +167,8 @@ class Census:
             stream.last_growth = time.monotonic()  # the grace time begins with the renaming
         state = "active" if place == file.path and not _is_replaced(stream) else "rotated"
         if (place, state) != (file.current_path, file.state):
-            file.current_path, file.state = place, state
-            self._roster.mark(file)
+            stream.change(current_path=place, state=state)
+            self._roster.save(stream.file)
         stream.globbed = self.discovery.source_of(place) is not None
 
     def _add_born(self, scan: Scan) -> None:
@@ -189,7 +188,7 @@ class Census:
             if isinstance(status, os.stat_result) and (key := files.file_key(status)) not in keys:
                 scan.files.append(Found(target, source, key, status.st_size, status.st_mtime_ns, origin))
 
-    def _unseen(self, scan: Scan) -> list[TailedFile]:
+    def _unseen(self, scan: Scan) -> list[LogFile]:
         """Known, unfinished files of the present patterns whose inode no scan found, or that of another followed file
         is now: renamed, copied or gone.
         """
@@ -204,7 +203,7 @@ class Census:
                 unseen.append(file)
         return unseen
 
-    async def _resume_known(self, found: Found) -> list[TailedFile] | None:
+    async def _resume_known(self, found: Found) -> list[LogFile] | None:
         """Resume the known file that lies at `found`: None. Otherwise the known ones that it displaced."""
         candidates = [f for f in self._roster.dormant.values() if (f.device, f.inode) == found.key]
         candidates.sort(key=lambda file: (not self._roster.is_over(file), file.id), reverse=True)
@@ -213,7 +212,7 @@ class Census:
         displaced = []
         for file in candidates:
             try:
-                match = locate.compare_path(found.path, file)
+                match = locate.compare_path(found.path, self._roster.row(file))
             except (OSError, TailError) as error:
                 self._roster.conditions.begin(
                     error if isinstance(error, TailError) else files.open_error(found.path, error)
@@ -225,40 +224,42 @@ class Census:
             if self._roster.is_over(file):
                 break
             if match is Match.SHORTENED:
-                await self._roster.conclude(file, LineReader(file, found.source.max_line, file.offset))
+                await self._roster.conclude(
+                    file, LineReader(file, found.source.max_line, self._roster.row(file).offset)
+                )
                 # Exactly behind the bytes that are left: those of a torn last line are stored already.
                 await self._roster.begin(found, offset=found.size)
                 return None
             displaced.append(file)
         return displaced
 
-    def _is_settled(self, file: TailedFile) -> bool:
+    def _is_settled(self, file: LogFile) -> bool:
         settled = self._roster.is_settled(file)
         self._unsettled |= not settled
         return settled
 
-    async def _search(self, file: TailedFile) -> None:
+    async def _search(self, file: LogFile) -> None:
         """Find a known file under another name, by its inode or else by its content; or declare it finished."""
         source = self.discovery.source_of(file.path)
         if source is None or file.id not in self._roster.dormant:
             return
-        key = FileKey(file.device, file.inode)
+        key, row = FileKey(file.device, file.inode), self._roster.row(file)
         directories = {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
         path = locate.find_inode(key, directories) if key not in self._roster.by_key else None
         if path is not None:
             try:
-                if locate.compare_path(path, file) is Match.DIFFERENT:
+                if locate.compare_path(path, row) is Match.DIFFERENT:
                     path = None
             except (OSError, TailError):
                 path = None
         if path is None:
-            copy = locate.find_content(file, self._roster.generations())
+            copy = locate.find_content(row, self._roster.generations())
             path, key = copy or (None, key)
         if path is not None:
             globbed = self.discovery.source_of(path) is not None
             await self._roster.resume(file, source, path, key, globbed=globbed)
         else:
-            await self._recovery.settle(file, source, Place(file.offset, file.marker_length, file.marker_hash))
+            await self._recovery.settle(file, source, row.position)
 
     def _is_suspect(self, found: Found, names: dict[str, list[tuple[str, Stream]]]) -> bool:
         """Whether to leave a new file alone, because it may be a copy: it has the name of a rotation and the head of

@@ -19,7 +19,7 @@ from agent.tail.identity import FileKey, Match, compare, generation, same_genera
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow, LogFile
 
 # what rotation puts into a name: numbers, dates, times of day, a few words; separated by . - _ or nothing
 _ROTATION = lazy(r"([.\-_@:]|[0-9]+|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")
@@ -67,7 +67,7 @@ def find_inode(key: FileKey, directories: Collection[str]) -> str | None:
     return None
 
 
-def is_gone(file: TailedFile) -> bool:
+def is_gone(file: LogFile) -> bool:
     """Whether a file that was not found is really gone, and not just out of sight.
 
     Its directory may be missing, unreadable, or the empty mount point of a disk that is not there yet.
@@ -86,7 +86,7 @@ def boot_ns() -> int:
     return time.time_ns() - time.clock_gettime_ns(clock)
 
 
-def compare_path(path: str, file: TailedFile) -> Match:
+def compare_path(path: str, file: FileRow) -> Match:
     """`compare` for a file that is not open.
 
     A file that ends before the offset counts as shortened only when the machine has been started since the last
@@ -107,7 +107,7 @@ def compare_path(path: str, file: TailedFile) -> Match:
     return match
 
 
-def find_content(file: TailedFile, claimed: Mapping[FileKey, int]) -> tuple[str, FileKey] | None:
+def find_content(file: FileRow, claimed: Mapping[FileKey, int]) -> tuple[str, FileKey] | None:
     """A file beside the last known paths of `file` that holds the same content up to its offset, under the same name
     or one made by rotation, and that is not `claimed` by another.
 
@@ -130,7 +130,7 @@ def find_content(file: TailedFile, claimed: Mapping[FileKey, int]) -> tuple[str,
 
 
 def find_copy(
-    file: TailedFile, head: bytes, position: int, recent: bytes, claimed: Mapping[FileKey, int]
+    file: LogFile, head: bytes, position: int, recent: bytes, claimed: Mapping[FileKey, int]
 ) -> tuple[str, FileKey] | None:
     """The copy that was made of `file` before it was truncated (copytruncate) or deleted, to read the rest from.
 
@@ -173,7 +173,7 @@ def _is_claimed(path: str, key: FileKey, claimed: Mapping[FileKey, int]) -> bool
         os.close(fd)
 
 
-def beside(file: TailedFile) -> list[tuple[str, os.stat_result]]:
+def beside(file: LogFile) -> list[tuple[str, os.stat_result]]:
     """Regular files with their status in the directories of the file's paths, the last modified first."""
     found = []
     for directory in {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}:
@@ -203,7 +203,7 @@ def bytes_at(path: str, offset: int, length: int) -> bytes:
         os.close(fd)
 
 
-def _same_content(path: str, file: TailedFile) -> bool:
+def _same_content(path: str, file: FileRow) -> bool:
     fd = files.open_checked(path)
     try:
         return compare(fd, replace(file, generation=0)) is Match.SAME  # another inode: its generation says nothing

@@ -71,7 +71,6 @@ class Pump:
     def _look_again(self, stream: Stream) -> None:
         now = time.monotonic()
         stream.last_growth = now
-        stream.file.last_read = self._clock()
         grid = stream.interval_s = self._interval_s
         # one grid for all files, so that many busy ones share a round
         stream.next_poll = (now // grid + 1) * grid if stream.drained else now

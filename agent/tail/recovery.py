@@ -10,9 +10,10 @@ import os
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from agent.core.errors import TailError
-from agent.core.model import HEAD_BYTES
+from agent.core.model import HEAD_BYTES, Position
 from agent.tail import archives, files, locate
 from agent.tail.archives import Archive, DamagedArchiveError
 from agent.tail.identity import FileKey, head_hash, marker
@@ -21,7 +22,7 @@ from agent.tail.reader import LineReader
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow, LogFile
     from agent.tail.roster import Roster
     from agent.tail.settings import SourceSettings
     from agent.tail.stream import Stream
@@ -30,24 +31,16 @@ _CHUNK_BYTES = 1 << 18
 _STEP_BYTES = 1 << 23  # decompressed per step where nothing is delivered: some 20 ms
 
 
-class Place(msgspec.Struct, frozen=True):
-    """A place in a file: its offset, and length and hash of the bytes before it (`identity.marker`)."""
-
-    offset: int
-    marker_length: int
-    marker_hash: bytes
-
-
 class _Job(msgspec.Struct):
     """One file to be continued from one of the archives `paths`; the one in `archive` is being tried or read."""
 
-    file: TailedFile
+    file: LogFile
     source: SourceSettings
-    place: Place
+    place: Position
     paths: list[str]
     archive: Archive | None = None
     reader: LineReader | None = None  # there once the archive was recognised
-    rivals: list[Place] = []  # of files that `archive` may be of instead; ascending
+    rivals: list[Position] = []  # of files that `archive` may be of instead; ascending
     kept: bool = False  # an archive could not be read to its end: the file is not finished
 
 
@@ -64,7 +57,7 @@ class Recovery:
         self._run = run
         self._jobs: list[_Job] = []
         self._claimed: set[tuple[FileKey, tuple[int, int]]] = set()  # archives that belong to a file, as they are
-        self._places: dict[int, Place] = {}  # of kept files, where the store may not be yet
+        self._places: dict[int, Position] = {}  # of kept files, where the store may not be yet
         self._damaged: dict[str, tuple[int, int]] = {}  # path -> size and mtime: not tried again until they change
 
     @property
@@ -74,13 +67,13 @@ class Recovery:
 
     async def take(self, stream: Stream) -> None:
         """The file of a stream is gone, and it is not open any more, or was truncated: continue it from an archive."""
-        place = Place(stream.reader.offset, *marker(stream.reader.before_offset))
+        place = Position(stream.reader.offset, *marker(stream.reader.before_offset))
         await self._roster.drop(stream)
         await self.settle(stream.file, stream.source, place)
 
-    async def settle(self, file: TailedFile, source: SourceSettings, place: Place) -> None:
+    async def settle(self, file: LogFile, source: SourceSettings, place: Position) -> None:
         """A known file is nowhere to be found: continue it from an archive, or declare it finished."""
-        if any(job.file is file for job in self._jobs):
+        if any(job.file.id == file.id for job in self._jobs):
             return
         paths: list[str] = []
 
@@ -132,7 +125,7 @@ class Recovery:
                 job.archive = archive
                 head = _read_fully(archive, HEAD_BYTES)
                 archive.back_to_start(head)
-                job.rivals = [Place(f.offset, f.marker_length, f.marker_hash) for f in known if _begins(head, f)]
+                job.rivals = [row.position for row in known if _begins(head, row)]
                 return _begins(head, job.file)
 
             if not await self._run(begin) or job.archive is None or _claim(job.archive) in self._claimed:
@@ -145,15 +138,16 @@ class Recovery:
         else:
             await self._roster.conclude(job.file, LineReader(job.file, job.source.max_line, job.place.offset))
 
-    def _others(self, job: _Job) -> list[TailedFile]:
+    def _others(self, job: _Job) -> list[FileRow]:
         """The other known files of which more was read, ascending: the one that an archive is of may be among them.
 
         Of a file that ended in the middle of its first line hardly more is known than how every file begins.
         """
         streams = [stream.file for stream in self._roster.streams.values()]
         others = [*self._roster.dormant.values(), *streams, *(other.file for other in self._jobs)]
-        farther = [f for f in others if f is not job.file and f.offset > job.place.offset and f.marker_length]
-        return sorted(farther, key=lambda file: file.offset)
+        rows = [self._roster.row(file) for file in others if file.id != job.file.id]
+        farther = [row for row in rows if row.offset > job.place.offset and row.marker_length]
+        return sorted(farther, key=lambda row: row.offset)
 
     async def _rule_out(self, job: _Job, archive: Archive) -> None:
         """Decompress up to the place of another file that begins like this archive: is it the archive of that?"""
@@ -186,8 +180,8 @@ class Recovery:
                 self._drop_archive(job)
                 return
             self._claimed.add(_claim(archive))
-            job.file.current_path, job.file.state = archive.path, "rotated"
-            self._roster.mark(job.file)
+            job.file = replace(job.file, current_path=archive.path, state="rotated")
+            self._roster.save(job.file)
             job.reader = LineReader(job.file, job.source.max_line, place.offset, archive.recent)
 
     async def _read(self, job: _Job, archive: Archive, reader: LineReader) -> None:
@@ -226,7 +220,7 @@ class Recovery:
             if job.reader is not None:  # what was delivered is stored: go on behind it another time
                 offset, before = job.reader.offset, job.reader.before_offset
                 self._claimed.discard(_claim(archive))
-                job.place, job.reader = Place(offset, *marker(before)), None
+                job.place, job.reader = Position(offset, *marker(before)), None
         if isinstance(error, TailError):
             self._roster.conditions.begin(error)
         job.kept = True
@@ -237,7 +231,7 @@ def _claim(archive: Archive) -> tuple[FileKey, tuple[int, int]]:
     return archive.key, archive.version
 
 
-def _begins(head: bytes, file: TailedFile) -> bool:
+def _begins(head: bytes, file: LogFile) -> bool:
     """Whether content that begins with `head` can be that of a known file."""
     begin = head[: file.head_length]
     return len(begin) == file.head_length > 0 and head_hash(begin) == file.head_hash
@@ -252,7 +246,7 @@ def _skip(archive: Archive, offset: int) -> bool:
     return True
 
 
-def _lies_before(archive: Archive, place: Place) -> bool:
+def _lies_before(archive: Archive, place: Position) -> bool:
     """Whether the archive, read up to the place, holds the bytes before it."""
     before = archive.recent[-place.marker_length :] if place.marker_length else b""
     return marker(before) == (place.marker_length, place.marker_hash)

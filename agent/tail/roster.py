@@ -9,17 +9,18 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import aiofiles
+from msgspec.structs import replace
 
 from agent.core.decompress import compression
 from agent.core.errors import TailError
-from agent.core.model import MARKER_BYTES, TailedFile
+from agent.core.model import MARKER_BYTES, FileChange, FileRow, LogFile, Position
 from agent.tail import files, locate
 from agent.tail.identity import FileKey, same_generation
 from agent.tail.reader import LineReader
 from agent.tail.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
     from concurrent.futures import Executor
 
     from aiofiles.threadpool.binary import AsyncFileIO
@@ -41,7 +42,9 @@ class Roster:
     def __init__(
         self,
         *,
+        known: Collection[FileRow],
         deliver: Callable[[LineBatch], Awaitable[None]],
+        changed: Callable[[FileChange], None],
         allocate_id: Callable[[], int],
         conditions: Conditions,
         executor: Executor,
@@ -51,12 +54,14 @@ class Roster:
     ) -> None:
         self.streams: dict[int, Stream] = {}
         self.by_key: dict[FileKey, Stream] = {}
-        self.dormant: dict[int, TailedFile] = {}  # known, but not followed now
+        self.dormant = {row.id: row.log_file for row in known}  # not followed now
+        self._positions = {row.id: row.position for row in known}  # of all, as the writer has acknowledged them
         self.timing = timing
         self.conditions = conditions
         self.deliver = deliver
         self.clock = clock
         self.open_limit = files.raise_file_limit()
+        self._changed = changed
         self._allocate_id = allocate_id
         self._executor = executor
         self._watcher = watcher
@@ -65,7 +70,6 @@ class Roster:
         self._awaited: dict[int, int] = {}  # by id: the end of the last batch of a file that was left
         self._over: set[int] = set()  # ids whose last batch was delivered, though perhaps not stored yet
         self._compressed: dict[FileKey, int] = {}  # size when it was looked at
-        self._changed: deque[TailedFile] = deque()  # appended here, taken by the writer's thread
 
     @property
     def crowded(self) -> bool:
@@ -76,21 +80,17 @@ class Roster:
         """The generation of each followed file."""
         return {key: stream.file.generation for key, stream in self.by_key.items()}
 
-    def mark(self, file: TailedFile) -> None:
-        """The store's row of this file is to be written again, whether or not lines come.
+    def acknowledge(self, positions: Mapping[int, Position]) -> None:
+        """So far are files stored now."""
+        self._positions.update(positions)
 
-        The writer reads the fields while they may be changing. Fields that belong together are assigned in one
-        statement, between whose stores CPython does not switch threads.
-        """
-        self._changed.append(file)
+    def row(self, file: LogFile) -> FileRow:
+        """A generation, and how far it is stored. Any thread may call it."""
+        return FileRow.of(file, self._positions.get(file.id, Position()))
 
-    def take_changed(self) -> list[TailedFile]:
-        """The files that were marked since the last call, each once. Any thread may call it."""
-        changed: dict[int, TailedFile] = {}
-        while self._changed:
-            file = self._changed.popleft()
-            changed[file.id] = file
-        return list(changed.values())
+    def save(self, file: LogFile) -> None:
+        """Let the store's row of this file be written again, whether or not lines come."""
+        self._changed(FileChange(file, self._positions[file.id].offset))
 
     async def begin(self, found: Found, *, at_end: bool = False, offset: int = 0) -> Stream | None:
         """Follow a new file from `offset` (or, with `at_end`, from its last line); None where it cannot be yet."""
@@ -105,33 +105,33 @@ class Roster:
             return None
         offset = _last_line(handle.fileno(), info.size) if at_end else min(offset, info.size)
         now_ns = self.clock()
-        file = TailedFile(
+        file = LogFile(
             id=self._allocate_id(),
             source=found.source.name,
             path=found.origin or found.path,
             device=info.key.device,
             inode=info.key.inode,
             generation=info.generation,
-            offset=offset,
             current_path=found.path,
             state="rotated" if found.origin else "active",
             first_seen=now_ns,
             last_read=now_ns,
         )
+        self._positions[file.id] = Position(offset)
         return await self._enroll(file, found.source, handle, info, globbed=not found.origin)
 
     async def resume(
-        self, file: TailedFile, source: SourceSettings, path: str, key: FileKey, *, globbed: bool
+        self, file: LogFile, source: SourceSettings, path: str, key: FileKey, *, globbed: bool
     ) -> Stream | None:
         """Follow a known file that lies at `path` as `key` now, from where its reading stopped."""
         opened = await self._open_as(path, key)
         if opened is None:
             return None
         handle, info = opened
-        file.device, file.inode, file.generation = info.key.device, info.key.inode, info.generation
+        state = file.state
         if path not in (file.path, file.current_path) or self.is_over(file):
-            file.state = "active" if path == file.path else "rotated"
-        file.current_path = path
+            state = "active" if path == file.path else "rotated"
+        file = replace(file, **_inode(info), current_path=path, state=state, last_read=self.clock())
         self._over.discard(file.id)
         self.dormant.pop(file.id, None)
         self._awaited.pop(file.id, None)
@@ -141,16 +141,17 @@ class Roster:
         return stream
 
     async def _enroll(
-        self, file: TailedFile, source: SourceSettings, handle: AsyncFileIO, info: files.Opened, *, globbed: bool
+        self, file: LogFile, source: SourceSettings, handle: AsyncFileIO, info: files.Opened, *, globbed: bool
     ) -> Stream:
         fd = handle.fileno()
-        before = os.pread(fd, min(MARKER_BYTES, file.offset), max(0, file.offset - MARKER_BYTES))
-        reader = LineReader(file, source.max_line, file.offset, before)
-        stream = Stream(file, source, reader, b"", info.resolved, handle, fd, info.size, globbed=globbed)
+        offset = self._positions[file.id].offset
+        before = os.pread(fd, min(MARKER_BYTES, offset), max(0, offset - MARKER_BYTES))
+        reader = LineReader(file, source.max_line, offset, before)
+        stream = Stream(source, reader, b"", info.resolved, handle, fd, info.size, globbed=globbed)
         stream.set_head(info.head)
         stream.last_growth = time.monotonic()
         self.streams[file.id] = self.by_key[info.key] = stream
-        self.mark(file)
+        self.save(stream.file)
         self.conditions.end(info.resolved)
         self.conditions.end(file.current_path)
         if self.crowded:
@@ -188,10 +189,10 @@ class Roster:
         """Stop following a file of which nothing was read yet if `chunk`, its first bytes, show it as compressed."""
         if not self._is_compressed(found, chunk):
             return False
-        stream.file.state = "finished"
-        self.mark(stream.file)
+        stream.change(state="finished")
+        self.save(stream.file)
         await self.drop(stream)
-        self.dormant.pop(stream.file.id, None)  # nothing of it is to be continued
+        self._forget(stream.file.id)  # nothing of it is to be continued
         return True
 
     # open files
@@ -275,15 +276,15 @@ class Roster:
 
     # the end of a generation
 
-    def is_over(self, file: TailedFile) -> bool:
+    def is_over(self, file: LogFile) -> bool:
         """Whether its generation has ended, even if the store does not have its last lines yet."""
         return file.state == "finished" or file.id in self._over
 
-    def is_settled(self, file: TailedFile) -> bool:
+    def is_settled(self, file: LogFile) -> bool:
         """Whether the store has all that was delivered of a dormant file: before that, reading cannot go on at
-        `file.offset`, or lines on their way would be delivered once more.
+        its position, or lines on their way would be delivered once more.
         """
-        if file.offset < self._awaited.get(file.id, 0):
+        if self._positions[file.id].offset < self._awaited.get(file.id, 0):
             return False
         self._awaited.pop(file.id, None)
         return True
@@ -299,7 +300,7 @@ class Roster:
         await self.conclude(stream.file, stream.reader, lost_until)
         await self.drop(stream)
 
-    async def conclude(self, file: TailedFile, reader: LineReader, lost_until: int = 0) -> None:
+    async def conclude(self, file: LogFile, reader: LineReader, lost_until: int = 0) -> None:
         """Deliver the last batch of a generation, perhaps empty: with it the store learns that the file is finished."""
         self._over.add(file.id)
         batch = reader.finish(self.clock(), lost_until)
@@ -312,23 +313,26 @@ class Roster:
         await self.deliver(batch)
 
     async def drop(self, stream: Stream) -> None:
-        """Close and forget; its TailedFile is kept among the dormant ones, should the same file come back."""
+        """Close and forget; the generation is kept among the dormant ones, should the same file come back."""
         self.streams.pop(stream.file.id, None)
         if self.by_key.get(stream.key) is stream:
             del self.by_key[stream.key]
         self._keep(stream.file)
         await self.close(stream)
 
-    def _keep(self, file: TailedFile) -> None:
+    def _keep(self, file: LogFile) -> None:
         known = self.dormant.get(file.id)
         self.dormant[file.id] = file
         if known is None and self.is_over(file):
             self._finished.append(file.id)
             if len(self._finished) > _FINISHED_KEPT:
-                oldest = self._finished.popleft()
-                self.dormant.pop(oldest, None)
-                self._over.discard(oldest)
-                self._awaited.pop(oldest, None)
+                self._forget(self._finished.popleft())
+
+    def _forget(self, file_id: int) -> None:
+        self.dormant.pop(file_id, None)
+        self._positions.pop(file_id, None)
+        self._over.discard(file_id)
+        self._awaited.pop(file_id, None)
 
     async def take_over(self, stream: Stream, path: str, key: FileKey) -> bool:
         """The stream's bytes lie in the copy at `path` now: go on there, under the copy's identity `key`."""
@@ -344,14 +348,16 @@ class Roster:
         stream.handle, stream.fd = handle, handle.fileno()
         stream.size, stream.mtime_ns, stream.resolved = info.size, info.mtime_ns, info.resolved
         stream.short_copy = info.size < stream.reader.position
-        file = stream.file
-        file.device, file.inode, file.generation = info.key.device, info.key.inode, info.generation
-        file.current_path, file.state = path, "rotated"
-        self.mark(file)
+        stream.change(**_inode(info), current_path=path, state="rotated")
+        self.save(stream.file)
         self.by_key[info.key] = stream
         if old is not None:
             await self._discard(old)
         return True
+
+
+def _inode(info: files.Opened) -> dict[str, int]:
+    return {"device": info.key.device, "inode": info.key.inode, "generation": info.generation}
 
 
 def _last_line(fd: int, size: int) -> int:

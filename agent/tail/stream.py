@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from agent.core.model import HEAD_BYTES
 from agent.tail.identity import FileKey, generation, head_hash, same_generation
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from aiofiles.threadpool.binary import AsyncFileIO
 
-    from agent.core.model import TailedFile
+    from agent.core.model import LogFile
     from agent.tail.reader import LineReader
     from agent.tail.settings import SourceSettings
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 class Stream(msgspec.Struct, eq=False):
     """A file generation, its reading state, and when to look at it next (instants on the monotonic clock)."""
 
-    file: TailedFile
     source: SourceSettings
     reader: LineReader
     head: bytes
@@ -45,6 +45,15 @@ class Stream(msgspec.Struct, eq=False):
     interval_s: float = 0.0
     last_growth: float = 0.0
     retry_s: float = 0.0  # > 0 while reading fails
+
+    @property
+    def file(self) -> LogFile:
+        """The generation, as it is now."""
+        return self.reader.file
+
+    def change(self, **facts: object) -> None:
+        """What is known of the generation has changed; `Roster.save` tells the store."""
+        self.reader.file = replace(self.reader.file, **facts)
 
     @property
     def key(self) -> FileKey:
@@ -70,7 +79,7 @@ class Stream(msgspec.Struct, eq=False):
         """`head` is how the file begins."""
         if len(head) >= len(self.head):
             self.head = head
-            self.file.head_length, self.file.head_hash = len(head), head_hash(head)
+            self.change(head_length=len(head), head_hash=head_hash(head))
 
     def wait_for_event(self) -> None:
         """Nothing to do until it is woken."""

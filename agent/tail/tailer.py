@@ -11,6 +11,7 @@ same, so that what is rotated away or deleted meanwhile is not lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import math
 import time
@@ -29,11 +30,11 @@ from agent.tail.stream import Probe, Stream, probe_all
 from agent.tail.watch import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from agent.core.errors import SidelogError
-    from agent.core.model import LineBatch, TailedFile
+    from agent.core.model import FileChange, FileRow, LineBatch, Position
     from agent.tail.settings import SourceSettings
 
 _T = TypeVar("_T")
@@ -49,6 +50,7 @@ class Tailer:
         sources: what to follow.
         known: the files that the store remembers, finished ones included.
         deliver: takes a batch.
+        changed: takes what is to be written of a file that is new, renamed or finished; after the batches before it.
         room: whether there is room for another read behind `deliver`; waits for it, at most so many seconds.
         allocate_id: gives the id of a new file generation.
         report: takes an error and whether its condition holds now or is over.
@@ -62,9 +64,10 @@ class Tailer:
     def __init__(
         self,
         sources: Sequence[SourceSettings],
-        known: Sequence[TailedFile],
+        known: Sequence[FileRow],
         deliver: Callable[[LineBatch], Awaitable[None]],
         *,
+        changed: Callable[[FileChange], None],
         room: Callable[[float], Awaitable[bool]],
         allocate_id: Callable[[], int],
         report: Callable[[SidelogError, bool], None],
@@ -81,7 +84,9 @@ class Tailer:
         self._executor = ThreadPoolExecutor(_EXECUTOR_THREADS, thread_name_prefix="tail")
         self._watcher = Watcher(self._wake_from_thread)
         self._roster = Roster(
+            known=known,
             deliver=deliver,
+            changed=changed,
             allocate_id=allocate_id,
             conditions=self._conditions,
             executor=self._executor,
@@ -89,7 +94,6 @@ class Tailer:
             clock=clock,
             timing=self._timing,
         )
-        self._roster.dormant = {file.id: file for file in known}
         self._recovery = Recovery(self._roster, self._run)
         self._census = Census(self._roster, sources, avoid, recovery=self._recovery, at_end=first_start, once=once)
         self._attention = Attention(self._roster, self._watcher, self._conditions, self._timing, self._end_deleted)
@@ -145,30 +149,35 @@ class Tailer:
 
     def look_soon(self) -> None:
         """Names have changed: look for them now. Any thread may call it."""
-        self._next_scan = 0.0
-        self._wake_from_thread()
+        self._call(self._look_now)
 
-    def files(self) -> list[TailedFile]:
+    def _look_now(self) -> None:
+        self._next_scan = 0.0
+        self._wakeup.set()
+
+    def acknowledge(self, positions: Mapping[int, Position]) -> None:
+        """So far are files stored now, by file id. Any thread may call it."""
+        self._call(self._roster.acknowledge, positions)
+
+    def files(self) -> list[FileRow]:
         """All generations that are being followed. Any thread may call it."""
-        return [stream.file for stream in list(self._roster.streams.values())]
+        return [self._roster.row(stream.file) for stream in list(self._roster.streams.values())]
 
     def sizes(self) -> dict[int, int]:
         """The size in bytes of each followed file as last seen, by file id: what lag is computed from."""
         return {s.file.id: max(s.size, s.reader.position) for s in self._roster.streams.values()}
 
-    def take_changed(self) -> list[TailedFile]:
-        """The files that are new, renamed or finished since the last call. Any thread may call it."""
-        return self._roster.take_changed()
-
     # waking
 
     def _wake_from_thread(self) -> None:
-        loop = self._loop
-        if loop is not None and not self._wakeup.is_set():
-            try:
-                loop.call_soon_threadsafe(self._wakeup.set)
-            except RuntimeError:  # the loop is closed already
-                return
+        if not self._wakeup.is_set():
+            self._call(self._wakeup.set)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        """Let the event loop call a function."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(function, *arguments)
 
     async def _sleep(self) -> None:
         """Wait for an event, or until the next file or scan is due."""

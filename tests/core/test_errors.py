@@ -8,10 +8,10 @@ import pytest
 from agent.core import errors
 from agent.core.errors import ConfigError, SidelogError, StoreError, TailError, UsageError
 from agent.core.event import severity_text
-from agent.core.model import EventBatch, Gap, LineBatch, TailedFile
+from agent.core.model import EventBatch, Gap, LineBatch, LogFile
 
 AGENT = Path(errors.__file__).parent.parent
-FILE = TailedFile(1, "app", "/a.log", 1, 2, 0)
+FILE = LogFile(1, "app", "/a.log", 1, 2, 0)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from msgspec.structs import replace
+
 from agent.archive import worker
 from agent.archive.cutter import Cutter
 from agent.archive.job import Done, Job, Order, Place
 from agent.archive.rows import archive_row
 from agent.archive.source import Version
-from agent.core.model import HEAD_BYTES, LineBatch, StoredBatch, TailedFile, Transaction
+from agent.core.model import HEAD_BYTES, FileChange, FileRow, LineBatch, StoredBatch, Transaction
 from agent.group.grouper import Grouper
 from agent.parse.decode import FileParser, ParseSettings
 from agent.query.archives import search
@@ -50,7 +52,7 @@ class Tiers:
         self.connection = self.opened.writer.connection
         self.reader = open_reader(self.path)
         self._grouper = Grouper()
-        self._files: dict[str, TailedFile] = {}
+        self._files: dict[str, FileRow] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -62,17 +64,17 @@ class Tiers:
     def store(self, name: str, data: bytes, *, source: str = "app") -> None:
         """Let a log be followed to its end."""
         number = len(self._files) + 1
-        file = TailedFile(number, source, f"/var/log/{name}", 1, number, 0, state="finished")
+        head = min(len(data), HEAD_BYTES), head_hash(data)
+        file = FileRow(number, source, f"/var/log/{name}", 1, number, 0, *head, state="finished")
         parser = FileParser(self.settings)
         events = parser.feed(LineBatch(file, 0, data, OBSERVED, final=True))
         groups = {error.index: self._grouper.assign(error) for error in events.errors}
-        file.profile = parser.profile.to_json() if parser.profile else None
-        file.head_length, file.head_hash = min(len(data), HEAD_BYTES), head_hash(data)
-        batch = StoredBatch(file, events, *marker(data), OBSERVED, groups)
-        transaction = Transaction(batches=[batch], files={number: file}, groups=self._grouper.take_updates())
-        self.opened.writer.write(transaction, None, None)
-        file.offset, (file.marker_length, file.marker_hash) = len(data), marker(data)
-        self._files[name] = file
+        profile = parser.profile.to_json() if parser.profile else None
+        batch = StoredBatch(file, events, *marker(data), OBSERVED, groups, profile)
+        files = {number: FileChange(file, 0, profile)}
+        self.opened.writer.write(Transaction([batch], files, self._grouper.take_updates()), None, None)
+        length, before = marker(data)
+        self._files[name] = replace(file, offset=len(data), marker_length=length, marker_hash=before, profile=profile)
 
     def archive(self, name: str, data: bytes, *, source: str = "app", **job: object) -> ArchiveRow:
         """Archive a log, whether it was followed or not."""
