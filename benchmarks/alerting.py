@@ -46,7 +46,7 @@ KINDS = (
 def batch(number: int, share: float = ERROR_SHARE) -> StoredBatch:
     """One transaction's events of a file."""
     from agent.core.fields import Profile
-    from agent.core.model import EventBatch, StoredBatch, LogFile
+    from agent.core.model import EventBatch, LogFile, StoredBatch
 
     chance = random.Random(number)
     now = START + number * 10**8
