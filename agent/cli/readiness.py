@@ -21,14 +21,14 @@ import msgspec
 from agent.config import listen_address
 from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, SidelogError
 from agent.core.units import format_size
-from agent.tail.discover import Discovery, Scan
+from agent.tail.discover import DirectoryScan, Discovery
 from agent.tail.settings import SourceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.config import Config, HookConfig, RotateConfig
-    from agent.tail.discover import Scan
+    from agent.tail.discover import DirectoryScan
 
 _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
 _INOTIFY = Path("/proc/sys/fs/inotify")
@@ -87,7 +87,7 @@ def examine(config: Config) -> Iterator[Finding]:
         yield port(config.http.listen)
 
 
-def sources(config: Config, scan: Scan) -> Iterator[Finding]:
+def sources(config: Config, scan: DirectoryScan) -> Iterator[Finding]:
     """Whether each source's patterns match, and whether the files can be read."""
     if not config.sources:
         hint = "add a source with name and include; sidelog init writes an example"
@@ -123,7 +123,7 @@ def _unreadable(place: str, paths: list[str], what: str) -> Finding:
     return error("SL112", place, f"{_plural(len(paths), what)} cannot be read by the user {_user()}: {shown}", hint)
 
 
-def limits(scan: Scan) -> Iterator[Finding]:
+def limits(scan: DirectoryScan) -> Iterator[Finding]:
     """Whether the kernel grants as many watches and open files as these sources need."""
     watches = _number(_INOTIFY / "max_user_watches")
     needed = len(scan.directories)
@@ -290,7 +290,7 @@ def _plural(count: int, one: str, many: str = "") -> str:
 # ---------------------------------------------------------------- rotation
 
 
-def rotation(config: Config, scan: Scan) -> Iterator[Finding]:
+def rotation(config: Config, scan: DirectoryScan) -> Iterator[Finding]:
     """Findings about each source that has `rotate`.
 
     Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.parse import decode
 from agent.store import alerts, faults, maintenance, tables, writer
-from agent.tail import locate, stream
+from agent.tail import harvester, locate
 from agent.tail.identity import Match, same_generation
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _truncation_by_size() -> None:
         same = same_generation(file.generation, locate.files.generation(fd))
         return Match.SAME if same and os.fstat(fd).st_size >= file.offset else Match.DIFFERENT
 
-    stream._holds = lambda *_: True
+    harvester._holds = lambda *_: True
     locate.compare = by_size
 
 

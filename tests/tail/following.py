@@ -136,7 +136,7 @@ class Following:
                 file = structs.replace(file, state="finished")
             position = Position(batch.end, *marker(b"" if batch.gaps else batch.before + batch.data))
             self.rows[file.id] = structs.replace(FileRow.of(file, position), last_read=time.time_ns())
-            self.tailer._roster.acknowledge({file.id: position})
+            self.tailer._registry.acknowledge({file.id: position})
         self._uncommitted.clear()
 
     def stored(self):
@@ -184,8 +184,10 @@ class Following:
 
     async def until_armed(self):
         """Until nothing is polled any more: every open file waits for its event, and no look is on its way."""
-        streams, asleep = self.tailer._roster.streams, self.tailer._wakeup._waiters
-        await self.until(lambda: asleep and streams and all(stream.armed for stream in streams.values()), "calm")
+        harvesters, asleep = self.tailer._registry.harvesters, self.tailer._wakeup._waiters
+        await self.until(
+            lambda: asleep and harvesters and all(harvester.armed for harvester in harvesters.values()), "calm"
+        )
 
     async def rounds(self, count=3):
         """Let the tailer look around some times."""

@@ -1,4 +1,4 @@
-"""The streams that are followed: opening and closing their files, beginning and ending generations."""
+"""The files that are followed or known: opening and closing them, beginning and ending generations."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from agent.core.decompress import compression
 from agent.core.errors import TailError
 from agent.core.model import MARKER_BYTES, FileChange, FileRow, LogFile, Position
 from agent.tail import files, locate
+from agent.tail.harvester import Harvester
 from agent.tail.identity import FileKey, same_generation
 from agent.tail.reader import LineReader
-from agent.tail.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from agent.core.conditions import Conditions
     from agent.core.model import LineBatch
-    from agent.tail.discover import Found
+    from agent.tail.discover import FoundFile
     from agent.tail.settings import SourceSettings, Timing
     from agent.tail.watch import Watcher
 
@@ -36,8 +36,10 @@ _REREAD_BYTES = 1 << 16  # of an unfinished line, read once more when a file tha
 _FINISHED_KEPT = 1024  # finished files remembered, in case one is moved back
 
 
-class Roster:
-    """All streams, by id and by (device, inode), and what it takes to change them. Used on the event loop only."""
+class Registry:
+    """All harvesters, by id and by (device, inode), the files that are known beside them, and how far all of them are
+    stored. Used on the event loop only.
+    """
 
     def __init__(
         self,
@@ -52,8 +54,8 @@ class Roster:
         clock: Callable[[], int],
         timing: Timing,
     ) -> None:
-        self.streams: dict[int, Stream] = {}
-        self.by_key: dict[FileKey, Stream] = {}
+        self.harvesters: dict[int, Harvester] = {}
+        self.by_key: dict[FileKey, Harvester] = {}
         self.dormant = {row.id: row.log_file for row in known}  # not followed now
         self._positions = {row.id: row.position for row in known}  # of all, as the writer has acknowledged them
         self.timing = timing
@@ -78,7 +80,7 @@ class Roster:
 
     def generations(self) -> dict[FileKey, int]:
         """The generation of each followed file."""
-        return {key: stream.file.generation for key, stream in self.by_key.items()}
+        return {key: harvester.file.generation for key, harvester in self.by_key.items()}
 
     def acknowledge(self, positions: Mapping[int, Position]) -> None:
         """So far are files stored now."""
@@ -92,7 +94,7 @@ class Roster:
         """Let the store's row of this file be written again, whether or not lines come."""
         self._changed(FileChange(file, self._positions[file.id].offset))
 
-    async def begin(self, found: Found, *, at_end: bool = False, offset: int = 0) -> Stream | None:
+    async def begin(self, found: FoundFile, *, at_end: bool = False, offset: int = 0) -> Harvester | None:
         """Follow a new file from `offset` (or, with `at_end`, from its last line); None where it cannot be yet."""
         if self._compressed.get(found.key, -1) == found.size:
             return None
@@ -122,7 +124,7 @@ class Roster:
 
     async def resume(
         self, file: LogFile, source: SourceSettings, path: str, key: FileKey, *, globbed: bool
-    ) -> Stream | None:
+    ) -> Harvester | None:
         """Follow a known file that lies at `path` as `key` now, from where its reading stopped."""
         opened = await self._open_as(path, key)
         if opened is None:
@@ -135,30 +137,30 @@ class Roster:
         self._over.discard(file.id)
         self.dormant.pop(file.id, None)
         self._awaited.pop(file.id, None)
-        stream = await self._enroll(file, source, handle, info, globbed=globbed)
-        if info.size < stream.reader.position:
-            stream.short_copy = True
-        return stream
+        harvester = await self._enroll(file, source, handle, info, globbed=globbed)
+        if info.size < harvester.reader.position:
+            harvester.short_copy = True
+        return harvester
 
     async def _enroll(
         self, file: LogFile, source: SourceSettings, handle: AsyncFileIO, info: files.Opened, *, globbed: bool
-    ) -> Stream:
+    ) -> Harvester:
         fd = handle.fileno()
         offset = self._positions[file.id].offset
         before = os.pread(fd, min(MARKER_BYTES, offset), max(0, offset - MARKER_BYTES))
         reader = LineReader(file, source.max_line, offset, before)
-        stream = Stream(source, reader, b"", info.resolved, handle, fd, info.size, globbed=globbed)
-        stream.set_head(info.head)
-        stream.last_growth = time.monotonic()
-        self.streams[file.id] = self.by_key[info.key] = stream
-        self.save(stream.file)
+        harvester = Harvester(source, reader, b"", info.resolved, handle, fd, info.size, globbed=globbed)
+        harvester.set_head(info.head)
+        harvester.last_growth = time.monotonic()
+        self.harvesters[file.id] = self.by_key[info.key] = harvester
+        self.save(harvester.file)
         self.conditions.end(info.resolved)
         self.conditions.end(file.current_path)
         if self.crowded:
-            await self.close(stream)  # it is opened again when its turn to be read comes
-        return stream
+            await self.close(harvester)  # it is opened again when its turn to be read comes
+        return harvester
 
-    def _is_compressed(self, found: Found, head: bytes) -> bool:
+    def _is_compressed(self, found: FoundFile, head: bytes) -> bool:
         kind = compression(head)
         if kind is None:
             return False
@@ -180,19 +182,19 @@ class Roster:
         return True
 
     def _all_paths(self) -> Iterable[str]:
-        for stream in self.streams.values():
-            yield stream.file.path
+        for harvester in self.harvesters.values():
+            yield harvester.file.path
         for file in self.dormant.values():
             yield file.path
 
-    async def reject_compressed(self, stream: Stream, found: Found, chunk: bytes) -> bool:
+    async def reject_compressed(self, harvester: Harvester, found: FoundFile, chunk: bytes) -> bool:
         """Stop following a file of which nothing was read yet if `chunk`, its first bytes, show it as compressed."""
         if not self._is_compressed(found, chunk):
             return False
-        stream.change(state="finished")
-        self.save(stream.file)
-        await self.drop(stream)
-        self._forget(stream.file.id)  # nothing of it is to be continued
+        harvester.change(state="finished")
+        self.save(harvester.file)
+        await self.drop(harvester)
+        self._forget(harvester.file.id)  # nothing of it is to be continued
         return True
 
     # open files
@@ -235,28 +237,28 @@ class Roster:
             return None
         return opened
 
-    async def reopen(self, stream: Stream) -> bool:
-        """Open the file of a stream again, after a look has shown that it is still the same one."""
-        if stream.fd >= 0:
+    async def reopen(self, harvester: Harvester) -> bool:
+        """Open the file of a harvester again, after a look has shown that it is still the same one."""
+        if harvester.fd >= 0:
             return True
-        opened = await self._open_as(stream.file.current_path, stream.key)
+        opened = await self._open_as(harvester.file.current_path, harvester.key)
         if opened is None:
             return False
         handle, info = opened
-        if not same_generation(info.generation, stream.file.generation):  # the next look tells
+        if not same_generation(info.generation, harvester.file.generation):  # the next look tells
             await self._discard(handle)
             return False
-        stream.handle, stream.fd = handle, handle.fileno()
+        harvester.handle, harvester.fd = handle, handle.fileno()
         return True
 
-    async def close(self, stream: Stream) -> None:
+    async def close(self, harvester: Harvester) -> None:
         """Close the file; what was read of an unfinished line is read again later."""
-        self._watcher.disarm(stream.file.id)
-        stream.armed = False
-        if stream.handle is None:
+        self._watcher.disarm(harvester.file.id)
+        harvester.armed = False
+        if harvester.handle is None:
             return
-        handle, stream.handle, stream.fd = stream.handle, None, -1
-        stream.reader.rewind()
+        handle, harvester.handle, harvester.fd = harvester.handle, None, -1
+        harvester.reader.rewind()
         await self._discard(handle)
 
     async def _discard(self, handle: AsyncFileIO) -> None:
@@ -267,12 +269,12 @@ class Roster:
         """Close a tenth of the open files: quiet ones, read to their end, those that grew longest ago first; or where
         all have more to read, some of those, so that every file has its turn.
         """
-        kept = [s for s in self.streams.values() if s.fd >= 0 and s.links and s.file.state != "rotated"]
+        kept = [s for s in self.harvesters.values() if s.fd >= 0 and s.links and s.file.state != "rotated"]
         closable = [s for s in kept if s.drained] or [s for s in kept if s.reader.pending <= _REREAD_BYTES]
-        closable.sort(key=lambda stream: stream.last_growth)
-        for stream in closable[: max(1, self.open_limit // 10)]:
-            await self.close(stream)
-            stream.next_poll = 0.0
+        closable.sort(key=lambda harvester: harvester.last_growth)
+        for harvester in closable[: max(1, self.open_limit // 10)]:
+            await self.close(harvester)
+            harvester.next_poll = 0.0
 
     # the end of a generation
 
@@ -289,16 +291,16 @@ class Roster:
         self._awaited.pop(file.id, None)
         return True
 
-    async def flush(self, stream: Stream) -> None:
+    async def flush(self, harvester: Harvester) -> None:
         """Deliver a final batch: no byte is expected any more."""
-        stream.final = True
-        await self._deliver_last(stream.reader.finish(self.clock()))
+        harvester.final = True
+        await self._deliver_last(harvester.reader.finish(self.clock()))
 
-    async def end(self, stream: Stream, lost_until: int = 0) -> None:
+    async def end(self, harvester: Harvester, lost_until: int = 0) -> None:
         """The generation is over: deliver the last batch, close the file, follow it no more."""
-        stream.final = True
-        await self.conclude(stream.file, stream.reader, lost_until)
-        await self.drop(stream)
+        harvester.final = True
+        await self.conclude(harvester.file, harvester.reader, lost_until)
+        await self.drop(harvester)
 
     async def conclude(self, file: LogFile, reader: LineReader, lost_until: int = 0) -> None:
         """Deliver the last batch of a generation, perhaps empty: with it the store learns that the file is finished."""
@@ -312,13 +314,13 @@ class Roster:
         self._awaited[batch.file.id] = batch.end
         await self.deliver(batch)
 
-    async def drop(self, stream: Stream) -> None:
+    async def drop(self, harvester: Harvester) -> None:
         """Close and forget; the generation is kept among the dormant ones, should the same file come back."""
-        self.streams.pop(stream.file.id, None)
-        if self.by_key.get(stream.key) is stream:
-            del self.by_key[stream.key]
-        self._keep(stream.file)
-        await self.close(stream)
+        self.harvesters.pop(harvester.file.id, None)
+        if self.by_key.get(harvester.key) is harvester:
+            del self.by_key[harvester.key]
+        self._keep(harvester.file)
+        await self.close(harvester)
 
     def _keep(self, file: LogFile) -> None:
         known = self.dormant.get(file.id)
@@ -334,23 +336,23 @@ class Roster:
         self._over.discard(file_id)
         self._awaited.pop(file_id, None)
 
-    async def take_over(self, stream: Stream, path: str, key: FileKey) -> bool:
-        """The stream's bytes lie in the copy at `path` now: go on there, under the copy's identity `key`."""
+    async def take_over(self, harvester: Harvester, path: str, key: FileKey) -> bool:
+        """The harvester's bytes lie in the copy at `path` now: go on there, under the copy's identity `key`."""
         opened = await self._open_as(path, key)
         if opened is None:
             return False
         handle, info = opened
-        old = stream.handle
-        if self.by_key.get(stream.key) is stream:
-            del self.by_key[stream.key]
-        self._watcher.disarm(stream.file.id)
-        stream.armed = False
-        stream.handle, stream.fd = handle, handle.fileno()
-        stream.size, stream.mtime_ns, stream.resolved = info.size, info.mtime_ns, info.resolved
-        stream.short_copy = info.size < stream.reader.position
-        stream.change(**_inode(info), current_path=path, state="rotated")
-        self.save(stream.file)
-        self.by_key[info.key] = stream
+        old = harvester.handle
+        if self.by_key.get(harvester.key) is harvester:
+            del self.by_key[harvester.key]
+        self._watcher.disarm(harvester.file.id)
+        harvester.armed = False
+        harvester.handle, harvester.fd = handle, handle.fileno()
+        harvester.size, harvester.mtime_ns, harvester.resolved = info.size, info.mtime_ns, info.resolved
+        harvester.short_copy = info.size < harvester.reader.position
+        harvester.change(**_inode(info), current_path=path, state="rotated")
+        self.save(harvester.file)
+        self.by_key[info.key] = harvester
         if old is not None:
             await self._discard(old)
         return True
