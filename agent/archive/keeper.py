@@ -30,6 +30,7 @@ from agent.archive.planner import Known, Plan, Planner
 from agent.archive.process import Worker
 from agent.archive.rows import archive_row, open_archive
 from agent.archive.source import Version
+from agent.core.conditions import Conditions
 from agent.core.units import format_duration, format_size
 from agent.store import archives, tables
 from agent.store.archives import LogRow
@@ -100,13 +101,12 @@ class Keeper:
         self.discovery = discovery
         self.facts = facts
         self._change = change
-        self._report = report
         self._stop = stop
         self._on_progress = on_progress
         self._names_lock = names_lock or threading.Lock()
         self._skip: dict[Version, str] = {}  # could not be archived; tried again when they change
         self._deaths: Counter[Version] = Counter()  # of the worker; a log that it may have died of waits for the others
-        self._failing: set[tuple[str, str]] = set()  # code and subject of what was reported and has not ended
+        self._conditions = Conditions(report)
         self._failed: set[tuple[str, str]] = set()  # of this round
         self._clean = False
         self.worker = Worker(options.directory)
@@ -371,7 +371,7 @@ class Keeper:
     def _note_failure(self, summary: Summary, error: SidelogError) -> None:
         summary.failed.append(error.subject)
         self._failed.add((error.code, error.subject))
-        self._report(error, True)  # noqa: FBT003 - a callback's shape
+        self._conditions.begin(error, again=True)
 
     def _end_conditions(self) -> None:
         """What failed before and has not failed in this round is over, unless it was not tried again."""
@@ -384,6 +384,4 @@ class Keeper:
                 self._failed.add(("SL805", path))
             else:
                 del self._skip[version]
-        for code, subject in self._failing - self._failed:
-            self._report(ArchiveError(code, "", subject, ""), False)  # noqa: FBT003 - a callback's shape
-        self._failing = self._failed
+        self._conditions.retain(self._failed)

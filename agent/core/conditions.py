@@ -88,17 +88,17 @@ class Reporter:
 
 
 class Conditions:
-    """The conditions that hold now, by the code and subject of their error."""
+    """The conditions that hold now for one who meets them, by the code and subject of their error."""
 
     def __init__(self, report: Callable[[SidelogError, bool], None]) -> None:
         self._report = report
         self._active: dict[tuple[str, str], SidelogError] = {}
 
-    def begin(self, error: SidelogError) -> None:
-        """Report `error` unless the same condition holds already."""
+    def begin(self, error: SidelogError, *, again: bool = False) -> None:
+        """Report `error`, unless the same condition holds already and it is not to be counted `again`."""
         key = (error.code, error.subject)
-        if key not in self._active:
-            self._active[key] = error
+        known = self._active.setdefault(key, error)
+        if again or known is error:
             self._report(error, True)  # noqa: FBT003 - the protocol of `report` is positional
 
     def end(self, subject: str, *codes: str) -> None:
@@ -107,6 +107,11 @@ class Conditions:
             return
         for key in [key for key in self._active if key[1] == subject and (not codes or key[0] in codes)]:
             self._report(self._active.pop(key), False)  # noqa: FBT003
+
+    def retain(self, met: set[tuple[str, str]]) -> None:
+        """End all conditions but those of these codes and subjects."""
+        for code, subject in self._active.keys() - met:
+            self.end(subject, code)
 
     def keep(self, subjects: set[str], *codes: str) -> None:
         """End all conditions with one of `codes` whose subject is not among `subjects`."""
