@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agent import __version__
+from agent.core import catalogue
 from agent.core.conditions import Reporter
 from agent.core.errors import ConfigError, SidelogError, StoreError
 from agent.core.service import ServiceManager
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.config import Config
+    from agent.tail.settings import Timing
 
 _SUPERVISE_S = 0.5
 _REOPEN_S = 1.0
@@ -47,6 +49,7 @@ class Agent:
         load_config: reads the configuration again, for SIGHUP.
         on_progress: called on the event loop now and then with the counters and the bytes still to read.
         service: the service manager.
+        tail_timing: how long the tailer waits.
     """
 
     def __init__(
@@ -57,12 +60,14 @@ class Agent:
         load_config: Callable[[], Config] | None = None,
         on_progress: Callable[[Counters, int], None] | None = None,
         service: ServiceManager | None = None,
+        tail_timing: Timing | None = None,
     ) -> None:
         self.config = config
         self._once = once
         self._load_config = load_config
         self._on_progress = on_progress
         self._service = service or ServiceManager()
+        self._tail_timing = tail_timing
         self.reporter = Reporter()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -81,6 +86,7 @@ class Agent:
             StoreError: the store cannot be owned or opened, or was deleted or replaced under the running agent.
         """
         _tune_collector()
+        catalogue.load()
         damaged, spoiled, created = 0, False, False
         path = self.config.store.path
         with self._signals():
@@ -122,6 +128,7 @@ class Agent:
             once=self._once,
             started_at=self._started_at,
             stopping=self._stop.is_set,
+            tail_timing=self._tail_timing,
         )
         if opened.moved_aside is not None:
             self.reporter.report(_moved_aside(self.config.store.path, opened.moved_aside))

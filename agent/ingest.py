@@ -7,6 +7,7 @@ again; reading stops by itself, because the intake fills.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -142,8 +143,8 @@ class Ingest(threading.Thread):
         self._held: dict[int, _FileState] = {}
         self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
         self._transaction = Transaction()
-        self._began = 0.0
-        self._last_commit = 0.0
+        self._began = 0.0  # when the oldest line of the transaction came; monotonic seconds, as all of these
+        self._last_commit = -math.inf
         self._stopping = threading.Event()
         self.counters = Counters()
         self.failure: BaseException | None = None
@@ -222,7 +223,7 @@ class Ingest(threading.Thread):
         if self._transaction.batches and self._is_due(now):
             self._commit()
         elif not self._transaction.batches:
-            self._care(now)
+            self._care()
 
     def _patience_s(self) -> float:
         """How long the next `take` may wait."""
@@ -235,7 +236,7 @@ class Ingest(threading.Thread):
         else:
             waits += [max(_HOOKS_PAUSE_S, hook.wait_s()) for hook in self._hooks]
         parsers = [state.parser for state in self._held.values() if state.parser is not None]
-        waits += [max(0.0, parser.deadline_s - now) for parser in parsers if parser.deadline_s]
+        waits += [max(0.0, parser.deadline_s - now) for parser in parsers if parser.deadline_s is not None]
         return min(waits)
 
     def _is_due(self, now: float) -> bool:
@@ -354,20 +355,21 @@ class Ingest(threading.Thread):
         transaction = self._transaction
         transaction.groups += self._grouper.take_updates()
         transaction.own_errors += self._reporter.take()
-        failing_since = 0.0
+        failing_since: float | None = None
         while transaction:
             try:
                 self._writer.write(transaction, join, self._grouper.describe, self._hooks)
             except StoreError as error:
                 self._reporter.report(error)
                 self._on_fault(error)
-                failing_since = failing_since or time.monotonic()
+                if failing_since is None:
+                    failing_since = time.monotonic()
                 if not error.retryable or self._stopping.is_set() or self._given_up(failing_since):
                     raise
                 self.counters.rounds += 1
                 self._stopping.wait(_RETRY_S)
             else:
-                if failing_since:
+                if failing_since is not None:
                     self._on_fault(None)
                 self._after_commit(transaction)
                 return
@@ -403,14 +405,14 @@ class Ingest(threading.Thread):
         except StoreError as error:  # a page that may be sent twice is better than none
             self._reporter.report(error)
 
-    def _care(self, now: float) -> None:
+    def _care(self) -> None:
         """While nothing waits: file states, own errors, retention, checkpoints."""
         due = [hook.is_due() for hook in self._hooks]  # all of them are asked
         self._transaction.watched = any(due)
         if self._transaction.files or self._reporter.waiting or self._transaction.watched:
             self._commit()
         try:
-            self._maintenance.step(now)
+            self._maintenance.step()
         except SidelogError as error:
             self._reporter.report(error)
             if not getattr(error, "retryable", False):

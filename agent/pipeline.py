@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.core.conditions import Reporter
     from agent.store.opening import OpenStore
+    from agent.tail.settings import Timing
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
@@ -98,6 +99,7 @@ class Pipeline:
         once: read everything that is there and end, instead of following.
         started_at: of the agent, Unix ns.
         stopping: whether somebody has asked for a stop.
+        tail_timing: how long the tailer waits.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Pipeline:
         once: bool,
         started_at: int,
         stopping: Callable[[], bool],
+        tail_timing: Timing | None = None,
     ) -> None:
         self._began = time.monotonic()
         self._config = config  # the event loop
@@ -134,6 +137,7 @@ class Pipeline:
             avoid=_own_paths(config),
             first_start=opened.created and opened.moved_aside is None,
             once=once,
+            timing=tail_timing,
         )
         # The event loop runs the hooks; the rules belong to the writer thread.
         self._alerting = Alerting(config, connection, self._intake.wake, reporter.report)

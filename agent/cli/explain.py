@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from agent.cli.common import output_options, safe_text
-from agent.core.errors import EXIT_USAGE, UsageError, codes, explain
+from agent.core.catalogue import codes, explain
+from agent.core.errors import UsageError
 
 
 @click.command(short_help="Explain an error code.")
@@ -34,7 +35,6 @@ def unknown_code(code: str) -> UsageError:
     import difflib
 
     near = difflib.get_close_matches(code.strip().upper(), codes(), n=3, cutoff=0.6)
-    hint = f"near it are {', '.join(near)}" if near else "sidelog explain lists all codes"
-    error = UsageError("SL504", "explain a code", code, f"there is no error code '{safe_text(code)}'", hint=hint)
-    assert error.exit_code == EXIT_USAGE
-    return error
+    if near:
+        return UsageError.of("SL504.near", code, code=safe_text(code), near=", ".join(near))
+    return UsageError.of("SL504", code, code=safe_text(code))

@@ -1,10 +1,15 @@
 """The errors of sidelog: one base class, a code and a hint on each, exit codes in one place.
 
-Stages raise them; only `pipeline` and `cli` log them and go on. A bad line of a log is data, never an exception.
-Every code has its long text in `agent/explain/CODE.md`, which `sidelog explain CODE` prints.
+Rooms raise them; only `pipeline` and the faces log them and go on. A bad line of a log is data, never an exception.
+What a code says, in a sentence, a hint and a long text, stands in `agent/explain/CODE.md` (see `catalogue`):
+
+    raise StoreError.of("SL410", path, path=path, free=free >> 20, asked=asked >> 20)
 """
 
 from __future__ import annotations
+
+import os
+from typing import Self
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -39,6 +44,38 @@ class SidelogError(Exception):
         self.hint = hint
         self.retryable = retryable
 
+    @classmethod
+    def of(cls, key: str, subject: object, /, *, hint: str | None = None, **facts: object) -> Self:
+        """The error with a code of the catalogue.
+
+        Args:
+            key: the code, with its variant if it has any: `SL820.denied`.
+            subject: what it is about.
+            hint: in place of the catalogue's.
+            facts: what stands in braces in its sentence and its hint. An OSError is what the system says of it.
+        """
+        from agent.core import catalogue  # noqa: PLC0415 - nobody pays for it before something fails
+
+        said = {name: _said(value) for name, value in facts.items()}
+        code = key.partition(".")[0]
+        try:
+            words = catalogue.words(key)
+            sentence = words.sentence.format_map(said)
+            advice = words.hint.format_map(said) if hint is None else hint
+        except (KeyError, ValueError, OSError):  # an installation in pieces: the facts are worth more than their form
+            listed = ", ".join(f"{name}: {value}" for name, value in said.items())
+            words = catalogue.Words("", "", "", retryable=False)
+            sentence, advice = f"{code}: {listed or subject}", hint or ""
+        about = _said(subject)
+        return cls(code, words.operation, str(about), sentence, hint=advice, retryable=words.retryable)
+
+
+def _said(fact: object) -> object:
+    """A fact as a sentence has it."""
+    if isinstance(fact, OSError):
+        return fact.strerror or str(fact)
+    return os.fspath(fact) if isinstance(fact, os.PathLike) else fact
+
 
 class UsageError(SidelogError):
     """An argument of a command cannot be understood."""
@@ -60,22 +97,3 @@ class StoreError(SidelogError):
     """The store is missing, locked, full, newer than the program or damaged."""
 
     exit_code = EXIT_STORE
-
-
-def explain(code: str) -> str | None:
-    """The long text of an error code (Markdown), or None where there is no such code."""
-    name = code.strip().upper()
-    if not name.isalnum():
-        return None
-    from importlib import resources  # noqa: PLC0415  8 ms that no other command should pay
-
-    text = resources.files("agent") / "explain" / f"{name}.md"
-    return text.read_text(encoding="utf-8") if text.is_file() else None
-
-
-def codes() -> list[str]:
-    """All codes that have a text, sorted."""
-    from importlib import resources  # noqa: PLC0415
-
-    folder = resources.files("agent") / "explain"
-    return sorted(entry.name.removesuffix(".md") for entry in folder.iterdir() if entry.name.endswith(".md"))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_LACKING = ("no such table", "no such column", "no such index", "has no column named", "duplicate column name")
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -30,6 +31,12 @@ def identity(path: Path) -> tuple[int, int] | None:
 def error_name(error: sqlite3.Error) -> str:
     """SQLite's extended name, such as SQLITE_IOERR_FSYNC; empty for errors of the Python layer."""
     return getattr(error, "sqlite_errorname", None) or ""
+
+
+def is_of_schema(error: sqlite3.Error) -> bool:
+    """Whether a statement failed because the store has other tables than the program takes it to have."""
+    name = error_name(error)
+    return name.startswith("SQLITE_CONSTRAINT") or (name == "SQLITE_ERROR" and any(w in str(error) for w in _LACKING))
 
 
 @contextlib.contextmanager
@@ -63,7 +70,7 @@ def changing(connection: sqlite3.Connection, path: Path | None = None) -> Iterat
 
 
 def writing_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """The StoreError for a failed write: damage is final, everything else is worth another attempt."""
+    """The StoreError for a failed write: damage and missing tables are final, all else is worth another attempt."""
     name = error_name(error)
     if name.startswith(_DAMAGED):
         return StoreError(
@@ -82,6 +89,8 @@ def writing_error(error: sqlite3.Error, path: Path) -> StoreError:
             hint="end that program's transaction; reading pauses until then and nothing is lost",
             retryable=True,
         )
+    if name == "SQLITE_ERROR" and is_of_schema(error):
+        return StoreError.of("SL415", path, path=path, why=error)
     return StoreError(
         "SL412",
         "write store",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class Maintenance:
         retention: its bounds.
         report: notes that a condition began (True) or ended (False).
         clock: Unix ns, for ages; None when it is not to be believed: then nothing goes by its age.
+        elapsed: monotonic seconds since any instant, for what is due.
     """
 
     def __init__(
@@ -37,31 +39,31 @@ class Maintenance:
         *,
         report: Callable[[StoreError, bool], None],
         clock: Callable[[], int | None] = time.time_ns,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._writer = writer
         self.retention = retention
         self._report = report
         self._clock = clock
-        self._due_file = self._due_retention = self._due_tidy = 0.0
+        self._elapsed = elapsed
+        self._due_file = self._due_retention = self._due_tidy = -math.inf
         self._last_commit: float | None = None
         self._alarmed = False
         self.pending = False  # more to delete or to give back at once
 
     def after_commit(self) -> None:
         """Keep the WAL short."""
-        self._last_commit = time.monotonic()
+        self._last_commit = self._elapsed()
         if self._writer.wal_bytes() > WAL_CHECKPOINT_BYTES:
             self._checkpoint()
 
-    def step(self, now: float) -> None:
+    def step(self) -> None:
         """Do one portion of what is due.
-
-        Args:
-            now: monotonic seconds.
 
         Raises:
             StoreError: as `StoreWriter.write`.
         """
+        now = self._elapsed()
         if now >= self._due_file:
             self._due_file = now + _CHECK_FILE_S
             self._writer.check_file()

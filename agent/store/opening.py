@@ -50,8 +50,8 @@ def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str],
 
     Raises:
         StoreError: SL404 another agent owns it; SL405 its directory cannot be written; SL403 it is newer than this
-            program; SL413 it is another program's database; SL402 it is no database, or none of ours and damaged;
-            SL408 and SL412 it cannot be written now.
+            program; SL413 it is another program's database; SL415 it lacks tables that no migration makes;
+            SL402 it is no database, or none of ours and damaged; SL408 and SL412 it cannot be written now.
     """
     _make_directory(path)
     ours = lock_path(path).exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import agent
-from agent.core.errors import codes, explain
+from agent.core.catalogue import codes, explain
 
 OWN = [code for code in codes() if re.match(r"SL(1\d\d|50\d|999)", code)]
 

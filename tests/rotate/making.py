@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from agent.config import Config, RotateConfig, SourceConfig
 from agent.core.model import HEAD_BYTES, FileChange, FileRow
-from agent.rotate.rotation import Rotation
+from agent.rotate.rotation import Rotation, RotationTiming
 from agent.rotate.rotator import rules
 from agent.store import faults, schema, tables
 from agent.tail.identity import generation, head_hash, marker
@@ -37,6 +37,7 @@ class Scene:
         self.fault: Exception | None = None
         self.refused = 0
         self.stopped = False
+        self.timing = RotationTiming()
 
     def configure(self, document: dict | None = None, **rotate) -> None:
         """A configuration that the commands find in the directory."""
@@ -82,6 +83,7 @@ class Scene:
             report=self.report,
             changed=self.look,
             stop=lambda: self.stopped,
+            timing=self.timing,
         )
 
     def save(self, file) -> None:

@@ -5,8 +5,9 @@ from msgspec.structs import replace
 
 from agent.core.errors import StoreError
 from agent.core.model import OwnError
-from agent.store import migrations, tables
+from agent.store import tables
 from agent.store.maintenance import Maintenance
+from agent.store.migrations import v004_archives
 from agent.store.retention import Retention
 from tests.store.stores import (
     DAY,
@@ -32,9 +33,19 @@ def retention(opened, **bounds):
     return Retention(opened.writer, **{"age_ns": None, "size_bytes": None, **bounds})
 
 
-def care_of(opened, bounds, said=None, clock=lambda: NOW):
+class Elapsed:
+    """A clock that only counts, and only when it is told to; from 0 on, as on a machine that was just started."""
+
+    def __init__(self, now=0.0):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+def care_of(opened, bounds, said=None, clock=lambda: NOW, elapsed=None):
     report = (lambda *one: said.append(one)) if said is not None else (lambda *_: None)
-    return Maintenance(opened.writer, bounds, report=report, clock=clock)
+    return Maintenance(opened.writer, bounds, report=report, clock=clock, elapsed=elapsed or Elapsed())
 
 
 def numbers(opened):
@@ -73,7 +84,7 @@ def test_while_the_time_is_doubted_only_the_size_counts(opened):
         write(opened, transaction(stored(file, events(file.offset, count=1), observed=observed)))
     bounds = retention(opened, age_ns=7 * DAY)
     care = care_of(opened, bounds, clock=lambda: None)
-    care.step(0.0)
+    care.step()
     assert numbers(opened) == [1, 2]
     bounds.size_bytes = 1
     care.run_retention()
@@ -160,38 +171,47 @@ def test_few_long_events_go_one_by_one(opened):
     assert numbers(opened) == [3, 4, 5, 6, 7, 8, 9, 10]
 
 
-def test_the_file_shrinks_on_an_idle_agent_too(opened, path):
+@pytest.mark.parametrize("start", [0.0, 1e9])
+def test_the_file_shrinks_on_an_idle_agent_too(opened, path, start):
     """No commit follows that would copy the WAL."""
     file = tailed()
     for _ in range(10):
         write(opened, transaction(stored(file, events(file.offset, count=1_000), observed=NOW - 8 * DAY)))
     opened.writer.checkpoint()
     before = path.stat().st_size
-    care = care_of(opened, retention(opened, age_ns=7 * DAY))
-    now = 1_000.0
-    care.step(now)
+    elapsed = Elapsed(start)
+    care = care_of(opened, retention(opened, age_ns=7 * DAY), elapsed=elapsed)
+    care.step()
     while care.pending:
-        care.step(now)
+        care.step()
     assert numbers(opened) == []
-    care.step(care._last_commit + 5)
+    assert path.stat().st_size == before
+    elapsed.now += 5
+    care.step()
     assert path.stat().st_size < before / 2
     assert care._last_commit is None, "an idle store is copied once"
 
 
-def test_what_is_due_is_done_when_it_is_due(opened, path):
+@pytest.mark.parametrize("start", [0.0, 100.0])
+def test_what_is_due_is_done_when_it_is_due(opened, path, start):
     """The file is looked at every second, retention every ten, the rest every hour."""
     write(opened, transaction(stored(tailed(), events(), observed=NOW - 8 * DAY)))
-    care = care_of(opened, retention(opened, age_ns=None))
-    care.step(100.0)
+    elapsed = Elapsed(start)
+    care = care_of(opened, retention(opened, age_ns=None), elapsed=elapsed)
+    care.step()
     care.retention = retention(opened, age_ns=7 * DAY)
-    care.step(109.0)
+    elapsed.now = start + 9
+    care.step()
     assert numbers(opened) == [1]
-    care.step(110.0)
+    elapsed.now = start + 10
+    care.step()
     assert numbers(opened) == []
     path.unlink()
-    care.step(110.5)
+    elapsed.now = start + 10.5
+    care.step()
+    elapsed.now = start + 11
     with pytest.raises(StoreError, match="deleted"):
-        care.step(111.0)
+        care.step()
 
 
 def test_a_locked_store_keeps_its_old_events_for_now(opened, path):
@@ -303,5 +323,5 @@ def test_a_file_remembers_up_to_where_its_events_have_left_the_store(opened):
     assert noted[0][1] == last
     assert noted[1][1] < third
     connection.execute("UPDATE files SET expired_offset = -1")
-    migrations.note_expired(connection)
+    v004_archives.note_expired(connection)
     assert rows(connection, "SELECT expired_offset FROM files") == [(first.offset,), (third - 1,)]

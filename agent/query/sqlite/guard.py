@@ -83,35 +83,11 @@ class GuardedStatement:
     def _explained(self, error: Exception) -> Exception:
         name = getattr(error, "sqlite_errorname", "") or ""
         if name == "SQLITE_INTERRUPT":
-            return SidelogError(
-                "SL523",
-                "run SQL",
-                self._statement,
-                f"the statement took longer than {self._timeout_s:g} s and was stopped",
-                hint="narrow it down (timestamp and severity_number have indexes), or allow more with --timeout",
-            )
+            return SidelogError.of("SL523", self._statement, seconds=f"{self._timeout_s:g}")
         if "one statement" in str(error):
-            return UsageError(
-                "SL522",
-                "run SQL",
-                self._statement,
-                "there is more than one statement",
-                hint="run one statement at a time",
-            )
+            return UsageError.of("SL522", self._statement)
         if name in ("SQLITE_AUTH", "SQLITE_READONLY") or "not authorized" in str(error):
-            return UsageError(
-                "SL521",
-                "run SQL",
-                self._statement,
-                f"only reading is allowed: {error}",
-                hint="use SELECT; copy the store with `sqlite3 STORE .backup` to change the copy",
-            )
+            return UsageError.of("SL521", self._statement, why=error)
         if isinstance(error, sqlite3.DatabaseError) and name not in ("", "SQLITE_ERROR", "SQLITE_TOOBIG"):
             return error
-        return UsageError(
-            "SL520",
-            "run SQL",
-            self._statement,
-            f"the statement cannot be run: {error}",
-            hint="`sidelog sql 'SELECT * FROM logs LIMIT 1'` shows the columns of the view `logs`",
-        )
+        return UsageError.of("SL520", self._statement, why=error)
