@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -25,7 +25,6 @@ from agent.group.grouper import Grouper
 from agent.parse.decode import FileParser, ParseSettings, join
 from agent.store.groups import known_groups
 from agent.store.retention import Retention
-from agent.store.writer import CommitHook
 from agent.tail.identity import marker
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from agent.core.model import FileRow
     from agent.intake import IngestSettings, Intake
     from agent.store.maintenance import Maintenance
-    from agent.store.writer import StoreWriter
+    from agent.store.writer import CommitHook, StoreWriter
 
 _T = TypeVar("_T")
 TRANSACTION_BYTES = 2 * 2**20  # 4 MiB is not faster and takes 4 MB more memory
@@ -58,26 +57,6 @@ class Counters(msgspec.Struct):
     parse_errors: int = 0
     commits: int = 0
     rounds: int = 0  # turns of the writer's loop: what the watchdog is fed by
-
-
-class IngestHook(CommitHook, Protocol):
-    """What takes part in every transaction, and may ask for one when no event does. Called in the writer thread."""
-
-    def turn(self) -> None:
-        """Called between two transactions."""
-        ...
-
-    def wait_s(self) -> float:
-        """How long nothing is due, in seconds."""
-        ...
-
-    def is_due(self) -> bool:
-        """Whether a transaction is to be made although no event waits for one."""
-        ...
-
-    def after_commit(self, make_durable: Callable[[], None]) -> None:
-        """The transaction is committed; once `make_durable` was called, not even a power cut takes it back."""
-        ...
 
 
 class _FileState(msgspec.Struct):
@@ -124,7 +103,7 @@ class Ingest(threading.Thread):
         acknowledge: Callable[[Mapping[int, Position]], None],
         on_fault: Callable[[StoreError | None], None] = lambda _fault: None,
         give_up_s: float | None = None,
-        hooks: Sequence[IngestHook] = (),
+        hooks: Sequence[CommitHook] = (),
     ) -> None:
         super().__init__(name="sidelog-writer")
         self._intake = intake

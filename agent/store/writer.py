@@ -47,7 +47,7 @@ Joiner = Callable[[str, bytes | int | None, Continuation], Joined]
 
 
 class CommitHook(Protocol):
-    """What looks at every transaction before it is committed, and writes what it has to say into it."""
+    """What takes part in every transaction, and may ask for one when no event does. Called in the writer's thread."""
 
     @property
     def wants_group_news(self) -> bool:
@@ -55,7 +55,25 @@ class CommitHook(Protocol):
         ...
 
     def before_commit(self, connection: sqlite3.Connection, transaction: Transaction, stored: Stored) -> None:
-        """Look at what the transaction has stored; called in it, and again where the commit is tried again."""
+        """Look at what the transaction has stored, and write into it what follows from that; called again where the
+        commit is tried again.
+        """
+        ...
+
+    def after_commit(self, make_durable: Callable[[], None]) -> None:
+        """The transaction is committed; once `make_durable` was called, not even a power cut takes it back."""
+        ...
+
+    def turn(self) -> None:
+        """Called between two transactions."""
+        ...
+
+    def is_due(self) -> bool:
+        """Whether a transaction is to be made although no event waits for one."""
+        ...
+
+    def wait_s(self) -> float:
+        """How long nothing is due, in seconds."""
         ...
 
 
