@@ -188,15 +188,15 @@ class Ingest(threading.Thread):
         self._answer_calls()
         for hook in self._hooks:
             hook.turn()
-        for message in self._intake.take(self._patience_s()):
+        messages = self._intake.take(self._patience_s())
+        self._reconfigure()  # behind `take`: lines of a new source come after its settings
+        for message in messages:
             if isinstance(message, LineBatch):
                 self._parse(message)
                 if self._transaction.bytes >= TRANSACTION_BYTES:
                     self._commit()
-            elif isinstance(message, FileChange):
-                self._change_file(message)
             else:
-                self._use(message)
+                self._change_file(message)
         self._release_held(due_only=True)
         now = time.monotonic()
         if self._transaction.batches and self._is_due(now):
@@ -225,8 +225,12 @@ class Ingest(threading.Thread):
             return True
         return self._intake.empty and now - self._last_commit >= min(_COMMIT_PAUSE_S, longest_s)
 
+    def _reconfigure(self) -> None:
+        """Go on with the settings of reloads."""
+        while (settings := self._intake.take_settings()) is not None:
+            self._use(settings)
+
     def _use(self, settings: IngestSettings) -> None:
-        """Go on with the settings of a reload."""
         # The last batches of a source that is gone now may still be held back.
         self._settings = replace(settings, parse={**self._settings.parse, **settings.parse})
         self._writer.min_free_bytes, self._writer.resources = settings.min_free_bytes, settings.resources
@@ -347,6 +351,7 @@ class Ingest(threading.Thread):
                     raise
                 self.counters.rounds += 1
                 self._stopping.wait(_RETRY_S)
+                self._reconfigure()
             else:
                 if failing_since is not None:
                     self._on_fault(None)

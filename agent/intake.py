@@ -34,7 +34,7 @@ class IngestSettings(msgspec.Struct, frozen=True):
     retention_size_bytes: int | None
 
 
-Message = LineBatch | FileChange | IngestSettings
+Message = LineBatch | FileChange
 
 
 class Intake:
@@ -49,6 +49,7 @@ class Intake:
         self._limit_bytes = limit_bytes
         self._read_below_bytes = limit_bytes // 2
         self._messages: deque[Message] = deque()
+        self._settings: deque[IngestSettings] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
         self._closed = False
@@ -78,12 +79,23 @@ class Intake:
             self._bytes += len(batch.data) + _BATCH_OVERHEAD_BYTES
             self._changed.notify()
 
-    def send(self, message: FileChange | IngestSettings) -> None:
+    def send(self, change: FileChange) -> None:
         """Hand over what needs no room. The writer takes it with the next batch, or when it is woken, or after its
         longest wait: a thousand new files share a commit.
         """
         with self._changed:
-            self._messages.append(message)
+            self._messages.append(change)
+
+    def configure(self, settings: IngestSettings) -> None:
+        """Let the writer go over to other settings, before any batch that is put after this."""
+        self._settings.append(settings)
+        self.wake()
+
+    def take_settings(self) -> IngestSettings | None:
+        """The next settings to go over to, the oldest first. They do not wait behind batches: a commit that cannot
+        succeed by the old ones may by these.
+        """
+        return self._settings.popleft() if self._settings else None
 
     def take(self, timeout_s: float) -> list[Message]:
         """Everything that waits, at least one batch unless the time is over or the queue was woken or closed."""

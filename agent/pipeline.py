@@ -179,8 +179,7 @@ class Pipeline:
     async def reload(self, config: Config) -> None:
         """Go on with another configuration, each of the parts as soon as it can."""
         self._config = config
-        self._intake.send(ingest_settings(config))  # before any line of a new source
-        self._intake.wake()
+        self._intake.configure(ingest_settings(config))  # before any line of a new source
         self._alerting.reload(config)
         self._logkeeping.reload(config)
         await self.tailer.reload(tail_settings(config))
