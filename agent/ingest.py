@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from agent.core.errors import SidelogError, StoreError
 from agent.core.fields import Profile
-from agent.core.model import EventBatch, FileChange, LineBatch, LogFile, Position, StoredBatch, Transaction
+from agent.core.model import EventBatch, FileChange, FileGeneration, LineBatch, Position, StoredBatch, Transaction
 from agent.group import fingerprint, miner
 from agent.group.grouper import Grouper
 from agent.parse.decode import FileParser, ParseSettings, join
@@ -69,7 +69,7 @@ class _FileState(msgspec.Struct):
     tail_open: bool = False  # later lines may continue the last event
     profile: Profile | None = None
     profile_text: str | None = None
-    file: LogFile | None = None  # as its row will be; None: it is to be written with the next batch
+    file: FileGeneration | None = None  # as its row will be; None: it is to be written with the next batch
     parser: FileParser | None = None
     settings: ParseSettings | None = None
     batch: LineBatch | None = None
@@ -279,14 +279,14 @@ class Ingest(threading.Thread):
         if (state := self._files.get(file.id)) is not None:
             state.file = file
 
-    def _save(self, file: LogFile, offset: int, profile: str | None = None) -> None:
+    def _save(self, file: FileGeneration, offset: int, profile: str | None = None) -> None:
         """Let the transaction write the row of a file, which begins at `offset` if the store does not know it."""
         known = self._transaction.files.get(file.id)
         if known is not None:
             offset, profile = known.offset, profile or known.profile
         self._transaction.files[file.id] = FileChange(file, offset, profile)
 
-    def _finish(self, state: _FileState, file: LogFile) -> None:
+    def _finish(self, state: _FileState, file: FileGeneration) -> None:
         state.file = file
         self._save(file, state.end)
         self._finished.append(file.id)

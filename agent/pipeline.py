@@ -19,7 +19,7 @@ A room is a whole capability, and arrows between rooms go downwards only (`pypro
 
 Who works, and what it owns. Between threads go messages: values that nobody changes any more.
 
-- **The event loop** owns `Tailer` (files as `LogFile`s, their readers) and the hooks. It sends `LineBatch`,
+- **The event loop** owns `Tailer` (files as `FileGeneration`s, their readers) and the hooks. It sends `LineBatch`,
   `FileChange` and `IngestSettings` through the `Intake`, in one order.
 - **The writer thread**, `Ingest`, owns the store's connection, the positions of files, the parsers and the rules. It
   tells the tailer each position that it has committed (`Tailer.acknowledge`) and the hooks their deliveries.

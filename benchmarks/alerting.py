@@ -46,7 +46,7 @@ KINDS = (
 def batch(number: int, share: float = ERROR_SHARE) -> StoredBatch:
     """One transaction's events of a file."""
     from agent.core.fields import Profile
-    from agent.core.model import EventBatch, LogFile, StoredBatch
+    from agent.core.model import EventBatch, FileGeneration, StoredBatch
 
     chance = random.Random(number)
     now = START + number * 10**8
@@ -70,7 +70,7 @@ def batch(number: int, share: float = ERROR_SHARE) -> StoredBatch:
         events.loggers.append("shop.http")
     paths = {role: (role,) for role in ("timestamp", "message", "logger", "service")}
     profile = Profile(format="json", severity=("level",), **paths).to_json()
-    file = LogFile(1, "app", "/var/log/app.log", 1, 1, 0)
+    file = FileGeneration(1, "app", "/var/log/app.log", 1, 1, 0)
     return StoredBatch(file, events, 0, b"", now, {}, profile)
 
 

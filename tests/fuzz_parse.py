@@ -39,7 +39,7 @@ PIECES = (
 
 def load():
     """What is fuzzed; imported late, so that atheris can instrument it."""
-    from agent.core.model import Gap, LineBatch, LogFile
+    from agent.core.model import FileGeneration, Gap, LineBatch
     from agent.parse.decode import FileParser, ParseSettings, join
     from agent.store.audit import original_bytes
     from agent.store.compare import FileAudit, StoredGap, Window
@@ -57,7 +57,7 @@ def load():
             return False
 
     return argparse.Namespace(**{kind.__name__: kind for kind in (
-        Gap, LineBatch, LogFile, FileParser, ParseSettings, join, original_bytes, FileAudit, StoredGap, Memory
+        Gap, LineBatch, FileGeneration, FileParser, ParseSettings, join, original_bytes, FileAudit, StoredGap, Memory
     )})  # fmt: skip
 
 
@@ -98,7 +98,7 @@ class Target:
 
     def _parse(self, settings, content, chosen, stored, gaps) -> int:
         parts = self._parts
-        file = parts.LogFile(1, "s", "/p", 0, 0, 0)
+        file = parts.FileGeneration(1, "s", "/p", 0, 0, 0)
         parser = parts.FileParser(settings, None, clock=lambda: 0.0)
         end = blank = 0
         self._tail_open = False

@@ -15,7 +15,7 @@ import msgspec
 from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
 from agent.archive.scan import build, lines
-from agent.core.model import LineBatch, LogFile
+from agent.core.model import FileGeneration, LineBatch
 from agent.parse import wrappers
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.fast import Survey
@@ -128,7 +128,7 @@ class Cutter:
     def _parser_for(self, data: bytes) -> Alone:
         if self.profile is None:
             parser = FileParser(self._settings)
-            parser.feed(LineBatch(LogFile(0, "", "", 0, 0, 0), 0, data[:_HEAD_LINES_BYTES], self._observed))
+            parser.feed(LineBatch(FileGeneration(0, "", "", 0, 0, 0), 0, data[:_HEAD_LINES_BYTES], self._observed))
             self.profile = parser.profile
         if self._alone is None:
             self._alone = Alone(self._settings, self.profile, self._observed)
@@ -242,7 +242,7 @@ class Alone:
             final: nothing is to be held back.
         """
         parser = self._parser or FileParser(self._settings, self._profile)
-        events = parser.feed(LineBatch(LogFile(0, "", "", 0, 0, 0), offset, data, self._observed, final=final))
+        events = parser.feed(LineBatch(FileGeneration(0, "", "", 0, 0, 0), offset, data, self._observed, final=final))
         keep = self._profile is not None and parser.profile == self._profile and parser.deadline_s is None
         self._parser = parser if keep else None
         return events

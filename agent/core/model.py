@@ -15,7 +15,7 @@ MARKER_BYTES = 256  # how much before an offset is hashed to recognise the place
 HEAD_BYTES = 1024  # how much of a file's beginning is hashed at the most
 
 
-class LogFile(msgspec.Struct, frozen=True):
+class FileGeneration(msgspec.Struct, frozen=True):
     """One generation of one log file: what names it, and where it lies. A change makes a new value of it, so that any
     thread may read one; only the event loop makes them.
 
@@ -48,7 +48,7 @@ class Position(msgspec.Struct, frozen=True):
     marker_hash: bytes = b""  # blake2b-8 over the marker_length bytes before offset
 
 
-class FileRow(LogFile, frozen=True):
+class FileRow(FileGeneration, frozen=True):
     """A row of the table `files`: a generation, and how far it is stored."""
 
     offset: int = 0  # these three as in Position
@@ -58,14 +58,14 @@ class FileRow(LogFile, frozen=True):
     tail_event_id: int | None = None  # the last stored event if later lines may still continue it
 
     @classmethod
-    def of(cls, file: LogFile, position: Position) -> FileRow:
+    def of(cls, file: FileGeneration, position: Position) -> FileRow:
         """What is known of a generation by those who ask where its reading stands."""
-        return cls(*astuple(file)[: len(LogFile.__struct_fields__)], *astuple(position))
+        return cls(*astuple(file)[: len(FileGeneration.__struct_fields__)], *astuple(position))
 
     @property
-    def log_file(self) -> LogFile:
+    def generation_now(self) -> FileGeneration:
         """The generation."""
-        return LogFile(*astuple(self)[: len(LogFile.__struct_fields__)])
+        return FileGeneration(*astuple(self)[: len(FileGeneration.__struct_fields__)])
 
     @property
     def position(self) -> Position:
@@ -78,7 +78,7 @@ class FileChange(msgspec.Struct, frozen=True):
     come.
     """
 
-    file: LogFile
+    file: FileGeneration
     offset: int  # where its reading stands; a file that the store does not know begins there
     profile: str | None = None  # None: it stays what it is
 
@@ -100,7 +100,7 @@ class LineBatch(msgspec.Struct):
     the generation is over: once this batch is stored, and not before, the file's state is `finished`.
     """
 
-    file: LogFile
+    file: FileGeneration
     offset: int  # of data[0] in the file
     data: bytes
     observed_timestamp: int
@@ -197,7 +197,7 @@ class OwnError(msgspec.Struct):
 class StoredBatch(msgspec.Struct):
     """One file's share of a transaction: its events and where the file stands afterwards."""
 
-    file: LogFile
+    file: FileGeneration
     events: EventBatch
     marker_length: int
     marker_hash: bytes

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from agent.core.model import LogFile
+    from agent.core.model import FileGeneration
 
 WAL_CHECKPOINT_BYTES = 16 * 2**20  # from 4 to 64 MiB the cost per event is the same; small keeps readers quick
 WAL_ALARM_BYTES = 64 * 2**20  # a reader that keeps its snapshot open holds the WAL: said in `status`
@@ -181,7 +181,7 @@ class StoreWriter:
         name = json.loads(self.resources.get(source, "{}")).get("service.name")
         return name if isinstance(name, str) else None
 
-    def _save_gaps(self, file: LogFile, gaps: list[Gap], now: int) -> None:
+    def _save_gaps(self, file: FileGeneration, gaps: list[Gap], now: int) -> None:
         self.connection.executemany(
             'INSERT INTO gaps (file_id, "from", "to", reason, time, sample) VALUES (?, ?, ?, ?, ?, ?)',
             [(file.id, gap.start, gap.end, gap.reason, now, gap.sample) for gap in gaps],

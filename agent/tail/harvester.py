@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiofiles.threadpool.binary import AsyncFileIO
 
-    from agent.core.model import LogFile
+    from agent.core.model import FileGeneration
     from agent.tail.reader import LineReader
     from agent.tail.registry import Registry
     from agent.tail.settings import SourceSettings
@@ -56,7 +56,7 @@ class Harvester(msgspec.Struct, eq=False):
     retry_s: float = 0.0  # > 0 while reading fails
 
     @property
-    def file(self) -> LogFile:
+    def file(self) -> FileGeneration:
         """The generation, as it is now."""
         return self.reader.file
 

@@ -19,7 +19,7 @@ from agent.tail.identity import FileKey, Match, compare, generation, same_genera
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from agent.core.model import FileRow, LogFile
+    from agent.core.model import FileGeneration, FileRow
 
 # what rotation puts into a name: numbers, dates, times of day, a few words; separated by . - _ or nothing
 _ROTATION = lazy(r"([.\-_@:]|[0-9]+|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")
@@ -67,7 +67,7 @@ def find_inode(key: FileKey, directories: Collection[str]) -> str | None:
     return None
 
 
-def is_gone(file: LogFile) -> bool:
+def is_gone(file: FileGeneration) -> bool:
     """Whether a file that was not found is really gone, and not just out of sight.
 
     Its directory may be missing, unreadable, or the empty mount point of a disk that is not there yet.
@@ -130,7 +130,7 @@ def find_content(file: FileRow, claimed: Mapping[FileKey, int]) -> tuple[str, Fi
 
 
 def find_copy(
-    file: LogFile, head: bytes, position: int, recent: bytes, claimed: Mapping[FileKey, int]
+    file: FileGeneration, head: bytes, position: int, recent: bytes, claimed: Mapping[FileKey, int]
 ) -> tuple[str, FileKey] | None:
     """The copy that was made of `file` before it was truncated (copytruncate) or deleted, to read the rest from.
 
@@ -173,7 +173,7 @@ def _is_claimed(path: str, key: FileKey, claimed: Mapping[FileKey, int]) -> bool
         os.close(fd)
 
 
-def beside(file: LogFile) -> list[tuple[str, os.stat_result]]:
+def beside(file: FileGeneration) -> list[tuple[str, os.stat_result]]:
     """Regular files with their status in the directories of the file's paths, the last modified first."""
     found = []
     for directory in {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from agent.core.model import LogFile
+    from agent.core.model import FileGeneration
     from agent.tail.harvester import Harvester
     from agent.tail.recovery import Recovery
     from agent.tail.registry import Registry
@@ -102,7 +102,7 @@ class Prospector:
         await self._find_moved(scan)
         self._add_born(scan)
         self._unsettled = False
-        lost: list[LogFile] = []
+        lost: list[FileGeneration] = []
         fresh: list[FoundFile] = []
         for found in scan.files:
             if found.key not in self._registry.by_key:
@@ -190,7 +190,7 @@ class Prospector:
             if isinstance(status, os.stat_result) and (key := files.file_key(status)) not in keys:
                 scan.files.append(FoundFile(target, source, key, status.st_size, status.st_mtime_ns, origin))
 
-    def _unseen(self, scan: DirectoryScan) -> list[LogFile]:
+    def _unseen(self, scan: DirectoryScan) -> list[FileGeneration]:
         """Known, unfinished files of the present patterns whose inode no scan found, or that of another followed file
         is now: renamed, copied or gone.
         """
@@ -205,7 +205,7 @@ class Prospector:
                 unseen.append(file)
         return unseen
 
-    async def _resume_known(self, found: FoundFile) -> list[LogFile] | None:
+    async def _resume_known(self, found: FoundFile) -> list[FileGeneration] | None:
         """Resume the known file that lies at `found`: None. Otherwise the known ones that it displaced."""
         candidates = [f for f in self._registry.dormant.values() if (f.device, f.inode) == found.key]
         candidates.sort(key=lambda file: (not self._registry.is_over(file), file.id), reverse=True)
@@ -235,12 +235,12 @@ class Prospector:
             displaced.append(file)
         return displaced
 
-    def _is_settled(self, file: LogFile) -> bool:
+    def _is_settled(self, file: FileGeneration) -> bool:
         settled = self._registry.is_settled(file)
         self._unsettled |= not settled
         return settled
 
-    async def _search(self, file: LogFile) -> None:
+    async def _search(self, file: FileGeneration) -> None:
         """Find a known file under another name, by its inode or else by its content; or declare it finished."""
         source = self.discovery.source_of(file.path)
         if source is None or file.id not in self._registry.dormant:

@@ -25,7 +25,7 @@ from agent.tail.reader import LineReader
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agent.core.model import FileRow, LogFile
+    from agent.core.model import FileGeneration, FileRow
     from agent.tail.harvester import Harvester
     from agent.tail.registry import Registry
     from agent.tail.settings import SourceSettings
@@ -38,7 +38,7 @@ class DamagedArchiveError(Exception):
     """What follows cannot be decompressed: the archive is damaged or ends early."""
 
 
-def candidates(file: LogFile) -> list[str]:
+def candidates(file: FileGeneration) -> list[str]:
     """Paths that may be archives of `file`: beside it, named like its rotation, gzip or Zstandard by their content;
     the last modified first. Empty for a file of which not even the head is known.
     """
@@ -116,7 +116,7 @@ class CompressedLog:
 class _Job(msgspec.Struct):
     """One file to be continued from one of the archives `paths`; the one in `archive` is being tried or read."""
 
-    file: LogFile
+    file: FileGeneration
     source: SourceSettings
     place: Position
     paths: list[str]
@@ -153,7 +153,7 @@ class Recovery:
         await self._registry.drop(harvester)
         await self.settle(harvester.file, harvester.source, place)
 
-    async def settle(self, file: LogFile, source: SourceSettings, place: Position) -> None:
+    async def settle(self, file: FileGeneration, source: SourceSettings, place: Position) -> None:
         """A known file is nowhere to be found: continue it from an archive, or declare it finished."""
         if any(job.file.id == file.id for job in self._jobs):
             return
@@ -313,7 +313,7 @@ def _claim(archive: CompressedLog) -> tuple[FileKey, tuple[int, int]]:
     return archive.key, archive.version
 
 
-def _begins(head: bytes, file: LogFile) -> bool:
+def _begins(head: bytes, file: FileGeneration) -> bool:
     """Whether content that begins with `head` can be that of a known file."""
     begin = head[: file.head_length]
     return len(begin) == file.head_length > 0 and head_hash(begin) == file.head_hash

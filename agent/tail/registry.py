@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from agent.core.decompress import compression
 from agent.core.errors import TailError
-from agent.core.model import MARKER_BYTES, FileChange, FileRow, LogFile, Position
+from agent.core.model import MARKER_BYTES, FileChange, FileGeneration, FileRow, Position
 from agent.tail import files, locate
 from agent.tail.harvester import Harvester
 from agent.tail.identity import FileKey, same_generation
@@ -56,7 +56,7 @@ class Registry:
     ) -> None:
         self.harvesters: dict[int, Harvester] = {}
         self.by_key: dict[FileKey, Harvester] = {}
-        self.dormant = {row.id: row.log_file for row in known}  # not followed now
+        self.dormant = {row.id: row.generation_now for row in known}  # not followed now
         self._positions = {row.id: row.position for row in known}  # of all, as the writer has acknowledged them
         self.timing = timing
         self.conditions = conditions
@@ -86,11 +86,11 @@ class Registry:
         """So far are files stored now."""
         self._positions.update(positions)
 
-    def row(self, file: LogFile) -> FileRow:
+    def row(self, file: FileGeneration) -> FileRow:
         """A generation, and how far it is stored. Any thread may call it."""
         return FileRow.of(file, self._positions.get(file.id, Position()))
 
-    def save(self, file: LogFile) -> None:
+    def save(self, file: FileGeneration) -> None:
         """Let the store's row of this file be written again, whether or not lines come."""
         self._changed(FileChange(file, self._positions[file.id].offset))
 
@@ -107,7 +107,7 @@ class Registry:
             return None
         offset = _last_line(handle.fileno(), info.size) if at_end else min(offset, info.size)
         now_ns = self.clock()
-        file = LogFile(
+        file = FileGeneration(
             id=self._allocate_id(),
             source=found.source.name,
             path=found.origin or found.path,
@@ -123,7 +123,7 @@ class Registry:
         return await self._enroll(file, found.source, handle, info, globbed=not found.origin)
 
     async def resume(
-        self, file: LogFile, source: SourceSettings, path: str, key: FileKey, *, globbed: bool
+        self, file: FileGeneration, source: SourceSettings, path: str, key: FileKey, *, globbed: bool
     ) -> Harvester | None:
         """Follow a known file that lies at `path` as `key` now, from where its reading stopped."""
         opened = await self._open_as(path, key)
@@ -143,7 +143,7 @@ class Registry:
         return harvester
 
     async def _enroll(
-        self, file: LogFile, source: SourceSettings, handle: AsyncFileIO, info: files.Opened, *, globbed: bool
+        self, file: FileGeneration, source: SourceSettings, handle: AsyncFileIO, info: files.Opened, *, globbed: bool
     ) -> Harvester:
         fd = handle.fileno()
         offset = self._positions[file.id].offset
@@ -278,11 +278,11 @@ class Registry:
 
     # the end of a generation
 
-    def is_over(self, file: LogFile) -> bool:
+    def is_over(self, file: FileGeneration) -> bool:
         """Whether its generation has ended, even if the store does not have its last lines yet."""
         return file.state == "finished" or file.id in self._over
 
-    def is_settled(self, file: LogFile) -> bool:
+    def is_settled(self, file: FileGeneration) -> bool:
         """Whether the store has all that was delivered of a dormant file: before that, reading cannot go on at
         its position, or lines on their way would be delivered once more.
         """
@@ -302,7 +302,7 @@ class Registry:
         await self.conclude(harvester.file, harvester.reader, lost_until)
         await self.drop(harvester)
 
-    async def conclude(self, file: LogFile, reader: LineReader, lost_until: int = 0) -> None:
+    async def conclude(self, file: FileGeneration, reader: LineReader, lost_until: int = 0) -> None:
         """Deliver the last batch of a generation, perhaps empty: with it the store learns that the file is finished."""
         self._over.add(file.id)
         batch = reader.finish(self.clock(), lost_until)
@@ -322,7 +322,7 @@ class Registry:
         self._keep(harvester.file)
         await self.close(harvester)
 
-    def _keep(self, file: LogFile) -> None:
+    def _keep(self, file: FileGeneration) -> None:
         known = self.dormant.get(file.id)
         self.dormant[file.id] = file
         if known is None and self.is_over(file):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.fields import load_record, read_fields
-from agent.core.model import LineBatch, LogFile
+from agent.core.model import FileGeneration, LineBatch
 from agent.parse.decode import FileParser, ParseSettings, original_bytes
 
 FOLDER = Path(__file__).parent.parent / "cases"
@@ -66,7 +66,7 @@ def test_case(case, repeat):
     if repeat > 1 and (case.get("once") or not data.endswith(b"\n")):
         repeat = 1
     parser = FileParser(ParseSettings(**case.get("settings", {})))
-    file = LogFile(1, "s", "/p", 0, 0, 0)
+    file = FileGeneration(1, "s", "/p", 0, 0, 0)
     out = parser.feed(LineBatch(file, 0, data * repeat, OBSERVED, final=True))
     assert len(out) == len(expected) * repeat, out.records
     for row in range(len(out)):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agent.core.fields import Profile, exact_int, load_record, read_fields, render_template, sql_path
-from agent.core.model import Continuation, Gap, LineBatch, LogFile
+from agent.core.model import Continuation, FileGeneration, Gap, LineBatch
 from agent.parse import careful, timestamps
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
@@ -20,7 +20,7 @@ ERROR_LINE = b"2026-11-22 05:39:26 ERROR a.b: failed\n"
 
 
 def batch(data: bytes, offset: int = 0, **more) -> LineBatch:
-    return LineBatch(LogFile(1, "s", "/p", 0, 0, 0), offset, data, OBSERVED, **more)
+    return LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), offset, data, OBSERVED, **more)
 
 
 def test_an_error_line_is_held_until_its_deadline():
@@ -263,7 +263,7 @@ def test_the_sample_of_a_long_line_is_redacted_too():
 def test_an_error_in_a_files_first_lines_has_the_message_of_the_configured_field(lines):
     parser = FileParser(ParseSettings(fields={"message": "what", "service": "app"}))
     line = b'{"time":1795325966,"level":"error","what":"own","app":"a","message":"x","service":"y","odd":"\\ud800"}\n'
-    out = parser.feed(LineBatch(LogFile(1, "s", "/p", 0, 0, 0), 0, line * lines, 1))
+    out = parser.feed(LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), 0, line * lines, 1))
     assert {(error.message, error.service) for error in out.errors} == {("own", "a")}
 
 
@@ -271,5 +271,5 @@ def test_an_error_in_a_files_first_lines_has_the_message_of_the_configured_field
 def test_a_field_may_have_a_name_that_no_compiled_decoder_takes(name):
     parser = FileParser(ParseSettings(fields={"timestamp": name, "severity": name + "level"}))
     line = json.dumps({name: 1795325966, name + "level": "warn"}).encode() + b"\n"
-    out = parser.feed(LineBatch(LogFile(1, "s", "/p", 0, 0, 0), 0, line * 40, 1))
+    out = parser.feed(LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), 0, line * 40, 1))
     assert (set(out.timestamps), set(out.severities)) == ({1795325966 * 10**9}, {13})

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from agent.core.model import LineBatch, LogFile
+from agent.core.model import FileGeneration, LineBatch
 from agent.parse.decode import FileParser, ParseSettings, join
 from agent.parse.redact import Redactor
 
@@ -16,7 +16,7 @@ HEAD = b"2026-11-22 05:39:26,123 ERROR a.b: failed\n"
 
 
 def batch(data: bytes, offset: int = 0, **more) -> LineBatch:
-    return LineBatch(LogFile(1, "s", "/p", 0, 0, 0), offset, data, 1_795_327_455 * 10**9, **more)
+    return LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), offset, data, 1_795_327_455 * 10**9, **more)
 
 
 @pytest.mark.parametrize("restart", [False, True])

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.core.fields import load_record
-from agent.core.model import EventBatch, LineBatch, LogFile
+from agent.core.model import EventBatch, FileGeneration, LineBatch
 from agent.parse import fast
 from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
 from tests.parse.effort import examples
@@ -20,8 +20,8 @@ OBSERVED = 1_795_327_455_876_000_000
 WRITTEN = "2026-11-22T05:39:26.123456Z"
 
 
-def tailed() -> LogFile:
-    return LogFile(1, "s", "/var/log/app.log", 0, 0, 0)
+def tailed() -> FileGeneration:
+    return FileGeneration(1, "s", "/var/log/app.log", 0, 0, 0)
 
 
 def columns(out: EventBatch):

@@ -26,7 +26,7 @@ from agent.config import (
     WhenConfig,
 )
 from agent.core.conditions import Reporter
-from agent.core.model import FileChange, FileRow, LogFile, OwnError, Position
+from agent.core.model import FileChange, FileGeneration, FileRow, OwnError, Position
 from agent.daemon import Agent
 from agent.intake import IngestSettings, Intake
 from agent.rotate.rotator import Rotator
@@ -209,6 +209,6 @@ def test_an_attribute_that_two_threads_write_is_found(watch):
     assert watch.faults == {"Rotator.size: event loop and other"}
 
 
-@pytest.mark.parametrize("message", [LogFile, Position, FileRow, FileChange, IngestSettings])
+@pytest.mark.parametrize("message", [FileGeneration, Position, FileRow, FileChange, IngestSettings])
 def test_what_goes_from_one_thread_to_another_cannot_be_changed(message):
     assert message.__struct_config__.frozen
