@@ -21,8 +21,8 @@ from agent.core.conditions import Reporter
 from agent.core.errors import ConfigError, SidelogError, StoreError
 from agent.core.service import ServiceManager
 from agent.ingest import Counters
+from agent.parse.settings import resources
 from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
-from agent.settings import resources
 from agent.store.opening import OpenStore, open_store
 
 if TYPE_CHECKING:

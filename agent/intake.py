@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.model import FileChange, LineBatch
+from agent.parse.settings import parse_settings, resources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.parse.decode import ParseSettings
+    from agent.config import Config
+    from agent.parse.settings import ParseSettings
 
 _BATCH_OVERHEAD_BYTES = 512  # so that a thousand empty batches have a weight too
 
@@ -32,6 +34,19 @@ class IngestSettings(msgspec.Struct, frozen=True):
     min_free_bytes: int  # on the store's disk
     retention_age_ns: int | None
     retention_size_bytes: int | None
+
+    @staticmethod
+    def from_config(config: Config) -> IngestSettings:
+        """What the configuration says of storing."""
+        store = config.store
+        return IngestSettings(
+            parse=parse_settings(config),
+            resources=resources(config),
+            flush_interval_s=store.flush_interval,
+            min_free_bytes=store.min_free,
+            retention_age_ns=None if store.retention.age is None else int(store.retention.age * 1e9),
+            retention_size_bytes=store.retention.size,
+        )
 
 
 Message = LineBatch | FileChange

@@ -54,14 +54,14 @@ from agent import __version__
 from agent.alert.running import Alerting
 from agent.core.errors import EXIT_DONE, EXIT_STORE, StoreError
 from agent.ingest import Counters, Ingest
-from agent.intake import Intake
+from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
-from agent.settings import archive_directory, ingest_settings, tail_settings
 from agent.store import tables
 from agent.store.clock import DOUBT_S, WallClock, known_ns
 from agent.store.lock import lock_path
 from agent.store.maintenance import Maintenance
 from agent.store.retention import Retention
+from agent.tail.settings import tail_settings
 from agent.tail.tailer import Tailer
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Pipeline:
         self._reporter = reporter
         self._once = once
         self._stopping = stopping
-        connection, settings = opened.writer.connection, ingest_settings(config)
+        connection, settings = opened.writer.connection, IngestSettings.from_config(config)
         known = tables.load_files(connection)
         facts = {"pid": os.getpid(), "started_at": started_at, "version": __version__, "once": once}
         tables.begin_run(connection, facts)
@@ -179,7 +179,7 @@ class Pipeline:
     async def reload(self, config: Config) -> None:
         """Go on with another configuration, each of the parts as soon as it can."""
         self._config = config
-        self._intake.configure(ingest_settings(config))  # before any line of a new source
+        self._intake.configure(IngestSettings.from_config(config))  # before any line of a new source
         self._alerting.reload(config)
         self._logkeeping.reload(config)
         await self.tailer.reload(tail_settings(config))
@@ -226,7 +226,7 @@ def _own_paths(config: Config) -> list[Path]:
     """What must never be followed: the agent would feed itself."""
     store = config.store.path
     own = [store, lock_path(store), *(store.with_name(store.name + end) for end in ("-wal", "-shm", "-journal"))]
-    own.append(archive_directory(config))
+    own.append(config.archive_directory)
     with contextlib.suppress(OSError):
         own.append(Path("/proc/self/fd/2").readlink())
     return own

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from agent.alert.live import LiveAlerts
 from agent.core.errors import StoreError
-from agent.hooks.dispatch import Dispatcher
-from agent.settings import resources
+from agent.hooks.dispatch import HookDispatcher
+from agent.parse.settings import resources
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.core.errors import SidelogError
-    from agent.core.outbox import Delivery, Outcome
+    from agent.core.outbox import Delivery, DeliveryOutcome
 
 HOOKS_TIMEOUT_S = 2.0  # for hooks that run when the agent is stopped; they are killed then, and run again
 _POLL_S = 0.05
@@ -43,7 +43,7 @@ class Alerting:
     ) -> None:
         self._wake = wake
         self._loop = asyncio.get_running_loop()
-        self._hooks = Dispatcher(config.hooks, finished=self._finished, changed=self._changed, report=report)
+        self._hooks = HookDispatcher(config.hooks, finished=self._finished, changed=self._changed, report=report)
         self.rules = LiveAlerts(
             config,
             connection,
@@ -74,7 +74,7 @@ class Alerting:
         if deliveries:
             self._loop.call_soon_threadsafe(self._hooks.add, deliveries)
 
-    def _finished(self, outcome: Outcome) -> None:
+    def _finished(self, outcome: DeliveryOutcome) -> None:
         self.rules.finished(outcome)
         self._wake()
 

@@ -94,12 +94,17 @@ class Conditions:
         self._report = report
         self._active: dict[tuple[str, str], SidelogError] = {}
 
-    def begin(self, error: SidelogError, *, again: bool = False) -> None:
-        """Report `error`, unless the same condition holds already and it is not to be counted `again`."""
+    def begin(self, error: SidelogError) -> None:
+        """Report `error` unless the same condition holds already."""
         key = (error.code, error.subject)
-        known = self._active.setdefault(key, error)
-        if again or known is error:
+        if key not in self._active:
+            self._active[key] = error
             self._report(error, True)  # noqa: FBT003 - the protocol of `report` is positional
+
+    def repeat(self, error: SidelogError) -> None:
+        """Report `error` also where the same condition holds already: it is counted each time."""
+        self._active[error.code, error.subject] = error
+        self._report(error, True)  # noqa: FBT003
 
     def end(self, subject: str, *codes: str) -> None:
         """The conditions of `subject` are over: those with one of `codes`, or all."""
@@ -108,12 +113,12 @@ class Conditions:
         for key in [key for key in self._active if key[1] == subject and (not codes or key[0] in codes)]:
             self._report(self._active.pop(key), False)  # noqa: FBT003
 
-    def retain(self, met: set[tuple[str, str]]) -> None:
-        """End all conditions but those of these codes and subjects."""
-        for code, subject in self._active.keys() - met:
-            self.end(subject, code)
-
     def keep(self, subjects: set[str], *codes: str) -> None:
         """End all conditions with one of `codes` whose subject is not among `subjects`."""
         for code, subject in [key for key in self._active if key[0] in codes and key[1] not in subjects]:
+            self.end(subject, code)
+
+    def end_others(self, holding: set[tuple[str, str]]) -> None:
+        """End all conditions but those of these codes and subjects."""
+        for code, subject in self._active.keys() - holding:
             self.end(subject, code)

@@ -1,4 +1,4 @@
-"""Threads that work beside the reading in rounds, such as the rotator and the archivist."""
+"""Threads that work beside the reading in rounds, such as those that rotate and archive logs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Rounds(threading.Thread, Generic[Config]):
             except StoreError:
                 continue  # the writer meets it too, and says so
             except Exception as error:  # noqa: BLE001 - or no round would be made any more, and nobody would know
-                self._conditions.begin(self._ended_early(error), again=True)
+                self._conditions.repeat(self._ended_early(error))
             else:
                 self._conditions.end(self._work, self._code)
 

@@ -20,6 +20,7 @@ from agent.tail import files, locate
 from agent.tail.discover import DirectoryScan, Discovery, FoundFile
 from agent.tail.identity import FileKey, Match
 from agent.tail.reader import LineReader
+from agent.tail.rotated_names import is_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -288,7 +289,7 @@ class Prospector:
             harvester
             for original, harvester in names.get(directory, ())
             if name.startswith(original[0])  # spares the regular expression: 1,000 new files beside 1,000 old ones
-            and locate.is_rotation(name, original)
+            and is_rotation(name, original)
             and _begins_like(found.path, harvester)
         ]
 

@@ -21,6 +21,7 @@ from agent.core.model import HEAD_BYTES, MARKER_BYTES, Position
 from agent.tail import files, locate
 from agent.tail.identity import FileKey, head_hash, marker
 from agent.tail.reader import LineReader
+from agent.tail.rotated_names import is_compressed_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,7 +48,7 @@ def candidates(file: FileGeneration) -> list[str]:
     name = os.path.basename(file.path)
     found = []
     for path, _ in locate.beside(file):
-        if locate.is_compressed_rotation(os.path.basename(path), name):
+        if is_compressed_rotation(os.path.basename(path), name):
             try:
                 kind = compression(locate.bytes_at(path, 0, 4))
             except (OSError, TailError):

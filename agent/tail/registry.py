@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from agent.core.decompress import compression
 from agent.core.errors import TailError
 from agent.core.model import MARKER_BYTES, FileChange, FileGeneration, FileRow, Position
-from agent.tail import files, locate
+from agent.tail import files
 from agent.tail.harvester import Harvester
 from agent.tail.identity import FileKey, same_generation
 from agent.tail.reader import LineReader
+from agent.tail.rotated_names import is_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -169,7 +170,7 @@ class Registry:
         self._compressed[found.key] = found.size
         directory, name = os.path.split(found.path)
         siblings = (os.path.split(path) for path in self._all_paths())
-        if not any(directory == folder and locate.is_rotation(name, other) for folder, other in siblings):
+        if not any(directory == folder and is_rotation(name, other) for folder, other in siblings):
             self.conditions.begin(
                 TailError(
                     "SL204",

@@ -12,7 +12,8 @@ from pathlib import Path
 from msgspec import structs
 
 from agent.core.model import FileRow, Position
-from agent.tail import SourceSettings, Tailer, Timing, marker
+from agent.tail import Tailer, Timing, marker
+from tests.sources import source
 
 QUICK = Timing(
     idle_interval_s=0.1,
@@ -35,10 +36,6 @@ def asynchronous(test):
         asyncio.run(test(*args, **kwargs))
 
     return run
-
-
-def source(*patterns, **settings):
-    return SourceSettings(settings.pop("name", "shop"), tuple(str(pattern) for pattern in patterns), **settings)
 
 
 async def plenty(_timeout_s):
