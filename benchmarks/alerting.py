@@ -46,7 +46,7 @@ KINDS = (
 def batch(number: int, share: float = ERROR_SHARE) -> StoredBatch:
     """One transaction's events of a file."""
     from agent.core.fields import Profile
-    from agent.core.model import EventBatch, StoredBatch, TailedFile
+    from agent.core.model import EventBatch, FileGeneration, StoredBatch
 
     chance = random.Random(number)
     now = START + number * 10**8
@@ -70,8 +70,8 @@ def batch(number: int, share: float = ERROR_SHARE) -> StoredBatch:
         events.loggers.append("shop.http")
     paths = {role: (role,) for role in ("timestamp", "message", "logger", "service")}
     profile = Profile(format="json", severity=("level",), **paths).to_json()
-    file = TailedFile(1, "app", "/var/log/app.log", 1, 1, 0, profile=profile)
-    return StoredBatch(file, events, 0, b"", now)
+    file = FileGeneration(1, "app", "/var/log/app.log", 1, 1, 0)
+    return StoredBatch(file, events, 0, b"", now, {}, profile)
 
 
 def rules(count: int) -> list[RuleConfig]:
@@ -145,14 +145,16 @@ def costs() -> dict[str, float]:
 def replayed() -> dict[str, float]:
     """Events per second of `alerts test` on a store of errors: a rule without and one with `per`."""
     from agent.alert.replay import replay
-    from agent.core.model import Transaction
+    from agent.core.model import FileChange, Transaction
     from agent.store.opening import open_store
 
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         opened = open_store(Path(folder) / "s.db", min_free_bytes=0, resources={})
         for number in range(REPLAYED_BATCHES):
-            opened.writer.write(Transaction([batch(number, share=1.0)]), None, None)
+            one = batch(number, share=1.0)
+            files = {one.file.id: FileChange(one.file, 0, one.profile)}
+            opened.writer.write(Transaction([one], files), None, None)
         for name, rule in (("replay", rules(4)[3]), ("replay_keyed", rules(14)[13])):
             began = time.perf_counter()
             replay(opened.writer.connection, rule, START - 10**9, START + 10**13)

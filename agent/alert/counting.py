@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from agent.alert.rules import AlertRule
     from agent.config import RuleConfig
-    from agent.core.model import JoinedEvent, Stored, StoredRange, TailedFile
+    from agent.core.model import JoinedEvent, Stored, StoredBatch, StoredRange
     from agent.core.stored import StoredEvent
 
 _MOST_FILES = 1_000  # remembered; no more are read at a time
@@ -97,7 +97,7 @@ class EventCounter:
         oldest = found.now - self._horizon
         self._totals(part, found)
         file = part.batch.file
-        info = self._info(file)
+        info = self._info(part.batch)
         rows = [r for r in self._index.rows(file.source, events.severities) if events.timestamps[r] > oldest]
         steps: dict[int, tuple[PossibleMatches, list[NeededText]]] = {}  # by severity
         for row in rows:
@@ -144,14 +144,14 @@ class EventCounter:
 
     def _joined(self, joined: JoinedEvent, found: _Found) -> None:
         """An event that later lines have changed: it may match now, or belong to a new group."""
-        info = self._info(joined.file)
+        file, info = joined.batch.file, self._info(joined.batch)
 
         def event(severity: int, group: int | None, record: str) -> LiveEvent:
-            head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, joined.file.id, joined.offset)
+            head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, file.id, joined.offset)
             return LiveEvent(event_row((*head, group, record, None, None)), info)
 
         def counting(one: LiveEvent) -> tuple[PossibleMatches, Sequence[SeriesKey]]:
-            step = self._index.step(joined.file.source, one.severity_number)
+            step = self._index.step(file.source, one.severity_number)
             return step, step.counting(one, found.categories)
 
         after = event(*joined.after)
@@ -169,18 +169,19 @@ class EventCounter:
             if rule.keyless:
                 found.totals.setdefault(rule.name, {}).setdefault("{}", Counter()).update(buckets)
                 continue
-            edge, info = found.now // grain - BUCKETS, self._info(part.batch.file)
+            edge, info = found.now // grain - BUCKETS, self._info(part.batch)
             for row, bucket in enumerate(buckets):
                 if bucket > edge:
                     key = self._index.lane_of[rule.name].keys.key(_event(part, row, info), found.categories)
                     found.totals.setdefault(rule.name, {}).setdefault(key, Counter())[bucket] += 1
 
-    def _info(self, file: TailedFile) -> LiveFile:
+    def _info(self, batch: StoredBatch) -> LiveFile:
+        file = batch.file
         info = self._files.get(file.id)
-        if info is None or info.profile_text != file.profile:
+        if info is None or info.profile_text != batch.profile:
             if len(self._files) > _MOST_FILES:
                 self._files.clear()
-            info = self._files[file.id] = LiveFile.of(file, self._resources.get(file.source, {}))
+            info = self._files[file.id] = LiveFile.of(batch, self._resources.get(file.source, {}))
         return info
 
 

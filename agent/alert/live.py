@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from agent.alert.rules import AlertRule, Facts
     from agent.config import Config
     from agent.core.model import Stored, Transaction
-    from agent.store.writer import StoreWriter
 
 SEPARATE = 10  # pages of one rule at one moment; what is beyond shares the last of them ("and 37 more")
 _JUMP_NS = 2 * 10**9  # the wall clock against the time that has passed: more is a jump, less is its correction
@@ -54,7 +53,7 @@ class LiveAlerts:
 
     Args:
         config: validated; its matches can be compiled.
-        writer: of the store; shows its transactions to these rules from now on.
+        connection: of the writer, which is to show its transactions to these rules.
         resources: the resource attributes of each source's files, as JSON.
         host: this machine's name.
         report: notes own errors.
@@ -66,7 +65,7 @@ class LiveAlerts:
     def __init__(
         self,
         config: Config,
-        writer: StoreWriter,
+        connection: sqlite3.Connection,
         *,
         resources: Mapping[str, str],
         host: str,
@@ -75,39 +74,36 @@ class LiveAlerts:
         clock: Callable[[], int] = time.time_ns,
         elapsed: Callable[[], int] = _elapsed_ns,
     ) -> None:
-        self._writer = writer
-        self._connection = writer.connection
-        writer.observer = self.observe
+        self._connection = connection
         self._host = host
         self._report = report
         self._deliver = deliver
         self._clock = clock
         self._elapsed = elapsed
         self._outcomes: deque[DeliveryOutcome] = deque()
-        self._hooks: dict[str, str] = {}
+        self._hooks: deque[tuple[str, str]] = deque()  # name, and what is to be stored of it
         self._worked_out: tuple[Transaction, AlertWrites] | None = None
         self._version = -1
         self._silences: dict[str, int] = {}
         self._evictions = 0
-        self._next: tuple[Config, Mapping[str, str]] | None = None
+        self._reloads: deque[tuple[Config, Mapping[str, str]]] = deque()
         self._expired_at = 0
         self.started_at = clock()
         self.use(config, resources)
 
     def reload(self, config: Config, resources: Mapping[str, str]) -> None:
         """Let the writer thread go over to other rules at its next turn. From any thread."""
-        self._next = (config, resources)
+        self._reloads.append((config, resources))
 
     def turn(self) -> None:
         """To be called between transactions."""
-        if self._next is None:
-            return
-        following, self._next = self._next, None
-        try:
-            self.use(*following)
-        except StoreError as error:  # it is tried again, as every write is
-            self._report(error, True)  # noqa: FBT003
-            self._next = self._next or following
+        while self._reloads:
+            try:
+                self.use(*self._reloads[0])
+            except StoreError as error:  # it is tried again, as every write is
+                self._report(error, True)  # noqa: FBT003
+                return
+            self._reloads.popleft()
 
     def use(self, config: Config, resources: Mapping[str, str]) -> None:
         """Begin with these rules, going on where the store says that they stand. Rules that are gone, or count
@@ -133,7 +129,7 @@ class LiveAlerts:
                 [counter.name for counter in self.engine.counters],
             )
             saved = tables.load_states(self._connection)
-        self._writer.watch_groups = any(rule.form in ("new_group", "regressed") for rule in self.rules.values())
+        self.wants_group_news = any(rule.form in ("new_group", "regressed") for rule in self.rules.values())
         self.engine.restore(saved, now)
         self.engine.begin(max(now, self.started_at))
         self._now = (now, self._elapsed())
@@ -175,7 +171,7 @@ class LiveAlerts:
 
     def wait_s(self) -> float:
         """How long nothing is due, in seconds."""
-        if self._outcomes or self._hooks or self._next:
+        if self._outcomes or self._hooks or self._reloads:
             return 0.0
         return max(0.0, (self.engine.next_due - self._clock()) / 1e9)
 
@@ -207,9 +203,9 @@ class LiveAlerts:
 
     def hook_changed(self, hook: str, facts: Mapping[str, object]) -> None:
         """Note the state of a hook's circuit. From any thread."""
-        self._hooks[hook] = json.dumps(facts)
+        self._hooks.append((hook, json.dumps(facts)))
 
-    def observe(self, connection: sqlite3.Connection, transaction: Transaction, stored: Stored) -> None:
+    def before_commit(self, connection: sqlite3.Connection, transaction: Transaction, stored: Stored) -> None:
         """Look at what a transaction has stored and add what follows from it; called inside the transaction."""
         if self._worked_out is None or self._worked_out[0] is not transaction:
             now = self.now()
@@ -230,8 +226,7 @@ class LiveAlerts:
         tables.save(connection, self._worked_out[1])
 
     def _take_outcomes(self, writes: AlertWrites) -> None:
-        hooks, self._hooks = self._hooks, {}
-        writes.hooks = hooks
+        writes.hooks = dict(self._hooks.popleft() for _ in range(len(self._hooks)))
         writes.outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
 
     def save_outcomes(self) -> None:
@@ -246,17 +241,19 @@ class LiveAlerts:
             with faults.changing(self._connection):
                 tables.save(self._connection, writes)
 
-    def committed(self) -> list[Delivery]:
-        """The deliveries that the last transaction made; to be handed on once they are safe."""
+    def after_commit(self, make_durable: Callable[[], None]) -> None:
+        """Give the deliveries that the last transaction made to the hooks.
+
+        Args:
+            make_durable: a power cut must not take back what a hook is told; called where one is told something.
+        """
         if self._worked_out is None:
-            return []
+            return
         made = [delivery for delivery in self._worked_out[1].deliveries if delivery.id]
         self._worked_out = None
-        return made
-
-    def hand_over(self, deliveries: list[Delivery]) -> None:
-        """Give deliveries to the hooks."""
-        self._deliver(deliveries)
+        if made:
+            make_durable()
+            self._deliver(made)
 
     # ------------------------------------------------------------ what follows
 

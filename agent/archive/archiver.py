@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from agent.archive.protocol import ArchiveJob
     from agent.config import Config
     from agent.core.errors import SidelogError
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow
     from agent.store.archives import ArchiveRow, FileVersion
     from agent.store.edit import Change
 
@@ -139,7 +139,7 @@ class Archiver:
             StoreError: the store cannot be read.
         """
 
-        def known(connection: sqlite3.Connection) -> tuple[list[TailedFile], list[ArchivedLog]]:
+        def known(connection: sqlite3.Connection) -> tuple[list[FileRow], list[ArchivedLog]]:
             return tables.load_files(connection), archives.logs(connection)
 
         planner = ArchivePlanner(

@@ -16,7 +16,7 @@ from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
 from agent.archive.scan import build, lines
 from agent.core.event import REDACTED
-from agent.core.model import LineBatch, TailedFile
+from agent.core.model import FileGeneration, LineBatch
 from agent.parse import wrappers
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.fast import Survey
@@ -138,7 +138,7 @@ class FrameSplitter:
     def _parser_for(self, data: bytes) -> FrameParser:
         if self.profile is None:
             parser = FileParser(self._settings)
-            parser.feed(LineBatch(TailedFile(0, "", "", 0, 0, 0), 0, data[:_HEAD_LINES_BYTES], self._observed))
+            parser.feed(LineBatch(FileGeneration(0, "", "", 0, 0, 0), 0, data[:_HEAD_LINES_BYTES], self._observed))
             self.profile = parser.profile
         if self._parser is None:
             self._parser = FrameParser(self._settings, self.profile, self._observed)
@@ -252,7 +252,7 @@ class FrameParser:
             final: nothing is to be held back.
         """
         parser = self._parser or FileParser(self._settings, self._profile)
-        events = parser.feed(LineBatch(TailedFile(0, "", "", 0, 0, 0), offset, data, self._observed, final=final))
+        events = parser.feed(LineBatch(FileGeneration(0, "", "", 0, 0, 0), offset, data, self._observed, final=final))
         keep = self._profile is not None and parser.profile == self._profile and parser.deadline_s is None
         self._parser = parser if keep else None
         return events

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.config import ArchiveConfig
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow
     from agent.store.archives import ArchivedLog
     from agent.tail.discover import Discovery
 
@@ -69,7 +69,7 @@ class ArchivePlanner:
         self,
         discovery: Discovery,
         facts: Mapping[str, SourceFacts],
-        files: list[TailedFile],
+        files: list[FileRow],
         logs: list[ArchivedLog],
         config: ArchiveConfig,
         *,
@@ -85,7 +85,7 @@ class ArchivePlanner:
         self._skip = skip
         self._plan = ArchivePlan()
         self._archived = {log.version: log for log in logs}
-        self._by_key: dict[FileKey, list[TailedFile]] = defaultdict(list)
+        self._by_key: dict[FileKey, list[FileRow]] = defaultdict(list)
         self._originals: dict[str, dict[str, str]] = defaultdict(dict)  # directory -> base name -> source
         for file in files:
             if file.source in facts:
@@ -133,7 +133,7 @@ class ArchivePlanner:
         except (OSError, TailError):
             self._plan.waiting.append(path)  # tail says what is wrong with it
 
-    def _was_rotated(self, path: str, status: os.stat_result, file: TailedFile | None, names: DirectoryNames) -> bool:
+    def _was_rotated(self, path: str, status: os.stat_result, file: FileRow | None, names: DirectoryNames) -> bool:
         """Whether a file that the patterns match is a rotated one all the same: renamed since it was first seen, or
         found under a rotation's name.
         """
@@ -148,7 +148,7 @@ class ArchivePlanner:
         with LogFile(path) as log:
             return log.compression is None
 
-    def _judge(self, path: str, status: os.stat_result, source: str, original: str, file: TailedFile | None) -> None:
+    def _judge(self, path: str, status: os.stat_result, source: str, original: str, file: FileRow | None) -> None:
         if file is not None and file.offset < status.st_size:
             self._plan.waiting.append(path)
             return
@@ -172,14 +172,14 @@ class ArchivePlanner:
         settings = next((one for one in self._discovery.sources if one.name == source), None)
         return settings is None or self._discovery.excluded(settings, path)
 
-    def _followed(self, path: str, status: os.stat_result, source: str) -> TailedFile | None:
+    def _followed(self, path: str, status: os.stat_result, source: str) -> FileRow | None:
         """The generation that this inode holds, if it does."""
         for file in self._by_key.get(FileKey(status.st_dev, status.st_ino), ()):
             if file.source == source and locate.compare_path(path, file) is Match.SAME:
                 return file
         return None
 
-    def _resembling(self, path: str, source: str) -> list[TailedFile]:
+    def _resembling(self, path: str, source: str) -> list[FileRow]:
         """Generations of the source, from this directory, that begin like the log."""
         with LogFile(path) as log:
             head = b""
@@ -190,7 +190,7 @@ class ArchivePlanner:
         folder = os.path.dirname(path)
         return [file for file in self._files if file.source == source and _begins(head, file, folder)]
 
-    def _may_be(self, file: TailedFile) -> bool:
+    def _may_be(self, file: FileRow) -> bool:
         """Whether a log that begins like this unfinished file may hold what is still to be read of it: unless that
         lies where it was.
         """
@@ -201,13 +201,13 @@ class ArchivePlanner:
             return True
 
 
-def _begins(head: bytes, file: TailedFile, folder: str) -> bool:
+def _begins(head: bytes, file: FileRow, folder: str) -> bool:
     if not 0 < file.head_length <= len(head) or head_hash(head[: file.head_length]) != file.head_hash:
         return False
     return folder in locate.directories_of(file)
 
 
-def _stored(file: TailedFile) -> StoredGeneration:
+def _stored(file: FileRow) -> StoredGeneration:
     finished = file.state == "finished"
     return StoredGeneration(file.id, file.offset, file.marker_length, file.marker_hash, file.profile, finished)
 

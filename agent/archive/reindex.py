@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.archive.container import ArchiveMetadata
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow
     from agent.store.archives import ArchiveRow
     from agent.store.edit import Change
 
@@ -107,7 +107,7 @@ def _settings(path: Path, said: ArchiveMetadata) -> ParseSettings:
     return settings
 
 
-def _is_generation(row: ArchiveRow, file: TailedFile | None) -> bool:
+def _is_generation(row: ArchiveRow, file: FileRow | None) -> bool:
     """Whether the store's file of this number is the one that was archived: of the same source and path, with the same
     beginning, and the same bytes before the offset.
     """

@@ -29,7 +29,7 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     deleted. With both, the patterns replace the configuration's sources.
     """
     from agent.core import logs  # with the pipeline 0.3 s of CPU, which `run --help` need not take
-    from agent.pipeline import Agent
+    from agent.daemon import Agent
 
     def load() -> Config:
         return _load(context, patterns)

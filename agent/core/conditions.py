@@ -88,7 +88,7 @@ class Reporter:
 
 
 class Conditions:
-    """The conditions that hold now, by the code and subject of their error."""
+    """The conditions that hold now for one who meets them, by the code and subject of their error."""
 
     def __init__(self, report: Callable[[SidelogError, bool], None]) -> None:
         self._report = report

@@ -69,8 +69,12 @@ class FileParser:
             self._set_profile(profile)
             self.profile_changed = False
 
-    def feed(self, batch: LineBatch) -> EventBatch:
+    def feed(self, batch: LineBatch, *, tail_open: bool = False) -> EventBatch:
         """Parse a batch. Never raises for what the lines hold.
+
+        Args:
+            batch: of the file; it begins where the one before ended, or before that.
+            tail_open: whether the event stored last of the file may be continued by lines of this batch.
 
         Returns:
             The events, without those held back; `end` is the offset up to which the file is accounted for,
@@ -83,7 +87,7 @@ class FileParser:
         if released is not None:
             work.out = released
         else:
-            work.tail = self._known_tail(batch, offset)
+            work.tail = self._known_tail(batch, offset) if tail_open else None
         self._held, self.deadline_s = b"", None
         self._observed = batch.observed_timestamp
         if self.profile.format == "":
@@ -166,8 +170,6 @@ class FileParser:
 
     def _known_tail(self, batch: LineBatch, offset: int) -> OpenText | None:
         """The event stored last, if the lines from `offset` on may continue it; after a restart little is known."""
-        if batch.file.tail_event_id is None:
-            return None
         if batch.before and not batch.before.endswith(b"\n"):  # stored without its newline: these bytes end its line
             return None
         if self._end == offset:

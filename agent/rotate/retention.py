@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from agent.core.conditions import Conditions
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow
     from agent.store.edit import Change
 
 SETTLED_S = 60.0  # a renamed log without new bytes for so long has come to its end, as for the tailer
@@ -115,7 +115,7 @@ class RotatedLogRetention:
 class _Stored(NamedTuple):
     """What the store has: file generations, and, where archiving is on, the versions of archived logs (else None)."""
 
-    files: list[TailedFile]
+    files: list[FileRow]
     archived: set[FileVersion] | None
 
 
@@ -168,7 +168,7 @@ def _judge(path: str, status: os.stat_result, stored: _Stored, now_ns: int, *, h
     return excess
 
 
-def _why_not_stored(path: str, status: os.stat_result, files: list[TailedFile]) -> str:
+def _why_not_stored(path: str, status: os.stat_result, files: list[FileRow]) -> str:
     key = FileKey(status.st_dev, status.st_ino)
     for file in files:
         if (file.device, file.inode) == key and locate.compare_path(path, file) is Match.SAME:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.core.errors import SidelogError
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow
     from agent.rotate.policy import RotationRule
     from agent.rotate.postrotate import Postrotate
     from agent.rotate.retention import ExcessLog
@@ -55,7 +55,7 @@ class RotationTiming(msgspec.Struct, frozen=True):
 class RotationCandidate(msgspec.Struct):
     """A log, and why it is due: empty where it is not, and then `outlook` says why."""
 
-    file: TailedFile
+    file: FileRow
     size: int
     why: str
     outlook: str
@@ -97,7 +97,7 @@ class Rotator:
     def __init__(
         self,
         config: Config,
-        followed: Callable[[], list[TailedFile]],
+        followed: Callable[[], list[FileRow]],
         change: Change,
         report: Callable[[SidelogError, bool], None],
         *,
@@ -175,7 +175,7 @@ class Rotator:
                 candidates[file.source].append(candidate)
         return candidates
 
-    def _candidate(self, file: TailedFile, now_ns: int) -> RotationCandidate | None:
+    def _candidate(self, file: FileRow, now_ns: int) -> RotationCandidate | None:
         try:
             status = os.stat(file.path)
         except OSError:
@@ -189,7 +189,7 @@ class Rotator:
         why = policy.due(size, since_ns, now_ns)
         return RotationCandidate(file, size, why, "" if why else policy.outlook(size, since_ns, now_ns))
 
-    def _logs(self) -> list[TailedFile]:
+    def _logs(self) -> list[FileRow]:
         """The logs that are followed under their own names, and are no rotated ones themselves."""
         files = [file for file in self._followed() if file.source in self.rules]
         beside: dict[tuple[str, str], set[str]] = {}
@@ -204,7 +204,7 @@ class Rotator:
         known = self._names.get(place)
         return known if known is not None and known[0] == found else (found, rotated_names.rotated(found))
 
-    def _is_rotated(self, file: TailedFile) -> bool:
+    def _is_rotated(self, file: FileRow) -> bool:
         directory, name = os.path.split(file.path)
         return name in self._names[file.source, directory][1]
 
@@ -249,7 +249,7 @@ class Rotator:
         finally:
             postrotate.close()
 
-    def _is_read(self, file: TailedFile, copying: bool) -> bool:  # noqa: FBT001 - a predicate's second half
+    def _is_read(self, file: FileRow, copying: bool) -> bool:  # noqa: FBT001 - a predicate's second half
         """Whether copytruncate can leave the log to the tailer: of one of which nothing was read, no copy could be
         recognised; and an earlier truncation must have been noticed.
         """
@@ -309,11 +309,11 @@ class Rotator:
                     self._truncated[candidate.path] = candidate.file.id
 
 
-def _is_active(file: TailedFile) -> bool:
+def _is_active(file: FileRow) -> bool:
     return file.state == "active" and file.current_path in ("", file.path)
 
 
-def _is_known(candidate: RotationCandidate, row: TailedFile | None) -> bool:
+def _is_known(candidate: RotationCandidate, row: FileRow | None) -> bool:
     """Whether the store has the row of the file that lies there: by it the file is found again."""
     if row is None or (row.device, row.inode) != candidate.key:
         return False

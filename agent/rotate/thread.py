@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.core.errors import SidelogError
-    from agent.core.model import TailedFile
+    from agent.core.model import FileRow
     from agent.rotate.rotator import RotatedLog
     from agent.store.edit import Change
 
@@ -30,7 +30,7 @@ _LONGEST_PAUSE_S = 1.0
 log = structlog.get_logger("sidelog")
 
 
-def known_files(config: Config, connection: sqlite3.Connection) -> list[TailedFile]:
+def known_files(config: Config, connection: sqlite3.Connection) -> list[FileRow]:
     """The file generations that the store knows, without those that their sources do not match any more."""
     discovery = Discovery(tail_settings(config))
     found = []
@@ -44,7 +44,7 @@ def known_files(config: Config, connection: sqlite3.Connection) -> list[TailedFi
 def rotate_once(config: Config, change: Change, report: Callable[[SidelogError, bool], None]) -> list[RotatedLog]:
     """One round now, without an agent: of what the store knows."""
 
-    def followed() -> list[TailedFile]:
+    def followed() -> list[FileRow]:
         return change(partial(known_files, config), durable=False)
 
     return Rotator(config, followed, change, report).round()
@@ -65,7 +65,7 @@ class RotatorThread(Rounds["Config"]):
     def __init__(
         self,
         config: Config,
-        followed: Callable[[], list[TailedFile]],
+        followed: Callable[[], list[FileRow]],
         change: Change,
         report: Callable[[SidelogError, bool], None],
         *,

@@ -19,7 +19,7 @@ from agent.tail.rotated_names import is_rotation
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from agent.core.model import TailedFile
+    from agent.core.model import FileGeneration, FileRow
 
 
 def find_inode(key: FileKey, directories: Collection[str]) -> str | None:
@@ -35,7 +35,7 @@ def find_inode(key: FileKey, directories: Collection[str]) -> str | None:
     return None
 
 
-def is_gone(file: TailedFile) -> bool:
+def is_gone(file: FileGeneration) -> bool:
     """Whether a file that was not found is really gone, and not just out of sight.
 
     Its directory may be missing, unreadable, or the empty mount point of a disk that is not there yet.
@@ -54,7 +54,7 @@ def boot_ns() -> int:
     return time.time_ns() - time.clock_gettime_ns(clock)
 
 
-def compare_path(path: str, file: TailedFile) -> Match:
+def compare_path(path: str, file: FileRow) -> Match:
     """`compare` for a file that is not open.
 
     A file that ends before the offset counts as shortened only when the machine has been started since the last
@@ -75,7 +75,7 @@ def compare_path(path: str, file: TailedFile) -> Match:
     return match
 
 
-def find_content(file: TailedFile, claimed: Mapping[FileKey, int]) -> tuple[str, FileKey] | None:
+def find_content(file: FileRow, claimed: Mapping[FileKey, int]) -> tuple[str, FileKey] | None:
     """A file beside the last known paths of `file` that holds the same content up to its offset, under the same name
     or one made by rotation, and that is not `claimed` by another.
 
@@ -98,7 +98,7 @@ def find_content(file: TailedFile, claimed: Mapping[FileKey, int]) -> tuple[str,
 
 
 def find_copy(
-    file: TailedFile, head: bytes, position: int, recent: bytes, claimed: Mapping[FileKey, int]
+    file: FileGeneration, head: bytes, position: int, recent: bytes, claimed: Mapping[FileKey, int]
 ) -> tuple[str, FileKey] | None:
     """The copy that was made of `file` before it was truncated (copytruncate) or deleted, to read the rest from.
 
@@ -141,13 +141,13 @@ def _is_claimed(path: str, key: FileKey, claimed: Mapping[FileKey, int]) -> bool
         os.close(fd)
 
 
-def beside(file: TailedFile) -> list[tuple[str, os.stat_result]]:
+def beside(file: FileGeneration) -> list[tuple[str, os.stat_result]]:
     """Regular files with their status in the directories of the file's paths, the last modified first."""
     found = [pair for directory in directories_of(file) for pair in regular_files(directory)]
     return sorted(found, key=lambda pair: -pair[1].st_mtime_ns)
 
 
-def directories_of(file: TailedFile) -> set[str]:
+def directories_of(file: FileGeneration) -> set[str]:
     """Where a file may lie: that of the path under which it is followed, and the one where it was seen last."""
     return {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
 
@@ -176,7 +176,7 @@ def bytes_at(path: str, offset: int, length: int) -> bytes:
         os.close(fd)
 
 
-def _same_content(path: str, file: TailedFile) -> bool:
+def _same_content(path: str, file: FileRow) -> bool:
     fd = files.open_checked(path)
     try:
         return compare(fd, replace(file, generation=0)) is Match.SAME  # another inode: its generation says nothing

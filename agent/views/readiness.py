@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent.config import Config, HookConfig, RotateConfig
-    from agent.tail.discover import Scan
+    from agent.tail.discover import DirectoryScan
 
 _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
 _INOTIFY = Path("/proc/sys/fs/inotify")
@@ -134,7 +134,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
         yield port(config.http.listen)
 
 
-def sources(config: Config, scan: Scan) -> Iterator[Diagnostic]:
+def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
     """Whether each source's patterns match, and whether the files can be read."""
     if not config.sources:
         hint = "add a source with name and include; sidelog init writes an example"
@@ -170,7 +170,7 @@ def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
     return error("SL112", place, f"{_plural(len(paths), what)} cannot be read by the user {_user()}: {shown}", hint)
 
 
-def limits(scan: Scan) -> Iterator[Diagnostic]:
+def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
     """Whether the kernel grants as many watches and open files as these sources need."""
     watches = _number(_INOTIFY / "max_user_watches")
     needed = len(scan.directories)
@@ -333,7 +333,7 @@ def _plural(count: int, one: str, many: str = "") -> str:
 # ---------------------------------------------------------------- rotation
 
 
-def rotation(config: Config, scan: Scan) -> Iterator[Diagnostic]:
+def rotation(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
     """Diagnostics about each source that has `rotate`.
 
     Args:

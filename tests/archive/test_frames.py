@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.archive.frames import WRAPPED, FrameParser, FrameSplitter, index_frame
-from agent.core.model import LineBatch, TailedFile
+from agent.core.model import FileGeneration, LineBatch
 from agent.parse.decode import FileParser
 from tests.sources import parsing
 
@@ -29,7 +29,9 @@ LOGS = st.builds(lambda lines, end: ("\n".join(lines) + end).encode(), LINES, st
 
 
 def whole(data: bytes, profile) -> list:
-    batch = FileParser(SETTINGS, profile).feed(LineBatch(TailedFile(0, "", "", 0, 0, 0), 0, data, OBSERVED, final=True))
+    batch = FileParser(SETTINGS, profile).feed(
+        LineBatch(FileGeneration(0, "", "", 0, 0, 0), 0, data, OBSERVED, final=True)
+    )
     return list(zip(batch.offsets, batch.timestamps, batch.severities, batch.records, strict=True))
 
 

@@ -5,6 +5,7 @@ import sqlite3
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from agent.cli import status as module
 from agent.core.model import Gap, OwnError
@@ -102,7 +103,7 @@ def test_late_files_come_first_and_the_others_are_counted(sidelog, store, tmp_pa
     late.write_bytes(b"x" * 3_000)
     file = tailed(40, str(late), last_read=time.time_ns())
     status = late.stat()
-    file.device, file.inode = status.st_dev, status.st_ino
+    file = replace(file, device=status.st_dev, inode=status.st_ino)
     make(store, files=[*(tailed(number) for number in range(1, 26)), file])
     lines = sidelog("status", "--store", store).out.splitlines()
     start = lines.index("files   26 followed, 1 with unread bytes")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent import config as configuration
 from agent.core import logs
-from agent.pipeline import Agent
+from agent.daemon import Agent
 from agent.tail.settings import Timing
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 
 from agent.core.event import original_of
 from agent.core.fields import load_record, read_fields
-from agent.core.model import LineBatch, TailedFile
+from agent.core.model import FileGeneration, LineBatch
 from agent.parse.decode import FileParser
 from tests.sources import parsing
 
@@ -68,7 +68,7 @@ def test_case(case, repeat):
     if repeat > 1 and (case.get("once") or not data.endswith(b"\n")):
         repeat = 1
     parser = FileParser(parsing(**case.get("settings", {})))
-    file = TailedFile(1, "s", "/p", 0, 0, 0)
+    file = FileGeneration(1, "s", "/p", 0, 0, 0)
     out = parser.feed(LineBatch(file, 0, data * repeat, OBSERVED, final=True))
     assert len(out) == len(expected) * repeat, out.records
     for row in range(len(out)):

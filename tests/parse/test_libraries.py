@@ -11,7 +11,7 @@ import time
 import pytest
 
 from agent.core.fields import load_record, read_fields
-from agent.core.model import LineBatch, TailedFile
+from agent.core.model import FileGeneration, LineBatch
 from agent.parse.decode import FileParser
 from tests.needs import NODE_MODULES, needs
 from tests.sources import parsing
@@ -21,7 +21,7 @@ def parse(text: str):
     """(severity, message, logger, error event) per line, after checks that hold for every library."""
     parser = FileParser(parsing())
     now = time.time_ns()
-    out = parser.feed(LineBatch(TailedFile(1, "s", "/p", 0, 0, 0), 0, text.encode(), now, final=True))
+    out = parser.feed(LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), 0, text.encode(), now, final=True))
     assert out.parse_errors == {}
     assert out.raws == {}
     assert all(abs(instant - now) < 120 * 10**9 for instant in out.timestamps)

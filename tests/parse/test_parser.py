@@ -11,7 +11,7 @@ import pytest
 from agent.config import MultilineConfig, SourceConfig
 from agent.core.event import original_of
 from agent.core.fields import Profile, exact_int, load_record, read_fields, render_template, sql_path
-from agent.core.model import Continuation, Gap, LineBatch, TailedFile
+from agent.core.model import Continuation, FileGeneration, Gap, LineBatch
 from agent.parse import careful, timestamps
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.decode import FileParser, ParseSettings, join
@@ -22,8 +22,8 @@ OBSERVED = 1_795_327_455_000_000_000
 ERROR_LINE = b"2026-11-22 05:39:26 ERROR a.b: failed\n"
 
 
-def batch(data: bytes, offset: int = 0, tail: int | None = None, **more) -> LineBatch:
-    return LineBatch(TailedFile(1, "s", "/p", 0, 0, 0, tail_event_id=tail), offset, data, OBSERVED, **more)
+def batch(data: bytes, offset: int = 0, **more) -> LineBatch:
+    return LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), offset, data, OBSERVED, **more)
 
 
 def test_an_error_line_is_held_until_its_deadline():
@@ -76,11 +76,11 @@ def test_a_trace_that_comes_late_joins_the_stored_event(restart):
     if restart:
         parser = FileParser(parsing(), parser.profile)
     trace = b'Traceback (most recent call last):\n  File "a", line 1, in f\n'
-    out = parser.feed(batch(trace, len(ERROR_LINE), tail=7))
+    out = parser.feed(batch(trace, len(ERROR_LINE)), tail_open=True)
     assert (len(out), out.tail_open, out.end) == (0, True, len(ERROR_LINE) + len(trace))
     assert out.continuation is not None
     record, raw, error = join(stored.records[0], stored.raws[0], out.continuation)
-    again = parser.feed(batch(b"KeyError: 'x'\n2026-11-22 05:39:27 INFO next\n", out.end, tail=7))
+    again = parser.feed(batch(b"KeyError: 'x'\n2026-11-22 05:39:27 INFO next\n", out.end), tail_open=True)
     assert again.continuation == Continuation(b"KeyError: 'x'")
     assert again.offsets == [out.end + 14]
     record, raw, error = join(record, raw, again.continuation)
@@ -93,7 +93,7 @@ def test_lines_elsewhere_in_the_file_do_not_continue_the_stored_event():
     parser = FileParser(parsing())
     parser.feed(batch(ERROR_LINE))
     parser.flush()
-    assert parser.feed(batch(b"\tat a.b.C(C.java:1)\n", 5000, tail=7)).continuation is None
+    assert parser.feed(batch(b"\tat a.b.C(C.java:1)\n", 5000), tail_open=True).continuation is None
 
 
 def test_join_of_plain_lines_without_an_error():
@@ -287,7 +287,7 @@ def test_the_sample_of_a_long_line_is_redacted_too():
 def test_an_error_in_a_files_first_lines_has_the_message_of_the_configured_field(lines):
     parser = FileParser(parsing(fields={"message": "what", "service": "app"}))
     line = b'{"time":1795325966,"level":"error","what":"own","app":"a","message":"x","service":"y","odd":"\\ud800"}\n'
-    out = parser.feed(LineBatch(TailedFile(1, "s", "/p", 0, 0, 0), 0, line * lines, 1))
+    out = parser.feed(LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), 0, line * lines, 1))
     assert {(error.message, error.service) for error in out.errors} == {("own", "a")}
 
 
@@ -295,5 +295,5 @@ def test_an_error_in_a_files_first_lines_has_the_message_of_the_configured_field
 def test_a_field_may_have_a_name_that_no_compiled_decoder_takes(name):
     parser = FileParser(parsing(fields={"timestamp": name, "severity": name + "level"}))
     line = json.dumps({name: 1795325966, name + "level": "warn"}).encode() + b"\n"
-    out = parser.feed(LineBatch(TailedFile(1, "s", "/p", 0, 0, 0), 0, line * 40, 1))
+    out = parser.feed(LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), 0, line * 40, 1))
     assert (set(out.timestamps), set(out.severities)) == ({1795325966 * 10**9}, {13})

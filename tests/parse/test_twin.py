@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.core.event import original_of
 from agent.core.fields import load_record
-from agent.core.model import EventBatch, LineBatch, TailedFile
+from agent.core.model import EventBatch, FileGeneration, LineBatch
 from agent.parse import fast
 from agent.parse.decode import FileParser, ParseSettings, join
 from tests.parse.effort import examples
@@ -22,8 +22,8 @@ OBSERVED = 1_795_327_455_876_000_000
 WRITTEN = "2026-11-22T05:39:26.123456Z"
 
 
-def tailed(tail=None) -> TailedFile:
-    return TailedFile(1, "s", "/var/log/app.log", 0, 0, 0, tail_event_id=tail)
+def tailed() -> FileGeneration:
+    return FileGeneration(1, "s", "/var/log/app.log", 0, 0, 0)
 
 
 def columns(out: EventBatch):
@@ -212,13 +212,14 @@ def run_split(data: bytes, cuts: list[int], config: ParseSettings):
     ends = sorted({data.rfind(b"\n", 0, cut) + 1 for cut in cuts} | {len(data)})
     parser = FileParser(config)
     stored: list[list] = []
-    gaps, blanks, tail, begin = [], 0, None, 0
+    gaps, blanks, tail_open, begin = [], 0, False, 0
     accounted = 0
     for end in ends:
         final = end == len(data)
         if begin == end and not final:
             continue
-        out = parser.feed(LineBatch(tailed(tail), begin, data[begin:end], OBSERVED, final=final))
+        batch = LineBatch(tailed(), begin, data[begin:end], OBSERVED, final=final)
+        out = parser.feed(batch, tail_open=tail_open)
         continued = 0
         if out.continuation is not None:
             row = stored[-1]
@@ -232,7 +233,7 @@ def run_split(data: bytes, cuts: list[int], config: ParseSettings):
         events = sum(len(original_of(r, w)) + 1 for _, r, w in stored[before:])
         assert events + continued + out.blank_bytes + sum(g.end - g.start for g in out.gaps) == out.end - accounted
         accounted = out.end
-        tail = 7 if out.tail_open else None
+        tail_open = out.tail_open
         begin = end
     return stored, gaps, blanks
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from agent.core.event import EventRow, severity_text
 from agent.core.fields import Profile
 from agent.core.groups import ErrorGroup, GroupHistory
-from agent.core.model import TailedFile
+from agent.core.model import FileGeneration
 from agent.core.stored import FileInfo, StoredEvent
 from agent.group.grouper import Grouper
 from agent.query.aggregate import value_of
@@ -69,9 +69,9 @@ class ListEngine:
 
     def add(self, name: str, data: bytes) -> None:
         self._files += 1
-        log = TailedFile(self._files, "app", f"/var/log/{name}", 1, self._files, 0)
-        batch, groups = parsed(log, data, SETTINGS, self._grouper)
-        profile = Profile.from_json(log.profile) if log.profile else None
+        log = FileGeneration(self._files, "app", f"/var/log/{name}", 1, self._files, 0)
+        batch, groups, found = parsed(log, data, SETTINGS, self._grouper)
+        profile = Profile.from_json(found) if found else None
         file = FileInfo(log.id, log.source, log.path, dict(RESOURCE), profile)
         for row, record in enumerate(batch.records):
             self.stored.append(

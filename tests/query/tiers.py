@@ -8,10 +8,12 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from msgspec.structs import replace
+
 from agent.archive import worker
 from agent.archive.frames import FrameSplitter
 from agent.archive.protocol import ArchiveJob, ArchiveOrder, ArchiveWritten, StoredGeneration
-from agent.core.model import HEAD_BYTES, LineBatch, StoredBatch, TailedFile, Transaction
+from agent.core.model import HEAD_BYTES, FileChange, FileRow, LineBatch, StoredBatch, Transaction
 from agent.group.grouper import Grouper
 from agent.parse.decode import FileParser, ParseSettings
 from agent.query.archives import search
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from agent.core.model import EventBatch
+    from agent.core.model import EventBatch, FileGeneration
     from agent.query.engine import Engine
     from agent.store.archives import ArchiveRow
 
@@ -46,14 +48,13 @@ def small_frames(monkeypatch: pytest.MonkeyPatch, frame_bytes: int) -> None:
 
 
 def parsed(
-    file: TailedFile, data: bytes, settings: ParseSettings, grouper: Grouper
-) -> tuple[EventBatch, dict[int, int]]:
-    """The events of a whole log, and row -> group of its errors; the file learns its profile."""
+    file: FileGeneration, data: bytes, settings: ParseSettings, grouper: Grouper
+) -> tuple[EventBatch, dict[int, int], str | None]:
+    """The events of a whole log, row -> group of its errors, and the profile that was found, as JSON."""
     parser = FileParser(settings)
     events = parser.feed(LineBatch(file, 0, data, OBSERVED, final=True))
     groups = {error.index: grouper.assign(error) for error in events.errors}
-    file.profile = parser.profile.to_json() if parser.profile else None
-    return events, groups
+    return events, groups, parser.profile.to_json() if parser.profile else None
 
 
 class Tiers:
@@ -68,7 +69,7 @@ class Tiers:
         self.connection = self.opened.writer.connection
         self.reader = open_reader(self.path)
         self._grouper = Grouper()
-        self._files: dict[str, TailedFile] = {}
+        self._files: dict[str, FileRow] = {}
         self.gone = 0  # the last id that retention has deleted
 
     def __enter__(self) -> Self:
@@ -81,14 +82,14 @@ class Tiers:
     def store(self, name: str, data: bytes, *, source: str = "app") -> None:
         """Let a log be followed to its end."""
         number = len(self._files) + 1
-        file = TailedFile(number, source, f"/var/log/{name}", 1, number, 0, state="finished")
-        events, groups = parsed(file, data, self.settings, self._grouper)
-        file.head_length, file.head_hash = min(len(data), HEAD_BYTES), head_hash(data)
-        batch = StoredBatch(file, events, *marker(data), OBSERVED, groups)
-        transaction = Transaction(batches=[batch], files={number: file}, groups=self._grouper.take_updates())
-        self.opened.writer.write(transaction, None, None)
-        file.offset, (file.marker_length, file.marker_hash) = len(data), marker(data)
-        self._files[name] = file
+        head = min(len(data), HEAD_BYTES), head_hash(data)
+        file = FileRow(number, source, f"/var/log/{name}", 1, number, 0, *head, state="finished")
+        events, groups, profile = parsed(file, data, self.settings, self._grouper)
+        batch = StoredBatch(file, events, *marker(data), OBSERVED, groups, profile)
+        files = {number: FileChange(file, 0, profile)}
+        self.opened.writer.write(Transaction([batch], files, self._grouper.take_updates()), None, None)
+        length, before = marker(data)
+        self._files[name] = replace(file, offset=len(data), marker_length=length, marker_hash=before, profile=profile)
 
     def archive(self, name: str, data: bytes, *, source: str = "app", **job: object) -> ArchiveRow:
         """Archive a log, whether it was followed or not."""

@@ -7,6 +7,7 @@ import os
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from agent.config import SignalConfig
 from agent.core.errors import StoreError
@@ -16,7 +17,7 @@ from agent.rotate.directory import LogDirectory
 from agent.rotate.retention import SETTLED_S
 from agent.rotate.rotator import RotationTiming
 from agent.rotate.unfinished import RetryBackoff
-from agent.store import archives, faults, rotations, tables
+from agent.store import archives, faults, rotations
 from agent.store.rotations import BegunRotation
 from agent.tail import rotated_names
 from tests.integration.archiving import age
@@ -95,12 +96,12 @@ def test_what_the_store_does_not_know_waits(scene):
     """Nobody would find the rest of it after a crash."""
     scene.write(stored=False)
     other = scene.write("another.log")
-    scene.followed[1].inode += 1
+    scene.followed[1] = replace(scene.followed[1], inode=scene.followed[1].inode + 1)
     changed = scene.write("changed.log")
     changed.write_bytes(b"other\n" * 100)
     rotator = scene.rotator(size=1)
     assert rotator.round() == []
-    tables.save_file(scene.connection, scene.followed[0], "{}")
+    scene.save(scene.followed[0])
     assert [done.path for done in rotator.round()] == [str(scene.log)]
     assert other.exists()
 
@@ -121,7 +122,7 @@ def test_a_link_is_left_to_whoever_set_it(scene):
     real = scene.write("real")
     link = scene.logs / "link.log"
     link.symlink_to("real")
-    scene.followed[0].path = scene.followed[0].current_path = str(link)
+    scene.followed[0] = replace(scene.followed[0], path=str(link), current_path=str(link))
     with faults.changing(scene.connection):
         scene.connection.execute("UPDATE files SET path = ?, current_path = path", (str(link),))
     rotator = scene.rotator(size=1)

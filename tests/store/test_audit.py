@@ -4,12 +4,13 @@ import contextlib
 import os
 
 import pytest
+from msgspec.structs import replace
 
 from agent.core.event import original_of
 from agent.store.audit import Audit
 from agent.store.compare import FileAudit, StoredGap, Window
 from agent.store.reader import open_reader
-from tests.store.stores import another, events, stored, tailed, transaction, write
+from tests.store.stores import another, changes, events, stored, tailed, transaction, write
 
 
 @pytest.fixture
@@ -110,9 +111,8 @@ def test_a_file_truncated_under_the_comparison(opened, path, log, known):
         descriptor = os.open(log, os.O_RDONLY)
         log.write_bytes(b"x" * log.stat().st_size)
         if known:
-            newer = tailed(2, path=str(log))
-            newer.device, newer.inode = file.device, file.inode
-            write(opened, transaction(files={2: newer}))
+            newer = replace(file, id=2)
+            write(opened, transaction(files=changes(newer)))
         return descriptor, "whole"
 
     with auditing(path) as audit:

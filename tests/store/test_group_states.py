@@ -81,10 +81,17 @@ def test_another_state_ends_the_limits(opened, state):
     assert came(opened, 9, at=NOW - 1) == state
 
 
-def test_what_comes_back_after_being_ignored_is_news_for_rules(opened):
+def test_what_comes_back_after_being_ignored_is_news_for_rules(opened, monkeypatch):
     seen = []
-    opened.writer.observer = lambda _connection, _transaction, stored: seen.append(dict(stored.news))
-    opened.writer.watch_groups = True
+
+    class Hook:
+        wants_group_news = True
+
+        def before_commit(self, _connection, _transaction, stored):
+            seen.append(dict(stored.news))
+
+    write = opened.writer.write
+    monkeypatch.setattr(opened.writer, "write", lambda *facts: write(*facts, [Hook()]))
     ignored(opened, until_count=2)
     for _ in range(3):
         came(opened, 1)

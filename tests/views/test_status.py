@@ -6,13 +6,14 @@ import os
 import sqlite3
 
 import pytest
+from msgspec.structs import replace
 
 from agent.core.model import OwnError
 from agent.store import schema, tables
 from agent.store.lock import StoreLock, lock_path
 from agent.store.reader import open_reader
 from agent.views import status
-from tests.store.stores import MINUTE, NOW, events, gap, store_at, stored, tailed, transaction, write
+from tests.store.stores import MINUTE, NOW, changes, events, gap, store_at, stored, tailed, transaction, write
 
 HOUR = 60 * MINUTE
 
@@ -34,8 +35,7 @@ def log(tmp_path):
 def followed(log, number=1, **facts):
     status = log.stat()
     file = tailed(number, path=str(log), current_path=str(log), **facts)
-    file.device, file.inode = status.st_dev, status.st_ino
-    return file
+    return replace(file, device=status.st_dev, inode=status.st_ino)
 
 
 def status_at(path, now=NOW):
@@ -133,7 +133,7 @@ def test_a_file_that_is_not_there_has_no_lag(path, log, tmp_path, change):
 def test_finished_files_are_history(path, log):
     with store_at(path) as opened:
         write(opened, transaction(stored(followed(log, state="finished"), events(count=3))))
-        write(opened, transaction(files={2: followed(log, 2, state="rotated")}))
+        write(opened, transaction(files=changes(followed(log, 2, state="rotated"))))
     assert [file["state"] for file in status_at(path)["files"]] == ["rotated"]
 
 

@@ -9,7 +9,7 @@ from following import Following, asynchronous, joined, numbered
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.tail.archives import Archive, DamagedArchiveError, candidates
+from agent.tail.recovery import CompressedLog, DamagedArchiveError, candidates
 
 CONTENT = joined(numbered(0, 5000)) + os.urandom(50_000) + bytes(300_000)
 
@@ -19,7 +19,7 @@ def zstd(data, *, checksum=True, level=3):
 
 
 def read_all(path, most=1 << 18):
-    archive = Archive(str(path))
+    archive = CompressedLog(str(path))
     parts = []
     try:
         while part := archive.read(most):
@@ -49,7 +49,7 @@ def test_frames_and_members_of_any_kind_give_their_bytes(tmp_path_factory, parts
 
 @pytest.mark.parametrize("form", [gzip.compress, zstd, lambda data: zstd(data, checksum=False)])
 def test_an_archive_cut_off_anywhere_is_damaged(tmp_path, form):
-    """Also at the end of a block, where a stream reader would see nothing wrong."""
+    """Also at the end of a block, where a harvester reader would see nothing wrong."""
     whole = form(CONTENT)
     path = tmp_path / "x"
     cuts = [*range(20, len(whole), len(whole) // 40), len(whole) - 9, len(whole) - 4, len(whole) - 1]
@@ -73,7 +73,7 @@ def test_blocks_that_repeat_one_byte_come_in_pieces_of_a_block(tmp_path):
     block = ((1 << 17 << 3) | 1 << 1).to_bytes(3, "little") + b"x"  # not last, type 1, 128 KiB
     header = b"\x28\xb5\x2f\xfd" + b"\x00" + b"\x38"  # no content size, a window of 128 KiB
     (tmp_path / "x").write_bytes(header + block * 8000)
-    archive = Archive(str(tmp_path / "x"))
+    archive = CompressedLog(str(tmp_path / "x"))
     assert len(archive.read(1 << 30)) == 1 << 17
     archive.close()
 

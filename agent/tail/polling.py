@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.core.conditions import Conditions
-    from agent.tail.roster import Roster
+    from agent.tail.harvester import Harvester
+    from agent.tail.registry import Registry
     from agent.tail.settings import Timing
-    from agent.tail.stream import Stream
     from agent.tail.watch import Watcher
 
 
 _REFUSAL_OVER_S = 60.0
 
 
-class Attention:
-    """Decides per stream between waiting for an event, polling, and ending what has been quiet for long."""
+class PollScheduler:
+    """Decides per harvester between waiting for an event, polling, and ending what has been quiet for long."""
 
     def __init__(
         self,
-        roster: Roster,
+        registry: Registry,
         watcher: Watcher,
         conditions: Conditions,
         timing: Timing,
-        end_deleted: Callable[[Stream], Awaitable[None]],
+        end_deleted: Callable[[Harvester], Awaitable[None]],
     ) -> None:
-        self._roster = roster
+        self._registry = registry
         self._watcher = watcher
         self._conditions = conditions
         self._timing = timing
@@ -65,47 +65,47 @@ class Attention:
             self._refused(error)
             return False
 
-    async def settle(self, stream: Stream) -> None:
+    async def settle(self, harvester: Harvester) -> None:
         """A look found nothing new: wait longer, arm the watch, or end what has been quiet for its grace time."""
         now = time.monotonic()
-        quiet_s = now - stream.last_growth
+        quiet_s = now - harvester.last_growth
         timing = self._timing
         deadline = math.inf
-        if not stream.links:
+        if not harvester.links:
             if quiet_s >= timing.deleted_grace_s:
-                await self._end_deleted(stream)
+                await self._end_deleted(harvester)
                 return
-            deadline = stream.last_growth + timing.deleted_grace_s
-        elif stream.file.state == "rotated" and not stream.final:
+            deadline = harvester.last_growth + timing.deleted_grace_s
+        elif harvester.file.state == "rotated" and not harvester.final:
             # without a successor the writer may still be about to reopen its file: it gets ten times as long
-            patience = 1 if files.exists(stream.file.path) else 10
+            patience = 1 if files.exists(harvester.file.path) else 10
             if quiet_s >= timing.rotated_grace_s * patience:
-                await self._roster.flush(stream)
+                await self._registry.flush(harvester)
             else:
-                deadline = max(now + timing.idle_interval_s, stream.last_growth + timing.rotated_grace_s)
-        if stream.final and not stream.globbed:
-            await self._roster.close(stream)  # the scans look whether it grows after all
-            stream.wait_for_event()
+                deadline = max(now + timing.idle_interval_s, harvester.last_growth + timing.rotated_grace_s)
+        if harvester.final and not harvester.globbed:
+            await self._registry.close(harvester)  # the scans look whether it grows after all
+            harvester.wait_for_event()
             return
-        stream.interval_s = min(max(stream.interval_s, timing.busy_interval_s) * 2, timing.idle_interval_s)
-        if stream.armed:
-            stream.next_poll = deadline
-        elif quiet_s >= timing.calm_after_s and self._arm(stream):
-            stream.next_poll = now  # a line may have come just before the watch
+        harvester.interval_s = min(max(harvester.interval_s, timing.busy_interval_s) * 2, timing.idle_interval_s)
+        if harvester.armed:
+            harvester.next_poll = deadline
+        elif quiet_s >= timing.calm_after_s and self._arm(harvester):
+            harvester.next_poll = now  # a line may have come just before the watch
         else:
-            stream.next_poll = min(now + stream.interval_s, deadline)
+            harvester.next_poll = min(now + harvester.interval_s, deadline)
 
-    def _arm(self, stream: Stream) -> bool:
-        path = f"/proc/self/fd/{stream.fd}" if stream.fd >= 0 else stream.file.current_path
+    def _arm(self, harvester: Harvester) -> bool:
+        path = f"/proc/self/fd/{harvester.fd}" if harvester.fd >= 0 else harvester.file.current_path
         if not self._watcher.running or not self._events_come(path):
             return False
         try:
-            self._watcher.arm(stream.file.id, path)
+            self._watcher.arm(harvester.file.id, path)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 self._refused(error)
             return False
-        stream.armed = True
+        harvester.armed = True
         if time.monotonic() - self._refused_at >= _REFUSAL_OVER_S:
             self._conditions.end("inotify", "SL205")
         return True
