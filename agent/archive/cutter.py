@@ -16,9 +16,9 @@ from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
 from agent.archive.scan import build, lines
 from agent.core.model import LineBatch, TailedFile
-from agent.parse import wrappers
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.fast import Survey
+from agent.parse.formats import rules
 from agent.parse.redact import REPLACEMENT
 
 if TYPE_CHECKING:
@@ -207,9 +207,8 @@ def shape_of(data: bytes, lines: Lines, settings: ParseSettings) -> int:
 
 
 def _is_wrapped(data: bytes, settings: ParseSettings) -> bool:
-    if settings.format in ("docker", "cri"):
-        return True
-    return settings.format == "auto" and wrappers.unwrap(data[: data.find(b"\n") + 1 or None], "auto") is not None
+    expected = rules(settings.format)
+    return expected.wrapped or expected.unwrap(data[: data.find(b"\n") + 1 or None]) is not None
 
 
 # ---------------------------------------------------------------- a frame read alone

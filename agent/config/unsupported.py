@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.core.errors import ConfigError
+from agent.core.formats import PLANNED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 SECTIONS = {
     "http": "the HTTP server is",
 }
-FORMATS = ("logfmt", "syslog", "combined")
 
 
 def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
@@ -29,7 +29,7 @@ def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
     """
     found = {section: what for section, what in SECTIONS.items() if getattr(config, section) not in (None, [], {})}
     for index, source in enumerate(config.sources):
-        if source.format in FORMATS:
+        if source.format in PLANNED:
             found[f"sources[{index}].format"] = f"the format {source.format} (source {source.name}) is"
     return [_error(f"{file}: {place}" if file else place, what) for place, what in found.items()]
 

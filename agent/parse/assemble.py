@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.event import ERROR, RAW_CARRIAGE_RETURN
 from agent.core.model import EventBatch, Gap
-from agent.parse import careful, fields, multiline, single, wrappers
-from agent.parse.textevent import build, text_error
+from agent.parse import careful, fields, multiline, textevent
+from agent.parse.formats import Partial, with_stream
 
 if TYPE_CHECKING:
     from agent.core.fields import Profile
+    from agent.parse.formats import Wrapped
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
 
@@ -31,7 +32,7 @@ class Assembler:
         self.observed = observed
         self.out = EventBatch()
         self.open: OpenText | None = None
-        self.partial: wrappers.Partial | None = None
+        self.partial: Partial | None = None
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []
@@ -39,8 +40,9 @@ class Assembler:
         self.seen: list[dict[str, Any]] = []
         self.text_lines = 0
         self.json_lines = 0
-        self._traces = compiled.settings.multiline == "auto"
-        self._format = compiled.settings.format
+        self._traces = compiled.traces
+        self._rules = compiled.rules
+        self._json_wrapper = compiled.rules.wrappers.get(b"{")
 
     # --- lines
 
@@ -51,7 +53,7 @@ class Assembler:
         if not parts[-1]:  # behind the last newline, or no data at all: no line, not even a blank one
             parts.pop()
         last = len(parts) - 1
-        text_alone, json_alone = single.takes(self.compiled, data)
+        text_alone, json_alone = textevent.takes(self.compiled, data)
         longest = self.compiled.max_line
         index = 0
         while index <= last:
@@ -66,7 +68,7 @@ class Assembler:
                 text_alone
                 and len(line) <= longest
                 and self._nothing_open(line)
-                and single.append(self.out, self.compiled, self.observed, line, after, offset)
+                and textevent.append(self.out, self.compiled, self.observed, line, after, offset)
             ):
                 self.text_lines += 1
             else:
@@ -143,8 +145,8 @@ class Assembler:
         return self.compiled.start is not None or (self._traces and multiline.takes_blank(event))
 
     def _full(self, line: bytes, offset: int, size: int) -> None:
-        if self._format not in {"text", "json"}:
-            wrapped = wrappers.unwrap(line.removesuffix(b"\r"), self._format)
+        if self._rules.wrappers:
+            wrapped = self._rules.unwrap(line.removesuffix(b"\r"))
             if wrapped is not None:
                 self._wrapped(wrapped, line, offset, size)
                 return
@@ -152,7 +154,7 @@ class Assembler:
                 self._finish_partial()
         self._content(line, line, offset, size, None)
 
-    def _wrapped(self, wrapped: wrappers.Wrapped, line: bytes, offset: int, size: int) -> None:
+    def _wrapped(self, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
         partial = self.partial
         if partial is not None and (
             partial.stream != wrapped.stream or partial.size + len(wrapped.body) > self.compiled.max_line
@@ -163,7 +165,7 @@ class Assembler:
             if partial is None:
                 self.close()
                 self.end_tail()
-                partial = self.partial = wrappers.Partial(offset, wrapped.stream)
+                partial = self.partial = Partial(offset, wrapped.stream)
                 self.partial_time = wrapped.time
             partial.raws.append(line)
             partial.bodies.append(wrapped.body)
@@ -199,8 +201,8 @@ class Assembler:
         if (
             first
             and first in b'{["-0123456789tfn'
-            and self._format != "text"
-            and (first == b"{" or self._format == "json" or not careful.surely_text(plain))
+            and self._rules.json
+            and (first == b"{" or self._rules.only_json or not careful.surely_text(plain))
         ):
             try:
                 line = careful.read_object(plain)
@@ -212,13 +214,13 @@ class Assembler:
             else:
                 self._json(line, raw, plain, offset, extra, hidden=hidden)
                 return
-        elif self._format == "json":
+        elif self._rules.only_json:
             error = "not JSON"
         self._text(raw, plain, offset, size, extra, error=error)
 
     def _worth_saying(self, first: bytes, reason: str) -> bool:
         """A text file's lines are no broken JSON; what begins as an object, or is another JSON value, says so."""
-        return first == b"{" or self._format == "json" or not reason.startswith("not JSON")
+        return first == b"{" or self._rules.only_json or not reason.startswith("not JSON")
 
     # --- JSON
 
@@ -234,7 +236,8 @@ class Assembler:
 
     def _plain_json(self, line: bytes, offset: int) -> bool:
         """A JSON line without anything special about it: 12 µs instead of 18. Answers whether it was one."""
-        if self.partial is not None or b'"stream"' in line or line.endswith(b"\r"):
+        wrapper = self._json_wrapper
+        if self.partial is not None or (wrapper is not None and wrapper.may_wrap(line)) or line.endswith(b"\r"):
             return False
         try:
             read = careful.read_object(line)
@@ -270,7 +273,7 @@ class Assembler:
                     text = careful.dump({**record, "log.iostream": extra["stream"]})
                     record = {**record, "log.iostream": extra["stream"]}
             else:
-                text = wrappers.splice(text, extra["stream"])
+                text = with_stream(text, extra["stream"])
                 record = {**record, "log.iostream": extra["stream"]}
         if len(self.seen) < _LEARN_RECORDS:
             self.seen.append(record)
@@ -335,10 +338,12 @@ class Assembler:
         if (
             extra is not None
             and error is None
-            and single.append_contained(self.out, self.compiled, self.observed, raw, text, self._after, offset, extra)
+            and textevent.append_contained(
+                self.out, self.compiled, self.observed, raw, text, self._after, offset, extra
+            )
         ):
             return
-        event = multiline.begin(offset, raw, text, traces=self._traces)
+        event = multiline.begin(offset, raw, text, self._rules.read_head, traces=self._traces)
         event.end = offset + size
         event.error = error
         if extra is not None:
@@ -363,14 +368,14 @@ class Assembler:
         self.last_text = None if event.blanks else event  # the blank lines are counted: what follows is not its own
         self._count_blanks(event)
         row = len(self.out.records)
-        built = build(event, self.compiled, self.observed)
+        built = textevent.build(event, self.compiled, self.observed)
         self._append(built.timestamp, built.severity, name=built.logger, offset=event.start, record=built.record)
         if built.raw is not None:
             self.out.raws[row] = built.raw
         if built.error is not None:
             self.out.parse_errors[row] = built.error
         if built.severity >= ERROR:
-            self.out.errors.append(text_error(built, row))
+            self.out.errors.append(textevent.text_error(built, row))
 
     def _count_blanks(self, event: OpenText) -> None:
         self.out.blank_bytes += sum(len(blank) + 1 for blank in event.blanks)
