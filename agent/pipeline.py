@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent.config import Config
+    from agent.tail.settings import Timing
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
@@ -91,6 +92,7 @@ class Agent:
         load_config: reads the configuration again, for SIGHUP.
         on_progress: called on the event loop now and then with the counters and the bytes still to read.
         service: the service manager.
+        tail_timing: how long the tailer waits.
     """
 
     def __init__(
@@ -101,12 +103,14 @@ class Agent:
         load_config: Callable[[], Config] | None = None,
         on_progress: Callable[[Counters, int], None] | None = None,
         service: ServiceManager | None = None,
+        tail_timing: Timing | None = None,
     ) -> None:
         self.config = config
         self._once = once
         self._load_config = load_config
         self._on_progress = on_progress
         self._service = service or ServiceManager()
+        self._tail_timing = tail_timing
         self.reporter = Reporter()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -180,6 +184,7 @@ class Agent:
             avoid=self._own_paths(),
             first_start=opened.created and opened.moved_aside is None,
             once=self._once,
+            timing=self._tail_timing,
         )
         alerting = self._alerting = Alerting(self.config, opened.writer, intake.wake, self.reporter.report)
         gap_s = _ONCE_CLOCK_GAP_S if self._once else _CLOCK_GAP_S

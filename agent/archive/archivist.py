@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from agent.core.errors import SidelogError
     from agent.store.edit import Change
 
-_LONGEST_PAUSE_S = 30.0
-_SHORTEST_PAUSE_S = 0.5
-
 
 def options(config: Config, archive: ArchiveConfig) -> Options:
     """The section `archive` as the keeper takes it."""
@@ -73,6 +70,8 @@ class Archivist(Rounds["Config"]):
         change: runs a function in a transaction on the writer's thread.
         report: notes that a condition began (True) or ended (False).
         names_lock: held while a log is deleted by its name.
+        shortest_pause_s: at the least so long between two rounds.
+        longest_pause_s: at the most so long.
     """
 
     def __init__(
@@ -81,10 +80,15 @@ class Archivist(Rounds["Config"]):
         change: Change,
         report: Callable[[SidelogError, bool], None],
         names_lock: threading.Lock | None = None,
+        *,
+        shortest_pause_s: float = 0.5,
+        longest_pause_s: float = 30.0,
     ) -> None:
         super().__init__("archiving", "SL811", config, report)
         self._change = change
         self._names_lock = names_lock
+        self._shortest_pause_s = shortest_pause_s
+        self._longest_pause_s = longest_pause_s
         self._keeper: Keeper | None = None
         self._kept: Config | None = None  # the configuration that the keeper is of
 
@@ -107,8 +111,8 @@ class Archivist(Rounds["Config"]):
     def pause_s(self, config: Config) -> float:
         """Half of the time for which a log must be quiet, within bounds."""
         if config.archive is None:
-            return _LONGEST_PAUSE_S
-        return min(max(config.archive.quiet / 2, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
+            return self._longest_pause_s
+        return min(max(config.archive.quiet / 2, self._shortest_pause_s), self._longest_pause_s)
 
     def end(self) -> None:
         """Come to an end in the middle of a log if need be: what is not finished is made again."""

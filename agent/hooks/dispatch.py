@@ -63,11 +63,13 @@ class Dispatcher:
         changed: Callable[[str, Mapping[str, Any]], None],
         report: Callable[[SidelogError, bool], None],
         clock: Callable[[], int] = time.time_ns,
+        backoff: Backoff | None = None,
     ) -> None:
         self._finished = finished
         self._changed = changed
         self._report = report
         self._clock = clock
+        self._backoff = backoff or Backoff()
         self._configs = dict(hooks)
         self._queues: dict[str, _Queue] = {}
         self._known: set[int] = set()
@@ -88,7 +90,7 @@ class Dispatcher:
             self._known.add(delivery.id)
             queue = self._queues.get(delivery.hook)
             if queue is None:
-                queue = self._queues[delivery.hook] = _Queue(delivery.hook)
+                queue = self._queues[delivery.hook] = _Queue(delivery.hook, Circuit(backoff=self._backoff))
             queue.waiting[delivery.id] = delivery
             touched[delivery.hook] = queue
         for queue in touched.values():
@@ -164,7 +166,7 @@ class Dispatcher:
             state = "dead"
         else:
             state = "waiting"
-            delivery.next_attempt = now + retry_after_ns(delivery.attempts)
+            delivery.next_attempt = now + self._backoff.retry_after_ns(delivery.attempts)
         if state != "waiting":
             del queue.waiting[delivery.id]
         self._finished(
@@ -212,11 +214,11 @@ class Dispatcher:
 class _Queue:
     """What waits for one hook."""
 
-    def __init__(self, hook: str) -> None:
+    def __init__(self, hook: str, circuit: Circuit) -> None:
         self.hook = hook
         self.waiting: dict[int, Delivery] = {}  # also what runs; by id
         self.running: dict[int, asyncio.Task[None]] = {}
-        self.circuit = Circuit()
+        self.circuit = circuit
         self.faults: set[str] = set()  # codes of the conditions that were reported
         self.timer: asyncio.TimerHandle | None = None
 
@@ -280,17 +282,21 @@ def _dead(delivery: Delivery, result: Result) -> SidelogError:
 
 
 OPENS_AFTER = 5  # failures in a row, of whichever deliveries
-_FIRST_PAUSE_NS = 30 * 10**9
-_LONGEST_PAUSE_NS = 300 * 10**9
-_FIRST_RETRY_NS = 10**9
-_LONGEST_RETRY_NS = 300 * 10**9
 _JITTER = 0.2  # so that hooks that failed together do not come back together
 
 
-def retry_after_ns(attempts: int) -> int:
-    """How long to wait after so many failed attempts: 1 s doubling to 5 min, a fifth more or less."""
-    pause = min(_FIRST_RETRY_NS << min(attempts - 1, 20), _LONGEST_RETRY_NS)
-    return round(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  no secret
+class Backoff(msgspec.Struct, frozen=True):
+    """How long a failed delivery and an open circuit wait, in ns; each doubles up to its longest."""
+
+    first_retry_ns: int = 10**9
+    longest_retry_ns: int = 300 * 10**9
+    first_pause_ns: int = 30 * 10**9
+    longest_pause_ns: int = 300 * 10**9
+
+    def retry_after_ns(self, attempts: int) -> int:
+        """How long to wait after so many failed attempts, a fifth more or less."""
+        pause = min(self.first_retry_ns << min(attempts - 1, 20), self.longest_retry_ns)
+        return round(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  no secret
 
 
 class Circuit(msgspec.Struct):
@@ -299,6 +305,7 @@ class Circuit(msgspec.Struct):
     failures: int = 0  # in a row
     opened: int = 0  # times in a row that it was opened
     until: int = 0  # Unix ns
+    backoff: Backoff = Backoff()
 
     @property
     def is_open(self) -> bool:
@@ -307,14 +314,14 @@ class Circuit(msgspec.Struct):
 
     def blocks(self, now: int) -> int:
         """How long nothing may run, in ns; a clock that was set back does not make it longer than its pause."""
-        return min(max(0, self.until - now), _LONGEST_PAUSE_NS) if self.is_open else 0
+        return min(max(0, self.until - now), self.backoff.longest_pause_ns) if self.is_open else 0
 
     def failed(self, now: int) -> bool:
         """Note a failure; whether it opened the circuit."""
         self.failures += 1
         if self.failures < OPENS_AFTER:
             return False
-        pause = min(_FIRST_PAUSE_NS << min(self.opened, 10), _LONGEST_PAUSE_NS)
+        pause = min(self.backoff.first_pause_ns << min(self.opened, 10), self.backoff.longest_pause_ns)
         self.opened += 1
         self.until = now + pause
         return True

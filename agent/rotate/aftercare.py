@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from agent.store.edit import Change
     from agent.tail.identity import FileKey
 
-_REOPENED_S = 30.0  # an application that still writes in the renamed log after so long does not know of it
-
 
 class _Renamed(msgspec.Struct):
     """A renamed log: where it was seen last, and when it was renamed, Unix ns."""
@@ -60,12 +58,16 @@ class Aftercare:
         change: runs a function in a transaction.
         conditions: SL823 and SL824 are its own.
         names_lock: held while a file is deleted by its name.
+        reopened_s: an application that still writes in the renamed log after so long does not know of it.
     """
 
-    def __init__(self, change: Change, conditions: Conditions, names_lock: threading.Lock) -> None:
+    def __init__(
+        self, change: Change, conditions: Conditions, names_lock: threading.Lock, *, reopened_s: float = 30.0
+    ) -> None:
         self._change = change
         self._conditions = conditions
         self._names_lock = names_lock
+        self._reopened_s = reopened_s
         self._renamed: dict[str, _Renamed] = {}  # by path; until there is a log
 
     def find_surplus(self, keeps: Mapping[str, int], *, archiving: bool) -> dict[str, list[Surplus]]:
@@ -131,7 +133,7 @@ class Aftercare:
         for path, renamed in list(self._renamed.items()):
             if os.path.lexists(path) or not renamed.find(os.path.dirname(path)):
                 del self._renamed[path]
-            elif renamed.modified_ns() - renamed.at_ns > _REOPENED_S * 1e9:
+            elif renamed.modified_ns() - renamed.at_ns > self._reopened_s * 1e9:
                 self._conditions.begin(errors.not_reopened(path, renamed.place))
                 failing.add(path)
         self._conditions.keep(failing, "SL824")

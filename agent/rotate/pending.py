@@ -138,10 +138,6 @@ def _is_renamed(row: Begun) -> bool:
 # ---------------------------------------------------------------- retries
 
 
-_FIRST_S = 5.0  # doubles
-_LONGEST_S = 300.0
-
-
 class _Retry(msgspec.Struct):
     pause_s: float
     at: float = 0.0
@@ -151,10 +147,16 @@ class Retries:
     """What waits for another try, by name.
 
     Args:
+        first_s: the first pause, in seconds; doubles.
+        longest_s: the longest pause.
         clock: monotonic, seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, first_s: float = 5.0, longest_s: float = 300.0, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
         self._clock = clock
         self._waiting: dict[str, _Retry] = {}
 
@@ -165,9 +167,9 @@ class Retries:
 
     def failed(self, name: str) -> None:
         """Wait, longer than the last time."""
-        waiting = self._waiting.setdefault(name, _Retry(_FIRST_S))
+        waiting = self._waiting.setdefault(name, _Retry(self._first_s))
         waiting.at = self._clock() + waiting.pause_s
-        waiting.pause_s = min(waiting.pause_s * 2, _LONGEST_S)
+        waiting.pause_s = min(waiting.pause_s * 2, self._longest_s)
 
     def succeeded(self, name: str) -> None:
         """Wait for nothing."""

@@ -41,7 +41,13 @@ if TYPE_CHECKING:
     from agent.rotate.telling import Ready
     from agent.store.edit import Change
 
-_AFTERCARE_S = 10.0  # so often rotated logs are counted
+
+class RotationTiming(msgspec.Struct, frozen=True):
+    """Durations in seconds."""
+
+    aftercare_s: float = 10.0  # so often rotated logs are counted
+    reopened_s: float = 30.0  # an application that still writes in the renamed log after so long does not know of it
+    retry_s: float = 5.0  # after a failure; doubles
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -86,6 +92,7 @@ class Rotation:
         report: notes that a condition began (True) or ended (False).
         changed: called when logs were rotated, so that the tailer looks at once.
         stop: whether the round is to end early.
+        timing: how long it waits.
     """
 
     def __init__(
@@ -99,6 +106,7 @@ class Rotation:
         report: Callable[[SidelogError, bool], None],
         changed: Callable[[], None] = lambda: None,
         stop: Callable[[], bool] = lambda: False,
+        timing: RotationTiming | None = None,
     ) -> None:
         self.rules = rules
         self.archiving = archiving
@@ -108,9 +116,10 @@ class Rotation:
         self._conditions = Conditions(report)
         self._changed = changed
         self._stop = stop
-        self._logs_retries, self._source_retries = Retries(), Retries()
+        self._timing = timing or RotationTiming()
+        self._logs_retries, self._source_retries = Retries(self._timing.retry_s), Retries(self._timing.retry_s)
         self._pending = Pending(change, self._conditions, self._source_retries, stop)
-        self._aftercare = Aftercare(change, self._conditions, names_lock)
+        self._aftercare = Aftercare(change, self._conditions, names_lock, reopened_s=self._timing.reopened_s)
         self._empty_ns: dict[str, int] = {}  # when a log was last seen empty: its age counts from there
         self._truncated: dict[str, int] = {}  # file id that was truncated last: its successor is not followed yet
         # By source and directory: the names that are followed there, and the rotated ones among them.
@@ -139,7 +148,7 @@ class Rotation:
             if self._pending.tell_again(source, rule.config):
                 done += self._rotate_due(source, rule, [look for look in looks[source] if look.why])
         if time.monotonic() >= self._next_aftercare:
-            self._next_aftercare = time.monotonic() + _AFTERCARE_S
+            self._next_aftercare = time.monotonic() + self._timing.aftercare_s
             self._aftercare.delete_surplus(self._keeps(), archiving=self.archiving)
             self._aftercare.look_at_renamed()
         return done

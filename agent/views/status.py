@@ -16,19 +16,22 @@ from agent.store.lock import Owner, owner
 from agent.views.alerts import evictions, list_states
 
 _STUCK_S = 120.0  # lines that have waited for so long while the agent runs are a fault
-_SECOND_LOOK_S = 3.0  # an agent that is well reads a line within two
 _LINE_BYTES = 2**20
 _MAX_GAPS = 50
 _RATE_MINUTES = 5
 
 
-def collect(connection: sqlite3.Connection, path: Path, now: int | None = None) -> dict[str, Any]:
+def collect(
+    connection: sqlite3.Connection, path: Path, now: int | None = None, *, second_look_s: float = 3.0
+) -> dict[str, Any]:
     """The document of `status --json`.
 
     Args:
         connection: read-only.
         path: of the store.
         now: Unix ns.
+        second_look_s: how long a file that seems stuck is looked at again; an agent that is well reads a line within
+            two seconds.
     """
     now = time.time_ns() if now is None else now
     running = owner(path)
@@ -37,7 +40,7 @@ def collect(connection: sqlite3.Connection, path: Path, now: int | None = None) 
     errors = _own_errors(connection)
     if running is not None and running.fault is not None:
         errors.insert(0, _unstored_error(running.fault, path, now))
-    stuck = _stuck_files(connection, files, running.started_at, now) if running else []
+    stuck = _stuck_files(connection, files, running.started_at, now, second_look_s) if running else []
     problems = _problems(agent, stuck, errors)
     return {
         "healthy": not problems,
@@ -102,7 +105,7 @@ def _file(row: tuple[Any, ...], now: int) -> dict[str, Any]:
 
 
 def _stuck_files(
-    connection: sqlite3.Connection, files: list[dict[str, Any]], started_at: int, now: int
+    connection: sqlite3.Connection, files: list[dict[str, Any]], started_at: int, now: int, second_look_s: float
 ) -> list[dict[str, Any]]:
     """Followed files from which nothing was read for too long although a whole line waits.
 
@@ -115,7 +118,7 @@ def _stuck_files(
             read_at = connection.execute("SELECT last_read FROM files WHERE id = ?", (file["id"],)).fetchone()[0]
             if now - max(read_at, started_at) > _STUCK_S * 1e9 and _holds_line(file):
                 suspects.append(file)
-    end = time.monotonic() + _SECOND_LOOK_S
+    end = time.monotonic() + second_look_s
     while any(file["lag_seconds"] <= _STUCK_S for file in suspects) and time.monotonic() < end:
         time.sleep(0.1)
         suspects = [file for file in suspects if _offset(connection, file) == file["offset"]]

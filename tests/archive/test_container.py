@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import resource
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -20,6 +19,7 @@ from agent.archive.errors import ArchiveError
 from agent.archive.seekable import Entry
 from agent.archive.simd import digest
 from tests.archive.making import metadata, write
+from tests.needs import needs
 
 contents = st.lists(st.binary(min_size=1, max_size=300), max_size=8)
 
@@ -53,7 +53,7 @@ def test_the_writer_counts_what_it_is_given(tmp_path):
         assert writer.sha256 == hashlib.sha256(b"one\ntwo\nthree").hexdigest()
 
 
-@pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is not installed")
+@needs("zstd")
 def test_the_zstd_command_reads_and_checks_it(tmp_path):
     path = tmp_path / "app.log.zst"
     write(path, b"one\n" * 1000, b"two\n" * 1000)

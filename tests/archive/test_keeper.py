@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.archive import archivist, source
+from agent.archive import source
 from agent.archive.archivist import Archivist, make_keeper
 from agent.archive.errors import ArchiveError
 from agent.config import load
@@ -339,11 +339,10 @@ def test_an_archive_that_retention_cannot_delete_is_said_until_it_can(setting, k
 # ---------------------------------------------------------------- the thread
 
 
-def test_the_thread_makes_rounds_with_the_newest_configuration_until_it_is_stopped(setting, monkeypatch):
-    monkeypatch.setattr(archivist, "_SHORTEST_PAUSE_S", 0.01)
+def test_the_thread_makes_rounds_with_the_newest_configuration_until_it_is_stopped(setting):
     thread = Archivist(setting.config, setting.opened.writer.change, setting.report)
     thread.end()  # before it was started
-    thread = Archivist(setting.config, setting.opened.writer.change, setting.report)
+    thread = Archivist(setting.config, setting.opened.writer.change, setting.report, shortest_pause_s=0.01)
     thread.start()
     try:
         setting.rotated("app.log.1")
@@ -359,8 +358,7 @@ def test_the_thread_makes_rounds_with_the_newest_configuration_until_it_is_stopp
     assert setting.reports == []
 
 
-def test_a_store_that_cannot_be_written_does_not_end_the_thread(setting, monkeypatch):
-    monkeypatch.setattr(archivist, "_SHORTEST_PAUSE_S", 0.01)
+def test_a_store_that_cannot_be_written_does_not_end_the_thread(setting):
     setting.rotated("app.log.1")
     failures = []
 
@@ -370,7 +368,7 @@ def test_a_store_that_cannot_be_written_does_not_end_the_thread(setting, monkeyp
             raise StoreError("SL408", "write", "s.db", "the disk is full")
         return setting.opened.writer.change(function, durable=durable)
 
-    thread = Archivist(setting.config, change, setting.report)
+    thread = Archivist(setting.config, change, setting.report, shortest_pause_s=0.01)
     thread.start()
     try:
         wait_until(setting.archives, what="the archive")
@@ -380,8 +378,7 @@ def test_a_store_that_cannot_be_written_does_not_end_the_thread(setting, monkeyp
     assert len(failures) == 3
 
 
-def test_a_fault_of_its_own_is_said_and_the_next_round_archives(setting, monkeypatch):
-    monkeypatch.setattr(archivist, "_SHORTEST_PAUSE_S", 0.01)
+def test_a_fault_of_its_own_is_said_and_the_next_round_archives(setting):
     setting.rotated("app.log.1")
     failures = []
 
@@ -391,7 +388,7 @@ def test_a_fault_of_its_own_is_said_and_the_next_round_archives(setting, monkeyp
             raise RuntimeError("unforeseen")
         return setting.opened.writer.change(function, durable=durable)
 
-    thread = Archivist(setting.config, change, setting.report)
+    thread = Archivist(setting.config, change, setting.report, shortest_pause_s=0.01)
     thread.start()
     try:
         wait_until(lambda: ("SL811", "archiving", False) in setting.reports, what="the end of the condition")
@@ -402,7 +399,7 @@ def test_a_fault_of_its_own_is_said_and_the_next_round_archives(setting, monkeyp
     assert setting.reports == [("SL811", "archiving", True)] * 2 + [("SL811", "archiving", False)]
 
 
-def test_without_its_section_nothing_is_archived(setting, monkeypatch):
+def test_without_its_section_nothing_is_archived(setting):
     path = setting.root / "config.json"
     document = json.loads(path.read_text())
     del document["archive"]
@@ -410,8 +407,7 @@ def test_without_its_section_nothing_is_archived(setting, monkeypatch):
     setting.rotated("app.log.1")
     config = load(path)
     archive_now(config, setting.opened.writer.change, setting.report, lambda: False)
-    monkeypatch.setattr(archivist, "_LONGEST_PAUSE_S", 0.01)
-    thread = Archivist(config, setting.opened.writer.change, setting.report)
+    thread = Archivist(config, setting.opened.writer.change, setting.report, longest_pause_s=0.01)
     thread.start()
     thread.end()
     thread.join()

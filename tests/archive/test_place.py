@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.archive.place import archive_path, give_name, make_directory, partial_file, restrict, safe_name
-from tests.integration.oracle import root_only
+from tests.needs import needs
 
 FIRST = 1_795_000_000 * 10**9
 
@@ -95,7 +95,7 @@ def test_a_group_that_is_not_the_logs_may_do_what_everybody_may(tmp_path, monkey
     assert stat.S_IMODE(archive.stat().st_mode) == 0o640, "its group is that of the log already"
 
 
-@root_only
+@needs("root")
 def test_the_owner_is_that_of_the_log(tmp_path):
     log, archive = tmp_path / "app.log", tmp_path / "x"
     log.write_bytes(b"")

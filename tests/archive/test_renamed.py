@@ -10,6 +10,7 @@ import pytest
 from agent.archive.archivist import make_keeper
 from agent.config import ArchiveConfig, Config, SourceConfig
 from agent.store import archives
+from tests.needs import limited
 from tests.rotate.making import Scene
 
 
@@ -54,7 +55,7 @@ def test_a_log_that_is_archived_and_kept_is_not_forgotten_under_another_number(s
     keeper = make_keeper(config, archive, scene.change, scene.report)
     with (scene.logs / "app.log.1").open("ab"):
         if keeper.round().archived != 1:
-            pytest.skip("the kernel does not tell who writes a file")
+            limited("leases")
     shift(scene)
     assert keeper.round().deleted == 1
     assert [row.raw_bytes for row in archives.load(scene.connection)] == [2000, 2000]

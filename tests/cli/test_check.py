@@ -16,8 +16,7 @@ import pytest
 from agent.cli import readiness
 from agent.config import HookConfig, unsupported
 from agent.store import schema
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+from tests.needs import needs
 
 
 @pytest.fixture
@@ -234,7 +233,7 @@ def test_a_program_that_cannot_run(tmp_path):
     assert not list(readiness.hook_program("chat", HookConfig()))
 
 
-@root_only
+@needs("root")
 def test_another_user_may_not_read_or_write(check, tmp_path):
     log = tmp_path / "logs" / "a.log"
     for number in range(5):

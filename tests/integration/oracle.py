@@ -14,14 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.integration.harness import append, wait_until
+from tests.needs import limited
 
 if TYPE_CHECKING:
     from tests.integration.harness import Box
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="takes root: mounts, kernel limits, capabilities")
 
 
 class Scribe:
@@ -113,10 +110,18 @@ def nudge(box: Box, scribe: Scribe, path: Path) -> None:
     )
 
 
+def _state(thread: Path) -> str:
+    """The state of a thread, as proc(5) has it: `T` is stopped."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 @contextmanager
 def frozen(box: Box):
     """The agent stands still (SIGSTOP): what happens inside is seen all at once."""
     os.kill(box.process.pid, signal.SIGSTOP)
+    # A busy machine takes its time to stop it, in which it would still see something.
+    threads = Path(f"/proc/{box.process.pid}/task")
+    wait_until(lambda: all(_state(thread) == "T" for thread in threads.iterdir()), what="the agent's standing still")
     try:
         yield
     finally:
@@ -143,7 +148,7 @@ def injected(box: Box, *rules: str, paths: tuple[Path, ...] = (), calls: str = "
             what="the tracer",
         )
         if process.poll() is not None:
-            pytest.skip(f"strace cannot attach: {process.stderr.read().decode()[:200]}")
+            limited("tracing", process.stderr.read().decode()[:200])
         yield trace
     finally:
         process.terminate()

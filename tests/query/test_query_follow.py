@@ -14,12 +14,18 @@ from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, make
 class World:
     """A store file that steps change; each sleep of the follower runs the next step."""
 
-    def __init__(self, path, steps, text=""):
+    def __init__(self, path, steps, text="", **settings):
         self.path = path
         self.steps = iter(steps)
         self.sleeps = 0
         self.follower = Follower(
-            self.reopen(), Selection(parse_query(text)), 0, identity=self.identity, reopen=self.reopen, sleep=self.sleep
+            self.reopen(),
+            Selection(parse_query(text)),
+            0,
+            identity=self.identity,
+            reopen=self.reopen,
+            sleep=self.sleep,
+            **settings,
         )
 
     def identity(self):
@@ -81,7 +87,6 @@ def test_new_events_are_shown_once_in_the_order_of_storage(tmp_path):
 
 def test_a_replaced_store_is_followed_without_repeating(tmp_path, monkeypatch):
     """The new store reads the same lines again; those already dealt with are left out, newer ones shown."""
-    monkeypatch.setattr(follow, "_LOOK_S", 0)
     path = tmp_path / "s.db"
     old = make_store(path, [EventRow({"n": n}, offset=10 * n) for n in range(3)], [FileRow(inode=5, offset=30)])
     stores = [old]
@@ -105,6 +110,6 @@ def test_a_replaced_store_is_followed_without_repeating(tmp_path, monkeypatch):
         """A generation of the file that begins at 0 again is not mistaken for lines already shown."""
         add_events(stores[-1], [EventRow({"n": 200}, offset=0)])
 
-    world = World(path, [nothing, remove, half_made, renew, nothing, grow])
+    world = World(path, [nothing, remove, half_made, renew, nothing, grow], look_s=0.0)
     assert [n for n in world.shown() if n is not None] == [0, 1, 2, 3, 100, 200]
     stores[-1].close()

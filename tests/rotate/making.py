@@ -10,7 +10,7 @@ import time
 
 from agent.config import Config, RotateConfig, SourceConfig
 from agent.core.model import HEAD_BYTES, TailedFile
-from agent.rotate.rotation import Rotation
+from agent.rotate.rotation import Rotation, RotationTiming
 from agent.rotate.rotator import rules
 from agent.store import faults, schema, tables
 from agent.tail.identity import generation, head_hash, marker
@@ -35,6 +35,7 @@ class Scene:
         self.fault: Exception | None = None
         self.refused = 0
         self.stopped = False
+        self.timing = RotationTiming()
 
     def configure(self, document: dict | None = None, **rotate) -> None:
         """A configuration that the commands find in the directory."""
@@ -80,6 +81,7 @@ class Scene:
             report=self.report,
             changed=self.look,
             stop=lambda: self.stopped,
+            timing=self.timing,
         )
 
     def follow(self, path, /, *, offset=None, age_s=0.0, source="app", stored=True, **facts) -> TailedFile:

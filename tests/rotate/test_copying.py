@@ -15,8 +15,7 @@ from agent.rotate.errors import RotateError
 from agent.rotate.folder import Folder
 from agent.store.rotations import Begun
 from agent.tail.files import file_key
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to others")
+from tests.needs import limited, needs
 
 
 def go_on():
@@ -197,7 +196,7 @@ def test_the_copy_has_the_logs_mode_and_nothing_more(scene, mode):
     assert stat.S_IMODE((scene.path / "app.log.1").stat().st_mode) == mode & 0o777
 
 
-@root_only
+@needs("root")
 def test_the_copy_belongs_to_whom_the_log_belongs(scene, monkeypatch):
     os.chown(scene.log, 1234, 2345)
     scene.log.chmod(0o640)
@@ -217,7 +216,7 @@ def test_the_copy_belongs_to_whom_the_log_belongs(scene, monkeypatch):
     assert stat.S_IMODE(status.st_mode) == 0o600, "another group gets what everybody has"
 
 
-@root_only
+@needs("root")
 def test_who_may_give_the_group_alone_gives_that(scene, monkeypatch):
     os.chown(scene.log, 1234, 2345)
     scene.log.chmod(0o640)
@@ -248,7 +247,7 @@ def set_list(path, name=copying._ACL, value=BOB):
     try:
         os.setxattr(path, name, value)
     except OSError:
-        pytest.skip("the file system has no access lists")
+        limited("access lists")
 
 
 def test_an_access_list_is_taken_over(scene, monkeypatch):
@@ -283,7 +282,7 @@ def test_an_access_list_is_never_wider_on_its_way(scene, monkeypatch):
     assert modes == [0o600]
 
 
-@root_only
+@needs("root")
 def test_an_access_list_whose_group_would_be_another_one_is_not_taken_over(scene, monkeypatch):
     """What it gives the log's group would go to the agent's."""
     group = access_list((1, 6, NONE), (2, 4, 1234), (4, 6, NONE), (0x10, 6, NONE), (0x20, 0, NONE))

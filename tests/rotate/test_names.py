@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.rotate import names
@@ -75,6 +75,7 @@ written = st.lists(
 
 
 @given(st.sets(written, max_size=12))
+@settings(deadline=None)
 def test_rotated_names_are_found_as_by_comparing_each_with_each_other(listing):
     slowly = {
         name

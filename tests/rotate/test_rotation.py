@@ -11,10 +11,11 @@ import pytest
 from agent.config import SignalConfig
 from agent.core.errors import StoreError
 from agent.logkeeping import clear_interrupted
-from agent.rotate import aftercare, names, pending
+from agent.rotate import names
 from agent.rotate.copying import Copy
 from agent.rotate.folder import Folder
 from agent.rotate.pending import Retries
+from agent.rotate.rotation import RotationTiming
 from agent.rotate.surplus import SETTLED_S
 from agent.store import archives, faults, rotations, tables
 from agent.store.rotations import Begun
@@ -24,10 +25,9 @@ DOWN = StoreError("SL412", "write store", "s.db", "no")
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch):
+def _at_once(scene):
     """Failures are tried again in the next round."""
-    monkeypatch.setattr(pending, "_FIRST_S", 0.0)
-    monkeypatch.setattr("agent.rotate.rotation._AFTERCARE_S", 0.0)
+    scene.timing = RotationTiming(aftercare_s=0.0, retry_s=0.0)
 
 
 def script(scene, text):
@@ -74,12 +74,12 @@ def test_rotated_logs_are_not_rotated_again(scene):
 def test_a_round_looks_once_at_all_sources_and_again_at_names_only_when_they_have_changed(scene, monkeypatch):
     for number in range(3):
         scene.write(f"{number}.log", source=f"source {number}")
+    scene.timing = RotationTiming()
     rotation = scene.rotation(size=10**6)
     rule = rotation.rules["app"]
     rotation.set_rules({f"source {number}": rule for number in range(3)}, archiving=False)
     looks, sets = [], []
     followed, rotated = rotation._followed, names.rotated
-    monkeypatch.setattr("agent.rotate.rotation._AFTERCARE_S", 3600.0)
     monkeypatch.setattr(rotation, "_followed", lambda: looks.append(1) or followed())
     monkeypatch.setattr(names, "rotated", lambda found: sets.append(set(found)) or rotated(found))
     rotation.round()
@@ -535,8 +535,8 @@ def test_a_directory_that_is_gone_holds_nothing(scene):
     assert scene.rotation(size=1, keep=0).round() == []
 
 
-def test_an_application_that_writes_on_in_the_renamed_log_is_noticed(scene, monkeypatch):
-    monkeypatch.setattr(aftercare, "_REOPENED_S", 0.0)
+def test_an_application_that_writes_on_in_the_renamed_log_is_noticed(scene):
+    scene.timing = RotationTiming(aftercare_s=0.0, reopened_s=0.0)
     scene.write()
     rotation = scene.rotation(size=1)
     rotation.round()
@@ -554,10 +554,9 @@ def test_an_application_that_writes_on_in_the_renamed_log_is_noticed(scene, monk
     assert scene.active() == set()
 
 
-def test_pauses_grow_up_to_a_bound_and_begin_anew_after_a_success(monkeypatch):
-    monkeypatch.setattr(pending, "_FIRST_S", 5.0)
+def test_pauses_grow_up_to_a_bound_and_begin_anew_after_a_success():
     now = [0.0]
-    waiting = Retries(lambda: now[0])
+    waiting = Retries(clock=lambda: now[0])
     pauses = []
     for _ in range(10):
         waiting.failed("a")

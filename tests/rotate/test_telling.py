@@ -17,8 +17,8 @@ from agent.config import RotateConfig, SignalConfig
 from agent.rotate.errors import RotateError
 from agent.rotate.telling import prepare, signal_number
 from tests.integration.harness import wait_until
+from tests.needs import needs
 
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to others")
 _LISTENER = """
 import os, signal, sys
 signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"told\\n"))
@@ -148,7 +148,7 @@ def test_a_process_that_is_gone_is_not_signalled(listener, pidfile):
         by_signal(pidfile)
 
 
-@root_only
+@needs("root")
 def test_somebody_elses_pidfile_names_only_his_own_processes(listener, pidfile, monkeypatch):
     def hidden(*_):
         raise FileNotFoundError(2, "No such file or directory")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -19,8 +18,6 @@ SECOND = 10**9
 MINUTE = 60 * SECOND
 DAY = 86_400 * SECOND
 NOW = 1_795_000_000 * SECOND  # 2026-11-18T11:06:40Z
-
-as_root = os.geteuid() == 0
 
 
 @contextlib.contextmanager

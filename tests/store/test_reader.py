@@ -16,12 +16,12 @@ from agent.store import reader
 from agent.store.edit import editing, set_group_state
 from agent.store.groups import Wanted, list_groups
 from agent.store.reader import open_reader
+from tests.needs import needs
 from tests.store.stores import (
     DAY,
     MINUTE,
     NOW,
     another,
-    as_root,
     events,
     program,
     python,
@@ -33,8 +33,6 @@ from tests.store.stores import (
     update,
     write,
 )
-
-root_only = pytest.mark.skipif(not as_root, reason="dropping privileges takes root")
 
 
 def refused(path, code):
@@ -104,7 +102,7 @@ def test_an_exclusively_locked_store_is_worth_another_try(store):
     connection.close()
 
 
-@root_only
+@needs("root")
 def test_a_store_that_is_not_yours_is_said_in_a_closed_directory_and_in_an_open_one(store, tmp_path):
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o755)

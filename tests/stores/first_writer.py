@@ -10,6 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from agent.model import ErrorEvent, EventBatch, Gap, GroupUpdate, StoredBatch, TailedFile, Transaction
+
 from agent.store.opening import open_store
 
 root = Path(sys.argv[1])

@@ -15,6 +15,7 @@ from msgspec import structs
 from agent.core.decompress import compression
 from agent.tail import attention, files, watch
 from agent.tail.identity import generation, same_generation
+from tests.needs import limited, needs
 
 QUEUED_EVENTS = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 NEVER = {"idle_interval_s": 3600.0, "rescan_s": 3600.0}
@@ -144,6 +145,7 @@ asyncio.run(main({folder!r}))
 """
 
 
+@needs("util-linux")
 @pytest.mark.parametrize(("what", "limit"), [("watches", "0"), ("watches", "5"), ("instances", "0")])
 def test_reached_limits_of_the_kernel_lead_to_polling(tmp_path, what, limit):
     for number in range(20):
@@ -154,7 +156,7 @@ def test_reached_limits_of_the_kernel_lead_to_polling(tmp_path, what, limit):
     command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "unshare" in done.stderr or "/proc/sys/user" in done.stderr:
-        pytest.skip(f"no user namespace here: {done.stderr.splitlines()[-1]}")
+        limited("user namespaces", done.stderr.splitlines()[-1])
     assert done.returncode == 0, done.stderr
 
 

@@ -39,9 +39,9 @@ def followed(log, number=1, **facts):
     return file
 
 
-def status_at(path, now=NOW):
+def status_at(path, now=NOW, **settings):
     with contextlib.closing(open_reader(path)) as connection:
-        return status.collect(connection, path, now)
+        return status.collect(connection, path, now, **settings)
 
 
 def begin(opened, started_at=NOW - HOUR):
@@ -166,14 +166,13 @@ def test_a_line_that_is_still_being_written_is_nobodys_fault(path, log):
         assert not status_at(path, NOW + HOUR)["healthy"], "so long a line should be on its way"
 
 
-def test_a_file_that_is_written_all_the_time_and_never_read_is_found(path, log, monkeypatch):
+def test_a_file_that_is_written_all_the_time_and_never_read_is_found(path, log):
     """Its last change is always a moment ago."""
-    monkeypatch.setattr(status, "_SECOND_LOOK_S", 0.3)
     with store_at(path) as opened:
         begin(opened)
         write(opened, transaction(stored(followed(log), events(count=2))))
         os.utime(log, ns=(NOW + HOUR, NOW + HOUR))
-        found = status_at(path, NOW + HOUR)
+        found = status_at(path, NOW + HOUR, second_look_s=0.3)
         assert found["files"][0]["lag_seconds"] == 0.0
         assert not found["healthy"]
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from agent.query.selection import Selection
 
 POLL_S = 0.1  # PRAGMA data_version costs 5 µs; the eye wants no more than ten answers a second
-_LOOK_S = 1.0  # how often to look whether the path still names the file that is open
 
 Identity = tuple[int, int] | None  # device and inode of the store file; None while there is none
 
@@ -31,6 +30,7 @@ class Follower:
         identity: tells which file the store's path names now.
         reopen: a new connection to that path, None while there is no readable store.
         sleep: waits so many seconds; tests replace it.
+        look_s: how often to look whether the path still names the file that is open.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Follower:
         identity: Callable[[], Identity],
         reopen: Callable[[], sqlite3.Connection | None],
         sleep: Callable[[float], None] = time.sleep,
+        look_s: float = 1.0,
     ) -> None:
         self.after_id = after_id
         self._connection = connection
@@ -49,6 +50,7 @@ class Follower:
         self._identity = identity
         self._reopen = reopen
         self._sleep = sleep
+        self._look_s = look_s
         self._file = identity()
         self._version = -1
         self._looked = time.monotonic()
@@ -62,7 +64,7 @@ class Follower:
                 yield from self._new_events()
                 yield None
             self._sleep(POLL_S)
-            if time.monotonic() - self._looked >= _LOOK_S:
+            if time.monotonic() - self._looked >= self._look_s:
                 self._looked = time.monotonic()
                 self._notice_replacement()
 
