@@ -50,7 +50,7 @@ def append(  # noqa: PLR0917 - called for every line
         out: takes the row; untouched where the answer is False.
         compiled: settings, for which `takes` was true.
         observed: when the line was read (ns).
-        line: neither blank nor too long.
+        line: neither blank nor too long, and no wrapper.
         following: the next line; empty where it is blank or not known.
         offset: of the line in its file.
 
@@ -61,9 +61,6 @@ def append(  # noqa: PLR0917 - called for every line
     if not (b"!" <= first <= b"~" and b"!" <= following[:1] <= b"~") or first == b"{" or line.endswith(b"\r"):
         return False
     rules = compiled.rules
-    wrapper = rules.wrappers.get(first)
-    if wrapper is not None and wrapper.may_wrap(line):
-        return False
     try:
         text = line.decode()
     except UnicodeDecodeError:
@@ -90,7 +87,8 @@ def append_contained(  # noqa: PLR0917 - called for every line
     extra: dict[str, str],
 ) -> bool:
     """The same for the text inside a container's line; `following` is the next line with its wrapper."""
-    if compiled.start is not None or not compiled.rules.begins_plainly(following):
+    wrapper = compiled.rules.wrappers.get(following[:1])
+    if compiled.start is not None or wrapper is None or not wrapper.begins_plainly(following):
         return False
     head = compiled.rules.find_head(text)
     if compiled.traces and not ((not head or 0 < head.severity < WARN) and _stands_alone(text, head, b"")):

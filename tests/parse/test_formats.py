@@ -56,7 +56,15 @@ def read_pairs(line: str) -> Head | None:
 def test_what_a_text_format_finds_is_in_the_record(monkeypatch, trace):
     """On the short way of a line alone, and on the long one of an event of several lines."""
     find_head = formats._first_found([TextFormat("@", read_pairs), text.FORMAT])
-    own = formats.Rules({}, wrapped=False, json=False, only_json=False, find_head=find_head, read_head=find_head)
+    own = formats.Rules(
+        {},
+        wrapped=False,
+        json=False,
+        only_json=False,
+        may_wrap=lambda _: False,
+        find_head=find_head,
+        read_head=find_head,
+    )
     monkeypatch.setattr("agent.parse.settings.rules", lambda _: own)
     data = b"@ level=error user=7 failed\n" + trace + b"@ level=info user=8 fine\n2026-11-22 05:39:26 INFO a.b: x\n"
     out = FileParser(ParseSettings(format="text")).feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))

@@ -18,8 +18,8 @@ _LINE = lazy(
 _PARTS = 4
 
 
-def _may_wrap(line: bytes) -> bool:
-    return line[10:11] == b"T" and (b" stdout " in line or b" stderr " in line)
+def _may_wrap(lines: bytes) -> bool:
+    return b" stdout " in lines or b" stderr " in lines
 
 
 def _unwrap(line: bytes) -> Wrapped | None:

@@ -12,11 +12,11 @@ from agent.parse.formats import Wrapped, Wrapper
 
 STREAM = "stream"  # no other lines of JSON that are one event have all its keys, and few this one
 _KEYS = {"log", STREAM, "time", "attrs"}
-_BEGIN = b'{"log":"'
+_BEGIN = b'{"log":"'  # eight bytes
 
 
-def _may_wrap(line: bytes) -> bool:
-    return b'"stream"' in line
+def _may_wrap(lines: bytes) -> bool:
+    return b'"stream"' in lines
 
 
 def _unwrap(line: bytes) -> Wrapped | None:
@@ -35,7 +35,7 @@ def _unwrap(line: bytes) -> Wrapped | None:
 
 
 def _begins_plainly(line: bytes) -> bool:
-    first = line[len(_BEGIN) : len(_BEGIN) + 1]
+    first = line[8:9]
     return line.startswith(_BEGIN) and b"!" <= first <= b"~" and first not in (b'"', b"\\")
 
 
