@@ -61,7 +61,6 @@ def test_what_a_text_format_finds_is_in_the_record(monkeypatch, trace):
         wrapped=False,
         json=False,
         only_json=False,
-        may_wrap=lambda _: False,
         find_head=find_head,
         read_head=find_head,
     )

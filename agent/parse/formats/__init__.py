@@ -120,7 +120,6 @@ class Rules(msgspec.Struct, frozen=True):
         wrapped: each line is expected in one.
         json: a line, or what a wrapper holds, may be a JSON object.
         only_json: and says why where it is none.
-        may_wrap: a cheap look at one line or many: False where none is a wrapper for sure.
         find_head: of a line of text.
         read_head: the same, remembered for the last few lines: a line is looked at as a continuation of the event
             before it, and then as the beginning of one.
@@ -130,7 +129,6 @@ class Rules(msgspec.Struct, frozen=True):
     wrapped: bool
     json: bool
     only_json: bool
-    may_wrap: Callable[[bytes], bool]
     find_head: FindHead
     read_head: FindHead
 
@@ -138,6 +136,10 @@ class Rules(msgspec.Struct, frozen=True):
     def in_bulk(self) -> bool:
         """Whether lines that are JSON objects may be taken as they are, many at once."""
         return self.json and not self.wrapped
+
+    def may_wrap(self, lines: bytes) -> bool:
+        """A cheap look at many lines: False where none is a wrapper for sure."""
+        return any(wrapper.may_wrap(lines) for wrapper in set(self.wrappers.values()))
 
     def unwrap(self, line: bytes) -> Wrapped | None:
         """What a line (without newline and carriage return) holds, None where it is no wrapper."""
@@ -162,20 +164,9 @@ def rules(name: str) -> Rules:
         wrapped=isinstance(own, Wrapper),
         json=not isinstance(own, TextFormat),
         only_json=name == "json",
-        may_wrap=_any_of([one.may_wrap for one in wrappers]),
         find_head=find_head,
         read_head=lru_cache(maxsize=4)(find_head),
     )
-
-
-def _any_of(looks: list[Callable[[bytes], bool]]) -> Callable[[bytes], bool]:
-    def may_wrap(lines: bytes) -> bool:
-        for look in looks:  # noqa: SIM110 - a third of the time of any()
-            if look(lines):
-                return True
-        return False
-
-    return may_wrap
 
 
 def by_first(layouts: Iterable[tuple[str, Find]]) -> tuple[dict[str, tuple[Find, ...]], tuple[Find, ...]]:
