@@ -165,35 +165,25 @@ class Assembler:
         ):
             self._finish_partial()
             partial = None
-        if wrapped.partial:
-            if partial is None:
-                self.close()
-                self.end_tail()
-                partial = self.partial = Partial(offset, wrapped.stream)
-                self.partial_time = wrapped.time
-            partial.raws.append(line)
-            partial.bodies.append(wrapped.body)
-            partial.size += len(wrapped.body)
-            self.partial_end = offset + size
+        if partial is None and not wrapped.partial:
+            self._content(line, wrapped.body, offset, size, {"stream": wrapped.stream, "time": wrapped.time})
             return
-        extra = {"stream": wrapped.stream, "time": wrapped.time}
         if partial is None:
-            self._content(line, wrapped.body, offset, size, extra)
-            return
-        self.partial = None
-        raw = b"\n".join([*partial.raws, line])
-        self._content(
-            raw, b"".join([*partial.bodies, wrapped.body]), partial.offset, offset + size - partial.offset, extra
-        )
+            self.close()
+            self.end_tail()
+            partial = self.partial = Partial(offset, wrapped.stream, wrapped.time)
+        partial.add(line, wrapped.body, offset + size)
+        if not wrapped.partial:
+            partial.time = wrapped.time
+            self._finish_partial()
 
     def _finish_partial(self) -> None:
         partial = self.partial
-        if partial is None:
-            return
-        self.partial = None
-        extra = {"stream": partial.stream, "time": self.partial_time}
-        raw = b"\n".join(partial.raws)
-        self._content(raw, b"".join(partial.bodies), partial.offset, self.partial_end - partial.offset, extra)
+        if partial is not None:
+            self.partial = None
+            extra = {"stream": partial.stream, "time": partial.time}
+            raw, body = b"\n".join(partial.raws), b"".join(partial.bodies)
+            self._content(raw, body, partial.offset, partial.end - partial.offset, extra)
 
     def _content(self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None) -> None:
         """One line of the application: `body` is what it wrote, `raw` what lies in the file."""

@@ -79,14 +79,26 @@ class Wrapped(NamedTuple):
 
 
 class Partial:
-    """Parts of one application line that a container runtime split; joined when the last part comes."""
+    """Parts of one application line that a container runtime split; joined when the last part comes.
 
-    def __init__(self, offset: int, stream: str) -> None:
+    `time` is the first part's until the last one comes, and the last one's then.
+    """
+
+    def __init__(self, offset: int, stream: str, time: str) -> None:
         self.offset = offset
+        self.end = offset
         self.stream = stream
+        self.time = time
         self.raws: list[bytes] = []
         self.bodies: list[bytes] = []
         self.size = 0
+
+    def add(self, line: bytes, body: bytes, end: int) -> None:
+        """Another part; `end` is where its line ends in the file."""
+        self.raws.append(line)
+        self.bodies.append(body)
+        self.size += len(body)
+        self.end = end
 
 
 def with_stream(record: str, stream: str) -> str:
