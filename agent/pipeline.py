@@ -47,13 +47,14 @@ from agent.core.service import ServiceManager
 from agent.ingest import Counters, Ingest
 from agent.intake import Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
-from agent.settings import archive_directory, parse_settings, resources, tail_settings
+from agent.parse.settings import parse_settings, resources
 from agent.store import tables
 from agent.store.clock import DOUBT_S, WallClock, known_ns
 from agent.store.lock import lock_path
 from agent.store.maintenance import Maintenance
 from agent.store.opening import OpenStore, open_store
 from agent.store.retention import Retention
+from agent.tail.settings import tail_settings
 from agent.tail.tailer import Tailer
 
 if TYPE_CHECKING:
@@ -351,7 +352,7 @@ class Agent:
         """What must never be followed: the agent would feed itself."""
         store = self.config.store.path
         own = [store, lock_path(store), *(store.with_name(store.name + end) for end in ("-wal", "-shm", "-journal"))]
-        own.append(archive_directory(self.config))
+        own.append(self.config.archive_directory)
         with contextlib.suppress(OSError):
             own.append(Path("/proc/self/fd/2").readlink())
         return own

@@ -89,16 +89,17 @@ class Judge:
     """Rules at work on transactions, with a store in memory."""
 
     def __init__(self, count: int) -> None:
-        from agent.alert.counting import Counting
+        from agent.alert.counting import EventCounter
         from agent.alert.rules import compile_rule
-        from agent.alert.shared import SharedEngine
+        from agent.alert.shared import SharedRuleEngine
         from agent.store import schema
 
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         schema.migrate(self.connection)
         configs = rules(count)
         compiled = {config.name: compile_rule(config) for config in configs}
-        self.counting, self.engine = Counting(self.connection, configs, compiled, {}), SharedEngine(compiled.values())
+        self.counting = EventCounter(self.connection, configs, compiled, {})
+        self.engine = SharedRuleEngine(compiled.values())
 
     def look(self, one: StoredBatch, first_id: int) -> float:
         """CPU µs per event of looking at a transaction."""
@@ -163,17 +164,17 @@ def replayed() -> dict[str, float]:
 def bounded() -> dict[str, float]:
     """States and bytes of a rule that sees twice as many keys as it may have, each five times."""
     from agent.alert.rules import compile_rule
-    from agent.alert.shared import SharedEngine
-    from agent.alert.state import Hit
+    from agent.alert.shared import SharedRuleEngine
+    from agent.alert.state import RuleHit
     from agent.config import RuleConfig, WhenConfig
 
     rule = compile_rule(RuleConfig(name="r", match="x", when=WhenConfig(count=100), per=["user"]))
-    engine = SharedEngine([rule])
+    engine = SharedRuleEngine([rule])
     gc.collect()
     before = common.resident_bytes(0)
     for number in range(20_000 * 5):
         at = START + number * 10**6
-        engine.observe(rule.counter, f'{{"user":"u{number % 20_000}"}}', [Hit(at, number, number % 7)], at)
+        engine.observe(rule.counter, f'{{"user":"u{number % 20_000}"}}', [RuleHit(at, number, number % 7)], at)
         if number % 6_000 == 0:
             engine.take_saved()
             engine.take_gone()

@@ -40,9 +40,10 @@ PIECES = (
 def load():
     """What is fuzzed; imported late, so that atheris can instrument it."""
     from agent.core.model import Gap, LineBatch, TailedFile
-    from agent.parse.decode import FileParser, ParseSettings, join
+    from agent.parse.decode import FileParser, join
     from agent.store.audit import original_bytes
     from agent.store.compare import FileAudit, StoredGap, Window
+    from tests.sources import parsing
 
     class Memory(Window):
         """A file in memory."""
@@ -57,7 +58,7 @@ def load():
             return False
 
     return argparse.Namespace(**{kind.__name__: kind for kind in (
-        Gap, LineBatch, TailedFile, FileParser, ParseSettings, join, original_bytes, FileAudit, StoredGap, Memory
+        Gap, LineBatch, TailedFile, FileParser, parsing, join, original_bytes, FileAudit, StoredGap, Memory
     )})  # fmt: skip
 
 
@@ -67,7 +68,7 @@ class Target:
     def __init__(self, parts):
         self._parts = parts
         self._sqlite = sqlite3.connect(":memory:")
-        settings = parts.ParseSettings
+        settings = parts.parsing
         self._settings = [
             settings(),
             settings(max_line_bytes=200),

@@ -11,15 +11,16 @@ import msgspec
 from agent.alert.engine import LATENESS_NS
 from agent.alert.event import Keys, LiveEvent, LiveFile, key_text
 from agent.alert.matching import GROUP_FORMS, Lane, Matcher, Needle, Place, Step
-from agent.alert.state import Hit
+from agent.alert.state import RuleHit
 from agent.alert.window import BUCKETS
 from agent.query.events import Categories
+from agent.store.groups import first_seen
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
 
-    from agent.alert.rules import Rule
+    from agent.alert.rules import AlertRule
     from agent.config import RuleConfig
     from agent.core.model import JoinedEvent, Stored, StoredRange, TailedFile
     from agent.query.events import StoredEvent
@@ -33,13 +34,13 @@ class _Found(msgspec.Struct):
     now: int
     news: dict[int, str]
     categories: Categories
-    by_lane: list[dict[str, list[Hit]]]  # number of the lane -> key -> hits
-    by_rule: dict[str, dict[str, list[Hit]]] = {}  # of rules about error groups
+    by_lane: list[dict[str, list[RuleHit]]]  # number of the lane -> key -> hits
+    by_rule: dict[str, dict[str, list[RuleHit]]] = {}  # of rules about error groups
     totals: dict[str, dict[str, Counter[int]]] = {}  # rule -> key -> bucket -> events
     told: set[tuple[str, int]] = set()  # rule and group: one event is news enough
 
 
-class Counting:
+class EventCounter:
     """Finds the events that rules count.
 
     Args:
@@ -53,25 +54,25 @@ class Counting:
         self,
         connection: sqlite3.Connection,
         configs: Sequence[RuleConfig],
-        rules: Mapping[str, Rule],
+        rules: Mapping[str, AlertRule],
         resources: Mapping[str, dict[str, object]],
     ) -> None:
         self._connection = connection
         self._rules = rules
         self._resources = resources
         self._matcher = Matcher(configs)
-        self._targets: dict[str, Rule] = {}  # counters, and rules without one, in the place of the first rule
+        self._targets: dict[str, AlertRule] = {}  # counters, and rules without one, in the place of the first rule
         for rule in rules.values():
             self._targets.setdefault(rule.counter or rule.name, rule)
         self._ratios = [rule for rule in rules.values() if rule.form == "ratio"]
         self._horizon = max((rule.window_ns for rule in rules.values()), default=0) + LATENESS_NS
         self._files: dict[int, LiveFile] = {}
 
-    def count(self, stored: Stored, now: int) -> Iterator[tuple[str, str, list[Hit], Counter[int] | None]]:
+    def count(self, stored: Stored, now: int) -> Iterator[tuple[str, str, list[RuleHit], Counter[int] | None]]:
         """Counter or rule, key, hits ascending in time, and for a ratio all events per bucket."""
         if not self._rules:
             return
-        by_lane: list[dict[str, list[Hit]]] = [{} for _ in self._matcher.lanes]
+        by_lane: list[dict[str, list[RuleHit]]] = [{} for _ in self._matcher.lanes]
         found = _Found(now, self._fresh_news(stored.news, now), Categories(self._connection), by_lane)
         for part in stored.ranges:
             self._range(part, found)
@@ -111,14 +112,14 @@ class Counting:
         """Without groups whose first event came with a backfill, though the store has not had them before."""
         found = dict(news)
         for group in [group for group, what in news.items() if what == "new"]:
-            row = self._connection.execute("SELECT first_seen FROM error_groups WHERE id = ?", (group,)).fetchone()
-            if row is not None and row[0] <= now - self._horizon:
+            began = first_seen(self._connection, group)
+            if began is not None and began <= now - self._horizon:
                 del found[group]
         return found
 
     def _hit(self, event: LiveEvent, step: Step, places: Sequence[Place], found: _Found) -> None:
         """Give an event to the rules that count it, and to those that ask for its group where that is news."""
-        hit = Hit(min(event.timestamp, found.now), event.id, event.group)
+        hit = RuleHit(min(event.timestamp, found.now), event.id, event.group)
         for lane, key in places:
             hits = found.by_lane[lane].get(key)
             if hits is None:
@@ -131,7 +132,7 @@ class Counting:
                 for each in plan.lanes.values():
                     self._news(event, hit, each, news, found)
 
-    def _news(self, event: LiveEvent, hit: Hit, lane: Lane, news: str, found: _Found) -> None:
+    def _news(self, event: LiveEvent, hit: RuleHit, lane: Lane, news: str, found: _Found) -> None:
         """The event of a group that is new or has come back, for the rules that ask for that."""
         for name in lane.group_rules:
             mark = (name, event.group or 0)

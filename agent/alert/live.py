@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from agent.alert.counting import Counting
-from agent.alert.document import Author
+from agent.alert.counting import EventCounter
+from agent.alert.document import DeliveryBuilder
 from agent.alert.engine import MAX_KEYS
 from agent.alert.rules import DAY_GRAIN_NS, compile_rule, facts_of
-from agent.alert.shared import SharedEngine
-from agent.alert.state import Change
+from agent.alert.shared import SharedRuleEngine
+from agent.alert.state import StateChange
 from agent.alert.window import BUCKETS
 from agent.config.hours import Hours, parse_hours
 from agent.core.errors import SidelogError, StoreError
-from agent.core.outbox import AlertWrites, Delivery, HistoryRow, Outcome
+from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, HistoryRow
 from agent.store import alerts as tables
 from agent.store import faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from agent.alert.rules import Facts, Rule
+    from agent.alert.rules import AlertRule, Facts
     from agent.config import Config
     from agent.core.model import Stored, Transaction
     from agent.store.writer import StoreWriter
@@ -83,7 +83,7 @@ class LiveAlerts:
         self._deliver = deliver
         self._clock = clock
         self._elapsed = elapsed
-        self._outcomes: deque[Outcome] = deque()
+        self._outcomes: deque[DeliveryOutcome] = deque()
         self._hooks: dict[str, str] = {}
         self._worked_out: tuple[Transaction, AlertWrites] | None = None
         self._version = -1
@@ -118,13 +118,13 @@ class LiveAlerts:
         """
         now = self._clock()
         configs = sorted(config.alerts, key=lambda rule: len(rule.inhibited_by))  # what inhibits is judged first
-        self.rules: dict[str, Rule] = {one.name: compile_rule(one) for one in configs}
+        self.rules: dict[str, AlertRule] = {one.name: compile_rule(one) for one in configs}
         self.facts: dict[str, Facts] = {one.name: facts_of(one, self.rules[one.name]) for one in configs}
         self._mute: dict[str, list[Hours]] = {one.name: [parse_hours(text) for text in one.mute] for one in configs}
         labels = {name: json.loads(text) for name, text in resources.items()}
-        self._counting = Counting(self._connection, configs, self.rules, labels)
+        self._counting = EventCounter(self._connection, configs, self.rules, labels)
         self._hook_names = frozenset(config.hooks)
-        self.engine = SharedEngine(self.rules.values(), max_keys=MAX_KEYS, quiet=self._quiet)
+        self.engine = SharedRuleEngine(self.rules.values(), max_keys=MAX_KEYS, quiet=self._quiet)
         with faults.changing(self._connection):
             self._orphans(now)
             tables.save_rules(
@@ -142,20 +142,17 @@ class LiveAlerts:
 
     def _orphans(self, now: int) -> None:
         old = tables.load_rules(self._connection)
-        author = Author(self._connection, self._host)
+        builder = DeliveryBuilder(self._connection, self._host)
         writes = AlertWrites()
         for state in tables.load_states(self._connection):
             facts = old.get(state.rule)
             rule = self.rules.get(state.rule)
             if state.phase != "firing" or facts is None or (rule is not None and rule.shape == facts["shape"]):
                 continue
-            change = Change(state.rule, state.key, "resolved", now, state.value, state.started_at, state.notified)
-            writes.history.append(
-                HistoryRow(state.rule, state.key, "resolved", now, state.value, facts["threshold"], "")
-            )
+            change = StateChange(state.rule, state.key, "resolved", now, state.value, state.started_at, state.notified)
+            writes.history.append(_history_row(change, facts))
             if state.notified:
-                hooks = [hook for hook in facts["hooks"] if hook in self._hook_names]
-                writes.deliveries += author.deliveries(facts, change, hooks, now)
+                writes.deliveries += builder.deliveries(facts, change, self._hooks_of(facts), now)
         tables.save(self._connection, writes)
 
     # ------------------------------------------------------------ the clock
@@ -204,7 +201,7 @@ class LiveAlerts:
 
     # ------------------------------------------------------------ the transaction
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: DeliveryOutcome) -> None:
         """Note how an attempt at a delivery ended. From any thread."""
         self._outcomes.append(outcome)
 
@@ -267,18 +264,13 @@ class LiveAlerts:
         engine = self.engine
         changes = engine.take_changes()
         writes = AlertWrites(saved=engine.take_saved(), gone=engine.take_gone())
-        for change in changes:
-            threshold = self.rules[change.rule].threshold
-            writes.history.append(
-                HistoryRow(change.rule, change.key, change.state, change.at, change.value, threshold, change.quiet)
-            )
+        writes.history = [_history_row(change, self.facts[change.rule]) for change in changes]
         told = [change for change in changes if change.notify]
         if told:
-            author = Author(self._connection, self._host)
+            builder = DeliveryBuilder(self._connection, self._host)
             for change, more in pages(told, self.rules):
                 facts = self.facts[change.rule]
-                hooks = [hook for hook in facts["hooks"] if hook in self._hook_names]
-                writes.deliveries += author.deliveries(facts, change, hooks, now, more)
+                writes.deliveries += builder.deliveries(facts, change, self._hooks_of(facts), now, more)
         if sum(engine.evicted.values()) > self._evictions:
             self._evictions = sum(engine.evicted.values())
             writes.evicted = engine.evictions()
@@ -291,12 +283,22 @@ class LiveAlerts:
             writes.expired += [(rule.name, BUCKETS - 1 - now // DAY_GRAIN_NS, -1) for rule in rules if rule.has_day]
         return writes
 
+    def _hooks_of(self, facts: Facts) -> list[str]:
+        """The hooks of a rule, without those that the configuration does not have any more."""
+        return [hook for hook in facts["hooks"] if hook in self._hook_names]
 
-def pages(changes: Sequence[Change], rules: Mapping[str, Rule]) -> list[tuple[Change, list[Change]]]:
+
+def _history_row(change: StateChange, facts: Facts) -> HistoryRow:
+    return HistoryRow(change.rule, change.key, change.state, change.at, change.value, facts["threshold"], change.quiet)
+
+
+def pages(
+    changes: Sequence[StateChange], rules: Mapping[str, AlertRule]
+) -> list[tuple[StateChange, list[StateChange]]]:
     """Changes as pages: of one rule and kind each by itself up to SEPARATE, the rest with the last of them; all on
     one where the rule waits for company (`group_wait`).
     """
-    found: list[tuple[Change, list[Change]]] = []
+    found: list[tuple[StateChange, list[StateChange]]] = []
     ordered = sorted(changes, key=lambda change: (change.rule, change.state))  # stable: by time within
     for (name, _), same in groupby(ordered, lambda change: (change.rule, change.state)):
         members = list(same)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from agent.alert.counting import group_key
-from agent.alert.engine import Engine
+from agent.alert.engine import RuleEngine
 from agent.alert.event import Keys
 from agent.alert.matching import Plan
-from agent.alert.rules import DAY_NS, Rule, compile_rule
-from agent.alert.state import Change, Hit
+from agent.alert.rules import DAY_NS, AlertRule, compile_rule
+from agent.alert.state import RuleHit, StateChange
 from agent.query.language import Grouping, Query, Term
 from agent.query.selection import Selection
 from agent.query.sqlite.scan import Scan
@@ -37,7 +37,7 @@ _CHUNK_EVENTS = 2_000
 _PAGE_ROWS = 20_000  # read at a time: 10 ms in which the store's WAL cannot begin anew
 _KEYS_SHOWN = 5
 
-Keyed = tuple[str, Hit]
+Keyed = tuple[str, RuleHit]
 
 
 class Elsewhere(Protocol):
@@ -99,7 +99,7 @@ def replay(
     rule = compile_rule(config)
     factors = NEARBY if nearby and rule.form in _TUNABLE else (1.0,)
     variants = {factor: _variant(rule, factor) for factor in factors}
-    engine = Engine([msgspec.structs.replace(one, inhibited_by=()) for one in variants.values()])
+    engine = RuleEngine([msgspec.structs.replace(one, inhibited_by=()) for one in variants.values()])
     start = since - (DAY_NS if rule.has_day else rule.window_ns * (2 if rule.form == "spike" else 1))
     source = _Source(connection, config, rule, (start, until), elsewhere)
     found = Replay()
@@ -123,15 +123,15 @@ def replay(
     return found
 
 
-def _variant(rule: Rule, factor: float) -> Rule:
+def _variant(rule: AlertRule, factor: float) -> AlertRule:
     threshold = rule.threshold * factor
     if rule.form == "count":
         threshold = float(max(1, round(threshold)))
     return msgspec.structs.replace(rule.with_threshold(threshold), name=f"{factor}")
 
 
-def _feed(engine: Engine, chunk: list[Keyed], totals: dict[str, Counter[int]]) -> None:
-    by_key: dict[str, list[Hit]] = {key: [] for key in totals}
+def _feed(engine: RuleEngine, chunk: list[Keyed], totals: dict[str, Counter[int]]) -> None:
+    by_key: dict[str, list[RuleHit]] = {key: [] for key in totals}
     for key, hit in chunk:
         by_key.setdefault(key, []).append(hit)
     for key, hits in by_key.items():
@@ -142,7 +142,7 @@ def _feed(engine: Engine, chunk: list[Keyed], totals: dict[str, Counter[int]]) -
             engine.observe(name, key, hits, now, totals.get(key))
 
 
-def _look(engine: Engine, rule: Rule, at: int) -> Moment:
+def _look(engine: RuleEngine, rule: AlertRule, at: int) -> Moment:
     engine.tick(at)
     values: list[tuple[str, float, str]] = []
     for state in engine.states[rule.name].values():
@@ -152,7 +152,7 @@ def _look(engine: Engine, rule: Rule, at: int) -> Moment:
     return Moment(at, values[:_KEYS_SHOWN] or [("{}", 0.0, "ok")])
 
 
-def _firings(changes: list[Change], since: int, until: int) -> list[Firing]:
+def _firings(changes: list[StateChange], since: int, until: int) -> list[Firing]:
     found: list[Firing] = []
     open_: dict[str, Firing] = {}
     for change in changes:
@@ -171,7 +171,7 @@ class _Source:
         self,
         connection: sqlite3.Connection,
         config: RuleConfig,
-        rule: Rule,
+        rule: AlertRule,
         span: tuple[int, int],
         elsewhere: Elsewhere | None,
     ) -> None:
@@ -226,7 +226,7 @@ class _Source:
     def _with_keys(self, events: Iterable[StoredEvent], categories: Categories) -> Iterator[Keyed]:
         key = self._keys.key
         for event in events:
-            yield key(event, categories), Hit(event.timestamp, event.id, event.group)
+            yield key(event, categories), RuleHit(event.timestamp, event.id, event.group)
 
     def _unread(self, scan: Scan) -> Iterator[Keyed]:
         """Hits of a rule whose events SQLite finds by itself and whose key needs none of their fields: 1 µs instead of
@@ -240,7 +240,7 @@ class _Source:
                 f" WHERE {where}{scan.plan.sql} ORDER BY e.timestamp, e.id LIMIT {_PAGE_ROWS}",
                 (*parameters, *scan.plan.parameters),
             ).fetchall()
-            yield from [("{}", Hit(*row)) for row in rows]
+            yield from [("{}", RuleHit(*row)) for row in rows]
             if len(rows) < _PAGE_ROWS:
                 return
             place = rows[-1][:2]
@@ -253,7 +253,7 @@ class _Source:
             archived = self._elsewhere.events(scan.selection, observed=(self._start, self._until))
         for event in chain(archived, scan.by_time()):
             if self._start <= event.observed_timestamp < self._until:
-                yield self._keys.key(event, scan.categories), Hit(event.observed_timestamp, event.id, event.group)
+                yield self._keys.key(event, scan.categories), RuleHit(event.observed_timestamp, event.id, event.group)
 
     def _scan(self, query: Query, since: int, until: int | None) -> Scan:
         return Scan(self._connection, Selection(query, since, until))
@@ -274,7 +274,7 @@ class _Source:
                 (one for one in chain(scan.by_time(), self._archived(scan, group)) if one.group == group), None
             )
             if event is not None:
-                yield group_key(self._keys, event, scan.categories), Hit(at, event.id, group)
+                yield group_key(self._keys, event, scan.categories), RuleHit(at, event.id, group)
 
     def _archived(self, scan: Scan, group: int) -> Iterator[StoredEvent]:
         """The matches of a scan that are events of a group and not in the store."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from agent.alert.live import LiveAlerts
 from agent.core.errors import StoreError
-from agent.hooks.dispatch import Dispatcher
+from agent.hooks.dispatch import HookDispatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agent.config import Config
     from agent.core.errors import SidelogError
-    from agent.core.outbox import Delivery, Outcome
+    from agent.core.outbox import Delivery, DeliveryOutcome
     from agent.store.writer import StoreWriter
 
 HOOKS_TIMEOUT_S = 2.0  # for hooks that run when the agent is stopped; they are killed then, and run again
@@ -43,7 +43,7 @@ class Alerting:
         self._wake = wake
         self._writer = writer
         self._loop = asyncio.get_running_loop()
-        self._hooks = Dispatcher(config.hooks, finished=self._finished, changed=self._changed, report=report)
+        self._hooks = HookDispatcher(config.hooks, finished=self._finished, changed=self._changed, report=report)
         self.rules = LiveAlerts(
             config,
             writer,
@@ -74,7 +74,7 @@ class Alerting:
         if deliveries:
             self._loop.call_soon_threadsafe(self._hooks.add, deliveries)
 
-    def _finished(self, outcome: Outcome) -> None:
+    def _finished(self, outcome: DeliveryOutcome) -> None:
         self.rules.finished(outcome)
         self._wake()
 

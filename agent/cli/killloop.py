@@ -27,6 +27,7 @@ from agent.core.errors import SidelogError
 from agent.core.patterns import lazy
 from agent.store.lock import owner
 from agent.store.reader import open_reader
+from agent.store.statistics import stored_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 _SPACE_BYTES = 256 * 2**20  # a run of 1,000 kills takes less
 _START_TIMEOUT_S = 30.0
-_FINISH_TIMEOUT_S = 600.0
 _RUN_S = (0.02, 0.3)  # after the agent has taken its store
 _EARLY = 0.15  # the share of kills that come before that time, while it still starts
 _SEQ = lazy(r'\{"seq":(\d+),')
@@ -276,7 +276,7 @@ class KillLoop:
         seen = bytearray(verdict.lines)
         connection = open_reader(self.store)
         try:
-            for (record,) in connection.execute("SELECT record FROM events ORDER BY id"):
+            for record in stored_records(connection):
                 match = _SEQ.match(record)
                 number = int(match[1]) if match else -1
                 if not 0 <= number < verdict.lines or record != line(self._seed, number):

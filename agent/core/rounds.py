@@ -1,4 +1,4 @@
-"""Threads that work beside the reading in rounds, such as the rotator and the archivist."""
+"""Threads that work beside the reading in rounds, such as those that rotate and archive logs."""
 
 from __future__ import annotations
 

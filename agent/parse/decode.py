@@ -22,7 +22,7 @@ from agent.parse.assemble import Assembler
 from agent.parse.fast import MIN_LINES, FastPath
 from agent.parse.formats import Head
 from agent.parse.multiline import OpenText, add, begin, continues
-from agent.parse.settings import Compiled, ParseSettings
+from agent.parse.settings import PLAIN, Compiled, ParseSettings
 from agent.parse.textevent import build, text_error
 
 if TYPE_CHECKING:
@@ -298,7 +298,7 @@ def join(
     return built.record, built.raw, text_error(built, 0) if built.severity >= ERROR else None
 
 
-_PLAIN = Compiled(ParseSettings())
+_PLAIN = Compiled(PLAIN)
 
 
 def _note_unterminated(out: EventBatch, data: bytes, offset: int) -> None:

@@ -140,6 +140,22 @@ def list_groups(
     return rows
 
 
+def first_seen(connection: sqlite3.Connection, group: int) -> int | None:
+    """When a group's first event happened (Unix ns); None: there is no such group."""
+    row = connection.execute("SELECT first_seen FROM error_groups WHERE id = ?", (group,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def group_facts(connection: sqlite3.Connection, groups: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """What is stored of some groups, by id; times are Unix ns, `state` as stored. Unknown ids are left out."""
+    columns = ("id", "title", "culprit", "severity_number", "category", "state", "first_seen", "last_seen")
+    rows = connection.execute(
+        f"SELECT {', '.join(columns)} FROM error_groups WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608
+        (json.dumps(groups),),
+    )
+    return {row[0]: dict(zip(columns, row, strict=True)) for row in rows.fetchall()}
+
+
 def known_groups(
     connection: sqlite3.Connection, version: int, templates: int
 ) -> tuple[list[tuple[str, int]], list[tuple[str, str, int]]]:

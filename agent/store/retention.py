@@ -68,7 +68,7 @@ class Retention:
             "WITH oldest AS MATERIALIZED (SELECT id, observed_timestamp AS stored FROM events ORDER BY id LIMIT ?1)"
             " SELECT coalesce(max(id), 0) FROM oldest WHERE stored < ?2"
             " AND id < (SELECT coalesce(min(id), 1 << 62) FROM oldest WHERE stored BETWEEN ?2 AND ?3)",
-            (_ROWS_PER_STEP, now - self.age_ns, now),
+            (_ROWS_PER_STEP, max(0, now - self.age_ns), now),  # SQLite holds no instant 292 years before 1970
         ).fetchone()[0]
         return found
 

@@ -15,6 +15,7 @@ from agent.core.decompress import DamagedError, compression, pieces
 from agent.core.errors import TailError
 from agent.core.model import MARKER_BYTES
 from agent.tail import files, locate
+from agent.tail.rotated_names import is_compressed_rotation
 
 if TYPE_CHECKING:
     from agent.core.model import TailedFile
@@ -33,7 +34,7 @@ def candidates(file: TailedFile) -> list[str]:
     name = os.path.basename(file.path)
     found = []
     for path, _ in locate.beside(file):
-        if locate.is_compressed_rotation(os.path.basename(path), name):
+        if is_compressed_rotation(os.path.basename(path), name):
             try:
                 kind = compression(locate.bytes_at(path, 0, 4))
             except (OSError, TailError):

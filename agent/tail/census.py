@@ -21,6 +21,7 @@ from agent.tail.discover import Discovery, Found, Scan
 from agent.tail.identity import FileKey, Match
 from agent.tail.reader import LineReader
 from agent.tail.recovery import Place
+from agent.tail.rotated_names import is_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -285,7 +286,7 @@ class Census:
             stream
             for original, stream in names.get(directory, ())
             if name.startswith(original[0])  # spares the regular expression: 1,000 new files beside 1,000 old ones
-            and locate.is_rotation(name, original)
+            and is_rotation(name, original)
             and _begins_like(found.path, stream)
         ]
 

@@ -13,9 +13,10 @@ import aiofiles
 from agent.core.decompress import compression
 from agent.core.errors import TailError
 from agent.core.model import MARKER_BYTES, TailedFile
-from agent.tail import files, locate
+from agent.tail import files
 from agent.tail.identity import FileKey, same_generation
 from agent.tail.reader import LineReader
+from agent.tail.rotated_names import is_rotation
 from agent.tail.stream import Stream
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class Roster:
         self._compressed[found.key] = found.size
         directory, name = os.path.split(found.path)
         siblings = (os.path.split(path) for path in self._all_paths())
-        if not any(directory == folder and locate.is_rotation(name, other) for folder, other in siblings):
+        if not any(directory == folder and is_rotation(name, other) for folder, other in siblings):
             self.conditions.begin(
                 TailError(
                     "SL204",

@@ -10,7 +10,7 @@ from agent.config import Config, HookConfig, RuleConfig, SourceConfig, WhenConfi
 from agent.config.hours import parse_hours
 from agent.core.errors import StoreError
 from agent.core.model import EventBatch, GroupUpdate, JoinedEvent, Stored, StoredBatch, Transaction
-from agent.core.outbox import Outcome
+from agent.core.outbox import DeliveryOutcome
 from agent.store import alerts as tables
 from agent.store.opening import open_store
 from agent.views.alerts import evictions, list_states
@@ -218,7 +218,7 @@ def test_outcomes_of_deliveries_are_stored_with_the_next_transaction_or_alone(ri
     one = rig(rule(when={"count": 1}))
     one.events({})
     (made,) = one.delivered
-    one.alerts.finished(Outcome(made.id, "waiting", 1, T + S, T, "exit 1", "no"))
+    one.alerts.finished(DeliveryOutcome(made.id, "waiting", 1, T + S, T, "exit 1", "no"))
     one.alerts.hook_changed("page", {"circuit": "open", "failures": 5, "last_error": "exit 1"})
     assert one.alerts.wait_s() == 0.0
     one.tick()
@@ -229,7 +229,7 @@ def test_outcomes_of_deliveries_are_stored_with_the_next_transaction_or_alone(ri
         "name": "page", "circuit": "open", "failures": 5, "last_error": "exit 1",
         "waiting": 1, "delivered": 0, "dead": 0,
     }  # fmt: skip
-    one.alerts.finished(Outcome(made.id, "delivered", 2, 0, T + S, "exit 0", ""))
+    one.alerts.finished(DeliveryOutcome(made.id, "delivered", 2, 0, T + S, "exit 0", ""))
     one.alerts.save_outcomes()
     one.alerts.save_outcomes()
     assert one.sql("SELECT state, finished FROM deliveries") == [("delivered", T + S)]
@@ -294,7 +294,9 @@ def test_a_new_group_is_news_once_and_one_that_a_backfill_brings_is_not(rig):
     keys = [json.loads(key) for (key,) in one.sql('SELECT "key" FROM alert_states ORDER BY rule')]
     assert keys == [{"group": "1"}, {"group": "2"}]
     made = json.loads(one.delivered[-1].document)
-    assert made["groups"][0]["title"] == "old"
+    group = made["groups"][0]
+    assert (group["id"], group["title"], group["severity"], group["state"]) == (1, "old", "ERROR", "regressed")
+    assert group["first_seen"] < group["last_seen"]
     assert made["summary"] == "back (group=1): an error that was resolved or ignored has come back"
 
 

@@ -9,12 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from agent.archive import worker
-from agent.archive.archivist import make_keeper
-from agent.archive.identify import Beginnings
-from agent.archive.process import Worker
+from agent.archive.archiver import Archiver
+from agent.archive.matching import PrefixMatcher
+from agent.archive.process import WorkerProcess
 from agent.archive.reindex import reindex
-from agent.cli.archiving import verify_archives
+from agent.archive.verify import verify_archives
 from agent.config import load
+from agent.config.schema import ArchiveRetentionConfig
 from agent.query.archives.engine import Cold
 from agent.query.language import parse_query
 from agent.query.selection import Selection
@@ -46,14 +47,12 @@ class Place:
         self.reader = open_reader(self.path)
 
     def round(self, change=None, *, codes=(), **options):
-        """One round of a keeper that was just started, and of which only such errors are reported."""
+        """One round of a archiver that was just started, and of which only such errors are reported."""
         config = load(self.config, environ={})
         reported: list = []
-        keeper = make_keeper(
-            config, config.archive, change or self.opened.writer.change, lambda *one: reported.append(one)
-        )
-        keeper.options = replace(keeper.options, **options)
-        summary = keeper.round()
+        archiver = Archiver(config, change or self.opened.writer.change, lambda *one: reported.append(one))
+        archiver.config = replace(archiver.config, **options)
+        summary = archiver.round()
         assert tuple(error.code for error, _ in reported) == codes
         assert len(summary.failed) == len(codes)
         return summary
@@ -98,7 +97,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    monkeypatch.setattr(Worker, "run", lambda _self, order: iter([worker.archive(order)]))
+    monkeypatch.setattr(WorkerProcess, "run", lambda _self, order: iter([worker.archive(order)]))
     made = Place(tmp_path, delete_source=False)
     yield made
     made.close()
@@ -149,7 +148,7 @@ def test_a_log_that_begins_like_another_one_that_is_still_there_is_not_that_one(
 
 
 def test_a_new_log_that_begins_with_the_same_banner_is_not_the_one_that_is_gone(place):
-    """Lines without a time say nothing of which log they are of."""
+    """LineFacts without a time say nothing of which log they are of."""
     place.put("app.log.1", b'{"n":1}\n')
     place.round()
     (place.logs / "app.log.1").rename(place.logs.parent / "moved")  # so that its inode is not given to the next one
@@ -176,7 +175,7 @@ def test_retention_and_a_grown_log_leave_the_chain_whole(place):
     assert place.files() == ["1.log.zst", "3.log.zst", "4.log.zst"]
     sizes = [row.bytes for row in archives.load(place.reader)]
     for kept in (2, 1):
-        summary = place.round(keep_bytes=sum(sizes[-kept:]))
+        summary = place.round(retention=ArchiveRetentionConfig(age=None, size=sum(sizes[-kept:])))
         assert (summary.removed, summary.archived) == (1, 0), "what retention removed is not archived again"
         assert (len(place.files()), place.problems()) == (kept, [])
     assert place.reader.execute("SELECT count(*) FROM archive_removals").fetchone() == (0,), (
@@ -269,7 +268,7 @@ def test_a_log_whose_archive_is_lost_is_archived_again_and_never_deleted(place):
 def test_a_log_outlives_its_archive_if_it_could_not_be_deleted_before_that_expired(place):
     place.write("app.log.1", 1, 2)
     place.round()
-    place.round(keep_s=0.0)
+    place.round(retention=ArchiveRetentionConfig(age=0.0))
     summary = place.round(delete_source=True)
     assert (summary.archived, summary.deleted, place.files()) == (0, 0, [])
     assert (place.logs / "app.log.1").exists()
@@ -309,16 +308,16 @@ def test_an_archive_that_is_replaced_during_a_search_is_missed_so_that_nothing_i
 def test_beginnings_are_found_however_the_bytes_come():
     import hashlib
 
-    from agent.archive.job import Earlier
+    from agent.store.archives import EarlierArchive
 
     data = bytes(range(200)) * 3
     earlier = tuple(
-        Earlier(file_id=file_id, raw_bytes=size, sha256=hashlib.sha256(data[:size]).hexdigest(), places=(size,))
+        EarlierArchive(file_id=file_id, raw_bytes=size, sha256=hashlib.sha256(data[:size]).hexdigest(), entries=(size,))
         for size, file_id in ((1, None), (200, 7), (201, 8), (599, None), (600, None))
     )
-    wrong = Earlier(file_id=None, raw_bytes=300, sha256="0", places=(0,))
+    wrong = EarlierArchive(file_id=None, raw_bytes=300, sha256="0", entries=(0,))
     for step in (1, 7, 200, 601):
-        seen = Beginnings((*earlier, wrong))
+        seen = PrefixMatcher((*earlier, wrong))
         for at in range(0, len(data), step):
             seen.see(data[at : at + step])
         assert seen.outgrown(7) == (1, 200, 599), "not one of another file, and not the whole"

@@ -1,4 +1,4 @@
-"""No kill while logs are archived loses or doubles one; a keeper that deletes too early is found out."""
+"""No kill while logs are archived loses or doubles one; an archiver that deletes too early is found out."""
 
 import random
 import time

@@ -11,7 +11,8 @@ import pytest
 from agent.config import HookConfig, Secret
 from agent.core.outbox import Delivery
 from agent.hooks import dispatch
-from agent.hooks.dispatch import OPENS_AFTER, Backoff, Circuit, Dispatcher, tell
+from agent.hooks.circuit import OPENS_AFTER, Backoff, CircuitBreaker
+from agent.hooks.dispatch import HookDispatcher, tell
 from tests.hooks.test_program import script
 
 S = 10**9
@@ -39,7 +40,7 @@ def dispatched(told, hooks, deliveries, clock=None, *, until=None, backoff=None)
     """Run a dispatcher until nothing is left to do, or a condition holds."""
 
     async def work():
-        dispatcher = Dispatcher(
+        dispatcher = HookDispatcher(
             hooks,
             finished=told.outcomes.append,
             changed=lambda hook, facts: told.hooks.append((hook, facts["circuit"])),
@@ -149,14 +150,14 @@ def test_a_reload_takes_a_hook_away_and_stop_kills_what_runs(tmp_path):
     assert told.outcomes == []  # it is made again at the next start
 
     async def work():
-        dispatcher = Dispatcher({"page": HookConfig(exec=[hook])}, finished=told.outcomes.append,
+        dispatcher = HookDispatcher({"page": HookConfig(exec=[hook])}, finished=told.outcomes.append,
                                 changed=lambda *_: None, report=lambda *_: None)  # fmt: skip
         dispatcher.add([delivery(1), delivery(2)])
-        assert dispatcher.running
+        assert len(asyncio.all_tasks()) == 2  # the first delivery's and this
         dispatcher.use({})
         assert told.states() == [(2, "dead")]
         await dispatcher.stop(0.0)
-        assert not dispatcher.running
+        assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(work())
 
@@ -174,7 +175,7 @@ def test_a_fault_of_ours_counts_as_a_failure_of_that_delivery_alone(tmp_path, mo
 def test_the_pause_doubles_up_to_five_minutes():
     for attempts, seconds in ((1, 1), (2, 2), (5, 16), (9, 256), (10, 300), (90, 300)):
         assert 0.8 * seconds * S <= Backoff().retry_after_ns(attempts) <= 1.2 * seconds * S
-    one, now = Circuit(), 0
+    one, now = CircuitBreaker(), 0
     pauses = []
     for _ in range(OPENS_AFTER + 5):
         if one.failed(now):

@@ -98,7 +98,4 @@ def _named(timestamp: str | None, match: re.Match[str], begin: int) -> Head:
 
 
 def _known(level: str) -> int:
-    return max(0, severity.read(_SHORT.get(level.lower(), level)))
-
-
-_SHORT = {"vrb": "trace"}
+    return max(0, severity.read(level))

@@ -15,7 +15,8 @@ import pytest
 
 from agent.core.fields import load_record, read_fields
 from agent.core.model import LineBatch, TailedFile
-from agent.parse.decode import FileParser, ParseSettings, original_bytes
+from agent.parse.decode import FileParser, original_bytes
+from tests.sources import parsing
 
 FOLDER = Path(__file__).parent.parent / "cases"
 OBSERVED = 1_795_327_455_000_000_000  # 2026-11-22T06:04:15Z
@@ -65,7 +66,7 @@ def test_case(case, repeat):
     expected = case["events"]
     if repeat > 1 and (case.get("once") or not data.endswith(b"\n")):
         repeat = 1
-    parser = FileParser(ParseSettings(**case.get("settings", {})))
+    parser = FileParser(parsing(**case.get("settings", {})))
     file = TailedFile(1, "s", "/p", 0, 0, 0)
     out = parser.feed(LineBatch(file, 0, data * repeat, OBSERVED, final=True))
     assert len(out) == len(expected) * repeat, out.records

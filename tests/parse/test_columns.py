@@ -10,9 +10,10 @@ import pytest
 from agent.core.fields import Profile
 from agent.parse import fields
 from agent.parse.columns import compiled_columns
-from agent.parse.decode import FileParser, ParseSettings
+from agent.parse.decode import FileParser
 from agent.parse.fields import Shapes
 from tests.parse.test_twin import careful, columns, parse_once
+from tests.sources import parsing
 
 NOTHING = ((), (), ())
 
@@ -44,7 +45,7 @@ def test_what_lies_below_a_name_that_counts_before_is_forbidden_with_it():
 
 @pytest.mark.parametrize("names", [{"timestamp": "log", "severity": "log.level"}, {"timestamp": "timestampSeconds"}])
 def test_a_file_whose_paths_cannot_be_compiled_is_read_line_by_line(names):
-    config = ParseSettings(fields=names)
+    config = parsing(fields=names)
     record = {"log": 1795325966, "timestampSeconds": 1795325966, "timestampNanos": 7, "level": "error", "message": "m"}
     data = json.dumps(record).encode() + b"\n"
     parser = FileParser(config)

@@ -12,10 +12,11 @@ from agent.config.schema import SourceConfig
 from agent.core.formats import PLANNED, REGISTERED
 from agent.core.model import LineBatch
 from agent.parse import formats
-from agent.parse.decode import FileParser, ParseSettings
-from agent.parse.formats import Head, TextFormat, Wrapper, rules, text
+from agent.parse.decode import FileParser
+from agent.parse.formats import Head, TextFormat, Wrapper, line_rules, text
 from tests.parse.test_cases import OBSERVED
 from tests.parse.test_twin import check_accounting, tailed
+from tests.sources import parsing
 
 
 def test_each_registered_format_has_a_module_and_each_module_is_registered():
@@ -31,11 +32,11 @@ def test_the_configuration_takes_what_is_registered_and_what_is_planned():
 
 def test_wrappers_are_told_apart_by_their_first_byte():
     wrappers = [import_module(f"agent.parse.formats.{name}").FORMAT for name in ("docker", "cri")]
-    assert len(rules("auto").wrappers) == sum(len(wrapper.starts) for wrapper in wrappers)
+    assert len(line_rules("auto").wrappers) == sum(len(wrapper.starts) for wrapper in wrappers)
 
 
 def test_a_format_that_is_not_registered_is_read_as_json_and_text():
-    found = rules("of a later version")
+    found = line_rules("of a later version")
     assert found.json
     assert not found.wrappers
     assert not found.only_json
@@ -55,7 +56,7 @@ def read_pairs(line: str) -> Head | None:
 def test_what_a_text_format_finds_is_in_the_record(monkeypatch, trace):
     """On the short way of a line alone, and on the long one of an event of several lines."""
     find_head = formats._first_found([TextFormat("@", read_pairs), text.FORMAT])
-    own = formats.Rules(
+    own = formats.LineRules(
         {},
         wrapped=False,
         json=False,
@@ -63,9 +64,9 @@ def test_what_a_text_format_finds_is_in_the_record(monkeypatch, trace):
         find_head=find_head,
         read_head=find_head,
     )
-    monkeypatch.setattr("agent.parse.settings.rules", lambda _: own)
+    monkeypatch.setattr("agent.parse.settings.line_rules", lambda _: own)
     data = b"@ level=error user=7 failed\n" + trace + b"@ level=info user=8 fine\n2026-11-22 05:39:26 INFO a.b: x\n"
-    out = FileParser(ParseSettings(format="text")).feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
+    out = FileParser(parsing(format="text")).feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
     assert [record.count('"message"') for record in out.records] == [1, 1, 1]
     assert '"user":"7"' in out.records[0]
     assert '"message":"failed' in out.records[0]

@@ -12,13 +12,14 @@ import pytest
 
 from agent.core.fields import load_record, read_fields
 from agent.core.model import LineBatch, TailedFile
-from agent.parse.decode import FileParser, ParseSettings
+from agent.parse.decode import FileParser
 from tests.needs import NODE_MODULES, needs
+from tests.sources import parsing
 
 
 def parse(text: str):
     """(severity, message, logger, error event) per line, after checks that hold for every library."""
-    parser = FileParser(ParseSettings())
+    parser = FileParser(parsing())
     now = time.time_ns()
     out = parser.feed(LineBatch(TailedFile(1, "s", "/p", 0, 0, 0), 0, text.encode(), now, final=True))
     assert out.parse_errors == {}

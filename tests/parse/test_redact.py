@@ -7,11 +7,12 @@ import json
 import pytest
 
 from agent.core.model import LineBatch, TailedFile
-from agent.parse.decode import FileParser, ParseSettings, join
+from agent.parse.decode import FileParser, join
 from agent.parse.redact import Redactor
+from tests.sources import parsing
 
 CANARY = "hunter2"
-SETTINGS = ParseSettings(redact=["password", "schlüssel"])
+SETTINGS = parsing(redact=["password", "schlüssel"])
 HEAD = b"2026-11-22 05:39:26,123 ERROR a.b: failed\n"
 
 
@@ -64,7 +65,7 @@ def test_a_value_is_found_however_it_is_written(text):
         wrapped = json.dumps({"log": f"{line}\n", "stream": "stdout", "time": "2026-11-22T05:39:26Z"}).encode() + b"\n"
         for whole in (data, wrapped, wrapped * 40, wrapped[:-3] + b"\n"):
             assert CANARY not in repr(FileParser(SETTINGS).feed(batch(whole, final=True)))
-        short = ParseSettings(redact=SETTINGS.redact, max_line_bytes=10)
+        short = parsing(redact=SETTINGS.redact, max_line_bytes=10)
         assert CANARY not in repr(FileParser(short).feed(batch(wrapped, final=True)))
 
 

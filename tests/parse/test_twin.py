@@ -15,6 +15,7 @@ from agent.core.model import EventBatch, LineBatch, TailedFile
 from agent.parse import fast
 from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
 from tests.parse.effort import examples
+from tests.sources import parsing
 
 OBSERVED = 1_795_327_455_876_000_000
 WRITTEN = "2026-11-22T05:39:26.123456Z"
@@ -32,12 +33,12 @@ def columns(out: EventBatch):
 
 
 def parse_once(data: bytes, parser: FileParser | None = None, offset: int = 0) -> EventBatch:
-    parser = parser or FileParser(ParseSettings())
+    parser = parser or FileParser(parsing())
     return parser.feed(LineBatch(tailed(), offset, data, OBSERVED, final=True))
 
 
 def careful(data: bytes, profile, config=None) -> EventBatch:
-    parser = FileParser(config or ParseSettings(), profile)
+    parser = FileParser(config or parsing(), profile)
     parser._fast = None
     return parser.feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
 
@@ -49,7 +50,7 @@ def survey_of(out: EventBatch) -> tuple:
 def check_survey(data: bytes, out: EventBatch, profile, config=None) -> None:
     lines = data.split(b"\n")[:-1]
     if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
-        survey = FileParser(config or ParseSettings(), profile).survey(data, max(map(len, lines)))
+        survey = FileParser(config or parsing(), profile).survey(data, max(map(len, lines)))
         assert survey is None or survey == survey_of(out)
 
 
@@ -112,10 +113,10 @@ json_lines = st.builds(encode, st.one_of(usual, usual, objects), st.booleans(), 
 @given(st.lists(json_lines, min_size=40, max_size=60), st.sampled_from([b"\n", b"\r\n"]))
 def test_fast_and_careful_path_agree(lines, newline):
     data = newline.join(lines) + newline
-    parser = FileParser(ParseSettings())
+    parser = FileParser(parsing())
     parser._look_ahead(data)
     profile = parser.profile
-    out = parse_once(data, FileParser(ParseSettings(), profile))
+    out = parse_once(data, FileParser(parsing(), profile))
     assert columns(out) == columns(careful(data, profile))
     check_survey(data, out, profile)
     check_accounting(data, out)
@@ -146,20 +147,20 @@ def test_instants_in_bulk_are_those_one_by_one(key, data):
     for row, value in strangers:
         values[row] = value
     text = b"".join(encode({key: value, "message": "m"}) + b"\n" for value in values)
-    parser = FileParser(ParseSettings(timezone="Europe/Berlin"))
+    parser = FileParser(parsing(timezone="Europe/Berlin"))
     parser._look_ahead(text)
     if parser.profile.format == "":
         return
     profile = parser.profile
-    out = parse_once(text, FileParser(ParseSettings(timezone="Europe/Berlin"), profile))
-    assert columns(out) == columns(careful(text, profile, ParseSettings(timezone="Europe/Berlin")))
-    check_survey(text, out, profile, ParseSettings(timezone="Europe/Berlin"))
+    out = parse_once(text, FileParser(parsing(timezone="Europe/Berlin"), profile))
+    assert columns(out) == columns(careful(text, profile, parsing(timezone="Europe/Berlin")))
+    check_survey(text, out, profile, parsing(timezone="Europe/Berlin"))
 
 
 def test_a_usual_chunk_goes_the_fast_path(monkeypatch):
     """Otherwise the twin would prove nothing."""
     data = b"".join(encode({"timestamp": WRITTEN, "level": "info", "n": n}) + b"\n" for n in range(100))
-    parser = FileParser(ParseSettings())
+    parser = FileParser(parsing())
     monkeypatch.setattr("agent.parse.careful.read_object", lambda _: pytest.fail("careful path taken"))
     out = parse_once(data, parser)
     assert len(out) == 100
@@ -237,10 +238,10 @@ def run_split(data: bytes, cuts: list[int], config: ParseSettings):
 
 configs = st.sampled_from(
     [
-        ParseSettings(),
-        ParseSettings(max_line_bytes=100),
-        ParseSettings(multiline="off"),
-        ParseSettings(multiline="start", multiline_start=r"^\S"),
+        parsing(),
+        parsing(max_line_bytes=100),
+        parsing(multiline="off"),
+        parsing(multiline="start", multiline_start=r"^\S"),
     ]
 )
 

@@ -5,15 +5,15 @@ import json
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.archive.cutter import JSON_LINES, Alone, shape_of
+from agent.archive.frames import JSON_LINES, FrameParser, shape_of
 from agent.archive.scan import lines as lines_of
-from agent.parse.decode import ParseSettings
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
 from agent.query.events import FileInfo, StoredEvent
 from agent.query.language import Query, Term
+from tests.sources import parsing
 
 FILE = FileInfo(-1, "app", "/var/log/app.log", {"service.name": "shop"}, None, (0, 0, 0), 0)
-SETTINGS = ParseSettings()
+SETTINGS = parsing()
 WORDS = st.text('aAbkKöÖé7 "\\/{:é\u212a\n', max_size=8)
 VALUES = st.one_of(WORDS, st.integers(-5, 5), st.booleans(), st.none())
 RECORDS = st.dictionaries(st.sampled_from(["message", "level", "logger", "x", "y"]), VALUES, max_size=4)
@@ -44,7 +44,7 @@ TERMS = st.one_of(
 def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, terms):
     data = b"\n".join(parts) + b"\n"
     query = Query(tuple(terms))
-    batch = Alone(SETTINGS, None, 5).parse(data, 0)
+    batch = FrameParser(SETTINGS, None, 5).parse(data, 0)
     rows = zip(batch.timestamps, batch.severities, batch.offsets, batch.records, strict=True)
     matching = []
     for index, (time, severity, offset, record) in enumerate(rows):

@@ -6,13 +6,13 @@ from collections import Counter
 import pytest
 
 from agent.cli.errors import _trace
-from agent.parse.decode import ParseSettings
 from agent.query.archives.engine import Cold, ColdGroup
 from agent.query.language import Grouping, parse_query, parse_terms
 from agent.query.selection import Selection
 from agent.query.sqlite.samples import group_samples
 from agent.query.sqlite.scan import Scan
 from tests.query.tiers import OBSERVED, Tiers, small_frames
+from tests.sources import parsing
 
 MINUTE = 60 * 10**9
 TRACE = 'Traceback (most recent call last):\n  File "shop/cart.py", line 7, in add\n    x\nValueError: no item\n'
@@ -178,7 +178,7 @@ def test_a_search_sees_the_archives_of_one_moment(tmp_path):
     ],
 )
 def test_what_stands_in_the_record_but_not_in_the_line_is_found(tmp_path, log, text):
-    with Tiers(tmp_path, ParseSettings(redact=("password",))) as tiers:
+    with Tiers(tmp_path, parsing(redact=("password",))) as tiers:
         tiers.store("app.log", log)
         selection = Selection(parse_terms([text]))
         wanted = [event.record for event in Scan(tiers.reader, selection).by_time()]

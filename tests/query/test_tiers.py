@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from agent.core.errors import UsageError
 from agent.core.values import text_of
-from agent.parse.decode import ParseSettings
 from agent.query.aggregate import buckets, count_events
 from agent.query.language import Grouping, Query, Term
 from agent.query.predicate import decoded_text
@@ -22,9 +21,10 @@ from agent.query.selection import Selection
 from agent.query.sqlite.scan import Scan
 from agent.query.union import Merged
 from tests.query.tiers import OBSERVED, Tiers, small_frames
+from tests.sources import parsing
 
 SECOND = 10**9
-SETTINGS = ParseSettings(max_line_bytes=300, redact=("password",))
+SETTINGS = parsing(max_line_bytes=300, redact=("password",))
 TRACE_IDS = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7aaaaaaaaaaaaaaaa"]
 INSTANTS = [f"2026-11-18T10:0{minute}:{second:02d}.5Z" for minute in range(4) for second in (0, 30)]
 TEXTS = st.one_of(

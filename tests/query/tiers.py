@@ -8,19 +8,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from agent.archive import worker
-from agent.archive.cutter import Cutter
-from agent.archive.job import Done, Job, Order, Place
-from agent.archive.rows import archive_row
-from agent.archive.source import Version
+from agent.archive.frames import FrameSplitter
+from agent.archive.protocol import ArchiveJob, ArchiveOrder, ArchiveWritten, StoredGeneration
 from agent.core.model import HEAD_BYTES, LineBatch, StoredBatch, TailedFile, Transaction
 from agent.group.grouper import Grouper
 from agent.parse.decode import FileParser, ParseSettings
 from agent.query.archives import search
 from agent.store import archives
+from agent.store.archives import FileVersion
 from agent.store.opening import open_store
 from agent.store.reader import open_reader
 from agent.store.retention import Retention
 from agent.tail.identity import head_hash, marker
+from tests.sources import parsing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ OBSERVED = 1_795_000_000 * 10**9  # when all logs were read, and written for the
 
 def small_frames(monkeypatch: pytest.MonkeyPatch, frame_bytes: int) -> None:
     """Archives of many frames, all searched in this process."""
-    monkeypatch.setattr(worker, "Cutter", partial(Cutter, frame_bytes=frame_bytes))
+    monkeypatch.setattr(worker, "FrameSplitter", partial(FrameSplitter, frame_bytes=frame_bytes))
     monkeypatch.setattr(search, "_ALONE_S", float("inf"))
 
 
@@ -45,7 +45,7 @@ class Tiers:
         root.mkdir(exist_ok=True)
         self.root = root
         self.path = root / "s.db"
-        self.settings = settings or ParseSettings()
+        self.settings = settings or parsing()
         self.opened = open_store(self.path, min_free_bytes=0, resources={"app": '{"service.name":"shop"}'})
         self.connection = self.opened.writer.connection
         self.reader = open_reader(self.path)
@@ -82,14 +82,14 @@ class Tiers:
         file = self._files.get(name)
         followed = None
         if file is not None:
-            followed = Place(file.id, file.offset, file.marker_length, file.marker_hash, file.profile)
+            followed = StoredGeneration(file.id, file.offset, file.marker_length, file.marker_hash, file.profile)
         done = worker.archive(
-            Order(
-                job=Job(
+            ArchiveOrder(
+                job=ArchiveJob(
                     source=source,
                     path=os.fsencode(log),
                     log_path=os.fsencode(f"/var/log/{name}"),
-                    version=Version.of(log.stat()),
+                    version=FileVersion.of(log.stat()),
                     followed=followed,
                     settings=self.settings.document(),
                     resource='{"service.name":"shop"}',
@@ -103,8 +103,8 @@ class Tiers:
                 created=OBSERVED,
             )
         )
-        assert isinstance(done, Done), done
-        row = archive_row(done)
+        assert isinstance(done, ArchiveWritten), done
+        row = done.row()
         with self._transaction():
             archives.add(self.connection, row)
         return row

@@ -1,17 +1,15 @@
-"""A directory of logs, a real store that knows them, and a rotation over both."""
+"""A directory of logs, a real store that knows them, and a rotator over both."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import sqlite3
-import threading
 import time
 
-from agent.config import Config, RotateConfig, SourceConfig
+from agent.config import ArchiveConfig, Config, RotateConfig, SourceConfig
 from agent.core.model import HEAD_BYTES, TailedFile
-from agent.rotate.rotation import Rotation, RotationTiming
-from agent.rotate.rotator import rules
+from agent.rotate.rotator import RotationTiming, Rotator
 from agent.store import faults, schema, tables
 from agent.tail.identity import generation, head_hash, marker
 
@@ -70,15 +68,16 @@ class Scene:
             found = found | {code} if active else found - {code}
         return found
 
-    def rotation(self, *, archiving=False, **rotate) -> Rotation:
-        config = Config(sources=[SourceConfig(name="app", include=["/x"], rotate=RotateConfig(**rotate))])
-        return Rotation(
-            rules(config),
+    def rotator(self, *, archiving=False, **rotate) -> Rotator:
+        config = Config(
+            sources=[SourceConfig(name="app", include=["/x"], rotate=RotateConfig(**rotate))],
+            archive=ArchiveConfig() if archiving else None,
+        )
+        return Rotator(
+            config,
             lambda: list(self.followed),
             self.change,
-            archiving=archiving,
-            names_lock=threading.Lock(),
-            report=self.report,
+            self.report,
             changed=self.look,
             stop=lambda: self.stopped,
             timing=self.timing,

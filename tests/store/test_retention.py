@@ -96,6 +96,12 @@ def test_without_bounds_nothing_ever_goes(opened):
     assert numbers(opened) == [1, 2, 3]
 
 
+def test_an_age_beyond_what_sqlite_holds_keeps_everything(opened):
+    """A configuration may say 2,000 years to mean for ever."""
+    write(opened, transaction(stored(tailed(), events(0, count=2), observed=NOW - 9 * YEAR)))
+    assert retention(opened, age_ns=2_000 * YEAR).step(NOW) == 0
+
+
 def test_an_empty_store_is_within_any_bounds(opened):
     assert retention(opened, age_ns=1, size_bytes=1).step(NOW) == 0
 

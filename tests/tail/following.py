@@ -11,7 +11,8 @@ from pathlib import Path
 
 from msgspec import structs
 
-from agent.tail import SourceSettings, Tailer, Timing, marker
+from agent.tail import Tailer, Timing, marker
+from tests.sources import source
 
 QUICK = Timing(
     idle_interval_s=0.1,
@@ -34,10 +35,6 @@ def asynchronous(test):
         asyncio.run(test(*args, **kwargs))
 
     return run
-
-
-def source(*patterns, **settings):
-    return SourceSettings(settings.pop("name", "shop"), tuple(str(pattern) for pattern in patterns), **settings)
 
 
 async def plenty(_timeout_s):

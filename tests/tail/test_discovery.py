@@ -15,7 +15,7 @@ import zstandard
 from following import PATIENT, Following, append, asynchronous, joined, numbered, source
 
 from agent.tail.discover import Discovery
-from agent.tail.locate import is_rotation
+from agent.tail.rotated_names import is_rotation
 from tests.needs import needs
 
 

@@ -7,7 +7,7 @@ kinds; `json` alone has no module, for JSON objects have a road of their own (`a
 - a TextFormat finds instant, level, logger, message and further fields in a line of text. `text` is the one of the
   layouts that applications write; under `auto` the others are tried before it.
 
-`rules` gives what the name of a format in the configuration means.
+`line_rules` gives what the name of a format in the configuration means.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Wrapper(NamedTuple):
     begins_plainly: Callable[[bytes], bool]
 
 
-class Rules(msgspec.Struct, frozen=True):
+class LineRules(msgspec.Struct, frozen=True):
     """What the lines of a source can be.
 
     Attributes:
@@ -160,7 +160,7 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 @cache
-def rules(name: str) -> Rules:
+def line_rules(name: str) -> LineRules:
     """What the name of a format means. One that is not registered, as an archive of a later version may have, stands
     for JSON and text.
     """
@@ -171,7 +171,7 @@ def rules(name: str) -> Rules:
     tried = formats.values() if name == "auto" else [one for one in (own,) if one is not None and one is not text]
     wrappers = [one for one in tried if isinstance(one, Wrapper)]
     find_head = _first_found([one for one in (*tried, text) if isinstance(one, TextFormat)])
-    return Rules(
+    return LineRules(
         wrappers={bytes([first]): one for one in wrappers for first in one.starts},
         wrapped=isinstance(own, Wrapper),
         json=not isinstance(own, TextFormat),

@@ -20,11 +20,9 @@ from agent.parse.timestamps import CLF, ISO, SYSLOG
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SHORT = {"vrb": "trace"}
-
 
 def _known(level: str) -> int:
-    return max(0, severity.read(_SHORT.get(level.lower(), level)))
+    return max(0, severity.read(level))
 
 
 # Levels that count in capitals alone, and those that count in any case where punctuation sets them apart.

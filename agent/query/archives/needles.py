@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.archive import tokens
-from agent.archive.cutter import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
+from agent.archive.frames import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
 from agent.archive.simd import find, lower
 from agent.core.values import lookup, number
 from agent.parse.redact import REPLACEMENT
@@ -21,7 +21,7 @@ from agent.query.predicate import BUILT_IN, is_exact_case
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.archive.tokens import Probe
+    from agent.archive.tokens import TokenProbe
     from agent.query.events import FileInfo
     from agent.query.language import Query, Term
 
@@ -94,7 +94,7 @@ def _own(term: Term, files: list[FileInfo]) -> bool:
     return not any(lookup(file.resource, path) or lookup(file.resource, (".".join(path),)) for file in files)
 
 
-def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[list[Probe]]]:
+def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[list[TokenProbe]]]:
     """Per condition its alternatives, each with the tokens that a match of it holds.
 
     A condition one of whose alternatives says nothing is left out.
@@ -108,7 +108,7 @@ def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[list[Prob
     return found
 
 
-def _probes(term: Term, files: list[FileInfo]) -> list[Probe]:
+def _probes(term: Term, files: list[FileInfo]) -> list[TokenProbe]:
     if not _is_looked_for(term) or not (term.value.isascii() or is_exact_case(term.value)):
         return []
     if term.field is None:

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from agent.archive.tokens import Probe
+    from agent.archive.tokens import TokenProbe
     from agent.query.selection import Selection
     from agent.store.archives import ArchiveRow
 
-    Probes = list[list[list[Probe]]]  # conditions, their alternatives, the tokens of each
+    Probes = list[list[list[TokenProbe]]]  # conditions, their alternatives, the tokens of each
 
 _EVERYTHING = (-1, 0)  # no offset lies in it
 _COLUMNS = 9  # of a frame's row, before its longest token and the blocks of its filter

@@ -17,8 +17,8 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.archive.container import ArchiveReader
-from agent.archive.cutter import JSON_LINES, Alone
 from agent.archive.errors import ArchiveError
+from agent.archive.frames import JSON_LINES, FrameParser
 from agent.query.archives.groups import ColdEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
 from agent.query.archives.plan import asked_severities, severity_counts
@@ -76,7 +76,7 @@ class Searcher:
             self._groups.load()
         self._needles = needles(selection.query, [file.file for file in plan.files.values()])
         self._open: dict[int, ArchiveReader] = {}
-        self._parsers: dict[int, Alone] = {}
+        self._parsers: dict[int, FrameParser] = {}
 
     def search(self, ref: FrameRef) -> list[Row] | Counts:
         """Rows of the matching events that are wanted, in their order; or the counts of all.
@@ -118,7 +118,7 @@ class Searcher:
         alone = self._parsers.get(ref.archive_id)
         if alone is None:
             self._parsers.clear()  # frames come archive by archive, mostly
-            alone = self._parsers[ref.archive_id] = Alone(file.settings, file.profile, file.observed)
+            alone = self._parsers[ref.archive_id] = FrameParser(file.settings, file.profile, file.observed)
         batch = alone.parse(data, 0)
         errors = {error.index: error for error in batch.errors}
         begins = list(accumulate((end - start for start, end in spans), initial=0))
@@ -289,7 +289,7 @@ def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
     import multiprocessing  # noqa: PLC0415 - 20 ms that a search of a few frames should not pay
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
 
-    import agent.archive.process  # noqa: F401, PLC0415 - before the fork, once
+    import agent.core.process  # noqa: F401, PLC0415 - before the fork, once
 
     return ProcessPoolExecutor(
         processes, mp_context=multiprocessing.get_context("fork"), initializer=_begin, initargs=(searcher,)
@@ -299,7 +299,7 @@ def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
 def _begin(searcher: Searcher) -> None:
     global _searcher  # noqa: PLW0603 - of a process that does nothing else
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was started by a person
-    from agent.archive.process import keep_freed_memory  # noqa: PLC0415
+    from agent.core.process import keep_freed_memory  # noqa: PLC0415
 
     keep_freed_memory()
     _searcher = searcher

@@ -15,7 +15,7 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from agent.core.times import SECOND_NS
+from agent.core.units import SECOND_NS
 from agent.query.events import COLUMNS, Files, StoredEvent, time_order
 from agent.query.language import all_equal
 from agent.query.selection import Selection
