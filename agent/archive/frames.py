@@ -17,9 +17,9 @@ from agent.archive.container import FRAME_BYTES
 from agent.archive.scan import build, lines
 from agent.core.event import REDACTED
 from agent.core.model import FileGeneration, LineBatch
-from agent.parse import wrappers
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.fast import Survey
+from agent.parse.formats import line_rules
 from agent.store.archives import FrameRow
 
 if TYPE_CHECKING:
@@ -217,9 +217,8 @@ def shape_of(data: bytes, lines: LineFacts, settings: ParseSettings) -> int:
 
 
 def _is_wrapped(data: bytes, settings: ParseSettings) -> bool:
-    if settings.format in ("docker", "cri"):
-        return True
-    return settings.format == "auto" and wrappers.unwrap(data[: data.find(b"\n") + 1 or None], "auto") is not None
+    expected = line_rules(settings.format)
+    return expected.wrapped or expected.unwrap(data[: data.find(b"\n") + 1 or None]) is not None
 
 
 # ---------------------------------------------------------------- a frame parsed alone

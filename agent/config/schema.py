@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import msgspec
 
 from agent.config.secret import Secret  # noqa: TC001 - `convert` evaluates the hints
+from agent.core.formats import Format  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,6 @@ Glob = Annotated[str, "glob"]  # made absolute; `~` is the home directory
 Program = Annotated[str, "program"]  # the first of a command is a path when it holds a slash
 
 FIELD_ROLES = ("timestamp", "severity", "message", "logger", "service", "trace_id", "span_id")
-Format = Literal["auto", "json", "text", "logfmt", "cri", "docker", "syslog", "combined"]
 
 
 def default_store_path(environ: Mapping[str, str] = os.environ) -> Path:

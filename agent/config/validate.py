@@ -11,6 +11,7 @@ from agent.config.convert import close_to, nearest, shown
 from agent.config.hours import parse_hours, time_of_day
 from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
 from agent.core.errors import ConfigError
+from agent.core.formats import PLANNED
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
@@ -286,7 +287,6 @@ def _http(http: HttpConfig, findings: ConfigFindings) -> None:
 _MISSING_SECTIONS = {
     "http": "the HTTP server is",
 }
-_MISSING_FORMATS = ("logfmt", "syslog", "combined")
 
 
 def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
@@ -300,7 +300,7 @@ def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
         section: what for section, what in _MISSING_SECTIONS.items() if getattr(config, section) not in (None, [], {})
     }
     for index, source in enumerate(config.sources):
-        if source.format in _MISSING_FORMATS:
+        if source.format in PLANNED:
             found[f"sources[{index}].format"] = f"the format {source.format} (source {source.name}) is"
     return [_missing(f"{file}: {place}" if file else place, what) for place, what in found.items()]
 

@@ -17,12 +17,12 @@ import orjson
 from agent.core.event import ERROR, original_of
 from agent.core.fields import ROLES, Profile
 from agent.core.model import Continuation, ErrorEvent, EventBatch, LineBatch
-from agent.parse import careful, fields, wrappers
+from agent.parse import careful, fields
 from agent.parse.assemble import Assembler
 from agent.parse.fast import MIN_LINES, FastPath
+from agent.parse.formats import Head
 from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.settings import PLAIN, Compiled, ParseSettings
-from agent.parse.text import Head
 from agent.parse.textevent import build, text_error
 
 if TYPE_CHECKING:
@@ -136,11 +136,12 @@ class FileParser:
 
     def _look_ahead(self, data: bytes) -> None:
         """Detect the format from the first lines of a first batch, so that it can go the fast path at once."""
-        if data.count(b"\n", 0, 1 << 16) < _MANY_LINES or self._compiled.settings.format not in ("auto", "json"):
+        if data.count(b"\n", 0, 1 << 16) < _MANY_LINES or not self._compiled.rules.in_bulk:
             return
+        unwrap = self._compiled.rules.unwrap
         records = []
         for line in data[: 1 << 16].split(b"\n", _MANY_LINES)[:_MANY_LINES]:
-            if wrappers.unwrap(line, "auto") is None:
+            if unwrap(line) is None:
                 with contextlib.suppress(orjson.JSONDecodeError):
                     records.append(orjson.loads(line))
         records = [record for record in records if type(record) is dict]
@@ -153,7 +154,7 @@ class FileParser:
         self.profile_changed |= profile != self.profile
         self.profile = profile
         self._fast = None
-        if profile.format == "json" and self._compiled.settings.format in ("auto", "json"):
+        if profile.format == "json" and self._compiled.rules.in_bulk:
             fast = FastPath(self._compiled, profile)
             self._fast = fast if fast.usable else None
 
@@ -176,7 +177,7 @@ class FileParser:
             return self._tail
         if self._end >= 0:
             return None
-        return OpenText(0, 0, Head(level="", severity=_UNKNOWN_SEVERITY), [b""], [""])
+        return OpenText(0, 0, Head(level="", severity=_UNKNOWN_SEVERITY), self._compiled.rules.read_head, [b""], [""])
 
     def _finish(self, work: Assembler, batch: LineBatch, data: bytes, offset: int) -> EventBatch:
         end = offset + len(data)
@@ -214,7 +215,7 @@ class FileParser:
         tail = work.tail
         continued = tail is not None
         if work.tail_lines:
-            out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.settings.multiline == "auto")
+            out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.traces)
         if tail is not None and tail.blanks:  # they are counted as blank lines now: nothing joins it behind them
             tail = None
         work.end_tail()
@@ -287,7 +288,7 @@ def join(
     """
     lines = [*original_of(record, raw).split(b"\n"), *continuation.raw.split(b"\n")]
     texts = [careful.decode_text(line.removesuffix(b"\r"))[0] for line in lines]
-    event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), traces=continuation.traces)
+    event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), _PLAIN.rules.read_head, traces=continuation.traces)
     for line, text in zip(lines[1:], texts[1:], strict=True):
         if text:
             if continuation.traces:

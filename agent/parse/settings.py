@@ -11,8 +11,9 @@ import msgspec
 import orjson
 
 from agent.core.fields import ALIASES, ROLES, Path, Profile
+from agent.parse.fields import Shapes
+from agent.parse.formats import line_rules
 from agent.parse.redact import Redactor
-from agent.parse.shapes import Shapes
 from agent.parse.timestamps import Instants
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class Compiled:
 
     def __init__(self, settings: ParseSettings) -> None:
         self.settings = settings
+        self.rules = line_rules(settings.format)
+        self.traces = settings.multiline == "auto"
         self.zone = _zone(settings.timezone)
         self.instants = Instants(self.zone)
         self.overrides: dict[str, Path] = {role: (name,) for role, name in settings.fields.items()}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.core.event import original_of
 from agent.core.model import LineBatch
-from agent.parse import assemble, careful, multiline, single, timestamps
+from agent.parse import assemble, careful, multiline, textevent, timestamps
 from agent.parse.decode import FileParser, ParseSettings
 from tests.parse.effort import examples
 from tests.parse.test_heads import free, shaped
@@ -55,8 +55,8 @@ def parse(data: bytes, config: ParseSettings, *, final: bool):
 @given(st.one_of(texts, texts, contained_texts, streams), shortcut_configs, st.booleans())
 def test_lines_alone_and_runs_of_a_trace_give_the_same_rows(data, config, final):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(single, "takes", lambda *_: (False, False))
-        patch.setattr(single, "append_contained", lambda *_: False)
+        patch.setattr(textevent, "takes", lambda *_: (False, False))
+        patch.setattr(textevent, "append_contained", lambda *_: False)
         patch.setattr(multiline, "take_indented", lambda *_: 0)
         patch.setattr(careful, "surely_text", lambda _: False)
         patch.setattr(multiline, "may_open_trace", lambda _: True)
