@@ -9,12 +9,10 @@ CORE   = $(shell $(BIN)/python -c 'import sys; print("sysmon" if sys.version_inf
 export LOGS ?=
 ARGS  ?=
 
-NODE_PACKAGES := pino@10.4.0 pino-roll@4.0.0 winston@3.19.0 winston-daily-rotate-file@5.0.0
-
 CODE  := agent tests benchmarks etc/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit wheel-test bench soak fmt lock clean venv venv-dev
+.PHONY: help run test test-parts lint unit wheel-test bench soak fmt lock clean venv venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +21,9 @@ run: venv ## Follow LOGS='/var/log/shop/*.log'; without LOGS a small demo servic
 	@exec $(BIN)/python etc/demo/run.py --sidelog '$(CURDIR)/$(BIN)/sidelog' --logs "$$LOGS"
 
 test: lint unit ## Everything that must hold: lint, formatting, types, import rules, tests, coverage
+
+test-parts: ## Bring the real programs and libraries that tests run beside the agent (etc/test-parts.txt)
+	@etc/test-parts.sh
 
 lint: venv-dev
 	$(BIN)/ruff check .
@@ -42,9 +43,8 @@ bench: venv ## The benchmark table of docs/benchmarks.md (at most 10 minutes; AR
 
 soak: venv-dev ## The long tests, fuzzing, every crash, and an hour of mixed load: nothing lost, nothing grows (ARGS='--duration 10m')
 	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris # without it the next line fuzzes at random
-	-@npm install --silent --no-save --ignore-scripts --prefix build/node $(NODE_PACKAGES) # without them their tests are left out
+	-@etc/test-parts.sh # without them their tests are left out, and named at the end
 	$(BIN)/python -m pytest -n $(JOBS) -m soak
-	$(BIN)/python -m pytest -n $(JOBS) tests/integration/test_archive_node.py
 	$(BIN)/python -m tests.fuzz_parse --seconds 60
 	$(BIN)/python -m tests.crash --all --parallel $(JOBS)
 	$(BIN)/python -m benchmarks.soak $(ARGS)

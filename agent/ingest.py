@@ -15,32 +15,35 @@ from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from agent.core.errors import SidelogError, StoreError
 from agent.core.fields import Profile
-from agent.core.model import EventBatch, LineBatch, StoredBatch, TailedFile, Transaction
+from agent.core.model import EventBatch, FileChange, FileGeneration, LineBatch, Position, StoredBatch, Transaction
 from agent.group import fingerprint, miner
 from agent.group.grouper import Grouper
 from agent.parse.decode import FileParser, ParseSettings, join
 from agent.store.groups import known_groups
+from agent.store.retention import Retention
 from agent.tail.identity import marker
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from agent.alert.live import LiveAlerts
     from agent.core.conditions import Reporter
-    from agent.intake import Intake
+    from agent.core.model import FileRow
+    from agent.intake import IngestSettings, Intake
     from agent.store.maintenance import Maintenance
-    from agent.store.writer import StoreWriter
+    from agent.store.writer import CommitHook, StoreWriter
 
 _T = TypeVar("_T")
 TRANSACTION_BYTES = 2 * 2**20  # 4 MiB is not faster and takes 4 MB more memory
 _COMMIT_PAUSE_S = 0.02  # at the least between two commits: a thousand files with a line each share one
 _RETRY_S = 1.0
 _IDLE_S = 1.0
-_ALERTS_PAUSE_S = 0.02  # at the least between two looks at what is due: many states end at nearly the same instant
+_HOOKS_PAUSE_S = 0.02  # at the least between two looks at what is due: many states end at nearly the same instant
+_FINISHED_KEPT = 4_096  # finished files remembered, in case one is moved back; the tailer remembers fewer
 _WRITE_FAULTS = frozenset({"SL405", "SL408", "SL410", "SL412"})  # over as soon as a commit succeeds
 
 
@@ -54,20 +57,22 @@ class Counters(msgspec.Struct):
     parse_errors: int = 0
     commits: int = 0
     rounds: int = 0  # turns of the writer's loop: what the watchdog is fed by
-    committed: dict[int, int] = {}  # file id -> offset, of this run
 
 
-class _Stream(msgspec.Struct):
-    """One file generation on its way: its parser, the batch being parsed or held back (None otherwise: a thousand
-    quiet files must not keep a chunk each), and where the transaction will leave it.
+class _FileState(msgspec.Struct):
+    """One file generation as the writer thread has it: where the transaction that is being filled will leave it, its
+    parser, and the batch being parsed or held back (None otherwise: a thousand quiet files must not keep a chunk each).
     """
 
-    parser: FileParser
-    settings: ParseSettings
-    profile: Profile | None
-    batch: LineBatch | None
     end: int
     marker: tuple[int, bytes]
+    tail_open: bool = False  # later lines may continue the last event
+    profile: Profile | None = None
+    profile_text: str | None = None
+    file: FileGeneration | None = None  # as its row will be; None: it is to be written with the next batch
+    parser: FileParser | None = None
+    settings: ParseSettings | None = None
+    batch: LineBatch | None = None
 
 
 class Ingest(threading.Thread):
@@ -77,13 +82,13 @@ class Ingest(threading.Thread):
         intake: where lines come from.
         writer: the open store.
         maintenance: its care, done while nothing waits.
-        settings: how each source's lines are parsed.
-        flush_interval_s: the longest that a line waits for its commit.
+        settings: of the configuration; further ones come through the intake.
+        known: the files that the store remembers.
         reporter: own errors.
-        changed_files: files that are new, renamed or finished since the last call.
+        acknowledge: called after each commit with the positions that it has moved, by file id.
         on_fault: called with what keeps the store from being written, and with None when that is over.
         give_up_s: after so many seconds of failing the thread ends (None: never; `--once` must end).
-        alerts: the rules that look at every transaction.
+        hooks: take part in every transaction, in their order.
     """
 
     def __init__(
@@ -92,28 +97,29 @@ class Ingest(threading.Thread):
         writer: StoreWriter,
         maintenance: Maintenance,
         *,
-        settings: Mapping[str, ParseSettings],
-        flush_interval_s: float,
+        settings: IngestSettings,
+        known: Iterable[FileRow],
         reporter: Reporter,
-        changed_files: Callable[[], list[TailedFile]],
+        acknowledge: Callable[[Mapping[int, Position]], None],
         on_fault: Callable[[StoreError | None], None] = lambda _fault: None,
         give_up_s: float | None = None,
-        alerts: LiveAlerts | None = None,
+        hooks: Sequence[CommitHook] = (),
     ) -> None:
         super().__init__(name="sidelog-writer")
         self._intake = intake
         self._writer = writer
         self._maintenance = maintenance
-        self.settings = settings
-        self.flush_interval_s = flush_interval_s
+        self._settings = settings
+        self._known = {row.id: row for row in known}  # those of which no line has come in this run
         self._reporter = reporter
-        self._changed_files = changed_files
+        self._acknowledge = acknowledge
         self._on_fault = on_fault
         self._give_up_s = give_up_s
-        self._alerts = alerts
+        self._hooks = hooks
         self._grouper = Grouper(*known_groups(writer.connection, fingerprint.VERSION, miner.TEMPLATES))
-        self._streams: dict[int, _Stream] = {}
-        self._held: dict[int, _Stream] = {}
+        self._files: dict[int, _FileState] = {}
+        self._finished: deque[int] = deque()
+        self._held: dict[int, _FileState] = {}
         self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
         self._transaction = Transaction()
         self._began = 0.0  # when the oldest line of the transaction came; monotonic seconds, as all of these
@@ -128,8 +134,7 @@ class Ingest(threading.Thread):
             while not self._intake.drained:
                 self._turn()
             self._release_held(due_only=False)
-            self._transaction.files.update((file.id, file) for file in self._changed_files())
-            self._transaction.watched = self._alerts is not None
+            self._transaction.watched = bool(self._hooks)
             self._commit()
         except BaseException as error:  # noqa: BLE001  the thread's owner decides what it means
             self.failure = error
@@ -181,12 +186,17 @@ class Ingest(threading.Thread):
     def _turn(self) -> None:
         self.counters.rounds += 1
         self._answer_calls()
-        if self._alerts is not None:
-            self._alerts.turn()
-        for batch in self._intake.take(self._patience_s()):
-            self._parse(batch)
-            if self._transaction.bytes >= TRANSACTION_BYTES:
-                self._commit()
+        for hook in self._hooks:
+            hook.turn()
+        messages = self._intake.take(self._patience_s())
+        self._reconfigure()  # behind `take`: lines of a new source come after its settings
+        for message in messages:
+            if isinstance(message, LineBatch):
+                self._parse(message)
+                if self._transaction.bytes >= TRANSACTION_BYTES:
+                    self._commit()
+            else:
+                self._change_file(message)
         self._release_held(due_only=True)
         now = time.monotonic()
         if self._transaction.batches and self._is_due(now):
@@ -202,90 +212,136 @@ class Ingest(threading.Thread):
             waits.append(max(0.0, self._last_commit + _COMMIT_PAUSE_S - now))
         elif self._maintenance.pending:
             waits.append(0.001)
-        elif self._alerts is not None:
-            waits.append(max(_ALERTS_PAUSE_S, self._alerts.wait_s()))
-        waits += [
-            max(0.0, held.parser.deadline_s - now) for held in self._held.values() if held.parser.deadline_s is not None
-        ]
+        else:
+            waits += [max(_HOOKS_PAUSE_S, hook.wait_s()) for hook in self._hooks]
+        parsers = [state.parser for state in self._held.values() if state.parser is not None]
+        waits += [max(0.0, parser.deadline_s - now) for parser in parsers if parser.deadline_s is not None]
         return min(waits)
 
     def _is_due(self, now: float) -> bool:
         waited = now - self._began
-        if waited >= self.flush_interval_s:
+        longest_s = self._settings.flush_interval_s
+        if waited >= longest_s:
             return True
-        return self._intake.empty and now - self._last_commit >= min(_COMMIT_PAUSE_S, self.flush_interval_s)
+        return self._intake.empty and now - self._last_commit >= min(_COMMIT_PAUSE_S, longest_s)
+
+    def _reconfigure(self) -> None:
+        """Go on with the settings of reloads."""
+        while (settings := self._intake.take_settings()) is not None:
+            self._use(settings)
+
+    def _use(self, settings: IngestSettings) -> None:
+        # The last batches of a source that is gone now may still be held back.
+        self._settings = replace(settings, parse={**self._settings.parse, **settings.parse})
+        self._writer.min_free_bytes, self._writer.resources = settings.min_free_bytes, settings.resources
+        age_ns, size_bytes = settings.retention_age_ns, settings.retention_size_bytes
+        self._maintenance.retention = Retention(self._writer, age_ns=age_ns, size_bytes=size_bytes)
+        for state in self._files.values():
+            state.file = None  # its row has the resource attributes of its source
 
     # ------------------------------------------------------------ lines to events
 
     def _parse(self, batch: LineBatch) -> None:
         file = batch.file
-        settings = self.settings[file.source]
-        stream = self._streams.get(file.id)
-        if stream is None:
-            profile = Profile.from_json(file.profile) if file.profile else None
-            parser = FileParser(settings, profile)
-            marker_there = (file.marker_length, file.marker_hash)
-            stream = self._streams[file.id] = _Stream(parser, settings, profile, batch, file.offset, marker_there)
-        elif stream.settings != settings:  # a reload has changed how this source is read
-            if stream.batch is not None:
-                self._add(stream, stream.batch, stream.parser.flush())
-            stream.parser, stream.settings, stream.profile = FileParser(settings), settings, None
-        stream.batch = batch
-        self._add(stream, batch, stream.parser.feed(batch))
-        if batch.ends:  # not earlier: a crash before the last lines are stored must leave a file that is to be read
-            file.state = "finished"
+        state = self._files.get(file.id)
+        if state is None:
+            state = self._files[file.id] = self._begin(batch)
+        if file is not state.file:
+            state.file = file
+            self._save(file, state.end)
+        settings = self._settings.parse[file.source]
+        if state.parser is None:
+            state.parser, state.settings = FileParser(settings, state.profile), settings
+        elif state.settings != settings:  # a reload has changed how this source is read
+            if state.batch is not None:
+                self._add(state, state.parser, state.batch, state.parser.flush())
+            state.parser, state.settings, state.profile = FileParser(settings), settings, None
+        state.batch = batch
+        self._add(state, state.parser, batch, state.parser.feed(batch, tail_open=state.tail_open))
         if batch.final:
             self._held.pop(file.id, None)
-            del self._streams[file.id]
-            self._transaction.files[file.id] = file
+            state.parser = state.batch = None
+        if batch.ends:  # not earlier: a crash before the last lines are stored must leave a file that is to be read
+            self._finish(state, replace(file, state="finished"))
 
-    def _add(self, stream: _Stream, batch: LineBatch, events: EventBatch) -> None:
+    def _begin(self, batch: LineBatch) -> _FileState:
+        """How a file stands of which no line has come in this run."""
+        row = self._known.pop(batch.file.id, None)
+        if row is None:
+            return _FileState(batch.offset, (0, b""))
+        profile = Profile.from_json(row.profile) if row.profile else None
+        tail_open = row.tail_event_id is not None
+        return _FileState(row.offset, (row.marker_length, row.marker_hash), tail_open, profile, row.profile)
+
+    def _change_file(self, change: FileChange) -> None:
+        file = change.file
+        self._save(file, change.offset)
+        if (state := self._files.get(file.id)) is not None:
+            state.file = file
+
+    def _save(self, file: FileGeneration, offset: int, profile: str | None = None) -> None:
+        """Let the transaction write the row of a file, which begins at `offset` if the store does not know it."""
+        known = self._transaction.files.get(file.id)
+        if known is not None:
+            offset, profile = known.offset, profile or known.profile
+        self._transaction.files[file.id] = FileChange(file, offset, profile)
+
+    def _finish(self, state: _FileState, file: FileGeneration) -> None:
+        state.file = file
+        self._save(file, state.end)
+        self._finished.append(file.id)
+        if len(self._finished) > _FINISHED_KEPT:
+            self._files.pop(self._finished.popleft(), None)
+
+    def _add(self, state: _FileState, parser: FileParser, batch: LineBatch, events: EventBatch) -> None:
         """Put parsed events into the transaction, with the place in the file that they lead to."""
-        file, parser = batch.file, stream.parser
+        file = batch.file
         if parser.deadline_s is not None:
-            self._held[file.id] = stream
+            self._held[file.id] = state
         else:
             self._held.pop(file.id, None)
-            stream.batch = None
+            state.batch = None
         marker_there = _marker_at(batch, events.end)
-        if events.end == stream.end and not events and marker_there in (None, stream.marker):
+        if events.end == state.end and not events and marker_there in (None, state.marker):
             return  # all of it is held back
-        if parser.profile is not stream.profile:
-            stream.profile = parser.profile
-            file.profile = parser.profile.to_json()
+        if parser.profile is not state.profile:
+            state.profile, state.profile_text = parser.profile, parser.profile.to_json()
+            self._save(state.file or file, state.end, state.profile_text)
         if not self._transaction.batches:
             self._began = time.monotonic()
         if events.errors and (service := self._writer.service_of(file.source)):
             for error in events.errors:
                 error.service = error.service or service
         groups = {error.index: self._grouper.assign(error) for error in events.errors}
-        if marker_there is not None or events.end != stream.end:
-            stream.marker = marker_there or marker(b"")
-        file.tail_event_id = -1 if events.tail_open else None
-        self._transaction.batches.append(StoredBatch(file, events, *stream.marker, batch.observed_timestamp, groups))
-        self._transaction.bytes += events.end - stream.end
-        stream.end = events.end
+        if marker_there is not None or events.end != state.end:
+            state.marker = marker_there or marker(b"")
+        state.tail_open = events.tail_open
+        self._transaction.batches.append(
+            StoredBatch(file, events, *state.marker, batch.observed_timestamp, groups, state.profile_text)
+        )
+        self._transaction.bytes += events.end - state.end
+        state.end = events.end
 
     def _release_held(self, *, due_only: bool) -> None:
         """Store events that were held back for lines that did not come."""
         now = time.monotonic()
-        for stream in list(self._held.values()):
-            due = stream.parser.deadline_s is not None and stream.parser.deadline_s <= now
-            if stream.batch is not None and (due or not due_only):
-                self._add(stream, stream.batch, stream.parser.flush())
+        for state in list(self._held.values()):
+            parser = state.parser
+            due = parser is not None and parser.deadline_s is not None and parser.deadline_s <= now
+            if parser is not None and state.batch is not None and (due or not due_only):
+                self._add(state, parser, state.batch, parser.flush())
 
     # ------------------------------------------------------------ events to the store
 
     def _commit(self) -> None:
         """Write the transaction, however often it takes."""
         transaction = self._transaction
-        transaction.files.update((file.id, file) for file in self._changed_files())
         transaction.groups += self._grouper.take_updates()
         transaction.own_errors += self._reporter.take()
         failing_since: float | None = None
         while transaction:
             try:
-                self._writer.write(transaction, join, self._grouper.describe)
+                self._writer.write(transaction, join, self._grouper.describe, self._hooks)
             except StoreError as error:
                 self._reporter.report(error)
                 self._on_fault(error)
@@ -295,6 +351,7 @@ class Ingest(threading.Thread):
                     raise
                 self.counters.rounds += 1
                 self._stopping.wait(_RETRY_S)
+                self._reconfigure()
             else:
                 if failing_since is not None:
                     self._on_fault(None)
@@ -309,30 +366,34 @@ class Ingest(threading.Thread):
         self._last_commit = time.monotonic()
         counters = self.counters
         counters.commits += 1
+        counters.bytes += transaction.bytes
+        positions: dict[int, Position] = {}
         for batch in transaction.batches:
-            file, events = batch.file, batch.events
-            counters.bytes += max(0, events.end - file.offset)
-            file.marker_length, file.marker_hash = batch.marker_length, batch.marker_hash
-            file.offset = events.end  # last: a reader of this that waits for the offset finds the marker there
+            events = batch.events
+            positions[batch.file.id] = Position(events.end, batch.marker_length, batch.marker_hash)
             counters.events += len(events)
             counters.errors += len(events.errors)
             counters.gaps += len(events.gaps)
             counters.parse_errors += len(events.parse_errors)
+        if positions:
+            self._acknowledge(positions)
         self._reporter.clear(_WRITE_FAULTS)
         self._maintenance.after_commit()
-        if self._alerts is not None and (deliveries := self._alerts.committed()):
-            try:  # a power cut must not take back what a hook is told: the WAL reaches the disk first
-                self._writer.checkpoint()
-            except StoreError as error:  # a page that may be sent twice is better than none
-                self._reporter.report(error)
-            self._alerts.hand_over(deliveries)
+        for hook in self._hooks:
+            hook.after_commit(self._make_durable)
+
+    def _make_durable(self) -> None:
+        """Let the WAL, and so what was committed, reach the disk."""
+        try:
+            self._writer.checkpoint()
+        except StoreError as error:  # a page that may be sent twice is better than none
+            self._reporter.report(error)
 
     def _care(self) -> None:
         """While nothing waits: file states, own errors, retention, checkpoints."""
-        changed = self._changed_files()
-        self._transaction.watched = self._alerts is not None and self._alerts.is_due()
-        if changed or self._reporter.waiting or self._transaction.watched:
-            self._transaction.files.update((file.id, file) for file in changed)
+        due = [hook.is_due() for hook in self._hooks]  # all of them are asked
+        self._transaction.watched = any(due)
+        if self._transaction.files or self._reporter.waiting or self._transaction.watched:
             self._commit()
         try:
             self._maintenance.step()

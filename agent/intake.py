@@ -1,4 +1,7 @@
-"""The bounded passage from the event loop to the writer thread: batches in, all that wait out."""
+"""The passage from the event loop to the writer thread: messages in, all that wait out, in their order.
+
+What crosses it is written no more by the side that gave it away. The way back is `Tailer.acknowledge`.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,50 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from agent.core.model import FileChange, LineBatch
+from agent.parse.settings import parse_settings, resources
+
 if TYPE_CHECKING:
-    from agent.core.model import LineBatch
+    from collections.abc import Mapping
+
+    from agent.config import Config
+    from agent.parse.settings import ParseSettings
 
 _BATCH_OVERHEAD_BYTES = 512  # so that a thousand empty batches have a weight too
 
 
+class IngestSettings(msgspec.Struct, frozen=True):
+    """What the writer thread is told of the configuration, at its construction and by every reload."""
+
+    parse: Mapping[str, ParseSettings]  # by source
+    resources: Mapping[str, str]  # by source: the resource attributes of its events, a JSON object
+    flush_interval_s: float  # the longest that a line waits for its commit
+    min_free_bytes: int  # on the store's disk
+    retention_age_ns: int | None
+    retention_size_bytes: int | None
+
+    @staticmethod
+    def from_config(config: Config) -> IngestSettings:
+        """What the configuration says of storing."""
+        store = config.store
+        return IngestSettings(
+            parse=parse_settings(config),
+            resources=resources(config),
+            flush_interval_s=store.flush_interval,
+            min_free_bytes=store.min_free,
+            retention_age_ns=None if store.retention.age is None else int(store.retention.age * 1e9),
+            retention_size_bytes=store.retention.size,
+        )
+
+
+Message = LineBatch | FileChange
+
+
 class Intake:
-    """A queue bounded in bytes. `room` tells the event loop when to read on: that is the backpressure, and the log
-    files are the buffer.
+    """A queue, bounded in bytes of lines. `room` tells the event loop when to read on: that is the backpressure, and
+    the log files are the buffer.
 
     Args:
         limit_bytes: above this much waiting data nothing more is taken; above half of it no more should be read.
@@ -25,7 +63,8 @@ class Intake:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._read_below_bytes = limit_bytes // 2
-        self._batches: deque[LineBatch] = deque()
+        self._messages: deque[Message] = deque()
+        self._settings: deque[IngestSettings] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
         self._closed = False
@@ -51,23 +90,41 @@ class Intake:
             if self._bytes >= self._limit_bytes:  # the writer may have emptied it between the two lines
                 await self._room.wait()
         with self._changed:
-            self._batches.append(batch)
+            self._messages.append(batch)
             self._bytes += len(batch.data) + _BATCH_OVERHEAD_BYTES
             self._changed.notify()
 
-    def take(self, timeout_s: float) -> list[LineBatch]:
-        """Everything that waits, at least one batch unless the time is over or the queue is closed."""
+    def send(self, change: FileChange) -> None:
+        """Hand over what needs no room. The writer takes it with the next batch, or when it is woken, or after its
+        longest wait: a thousand new files share a commit.
+        """
         with self._changed:
-            if not (self._batches or self._closed or self._woken):
+            self._messages.append(change)
+
+    def configure(self, settings: IngestSettings) -> None:
+        """Let the writer go over to other settings, before any batch that is put after this."""
+        self._settings.append(settings)
+        self.wake()
+
+    def take_settings(self) -> IngestSettings | None:
+        """The next settings to go over to, the oldest first. They do not wait behind batches: a commit that cannot
+        succeed by the old ones may by these.
+        """
+        return self._settings.popleft() if self._settings else None
+
+    def take(self, timeout_s: float) -> list[Message]:
+        """Everything that waits, at least one batch unless the time is over or the queue was woken or closed."""
+        with self._changed:
+            if self.empty and not (self._closed or self._woken):
                 self._changed.wait(timeout_s)
             self._woken = False
-            batches = list(self._batches)
-            self._batches.clear()
+            messages = list(self._messages)
+            self._messages.clear()
             was_full = self._bytes >= self._read_below_bytes
             self._bytes = 0
         if was_full:
             self._loop.call_soon_threadsafe(self._room.set)
-        return batches
+        return messages
 
     def wake(self) -> None:
         """Let `take` return now: something else waits for the writer."""
@@ -76,17 +133,17 @@ class Intake:
             self._changed.notify()
 
     def close(self) -> None:
-        """No batch will follow; `take` returns at once from now on."""
+        """Nothing will follow; `take` returns at once from now on."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
     @property
     def empty(self) -> bool:
-        """Nothing waits."""
-        return not self._batches
+        """No batch waits."""
+        return not self._bytes
 
     @property
     def drained(self) -> bool:
         """Closed and empty."""
-        return self._closed and not self._batches
+        return self._closed and not self._messages

@@ -11,11 +11,11 @@ from agent.store import rotations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.archive.archivist import Archivist
+    from agent.archive.thread import ArchiverThread
     from agent.config import Config
     from agent.core.errors import SidelogError
     from agent.core.rounds import Rounds
-    from agent.rotate.rotator import Rotator
+    from agent.rotate.thread import RotatorThread
     from agent.store.edit import Change
     from agent.tail.tailer import Tailer
 
@@ -26,9 +26,9 @@ def clear_interrupted(change: Change) -> None:
     """Remove what a crash in the middle of copytruncate has left, before anything is read: it would be read twice."""
     rows = change(rotations.begun, durable=False)
     if rows:
-        from agent.rotate import copying  # noqa: PLC0415 - rare
+        from agent.rotate import copytruncate  # noqa: PLC0415 - rare
 
-        cleared = copying.clear(rows)
+        cleared = copytruncate.clear(rows)
         over = [row.path for row in rows if row.copy and row.path in cleared]
         change(partial(rotations.end, paths=over), durable=False)
 
@@ -38,9 +38,9 @@ def archive_now(
 ) -> None:
     """One round of archiving, where the configuration wants archives."""
     if config.archive is not None and not stop():
-        from agent.archive.archivist import make_keeper  # noqa: PLC0415 - who does not archive does not wait for it
+        from agent.archive.archiver import Archiver  # noqa: PLC0415 - who does not archive does not wait for it
 
-        make_keeper(config, config.archive, change, report, stop=stop).round()
+        Archiver(config, change, report, stop=stop).round()
 
 
 class Logkeeping:
@@ -62,13 +62,13 @@ class Logkeeping:
         self._report = report
         # Rotation gives logs other names, and archiving deletes them by their names.
         self._names_lock = threading.Lock()
-        self._archivist: Archivist | None = None
-        self._rotator: Rotator | None = None
+        self._archiver: ArchiverThread | None = None
+        self._rotator: RotatorThread | None = None
 
     def start(self) -> None:
         """Begin what the configuration wants and is not done yet."""
-        if self._archivist is None and self._config.archive is not None:
-            self._archivist = self._archive()
+        if self._archiver is None and self._config.archive is not None:
+            self._archiver = self._archive()
         if self._rotator is None and any(source.rotate is not None for source in self._config.sources):
             self._rotator = self._rotate()
 
@@ -88,21 +88,21 @@ class Logkeeping:
             thread.join(_STOP_S)
 
     def _threads(self) -> list[Rounds[Config]]:
-        return [thread for thread in (self._archivist, self._rotator) if thread is not None]
+        return [thread for thread in (self._archiver, self._rotator) if thread is not None]
 
     # Who does not archive or rotate does not wait for the modules, and keeps no memory for them.
 
-    def _archive(self) -> Archivist:
-        from agent.archive.archivist import Archivist  # noqa: PLC0415
+    def _archive(self) -> ArchiverThread:
+        from agent.archive.thread import ArchiverThread  # noqa: PLC0415
 
-        archivist = Archivist(self._config, self._change, self._report, self._names_lock)
-        archivist.start()
-        return archivist
+        archiver = ArchiverThread(self._config, self._change, self._report, self._names_lock)
+        archiver.start()
+        return archiver
 
-    def _rotate(self) -> Rotator:
-        from agent.rotate.rotator import Rotator  # noqa: PLC0415
+    def _rotate(self) -> RotatorThread:
+        from agent.rotate.thread import RotatorThread  # noqa: PLC0415
 
-        rotator = Rotator(
+        rotator = RotatorThread(
             self._config,
             self._tailer.files,
             self._change,

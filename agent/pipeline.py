@@ -1,36 +1,48 @@
-"""The data path, read first.
+"""The architecture, read first: rooms, threads, walks; and the wiring of what works while the agent runs.
 
-    log files ──▶ tail ──▶ intake ──▶ parse ──▶ group ──▶ store + alert ──▶ query, errors, status (other processes)
-                  │        │          └──────── one writer thread ──────┘
-                  │        └ bounded in bytes: when the store is slow, reading waits; the files are the buffer
-                  └ event loop: watches directories, reads chunks of whole lines, never looks into them
+    log files ──▶ tail ──▶ intake ──▶ parse ──▶ group ──▶ store + alert ──▶ query ──▶ views ──▶ cli (other processes)
+                  ▲  │        │       └──────── one writer thread ──────┘
+                  │  │        └ bounded in bytes: when the store is slow, reading waits; the files are the buffer
+                  │  └ event loop: watches directories, reads chunks of whole lines, never looks into them
+                  └ after each commit: the positions that are stored now
 
-- **tail** finds files, keeps their identity over renames, truncation and restarts, and hands out `LineBatch`es:
-  whole lines with the offset of the first.
-- **parse** turns a batch into columns (`EventBatch`): instant, severity, logger, record; a file's format is detected
-  once and compiled. Lines that fit nothing become events with their raw text and the reason.
-- **group** gives each event of severity ERROR and above its error group.
-- **alert** looks at each transaction before it is committed: rules change their states in it, and what people are to
-  be told is written into it as deliveries, which hooks on the event loop then carry out.
-- **rotate** renames logs whose applications cannot (or copies and truncates them), in a thread of its own; what the
-  store does not know stays.
-- **archive** makes small verified files of rotated logs, in a process of low priority that works beside the reading;
-  what it has made goes into the store before a log is deleted.
-- **store** commits events, offsets, gaps, groups and rollups in one transaction. That is the whole of exactly-once:
-  after a crash the offset and the rows are of the same moment, and reading goes on at the offset.
+A room is a whole capability, and arrows between rooms go downwards only (`pyproject.toml` has the contract):
 
-A room is a whole capability. What rooms share of an event stands in `core`, below all of them; `query` asks the store
-and the archives, `views` makes the documents that faces show, and faces (`cli`) stand on top. `Agent` wires what works
-while the agent runs, and reacts to signals; the thread that does the work per line is `ingest.Ingest`.
+- **core** has what all rooms need of an event and of a file, and knows none of them.
+- **tail** finds files, keeps their identity over renames, truncation and restarts, and hands out `LineBatch`es.
+- **parse** turns lines into columns (`EventBatch`); **group** gives each error its group.
+- **store** is the one SQLite file: one writing connection, and a transaction for everything of one moment.
+- **alert** judges rules in the transaction; **hooks** tells people of them.
+- **archive** makes small verified files of rotated logs; **rotate** renames logs whose applications cannot.
+- **query** asks for events: a language, and an engine for each place where they are (`sqlite`, `archives`).
+- **views** makes the documents that faces show, and **cli** is a face. No room needs anything of these two.
+
+Who works, and what it owns. Between threads go messages: values that nobody changes any more.
+
+- **The event loop** owns `Tailer` (files as `FileGeneration`s, their readers) and the hooks. It sends `LineBatch`,
+  `FileChange` and `IngestSettings` through the `Intake`, in one order.
+- **The writer thread**, `Ingest`, owns the store's connection, the positions of files, the parsers and the rules. It
+  tells the tailer each position that it has committed (`Tailer.acknowledge`) and the hooks their deliveries.
+- **Rotation and archiving** have threads of their own (`Logkeeping`); what they write, the writer writes for them
+  (`Ingest.change`).
+
+The walks:
+
+- A line: `Tailer` reads it (`LineReader`) → `Intake` → `FileParser.feed` → `Grouper.assign` → `StoreWriter.write`,
+  which commits events, positions, gaps, groups and rollups at once. That is the whole of exactly-once: after a crash
+  position and rows are of the same moment, and reading goes on at the position.
+- A query: a face parses it, the engines of both tiers look, and their union gives rows in the order of time.
+- An alert: `StoreWriter.write` shows the transaction to its hook `LiveAlerts`, which changes states and writes
+  deliveries into it → after the commit the `Dispatcher` runs the programs → their outcomes go into a later transaction.
+- A rotated file: the tailer finds it by its inode or content and reads it to its end → it is quiet and all of it is
+  stored → archiving compresses, verifies and indexes it, and only then deletes it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,36 +52,31 @@ import structlog
 
 from agent import __version__
 from agent.alert.running import Alerting
-from agent.core import catalogue
-from agent.core.conditions import Reporter
-from agent.core.errors import EXIT_DONE, EXIT_STORE, ConfigError, SidelogError, StoreError
-from agent.core.service import ServiceManager
+from agent.core.errors import EXIT_DONE, EXIT_STORE, StoreError
 from agent.ingest import Counters, Ingest
-from agent.intake import Intake
+from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
-from agent.settings import archive_directory, parse_settings, resources, tail_settings
 from agent.store import tables
 from agent.store.clock import DOUBT_S, WallClock, known_ns
 from agent.store.lock import lock_path
 from agent.store.maintenance import Maintenance
-from agent.store.opening import OpenStore, open_store
 from agent.store.retention import Retention
+from agent.tail.settings import tail_settings
 from agent.tail.tailer import Tailer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from agent.config import Config
+    from agent.core.conditions import Reporter
+    from agent.store.opening import OpenStore
+    from agent.tail.settings import Timing
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
 _ONCE_GIVES_UP_S = 10.0
 _CLOCK_GAP_S = 86_400.0  # at a start: a longer time since the last event may be a wrong clock
 _ONCE_CLOCK_GAP_S = 8 * _CLOCK_GAP_S  # `--once` may be a weekly job
-_SUPERVISE_S = 0.5
-_REOPEN_S = 1.0
-_PASSING_FAULTS = ("SL408", "SL412")  # locked, full, or a disk that fails: opening is tried again
-_MOST_DAMAGED = 3  # stores that one process begins anew; a disk that spoils more needs a person
 
 log = structlog.get_logger("sidelog")
 
@@ -82,283 +89,147 @@ class Summary(msgspec.Struct):
     seconds: float
 
 
-class Agent:
-    """One agent on one store.
+class Pipeline:
+    """Everything that works on one open store. Made on the event loop; `start`, then `finish`.
 
     Args:
         config: validated.
+        opened: the store. Its connection belongs to the writer thread from `start` until that has ended.
+        reporter: collects own errors from all threads.
         once: read everything that is there and end, instead of following.
-        load_config: reads the configuration again, for SIGHUP.
-        on_progress: called on the event loop now and then with the counters and the bytes still to read.
-        service: the service manager.
+        started_at: of the agent, Unix ns.
+        stopping: whether somebody has asked for a stop.
+        tail_timing: how long the tailer waits.
     """
 
     def __init__(
         self,
         config: Config,
+        opened: OpenStore,
+        reporter: Reporter,
         *,
-        once: bool = False,
-        load_config: Callable[[], Config] | None = None,
-        on_progress: Callable[[Counters, int], None] | None = None,
-        service: ServiceManager | None = None,
+        once: bool,
+        started_at: int,
+        stopping: Callable[[], bool],
+        tail_timing: Timing | None = None,
     ) -> None:
-        self.config = config
+        self._began = time.monotonic()
+        self._config = config  # the event loop
+        self._opened = opened
+        self._reporter = reporter
         self._once = once
-        self._load_config = load_config
-        self._on_progress = on_progress
-        self._service = service or ServiceManager()
-        self.reporter = Reporter()
-        self._stop = asyncio.Event()
-        self._reload = asyncio.Event()
-        self._generation = 1
-        self._alerting: Alerting | None = None
-        self._logkeeping: Logkeeping | None = None
-        self._started_at = time.time_ns()
+        self._stopping = stopping
+        connection, settings = opened.writer.connection, IngestSettings.from_config(config)
+        known = tables.load_files(connection)
+        facts = {"pid": os.getpid(), "started_at": started_at, "version": __version__, "once": once}
+        tables.begin_run(connection, facts)
+        # A passage: its lock guards it.
+        self._intake = Intake(INTAKE_BYTES)
+        # The event loop.
+        self.tailer = Tailer(
+            tail_settings(config),
+            known,
+            self._intake.put,
+            changed=self._intake.send,
+            room=self._intake.room,
+            allocate_id=_ids_after(tables.last_file_id(connection)),
+            report=reporter.report,
+            avoid=_own_paths(config),
+            first_start=opened.created and opened.moved_aside is None,
+            once=once,
+            timing=tail_timing,
+        )
+        # The event loop runs the hooks; the rules belong to the writer thread.
+        self._alerting = Alerting(config, connection, self._intake.wake, reporter.report)
+        # The writer thread.
+        self._maintenance = Maintenance(
+            opened.writer,
+            Retention(opened.writer, age_ns=settings.retention_age_ns, size_bytes=settings.retention_size_bytes),
+            report=reporter.report,
+            clock=WallClock(known_ns(connection), _ONCE_CLOCK_GAP_S if once else _CLOCK_GAP_S, _warn_of_clock),
+        )
+        # It is the writer thread.
+        self.ingest = Ingest(
+            self._intake,
+            opened.writer,
+            self._maintenance,
+            settings=settings,
+            known=known,
+            reporter=reporter,
+            acknowledge=self.tailer.acknowledge,
+            on_fault=opened.lock.note,
+            give_up_s=_ONCE_GIVES_UP_S if once else None,
+            hooks=(self._alerting.rules,),
+        )
+        # Threads of its own.
+        self._logkeeping = Logkeeping(config, self.tailer, self.ingest.change, reporter.report)
 
-    async def run(self) -> Summary:
-        """Work until SIGTERM or SIGINT, or with `once` until everything is stored.
+    async def start(self) -> None:
+        """Begin to store; what the tailer is to read is stored from now on."""
+        await asyncio.to_thread(clear_interrupted, self._opened.writer.change)
+        self.ingest.start()
+        if not self._once:
+            self._logkeeping.start()
 
-        A store found damaged while running is moved aside and a new one begun, in this process, which reads again
-        what the sources still hold.
+    @property
+    def failed(self) -> bool:
+        """Whether nothing is stored any more."""
+        return self.ingest.failure is not None or not self.ingest.is_alive()
 
-        A store that cannot be opened for now (a full disk, another program's lock) is waited for, unless `once`.
+    async def reload(self, config: Config) -> None:
+        """Go on with another configuration, each of the parts as soon as it can."""
+        self._config = config
+        self._intake.configure(IngestSettings.from_config(config))  # before any line of a new source
+        self._alerting.reload(config)
+        self._logkeeping.reload(config)
+        await self.tailer.reload(tail_settings(config))
+
+    async def finish(self) -> None:
+        """Store what the tailer, which has ended, has read, and let everything end."""
+        await asyncio.to_thread(self._logkeeping.stop)
+        await self._drain()
+        await self._alerting.finish(lambda: self._once and not self._stopping())
+
+    async def _drain(self) -> None:
+        """Let the writer commit what was read; what it cannot commit in time will be read again."""
+        self._intake.close()
+        patience = None if self._once and not self._stopping() else STOP_TIMEOUT_S / 2
+        await asyncio.to_thread(self.ingest.join, patience)
+        if self.ingest.is_alive():
+            self.ingest.hurry()
+            await asyncio.to_thread(self.ingest.join, STOP_TIMEOUT_S / 2)
+        if self.ingest.is_alive():  # inside a system call that does not end, such as fsync on a dead disk
+            log.error("the store does not answer; lines not committed will be read again", code="SL412")
+            os._exit(EXIT_DONE if self._stopping() else EXIT_STORE)
+
+    async def conclude(self) -> Summary:
+        """After `finish`: what is done when nothing is read any more, and what the run did.
 
         Raises:
-            StoreError: the store cannot be owned or opened, or was deleted or replaced under the running agent.
+            BaseException: what has ended the writer, unless it only could not finish in time before a stop.
         """
-        _tune_collector()
-        catalogue.load()
-        damaged, spoiled, created = 0, False, False
-        path = self.config.store.path
-        with self._signals():
-            while not self._stop.is_set():
-                opened = None
-                created = created or not path.exists()  # an attempt that fails may leave a part of a store
-                try:
-                    opened = open_store(
-                        path,
-                        min_free_bytes=self.config.store.min_free,
-                        resources=resources(self.config),
-                        damaged=spoiled,
-                    )
-                    opened.created |= created
-                    return await self._work(opened)
-                except StoreError as error:
-                    passing = error.code in _PASSING_FAULTS and not (self._once or spoiled)
-                    spoiled = error.code == "SL402" and opened is not None and damaged < _MOST_DAMAGED
-                    if not (passing or spoiled):
-                        raise
-                    damaged += spoiled
-                    self.reporter.report(error)
-                finally:
-                    if opened is not None:
-                        opened.close()
-                if passing:
-                    self._service.alive()
-                    with contextlib.suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(self._stop.wait(), _REOPEN_S)
-        return Summary(Counters(), 0, 0.0)
-
-    # ------------------------------------------------------------ one session on one store
-
-    async def _work(self, opened: OpenStore) -> Summary:
-        began = time.monotonic()
-        connection = opened.writer.connection
-        known = tables.load_files(connection)
-        tables.begin_run(connection, self._run_facts())
-        if opened.moved_aside is not None:
-            self.reporter.report(_moved_aside(self.config.store.path, opened.moved_aside))
-        await asyncio.to_thread(clear_interrupted, opened.writer.change)
-        intake = Intake(INTAKE_BYTES)
-        tailer = Tailer(
-            tail_settings(self.config),
-            known,
-            intake.put,
-            room=intake.room,
-            allocate_id=_ids_after(tables.last_file_id(connection)),
-            report=self.reporter.report,
-            avoid=self._own_paths(),
-            first_start=opened.created and opened.moved_aside is None,
-            once=self._once,
-        )
-        alerting = self._alerting = Alerting(self.config, opened.writer, intake.wake, self.reporter.report)
-        gap_s = _ONCE_CLOCK_GAP_S if self._once else _CLOCK_GAP_S
-        clock = WallClock(known_ns(connection), gap_s, _warn_of_clock)
-        maintenance = Maintenance(opened.writer, self._retention(opened), report=self.reporter.report, clock=clock)
-        ingest = Ingest(
-            intake,
-            opened.writer,
-            maintenance,
-            settings=parse_settings(self.config),
-            flush_interval_s=self.config.store.flush_interval,
-            reporter=self.reporter,
-            changed_files=tailer.take_changed,
-            on_fault=opened.lock.note,
-            give_up_s=_ONCE_GIVES_UP_S if self._once else None,
-            alerts=alerting.rules,
-        )
-        ingest.start()
-        logkeeping = self._logkeeping = Logkeeping(self.config, tailer, ingest.change, self.reporter.report)
-        try:
-            if not self._once:
-                logkeeping.start()
-            await self._follow(tailer, ingest, opened, maintenance)
-        finally:
-            await asyncio.to_thread(logkeeping.stop)
-            await self._drain(intake, ingest)
-            await alerting.finish(lambda: self._once and not self._stop.is_set())
-        self._judge(ingest.failure)
-        if self._once:
-            change, report = opened.writer.change, self.reporter.report
-            await asyncio.to_thread(archive_now, self.config, change, report, self._stop.is_set)
-            maintenance.run_retention()
-        with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop
-            tables.end_run(connection, time.time_ns())
-        return Summary(ingest.counters, len(tailer.files()), time.monotonic() - began)
-
-    def _judge(self, failure: BaseException | None) -> None:
-        """Raise what ended the writer, unless it only could not finish in time before a stop."""
-        if failure is None:
-            return
-        if self._stop.is_set() and isinstance(failure, StoreError) and failure.retryable:
+        failure = self.ingest.failure
+        if failure is not None:
+            if not (self._stopping() and isinstance(failure, StoreError) and failure.retryable):
+                raise failure
             log.warning("stopped with lines uncommitted; they will be read again", code=failure.code)
-            return
-        raise failure
-
-    async def _follow(self, tailer: Tailer, ingest: Ingest, opened: OpenStore, maintenance: Maintenance) -> None:
-        """Let the tailer run until it has ended, somebody asks for a stop, or the writer has failed."""
-        tailing = asyncio.create_task(tailer.run(), name="tail")
-        self._service.ready(f"following {len(self.config.sources)} sources")
-        log.info("agent started", store=str(self.config.store.path), pid=os.getpid(), version=__version__)
-        fed = (-1, -1)
-        next_feed = 0.0
-        try:
-            while not (tailing.done() or self._stop.is_set() or ingest.failure or not ingest.is_alive()):
-                await self._pause(tailing)
-                if self._reload.is_set():
-                    self._reload.clear()
-                    await self._apply_reload(tailer, ingest, opened, maintenance)
-                progress = (tailer.progress, ingest.counters.rounds)
-                moved = progress[0] != fed[0] and progress[1] != fed[1]
-                if moved and time.monotonic() >= next_feed:
-                    fed, next_feed = progress, time.monotonic() + self._service.watchdog_interval_s
-                    self._service.alive()
-                if self._on_progress is not None:
-                    self._on_progress(ingest.counters, sum(tailer.sizes().values()))
-        finally:
-            self._service.stopping()
-            tailer.stop()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.shield(tailing), STOP_TIMEOUT_S / 2)
-            if not tailing.done():  # it waits for room in the intake: the writer is stuck
-                tailing.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await tailing
-        if not tailing.cancelled():
-            tailing.result()
-
-    async def _pause(self, tailing: asyncio.Task[None]) -> None:
-        """Until something happened that the supervisor looks at, or its interval is over."""
-        waits = [asyncio.create_task(event.wait()) for event in (self._stop, self._reload)]
-        try:
-            await asyncio.wait([tailing, *waits], timeout=_SUPERVISE_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
-    async def _drain(self, intake: Intake, ingest: Ingest) -> None:
-        """Let the writer commit what was read; what it cannot commit in time will be read again."""
-        intake.close()
-        patience = None if self._once and not self._stop.is_set() else STOP_TIMEOUT_S / 2
-        await asyncio.to_thread(ingest.join, patience)
-        if ingest.is_alive():
-            ingest.hurry()
-            await asyncio.to_thread(ingest.join, STOP_TIMEOUT_S / 2)
-        if ingest.is_alive():  # inside a system call that does not end, such as fsync on a dead disk
-            log.error("the store does not answer; lines not committed will be read again", code="SL412")
-            os._exit(EXIT_DONE if self._stop.is_set() else EXIT_STORE)
-
-    # ------------------------------------------------------------ signals and reload
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        handlers = {signal.SIGTERM: self._stop.set, signal.SIGINT: self._stop.set, signal.SIGHUP: self._reload.set}
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        try:
-            yield
-        finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
-
-    async def _apply_reload(self, tailer: Tailer, ingest: Ingest, opened: OpenStore, maintenance: Maintenance) -> None:
-        """Read the configuration again; a bad one leaves the running one as it is, and `status` says so."""
-        self._service.reloading()
-        self._generation += 1
-        try:
-            config = self._read_config()
-        except SidelogError as error:
-            self.reporter.report(_reload_refused(error))
-            log.warning("configuration not reloaded", code=error.code, error=error.message, hint=error.hint)
-        else:
-            self.config = config
-            # The last batches of a source that is gone now may still be on their way.
-            ingest.settings = {**ingest.settings, **parse_settings(config)}
-            ingest.flush_interval_s = config.store.flush_interval
-            opened.writer.min_free_bytes = config.store.min_free
-            opened.writer.resources = resources(config)
-            maintenance.retention = self._retention(opened)
-            if self._alerting is not None:
-                self._alerting.reload(config)
-            if self._logkeeping is not None:
-                self._logkeeping.reload(config)
-            await tailer.reload(tail_settings(config))
-            self.reporter.clear(frozenset({"SL601"}))
-            log.info("configuration reloaded", generation=self._generation)
-        self._service.ready(f"following {len(self.config.sources)} sources")
-
-    def _read_config(self) -> Config:
-        if self._load_config is None:
-            return self.config
-        config = self._load_config()
-        if config.store.path != self.config.store.path:
-            raise ConfigError(
-                "SL602",
-                "reload",
-                str(config.store.path),
-                f"store.path cannot change from {self.config.store.path} to {config.store.path} in a running agent",
-                hint="restart the agent to use another store",
-            )
-        return config
-
-    # ------------------------------------------------------------ facts
-
-    def _retention(self, opened: OpenStore) -> Retention:
-        kept = self.config.store.retention
-        age_ns = None if kept.age is None else int(kept.age * 1e9)
-        return Retention(opened.writer, age_ns=age_ns, size_bytes=kept.size)
-
-    def _run_facts(self) -> dict[str, object]:
-        return {"pid": os.getpid(), "started_at": self._started_at, "version": __version__, "once": self._once}
-
-    def _own_paths(self) -> list[Path]:
-        """What must never be followed: the agent would feed itself."""
-        store = self.config.store.path
-        own = [store, lock_path(store), *(store.with_name(store.name + end) for end in ("-wal", "-shm", "-journal"))]
-        own.append(archive_directory(self.config))
-        with contextlib.suppress(OSError):
-            own.append(Path("/proc/self/fd/2").readlink())
-        return own
+        writer = self._opened.writer
+        if self._once:
+            await asyncio.to_thread(archive_now, self._config, writer.change, self._reporter.report, self._stopping)
+            self._maintenance.run_retention()
+        with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop
+            tables.end_run(writer.connection, time.time_ns())
+        return Summary(self.ingest.counters, len(self.tailer.files()), time.monotonic() - self._began)
 
 
-def _tune_collector() -> None:
-    """Reference counting frees everything on the hot path; the cycle collector would walk it in vain (0.2 µs per
-    event at its default threshold).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+def _own_paths(config: Config) -> list[Path]:
+    """What must never be followed: the agent would feed itself."""
+    store = config.store.path
+    own = [store, lock_path(store), *(store.with_name(store.name + end) for end in ("-wal", "-shm", "-journal"))]
+    own.append(config.archive_directory)
+    with contextlib.suppress(OSError):
+        own.append(Path("/proc/self/fd/2").readlink())
+    return own
 
 
 def _ids_after(last: int) -> Callable[[], int]:
@@ -372,24 +243,4 @@ def _warn_of_clock(ahead_s: float) -> None:
         "the clock is far ahead of what is known; nothing is deleted by age for a while",
         ahead_s=round(ahead_s),
         wait_s=DOUBT_S,
-    )
-
-
-def _moved_aside(store: Path, aside: Path) -> StoreError:
-    return StoreError(
-        "SL409",
-        "open store",
-        str(store),
-        f"the store was damaged and lies now at {aside}; a new one was begun",
-        hint="events whose log files are gone are only in the damaged file: `sqlite3 FILE .recover` may save them",
-    )
-
-
-def _reload_refused(error: SidelogError) -> ConfigError:
-    return ConfigError(
-        "SL601",
-        "reload",
-        "configuration",
-        f"the changed configuration was not taken over: {error.message}",
-        hint=error.hint or "mend it and send SIGHUP again; the agent goes on with the old one",
     )

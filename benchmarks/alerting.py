@@ -46,7 +46,7 @@ KINDS = (
 def batch(number: int, share: float = ERROR_SHARE) -> StoredBatch:
     """One transaction's events of a file."""
     from agent.core.fields import Profile
-    from agent.core.model import EventBatch, StoredBatch, TailedFile
+    from agent.core.model import EventBatch, FileGeneration, StoredBatch
 
     chance = random.Random(number)
     now = START + number * 10**8
@@ -70,8 +70,8 @@ def batch(number: int, share: float = ERROR_SHARE) -> StoredBatch:
         events.loggers.append("shop.http")
     paths = {role: (role,) for role in ("timestamp", "message", "logger", "service")}
     profile = Profile(format="json", severity=("level",), **paths).to_json()
-    file = TailedFile(1, "app", "/var/log/app.log", 1, 1, 0, profile=profile)
-    return StoredBatch(file, events, 0, b"", now)
+    file = FileGeneration(1, "app", "/var/log/app.log", 1, 1, 0)
+    return StoredBatch(file, events, 0, b"", now, {}, profile)
 
 
 def rules(count: int) -> list[RuleConfig]:
@@ -89,16 +89,17 @@ class Judge:
     """Rules at work on transactions, with a store in memory."""
 
     def __init__(self, count: int) -> None:
-        from agent.alert.counting import Counting
+        from agent.alert.counting import EventCounter
         from agent.alert.rules import compile_rule
-        from agent.alert.shared import SharedEngine
+        from agent.alert.shared import SharedRuleEngine
         from agent.store import schema
 
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         schema.migrate(self.connection)
         configs = rules(count)
         compiled = {config.name: compile_rule(config) for config in configs}
-        self.counting, self.engine = Counting(self.connection, configs, compiled, {}), SharedEngine(compiled.values())
+        self.counting = EventCounter(self.connection, configs, compiled, {})
+        self.engine = SharedRuleEngine(compiled.values())
 
     def look(self, one: StoredBatch, first_id: int) -> float:
         """CPU µs per event of looking at a transaction."""
@@ -121,7 +122,7 @@ def costs() -> dict[str, float]:
     """CPU µs per event for each number of rules, and of decoding the errors alone: medians over transactions, each of
     which all look at in turn.
     """
-    from agent.query.events import decode_record
+    from agent.core.fields import decode_record
 
     judges = {f"{count}": Judge(count) for count in COUNTS}
     gc.freeze()
@@ -144,14 +145,16 @@ def costs() -> dict[str, float]:
 def replayed() -> dict[str, float]:
     """Events per second of `alerts test` on a store of errors: a rule without and one with `per`."""
     from agent.alert.replay import replay
-    from agent.core.model import Transaction
+    from agent.core.model import FileChange, Transaction
     from agent.store.opening import open_store
 
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         opened = open_store(Path(folder) / "s.db", min_free_bytes=0, resources={})
         for number in range(REPLAYED_BATCHES):
-            opened.writer.write(Transaction([batch(number, share=1.0)]), None, None)
+            one = batch(number, share=1.0)
+            files = {one.file.id: FileChange(one.file, 0, one.profile)}
+            opened.writer.write(Transaction([one], files), None, None)
         for name, rule in (("replay", rules(4)[3]), ("replay_keyed", rules(14)[13])):
             began = time.perf_counter()
             replay(opened.writer.connection, rule, START - 10**9, START + 10**13)
@@ -163,17 +166,17 @@ def replayed() -> dict[str, float]:
 def bounded() -> dict[str, float]:
     """States and bytes of a rule that sees twice as many keys as it may have, each five times."""
     from agent.alert.rules import compile_rule
-    from agent.alert.shared import SharedEngine
-    from agent.alert.state import Hit
+    from agent.alert.shared import SharedRuleEngine
+    from agent.alert.state import RuleHit
     from agent.config import RuleConfig, WhenConfig
 
     rule = compile_rule(RuleConfig(name="r", match="x", when=WhenConfig(count=100), per=["user"]))
-    engine = SharedEngine([rule])
+    engine = SharedRuleEngine([rule])
     gc.collect()
     before = common.resident_bytes(0)
     for number in range(20_000 * 5):
         at = START + number * 10**6
-        engine.observe(rule.counter, f'{{"user":"u{number % 20_000}"}}', [Hit(at, number, number % 7)], at)
+        engine.observe(rule.counter, f'{{"user":"u{number % 20_000}"}}', [RuleHit(at, number, number % 7)], at)
         if number % 6_000 == 0:
             engine.take_saved()
             engine.take_gone()

@@ -14,13 +14,13 @@ import argparse
 import contextlib
 import json
 import random
-import re
 import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from agent.core.units import parse_seconds
 from benchmarks import common, generate
 from benchmarks.common import MIB
 
@@ -103,14 +103,6 @@ class Writer:
             with path.open("r+b") as file:
                 file.truncate(0)
         self.in_file[index] = 0
-
-
-def seconds(text: str) -> float:
-    """`90s`, `10m`, `1h` as seconds."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: 90s, 10m, 1h")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def look(pid: int, store: Path, began: float) -> Sample:
@@ -216,7 +208,7 @@ def odd_ranges(store: Path, index: int, lines: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--duration", type=seconds, default=seconds("1h"))
+    parser.add_argument("--duration", type=parse_seconds, default="1h")
     parser.add_argument("--rate", type=float, default=500, help="lines per second over all files")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, help="write all samples as JSON to this file")

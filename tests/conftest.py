@@ -6,10 +6,41 @@ import signal
 import pytest
 import structlog
 
+from tests import needs
+
 # A shell without job control starts what it puts in the background with Ctrl-C ignored, and so would be every process
 # that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A user's PATH lacks the system's programs.
+os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *needs.SBIN])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    needs.look_for(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    report = yield
+    needs.accounted(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    report = yield
+    needs.accounted(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter):
+    yield
+    for line in needs.summary(terminalreporter.stats):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

@@ -39,10 +39,11 @@ PIECES = (
 
 def load():
     """What is fuzzed; imported late, so that atheris can instrument it."""
-    from agent.core.model import Gap, LineBatch, TailedFile
-    from agent.parse.decode import FileParser, ParseSettings, join
-    from agent.store.audit import original_bytes
+    from agent.core.event import original_of
+    from agent.core.model import FileGeneration, Gap, LineBatch
+    from agent.parse.decode import FileParser, join
     from agent.store.compare import FileAudit, StoredGap, Window
+    from tests.sources import parsing
 
     class Memory(Window):
         """A file in memory."""
@@ -57,7 +58,7 @@ def load():
             return False
 
     return argparse.Namespace(**{kind.__name__: kind for kind in (
-        Gap, LineBatch, TailedFile, FileParser, ParseSettings, join, original_bytes, FileAudit, StoredGap, Memory
+        FileGeneration, Gap, LineBatch, FileParser, parsing, join, original_of, FileAudit, StoredGap, Memory
     )})  # fmt: skip
 
 
@@ -67,7 +68,7 @@ class Target:
     def __init__(self, parts):
         self._parts = parts
         self._sqlite = sqlite3.connect(":memory:")
-        settings = parts.ParseSettings
+        settings = parts.parsing
         self._settings = [
             settings(),
             settings(max_line_bytes=200),
@@ -98,20 +99,21 @@ class Target:
 
     def _parse(self, settings, content, chosen, stored, gaps) -> int:
         parts = self._parts
-        file = parts.TailedFile(1, "s", "/p", 0, 0, 0)
+        file = parts.FileGeneration(1, "s", "/p", 0, 0, 0)
         parser = parts.FileParser(settings, None, clock=lambda: 0.0)
         end = blank = 0
+        self._tail_open = False
         for batch in self._batches(file, content, chosen):
-            outs = [parser.feed(batch)]
+            outs = [parser.feed(batch, tail_open=self._tail_open)]
             if chosen.random() < 0.1 and not batch.final:
                 outs.append(parser.flush())
             for out in outs:
-                end, blank = self._store(out, file, stored, gaps, end), blank + out.blank_bytes
+                end, blank = self._store(out, stored, gaps, end), blank + out.blank_bytes
             if chosen.random() < 0.1 and not batch.final:  # a restart: what is held back is read again
                 parser = parts.FileParser(settings, parser.profile, clock=lambda: 0.0)
                 batch = parts.LineBatch(file, end, content[end : batch.end], OBSERVED, content[max(0, end - 256) : end])  # noqa: PLW2901
-                out = parser.feed(batch)
-                end, blank = self._store(out, file, stored, gaps, end), blank + out.blank_bytes
+                out = parser.feed(batch, tail_open=self._tail_open)
+                end, blank = self._store(out, stored, gaps, end), blank + out.blank_bytes
         assert end == len(content), (end, len(content))
         return blank
 
@@ -128,23 +130,23 @@ class Target:
                 return
             offset = end
 
-    def _store(self, out, file, stored, gaps, end) -> int:
+    def _store(self, out, stored, gaps, end) -> int:
         """As the writer does it: later lines join the last event, the rest is appended."""
         assert out.end >= end, (out.end, end)
         if out.continuation is not None:
-            assert file.tail_event_id is not None
+            assert self._tail_open
             last = stored[-1]
             last[1], last[2], _ = self._parts.join(last[1], last[2], out.continuation)
         for row, record in enumerate(out.records):
             stored.append([out.offsets[row], record, out.raws.get(row)])
         gaps += out.gaps
         if len(out) or not out.tail_open:
-            file.tail_event_id = len(stored) if out.tail_open and stored else None
+            self._tail_open = out.tail_open and bool(stored)
         return out.end
 
     def _compare(self, content, stored, gaps, blank) -> None:
         parts = self._parts
-        originals = [parts.original_bytes(record.encode(), raw) for _, record, raw in stored]
+        originals = [parts.original_of(record.encode(), raw) for _, record, raw in stored]
         gap_bytes = sum(gap.end - gap.start for gap in gaps)
         audit = parts.FileAudit(1, "/p", "/p", "s", "active", offset=len(content), events=len(stored))
         audit.blank_bytes, audit.gap_bytes = blank, gap_bytes

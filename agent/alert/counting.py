@@ -10,19 +10,21 @@ import msgspec
 
 from agent.alert.engine import LATENESS_NS
 from agent.alert.event import Keys, LiveEvent, LiveFile, key_text
-from agent.alert.matching import GROUP_FORMS, Lane, Matcher, Needle, Place, Step
-from agent.alert.state import Hit
+from agent.alert.matching import GROUP_FORMS, Lane, NeededText, PossibleMatches, RuleIndex, SeriesKey
+from agent.alert.state import RuleHit
 from agent.alert.window import BUCKETS
-from agent.query.events import Categories
+from agent.core.event import event_row
+from agent.store.events import Categories
+from agent.store.groups import first_seen
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
 
-    from agent.alert.rules import Rule
+    from agent.alert.rules import AlertRule
     from agent.config import RuleConfig
-    from agent.core.model import JoinedEvent, Stored, StoredRange, TailedFile
-    from agent.query.events import StoredEvent
+    from agent.core.model import JoinedEvent, Stored, StoredBatch, StoredRange
+    from agent.core.stored import StoredEvent
 
 _MOST_FILES = 1_000  # remembered; no more are read at a time
 
@@ -33,13 +35,13 @@ class _Found(msgspec.Struct):
     now: int
     news: dict[int, str]
     categories: Categories
-    by_lane: list[dict[str, list[Hit]]]  # number of the lane -> key -> hits
-    by_rule: dict[str, dict[str, list[Hit]]] = {}  # of rules about error groups
+    by_lane: list[dict[str, list[RuleHit]]]  # number of the lane -> key -> hits
+    by_rule: dict[str, dict[str, list[RuleHit]]] = {}  # of rules about error groups
     totals: dict[str, dict[str, Counter[int]]] = {}  # rule -> key -> bucket -> events
     told: set[tuple[str, int]] = set()  # rule and group: one event is news enough
 
 
-class Counting:
+class EventCounter:
     """Finds the events that rules count.
 
     Args:
@@ -53,25 +55,25 @@ class Counting:
         self,
         connection: sqlite3.Connection,
         configs: Sequence[RuleConfig],
-        rules: Mapping[str, Rule],
+        rules: Mapping[str, AlertRule],
         resources: Mapping[str, dict[str, object]],
     ) -> None:
         self._connection = connection
         self._rules = rules
         self._resources = resources
-        self._matcher = Matcher(configs)
-        self._targets: dict[str, Rule] = {}  # counters, and rules without one, in the place of the first rule
+        self._index = RuleIndex(configs)
+        self._targets: dict[str, AlertRule] = {}  # counters, and rules without one, in the place of the first rule
         for rule in rules.values():
             self._targets.setdefault(rule.counter or rule.name, rule)
         self._ratios = [rule for rule in rules.values() if rule.form == "ratio"]
         self._horizon = max((rule.window_ns for rule in rules.values()), default=0) + LATENESS_NS
         self._files: dict[int, LiveFile] = {}
 
-    def count(self, stored: Stored, now: int) -> Iterator[tuple[str, str, list[Hit], Counter[int] | None]]:
+    def count(self, stored: Stored, now: int) -> Iterator[tuple[str, str, list[RuleHit], Counter[int] | None]]:
         """Counter or rule, key, hits ascending in time, and for a ratio all events per bucket."""
         if not self._rules:
             return
-        by_lane: list[dict[str, list[Hit]]] = [{} for _ in self._matcher.lanes]
+        by_lane: list[dict[str, list[RuleHit]]] = [{} for _ in self._index.lanes]
         found = _Found(now, self._fresh_news(stored.news, now), Categories(self._connection), by_lane)
         for part in stored.ranges:
             self._range(part, found)
@@ -85,7 +87,7 @@ class Counting:
             if rule.form in GROUP_FORMS:
                 by_key = found.by_rule.get(rule.name, {})
             else:
-                by_key = found.by_lane[self._matcher.lane_of[rule.name].number]
+                by_key = found.by_lane[self._index.lane_of[rule.name].number]
             totals = found.totals.get(rule.name, {})
             for key in {**by_key, **totals} if totals else by_key:
                 yield target, key, by_key.get(key, []), totals.get(key)
@@ -95,13 +97,13 @@ class Counting:
         oldest = found.now - self._horizon
         self._totals(part, found)
         file = part.batch.file
-        info = self._info(file)
-        rows = [r for r in self._matcher.rows(file.source, events.severities) if events.timestamps[r] > oldest]
-        steps: dict[int, tuple[Step, list[Needle]]] = {}  # by severity
+        info = self._info(part.batch)
+        rows = [r for r in self._index.rows(file.source, events.severities) if events.timestamps[r] > oldest]
+        steps: dict[int, tuple[PossibleMatches, list[NeededText]]] = {}  # by severity
         for row in rows:
             severity = events.severities[row]
             if severity not in steps:
-                step = self._matcher.step(file.source, severity)
+                step = self._index.step(file.source, severity)
                 steps[severity] = step, step.present([events.records[r] for r in rows])
             step, needles = steps[severity]
             event = _event(part, row, info)
@@ -111,14 +113,14 @@ class Counting:
         """Without groups whose first event came with a backfill, though the store has not had them before."""
         found = dict(news)
         for group in [group for group, what in news.items() if what == "new"]:
-            row = self._connection.execute("SELECT first_seen FROM error_groups WHERE id = ?", (group,)).fetchone()
-            if row is not None and row[0] <= now - self._horizon:
+            began = first_seen(self._connection, group)
+            if began is not None and began <= now - self._horizon:
                 del found[group]
         return found
 
-    def _hit(self, event: LiveEvent, step: Step, places: Sequence[Place], found: _Found) -> None:
+    def _hit(self, event: LiveEvent, step: PossibleMatches, places: Sequence[SeriesKey], found: _Found) -> None:
         """Give an event to the rules that count it, and to those that ask for its group where that is news."""
-        hit = Hit(min(event.timestamp, found.now), event.id, event.group)
+        hit = RuleHit(min(event.timestamp, found.now), event.id, event.group)
         for lane, key in places:
             hits = found.by_lane[lane].get(key)
             if hits is None:
@@ -127,11 +129,11 @@ class Counting:
                 hits.append(hit)
         news = found.news.get(event.group) if event.group is not None else None
         if news is not None:
-            for plan in step.matching(event, found.categories):
-                for each in plan.lanes.values():
+            for match in step.matching(event, found.categories):
+                for each in match.lanes.values():
                     self._news(event, hit, each, news, found)
 
-    def _news(self, event: LiveEvent, hit: Hit, lane: Lane, news: str, found: _Found) -> None:
+    def _news(self, event: LiveEvent, hit: RuleHit, lane: Lane, news: str, found: _Found) -> None:
         """The event of a group that is new or has come back, for the rules that ask for that."""
         for name in lane.group_rules:
             mark = (name, event.group or 0)
@@ -142,14 +144,14 @@ class Counting:
 
     def _joined(self, joined: JoinedEvent, found: _Found) -> None:
         """An event that later lines have changed: it may match now, or belong to a new group."""
-        info = self._info(joined.file)
+        file, info = joined.batch.file, self._info(joined.batch)
 
         def event(severity: int, group: int | None, record: str) -> LiveEvent:
-            head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, joined.file.id, joined.offset)
-            return LiveEvent((*head, group, record, None, None), info)
+            head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, file.id, joined.offset)
+            return LiveEvent(event_row((*head, group, record, None, None)), info)
 
-        def counting(one: LiveEvent) -> tuple[Step, Sequence[Place]]:
-            step = self._matcher.step(joined.file.source, one.severity_number)
+        def counting(one: LiveEvent) -> tuple[PossibleMatches, Sequence[SeriesKey]]:
+            step = self._index.step(file.source, one.severity_number)
             return step, step.counting(one, found.categories)
 
         after = event(*joined.after)
@@ -160,25 +162,26 @@ class Counting:
     def _totals(self, part: StoredRange, found: _Found) -> None:
         """All events, matching or not, per bucket: what a ratio is a share of."""
         for rule in self._ratios:
-            if not self._matcher.plan_of[rule.name].wants_source(part.batch.file.source):
+            if not self._index.match_of[rule.name].wants_source(part.batch.file.source):
                 continue
             grain = rule.grain_ns
             buckets = list(map(grain.__rfloordiv__, part.batch.events.timestamps))
             if rule.keyless:
                 found.totals.setdefault(rule.name, {}).setdefault("{}", Counter()).update(buckets)
                 continue
-            edge, info = found.now // grain - BUCKETS, self._info(part.batch.file)
+            edge, info = found.now // grain - BUCKETS, self._info(part.batch)
             for row, bucket in enumerate(buckets):
                 if bucket > edge:
-                    key = self._matcher.lane_of[rule.name].keys.key(_event(part, row, info), found.categories)
+                    key = self._index.lane_of[rule.name].keys.key(_event(part, row, info), found.categories)
                     found.totals.setdefault(rule.name, {}).setdefault(key, Counter())[bucket] += 1
 
-    def _info(self, file: TailedFile) -> LiveFile:
+    def _info(self, batch: StoredBatch) -> LiveFile:
+        file = batch.file
         info = self._files.get(file.id)
-        if info is None or info.profile_text != file.profile:
+        if info is None or info.profile_text != batch.profile:
             if len(self._files) > _MOST_FILES:
                 self._files.clear()
-            info = self._files[file.id] = LiveFile.of(file, self._resources.get(file.source, {}))
+            info = self._files[file.id] = LiveFile.of(batch, self._resources.get(file.source, {}))
         return info
 
 
@@ -186,15 +189,15 @@ def _event(part: StoredRange, row: int, info: LiveFile) -> LiveEvent:
     """One event of a range."""
     batch, events = part.batch, part.batch.events
     return LiveEvent(
-        (
+        event_row((
             part.first_id + row, events.timestamps[row], batch.observed_timestamp, events.severities[row], info.id,
             events.offsets[row], batch.group_ids.get(row), events.records[row], None, events.parse_errors.get(row),
-        ),
+        )),
         info,
     )  # fmt: skip
 
 
-def group_key(keys: Keys, event: StoredEvent, categories: Categories) -> str:
+def group_key(keys: Keys, event: StoredEvent, categories: Mapping[int, str]) -> str:
     """The key of a rule about error groups: its fields and the group."""
     fields = json.loads(keys.key(event, categories))
     return key_text({**fields, "group": str(event.group)})

@@ -17,17 +17,20 @@ from agent.core.event import severity_text
 from agent.core.outbox import Delivery
 from agent.core.times import format_utc
 from agent.core.units import format_duration
-from agent.query.events import COLUMNS, Files, StoredEvent
 from agent.query.fragments import encode
-from agent.query.language import Term, parse_query
+from agent.query.language import parse_query
 from agent.query.render import document as event_document
+from agent.query.terms import Term
+from agent.store.events import Files, load_events
+from agent.store.groups import group_facts
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from agent.alert.rules import Facts
-    from agent.alert.state import Change
+    from agent.alert.state import StateChange
+    from agent.core.stored import StoredEvent
 
 VERSION = 1
 _TOP_GROUPS = 5
@@ -37,7 +40,7 @@ _CUT_CHARS = 4_096
 _NS = 1_000_000_000
 
 
-class Author:
+class DeliveryBuilder:
     """Writes deliveries out of changes.
 
     Args:
@@ -51,7 +54,7 @@ class Author:
         self._files: Files | None = None
 
     def deliveries(
-        self, facts: Facts, change: Change, hooks: Sequence[str], now: int, more: Sequence[Change] = ()
+        self, facts: Facts, change: StateChange, hooks: Sequence[str], now: int, more: Sequence[StateChange] = ()
     ) -> list[Delivery]:
         """One delivery per hook.
 
@@ -71,7 +74,7 @@ class Author:
             found.append(Delivery(number, change.rule, hook, key, change.state, now, text))
         return found
 
-    def document(self, facts: Facts, change: Change, more: Sequence[Change] = ()) -> dict[str, Any]:
+    def document(self, facts: Facts, change: StateChange, more: Sequence[StateChange] = ()) -> dict[str, Any]:
         """Everything but `version` and `delivery_id`."""
         key = json.loads(change.key)
         over = change.at if change.state == "resolved" else None
@@ -105,42 +108,32 @@ class Author:
             return []
         if self._files is None:
             self._files = Files(self._connection)
-        rows = self._connection.execute(
-            f"SELECT {COLUMNS} FROM events e WHERE e.id IN (SELECT value FROM json_each(?))",  # noqa: S608
-            (json.dumps(list(ids)),),
-        )
-        by_id = {row[0]: StoredEvent(row, self._files[row[4]]) for row in rows.fetchall()}
-        return [by_id[one] for one in ids if one in by_id]
+        return load_events(self._connection, ids, self._files)
 
     def _groups(self, counts: dict[int, int], events: Sequence[StoredEvent]) -> list[dict[str, Any]]:
         for event in events if not counts else ():
             if event.group is not None:
                 counts[event.group] = counts.get(event.group, 0) + 1
         top = sorted(counts, key=lambda group: (-counts[group], group))[:_TOP_GROUPS]
-        rows = self._connection.execute(
-            "SELECT id, title, culprit, severity_number, category, state, first_seen, last_seen FROM error_groups"
-            " WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(top),),
-        )
-        found = {row[0]: row for row in rows.fetchall()}
-        return [
-            {
-                "id": group,
-                "title": found[group][1],
-                "culprit": found[group][2],
-                "severity": severity_text(found[group][3]),
-                "category": found[group][4],
-                "state": found[group][5],
-                "first_seen": format_utc(found[group][6]),
-                "last_seen": format_utc(found[group][7]),
-                "count": counts[group],
-            }
-            for group in top
-            if group in found
-        ]
+        found = group_facts(self._connection, top)
+        return [_group(found[group], counts[group]) for group in top if group in found]
 
 
-def delivery_id(change: Change, hook: str, *, merged: bool = False) -> str:
+def _group(facts: Mapping[str, Any], count: int) -> dict[str, Any]:
+    return {
+        "id": facts["id"],
+        "title": facts["title"],
+        "culprit": facts["culprit"],
+        "severity": severity_text(facts["severity_number"]),
+        "category": facts["category"],
+        "state": facts["state"],
+        "first_seen": format_utc(facts["first_seen"]),
+        "last_seen": format_utc(facts["last_seen"]),
+        "count": count,
+    }
+
+
+def delivery_id(change: StateChange, hook: str, *, merged: bool = False) -> str:
     """The same for the same change whenever it is made: after a power cut took back a commit, the events that are
     read again lead to the page that was sent already, not to another one.
     """
@@ -149,7 +142,7 @@ def delivery_id(change: Change, hook: str, *, merged: bool = False) -> str:
     return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
 
 
-def summary(facts: Facts, change: Change, more: int = 0) -> str:
+def summary(facts: Facts, change: StateChange, more: int = 0) -> str:
     """One sentence for people."""
     where = shown_key(json.loads(change.key))
     subject = f"{change.rule} ({where})" if where else change.rule
@@ -172,7 +165,7 @@ def query_command(facts: Facts, key: dict[str, str | None], started_at: int, end
     return shlex.join([*words, *map(str, terms)])
 
 
-def _merged_groups(changes: Sequence[Change]) -> dict[int, int]:
+def _merged_groups(changes: Sequence[StateChange]) -> dict[int, int]:
     counts: dict[int, int] = {}
     for change in changes:
         for group, count in change.groups.items():
@@ -195,9 +188,6 @@ def _shortened(event: StoredEvent) -> dict[str, Any] | msgspec.Raw:
 
 
 # ---------------------------------------------------------------- an example for `send-test`
-
-
-_NS = 1_000_000_000
 
 
 def example(hook: str) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from agent.core.fields import Profile, read_message, read_service
+from agent.core.fields import Profile, decode_record, read_message, read_service
+from agent.core.stored import FileInfo, StoredEvent
 from agent.core.values import text_of
-from agent.query.events import FileInfo, StoredEvent, decode_record
 from agent.query.predicate import decoded_text, getter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from agent.core.model import TailedFile
+    from agent.core.model import StoredBatch
     from agent.query.predicate import Categories, Getter
 
 Value = TypeVar("Value")
@@ -67,9 +67,10 @@ class LiveFile(FileInfo):
     service_key: str | None = None  # where the profile alone says where the service is, at the top of the line
 
     @classmethod
-    def of(cls, file: TailedFile, resource: dict[str, object]) -> LiveFile:
-        """What is known of a followed file, and the resource attributes of its source."""
-        profile = Profile.from_json(file.profile) if file.profile else None
+    def of(cls, batch: StoredBatch, resource: dict[str, object]) -> LiveFile:
+        """What is known of the file of a batch, and the resource attributes of its source."""
+        file = batch.file
+        profile = Profile.from_json(batch.profile) if batch.profile else None
         path = None if profile is None or profile.overrides else profile.service
         return cls(
             file.id,
@@ -78,8 +79,8 @@ class LiveFile(FileInfo):
             resource,
             profile,
             (0, 0, 0),
-            file.offset,
-            profile_text=file.profile,
+            batch.events.end,
+            profile_text=batch.profile,
             service_key=path[0] if path is not None and len(path) == 1 else None,
         )
 

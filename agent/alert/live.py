@@ -15,26 +15,25 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from agent.alert.counting import Counting
-from agent.alert.document import Author
+from agent.alert.counting import EventCounter
+from agent.alert.document import DeliveryBuilder
 from agent.alert.engine import MAX_KEYS
 from agent.alert.rules import DAY_GRAIN_NS, compile_rule, facts_of
-from agent.alert.shared import SharedEngine
-from agent.alert.state import Change
+from agent.alert.shared import SharedRuleEngine
+from agent.alert.state import StateChange
 from agent.alert.window import BUCKETS
 from agent.config.hours import Hours, parse_hours
 from agent.core.errors import SidelogError, StoreError
-from agent.core.outbox import AlertWrites, Delivery, HistoryRow, Outcome
+from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, HistoryRow
 from agent.store import alerts as tables
 from agent.store import faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from agent.alert.rules import Facts, Rule
+    from agent.alert.rules import AlertRule, Facts
     from agent.config import Config
     from agent.core.model import Stored, Transaction
-    from agent.store.writer import StoreWriter
 
 SEPARATE = 10  # pages of one rule at one moment; what is beyond shares the last of them ("and 37 more")
 _JUMP_NS = 2 * 10**9  # the wall clock against the time that has passed: more is a jump, less is its correction
@@ -54,7 +53,7 @@ class LiveAlerts:
 
     Args:
         config: validated; its matches can be compiled.
-        writer: of the store; shows its transactions to these rules from now on.
+        connection: of the writer, which is to show its transactions to these rules.
         resources: the resource attributes of each source's files, as JSON.
         host: this machine's name.
         report: notes own errors.
@@ -66,7 +65,7 @@ class LiveAlerts:
     def __init__(
         self,
         config: Config,
-        writer: StoreWriter,
+        connection: sqlite3.Connection,
         *,
         resources: Mapping[str, str],
         host: str,
@@ -75,39 +74,36 @@ class LiveAlerts:
         clock: Callable[[], int] = time.time_ns,
         elapsed: Callable[[], int] = _elapsed_ns,
     ) -> None:
-        self._writer = writer
-        self._connection = writer.connection
-        writer.observer = self.observe
+        self._connection = connection
         self._host = host
         self._report = report
         self._deliver = deliver
         self._clock = clock
         self._elapsed = elapsed
-        self._outcomes: deque[Outcome] = deque()
-        self._hooks: dict[str, str] = {}
+        self._outcomes: deque[DeliveryOutcome] = deque()
+        self._hooks: deque[tuple[str, str]] = deque()  # name, and what is to be stored of it
         self._worked_out: tuple[Transaction, AlertWrites] | None = None
         self._version = -1
         self._silences: dict[str, int] = {}
         self._evictions = 0
-        self._next: tuple[Config, Mapping[str, str]] | None = None
+        self._reloads: deque[tuple[Config, Mapping[str, str]]] = deque()
         self._expired_at = 0
         self.started_at = clock()
         self.use(config, resources)
 
     def reload(self, config: Config, resources: Mapping[str, str]) -> None:
         """Let the writer thread go over to other rules at its next turn. From any thread."""
-        self._next = (config, resources)
+        self._reloads.append((config, resources))
 
     def turn(self) -> None:
         """To be called between transactions."""
-        if self._next is None:
-            return
-        following, self._next = self._next, None
-        try:
-            self.use(*following)
-        except StoreError as error:  # it is tried again, as every write is
-            self._report(error, True)  # noqa: FBT003
-            self._next = self._next or following
+        while self._reloads:
+            try:
+                self.use(*self._reloads[0])
+            except StoreError as error:  # it is tried again, as every write is
+                self._report(error, True)  # noqa: FBT003
+                return
+            self._reloads.popleft()
 
     def use(self, config: Config, resources: Mapping[str, str]) -> None:
         """Begin with these rules, going on where the store says that they stand. Rules that are gone, or count
@@ -118,13 +114,13 @@ class LiveAlerts:
         """
         now = self._clock()
         configs = sorted(config.alerts, key=lambda rule: len(rule.inhibited_by))  # what inhibits is judged first
-        self.rules: dict[str, Rule] = {one.name: compile_rule(one) for one in configs}
+        self.rules: dict[str, AlertRule] = {one.name: compile_rule(one) for one in configs}
         self.facts: dict[str, Facts] = {one.name: facts_of(one, self.rules[one.name]) for one in configs}
         self._mute: dict[str, list[Hours]] = {one.name: [parse_hours(text) for text in one.mute] for one in configs}
         labels = {name: json.loads(text) for name, text in resources.items()}
-        self._counting = Counting(self._connection, configs, self.rules, labels)
+        self._counting = EventCounter(self._connection, configs, self.rules, labels)
         self._hook_names = frozenset(config.hooks)
-        self.engine = SharedEngine(self.rules.values(), max_keys=MAX_KEYS, quiet=self._quiet)
+        self.engine = SharedRuleEngine(self.rules.values(), max_keys=MAX_KEYS, quiet=self._quiet)
         with faults.changing(self._connection):
             self._orphans(now)
             tables.save_rules(
@@ -133,7 +129,7 @@ class LiveAlerts:
                 [counter.name for counter in self.engine.counters],
             )
             saved = tables.load_states(self._connection)
-        self._writer.watch_groups = any(rule.form in ("new_group", "regressed") for rule in self.rules.values())
+        self.wants_group_news = any(rule.form in ("new_group", "regressed") for rule in self.rules.values())
         self.engine.restore(saved, now)
         self.engine.begin(max(now, self.started_at))
         self._now = (now, self._elapsed())
@@ -142,20 +138,17 @@ class LiveAlerts:
 
     def _orphans(self, now: int) -> None:
         old = tables.load_rules(self._connection)
-        author = Author(self._connection, self._host)
+        builder = DeliveryBuilder(self._connection, self._host)
         writes = AlertWrites()
         for state in tables.load_states(self._connection):
             facts = old.get(state.rule)
             rule = self.rules.get(state.rule)
             if state.phase != "firing" or facts is None or (rule is not None and rule.shape == facts["shape"]):
                 continue
-            change = Change(state.rule, state.key, "resolved", now, state.value, state.started_at, state.notified)
-            writes.history.append(
-                HistoryRow(state.rule, state.key, "resolved", now, state.value, facts["threshold"], "")
-            )
+            change = StateChange(state.rule, state.key, "resolved", now, state.value, state.started_at, state.notified)
+            writes.history.append(_history_row(change, facts))
             if state.notified:
-                hooks = [hook for hook in facts["hooks"] if hook in self._hook_names]
-                writes.deliveries += author.deliveries(facts, change, hooks, now)
+                writes.deliveries += builder.deliveries(facts, change, self._hooks_of(facts), now)
         tables.save(self._connection, writes)
 
     # ------------------------------------------------------------ the clock
@@ -178,7 +171,7 @@ class LiveAlerts:
 
     def wait_s(self) -> float:
         """How long nothing is due, in seconds."""
-        if self._outcomes or self._hooks or self._next:
+        if self._outcomes or self._hooks or self._reloads:
             return 0.0
         return max(0.0, (self.engine.next_due - self._clock()) / 1e9)
 
@@ -204,15 +197,15 @@ class LiveAlerts:
 
     # ------------------------------------------------------------ the transaction
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: DeliveryOutcome) -> None:
         """Note how an attempt at a delivery ended. From any thread."""
         self._outcomes.append(outcome)
 
     def hook_changed(self, hook: str, facts: Mapping[str, object]) -> None:
         """Note the state of a hook's circuit. From any thread."""
-        self._hooks[hook] = json.dumps(facts)
+        self._hooks.append((hook, json.dumps(facts)))
 
-    def observe(self, connection: sqlite3.Connection, transaction: Transaction, stored: Stored) -> None:
+    def before_commit(self, connection: sqlite3.Connection, transaction: Transaction, stored: Stored) -> None:
         """Look at what a transaction has stored and add what follows from it; called inside the transaction."""
         if self._worked_out is None or self._worked_out[0] is not transaction:
             now = self.now()
@@ -233,8 +226,7 @@ class LiveAlerts:
         tables.save(connection, self._worked_out[1])
 
     def _take_outcomes(self, writes: AlertWrites) -> None:
-        hooks, self._hooks = self._hooks, {}
-        writes.hooks = hooks
+        writes.hooks = dict(self._hooks.popleft() for _ in range(len(self._hooks)))
         writes.outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
 
     def save_outcomes(self) -> None:
@@ -249,17 +241,19 @@ class LiveAlerts:
             with faults.changing(self._connection):
                 tables.save(self._connection, writes)
 
-    def committed(self) -> list[Delivery]:
-        """The deliveries that the last transaction made; to be handed on once they are safe."""
+    def after_commit(self, make_durable: Callable[[], None]) -> None:
+        """Give the deliveries that the last transaction made to the hooks.
+
+        Args:
+            make_durable: a power cut must not take back what a hook is told; called where one is told something.
+        """
         if self._worked_out is None:
-            return []
+            return
         made = [delivery for delivery in self._worked_out[1].deliveries if delivery.id]
         self._worked_out = None
-        return made
-
-    def hand_over(self, deliveries: list[Delivery]) -> None:
-        """Give deliveries to the hooks."""
-        self._deliver(deliveries)
+        if made:
+            make_durable()
+            self._deliver(made)
 
     # ------------------------------------------------------------ what follows
 
@@ -267,18 +261,13 @@ class LiveAlerts:
         engine = self.engine
         changes = engine.take_changes()
         writes = AlertWrites(saved=engine.take_saved(), gone=engine.take_gone())
-        for change in changes:
-            threshold = self.rules[change.rule].threshold
-            writes.history.append(
-                HistoryRow(change.rule, change.key, change.state, change.at, change.value, threshold, change.quiet)
-            )
+        writes.history = [_history_row(change, self.facts[change.rule]) for change in changes]
         told = [change for change in changes if change.notify]
         if told:
-            author = Author(self._connection, self._host)
+            builder = DeliveryBuilder(self._connection, self._host)
             for change, more in pages(told, self.rules):
                 facts = self.facts[change.rule]
-                hooks = [hook for hook in facts["hooks"] if hook in self._hook_names]
-                writes.deliveries += author.deliveries(facts, change, hooks, now, more)
+                writes.deliveries += builder.deliveries(facts, change, self._hooks_of(facts), now, more)
         if sum(engine.evicted.values()) > self._evictions:
             self._evictions = sum(engine.evicted.values())
             writes.evicted = engine.evictions()
@@ -291,12 +280,22 @@ class LiveAlerts:
             writes.expired += [(rule.name, BUCKETS - 1 - now // DAY_GRAIN_NS, -1) for rule in rules if rule.has_day]
         return writes
 
+    def _hooks_of(self, facts: Facts) -> list[str]:
+        """The hooks of a rule, without those that the configuration does not have any more."""
+        return [hook for hook in facts["hooks"] if hook in self._hook_names]
 
-def pages(changes: Sequence[Change], rules: Mapping[str, Rule]) -> list[tuple[Change, list[Change]]]:
+
+def _history_row(change: StateChange, facts: Facts) -> HistoryRow:
+    return HistoryRow(change.rule, change.key, change.state, change.at, change.value, facts["threshold"], change.quiet)
+
+
+def pages(
+    changes: Sequence[StateChange], rules: Mapping[str, AlertRule]
+) -> list[tuple[StateChange, list[StateChange]]]:
     """Changes as pages: of one rule and kind each by itself up to SEPARATE, the rest with the last of them; all on
     one where the rule waits for company (`group_wait`).
     """
-    found: list[tuple[Change, list[Change]]] = []
+    found: list[tuple[StateChange, list[StateChange]]] = []
     ordered = sorted(changes, key=lambda change: (change.rule, change.state))  # stable: by time within
     for (name, _), same in groupby(ordered, lambda change: (change.rule, change.state)):
         members = list(same)

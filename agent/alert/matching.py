@@ -16,8 +16,7 @@ from agent.alert.event import Keys
 from agent.core.errors import ConfigError, UsageError
 from agent.core.values import exact, number, text_of
 from agent.query.language import parse_query
-from agent.query.predicate import compile_conditions, getter, is_exact_case, severity_numbers
-from agent.query.severity import HIGHEST
+from agent.query.predicate import compile_conditions, getter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
 
     from agent.alert.event import LiveEvent
     from agent.config import Config, RuleConfig
-    from agent.query.language import Query, Term
+    from agent.query.analysis import Condition
+    from agent.query.language import Query
     from agent.query.predicate import Categories, Check
 
-Place = tuple[int, str]  # number of a lane, key
+SeriesKey = tuple[int, str]  # number of a lane, key of a rule's state
 
-ALL_SEVERITIES = frozenset(range(HIGHEST + 1))
 GROUP_FORMS = {"new_group": "new", "regressed": "regressed"}  # form of `when` -> what became of the group
 _OUTCOMES_REMEMBERED = 4_096  # combinations of values, about 0.5 KiB each
 
@@ -44,12 +43,12 @@ class Lane(msgspec.Struct):
     group_rules: list[str] = []  # those about error groups, which count only what is new
 
 
-class Plan(msgspec.Struct):
+class RuleMatch(msgspec.Struct):
     """One `match` and the rules that have it."""
 
     query: Query
-    severities: frozenset[int] = ALL_SEVERITIES
-    sources: frozenset[str] | None = None
+    severities: frozenset[int]
+    sources: frozenset[str] | None
     field_name: str | None = None  # an event must have one of `values` in it
     values: tuple[str, ...] = ()
     needle: bytes | None = None  # an event must have it in its folded text
@@ -57,40 +56,37 @@ class Plan(msgspec.Struct):
     lanes: dict[tuple[str, ...], Lane] = {}  # by `per`
 
     @classmethod
-    def of(cls, text: str) -> Plan:
+    def of(cls, text: str) -> RuleMatch:
         """Compile a match.
 
         Raises:
             UsageError: as `parse_query`.
         """
-        plan = cls(parse_query(text))
-        rest: list[tuple[Term, ...]] = []
-        for condition in plan.query.conditions:
-            if all(term.field == "severity" for term in condition):
-                plan.severities &= frozenset().union(*map(severity_numbers, condition))
-            elif all(_is_equality(term) and term.field == "source" for term in condition):
-                names = frozenset(term.value for term in condition)
-                plan.sources = names if plan.sources is None else plan.sources & names
-            else:
-                rest.append(condition)
-        plan._find_by(rest)
-        plan.check = compile_conditions(tuple(rest)) if rest else None
-        return plan
+        query = parse_query(text)
+        analysis = query.analysis
+        match = cls(query, analysis.severities, analysis.sources)
+        by_more = [one for one in analysis.files if not (one.field == "source" and one.is_equality)]
+        rest = [*analysis.conditions, *by_more]
+        if (found := match._find_by(rest)) is not None:
+            rest.remove(found)
+        match.check = compile_conditions([condition.terms for condition in rest]) if rest else None
+        return match
 
-    def _find_by(self, rest: list[tuple[Term, ...]]) -> None:
-        """Take out a field to be found by, or else a text that must be there: what is found so need not be checked."""
-        for condition in rest:
-            if condition[0].field != "category" and all(map(_is_equality, condition)):
-                self.field_name, self.values = condition[0].field, tuple(term.value for term in condition)
-                rest.remove(condition)
-                return
-        for condition in rest:
-            if len(condition) == 1 and _is_folded_text(condition[0]):
-                self.needle = condition[0].value.lower().encode()
-                rest.remove(condition)
-                return
+    def _find_by(self, conditions: list[Condition]) -> Condition | None:
+        """The condition on a field that events are to be found by, or else on a text that must be there: what is found
+        so need not be checked. Not on a category, which may change while the event stays.
+        """
+        for condition in conditions:
+            if condition.is_equality and condition.field != "category":
+                self.field_name, self.values = condition.field, condition.values
+                return condition
+        for condition in conditions:
+            if len(condition.required) == 1 and (required := condition.required[0]).folded:
+                self.needle = required.text.lower().encode()
+                return condition
+        return None
 
-    def places(self, event: LiveEvent, categories: Categories) -> list[Place]:
+    def series(self, event: LiveEvent, categories: Categories) -> list[SeriesKey]:
         """Where an event that matches counts."""
         return [(lane.number, lane.keys.key(event, categories)) for lane in self.lanes.values() if lane.rules]
 
@@ -99,15 +95,7 @@ class Plan(msgspec.Struct):
         return self.sources is None or source in self.sources
 
 
-def _is_equality(term: Term) -> bool:
-    return term.field is not None and term.operator == "=" and not term.negated
-
-
-def _is_folded_text(term: Term) -> bool:
-    return term.field is None and not term.negated and term.value.isascii() and not is_exact_case(term.value)
-
-
-class Matcher:
+class RuleIndex:
     """All rules' matches.
 
     Args:
@@ -115,30 +103,30 @@ class Matcher:
     """
 
     def __init__(self, configs: Sequence[RuleConfig]) -> None:
-        plans: dict[str, Plan] = {}
+        matches: dict[str, RuleMatch] = {}
         self.lanes: list[Lane] = []
-        self.plan_of: dict[str, Plan] = {}
+        self.match_of: dict[str, RuleMatch] = {}
         self.lane_of: dict[str, Lane] = {}
         for config in configs:
-            plan = plans.get(config.match)
-            if plan is None:
-                plan = plans[config.match] = Plan.of(config.match)
-            lane = plan.lanes.get(tuple(config.per))
+            match = matches.get(config.match)
+            if match is None:
+                match = matches[config.match] = RuleMatch.of(config.match)
+            lane = match.lanes.get(tuple(config.per))
             if lane is None:
-                lane = plan.lanes[tuple(config.per)] = Lane(Keys(config.per), len(self.lanes))
+                lane = match.lanes[tuple(config.per)] = Lane(Keys(config.per), len(self.lanes))
                 self.lanes.append(lane)
             about_groups = config.when.form in GROUP_FORMS
             (lane.group_rules if about_groups else lane.rules).append(config.name)
-            self.plan_of[config.name], self.lane_of[config.name] = plan, lane
-        self.plans = list(plans.values())
+            self.match_of[config.name], self.lane_of[config.name] = match, lane
+        self.matches = list(matches.values())
         self._tables: dict[str, bytes] = {}  # source -> for each byte value 1 where a rule looks at that severity
-        self._steps: dict[tuple[str, int], Step] = {}
+        self._steps: dict[tuple[str, int], PossibleMatches] = {}
 
     def rows(self, source: str, severities: Sequence[int]) -> Iterator[int]:
         """The rows of a batch that some rule may match: 10 ns per event that none does, all of it in C."""
         table = self._tables.get(source)
         if table is None:
-            wanted = frozenset().union(*(plan.severities for plan in self.plans if plan.wants_source(source)))
+            wanted = frozenset().union(*(match.severities for match in self.matches if match.wants_source(source)))
             table = self._tables[source] = bytes(number in wanted for number in range(256))
         flags = bytes(severities).translate(table)
         row = flags.find(1)
@@ -146,47 +134,47 @@ class Matcher:
             yield row
             row = flags.find(1, row + 1)
 
-    def step(self, source: str, severity: int) -> Step:
+    def step(self, source: str, severity: int) -> PossibleMatches:
         """The matches that are possible for events of a source with this severity number."""
         step = self._steps.get((source, severity))
         if step is None:
-            possible = [plan for plan in self.plans if severity in plan.severities and plan.wants_source(source)]
-            step = self._steps[source, severity] = Step(possible)
+            possible = [match for match in self.matches if severity in match.severities and match.wants_source(source)]
+            step = self._steps[source, severity] = PossibleMatches(possible)
         return step
 
 
-Needle = tuple[bytes, Plan]  # text that an event must have, folded
+NeededText = tuple[bytes, RuleMatch]  # text that an event must have, folded
 
 
-class Step:
+class PossibleMatches:
     """The matches that are possible for one severity and source."""
 
-    def __init__(self, plans: list[Plan]) -> None:
-        self._always = [plan for plan in plans if plan.field_name is None and plan.needle is None]
-        self._needles: list[Needle] = [(plan.needle, plan) for plan in plans if plan.needle is not None]
-        self._index: dict[str, dict[Any, list[Plan]]] = {}
-        for plan in plans:
-            if plan.field_name is not None:
-                index = self._index.setdefault(plan.field_name, {})
-                for value in plan.values:
-                    index.setdefault(value, []).append(plan)
+    def __init__(self, matches: list[RuleMatch]) -> None:
+        self._always = [match for match in matches if match.field_name is None and match.needle is None]
+        self._needles: list[NeededText] = [(match.needle, match) for match in matches if match.needle is not None]
+        self._index: dict[str, dict[Any, list[RuleMatch]]] = {}
+        for match in matches:
+            if match.field_name is not None:
+                index = self._index.setdefault(match.field_name, {})
+                for value in match.values:
+                    index.setdefault(value, []).append(match)
                     if (as_number := number(value)) is not None:
-                        index.setdefault(("number", as_number), []).append(plan)
-        keyed = [name for plan in plans for lane in plan.lanes.values() if lane.rules for name in lane.keys.fields]
+                        index.setdefault(("number", as_number), []).append(match)
+        keyed = [name for match in matches for lane in match.lanes.values() if lane.rules for name in lane.keys.fields]
         names = list(dict.fromkeys([*self._index, *keyed]))
         self._getters = [getter(name) for name in names]
         self._mark = _marker_of(names)
-        self._outcomes: dict[Any, tuple[list[Place], list[Plan]]] = {}
+        self._outcomes: dict[Any, tuple[list[SeriesKey], list[RuleMatch]]] = {}
 
-    def matching(self, event: LiveEvent, categories: Categories) -> list[Plan]:
+    def matching(self, event: LiveEvent, categories: Categories) -> list[RuleMatch]:
         """The matches that an event satisfies."""
         found = [
             *self._found_by_field([get(event, categories) for get in self._getters]),
             *_found_by_text(event, self._needles),
         ]
-        return [plan for plan in found if plan.check is None or plan.check(event, categories)]
+        return [match for match in found if match.check is None or match.check(event, categories)]
 
-    def present(self, records: Sequence[str]) -> list[Needle]:
+    def present(self, records: Sequence[str]) -> list[NeededText]:
         """The texts that rules ask for and that some of these records may have: one look at all of them, in place of
         one at each.
         """
@@ -196,11 +184,11 @@ class Step:
         if "\\u00" in text:  # a letter may hide behind it
             return self._needles
         folded = text.encode("utf-8", "surrogatepass").lower()
-        return [(needle, plan) for needle, plan in self._needles if _may_hide(needle) or needle in folded]
+        return [(needle, match) for needle, match in self._needles if _may_hide(needle) or needle in folded]
 
     def counting(
-        self, event: LiveEvent, categories: Categories, needles: Sequence[Needle] | None = None
-    ) -> Sequence[Place]:
+        self, event: LiveEvent, categories: Categories, needles: Sequence[NeededText] | None = None
+    ) -> Sequence[SeriesKey]:
         """Where an event counts: the numbers of lanes with rules that count events, and its keys there. What follows
         from the values of fields alone is looked up: 1 µs instead of 8.
 
@@ -216,37 +204,37 @@ class Step:
         except TypeError:  # an object, which is no key
             outcome = None
         if outcome is None:
-            plans = self._found_by_field([get(event, categories) for get in self._getters])
-            sure = [place for plan in plans if plan.check is None for place in plan.places(event, categories)]
-            outcome = (sure, [plan for plan in plans if plan.check is not None])
+            matches = self._found_by_field([get(event, categories) for get in self._getters])
+            sure = [one for match in matches if match.check is None for one in match.series(event, categories)]
+            outcome = (sure, [match for match in matches if match.check is not None])
             if mark is not None:
                 if len(self._outcomes) >= _OUTCOMES_REMEMBERED:
                     self._outcomes.clear()
                 self._outcomes[mark] = outcome
-        places, open_ = outcome
+        series, open_ = outcome
         if open_ or needles:
-            places = places.copy()
-            for plan in (*open_, *_found_by_text(event, needles)):
-                if plan.check is None or plan.check(event, categories):
-                    places += plan.places(event, categories)
-        return places
+            series = series.copy()
+            for match in (*open_, *_found_by_text(event, needles)):
+                if match.check is None or match.check(event, categories):
+                    series += match.series(event, categories)
+        return series
 
-    def _found_by_field(self, values: list[list[Any]]) -> list[Plan]:
+    def _found_by_field(self, values: list[list[Any]]) -> list[RuleMatch]:
         """All that is possible by the values of the fields, beside what is found by its text."""
-        found = {id(plan): plan for plan in self._always}
+        found = {id(match): match for match in self._always}
         for index, several in zip(self._index.values(), values, strict=False):
             for value in several:
                 numeric = type(value) is int or type(value) is float
-                for plan in index.get(("number", exact(value)) if numeric else text_of(value), ()):
-                    found[id(plan)] = plan
+                for match in index.get(("number", exact(value)) if numeric else text_of(value), ()):
+                    found[id(match)] = match
         return list(found.values())
 
 
-def _found_by_text(event: LiveEvent, needles: Sequence[Needle]) -> list[Plan]:
+def _found_by_text(event: LiveEvent, needles: Sequence[NeededText]) -> list[RuleMatch]:
     if not needles:
         return []
     folded = event.folded
-    return [plan for needle, plan in needles if needle in folded]
+    return [match for needle, match in needles if needle in folded]
 
 
 def _may_hide(needle: bytes) -> bool:
@@ -313,7 +301,7 @@ def unusable(config: Config, file: Path | None = None) -> list[ConfigError]:
         if file is not None:
             place = f"{file}: {place}"
         try:
-            Plan.of(rule.match)
+            RuleMatch.of(rule.match)
         except UsageError as error:
             sentence = f"{place}: rule {rule.name}: {error.message}"
             found.append(ConfigError("SL705", "read the rule", place, sentence, hint=error.hint))

@@ -1,53 +1,41 @@
 """Stored events through the engine of the live rules: when would a rule have fired, and why, or why not?
 
-Events that have left the store come out of the archives, merged in the order of time, as if they were still there.
+The events come from whatever engine answers for the store: those that have left it out of the archives, too.
 """
 
 from __future__ import annotations
 
 import heapq
-import json
 from collections import Counter
-from itertools import chain, groupby
-from typing import TYPE_CHECKING, Protocol
+from contextlib import closing
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.alert.counting import group_key
-from agent.alert.engine import Engine
+from agent.alert.engine import RuleEngine
 from agent.alert.event import Keys
-from agent.alert.matching import Plan
-from agent.alert.rules import DAY_NS, Rule, compile_rule
-from agent.alert.state import Change, Hit
-from agent.query.language import Grouping, Query, Term
+from agent.alert.matching import RuleMatch
+from agent.alert.rules import DAY_NS, AlertRule, compile_rule
+from agent.alert.state import RuleHit, StateChange
+from agent.core.groups import GroupFilter
+from agent.query.language import Grouping, Query, all_equal
 from agent.query.selection import Selection
-from agent.query.sqlite.scan import Scan
+from agent.query.terms import Term
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
     from agent.config import RuleConfig
-    from agent.query.aggregate import Counts
-    from agent.query.events import Categories, StoredEvent
+    from agent.query.engine import Engine as EventEngine
 
 NEARBY = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)  # thresholds that are tried beside the rule's own
 _TUNABLE = ("count", "rate", "ratio", "spike")
 _CHUNK_EVENTS = 2_000
-_PAGE_ROWS = 20_000  # read at a time: 10 ms in which the store's WAL cannot begin anew
 _KEYS_SHOWN = 5
 
-Keyed = tuple[str, Hit]
-
-
-class Elsewhere(Protocol):
-    """Where the events are that are not in the store any more, or never were."""
-
-    def events(self, selection: Selection, *, observed: tuple[int, int] | None = None) -> Iterator[StoredEvent]:
-        """Those that match, in the order of time; `observed`: only such as came in this span, [since, until)."""
-
-    def counts(self, selection: Selection, grouping: Grouping) -> Counts:
-        """How many match."""
+Keyed = tuple[str, RuleHit]
 
 
 class Firing(msgspec.Struct):
@@ -76,32 +64,30 @@ class Replay(msgspec.Struct):
 
 
 def replay(
-    connection: sqlite3.Connection,
+    store: EventEngine,
     config: RuleConfig,
     since: int,
     until: int,
     *,
     nearby: bool = False,
     moments: Sequence[int] = (),
-    elsewhere: Elsewhere | None = None,
 ) -> Replay:
     """Let a rule see the stored events of [since, until), and what filled its window before.
 
     Args:
-        connection: read-only.
+        store: has the events.
         config: the rule.
         since: Unix ns.
         until: Unix ns.
         nearby: also count how often it would have fired with other thresholds.
         moments: instants at which to look into the windows, ascending.
-        elsewhere: the events that are not in the store.
     """
     rule = compile_rule(config)
     factors = NEARBY if nearby and rule.form in _TUNABLE else (1.0,)
     variants = {factor: _variant(rule, factor) for factor in factors}
-    engine = Engine([msgspec.structs.replace(one, inhibited_by=()) for one in variants.values()])
+    engine = RuleEngine([msgspec.structs.replace(one, inhibited_by=()) for one in variants.values()])
     start = since - (DAY_NS if rule.has_day else rule.window_ns * (2 if rule.form == "spike" else 1))
-    source = _Source(connection, config, rule, (start, until), elsewhere)
+    source = _Source(store, config, rule, (start, until))
     found = Replay()
     engine.begin(start)
     pending = list(moments)
@@ -123,15 +109,15 @@ def replay(
     return found
 
 
-def _variant(rule: Rule, factor: float) -> Rule:
+def _variant(rule: AlertRule, factor: float) -> AlertRule:
     threshold = rule.threshold * factor
     if rule.form == "count":
         threshold = float(max(1, round(threshold)))
     return msgspec.structs.replace(rule.with_threshold(threshold), name=f"{factor}")
 
 
-def _feed(engine: Engine, chunk: list[Keyed], totals: dict[str, Counter[int]]) -> None:
-    by_key: dict[str, list[Hit]] = {key: [] for key in totals}
+def _feed(engine: RuleEngine, chunk: list[Keyed], totals: dict[str, Counter[int]]) -> None:
+    by_key: dict[str, list[RuleHit]] = {key: [] for key in totals}
     for key, hit in chunk:
         by_key.setdefault(key, []).append(hit)
     for key, hits in by_key.items():
@@ -142,7 +128,7 @@ def _feed(engine: Engine, chunk: list[Keyed], totals: dict[str, Counter[int]]) -
             engine.observe(name, key, hits, now, totals.get(key))
 
 
-def _look(engine: Engine, rule: Rule, at: int) -> Moment:
+def _look(engine: RuleEngine, rule: AlertRule, at: int) -> Moment:
     engine.tick(at)
     values: list[tuple[str, float, str]] = []
     for state in engine.states[rule.name].values():
@@ -152,7 +138,7 @@ def _look(engine: Engine, rule: Rule, at: int) -> Moment:
     return Moment(at, values[:_KEYS_SHOWN] or [("{}", 0.0, "ok")])
 
 
-def _firings(changes: list[Change], since: int, until: int) -> list[Firing]:
+def _firings(changes: list[StateChange], since: int, until: int) -> list[Firing]:
     found: list[Firing] = []
     open_: dict[str, Firing] = {}
     for change in changes:
@@ -167,20 +153,12 @@ def _firings(changes: list[Change], since: int, until: int) -> list[Firing]:
 class _Source:
     """The events that a rule counts, in the order of their instants."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        config: RuleConfig,
-        rule: Rule,
-        span: tuple[int, int],
-        elsewhere: Elsewhere | None,
-    ) -> None:
-        self._connection = connection
+    def __init__(self, store: EventEngine, config: RuleConfig, rule: AlertRule, span: tuple[int, int]) -> None:
+        self._store = store
         self._rule = rule
-        self._plan = Plan.of(config.match)
+        self._match = RuleMatch.of(config.match)
         self._keys = Keys(config.per)
         self._start, self._until = span
-        self._elsewhere = elsewhere
 
     def chunks(self, moments: Sequence[int]) -> Iterator[tuple[list[Keyed], dict[str, Counter[int]], int]]:
         """Hits with their keys, the totals of a ratio, and the instant up to which this is all. A chunk ends at each
@@ -207,80 +185,40 @@ class _Source:
         if self._rule.form in ("new_group", "regressed"):
             return self._group_hits()
         ahead = sorted(self._future(), key=lambda keyed: keyed[1].at)
-        now = self._keyed(self._plan.query)
+        now = self._keyed(self._match.query)
         return heapq.merge(now, ahead, key=lambda keyed: keyed[1].at) if ahead else now
 
     def _keyed(self, query: Query) -> Iterator[Keyed]:
         """What matches between start and end, with its keys, in the order of time."""
-        scan = self._scan(query, self._start, self._until)
-        if self._elsewhere is None:
-            return self._stored(scan)
-        archived = self._with_keys(self._elsewhere.events(scan.selection), scan.categories)
-        return heapq.merge(archived, self._stored(scan), key=lambda keyed: keyed[1].at)
-
-    def _stored(self, scan: Scan) -> Iterator[Keyed]:
-        if not self._keys.fields and not scan.plan.residual:
-            return self._unread(scan)
-        return self._with_keys(scan.by_time(), scan.categories)
-
-    def _with_keys(self, events: Iterable[StoredEvent], categories: Categories) -> Iterator[Keyed]:
-        key = self._keys.key
-        for event in events:
-            yield key(event, categories), Hit(event.timestamp, event.id, event.group)
-
-    def _unread(self, scan: Scan) -> Iterator[Keyed]:
-        """Hits of a rule whose events SQLite finds by itself and whose key needs none of their fields: 1 µs instead of
-        10 for each.
-        """
-        place = None
-        while not scan.plan.empty:
-            where, parameters = scan.span(place)
-            rows = self._connection.execute(
-                f"SELECT e.timestamp, e.id, e.group_id FROM events e INDEXED BY {scan.plan.index}"  # noqa: S608
-                f" WHERE {where}{scan.plan.sql} ORDER BY e.timestamp, e.id LIMIT {_PAGE_ROWS}",
-                (*parameters, *scan.plan.parameters),
-            ).fetchall()
-            yield from [("{}", Hit(*row)) for row in rows]
-            if len(rows) < _PAGE_ROWS:
-                return
-            place = rows[-1][:2]
+        selection = Selection(query, self._start, self._until)
+        if not self._keys.fields:
+            return (("{}", RuleHit(*key)) for key in self._store.keys(selection))
+        key, categories = self._keys.key, self._store.categories
+        events = self._store.events(selection)
+        return ((key(event, categories), RuleHit(event.timestamp, event.id, event.group)) for event in events)
 
     def _future(self) -> Iterator[Keyed]:
         """Events whose own time is later than the end: they counted when they came."""
-        scan = self._scan(self._plan.query, self._until, None)
-        archived: Iterable[StoredEvent] = ()
-        if self._elsewhere is not None:
-            archived = self._elsewhere.events(scan.selection, observed=(self._start, self._until))
-        for event in chain(archived, scan.by_time()):
-            if self._start <= event.observed_timestamp < self._until:
-                yield self._keys.key(event, scan.categories), Hit(event.observed_timestamp, event.id, event.group)
-
-    def _scan(self, query: Query, since: int, until: int | None) -> Scan:
-        return Scan(self._connection, Selection(query, since, until))
+        selection = Selection(self._match.query, self._until)
+        for event in self._store.events(selection, observed=(self._start, self._until)):
+            key = self._keys.key(event, self._store.categories)
+            yield key, RuleHit(event.observed_timestamp, event.id, event.group)
 
     def _group_hits(self) -> Iterator[Keyed]:
         """The first event of each new group, or the one with which a group came back."""
-        if self._rule.form == "new_group":
-            column, state = "first_seen", "1"
-        else:
-            column, state = "state_changed", "state = 'regressed'"
-        rows = self._connection.execute(
-            f"SELECT id, {column} FROM error_groups WHERE {state} AND {column} >= ? AND {column} < ? ORDER BY {column}",  # noqa: S608
-            (self._start, self._until),
-        ).fetchall()
-        for group, at in rows:
-            scan = self._scan(self._plan.query, at, at + 1)
-            event = next(
-                (one for one in chain(scan.by_time(), self._archived(scan, group)) if one.group == group), None
-            )
-            if event is not None:
-                yield group_key(self._keys, event, scan.categories), Hit(at, event.id, group)
-
-    def _archived(self, scan: Scan, group: int) -> Iterator[StoredEvent]:
-        """The matches of a scan that are events of a group and not in the store."""
-        if self._elsewhere is not None:
-            query = scan.selection.query & Query((Term("group", "=", str(group)),))
-            yield from self._elsewhere.events(msgspec.structs.replace(scan.selection, query=query))
+        found: list[tuple[int, int]] = []
+        for group in self._store.groups(GroupFilter(), self._until, trends=False):
+            if self._rule.form == "new_group":
+                found.append((group.first_seen, group.id))
+            elif group.state == "regressed":
+                found.append((group.state_changed, group.id))
+        for at, number in sorted(found):
+            if self._start <= at < self._until:
+                query = self._match.query & Query((Term("group", "=", str(number)),))
+                with closing(self._store.events(Selection(query, at, at + 1))) as events:
+                    event = next(events, None)
+                if event is not None:
+                    yield group_key(self._keys, event, self._store.categories), RuleHit(at, event.id, number)
 
     # ------------------------------------------------------------ ratios
 
@@ -290,7 +228,7 @@ class _Source:
         totals: dict[int, dict[str, Counter[int]]] = {}
         for (key, bucket), count in self._totals(grain).items():
             totals.setdefault(bucket, {})[key] = Counter({bucket: count})
-        by_bucket = groupby(self._keyed(self._plan.query), lambda keyed: keyed[1].at // grain)
+        by_bucket = groupby(self._keyed(self._match.query), lambda keyed: keyed[1].at // grain)
         found, hits = next(by_bucket, (None, iter(())))
         for bucket in sorted(totals):
             if found is not None and found < bucket:  # stored, or deleted, between one look and the other
@@ -299,26 +237,16 @@ class _Source:
             yield members, totals[bucket], (bucket + 1) * grain - 1
 
     def _totals(self, grain: int) -> Counter[tuple[str, int]]:
-        query = Query(tuple(term for term in self._plan.query.terms if term.field == "source" and term.operator == "="))
-        scan = self._scan(query, self._start, self._until)
+        sources = self._match.sources or ()
+        selection = Selection(all_equal("source", sorted(sources)), self._start, self._until)
         counts: Counter[tuple[str, int]] = Counter()
-        if not self._rule.keyless:
-            archived = self._elsewhere.events(scan.selection) if self._elsewhere is not None else ()
-            for event in chain(archived, scan.by_time()):
-                counts[self._keys.key(event, scan.categories), event.timestamp // grain] += 1
+        if self._rule.keyless:
+            for part in self._store.counts(selection, Grouping((), grain)):
+                for (bucket, _), count in part.items():
+                    counts["{}", bucket or 0] += count
             return counts
-        if self._elsewhere is not None:
-            for (archived_bucket, _), count in self._elsewhere.counts(scan.selection, Grouping((), grain)).items():
-                counts["{}", archived_bucket or 0] += count
-        where = "" if self._plan.sources is None else " AND f.source IN (SELECT value FROM json_each(?))"
-        names = () if self._plan.sources is None else (json.dumps(sorted(self._plan.sources)),)
-        rows = self._connection.execute(
-            "SELECT e.timestamp / ?, count(*) FROM events e JOIN files f ON f.id = e.file_id"  # noqa: S608
-            f" WHERE e.timestamp >= ? AND e.timestamp < ?{where} GROUP BY 1",
-            (grain, self._start, self._until, *names),
-        )
-        for bucket, count in rows:
-            counts["{}", bucket] += count
+        for event in self._store.events(selection):
+            counts[self._keys.key(event, self._store.categories), event.timestamp // grain] += 1
         return counts
 
 

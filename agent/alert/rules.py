@@ -25,7 +25,7 @@ DEFAULT_MINIMUM = 10  # events that a ratio or a spike is judged on when `min` s
 _NS = 1_000_000_000
 
 
-class Rule(msgspec.Struct, frozen=True):
+class AlertRule(msgspec.Struct, frozen=True):
     """What decides when a rule fires. `shape` names everything that decides what it counts: while that stays the
     same, a reload and a restart keep its states.
     """
@@ -61,7 +61,7 @@ class Rule(msgspec.Struct, frozen=True):
             return math.ceil(round(self.threshold * self.window_ns / _NS, 6))
         return self.minimum if self.form in ("ratio", "spike") else self.threshold
 
-    def with_threshold(self, threshold: float) -> Rule:
+    def with_threshold(self, threshold: float) -> AlertRule:
         """The same rule with another threshold, and its hysteresis in proportion."""
         factor = threshold / self.threshold
         return msgspec.structs.replace(self, threshold=threshold, resolve_below=self.resolve_below * factor)
@@ -112,14 +112,14 @@ def value_of(form: str, minimum: int, window_ns: int, count: int, *, total: int,
     return float(count)
 
 
-def compile_rule(config: RuleConfig) -> Rule:
+def compile_rule(config: RuleConfig) -> AlertRule:
     """The rule of a valid configuration."""
     form = config.when.form
     given = getattr(config.when, form)
     threshold = 1.0 if given is True else float(given)
     resolve_below = threshold if config.resolve_below is None else config.resolve_below
     window_ns = whole_window_ns(config.window)
-    return Rule(
+    return AlertRule(
         name=config.name,
         form=form,
         threshold=threshold,
@@ -150,7 +150,7 @@ def _digest(*parts: object) -> str:
 Facts = dict[str, Any]
 
 
-def facts_of(config: RuleConfig, rule: Rule) -> Facts:
+def facts_of(config: RuleConfig, rule: AlertRule) -> Facts:
     """The facts of a rule."""
     return {
         "name": config.name,

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from agent.alert.live import LiveAlerts
 from agent.core.errors import StoreError
-from agent.hooks.dispatch import Dispatcher
+from agent.hooks.dispatch import HookDispatcher
+from agent.parse.settings import resources
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Mapping
 
     from agent.config import Config
     from agent.core.errors import SidelogError
-    from agent.core.outbox import Delivery, Outcome
-    from agent.store.writer import StoreWriter
+    from agent.core.outbox import Delivery, DeliveryOutcome
 
 HOOKS_TIMEOUT_S = 2.0  # for hooks that run when the agent is stopped; they are killed then, and run again
 _POLL_S = 0.05
@@ -28,7 +29,7 @@ class Alerting:
 
     Args:
         config: validated.
-        writer: of the store; the rules look at its transactions from now on.
+        connection: of the writer, which is to show its transactions to `rules`.
         wake: lets the writer thread look whether something is to be done.
         report: notes own errors.
     """
@@ -36,18 +37,17 @@ class Alerting:
     def __init__(
         self,
         config: Config,
-        writer: StoreWriter,
+        connection: sqlite3.Connection,
         wake: Callable[[], None],
         report: Callable[[SidelogError, bool], None],
     ) -> None:
         self._wake = wake
-        self._writer = writer
         self._loop = asyncio.get_running_loop()
-        self._hooks = Dispatcher(config.hooks, finished=self._finished, changed=self._changed, report=report)
+        self._hooks = HookDispatcher(config.hooks, finished=self._finished, changed=self._changed, report=report)
         self.rules = LiveAlerts(
             config,
-            writer,
-            resources=writer.resources,
+            connection,
+            resources=resources(config),
             host=socket.gethostname(),
             report=report,
             deliver=self._deliver,
@@ -56,7 +56,7 @@ class Alerting:
     def reload(self, config: Config) -> None:
         """Go on with another configuration; the states of rules that count the same stay."""
         self._hooks.use(config.hooks)
-        self.rules.reload(config, self._writer.resources)
+        self.rules.reload(config, resources(config))
 
     async def finish(self, may_wait: Callable[[], bool]) -> None:
         """Let hooks end, once the writer thread has: all that is to be delivered while that may be waited for, then
@@ -74,7 +74,7 @@ class Alerting:
         if deliveries:
             self._loop.call_soon_threadsafe(self._hooks.add, deliveries)
 
-    def _finished(self, outcome: Outcome) -> None:
+    def _finished(self, outcome: DeliveryOutcome) -> None:
         self.rules.finished(outcome)
         self._wake()
 

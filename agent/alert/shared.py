@@ -11,33 +11,33 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.alert.engine import MAX_KEYS, Engine
+from agent.alert.engine import MAX_KEYS, RuleEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from agent.alert.rules import Rule
-    from agent.alert.state import Hit, State
-    from agent.core.outbox import Saved
+    from agent.alert.rules import AlertRule
+    from agent.alert.state import AlertState, RuleHit
+    from agent.core.outbox import SavedState
 
 
 class _Share(msgspec.Struct):
     """A counter and its rules, in the order in which they are to be judged."""
 
-    counter: Rule
-    rules: list[Rule] = []
+    counter: AlertRule
+    rules: list[AlertRule] = []
     lowest: float = float("inf")  # so many events in the window may concern a rule
     hot: dict[str, set[str]] = {}  # key -> rules with a state of their own
 
 
-class SharedEngine(Engine):
+class SharedRuleEngine(RuleEngine):
     """States of all rules, where those that count the same share a counter. `observe` takes the name of a counter
-    (`Rule.counter`) in the place of its rules'. Arguments as of Engine.
+    (`AlertRule.counter`) in the place of its rules'. Arguments as of RuleEngine.
     """
 
     def __init__(
         self,
-        rules: Iterable[Rule],
+        rules: Iterable[AlertRule],
         *,
         max_keys: int = MAX_KEYS,
         quiet: Callable[[str, str, int], str] = lambda _rule, _key, _at: "",
@@ -57,7 +57,7 @@ class SharedEngine(Engine):
         super().__init__([*every, *(share.counter for share in self._shares.values())], max_keys=max_keys, quiet=quiet)
 
     @property
-    def counters(self) -> list[Rule]:
+    def counters(self) -> list[AlertRule]:
         """The counters, as rules that never fire."""
         return [share.counter for share in self._shares.values()]
 
@@ -71,9 +71,9 @@ class SharedEngine(Engine):
         return {name: count for name, count in found.items() if count}
 
     def observe(
-        self, name: str, key: str, hits: Sequence[Hit], now: int, totals: Mapping[int, int] | None = None
+        self, name: str, key: str, hits: Sequence[RuleHit], now: int, totals: Mapping[int, int] | None = None
     ) -> None:
-        """As `Engine.observe`, for all rules of a counter where `name` is one."""
+        """As `RuleEngine.observe`, for all rules of a counter where `name` is one."""
         share = self._shares.get(name)
         if share is None:
             super().observe(name, key, hits, now, totals)
@@ -85,7 +85,7 @@ class SharedEngine(Engine):
         else:
             self.count(share.counter, key, hits, now)
 
-    def _observe_hot(self, share: _Share, key: str, hits: Sequence[Hit], now: int) -> None:
+    def _observe_hot(self, share: _Share, key: str, hits: Sequence[RuleHit], now: int) -> None:
         counter = self.states[share.counter.name].get(key)
         held = 0
         if counter is not None:
@@ -121,16 +121,16 @@ class SharedEngine(Engine):
 
     # ------------------------------------------------------------ what the store has
 
-    def take_saved(self) -> list[Saved]:
-        """As `Engine.take_saved`; of rules with a counter only the counter's buckets are to be remembered."""
+    def take_saved(self) -> list[SavedState]:
+        """As `RuleEngine.take_saved`; of rules with a counter only the counter's buckets are to be remembered."""
         saved = super().take_saved()
         for one in saved:
             if self.rules[one.rule].counter:
                 one.rows = []
         return saved
 
-    def restore(self, saved: Iterable[Saved], now: int) -> None:
-        """As `Engine.restore`."""
+    def restore(self, saved: Iterable[SavedState], now: int) -> None:
+        """As `RuleEngine.restore`."""
         every = list(saved)
         rows = {(one.rule, one.key): one.rows for one in every if one.rule in self._shares}
         for one in every:
@@ -142,11 +142,11 @@ class SharedEngine(Engine):
 
     # ------------------------------------------------------------ bounds
 
-    def _dispensable(self, state: State) -> bool:
+    def _dispensable(self, state: AlertState) -> bool:
         share = self._shares.get(state.rule)
         return super()._dispensable(state) if share is None else state.key not in share.hot
 
-    def _forget(self, state: State) -> None:
+    def _forget(self, state: AlertState) -> None:
         super()._forget(state)
         share = self._shares.get(state.rule)
         for name in share.hot.pop(state.key, ()) if share is not None else ():
@@ -155,7 +155,7 @@ class SharedEngine(Engine):
                 self._give_up(self.rules[name], hot)
 
 
-def _knows_no_more(state: State, counter: State, needed: float) -> bool:
+def _knows_no_more(state: AlertState, counter: AlertState, needed: float) -> bool:
     """Whether a state is what a copy of its counter would be, now that this has seen an event since."""
     calm = state.phase == "ok" and state.window.total < needed
     return calm and state.clock <= counter.clock and state.window.head <= counter.window.head

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from agent.alert.rules import DAY_GRAIN_NS, value_of
-from agent.alert.window import BUCKETS, Window
-from agent.core.outbox import NEVER, Row, Saved
+from agent.alert.window import BUCKETS, SlidingWindow
+from agent.core.outbox import NEVER, SavedBucket, SavedState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent.alert.rules import Rule
+    from agent.alert.rules import AlertRule
     from agent.core.outbox import Phase
 
 SAMPLES = 5  # events kept as evidence
 _GROUPS = 100  # error groups counted per state; further ones are left out
 
 
-class Hit(NamedTuple):
+class RuleHit(NamedTuple):
     """An event that a rule counts."""
 
     at: int  # Unix ns; when it arrived, where it comes from the future
@@ -29,7 +29,7 @@ class Hit(NamedTuple):
     group: int | None = None
 
 
-class Change(msgspec.Struct):
+class StateChange(msgspec.Struct):
     """A transition of one state. `notify`: somebody is to be told.
 
     `state` is `pending`, `ok` (pending, and over before it fired), `firing`, `repeat` or `resolved`.
@@ -47,7 +47,7 @@ class Change(msgspec.Struct):
     groups: dict[int, int] = {}
 
 
-class State:
+class AlertState:
     """A state while the engine runs."""
 
     __slots__ = (
@@ -56,13 +56,13 @@ class State:
         "totals", "value", "whole", "window",
     )  # fmt: skip
 
-    def __init__(self, rule: Rule, key: str) -> None:
+    def __init__(self, rule: AlertRule, key: str) -> None:
         self.rule = rule.name
         self.key = key
         self.grain_ns = rule.grain_ns
-        self.window = Window(twice=rule.form == "spike")
-        self.totals = Window() if rule.form == "ratio" else None
-        self.day = Window() if rule.has_day else None  # in buckets of DAY_GRAIN_NS, those of the window included
+        self.window = SlidingWindow(twice=rule.form == "spike")
+        self.totals = SlidingWindow() if rule.form == "ratio" else None
+        self.day = SlidingWindow() if rule.has_day else None  # in buckets of DAY_GRAIN_NS, those of the window included
         self.day_dirty: set[int] = set()
         self.phase: Phase = "ok"
         self.since = 0  # when this phase began
@@ -107,7 +107,7 @@ class State:
                 self.totals.add(min(bucket, now), totals[bucket])
                 self.dirty.add(min(bucket, now))
 
-    def unmoved_by(self, hits: Sequence[Hit], rule: Rule) -> bool:
+    def unmoved_by(self, hits: Sequence[RuleHit], rule: AlertRule) -> bool:
         """Whether no transition can come of these events, so that they need not be judged one by one."""
         last = hits[-1].at
         if rule.form == "absent":
@@ -116,7 +116,7 @@ class State:
             return self.window.total + len(hits) < rule.needed
         return self.due > last  # more events end nothing
 
-    def copy(self, other: State) -> None:
+    def copy(self, other: AlertState) -> None:
         """Begin with what a state of another rule with the same windows has counted."""
         self.window.copy(other.window)
         self.last, self.clock = other.last, other.clock
@@ -125,7 +125,7 @@ class State:
     def _day_bucket(self, bucket: int) -> int:
         return bucket * self.grain_ns // DAY_GRAIN_NS
 
-    def note(self, hit: Hit, bucket: int) -> None:
+    def note(self, hit: RuleHit, bucket: int) -> None:
         """Remember an event as evidence."""
         self.last = max(self.last, hit.at)
         self.samples.append(hit.id)
@@ -134,7 +134,7 @@ class State:
         if hit.group is not None and (hit.group in self.groups or len(self.groups) < _GROUPS):
             self.groups[hit.group] = self.groups.get(hit.group, 0) + 1
 
-    def note_all(self, hits: Sequence[Hit], bucket: int, tally: Mapping[int, int]) -> None:
+    def note_all(self, hits: Sequence[RuleHit], bucket: int, tally: Mapping[int, int]) -> None:
         """Remember the events of a bucket, ascending, as evidence; `tally`: how many of them each group has."""
         at, latest, _ = hits[-1]
         self.last = max(self.last, at)
@@ -157,7 +157,7 @@ class State:
         if self.day is not None:
             self.day.advance(self._day_bucket(bucket))
 
-    def measure(self, rule: Rule) -> float:
+    def measure(self, rule: AlertRule) -> float:
         """The rule's value now, in the unit of its threshold."""
         total = 0 if self.totals is None else self.totals.total
         day = 0 if self.day is None else self.day.total
@@ -166,7 +166,7 @@ class State:
             rule.form, rule.minimum, rule.window_ns, window.total, total=total, before=window.previous, day=day
         )
 
-    def next_change(self, rule: Rule, after: int) -> int:
+    def next_change(self, rule: AlertRule, after: int) -> int:
         """The next instant, after one that was judged, at which something may change without an event."""
         due = NEVER
         if rule.form == "absent":
@@ -199,25 +199,27 @@ class State:
         if 0 < self.notify_at < NEVER:
             self.notify_at += delta_ns
 
-    def save(self) -> Saved:
+    def save(self) -> SavedState:
         """What is to be remembered, with the buckets that have changed since the last time."""
         rows = [
-            Row(b, self.window.count(b), 0 if self.totals is None else self.totals.count(b), self.last_ids.get(b, 0))
+            SavedBucket(
+                b, self.window.count(b), 0 if self.totals is None else self.totals.count(b), self.last_ids.get(b, 0)
+            )
             for b in sorted(self.dirty)
         ]
         rows = [row for row in rows if row.events or row.total]  # what has left its window already is not worth a row
         if self.day is not None:
-            rows += [Row(-1 - b, self.day.count(b), 0, 0) for b in self.day_dirty]
+            rows += [SavedBucket(-1 - b, self.day.count(b), 0, 0) for b in self.day_dirty]
             self.day_dirty.clear()
         whole, self.whole = self.whole, False
         self.dirty.clear()
         self.last_ids.clear()
-        return Saved(
+        return SavedState(
             self.rule, self.key, self.phase, self.since, self.started_at, self.value, self.notified,
             self.repeat_at, self.repeats, self.quiet, rows, whole,
         )  # fmt: skip
 
-    def restore(self, saved: Saved, grain_ns: int) -> None:
+    def restore(self, saved: SavedState, grain_ns: int) -> None:
         """Become what was saved."""
         self.phase, self.since, self.started_at, self.value = saved.phase, saved.since, saved.started_at, saved.value
         self.notified, self.repeat_at, self.repeats = saved.notified, saved.repeat_at, saved.repeats
@@ -238,7 +240,7 @@ class State:
                 self.samples.append(row.event_id)
 
 
-def tally(hits: Sequence[Hit]) -> dict[int, int]:
+def tally(hits: Sequence[RuleHit]) -> dict[int, int]:
     """How many of these events each error group has."""
     counts: dict[int, int] = {}
     for _, _, group in hits:

@@ -8,7 +8,7 @@ from bisect import bisect_left
 BUCKETS = 128  # of one window: an event leaves up to 1/128 of the window early; 2 KiB for a window that is always busy
 
 
-class Window:
+class SlidingWindow:
     """How many events fell into the last BUCKETS buckets up to `head`, and optionally into as many before these.
 
     A bucket is an integer, the instant divided by the rule's grain. Bucket b is in the window while head - b < BUCKETS.
@@ -82,7 +82,7 @@ class Window:
         """The bucket at which the oldest events leave the window; None when it is empty."""
         return self.starts[self.first] + BUCKETS if self.first < len(self.starts) else None
 
-    def copy(self, other: Window) -> None:
+    def copy(self, other: SlidingWindow) -> None:
         """Become what another window of the same kind is."""
         self.starts, self.counts = other.starts[:], other.counts[:]
         self.first, self.head, self.total, self.previous = other.first, other.head, other.total, other.previous

@@ -1,12 +1,18 @@
 """Archives: rotated logs as small files that any zstd reads and that can be searched frame by frame.
 
-planner    which logs are due, and what is known of them
-keeper     one log after the other: worker, then the store, then (durably stored) the log is deleted
-worker     a process of low priority: cut, compress, index, verify, name
-cutter     where a log may be cut, and what the index says of each piece
-container  the file: frames, metadata, the seek table (`seekable`); `tokens` and `scan` make the filter of a frame
-place      names, safe writing, deletion; `source` is the log that is archived
-archivist  the thread that lets the keeper work beside the reading
+The way of a rotated log, downwards; each calls what stands below it:
 
-How archives are searched stands in `query.archives`.
+    thread     makes a round now and then beside the reading
+    archiver   one log after the other: worker, then the store, then (durably stored) the log is deleted; retention
+    planner    which logs are due, and what is known of them
+    process    the worker as its owner sees it
+    worker     a process of low priority: split, compress, index, verify, name
+    protocol   orders, answers, and the file in which filters wait
+    matching   which file generation a log is, and which archives it has outgrown
+    frames     a log into frames of whole events, and each frame's index (`scan`, `tokens`: the filter of its tokens)
+    files      where archives lie; safe writing and deletion
+    container  one archive: frames, metadata, the seek table (`seekable`)
+    logfile    the log that is archived
+
+`reindex` makes the store's index again from the files alone. How archives are searched stands in `query.archives`.
 """

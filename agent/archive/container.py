@@ -1,7 +1,7 @@
 r"""The archive file: zstd frames of whole events, then what the archive says of itself, then the seek table.
 
     frame, frame, …          one per about 1 MiB of log, each with its content size and checksum
-    skippable frame          b"sidelog\0", the SHA-256 of what follows, and the JSON of `Metadata`
+    skippable frame          b"sidelog\0", the SHA-256 of what follows, and the JSON of `ArchiveMetadata`
     seek table               of all frames before it (`seekable`)
 
 `zstd -d` gives the log byte for byte. The SHA-256 of the metadata is the archive's link: the next archive of the same
@@ -20,15 +20,15 @@ import zstandard
 
 from agent.archive import seekable
 from agent.archive.errors import damaged, not_understood, unreadable
-from agent.archive.seekable import Entry, SeekTableError
+from agent.archive.seekable import SeekEntry, SeekTableError
 from agent.archive.simd import count, digest, sha256
 from agent.core.paths import OPEN_FLAGS
+from agent.store.archives import ChainEntry  # noqa: TC001 - msgspec looks at it
 
 if TYPE_CHECKING:
     import hashlib
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
 FRAME_BYTES = 1 << 20  # of log: larger ones compress 1 % better and cost a search more where few lines match
 MOST_FRAME_BYTES = 1 << 26  # of log in one frame, and so the memory that reading any archive can take
@@ -44,7 +44,7 @@ _TUNED_LEVEL = 3
 _OTHER_CONTENT = "its content is not the one that was archived"
 
 
-class Frame(NamedTuple):
+class FrameLocation(NamedTuple):
     """Where a frame lies in the archive and its content in the log; all in bytes."""
 
     offset: int
@@ -53,16 +53,7 @@ class Frame(NamedTuple):
     raw_bytes: int
 
 
-class Replaced(msgspec.Struct, frozen=True):
-    """The place in the chain of an archive whose log has grown since, so that another one took its place."""
-
-    id: int
-    sequence: int
-    previous: str
-    link: str
-
-
-class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ArchiveMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an archive says of itself, so that the index can be made again from the files alone."""
 
     version: int = VERSION
@@ -80,11 +71,11 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     resource: str = "{}"
     profile: str | None = None
     settings: dict[str, object] = {}  # how its lines are parsed
-    replaces: tuple[Replaced, ...] = ()  # their content is the beginning of this one's
+    replaces: tuple[ChainEntry, ...] = ()  # their content is the beginning of this one's
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
-_decoder = msgspec.json.Decoder(Metadata)
+_decoder = msgspec.json.Decoder(ArchiveMetadata)
 
 
 class ArchiveWriter:
@@ -98,7 +89,7 @@ class ArchiveWriter:
     def __init__(self, file: BinaryIO, level: int) -> None:
         self._file = file
         self._compressor = zstandard.ZstdCompressor(compression_params=_parameters(level))
-        self._entries: list[Entry] = []
+        self._entries: list[SeekEntry] = []
         self._hash = content_hash()
         self._offset = 0
         self.raw_bytes = 0
@@ -106,7 +97,7 @@ class ArchiveWriter:
         self.digests: list[int] = []  # of each frame's content, for ArchiveReader.compare
         self._open_line = False
 
-    def add(self, data: bytes, lines: int) -> Frame:
+    def add(self, data: bytes, lines: int) -> FrameLocation:
         """Append a frame.
 
         Args:
@@ -118,8 +109,8 @@ class ArchiveWriter:
         """
         self.digests.append(digest(data))
         packed = self._compressor.compress(data)
-        frame = Frame(self._offset, len(packed), self.raw_bytes, len(data))
-        self._put(packed, Entry(len(packed), len(data), int.from_bytes(packed[-4:], "little")))
+        frame = FrameLocation(self._offset, len(packed), self.raw_bytes, len(data))
+        self._put(packed, SeekEntry(len(packed), len(data), int.from_bytes(packed[-4:], "little")))
         self._hash.update(data)
         self.raw_bytes += len(data)
         self._open_line = not data.endswith(b"\n")
@@ -136,7 +127,7 @@ class ArchiveWriter:
         """The lines so far, one without its newline included."""
         return self.lines + self._open_line
 
-    def finish(self, metadata: Metadata) -> str:
+    def finish(self, metadata: ArchiveMetadata) -> str:
         """Write metadata and seek table; the link of the archive.
 
         Raises:
@@ -145,11 +136,11 @@ class ArchiveWriter:
         said = _encoder.encode(metadata)
         link = sha256(said)
         frame = seekable.skippable(_SIGNATURE + link + said, METADATA_MAGIC)
-        self._put(frame, Entry(len(frame), 0, seekable.EMPTY_CHECKSUM))
+        self._put(frame, SeekEntry(len(frame), 0, seekable.EMPTY_CHECKSUM))
         self._file.write(seekable.encode(self._entries))
         return link.hex()
 
-    def _put(self, data: bytes, entry: Entry) -> None:
+    def _put(self, data: bytes, entry: SeekEntry) -> None:
         self._file.write(data)
         self._entries.append(entry)
         self._offset += len(data)
@@ -175,7 +166,7 @@ class _Tally:
         self._lines += count(data, b"\n")
         self._last = data[-1:]
 
-    def fits(self, said: Metadata) -> bool:
+    def fits(self, said: ArchiveMetadata) -> bool:
         return (self._bytes, self._lines + (self._last != b"\n")) == (said.raw_bytes, said.lines)
 
 
@@ -220,9 +211,7 @@ class ArchiveReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -329,7 +318,7 @@ class ArchiveReader:
             raise damaged(self.path, "it ends early")
         return data
 
-    def _table(self) -> list[Entry]:
+    def _table(self) -> list[SeekEntry]:
         footer = self._at(max(0, self.bytes - seekable.FOOTER_BYTES), min(self.bytes, seekable.FOOTER_BYTES))
         try:
             size = seekable.table_bytes(footer)
@@ -342,7 +331,7 @@ class ArchiveReader:
             raise damaged(self.path, "its frames are not as long as the seek table says")
         return entries
 
-    def _metadata(self, place: tuple[int, int]) -> tuple[Metadata, str]:
+    def _metadata(self, place: tuple[int, int]) -> tuple[ArchiveMetadata, str]:
         offset, size = place
         begin = seekable.HEADER_BYTES + len(_SIGNATURE)
         frame = self._at(offset, size) if begin + _LINK_BYTES < size <= _MOST_METADATA_BYTES else b""
@@ -362,12 +351,12 @@ class ArchiveReader:
         return metadata, link.hex()
 
 
-def _frames(entries: list[Entry]) -> tuple[list[Frame], tuple[int, int]]:
+def _frames(entries: list[SeekEntry]) -> tuple[list[FrameLocation], tuple[int, int]]:
     """The frames with content, and offset and size of the last one without."""
     frames, place, offset, raw_offset = [], (0, 0), 0, 0
     for entry in entries:
         if entry.raw_bytes:
-            frames.append(Frame(offset, entry.bytes, raw_offset, entry.raw_bytes))
+            frames.append(FrameLocation(offset, entry.bytes, raw_offset, entry.raw_bytes))
         else:
             place = offset, entry.bytes
         offset += entry.bytes

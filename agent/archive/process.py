@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from agent.archive import place
+from agent.archive import files
 from agent.archive.errors import unwritable, worker_ended
-from agent.archive.job import Order, Progress, decode_answer, receive, send
-from agent.archive.spool import Spool
+from agent.archive.protocol import ArchiveOrder, ArchiveProgress, FilterFile, decode_answer, receive, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from agent.archive.job import Answer
+    from agent.archive.protocol import Answer
     from agent.store.archives import FrameRow
 
 MODULE = "agent.archive.worker"
 _END_S = 5.0  # for a worker that was told to end
 
 
-class Worker:
+class WorkerProcess:
     """Starts the process when it is first needed.
 
     Args:
@@ -35,14 +33,14 @@ class Worker:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
-        self._spool: Spool | None = None
+        self._filters: FilterFile | None = None
 
     def close(self) -> None:
         """End the process."""
         process, self._process = self._process, None
-        if self._spool is not None:
-            self._spool.close()
-            self._spool = None
+        if self._filters is not None:
+            self._filters.close()
+            self._filters = None
         if process is None:
             return
         with process:  # waits, and closes the streams
@@ -60,16 +58,16 @@ class Worker:
         if process is not None:
             process.kill()
 
-    def run(self, order: Order) -> Iterator[Answer]:
-        """Progress, and at the end Done or Failed.
+    def run(self, order: ArchiveOrder) -> Iterator[Answer]:
+        """Progress, and at the end what was written or why it failed.
 
         Raises:
             ArchiveError: SL806, the process ended; SL804, there is no room for filters.
         """
         if self._process is None:
-            spool = self._spool = self._make_spool()
+            filters = self._filters = self._make_filters()
             # Modules are found where ours are: `-m` alone would look first where we were started, whoever writes there.
-            command = [sys.executable, "-P", "-m", MODULE, str(spool.fd)]
+            command = [sys.executable, "-P", "-m", MODULE, str(filters.fd)]
             places = os.pathsep.join(filter(None, sys.path))
             # numpy's linear algebra is not used: without this it would start a thread for each core
             environment = {**os.environ, "PYTHONPATH": places, "OPENBLAS_NUM_THREADS": "1"}
@@ -79,7 +77,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
-                pass_fds=[spool.fd],
+                pass_fds=[filters.fd],
             )
         process = self._process
         assert process.stdin is not None
@@ -89,7 +87,7 @@ class Worker:
             while (message := receive(process.stdout)) is not None:
                 answer = decode_answer(message)
                 yield answer
-                if not isinstance(answer, Progress):
+                if not isinstance(answer, ArchiveProgress):
                     return
         process.kill()  # it may have closed its output only
         code = process.wait()
@@ -98,31 +96,11 @@ class Worker:
 
     def blocks(self, frame: FrameRow) -> bytes:
         """The filter of a frame of the last answer."""
-        return b"" if self._spool is None else self._spool.get(frame.spooled)
+        return b"" if self._filters is None else self._filters.blocks(frame)
 
-    def _make_spool(self) -> Spool:
+    def _make_filters(self) -> FilterFile:
         try:
-            place.make_directory(self._directory)
+            files.make_directory(self._directory)
         except OSError as error:
             raise unwritable(self._directory, error) from None
-        return Spool.on_disk_of(self._directory)
-
-
-# ---------------------------------------------------------------- memory for frames
-
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
-_KEPT_BYTES = 64 << 20
-_LARGEST_BYTES = 32 << 20  # glibc takes no more
-
-
-def keep_freed_memory() -> None:
-    """Let malloc keep large blocks that are freed for the next ones, where it is glibc's.
-
-    Otherwise it gives each of them back to the system, which clears every page of the next one: half of the time of a
-    search, a tenth of that of making archives.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
-        mallopt(_MMAP_THRESHOLD, _LARGEST_BYTES)
+        return FilterFile.on_disk_of(self._directory)

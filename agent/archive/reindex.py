@@ -9,24 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
-from agent.archive.cutter import Alone, index_frame
 from agent.archive.errors import ArchiveError, not_understood
-from agent.archive.job import Done
-from agent.archive.place import ARCHIVE_SUFFIX
-from agent.archive.rows import archive_row
-from agent.archive.spool import Spool
+from agent.archive.files import ARCHIVE_SUFFIX
+from agent.archive.frames import FrameParser, index_frame
+from agent.archive.protocol import ArchiveWritten, FilterFile
 from agent.core.fields import Profile
 from agent.parse.decode import FileParser
 from agent.parse.settings import ParseSettings
-from agent.store import archives
-from agent.store.archives import FrameRow, LogRow
+from agent.store import archives, tables
+from agent.store.archives import ArchivedLog, FileVersion
 from agent.tail.identity import head_hash, marker
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from agent.archive.container import Metadata
+    from agent.archive.container import ArchiveMetadata
+    from agent.core.model import FileRow
     from agent.store.archives import ArchiveRow
     from agent.store.edit import Change
 
@@ -59,49 +58,44 @@ def reindex(
     total, done = sum(path.stat().st_size for path in paths), 0
     rows: list[ArchiveRow] = []
     bad: set[str] = set()
-    with Spool.on_disk_of(scratch) as spool:
+    with FilterFile.on_disk_of(scratch) as filters:
         for path in paths:
             on_progress(done, total, path.name)
             done += path.stat().st_size
             try:
-                rows.append(_read(path, spool))
+                rows.append(_read(path, filters))
             except ArchiveError as error:
-                if error.code == "SL804":  # of the spool
+                if error.code == "SL804":  # of the file of filters
                     raise
                 bad.add(str(path))
                 on_error(path, error)
         rows.sort(key=lambda row: (row.source, row.sequence, row.id))
-        return change(partial(_replace, rows=rows, bad=bad, spool=spool), durable=True)
+        return change(partial(_replace, rows=rows, bad=bad, filters=filters), durable=True)
 
 
-def _read(path: Path, spool: Spool) -> ArchiveRow:
-    """The row of one archive, its content checked on the way; the filters of its frames are left in the spool.
+def _read(path: Path, filters: FilterFile) -> ArchiveRow:
+    """The row of one archive, its content checked on the way; the filters of its frames are left in the file.
 
     Raises:
-        ArchiveError: SL802, SL803 of the archive; SL804 of the spool.
+        ArchiveError: SL802, SL803 of the archive; SL804 of the file of filters.
     """
     with ArchiveReader(path) as archive:
         said = archive.metadata
         settings = _settings(path, said)
-        profile = Profile.from_json(said.profile) if said.profile else None
-        alone = Alone(settings, profile, said.modified)
+        parser = FrameParser(settings, Profile.from_json(said.profile) if said.profile else None, said.modified)
         frames = []
         for number, data in enumerate(archive.verified()):
-            frame = archive.frames[number]
-            piece = index_frame(data, frame.raw_offset, settings, alone)
-            frames.append(FrameRow(*(number, *frame, *piece.facts())))
-            frames[-1].spooled, frames[-1].blocks = spool.put(frames[-1].blocks), b""
-        done = Done(
-            path=os.fsencode(path),
-            size=archive.bytes,
-            link=archive.link,
-            metadata=said,
-            frames=frames,
+            location = archive.frames[number]
+            frame = index_frame(data, location.raw_offset, settings, parser).row(number, location)
+            filters.take(frame)
+            frames.append(frame)
+        made = ArchiveWritten(
+            path=os.fsencode(path), size=archive.bytes, link=archive.link, metadata=said, frames=frames
         )
-        return archive_row(done)
+        return made.row()
 
 
-def _settings(path: Path, said: Metadata) -> ParseSettings:
+def _settings(path: Path, said: ArchiveMetadata) -> ParseSettings:
     """How the lines of an archive are parsed, if that can be done here: another version, or another machine, may have
     made it.
     """
@@ -113,12 +107,11 @@ def _settings(path: Path, said: Metadata) -> ParseSettings:
     return settings
 
 
-def _is_generation(connection: sqlite3.Connection, row: ArchiveRow, file_id: int) -> bool:
-    """Whether the store's file of this number is the one that was archived: the same beginning, and the same bytes
-    before the offset.
+def _is_generation(row: ArchiveRow, file: FileRow | None) -> bool:
+    """Whether the store's file of this number is the one that was archived: of the same source and path, with the same
+    beginning, and the same bytes before the offset.
     """
-    file = archives.generation(connection, file_id, row.source, row.log_path)
-    if file is None or file.offset > row.raw_bytes:
+    if file is None or (file.source, file.path) != (row.source, row.log_path) or file.offset > row.raw_bytes:
         return False
     with ArchiveReader(Path(row.path)) as archive:
         head = archive.content(0, file.head_length)
@@ -126,22 +119,23 @@ def _is_generation(connection: sqlite3.Connection, row: ArchiveRow, file_id: int
     return head_hash(head) == file.head_hash and marker(before) == (file.marker_length, file.marker_hash)
 
 
-def _unseen_log(row: ArchiveRow) -> LogRow | None:
+def _unseen_log(row: ArchiveRow) -> ArchivedLog | None:
     """For the log of an archive that the store did not know: it may still lie somewhere, and is known by its content
     then, so that it is not archived again. One whose lines have no time may be another one with the same content.
     """
     if row.min_timestamp in (None, row.modified):
         return None
-    return LogRow(0, -row.id, row.raw_bytes, row.modified, row.id, "")
+    return ArchivedLog(FileVersion(0, -row.id, row.raw_bytes, row.modified), row.id, "")
 
 
-def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set[str], spool: Spool) -> int:
+def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set[str], filters: FilterFile) -> int:
     pending = dict(archives.removed_files(connection))
-    replaced = {place.link for row in rows for place in row.replaces}
+    replaced = {entry.link for row in rows for entry in row.replaces}
     files = {row.link: row.path for row in rows if row.link in replaced}  # a crash came before they were deleted
     rows = [row for row in rows if row.link not in replaced and row.path not in pending.values()]
-    kept = {row.id for row in archives.load(connection) if row.path in bad}
-    known = {row.id: row for row in archives.load(connection)}
+    generations = {file.id: file for file in tables.load_files(connection)}
+    known = {row.id: row.path for row in archives.load(connection)}
+    kept = {archive_id for archive_id, path in known.items() if path in bad}
     for archive_id in known.keys() - kept:
         archives.forget(connection, archive_id)
     taken = set(kept)
@@ -149,13 +143,13 @@ def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set
         if row.id in taken:  # two stores have written into one directory
             row.id = archives.next_id(connection)
         taken.add(row.id)
-        if row.file_id is not None and not _is_generation(connection, row, row.file_id):
+        if row.file_id is not None and not _is_generation(row, generations.get(row.file_id)):
             row.file_id = None  # the store was begun anew since: its files have other numbers
         log = None if row.id in known else _unseen_log(row)
-        archives.add(connection, row, log, blocks=lambda frame: spool.get(frame.spooled))
-        for place in row.replaces:
-            path = files.get(place.link) or pending.get(place.id)
-            archives.note_removal(connection, row.source, place, path=path, replaced_by=row.id)
+        archives.add(connection, row, log, blocks=filters.blocks)
+        for entry in row.replaces:
+            path = files.get(entry.link) or pending.get(entry.id)
+            archives.note_removal(connection, row.source, entry, path=path, replaced_by=row.id)
     archives.forget_unarchived_logs(connection)
     archives.accept_chains(connection)
     return len(rows)

@@ -22,7 +22,7 @@ from agent.archive.tokens import (
     NO_BOUND,
     TOKENS_PER_BLOCK,
     WORD_BYTES,
-    Filter,
+    TokenFilter,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _MOST_BYTES = 4 << 20  # of a frame; a larger one is one event, whose filter wou
 _IS_TOKEN = bytes(byte < 0x80 and chr(byte).isalnum() for byte in range(256))  # noqa: PLR2004 - ASCII
 
 
-class Lines(NamedTuple):
+class LineFacts(NamedTuple):
     """The lines of a frame."""
 
     number: int  # one without its newline included
@@ -57,7 +57,7 @@ class Lines(NamedTuple):
     valid: bool  # UTF-8 all through
 
 
-def lines(data: bytes) -> Lines:
+def lines(data: bytes) -> LineFacts:
     """Look at the lines of a frame."""
     found = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(found == _NEWLINE)
@@ -67,7 +67,7 @@ def lines(data: bytes) -> Lines:
     if len(ends) and not open_line and found[0] == _OPEN:
         objects = bool((found[ends - 1] == _CLOSE).all() and (found[ends[:-1] + 1] == _OPEN).all())
     longest = int(np.diff(borders).max(initial=1)) - 1
-    return Lines(len(ends) + open_line, longest, objects, _has_escaped_ascii(data), _is_utf8(data))
+    return LineFacts(len(ends) + open_line, longest, objects, _has_escaped_ascii(data), _is_utf8(data))
 
 
 def _has_escaped_ascii(data: bytes) -> bool:
@@ -96,7 +96,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def build(data: bytes, events: int) -> Filter:
+def build(data: bytes, events: int) -> TokenFilter:
     """The filter of a frame.
 
     Args:
@@ -104,14 +104,14 @@ def build(data: bytes, events: int) -> Filter:
         events: their number; the filter has at most EVENT_BYTES for each.
     """
     if len(data) > _MOST_BYTES:
-        return Filter(b"", NO_BOUND)
+        return TokenFilter(b"", NO_BOUND)
     begins, ends = _tokens(data)
     if not len(begins):
         longest, hashes = MIN_TOKEN - 1, np.zeros(0, np.uint64)
     else:
         longest, hashes = min(int((ends - begins).max()), NO_BOUND - 1), _distinct(_hashes(data, begins, ends))
     size = min(events * EVENT_BYTES // BLOCK_BYTES, len(hashes) // TOKENS_PER_BLOCK + 1)
-    return Filter(_blocks(hashes, size), longest)
+    return TokenFilter(_blocks(hashes, size), longest)
 
 
 def _tokens(data: bytes) -> tuple[Places, Places]:

@@ -35,7 +35,7 @@ _HEADER = struct.Struct("<II")
 _FOOTER = struct.Struct("<IBI")
 
 
-class Entry(NamedTuple):
+class SeekEntry(NamedTuple):
     """One frame: its size in the file, the size of its content (both in bytes), and the content's checksum."""
 
     bytes: int
@@ -52,7 +52,7 @@ def skippable(payload: bytes, magic: int = SKIPPABLE_MAGIC) -> bytes:
     return _HEADER.pack(magic, len(payload)) + payload
 
 
-def encode(entries: Iterable[Entry]) -> bytes:
+def encode(entries: Iterable[SeekEntry]) -> bytes:
     """The seek table frame, with checksums."""
     body = b"".join([_ENTRY.pack(entry.bytes, entry.raw_bytes, entry.checksum or 0) for entry in entries])
     footer = _FOOTER.pack(len(body) // _ENTRY.size, _CHECKSUMS, FOOTER_MAGIC)
@@ -75,7 +75,7 @@ def table_bytes(footer: bytes) -> int:
     return int(HEADER_BYTES + count * _entry(descriptor).size + FOOTER_BYTES)
 
 
-def decode(frame: bytes) -> list[Entry]:
+def decode(frame: bytes) -> list[SeekEntry]:
     """The entries of a seek table frame.
 
     Raises:
@@ -88,7 +88,7 @@ def decode(frame: bytes) -> list[Entry]:
         raise SeekTableError("the seek table does not begin where it should")
     entry = _entry(frame[-5])
     rows = entry.iter_unpack(frame[HEADER_BYTES:-FOOTER_BYTES])
-    return [Entry(row[0], row[1], row[2] if entry is _ENTRY else None) for row in rows]
+    return [SeekEntry(row[0], row[1], row[2] if entry is _ENTRY else None) for row in rows]
 
 
 def _entry(descriptor: int) -> struct.Struct:

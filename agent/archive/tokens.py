@@ -29,7 +29,7 @@ _64_BITS = (1 << 64) - 1
 _ANY_RUN = lazy("[0-9A-Za-z]+")
 
 
-class Filter(NamedTuple):
+class TokenFilter(NamedTuple):
     """What is kept of a frame: the blocks (empty: no filter) and the length of its longest run, NO_BOUND where the
     filter may not have been shown everything.
     """
@@ -60,7 +60,7 @@ def _mask(hashed: int) -> int:
     return found
 
 
-class Probe(msgspec.Struct, frozen=True):
+class TokenProbe(msgspec.Struct, frozen=True):
     """A token that a match must hold, if no run of the frame is longer than `unless_longer` (None: in any case)."""
 
     place: int  # 32 bits: which block
@@ -73,16 +73,8 @@ class Probe(msgspec.Struct, frozen=True):
             return True
         return int.from_bytes(block, "little") & self.mask == self.mask
 
-    def may_be_in(self, filter_: Filter) -> bool:
-        """The same for a whole filter."""
-        size = len(filter_.blocks) // BLOCK_BYTES
-        if not size:
-            return True
-        start = (self.place * size >> 32) * BLOCK_BYTES
-        return self.passes(filter_.blocks[start : start + BLOCK_BYTES], filter_.longest)
 
-
-def probes(text: str, *, whole: bool) -> list[Probe]:
+def probes(text: str, *, whole: bool) -> list[TokenProbe]:
     """What must be in a frame that holds `text`; an empty list says nothing.
 
     Args:
@@ -95,9 +87,11 @@ def probes(text: str, *, whole: bool) -> list[Probe]:
         start, end = run.span()
         if end - start < MIN_TOKEN:
             continue
-        bounded = whole or (start > 0 and end < len(text))
+        # Before the run may stand the letters of an escape: JSON has \u00f6 for ö and \n for a newline.
+        before = text[start - 1 : start]
+        bounded = (whole or (start > 0 and end < len(text))) and (not before or " " <= before <= "~")
         hashed = token_hash(run[0].lower().encode())
-        found.append(Probe(hashed >> 32, _mask(hashed), None if bounded else end - start))
+        found.append(TokenProbe(hashed >> 32, _mask(hashed), None if bounded else end - start))
     return found
 
 

@@ -2,43 +2,48 @@
 
 It is of the lowest priority, and what it does never holds up the reading of logs. The steps, so that a crash between
 any two leaves no loss and no double: write under a temporary name, flush to the disk, read it back and compare it with
-the log, give it its name, flush the directory. The rest is the keeper's: store the index durably, delete the log.
+the log, give it its name, flush the directory. The rest is the archiver's: store the index durably, delete the log.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import hashlib
 import os
-import platform
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from agent.archive import place
-from agent.archive.container import ArchiveReader, ArchiveWriter, Metadata
-from agent.archive.cutter import Cutter
+import msgspec
+
+from agent.archive import files
+from agent.archive.container import ArchiveMetadata, ArchiveReader, ArchiveWriter
 from agent.archive.errors import ArchiveError, not_as_written, unwritable, worker_ended
-from agent.archive.identify import Beginnings, Matcher
-from agent.archive.job import Done, Failed, Order, Progress, decode_order, receive, send
-from agent.archive.process import keep_freed_memory
-from agent.archive.source import Log, has_writer
-from agent.archive.spool import Spool
+from agent.archive.frames import FrameSplitter
+from agent.archive.logfile import LogFile, has_writer
+from agent.archive.matching import GenerationMatcher, PrefixMatcher
+from agent.archive.protocol import (
+    ArchiveFailed,
+    ArchiveOrder,
+    ArchiveProgress,
+    ArchiveWritten,
+    FilterFile,
+    decode_order,
+    receive,
+    send,
+)
 from agent.core.fields import Profile
 from agent.core.paths import to_text
+from agent.core.process import die_with_owner, keep_freed_memory, lower_priority
 from agent.parse.settings import ParseSettings
-from agent.store.archives import FrameRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from agent.store.archives import FrameRow
+
 _PROGRESS_BYTES = 8 << 20
-_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}  # system call numbers of ioprio_set(2)
-_IDLE_CLASS = 3 << 13
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class _ChangedError(Exception):
@@ -48,50 +53,51 @@ class _ChangedError(Exception):
 class _Written(NamedTuple):
     """What is in the file under its temporary name."""
 
-    metadata: Metadata
+    metadata: ArchiveMetadata
     link: str
     frames: list[FrameRow]
     digests: list[int]
 
 
 def archive(
-    order: Order, progress: Callable[[int], None] = lambda _: None, spool: Spool | None = None
-) -> Done | Failed:
+    order: ArchiveOrder, progress: Callable[[int], None] = lambda _: None, filters: FilterFile | None = None
+) -> ArchiveWritten | ArchiveFailed:
     """Make one archive.
 
     Args:
         order: what of.
         progress: called with the bytes of the log file that were read so far.
-        spool: where the filters of the frames are left; None: in the answer.
+        filters: where the filters of the frames are left; None: in the answer.
 
     Returns:
         What was made. After a failure nothing is left of it, and the log is as it was.
     """
     path = os.fsdecode(order.job.path)
     try:
-        with Log(path) as log:
-            return _archive(order, log, progress, spool)
+        with LogFile(path) as log:
+            return _archive(order, log, progress, filters)
     except _ChangedError:
-        return Failed(changed=True)
+        return ArchiveFailed(changed=True)
     except ArchiveError as error:
-        return Failed(code=error.code, subject=error.subject, message=error.message, hint=error.hint)
+        return ArchiveFailed.by(error)
     except Exception as error:  # noqa: BLE001 - a fault of ours, or no memory, with one log must not stop the others
-        ended = worker_ended(path, f"{type(error).__name__}: {error}")
-        return Failed(code=ended.code, subject=path, message=ended.message, hint=ended.hint)
+        return ArchiveFailed.by(worker_ended(path, f"{type(error).__name__}: {error}"))
 
 
-def _archive(order: Order, log: Log, progress: Callable[[int], None], spool: Spool | None) -> Done:
+def _archive(
+    order: ArchiveOrder, log: LogFile, progress: Callable[[int], None], filters: FilterFile | None
+) -> ArchiveWritten:
     job = order.job
     if log.version != job.version or has_writer(log.fd):
         raise _ChangedError
-    folder = Path(os.fsdecode(order.directory)) / place.safe_name(job.source)
-    partial = folder / f".{order.archive_id}-{os.getpid()}{place.PARTIAL_SUFFIX}"
+    folder = Path(os.fsdecode(order.directory)) / files.safe_name(job.source)
+    partial = folder / f".{order.archive_id}-{os.getpid()}{files.PARTIAL_SUFFIX}"
     try:
-        place.make_directory(folder)
-        with place.partial_file(partial) as file:
-            if spool is not None:
-                spool.clear()
-            written = _write(order, log, file, progress, spool)
+        files.make_directory(folder)
+        with files.partial_file(partial) as file:
+            if filters is not None:
+                filters.clear()
+            written = _write(order, log, file, progress, filters)
         try:
             return _finish(order, log, partial, written)
         except BaseException:
@@ -101,25 +107,27 @@ def _archive(order: Order, log: Log, progress: Callable[[int], None], spool: Spo
         raise unwritable(partial, error) from None
 
 
-def _write(order: Order, log: Log, file: BinaryIO, progress: Callable[[int], None], spool: Spool | None) -> _Written:
+def _write(
+    order: ArchiveOrder, log: LogFile, file: BinaryIO, progress: Callable[[int], None], filters: FilterFile | None
+) -> _Written:
     job = order.job
-    matcher, beginnings = Matcher(job.followed, job.candidates), Beginnings(order.earlier)
+    matcher, beginnings = GenerationMatcher(job.followed, job.candidates), PrefixMatcher(order.earlier)
     profile = matcher.profile
-    cutter = Cutter(
+    splitter = FrameSplitter(
         ParseSettings.from_document(job.settings),
         Profile.from_json(profile) if profile else None,
         log.status.st_mtime_ns,
     )
     writer = ArchiveWriter(file, order.level)
     frames = []
-    for number, piece in enumerate(cutter.cut(_read(log, (matcher, beginnings), progress))):
-        frame = FrameRow(*(number, *writer.add(piece.data, piece.lines), *piece.facts()))
-        if spool is not None:
-            frame.spooled, frame.blocks = spool.put(frame.blocks), b""
+    for number, piece in enumerate(splitter.split(_read(log, (matcher, beginnings), progress))):
+        frame = piece.row(number, writer.add(piece.data, piece.lines))
+        if filters is not None:
+            filters.take(frame)
         frames.append(frame)
     if matcher.undecided or not log.unchanged() or has_writer(log.fd):
         raise _ChangedError
-    metadata = Metadata(
+    metadata = ArchiveMetadata(
         id=order.archive_id,
         source=job.source,
         path=to_text(os.fsdecode(job.log_path)),
@@ -132,18 +140,20 @@ def _write(order: Order, log: Log, file: BinaryIO, progress: Callable[[int], Non
         raw_bytes=writer.raw_bytes,
         sha256=writer.sha256,
         resource=job.resource,
-        profile=cutter.profile.to_json() if cutter.profile else None,
+        profile=splitter.profile.to_json() if splitter.profile else None,
         settings=job.settings,
         replaces=beginnings.outgrown(matcher.file_id()),
     )
     return _Written(metadata, writer.finish(metadata), frames, writer.digests)
 
 
-def _read(log: Log, witnesses: tuple[Matcher, Beginnings], progress: Callable[[int], None]) -> Iterator[bytes]:
+def _read(
+    log: LogFile, matchers: tuple[GenerationMatcher, PrefixMatcher], progress: Callable[[int], None]
+) -> Iterator[bytes]:
     due = 0
     for data in log.contents():
-        for witness in witnesses:
-            witness.see(data)
+        for matcher in matchers:
+            matcher.see(data)
         yield data
         done = os.lseek(log.fd, 0, os.SEEK_CUR)
         if done >= due:
@@ -151,7 +161,7 @@ def _read(log: Log, witnesses: tuple[Matcher, Beginnings], progress: Callable[[i
             due = done + _PROGRESS_BYTES
 
 
-def _finish(order: Order, log: Log, partial: Path, written: _Written) -> Done:
+def _finish(order: ArchiveOrder, log: LogFile, partial: Path, written: _Written) -> ArchiveWritten:
     """Read the archive back, compare it, give it its name."""
     metadata, link, frames, digests = written
     try:
@@ -163,36 +173,34 @@ def _finish(order: Order, log: Log, partial: Path, written: _Written) -> Done:
         same = False
     if not same:
         raise not_as_written(partial)
-    place.restrict(partial, log.status)
-    first = min((frame.min_timestamp for frame in frames if frame.min_timestamp is not None), default=None)
-    folder = Path(os.fsdecode(order.directory))
-    final = place.archive_path(folder, metadata.source, os.fsdecode(order.job.log_path), first, order.archive_id)
-    final = _name(partial, final, metadata)
-    size = final.stat().st_size
-    return Done(path=os.fsencode(final), size=size, link=link, metadata=metadata, frames=frames)
+    files.restrict(partial, log.status)
+    size = partial.stat().st_size
+    made = ArchiveWritten(path=b"", size=size, link=link, metadata=metadata, frames=frames)
+    directory, log_path = Path(os.fsdecode(order.directory)), os.fsdecode(order.job.log_path)
+    wanted = files.archive_path(directory, metadata.source, log_path, made.first_timestamp, order.archive_id)
+    return msgspec.structs.replace(made, path=os.fsencode(_name(partial, wanted, metadata)))
 
 
-def _name(partial: Path, final: Path, metadata: Metadata) -> Path:
+def _name(partial: Path, wanted: Path, metadata: ArchiveMetadata) -> Path:
     """Give the archive its name. One that lies there already was named just before a crash if it has the same content,
     or the beginning of it: then this one takes its place. Any other keeps its name.
     """
-    number = 1
-    wanted = final
+    number, final = 1, wanted
     while True:
         try:
-            place.give_name(partial, final)
+            files.give_name(partial, final)
         except FileExistsError:
             if _begins_with(partial, final, metadata):
                 final.unlink()
                 continue
             number += 1
-            base = wanted.name.removesuffix(place.ARCHIVE_SUFFIX)
-            final = wanted.with_name(f"{base}-{number}{place.ARCHIVE_SUFFIX}")
+            base = wanted.name.removesuffix(files.ARCHIVE_SUFFIX)
+            final = wanted.with_name(f"{base}-{number}{files.ARCHIVE_SUFFIX}")
         else:
             return final
 
 
-def _begins_with(partial: Path, path: Path, metadata: Metadata) -> bool:
+def _begins_with(partial: Path, path: Path, metadata: ArchiveMetadata) -> bool:
     """Whether a new archive begins with the content of one that has its number, and so is of the same log."""
     try:
         with ArchiveReader(path) as there, ArchiveReader(partial) as written:
@@ -210,37 +218,19 @@ def _begins_with(partial: Path, path: Path, metadata: Metadata) -> bool:
         return False
 
 
-def die_with_owner() -> None:
-    """End at once when the keeper does: what is unfinished is made again, by another worker."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def lower_priority() -> None:
-    """Give way to everything else: processor and disk."""
-    try:
-        os.nice(19)
-        number = _IOPRIO_SET.get(platform.machine()) if sys.platform == "linux" else None
-        if number is not None:
-            ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, _IDLE_CLASS)  # 1: a process, 0: this one
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EACCES):
-            raise
-
-
 def main() -> None:
     """Answer orders until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the keeper decides
-    die_with_owner()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the archiver decides
+    die_with_owner()  # what is unfinished is made again, by another worker
     lower_priority()
     keep_freed_memory()
     source, target = sys.stdin.buffer, sys.stdout.buffer
     file = os.fdopen(int(sys.argv[1]), "r+b", buffering=0)
-    with file, contextlib.suppress(BrokenPipeError):  # the keeper is gone
+    with file, contextlib.suppress(BrokenPipeError):  # the archiver is gone
         while (message := receive(source)) is not None:
             order = decode_order(message)
-            spool = Spool(Path(os.fsdecode(order.directory)), file)
-            send(target, archive(order, lambda done: send(target, Progress(done)), spool))
+            filters = FilterFile(Path(os.fsdecode(order.directory)), file)
+            send(target, archive(order, lambda done: send(target, ArchiveProgress(done)), filters))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import Bar, config_options, echo_json, open_store, paint, safe_text, use_color
+from agent.cli.common import Bar, Context, echo_json, json_option, paint, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED
+from agent.views.audit import audit_books, audit_document, audit_files
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agent.store.compare import FileAudit
 
 _GAPS_SHOWN = 10
@@ -25,71 +24,33 @@ _UNCOMPARED = {
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@json_option("One JSON array.")
 @click.option("--quick", is_flag=True, help="Only add up the books; compare no file.")
-@config_options
-def command(
-    as_json: bool,
-    quick: bool,
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
-) -> int:
+@with_context
+def command(context: Context, *, as_json: bool, quick: bool) -> int:
     """Prove, per file, that bytes read = events + blank lines + gaps, and that the events are the file's bytes.
 
     What still exists is read again and compared with the store, byte for byte. Works beside a running agent; what
     is written meanwhile is not judged. Exits 1 on any difference.
     """
-    from agent.cli.surviving import Survivors
-    from agent.store.audit import Audit
-
-    connection, config = open_store(config_path, store, overrides)
-    try:
-        audit = Audit(connection, config.store.path)
-        if quick:
-            files = audit.judge_books()
-        else:
-            with Bar("comparing") as bar:
-                files = audit.run(
-                    Survivors(audit.files.values()).open,
-                    lambda done, total, compared: bar.step(done, total, f"{compared / 1e6:,.0f} MB"),
-                )
-    finally:
-        connection.close()
+    connection, config = context.open_store()
+    if quick:
+        files = audit_books(connection, config.store.path)
+    else:
+        with Bar("comparing") as bar:
+            files = audit_files(
+                connection,
+                config.store.path,
+                lambda done, total, compared: bar.step(done, total, f"{compared / 1e6:,.0f} MB"),
+            )
+    connection.close()
     if as_json:
-        echo_json([_document(file) for file in files])
+        echo_json([audit_document(file) for file in files])
     else:
         for file in files:
             click.echo("\n".join(_lines(file)))
         click.echo(_verdict(files), err=True)
     return EXIT_DONE if all(file.complete for file in files) else EXIT_FAILED
-
-
-def _document(file: FileAudit) -> dict[str, Any]:
-    from agent.core.paths import to_text
-
-    return {
-        "file_id": file.id,
-        "path": to_text(file.path),
-        "current_path": to_text(file.current_path),
-        "source": file.source,
-        "state": file.state,
-        "offset": file.offset,
-        "start_offset": file.start_offset,
-        "events": file.events,
-        "event_bytes": file.event_bytes,
-        "blank_bytes": file.blank_bytes,
-        "gap_bytes": file.gap_bytes,
-        "gaps": [{"from": gap.start, "to": gap.end, "reason": gap.reason} for gap in file.gaps],
-        "difference": file.difference,
-        "complete": file.complete,
-        "compared": file.compared,
-        "compared_bytes": file.compared_bytes,
-        "expired_bytes": file.expired_bytes,
-        "redacted_events": file.redacted_events,
-        "differences": [{"offset": offset, "what": what} for offset, what in file.differences],
-        "difference_count": file.difference_count,
-    }
 
 
 def _lines(file: FileAudit) -> list[str]:

@@ -1,4 +1,4 @@
-"""`sidelog backup`: a consistent copy of the store, also while the agent writes it."""
+"""`sidelog backup` and `sidelog restore`: a consistent copy of the store, and back again."""
 
 from __future__ import annotations
 
@@ -6,33 +6,50 @@ from pathlib import Path
 
 import click
 
-from agent.cli.common import Bar, config_options, echo_json, load_config, safe_text, verbosity
+from agent.cli.common import Bar, Context, echo_json, json_option, safe_text, with_context
 from agent.core.errors import EXIT_DONE
+from agent.store import backup
+
+_PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@config_options
-def command(
-    destination: Path,
-    as_json: bool,
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
-) -> int:
+@click.argument("destination", metavar="DEST", type=_PATH)
+@json_option()
+@with_context
+def command(context: Context, *, destination: Path, as_json: bool) -> int:
     """Copy the store to DEST, a file that does not exist yet.
 
     The copy is of one moment, complete, checked, flushed to the disk, and readable by its owner only. The agent goes
     on meanwhile. `sidelog restore` brings it back.
     """
-    from agent.store.backup import back_up
-
-    path = load_config(config_path, store, overrides).store.path
+    path = context.config().store.path
     with Bar("copying") as bar:
-        size = back_up(path, destination, bar.step)
+        size = backup.back_up(path, destination, bar.step)
     if as_json:
         echo_json({"store": str(path), "backup": str(destination), "bytes": size})
-    elif verbosity() >= 0:
+    elif context.verbosity >= 0:
         click.echo(f"backup: {safe_text(str(destination))}, {size:,} bytes, checked", err=True)
+    return EXIT_DONE
+
+
+@click.command()
+@click.argument("source", metavar="SRC", type=_PATH)
+@click.option("--force", is_flag=True, help="Move a store that is there aside.")
+@json_option()
+@with_context
+def restore(context: Context, *, source: Path, force: bool, as_json: bool) -> int:
+    """Put a copy of SRC, made by `sidelog backup`, in the store's place.
+
+    The agent must not run. SRC is checked first and stays as it is. The next start of the agent goes on from where
+    the backup was: what the log files have had since is read again.
+    """
+    path = context.config().store.path
+    with Bar("copying") as bar:
+        aside = backup.restore(source, path, force=force, progress=bar.step)
+    if as_json:
+        echo_json({"store": str(path), "backup": str(source), "moved_aside": str(aside) if aside else None})
+    elif context.verbosity >= 0:
+        moved = f"; the former store is {safe_text(str(aside))}" if aside else ""
+        click.echo(f"restore: {safe_text(str(path))} is what {safe_text(str(source))} was{moved}", err=True)
     return EXIT_DONE

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
-from agent.core.patterns import lazy
+from agent.core.text import escape
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,19 +26,18 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
 COLORS = ("auto", "always", "never")
-# C0, DEL, C1, and the marks that reorder text: what could drive a terminal or hide what a line says.
-_UNSAFE = lazy("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_LINE_SEPARATORS = "\u2028\u2029"  # no terminal takes them for line ends
+_NOTE_CHARS = 40  # beside the bar; of a longer one, such as a path, the end
 
 
-class Shell:
-    """What the options that every command takes have said; before or after the command's name."""
+class Context:
+    """What the options that every command takes have said, before or after the command's name; and what follows."""
 
     def __init__(self, color: str = "auto") -> None:
         self.config_path: Path | None = None
         self.store: Path | None = None
         self.overrides: tuple[str, ...] = ()
-        self.verbosity = 0  # -q makes it smaller, each -v larger
+        self.verbosity = 0  # -1 with `-q`, 1 with `-v`, 2 with `-vv`
         self.color = color
 
     def use_color(self, stream: IO[Any]) -> bool:
@@ -47,28 +46,53 @@ class Shell:
             return self.color == "always"
         return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
 
+    def find_config(self) -> Path | None:
+        """The configuration file that applies (see `agent.config.find_file`), or None."""
+        from agent.config.loader import find_file
 
-def shell() -> Shell:
-    """The settings of the command that is running; defaults outside of one."""
-    context = click.get_current_context(silent=True)
-    return context.find_root().ensure_object(Shell) if context else Shell()
+        return find_file(self.config_path)
+
+    def config(self) -> Config:
+        """The configuration that applies; without any file the defaults with the default store.
+
+        Raises:
+            ConfigError: it is wrong (exit code 78).
+        """
+        from agent.config.loader import load
+
+        return load(self.find_config(), store=self.store, overrides=self.overrides)
+
+    def open_store(self) -> tuple[sqlite3.Connection, Config]:
+        """The store of the configuration that applies, open for reading until the command ends, and that configuration.
+
+        Raises:
+            ConfigError: the configuration is wrong.
+            StoreError: the store is missing, damaged or newer than the program; nothing is created.
+        """
+        from agent.store.reader import open_reader
+
+        config = self.config()
+        connection = open_reader(config.store.path)
+        click.get_current_context().call_on_close(connection.close)
+        return connection, config
+
+
+def current() -> Context:
+    """The context of the command that is running; defaults outside of one."""
+    running = click.get_current_context(silent=True)
+    return running.find_root().ensure_object(Context) if running else Context()
 
 
 def use_color(stream: IO[Any] | None = None) -> bool:
     """Whether the running command should colour its output to a stream (default: standard output)."""
-    return shell().use_color(stream or sys.stdout)
-
-
-def verbosity() -> int:
-    """-1 with `-q`, 0, 1 with `-v`, 2 with `-vv`."""
-    return shell().verbosity
+    return current().use_color(stream or sys.stdout)
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Store what was given in the root's Shell, so that an option may stand before or after the command."""
+    """Store what was given in the root's Context, so that an option may stand before or after the command."""
     if value in (None, 0, ()):
         return
-    state = context.find_root().ensure_object(Shell)
+    state = context.find_root().ensure_object(Context)
     if parameter.name == "verbose":
         state.verbosity += value
     elif parameter.name == "quiet":
@@ -105,14 +129,12 @@ def output_options(function: Command) -> Command:
     return function
 
 
-def config_options(function: Command) -> Command:
-    """Add the options of every command; the function gets `config_path`, `store` and `overrides` as keywords."""
+def with_context(function: Command) -> Command:
+    """Add the options of every command; the function gets a `Context` before its own arguments."""
 
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> Any:
-        state = shell()
-        chosen = {"config_path": state.config_path, "store": state.store, "overrides": state.overrides}
-        return function(*args, **chosen, **kwargs)
+        return function(current(), *args, **kwargs)
 
     wrapped: Any = output_options(command)
     for option in reversed(CONFIG_OPTIONS):
@@ -120,67 +142,19 @@ def config_options(function: Command) -> Command:
     return wrapped  # type: ignore[no-any-return]
 
 
-def find_config(config_path: Path | None) -> Path | None:
-    """The configuration file that applies (see `agent.config.find_file`), or None."""
-    from agent.config.loader import find_file
-
-    return find_file(config_path)
+def json_option(text: str = "One JSON document.") -> Callable[[Command], Command]:
+    """Add `--json`; the function gets `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help=text)
 
 
-def load_config(config_path: Path | None, store: Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """The configuration that applies; without any file the defaults with the default store.
-
-    Raises:
-        ConfigError: it is wrong (exit code 78).
-    """
-    from agent.config.loader import find_file, load
-
-    return load(find_file(config_path), store=store, overrides=tuple(overrides))
-
-
-def open_store(
-    config_path: Path | None, store: Path | None = None, overrides: Iterable[str] = ()
-) -> tuple[sqlite3.Connection, Config]:
-    """The store of the configuration that applies, open for reading until the command ends, and that configuration.
-
-    Raises:
-        ConfigError: the configuration is wrong.
-        StoreError: the store is missing, damaged or newer than the program; nothing is created.
-    """
-    from agent.store.reader import open_reader
-
-    config = load_config(config_path, store, overrides)
-    connection = open_reader(config.store.path)
-    click.get_current_context().call_on_close(connection.close)
-    return connection, config
-
-
-def has_archives(connection: sqlite3.Connection) -> bool:
-    """Whether anything is archived; asked before what searches archives is imported."""
-    return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
+# ---------------------------------------------------------------- output
 
 
 def echo_json(document: Any) -> None:
     """Print one JSON document (an object or a list of rows) to standard output."""
-    import orjson
+    from agent.views import encode_document
 
-    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-    try:
-        data = orjson.dumps(document, option=options, default=str)
-    except orjson.JSONEncodeError:  # a file name that is not UTF-8
-        from agent.core.paths import to_text
-
-        data = orjson.dumps(_with_texts(document, to_text), option=options, default=str)
-    click.echo(data)
-
-
-def _with_texts(document: Any, change: Callable[[str], str]) -> Any:
-    """A document with all its texts changed."""
-    if isinstance(document, dict):
-        return {_with_texts(key, change): _with_texts(value, change) for key, value in document.items()}
-    if isinstance(document, list | tuple):
-        return [_with_texts(value, change) for value in document]
-    return change(document) if isinstance(document, str) else document
+    click.echo(encode_document(document))
 
 
 def safe_text(text: str, keep: str = "") -> str:
@@ -190,20 +164,12 @@ def safe_text(text: str, keep: str = "") -> str:
         text: anything, such as a message out of a log.
         keep: control characters that may stay, such as "\n\t" for a stack trace.
     """
-    if text.isprintable():  # a third of the regular expression's time, and true of nearly every message
-        return text
-    return _UNSAFE.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
+    return escape(text, keep + _LINE_SEPARATORS)
 
 
-def _escaped(character: str) -> str:
-    short = _SHORT_ESCAPES.get(character)
-    code = ord(character)
-    return short or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004
-
-
-def print_error(error: SidelogError, state: Shell | None = None) -> None:
+def print_error(error: SidelogError, state: Context | None = None) -> None:
     """Print an error to stderr: `sidelog: error[SL101]: sentence`, and its hint; of several findings each."""
-    state = state or shell()
+    state = state or current()
     for one in getattr(error, "findings", (error,)):
         label = paint(f"error[{one.code}]", "red", enabled=state.use_color(sys.stderr))
         sys.stderr.write(f"sidelog: {label}: {safe_text(one.message)}\n")
@@ -236,10 +202,10 @@ class Bar:
         self._what = what
         self._progress: Any = None
         self._task: Any = None
-        self._shown = sys.stderr.isatty() and verbosity() >= 0
+        self.is_shown = sys.stderr.isatty() and current().verbosity >= 0
 
     def __enter__(self) -> Self:
-        if self._shown:
+        if self.is_shown:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -259,7 +225,7 @@ class Bar:
     def step(self, done: float, total: float, note: str = "") -> None:
         """Draw that `done` of `total` units are done."""
         if self._progress is not None:
-            self._progress.update(self._task, completed=done, total=total, note=note)
+            self._progress.update(self._task, completed=done, total=total, note=note[-_NOTE_CHARS:])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import config_options, echo_json, has_archives, open_store, print_errors
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
+from agent.cli import groupview
+from agent.cli.common import Context, echo_json, json_option, print_errors, with_context
+from agent.core.errors import EXIT_DONE, EXIT_FAILED
+from agent.core.groups import GroupFilter
+from agent.core.times import parse_duration, parse_time
+from agent.query.opening import open_engine
+from agent.store.edit import editing, set_group_state
+from agent.views import iso
+from agent.views.errors import group_document, no_group, view_document, view_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from agent.cli.groupview import Shown
-    from agent.query.archives.engine import Cold, ColdGroup
-    from agent.query.events import StoredEvent
-    from agent.store.groups import Wanted
+    from agent.query.engine import Engine
 
 STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
 SORTS = ("last-seen", "first-seen", "count", "trend")  # agent.store.groups.SORTS, without importing it for a help text
 _GROUP_ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
 _LAST_NS = 2**63 - 1  # the year 2262
-_DAYS = 30
 
 
 class _Commands(click.Group):
@@ -39,35 +38,26 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
 
-@contextlib.contextmanager
-def _reading(config_path: Path | None, store: Path | None, overrides: tuple[str, ...]) -> Iterator[sqlite3.Connection]:
-    """The store, open for reading.
+def _engine(context: Context, *, archived: bool) -> contextlib.closing[Engine]:
+    """What answers: the store, and its archives if so.
 
     Raises:
-        StoreError: as `open_store`, and where damage is met on the way.
+        StoreError: the store cannot be opened.
     """
-    connection, config = open_store(config_path, store, overrides)
-    try:
-        yield connection
-    except sqlite3.Error as error:
-        from agent.store.reader import reading_error
-
-        raise reading_error(error, config.store.path) from None
-    finally:
-        connection.close()
+    return contextlib.closing(open_engine(context.config().store.path, archived=archived))
 
 
 @click.group(cls=_Commands)
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-@config_options
-@click.pass_context
-def command(context: click.Context, /, *, as_json: bool, **_: Any) -> None:
+@json_option("One JSON array.")
+@with_context
+def command(_: Context, *, as_json: bool) -> None:
     """Show groups of errors and manage their state; without a command the list."""
-    context.default_map = {name: {"as_json": as_json} for name in ("list", "show")}  # `--json` before its command
+    # `--json` before its command
+    click.get_current_context().default_map = {name: {"as_json": as_json} for name in ("list", "show")}
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@json_option("One JSON array.")
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only in this state (repeatable).")
 @click.option("-p", "--severity", metavar="LEVEL", help="This level and above; error..error for that alone.")
 @click.option("--category", "categories", multiple=True, metavar="NAME", help="Only of this category (repeatable).")
@@ -78,11 +68,9 @@ def command(context: click.Context, /, *, as_json: bool, **_: Any) -> None:
 @click.option("--sort", type=click.Choice(SORTS), default="last-seen", help="Largest first (default last-seen).")
 @click.option("-r", "--reverse", is_flag=True, help="Smallest first.")
 @click.option("-n", "--limit", type=click.IntRange(1, 2**31), metavar="N", help="So many groups at the most.")
-@config_options
+@with_context
 def list_errors(
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
+    context: Context,
     *,
     as_json: bool = False,
     sort: str = "last-seen",
@@ -91,18 +79,15 @@ def list_errors(
     **filters: Any,
 ) -> int:
     """List the groups, the last seen first. `--sort trend`: what has risen most in the last six hours."""
-    from agent.cli import groupview
-    from agent.store.groups import list_groups
-
     now = time.time_ns()
     wanted = _wanted(now, **filters)
-    with _reading(config_path, store, overrides) as connection:
-        rows = list_groups(connection, now, wanted, sort=sort, reverse=reverse, limit=limit)
+    with _engine(context, archived=False) as engine:
+        groups = engine.groups(wanted, now, sort=sort, reverse=reverse, limit=limit)
     if as_json:
-        echo_json([groupview.document(row) for row in rows])
+        echo_json([group_document(group) for group in groups])
         return 0
-    groupview.print_rows(rows)
-    if not rows:
+    groupview.print_groups(groups)
+    if not groups:
         click.echo("no such errors" if any(filters.values()) else "no errors", err=True)
     return 0
 
@@ -117,24 +102,22 @@ def _wanted(
     grep: str | None = None,
     since: str | None = None,
     until: str | None = None,
-) -> Wanted:
+) -> GroupFilter:
     """The filters of the command line.
 
     Raises:
         UsageError: one of them cannot be read (SL512, SL513, SL514).
     """
-    from agent.store.groups import Wanted
-
     severities = title = None
     if severity is not None:
-        from agent.query.severity import number_range
+        from agent.core.severity import number_range
 
         severities = number_range(severity)
     if grep is not None:
         from agent.query.predicate import compile_pattern, grep_pattern
 
         title = compile_pattern(grep_pattern(grep))
-    return Wanted(
+    return GroupFilter(
         states=states,
         severities=severities,
         categories=categories,
@@ -148,117 +131,37 @@ def _wanted(
 def _instant(text: str | None, now: int) -> int | None:
     if text is None:
         return None
-    from agent.core.times import parse_time
-
     return parse_time(text, now)
 
 
 @command.command("show")
 @click.argument("group", type=_GROUP_ID, metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@config_options
-def show(
-    group: int,
-    as_json: bool,
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
-) -> int:
+@json_option("One JSON object.")
+@with_context
+def show(context: Context, *, group: int, as_json: bool) -> int:
     """Show one group. What to do, stack trace, trends, services, sample events, and the latest one's trace."""
-    from agent.cli import groupview
-
-    with _reading(config_path, store, overrides) as connection:
-        cold = _cold(connection)
-        shown = _shown(connection, group, cold)
+    with _engine(context, archived=True) as engine:
+        view = view_group(engine, group, time.time_ns())
         if as_json:  # while the store is open: an archived event's group is found when it is asked for
-            echo_json(groupview.shown_document(shown))
+            echo_json(view_document(view))
         else:
-            groupview.print_group(shown)
-    print_errors(errors := cold.errors if cold is not None else [])
+            groupview.print_group(view)
+        print_errors(errors := engine.errors)
     return EXIT_FAILED if errors else EXIT_DONE
 
 
-def _cold(connection: sqlite3.Connection) -> Cold | None:
-    """The archives, where there are any."""
-    if not has_archives(connection):
-        return None
-    from agent.query.archives.engine import Cold
-
-    return Cold(connection, with_hot=True)
-
-
-def _shown(connection: sqlite3.Connection, group: int, cold: Cold | None) -> Shown:
-    """What there is to say of a group. What of it has left the store is looked for in the archives.
-
-    Raises:
-        SidelogError: SL540, there is none.
-    """
-    from agent.cli.groupview import Shown
-    from agent.core.times import recent_midnights
-    from agent.group.classify import suggestion
-    from agent.parse.exceptions import of_record
-    from agent.query.sqlite.samples import group_samples
-    from agent.store.groups import Wanted, counts_between, list_groups, services_of
-
-    now = time.time_ns()
-    rows = list_groups(connection, now, Wanted(group=group))
-    if not rows:
-        raise _no_group(group)
-    row, kind = rows[0], rows[0]["exception_type"]
-    row["suggestion"] = suggestion(kind, row["title"].removeprefix(f"{kind}: "))
-    samples = group_samples(connection, group, _archived(cold, group))
-    return Shown(
-        row,
-        next((found for event in samples if (found := of_record(event.fields).stacktrace)), None),
-        samples,
-        counts_between(connection, group, recent_midnights(now, _DAYS)),
-        services_of(connection, group),
-        _trace(connection, samples[0], cold) if samples else [],
-    )
-
-
-def _archived(cold: Cold | None, group: int) -> ColdGroup | None:
-    if cold is None:
-        return None
-    from agent.query.archives.engine import ColdGroup
-
-    return ColdGroup(cold, group)
-
-
-def _trace(connection: sqlite3.Connection, event: StoredEvent, cold: Cold | None) -> list[StoredEvent]:
-    """The last events with an event's trace id, oldest first."""
-    from agent.query.sqlite.samples import TRACE_EVENTS, trace_events, trace_selection
-
-    if cold is None:
-        return trace_events(connection, event)
-    selection = trace_selection(connection, event)
-    if selection is None:
-        return []
-    from agent.query.sqlite.scan import Scan
-    from agent.query.union import Merged
-
-    merged = Merged(connection, selection, Scan(connection, selection), cold)
-    return list(merged.events(TRACE_EVENTS, newest_first=False))
-
-
-def _change(
-    group: int, state: str, shell: tuple[Path | None, Path | None, tuple[str, ...]], **limits: int | None
-) -> int:
-    from agent.cli.common import load_config
-    from agent.store.edit import editing, set_group_state
-
-    with editing(load_config(*shell).store.path) as connection:
+def _change(context: Context, group: int, state: str, **limits: int | None) -> None:
+    with editing(context.config().store.path) as connection:
         if not set_group_state(connection, group, state, time.time_ns(), **limits):
-            raise _no_group(group)
-    return 0
+            raise no_group(group)
 
 
 def _state_command(name: str, state: str, text: str) -> None:
     @command.command(name, help=text)
     @click.argument("group", type=_GROUP_ID, metavar="ID")
-    @config_options
-    def change(group: int, config_path: Path | None, store: Path | None, overrides: tuple[str, ...]) -> int:
-        _change(group, state, (config_path, store, overrides))
+    @with_context
+    def change(context: Context, group: int) -> int:
+        _change(context, group, state)
         click.echo(f"group {group} is {state}", err=True)
         return 0
 
@@ -271,22 +174,11 @@ _state_command("reopen", "ongoing", "Make a resolved or ignored group ongoing ag
 @click.argument("group", type=_GROUP_ID, metavar="ID")
 @click.option("--until-count", type=click.IntRange(1, 2**62), metavar="N", help="Until N more events have come.")
 @click.option("--for", "duration", metavar="DURATION", help="Until it comes back after this time: 12h, 2d.")
-@config_options
-def ignore(
-    group: int,
-    *,
-    until_count: int | None,
-    duration: str | None,
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
-) -> int:
+@with_context
+def ignore(context: Context, *, group: int, until_count: int | None, duration: str | None) -> int:
     """Ignore a group. With an option until it comes back as regressed, with both until what happens first."""
-    from agent.cli.groupview import iso
-    from agent.core.times import parse_duration
-
     until = None if duration is None else min(time.time_ns() + parse_duration(duration), _LAST_NS)
-    _change(group, "ignored", (config_path, store, overrides), until=until, until_count=until_count)
+    _change(context, group, "ignored", until=until, until_count=until_count)
     ends = []
     if until_count:
         ends.append(f"{until_count:,} more events have come" if until_count > 1 else "1 more event has come")
@@ -294,9 +186,3 @@ def ignore(
         ends.append(f"it comes back after {iso(until)}")
     click.echo(f"group {group} is ignored{' until ' * bool(ends)}{' or '.join(ends)}", err=True)
     return 0
-
-
-def _no_group(group: int) -> SidelogError:
-    return SidelogError(
-        "SL540", "show errors", str(group), f"there is no error group {group}", hint="`sidelog errors` lists them"
-    )

@@ -1,4 +1,4 @@
-"""Error groups for people and as JSON, for `sidelog errors`."""
+"""Error groups for people, for `sidelog errors`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from agent.cli.common import paint, safe_text, use_color
+from agent.views import iso
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.query.events import StoredEvent
+    from agent.core.groups import ErrorGroup
+    from agent.core.stored import StoredEvent
+    from agent.views.errors import GroupView
 
 _SEVERITY_COLORS = {"ERROR": "red", "FATAL": "magenta"}
 _STATE_COLORS = {"new": "yellow", "regressed": "bright_red", "resolved": "green", "ignored": "bright_black"}
@@ -22,89 +24,45 @@ _NO_SERVICE = "(none)"
 _FIXED_COLUMNS = 26  # id, severity, state, and the blanks between all
 
 
-class Shown(msgspec.Struct):
-    """One group with all that `errors show` says of it. Times are Unix ns."""
-
-    row: dict[str, Any]
-    stacktrace: str | None = None
-    samples: Sequence[StoredEvent] = ()  # newest first
-    days: Sequence[int] = ()  # events of each of the last days, today last
-    services: Sequence[tuple[str, int]] = ()
-    trace: Sequence[StoredEvent] = []  # with the trace id of the latest sample
-
-
-def iso(instant: int | None) -> str | None:
-    """RFC 3339."""
-    from agent.core.times import format_utc
-
-    return None if instant is None else format_utc(instant)
-
-
-def document(row: dict[str, Any]) -> dict[str, Any]:
-    """A group's row as JSON."""
-    times = {name: iso(row[name]) for name in ("first_seen", "last_seen", "ignored_until")}
-    return {**row, **times}
-
-
-def shown_document(shown: Shown) -> dict[str, Any]:
-    """A group with its trace and samples as JSON."""
-    import orjson
-
-    from agent.query.fragments import encode
-    from agent.query.render import document as event_document
-
-    def events(found: Sequence[StoredEvent]) -> list[Any]:
-        return [orjson.Fragment(encode(event_document(event))) for event in found]
-
-    return {
-        **document(shown.row),
-        "stacktrace": _sayable(shown.stacktrace),
-        "samples": events(shown.samples),
-        "trend_days": list(shown.days),
-        "services": [{"service": _sayable(name) or None, "count": count} for name, count in shown.services],
-        "trace_id": _sayable(shown.samples[0].trace_id) if shown.samples else None,
-        "trace_events": events(shown.trace),
-    }
-
-
-def print_rows(rows: Sequence[dict[str, Any]]) -> None:
+def print_groups(groups: Sequence[ErrorGroup]) -> None:
     """One line per group."""
     color, sign = use_color(), times_sign()
     width = _terminal_columns()
-    for row in rows:
-        severity = paint(f"{row['severity']:5}", _SEVERITY_COLORS.get(row["severity"], "red"), enabled=color)
-        state = paint(f"{row['state']:9}", _STATE_COLORS.get(row["state"], "white"), enabled=color)
-        count, trend, seen = f"{row['count']:>7,} {sign}", sparkline(row["trend"]), f"{ago(row['last_seen']):>8}"
-        title = safe_text(row["title"])
+    for group in groups:
+        severity = paint(f"{group.severity:5}", _SEVERITY_COLORS.get(group.severity or "", "red"), enabled=color)
+        state = paint(f"{group.state:9}", _STATE_COLORS.get(group.state, "white"), enabled=color)
+        count, trend, seen = f"{group.count:>7,} {sign}", sparkline(group.trend), f"{ago(group.last_seen):>8}"
+        title = safe_text(group.title)
         if width:
             title = _cut(title, width - _FIXED_COLUMNS - len(count) - len(trend) - len(seen))
-        click.echo(f"{row['id']:>5} {severity} {state} {count} {trend} {seen}  {title}")
+        click.echo(f"{group.id:>5} {severity} {state} {count} {trend} {seen}  {title}")
 
 
-def print_group(shown: Shown) -> None:
+def print_group(view: GroupView) -> None:
     """All about one group."""
-    row, color = shown.row, use_color()
-    click.echo(paint(safe_text(row["title"]), "red", enabled=color, bold=True))
-    click.echo(f"group {row['id']}, {_state(row)}, {row['severity']}, category {row['category']}")
-    click.echo(row["suggestion"])
-    if row["culprit"]:
-        click.echo(f"culprit {safe_text(row['culprit'])}")
-    if shown.services:
-        click.echo(f"services {', '.join(f'{safe_text(name) or _NO_SERVICE} {n:,}' for name, n in shown.services)}")
+    detail, color = view.detail, use_color()
+    group, history = detail.group, detail.history
+    click.echo(paint(safe_text(group.title), "red", enabled=color, bold=True))
+    click.echo(f"group {group.id}, {_state(group)}, {group.severity}, category {group.category}")
+    click.echo(view.suggestion)
+    if group.culprit:
+        click.echo(f"culprit {safe_text(group.culprit)}")
+    if history.services:
+        click.echo(f"services {', '.join(f'{safe_text(name) or _NO_SERVICE} {n:,}' for name, n in history.services)}")
     click.echo(
-        f"{row['count']:,} events, first {iso(row['first_seen'])} ({ago(row['first_seen'])}),"
-        f" last {iso(row['last_seen'])} ({ago(row['last_seen'])})"
+        f"{group.count:,} events, first {iso(group.first_seen)} ({ago(group.first_seen)}),"
+        f" last {iso(group.last_seen)} ({ago(group.last_seen)})"
     )
-    click.echo(_trend_line("last 24 hours", row["trend"], "hour"))
-    click.echo(_trend_line("last 30 days", shown.days, "day"))
-    if shown.stacktrace:
-        click.echo("\n" + safe_text(shown.stacktrace.rstrip("\n"), keep="\n"))
-    if shown.samples:
+    click.echo(_trend_line("last 24 hours", group.trend, "hour"))
+    click.echo(_trend_line("last 30 days", history.counts, "day"))
+    if view.stacktrace:
+        click.echo("\n" + safe_text(view.stacktrace.rstrip("\n"), keep="\n"))
+    if detail.samples:
         click.echo("\nsample events: the latest, some between, the first")
-        _print_events(shown.samples)
-    if shown.trace:
-        click.echo(f"\nlast events of trace {safe_text(shown.trace[0].trace_id or '')}")
-        _print_events(shown.trace)
+        _print_events(detail.samples)
+    if detail.trace:
+        click.echo(f"\nlast events of trace {safe_text(detail.trace[0].trace_id or '')}")
+        _print_events(detail.trace)
 
 
 def _print_events(events: Sequence[StoredEvent]) -> None:
@@ -120,14 +78,14 @@ def _trend_line(name: str, counts: Sequence[int], unit: str) -> str:
     return f"{name:13} [{sparkline(counts)}] {sum(counts):,} events{most}"
 
 
-def _state(row: dict[str, Any]) -> str:
+def _state(group: ErrorGroup) -> str:
     """The state, with what ends it."""
-    if row["state"] != "ignored":
-        return str(row["state"])
+    if group.state != "ignored":
+        return group.state
     ends = []
-    if row["ignored_events_left"] is not None:
-        ends.append(f"for {row['ignored_events_left']:,} more events")
-    if (until := row["ignored_until"]) is not None:
+    if group.ignored_events_left is not None:
+        ends.append(f"for {group.ignored_events_left:,} more events")
+    if (until := group.ignored_until) is not None:
         left = (until - time.time_ns()) // 10**9
         ends.append(f"until {iso(until)} ({f'{length(left)} left' if left > 0 else 'over: it comes back'})")
     return f"ignored {' or '.join(ends)}" if ends else "ignored"
@@ -144,11 +102,6 @@ def _terminal_columns() -> int | None:
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= max(width, 20) else text[: max(width, 20) - 3] + "..."
-
-
-def _sayable(text: str | None) -> str | None:
-    """Without lone surrogates, which JSON's UTF-8 has no form for."""
-    return text and text.encode("utf-8", "backslashreplace").decode()
 
 
 # ---------------------------------------------------------------- numbers over time

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.common import output_options, safe_text, verbosity
+from agent.cli.common import current, output_options, safe_text
 from agent.core.errors import SidelogError, UsageError
 
 UNIT_PROGRAM = "/usr/local/bin/sidelog"  # as the unit file has it
@@ -47,7 +47,7 @@ def command(file: Path | None, root: Path | None, *, system: bool, force: bool) 
         hint = "name another file, or use --force: it keeps the old one as FILE.old"
         message = f"{target} exists already and was left as it is"
         raise SidelogError("SL120", "write a configuration", str(target), message, hint=hint)
-    if verbosity() >= 0:
+    if current().verbosity >= 0:
         click.echo(f"wrote {safe_text(str(target))}; name your logs under `include`, then run: sidelog check", err=True)
 
 
@@ -64,7 +64,7 @@ def _install_service(root: Path, *, force: bool) -> None:
     for name, text in files.items():
         target = root / name
         state = "wrote" if write(target, text, force=force) else "kept"
-        if verbosity() >= 0:
+        if current().verbosity >= 0:
             click.echo(f"{state} {safe_text(str(target))}", err=True)
     if program[0].startswith(INVISIBLE):
         click.echo(
@@ -72,7 +72,7 @@ def _install_service(root: Path, *, force: bool) -> None:
             "for example in /opt/sidelog",
             err=True,
         )
-    if verbosity() >= 0:
+    if current().verbosity >= 0:
         words = {"editor": os.environ.get("EDITOR", "nano"), "config": "/etc/sidelog/sidelog.yaml"}
         click.echo(NEXT_STEPS.format(program=" ".join(program), **words), err=True, nl=False)
 

@@ -27,6 +27,7 @@ from agent.core.errors import SidelogError
 from agent.core.patterns import lazy
 from agent.store.lock import owner
 from agent.store.reader import open_reader
+from agent.store.statistics import stored_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 _SPACE_BYTES = 256 * 2**20  # a run of 1,000 kills takes less
 _START_TIMEOUT_S = 30.0
-_FINISH_TIMEOUT_S = 600.0
-_ROTATE_S = (0.3, 2.0)
 _RUN_S = (0.02, 0.3)  # after the agent has taken its store
 _EARLY = 0.15  # the share of kills that come before that time, while it still starts
 _SEQ = lazy(r'\{"seq":(\d+),')
@@ -74,12 +73,14 @@ class LogWriter(threading.Thread):
     Args:
         path: of the log file.
         seed: of lines, bursts and rotations.
+        rotate_s: between which bounds the time until the next rotation is.
     """
 
-    def __init__(self, path: Path, seed: int) -> None:
+    def __init__(self, path: Path, seed: int, *, rotate_s: tuple[float, float] = (0.3, 2.0)) -> None:
         super().__init__(name="selftest-writer", daemon=True)
         self._path = path
         self._seed = seed
+        self._rotate_s = rotate_s
         self._random = random.Random(seed)  # noqa: S311  repeatable, not secret
         self._ended = threading.Event()
         self.lines = 0
@@ -90,7 +91,7 @@ class LogWriter(threading.Thread):
         """Write until `finish`."""
         try:
             while not self._ended.is_set():
-                self._fill(time.monotonic() + self._random.uniform(*_ROTATE_S))
+                self._fill(time.monotonic() + self._random.uniform(*self._rotate_s))
                 if not self._ended.is_set():
                     self.rotations += 1
                     self._path.rename(f"{self._path}.{self.rotations}")
@@ -275,7 +276,7 @@ class KillLoop:
         seen = bytearray(verdict.lines)
         connection = open_reader(self.store)
         try:
-            for (record,) in connection.execute("SELECT record FROM events ORDER BY id"):
+            for record in stored_records(connection):
                 match = _SEQ.match(record)
                 number = int(match[1]) if match else -1
                 if not 0 <= number < verdict.lines or record != line(self._seed, number):

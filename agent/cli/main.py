@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent import __version__
-from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS, Shell, print_error
+from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS, Context, print_error
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, SidelogError, UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ COMMANDS = {
     },
     "Help": {"explain": "Explain an error code."},
 }
+_PLACES = {"restore": "backup:restore"}  # of the commands that are not `command` in the module of their name
 
 
 class LazyGroup(click.Group):
@@ -56,10 +57,11 @@ class LazyGroup(click.Group):
         return [name for section in COMMANDS.values() for name in section]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The click command of a module `agent.cli.NAME`, or None."""
+        """The click command of that name, of its module in `agent.cli`, or None."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = importlib.import_module(f"agent.cli.{cmd_name}").command
+        module, _, attribute = _PLACES.get(cmd_name, f"{cmd_name}:command").partition(":")
+        command: click.Command = getattr(importlib.import_module(f"agent.cli.{module}"), attribute)
         return command
 
     def resolve_command(
@@ -126,7 +128,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: the command's own, or the one of the error that it raised. Nothing is raised.
     """
-    state = Shell()
+    state = Context()
     _open_streams()
     try:
         code = _invoke(list(arguments), state)
@@ -156,7 +158,7 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is no failure
 
 
-def _invoke(arguments: list[str], state: Shell) -> int:
+def _invoke(arguments: list[str], state: Context) -> int:
     if "_SIDELOG_COMPLETE" in os.environ:
         cli.main(args=arguments, prog_name="sidelog")  # completion of the shell: click answers and exits
     try:
@@ -167,7 +169,7 @@ def _invoke(arguments: list[str], state: Shell) -> int:
     return result if isinstance(result, int) else EXIT_DONE
 
 
-def _failed(error: SidelogError, state: Shell) -> int:
+def _failed(error: SidelogError, state: Context) -> int:
     """Print an error and give its exit code, also when nobody listens any more."""
     try:
         print_error(error, state)
@@ -185,7 +187,7 @@ def _usage_error(error: click.ClickException) -> UsageError:
     return UsageError("SL501", "read the command line", path, message, hint=f"{path} --help")
 
 
-def _unexpected(error: Exception, state: Shell) -> SidelogError:
+def _unexpected(error: Exception, state: Context) -> SidelogError:
     full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
     if isinstance(error, OSError) and error.filename is None and error.errno in full:
         message = f"the output cannot be written: {error.strerror}"
@@ -199,7 +201,7 @@ def _unexpected(error: Exception, state: Shell) -> SidelogError:
     return SidelogError("SL999", "run a command", "sidelog", message, hint=hint)
 
 
-def _close_output(code: int, state: Shell) -> int:
+def _close_output(code: int, state: Context) -> int:
     """Write what is still buffered; afterwards the interpreter's own flush at exit has nothing to complain about."""
     try:
         sys.stdout.flush()

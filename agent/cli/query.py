@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import msgspec
 
-from agent.cli.common import config_options, has_archives, open_store, print_errors, safe_text, use_color
+from agent.cli.common import Context, print_errors, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from agent.core.times import parse_duration, parse_time
-from agent.query.language import Grouping, Query, QueryError, Term, all_equal, parse_terms
+from agent.query.language import Grouping, Query, QueryError, all_equal, parse_terms, severity_query
+from agent.query.opening import open_engine
 from agent.query.predicate import compile_pattern, grep_pattern
 from agent.query.render import FORMS, Output
 from agent.query.selection import Selection
-from agent.query.severity import severity_query
-from agent.query.sqlite.plan import newest_id
-from agent.query.sqlite.scan import Scan
+from agent.query.terms import Term
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
-    from agent.core.errors import SidelogError
+    from agent.core.stored import StoredEvent
     from agent.query.cursor import CursorFile
-    from agent.query.events import StoredEvent
-    from agent.query.sqlite.follow import Follower
+    from agent.query.engine import Engine
 
 DEFAULT_LINES = 100
 _WRITE_BYTES = 65_536  # output is collected to this before it is written
@@ -93,21 +90,17 @@ class LinesType(click.ParamType[Any]):
 @click.option("--archives", is_flag=True, help="Only the archives.")
 @click.option("--cursor-file", type=click.Path(), metavar="FILE", help="Go on after what the last such call printed.")
 @click.option("--csv-safe", is_flag=True, help="In csv, put ' before text that a spreadsheet would compute.")
-@config_options
-def command(config_path: Path | None, store: Path | None, overrides: tuple[str, ...], **options: Any) -> int:
+@with_context
+def command(context: Context, **options: Any) -> int:
     """Search the events: the newest that match all TERMs, oldest first."""
     try:
         request = understand(options, time.time_ns())
     except QueryError as error:
         click.echo(safe_text(error.pointer(), "\n"), err=True)
         raise
-    connection, config = open_store(config_path, store, overrides)
-    try:
-        return _answer(request, connection, config.store.path)
-    except sqlite3.Error as error:
-        from agent.store.reader import reading_error
-
-        raise reading_error(error, config.store.path) from None
+    path = context.config().store.path
+    with closing(open_engine(path, stored=request.stored, archived=request.archived)) as engine:
+        return _answer(request, engine)
 
 
 def understand(options: dict[str, Any], now_ns: int) -> Request:
@@ -203,136 +196,79 @@ def _cursor(path: str | None) -> CursorFile | None:
 # ---------------------------------------------------------------- answering
 
 
-def _answer(request: Request, connection: sqlite3.Connection, store: Path) -> int:
+def _answer(request: Request, engine: Engine) -> int:
     out = sys.stdout.buffer
+    request.output.categories = engine.categories
     if request.grouping is not None:
-        return _count(request, request.grouping, connection, out)
-    out.write(request.output.header())
-    errors: Sequence[SidelogError] = ()
-    if request.cursor is not None and request.stored:
-        _print_from_cursor(request, connection, store, out)
-        return EXIT_DONE
-    scan = Scan(connection, request.selection)
-    request.output.use_categories(scan.categories)
-    if request.archived and has_archives(connection):
-        from agent.query.union import Merged
+        from agent.query.aggregate import buckets, render_buckets
 
-        merged = Merged(connection, request.selection, scan if request.stored else None)
-        _write(out, merged.events(request.lines, newest_first=request.newest_first), request.output)
-        errors = merged.errors
-    elif request.stored:
-        _write(out, scan.events(request.lines, newest_first=request.newest_first), request.output)
-    out.flush()
-    print_errors(errors)
-    if request.follow and request.stored:
-        _follow(request, _follower(request, connection, store, scan.last_id), out)
-    return EXIT_FAILED if errors else EXIT_DONE
-
-
-def _count(request: Request, grouping: Grouping, connection: sqlite3.Connection, out: BinaryIO) -> int:
-    from agent.query.aggregate import buckets, count_events, nothing, render_buckets
-
-    errors: Sequence[SidelogError] = ()
-    if request.archived and has_archives(connection):
-        from agent.query.union import Merged
-
-        scan = Scan(connection, request.selection) if request.stored else None
-        merged = Merged(connection, request.selection, scan)
-        rows = buckets(merged.counts(grouping), grouping)
-        errors = merged.errors
-    elif request.stored:
-        rows = count_events(connection, request.selection, grouping, time.time_ns())
+        rows = buckets(engine.counts(request.selection, request.grouping), request.grouping)
+        out.write(render_buckets(rows, request.grouping, request.output))
     else:
-        rows = nothing(grouping)
-    out.write(render_buckets(rows, grouping, request.output))
+        out.write(request.output.header())
+        if request.cursor is not None and engine.can_follow:
+            position = _print_from_cursor(request, request.cursor, engine, out)
+        else:
+            position = engine.position()
+            events = engine.events(request.selection, request.lines, newest_first=request.newest_first, upto=position)
+            _write(out, events, request.output)
     out.flush()
-    print_errors(errors)
+    print_errors(errors := engine.errors)
+    if request.follow:
+        _follow(request, engine, position, out)
     return EXIT_FAILED if errors else EXIT_DONE
 
 
-def _write(out: BinaryIO, events: Iterable[StoredEvent], output: Output) -> int | None:
-    """Print events; the id of the last one, None where there was none."""
+def _write(out: BinaryIO, events: Iterable[StoredEvent], output: Output) -> None:
+    """Print events."""
     render = output.renderer()
-    last, parts, size = None, [], 0
+    parts, size = [], 0
     for event in events:
         part = render(event)
         parts.append(part)
         size += len(part)
-        last = event.id
         if size >= _WRITE_BYTES:
             out.write(b"".join(parts))
             parts, size = [], 0
     out.write(b"".join(parts))
     out.flush()
-    return last
 
 
-def _print_from_cursor(request: Request, connection: sqlite3.Connection, store: Path, out: BinaryIO) -> None:
-    from itertools import islice
-
-    assert request.cursor is not None
-    after_id = request.cursor.read()
-    scan = Scan(connection, request.selection)
-    request.output.use_categories(scan.categories)
-    if after_id > _highest_id(connection):
+def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out: BinaryIO) -> int:
+    """Print what is stored after the cursor, `request.lines` at the most, and move it there."""
+    position = cursor.read()
+    if position > engine.position():
         click.echo("sidelog: the store is newer than the cursor; beginning with its oldest event", err=True)
-        after_id = 0
-    printed = 0
+        position = 0
 
-    def counted() -> Iterable[StoredEvent]:
-        nonlocal printed
-        for event in islice(scan.by_storage(after_id), request.lines):
-            printed += 1
-            yield event
+    def events() -> Iterator[StoredEvent]:
+        nonlocal position
+        left = request.lines
+        if left == 0:
+            return
+        for item in engine.follow(request.selection, position, wait=False):
+            if isinstance(item, int):
+                position = item
+                return
+            yield item
+            position = item.id
+            if left is not None and (left := left - 1) == 0:
+                return  # there may be more
 
-    last = _write(out, counted(), request.output)
-    if printed == request.lines and last is not None:
-        after_id = last  # there may be more; otherwise all that is stored has been looked at
-    elif request.lines != 0:
-        after_id = max(after_id, scan.last_id)
-    request.cursor.write(after_id)
-    if request.follow:
-        _follow(request, _follower(request, connection, store, after_id), out)
-
-
-def _highest_id(connection: sqlite3.Connection) -> int:
-    """The highest id ever given, also when retention has deleted its event."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return int(row[0]) if row else newest_id(connection)
+    _write(out, events(), request.output)
+    cursor.write(position)
+    return position
 
 
-def _follower(request: Request, connection: sqlite3.Connection, store: Path, after_id: int) -> Follower:
-    from agent.core.errors import StoreError
-    from agent.query.sqlite.follow import Follower
-    from agent.store.reader import open_reader
-
-    def identity() -> tuple[int, int] | None:
-        try:
-            found = store.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
-    def reopen() -> sqlite3.Connection | None:
-        try:
-            return open_reader(store)
-        except StoreError:
-            return None  # the new file is still being made
-
-    return Follower(connection, request.selection, after_id, identity=identity, reopen=reopen)
-
-
-def _follow(request: Request, follower: Follower, out: BinaryIO) -> None:
+def _follow(request: Request, engine: Engine, position: int, out: BinaryIO) -> None:
     render = request.output.renderer()
     try:
-        for event in follower:
-            if event is not None:
-                out.write(render(event))
+        for item in engine.follow(request.selection, position):
+            if not isinstance(item, int):
+                out.write(render(item))
                 continue
             out.flush()
             if request.cursor is not None:
-                request.cursor.write(follower.after_id)
+                request.cursor.write(item)
     except KeyboardInterrupt:
         out.flush()  # the usual way to end it
-    finally:
-        follower.close()

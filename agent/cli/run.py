@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from agent.cli.common import config_options, verbosity
-from agent.core.errors import ConfigError, UsageError
+from agent import config as configuration
+from agent.cli.common import Bar, Context, with_context
+from agent.core.errors import EXIT_DONE, ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agent.config import Config
     from agent.ingest import Counters
     from agent.pipeline import Summary
@@ -23,46 +21,40 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--once", is_flag=True, help="Read everything that is there to its end, then stop.")
-@config_options
-def command(
-    patterns: tuple[str, ...],
-    once: bool,
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
-) -> int:
+@with_context
+def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     """Follow log files and store every event.
 
     With PATTERNs ('/var/log/shop/*.log') and no configuration file it works at once: nothing is archived and nothing
     deleted. With both, the patterns replace the configuration's sources.
     """
-    from agent.core import logs
-    from agent.pipeline import Agent
+    from agent.core import logs  # with the pipeline 0.3 s of CPU, which `run --help` need not take
+    from agent.daemon import Agent
 
     def load() -> Config:
-        return _load(patterns, config_path, store, overrides)
+        return _load(context, patterns)
 
     config = load()
-    logs.configure(verbosity())
-    bar = _Bar() if once and sys.stderr.isatty() else None
-    agent = Agent(config, once=once, load_config=load, on_progress=bar.show if bar else None)
-    try:
-        summary = asyncio.run(agent.run())
-    finally:
-        if bar:
-            bar.close()
-    if once and verbosity() >= 0:
-        click.echo(_summary_line(summary), err=True)
-    return 0
+    logs.configure(context.verbosity)
+    if once:
+        with Bar("reading") as bar:
+
+            def show(counters: Counters, total_bytes: int) -> None:
+                done = f"{counters.bytes / 1e6:,.1f} of {total_bytes / 1e6:,.1f} MB"
+                bar.step(counters.bytes, total_bytes, f"{done}, {counters.events:,} events")
+
+            agent = Agent(config, once=True, load_config=load, on_progress=show if bar.is_shown else None)
+            summary = asyncio.run(agent.run())
+        if context.verbosity >= 0:
+            click.echo(_summary_line(summary), err=True)
+    else:
+        asyncio.run(Agent(config, load_config=load).run())
+    return EXIT_DONE
 
 
-def _load(
-    patterns: tuple[str, ...], config_path: Path | None, store: Path | None, overrides: tuple[str, ...]
-) -> Config:
+def _load(context: Context, patterns: tuple[str, ...]) -> Config:
     """The configuration of this run, refused where it asks for what this version does not do."""
-    from agent import config as configuration
-
-    file = configuration.find_file(config_path)
+    file = context.find_config()
     if file is None and not patterns:
         raise UsageError(
             "SL503",
@@ -72,14 +64,14 @@ def _load(
             hint="sidelog run '/var/log/app/*.log', or write a configuration with `sidelog init`",
         )
     if file is None:
-        config = configuration.for_patterns(patterns, store, overrides=overrides)
+        config = configuration.for_patterns(patterns, context.store, overrides=context.overrides)
     else:
-        config = configuration.load(file, store=store, overrides=overrides)
+        config = context.config()
         if patterns:
             config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns).sources)
     missing = configuration.unsupported(config, file)
     if config.alerts:
-        from agent.alert.matching import unusable
+        from agent.alert.matching import unusable  # without rules an agent keeps no memory for their matching
 
         missing += unusable(config, file)
     if missing:
@@ -107,31 +99,3 @@ def _summary_line(summary: Summary) -> str:
     if counted.gaps:
         parts.append(f"{counted.gaps:,} gaps, see `sidelog status`")
     return "; ".join(parts)
-
-
-class _Bar:
-    """A progress bar on stderr, by bytes."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("reading"),
-            BarColumn(),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[events]:,} events"),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._progress.add_task("reading", total=None, events=0)
-        self._progress.start()
-
-    def show(self, counters: Counters, total_bytes: int) -> None:
-        """Draw what is done."""
-        self._progress.update(self._task, total=total_bytes, completed=counters.bytes, events=counters.events)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._progress.stop()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import Bar, config_options, echo_json, load_config, safe_text
+from agent.cli.common import Bar, Context, echo_json, json_option, safe_text, with_context
+from agent.cli.killloop import KillLoop, Verdict
 from agent.core.errors import EXIT_DONE, EXIT_FAILED
-
-if TYPE_CHECKING:
-    from agent.cli.killloop import Verdict
 
 
 @click.command()
@@ -20,29 +18,16 @@ if TYPE_CHECKING:
 )
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to test (default: beside the store).")
 @click.option("--seed", type=click.IntRange(0), help="Repeat a run's lines, bursts, rotations and waits.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@config_options
-def command(
-    *,
-    kills: int,
-    directory: Path | None,
-    seed: int | None,
-    as_json: bool,
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
-) -> int:
+@json_option()
+@with_context
+def command(context: Context, *, kills: int, directory: Path | None, seed: int | None, as_json: bool) -> int:
     """Prove on this machine's own disk that nothing is lost and nothing stored twice.
 
     A program writes numbered lines and rotates its file, while the agent that follows it is killed (SIGKILL) N times
     at random moments. Then every line must be stored exactly once, as it was written. Everything happens in a
     temporary directory, which is removed; your store is not touched. Exits 1 when a line is missing.
     """
-    import secrets
-
-    from agent.cli.killloop import KillLoop
-
-    directory = directory or _beside(load_config(config_path, store, overrides).store.path)
+    directory = directory or _beside(context.config().store.path)
     with KillLoop(directory, kills, secrets.randbelow(2**31) if seed is None else seed) as loop:
         with Bar("killing") as bar:
             verdict = loop.run(bar.step)

@@ -6,17 +6,16 @@ import csv
 import io
 import sqlite3
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import orjson
 
-from agent.cli.common import config_options, open_store, safe_text
+from agent.cli.common import Context, safe_text, with_context
 from agent.core.errors import EXIT_DONE
+from agent.core.text import escape_json
 from agent.query.sqlite.guard import GuardedStatement
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from agent.store.reader import reading_error
 
 _ROWS = 1_000  # read, aligned and written at a time
 _WIDEST_COLUMN = 80  # a wider cell pushes the rest of its line; it is not cut
@@ -36,24 +35,15 @@ Rows = list[tuple[Any, ...]]
     metavar="SECONDS",
     help="Stop the statement after so long (default 30).",
 )
-@config_options
-def command(  # noqa: PLR0917 - click passes them by name
-    statement: str,
-    form: str | None,
-    timeout_s: float,
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
-) -> int:
+@with_context
+def command(context: Context, *, statement: str, form: str | None, timeout_s: float) -> int:
     """Run one read-only SQL STATEMENT on the store; the view `logs` has the events."""
-    connection, config = open_store(config_path, store, overrides)
+    connection, config = context.open_store()
     try:
         guarded = GuardedStatement(connection, statement, timeout_s)
         names = guarded.start()
         {"json": _print_json, "csv": _print_csv, None: _print_table}[form](guarded, names)
     except sqlite3.Error as error:
-        from agent.store.reader import reading_error
-
         raise reading_error(error, config.store.path) from None
     return EXIT_DONE
 
@@ -67,15 +57,9 @@ def _print_json(guarded: GuardedStatement, names: list[str]) -> None:
     while rows := guarded.rows(_ROWS):
         for row in rows:
             data = orjson.dumps(dict(zip(names, row, strict=True)), default=_text)
-            _write(between + (_on_terminal(data.decode()).encode() if sys.stdout.isatty() else data))
+            _write(between + (escape_json(data.decode()).encode() if sys.stdout.isatty() else data))
             between = b",\n"
     _write(b"[]\n" if between == b"[\n" else b"\n]\n")
-
-
-def _on_terminal(text: str) -> str:
-    from agent.core.text import escape_json
-
-    return escape_json(text)
 
 
 def _print_csv(guarded: GuardedStatement, names: list[str]) -> None:

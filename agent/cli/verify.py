@@ -6,37 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import Bar, config_options, echo_json, load_config, safe_text, verbosity
+from agent.cli.common import Bar, Context, echo_json, json_option, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, StoreError
+from agent.store.reader import open_reader
+from agent.store.verify import StoreFinding, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.store.salvage import Saved
-    from agent.store.verify import Finding
+    from agent.store.salvage import SalvageReport
 
 _FINDINGS_SHOWN = 20
 
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Make a new store of what can be read; the damaged one is kept.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@config_options
-def command(
-    *,
-    repair: bool,
-    as_json: bool,
-    config_path: Path | None,
-    store: Path | None,
-    overrides: tuple[str, ...],
-) -> int:
+@json_option()
+@with_context
+def command(context: Context, *, repair: bool, as_json: bool) -> int:
     """Check the store: SQLite's integrity check, every record, every event's place in its file, samples of counts.
 
     Exits 1 when something is wrong. Works beside a running agent. `--repair` needs the agent stopped: it saves row by
     row what can be read into a new store, notes what is lost as gaps, and keeps the damaged file under another name.
     What is lost at the end of a file that still exists is read again at the agent's next start.
     """
-    path = load_config(config_path, store, overrides).store.path
+    path = context.config().store.path
     findings = _check(path, tolerant=repair)
     saved = None
     if repair and findings:
@@ -47,20 +41,17 @@ def command(
     if as_json:
         echo_json(_document(path, findings, saved))
     else:
-        _print(path, findings, saved)
+        _print(path, findings, saved, is_quiet=context.verbosity < 0)
     return EXIT_FAILED if findings and saved is None else EXIT_DONE
 
 
-def _check(path: Path, *, tolerant: bool) -> list[Finding]:
+def _check(path: Path, *, tolerant: bool) -> list[StoreFinding]:
     """What is wrong; with `tolerant` also that the store cannot be opened for its damage."""
-    from agent.store.reader import open_reader
-    from agent.store.verify import Finding, verify
-
     try:
         connection = open_reader(path)
     except StoreError as error:
         if tolerant and error.code == "SL402":
-            return [Finding("read", error.message)]
+            return [StoreFinding("read", error.message)]
         raise
     try:
         with Bar("checking") as bar:
@@ -69,7 +60,7 @@ def _check(path: Path, *, tolerant: bool) -> list[Finding]:
         connection.close()
 
 
-def _document(path: Path, findings: list[Finding], saved: Saved | None) -> dict[str, Any]:
+def _document(path: Path, findings: list[StoreFinding], saved: SalvageReport | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "store": str(path),
         "sound": not findings,
@@ -89,12 +80,12 @@ def _document(path: Path, findings: list[Finding], saved: Saved | None) -> dict[
     return document
 
 
-def _print(path: Path, findings: list[Finding], saved: Saved | None) -> None:
+def _print(path: Path, findings: list[StoreFinding], saved: SalvageReport | None, *, is_quiet: bool) -> None:
     for finding in findings[:_FINDINGS_SHOWN]:
         click.echo(f"{finding.check}: {safe_text(finding.what)}")
     if len(findings) > _FINDINGS_SHOWN:
         click.echo(f"… and {len(findings) - _FINDINGS_SHOWN} more")
-    if verbosity() < 0:
+    if is_quiet:
         return
     if saved is None:
         verdict = "is sound" if not findings else "is not sound: `sidelog verify --repair` saves what can be read"

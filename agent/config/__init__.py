@@ -19,8 +19,7 @@ from agent.config.schema import (
     default_store_path,
 )
 from agent.config.secret import Secret
-from agent.config.unsupported import unsupported
-from agent.config.validate import listen_address
+from agent.config.validate import listen_address, unsupported
 
 __all__ = [
     "ArchiveConfig",

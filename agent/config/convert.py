@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from agent.config.layers import KeyPath, Merged, Text
+from agent.config.layers import KeyPath, MergedDocument, PlainScalar
+from agent.config.schema import Within
 from agent.config.secret import Secret
 from agent.core import units
 from agent.core.errors import ConfigError
@@ -25,21 +26,20 @@ from agent.core.errors import ConfigError
 INVALID = object()  # in place of a value that was reported
 
 _UNITS = {
-    "duration": (units.parse_duration, units.DURATION_HINT),
+    "duration": (units.parse_seconds, units.DURATION_HINT),
     "size": (units.parse_size, units.SIZE_HINT),
     "share": (units.parse_share, units.SHARE_HINT),
     "factor": (units.parse_factor, units.FACTOR_HINT),
     "rate": (units.parse_rate, units.RATE_HINT),
 }
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-_MAX_SECONDS = 1000 * 365 * 86_400.0  # beyond it nanoseconds leave 64 bits
 _MAX_INTEGER = 2**53
 
 
-class Findings:
+class ConfigFindings:
     """Collects what is wrong with a merged document."""
 
-    def __init__(self, merged: Merged) -> None:
+    def __init__(self, merged: MergedDocument) -> None:
         self.merged = merged
         self.errors: list[ConfigError] = []
 
@@ -84,7 +84,7 @@ def _fields(struct: type[msgspec.Struct]) -> dict[str, tuple[str, Any, bool]]:
     return {f.encode_name: (f.name, hints[f.name], f.required) for f in msgspec.structs.fields(struct)}
 
 
-def to_struct(struct: type[msgspec.Struct], value: Any, path: KeyPath, findings: Findings) -> Any:
+def to_struct(struct: type[msgspec.Struct], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     """An instance of `struct` from a mapping, or INVALID when it is none or lacks a valid required key."""
     if not isinstance(value, dict):
         return findings.add(
@@ -113,7 +113,7 @@ def _is_section(hint: Any) -> bool:
     return typing.get_origin(hint) in (list, dict) or (isinstance(hint, type) and issubclass(hint, msgspec.Struct))
 
 
-def to_type(hint: Any, value: Any, path: KeyPath, findings: Findings) -> Any:
+def to_type(hint: Any, value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     """`value` as the type hint wants it, or INVALID."""
     origin = typing.get_origin(hint)
     if origin is not None:
@@ -123,7 +123,7 @@ def to_type(hint: Any, value: Any, path: KeyPath, findings: Findings) -> Any:
     return to_struct(hint, value, path, findings)
 
 
-def _union(members: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
+def _union(members: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if value is None and type(None) in members:
         return None
     rest = [member for member in members if member is not type(None)]
@@ -132,27 +132,39 @@ def _union(members: tuple[Any, ...], value: Any, path: KeyPath, findings: Findin
     return to_type(rest[0], value, path, findings)
 
 
-def _annotated(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
-    unit = arguments[1]
+def _annotated(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
+    plain, *marks = arguments
+    unit = next((mark for mark in marks if isinstance(mark, str)), "")
+    bounds = next((mark for mark in marks if isinstance(mark, Within)), None)
     if unit == "threshold":
         return _threshold(value, path, findings)
-    return _quantity(unit, value, path, findings) if unit in _UNITS else _located(unit, value, path, findings)
+    if unit and unit not in _UNITS:
+        return _located(unit, value, path, findings)
+    number = _quantity(unit, value, path, findings) if unit else to_type(plain, value, path, findings)
+    if bounds is None or number is INVALID or bounds.low <= number <= bounds.high:
+        return number
+    hint = f"it may be from {_spelled(unit, bounds.low)} to {_spelled(unit, bounds.high)}"
+    return findings.add("SL104", path, f"{_spelled(unit, number)} is out of range", hint)
 
 
-def _quantity(unit: str, value: Any, path: KeyPath, findings: Findings) -> Any:
+def _spelled(unit: str, value: float) -> str:
+    if unit == "duration":
+        return units.format_duration(value)
+    return units.format_size(int(value)) if unit == "size" else f"{value:g}"
+
+
+def _quantity(unit: str, value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     parse, hint = _UNITS[unit]
     try:
         number = parse(value if isinstance(value, str) else shown(value))
     except ValueError as error:
         return findings.add("SL104", path, f"{shown(value)} {error}", hint)
-    if number > _MAX_SECONDS and unit == "duration":
-        return findings.add("SL104", path, f"{shown(value)} is longer than a thousand years", hint)
     if number >= 2**63 and unit == "size":
         return findings.add("SL104", path, f"{shown(value)} is larger than any disk", hint)
     return number
 
 
-def _threshold(value: Any, path: KeyPath, findings: Findings) -> Any:
+def _threshold(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     """A number as it is; a text in any of the units of `when`. Whether it fits the form is checked with the rule."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MAX_INTEGER:
         return float(value)
@@ -166,7 +178,7 @@ def _threshold(value: Any, path: KeyPath, findings: Findings) -> Any:
     return findings.add("SL104", path, f"{shown(value)} is not a threshold", "write it like the value in `when`")
 
 
-def _located(unit: str, value: Any, path: KeyPath, findings: Findings) -> Any:
+def _located(unit: str, value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     """A glob or a program as an absolute path, unless it is a bare name (`*.tmp`, `notify-send`)."""
     text = _text(value, path, findings)
     if text is INVALID or (unit == "program" and path[-1] != 0):
@@ -179,19 +191,19 @@ def _located(unit: str, value: Any, path: KeyPath, findings: Findings) -> Any:
     return str(_absolute(text, path, findings)) if is_path else text
 
 
-def _absolute(text: Any, path: KeyPath, findings: Findings) -> Path:
+def _absolute(text: Any, path: KeyPath, findings: ConfigFindings) -> Path:
     base = findings.merged.place(path).layer.base
     return Path(os.path.normpath(base / os.path.expanduser(text)))  # noqa: PTH111 - Path.expanduser raises
 
 
-def _choice(words: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
+def _choice(words: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if isinstance(value, str) and value in words:
         return str(value)
     near = close_to(value, words) if isinstance(value, str) else ""
     return findings.add("SL104", path, f"{shown(value)} is none of {', '.join(words)}{near}")
 
 
-def _list(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
+def _list(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if not isinstance(value, list):
         example = f"[{value}]" if isinstance(value, str) else "[a, b]"
         return findings.add("SL104", path, f"{shown(value)} is not a list", f"write {example}")
@@ -199,14 +211,14 @@ def _list(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: Findi
     return [item for item in items if item is not INVALID]
 
 
-def _mapping(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: Findings) -> Any:
+def _mapping(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if not isinstance(value, dict):
         return findings.add("SL104", path, f"{shown(value)} is not a mapping", "write {key: value}")
     items = {key: to_type(arguments[1], item, (*path, key), findings) for key, item in value.items()}
     return {key: item for key, item in items.items() if item is not INVALID}
 
 
-def _secret(value: Any, path: KeyPath, findings: Findings) -> Any:
+def _secret(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     """The value itself is never part of a message."""
     place = str(findings.merged.place(path))
     if isinstance(value, str) and value:
@@ -221,7 +233,7 @@ def _secret(value: Any, path: KeyPath, findings: Findings) -> Any:
     return findings.add("SL104", path, "is not a text and not a reference to a secret", hint)
 
 
-def _text(value: Any, path: KeyPath, findings: Findings) -> Any:
+def _text(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if not isinstance(value, str):
         return findings.add("SL104", path, f"{shown(value)} is not a text", f"put it in quotes: '{shown(value)}'")
     if "\0" in value:
@@ -229,15 +241,15 @@ def _text(value: Any, path: KeyPath, findings: Findings) -> Any:
     return str(value)
 
 
-def _integer(value: Any, path: KeyPath, findings: Findings) -> Any:
-    if isinstance(value, Text) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
+def _integer(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
+    if isinstance(value, PlainScalar) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not abs(value) < _MAX_INTEGER:
         return findings.add("SL104", path, f"{shown(value)} is not a whole number")
     return value
 
 
-def _truth(value: Any, path: KeyPath, findings: Findings) -> Any:
+def _truth(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if isinstance(value, str):
         value = _TRUTHS.get(value.lower(), value)
     if not isinstance(value, bool):
@@ -245,14 +257,14 @@ def _truth(value: Any, path: KeyPath, findings: Findings) -> Any:
     return value
 
 
-def _path(value: Any, path: KeyPath, findings: Findings) -> Any:
+def _path(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     text = _text(value, path, findings)
     if text == "":
         return findings.add("SL104", path, "is an empty path")
     return text if text is INVALID else _absolute(text, path, findings)
 
 
-_COMPOSED: dict[Any, typing.Callable[[tuple[Any, ...], Any, KeyPath, Findings], Any]] = {
+_COMPOSED: dict[Any, typing.Callable[[tuple[Any, ...], Any, KeyPath, ConfigFindings], Any]] = {
     typing.Union: _union,
     types.UnionType: _union,
     Annotated: _annotated,
@@ -260,7 +272,7 @@ _COMPOSED: dict[Any, typing.Callable[[tuple[Any, ...], Any, KeyPath, Findings], 
     list: _list,
     dict: _mapping,
 }
-_SCALARS: dict[Any, typing.Callable[[Any, KeyPath, Findings], Any]] = {
+_SCALARS: dict[Any, typing.Callable[[Any, KeyPath, ConfigFindings], Any]] = {
     str: _text,
     int: _integer,
     bool: _truth,

@@ -1,23 +1,34 @@
-"""Documents laid over each other, with the memory of where every value came from."""
+"""Documents laid over each other, with the memory of where every value came from.
+
+Beside files there are values of the environment (`SIDELOG_STORE__PATH`) and of `--set store.path=…`, read here as paths
+into the document.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.core.errors import ConfigError
+from agent.core.errors import ConfigError, UsageError
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 Key = str | int
 KeyPath = tuple[Key, ...]
 
 APPENDED = ("sources", "alerts")  # lists that a drop-in file extends instead of replacing them
+PREFIX = "SIDELOG_"
+SECTIONS = ("store", "sources", "archive", "alerts", "hooks", "http")
+
+_STEP = lazy(r"""(?:^|\.)(?:([A-Za-z0-9_-]+)|"([^"]+)")|\[(\d{1,6})\]""", re.ASCII)
 
 
-class Text(str):
+class PlainScalar(str):
     """A scalar of the environment or `--set`: a number, truth value or text, as its place in the schema wants."""
 
     __slots__ = ()
@@ -35,7 +46,7 @@ class Layer(msgspec.Struct, frozen=True):
     lines: dict[KeyPath, int] = {}
 
 
-class Place(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True):
     """Where a value stands in the layer that it came from."""
 
     layer: Layer
@@ -60,12 +71,12 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
-class Merged:
+class MergedDocument:
     """The layers merged: `document`, and for every path in it the place where a person wrote it."""
 
     def __init__(self, first: Layer) -> None:
         self.document: dict[str, Any] = {}
-        self._origins: dict[KeyPath, Place] = {(): Place(first, ())}
+        self._origins: dict[KeyPath, Origin] = {(): Origin(first, ())}
         self._overlay(self.document, first.document, (), first)
 
     def extend(self, layer: Layer) -> None:
@@ -76,7 +87,7 @@ class Merged:
             if isinstance(there, list) and isinstance(more, list):
                 del rest[name]
                 for index, item in enumerate(more):
-                    self._origins[name, len(there)] = Place(layer, (name, index))
+                    self._origins[name, len(there)] = Origin(layer, (name, index))
                     there.append(item)
         self._overlay(self.document, rest, (), layer)
 
@@ -90,7 +101,7 @@ class Merged:
         for depth, key in enumerate(path[:-1]):
             if isinstance(key, str) and isinstance(here, dict) and not isinstance(here.get(key), dict | list):
                 here[key] = [] if isinstance(path[depth + 1], int) else {}
-                self._claim(path[: depth + 1], Place(layer, path[: depth + 1]))
+                self._claim(path[: depth + 1], Origin(layer, path[: depth + 1]))
             elif isinstance(key, int) and isinstance(here, list) and key == len(here):
                 here.append({})
             here = self._step(here, key, layer, path)
@@ -99,13 +110,13 @@ class Merged:
             here.append(None)
         self._step(here, last, layer, path, missing_ok=True)
         here[last] = value
-        self._claim(path, Place(layer, path))
+        self._claim(path, Origin(layer, path))
 
-    def place(self, path: KeyPath) -> Place:
+    def place(self, path: KeyPath) -> Origin:
         """Where the value at this path, or what it lies in, was written."""
         length = next(length for length in range(len(path), -1, -1) if path[:length] in self._origins)
         origin = self._origins[path[:length]]
-        return Place(origin.layer, origin.path + path[length:])
+        return Origin(origin.layer, origin.path + path[length:])
 
     def get(self, path: KeyPath) -> Any:
         """The value as written, or None."""
@@ -123,14 +134,14 @@ class Merged:
             if isinstance(value, dict) and isinstance(here.get(key), dict):
                 self._overlay(here[key], value, inner, layer)
                 continue
-            self._claim(inner, Place(layer, inner))
+            self._claim(inner, Origin(layer, inner))
             if isinstance(value, dict):
                 here[key] = {}
                 self._overlay(here[key], value, inner, layer)
             else:
                 here[key] = list(value) if isinstance(value, list) else value
 
-    def _claim(self, path: KeyPath, place: Place) -> None:
+    def _claim(self, path: KeyPath, place: Origin) -> None:
         """The value at `path` is another one now: what was known of its inside is void."""
         for known in [known for known in self._origins if known[: len(path)] == path]:
             del self._origins[known]
@@ -143,6 +154,76 @@ class Merged:
         if isinstance(here, list) and isinstance(key, int) and key < len(here):
             return here[key]
         what = f"there is no element {key} to set" if isinstance(here, list) else f"{key!r} leads into a plain value"
-        message = f"{Place(layer, path)}: {what}"
+        message = f"{Origin(layer, path)}: {what}"
         hint = "count elements from 0; one more than there are appends" if isinstance(here, list) else ""
-        raise ConfigError("SL104", "set a value", str(Place(layer, path)), message, hint=hint)
+        raise ConfigError("SL104", "set a value", str(Origin(layer, path)), message, hint=hint)
+
+
+# ---------------------------------------------------------------- the environment and --set
+
+
+def from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, KeyPath, Any]]:
+    """(variable, path, value) of every variable that is meant for the configuration.
+
+    A name without `__` counts only when it is a whole section: SIDELOG_CONFIG names the file, SIDELOG_RULE and its
+    like come from a hook, and a service named sidelog makes some orchestrators set SIDELOG_PORT and more.
+    """
+    for name in sorted(environ):
+        if not name.startswith(PREFIX):
+            continue
+        words = name.removeprefix(PREFIX).lower().split("__")
+        if len(words) > 1 or words[0] in SECTIONS:
+            path: KeyPath = tuple(int(word) if word.isdecimal() and at else word for at, word in enumerate(words))
+            yield name, path, scalar(environ[name], name)
+
+
+def from_options(assignments: Sequence[str]) -> Iterator[tuple[str, KeyPath, Any]]:
+    """(label, path, value) of every `KEY=VALUE`.
+
+    Raises:
+        UsageError: SL501, it has no `=` or its key is not a path.
+    """
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        path = split_path(key.strip())
+        if not equals or not path:
+            message = f"--set {assignment!r} is not KEY=VALUE"
+            raise UsageError(
+                "SL501", "read --set", assignment, message, hint="for example --set store.path=/tmp/sidelog.db"
+            )
+        yield "--set", path, scalar(value.strip(), f"--set {key.strip()}")
+
+
+def split_path(text: str) -> KeyPath:
+    """`sources[0].labels."service.name"` as its keys; empty when it is no path. `sources.0` is accepted too."""
+    path: list[Key] = []
+    at = 0
+    while at < len(text):
+        step = _STEP.match(text, at)
+        if not step:
+            return ()
+        word, quoted, index = step.groups()
+        path.append(int(index) if index else int(word) if word and word.isdecimal() and path else quoted or word)
+        at = step.end()
+    return tuple(path) if path and isinstance(path[0], str) else ()
+
+
+def scalar(text: str, label: str) -> Any:
+    """A YAML value written on one line. What is a plain scalar stays text until its place in the schema is known.
+
+    Raises:
+        ConfigError: SL102, a list, mapping or quoted text that is not closed.
+    """
+    if text in ("", "~", "null"):
+        return None
+    if text[0] not in "[{\"'":
+        return PlainScalar(text)
+    from agent.config.documents import parse  # noqa: PLC0415 - brings YAML, which a path does not need
+
+    try:
+        value, _ = parse(text, ".yaml", label)
+    except ConfigError:
+        message = f"{label}: the value is not valid YAML on one line"
+        hint = "a list is written [a, b], a mapping {key: value}, a text that begins like one in quotes"
+        raise ConfigError("SL102", "read an override", label, message, hint=hint) from None
+    return value

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.config import overrides as given
-from agent.config.convert import INVALID, Findings, to_struct
-from agent.config.layers import Layer, Merged
+from agent.config.convert import INVALID, ConfigFindings, to_struct
+from agent.config.layers import Layer, MergedDocument, from_environment, from_options
 from agent.config.schema import Config, default_store_path
 from agent.config.validate import validate
 from agent.core.errors import ConfigError
@@ -67,11 +66,11 @@ def load(
         UsageError: SL501, an override that is not KEY=VALUE.
     """
     if path is None:
-        return _finish(Merged(Layer("defaults", Path.cwd(), {})), store, overrides, environ)
+        return _finish(MergedDocument(Layer("defaults", Path.cwd(), {})), store, overrides, environ)
     from agent.config import documents  # noqa: PLC0415 - without a file no parser is needed
 
     file = Path(os.path.abspath(path))  # noqa: PTH100
-    merged = Merged(documents.read(file))
+    merged = MergedDocument(documents.read(file))
     for extra in drop_ins(file):
         merged.extend(documents.read(extra, file.parent))
     return _finish(merged, store, overrides, environ)
@@ -107,14 +106,14 @@ def for_patterns(
         names[name] = None
         sources.append({"name": name, "include": group})
     document = {"store": {"retention": {"age": None, "size": None}}, "sources": sources}
-    return _finish(Merged(Layer("patterns", Path.cwd(), document)), store, overrides, environ)
+    return _finish(MergedDocument(Layer("patterns", Path.cwd(), document)), store, overrides, environ)
 
 
-def _finish(merged: Merged, store: Path | None, overrides: Sequence[str], environ: Mapping[str, str]) -> Config:
-    for label, path, value in (*given.from_environment(environ), *given.from_options(tuple(overrides))):
+def _finish(merged: MergedDocument, store: Path | None, overrides: Sequence[str], environ: Mapping[str, str]) -> Config:
+    for label, path, value in (*from_environment(environ), *from_options(overrides)):
         merged.put(Layer(label, Path.cwd(), {}), path, value)
     _default_paths(merged.document, environ)
-    findings = Findings(merged)
+    findings = ConfigFindings(merged)
     config = to_struct(Config, merged.document, (), findings)
     if config is not INVALID:
         validate(config, findings)

@@ -2,23 +2,36 @@
 
 `for`, a word of the language, is `for_` here. Durations are seconds, sizes bytes, rates events per
 second, shares fractions. `convert` builds these structs from a document and reports what does not fit.
+
+Each key has its default here and nowhere else; what a room is told has none of its own.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 
 from agent.config.secret import Secret  # noqa: TC001 - `convert` evaluates the hints
+from agent.core.formats import Format  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KIB, MIB, GIB = 2**10, 2**20, 2**30
+
+class Within(NamedTuple):
+    """Smallest and largest accepted value of a key. Beyond, a value is a slip of the unit."""
+
+    low: float
+    high: float
+
+
+MIB, GIB = 2**20, 2**30
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+EVER = 1_000_000 * DAY  # as long as a duration may be
+ANY_DISK = 2**60  # bytes
 
 Seconds = Annotated[float, "duration"]  # written 250ms, 5m, 1h30m
 Bytes = Annotated[int, "size"]  # written 64KiB, 2GiB
@@ -30,7 +43,6 @@ Glob = Annotated[str, "glob"]  # made absolute; `~` is the home directory
 Program = Annotated[str, "program"]  # the first of a command is a path when it holds a slash
 
 FIELD_ROLES = ("timestamp", "severity", "message", "logger", "service", "trace_id", "span_id")
-Format = Literal["auto", "json", "text", "logfmt", "cri", "docker", "syslog", "combined"]
 
 
 def default_store_path(environ: Mapping[str, str] = os.environ) -> Path:
@@ -45,24 +57,24 @@ def default_store_path(environ: Mapping[str, str] = os.environ) -> Path:
 class RetentionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How long events stay in the store; None is without a bound."""
 
-    age: Seconds | None = 7 * DAY
-    size: Bytes | None = 2 * GIB
+    age: Annotated[Seconds, Within(1, EVER)] | None = 7 * DAY
+    size: Annotated[Bytes, Within(65_536, ANY_DISK)] | None = 2 * GIB
 
 
 class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The one SQLite file."""
 
     path: Path = msgspec.field(default_factory=default_store_path)
-    flush_interval: Seconds = 0.25
+    flush_interval: Annotated[Seconds, Within(0.001, 60)] = 0.25
     retention: RetentionConfig = RetentionConfig()
-    min_free: Bytes = 256 * MIB
+    min_free: Annotated[Bytes, Within(0, ANY_DISK)] = 256 * MIB
 
 
 class MultilineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A line that matches `start` begins an event; the others belong to the one before."""
 
     start: str
-    timeout: Seconds = 2.0
+    timeout: Annotated[Seconds, Within(0.01, HOUR)] = 2.0
 
 
 class SignalConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,14 +87,14 @@ class SignalConfig(msgspec.Struct, frozen=True, kw_only=True):
 class RotateConfig(msgspec.Struct, frozen=True, kw_only=True):
     """When and how sidelog itself rotates the files of a source. `at` is a time of day, `HH:MM` in local time."""
 
-    size: Bytes | None = None
-    every: Seconds | None = None
+    size: Annotated[Bytes, Within(1, ANY_DISK)] | None = None
+    every: Annotated[Seconds, Within(1, EVER)] | None = None
     at: str | None = None
-    keep: int = 3
+    keep: Annotated[int, Within(0, 1_000_000)] = 3
     method: Literal["rename", "copytruncate"] = "rename"
     signal: SignalConfig | None = None
     command: list[Program] | None = None
-    timeout: Seconds = 10.0
+    timeout: Annotated[Seconds, Within(0.1, HOUR)] = 10.0
 
 
 class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,26 +108,37 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, str] = {}
     timezone: str = "UTC"
     multiline: Literal["auto", "off"] | MultilineConfig = "auto"
-    max_line: Bytes = MIB
+    max_line: Annotated[Bytes, Within(64, GIB)] = MIB
     labels: dict[str, str] = {}
     redact: list[str] = []
     rotate: RotateConfig | None = None
+
+    @property
+    def multiline_start(self) -> str | None:
+        """The regular expression that a first line contains; None where `multiline` is a word."""
+        return self.multiline.start if isinstance(self.multiline, MultilineConfig) else None
+
+    @property
+    def multiline_timeout(self) -> Seconds:
+        """How long an event that may go on is held back, also where `multiline` is a word."""
+        given = self.multiline if isinstance(self.multiline, MultilineConfig) else MultilineConfig(start="")
+        return given.timeout
 
 
 class ArchiveRetentionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How long archives are kept; None is without a bound."""
 
-    age: Seconds | None = 90 * DAY
-    size: Bytes | None = 20 * GIB
+    age: Annotated[Seconds, Within(1, EVER)] | None = 90 * DAY
+    size: Annotated[Bytes, Within(65_536, ANY_DISK)] | None = 20 * GIB
 
 
 class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What happens to rotated files. `directory` None is `archive` beside the store."""
 
     directory: Path | None = None
-    quiet: Seconds = MINUTE
-    inactive: Seconds | None = None
-    level: int = 3
+    quiet: Annotated[Seconds, Within(0, EVER)] = MINUTE
+    inactive: Annotated[Seconds, Within(1, EVER)] | None = None
+    level: Annotated[int, Within(1, 22)] = 3
     delete_source: bool = True
     retention: ArchiveRetentionConfig = ArchiveRetentionConfig()
 
@@ -123,14 +146,14 @@ class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True):
 class WhenConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The condition of a rule: exactly one form; `min` goes with `ratio` and `spike`."""
 
-    count: int | None = None
+    count: Annotated[int, Within(1, 2**53)] | None = None
     rate: Rate | None = None
     ratio: Share | None = None
     spike: Factor | None = None
     new_group: bool | None = None
     regressed: bool | None = None
     absent: bool | None = None
-    min: int | None = None
+    min: Annotated[int, Within(1, 2**53)] | None = None
 
     @property
     def form(self) -> str:
@@ -147,12 +170,12 @@ class RuleConfig(msgspec.Struct, frozen=True, kw_only=True, rename={"for_": "for
     name: str
     match: str = ""
     when: WhenConfig
-    window: Seconds = 5 * MINUTE
+    window: Annotated[Seconds, Within(1, 31 * DAY)] = 5 * MINUTE
     per: list[str] = []
-    for_: Seconds = 0.0
+    for_: Annotated[Seconds, Within(0, 31 * DAY)] = 0.0
     resolve_below: Threshold | None = None
-    repeat: Seconds = 4 * HOUR
-    group_wait: Seconds = 0.0
+    repeat: Annotated[Seconds, Within(1, 1e9)] = 4 * HOUR
+    group_wait: Annotated[Seconds, Within(0, HOUR)] = 0.0
     inhibited_by: list[str] = []
     mute: list[str] = []
     severity: Literal["critical", "error", "warning", "info"] = "warning"
@@ -166,9 +189,9 @@ class HookConfig(msgspec.Struct, frozen=True, kw_only=True):
     exec: list[Program] | None = None
     webhook: Secret | None = None
     headers: dict[str, Secret] = {}
-    timeout: Seconds = 10.0
-    retries: int = 5
-    concurrency: int = 1
+    timeout: Annotated[Seconds, Within(0.1, DAY)] = 10.0
+    retries: Annotated[int, Within(0, 100)] = 5
+    concurrency: Annotated[int, Within(1, 64)] = 1
 
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,3 +209,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     alerts: list[RuleConfig] = []
     hooks: dict[str, HookConfig] = {}
     http: HttpConfig | None = None
+
+    @property
+    def archive_directory(self) -> Path:
+        """Where the archives lie, or would."""
+        named = self.archive.directory if self.archive is not None else None
+        return named or self.store.path.parent / "archive"

@@ -1,4 +1,4 @@
-"""What types cannot say: ranges, names, references between sections, keys that exclude each other."""
+"""What types cannot say: ranges, names, references between sections, keys that exclude each other, missing features."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from urllib.parse import urlsplit
 from agent.config.convert import close_to, nearest, shown
 from agent.config.hours import parse_hours, time_of_day
 from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
-from agent.core import units
+from agent.core.errors import ConfigError
+from agent.core.formats import PLANNED
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from agent.config.convert import Findings
+    from agent.config.convert import ConfigFindings
     from agent.config.layers import KeyPath
     from agent.config.schema import Config, HookConfig, HttpConfig, RotateConfig, RuleConfig, SourceConfig
 
@@ -26,39 +28,12 @@ _HEADER = lazy(r"[!#$%&'*+.^_`|~A-Za-z0-9-]+", re.ASCII)  # token of RFC 9110, s
 _NAME_HINT = "up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
 _PORTS = range(1, 65_536)
 
-# Smallest and largest accepted value, by section and key. Below, a value is a slip of the unit.
-_RANGES: dict[str, dict[str, tuple[float, float]]] = {
-    "store": {"flush_interval": (0.001, 60), "min_free": (0, 2**60)},
-    "retention": {"age": (1, 1e12), "size": (65_536, 2**60)},
-    "multiline": {"timeout": (0.01, 3600)},
-    "source": {"max_line": (64, 2**30)},
-    "rotate": {"size": (1, 2**60), "every": (1, 1e12), "keep": (0, 1_000_000), "timeout": (0.1, 3600)},
-    "archive": {"quiet": (0, 1e12), "inactive": (1, 1e12), "level": (1, 22)},
-    "when": {"count": (1, 2**53), "min": (1, 2**53)},
-    "rule": {
-        "window": (1, 31 * 86_400),
-        "for_": (0, 31 * 86_400),
-        "repeat": (1, 1e9),
-        "group_wait": (0, 3600),
-    },
-    "hook": {"timeout": (0.1, 86_400), "retries": (0, 100), "concurrency": (1, 64)},
-}
-_DURATIONS = {
-    "flush_interval", "age", "timeout", "every", "quiet", "inactive", "window", "for_", "repeat", "group_wait",
-}  # fmt: skip
-_SIZES = {"min_free", "size", "max_line"}
 
-
-def validate(config: Config, findings: Findings) -> None:
+def validate(config: Config, findings: ConfigFindings) -> None:
     """Add a finding for everything in a converted configuration that would fail or mean nothing later."""
-    _ranges("store", config.store, ("store",), findings)
-    _ranges("retention", config.store.retention, ("store", "retention"), findings)
     for path, source in _located(config.sources, "sources", findings):
         _source(source, path, findings)
     _unique("sources", findings)
-    if config.archive is not None:
-        _ranges("archive", config.archive, ("archive",), findings)
-        _ranges("retention", config.archive.retention, ("archive", "retention"), findings)
     hooks = findings.merged.get(("hooks",))
     for path, rule in _located(config.alerts, "alerts", findings):
         _rule(rule, path, list(hooks) if isinstance(hooks, dict) else [], findings)
@@ -69,7 +44,7 @@ def validate(config: Config, findings: Findings) -> None:
         _http(config.http, findings)
 
 
-def _located(items: Sequence[Any], section: str, findings: Findings) -> list[tuple[KeyPath, Any]]:
+def _located(items: Sequence[Any], section: str, findings: ConfigFindings) -> list[tuple[KeyPath, Any]]:
     """The items with their paths; an item that could not be converted has none, so match by name."""
     names = [item.get("name") if isinstance(item, dict) else None for item in _written(section, findings)]
     result: list[tuple[KeyPath, Any]] = []
@@ -80,29 +55,13 @@ def _located(items: Sequence[Any], section: str, findings: Findings) -> list[tup
     return result
 
 
-def _written(section: str, findings: Findings) -> list[Any]:
+def _written(section: str, findings: ConfigFindings) -> list[Any]:
     """The items of a list as they stand in the document; none where it is no list, which was complained about."""
     written = findings.merged.get((section,))
     return written if isinstance(written, list) else []
 
 
-def _ranges(section: str, struct: Any, path: KeyPath, findings: Findings) -> None:
-    for attribute, (low, high) in _RANGES[section].items():
-        value = getattr(struct, attribute)
-        if value is None or low <= value <= high:
-            continue
-        key = attribute.rstrip("_")
-        bounds = f"from {_spelled(attribute, low)} to {_spelled(attribute, high)}"
-        findings.add("SL104", (*path, key), f"{_spelled(attribute, value)} is out of range", f"it may be {bounds}")
-
-
-def _spelled(attribute: str, value: float) -> str:
-    if attribute in _DURATIONS:
-        return units.format_duration(value)
-    return units.format_size(int(value)) if attribute in _SIZES else f"{value:g}"
-
-
-def _unique(section: str, findings: Findings) -> None:
+def _unique(section: str, findings: ConfigFindings) -> None:
     seen: dict[str, KeyPath] = {}
     for index, item in enumerate(_written(section, findings)):
         name = item.get("name") if isinstance(item, dict) else None
@@ -114,25 +73,24 @@ def _unique(section: str, findings: Findings) -> None:
             seen[name] = path
 
 
-def _name(name: str, path: KeyPath, findings: Findings) -> None:
+def _name(name: str, path: KeyPath, findings: ConfigFindings) -> None:
     if not _NAME.fullmatch(name):
         findings.add("SL104", path, f"{shown(name)} is not a usable name", _NAME_HINT)
 
 
-def _regex(pattern: str, path: KeyPath, findings: Findings) -> None:
+def _regex(pattern: str, path: KeyPath, findings: ConfigFindings) -> None:
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         findings.add("SL104", path, f"{shown(pattern)} is not a regular expression: {error}")
 
 
-def _source(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
+def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:
     _name(source.name, (*path, "name"), findings)
     if not findings.merged.get((*path, "include")):
         findings.add(
             "SL104", (*path, "include"), "names no file", "write at least one pattern, such as [/var/log/app/*.log]"
         )
-    _ranges("source", source, path, findings)
     for role, where in source.fields.items():
         if role not in FIELD_ROLES:
             hint = f"the fields are {', '.join(FIELD_ROLES)}"
@@ -142,7 +100,6 @@ def _source(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
     _timezone(source.timezone, (*path, "timezone"), findings)
     if isinstance(source.multiline, MultilineConfig):
         _regex(source.multiline.start, (*path, "multiline", "start"), findings)
-        _ranges("multiline", source.multiline, (*path, "multiline"), findings)
     for label in source.labels:
         if not _LABEL.fullmatch(label):
             hint = "letters, digits and _ . : / -, beginning with a letter"
@@ -153,7 +110,7 @@ def _source(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
         _rotate(source, (*path, "rotate"), findings)
 
 
-def _timezone(name: str, path: KeyPath, findings: Findings) -> None:
+def _timezone(name: str, path: KeyPath, findings: ConfigFindings) -> None:
     if name == "UTC":  # always there, also without a time zone database
         return
     import zoneinfo  # noqa: PLC0415 - 3 ms of every command
@@ -174,11 +131,11 @@ def _similar_zone(name: str) -> str:
     return f", did you mean '{zones[near]}'?" if near else ""
 
 
-def _rotate(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
+def _rotate(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:
     rotate = source.rotate
     assert rotate is not None
-    _ranges("rotate", rotate, path, findings)
-    if rotate.size is None and rotate.every is None and rotate.at is None:
+    written = findings.merged.get(path) or {}
+    if all(written.get(key) is None for key in ("size", "every", "at")):
         sentence = "none of 'size', 'every' and 'at' is given"
         findings.add("SL105", path, sentence, "such as {size: 100MiB, every: 1d, keep: 3}")
     if rotate.every is not None and rotate.at is not None:
@@ -189,7 +146,7 @@ def _rotate(source: SourceConfig, path: KeyPath, findings: Findings) -> None:
     _rotate_telling(rotate, path, findings)
 
 
-def _rotate_telling(rotate: RotateConfig, path: KeyPath, findings: Findings) -> None:
+def _rotate_telling(rotate: RotateConfig, path: KeyPath, findings: ConfigFindings) -> None:
     """How the application learns of a rotation."""
     told = [key for key in ("signal", "command") if getattr(rotate, key) is not None]
     if len(told) > 1:
@@ -207,9 +164,8 @@ def _rotate_telling(rotate: RotateConfig, path: KeyPath, findings: Findings) -> 
             findings.add("SL104", (*path, "signal", "name"), sentence, "such as HUP or USR1")
 
 
-def _rule(rule: RuleConfig, path: KeyPath, hooks: list[str], findings: Findings) -> None:
+def _rule(rule: RuleConfig, path: KeyPath, hooks: list[str], findings: ConfigFindings) -> None:
     _name(rule.name, (*path, "name"), findings)
-    _ranges("rule", rule, path, findings)
     _when(rule, path, findings)
     if not rule.match and rule.when.form not in ("new_group", "regressed"):
         sentence = "'match' is missing: it says which events the rule counts"
@@ -227,7 +183,7 @@ def _rule(rule: RuleConfig, path: KeyPath, hooks: list[str], findings: Findings)
             findings.add("SL107", (*path, "hooks", index), f"there is no hook '{hook}'{close_to(hook, hooks)}", hint)
 
 
-def _rule_quiet(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:
+def _rule_quiet(rule: RuleConfig, path: KeyPath, findings: ConfigFindings) -> None:
     """What keeps a rule quiet: other rules, and hours."""
     rules = [item.get("name") for item in _written("alerts", findings) if isinstance(item, dict)]
     names = [name for name in rules if isinstance(name, str)]
@@ -243,7 +199,7 @@ def _rule_quiet(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:
             findings.add("SL104", (*path, "mute", index), f"{shown(text)} {error}", hint)
 
 
-def _when(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:
+def _when(rule: RuleConfig, path: KeyPath, findings: ConfigFindings) -> None:
     where = (*path, "when")
     written = findings.merged.get(where) or {}
     forms = [form for form in WHEN_FORMS if form in written]
@@ -257,11 +213,10 @@ def _when(rule: RuleConfig, path: KeyPath, findings: Findings) -> None:
         findings.add("SL104", (*where, form), "false means nothing here", "leave the rule out, or write true")
     if rule.when.min is not None and form not in ("ratio", "spike"):
         findings.add("SL108", (*where, "min"), f"'min' goes with ratio and spike, not with {form}")
-    _ranges("when", rule.when, where, findings)
     _resolve_below(rule, form, path, findings)
 
 
-def _resolve_below(rule: RuleConfig, form: str, path: KeyPath, findings: Findings) -> None:
+def _resolve_below(rule: RuleConfig, form: str, path: KeyPath, findings: ConfigFindings) -> None:
     if rule.resolve_below is None:
         return
     where = (*path, "resolve_below")
@@ -275,13 +230,12 @@ def _resolve_below(rule: RuleConfig, form: str, path: KeyPath, findings: Finding
     if not fits:
         example = {"count": "25", "rate": "1/s", "ratio": "3%", "spike": "2x"}[form]
         findings.add("SL104", where, f"{shown(written)} is not written like {form}", f"such as {example}")
-    elif rule.resolve_below > getattr(rule.when, form, 0):
+    elif (threshold := getattr(rule.when, form)) is not None and rule.resolve_below > threshold:
         findings.add("SL104", where, f"{shown(written)} is above the threshold of {form}", "it must not be above")
 
 
-def _hook(name: str, hook: HookConfig, path: KeyPath, findings: Findings) -> None:
+def _hook(name: str, hook: HookConfig, path: KeyPath, findings: ConfigFindings) -> None:
     _name(name, path, findings)
-    _ranges("hook", hook, path, findings)
     written = findings.merged.get(path) or {}
     if ("exec" in written) == ("webhook" in written):
         sentence = (
@@ -301,7 +255,7 @@ def _hook(name: str, hook: HookConfig, path: KeyPath, findings: Findings) -> Non
             findings.add("SL104", (*path, "headers", header), "holds a control character")
 
 
-def _url(text: str, path: KeyPath, findings: Findings) -> None:
+def _url(text: str, path: KeyPath, findings: ConfigFindings) -> None:
     """The text is not repeated: tokens stand in the URLs of webhooks."""
     try:
         parts = urlsplit(text)
@@ -320,7 +274,37 @@ def listen_address(listen: str) -> tuple[str, int] | None:
     return match[1] or match[2] or "", int(match[3])
 
 
-def _http(http: HttpConfig, findings: Findings) -> None:
+def _http(http: HttpConfig, findings: ConfigFindings) -> None:
     if listen_address(http.listen) is None:
         hint = "such as 127.0.0.1:9880 or [::1]:9880"
         findings.add("SL104", ("http", "listen"), f"{shown(http.listen)} is not HOST:PORT", hint)
+
+
+# ---------------------------------------------------------------- what this version lacks
+
+# Keys that are accepted and validated but whose feature this version lacks, so that they would silently do nothing.
+# Each entry goes when its feature comes.
+_MISSING_SECTIONS = {
+    "http": "the HTTP server is",
+}
+
+
+def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
+    """One SL109 per section or key that this version would ignore; an empty list when it does all that is asked.
+
+    Args:
+        config: a valid configuration.
+        file: where it came from, for the messages.
+    """
+    found = {
+        section: what for section, what in _MISSING_SECTIONS.items() if getattr(config, section) not in (None, [], {})
+    }
+    for index, source in enumerate(config.sources):
+        if source.format in PLANNED:
+            found[f"sources[{index}].format"] = f"the format {source.format} (source {source.name}) is"
+    return [_missing(f"{file}: {place}" if file else place, what) for place, what in found.items()]
+
+
+def _missing(place: str, what: str) -> ConfigError:
+    hint = "take it out of the configuration; it would do nothing"
+    return ConfigError("SL109", "use the configuration", place, f"{place}: {what} not in this version", hint=hint)

@@ -88,7 +88,7 @@ class Reporter:
 
 
 class Conditions:
-    """The conditions that hold now, by the code and subject of their error."""
+    """The conditions that hold now for one who meets them, by the code and subject of their error."""
 
     def __init__(self, report: Callable[[SidelogError, bool], None]) -> None:
         self._report = report
@@ -101,6 +101,11 @@ class Conditions:
             self._active[key] = error
             self._report(error, True)  # noqa: FBT003 - the protocol of `report` is positional
 
+    def repeat(self, error: SidelogError) -> None:
+        """Report `error` also where the same condition holds already: it is counted each time."""
+        self._active[error.code, error.subject] = error
+        self._report(error, True)  # noqa: FBT003
+
     def end(self, subject: str, *codes: str) -> None:
         """The conditions of `subject` are over: those with one of `codes`, or all."""
         if not self._active:
@@ -111,4 +116,9 @@ class Conditions:
     def keep(self, subjects: set[str], *codes: str) -> None:
         """End all conditions with one of `codes` whose subject is not among `subjects`."""
         for code, subject in [key for key in self._active if key[0] in codes and key[1] not in subjects]:
+            self.end(subject, code)
+
+    def end_others(self, holding: set[tuple[str, str]]) -> None:
+        """End all conditions but those of these codes and subjects."""
+        for code, subject in self._active.keys() - holding:
             self.end(subject, code)

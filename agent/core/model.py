@@ -9,15 +9,18 @@ Read-only by convention.
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import astuple
 
 MARKER_BYTES = 256  # how much before an offset is hashed to recognise the place again
 HEAD_BYTES = 1024  # how much of a file's beginning is hashed at the most
 
 
-class TailedFile(msgspec.Struct):
-    """One generation of one log file, as the tailer knows it and the store remembers it (table `files`).
+class FileGeneration(msgspec.Struct, frozen=True):
+    """One generation of one log file: what names it, and where it lies. A change makes a new value of it, so that any
+    thread may read one; only the event loop makes them.
 
-    A truncated or recreated file is a new generation with a new id, so that (id, offset) names a line for ever.
+    A truncated or recreated file is a new generation with a new id, so that (id, offset) names a line for ever: `id`,
+    `path` and `first_seen` never change. The inode does when reading goes on in a copy, and the head grows.
     """
 
     id: int
@@ -26,17 +29,58 @@ class TailedFile(msgspec.Struct):
     device: int
     inode: int
     generation: int  # FS_IOC_GETVERSION; 0 where the file system has none
-    offset: int = 0  # every byte before it is stored (or a blank line, or a gap)
     head_length: int = 0
     head_hash: bytes = b""  # blake2b-8 over the first head_length bytes
-    marker_length: int = 0
-    marker_hash: bytes = b""  # blake2b-8 over the marker_length bytes before offset
     current_path: str = ""  # where it was last seen: after a rotation not `path`
     state: str = "active"  # active | rotated | finished (never read again)
-    profile: str | None = None  # JSON of profile.Profile: where the fields of its records are
-    tail_event_id: int | None = None  # the last stored event if later lines may still continue it
     first_seen: int = 0
     last_read: int = 0
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in a file: its offset, and length and hash of the bytes before it (`tail.identity.marker`).
+
+    What a file's row in the store says of it is the writer's; it tells the event loop of each commit.
+    """
+
+    offset: int = 0  # every byte before it is stored (or a blank line, or a gap)
+    marker_length: int = 0
+    marker_hash: bytes = b""  # blake2b-8 over the marker_length bytes before offset
+
+
+class FileRow(FileGeneration, frozen=True):
+    """A row of the table `files`: a generation, and how far it is stored."""
+
+    offset: int = 0  # these three as in Position
+    marker_length: int = 0
+    marker_hash: bytes = b""
+    profile: str | None = None  # JSON of fields.Profile: where the fields of its records are
+    tail_event_id: int | None = None  # the last stored event if later lines may still continue it
+
+    @classmethod
+    def of(cls, file: FileGeneration, position: Position) -> FileRow:
+        """What is known of a generation by those who ask where its reading stands."""
+        return cls(*astuple(file)[: len(FileGeneration.__struct_fields__)], *astuple(position))
+
+    @property
+    def generation_now(self) -> FileGeneration:
+        """The generation."""
+        return FileGeneration(*astuple(self)[: len(FileGeneration.__struct_fields__)])
+
+    @property
+    def position(self) -> Position:
+        """How far it is stored."""
+        return Position(self.offset, self.marker_length, self.marker_hash)
+
+
+class FileChange(msgspec.Struct, frozen=True):
+    """A file is new, renamed, finished or better known than before: its row is to be written, whether or not lines
+    come.
+    """
+
+    file: FileGeneration
+    offset: int  # where its reading stands; a file that the store does not know begins there
+    profile: str | None = None  # None: it stays what it is
 
 
 class Gap(msgspec.Struct):
@@ -56,7 +100,7 @@ class LineBatch(msgspec.Struct):
     the generation is over: once this batch is stored, and not before, the file's state is `finished`.
     """
 
-    file: TailedFile
+    file: FileGeneration
     offset: int  # of data[0] in the file
     data: bytes
     observed_timestamp: int
@@ -108,7 +152,7 @@ class EventBatch(msgspec.Struct):
 
 
 class Continuation(msgspec.Struct):
-    """Lines at the head of a batch that belong to the last event already stored (TailedFile.tail_event_id).
+    """Lines at the head of a batch that belong to the last event already stored (FileRow.tail_event_id).
 
     The pipeline reads that event, lets the parser join `raw` to its bytes, and updates the row in the same
     transaction.
@@ -153,12 +197,13 @@ class OwnError(msgspec.Struct):
 class StoredBatch(msgspec.Struct):
     """One file's share of a transaction: its events and where the file stands afterwards."""
 
-    file: TailedFile
+    file: FileGeneration
     events: EventBatch
     marker_length: int
     marker_hash: bytes
     observed_timestamp: int
     group_ids: dict[int, int] = {}  # row -> error group
+    profile: str | None = None  # as in FileRow
 
 
 class StoredRange(msgspec.Struct):
@@ -169,9 +214,9 @@ class StoredRange(msgspec.Struct):
 
 
 class JoinedEvent(msgspec.Struct):
-    """An event that later lines have continued, as a row of `events` (the columns of a StoredRange and its file)."""
+    """An event that lines of a batch have continued, as a row of `events`."""
 
-    file: TailedFile
+    batch: StoredBatch
     id: int
     timestamp: int
     observed_timestamp: int
@@ -192,7 +237,7 @@ class Transaction(msgspec.Struct):
     """Everything that one commit stores. A failed commit leaves it untouched, to be tried again."""
 
     batches: list[StoredBatch] = []
-    files: dict[int, TailedFile] = {}  # new, renamed or finished since the last commit
+    files: dict[int, FileChange] = {}  # of each file that has changed since the last commit, as it is now
     groups: list[GroupUpdate] = []
     own_errors: list[OwnError] = []
     bytes: int = 0  # of source data in `batches`

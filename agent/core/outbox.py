@@ -10,7 +10,7 @@ Phase = Literal["ok", "pending", "firing"]
 NEVER = 2**63 - 1  # an instant (Unix ns)
 
 
-class Row(NamedTuple):
+class SavedBucket(NamedTuple):
     """One bucket of a window: its events, all events beside them (for a ratio), the id of the last. A negative one is
     bucket -1 - `bucket` of the last day (for a spike).
     """
@@ -21,7 +21,7 @@ class Row(NamedTuple):
     event_id: int
 
 
-class Saved(msgspec.Struct):
+class SavedState(msgspec.Struct):
     """A state of a rule as the store remembers it; `rows` are its buckets: when saving those that have
     changed, or with `whole` all that the store is to have.
     """
@@ -36,7 +36,7 @@ class Saved(msgspec.Struct):
     repeat_at: int = NEVER
     repeats: int = 0
     quiet: str = ""
-    rows: list[Row] = []
+    rows: list[SavedBucket] = []
     whole: bool = False
 
 
@@ -55,7 +55,7 @@ class Delivery(msgspec.Struct):
     next_attempt: int = 0  # not before this, Unix ns
 
 
-class Outcome(msgspec.Struct):
+class DeliveryOutcome(msgspec.Struct):
     """How one attempt at a delivery ended."""
 
     id: int
@@ -82,11 +82,11 @@ class HistoryRow(NamedTuple):
 class AlertWrites(msgspec.Struct):
     """Everything about alerts that one transaction stores."""
 
-    saved: list[Saved] = []
+    saved: list[SavedState] = []
     gone: list[tuple[str, str]] = []  # rule and key of states given up
     history: list[HistoryRow] = []
     deliveries: list[Delivery] = []
-    outcomes: list[Outcome] = []
+    outcomes: list[DeliveryOutcome] = []
     hooks: dict[str, str] = {}  # name -> JSON: circuit and last error
     evicted: dict[str, int] = {}  # rule -> states given up so far
     expired: list[tuple[str, int, int]] = []  # rule, first and last bucket of what is over

@@ -20,6 +20,11 @@ _SURROGATE = lazy("[\udc80-\udcff]")
 _PRIVATE = lazy("[\U0010dc80-\U0010dcff]")
 
 
+def without_group(mode: int) -> int:
+    """The mode of a file whose group is not the one that the mode was made for: it may do what everybody may."""
+    return mode & (~0o070 | (mode & 0o007) << 3)
+
+
 def to_text(path: str) -> str:
     """A path as `os` gives it, as text."""
     return path if path.isascii() else _SURROGATE.sub(lambda found: chr(ord(found[0]) + _SHIFT), path)

@@ -1,10 +1,11 @@
-"""Threads that work beside the reading in rounds, such as the rotator and the archivist."""
+"""Threads that work beside the reading in rounds, such as those that rotate and archive logs."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from agent.core.conditions import Conditions
 from agent.core.errors import SidelogError, StoreError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Rounds(threading.Thread, Generic[Config]):
         self._code = code
         self._config = config
         self._report = report
-        self._failing = False  # the last round met something unforeseen
+        self._conditions = Conditions(report)
         self._ended = threading.Event()
 
     def round(self, config: Config) -> None:
@@ -49,12 +50,9 @@ class Rounds(threading.Thread, Generic[Config]):
             except StoreError:
                 continue  # the writer meets it too, and says so
             except Exception as error:  # noqa: BLE001 - or no round would be made any more, and nobody would know
-                self._failing = True
-                self._tell(f"a round of {self._work} ended early: {type(error).__name__}: {error}", active=True)
+                self._conditions.repeat(self._ended_early(error))
             else:
-                if self._failing:
-                    self._tell("", active=False)
-                self._failing = False
+                self._conditions.end(self._work, self._code)
 
     def reload(self, config: Config) -> None:
         """Go on with another configuration from the next round on."""
@@ -64,6 +62,11 @@ class Rounds(threading.Thread, Generic[Config]):
         """Come to an end soon."""
         self._ended.set()
 
-    def _tell(self, message: str, *, active: bool) -> None:
-        hint = "the logs are kept and tried again; please report this"
-        self._report(SidelogError(self._code, f"make a round of {self._work}", self._work, message, hint=hint), active)
+    def _ended_early(self, error: Exception) -> SidelogError:
+        return SidelogError(
+            self._code,
+            f"make a round of {self._work}",
+            self._work,
+            f"a round of {self._work} ended early: {type(error).__name__}: {error}",
+            hint="the logs are kept and tried again; please report this",
+        )

@@ -1,7 +1,8 @@
-"""Severity as OpenTelemetry numbers (1 to 24) out of whatever a library writes.
+"""Severities by all their names: what a library writes and what a person asks for, as OpenTelemetry numbers 1 to 24.
 
-Names in any case, syslog numbers 0 to 7, the tens of pino and bunyan, Python's `levelno`, logback's thousands,
-OpenTelemetry's own numbers, and slog's names with an offset (`ERROR+2`).
+One vocabulary for both, so that an event is found under the name with which it was written. Names in any case, slog's
+with an offset (`ERROR+2`), OpenTelemetry's short ones (`INFO2`), syslog numbers 0 to 7, the tens of pino and bunyan,
+Python's `levelno`, logback's thousands, OpenTelemetry's own numbers.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from agent.core.errors import UsageError
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from agent.core.fields import Path
 
+HIGHEST = 24
+ERRORS_FROM = 17  # the store's partial index and its error groups begin here
 UNREADABLE = -1  # what the tables give for a value that is no severity; an event's 0 means "unknown"
 _MOST_LEARNED = 4096  # values that a table remembers; a field that is no level must not fill the memory
+_RANGE = 4  # numbers of each of OpenTelemetry's six levels
 
 NAMES = {
-    **dict.fromkeys(("trace", "finest", "silly", "all", "trc", "t"), 1),
+    **dict.fromkeys(("trace", "finest", "silly", "all", "trc", "vrb", "t"), 1),
     "finer": 2,
     **dict.fromkeys(("debug", "fine", "dbg", "d", "verbose", "config"), 5),
     "http": 8,  # npm's levels: below info, above verbose
@@ -37,7 +42,17 @@ _STEPS = {  # scale -> (threshold, severity), highest first
     "python": ((50, 21), (40, 17), (30, 13), (25, 10), (20, 9), (10, 5), (0, 1)),
     "thousands": ((50_000, 21), (40_000, 17), (30_000, 13), (20_000, 9), (10_000, 5), (0, 1)),
 }
-_WITH_OFFSET = lazy(r"(debug|info|warn|error)([+-]\d{1,2})", re.IGNORECASE)
+_VERBOSE = (1, 8)  # Serilog's lowest level, and one between debug and http elsewhere
+# What a bare number above OpenTelemetry's can mean in a question, where no field tells whose it is.
+_PLAIN_NUMBERS = {60: 21, 5_000: 1, 10_000: 5, 20_000: 9, 30_000: 13, 40_000: 17}
+_TWO_MEANINGS = {
+    25: "success to loguru",
+    30: "info to pino and warning to Python",
+    40: "warn to pino and error to Python",
+    50: "error to pino and critical to Python",
+}
+_WITH_OFFSET = lazy(r"(debug|info|warn|error)([+-]\d{1,2})", re.ASCII | re.IGNORECASE)
+_WITH_STEP = lazy(r"(trace|debug|info|warn|error|fatal)([1-4])", re.ASCII | re.IGNORECASE)
 _SCALES = {
     "levelno": "python",
     "no": "python",
@@ -93,7 +108,10 @@ def _read_name(name: str, scale: str) -> int:
         return known
     offset = _WITH_OFFSET.fullmatch(name)
     if offset is not None:  # log/slog: levels are four apart, as OpenTelemetry's are
-        return min(24, max(1, NAMES[offset[1].lower()] + int(offset[2])))
+        return min(HIGHEST, max(1, NAMES[offset[1].lower()] + int(offset[2])))
+    step = _WITH_STEP.fullmatch(name)
+    if step is not None:  # OpenTelemetry's short names: INFO2 is the second of INFO's four numbers
+        return NAMES[step[1].lower()] + int(step[2]) - 1
     if name.isascii() and name.isdigit() and len(name) <= 6:  # noqa: PLR2004 - more digits than any scale has
         return _read_number(int(name), scale)
     return UNREADABLE
@@ -112,3 +130,64 @@ def _read_number(number: int, scale: str) -> int:
 
 
 _TABLES = {scale: SeverityTable(scale) for scale in ("auto", *_SCALES.values())}
+
+
+# ---------------------------------------------------------------- what a person asks for
+
+
+def level_range(text: str) -> tuple[int, int]:
+    """The numbers (lowest, highest) that a level's name stands for: the four of a level's own name and its synonyms
+    (`warn`, `err`, `critical`), one alone for a name between them (`notice`, `alert`, `ERROR+2`). A number 0 to 24
+    stands for itself.
+
+    Raises:
+        UsageError: SL512, there is no such level.
+    """
+    name = text.strip().lower()
+    if name.isascii() and name.isdigit() and len(name) <= 6:  # noqa: PLR2004 - more digits than any scale has
+        number = int(name)
+        if number in _PLAIN_NUMBERS:
+            return _whole(_PLAIN_NUMBERS[number])
+        if number > HIGHEST:
+            raise _unknown(text, _TWO_MEANINGS.get(number))
+        return number, number
+    if name == "verbose":
+        return _VERBOSE
+    number = _read_name(name, "auto")
+    if number == UNREADABLE:
+        raise _unknown(text)
+    return _whole(number) if name in NAMES else (number, number)
+
+
+def number_range(text: str) -> tuple[int, int]:
+    """The numbers (lowest, highest) that `-p` means: `warn` is warn and above, `warn..error` a range with both ends,
+    `..info` up to info.
+
+    Raises:
+        UsageError: SL512, a level is unknown or the range is empty.
+    """
+    low, dots, high = text.partition("..")
+    lowest = level_range(low)[0] if low or not dots else 0
+    highest = level_range(high)[1] if high else HIGHEST
+    if not (low or high) or lowest > highest:
+        raise UsageError(
+            "SL512",
+            "read severity",
+            text,
+            f"the range of severities {text!r} is empty",
+            hint="write the lower level first: warn..error",
+        )
+    return lowest, highest
+
+
+def _whole(number: int) -> tuple[int, int]:
+    """The four numbers of a level that begins with this one; the number alone where it is between two."""
+    return (number, number + _RANGE - 1) if number % _RANGE == 1 else (number, number)
+
+
+def _unknown(text: str, meanings: str | None = None) -> UsageError:
+    names = "trace, debug, info, notice, warn, error, crit, fatal, alert, emerg"
+    hint = f"use one of {names}, another name that a library writes, or a number 1 to {HIGHEST}"
+    if meanings is not None:
+        hint = f"write the level's name: {text.strip()} is {meanings}"
+    return UsageError("SL512", "read severity", text, f"there is no severity {text!r}", hint=hint)

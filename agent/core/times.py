@@ -12,23 +12,12 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from agent.core.errors import UsageError
 from agent.core.patterns import lazy
+from agent.core.units import DURATION_HINT, SECOND_NS, parse_nanoseconds
 
-SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-_UNITS_NS = {
-    **dict.fromkeys(("ns",), 1),
-    **dict.fromkeys(("us", "µs"), 1_000),
-    **dict.fromkeys(("ms", "msec"), 1_000_000),
-    **dict.fromkeys(("s", "sec", "second", "seconds"), SECOND_NS),
-    **dict.fromkeys(("m", "min", "minute", "minutes"), 60 * SECOND_NS),
-    **dict.fromkeys(("h", "hr", "hour", "hours"), 3_600 * SECOND_NS),
-    **dict.fromkeys(("d", "day", "days"), 86_400 * SECOND_NS),
-    **dict.fromkeys(("w", "week", "weeks"), 7 * 86_400 * SECOND_NS),
-}
-_MOST_NS = 1_000_000 * 86_400 * SECOND_NS  # 2,700 years: beyond any log, and within what SQLite's integers hold
-_PART = lazy(r"(\d{1,18})(?:\.(\d{1,18}))?\s*([a-zµ]+)\s*", re.ASCII)
 _INSTANT = lazy(
     r"(?:(\d{4})-(\d\d)-(\d\d))?(?:(?:(?<=\d)[ Tt])?(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,18}))?)?"
     r"\s?(Z|z|UTC|[+-]\d\d:?\d\d)?)?",
@@ -38,35 +27,16 @@ _EPOCH_SECONDS = lazy(r"@(-?)(\d{1,12})(?:\.(\d{1,18}))?", re.ASCII)
 
 
 def parse_duration(text: str) -> int:
-    """Nanoseconds of `900s`, `1h30m`, `2 days`, `1.5h`.
+    """Nanoseconds of what an option says, as `agent.core.units` reads durations: `900s`, `1h30m`, `2 days`, `1.5h`.
 
     Raises:
         UsageError: SL515, it is no duration.
     """
-    total = _duration(text.strip().lower())
-    if total is None:
-        raise UsageError(
-            "SL515",
-            "read duration",
-            text,
-            f"{text!r} is no duration",
-            hint="write a number and a unit: 30s, 15m, 1h30m, 7d",
-        )
-    return total
-
-
-def _duration(text: str) -> int | None:
-    total, position = 0, 0
-    while position < len(text):
-        part = _PART.match(text, position)
-        unit = _UNITS_NS.get(part[3]) if part else None
-        if part is None or unit is None:
-            return None
-        total += int(part[1]) * unit
-        if part[2]:
-            total += int(part[2]) * unit // 10 ** len(part[2])
-        position = part.end()
-    return total if text and total <= _MOST_NS else None
+    try:
+        return parse_nanoseconds(text)
+    except ValueError as error:
+        message = f"{text!r} {error}"
+        raise UsageError("SL515", "read duration", text, message, hint=DURATION_HINT) from None
 
 
 def parse_time(text: str, now_ns: int) -> int:
@@ -105,8 +75,10 @@ def _relative(word: str, now_ns: int) -> int | None:
         word = word.removesuffix("ago").rstrip().removeprefix("-")
     else:
         word = word.removeprefix("-")
-    length = _duration(word.lstrip())
-    return None if length is None else now_ns + sign * length
+    try:
+        return now_ns + sign * parse_nanoseconds(word)
+    except ValueError:
+        return None
 
 
 def _epoch(word: str) -> int | None:

@@ -1,7 +1,8 @@
-"""Durations, sizes, shares and rates as people write them in a configuration.
+"""Durations, sizes, shares and rates as people write them, in a configuration and on a command line alike.
 
-Durations become float seconds, sizes integer bytes, a share (`5%`) a fraction, a factor (`4x`) a float, a rate
-(`10/m`) events per second. Every parser raises ValueError with a sentence that fits after the value.
+Durations become integer nanoseconds, sizes integer bytes, a share (`5%`) a fraction, a factor (`4x`) a float, a rate
+(`10/min`) events per second. Every parser raises ValueError with a sentence that fits after the value. The units of
+time are systemd's (systemd.time(7)) without its months and years, whose length varies, and case does not matter.
 """
 
 from __future__ import annotations
@@ -10,7 +11,17 @@ import re
 
 from agent.core.patterns import lazy
 
-SECONDS_PER_UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+SECOND_NS = 1_000_000_000
+NANOSECONDS_PER_UNIT = {
+    **dict.fromkeys(("ns", "nsec", "nanosecond", "nanoseconds"), 1),
+    **dict.fromkeys(("us", "µs", "μs", "usec", "microsecond", "microseconds"), 1_000),  # the micro sign; a Greek mu
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1_000_000),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), SECOND_NS),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60 * SECOND_NS),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3_600 * SECOND_NS),
+    **dict.fromkeys(("d", "day", "days"), 86_400 * SECOND_NS),
+    **dict.fromkeys(("w", "week", "weeks"), 7 * 86_400 * SECOND_NS),
+}
 BYTES_PER_UNIT = {
     "B": 1,
     "KB": 10**3,
@@ -22,30 +33,46 @@ BYTES_PER_UNIT = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
-DURATION_HINT = "write a number with its unit, such as 250ms, 30s, 5m, 1h30m, 7d or 2w"
+DURATION_HINT = "write a number with its unit, such as 250ms, 30s, 5min, 1h30m, 7d or 2 weeks"
 SIZE_HINT = "write a number with its unit, such as 512B, 64KiB, 10MB or 2GiB"
 SHARE_HINT = "write a percentage such as 5%"
 FACTOR_HINT = "write a factor such as 4x"
-RATE_HINT = "write events per second, minute, hour or day, such as 1/s, 10/m or 100/h"
+RATE_HINT = "write events per second, minute, hour or day, such as 1/s, 10/min or 100/h"
 
-_PART = lazy(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)", re.ASCII)
+_PART = lazy(r"(\d{1,18})(?:\.(\d{1,18}))?\s*([a-zµμ]+)\s*", re.ASCII)
 _SIZE = lazy(r"(\d+(?:\.\d+)?) ?([KMGT]i?B|B)", re.ASCII | re.IGNORECASE)
-_NUMBER = r"(\d+(?:\.\d+)?)"
+_NUMBER = lazy(r"\d+(?:\.\d+)?", re.ASCII)
+_SHARE = lazy(r"(\d+(?:\.\d+)?) ?%", re.ASCII)
+_FACTOR = lazy(r"(\d+(?:\.\d+)?) ?x", re.ASCII)
+_RATE = lazy(r"(\d+(?:\.\d+)?) ?/ ?([a-zµμ]+)", re.ASCII)
 _MAX_DIGITS = 40  # int() and float() of longer texts are slow or infinite, and no such value means anything
+_MOST_NS = 1_000_000 * 86_400 * SECOND_NS  # 2,700 years: beyond any log
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of `250ms`, `1h30m`, `7d`; units may be combined and each may have a decimal fraction."""
-    rest = text.strip()
-    seconds, at = 0.0, 0
-    while rest and len(rest) <= _MAX_DIGITS and (part := _PART.match(rest, at)):
-        seconds += float(part[1]) * SECONDS_PER_UNIT[part[2]]
+def parse_nanoseconds(text: str) -> int:
+    """Nanoseconds of a duration: `250ms`, `1h30m`, `2 days`, `1.5 hours`; exact, nothing goes through floats."""
+    rest = text.strip().lower()
+    total, at = 0, 0
+    while at < len(rest):
+        part = _PART.match(rest, at)
+        unit = NANOSECONDS_PER_UNIT.get(part[3]) if part else None
+        if part is None or unit is None:
+            break
+        total += int(part[1]) * unit
+        if part[2]:
+            total += int(part[2]) * unit // 10 ** len(part[2])
         at = part.end()
-        if at == len(rest):
-            return seconds
-    if re.fullmatch(_NUMBER, rest):
-        raise ValueError("is a number without a unit, not a duration")
-    raise ValueError("is not a duration")
+    if at < len(rest) or not rest:
+        number = _NUMBER.fullmatch(rest)
+        raise ValueError("is a number without a unit, not a duration" if number else "is not a duration")
+    if total > _MOST_NS:
+        raise ValueError("is longer than a thousand years")
+    return total
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds of a duration, as `parse_nanoseconds` reads it."""
+    return parse_nanoseconds(text) / SECOND_NS
 
 
 def parse_size(text: str) -> int:
@@ -57,14 +84,14 @@ def parse_size(text: str) -> int:
         return (
             round(float(match[1]) * BYTES_PER_UNIT[unit]) if "." in match[1] else int(match[1]) * BYTES_PER_UNIT[unit]
         )
-    if re.fullmatch(_NUMBER, rest):
+    if _NUMBER.fullmatch(rest):
         raise ValueError("is a number without a unit, not a size")
     raise ValueError("is not a size")
 
 
 def parse_share(text: str) -> float:
     """The fraction of `5%`: 0.05; above 0 and at most 100 %."""
-    match = re.fullmatch(_NUMBER + r" ?%", text.strip())
+    match = _SHARE.fullmatch(text.strip())
     if not match or not 0 < float(match[1]) <= 100:  # noqa: PLR2004
         raise ValueError("is not a percentage above 0% and up to 100%")
     return float(match[1]) / 100
@@ -72,29 +99,29 @@ def parse_share(text: str) -> float:
 
 def parse_factor(text: str) -> float:
     """The number of `4x`; above 1."""
-    match = re.fullmatch(_NUMBER + r" ?x", text.strip())
+    match = _FACTOR.fullmatch(text.strip())
     if not match or not 1 < float(match[1]) < 1e9:  # noqa: PLR2004
         raise ValueError("is not a factor above 1x")
     return float(match[1])
 
 
 def parse_rate(text: str) -> float:
-    """Events per second of `1/s`, `10/m`, `100/h`, `5/d`; above 0."""
-    match = re.fullmatch(_NUMBER + r" ?/ ?([smhd])", text.strip())
-    if not match or not 0 < float(match[1]) < 1e12:  # noqa: PLR2004
+    """Events per second of `1/s`, `10/min`, `100/hour`, `5/d`; above 0."""
+    match = _RATE.fullmatch(text.strip().lower())
+    unit = NANOSECONDS_PER_UNIT.get(match[2]) if match else None
+    if not match or unit is None or not 0 < float(match[1]) < 1e12:  # noqa: PLR2004
         raise ValueError("is not a rate above 0")
-    return float(match[1]) / SECONDS_PER_UNIT[match[2]]
+    return float(match[1]) / (unit / SECOND_NS)
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest spelling that `parse_duration` reads back exactly, to the microsecond: `1h30m`, `250ms`."""
+    """The shortest spelling that `parse_seconds` reads back exactly, to the microsecond: `1h30m`, `250ms`."""
     left = round(seconds * 1_000_000)
     if left <= 0:
         return "0s"
     parts = []
     for unit in ("d", "h", "m", "s", "ms", "us"):
-        size = round(SECONDS_PER_UNIT[unit] * 1_000_000)
-        count, left = divmod(left, size)
+        count, left = divmod(left, NANOSECONDS_PER_UNIT[unit] // 1_000)
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.model import ErrorEvent, GroupUpdate
+from agent.core.times import MINUTE_NS
 from agent.group import classify, fingerprint, frames
 from agent.group.miner import Miner, Template
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 _CACHE_ENTRIES = 4_096  # raw shape -> fingerprint; an error storm repeats few shapes
 _CACHE_CHARS = 4 * 2**20  # stack traces can be long
 _TITLE_CHARS = 200
-_MINUTE_NS = 60_000_000_000
 
 # What two errors must have in common: explicit fingerprint, exception type, stack trace, message, logger. Without a
 # message: type and `frames_part`, of Python where the first is _PYTHON.
@@ -141,7 +141,7 @@ class Grouper:
 def _count(update: GroupUpdate, error: ErrorEvent) -> None:
     update.count += 1
     instant, minutes = error.timestamp, update.minutes
-    minute = instant // _MINUTE_NS
+    minute = instant // MINUTE_NS
     minutes[minute] = minutes.get(minute, 0) + 1
     if instant > update.last_seen:  # as nearly always; min() and max() for each event cost 0.5 µs
         update.last_seen = instant

@@ -346,43 +346,20 @@ KINDS = (
 
 # By itself such a type says little: its message is asked first, and only then is it this.
 VAGUE = {
-    "OSError": "filesystem",
-    "IOError": "filesystem",
-    "IOException": "filesystem",
-    "EnvironmentError": "filesystem",
-    "UncheckedIOException": "filesystem",
-    "PathError": "filesystem",
     "OpError": "network",
-    "SystemCallError": "filesystem",
-    "Error": "unknown",
-    "Exception": "unknown",
-    "BaseException": "unknown",
-    "Throwable": "unknown",
-    "StandardError": "unknown",
-    "RuntimeError": "unknown",
-    "RuntimeException": "unknown",
-    "SystemException": "unknown",
-    "ApplicationException": "unknown",
-    "ServletException": "unknown",
-    "NestedServletException": "unknown",
-    "ExecutionException": "unknown",
-    "CompletionException": "unknown",
-    "UndeclaredThrowableException": "unknown",
-    "InvocationTargetException": "unknown",
-    "TargetInvocationException": "unknown",
-    "AggregateException": "unknown",
-    "AggregateError": "unknown",
-    "ExceptionGroup": "unknown",
-    "BaseExceptionGroup": "unknown",
-    "UnhandledPromiseRejection": "unknown",
-    "UnhandledPromiseRejectionWarning": "unknown",
-    "CalledProcessError": "unknown",
-    "ErrnoException": "unknown",
-    "errorString": "unknown",
-    "fundamental": "unknown",
-    "wrapError": "unknown",
-    "panic": "unknown",
-}
+    **dict.fromkeys((
+        "OSError", "IOError", "IOException", "EnvironmentError", "UncheckedIOException", "PathError",
+        "SystemCallError",
+    ), "filesystem"),
+    **dict.fromkeys((
+        "Error", "Exception", "BaseException", "Throwable", "StandardError", "RuntimeError", "RuntimeException",
+        "SystemException", "ApplicationException", "ServletException", "NestedServletException", "ExecutionException",
+        "CompletionException", "UndeclaredThrowableException", "InvocationTargetException",
+        "TargetInvocationException", "AggregateException", "AggregateError", "ExceptionGroup", "BaseExceptionGroup",
+        "UnhandledPromiseRejection", "UnhandledPromiseRejectionWarning", "CalledProcessError", "ErrnoException",
+        "errorString", "fundamental", "wrapError", "panic",
+    ), "unknown"),
+}  # fmt: skip
 
 # What is said where no kind fits, and of a category alone.
 SUGGESTIONS = {

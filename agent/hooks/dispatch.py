@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import time
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
 
 from agent.core.errors import SidelogError
-from agent.core.outbox import Delivery, Outcome
+from agent.core.outbox import Delivery, DeliveryOutcome
 from agent.hooks import program, webhook
-from agent.hooks.program import Result
+from agent.hooks.circuit import Backoff, CircuitBreaker
+from agent.hooks.program import HookResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +29,7 @@ _LONGEST_NAP_NS = 300 * 10**9
 log = structlog.get_logger("sidelog")
 
 
-async def tell(config: HookConfig, document: str) -> Result:
+async def tell(config: HookConfig, document: str) -> HookResult:
     """Run a hook once with a document (JSON text)."""
     body = document.encode("utf-8", "surrogatepass")
     if config.exec:
@@ -40,11 +39,11 @@ async def tell(config: HookConfig, document: str) -> Result:
         headers = {name: secret.resolve() for name, secret in config.headers.items()}
         url = config.webhook.resolve()
     except SidelogError as error:
-        return Result(ok=False, said=error.message, code=error.code)
+        return HookResult(ok=False, said=error.message, code=error.code)
     return await webhook.post(url, headers, body, config.timeout)
 
 
-class Dispatcher:
+class HookDispatcher:
     """All hooks of a running agent.
 
     Args:
@@ -59,15 +58,17 @@ class Dispatcher:
         self,
         hooks: Mapping[str, HookConfig],
         *,
-        finished: Callable[[Outcome], None],
+        finished: Callable[[DeliveryOutcome], None],
         changed: Callable[[str, Mapping[str, Any]], None],
         report: Callable[[SidelogError, bool], None],
         clock: Callable[[], int] = time.time_ns,
+        backoff: Backoff | None = None,
     ) -> None:
         self._finished = finished
         self._changed = changed
         self._report = report
         self._clock = clock
+        self._backoff = backoff or Backoff()
         self._configs = dict(hooks)
         self._queues: dict[str, _Queue] = {}
         self._known: set[int] = set()
@@ -88,7 +89,7 @@ class Dispatcher:
             self._known.add(delivery.id)
             queue = self._queues.get(delivery.hook)
             if queue is None:
-                queue = self._queues[delivery.hook] = _Queue(delivery.hook)
+                queue = self._queues[delivery.hook] = _Queue(delivery.hook, CircuitBreaker(backoff=self._backoff))
             queue.waiting[delivery.id] = delivery
             touched[delivery.hook] = queue
         for queue in touched.values():
@@ -98,11 +99,6 @@ class Dispatcher:
     def busy(self) -> bool:
         """Whether a delivery waits or runs."""
         return any(queue.waiting for queue in self._queues.values())
-
-    @property
-    def running(self) -> bool:
-        """Whether a hook runs."""
-        return any(queue.running for queue in self._queues.values())
 
     async def stop(self, patience_s: float) -> None:
         """Start nothing more, wait a little for what runs, then kill it: it is made again at the next start."""
@@ -150,12 +146,12 @@ class Dispatcher:
             raise
         except Exception as error:
             log.exception("a hook's run failed in the agent", hook=queue.hook)
-            result = Result(ok=False, said=f"{type(error).__name__}: {error}")
+            result = HookResult(ok=False, said=f"{type(error).__name__}: {error}")
         queue.running.pop(delivery.id, None)
         self._settle(queue, delivery, result, config)
         self._pump(queue)
 
-    def _settle(self, queue: _Queue, delivery: Delivery, result: Result, config: HookConfig) -> None:
+    def _settle(self, queue: _Queue, delivery: Delivery, result: HookResult, config: HookConfig) -> None:
         now = self._clock()
         delivery.attempts += 1
         if result.ok:
@@ -164,11 +160,13 @@ class Dispatcher:
             state = "dead"
         else:
             state = "waiting"
-            delivery.next_attempt = now + retry_after_ns(delivery.attempts)
+            delivery.next_attempt = now + self._backoff.retry_after_ns(delivery.attempts)
         if state != "waiting":
             del queue.waiting[delivery.id]
         self._finished(
-            Outcome(delivery.id, state, delivery.attempts, delivery.next_attempt, now, result.said, result.output)
+            DeliveryOutcome(
+                delivery.id, state, delivery.attempts, delivery.next_attempt, now, result.said, result.output
+            )
         )
         if state == "dead":
             self._known.discard(delivery.id)  # it may come back
@@ -177,7 +175,7 @@ class Dispatcher:
         )
         self._judge(queue, delivery, result, state, now)
 
-    def _judge(self, queue: _Queue, delivery: Delivery, result: Result, state: str, now: int) -> None:
+    def _judge(self, queue: _Queue, delivery: Delivery, result: HookResult, state: str, now: int) -> None:
         """Keep the circuit, and say what a person should know."""
         circuit, hook = queue.circuit, queue.hook
         if result.ok:
@@ -206,17 +204,17 @@ class Dispatcher:
             del queue.waiting[delivery.id]
             self._known.discard(delivery.id)
             said = f"the configuration has no hook {queue.hook}"
-            self._finished(Outcome(delivery.id, "dead", delivery.attempts, 0, now, said, ""))
+            self._finished(DeliveryOutcome(delivery.id, "dead", delivery.attempts, 0, now, said, ""))
 
 
 class _Queue:
     """What waits for one hook."""
 
-    def __init__(self, hook: str) -> None:
+    def __init__(self, hook: str, circuit: CircuitBreaker) -> None:
         self.hook = hook
         self.waiting: dict[int, Delivery] = {}  # also what runs; by id
         self.running: dict[int, asyncio.Task[None]] = {}
-        self.circuit = Circuit()
+        self.circuit = circuit
         self.faults: set[str] = set()  # codes of the conditions that were reported
         self.timer: asyncio.TimerHandle | None = None
 
@@ -245,7 +243,7 @@ class _Queue:
         return ready, nap
 
 
-def _cannot_run(result: Result, hook: str) -> SidelogError:
+def _cannot_run(result: HookResult, hook: str) -> SidelogError:
     hints = {
         "SL701": "let only its owner write it: chmod go-w FILE, chown it to root or to the agent's user",
         "SL702": "check the path and its execute permission; `sidelog check` looks at every hook",
@@ -254,7 +252,7 @@ def _cannot_run(result: Result, hook: str) -> SidelogError:
     return SidelogError(result.code, "run hook", hook, f"the hook {hook}: {result.said}", hint=hints[result.code])
 
 
-def _circuit_open(hook: str, circuit: Circuit, result: Result, now: int) -> SidelogError:
+def _circuit_open(hook: str, circuit: CircuitBreaker, result: HookResult, now: int) -> SidelogError:
     return SidelogError(
         "SL704",
         "run hook",
@@ -265,7 +263,7 @@ def _circuit_open(hook: str, circuit: Circuit, result: Result, now: int) -> Side
     )
 
 
-def _dead(delivery: Delivery, result: Result) -> SidelogError:
+def _dead(delivery: Delivery, result: HookResult) -> SidelogError:
     return SidelogError(
         "SL703",
         "run hook",
@@ -274,53 +272,3 @@ def _dead(delivery: Delivery, result: Result) -> SidelogError:
         f" {delivery.attempts} runs ({result.said})",
         hint=f"when the hook works again: sidelog alerts redeliver {delivery.delivery_id}",
     )
-
-
-# ---------------------------------------------------------------- circuit breaker and retries
-
-
-OPENS_AFTER = 5  # failures in a row, of whichever deliveries
-_FIRST_PAUSE_NS = 30 * 10**9
-_LONGEST_PAUSE_NS = 300 * 10**9
-_FIRST_RETRY_NS = 10**9
-_LONGEST_RETRY_NS = 300 * 10**9
-_JITTER = 0.2  # so that hooks that failed together do not come back together
-
-
-def retry_after_ns(attempts: int) -> int:
-    """How long to wait after so many failed attempts: 1 s doubling to 5 min, a fifth more or less."""
-    pause = min(_FIRST_RETRY_NS << min(attempts - 1, 20), _LONGEST_RETRY_NS)
-    return round(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  no secret
-
-
-class Circuit(msgspec.Struct):
-    """`closed`: runs go through. `open`: none do until the pause is over, then one at a time (`half-open`) decides."""
-
-    failures: int = 0  # in a row
-    opened: int = 0  # times in a row that it was opened
-    until: int = 0  # Unix ns
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is not closed."""
-        return self.opened > 0
-
-    def blocks(self, now: int) -> int:
-        """How long nothing may run, in ns; a clock that was set back does not make it longer than its pause."""
-        return min(max(0, self.until - now), _LONGEST_PAUSE_NS) if self.is_open else 0
-
-    def failed(self, now: int) -> bool:
-        """Note a failure; whether it opened the circuit."""
-        self.failures += 1
-        if self.failures < OPENS_AFTER:
-            return False
-        pause = min(_FIRST_PAUSE_NS << min(self.opened, 10), _LONGEST_PAUSE_NS)
-        self.opened += 1
-        self.until = now + pause
-        return True
-
-    def succeeded(self) -> bool:
-        """Note a success; whether anything was wrong before."""
-        was = self.failures > 0
-        self.failures = self.opened = self.until = 0
-        return was

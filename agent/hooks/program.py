@@ -29,7 +29,7 @@ _KILL_WAIT_S = 5.0  # a killed process ends at once, unless it hangs in the kern
 _POLL_S = 0.02
 
 
-class Result(msgspec.Struct):
+class HookResult(msgspec.Struct):
     """How a hook's run ended. `code` is the error code of what kept it from running, empty where it ran."""
 
     ok: bool
@@ -88,7 +88,7 @@ def unsafe(program: str) -> str | None:
     return None
 
 
-async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], timeout_s: float) -> Result:
+async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], timeout_s: float) -> HookResult:
     """Run a program with a document on its standard input.
 
     Its process group is killed at the timeout, and also what is left of it when the program has ended: a hook that
@@ -96,7 +96,7 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
     """
     program = find(command[0])
     if (reason := unsafe(program)) is not None:
-        return Result(ok=False, said=f"refused: {reason}", code="SL701")
+        return HookResult(ok=False, said=f"refused: {reason}", code="SL701")
     try:
         with _as_file(document) as stdin:
             process = subprocess.Popen(  # noqa: S603, ASYNC220  the administrator's own; returns once it is started
@@ -110,19 +110,19 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
             )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        return Result(ok=False, said=f"{program} cannot be started: {reason}", code="SL702")
+        return HookResult(ok=False, said=f"{program} cannot be started: {reason}", code="SL702")
     run_ = _Run(process)
     try:
         async with asyncio.timeout(timeout_s):
             await run_.ended()
     except TimeoutError:
         await run_.end()
-        return Result(ok=False, said=f"timeout after {timeout_s:g}s", output=run_.text())
+        return HookResult(ok=False, said=f"timeout after {timeout_s:g}s", output=run_.text())
     finally:
         await run_.end()
     status = process.returncode
     said = f"exit {status}" if status is not None and status >= 0 else f"killed by signal {-(status or 0)}"
-    return Result(ok=status == 0, said=said, output=run_.text())
+    return HookResult(ok=status == 0, said=said, output=run_.text())
 
 
 def _as_file(document: bytes) -> BinaryIO:

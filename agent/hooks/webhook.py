@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from agent import __version__
-from agent.hooks.program import OUTPUT_BYTES, Result
+from agent.hooks.program import OUTPUT_BYTES, HookResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SUCCESS = range(200, 300)
 
 
-async def post(url: str, headers: Mapping[str, str], document: bytes, timeout_s: float) -> Result:
+async def post(url: str, headers: Mapping[str, str], document: bytes, timeout_s: float) -> HookResult:
     """POST a document. Delivered is what is answered with 2xx; redirections are not followed, since the headers may
     hold a token that is meant for this address alone.
     """
@@ -34,11 +34,11 @@ async def post(url: str, headers: Mapping[str, str], document: bytes, timeout_s:
                     break
             said = f"HTTP {answer.status_code}"
             output = kept.decode("utf-8", "backslashreplace").replace("\0", "\\0")
-            return Result(ok=answer.status_code in _SUCCESS, said=said, output=output)
+            return HookResult(ok=answer.status_code in _SUCCESS, said=said, output=output)
     except (TimeoutError, httpx.TimeoutException):
-        return Result(ok=False, said=f"timeout after {timeout_s:g}s")
+        return HookResult(ok=False, said=f"timeout after {timeout_s:g}s")
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         # The URL is a secret: name the kind of error and what the system said, not the request.
         cause = error.__cause__ or error
         said = type(error).__name__ if url in str(cause) else f"{type(error).__name__}: {cause}"
-        return Result(ok=False, said=said[:500])
+        return HookResult(ok=False, said=said[:500])

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from agent.core.event import ERROR, RAW_CARRIAGE_RETURN
+from agent.core.event import ERROR, raw_of_record
 from agent.core.model import EventBatch, Gap
-from agent.parse import careful, fields, multiline, single, wrappers
-from agent.parse.textevent import build, text_error
+from agent.parse import careful, fields, multiline, textevent
+from agent.parse.formats import Partial, with_stream
 
 if TYPE_CHECKING:
     from agent.core.fields import Profile
+    from agent.parse.formats import Wrapped
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
 
@@ -31,7 +32,7 @@ class Assembler:
         self.observed = observed
         self.out = EventBatch()
         self.open: OpenText | None = None
-        self.partial: wrappers.Partial | None = None
+        self.partial: Partial | None = None
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []
@@ -39,8 +40,9 @@ class Assembler:
         self.seen: list[dict[str, Any]] = []
         self.text_lines = 0
         self.json_lines = 0
-        self._traces = compiled.settings.multiline == "auto"
-        self._format = compiled.settings.format
+        self._traces = compiled.traces
+        self._rules = compiled.rules
+        self._takes_json, self._only_json = compiled.rules.json, compiled.rules.only_json
 
     # --- lines
 
@@ -51,22 +53,25 @@ class Assembler:
         if not parts[-1]:  # behind the last newline, or no data at all: no line, not even a blank one
             parts.pop()
         last = len(parts) - 1
-        text_alone, json_alone = single.takes(self.compiled, data)
+        text_alone, json_alone = textevent.takes(self.compiled, data)
         longest = self.compiled.max_line
+        wrappers = self._rules.wrappers if self._rules.may_wrap(data) else {}  # one look for all: 0.1 µs a line
         index = 0
         while index <= last:
             line = parts[index]
             index += 1
             size = len(line) + (1 if terminated or index <= last else 0)
             self._after = after = parts[index] if index <= last else b""
-            if line[:1] == b"{":
+            if wrappers and (wrapper := wrappers.get(line[:1])) is not None and wrapper.may_wrap(line):
+                self._line(line, offset, size)
+            elif line[:1] == b"{":
                 if not (json_alone and len(line) <= longest and self._plain_json(line, offset)):
                     self._line(line, offset, size)
             elif (
                 text_alone
                 and len(line) <= longest
                 and self._nothing_open(line)
-                and single.append(self.out, self.compiled, self.observed, line, after, offset)
+                and textevent.append(self.out, self.compiled, self.observed, line, after, offset)
             ):
                 self.text_lines += 1
             else:
@@ -143,8 +148,9 @@ class Assembler:
         return self.compiled.start is not None or (self._traces and multiline.takes_blank(event))
 
     def _full(self, line: bytes, offset: int, size: int) -> None:
-        if self._format not in {"text", "json"}:
-            wrapped = wrappers.unwrap(line.removesuffix(b"\r"), self._format)
+        if self._rules.wrappers:
+            wrapper = self._rules.wrappers.get(line[:1])
+            wrapped = None if wrapper is None else wrapper.unwrap(line.removesuffix(b"\r"))
             if wrapped is not None:
                 self._wrapped(wrapped, line, offset, size)
                 return
@@ -152,42 +158,32 @@ class Assembler:
                 self._finish_partial()
         self._content(line, line, offset, size, None)
 
-    def _wrapped(self, wrapped: wrappers.Wrapped, line: bytes, offset: int, size: int) -> None:
+    def _wrapped(self, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
         partial = self.partial
         if partial is not None and (
             partial.stream != wrapped.stream or partial.size + len(wrapped.body) > self.compiled.max_line
         ):
             self._finish_partial()
             partial = None
-        if wrapped.partial:
-            if partial is None:
-                self.close()
-                self.end_tail()
-                partial = self.partial = wrappers.Partial(offset, wrapped.stream)
-                self.partial_time = wrapped.time
-            partial.raws.append(line)
-            partial.bodies.append(wrapped.body)
-            partial.size += len(wrapped.body)
-            self.partial_end = offset + size
+        if partial is None and not wrapped.partial:
+            self._content(line, wrapped.body, offset, size, {"stream": wrapped.stream, "time": wrapped.time})
             return
-        extra = {"stream": wrapped.stream, "time": wrapped.time}
         if partial is None:
-            self._content(line, wrapped.body, offset, size, extra)
-            return
-        self.partial = None
-        raw = b"\n".join([*partial.raws, line])
-        self._content(
-            raw, b"".join([*partial.bodies, wrapped.body]), partial.offset, offset + size - partial.offset, extra
-        )
+            self.close()
+            self.end_tail()
+            partial = self.partial = Partial(offset, wrapped.stream, wrapped.time)
+        partial.add(line, wrapped.body, offset + size)
+        if not wrapped.partial:
+            partial.time = wrapped.time
+            self._finish_partial()
 
     def _finish_partial(self) -> None:
         partial = self.partial
-        if partial is None:
-            return
-        self.partial = None
-        extra = {"stream": partial.stream, "time": self.partial_time}
-        raw = b"\n".join(partial.raws)
-        self._content(raw, b"".join(partial.bodies), partial.offset, self.partial_end - partial.offset, extra)
+        if partial is not None:
+            self.partial = None
+            extra = {"stream": partial.stream, "time": partial.time}
+            raw, body = b"\n".join(partial.raws), b"".join(partial.bodies)
+            self._content(raw, body, partial.offset, partial.end - partial.offset, extra)
 
     def _content(self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None) -> None:
         """One line of the application: `body` is what it wrote, `raw` what lies in the file."""
@@ -199,8 +195,8 @@ class Assembler:
         if (
             first
             and first in b'{["-0123456789tfn'
-            and self._format != "text"
-            and (first == b"{" or self._format == "json" or not careful.surely_text(plain))
+            and self._takes_json
+            and (first == b"{" or self._only_json or not careful.surely_text(plain))
         ):
             try:
                 line = careful.read_object(plain)
@@ -212,13 +208,13 @@ class Assembler:
             else:
                 self._json(line, raw, plain, offset, extra, hidden=hidden)
                 return
-        elif self._format == "json":
+        elif self._only_json:
             error = "not JSON"
         self._text(raw, plain, offset, size, extra, error=error)
 
     def _worth_saying(self, first: bytes, reason: str) -> bool:
         """A text file's lines are no broken JSON; what begins as an object, or is another JSON value, says so."""
-        return first == b"{" or self._format == "json" or not reason.startswith("not JSON")
+        return first == b"{" or self._only_json or not reason.startswith("not JSON")
 
     # --- JSON
 
@@ -234,7 +230,7 @@ class Assembler:
 
     def _plain_json(self, line: bytes, offset: int) -> bool:
         """A JSON line without anything special about it: 12 µs instead of 18. Answers whether it was one."""
-        if self.partial is not None or b'"stream"' in line or line.endswith(b"\r"):
+        if self.partial is not None or line.endswith(b"\r"):
             return False
         try:
             read = careful.read_object(line)
@@ -270,7 +266,7 @@ class Assembler:
                     text = careful.dump({**record, "log.iostream": extra["stream"]})
                     record = {**record, "log.iostream": extra["stream"]}
             else:
-                text = wrappers.splice(text, extra["stream"])
+                text = with_stream(text, extra["stream"])
                 record = {**record, "log.iostream": extra["stream"]}
         if len(self.seen) < _LEARN_RECORDS:
             self.seen.append(record)
@@ -278,8 +274,8 @@ class Assembler:
         if not hidden:
             if extra is not None or not keep:
                 self.out.raws[row] = raw
-            elif len(raw) != len(plain):
-                self.out.raws[row] = RAW_CARRIAGE_RETURN if raw == plain + b"\r" else raw
+            elif len(raw) != len(plain) and (kept := raw_of_record(raw, plain)) is not None:
+                self.out.raws[row] = kept
         self.record_row(record, text, offset, line.error, extra)
 
     def record_row(
@@ -335,10 +331,12 @@ class Assembler:
         if (
             extra is not None
             and error is None
-            and single.append_contained(self.out, self.compiled, self.observed, raw, text, self._after, offset, extra)
+            and textevent.append_contained(
+                self.out, self.compiled, self.observed, raw, text, self._after, offset, extra
+            )
         ):
             return
-        event = multiline.begin(offset, raw, text, traces=self._traces)
+        event = multiline.begin(offset, raw, text, self._rules.read_head, traces=self._traces)
         event.end = offset + size
         event.error = error
         if extra is not None:
@@ -363,14 +361,14 @@ class Assembler:
         self.last_text = None if event.blanks else event  # the blank lines are counted: what follows is not its own
         self._count_blanks(event)
         row = len(self.out.records)
-        built = build(event, self.compiled, self.observed)
+        built = textevent.build(event, self.compiled, self.observed)
         self._append(built.timestamp, built.severity, name=built.logger, offset=event.start, record=built.record)
         if built.raw is not None:
             self.out.raws[row] = built.raw
         if built.error is not None:
             self.out.parse_errors[row] = built.error
         if built.severity >= ERROR:
-            self.out.errors.append(text_error(built, row))
+            self.out.errors.append(textevent.text_error(built, row))
 
     def _count_blanks(self, event: OpenText) -> None:
         self.out.blank_bytes += sum(len(blank) + 1 for blank in event.blanks)

@@ -50,7 +50,6 @@ class _Seconds(dict[int, int]):
 
 _HEAD = 19
 _SEPARATORS = {4: "-/", 7: "-/", 10: "T ", 13: ":", 16: ":"}
-_NO_SEPARATORS = str.maketrans("", "", "-/T :")
 _DIGITS_TO_ZERO = str.maketrans("123456789", "000000000")
 _DIGIT_BYTES_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _DATE = slice(10)

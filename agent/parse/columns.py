@@ -14,6 +14,7 @@ import msgspec
 
 from agent.core.patterns import lazy
 from agent.parse import fields
+from agent.parse.formats import docker
 
 if TYPE_CHECKING:
     from agent.core.fields import Path
@@ -22,7 +23,6 @@ ROLES = ("timestamp", "severity", "logger")
 INSTANT: Path = ("instant",)
 _TYPES: dict[str, Any] = {"timestamp": str | int | float | None, "severity": str | int | None, "logger": str | None}
 _TWO_KEYS: Path = ("timestampSeconds",)  # needs a second key: careful path
-_CONTAINER_KEY = "stream"  # Docker's lines are JSON too, but the event is inside
 _COMBINATIONS = 64  # as many applications, each with its own names, hardly write on one machine
 _NO_FIELD_NAME = lazy(r'["\\\x00-\x1f]')
 _Tree = dict[str, Any]  # key -> role name, None (forbidden), or a nested _Tree
@@ -84,7 +84,7 @@ def _tree(own: tuple[Path | None, ...], known: tuple[tuple[Path, ...], ...]) -> 
                 break
             if not _put(tree, other, None):
                 return None
-    tree.setdefault(_CONTAINER_KEY, None)
+    tree.setdefault(docker.STREAM, None)  # its lines are JSON too, but the event is inside
     tree.setdefault(fields.CLEF_TIMESTAMP, None)
     return tree
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import orjson
 
-from agent.core.event import ERROR, RAW_CARRIAGE_RETURN, RAW_MESSAGE
-from agent.core.fields import ROLES, Profile, load_record
+from agent.core.event import ERROR, original_of
+from agent.core.fields import ROLES, Profile
 from agent.core.model import Continuation, ErrorEvent, EventBatch, LineBatch
-from agent.parse import careful, fields, wrappers
+from agent.parse import careful, fields
 from agent.parse.assemble import Assembler
 from agent.parse.fast import MIN_LINES, FastPath
+from agent.parse.formats import Head
 from agent.parse.multiline import OpenText, add, begin, continues
-from agent.parse.settings import Compiled, ParseSettings
-from agent.parse.text import Head
+from agent.parse.settings import PLAIN, Compiled, ParseSettings
 from agent.parse.textevent import build, text_error
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from agent.parse.fast import Survey
 
-__all__ = ["FileParser", "ParseSettings", "join", "original_bytes"]
+__all__ = ["FileParser", "ParseSettings", "join"]
 
 _SPLITS = 8  # halvings of a batch that does not fit: one odd line of 800 costs 50 careful ones
 _MANY_LINES = 32  # whose shape stands for the file's: a profile is replaced only by so many
@@ -69,8 +69,12 @@ class FileParser:
             self._set_profile(profile)
             self.profile_changed = False
 
-    def feed(self, batch: LineBatch) -> EventBatch:
+    def feed(self, batch: LineBatch, *, tail_open: bool = False) -> EventBatch:
         """Parse a batch. Never raises for what the lines hold.
+
+        Args:
+            batch: of the file; it begins where the one before ended, or before that.
+            tail_open: whether the event stored last of the file may be continued by lines of this batch.
 
         Returns:
             The events, without those held back; `end` is the offset up to which the file is accounted for,
@@ -83,7 +87,7 @@ class FileParser:
         if released is not None:
             work.out = released
         else:
-            work.tail = self._known_tail(batch, offset)
+            work.tail = self._known_tail(batch, offset) if tail_open else None
         self._held, self.deadline_s = b"", None
         self._observed = batch.observed_timestamp
         if self.profile.format == "":
@@ -132,11 +136,12 @@ class FileParser:
 
     def _look_ahead(self, data: bytes) -> None:
         """Detect the format from the first lines of a first batch, so that it can go the fast path at once."""
-        if data.count(b"\n", 0, 1 << 16) < _MANY_LINES or self._compiled.settings.format not in ("auto", "json"):
+        if data.count(b"\n", 0, 1 << 16) < _MANY_LINES or not self._compiled.rules.in_bulk:
             return
+        unwrap = self._compiled.rules.unwrap
         records = []
         for line in data[: 1 << 16].split(b"\n", _MANY_LINES)[:_MANY_LINES]:
-            if wrappers.unwrap(line, "auto") is None:
+            if unwrap(line) is None:
                 with contextlib.suppress(orjson.JSONDecodeError):
                     records.append(orjson.loads(line))
         records = [record for record in records if type(record) is dict]
@@ -149,7 +154,7 @@ class FileParser:
         self.profile_changed |= profile != self.profile
         self.profile = profile
         self._fast = None
-        if profile.format == "json" and self._compiled.settings.format in ("auto", "json"):
+        if profile.format == "json" and self._compiled.rules.in_bulk:
             fast = FastPath(self._compiled, profile)
             self._fast = fast if fast.usable else None
 
@@ -166,15 +171,13 @@ class FileParser:
 
     def _known_tail(self, batch: LineBatch, offset: int) -> OpenText | None:
         """The event stored last, if the lines from `offset` on may continue it; after a restart little is known."""
-        if batch.file.tail_event_id is None:
-            return None
         if batch.before and not batch.before.endswith(b"\n"):  # stored without its newline: these bytes end its line
             return None
         if self._end == offset:
             return self._tail
         if self._end >= 0:
             return None
-        return OpenText(0, 0, Head(level="", severity=_UNKNOWN_SEVERITY), [b""], [""])
+        return OpenText(0, 0, Head(level="", severity=_UNKNOWN_SEVERITY), self._compiled.rules.read_head, [b""], [""])
 
     def _finish(self, work: Assembler, batch: LineBatch, data: bytes, offset: int) -> EventBatch:
         end = offset + len(data)
@@ -212,7 +215,7 @@ class FileParser:
         tail = work.tail
         continued = tail is not None
         if work.tail_lines:
-            out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.settings.multiline == "auto")
+            out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.traces)
         if tail is not None and tail.blanks:  # they are counted as blank lines now: nothing joins it behind them
             tail = None
         work.end_tail()
@@ -283,9 +286,9 @@ def join(
     Returns:
         Record and raw to store instead, and, if the event is an error, what grouping needs (its timestamp is 0).
     """
-    lines = [*original_bytes(record, raw).split(b"\n"), *continuation.raw.split(b"\n")]
+    lines = [*original_of(record, raw).split(b"\n"), *continuation.raw.split(b"\n")]
     texts = [careful.decode_text(line.removesuffix(b"\r"))[0] for line in lines]
-    event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), traces=continuation.traces)
+    event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), _PLAIN.rules.read_head, traces=continuation.traces)
     for line, text in zip(lines[1:], texts[1:], strict=True):
         if text:
             if continuation.traces:
@@ -297,7 +300,7 @@ def join(
     return built.record, built.raw, text_error(built, 0) if built.severity >= ERROR else None
 
 
-_PLAIN = Compiled(ParseSettings())
+_PLAIN = Compiled(PLAIN)
 
 
 def _note_unterminated(out: EventBatch, data: bytes, offset: int) -> None:
@@ -315,16 +318,3 @@ def _slim(event: OpenText) -> OpenText:
     event.lines = [b""] * len(event.lines)
     event.texts = [event.texts[0], event.texts[-1]]
     return event
-
-
-def original_bytes(record: str, raw: bytes | int | None) -> bytes:
-    """The line or lines of a stored event as they lay in the file, without the last newline."""
-    if raw is None:
-        return record.encode()
-    if raw == RAW_CARRIAGE_RETURN:
-        return record.encode() + b"\r"
-    if raw == RAW_MESSAGE:
-        message: str = load_record(record)["message"]
-        return message.encode()
-    assert isinstance(raw, bytes)
-    return raw

@@ -22,35 +22,16 @@ class ExceptionInfo(NamedTuple):
 
 NONE = ExceptionInfo()
 _TEXT_KEYS = (
-    "stack_trace",
-    "exc_info",
-    "exception",
-    "stacktrace",
-    "stack",
-    "errorVerbose",
-    "@x",
-    "exc_text",
-    "throwable",
-    "stackTrace",
-    "Exception",
-    "full_message",
-    "trace",
-    "backtrace",
-)
+    "stack_trace", "exc_info", "exception", "stacktrace", "stack", "errorVerbose", "@x", "exc_text", "throwable",
+    "stackTrace", "Exception", "full_message", "trace", "backtrace",
+)  # fmt: skip
 _OBJECT_KEYS = ("err", "error", "thrown", "exception", "throwable", "exc_info", "cause", "Exception")
 _TYPE_KEYS = ("type", "name", "class", "className", "exception_class", "exc_type", "kind", "ClassName")
 _MESSAGE_KEYS = ("message", "msg", "value", "exc_value", "localizedMessage", "exception_message", "Message")
 _STACK_KEYS = (
-    "stack_trace",
-    "stack",
-    "stacktrace",
-    "extendedStackTrace",
-    "traceback",
-    "stackTrace",
-    "backtrace",
-    "exc_traceback",
-    "StackTraceString",
-)
+    "stack_trace", "stack", "stacktrace", "extendedStackTrace", "traceback", "stackTrace", "backtrace",
+    "exc_traceback", "StackTraceString",
+)  # fmt: skip
 _RECORD_EXCEPTION: Path = ("record", "exception")
 _LAST_PYTHON = lazy(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
 _FIRST_LINE = lazy(

@@ -7,12 +7,16 @@ ends. Blank lines inside a trace belong to it once it goes on.
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.core.event import WARN
 from agent.core.patterns import lazy
-from agent.parse.text import Head, read_head
+from agent.parse.formats import Head
+
+if TYPE_CHECKING:
+    from agent.parse.formats import FindHead
 
 MAX_LINES = 1000  # of one event; what follows is a new event
 INDENTS = frozenset({b" ", b"\t"})
@@ -46,6 +50,7 @@ class OpenText(msgspec.Struct):
     start: int
     end: int  # after its last line's newline, pending blanks not counted
     head: Head
+    read_head: FindHead  # of the format of its lines
     lines: list[bytes] = []
     texts: list[str] = []
     size: int = 0
@@ -61,11 +66,11 @@ class OpenText(msgspec.Struct):
         return len(self.lines) > 1 or self.trace != "" or self.head.severity >= WARN
 
 
-def begin(start: int, line: bytes, text: str, *, traces: bool) -> OpenText:
+def begin(start: int, line: bytes, text: str, read_head: FindHead, *, traces: bool) -> OpenText:
     """A new event with its first line. `traces`: look for a trace that begins in this very line."""
     trace = opened_trace(text) if traces else ""  # before the head: "panic: x" and "Error: x" look like levels
     head = Head() if trace else read_head(text)
-    event = OpenText(start, start + len(line) + 1, head, [line], [text], len(line) + 1)
+    event = OpenText(start, start + len(line) + 1, head, read_head, [line], [text], len(line) + 1)
     event.trace = trace or (opened_trace(text[head.end :]) if traces and head.end else "")
     if event.trace:
         event.trace_at = 0
@@ -130,7 +135,7 @@ def continues(event: OpenText, text: str) -> bool:
     if follow(event, text):
         return True
     # A message of several lines, as SQLAlchemy's, in a file whose events begin with an instant.
-    return event.head.timestamp is not None and not event.blanks and not read_head(text)
+    return event.head.timestamp is not None and not event.blanks and not event.read_head(text)
 
 
 def takes_only_indented(event: OpenText) -> bool:
@@ -176,7 +181,7 @@ def _python(event: OpenText, text: str) -> bool:
         return going_on
     if _CHAIN.match(text):
         return True
-    if event.closed or (read_head(text) and not _DOTTED.match(text) and not _JS_ERROR.match(text)):
+    if event.closed or (event.read_head(text) and not _DOTTED.match(text) and not _JS_ERROR.match(text)):
         return False
     if not text.startswith("> File "):
         event.closed = True

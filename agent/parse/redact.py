@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from agent.core.event import REDACTED
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REPLACEMENT = "[redacted]"
 # Letters whose lower case, or whose match without regard to case, is an ASCII letter: K (Kelvin), ſ, İ and ı.
 _FOLDED = b"\xe2\x84\xaa|\xc5\xbf|\xc4[\xb0\xb1]"
 _ESCAPED = lazy(r"\\{1,32}u(?!d[89a-f]|00[01])([0-9a-f]{4})", re.IGNORECASE)  # no control, no surrogate
@@ -46,7 +46,7 @@ class Redactor:
             rebuilt: dict[str, Any] = {}
             for key, inner in value.items():
                 if key.lower() in self._keys:
-                    rebuilt[key], touched = REPLACEMENT, inner != REPLACEMENT
+                    rebuilt[key], touched = REDACTED, inner != REDACTED
                 else:
                     rebuilt[key], touched = self.value(inner)
                 changed |= touched
@@ -73,4 +73,4 @@ class Redactor:
         return hidden
 
     def _replace(self, text: str) -> tuple[str, int]:
-        return self._pair.subn(rf"\g<key>{REPLACEMENT}", text)
+        return self._pair.subn(rf"\g<key>{REDACTED}", text)

@@ -1,24 +1,26 @@
-"""What the configuration of a source says about parsing, compiled once."""
+"""What the configuration of a source says about its events: how its lines are read, and their resource."""
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import orjson
 
 from agent.core.fields import ALIASES, ROLES, Path, Profile
+from agent.parse.fields import Shapes
+from agent.parse.formats import line_rules
 from agent.parse.redact import Redactor
-from agent.parse.shapes import Shapes
 from agent.parse.timestamps import Instants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import tzinfo
 
-DEFAULT_MAX_LINE_BYTES = 1 << 20
-DEFAULT_TIMEOUT_S = 2.0  # how long an event that may go on waits for its next line
+    from agent.config import Config, SourceConfig
 
 
 class ParseSettings(msgspec.Struct, frozen=True):
@@ -35,40 +37,68 @@ class ParseSettings(msgspec.Struct, frozen=True):
         redact: keys whose values are replaced, in any case and depth.
     """
 
-    format: str = "auto"
-    fields: Mapping[str, str] = {}
-    timezone: str = "UTC"
-    multiline: str = "auto"
-    multiline_start: str | None = None
-    multiline_timeout_s: float = DEFAULT_TIMEOUT_S
-    max_line_bytes: int = DEFAULT_MAX_LINE_BYTES
-    redact: Sequence[str] = ()
+    format: str
+    fields: Mapping[str, str]
+    timezone: str
+    multiline: str
+    multiline_start: str | None
+    multiline_timeout_s: float
+    max_line_bytes: int
+    redact: Sequence[str]
 
     @staticmethod
-    def from_source(source: Any) -> ParseSettings:
-        """The settings of a `SourceConfig`: its attributes `format fields timezone multiline max_line redact`."""
-        multiline = source.multiline
-        explicit = multiline is not None and not isinstance(multiline, str)
+    def from_source(source: SourceConfig) -> ParseSettings:
+        """How the configuration says that the lines of a source are read."""
+        start = source.multiline_start
         return ParseSettings(
             format=source.format,
-            fields=dict(source.fields or {}),
+            fields=dict(source.fields),
             timezone=source.timezone,
-            multiline="start" if explicit else multiline or "auto",
-            multiline_start=multiline.start if explicit else None,
-            multiline_timeout_s=multiline.timeout if explicit else DEFAULT_TIMEOUT_S,
+            multiline=str(source.multiline) if start is None else "start",
+            multiline_start=start,
+            multiline_timeout_s=source.multiline_timeout,
             max_line_bytes=source.max_line,
-            redact=tuple(source.redact or ()),
+            redact=tuple(source.redact),
         )
 
     @staticmethod
     def from_document(document: Mapping[str, Any]) -> ParseSettings:
-        """The settings that `document` gave."""
-        return ParseSettings(**{**document, "redact": tuple(document.get("redact", ()))})
+        """The settings that `document` gave.
+
+        Raises:
+            TypeError: it names a setting that there is not.
+        """
+        return msgspec.structs.replace(PLAIN, **{**document, "redact": tuple(document.get("redact", ()))})
 
     def document(self) -> dict[str, Any]:
-        """The settings as JSON can hold them, without those that are the default."""
-        default = msgspec.to_builtins(ParseSettings())
-        return {key: value for key, value in msgspec.to_builtins(self).items() if value != default[key]}
+        """The settings as JSON can hold them, without those that are PLAIN's."""
+        plain = msgspec.to_builtins(PLAIN)
+        return {key: value for key, value in msgspec.to_builtins(self).items() if value != plain[key]}
+
+
+# What a document of settings means by what it leaves out. It is part of the archives' format: archives were written by
+# it, so it stays as it is, also when a default of the configuration becomes another.
+PLAIN = ParseSettings(
+    format="auto",
+    fields={},
+    timezone="UTC",
+    multiline="auto",
+    multiline_start=None,
+    multiline_timeout_s=2.0,
+    max_line_bytes=1 << 20,
+    redact=(),
+)
+
+
+def parse_settings(config: Config) -> dict[str, ParseSettings]:
+    """How the lines of each source are read, by its name."""
+    return {source.name: ParseSettings.from_source(source) for source in config.sources}
+
+
+def resources(config: Config) -> dict[str, str]:
+    """The resource attributes of each source's events, as JSON objects, by its name."""
+    host = os.uname().nodename
+    return {source.name: orjson.dumps({"host.name": host, **source.labels}).decode() for source in config.sources}
 
 
 class Compiled:
@@ -76,6 +106,8 @@ class Compiled:
 
     def __init__(self, settings: ParseSettings) -> None:
         self.settings = settings
+        self.rules = line_rules(settings.format)
+        self.traces = settings.multiline == "auto"
         self.zone = _zone(settings.timezone)
         self.instants = Instants(self.zone)
         self.overrides: dict[str, Path] = {role: (name,) for role, name in settings.fields.items()}

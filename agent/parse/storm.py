@@ -21,7 +21,7 @@ from agent.parse.columns import is_field_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.parse.shapes import Shapes
+    from agent.parse.fields import Shapes
 
 _MOST_PLANS = 16  # of a file whose errors look different all the time
 _SAMPLE = 8  # errors that a plan is made after

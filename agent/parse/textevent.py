@@ -1,4 +1,9 @@
-"""A finished text event into a record: instant, level, logger, message and the exception out of its lines."""
+"""Text events into rows: instant, level, logger, message and the exception out of their lines.
+
+Nearly all lines of a text log are an event by themselves, and go the short way (`append`): 6 µs instead of 20. A line
+goes it only where it and the line after it show that the long way (`multiline`, then `build`) would give the same row:
+nothing is open before it, it opens no trace, and the next line is neither indented nor opens one.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +12,140 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from agent.core.event import ERROR, FATAL, RAW_MESSAGE
+from agent.core.event import ERROR, FATAL, RAW_MESSAGE, WARN, raw_of_message
 from agent.core.model import ErrorEvent
 from agent.core.patterns import lazy
-from agent.parse import exceptions, multiline, timestamps
+from agent.parse import careful, exceptions, multiline, timestamps
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
 
 if TYPE_CHECKING:
+    from agent.core.model import EventBatch
+    from agent.parse.formats import Head
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
 
 _NAMED = lazy(r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$")
+_OTHER_JSON = b'"-0123456789[tfn'  # how JSON values that are no objects begin
+_JAVA_MORE = b"CSW.-["  # how lines begin that only add to a trace
+
+
+# ---------------------------------------------------------------- a line that is an event alone
+
+
+def takes(compiled: Compiled, data: bytes) -> tuple[bool, bool]:
+    """Whether text lines and JSON lines of this data may be looked at by themselves."""
+    if compiled.redactor is not None and compiled.redactor.may_apply(data):
+        return False, False
+    rules = compiled.rules
+    return not (rules.wrapped or rules.only_json or compiled.start is not None), rules.in_bulk
+
+
+def append(  # noqa: PLR0917 - called for every line
+    out: EventBatch, compiled: Compiled, observed: int, line: bytes, following: bytes, offset: int
+) -> bool:
+    """Append the row of a line that is an event alone.
+
+    Args:
+        out: takes the row; untouched where the answer is False.
+        compiled: settings, for which `takes` was true.
+        observed: when the line was read (ns).
+        line: neither blank nor too long, and no wrapper.
+        following: the next line; empty where it is blank or not known.
+        offset: of the line in its file.
+
+    Returns:
+        Whether the line went this way.
+    """
+    first = line[:1]
+    if not (b"!" <= first <= b"~" and b"!" <= following[:1] <= b"~") or first == b"{" or line.endswith(b"\r"):
+        return False
+    rules = compiled.rules
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return False
+    head = rules.find_head(text)
+    if "\0" in text or not (
+        head.timestamp is not None or first not in _OTHER_JSON or not rules.json or careful.surely_text(line)
+    ):
+        return False
+    if compiled.traces and not _stands_alone(text, head, following):
+        return False
+    _row(out, compiled, observed, line if head.end else RAW_MESSAGE, text, head, offset, None)
+    return True
+
+
+def append_contained(  # noqa: PLR0917 - called for every line
+    out: EventBatch,
+    compiled: Compiled,
+    observed: int,
+    line: bytes,
+    text: str,
+    following: bytes,
+    offset: int,
+    extra: dict[str, str],
+) -> bool:
+    """The same for the text inside a container's line; `following` is the next line with its wrapper."""
+    wrapper = compiled.rules.wrappers.get(following[:1])
+    if compiled.start is not None or wrapper is None or not wrapper.begins_plainly(following):
+        return False
+    head = compiled.rules.find_head(text)
+    if compiled.traces and not ((not head or 0 < head.severity < WARN) and _stands_alone(text, head, b"")):
+        return False
+    redacted = compiled.redactor is not None and head.end == 0 and text.encode() == line
+    _row(out, compiled, observed, RAW_MESSAGE if redacted else line, text, head, offset, extra)
+    return True
+
+
+def _row(  # noqa: PLR0917 - called for every line
+    out: EventBatch,
+    compiled: Compiled,
+    observed: int,
+    raw: bytes | int,
+    text: str,
+    head: Head,
+    offset: int,
+    extra: dict[str, str] | None,
+) -> None:
+    severity, row = head.severity, len(out.records)
+    message = text[head.end :] if head.message is None else head.message
+    written = head.timestamp if head.timestamp is not None or extra is None else extra["time"]
+    instant, missing = observed, NO_TIMESTAMP
+    record = {}
+    if written is not None:
+        instant, missing = written_instant(written, compiled, observed)
+        record["timestamp"] = written
+    if missing:
+        out.parse_errors[row] = missing
+    if head.level is not None:
+        record["level"] = head.level
+    if head.logger is not None:
+        record["logger"] = head.logger
+    record["message"] = message
+    if head.attributes is not None:
+        record = {**head.attributes, **record}
+    if extra is not None:
+        record["log.iostream"] = extra["stream"]
+    out.records.append(orjson.dumps(record).decode())
+    out.timestamps.append(instant)
+    out.severities.append(severity)
+    out.loggers.append(head.logger)
+    out.offsets.append(offset)
+    out.raws[row] = raw
+    if severity >= ERROR:
+        out.errors.append(ErrorEvent(row, instant, severity, message, head.logger))
+
+
+def _stands_alone(text: str, head: Head, following: bytes) -> bool:
+    if multiline.may_open_trace(text) or (head.end and multiline.may_begin_trace(text[head.end :])):
+        return False
+    if 0 < head.severity < WARN or not head:  # no trace begins below them: `multiline.continues`
+        return True
+    return following[:1] not in _JAVA_MORE and not multiline.may_open_trace(following.decode("utf-8", "replace"))
+
+
+# ---------------------------------------------------------------- an event that has all its lines
 
 
 class TextEvent(msgspec.Struct):
@@ -49,7 +176,7 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
         logger=event.head.logger,
         message=message,
         record=orjson.dumps(_record(event, written, message, exception)).decode(),
-        raw=RAW_MESSAGE if message.encode() == raw else raw,
+        raw=raw_of_message(raw, message),
         error="; ".join(filter(None, (event.error, error))) or None,
         exception=exception,
     )
@@ -78,12 +205,14 @@ def _record(event: OpenText, written: Any, message: str, exception: ExceptionInf
         "exception.stacktrace": exception.stacktrace,
         "log.iostream": event.extra.get("stream"),
     }
-    return {key: value for key, value in record.items() if value is not None}
+    known = {key: value for key, value in record.items() if value is not None}
+    return known if event.head.attributes is None else {**event.head.attributes, **known}
 
 
 def _split(event: OpenText) -> tuple[str, ExceptionInfo]:
     """The message and the exception. A trace that begins the event gives the message too."""
-    first = event.texts[0][event.head.end :]
+    head = event.head
+    first = event.texts[0][head.end :] if head.message is None else head.message
     if event.trace_at < 0:
         return "\n".join([first, *event.texts[1:]]), NONE
     if event.trace_at == 0:

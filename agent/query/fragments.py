@@ -14,11 +14,11 @@ from msgspec import Raw
 
 from agent.core.event import severity_text
 from agent.core.values import pick
-from agent.query.language import NAMED_FIELDS
 from agent.query.predicate import BUILT_IN, Categories, getter
+from agent.query.terms import NAMED_FIELDS
 
 if TYPE_CHECKING:
-    from agent.query.events import StoredEvent
+    from agent.core.stored import StoredEvent
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
@@ -138,18 +138,23 @@ def as_text(fragment: bytes | None) -> str:
 
 def flattened(event: StoredEvent) -> list[tuple[str, str]]:
     """The attributes as (dotted name, text), objects flattened, lists as JSON, in the order of the line."""
-    found: list[tuple[str, str]] = []
+    return [(name, "null" if value == NULL else as_text(value)) for name, value in flattened_fragments(event)]
+
+
+def flattened_fragments(event: StoredEvent) -> list[tuple[str, bytes]]:
+    """The same with each value as JSON."""
+    found: list[tuple[str, bytes]] = []
     _flatten("", attributes(event), found)
     return found
 
 
-def _flatten(prefix: str, fields: dict[str, Any], found: list[tuple[str, str]]) -> None:
+def _flatten(prefix: str, fields: dict[str, Any], found: list[tuple[str, bytes]]) -> None:
     for key, value in fields.items():
         fragment = bytes(value)
         if fragment.startswith(b"{") and fragment != b"{}" and prefix.count(".") < 8:  # noqa: PLR2004 - deeper: as JSON
             _flatten(f"{prefix}{key}.", members(fragment), found)
         else:
-            found.append((prefix + key, "null" if fragment == NULL else as_text(fragment)))
+            found.append((prefix + key, fragment))
 
 
 def severity_name(event: StoredEvent) -> str:

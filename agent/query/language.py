@@ -22,37 +22,22 @@ import msgspec
 
 from agent.core.errors import UsageError
 from agent.core.patterns import lazy
+from agent.core.severity import number_range
+from agent.query.analysis import Analysis, analyse
+from agent.query.predicate import compile_conditions
+from agent.query.terms import Term, conjunction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from agent.query.predicate import Matchable
+    from agent.query.predicate import Check, Matchable
+    from agent.query.terms import Alternatives
 
-NAMED_FIELDS = (
-    "severity", "logger", "service", "source", "path", "message", "trace_id", "span_id", "group", "category",
-)  # fmt: skip
 OPERATORS = ("!=", ">=", "<=", "=", ">", "<", "~")  # longer ones first
 
 _BLANKS = " \t\r\n\v\f"
 _OPERATOR = lazy(r'[^\s"!<>=~]([^\s"<>=~]*?)(?=!=|[<>=~])')
 _SYMBOL = lazy("|".join(map(re.escape, OPERATORS)))
-_NEEDS_QUOTES = lazy(r'^["!]|[\s]|[<>=~]')
-
-
-class Term(msgspec.Struct, frozen=True):
-    """One condition. `field` is None for a text term, whose `operator` is then empty."""
-
-    field: str | None
-    operator: str
-    value: str
-    negated: bool = False
-
-    def __str__(self) -> str:
-        sign = "!" if self.negated else ""
-        if self.field is None:
-            return sign + (_quoted(self.value) if not self.value or _NEEDS_QUOTES.search(self.value) else self.value)
-        plain = self.value and not self.value.startswith(('"', "=")) and not re.search(r"\s", self.value)
-        return f"{sign}{self.field}{self.operator}{self.value if plain else _quoted(self.value)}"
 
 
 class Query(msgspec.Struct, frozen=True, dict=True):
@@ -67,25 +52,21 @@ class Query(msgspec.Struct, frozen=True, dict=True):
         return Query(self.terms + other.terms)
 
     @cached_property
-    def conditions(self) -> tuple[tuple[Term, ...], ...]:
+    def conditions(self) -> tuple[Alternatives, ...]:
         """The terms as a conjunction of alternatives: repeated `FIELD=` in one inner tuple."""
-        equal: dict[str, list[Term]] = {}
-        found: list[list[Term]] = []
-        for term in self.terms:
-            if term.field is not None and term.operator == "=" and not term.negated:
-                if term.field in equal:
-                    equal[term.field].append(term)
-                    continue
-                equal[term.field] = group = [term]
-                found.append(group)
-            else:
-                found.append([term])
-        return tuple(tuple(group) for group in found)
+        return conjunction(self.terms)
 
     @cached_property
-    def _predicate(self) -> Callable[[Matchable, Mapping[int, str]], bool]:
-        from agent.query.predicate import compile_conditions  # noqa: PLC0415 - predicate needs the types above
+    def analysis(self) -> Analysis:
+        """What it can match, by which engines and live rules narrow down what they look at.
 
+        Raises:
+            UsageError: as `compiled`.
+        """
+        return analyse(self.conditions)
+
+    @cached_property
+    def _predicate(self) -> Check:
         return compile_conditions(self.conditions)
 
     def compiled(self) -> Query:
@@ -131,6 +112,18 @@ def parse_terms(arguments: Sequence[str]) -> Query:
 def all_equal(field: str, values: Iterable[str]) -> Query:
     """The query that `field` has one of these values; no values: no condition."""
     return Query(tuple(Term(field, "=", value) for value in values))
+
+
+def severity_query(text: str) -> Query:
+    """The query of `-p`, as `number_range` reads it.
+
+    Raises:
+        UsageError: SL512, a level is unknown or the range is empty.
+    """
+    number_range(text)
+    low, _, high = text.partition("..")
+    terms = [Term("severity", operator, level.strip()) for operator, level in ((">=", low), ("<=", high)) if level]
+    return Query(tuple(terms))
 
 
 def _argument(text: str) -> Term:
@@ -230,11 +223,6 @@ class _Reader:
                 'write quotes inside a phrase as \\"',
             )
         return value, end
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 # ---------------------------------------------------------------- what to count by

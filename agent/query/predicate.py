@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from agent.core.errors import UsageError
 from agent.core.event import severity_text
 from agent.core.patterns import lazy
+from agent.core.severity import HIGHEST, level_range
 from agent.core.times import format_utc
 from agent.core.values import exact, lookup, number, text_of
-from agent.query.language import NAMED_FIELDS, Term
-from agent.query.severity import HIGHEST, level_range
+from agent.query.terms import NAMED_FIELDS, Alternatives, Term
 
 PATTERN_CHARACTERS = 1_000  # longest regular expression
 SEARCHED_CHARACTERS = 65_536  # a regular expression sees no more of a text: backtracking grows with its length
@@ -25,7 +25,7 @@ ValueCheck = Callable[[Any], bool]
 
 
 class Matchable(Protocol):
-    """What a predicate reads of an event, in the names of `-o json`; `agent.query.events.StoredEvent` has it."""
+    """What a predicate reads of an event, in the names of `-o json`; `agent.core.stored.StoredEvent` has it."""
 
     # ruff: noqa: D102 - the fields are described in StoredEvent
 
@@ -65,7 +65,7 @@ class Matchable(Protocol):
     def resource(self) -> dict[str, Any]: ...
 
 
-def compile_conditions(conditions: tuple[tuple[Term, ...], ...]) -> Check:
+def compile_conditions(conditions: Sequence[Alternatives]) -> Check:
     """One function for a conjunction of alternatives; what is cheap to see is looked at first.
 
     Raises:

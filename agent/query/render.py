@@ -15,9 +15,9 @@ from msgspec import Raw
 
 from agent.core.event import severity_text
 from agent.core.patterns import lazy
+from agent.core.stored import StoredEvent, resource_service
 from agent.core.text import escape, escape_json, paint
 from agent.core.times import format_local, format_utc
-from agent.query.events import StoredEvent, resource_service
 from agent.query.fragments import as_text, attributes, encode, flattened, severity_name
 from agent.query.fragments import field as field_of
 
@@ -47,11 +47,7 @@ class Output(msgspec.Struct):
     color: bool = False
     terminal: bool = False
     csv_safe: bool = False  # a quote before text that a spreadsheet would take for a formula
-    categories: Categories = {}
-
-    def use_categories(self, categories: Categories) -> None:
-        """Take the categories of error groups from here."""
-        self.categories = categories
+    categories: Categories = {}  # of error groups
 
     def header(self) -> bytes:
         """What precedes the first event."""

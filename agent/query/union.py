@@ -1,102 +1,159 @@
-"""The store and the archives as one: events merged in the order of time, counts added up."""
+"""Several engines as one: events merged in the order of time, counts added up."""
 
 from __future__ import annotations
 
 import heapq
-import time
-from itertools import islice
+from collections import ChainMap
+from contextlib import ExitStack, closing
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from agent.query.aggregate import stored_counts
-from agent.query.archives.engine import Cold
-from agent.query.events import time_order
-from agent.query.sqlite.scan import HELD_EVENTS, Scan
+from agent.core.groups import GroupHistory
+from agent.query.engine import SAMPLED_EVENTS, newest_events
+from agent.query.fields import sampled_fields
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from agent.archive.errors import ArchiveError
-    from agent.query.aggregate import Counts
-    from agent.query.events import StoredEvent
+    from agent.core.errors import SidelogError
+    from agent.core.groups import ErrorGroup, GroupFilter
+    from agent.core.stored import StoredEvent
+    from agent.query.engine import Counts, Engine, EventKey, FieldSummary, Span
     from agent.query.language import Grouping
     from agent.query.selection import Selection
 
 
-class Merged:
-    """One selection over both tiers, or over the archives alone.
+class UnionEngine:
+    """Engines that have no event in common and know the same error groups; of one instant the first engine's come
+    first. Without any engine there is nothing to find.
 
     Args:
-        connection: a reader's.
-        selection: what is asked for.
-        scan: of the store, where that is asked for too.
-        cold: the archives, where they answer others as well.
+        engines: closed with this one. Which events each of them answers for is settled in their order.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, selection: Selection, scan: Scan | None, cold: Cold | None = None
-    ) -> None:
-        self._connection = connection
-        self._selection = selection
-        self._scan = scan
-        self._cold = cold or Cold(connection, with_hot=scan is not None)
+    def __init__(self, engines: Sequence[Engine] = ()) -> None:
+        self._engines = tuple(engines)
 
     @property
-    def errors(self) -> list[ArchiveError]:
-        """What was wrong with archives that were opened, each once."""
-        return self._cold.errors
+    def errors(self) -> list[SidelogError]:
+        """As `Engine.errors`."""
+        return [error for engine in self._engines for error in engine.errors]
 
-    def events(self, lines: int | None, *, newest_first: bool) -> Iterator[StoredEvent]:
-        """The newest `lines` events (None: all), oldest first or newest first."""
-        if newest_first:
-            yield from islice(self._merge(self._selection, descending=True, wanted=lines), lines)
-        elif lines is None:
-            yield from self._merge(self._selection)
-        elif lines <= HELD_EVENTS:
-            yield from reversed(list(islice(self._merge(self._selection, descending=True, wanted=lines), lines)))
-        else:
-            yield from self._newest(lines)
+    @cached_property
+    def categories(self) -> Mapping[int, str]:
+        """As `Engine.categories`."""
+        return ChainMap(*(engine.categories for engine in self._engines))  # type: ignore[arg-type]  # only read
 
-    def counts(self, grouping: Grouping) -> Counts:
-        """How many events match, by fields and time buckets."""
-        plan = self._cold.plan(self._selection)
-        # The store's first: it takes less time, in which retention may delete what the plan leaves to it.
-        counts = (
-            stored_counts(self._connection, self._selection, grouping, time.time_ns())
-            if self._scan is not None
-            else None
-        )
-        archived = self._cold.counts(self._selection, grouping, plan)
-        if counts is not None:
-            archived.update(counts)
-        return archived
+    @property
+    def can_follow(self) -> bool:
+        """Whether one of the engines can be followed."""
+        return self._followed is not None
 
-    def _newest(self, lines: int) -> Iterator[StoredEvent]:
-        """More than are held in memory: found twice, the second time in the order that they are printed in."""
-        first: tuple[int, bool, int] | None = None
-        for event in islice(self._merge(self._selection, descending=True, wanted=lines), lines):
-            first = _order(event)
-        if first is not None:
-            for event in self._merge(replace(self._selection, since=first[0])):
-                if _order(event) >= first:
-                    yield event
+    @property
+    def _followed(self) -> Engine | None:
+        return next((engine for engine in self._engines if engine.can_follow), None)
 
-    def _merge(
-        self, selection: Selection, *, descending: bool = False, wanted: int | None = None
+    def events(
+        self,
+        selection: Selection,
+        lines: int | None = None,
+        *,
+        newest_first: bool = False,
+        upto: int | None = None,
+        observed: Span | None = None,
     ) -> Generator[StoredEvent]:
-        cold = self._cold.events(selection, descending=descending, wanted=wanted)
-        try:
-            if self._scan is None:
-                yield from cold
-                return
-            scan = self._scan if selection is self._selection else Scan(self._connection, selection, self._scan.last_id)
-            hot = scan.by_time(descending=descending)
-            yield from heapq.merge(hot, cold, key=_order, reverse=descending)
-        finally:
-            cold.close()
+        """As `Engine.events`."""
+        upto = self.position() if upto is None else upto
+
+        def by_time(asked: Selection, descending: bool, wanted: int | None) -> Generator[StoredEvent]:  # noqa: FBT001
+            return _merged(
+                [
+                    engine.events(
+                        asked, wanted if descending else None, newest_first=descending, upto=upto, observed=observed
+                    )
+                    for engine in (reversed(self._engines) if descending else self._engines)
+                ],
+                descending=descending,
+            )
+
+        return newest_events(by_time, selection, lines, newest_first=newest_first)
+
+    def keys(self, selection: Selection) -> Iterator[EventKey]:
+        """As `Engine.keys`."""
+        return heapq.merge(*(engine.keys(selection) for engine in self._engines), key=lambda key: key.timestamp)
+
+    def counts(self, selection: Selection, grouping: Grouping) -> Iterator[Counts]:
+        """As `Engine.counts`. No engine goes on counting before all have settled what they count: meanwhile events
+        may leave one for another.
+        """
+        parts = [engine.counts(selection, grouping) for engine in self._engines]
+        for first in [next(part, None) for part in parts]:
+            if first is not None:
+                yield first
+        for part in parts:
+            yield from part
+
+    def fields(self, selection: Selection, *, sample: int = SAMPLED_EVENTS, values: int = 10) -> list[FieldSummary]:
+        """As `Engine.fields`."""
+        return sampled_fields(self.events(selection, sample, newest_first=True), self.categories, values)
+
+    def groups(
+        self,
+        wanted: GroupFilter,
+        now: int,
+        *,
+        sort: str = "last-seen",
+        reverse: bool = False,
+        limit: int | None = None,
+        trends: bool = True,
+    ) -> list[ErrorGroup]:
+        """As `Engine.groups`: those of the first engine that keeps any."""
+        for engine in self._engines:
+            if found := engine.groups(wanted, now, sort=sort, reverse=reverse, limit=limit, trends=trends):
+                return found
+        return []
+
+    def group_history(self, group: int, instants: Sequence[int]) -> GroupHistory:
+        """As `Engine.group_history`, of the same engine."""
+        found = GroupHistory([0] * max(0, len(instants) - 1))
+        for engine in self._engines:
+            found = engine.group_history(group, instants)
+            if found.services or any(found.counts):
+                break
+        return found
+
+    def group_events(
+        self, group: int, start: int | None = None, *, newest_first: bool = False
+    ) -> Generator[StoredEvent]:
+        """As `Engine.group_events`."""
+        engines = reversed(self._engines) if newest_first else self._engines
+        found = [engine.group_events(group, start, newest_first=newest_first) for engine in engines]
+        return _merged(found, descending=newest_first)
+
+    def near(self, event: StoredEvent, span: Span) -> Span:
+        """As `Engine.near`: what is near for all of the engines."""
+        for engine in self._engines:
+            span = engine.near(event, span)
+        return span
+
+    def position(self) -> int:
+        """As `Engine.position`, of the engine that can be followed."""
+        return 0 if self._followed is None else self._followed.position()
+
+    def follow(self, selection: Selection, after: int, *, wait: bool = True) -> Iterator[StoredEvent | int]:
+        """As `Engine.follow`, of the engine that can be followed."""
+        if self._followed is not None:
+            yield from self._followed.follow(selection, after, wait=wait)
+
+    def close(self) -> None:
+        """Close all engines."""
+        for engine in self._engines:
+            engine.close()
 
 
-def _order(event: StoredEvent) -> tuple[int, bool, int]:
-    return time_order(event.timestamp, event.id)
+def _merged(parts: Sequence[Generator[StoredEvent]], *, descending: bool) -> Generator[StoredEvent]:
+    """Events by instant; of one instant in the order of the parts. What searches behind the parts ends with this."""
+    with ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(closing(part))
+        yield from heapq.merge(*parts, key=lambda event: event.timestamp, reverse=descending)

@@ -1,4 +1,13 @@
-"""Rotation by sidelog itself, of logs whose applications cannot: which logs are due (`due`), how rotated ones are named
-(`names`), the work in their directory (`folder`, `copying`), telling the application (`telling`, `pending`), and what
-comes after (`aftercare`, `surplus`). `rotation` puts it together, a round at a time; everything here blocks.
+"""Rotation by sidelog itself, of logs whose applications cannot. Everything here blocks.
+
+    thread        looks every second what is to be rotated, beside the reading
+    rotator       a round: which logs are due, rotate them, tell their applications
+    policy        when a log is due
+    unfinished    rotations of which the store knows that they have begun, and whose applications are still to be told
+    postrotate    telling an application: by a signal, by a command; and whether it has opened its log again
+    retention     rotated logs beyond `keep` are deleted
+    copytruncate  for an application that keeps its log open
+    directory     renames in one directory that overwrite nothing
+
+How rotated logs are named stands in `tail.rotated_names`.
 """

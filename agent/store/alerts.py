@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from agent.core.outbox import AlertWrites, Delivery, Outcome, Row, Saved
+from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, SavedBucket, SavedState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,7 +43,7 @@ def save(connection: sqlite3.Connection, writes: AlertWrites) -> None:
         connection.execute('DELETE FROM alert_states WHERE rule = ? AND "key" = ?', (rule, key))
         connection.execute('DELETE FROM alert_windows WHERE rule = ? AND "key" = ?', (rule, key))
     connection.executemany("DELETE FROM alert_windows WHERE rule = ? AND bucket BETWEEN ? AND ?", writes.expired)
-    save_states(connection, writes.saved)
+    _save_states(connection, writes.saved)
     connection.executemany(
         'INSERT INTO alert_history (rule, "key", state, time, value, threshold, quiet) VALUES (?, ?, ?, ?, ?, ?, ?)',
         writes.history,
@@ -63,7 +63,7 @@ def save(connection: sqlite3.Connection, writes: AlertWrites) -> None:
     )
 
 
-def save_states(connection: sqlite3.Connection, states: Sequence[Saved]) -> None:
+def _save_states(connection: sqlite3.Connection, states: Sequence[SavedState]) -> None:
     """Remember states and the buckets of their windows that have changed."""
     for one in states:
         if one.phase == "ok" and not one.since:  # it never left `ok`: its windows say all of it
@@ -87,25 +87,25 @@ def save_states(connection: sqlite3.Connection, states: Sequence[Saved]) -> None
     connection.executemany(_SAVE_WINDOW, [(one.rule, one.key, *row) for one in states for row in one.rows])
 
 
-def _outcome(one: Outcome) -> tuple[object, ...]:
+def _outcome(one: DeliveryOutcome) -> tuple[object, ...]:
     finished = None if one.state == "waiting" else one.at
     return one.state, one.attempts, one.next_attempt, finished, one.result, one.output, one.id
 
 
-def load_states(connection: sqlite3.Connection) -> list[Saved]:
+def load_states(connection: sqlite3.Connection) -> list[SavedState]:
     """All states that are remembered, with their windows."""
-    found: dict[tuple[str, str], Saved] = {}
+    found: dict[tuple[str, str], SavedState] = {}
     for row in connection.execute(
         'SELECT rule, "key", phase, since, started_at, value, notified, repeat_at, repeats, quiet FROM alert_states'
     ):
-        found[row[0], row[1]] = Saved(*row)
+        found[row[0], row[1]] = SavedState(*row)
     for rule, key, *rest in connection.execute(
         'SELECT rule, "key", bucket, count, total, event_id FROM alert_windows ORDER BY bucket'
     ):
         state = found.get((rule, key))
         if state is None:
-            state = found[rule, key] = Saved(rule, key)
-        state.rows.append(Row(*rest))
+            state = found[rule, key] = SavedState(rule, key)
+        state.rows.append(SavedBucket(*rest))
     return list(found.values())
 
 
@@ -182,6 +182,13 @@ def redeliver(connection: sqlite3.Connection, which: str) -> int:
         (which, which, which),
     )
     return done.rowcount
+
+
+def load_history(connection: sqlite3.Connection) -> list[tuple[str, str, str, int, float, float]]:
+    """Every change of a rule's state, oldest first: rule, key (JSON), state, Unix ns, value, threshold."""
+    return connection.execute(
+        'SELECT rule, "key", state, time, value, threshold FROM alert_history ORDER BY id'
+    ).fetchall()
 
 
 def hook_rows(connection: sqlite3.Connection) -> list[dict[str, Any]]:

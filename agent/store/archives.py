@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import orjson
 
 from agent.core.paths import from_text, to_text
+from agent.store.tables import get_meta, set_meta
 
 if TYPE_CHECKING:
+    import os
     import sqlite3
     from collections.abc import Callable, Iterable
 
@@ -49,14 +52,28 @@ class FrameRow(msgspec.Struct):
     min_timestamp: int | None
     max_timestamp: int | None
     severities: dict[int, int]  # severity number -> events
-    shape: int  # what kind of lines it holds (archiving.shape)
+    shape: int  # what kind of lines it holds (archive.frames)
     longest_token: int
     blocks: Blob = b""  # the filter of tokens
     spooled: tuple[int, int] = (0, 0)  # offset and bytes of the filter in a file, where it waits there
 
 
-class Place(NamedTuple):
-    """Where an archive stands, or stood, in the chain of its source."""
+class FileVersion(NamedTuple):
+    """A file as it is at one moment: another one under the same name, or a byte more, and it differs."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @staticmethod
+    def of(status: os.stat_result) -> FileVersion:
+        """Of a file's status."""
+        return FileVersion(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class ChainEntry(msgspec.Struct, frozen=True):
+    """Where an archive stands, or stood, in the chain of its source: what it says of itself, and its own link."""
 
     id: int
     sequence: int
@@ -64,16 +81,13 @@ class Place(NamedTuple):
     link: str
 
 
-class Outgrown(NamedTuple):
-    """An archive whose log is remembered but no longer as it was; what is known of both."""
+class EarlierArchive(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive of what may be a log before it grew; `entries` has its own and those that it has replaced."""
 
-    device: int
-    inode: int
     file_id: int | None
     raw_bytes: int
     sha256: str
-    timed: bool  # some of its events say themselves when they happened
-    places: tuple[Place, ...]  # its own, then of those that it has replaced
+    entries: tuple[ChainEntry, ...]
 
 
 class ArchiveRow(msgspec.Struct):
@@ -100,16 +114,18 @@ class ArchiveRow(msgspec.Struct):
     profile: str | None
     settings: str
     frames: list[FrameRow] = []
-    replaces: list[Place] = []  # archives of its log before that grew
+    replaces: tuple[ChainEntry, ...] = ()  # archives of its log before that grew
+
+    @property
+    def entry(self) -> ChainEntry:
+        """Its place in the chain."""
+        return ChainEntry(self.id, self.sequence, self.previous, self.link)
 
 
-class LogRow(NamedTuple):
+class ArchivedLog(NamedTuple):
     """A log that was archived and may still be there: what it was when it was read, and where."""
 
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
+    version: FileVersion
     archive_id: int
     path: str
 
@@ -144,15 +160,11 @@ def load(connection: sqlite3.Connection) -> list[ArchiveRow]:
     return rows
 
 
-def _own_blocks(frame: FrameRow) -> Blob:
-    return frame.blocks
-
-
 def add(
     connection: sqlite3.Connection,
     archive: ArchiveRow,
-    log: LogRow | None = None,
-    blocks: Callable[[FrameRow], Blob] = _own_blocks,
+    log: ArchivedLog | None = None,
+    blocks: Callable[[FrameRow], Blob] = attrgetter("blocks"),
 ) -> None:
     """Store a new archive with its index; inside a transaction.
 
@@ -204,8 +216,7 @@ def remove(connection: sqlite3.Connection, archive: ArchiveRow, replaced_by: int
     forget(connection, archive.id)
     if replaced_by is not None:
         connection.execute("DELETE FROM archive_logs WHERE archive_id = ?", (archive.id,))
-    place = Place(archive.id, archive.sequence, archive.previous, archive.link)
-    note_removal(connection, archive.source, place, path=archive.path, replaced_by=replaced_by)
+    note_removal(connection, archive.source, archive.entry, path=archive.path, replaced_by=replaced_by)
     if replaced_by is None:
         connection.execute(
             "UPDATE archive_chains SET removed = ?, removed_link = ? WHERE source = ? AND removed < ?",
@@ -214,24 +225,24 @@ def remove(connection: sqlite3.Connection, archive: ArchiveRow, replaced_by: int
 
 
 def note_removal(
-    connection: sqlite3.Connection, source: str, place: Place, *, path: str | None, replaced_by: int | None
+    connection: sqlite3.Connection, source: str, entry: ChainEntry, *, path: str | None, replaced_by: int | None
 ) -> None:
     """Remember the place of an archive that is gone, and its file until that is deleted; inside a transaction."""
     connection.execute(
         "INSERT OR REPLACE INTO archive_removals (id, source, sequence, previous, link, path, replaced_by)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (place.id, source, *place[1:], None if path is None else to_text(path), replaced_by),
+        (entry.id, source, entry.sequence, entry.previous, entry.link, path and to_text(path), replaced_by),
     )
 
 
 def replace(connection: sqlite3.Connection, archive: ArchiveRow) -> None:
     """Let an archive that was just added take the place of those that it replaces; inside a transaction."""
     there = {(row.id, row.link): row for row in load(connection)}
-    for place in archive.replaces:
-        row = there.get((place.id, place.link))
+    for entry in archive.replaces:
+        row = there.get((entry.id, entry.link))
         if row is not None:
             remove(connection, row, replaced_by=archive.id)
-        connection.execute("UPDATE archive_removals SET replaced_by = ? WHERE id = ?", (archive.id, place.id))
+        connection.execute("UPDATE archive_removals SET replaced_by = ? WHERE id = ?", (archive.id, entry.id))
 
 
 def removed_files(connection: sqlite3.Connection) -> list[tuple[int, str]]:
@@ -255,29 +266,33 @@ def replaced_places(connection: sqlite3.Connection) -> dict[tuple[str, int, str]
     return {row[:3]: row[3] for row in connection.execute(sql)}
 
 
-def outgrown(connection: sqlite3.Connection, source: str, present: Iterable[int]) -> list[Outgrown]:
-    """The archives of a source of which a log is remembered that no longer lies anywhere as it was.
+def outgrown(
+    connection: sqlite3.Connection, source: str, version: FileVersion, present: Iterable[int]
+) -> tuple[EarlierArchive, ...]:
+    """The archives of a source that may be of a log before it grew: a log is remembered of each that no longer lies
+    anywhere as it was; and it was the same inode, or (it may have been copied or compressed since) some events say
+    themselves when they happened: without such, another log may begin the same by chance.
 
     Args:
         connection: any.
         source: its name.
-        present: ids of archives whose log does.
+        version: of the log.
+        present: ids of archives whose log lies somewhere as it was.
     """
-    kept = set(present)
     rows = connection.execute(
-        "SELECT l.device, l.inode, a.file_id, a.raw_bytes, a.sha256, coalesce(a.min_timestamp <> a.modified, 0), a.id,"
-        " a.sequence, a.previous, a.link FROM archives a JOIN archive_logs l ON l.archive_id = a.id"
-        " WHERE a.source = ? AND a.raw_bytes > 0",
-        (source,),
+        "SELECT a.id, a.sequence, a.previous, a.link, a.file_id, a.raw_bytes, a.sha256 FROM archives a"
+        " JOIN archive_logs l ON l.archive_id = a.id WHERE a.source = ? AND a.raw_bytes > 0"
+        " AND (coalesce(a.min_timestamp <> a.modified, 0) OR (l.device = ? AND l.inode = ?))",
+        (source, version.device, version.inode),
     ).fetchall()
     sql = "SELECT id, sequence, previous, link FROM archive_removals WHERE replaced_by = ?"
+    kept = set(present)
     found = []
-    for device, inode, file_id, size, sha256, timed, *place in rows:
-        own = Place(*place)
-        if own.id not in kept:
-            places = (own, *(Place(*one) for one in connection.execute(sql, (own.id,))))
-            found.append(Outgrown(device, inode, file_id, size, sha256, bool(timed), places))
-    return found
+    for *own, file_id, size, sha256 in rows:
+        if own[0] not in kept:
+            entries = (ChainEntry(*own), *(ChainEntry(*one) for one in connection.execute(sql, own[:1])))
+            found.append(EarlierArchive(file_id=file_id, raw_bytes=size, sha256=sha256, entries=entries))
+    return tuple(found)
 
 
 def fate(connection: sqlite3.Connection, archive_id: int) -> str:
@@ -298,26 +313,6 @@ def forget(connection: sqlite3.Connection, archive_id: int) -> None:
     )
 
 
-class Generation(NamedTuple):
-    """By what a file generation is recognised (model.TailedFile)."""
-
-    offset: int
-    head_length: int
-    head_hash: Blob
-    marker_length: int
-    marker_hash: Blob
-
-
-def generation(connection: sqlite3.Connection, file_id: int, source: str, log_path: str) -> Generation | None:
-    """The file generation of this id, if it was followed for this source under this path."""
-    sql = (
-        'SELECT "offset", head_length, head_hash, marker_length, marker_hash FROM files'
-        " WHERE id = ? AND source = ? AND path = ?"
-    )
-    row = connection.execute(sql, (file_id, source, to_text(log_path))).fetchone()
-    return Generation(*row) if row else None
-
-
 def accept_chains(connection: sqlite3.Connection) -> None:
     """Let the chain of each source begin at the oldest archive that there is, and end at the newest."""
     connection.execute("DELETE FROM archive_chains WHERE source NOT IN (SELECT source FROM archives)")
@@ -329,10 +324,10 @@ def accept_chains(connection: sqlite3.Connection) -> None:
     )
 
 
-def logs(connection: sqlite3.Connection) -> list[LogRow]:
+def logs(connection: sqlite3.Connection) -> list[ArchivedLog]:
     """The logs that were archived and were not seen to be gone; also those whose archive retention has removed."""
     rows = connection.execute("SELECT device, inode, size, mtime_ns, archive_id, path FROM archive_logs").fetchall()
-    return [LogRow(*row)._replace(path=from_text(row[5])) for row in rows]
+    return [ArchivedLog(FileVersion(*row[:4]), row[4], from_text(row[5])) for row in rows]
 
 
 def forget_unarchived_logs(connection: sqlite3.Connection) -> None:
@@ -340,20 +335,20 @@ def forget_unarchived_logs(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM archive_logs WHERE archive_id NOT IN (SELECT id FROM archives)")
 
 
-def remember_log(connection: sqlite3.Connection, log: LogRow) -> None:
+def remember_log(connection: sqlite3.Connection, log: ArchivedLog) -> None:
     """Note that a log is archived, so that it is not archived again; inside a transaction."""
     connection.execute(
         "INSERT OR REPLACE INTO archive_logs (device, inode, size, mtime_ns, archive_id, path)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (*log[:5], to_text(log.path)),
+        (*log.version, log.archive_id, to_text(log.path)),
     )
 
 
-def forget_logs(connection: sqlite3.Connection, gone: Iterable[LogRow]) -> None:
+def forget_logs(connection: sqlite3.Connection, gone: Iterable[ArchivedLog]) -> None:
     """Archived logs are gone; inside a transaction."""
     connection.executemany(
         "DELETE FROM archive_logs WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ?",
-        [log[:4] for log in gone],
+        [log.version for log in gone],
     )
 
 
@@ -367,3 +362,35 @@ def find_content(connection: sqlite3.Connection, archive: ArchiveRow) -> int | N
         (archive.source, archive.sha256, archive.file_id),
     ).fetchone()
     return row[0] if row else None
+
+
+# ---------------------------------------------------------------- the archive that is being made
+
+_BEGUN = "archiving"
+
+
+class BegunArchive(msgspec.Struct, frozen=True):
+    """What is about to be made, of which log."""
+
+    id: int
+    created: int
+    source: str
+    path: str
+    version: FileVersion
+
+
+def begin(connection: sqlite3.Connection, begun: BegunArchive) -> None:
+    """Note what is about to be made, in place of what was before; inside a transaction, which is to be durable."""
+    noted = {"path": to_text(begun.path), "version": list(begun.version)}
+    set_meta(connection, _BEGUN, msgspec.structs.asdict(begun) | noted)
+
+
+def begun(connection: sqlite3.Connection) -> BegunArchive | None:
+    """What was about to be made and is not known; None where there is nothing."""
+    noted = get_meta(connection, _BEGUN)
+    if not noted:
+        return None
+    found = msgspec.convert(noted, BegunArchive)
+    found = msgspec.structs.replace(found, path=from_text(found.path))
+    sql = "SELECT 1 FROM archives WHERE source = ? AND created = ?"  # a reindex may have given it another id
+    return None if connection.execute(sql, (found.source, found.created)).fetchone() else found

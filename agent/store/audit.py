@@ -15,10 +15,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from agent.core.event import RAW_CARRIAGE_RETURN, RAW_MESSAGE
-from agent.core.fields import load_record
+from agent.core.event import original_of
 from agent.core.paths import from_text
 from agent.store.compare import FileAudit, StoredGap, Window
 from agent.store.reader import reading_error
@@ -150,7 +147,7 @@ class Audit:
         return page
 
     def _judge(self, file: FileAudit, rows: Page) -> None:
-        originals = [row[3] if row[4] is None else original_bytes(row[3], row[4]) for row in rows]
+        originals = [row[3] if row[4] is None else original_of(row[3], row[4]) for row in rows]
         file.take([row[2] for row in rows], originals, self._window(file))
 
     def _finish(self, file: FileAudit) -> None:
@@ -233,23 +230,3 @@ def _bounds(connection: sqlite3.Connection) -> tuple[int, int]:
         last = row[0] if row else 0
         return last + 1, last
     return first, last
-
-
-def original_bytes(record: bytes, raw: bytes | int | None) -> bytes:
-    """The line or lines of a stored event as they were in the file, without the last newline.
-
-    Args:
-        record: the column `record` as UTF-8.
-        raw: the column `raw`.
-    """
-    if raw is None:
-        return record
-    if raw == RAW_CARRIAGE_RETURN:
-        return record + b"\r"
-    if raw == RAW_MESSAGE:
-        try:
-            message = orjson.loads(record)["message"]
-        except (orjson.JSONDecodeError, RecursionError):
-            message = load_record(record.decode())["message"]
-        return str(message).encode()
-    return bytes(raw) if isinstance(raw, bytes) else record

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from agent.core.event import REDACTED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MOST_DIFFERENCES = 10  # told per file; the rest is only counted
-REDACTION = b"[redacted]"  # what stands in an event in place of a hidden value
+_REDACTED = REDACTED.encode()
 _BLOCK_BYTES = 2**20
 _EXCERPT_BYTES = 24
 
@@ -167,7 +169,7 @@ class FileAudit(msgspec.Struct):
     def _event(self, offset: int, original: bytes, window: Window | None) -> None:
         end = offset + len(original)
         self._loose = False
-        redacted = REDACTION in original
+        redacted = _REDACTED in original
         if window is None or (end > window.size and not redacted):
             # Where a redacted event ends is known from its lines alone: what follows up to the next one is its.
             self.position, self._loose = (offset + 1, True) if redacted else (end + 1, False)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from agent.core.event import original_of
 from agent.core.paths import from_text
-from agent.store.audit import original_bytes
 from agent.store.faults import identity
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _walk(connection: sqlite3.Connection, lost: list[tuple[int, int]]) -> dict[i
         file = files[file_id]
         if offset > file.position and _some_lost(starts, lost, file.previous, number):
             file.holes.append((file.position, offset))
-        length = len(original_bytes(record, raw)) + 1
+        length = len(original_of(record, raw)) + 1
         file.event_bytes += length - max(0, file.position - offset)  # one stored without its newline counts it not
         file.position = max(file.position, offset + length)
         file.previous = number

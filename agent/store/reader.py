@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -12,6 +13,7 @@ from agent.core.errors import StoreError
 from agent.store.schema import VERSION as SCHEMA_VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -106,6 +108,20 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
             hint="use the newer sidelog that wrote it; this one leaves the file as it is",
         )
     return version
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What SQLite says while the block reads the store at `path`, as a StoreError (`reading_error`)."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise reading_error(error, path) from None
+
+
+def has_archives(connection: sqlite3.Connection) -> bool:
+    """Whether anything is archived; asked before what searches archives is imported."""
+    return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
 
 
 def reading_error(error: sqlite3.Error, path: Path) -> StoreError:

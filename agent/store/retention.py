@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.core.times import MINUTE_NS
 from agent.store import faults
-from agent.store.rollups import MINUTE_NS
+from agent.store.rollups import KEPT_DAYS
 
 if TYPE_CHECKING:
     from agent.store.writer import StoreWriter
 
 _ROWS_PER_STEP = 2_000  # about 20 ms, so that a waiting batch is not held up
 _PAGES_PER_STEP = 512  # 8 MiB of freed pages given back at a time
-_ROLLUP_KEEP_NS = 400 * 86_400 * 10**9  # rollups, groups' minutes: more than a year, whatever the events' age
+_ROLLUP_KEEP_NS = KEPT_DAYS * 86_400 * 10**9
 _DELIVERIES_KEEP_NS = 30 * 86_400 * 10**9  # after their end
 _EXPIRED_FILES_KEEP_NS = 30 * 86_400 * 10**9
 
@@ -68,7 +69,7 @@ class Retention:
             "WITH oldest AS MATERIALIZED (SELECT id, observed_timestamp AS stored FROM events ORDER BY id LIMIT ?1)"
             " SELECT coalesce(max(id), 0) FROM oldest WHERE stored < ?2"
             " AND id < (SELECT coalesce(min(id), 1 << 62) FROM oldest WHERE stored BETWEEN ?2 AND ?3)",
-            (_ROWS_PER_STEP, now - self.age_ns, now),
+            (_ROWS_PER_STEP, max(0, now - self.age_ns), now),  # SQLite holds no instant 292 years before 1970
         ).fetchone()[0]
         return found
 

@@ -6,12 +6,15 @@ from collections import Counter
 from itertools import repeat
 from typing import TYPE_CHECKING
 
+from agent.core.times import MINUTE_NS
+
 if TYPE_CHECKING:
     import sqlite3
 
     from agent.core.model import StoredBatch
 
-MINUTE_NS = 60_000_000_000
+KEPT_DAYS = 400  # more than a year, whatever the events' age; the minutes of groups too
+TRUSTED_DAYS = 390  # readers count what is older from the events: it may be about to be deleted
 NO_LOGGER = ""
 OTHER_LOGGERS = "\x00other"  # every logger beyond the bound; a query by logger must then scan
 _LOGGERS_PER_SOURCE = 1_000  # a random id used as a logger name must not make the table as long as the events

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _KEY = "rotations"
 
 
-class Begun(NamedTuple):
+class BegunRotation(NamedTuple):
     """A rotation: of which log, and of which file. `copy` is the inode of copytruncate's copy, 0 while it has no name
     that lasts, and with other methods.
     """
@@ -26,13 +26,13 @@ class Begun(NamedTuple):
     copy: int = 0
 
 
-def begun(connection: sqlite3.Connection) -> list[Begun]:
+def begun(connection: sqlite3.Connection) -> list[BegunRotation]:
     """All of them."""
     rows: dict[str, Any] = get_meta(connection, _KEY)
-    return [Begun(from_text(path), *row) for path, row in rows.items()]
+    return [BegunRotation(from_text(path), *row) for path, row in rows.items()]
 
 
-def begin(connection: sqlite3.Connection, rows: Iterable[Begun]) -> None:
+def begin(connection: sqlite3.Connection, rows: Iterable[BegunRotation]) -> None:
     """Note rotations, in place of earlier ones of the same logs; inside a transaction."""
     noted = get_meta(connection, _KEY)
     set_meta(connection, _KEY, {**noted, **{to_text(row.path): row[1:] for row in rows}})

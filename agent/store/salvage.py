@@ -33,7 +33,7 @@ _MOST_BYTES = 2**44  # a header that says more is damaged itself
 _UNREADABLE = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 
 
-class Saved(msgspec.Struct):
+class SalvageReport(msgspec.Struct):
     """What was saved of a store."""
 
     rows: dict[str, int] = {}  # table -> rows saved
@@ -45,7 +45,7 @@ class Saved(msgspec.Struct):
     moved_aside: str = ""  # where the damaged store lies now
 
 
-def salvage(store: Path, progress: Callable[[int, int, str], None] = lambda *_: None) -> Saved:
+def salvage(store: Path, progress: Callable[[int, int, str], None] = lambda *_: None) -> SalvageReport:
     """Replace a damaged store by a new one with everything that could be read; the damaged file is kept.
 
     Args:
@@ -55,7 +55,7 @@ def salvage(store: Path, progress: Callable[[int, int, str], None] = lambda *_: 
     Raises:
         StoreError: SL404 an agent runs; SL556 nothing can be read; SL553 the new store cannot be written.
     """
-    saved = Saved()
+    saved = SalvageReport()
     with owned(store), partial_file(store) as partial:
         try:
             with _new(partial) as target:
@@ -134,7 +134,10 @@ def _damaged(store: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _save_tables(
-    source: sqlite3.Connection, target: sqlite3.Connection, saved: Saved, progress: Callable[[int, int, str], None]
+    source: sqlite3.Connection,
+    target: sqlite3.Connection,
+    saved: SalvageReport,
+    progress: Callable[[int, int, str], None],
 ) -> None:
     tables = [
         (row[1], bool(row[4]))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
+from msgspec.structs import replace
 
-from agent.core.model import GroupUpdate, OwnError, StoredBatch, TailedFile
+from agent.core.fields import Profile
+from agent.core.model import FileChange, FileRow, GroupUpdate, OwnError, StoredBatch
 from agent.core.paths import from_text, to_text
+from agent.core.times import MINUTE_NS
 from agent.store import faults
-from agent.store.rollups import MINUTE_NS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,11 +21,11 @@ _SAVE_FILE = """
 INSERT INTO files (id, source, path, current_path, device, inode, generation, "offset", start_offset, head_length,
                    head_hash, marker_length, marker_hash, state, profile, first_seen, last_read, resource,
                    message_path, logger_path, service_path, trace_path)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, x'', ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
   current_path = excluded.current_path, device = excluded.device, inode = excluded.inode,
   generation = excluded.generation, head_length = excluded.head_length, head_hash = excluded.head_hash,
-  state = excluded.state, profile = excluded.profile, resource = excluded.resource,
+  state = excluded.state, profile = coalesce(excluded.profile, profile), resource = excluded.resource,
   message_path = coalesce(excluded.message_path, message_path),
   logger_path = coalesce(excluded.logger_path, logger_path),
   service_path = coalesce(excluded.service_path, service_path),
@@ -36,8 +38,8 @@ UPDATE files SET "offset" = ?, marker_length = ?, marker_hash = ?, last_read = ?
 WHERE id = ?
 """
 _LOAD_FILES = """
-SELECT id, source, path, device, inode, generation, "offset", head_length, head_hash, marker_length, marker_hash,
-       current_path, state, profile, tail_event_id, first_seen, last_read
+SELECT id, source, path, device, inode, generation, head_length, head_hash, current_path, state, first_seen, last_read,
+       "offset", marker_length, marker_hash, profile, tail_event_id
 FROM files ORDER BY id
 """
 # Whether this transaction's events bring a group back. What was resolved, by an event later than all before; one from
@@ -87,21 +89,16 @@ VALUES (?, ?, 0, ?, ?, ?, ?, ?)
 """
 
 
-def save_file(
-    connection: sqlite3.Connection,
-    file: TailedFile,
-    resource: str,
-    paths: Mapping[str, str | None] | None = None,
-) -> None:
+def save_file(connection: sqlite3.Connection, change: FileChange, resource: str) -> None:
     """Insert a file's row, or update everything but its position.
 
     Args:
         connection: inside a transaction.
-        file: the generation.
+        change: the generation; its profile says where the view `logs` finds message, logger, service and trace id.
         resource: JSON object of the resource attributes of its events.
-        paths: role to JSON path: where the view `logs` finds message, logger, service and trace id.
     """
-    found = paths or {}
+    file = change.file
+    paths = Profile.from_json(change.profile).sql_paths() if change.profile else {}
     connection.execute(
         _SAVE_FILE,
         (
@@ -112,21 +109,19 @@ def save_file(
             file.device,
             file.inode,
             file.generation,
-            file.offset,
-            file.offset,
+            change.offset,
+            change.offset,
             file.head_length,
             file.head_hash,
-            file.marker_length,
-            file.marker_hash,
             file.state,
-            file.profile,
+            change.profile,
             file.first_seen,
             file.last_read,
             resource,
-            found.get("message"),
-            found.get("logger"),
-            found.get("service"),
-            found.get("trace_id"),
+            paths.get("message"),
+            paths.get("logger"),
+            paths.get("service"),
+            paths.get("trace_id"),
         ),
     )
 
@@ -161,12 +156,10 @@ def advance_file(
     )
 
 
-def load_files(connection: sqlite3.Connection) -> list[TailedFile]:
-    """All file generations that the store remembers, finished ones included."""
-    files = [TailedFile(*row) for row in connection.execute(_LOAD_FILES)]
-    for file in files:
-        file.path, file.current_path = from_text(file.path), from_text(file.current_path)
-    return files
+def load_files(connection: sqlite3.Connection) -> list[FileRow]:
+    """All file generations that the store remembers, finished ones included, by id."""
+    rows = [FileRow(*row) for row in connection.execute(_LOAD_FILES)]
+    return [replace(row, path=from_text(row.path), current_path=from_text(row.current_path)) for row in rows]
 
 
 def insert_orphan(connection: sqlite3.Connection, batch: StoredBatch, offset: int, raw: bytes) -> None:

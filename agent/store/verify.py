@@ -10,6 +10,7 @@ import random
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
+from agent.core.times import MINUTE_NS
 from agent.store.backup import integrity
 from agent.store.reader import reading_error
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _IDS_PER_STEP = 50_000
 _MOST_FINDINGS = 100
 _SAMPLE_MINUTES = 200
-_MINUTE_NS = 60_000_000_000
 _LAST_NS = 2**63 - 1
 
 _BAD_RECORDS = "SELECT id FROM events WHERE id BETWEEN ? AND ? AND NOT json_valid(record) LIMIT 10"
@@ -37,7 +37,7 @@ SELECT source, severity_number, sum(count), max(expired) FROM rollups WHERE minu
 """
 
 
-class Finding(NamedTuple):
+class StoreFinding(NamedTuple):
     """Something that is wrong."""
 
     check: str  # integrity | record | event | rollup | read
@@ -46,7 +46,7 @@ class Finding(NamedTuple):
 
 def verify(
     connection: sqlite3.Connection, path: Path, progress: Callable[[int, int, str], None] = lambda *_: None
-) -> list[Finding]:
+) -> list[StoreFinding]:
     """Check an open store.
 
     Args:
@@ -61,30 +61,30 @@ def verify(
         StoreError: SL408, it is locked.
     """
     progress(0, 1, "integrity")
-    findings = [Finding("integrity", found) for found in integrity(connection)]
+    findings = [StoreFinding("integrity", found) for found in integrity(connection)]
     try:
         findings += _events(connection, progress)
         findings += _rollups(connection)
     except sqlite3.Error as error:
         if (found := reading_error(error, path)).code != "SL402":
             raise found from None
-        findings.append(Finding("read", str(error)))
+        findings.append(StoreFinding("read", str(error)))
     return findings[:_MOST_FINDINGS]
 
 
-def _events(connection: sqlite3.Connection, progress: Callable[[int, int, str], None]) -> Iterator[Finding]:
+def _events(connection: sqlite3.Connection, progress: Callable[[int, int, str], None]) -> Iterator[StoreFinding]:
     """Every record is JSON, every event lies within what was read of a file that the store knows."""
     first, last = connection.execute("SELECT coalesce(min(id), 0), coalesce(max(id), -1) FROM events").fetchone()
     for start in range(first, last + 1, _IDS_PER_STEP):
         span = (start, min(last, start + _IDS_PER_STEP - 1))
         for (event_id,) in connection.execute(_BAD_RECORDS, span).fetchall():
-            yield Finding("record", f"the record of event {event_id} is not valid JSON")
+            yield StoreFinding("record", f"the record of event {event_id} is not valid JSON")
         for event_id, file_id in connection.execute(_STRAY_EVENTS, span).fetchall():
-            yield Finding("event", f"event {event_id} lies outside of what was read of its file ({file_id})")
+            yield StoreFinding("event", f"event {event_id} lies outside of what was read of its file ({file_id})")
         progress(span[1] - first + 1, last - first + 1, "events")
 
 
-def _rollups(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _rollups(connection: sqlite3.Connection) -> Iterator[StoreFinding]:
     """The counts of some minutes are those of the events. Minutes with deleted events say so, and are left out."""
     minutes = [
         row[0] for row in connection.execute("SELECT minute FROM rollups GROUP BY minute HAVING NOT max(expired)")
@@ -93,7 +93,7 @@ def _rollups(connection: sqlite3.Connection) -> Iterator[Finding]:
         with _snapshot(connection):
             counted = connection.execute(_COUNTED, (minute,)).fetchall()
             stored = connection.execute(
-                _STORED, (minute * _MINUTE_NS, min((minute + 1) * _MINUTE_NS, _LAST_NS))
+                _STORED, (minute * MINUTE_NS, min((minute + 1) * MINUTE_NS, _LAST_NS))
             ).fetchall()
         if any(row[3] for row in counted):
             continue
@@ -101,7 +101,7 @@ def _rollups(connection: sqlite3.Connection) -> Iterator[Finding]:
         said = {(source, severity): count for source, severity, count, _ in counted if count}
         for key in sorted(found.keys() | said.keys()):
             if found.get(key, 0) != said.get(key, 0):
-                yield Finding(
+                yield StoreFinding(
                     "rollup",
                     f"minute {minute} has {found.get(key, 0)} events of source {key[0]}, severity {key[1]};"
                     f" the rollups say {said.get(key, 0)}",

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import chain, islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agent.core.errors import StoreError
-from agent.core.fields import Profile
 from agent.core.model import (
     Continuation,
     ErrorEvent,
@@ -24,17 +23,16 @@ from agent.core.model import (
     Stored,
     StoredBatch,
     StoredRange,
-    TailedFile,
     Transaction,
 )
 from agent.store import faults, tables
 from agent.store.rollups import Rollups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from agent.core.model import StoredBatch
+    from agent.core.model import FileGeneration
 
 WAL_CHECKPOINT_BYTES = 16 * 2**20  # from 4 to 64 MiB the cost per event is the same; small keeps readers quick
 WAL_ALARM_BYTES = 64 * 2**20  # a reader that keeps its snapshot open holds the WAL: said in `status`
@@ -46,8 +44,37 @@ _T = TypeVar("_T")
 Joined = tuple[str, bytes | int | None, ErrorEvent | None]
 # (record, raw, continuation) of the stored event -> its record and raw with the further lines
 Joiner = Callable[[str, bytes | int | None, Continuation], Joined]
-# What looks at a transaction before it is committed, and writes what it has to say into it.
-Observer = Callable[[sqlite3.Connection, Transaction, Stored], None]
+
+
+class CommitHook(Protocol):
+    """What takes part in every transaction, and may ask for one when no event does. Called in the writer's thread."""
+
+    @property
+    def wants_group_news(self) -> bool:
+        """Whether it is to know which error groups are new or have come back."""
+        ...
+
+    def before_commit(self, connection: sqlite3.Connection, transaction: Transaction, stored: Stored) -> None:
+        """Look at what the transaction has stored, and write into it what follows from that; called again where the
+        commit is tried again.
+        """
+        ...
+
+    def after_commit(self, make_durable: Callable[[], None]) -> None:
+        """The transaction is committed; once `make_durable` was called, not even a power cut takes it back."""
+        ...
+
+    def turn(self) -> None:
+        """Called between two transactions."""
+        ...
+
+    def is_due(self) -> bool:
+        """Whether a transaction is to be made although no event waits for one."""
+        ...
+
+    def wait_s(self) -> float:
+        """How long nothing is due, in seconds."""
+        ...
 
 
 class StoreWriter:
@@ -76,17 +103,22 @@ class StoreWriter:
         self._identity = faults.identity(path)
         self._wal = path.with_name(path.name + "-wal")
         self._rollups = Rollups(connection)
-        self.observer: Observer | None = None
-        self.watch_groups = False  # whether the observer is to know which groups are new or have come back
         self._stored = Stored()
 
-    def write(self, transaction: Transaction, join: Joiner, describe: Callable[[ErrorEvent], GroupUpdate]) -> None:
+    def write(
+        self,
+        transaction: Transaction,
+        join: Joiner,
+        describe: Callable[[ErrorEvent], GroupUpdate],
+        hooks: Sequence[CommitHook] = (),
+    ) -> None:
         """Store a transaction, whole or not at all.
 
         Args:
             transaction: left untouched on failure, so that it can be tried again.
             join: continues a stored event with later lines (`parse`).
             describe: says what such an event adds to its error group (`group`); the same whenever it is asked.
+            hooks: look at it, in their order, before it is committed.
 
         Raises:
             StoreError: retryable when the disk is full, low or slow or another program holds the lock; not
@@ -96,19 +128,21 @@ class StoreWriter:
         self.check_space()
         self.check_wal()
         self._stored = Stored()
+        news = any(hook.wants_group_news for hook in hooks)
         with faults.changing(self.connection, self.path):
-            self._save_groups(transaction.groups, max((b.observed_timestamp for b in transaction.batches), default=0))
+            for change in transaction.files.values():
+                tables.save_file(self.connection, change, self.resources.get(change.file.source, "{}"))
+            now = max((batch.observed_timestamp for batch in transaction.batches), default=0)
+            self._save_groups(transaction.groups, now, news=news)
             self._rollups.flush(self.connection, transaction.batches)
             for batch in transaction.batches:
-                self._store(batch, join, describe)
-            for file in transaction.files.values():
-                tables.save_file(self.connection, file, self.resources.get(file.source, "{}"))
-            if self.observer is not None:
-                self.observer(self.connection, transaction, self._stored)
+                self._store(batch, join, describe, news=news)
+            for hook in hooks:
+                hook.before_commit(self.connection, transaction, self._stored)
             tables.save_own_errors(self.connection, transaction.own_errors)
 
-    def _save_groups(self, groups: list[GroupUpdate], now: int) -> None:
-        if not self.watch_groups:
+    def _save_groups(self, groups: list[GroupUpdate], now: int, *, news: bool) -> None:
+        if not news:
             tables.save_groups(self.connection, groups, now)
             return
         before = tables.group_states(self.connection, groups)
@@ -119,14 +153,14 @@ class StoreWriter:
             elif state == "regressed" and before[group] != state:
                 self._stored.news[group] = "regressed"
 
-    def _store(self, batch: StoredBatch, join: Joiner, describe: Callable[[ErrorEvent], GroupUpdate]) -> None:
+    def _store(
+        self, batch: StoredBatch, join: Joiner, describe: Callable[[ErrorEvent], GroupUpdate], *, news: bool
+    ) -> None:
         file, events = batch.file, batch.events
-        paths = Profile.from_json(file.profile).sql_paths() if file.profile else {}
-        tables.save_file(self.connection, file, self.resources.get(file.source, "{}"), paths)
-        orphans = 0 if events.continuation is None or self._continue(batch, join, describe) else 1
+        orphans = 0 if events.continuation is None or self._continue(batch, join, describe, news=news) else 1
         insert_events(self.connection, batch)
         tail = self.connection.execute("SELECT last_insert_rowid()").fetchone()[0] if len(events) else None
-        if tail is not None and self.observer is not None:
+        if tail is not None:
             self._stored.ranges.append(StoredRange(batch, tail - len(events) + 1))
         gap_bytes = sum(gap.end - gap.start for gap in events.gaps)
         accounted = events.end - _stored_offset(self.connection, file.id)
@@ -147,13 +181,15 @@ class StoreWriter:
         name = json.loads(self.resources.get(source, "{}")).get("service.name")
         return name if isinstance(name, str) else None
 
-    def _save_gaps(self, file: TailedFile, gaps: list[Gap], now: int) -> None:
+    def _save_gaps(self, file: FileGeneration, gaps: list[Gap], now: int) -> None:
         self.connection.executemany(
             'INSERT INTO gaps (file_id, "from", "to", reason, time, sample) VALUES (?, ?, ?, ?, ?, ?)',
             [(file.id, gap.start, gap.end, gap.reason, now, gap.sample) for gap in gaps],
         )
 
-    def _continue(self, batch: StoredBatch, join: Joiner, describe: Callable[[ErrorEvent], GroupUpdate]) -> bool:
+    def _continue(
+        self, batch: StoredBatch, join: Joiner, describe: Callable[[ErrorEvent], GroupUpdate], *, news: bool
+    ) -> bool:
         """Append lines to the last stored event of the file: a stack trace that arrived late.
 
         Returns:
@@ -182,7 +218,7 @@ class StoreWriter:
             if group_id != update.id:
                 if group_id is not None:
                     tables.leave_group(self.connection, group_id, timestamp, error.service)
-                self._save_groups([update], batch.observed_timestamp)
+                self._save_groups([update], batch.observed_timestamp, news=news)
             group_id = update.id
             if error.severity_number > severity:
                 severity = error.severity_number
@@ -191,10 +227,8 @@ class StoreWriter:
             "UPDATE events SET record = ?, raw = ?, group_id = ?, severity_number = ? WHERE id = ?",
             (record, raw, group_id, severity, event_id),
         )
-        if self.observer is not None:
-            after = (severity, group_id, record)
-            joined = JoinedEvent(batch.file, event_id, timestamp, observed, offset, before, after)
-            self._stored.joined.append(joined)
+        after = (severity, group_id, record)
+        self._stored.joined.append(JoinedEvent(batch, event_id, timestamp, observed, offset, before, after))
         return True
 
     def change(self, function: Callable[[sqlite3.Connection], _T], *, durable: bool = False) -> _T:

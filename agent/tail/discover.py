@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _MAGIC = lazy(r"[*?\[]")
 
 
-class Found(msgspec.Struct):
+class FoundFile(msgspec.Struct):
     """A regular file that a source wants."""
 
     path: str
@@ -38,10 +38,10 @@ class Found(msgspec.Struct):
     origin: str = ""  # the path that the source matched, where the file was renamed before it could be seen
 
 
-class Scan(msgspec.Struct):
+class DirectoryScan(msgspec.Struct):
     """What one look at the disk gave. `errors` holds what could not be looked at: nothing follows from that."""
 
-    files: list[Found] = []
+    files: list[FoundFile] = []
     directories: set[str] = set()
     refused: dict[str, TailError] = {}
     errors: dict[str, OSError] = {}
@@ -89,7 +89,7 @@ class Discovery:
                 return source
         return None
 
-    def scan(self) -> Scan:
+    def scan(self) -> DirectoryScan:
         """Look for all files of all sources. Never raises: what cannot be read is in `errors`."""
         return _Scanner(self).run()
 
@@ -123,13 +123,13 @@ class _Scanner:
 
     def __init__(self, discovery: Discovery) -> None:
         self.discovery = discovery
-        self.scan = Scan()
+        self.scan = DirectoryScan()
         self.avoid_paths, self.avoid_keys = discovery.avoided()
         self.listings: dict[str, list[os.DirEntry[str]]] = {}
         self.real_directories: dict[str, str] = {}
         self.seen_paths: set[str] = set()
 
-    def run(self) -> Scan:
+    def run(self) -> DirectoryScan:
         links: list[tuple[str, SourceSettings]] = []
         seen: set[FileKey] = set()
         for source, parts in self.discovery.patterns():
@@ -161,7 +161,7 @@ class _Scanner:
         if key in seen or key in self.avoid_keys or self.is_avoided(path):
             return
         seen.add(key)
-        self.scan.files.append(Found(path, source, key, status.st_size, status.st_mtime_ns))
+        self.scan.files.append(FoundFile(path, source, key, status.st_size, status.st_mtime_ns))
 
     def is_avoided(self, path: str) -> bool:
         """Whether the path, or its directory without symbolic links, is or lies in one that is the agent's own."""

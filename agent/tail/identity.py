@@ -17,7 +17,7 @@ import sys
 from hashlib import blake2b
 from typing import NamedTuple
 
-from agent.core.model import HEAD_BYTES, MARKER_BYTES, TailedFile
+from agent.core.model import HEAD_BYTES, MARKER_BYTES, FileRow
 
 # _IOR('v', 1, long) of linux/fs.h: direction 2 (read), size of a long, type 'v', number 1
 _FS_IOC_GETVERSION = (2 << 30) | (struct.calcsize("l") << 16) | (ord("v") << 8) | 1
@@ -65,7 +65,7 @@ def same_generation(one: int, other: int) -> bool:
     return one == other or not one or not other
 
 
-def compare(fd: int, file: TailedFile) -> Match:
+def compare(fd: int, file: FileRow) -> Match:
     """Whether the content behind `fd` continues what was read of `file` (generation, head and marker).
 
     Raises:

@@ -1,6 +1,6 @@
 """Where did the rest of a file go: renamed, or copied and truncated. All functions block and belong in an executor."""
 
-# ruff: noqa: PTH116, PTH119, PTH120, PTH122 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
+# ruff: noqa: PTH116, PTH119, PTH120 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
 
 from __future__ import annotations
 
@@ -12,46 +12,14 @@ from msgspec.structs import replace
 
 from agent.core.errors import TailError
 from agent.core.model import MARKER_BYTES
-from agent.core.patterns import lazy
 from agent.tail import files
 from agent.tail.identity import FileKey, Match, compare, generation, same_generation
+from agent.tail.rotated_names import is_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from agent.core.model import TailedFile
-
-# what rotation puts into a name: numbers, dates, times of day, a few words; separated by . - _ or nothing
-_ROTATION = lazy(r"([.\-_@:]|[0-9]+|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")
-_COMPRESSED = lazy(r"\.(gz|zst|bz2|xz|lz4)$")
-
-
-def is_rotation(name: str, original: str) -> bool:
-    """Whether a base name is made from another by rotation: app.log → app.log.1, app.log-20261122, app-2026-11-22.log,
-    app.1.log, each also with .gz, .zst, .bz2 or .xz. A number is not made longer: app10.log is beside app1.log.
-    """
-    plain = _COMPRESSED.sub("", name)
-    if plain == original:
-        return plain != name
-    name = plain
-    stem, extension = os.path.splitext(original)
-    if name.startswith(original):
-        return _is_added(original, name[len(original) :])
-    if not name.startswith(stem) or not name.endswith(extension):
-        return False
-    return _is_added(stem, name[len(stem) : len(name) - len(extension)])
-
-
-def _is_added(before: str, added: str) -> bool:
-    """Whether rotation puts `added` into a name behind `before`."""
-    if before[-1:].isdigit() and added[:1].isdigit():
-        return False
-    return _ROTATION.fullmatch(added) is not None
-
-
-def is_compressed_rotation(name: str, original: str) -> bool:
-    """Whether a base name is made from another by rotation and compression: app.log.1.gz, app.log.zst."""
-    return _COMPRESSED.search(name) is not None and is_rotation(name, original)
+    from agent.core.model import FileGeneration, FileRow
 
 
 def find_inode(key: FileKey, directories: Collection[str]) -> str | None:
@@ -67,7 +35,7 @@ def find_inode(key: FileKey, directories: Collection[str]) -> str | None:
     return None
 
 
-def is_gone(file: TailedFile) -> bool:
+def is_gone(file: FileGeneration) -> bool:
     """Whether a file that was not found is really gone, and not just out of sight.
 
     Its directory may be missing, unreadable, or the empty mount point of a disk that is not there yet.
@@ -86,7 +54,7 @@ def boot_ns() -> int:
     return time.time_ns() - time.clock_gettime_ns(clock)
 
 
-def compare_path(path: str, file: TailedFile) -> Match:
+def compare_path(path: str, file: FileRow) -> Match:
     """`compare` for a file that is not open.
 
     A file that ends before the offset counts as shortened only when the machine has been started since the last
@@ -107,7 +75,7 @@ def compare_path(path: str, file: TailedFile) -> Match:
     return match
 
 
-def find_content(file: TailedFile, claimed: Mapping[FileKey, int]) -> tuple[str, FileKey] | None:
+def find_content(file: FileRow, claimed: Mapping[FileKey, int]) -> tuple[str, FileKey] | None:
     """A file beside the last known paths of `file` that holds the same content up to its offset, under the same name
     or one made by rotation, and that is not `claimed` by another.
 
@@ -130,7 +98,7 @@ def find_content(file: TailedFile, claimed: Mapping[FileKey, int]) -> tuple[str,
 
 
 def find_copy(
-    file: TailedFile, head: bytes, position: int, recent: bytes, claimed: Mapping[FileKey, int]
+    file: FileGeneration, head: bytes, position: int, recent: bytes, claimed: Mapping[FileKey, int]
 ) -> tuple[str, FileKey] | None:
     """The copy that was made of `file` before it was truncated (copytruncate) or deleted, to read the rest from.
 
@@ -173,20 +141,25 @@ def _is_claimed(path: str, key: FileKey, claimed: Mapping[FileKey, int]) -> bool
         os.close(fd)
 
 
-def beside(file: TailedFile) -> list[tuple[str, os.stat_result]]:
+def beside(file: FileGeneration) -> list[tuple[str, os.stat_result]]:
     """Regular files with their status in the directories of the file's paths, the last modified first."""
-    found = []
-    for directory in {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}:
-        try:
-            with os.scandir(directory) as entries:
-                found += [
-                    (entry.path, entry.stat(follow_symlinks=False))
-                    for entry in entries
-                    if entry.is_file(follow_symlinks=False)
-                ]
-        except OSError:
-            continue
+    found = [pair for directory in directories_of(file) for pair in regular_files(directory)]
     return sorted(found, key=lambda pair: -pair[1].st_mtime_ns)
+
+
+def directories_of(file: FileGeneration) -> set[str]:
+    """Where a file may lie: that of the path under which it is followed, and the one where it was seen last."""
+    return {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
+
+
+def regular_files(directory: str) -> list[tuple[str, os.stat_result]]:
+    """Regular files with their status; nothing where the directory cannot be listed."""
+    try:
+        with os.scandir(directory) as entries:
+            regular = (entry for entry in entries if entry.is_file(follow_symlinks=False))
+            return [(entry.path, entry.stat(follow_symlinks=False)) for entry in regular]
+    except OSError:
+        return []
 
 
 def bytes_at(path: str, offset: int, length: int) -> bytes:
@@ -203,7 +176,7 @@ def bytes_at(path: str, offset: int, length: int) -> bytes:
         os.close(fd)
 
 
-def _same_content(path: str, file: TailedFile) -> bool:
+def _same_content(path: str, file: FileRow) -> bool:
     fd = files.open_checked(path)
     try:
         return compare(fd, replace(file, generation=0)) is Match.SAME  # another inode: its generation says nothing

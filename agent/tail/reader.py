@@ -6,7 +6,7 @@ chunks happen to end.
 
 from __future__ import annotations
 
-from agent.core.model import MARKER_BYTES, Gap, LineBatch, TailedFile
+from agent.core.model import MARKER_BYTES, FileGeneration, Gap, LineBatch
 
 SAMPLE_BYTES = 1024  # of an over-long line, kept in its gap
 
@@ -23,8 +23,8 @@ class LineReader:
 
     __slots__ = ("_before_skip", "_sample", "_skip_from", "before", "carry", "file", "max_line", "position")
 
-    def __init__(self, file: TailedFile, max_line: int, offset: int, before: bytes = b"") -> None:
-        self.file = file
+    def __init__(self, file: FileGeneration, max_line: int, offset: int, before: bytes = b"") -> None:
+        self.file = file  # as the next batch is to say it
         self.max_line = max_line
         self.position = offset
         self.carry = b""

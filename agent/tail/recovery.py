@@ -1,8 +1,11 @@
-"""The rest of known files that were compressed before they were read to their end.
+"""The rest of known files that were compressed (gzip, Zstandard) before they were read to their end.
 
-A portion per file and round of the tailer, so that a large archive delays nobody: first the bytes before the offset
-are decompressed and only compared, then those after it are read like any other file.
+A portion per file and round of the tailer, so that a large archive delays nobody: first the bytes before the position
+are decompressed and only compared, then those after it are read like any other file. Offsets are those of the
+decompressed bytes, and an archive is recognised by the same facts as any file: the head, the bytes before the offset.
 """
+
+# ruff: noqa: PTH116, PTH119 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
 
 from __future__ import annotations
 
@@ -10,44 +13,117 @@ import os
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
+from agent.core.decompress import DamagedError, compression, pieces
 from agent.core.errors import TailError
-from agent.core.model import HEAD_BYTES
-from agent.tail import archives, files, locate
-from agent.tail.archives import Archive, DamagedArchiveError
+from agent.core.model import HEAD_BYTES, MARKER_BYTES, Position
+from agent.tail import files, locate
 from agent.tail.identity import FileKey, head_hash, marker
 from agent.tail.reader import LineReader
+from agent.tail.rotated_names import is_compressed_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agent.core.model import TailedFile
-    from agent.tail.roster import Roster
+    from agent.core.model import FileGeneration, FileRow
+    from agent.tail.harvester import Harvester
+    from agent.tail.registry import Registry
     from agent.tail.settings import SourceSettings
-    from agent.tail.stream import Stream
 
 _CHUNK_BYTES = 1 << 18
 _STEP_BYTES = 1 << 23  # decompressed per step where nothing is delivered: some 20 ms
 
 
-class Place(msgspec.Struct, frozen=True):
-    """A place in a file: its offset, and length and hash of the bytes before it (`identity.marker`)."""
+class DamagedArchiveError(Exception):
+    """What follows cannot be decompressed: the archive is damaged or ends early."""
 
-    offset: int
-    marker_length: int
-    marker_hash: bytes
+
+def candidates(file: FileGeneration) -> list[str]:
+    """Paths that may be archives of `file`: beside it, named like its rotation, gzip or Zstandard by their content;
+    the last modified first. Empty for a file of which not even the head is known.
+    """
+    if not file.head_length:
+        return []
+    name = os.path.basename(file.path)
+    found = []
+    for path, _ in locate.beside(file):
+        if is_compressed_rotation(os.path.basename(path), name):
+            try:
+                kind = compression(locate.bytes_at(path, 0, 4))
+            except (OSError, TailError):
+                continue
+            if kind in {"gzip", "zstd"}:
+                found.append(path)
+    return found
+
+
+class CompressedLog:
+    """An open archive. `position` counts the decompressed bytes that were read, `recent` are the last of them.
+
+    Raises:
+        OSError: it cannot be read.
+        TailError: it may not be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.position = 0
+        self.recent = b""
+        fd = files.open_checked(path)
+        self._file = os.fdopen(fd, "rb")
+        status = os.fstat(fd)
+        self.key = files.file_key(status)
+        self.version = status.st_size, status.st_mtime_ns
+        kind = compression(self._file.read(4))
+        self._file.seek(0)
+        self._pieces = pieces(self._file, kind or "zstd")
+        self._rest = b""
+
+    def read(self, most: int) -> bytes:
+        """The next bytes, at most so many; none at the end.
+
+        Raises:
+            DamagedArchiveError: nothing more can be had, although the archive is not at its end.
+            OSError: it cannot be read.
+        """
+        try:
+            while not self._rest:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    return b""
+                self._rest = piece
+        except DamagedError as error:
+            raise DamagedArchiveError(str(error)) from error
+        data, self._rest = self._rest[:most], self._rest[most:]
+        self.position += len(data)
+        self.recent = (self.recent + data[-MARKER_BYTES:])[-MARKER_BYTES:]
+        return data
+
+    def back_to_start(self, data: bytes) -> None:
+        """Take back `data`, which is all that was read so far."""
+        self._rest = data + self._rest
+        self.position, self.recent = 0, b""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._pieces.close()
+        self._file.close()
+
+
+# ---------------------------------------------------------------- continuing files
 
 
 class _Job(msgspec.Struct):
     """One file to be continued from one of the archives `paths`; the one in `archive` is being tried or read."""
 
-    file: TailedFile
+    file: FileGeneration
     source: SourceSettings
-    place: Place
+    place: Position
     paths: list[str]
-    archive: Archive | None = None
+    archive: CompressedLog | None = None
     reader: LineReader | None = None  # there once the archive was recognised
-    rivals: list[Place] = []  # of files that `archive` may be of instead; ascending
+    rivals: list[Position] = []  # of files that `archive` may be of instead; ascending
     kept: bool = False  # an archive could not be read to its end: the file is not finished
 
 
@@ -55,16 +131,16 @@ class Recovery:
     """Continues files from their archives. Used on the event loop only.
 
     Args:
-        roster: what it tells of the files; a file that is being recovered is neither followed nor dormant.
+        registry: what it tells of the files; a file that is being recovered is neither followed nor dormant.
         run: calls a blocking function in the executor.
     """
 
-    def __init__(self, roster: Roster, run: Callable[..., Awaitable[bool]]) -> None:
-        self._roster = roster
+    def __init__(self, registry: Registry, run: Callable[..., Awaitable[bool]]) -> None:
+        self._registry = registry
         self._run = run
         self._jobs: list[_Job] = []
         self._claimed: set[tuple[FileKey, tuple[int, int]]] = set()  # archives that belong to a file, as they are
-        self._places: dict[int, Place] = {}  # of kept files, where the store may not be yet
+        self._places: dict[int, Position] = {}  # of kept files, where the store may not be yet
         self._damaged: dict[str, tuple[int, int]] = {}  # path -> size and mtime: not tried again until they change
 
     @property
@@ -72,31 +148,31 @@ class Recovery:
         """Whether there is something to do."""
         return bool(self._jobs)
 
-    async def take(self, stream: Stream) -> None:
-        """The file of a stream is gone, and it is not open any more, or was truncated: continue it from an archive."""
-        place = Place(stream.reader.offset, *marker(stream.reader.before_offset))
-        await self._roster.drop(stream)
-        await self.settle(stream.file, stream.source, place)
+    async def take(self, harvester: Harvester) -> None:
+        """A followed file is gone, and it is not open any more, or was truncated: continue it from an archive."""
+        place = Position(harvester.reader.offset, *marker(harvester.reader.before_offset))
+        await self._registry.drop(harvester)
+        await self.settle(harvester.file, harvester.source, place)
 
-    async def settle(self, file: TailedFile, source: SourceSettings, place: Place) -> None:
+    async def settle(self, file: FileGeneration, source: SourceSettings, place: Position) -> None:
         """A known file is nowhere to be found: continue it from an archive, or declare it finished."""
-        if any(job.file is file for job in self._jobs):
+        if any(job.file.id == file.id for job in self._jobs):
             return
         paths: list[str] = []
 
         def look() -> bool:
-            paths.extend(archives.candidates(file))
+            paths.extend(candidates(file))
             return bool(paths) or locate.is_gone(file)
 
         if not await self._run(look):
             return
         fresh = [path for path in paths if self._damaged.get(path) != _version(path)]
         if fresh:
-            self._roster.dormant.pop(file.id, None)
+            self._registry.dormant.pop(file.id, None)
             self._jobs.append(_Job(file, source, self._places.pop(file.id, place), fresh))
         elif not paths:  # a damaged one may still be mended
             place = self._places.pop(file.id, place)
-            await self._roster.conclude(file, LineReader(file, source.max_line, place.offset))
+            await self._registry.conclude(file, LineReader(file, source.max_line, place.offset))
 
     async def step(self) -> None:
         """Go on a portion with each file."""
@@ -128,11 +204,11 @@ class Recovery:
             known = self._others(job)
 
             def begin() -> bool:
-                archive = Archive(path)
+                archive = CompressedLog(path)
                 job.archive = archive
                 head = _read_fully(archive, HEAD_BYTES)
                 archive.back_to_start(head)
-                job.rivals = [Place(f.offset, f.marker_length, f.marker_hash) for f in known if _begins(head, f)]
+                job.rivals = [row.position for row in known if _begins(head, row)]
                 return _begins(head, job.file)
 
             if not await self._run(begin) or job.archive is None or _claim(job.archive) in self._claimed:
@@ -140,22 +216,23 @@ class Recovery:
             return
         self._jobs.remove(job)
         if job.kept:
-            self._roster.dormant[job.file.id] = job.file
+            self._registry.dormant[job.file.id] = job.file
             self._places[job.file.id] = job.place
         else:
-            await self._roster.conclude(job.file, LineReader(job.file, job.source.max_line, job.place.offset))
+            await self._registry.conclude(job.file, LineReader(job.file, job.source.max_line, job.place.offset))
 
-    def _others(self, job: _Job) -> list[TailedFile]:
+    def _others(self, job: _Job) -> list[FileRow]:
         """The other known files of which more was read, ascending: the one that an archive is of may be among them.
 
         Of a file that ended in the middle of its first line hardly more is known than how every file begins.
         """
-        streams = [stream.file for stream in self._roster.streams.values()]
-        others = [*self._roster.dormant.values(), *streams, *(other.file for other in self._jobs)]
-        farther = [f for f in others if f is not job.file and f.offset > job.place.offset and f.marker_length]
-        return sorted(farther, key=lambda file: file.offset)
+        harvesters = [harvester.file for harvester in self._registry.harvesters.values()]
+        others = [*self._registry.dormant.values(), *harvesters, *(other.file for other in self._jobs)]
+        rows = [self._registry.row(file) for file in others if file.id != job.file.id]
+        farther = [row for row in rows if row.offset > job.place.offset and row.marker_length]
+        return sorted(farther, key=lambda row: row.offset)
 
-    async def _rule_out(self, job: _Job, archive: Archive) -> None:
+    async def _rule_out(self, job: _Job, archive: CompressedLog) -> None:
         """Decompress up to the place of another file that begins like this archive: is it the archive of that?"""
         place = job.rivals[0]
         if await self._run(_skip, archive, place.offset):
@@ -170,13 +247,13 @@ class Recovery:
 
         def again() -> bool:
             archive.close()
-            job.archive = Archive(archive.path)
+            job.archive = CompressedLog(archive.path)
             return True
 
         if not job.rivals:
             await self._run(again)
 
-    async def _recognise(self, job: _Job, archive: Archive) -> None:
+    async def _recognise(self, job: _Job, archive: CompressedLog) -> None:
         """Decompress up to the offset and compare what lies before it."""
         place = job.place
         if not await self._run(_skip, archive, place.offset):  # it ends before the offset
@@ -186,11 +263,11 @@ class Recovery:
                 self._drop_archive(job)
                 return
             self._claimed.add(_claim(archive))
-            job.file.current_path, job.file.state = archive.path, "rotated"
-            self._roster.mark(job.file)
+            job.file = replace(job.file, current_path=archive.path, state="rotated")
+            self._registry.save(job.file)
             job.reader = LineReader(job.file, job.source.max_line, place.offset, archive.recent)
 
-    async def _read(self, job: _Job, archive: Archive, reader: LineReader) -> None:
+    async def _read(self, job: _Job, archive: CompressedLog, reader: LineReader) -> None:
         """Deliver a chunk; at the end of the archive the file is finished."""
         chunks: list[bytes] = []
 
@@ -200,13 +277,13 @@ class Recovery:
 
         await self._run(read)
         if chunks[0]:
-            for batch in reader.feed(chunks[0], self._roster.clock()):
-                await self._roster.deliver(batch)
+            for batch in reader.feed(chunks[0], self._registry.clock()):
+                await self._registry.deliver(batch)
             return
         archive.close()
         self._jobs.remove(job)
-        self._roster.conditions.end(archive.path)  # also that it was skipped as no text (SL204)
-        await self._roster.conclude(job.file, reader)
+        self._registry.conditions.end(archive.path)  # also that it was skipped as no text (SL204)
+        await self._registry.conclude(job.file, reader)
 
     def _drop_archive(self, job: _Job) -> None:
         if job.archive is not None:
@@ -226,24 +303,24 @@ class Recovery:
             if job.reader is not None:  # what was delivered is stored: go on behind it another time
                 offset, before = job.reader.offset, job.reader.before_offset
                 self._claimed.discard(_claim(archive))
-                job.place, job.reader = Place(offset, *marker(before)), None
+                job.place, job.reader = Position(offset, *marker(before)), None
         if isinstance(error, TailError):
-            self._roster.conditions.begin(error)
+            self._registry.conditions.begin(error)
         job.kept = True
         self._drop_archive(job)
 
 
-def _claim(archive: Archive) -> tuple[FileKey, tuple[int, int]]:
+def _claim(archive: CompressedLog) -> tuple[FileKey, tuple[int, int]]:
     return archive.key, archive.version
 
 
-def _begins(head: bytes, file: TailedFile) -> bool:
+def _begins(head: bytes, file: FileGeneration) -> bool:
     """Whether content that begins with `head` can be that of a known file."""
     begin = head[: file.head_length]
     return len(begin) == file.head_length > 0 and head_hash(begin) == file.head_hash
 
 
-def _skip(archive: Archive, offset: int) -> bool:
+def _skip(archive: CompressedLog, offset: int) -> bool:
     """Decompress a portion on the way to `offset`; False where the archive ends before it."""
     limit = archive.position + _STEP_BYTES
     while archive.position < min(offset, limit):
@@ -252,13 +329,13 @@ def _skip(archive: Archive, offset: int) -> bool:
     return True
 
 
-def _lies_before(archive: Archive, place: Place) -> bool:
+def _lies_before(archive: CompressedLog, place: Position) -> bool:
     """Whether the archive, read up to the place, holds the bytes before it."""
     before = archive.recent[-place.marker_length :] if place.marker_length else b""
     return marker(before) == (place.marker_length, place.marker_hash)
 
 
-def _read_fully(archive: Archive, size: int) -> bytes:
+def _read_fully(archive: CompressedLog, size: int) -> bytes:
     data = b""
     while len(data) < size and (part := archive.read(size - len(data))):
         data += part
@@ -267,13 +344,13 @@ def _read_fully(archive: Archive, size: int) -> bytes:
 
 def _version(path: str) -> tuple[int, int] | None:
     try:
-        status = os.stat(path)  # noqa: PTH116
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
 
 
-def _damaged(archive: Archive, error: Exception) -> TailError:
+def _damaged(archive: CompressedLog, error: Exception) -> TailError:
     return TailError(
         "SL210",
         "read an archive",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from agent.config import Config, SourceConfig
 
 
 class SourceSettings(msgspec.Struct, frozen=True):
@@ -14,9 +17,19 @@ class SourceSettings(msgspec.Struct, frozen=True):
 
     name: str
     include: tuple[str, ...]
-    exclude: tuple[str, ...] = ()
-    start: Literal["beginning", "end"] = "beginning"
-    max_line: int = 1 << 20
+    exclude: tuple[str, ...]
+    start: Literal["beginning", "end"]
+    max_line: int
+
+    @staticmethod
+    def from_source(source: SourceConfig) -> SourceSettings:
+        """What the configuration says of a source's files."""
+        return SourceSettings(source.name, tuple(source.include), tuple(source.exclude), source.start, source.max_line)
+
+
+def tail_settings(config: Config) -> list[SourceSettings]:
+    """Which files each source takes, in the order of the configuration: the first that matches a file has it."""
+    return [SourceSettings.from_source(source) for source in config.sources]
 
 
 class Timing(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ same, so that what is rotated away or deleted meanwhile is not lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import math
 import time
@@ -18,22 +19,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.core.conditions import Conditions
-from agent.tail import archives, files, locate
-from agent.tail.attention import Attention
-from agent.tail.census import Census
-from agent.tail.pump import Pump
+from agent.tail import files, locate, recovery
+from agent.tail.harvester import ChunkReader, FileStatus, Harvester, check_all
+from agent.tail.polling import PollScheduler
+from agent.tail.prospector import Prospector
 from agent.tail.recovery import Recovery
-from agent.tail.roster import Roster
+from agent.tail.registry import Registry
 from agent.tail.settings import Timing
-from agent.tail.stream import Probe, Stream, probe_all
 from agent.tail.watch import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from agent.core.errors import SidelogError
-    from agent.core.model import LineBatch, TailedFile
+    from agent.core.model import FileChange, FileRow, LineBatch, Position
     from agent.tail.settings import SourceSettings
 
 _T = TypeVar("_T")
@@ -49,6 +49,7 @@ class Tailer:
         sources: what to follow.
         known: the files that the store remembers, finished ones included.
         deliver: takes a batch.
+        changed: takes what is to be written of a file that is new, renamed or finished; after the batches before it.
         room: whether there is room for another read behind `deliver`; waits for it, at most so many seconds.
         allocate_id: gives the id of a new file generation.
         report: takes an error and whether its condition holds now or is over.
@@ -62,9 +63,10 @@ class Tailer:
     def __init__(
         self,
         sources: Sequence[SourceSettings],
-        known: Sequence[TailedFile],
+        known: Sequence[FileRow],
         deliver: Callable[[LineBatch], Awaitable[None]],
         *,
+        changed: Callable[[FileChange], None],
         room: Callable[[float], Awaitable[bool]],
         allocate_id: Callable[[], int],
         report: Callable[[SidelogError, bool], None],
@@ -80,8 +82,10 @@ class Tailer:
         self._conditions = Conditions(report)
         self._executor = ThreadPoolExecutor(_EXECUTOR_THREADS, thread_name_prefix="tail")
         self._watcher = Watcher(self._wake_from_thread)
-        self._roster = Roster(
+        self._registry = Registry(
+            known=known,
             deliver=deliver,
+            changed=changed,
             allocate_id=allocate_id,
             conditions=self._conditions,
             executor=self._executor,
@@ -89,11 +93,14 @@ class Tailer:
             clock=clock,
             timing=self._timing,
         )
-        self._roster.dormant = {file.id: file for file in known}
-        self._recovery = Recovery(self._roster, self._run)
-        self._census = Census(self._roster, sources, avoid, recovery=self._recovery, at_end=first_start, once=once)
-        self._attention = Attention(self._roster, self._watcher, self._conditions, self._timing, self._end_deleted)
-        self._pump = Pump(self._roster, clock, self._timing.busy_interval_s)
+        self._recovery = Recovery(self._registry, self._run)
+        self._prospector = Prospector(
+            self._registry, sources, avoid, recovery=self._recovery, at_end=first_start, once=once
+        )
+        self._scheduler = PollScheduler(
+            self._registry, self._watcher, self._conditions, self._timing, self._end_deleted
+        )
+        self._chunks = ChunkReader(self._registry, clock, self._timing.busy_interval_s)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wakeup = asyncio.Event()
         self._stopping = False
@@ -107,32 +114,32 @@ class Tailer:
     @property
     def progress(self) -> int:
         """Grows with every round and byte, for the service manager's watchdog."""
-        return self._rounds + self._pump.bytes_read
+        return self._rounds + self._chunks.bytes_read
 
     async def run(self) -> None:
         """Follow the files until `stop`, or with `once` until all of them are read to their end and delivered."""
         self._loop = asyncio.get_running_loop()
         try:
             if not self._once:
-                self._attention.start_watching()
+                self._scheduler.start_watching()
             while not self._stopping:
                 await self._round()
                 if self._once and self._is_done():
                     break
                 await self._sleep()
             if not self._stopping:
-                for stream in list(self._roster.streams.values()):
-                    await self._roster.flush(stream)
+                for harvester in list(self._registry.harvesters.values()):
+                    await self._registry.flush(harvester)
         finally:
             self._watcher.stop()
             self._recovery.close()
-            for stream in list(self._roster.streams.values()):
-                await self._roster.close(stream)
+            for harvester in list(self._registry.harvesters.values()):
+                await self._registry.close(harvester)
             self._executor.shutdown(wait=False)
 
     def stop(self) -> None:
         """Let `run` return after the batch that is being delivered. Call it on the loop's thread."""
-        self._stopping = self._pump.stopping = True
+        self._stopping = self._chunks.stopping = True
         self._wakeup.set()
 
     async def reload(self, sources: Sequence[SourceSettings]) -> None:
@@ -145,34 +152,39 @@ class Tailer:
 
     def look_soon(self) -> None:
         """Names have changed: look for them now. Any thread may call it."""
-        self._next_scan = 0.0
-        self._wake_from_thread()
+        self._call(self._look_now)
 
-    def files(self) -> list[TailedFile]:
+    def _look_now(self) -> None:
+        self._next_scan = 0.0
+        self._wakeup.set()
+
+    def acknowledge(self, positions: Mapping[int, Position]) -> None:
+        """So far are files stored now, by file id. Any thread may call it."""
+        self._call(self._registry.acknowledge, positions)
+
+    def files(self) -> list[FileRow]:
         """All generations that are being followed. Any thread may call it."""
-        return [stream.file for stream in list(self._roster.streams.values())]
+        return [self._registry.row(harvester.file) for harvester in list(self._registry.harvesters.values())]
 
     def sizes(self) -> dict[int, int]:
         """The size in bytes of each followed file as last seen, by file id: what lag is computed from."""
-        return {s.file.id: max(s.size, s.reader.position) for s in self._roster.streams.values()}
-
-    def take_changed(self) -> list[TailedFile]:
-        """The files that are new, renamed or finished since the last call. Any thread may call it."""
-        return self._roster.take_changed()
+        return {s.file.id: max(s.size, s.reader.position) for s in self._registry.harvesters.values()}
 
     # waking
 
     def _wake_from_thread(self) -> None:
-        loop = self._loop
-        if loop is not None and not self._wakeup.is_set():
-            try:
-                loop.call_soon_threadsafe(self._wakeup.set)
-            except RuntimeError:  # the loop is closed already
-                return
+        if not self._wakeup.is_set():
+            self._call(self._wakeup.set)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        """Let the event loop call a function."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(function, *arguments)
 
     async def _sleep(self) -> None:
         """Wait for an event, or until the next file or scan is due."""
-        due = min((stream.next_poll for stream in self._roster.streams.values()), default=math.inf)
+        due = min((harvester.next_poll for harvester in self._registry.harvesters.values()), default=math.inf)
         delay = min(due, self._next_scan) - time.monotonic()
         if delay <= 0 or self._recovery.active or self._wakeup.is_set():
             await asyncio.sleep(0)
@@ -184,22 +196,22 @@ class Tailer:
 
     def _take_events(self) -> None:
         events = self._watcher.take()
-        streams = self._roster.streams
+        harvesters = self._registry.harvesters
         for token in events.files:
-            stream = streams.get(token)
-            if stream is not None:
-                stream.armed = False
+            harvester = harvesters.get(token)
+            if harvester is not None:
+                harvester.armed = False
                 self._watcher.disarm(token)
-                stream.next_poll = 0.0
+                harvester.next_poll = 0.0
         for source, target in events.renames:
-            self._census.renamed(source, target)
+            self._prospector.renamed(source, target)
         if events.lost:
             self._next_scan = 0.0
-            for stream in streams.values():  # its event may be among the lost ones
-                self._watcher.disarm(stream.file.id)
-                stream.armed = False
-                stream.next_poll = 0.0
-        elif events.names and any(self._census.concerns(*name) for name in events.names):
+            for harvester in harvesters.values():  # its event may be among the lost ones
+                self._watcher.disarm(harvester.file.id)
+                harvester.armed = False
+                harvester.next_poll = 0.0
+        elif events.names and any(self._prospector.concerns(*name) for name in events.names):
             pause = max(self._timing.debounce_s, 10 * self._scan_cost_s)  # scans take a tenth of the time at most
             self._next_scan = min(self._next_scan, time.monotonic() + pause)
 
@@ -217,21 +229,21 @@ class Tailer:
             await self._wait_for_room()
             await self._recovery.step()
         now = time.monotonic()
-        due = [stream for stream in self._roster.streams.values() if stream.next_poll <= now]
+        due = [harvester for harvester in self._registry.harvesters.values() if harvester.next_poll <= now]
         if not due:
             return
         ready = []
-        for stream, look in zip(due, await self._run(probe_all, due), strict=True):
-            if stream.file.id in self._roster.streams and await self._judge(stream, look):
-                ready.append(stream)
+        for harvester, look in zip(due, await self._run(check_all, due), strict=True):
+            if harvester.file.id in self._registry.harvesters and await self._judge(harvester, look):
+                ready.append(harvester)
         # rotated files first, for they may be deleted; then what has waited longest
-        ready.sort(key=lambda stream: (stream.file.state != "rotated", stream.mtime_ns))
-        for stream in ready:
+        ready.sort(key=lambda harvester: (harvester.file.state != "rotated", harvester.mtime_ns))
+        for harvester in ready:
             await self._wait_for_room()
             if self._stopping:
                 return
-            if stream.file.id in self._roster.streams:
-                await self._read(stream)
+            if harvester.file.id in self._registry.harvesters:
+                await self._read(harvester)
 
     async def _wait_for_room(self, *, looking: bool = True) -> None:
         while not self._stopping and not await self._room(_ROOM_WAIT_S):
@@ -245,21 +257,21 @@ class Tailer:
         """With `once`: whether everything that was seen has been read, apart from what cannot be."""
         if time.monotonic() >= self._next_scan or self._recovery.active:
             return False
-        return all(s.drained or s.retry_s for s in self._roster.streams.values())
+        return all(s.drained or s.retry_s for s in self._registry.harvesters.values())
 
-    async def _read(self, stream: Stream) -> bool:
+    async def _read(self, harvester: Harvester) -> bool:
         """Open the file if it is closed, and read from it; False where either failed and is to be tried later.
 
         Opened no sooner than here: of 1,000 closed files with something to read, those that were read make room for
         the others, and none waits for its next try because all descriptors are held by files that wait to be read.
         """
         try:
-            if await self._roster.reopen(stream):
-                await self._pump.read(stream)
+            if await self._registry.reopen(harvester):
+                await self._chunks.read(harvester)
                 return True
-            self._put_off(stream)
+            self._put_off(harvester)
         except OSError as error:
-            await self._fail(stream, error)
+            await self._fail(harvester, error)
         return False
 
     async def _run(self, function: Callable[..., _T], *arguments: object) -> _T:
@@ -267,104 +279,108 @@ class Tailer:
 
     async def _scan(self) -> None:
         began = time.monotonic()
-        scan = await self._run(self._census.discovery.scan)
-        if await self._run(self._attention.watch_directories, scan.directories):
-            scan = await self._run(self._census.discovery.scan)
+        scan = await self._run(self._prospector.discovery.scan)
+        if await self._run(self._scheduler.watch_directories, scan.directories):
+            scan = await self._run(self._prospector.discovery.scan)
         self._scan_cost_s = time.monotonic() - began
-        await self._census.settle(scan)
+        await self._prospector.settle(scan)
         now = time.monotonic()
-        for stream in self._roster.streams.values():
-            if not stream.retry_s:
-                stream.next_poll = min(stream.next_poll, now)
+        for harvester in self._registry.harvesters.values():
+            if not harvester.retry_s:
+                harvester.next_poll = min(harvester.next_poll, now)
         timing = self._timing
-        soon = not self._watcher.running or self._census.undecided
+        soon = not self._watcher.running or self._prospector.undecided
         self._next_scan = now + (timing.rescan_polling_s if soon else timing.rescan_s)
 
-    async def _judge(self, stream: Stream, look: Probe) -> bool:
+    async def _judge(self, harvester: Harvester, look: FileStatus) -> bool:
         """Whether there is something to read. Notices truncation and rewriting, errors, and the end of quiet files."""
         if look.error is not None:
-            await self._fail(stream, look.error)
+            await self._fail(harvester, look.error)
             return False
         if not look.intact:
-            await self._replace(stream)
+            await self._replace(harvester)
             return False
-        stream.size, stream.mtime_ns, stream.links = look.size, look.mtime_ns, look.links
-        if look.size > stream.reader.position:
+        harvester.size, harvester.mtime_ns, harvester.links = look.size, look.mtime_ns, look.links
+        if look.size > harvester.reader.position:
             return True
-        if stream.retry_s:
-            stream.retry_s = 0.0
-            self._conditions.end(stream.file.current_path, "SL201", "SL208")
-        await self._attention.settle(stream)
+        if harvester.retry_s:
+            harvester.retry_s = 0.0
+            self._conditions.end(harvester.file.current_path, "SL201", "SL208")
+        await self._scheduler.settle(harvester)
         return False
 
-    async def _fail(self, stream: Stream, error: OSError) -> None:
+    async def _fail(self, harvester: Harvester, error: OSError) -> None:
         """A file cannot be looked at or read: gone while it was closed, or to be tried again later."""
         if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-            pause = stream.retry_s or self._timing.debounce_s
+            pause = harvester.retry_s or self._timing.debounce_s
             self._next_scan = min(self._next_scan, time.monotonic() + pause)
         else:
-            self._conditions.begin(files.open_error(stream.file.current_path, error))
-            await self._roster.close(stream)
-        self._put_off(stream)
+            self._conditions.begin(files.open_error(harvester.file.current_path, error))
+            await self._registry.close(harvester)
+        self._put_off(harvester)
 
-    def _put_off(self, stream: Stream) -> None:
-        stream.retry_s = min(max(self._timing.retry_s, stream.retry_s * 2), self._timing.retry_limit_s)
-        stream.next_poll = time.monotonic() + stream.retry_s
+    def _put_off(self, harvester: Harvester) -> None:
+        harvester.retry_s = min(max(self._timing.retry_s, harvester.retry_s * 2), self._timing.retry_limit_s)
+        harvester.next_poll = time.monotonic() + harvester.retry_s
 
-    async def _replace(self, stream: Stream) -> None:
+    async def _replace(self, harvester: Harvester) -> None:
         """The file was truncated or rewritten: read the rest from a copy, if there is one, else end the generation.
 
         The scan that follows finds an inode that nobody follows, and begins a new generation at its head.
         """
-        if not await self._take_copy(stream):
-            await self._close_truncated(stream)
+        if not await self._take_copy(harvester):
+            await self._close_truncated(harvester)
         self._next_scan = 0.0
 
-    async def _take_copy(self, stream: Stream) -> bool:
-        """Whether a copy of the stream's file was found; the stream goes on in it."""
-        reader = stream.reader
-        claimed = self._roster.generations()
-        copy = await self._run(locate.find_copy, stream.file, stream.head, reader.position, reader.recent, claimed)
-        if copy is None or not await self._roster.take_over(stream, *copy):
+    async def _take_copy(self, harvester: Harvester) -> bool:
+        """Whether a copy of the harvester's file was found; the harvester goes on in it."""
+        reader = harvester.reader
+        claimed = self._registry.generations()
+        copy = await self._run(
+            locate.find_copy, harvester.file, harvester.head, reader.position, reader.recent, claimed
+        )
+        if copy is None or not await self._registry.take_over(harvester, *copy):
             return False
-        stream.globbed = self._census.discovery.source_of(copy[0]) is not None
-        stream.last_growth = time.monotonic()
-        stream.next_poll = 0.0
+        harvester.globbed = self._prospector.discovery.source_of(copy[0]) is not None
+        harvester.last_growth = time.monotonic()
+        harvester.next_poll = 0.0
         return True
 
-    async def _end_deleted(self, stream: Stream) -> None:
+    async def _end_deleted(self, harvester: Harvester) -> None:
         """A deleted file is read to its end. A copy of it that was made before is not to be read once more."""
-        if not await self._take_copy(stream):
-            await self._roster.end(stream)
+        if not await self._take_copy(harvester):
+            await self._registry.end(harvester)
 
-    async def _close_truncated(self, stream: Stream) -> None:
+    async def _close_truncated(self, harvester: Harvester) -> None:
         """What was not read of a truncated file is in a compressed copy, or it is lost."""
-        if await self._run(archives.candidates, stream.file):
-            await self._recovery.take(stream)
+        if await self._run(recovery.candidates, harvester.file):
+            await self._recovery.take(harvester)
         else:
-            await self._roster.end(stream, stream.size)
+            await self._registry.end(harvester, harvester.size)
 
     async def _apply(self, sources: Sequence[SourceSettings]) -> None:
-        self._census.set_sources(sources)
+        self._prospector.set_sources(sources)
         if not self._once and not self._watcher.running:
-            self._attention.start_watching()  # the limit may have been raised
-        for stream in list(self._roster.streams.values()):
-            source = self._census.discovery.source_of(stream.file.path)
-            if source is None or source.name != stream.file.source:
-                await self._dismiss(stream)
+            self._scheduler.start_watching()  # the limit may have been raised
+        for harvester in list(self._registry.harvesters.values()):
+            source = self._prospector.discovery.source_of(harvester.file.path)
+            if source is None or source.name != harvester.file.source:
+                await self._dismiss(harvester)
             else:
-                stream.source = source
-                stream.reader.max_line = source.max_line
+                harvester.source = source
+                harvester.reader.max_line = source.max_line
 
-    async def _dismiss(self, stream: Stream) -> None:
+    async def _dismiss(self, harvester: Harvester) -> None:
         """Read a file to its present end and follow it no more; its unfinished line stays unread."""
-        [look] = await self._run(probe_all, [stream])
-        while not self._stopping and await self._judge(stream, look) and stream.file.id in self._roster.streams:
+        [look] = await self._run(check_all, [harvester])
+        while (
+            not self._stopping and await self._judge(harvester, look) and harvester.file.id in self._registry.harvesters
+        ):
             await self._wait_for_room(looking=False)
-            if not await self._read(stream):
+            if not await self._read(harvester):
                 break
-            [look] = await self._run(probe_all, [stream])
-        if stream.file.id in self._roster.streams:
-            stream.reader.rewind()
-            await self._roster.flush(stream)
-            await self._roster.drop(stream)
+            [look] = await self._run(check_all, [harvester])
+        if harvester.file.id in self._registry.harvesters:
+            harvester.reader.rewind()
+            await self._registry.flush(harvester)
+            await self._registry.drop(harvester)

@@ -1,4 +1,4 @@
-"""Rules with their live state, for `alerts list` and `status`: read from the store, without asking the agent."""
+"""Alert rules with their live state, their history, and when one would have fired; without asking the agent."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from msgspec.structs import replace
 
 from agent.alert.rules import DAY_GRAIN_NS, DEFAULT_MINIMUM, compile_rule, facts_of, value_of, whole_window_ns
 from agent.alert.window import BUCKETS
-from agent.core.outbox import Saved
-from agent.core.times import format_utc
+from agent.core.outbox import SavedState
 from agent.store import alerts as tables
+from agent.views import iso
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
+    from agent.alert.replay import Firing, Moment, Replay
     from agent.config import RuleConfig
 
 _KEYS_SHOWN = 100  # states of one rule that are ok; all others are always shown
@@ -49,9 +50,9 @@ def list_states(connection: sqlite3.Connection, now: int, configs: Sequence[Rule
     return rows
 
 
-def _with_counted(name: str, own: Mapping[str, Saved], counted: Mapping[str, Saved]) -> dict[str, Any]:
+def _with_counted(name: str, own: Mapping[str, SavedState], counted: Mapping[str, SavedState]) -> dict[str, Any]:
     """The states of a rule; what it shares with others is stored once, for all of them."""
-    states: dict[str, Any] = {key: Saved(name, key, rows=one.rows) for key, one in counted.items()}
+    states: dict[str, Any] = {key: SavedState(name, key, rows=one.rows) for key, one in counted.items()}
     for key, state in own.items():
         states[key] = replace(state, rows=states[key].rows) if key in states else state
     return states
@@ -65,9 +66,8 @@ def _row(rule: Mapping[str, Any], key: str, state: Any, silence: Mapping[str, An
         "state": state.phase if live else "ok",
         "value": round(current_value(rule, state.rows, now), 6) if live else 0,
         "threshold": rule["threshold"],
-        "since": format_utc(state.since) if live and state.since else None,
-        "silenced": silence
-        and {**silence, "until": format_utc(silence["until"]), "created": format_utc(silence["created"])},
+        "since": iso(state.since) if live and state.since else None,
+        "silenced": silence and {**silence, "until": iso(silence["until"]), "created": iso(silence["created"])},
         "severity": rule["severity"],
         "quiet": (state.quiet or None) if live else None,
     }
@@ -92,3 +92,52 @@ def current_value(rule: Mapping[str, Any], rows: Iterable[Any], now: int) -> flo
 def evictions(connection: sqlite3.Connection) -> dict[str, int]:
     """How many idle states each rule has given up since it exists; rules without any are left out."""
     return {name: rule["evicted"] for name, rule in tables.load_rules(connection).items() if rule["evicted"]}
+
+
+def history(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """The rows of `alerts history --json`: when alerts fired and resolved, newest last."""
+    return [
+        {"rule": rule, "key": key, "state": state, "time": iso(at), "value": value, "threshold": threshold}
+        for rule, key, state, at, value, threshold in tables.load_history(connection)
+    ]
+
+
+# ---------------------------------------------------------------- when a rule would have fired
+
+
+def replay_document(rule: str, since: int, until: int, found: Replay, *, with_values: bool) -> dict[str, Any]:
+    """The document of `alerts test --json`.
+
+    Args:
+        rule: its name.
+        since: Unix ns.
+        until: Unix ns.
+        found: what the replay has shown.
+        with_values: with the window's values at the moments that were asked for.
+    """
+    document = {"rule": rule, "from": iso(since), "to": iso(until), "firing": firing_rows(found.firings)}
+    if with_values:
+        document["values"] = moment_rows(found.moments)
+    return document
+
+
+def firing_rows(firings: Iterable[Firing]) -> list[dict[str, Any]]:
+    """Each time that a rule would have fired."""
+    return [
+        {
+            "key": json.loads(one.key),
+            "started_at": iso(one.started_at),
+            "ended_at": iso(one.ended_at),
+            "value": one.value,
+        }
+        for one in firings
+    ]
+
+
+def moment_rows(moments: Iterable[Moment]) -> list[dict[str, Any]]:
+    """The values of a rule's windows at some moments."""
+    return [
+        {"time": iso(moment.at), "key": json.loads(key), "value": value, "state": phase}
+        for moment in moments
+        for key, value, phase in moment.values
+    ]

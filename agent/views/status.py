@@ -1,29 +1,72 @@
-"""What `status` knows: read from the store, the lock and the followed files, without asking the agent."""
+"""What `status` knows: read from the store, the lock and the followed files, without asking the agent.
+
+Whether a file is stuck takes two looks: a line that has just been written to an idle file looks the same as one of many
+that are written to a file which is no longer read. A face looks, waits as it can, and looks again.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import orjson
+import msgspec
+from msgspec.structs import asdict
 
 from agent.core.paths import from_text
-from agent.core.times import format_utc
 from agent.store import alerts as alert_tables
+from agent.store import statistics, tables
 from agent.store.lock import Owner, owner
+from agent.views import iso
 from agent.views.alerts import evictions, list_states
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.store.statistics import FollowedFile, OwnErrorRow
+
+SECOND_LOOK_S = 3.0  # an agent that is well reads a line within two
 _STUCK_S = 120.0  # lines that have waited for so long while the agent runs are a fault
-_SECOND_LOOK_S = 3.0  # an agent that is well reads a line within two
 _LINE_BYTES = 2**20
 _MAX_GAPS = 50
+_MAX_ERRORS = 50
 _RATE_MINUTES = 5
 
 
-def collect(connection: sqlite3.Connection, path: Path, now: int | None = None) -> dict[str, Any]:
-    """The document of `status --json`.
+class Snapshot(msgspec.Struct):
+    """The agent as one look shows it."""
+
+    agent: dict[str, Any]
+    parts: dict[str, Any]  # of the document
+    suspects: list[dict[str, Any]]  # files that seem stuck
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether another look, after a moment, could clear a file: one that was changed only just now."""
+        return any(file["lag_seconds"] <= _STUCK_S for file in self.suspects)
+
+    def look_again(self, connection: sqlite3.Connection) -> None:
+        """Clear the files from which something was read since the first look."""
+        offsets = statistics.file_offsets(connection, [file["id"] for file in self.suspects])
+        self.clear_moved(offsets)
+
+    def clear_moved(self, offsets: Mapping[int, int]) -> None:
+        """Clear the files that have another offset by now, or none: they are no longer followed.
+
+        Args:
+            offsets: of file ids.
+        """
+        self.suspects = [file for file in self.suspects if offsets.get(file["id"]) == file["offset"]]
+
+    def document(self) -> dict[str, Any]:
+        """The document of `status --json`; a file that is still suspected is called stuck."""
+        problems = _problems(self.agent, self.suspects, self.parts["errors"])
+        return {"healthy": not problems, "problems": problems, "agent": self.agent, **self.parts}
+
+
+def look(connection: sqlite3.Connection, path: Path, now: int | None = None) -> Snapshot:
+    """Look at the agent once, without waiting.
 
     Args:
         connection: read-only.
@@ -32,31 +75,28 @@ def collect(connection: sqlite3.Connection, path: Path, now: int | None = None) 
     """
     now = time.time_ns() if now is None else now
     running = owner(path)
-    agent = _agent(connection, running)
-    files = _files(connection, now)
-    errors = _own_errors(connection)
+    followed = statistics.followed_files(connection)
+    files = [_file(row, now) for row in followed]
+    errors = [_own_error(row) for row in statistics.own_errors(connection, _MAX_ERRORS)]
     if running is not None and running.fault is not None:
         errors.insert(0, _unstored_error(running.fault, path, now))
-    stuck = _stuck_files(connection, files, running.started_at, now) if running else []
-    problems = _problems(agent, stuck, errors)
-    return {
-        "healthy": not problems,
-        "problems": problems,
-        "agent": agent,
-        "files": files,
-        "events": _events(connection, now),
-        "gaps": _gaps(connection),
-        "store": _store(connection, path),
-        "archive": _archive(connection),
-        "alerts": _alerts(connection, now),
-        "hooks": alert_tables.hook_rows(connection),
-        "errors": errors,
-    }
+    return Snapshot(
+        _agent(tables.get_meta(connection, "run"), running),
+        {
+            "files": files,
+            "events": _events(connection, now),
+            "gaps": _gaps(connection),
+            "store": _store(connection, path),
+            "archive": _archive(connection),
+            "alerts": _alerts(connection, now),
+            "hooks": alert_tables.hook_rows(connection),
+            "errors": errors,
+        },
+        _suspects(followed, files, running.started_at, now) if running else [],
+    )
 
 
-def _agent(connection: sqlite3.Connection, running: Owner | None) -> dict[str, Any]:
-    row = connection.execute("SELECT value FROM meta WHERE \"key\" = 'run'").fetchone()
-    run = orjson.loads(row[0]) if row else {}
+def _agent(run: dict[str, Any], running: Owner | None) -> dict[str, Any]:
     died = running is None and bool(run) and run.get("stopped_at") is None
     return {
         "running": running is not None,
@@ -68,63 +108,42 @@ def _agent(connection: sqlite3.Connection, running: Owner | None) -> dict[str, A
     }
 
 
-def _files(connection: sqlite3.Connection, now: int) -> list[dict[str, Any]]:
-    rows = connection.execute(
-        'SELECT id, path, current_path, source, state, "offset", device, inode, last_read, events FROM files'
-        " WHERE state != 'finished' ORDER BY source, path, id"
-    )
-    return [_file(row, now) for row in rows]
-
-
-def _file(row: tuple[Any, ...], now: int) -> dict[str, Any]:
-    number, path, current, source, state, offset, device, inode, last_read, events = row
-    size, changed = offset, last_read
+def _file(row: FollowedFile, now: int) -> dict[str, Any]:
+    size, changed = row.offset, row.last_read
     try:
-        status = Path(from_text(current)).stat()
-        if (status.st_dev, status.st_ino) == (device, inode):
-            size, changed = max(status.st_size, offset), status.st_mtime_ns
+        status = Path(from_text(row.current_path)).stat()
+        if (status.st_dev, status.st_ino) == (row.device, row.inode):
+            size, changed = max(status.st_size, row.offset), status.st_mtime_ns
     except OSError:
         pass  # deleted or out of reach: the tailer says so itself
-    lag = size - offset
-    waiting_since = max(last_read, min(changed, now))
+    lag = size - row.offset
+    waiting_since = max(row.last_read, min(changed, now))
     return {
-        "id": number,
-        "path": path,
-        "current_path": current,
-        "source": source,
-        "state": state,
-        "offset": offset,
+        "id": row.id,
+        "path": row.path,
+        "current_path": row.current_path,
+        "source": row.source,
+        "state": row.state,
+        "offset": row.offset,
         "size": size,
         "lag_bytes": lag,
         "lag_seconds": round(max(0, now - waiting_since) / 1e9, 3) if lag else 0.0,
-        "events": events,
+        "events": row.events,
     }
 
 
-def _stuck_files(
-    connection: sqlite3.Connection, files: list[dict[str, Any]], started_at: int, now: int
+def _suspects(
+    followed: list[FollowedFile], files: list[dict[str, Any]], started_at: int, now: int
 ) -> list[dict[str, Any]]:
-    """Followed files from which nothing was read for too long although a whole line waits.
-
-    A line that has just been written to an idle file looks the same as one of many that are written to a file which
-    is no longer read; so such files are looked at for a few seconds more.
-    """
-    suspects = []
-    for file in files:
-        if file["lag_bytes"] and file["state"] == "active":
-            read_at = connection.execute("SELECT last_read FROM files WHERE id = ?", (file["id"],)).fetchone()[0]
-            if now - max(read_at, started_at) > _STUCK_S * 1e9 and _holds_line(file):
-                suspects.append(file)
-    end = time.monotonic() + _SECOND_LOOK_S
-    while any(file["lag_seconds"] <= _STUCK_S for file in suspects) and time.monotonic() < end:
-        time.sleep(0.1)
-        suspects = [file for file in suspects if _offset(connection, file) == file["offset"]]
-    return suspects
-
-
-def _offset(connection: sqlite3.Connection, file: dict[str, Any]) -> int | None:
-    row = connection.execute('SELECT "offset" FROM files WHERE id = ?', (file["id"],)).fetchone()
-    return row[0] if row else None
+    """Followed files from which nothing was read for too long although a whole line waits."""
+    return [
+        file
+        for row, file in zip(followed, files, strict=True)
+        if file["lag_bytes"]
+        and row.state == "active"
+        and now - max(row.last_read, started_at) > _STUCK_S * 1e9
+        and _holds_line(file)
+    ]
 
 
 def _holds_line(file: dict[str, Any]) -> bool:
@@ -139,37 +158,30 @@ def _holds_line(file: dict[str, Any]) -> bool:
 
 
 def _events(connection: sqlite3.Connection, now: int) -> dict[str, Any]:
-    # Ids are given out without holes and deleted from the low end only: no count over millions of rows.
-    total = connection.execute("SELECT coalesce(max(id) - min(id) + 1, 0) FROM events").fetchone()[0]
-    minute = now // 60_000_000_000
-    by_severity = connection.execute(
-        "SELECT coalesce(sum(count), 0), coalesce(sum(iif(severity_number >= 17, count, 0)), 0) FROM rollups"
-        " WHERE minute > ? AND minute <= ?",
-        (minute - _RATE_MINUTES, minute),
-    ).fetchone()
+    totals = statistics.event_totals(connection)
+    events, errors = statistics.recent_counts(connection, now, _RATE_MINUTES)
     seconds = (_RATE_MINUTES - 1) * 60 + (now % 60_000_000_000) / 1e9
-    books = connection.execute(
-        "SELECT coalesce(sum(parse_errors), 0), coalesce(sum(gap_bytes), 0), coalesce(sum(blank_bytes), 0) FROM files"
-    ).fetchone()
     return {
-        "total": total,
-        "parse_errors": books[0],
-        "gap_bytes": books[1],
-        "blank_bytes": books[2],
-        "per_second": round(by_severity[0] / seconds, 3),
-        "errors_per_second": round(by_severity[1] / seconds, 3),
+        "total": totals.events,
+        "parse_errors": totals.parse_errors,
+        "gap_bytes": totals.gap_bytes,
+        "blank_bytes": totals.blank_bytes,
+        "per_second": round(events / seconds, 3),
+        "errors_per_second": round(errors / seconds, 3),
     }
 
 
 def _gaps(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    rows = connection.execute(
-        'SELECT f.path, g."from", g."to", g.reason, g.time FROM gaps g JOIN files f ON f.id = g.file_id'
-        " ORDER BY g.id DESC LIMIT ?",
-        (_MAX_GAPS,),
-    )
     return [
-        {"path": path, "from": start, "to": end, "bytes": end - start, "reason": reason, "time": iso(at)}
-        for path, start, end, reason, at in rows
+        {
+            "path": gap.path,
+            "from": gap.start,
+            "to": gap.end,
+            "bytes": gap.end - gap.start,
+            "reason": gap.reason,
+            "time": iso(gap.time),
+        }
+        for gap in statistics.newest_gaps(connection, _MAX_GAPS)
     ]
 
 
@@ -182,35 +194,19 @@ def _store(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "path": str(path),
         "bytes": size(""),
         "wal_bytes": size("-wal"),
-        "schema": connection.execute("PRAGMA user_version").fetchone()[0],
+        "schema": statistics.schema_version(connection),
         "sqlite": sqlite3.sqlite_version,
     }
 
 
 def _archive(connection: sqlite3.Connection) -> dict[str, Any]:
     """Size of the archives, and of the events that have left the store the share that can still be searched there."""
-    files, size, raw = connection.execute(
-        "SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(raw_bytes), 0) FROM archives"
-    ).fetchone()
-    # Ids are given out without holes and deleted from the low end only.
-    row = connection.execute("SELECT min(id) - 1 FROM events").fetchone()
-    expired = row[0] if row[0] is not None else _last_id(connection)
-    kept = connection.execute(
-        "SELECT coalesce(sum(expired_events), 0) FROM files WHERE id IN (SELECT file_id FROM archives)"
-    ).fetchone()[0]
+    totals = statistics.archive_totals(connection)
+    expired = totals.expired_events
     return {
-        "files": files,
-        "bytes": size,
-        "raw_bytes": raw,
-        "expired_events": expired,
-        "searchable_events": kept,
-        "searchable_share": round(kept / expired, 4) if expired else None,
+        **asdict(totals),
+        "searchable_share": round(totals.searchable_events / expired, 4) if expired else None,
     }
-
-
-def _last_id(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return int(row[0]) if row else 0
 
 
 def _alerts(connection: sqlite3.Connection, now: int) -> list[dict[str, Any]]:
@@ -226,24 +222,9 @@ def _alerts(connection: sqlite3.Connection, now: int) -> list[dict[str, Any]]:
     return found
 
 
-def _own_errors(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    rows = connection.execute(
-        "SELECT code, subject, message, hint, first_seen, last_seen, count, active FROM own_errors"
-        " ORDER BY active DESC, last_seen DESC LIMIT 50"
-    )
-    return [
-        {
-            "code": code,
-            "subject": subject,
-            "message": message,
-            "hint": hint,
-            "first_seen": iso(first),
-            "last_seen": iso(last),
-            "count": count,
-            "active": bool(active),
-        }
-        for code, subject, message, hint, first, last, count, active in rows
-    ]
+def _own_error(row: OwnErrorRow) -> dict[str, Any]:
+    times = {"first_seen": iso(row.first_seen), "last_seen": iso(row.last_seen)}
+    return {**asdict(row), **times, "active": bool(row.active)}
 
 
 def _unstored_error(fault: dict[str, str], path: Path, now: int) -> dict[str, Any]:
@@ -264,8 +245,3 @@ def _problems(agent: dict[str, Any], stuck: list[dict[str, Any]], errors: list[d
             for file in stuck
         ]
     return problems
-
-
-def iso(instant: int | None) -> str | None:
-    """RFC 3339 with nanoseconds, `Z`."""
-    return None if instant is None else format_utc(instant)

@@ -87,6 +87,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sidelog", required=True, help="the sidelog command")
     parser.add_argument("--logs", default="", help="patterns to follow; empty: the demo service's log")
+    parser.add_argument("--rate", default="8", help="events per second that the demo service writes (default: 8)")
     options = parser.parse_args()
     here = Path(__file__).resolve().parent
     patterns = shlex.split(options.logs)
@@ -101,7 +102,7 @@ def main() -> int:
         config = logs / "sidelog.json"
         config.write_text(json.dumps(demo_config(logs), indent=2) + "\n")
         follow = ["-c", str(config)]
-        writers = [[sys.executable, str(here / "shop.py"), str(logs)]]
+        writers = [[sys.executable, str(here / "shop.py"), str(logs), "--rate", options.rate]]
         what, stops = f"sidelog follows {logs}/*.log, where a small demo shop logs", "both"
         pages = show([str(logs / "pages.json")])
         more = DEMO_HINTS.format(sidelog=sidelog, rule=RULE, count=RULE_COUNT, pages=pages, config=config)

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from agent.alert.engine import LATENESS_NS, Engine
-from agent.alert.state import Hit
+from agent.alert.engine import LATENESS_NS, RuleEngine
+from agent.alert.state import RuleHit
 from agent.core.outbox import NEVER
 from tests.alert.rules import S, T, rule, said
 
@@ -13,11 +13,11 @@ from tests.alert.rules import S, T, rule, said
 def feed(engine, *seconds, name="r", key="{}", now=None):
     """Events at these seconds after T, seen at `now` seconds (default: at the last of them)."""
     seen = T + int((max(seconds) if now is None else now) * S)
-    engine.observe(name, key, [Hit(T + int(at * S), number, 7) for number, at in enumerate(sorted(seconds))], seen)
+    engine.observe(name, key, [RuleHit(T + int(at * S), number, 7) for number, at in enumerate(sorted(seconds))], seen)
 
 
 def test_it_fires_once_at_the_threshold_with_the_evidence_and_resolves_when_the_window_has_passed():
-    engine = Engine([rule()])
+    engine = RuleEngine([rule()])
     feed(engine, 0, 1)
     assert engine.take_changes() == []
     feed(engine, 2)
@@ -32,7 +32,7 @@ def test_it_fires_once_at_the_threshold_with_the_evidence_and_resolves_when_the_
 
 
 def test_a_backfill_is_not_counted_and_a_late_event_is_while_its_window_lasts():
-    engine = Engine([rule(when={"count": 2})])
+    engine = RuleEngine([rule(when={"count": 2})])
     feed(engine, *range(50), now=3 * 86_400)
     assert engine.take_changes() == []
     assert engine.next_due == NEVER
@@ -42,7 +42,7 @@ def test_a_backfill_is_not_counted_and_a_late_event_is_while_its_window_lasts():
 
 
 def test_a_burst_that_comes_after_its_short_window_is_judged_by_itself():
-    engine = Engine([rule(window=1.0)])
+    engine = RuleEngine([rule(window=1.0)])
     late_s = LATENESS_NS // S - 1
     feed(engine, 0, 0.1, 0.2, now=late_s)
     engine.tick(T + late_s * S)
@@ -55,7 +55,7 @@ def test_a_burst_that_comes_after_its_short_window_is_judged_by_itself():
 
 def test_a_silence_holds_back_pages_and_what_still_fires_when_it_ends_is_told():
     until = T + 50 * S
-    engine = Engine([rule(repeat=20.0)], quiet=lambda _rule, _key, at: "silenced" if at < until else "")
+    engine = RuleEngine([rule(repeat=20.0)], quiet=lambda _rule, _key, at: "silenced" if at < until else "")
     feed(engine, 0, 1, 2)
     engine.tick(T + 49 * S)
     (change,) = engine.take_changes()
@@ -68,7 +68,7 @@ def test_a_silence_holds_back_pages_and_what_still_fires_when_it_ends_is_told():
 
 
 def test_what_nobody_was_told_of_is_not_told_to_be_over():
-    engine = Engine([rule()], quiet=lambda *_: "muted")
+    engine = RuleEngine([rule()], quiet=lambda *_: "muted")
     feed(engine, 0, 1, 2)
     engine.tick(T + 200 * S)
     assert [(change.state, change.notify) for change in engine.take_changes()] == [
@@ -78,7 +78,7 @@ def test_what_nobody_was_told_of_is_not_told_to_be_over():
 
 
 def test_a_resolve_is_told_also_during_a_silence_that_began_after_the_page():
-    engine = Engine([rule(repeat=20.0)], quiet=lambda _rule, _key, at: "silenced" if at > T + 10 * S else "")
+    engine = RuleEngine([rule(repeat=20.0)], quiet=lambda _rule, _key, at: "silenced" if at > T + 10 * S else "")
     feed(engine, 0, 1, 2)
     engine.tick(T + 200 * S)
     changes = engine.take_changes()
@@ -87,7 +87,7 @@ def test_a_resolve_is_told_also_during_a_silence_that_began_after_the_page():
 
 
 def test_a_rule_is_inhibited_while_another_one_fires():
-    engine = Engine([rule("down"), rule("slow", inhibited_by=["down"])])
+    engine = RuleEngine([rule("down"), rule("slow", inhibited_by=["down"])])
     feed(engine, 0, 1, 2, name="down")
     feed(engine, 50, 51, 52, name="slow")
     engine.tick(T + 60 * S)
@@ -99,7 +99,7 @@ def test_a_rule_is_inhibited_while_another_one_fires():
 
 
 def test_pages_of_one_rule_wait_for_each_other():
-    engine = Engine([rule(group_wait=5.0)])
+    engine = RuleEngine([rule(group_wait=5.0)])
     for second, key in ((0, "a"), (2, "b"), (20, "c")):
         feed(engine, second, second, second, key=key)
         engine.tick(T + second * S)
@@ -109,7 +109,7 @@ def test_pages_of_one_rule_wait_for_each_other():
 
 
 def test_states_are_bounded_and_the_one_idle_for_longest_goes():
-    engine = Engine([rule()], max_keys=3)
+    engine = RuleEngine([rule()], max_keys=3)
     for key in "abc":
         feed(engine, 0, key=key)
     feed(engine, 1, key="a")
@@ -122,7 +122,7 @@ def test_states_are_bounded_and_the_one_idle_for_longest_goes():
 
 
 def test_a_firing_state_is_given_up_last_and_resolved_then():
-    engine = Engine([rule(when={"count": 1})], max_keys=2)
+    engine = RuleEngine([rule(when={"count": 1})], max_keys=2)
     feed(engine, 0, key="a")
     feed(engine, 1, key="b")
     feed(engine, 2, key="c")
@@ -132,7 +132,7 @@ def test_a_firing_state_is_given_up_last_and_resolved_then():
 
 
 def test_quiet_states_are_let_go():
-    engine = Engine([rule()])
+    engine = RuleEngine([rule()])
     feed(engine, 0, key="a")
     engine.tick(T + 200 * S)
     assert engine.take_gone() == [("r", "a")]
@@ -140,7 +140,7 @@ def test_quiet_states_are_let_go():
 
 
 def test_absence_fires_a_window_after_the_last_event_and_resolves_with_the_next():
-    engine = Engine([rule(when={"absent": True}, repeat=100.0)])
+    engine = RuleEngine([rule(when={"absent": True}, repeat=100.0)])
     engine.begin(T)
     for second in range(0, 500, 50):
         feed(engine, second)
@@ -153,7 +153,7 @@ def test_absence_fires_a_window_after_the_last_event_and_resolves_with_the_next(
 
 
 def test_absence_is_measured_from_the_start_and_not_over_a_time_without_eyes():
-    engine = Engine([rule(when={"absent": True}, for_=10.0)])
+    engine = RuleEngine([rule(when={"absent": True}, for_=10.0)])
     engine.begin(T)
     engine.tick(T + 129 * S)
     assert said(engine.take_changes()) == [("pending", 128.0, 0.0)]
@@ -166,19 +166,19 @@ def test_absence_is_measured_from_the_start_and_not_over_a_time_without_eyes():
 
 
 def test_many_heartbeats_take_no_memory():
-    engine = Engine([rule(when={"absent": True})])
+    engine = RuleEngine([rule(when={"absent": True})])
     engine.begin(T)
     for second in range(1000):
         feed(engine, second / 10)
-    assert len(engine._due) < 5
+    assert len(engine._machine._due) < 5
 
 
 def ratio_engine():
-    return Engine([rule(when={"ratio": 0.2, "min": 10})])
+    return RuleEngine([rule(when={"ratio": 0.2, "min": 10})])
 
 
 def ratio(engine, second, matched, total):
-    hits = [Hit(T + second * S, number) for number in range(matched)]
+    hits = [RuleHit(T + second * S, number) for number in range(matched)]
     engine.observe("r", "{}", hits, T + second * S, Counter({(T + second * S) // S: total}))
 
 
@@ -194,7 +194,7 @@ def test_a_ratio_needs_its_minimum_and_also_fires_when_others_make_it_up():
 
 
 def test_a_spike_is_measured_against_the_window_before():
-    engine = Engine([rule(when={"spike": 3.0, "min": 5})])
+    engine = RuleEngine([rule(when={"spike": 3.0, "min": 5})])
     feed(engine, *range(0, 10, 2))  # 5 against nothing
     assert said(engine.take_changes()) == [("firing", 8.0, 5.0)]
     engine.tick(T + 130 * S)
@@ -206,7 +206,7 @@ def test_a_spike_is_measured_against_the_window_before():
 
 
 def test_a_clock_that_jumps_takes_the_states_with_it():
-    engine = Engine([rule(repeat=60.0, for_=10.0)])
+    engine = RuleEngine([rule(repeat=60.0, for_=10.0)])
     feed(engine, 0, 1, 2)
     hour = 3600 * S
     engine.shift(hour)
@@ -220,10 +220,10 @@ def test_a_clock_that_jumps_takes_the_states_with_it():
 
 
 def test_states_of_rules_that_are_gone_are_not_taken_over():
-    engine = Engine([rule()])
+    engine = RuleEngine([rule()])
     feed(engine, 0, 1, 2)
     saved = engine.take_saved()
-    other = Engine([rule("other")])
+    other = RuleEngine([rule("other")])
     other.restore(saved, T + 3 * S)
     assert not other.states["other"]
     assert other.next_due == NEVER
@@ -231,7 +231,7 @@ def test_states_of_rules_that_are_gone_are_not_taken_over():
 
 def test_a_spike_is_also_measured_against_the_last_day():
     """A quiet quarter of an hour before is no reason to page for what is usual."""
-    engine = Engine([rule(when={"spike": 3.0, "min": 5})])
+    engine = RuleEngine([rule(when={"spike": 3.0, "min": 5})])
     for hour in range(24):
         feed(engine, *range(hour * 3600, hour * 3600 + 120))
     at = 24 * 3600
@@ -248,7 +248,7 @@ def test_a_spike_is_also_measured_against_the_last_day():
 
 def test_the_day_of_a_spike_is_saved_restored_and_forgotten():
     one = rule(when={"spike": 3.0, "min": 5})
-    first, second = Engine([one]), Engine([one])
+    first, second = RuleEngine([one]), RuleEngine([one])
     feed(first, *range(100))
     saved = first.take_saved()
     assert sum(row.events for row in saved[0].rows if row.bucket < 0) == 100
@@ -261,7 +261,7 @@ def test_the_day_of_a_spike_is_saved_restored_and_forgotten():
 
 
 def test_a_state_from_a_clock_that_was_ahead_is_moved_to_now():
-    first, second = Engine([rule()]), Engine([rule()])
+    first, second = RuleEngine([rule()]), RuleEngine([rule()])
     feed(first, 7200, 7201, 7202)
     second.restore(first.take_saved(), T)
     (saved,) = second.take_saved()
@@ -272,7 +272,7 @@ def test_a_state_from_a_clock_that_was_ahead_is_moved_to_now():
 
 
 def test_the_day_of_a_spike_goes_with_a_clock_that_jumps():
-    engine = Engine([rule(when={"spike": 3.0, "min": 5})])
+    engine = RuleEngine([rule(when={"spike": 3.0, "min": 5})])
     feed(engine, *range(50))
     engine.shift(-86_400 * S)
     (saved,) = engine.take_saved()
@@ -284,7 +284,7 @@ def test_the_day_of_a_spike_goes_with_a_clock_that_jumps():
 
 def test_a_page_that_waited_for_others_is_told_after_a_restart():
     one = rule(group_wait=60.0)
-    first, second = Engine([one]), Engine([one])
+    first, second = RuleEngine([one]), RuleEngine([one])
     feed(first, 0, 1, 2)
     assert [change.notify for change in first.take_changes()] == [False]
     second.restore(first.take_saved(), T + 2 * S)

@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.alert.engine import Engine
-from agent.alert.state import Hit
+from agent.alert.engine import RuleEngine
+from agent.alert.state import RuleHit
 from tests.alert import reference
 from tests.alert.rules import S, T, rule
 
@@ -33,10 +33,10 @@ RULES = st.builds(
 
 def played(one, events, cuts, end, *, ticks=True):
     """The engine's transitions for events handed over in batches that begin at `cuts`."""
-    engine = Engine([one])
+    engine = RuleEngine([one])
     places = sorted({0, len(events), *(cut % (len(events) + 1) for cut in cuts)})
     for first, last in pairwise(places):
-        hits = [Hit(at, number) for number, at in enumerate(events[first:last], first)]
+        hits = [RuleHit(at, number) for number, at in enumerate(events[first:last], first)]
         engine.observe("r", "{}", hits, hits[0].at)
         if ticks:
             engine.tick(hits[-1].at)
@@ -67,10 +67,10 @@ def test_a_restart_between_any_two_events_changes_nothing(one, pauses, cut):
         events.append(at)
     cut %= len(events)
     end = at + 1000 * S
-    whole = Engine([one])
-    first, second = Engine([one]), Engine([one])
+    whole = RuleEngine([one])
+    first, second = RuleEngine([one]), RuleEngine([one])
     for number, instant in enumerate(events):
-        hit = [Hit(instant, number)]
+        hit = [RuleHit(instant, number)]
         whole.observe("r", "{}", hit, instant)
         whole.tick(instant)
         if number <= cut:
@@ -81,7 +81,7 @@ def test_a_restart_between_any_two_events_changes_nothing(one, pauses, cut):
         saved[one_saved.rule, one_saved.key] = one_saved
     second.restore(saved.values(), events[cut])
     for number, instant in enumerate(events[cut + 1 :], cut + 1):
-        second.observe("r", "{}", [Hit(instant, number)], instant)
+        second.observe("r", "{}", [RuleHit(instant, number)], instant)
         second.tick(instant)
     whole.tick(end)
     second.tick(end)

@@ -11,10 +11,11 @@ import pytest
 from agent.alert.document import example
 from agent.hooks import program
 from tests.hooks.test_dispatch import receiver  # noqa: F401  a fixture
+from tests.needs import needs
 
 HOOKS = Path(__file__).parents[2] / "etc/hooks"
 
-pytestmark = pytest.mark.skipif(shutil.which("jq") is None, reason="the hooks need jq")
+pytestmark = needs("jq")
 
 
 def ran(folder, name, *arguments, commands=(), **changes):

@@ -10,11 +10,11 @@ from agent.config import Config, HookConfig, RuleConfig, SourceConfig, WhenConfi
 from agent.config.hours import parse_hours
 from agent.core.errors import StoreError
 from agent.core.model import EventBatch, GroupUpdate, JoinedEvent, Stored, StoredBatch, Transaction
-from agent.core.outbox import Outcome
+from agent.core.outbox import DeliveryOutcome
 from agent.store import alerts as tables
 from agent.store.opening import open_store
 from agent.views.alerts import evictions, list_states
-from tests.store.stores import tailed
+from tests.store.stores import tailed, transaction
 
 S = 10**9
 T = 1_795_000_000 * S
@@ -34,7 +34,7 @@ class Rig:
     def begin(self):
         self.alerts = LiveAlerts(
             self.config,
-            self.writer,
+            self.writer.connection,
             resources=self.writer.resources,
             host="here",
             report=lambda error, active=True: self.reports.append((error.code, active)),
@@ -47,11 +47,11 @@ class Rig:
         self.at += int(seconds * S)
         self.elapsed += int(seconds * S)
 
-    def commit(self, transaction):
-        self.writer.write(transaction, None, None)
-        made = self.alerts.committed()
-        self.alerts.hand_over(made)
-        return [(one.rule, one.change) for one in made]
+    def commit(self, tx):
+        self.writer.write(tx, None, None, [self.alerts])
+        before = len(self.delivered)
+        self.alerts.after_commit(lambda: None)
+        return [(one.rule, one.change) for one in self.delivered[before:]]
 
     def events(self, *records, severity=17, ages=()):
         """Store one event per record."""
@@ -64,7 +64,7 @@ class Rig:
             records=[json.dumps(record) for record in records],
             end=len(records),
         )
-        return self.commit(Transaction([StoredBatch(tailed(1, source="app"), events, 0, b"", self.at)]))
+        return self.commit(transaction(StoredBatch(tailed(1, source="app"), events, 0, b"", self.at)))
 
     def tick(self):
         return self.commit(Transaction(watched=True)) if self.alerts.is_due() else []
@@ -115,10 +115,10 @@ def test_a_commit_that_fails_is_tried_again_with_the_same_result(rig, monkeypatc
 
     monkeypatch.setattr(tables, "save", failing)
     batch = EventBatch([T, T], [17, 17], [None, None], [0, 1], ["{}", "{}"], end=2)
-    transaction = Transaction([StoredBatch(tailed(1, source="app"), batch, 0, b"", T)])
+    tx = transaction(StoredBatch(tailed(1, source="app"), batch, 0, b"", T))
     with pytest.raises(StoreError):
-        one.commit(transaction)
-    assert one.commit(transaction) == []
+        one.commit(tx)
+    assert one.commit(tx) == []
     assert calls[0] is calls[1]
     assert one.sql("SELECT sum(count) FROM alert_windows") == [(2,)]
     assert one.events({}) == [("r", "firing")]
@@ -218,7 +218,7 @@ def test_outcomes_of_deliveries_are_stored_with_the_next_transaction_or_alone(ri
     one = rig(rule(when={"count": 1}))
     one.events({})
     (made,) = one.delivered
-    one.alerts.finished(Outcome(made.id, "waiting", 1, T + S, T, "exit 1", "no"))
+    one.alerts.finished(DeliveryOutcome(made.id, "waiting", 1, T + S, T, "exit 1", "no"))
     one.alerts.hook_changed("page", {"circuit": "open", "failures": 5, "last_error": "exit 1"})
     assert one.alerts.wait_s() == 0.0
     one.tick()
@@ -229,7 +229,7 @@ def test_outcomes_of_deliveries_are_stored_with_the_next_transaction_or_alone(ri
         "name": "page", "circuit": "open", "failures": 5, "last_error": "exit 1",
         "waiting": 1, "delivered": 0, "dead": 0,
     }  # fmt: skip
-    one.alerts.finished(Outcome(made.id, "delivered", 2, 0, T + S, "exit 0", ""))
+    one.alerts.finished(DeliveryOutcome(made.id, "delivered", 2, 0, T + S, "exit 0", ""))
     one.alerts.save_outcomes()
     one.alerts.save_outcomes()
     assert one.sql("SELECT state, finished FROM deliveries") == [("delivered", T + S)]
@@ -282,7 +282,7 @@ def test_a_new_group_is_news_once_and_one_that_a_backfill_brings_is_not(rig):
         update = GroupUpdate(group, f"f{group}", 1, message, None, None, "unknown", None, 17, at, at, 1)
         batch = EventBatch([at], [17], [None], [0], [json.dumps({"message": message})], end=1)
         stored = StoredBatch(tailed(1, source="app"), batch, 0, b"", one.at, {0: group})
-        return one.commit(Transaction([stored], groups=[update]))
+        return one.commit(transaction(stored, groups=[update]))
 
     assert error("old", 1, age=86_400) == []
     assert error("old", 1) == []
@@ -294,15 +294,18 @@ def test_a_new_group_is_news_once_and_one_that_a_backfill_brings_is_not(rig):
     keys = [json.loads(key) for (key,) in one.sql('SELECT "key" FROM alert_states ORDER BY rule')]
     assert keys == [{"group": "1"}, {"group": "2"}]
     made = json.loads(one.delivered[-1].document)
-    assert made["groups"][0]["title"] == "old"
+    group = made["groups"][0]
+    assert (group["id"], group["title"], group["severity"], group["state"]) == (1, "old", "ERROR", "regressed")
+    assert group["first_seen"] < group["last_seen"]
     assert made["summary"] == "back (group=1): an error that was resolved or ignored has come back"
 
 
 def test_an_event_that_later_lines_change_is_counted_by_rules_that_did_not_match_before(rig):
     one = rig(rule("level", when={"count": 1}), rule("text", match="boom", when={"count": 1}))
     file = tailed(1, source="app")
+    batch = StoredBatch(file, EventBatch(), 0, b"", one.at)
     joined = JoinedEvent(
-        file, 7, one.at, one.at, 0, (9, None, '{"message":"boom"}'), (17, None, '{"message":"boom x"}')
+        batch, 7, one.at, one.at, 0, (9, None, '{"message":"boom"}'), (17, None, '{"message":"boom x"}')
     )
     found = list(one.alerts._counting.count(Stored(joined=[joined]), one.at))
     level = one.alerts.rules["level"].counter
@@ -370,8 +373,8 @@ def test_a_text_is_found_however_json_writes_it(rig):
     )
     assert one.events({"message": "all is well"}, {"message": 'a"b'}) == [("quote", "firing")]
     batch = EventBatch([one.at], [17], [None], [0], ['{"message":"\\u0054\\u0049meout"}'], end=1)
-    transaction = Transaction([StoredBatch(tailed(1, source="app"), batch, 0, b"", one.at)])
-    assert one.commit(transaction) == [("word", "firing")]
+    tx = transaction(StoredBatch(tailed(1, source="app"), batch, 0, b"", one.at))
+    assert one.commit(tx) == [("word", "firing")]
     assert one.events({"message": "TimeOut", "user": {"name": "ann"}}, {"user": [{}, "ann"]}) == []
     assert one.events({"message": "TimeOut", "user": "ann"}) == [("both", "firing")]
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.alert.engine import Engine
-from agent.alert.shared import SharedEngine
-from agent.alert.state import Hit
+from agent.alert.engine import RuleEngine
+from agent.alert.shared import SharedRuleEngine
+from agent.alert.state import RuleHit
 from tests.alert.rules import S, T, rule, said
 
 PAUSES = st.one_of(st.integers(0, 2 * S), st.integers(0, 40 * S), st.just(0), st.integers(100 * S, 400 * S))
@@ -46,11 +46,11 @@ def told(changes):
 def test_rules_with_one_counter_do_what_each_does_alone(many, steps, cuts, restart):
     rules = rules_of(many)
     (counter,) = {one.counter for one in rules}
-    alone, shared = Engine(rules), SharedEngine(rules)
+    alone, shared = RuleEngine(rules), SharedRuleEngine(rules)
     hits, at = [], T
     for number, (pause, key, group) in enumerate(steps):
         at += pause
-        hits.append((key, Hit(at, number, group)))
+        hits.append((key, RuleHit(at, number, group)))
     changes, saved = [], {}
     places = sorted({0, len(hits), *(cut % (len(hits) + 1) for cut in cuts)})
     for first, last in pairwise(places):
@@ -66,7 +66,7 @@ def test_rules_with_one_counter_do_what_each_does_alone(many, steps, cuts, resta
         changes += shared.take_changes()
         remember(saved, shared)
         if first <= restart % len(hits) < last:
-            restarted = SharedEngine(rules)
+            restarted = SharedRuleEngine(rules)
             restarted.restore(saved.values(), now)
             for name, states in shared.states.items():  # what a restart forgets: evidence and order
                 for key, state in states.items():
@@ -99,12 +99,12 @@ def remember(saved, engine):
 
 def test_a_rule_has_a_state_of_its_own_only_while_its_threshold_is_near():
     low, high = rule("low", when={"count": 2}), rule("high", when={"count": 100})
-    engine = SharedEngine([low, high])
-    hits = [Hit(T + second * S, second) for second in range(3)]
+    engine = SharedRuleEngine([low, high])
+    hits = [RuleHit(T + second * S, second) for second in range(3)]
     engine.observe(low.counter, "{}", hits, T + 2 * S)
     assert [len(engine.states[name]) for name in ("low", "high", low.counter)] == [1, 0, 1]
     engine.tick(T + 140 * S)
-    engine.observe(low.counter, "{}", [Hit(T + 150 * S, 4)], T + 150 * S)
+    engine.observe(low.counter, "{}", [RuleHit(T + 150 * S, 4)], T + 150 * S)
     assert [len(engine.states[name]) for name in ("low", "high", low.counter)] == [0, 0, 1]
     assert [change.state for change in engine.take_changes()] == ["firing", "resolved"]
     assert said(engine.take_changes()) == []
@@ -112,10 +112,10 @@ def test_a_rule_has_a_state_of_its_own_only_while_its_threshold_is_near():
 
 def test_a_key_that_fires_is_given_up_last_and_resolved_with_its_counter():
     one = rule(when={"count": 2})
-    engine = SharedEngine([one], max_keys=2)
+    engine = SharedRuleEngine([one], max_keys=2)
 
     def feed(key, *seconds):
-        engine.observe(one.counter, key, [Hit(T + at * S, at) for at in seconds], T + seconds[-1] * S)
+        engine.observe(one.counter, key, [RuleHit(T + at * S, at) for at in seconds], T + seconds[-1] * S)
 
     feed("a", 0, 1)
     feed("b", 2)
@@ -131,18 +131,18 @@ def test_a_key_that_fires_is_given_up_last_and_resolved_with_its_counter():
 
 def test_events_that_have_left_the_window_count_nowhere():
     one = rule(when={"count": 5})
-    engine = SharedEngine([one])
-    engine.observe(one.counter, "{}", [Hit(T, 1)], T + 200 * S)
+    engine = SharedRuleEngine([one])
+    engine.observe(one.counter, "{}", [RuleHit(T, 1)], T + 200 * S)
     assert not engine.states[one.counter]
-    engine.observe(one.counter, "{}", [Hit(T, 1), Hit(T + 199 * S, 2)], T + 200 * S)
+    engine.observe(one.counter, "{}", [RuleHit(T, 1), RuleHit(T + 199 * S, 2)], T + 200 * S)
     assert engine.states[one.counter]["{}"].window.total == 1
 
 
 def test_a_state_that_was_given_up_begins_anew_from_its_counter():
     one = rule(when={"count": 2})
-    engine = SharedEngine([one])
-    engine.observe(one.counter, "{}", [Hit(T, 1), Hit(T, 2)], T)
+    engine = SharedRuleEngine([one])
+    engine.observe(one.counter, "{}", [RuleHit(T, 1), RuleHit(T, 2)], T)
     engine._forget(engine.states["r"]["{}"])
-    engine.observe(one.counter, "{}", [Hit(T + S, 3)], T + S)
+    engine.observe(one.counter, "{}", [RuleHit(T + S, 3)], T + S)
     assert engine.states["r"]["{}"].window.total == 3
     assert [change.value for change in engine.take_changes()] == [2.0, 3.0]

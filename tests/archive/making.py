@@ -3,16 +3,16 @@
 import hashlib
 from pathlib import Path
 
-from agent.archive.container import ArchiveWriter, Metadata
+from agent.archive.container import ArchiveMetadata, ArchiveWriter
 
 
-def metadata(data: bytes = b"", **changes) -> Metadata:
+def metadata(data: bytes = b"", **changes) -> ArchiveMetadata:
     facts = {
         "id": 1, "source": "app", "path": "/var/log/app.log", "sequence": 1, "created": 5, "modified": 4,
         "lines": data.count(b"\n") + (data[-1:] not in (b"", b"\n")), "raw_bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
     }  # fmt: skip
-    return Metadata(**(facts | changes))
+    return ArchiveMetadata(**(facts | changes))
 
 
 def write(path: Path, *frames: bytes, level: int = 3, **changes) -> str:

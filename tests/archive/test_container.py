@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import resource
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -15,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.archive import seekable
-from agent.archive.container import METADATA_MAGIC, MOST_FRAME_BYTES, ArchiveReader, ArchiveWriter, Frame
+from agent.archive.container import METADATA_MAGIC, MOST_FRAME_BYTES, ArchiveReader, ArchiveWriter, FrameLocation
 from agent.archive.errors import ArchiveError
-from agent.archive.seekable import Entry
+from agent.archive.seekable import SeekEntry
 from agent.archive.simd import digest
 from tests.archive.making import metadata, write
+from tests.needs import needs
 
 contents = st.lists(st.binary(min_size=1, max_size=300), max_size=8)
 
@@ -47,13 +47,13 @@ def test_the_writer_counts_what_it_is_given(tmp_path):
     with (tmp_path / "x").open("wb") as file:
         writer = ArchiveWriter(file, 3)
         first, second = writer.add(b"one\ntwo\n", 2), writer.add(b"three", 1)
-        assert first == Frame(0, first.bytes, 0, 8)
-        assert second == Frame(first.bytes, second.bytes, 8, 5)
+        assert first == FrameLocation(0, first.bytes, 0, 8)
+        assert second == FrameLocation(first.bytes, second.bytes, 8, 5)
         assert (writer.lines, writer.all_lines, writer.raw_bytes) == (2, 3, 13)
         assert writer.sha256 == hashlib.sha256(b"one\ntwo\nthree").hexdigest()
 
 
-@pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is not installed")
+@needs("zstd")
 def test_the_zstd_command_reads_and_checks_it(tmp_path):
     path = tmp_path / "app.log.zst"
     write(path, b"one\n" * 1000, b"two\n" * 1000)
@@ -110,7 +110,10 @@ def test_a_missing_or_unreadable_archive_is_named(tmp_path):
 def foreign(path, data: bytes, payload: bytes, *, raw_bytes: int | None = None, magic: int = METADATA_MAGIC) -> None:
     packed = zstandard.ZstdCompressor(write_checksum=True).compress(data)
     said = seekable.skippable(payload, magic)
-    rows = [Entry(len(packed), raw_bytes or len(data), int.from_bytes(packed[-4:], "little")), Entry(len(said), 0, 0)]
+    rows = [
+        SeekEntry(len(packed), raw_bytes or len(data), int.from_bytes(packed[-4:], "little")),
+        SeekEntry(len(said), 0, 0),
+    ]
     path.write_bytes(packed + said + seekable.encode(rows))
 
 
@@ -140,7 +143,7 @@ def test_somebody_elses_file_is_no_archive(tmp_path, payload):
 
 def test_a_seekable_file_without_metadata_is_no_archive(tmp_path):
     packed = zstandard.ZstdCompressor(write_checksum=True).compress(b"a\n")
-    (tmp_path / "x").write_bytes(packed + seekable.encode([Entry(len(packed), 2, 0)]))
+    (tmp_path / "x").write_bytes(packed + seekable.encode([SeekEntry(len(packed), 2, 0)]))
     with pytest.raises(ArchiveError, match="did not make it"):
         ArchiveReader(tmp_path / "x")
 
@@ -201,7 +204,7 @@ def test_a_seek_table_with_a_huge_frame_is_refused_before_it_is_read(tmp_path):
     from agent.archive.container import _encoder
 
     payload = seekable.skippable(said(_encoder.encode(metadata(b"a\n"))), METADATA_MAGIC)
-    table = seekable.encode([Entry(3 << 30, 2, 0), Entry(len(payload), 0, 0)])
+    table = seekable.encode([SeekEntry(3 << 30, 2, 0), SeekEntry(len(payload), 0, 0)])
     with (tmp_path / "x").open("wb") as file:
         file.truncate(3 << 30)
         file.seek(0, os.SEEK_END)

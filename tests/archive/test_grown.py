@@ -9,13 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from agent.archive import worker
-from agent.archive.archivist import make_keeper
-from agent.archive.identify import Beginnings
-from agent.archive.process import Worker
+from agent.archive.archiver import Archiver
+from agent.archive.matching import PrefixMatcher
+from agent.archive.process import WorkerProcess
 from agent.archive.reindex import reindex
-from agent.cli.archiving import verify_archives
+from agent.archive.verify import verify_archives
 from agent.config import load
-from agent.query.archives.engine import Cold
+from agent.config.schema import ArchiveRetentionConfig
+from agent.query.archives.engine import ArchiveEngine
 from agent.query.language import parse_query
 from agent.query.selection import Selection
 from agent.store import archives
@@ -46,14 +47,12 @@ class Place:
         self.reader = open_reader(self.path)
 
     def round(self, change=None, *, codes=(), **options):
-        """One round of a keeper that was just started, and of which only such errors are reported."""
+        """One round of a archiver that was just started, and of which only such errors are reported."""
         config = load(self.config, environ={})
         reported: list = []
-        keeper = make_keeper(
-            config, config.archive, change or self.opened.writer.change, lambda *one: reported.append(one)
-        )
-        keeper.options = replace(keeper.options, **options)
-        summary = keeper.round()
+        archiver = Archiver(config, change or self.opened.writer.change, lambda *one: reported.append(one))
+        archiver.config = replace(archiver.config, **options)
+        summary = archiver.round()
         assert tuple(error.code for error, _ in reported) == codes
         assert len(summary.failed) == len(codes)
         return summary
@@ -73,9 +72,12 @@ class Place:
             log.truncate()
         os.utime(path, (mtime, mtime))
 
+    def search(self) -> ArchiveEngine:
+        return ArchiveEngine(self.reader, self.opened.writer.path, beside_store=True)
+
     def numbers(self) -> list[int]:
         """What a search finds."""
-        found = Cold(self.reader, with_hot=True).events(Selection(parse_query("n>=0")))
+        found = self.search().events(Selection(parse_query("n>=0")))
         return sorted(event.fields["n"] for event in found)
 
     def files(self) -> list[str]:
@@ -98,7 +100,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    monkeypatch.setattr(Worker, "run", lambda _self, order: iter([worker.archive(order)]))
+    monkeypatch.setattr(WorkerProcess, "run", lambda _self, order: iter([worker.archive(order)]))
     made = Place(tmp_path, delete_source=False)
     yield made
     made.close()
@@ -149,7 +151,7 @@ def test_a_log_that_begins_like_another_one_that_is_still_there_is_not_that_one(
 
 
 def test_a_new_log_that_begins_with_the_same_banner_is_not_the_one_that_is_gone(place):
-    """Lines without a time say nothing of which log they are of."""
+    """LineFacts without a time say nothing of which log they are of."""
     place.put("app.log.1", b'{"n":1}\n')
     place.round()
     (place.logs / "app.log.1").rename(place.logs.parent / "moved")  # so that its inode is not given to the next one
@@ -176,7 +178,7 @@ def test_retention_and_a_grown_log_leave_the_chain_whole(place):
     assert place.files() == ["1.log.zst", "3.log.zst", "4.log.zst"]
     sizes = [row.bytes for row in archives.load(place.reader)]
     for kept in (2, 1):
-        summary = place.round(keep_bytes=sum(sizes[-kept:]))
+        summary = place.round(retention=ArchiveRetentionConfig(age=None, size=sum(sizes[-kept:])))
         assert (summary.removed, summary.archived) == (1, 0), "what retention removed is not archived again"
         assert (len(place.files()), place.problems()) == (kept, [])
     assert place.reader.execute("SELECT count(*) FROM archive_removals").fetchone() == (0,), (
@@ -251,9 +253,9 @@ def test_each_damaged_archive_is_named_and_hides_nothing(place):
     problems = place.problems()
     assert len(problems) == 2
     assert all(any(str(path) in problem for problem in problems) for path in bad)
-    cold = Cold(place.reader, with_hot=True)
-    assert len(list(cold.events(Selection(parse_query("n>=0"))))) == 2
-    assert sorted(error.code for error in cold.errors) == ["SL802", "SL803"]
+    archives = place.search()
+    assert len(list(archives.events(Selection(parse_query("n>=0"))))) == 2
+    assert sorted(error.code for error in archives.errors) == ["SL802", "SL803"]
 
 
 def test_a_log_whose_archive_is_lost_is_archived_again_and_never_deleted(place):
@@ -269,7 +271,7 @@ def test_a_log_whose_archive_is_lost_is_archived_again_and_never_deleted(place):
 def test_a_log_outlives_its_archive_if_it_could_not_be_deleted_before_that_expired(place):
     place.write("app.log.1", 1, 2)
     place.round()
-    place.round(keep_s=0.0)
+    place.round(retention=ArchiveRetentionConfig(age=0.0))
     summary = place.round(delete_source=True)
     assert (summary.archived, summary.deleted, place.files()) == (0, 0, [])
     assert (place.logs / "app.log.1").exists()
@@ -297,28 +299,28 @@ def test_a_file_that_cannot_be_deleted_is_tried_again(place, monkeypatch):
 def test_an_archive_that_is_replaced_during_a_search_is_missed_so_that_nothing_is_lost_unsaid(place):
     place.write("app.log.1", 1, 2)
     place.round()
-    cold = Cold(place.reader, with_hot=True)
-    plan = cold.plan(selection := Selection(parse_query("n>=0")))
+    archives = place.search()
+    plan = archives.plan(selection := Selection(parse_query("n>=0")))
     place.write("app.log.1", 1, 2, 3, mtime=1_795_000_300)
     place.round()
-    assert list(cold.search(plan, selection)) == []
-    assert [error.code for error in cold.errors] == ["SL802"]
-    assert "ask again" in cold.errors[0].hint
+    assert list(archives.search(plan, selection)) == []
+    assert [error.code for error in archives.errors] == ["SL802"]
+    assert "ask again" in archives.errors[0].hint
 
 
 def test_beginnings_are_found_however_the_bytes_come():
     import hashlib
 
-    from agent.archive.job import Earlier
+    from agent.store.archives import EarlierArchive
 
     data = bytes(range(200)) * 3
     earlier = tuple(
-        Earlier(file_id=file_id, raw_bytes=size, sha256=hashlib.sha256(data[:size]).hexdigest(), places=(size,))
+        EarlierArchive(file_id=file_id, raw_bytes=size, sha256=hashlib.sha256(data[:size]).hexdigest(), entries=(size,))
         for size, file_id in ((1, None), (200, 7), (201, 8), (599, None), (600, None))
     )
-    wrong = Earlier(file_id=None, raw_bytes=300, sha256="0", places=(0,))
+    wrong = EarlierArchive(file_id=None, raw_bytes=300, sha256="0", entries=(0,))
     for step in (1, 7, 200, 601):
-        seen = Beginnings((*earlier, wrong))
+        seen = PrefixMatcher((*earlier, wrong))
         for at in range(0, len(data), step):
             seen.see(data[at : at + step])
         assert seen.outgrown(7) == (1, 200, 599), "not one of another file, and not the whole"

@@ -1,16 +1,17 @@
-"""What a killed worker or keeper has left is removed, and nothing else is."""
+"""What a killed worker or archiver has left is removed, and nothing else is."""
 
 import os
 
 import pytest
+from msgspec.structs import replace
 
-from agent.archive import leftovers, place, worker
+from agent.archive import files, worker
+from agent.archive.archiver import Archiver
 from agent.archive.container import ArchiveReader
-from agent.archive.keeper import Keeper
-from agent.archive.process import Worker
-from agent.store import archives
+from agent.archive.process import WorkerProcess
+from agent.store import archives, tables
 from agent.store.opening import open_store
-from tests.archive.test_keeper import Setting
+from tests.archive.test_archiver import Setting
 
 
 @pytest.fixture
@@ -35,41 +36,41 @@ def killed(setting, monkeypatch) -> Setting:
         os.utime(setting.rotated(f"app.log.{number}", b"line %d\n" % number), (number, number))
 
     def run(self, order):
-        assert isinstance(worker.archive(order), worker.Done)
+        assert isinstance(worker.archive(order), worker.ArchiveWritten)
         raise worker.worker_ended(os.fsdecode(order.job.path), -9) from None
 
     with monkeypatch.context() as patched:
-        patched.setattr(Worker, "run", run)
-        assert len(setting.keeper().round().failed) == 2
+        patched.setattr(WorkerProcess, "run", run)
+        assert len(setting.archiver().round().failed) == 2
     return setting
 
 
 def test_an_archive_of_a_worker_that_died_behind_its_naming_is_made_again(killed):
     assert there(killed) == []
-    assert killed.keeper().round().archived == 2
+    assert killed.archiver().round().archived == 2
     assert there(killed) == known(killed)
 
 
-def end_before_storing(self: Keeper, *_: object) -> None:
+def end_before_storing(self: Archiver, *_: object) -> None:
     raise KeyboardInterrupt
 
 
 @pytest.fixture
 def interrupted(setting, monkeypatch) -> Setting:
-    """A keeper ended before it had stored what it had made of app.log.2."""
+    """A archiver ended before it had stored what it had made of app.log.2."""
     setting.rotated("app.log.2")
     with monkeypatch.context() as patched:
-        patched.setattr(Keeper, "_store", end_before_storing)
+        patched.setattr(Archiver, "_store", end_before_storing)
         with pytest.raises(KeyboardInterrupt):
-            setting.keeper().round()
+            setting.archiver().round()
     assert len(there(setting)) == 1
     return setting
 
 
-def test_the_next_keeper_removes_it_whichever_log_comes_first(interrupted):
+def test_the_next_archiver_removes_it_whichever_log_comes_first(interrupted):
     os.utime(interrupted.rotated("app.log.3", b"an older line\n"), (1, 1))
     (interrupted.logs / "app.log.2").rename(interrupted.logs / "app.log.4")
-    assert interrupted.keeper().round().archived == 2
+    assert interrupted.archiver().round().archived == 2
     assert there(interrupted) == known(interrupted)
 
 
@@ -83,7 +84,7 @@ def test_where_the_log_is_not_there_any_more_it_stays(interrupted, gone):
     else:
         os.truncate(log, 0)
         log.write_bytes(b"other\n")
-    interrupted.keeper().round()
+    interrupted.archiver().round()
     assert set(left) <= set(there(interrupted))
 
 
@@ -93,34 +94,34 @@ def test_others_of_the_same_number_stay(interrupted):
     with ArchiveReader(mine) as archive:
         said = archive.metadata
     other.write_bytes(mine.read_bytes())
-    noted = leftovers.begun(interrupted.opened.writer.connection)
-    assert (noted["id"], noted["created"]) == (said.id, said.created)
-    leftovers.remove(interrupted.root / "archive", {**noted, "created": said.created + 1})
+    noted = archives.begun(interrupted.opened.writer.connection)
+    assert (noted.id, noted.created) == (said.id, said.created)
+    files.remove_unfinished(interrupted.root / "archive", replace(noted, created=said.created + 1))
     assert there(interrupted) == sorted(map(str, (mine, other)))
     other.write_bytes(b"no archive")
-    leftovers.remove(interrupted.root / "archive", noted)
+    files.remove_unfinished(interrupted.root / "archive", noted)
     assert there(interrupted) == [str(other)]
 
 
 def test_an_archive_that_a_reindex_gave_another_number_is_known(setting):
     setting.config = setting.configure(delete_source=False)
     setting.rotated("app.log.2")
-    assert setting.keeper().round().archived == 1
+    assert setting.archiver().round().archived == 1
     connection = setting.opened.writer.connection
-    noted = leftovers.tables.get_meta(connection, "archiving")
+    noted = tables.get_meta(connection, "archiving")
     connection.execute("UPDATE archives SET id = 7")
     connection.execute("UPDATE archive_logs SET archive_id = 7")
-    assert (noted["id"], leftovers.begun(connection)) == (1, {})
-    setting.keeper().round()
+    assert (noted["id"], archives.begun(connection)) == (1, None)
+    setting.archiver().round()
     assert there(setting) == known(setting) != []
 
 
 def test_a_directory_that_cannot_be_cleared_is_named_and_tried_again(interrupted, monkeypatch):
-    keeper = interrupted.keeper()
+    archiver = interrupted.archiver()
     with monkeypatch.context() as patched:
-        patched.setattr(place, "flush_directory", lambda path: (path / "nowhere").stat())
-        keeper.round()
+        patched.setattr(files, "flush_directory", lambda path: (path / "nowhere").stat())
+        archiver.round()
     assert ("SL804", "archive", True) in interrupted.reports
-    keeper.round()
+    archiver.round()
     assert ("SL804", "archive", False) in interrupted.reports
     assert there(interrupted) == known(interrupted)

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from agent.archive import spool as module
+from agent.archive import protocol as module
 from agent.archive.container import ArchiveWriter
 from agent.archive.errors import ArchiveError
 from agent.archive.reindex import reindex

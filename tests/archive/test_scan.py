@@ -5,7 +5,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.archive.scan import Lines, _tokens, lines
+from agent.archive.scan import LineFacts, _tokens, lines
 from agent.archive.tokens import MIN_TOKEN
 
 CHARACTERS = st.text(list('{}\\u0041f6 "a1\u00e9\u2028\n\r'), max_size=40).map(str.encode)
@@ -13,7 +13,7 @@ BROKEN = st.binary(max_size=6)
 FRAMES = st.lists(CHARACTERS | BROKEN, max_size=8).map(b"".join)
 
 
-def one_by_one(data: bytes) -> Lines:
+def one_by_one(data: bytes) -> LineFacts:
     found = data.split(b"\n")
     objects = data.endswith(b"\n") and all(line[:1] == b"{" and line[-1:] == b"}" for line in found[:-1])
     if not found[-1]:
@@ -24,7 +24,7 @@ def one_by_one(data: bytes) -> Lines:
     except UnicodeDecodeError:
         valid = False
     escaped = re.search(rb"\\u00[2-7]", data[:-1]) is not None
-    return Lines(len(found), max(map(len, found), default=0), objects, escaped, valid)
+    return LineFacts(len(found), max(map(len, found), default=0), objects, escaped, valid)
 
 
 @given(FRAMES)

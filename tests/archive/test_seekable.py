@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.archive import seekable
-from agent.archive.seekable import Entry, SeekTableError
+from agent.archive.seekable import SeekEntry, SeekTableError
 
 sizes = st.integers(0, 2**32 - 1)
-entries = st.lists(st.builds(Entry, sizes, sizes, sizes), max_size=40)
+entries = st.lists(st.builds(SeekEntry, sizes, sizes, sizes), max_size=40)
 
 
 @given(entries)
@@ -24,7 +24,7 @@ def test_a_table_reads_back_as_it_was_written(rows):
 
 def test_the_bytes_are_those_of_the_format():
     """Written out by hand from the description of the format, version 0.1.0."""
-    frame = seekable.encode([Entry(100, 1000, 0xAABBCCDD)])
+    frame = seekable.encode([SeekEntry(100, 1000, 0xAABBCCDD)])
     assert frame == (
         bytes.fromhex("5e2a4d18")  # Skippable_Magic_Number
         + (21).to_bytes(4, "little")  # Frame_Size
@@ -35,12 +35,12 @@ def test_the_bytes_are_those_of_the_format():
 
 def test_a_table_without_checksums_is_read_too():
     body = struct.pack("<IIII", 5, 50, 6, 60) + struct.pack("<IBI", 2, 0, 0x8F92EAB1)
-    assert seekable.decode(seekable.skippable(body, 0x184D2A5E)) == [Entry(5, 50, None), Entry(6, 60, None)]
+    assert seekable.decode(seekable.skippable(body, 0x184D2A5E)) == [SeekEntry(5, 50, None), SeekEntry(6, 60, None)]
 
 
 def test_zstd_skips_what_it_does_not_know():
     data = zstandard.ZstdCompressor().compress(b"log\n")
-    whole = data + seekable.skippable(b"hidden", 0x184D2A51) + seekable.encode([Entry(len(data), 4, 0)])
+    whole = data + seekable.skippable(b"hidden", 0x184D2A51) + seekable.encode([SeekEntry(len(data), 4, 0)])
     reader = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
     assert reader.decompress(whole) == b"log\n"
 

@@ -1,11 +1,9 @@
 """What the worker does with one log, here in the test's own process; and the process, as far as it can go wrong."""
 
-import ctypes
 import errno
 import io
 import os
-import platform
-import sys
+import subprocess
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -14,14 +12,23 @@ import pytest
 from agent.archive import errors, process, worker
 from agent.archive.container import ArchiveReader, ArchiveWriter
 from agent.archive.errors import ArchiveError
-from agent.archive.job import Done, Failed, Job, Order, Progress, decode_answer, decode_order, encode, receive, send
-from agent.archive.process import Worker
-from agent.archive.rows import archive_row
-from agent.archive.source import Version
-from agent.store.archives import FrameRow
+from agent.archive.process import WorkerProcess
+from agent.archive.protocol import (
+    ArchiveFailed,
+    ArchiveJob,
+    ArchiveOrder,
+    ArchiveProgress,
+    ArchiveWritten,
+    decode_answer,
+    decode_order,
+    encode,
+    receive,
+    send,
+)
+from agent.store.archives import FileVersion, FrameRow
 from tests.archive.making import metadata
+from tests.needs import needs
 
-IOPRIO_GET = {"x86_64": 252, "aarch64": 31}  # system call numbers of ioprio_get(2)
 DATA = b"".join(b'{"timestamp":"2026-11-22T03:04:05Z","level":"error","n":%d}\n' % number for number in range(500))
 
 
@@ -29,14 +36,14 @@ DATA = b"".join(b'{"timestamp":"2026-11-22T03:04:05Z","level":"error","n":%d}\n'
 def order(tmp_path):
     log = tmp_path / "app.log.1"
     log.write_bytes(DATA)
-    job = Job(
+    job = ArchiveJob(
         source="app",
         path=os.fsencode(log),
         log_path=os.fsencode(tmp_path / "app.log"),
-        version=Version.of(log.stat()),
+        version=FileVersion.of(log.stat()),
     )
     directory = os.fsencode(tmp_path / "archive")
-    return Order(job=job, directory=directory, archive_id=7, sequence=3, previous="ab", level=3, created=5)
+    return ArchiveOrder(job=job, directory=directory, archive_id=7, sequence=3, previous="ab", level=3, created=5)
 
 
 def files(tmp_path) -> list[str]:
@@ -46,10 +53,10 @@ def files(tmp_path) -> list[str]:
 def test_an_archive_is_made_verified_and_named(tmp_path, order):
     seen = []
     done = worker.archive(order, seen.append)
-    assert isinstance(done, Done)
+    assert isinstance(done, ArchiveWritten)
     assert files(tmp_path) == ["app-20261122T030405Z-7.log.zst"]
     assert seen
-    row = archive_row(done)
+    row = done.row()
     assert (row.id, row.events, row.lines, row.raw_bytes, row.sequence, row.previous) == (
         7,
         500,
@@ -69,7 +76,7 @@ def test_an_archive_is_made_verified_and_named(tmp_path, order):
 def test_a_log_that_has_changed_since_it_was_found_is_left(tmp_path, order):
     with (tmp_path / "app.log.1").open("ab") as log:
         log.write(b"more\n")
-    assert worker.archive(order) == Failed(changed=True)
+    assert worker.archive(order) == ArchiveFailed(changed=True)
     assert files(tmp_path) == []
 
 
@@ -78,15 +85,15 @@ def test_a_log_that_grows_while_it_is_read_is_left(tmp_path, order):
         with (tmp_path / "app.log.1").open("ab") as log:
             log.write(b"more\n")
 
-    assert worker.archive(order, grow) == Failed(changed=True)
+    assert worker.archive(order, grow) == ArchiveFailed(changed=True)
     assert files(tmp_path) == []
     assert (tmp_path / "app.log.1").exists()
 
 
 def test_an_archive_named_before_a_crash_is_made_again_in_its_place(tmp_path, order):
     first, second = worker.archive(order), worker.archive(order)
-    assert isinstance(first, Done)
-    assert isinstance(second, Done)
+    assert isinstance(first, ArchiveWritten)
+    assert isinstance(second, ArchiveWritten)
     assert first.path == second.path
     assert len(files(tmp_path)) == 1
 
@@ -95,7 +102,7 @@ def test_another_file_of_that_name_keeps_it(tmp_path, order):
     folder = tmp_path / "archive" / "app"
     folder.mkdir(parents=True)
     (folder / "app-20261122T030405Z-7.log.zst").write_bytes(b"precious")
-    assert isinstance(worker.archive(order), Done)
+    assert isinstance(worker.archive(order), ArchiveWritten)
     assert files(tmp_path) == ["app-20261122T030405Z-7-2.log.zst", "app-20261122T030405Z-7.log.zst"]
     assert (folder / "app-20261122T030405Z-7.log.zst").read_bytes() == b"precious"
 
@@ -129,16 +136,16 @@ def test_what_was_not_written_as_it_should_be_is_not_named(tmp_path, order, monk
 
     monkeypatch.setattr(worker, "ArchiveReader", read)
     failed = worker.archive(order)
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, ArchiveFailed)
     assert (failed.code, "not what was written" in failed.message) == ("SL804", True)
     assert files(tmp_path) == []
     assert (tmp_path / "app.log.1").exists()
 
 
 def test_a_fault_of_ours_is_told_and_stops_nothing(tmp_path, order, monkeypatch):
-    monkeypatch.setattr(worker, "Cutter", None)
+    monkeypatch.setattr(worker, "FrameSplitter", None)
     failed = worker.archive(order)
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, ArchiveFailed)
     assert failed.code == "SL806"
     assert "TypeError" in failed.message
     assert files(tmp_path) == []
@@ -161,8 +168,8 @@ def test_the_loop_answers_until_its_input_ends(monkeypatch, order):
     answers = []
     while message := receive(stdout):
         answers.append(decode_answer(message))
-    assert isinstance(answers[0], Progress)
-    assert isinstance(answers[-1], Done)
+    assert isinstance(answers[0], ArchiveProgress)
+    assert isinstance(answers[-1], ArchiveWritten)
     assert sum(frame.spooled[1] for frame in answers[-1].frames) == filters > 0
     assert not any(frame.blocks for frame in answers[-1].frames)
 
@@ -173,7 +180,7 @@ def test_a_message_that_is_too_long_or_cut_is_the_end():
 
 
 def test_a_process_that_dies_is_said_and_started_again(tmp_path, order, monkeypatch):
-    owner = Worker(tmp_path / "archive")
+    owner = WorkerProcess(tmp_path / "archive")
     owner.close()
     owner.kill()
     try:
@@ -182,7 +189,7 @@ def test_a_process_that_dies_is_said_and_started_again(tmp_path, order, monkeypa
             list(owner.run(order))
         assert raised.value.code == "SL806"
         monkeypatch.undo()
-        assert isinstance(list(owner.run(order))[-1], Done)
+        assert isinstance(list(owner.run(order))[-1], ArchiveWritten)
         owner.kill()
         with pytest.raises(ArchiveError):
             list(owner.run(order))
@@ -198,28 +205,28 @@ def test_the_process_takes_no_module_from_where_its_owner_was_started(tmp_path, 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"open({str(tmp_path / 'taken')!r}, 'w').close()\n")
     monkeypatch.chdir(tmp_path / "here")
-    owner = Worker(tmp_path / "archive")
+    owner = WorkerProcess(tmp_path / "archive")
     try:
-        assert isinstance(list(owner.run(order))[-1], Done)
+        assert isinstance(list(owner.run(order))[-1], ArchiveWritten)
     finally:
         owner.close()
     assert not (tmp_path / "taken").exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux" or platform.machine() not in IOPRIO_GET, reason="not known how to ask")
+@needs("util-linux")
 def test_the_process_gives_way_to_everything_else(tmp_path, order):
-    owner = Worker(tmp_path / "archive")
+    owner = WorkerProcess(tmp_path / "archive")
     try:
-        assert isinstance(list(owner.run(order))[-1], Done)
+        assert isinstance(list(owner.run(order))[-1], ArchiveWritten)
         pid = owner._process.pid
         assert os.getpriority(os.PRIO_PROCESS, pid) == 19
-        assert ctypes.CDLL(None).syscall(IOPRIO_GET[platform.machine()], 1, pid) >> 13 == 3, "the idle class"
+        assert subprocess.run(["ionice", "-p", str(pid)], capture_output=True, check=True).stdout == b"idle\n"
     finally:
         owner.close()
 
 
 def test_filters_are_read_from_where_the_process_has_left_them(tmp_path, order):
-    owner = Worker(tmp_path / "archive")
+    owner = WorkerProcess(tmp_path / "archive")
     assert owner.blocks(FrameRow(*range(12), 5)) == b""
     try:
         done = list(owner.run(order))[-1]
@@ -233,23 +240,9 @@ def test_filters_are_read_from_where_the_process_has_left_them(tmp_path, order):
 def test_a_directory_that_cannot_be_written_is_named(tmp_path, order):
     (tmp_path / "archive").write_bytes(b"in the way")
     failed = worker.archive(order)
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, ArchiveFailed)
     assert failed.code == "SL804"
     assert (tmp_path / "app.log.1").exists()
-
-
-def test_a_priority_that_may_not_be_lowered_stays(monkeypatch):
-    def refuse(number):
-        def nice(_):
-            raise OSError(number, "refused")
-
-        return nice
-
-    monkeypatch.setattr(os, "nice", refuse(errno.EPERM))
-    worker.lower_priority()
-    monkeypatch.setattr(os, "nice", refuse(errno.ENOSYS))
-    with pytest.raises(OSError, match="refused"):
-        worker.lower_priority()
 
 
 @pytest.mark.parametrize(
@@ -270,8 +263,3 @@ def test_each_error_says_what_and_what_to_do(error, said):
     assert said[1] in error.message
     assert said[2] in error.hint
     assert error.subject == "/x"
-
-
-def test_freed_memory_is_kept_only_where_it_can_be(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
-    process.keep_freed_memory()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 
-from agent.core.model import ErrorEvent, EventBatch, StoredBatch, TailedFile, Transaction
+from agent.core.model import ErrorEvent, EventBatch, FileRow, StoredBatch, Transaction
 from agent.group.grouper import Grouper
 from agent.store import tables
 from agent.store.opening import open_store
+from tests.store.stores import changes
 
 HOSTILE = "\x1b]0;gone\x07 \x1b[2J \u202eevil\u202c \x9b31m \x7f\r"
 MINUTE = 60 * 10**9
@@ -23,7 +24,7 @@ def make(path, *, run=True, batches=(), files=(), own_errors=(), groups=()):
             tables.begin_run(opened.writer.connection, facts)
         transaction = Transaction(
             batches=list(batches),
-            files={file.id: file for file in files},
+            files=changes(*(batch.file for batch in batches), *files),
             groups=list(groups),
             own_errors=list(own_errors),
         )
@@ -65,4 +66,4 @@ def error_batch(lines, *, file=None, now=None, grouper=None):
 
 
 def tailed(number=1, path=None, **facts):
-    return TailedFile(number, "app", path or f"/var/log/app-{number}.log", 1, number, 0, **facts)
+    return FileRow(number, "app", path or f"/var/log/app-{number}.log", 1, number, 0, **facts)

@@ -168,6 +168,21 @@ def test_a_ratio_is_replayed_with_all_events(sidelog, tmp_path, per):
     assert (firing["key"], firing["value"]) == ({"service": "a"} if per else {}, pytest.approx(8 / 24))
 
 
+@pytest.mark.parametrize("per", [[], ["service"]])
+def test_a_ratio_is_a_share_of_all_sources_unless_some_are_named(sidelog, tmp_path, per):
+    """As for the agent: `!source=` narrows down what matches, not what it is a share of."""
+    config = configured(tmp_path, {"when": WHEN["ratio"], "per": per, "match": "severity>=error !source=other"})
+    document_ = json.loads(config.read_text())
+    document_["sources"].append({"name": "other", "include": [str(tmp_path / "other" / "*.log")]})
+    config.write_text(json.dumps(document_))
+    (tmp_path / "other").mkdir()
+    logged(tmp_path / "other", *[60] * 16, level="info", service="a")
+    logged(tmp_path, *[60 - 1 / 60] * 8, service="a")
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    (firing,) = document(sidelog("alerts", "test", "r", "--json", "-c", config))["firing"]
+    assert firing["value"] == pytest.approx(8 / 24)
+
+
 def test_new_groups_and_returned_ones_are_replayed(sidelog, tmp_path):
     config = configured(tmp_path, {"when": {"new_group": True}}, {"name": "back", "when": {"regressed": True}})
     logged(tmp_path, 90, message="first kind")
@@ -242,7 +257,7 @@ def test_a_silence_ends_by_itself(store):
 
 
 def test_a_replay_that_needs_no_field_of_an_event_says_the_same_page_by_page(sidelog, tmp_path, monkeypatch):
-    monkeypatch.setattr("agent.alert.replay._PAGE_ROWS", 3)
+    monkeypatch.setattr("agent.query.sqlite.scan.SLICE_ROWS", 3)
     config = configured(tmp_path, {"when": {"count": 5}}, {"name": "read", "match": "message=no", "when": {"count": 5}})
     logged(tmp_path, *[50] * 6, *[49.9] * 6, *[20] * 9)
     assert sidelog("run", "--once", "-q", "-c", config).code == 0

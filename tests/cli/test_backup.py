@@ -11,9 +11,8 @@ import pytest
 from agent.cli.main import run_command_line
 from agent.store import backup
 from agent.store.backup import back_up
-from tests.store.stores import as_root, events, store_at, stored, tailed, transaction, write
-
-root_only = pytest.mark.skipif(not as_root, reason="takes root")
+from tests.needs import needs
+from tests.store.stores import events, store_at, stored, tailed, transaction, write
 
 
 @pytest.fixture
@@ -149,7 +148,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(sidelog, store, tmp_path
     assert "error[SL553]" in said.err
 
 
-@root_only
+@needs("root")
 def test_a_full_disk_leaves_no_half_copy(store, tmp_path):
     small = tmp_path / "small"
     small.mkdir()

@@ -7,17 +7,14 @@ import os
 import resource
 import socket
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from agent.cli import readiness
-from agent.config import HookConfig, unsupported
+from agent.config import unsupported
 from agent.store import schema
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+from agent.views import readiness
+from tests.needs import needs
 
 
 @pytest.fixture
@@ -41,7 +38,7 @@ def check(sidelog, tmp_path):
 
 def with_features(monkeypatch):
     """As if this version had everything that the configuration can ask for."""
-    monkeypatch.setattr("agent.config.unsupported", lambda *_: [])
+    monkeypatch.setattr("agent.views.readiness.unsupported", lambda *_: [])
 
 
 def test_a_ready_configuration(check, sidelog, tmp_path):
@@ -172,19 +169,6 @@ def test_exhausted_instances(check, monkeypatch):
     assert (code, found["inotify"]["code"]) == (0, "SL115")
 
 
-def test_the_kernel_is_asked_for_an_instance(monkeypatch):
-    assert readiness._inotify_problem() is None
-    monkeypatch.setattr(readiness.ctypes, "CDLL", lambda *_, **__: object())
-    assert readiness._inotify_problem() == "this system has no inotify"
-
-
-def test_an_instance_that_the_kernel_refuses():
-    code = "import resource\nfrom agent.cli import readiness\n"
-    code += "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\nprint(readiness._inotify_problem())\n"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
-    assert done.stdout == "Too many open files\n"
-
-
 def test_archive_http_and_hooks(check, tmp_path, monkeypatch):
     with_features(monkeypatch)
     (tmp_path / "page.sh").write_text("#!/bin/sh\n")
@@ -208,33 +192,7 @@ def test_archive_http_and_hooks(check, tmp_path, monkeypatch):
     assert [one["code"] for one in found.values()].count("SL110") == 2
 
 
-def test_an_address_in_use_or_impossible():
-    with socket.socket() as busy:
-        busy.bind(("127.0.0.1", 0))
-        busy.listen()
-        assert readiness.port(f"127.0.0.1:{busy.getsockname()[1]}").level == "warning"
-    assert readiness.port("192.0.2.1:9880").level == "error"
-
-
-def test_a_program_that_cannot_run(tmp_path):
-    script = tmp_path / "page.sh"
-
-    def finding():
-        (one,) = readiness.hook_program("page", HookConfig(exec=[str(script)]))
-        return one.level, one.code, one.sentence.removeprefix(f"{script} ")
-
-    assert finding() == ("error", "SL117", "does not exist")
-    script.write_text("#!/bin/sh\n")
-    script.chmod(0o644)
-    assert finding() == ("error", "SL117", "is not executable")
-    script.chmod(0o775)
-    assert finding()[:2] == ("error", "SL117")
-    script.chmod(0o755)
-    assert finding()[0] == "ok"
-    assert not list(readiness.hook_program("chat", HookConfig()))
-
-
-@root_only
+@needs("root")
 def test_another_user_may_not_read_or_write(check, tmp_path):
     log = tmp_path / "logs" / "a.log"
     for number in range(5):
@@ -261,19 +219,6 @@ def test_another_user_may_not_read_or_write(check, tmp_path):
     assert found["sources[0] a"]["sentence"].endswith("and 2 more")
     assert found["sources"]["sentence"].endswith(f"{tmp_path}/logs/closed")
     assert found["store.path"]["code"] == "SL113"
-
-
-def test_a_user_without_a_name_is_a_number(monkeypatch):
-    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000)
-    assert readiness._user() == "4000000000"
-
-
-def test_a_read_only_file_system_is_said(tmp_path, monkeypatch):
-    class Status:
-        f_flag = os.ST_RDONLY
-
-    monkeypatch.setattr(os, "statvfs", lambda _: Status)
-    assert readiness.writable("store.path", tmp_path, "SL113").sentence.endswith("lies on a read-only file system")
 
 
 def test_a_source_that_cannot_be_rotated_is_a_warning(check, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.integration.oracle import root_only
+from tests.needs import needs
 from tests.query.tiers import OBSERVED, Tiers, small_frames
 
 MINUTE = 60 * 10**9
@@ -160,7 +160,7 @@ def test_a_query_for_a_group_is_answered_from_the_archives(sidelog, tiers):
     assert all(wanted)
 
 
-@root_only
+@needs("root")
 def test_both_tiers_can_be_asked_on_a_disk_that_is_read_only(sidelog, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cli import main
-from agent.cli.common import Shell, config_options, echo_json, open_store, paint, safe_text, shell, use_color
+from agent.cli.common import Context, echo_json, paint, safe_text, use_color, with_context
 from agent.core.errors import StoreError
 from agent.core.paths import to_text
 from agent.store import schema
@@ -30,10 +30,10 @@ def options(sidelog, monkeypatch):
         """A command with subcommands."""
 
     @group.command()
-    @config_options
+    @with_context
     @click.argument("words", nargs=-1)
-    def sub(words, **common):
-        seen.update(common, words=words, verbosity=shell().verbosity, color=use_color())
+    def sub(context, words):
+        seen.update(vars(context), words=words, use_color=use_color())
 
     monkeypatch.setattr(main.LazyGroup, "get_command", lambda *_: group)
 
@@ -70,7 +70,7 @@ def test_without_options_there_are_none(options):
     [("--color always explain sub", True), ("explain sub --color=never", False), ("explain sub", False)],
 )
 def test_color_can_be_chosen(options, line, color):
-    assert options(*line.split())["color"] is color
+    assert options(*line.split())["use_color"] is color
 
 
 class Terminal(io.StringIO):
@@ -95,7 +95,7 @@ def test_who_decides_about_color(monkeypatch, choice, environ, stream, colored):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert Shell(color=choice).use_color(stream) is colored
+    assert Context(color=choice).use_color(stream) is colored
 
 
 def test_paint():
@@ -130,15 +130,17 @@ def test_json_may_tell_names_that_are_not_utf8(capsys):
 
 def test_a_store_is_opened_for_reading(sidelog, tmp_path):
     path = tmp_path / "s.db"
+    context = Context()
+    context.store = path
     with pytest.raises(StoreError):
-        open_store(None, path)
+        context.open_store()
     assert not path.exists(), "a reader creates nothing"
     connection = sqlite3.connect(path, isolation_level=None)
     schema.prepare_file(connection)
     schema.migrate(connection)
     connection.close()
     with click.Context(click.Command("query")):
-        reader, config = open_store(None, path)
+        reader, config = context.open_store()
         assert config.store.path == path
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             reader.execute("DELETE FROM events")

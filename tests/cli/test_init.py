@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 
 import pytest
 
 from agent.cli import init
+from tests.needs import needs
 
 UNIT = "etc/systemd/system/sidelog.service"
 
@@ -103,7 +103,7 @@ def test_words_of_a_unit_are_quoted():
     assert init.unit_words(["/a b/50%$x", '"\\']) == '"/a b/50%%$x" "\\"\\\\"'
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
+@needs("systemd")
 def test_systemd_accepts_the_installed_unit(sidelog, tmp_path, monkeypatch):
     monkeypatch.setattr(init, "this_program", lambda: ["/bin/true"])
     assert sidelog("init", "--system", "--root", tmp_path).code == 0

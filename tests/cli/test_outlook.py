@@ -135,7 +135,7 @@ def test_what_is_archived_deleted_and_removed_is_told_too(scene, outlook, sidelo
     assert found["app.log.3.gz"][0] == "leave"
     assert "cannot be archived" in found["app.log.3.gz"][1]
     status = (scene.logs / "app.log.1").stat()
-    log = archives.LogRow(*_version(status), 1, str(scene.logs / "app.log.1"))
+    log = archives.ArchivedLog(archives.FileVersion.of(status), 1, str(scene.logs / "app.log.1"))
     archives.remember_log(scene.connection, log)
     scene.connection.execute(
         "INSERT INTO archives (id, source, path, bytes, raw_bytes, lines, created)"
@@ -149,10 +149,6 @@ def test_what_is_archived_deleted_and_removed_is_told_too(scene, outlook, sidelo
     assert found["app.log.1"] == ("leave", "it is archived")
     assert found["a.zst"] == ("remove", "all archives have 68.4 KiB, more than 64 KiB")
     assert "app.log" not in found
-
-
-def _version(status):
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def test_archives_and_rotation_are_made_together(scene, sidelog):

@@ -89,8 +89,7 @@ def test_lines_follow_from_seed_and_number():
 
 
 def test_the_writer_rotates_at_whole_lines(tmp_path, monkeypatch):
-    monkeypatch.setattr(killloop, "_ROTATE_S", (0.02, 0.05))
-    writer = LogWriter(tmp_path / "app.log", 3)
+    writer = LogWriter(tmp_path / "app.log", 3, rotate_s=(0.02, 0.05))
     writer.start()
     while writer.rotations < 4:
         assert writer.is_alive()

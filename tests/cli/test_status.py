@@ -5,9 +5,11 @@ import sqlite3
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from agent.cli import status as module
 from agent.core.model import Gap, OwnError
+from agent.store.lock import StoreLock, lock_path
 from tests.cli.stores import HOSTILE, error_batch, make, tailed
 
 
@@ -58,8 +60,6 @@ def test_a_store_on_which_no_agent_ran(sidelog, store):
 
 
 def test_a_running_agent_is_named(sidelog, store):
-    from agent.store.lock import StoreLock
-
     make(store)
     lock = StoreLock(store)
     lock.acquire()
@@ -103,7 +103,7 @@ def test_late_files_come_first_and_the_others_are_counted(sidelog, store, tmp_pa
     late.write_bytes(b"x" * 3_000)
     file = tailed(40, str(late), last_read=time.time_ns())
     status = late.stat()
-    file.device, file.inode = status.st_dev, status.st_ino
+    file = replace(file, device=status.st_dev, inode=status.st_ino)
     make(store, files=[*(tailed(number) for number in range(1, 26)), file])
     lines = sidelog("status", "--store", store).out.splitlines()
     start = lines.index("files   26 followed, 1 with unread bytes")
@@ -144,6 +144,41 @@ def test_a_relative_store_in_a_spoiled_configuration_lies_beside_it(sidelog, tmp
     (tmp_path / "etc" / "my.yaml").write_text("store: {path: s.db}\nsauces: []\n")
     found = document(sidelog, "-c", tmp_path / "etc" / "my.yaml", code=1)
     assert found["store"]["path"] == str(tmp_path / "etc" / "s.db")
+
+
+@pytest.fixture
+def waiting(store, tmp_path):
+    """A running agent's store, and an idle file into which a line was written just now."""
+    log = tmp_path / "app.log"
+    log.write_bytes(b"line\n")
+    file = tailed(1, str(log), last_read=time.time_ns() - 3_600 * 10**9)
+    file.device, file.inode = log.stat().st_dev, log.stat().st_ino
+    make(store, files=[file])
+    lock = StoreLock(store)
+    lock.acquire()
+    lock_path(store).write_text(json.dumps({"pid": 4242, "started_at": 1}))
+    yield log
+    lock.release()
+
+
+def test_a_line_just_written_is_waited_for(sidelog, store, waiting, monkeypatch):
+    looks = []
+
+    def look_again(snapshot, _):
+        looks.append(snapshot.suspects)
+        snapshot.clear_moved({1: 0 if len(looks) < 3 else 5})
+
+    monkeypatch.setattr(module.status.Snapshot, "look_again", look_again)
+    monkeypatch.setattr(module, "_LOOK_INTERVAL_S", 0.001)
+    monkeypatch.setattr(module.status, "SECOND_LOOK_S", 60)
+    assert document(sidelog, "--store", store)["healthy"]
+    assert len(looks) == 3
+
+
+def test_a_line_that_nobody_reads_is_told_after_the_second_look(sidelog, store, waiting, monkeypatch):
+    monkeypatch.setattr(module.status, "SECOND_LOOK_S", 0.01)
+    [problem] = document(sidelog, "--store", store, code=1)["problems"]
+    assert problem == f"{waiting}: 5 bytes wait and nothing was read for 120 s or longer"
 
 
 @pytest.mark.parametrize(

@@ -274,3 +274,15 @@ def test_what_else_passes(workshop):
     assert config.hooks["page"].exec == ["notify-send", "a/b"], "a bare name is looked up in PATH, arguments stay"
     assert config.hooks["chat"].headers["A"].file == workshop.path / "tok"
     assert workshop.load(GOOD).sources[0].multiline == "auto"
+
+
+def test_a_value_out_of_range_is_one_finding_with_its_bounds(workshop):
+    """What the rest of the section then lacks is not held against it."""
+    ((code, message, hint),) = workshop.findings(SOURCE % ", rotate: {size: 0B}")
+    assert (code, message) == ("SL104", "sidelog.yaml:2: sources[0].rotate.size: 0 B is out of range")
+    assert hint == "it may be from 1 B to 1048576.0 TiB"
+
+
+def test_a_threshold_that_cannot_be_read_is_not_compared(workshop):
+    rule = "alerts:\n  - {name: r, match: x, when: {count: many}, resolve_below: 5}\n"
+    assert [finding[0] for finding in workshop.findings(rule)] == ["SL104"]

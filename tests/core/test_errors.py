@@ -4,9 +4,9 @@ import pytest
 
 from agent.core.errors import ConfigError, SidelogError, StoreError, TailError, UsageError
 from agent.core.event import severity_text
-from agent.core.model import EventBatch, Gap, LineBatch, TailedFile
+from agent.core.model import EventBatch, FileGeneration, Gap, LineBatch
 
-FILE = TailedFile(1, "app", "/a.log", 1, 2, 0)
+FILE = FileGeneration(1, "app", "/a.log", 1, 2, 0)
 
 
 @pytest.mark.parametrize(

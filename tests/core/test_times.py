@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.errors import UsageError
-from agent.core.times import SECOND_NS, format_local, format_utc, parse_duration, parse_time, recent_midnights
+from agent.core.times import format_local, format_utc, parse_duration, parse_time, recent_midnights
+from agent.core.units import SECOND_NS
 
 NOW = 1_790_000_000 * SECOND_NS + 123
 

@@ -105,14 +105,14 @@ def _flush_nothing() -> None:
 
 def _index_loosely() -> None:
     """The index is not flushed before the log is deleted."""
-    from agent.archive.keeper import Keeper
+    from agent.archive.archiver import Archiver
 
-    init = Keeper.__init__
+    init = Archiver.__init__
 
-    def mutated(self: Keeper, options: object, found: object, facts: object, change: object, **rest: object) -> None:
-        init(self, options, found, facts, lambda function, *, durable: change(function, durable=False), **rest)
+    def mutated(self: Archiver, config: object, change: object, report: object, **rest: object) -> None:
+        init(self, config, lambda function, *, durable: change(function, durable=False), report, **rest)
 
-    Keeper.__init__ = mutated
+    Archiver.__init__ = mutated
 
 
 _MUTANT = "CRASH_MUTANT"  # in the environment, so that the worker knows it as well

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from agent.parse import decode
 from agent.store import alerts, faults, maintenance, tables, writer
-from agent.tail import locate, stream
+from agent.tail import harvester, locate
 from agent.tail.identity import Match, same_generation
 
 if TYPE_CHECKING:
-    from agent.core.model import EventBatch, LineBatch, TailedFile
+    from agent.core.model import EventBatch, FileRow, LineBatch
     from agent.core.outbox import AlertWrites, Delivery
 
 
@@ -49,7 +49,8 @@ def _offset_before_events() -> None:
         places.clear()
         with faults.changing(self.connection, self.path):
             for batch in transaction.batches:
-                tables.save_file(self.connection, batch.file, "{}")
+                if (change := transaction.files.get(batch.file.id)) is not None:
+                    tables.save_file(self.connection, change, "{}")
                 places.setdefault(batch.file.id, stored(self.connection, batch.file.id))
                 end = (batch.events.end, batch.marker_length, batch.marker_hash, batch.file.id)
                 self.connection.execute(
@@ -69,11 +70,11 @@ def _offset_before_events() -> None:
 def _truncation_by_size() -> None:
     """A file was truncated if it is shorter than what was read, and only then."""
 
-    def by_size(fd: int, file: TailedFile) -> Match:
+    def by_size(fd: int, file: FileRow) -> Match:
         same = same_generation(file.generation, locate.files.generation(fd))
         return Match.SAME if same and os.fstat(fd).st_size >= file.offset else Match.DIFFERENT
 
-    stream._holds = lambda *_: True
+    harvester._holds = lambda *_: True
     locate.compare = by_size
 
 
@@ -86,10 +87,10 @@ def _bytes_splitlines() -> None:
     """Lines end wherever bytes.splitlines and str.splitlines think so."""
     feed = decode.FileParser.feed
 
-    def mutated(self: decode.FileParser, batch: LineBatch) -> EventBatch:
+    def mutated(self: decode.FileParser, batch: LineBatch, **facts: bool) -> EventBatch:
         text = batch.data.decode("utf-8", "surrogateescape")
         batch.data = b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in text.splitlines())
-        return feed(self, batch)
+        return feed(self, batch, **facts)
 
     decode.FileParser.feed = mutated
 

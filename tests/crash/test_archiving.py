@@ -1,4 +1,4 @@
-"""No kill while logs are archived loses or doubles one; a keeper that deletes too early is found out."""
+"""No kill while logs are archived loses or doubles one; an archiver that deletes too early is found out."""
 
 import random
 import time
@@ -6,18 +6,14 @@ import time
 import pytest
 
 from tests.crash import archive_power, archiving
-from tests.crash.power import loop_problem
-from tests.crash.rig import strace_problem
 from tests.crash.strace import Point
+from tests.needs import needs
 
 SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
 POINTS = 2
 
 
-@pytest.fixture(autouse=True)
-def _strace():
-    if problem := strace_problem():
-        pytest.skip(problem)
+pytestmark = needs("strace", "tracing", "zstd")
 
 
 @pytest.mark.timeout(180)
@@ -46,16 +42,16 @@ def test_deleting_before_verifying_is_found(tmp_path):
     assert archiving.crash(tmp_path / "mutant", kill, "delete before verify").problems
 
 
+@needs("root", "mount", "e2fsprogs", "block devices")
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("number", "placement"), [(SEED, archive_power.PLACEMENTS[SEED % 3])], ids=["sampled"])
 def test_after_a_power_cut_every_log_is_there_or_archived(tmp_path, number, placement):
-    if problem := loop_problem(tmp_path / "probe"):
-        pytest.skip(problem)
     point = archive_power.choose(SEED * 10 + number)
     result = archive_power.cut(placement, point, tmp_path / "cut")
     assert result.problems == [], f"seed {SEED}: {result}"
 
 
+@needs("root", "mount", "e2fsprogs", "block devices")
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("placement", "point", "mutant"),
@@ -65,6 +61,4 @@ def test_after_a_power_cut_every_log_is_there_or_archived(tmp_path, number, plac
     ],
 )
 def test_what_is_not_flushed_is_missed_after_a_power_cut(tmp_path, placement, point, mutant):
-    if problem := loop_problem(tmp_path / "probe"):
-        pytest.skip(problem)
     assert archive_power.cut(placement, point, tmp_path / "cut", mutant).problems

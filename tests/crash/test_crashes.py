@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.crash import alerts, kills, points, power, rotations
-from tests.crash.rig import strace_problem
+from tests.needs import needs
 
 SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
 POINTS = 30
@@ -14,10 +14,9 @@ CUTS = 3
 ALERT_KILLS = 8
 
 
+@needs("strace", "tracing")
 @pytest.mark.timeout(180)
 def test_nothing_is_lost_or_doubled_at_sampled_crash_points(tmp_path):
-    if problem := strace_problem():
-        pytest.skip(problem)
     enumerator = points.Enumerator(tmp_path, SEED, brief=True)
     try:
         outcomes = enumerator.run(points.sample(enumerator.points(), POINTS, SEED))
@@ -40,10 +39,9 @@ def test_nothing_is_lost_or_doubled_by_random_kills(tmp_path, zygote, number):
     assert result.rotations
 
 
+@needs("root", "mount", "e2fsprogs", "block devices")
 @pytest.mark.parametrize("number", range(CUTS))
 def test_rows_and_offsets_agree_after_a_power_cut_and_nothing_is_lost_or_doubled(tmp_path, zygote, number):
-    if problem := power.loop_problem(tmp_path / "probe"):
-        pytest.skip(problem)
     result = power.cut(SEED * 1000 + number, tmp_path / "cut", zygote)
     assert result.green, str(result)
 

@@ -5,7 +5,7 @@ import pytest
 from tests.crash import alerts, kills, points, rotations
 from tests.crash.generator import DELETED, Manifest, Op
 from tests.crash.mutants import MUTANTS
-from tests.crash.rig import strace_problem
+from tests.needs import limited, needs
 
 TRUNCATED = [Op("write", "a", 5), Op("once"), Op("copytruncate", "a"), Op("write", "a", 30), Op("once")]
 WRITES = 16  # 10 to 14, as the lines come into one or two transactions
@@ -14,8 +14,6 @@ PLAIN = [Op("write", "a", 40), Op("once")]
 
 def kill_at_every_write(folder, *mutants):
     """SIGKILL at each write of the writer thread to a new store, and the first beyond the last."""
-    if problem := strace_problem():
-        pytest.skip(problem)
     where = [points.Point(0, "writer", "pwrite64", number, "KILL") for number in range(1, WRITES + 1)]
     enumerator = points.Enumerator(folder, 1, mutants=mutants, brief=True)
     try:
@@ -24,12 +22,14 @@ def kill_at_every_write(folder, *mutants):
         enumerator.close()
 
 
+@needs("strace", "tracing")
 def test_no_kill_at_a_write_turns_the_product_red(tmp_path):
     outcomes = kill_at_every_write(tmp_path)
     assert outcomes
     assert [str(outcome) for outcome in outcomes if not outcome.green] == []
 
 
+@needs("strace", "tracing")
 @pytest.mark.parametrize(("mutant", "harm"), [("offset after events", "doubled"), ("offset before events", "lost")])
 def test_two_transactions_are_found_by_kills_at_every_write(tmp_path, mutant, harm):
     red = [outcome.verdict for outcome in kill_at_every_write(tmp_path, mutant) if not outcome.green]
@@ -45,7 +45,7 @@ def test_a_bug_in_reading_is_found_by_a_short_program(tmp_path, zygote, mutant, 
 def test_identity_by_inode_is_found_by_recreated_files(tmp_path, zygote):
     product = rotations.recreate(20, 1, tmp_path / "product", zygote)
     if not product.same_inode:
-        pytest.skip("this file system does not give an inode again")
+        limited("inode reuse")
     assert product.green
     assert not rotations.recreate(20, 1, tmp_path / "mutant", zygote, mutants=["identity by inode"]).green
 

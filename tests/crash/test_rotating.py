@@ -6,17 +6,14 @@ import time
 import pytest
 
 from tests.crash import rotating
-from tests.crash.rig import strace_problem
 from tests.crash.strace import Point
+from tests.needs import needs
 
 SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
 CRITICAL = [Point("renameat2", number) for number in (1, 2, 3, 4)] + [Point("ftruncate", 1)]
 
 
-@pytest.fixture(autouse=True)
-def _strace():
-    if problem := strace_problem():
-        pytest.skip(problem)
+pytestmark = needs("strace", "tracing")
 
 
 @pytest.mark.timeout(180)

@@ -23,7 +23,7 @@ from pathlib import Path
 import agent.cli.audit
 import agent.cli.run
 import agent.config
-import agent.pipeline
+import agent.daemon
 import agent.store.audit  # noqa: F401
 from agent import ingest
 from agent.cli.main import run_command_line

@@ -11,7 +11,8 @@ import pytest
 from agent.config import HookConfig, Secret
 from agent.core.outbox import Delivery
 from agent.hooks import dispatch
-from agent.hooks.dispatch import OPENS_AFTER, Circuit, Dispatcher, retry_after_ns, tell
+from agent.hooks.circuit import OPENS_AFTER, Backoff, CircuitBreaker
+from agent.hooks.dispatch import HookDispatcher, tell
 from tests.hooks.test_program import script
 
 S = 10**9
@@ -35,16 +36,17 @@ class Told:
         return [(outcome.id, outcome.state) for outcome in self.outcomes]
 
 
-def dispatched(told, hooks, deliveries, clock=None, *, until=None):
+def dispatched(told, hooks, deliveries, clock=None, *, until=None, backoff=None):
     """Run a dispatcher until nothing is left to do, or a condition holds."""
 
     async def work():
-        dispatcher = Dispatcher(
+        dispatcher = HookDispatcher(
             hooks,
             finished=told.outcomes.append,
             changed=lambda hook, facts: told.hooks.append((hook, facts["circuit"])),
             report=lambda error, active=True: told.reports.append((error.code, error.subject, active)),
             **({"clock": clock} if clock else {}),
+            backoff=backoff,
         )
         dispatcher.add(deliveries)
         dispatcher.add(deliveries)  # once more is nothing
@@ -57,28 +59,24 @@ def dispatched(told, hooks, deliveries, clock=None, *, until=None):
     return asyncio.run(work())
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Retries after a few milliseconds."""
-    monkeypatch.setattr(dispatch, "_FIRST_RETRY_NS", 2_000_000)
-    monkeypatch.setattr(dispatch, "_FIRST_PAUSE_NS", 50_000_000)
+QUICK = Backoff(first_retry_ns=2_000_000, first_pause_ns=50_000_000)
 
 
-def test_deliveries_of_a_key_keep_their_order_also_when_the_first_fails(tmp_path, quick):
+def test_deliveries_of_a_key_keep_their_order_also_when_the_first_fails(tmp_path):
     hook = script(
         tmp_path,
         f'echo $SIDELOG_DELIVERY_ID >> {tmp_path}/ran; [ "$(wc -l < {tmp_path}/ran)" -gt 2 ]',
     )
     told = Told()
     made = [delivery(1), delivery(2, change="resolved")]
-    dispatched(told, {"page": HookConfig(exec=[hook], concurrency=4)}, made)
+    dispatched(told, {"page": HookConfig(exec=[hook], concurrency=4)}, made, backoff=QUICK)
     assert (tmp_path / "ran").read_text().split() == ["d1", "d1", "d1", "d2"]
     assert told.states() == [(1, "waiting"), (1, "waiting"), (1, "delivered"), (2, "delivered")]
     assert [outcome.attempts for outcome in told.outcomes] == [1, 2, 3, 1]
     assert told.hooks[-1] == ("page", "closed")
 
 
-def test_other_keys_do_not_wait_for_one_that_fails_and_a_common_page_waits_for_all(tmp_path, quick):
+def test_other_keys_do_not_wait_for_one_that_fails_and_a_common_page_waits_for_all(tmp_path):
     hook = script(
         tmp_path,
         f"echo $SIDELOG_DELIVERY_ID >> {tmp_path}/ran; [ $SIDELOG_DELIVERY_ID != d1 ] || [ -e {tmp_path}/mended ]",
@@ -93,7 +91,7 @@ def test_other_keys_do_not_wait_for_one_that_fails_and_a_common_page_waits_for_a
             (tmp_path / "mended").touch()
         return False
 
-    dispatched(told, hooks, made, until=after_two_failures)
+    dispatched(told, hooks, made, until=after_two_failures, backoff=QUICK)
     order = (tmp_path / "ran").read_text().split()
     assert order[0] == "d1"
     assert order.index("d2") < len(order) - 3  # before the run of d1 that goes well
@@ -113,19 +111,24 @@ def test_no_more_run_at_a_time_than_allowed(tmp_path):
     assert max(together) == 2
 
 
-def test_one_that_fails_to_the_end_is_dead_and_the_next_goes_on(tmp_path, quick):
+def test_one_that_fails_to_the_end_is_dead_and_the_next_goes_on(tmp_path):
     hook = script(tmp_path, "echo no luck; [ $SIDELOG_DELIVERY_ID = d2 ]")
     told = Told()
-    dispatched(told, {"page": HookConfig(exec=[hook], retries=1)}, [delivery(1), delivery(2)])
+    dispatched(told, {"page": HookConfig(exec=[hook], retries=1)}, [delivery(1), delivery(2)], backoff=QUICK)
     assert told.states() == [(1, "waiting"), (1, "dead"), (2, "delivered")]
     assert (told.outcomes[1].result, told.outcomes[1].output) == ("exit 1", "no luck\n")
     assert told.reports == [("SL703", "page", True), ("SL703", "page", False)]
 
 
-def test_a_hook_that_keeps_failing_opens_its_circuit_and_a_success_closes_it(tmp_path, quick):
+def test_a_hook_that_keeps_failing_opens_its_circuit_and_a_success_closes_it(tmp_path):
     hook = script(tmp_path, f"echo x >> {tmp_path}/ran; [ $(wc -l < {tmp_path}/ran) -gt {OPENS_AFTER + 1} ]")
     told = Told()
-    dispatched(told, {"page": HookConfig(exec=[hook], retries=50, concurrency=3)}, [delivery(1), delivery(2, key="k")])
+    dispatched(
+        told,
+        {"page": HookConfig(exec=[hook], retries=50, concurrency=3)},
+        [delivery(1), delivery(2, key="k")],
+        backoff=QUICK,
+    )
     assert {one for one in told.states() if one[1] != "waiting"} == {(1, "delivered"), (2, "delivered")}
     assert ("page", "open") in told.hooks
     assert told.hooks[-1] == ("page", "closed")
@@ -147,14 +150,14 @@ def test_a_reload_takes_a_hook_away_and_stop_kills_what_runs(tmp_path):
     assert told.outcomes == []  # it is made again at the next start
 
     async def work():
-        dispatcher = Dispatcher({"page": HookConfig(exec=[hook])}, finished=told.outcomes.append,
+        dispatcher = HookDispatcher({"page": HookConfig(exec=[hook])}, finished=told.outcomes.append,
                                 changed=lambda *_: None, report=lambda *_: None)  # fmt: skip
         dispatcher.add([delivery(1), delivery(2)])
-        assert dispatcher.running
+        assert len(asyncio.all_tasks()) == 2  # the first delivery's and this
         dispatcher.use({})
         assert told.states() == [(2, "dead")]
         await dispatcher.stop(0.0)
-        assert not dispatcher.running
+        assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(work())
 
@@ -171,8 +174,8 @@ def test_a_fault_of_ours_counts_as_a_failure_of_that_delivery_alone(tmp_path, mo
 
 def test_the_pause_doubles_up_to_five_minutes():
     for attempts, seconds in ((1, 1), (2, 2), (5, 16), (9, 256), (10, 300), (90, 300)):
-        assert 0.8 * seconds * S <= retry_after_ns(attempts) <= 1.2 * seconds * S
-    one, now = Circuit(), 0
+        assert 0.8 * seconds * S <= Backoff().retry_after_ns(attempts) <= 1.2 * seconds * S
+    one, now = CircuitBreaker(), 0
     pauses = []
     for _ in range(OPENS_AFTER + 5):
         if one.failed(now):

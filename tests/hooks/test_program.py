@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.hooks.program import OUTPUT_BYTES, environment, run, unsafe
+from tests.needs import needs
 
 DOCUMENT = {
     "rule": "r", "state": "firing", "severity": "critical", "key": {"service": "a\0b"}, "value": 5.0,
@@ -153,7 +154,7 @@ def test_one_in_a_directory_that_others_can_write_is_refused(tmp_path):
     assert unsafe(hook) is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
+@needs("root")
 def test_one_of_another_user_is_refused(tmp_path):
     hook = script(tmp_path, "exit 0")
     os.chown(hook, 12345, -1)

@@ -11,12 +11,10 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 SIDELOG = [sys.executable, "-m", "agent"]
+QUICK = [sys.executable, str(Path(__file__).with_name("quick.py"))]
 
 
 def wait_until(condition, timeout_s: float = 20.0, what: str = "the condition"):
@@ -89,12 +87,14 @@ class Box:
         assert done.returncode == 0, done.stderr.decode()
         return done
 
-    def start(self, *wrap: str) -> subprocess.Popen:
-        """Start the agent and wait until it says that it has started."""
+    def start(self, *wrap: str, quick: bool = False) -> subprocess.Popen:
+        """Start the agent, with `quick` one that does not wait ten seconds between two looks at its directories, and
+        wait until it says that it has started.
+        """
         before = self.said().count("agent started")
         with self.stderr.open("ab") as err:
             self.process = subprocess.Popen(
-                [*wrap, *SIDELOG, "run", "-c", str(self.config)],
+                [*wrap, *QUICK, str(self.config)] if quick else [*wrap, *SIDELOG, "run", "-c", str(self.config)],
                 cwd=self.root,
                 env=self.env,
                 stdin=subprocess.DEVNULL,

@@ -14,14 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.integration.harness import append, wait_until
+from tests.needs import limited
 
 if TYPE_CHECKING:
     from tests.integration.harness import Box
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="takes root: mounts, kernel limits, capabilities")
 
 
 class Scribe:
@@ -151,7 +148,7 @@ def injected(box: Box, *rules: str, paths: tuple[Path, ...] = (), calls: str = "
             what="the tracer",
         )
         if process.poll() is not None:
-            pytest.skip(f"strace cannot attach: {process.stderr.read().decode()[:200]}")
+            limited("tracing", process.stderr.read().decode()[:200])
         yield trace
     finally:
         process.terminate()

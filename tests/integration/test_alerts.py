@@ -1,7 +1,6 @@
 """Rules and hooks of a real agent: pages, resolves, restarts, SIGKILL, reload."""
 
 import json
-import os
 import random
 import signal
 import time
@@ -11,6 +10,7 @@ import pytest
 
 from tests.integration.alerting import Alerting, lines
 from tests.integration.harness import append, wait_until
+from tests.needs import needs
 
 pytestmark = pytest.mark.measured
 
@@ -233,7 +233,7 @@ def test_silence_and_unsilence_reach_a_running_agent(box):
     box.stop()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs to be told by status alone")
+@needs("root")
 def test_a_hook_that_others_can_write_is_refused_and_told(box):
     a = Alerting(box, {"when": {"count": 2}}, retries=0)
     a.script.chmod(0o777)

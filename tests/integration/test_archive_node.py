@@ -1,11 +1,9 @@
 """The rotating transports of pino and winston themselves, each in a process of its own, beside an agent that archives.
 
-They take node and the packages, which `make soak` installs; what they do is tested without them by
-`test_archive_schemes`.
+What they do is tested without them by `test_archive_schemes`.
 """
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,14 +11,11 @@ import pytest
 
 from tests.integration.archiving import archives, configure
 from tests.integration.harness import wait_until
+from tests.needs import NODE_MODULES, needs
 
-PACKAGES = Path(__file__).parents[2] / "build/node/node_modules"
-NODE = shutil.which("node")
 LINES = 120
 
-pytestmark = pytest.mark.skipif(
-    NODE is None or not (PACKAGES / "pino-roll").exists(), reason=f"node or its packages in {PACKAGES} are missing"
-)
+pytestmark = needs("node", "pino", "pino-roll", "winston", "winston-daily")
 
 
 @pytest.mark.parametrize(
@@ -39,9 +34,9 @@ pytestmark = pytest.mark.skipif(
 def test_every_line_of_a_rotating_transport_is_found_once_and_archived(box, transport, pattern, left):
     configure(box, {"include": [f"{box.logs}/{pattern}"]}, inactive="2s")
     box.start()
-    command = [NODE, Path(__file__).with_name("rotate.cjs"), transport, box.logs, str(LINES)]
-    subprocess.run(command, env={**os.environ, "NODE_PATH": str(PACKAGES)}, check=True, timeout=60)
-    wait_until(lambda: not [path for path in box.logs.glob("app*") if path.is_file()], what="the last archive")
+    command = ["node", Path(__file__).with_name("rotate.cjs"), transport, box.logs, str(LINES)]
+    subprocess.run(command, env={**os.environ, "NODE_PATH": str(NODE_MODULES)}, check=True, timeout=60)
+    wait_until(lambda: not [path for path in box.logs.glob("app*") if path.is_file()], 60, "the last archive")
     assert box.stop() == 0
     assert sorted(row["attributes"]["n"] for row in box.query()) == list(range(LINES))
     assert len(archives(box)) > 2

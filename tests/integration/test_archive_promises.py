@@ -14,6 +14,9 @@ import zstandard
 from tests.integration.archiving import age, archives, configure, leftovers, run, tells_writers, unpacked
 from tests.integration.harness import SIDELOG, append, events, wait_until
 from tests.integration.oracle import change_store
+from tests.needs import limited, needs
+
+pytestmark = needs("zstd")
 
 MIB = 1 << 20
 ODD = b'one\r\n\xff\xfe \x80 latin\n\0\0\0\n\n\n\ttwo\x85\xe2\x80\xa8same line\n\r\n{"n": 1}\nlast without its newline'
@@ -156,7 +159,7 @@ def test_a_log_that_is_still_written_is_archived_when_it_is_not_any_more(box):
     old = box.logs / "app.log.1"
     old.write_bytes(events(0, 10))
     if not tells_writers(box.root):
-        pytest.skip("the kernel does not tell who writes a file")
+        limited("leases")
     with old.open("ab") as writer:
         summary = run(box)
         assert (summary["archived"], summary["waiting"]) == (0, 1)

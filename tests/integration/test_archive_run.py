@@ -13,7 +13,10 @@ import zstandard
 
 from tests.integration.archiving import age, archives, configure, content, leftovers, run, tells_writers
 from tests.integration.harness import append, events, wait_until
-from tests.integration.oracle import Scribe, root_only, verify
+from tests.integration.oracle import Scribe, verify
+from tests.needs import limited, needs
+
+pytestmark = needs("zstd")
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def test_a_young_or_open_log_waits(box):
     assert run(box)["waiting"] == 1
     age(old, 7200)
     if not tells_writers(box.root):
-        pytest.skip("the kernel does not tell who writes a file")
+        limited("leases")
     with old.open("ab"):
         assert run(box)["waiting"] == 1
     assert run(box)["archived"] == 1
@@ -232,7 +235,7 @@ def test_an_agent_archives_by_itself_and_keeps_the_store_for_itself(box):
     assert json.loads(box.run("status", "--json").stdout)["archive"]["files"] == 2
 
 
-@root_only
+@needs("root")
 def test_a_full_disk_at_the_target_keeps_the_log_and_leaves_nothing(box):
     """And reading is not touched; with room again the agent archives by itself."""
     small = box.store.parent / "archive"

@@ -15,6 +15,9 @@ import pytest
 from tests.integration.archiving import age, archives, configure, run, unpacked
 from tests.integration.harness import Box, append
 from tests.integration.oracle import Scribe
+from tests.needs import needs
+
+pytestmark = needs("zstd")
 
 LINES = 7
 DAYS = ("19", "20", "21", "22")

@@ -136,7 +136,7 @@ def test_the_newest_come_in_the_order_that_is_asked_for(boxes):
 def test_more_than_are_held_in_memory_come_in_the_same_order(boxes, monkeypatch):
     """They are found twice then; the number that is held is made small."""
     wanted = answer(boxes[0], "-n", "300", "logger~shop")
-    monkeypatch.setattr("agent.query.union.HELD_EVENTS", 50)
+    monkeypatch.setattr("agent.query.engine.HELD_EVENTS", 50)
     assert answer(boxes[1], "-n", "300", "logger~shop") == wanted
     assert answer(boxes[1], "-n", "300", "no such text") == []
 

@@ -6,9 +6,10 @@ import pytest
 
 from tests.integration.harness import wait_until
 from tests.integration.oracle import Scribe, nudge, settled
+from tests.needs import needs
 
 LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
-pytestmark = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed")
+pytestmark = needs("faketime")
 
 
 @pytest.mark.parametrize("jump", ["+1h", "-1h", "+1y", "-1y"])

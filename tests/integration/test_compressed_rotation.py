@@ -8,6 +8,7 @@ import zstandard
 
 from tests.integration.harness import event, wait_until
 from tests.integration.oracle import Scribe, frozen, nudge, open_files, settled, verify
+from tests.needs import needs
 
 pytestmark = pytest.mark.measured
 
@@ -65,6 +66,7 @@ def test_the_rest_is_read_from_the_archive_at_the_next_start(box, suffix, form):
 
 
 @pytest.mark.parametrize("command", [["gzip"], ["zstd", "-q", "--rm"], ["zstd", "-q", "-19", "--rm"]])
+@needs("zstd")
 def test_the_usual_programs_make_archives_that_are_continued(box, command):
     scribe = Scribe()
     partly_read(box, scribe, unread=6_000)

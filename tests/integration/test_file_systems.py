@@ -1,13 +1,11 @@
 """File systems that tell less than ext4: without inode generations, without events, with two layers."""
 
 import os
-import shutil
 import subprocess
 
-import pytest
-
 from tests.integration.harness import wait_until
-from tests.integration.oracle import Scribe, nudge, root_only, settled
+from tests.integration.oracle import Scribe, nudge, settled
+from tests.needs import limited, needs
 
 
 def follow_and_rotate(box, scribe):
@@ -28,7 +26,7 @@ def follow_and_rotate(box, scribe):
     settled(box, scribe)
 
 
-@root_only
+@needs("root")
 def test_a_memory_file_system_has_no_inode_generations(box):
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", box.logs], check=True)
     try:
@@ -38,7 +36,7 @@ def test_a_memory_file_system_has_no_inode_generations(box):
         subprocess.run(["umount", "-l", box.logs], check=True)
 
 
-@root_only
+@needs("root")
 def test_a_file_that_is_copied_up_through_an_overlay_goes_on(box):
     """The first write gives it another inode in the upper layer; no event tells of it."""
     for name in ("lower", "upper", "work"):
@@ -50,7 +48,7 @@ def test_a_file_that_is_copied_up_through_an_overlay_goes_on(box):
         ["mount", "-t", "overlay", "overlay", "-o", layers, box.logs], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip(f"no overlayfs: {mounted.stderr.decode()}")
+        limited("overlayfs", mounted.stderr.decode())
     try:
         box.start()
         box.wait_count(10)
@@ -65,15 +63,14 @@ def test_a_file_that_is_copied_up_through_an_overlay_goes_on(box):
         subprocess.run(["umount", "-l", box.logs], check=True)
 
 
-@root_only
-@pytest.mark.skipif(shutil.which("bindfs") is None, reason="bindfs is not installed")
+@needs("root", "bindfs")
 def test_fuse_tells_nothing_of_what_happens_behind_it_and_is_polled(box):
     """Written below the mount, so that no event comes: polled, said once, renames and truncations noticed."""
     below = box.root / "below"
     below.mkdir()
     mounted = subprocess.run(["bindfs", below, box.logs], capture_output=True, check=False)
     if mounted.returncode:
-        pytest.skip(f"no FUSE: {mounted.stderr.decode()}")
+        limited("fuse", mounted.stderr.decode())
     scribe = Scribe()
     log = below / "app.log"
     try:

@@ -1,12 +1,12 @@
 """Events get lost or cannot be had: then everything is looked at, and nothing is missed."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.integration.harness import wait_until
 from tests.integration.oracle import Scribe, frozen, nudge, settled
+from tests.needs import limited, needs
 
 QUEUED_EVENTS = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 LIMIT = ["unshare", "--user", "--map-root-user", "sh", "-c", 'echo "$2" > "/proc/sys/user/$1"; shift 2; exec "$@"', "-"]
@@ -34,7 +34,7 @@ def test_an_overflow_of_the_event_queue_leads_to_a_look_at_everything(box):
     assert "Inotify queue overflowed" in box.said()
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
+@needs("util-linux")
 @pytest.mark.parametrize(
     ("limit", "value", "sysctl"),
     [("max_inotify_instances", 0, "max_user_instances"), ("max_inotify_watches", 3, "max_user_watches")],
@@ -46,7 +46,7 @@ def test_without_inotify_files_are_polled_and_the_limit_is_named_once(box, limit
         scribe.append(log)
     box.start(*LIMIT, limit, str(value))
     if "agent started" not in box.said():
-        pytest.skip(f"no user namespace with limits of its own: {box.said()[-200:]}")
+        limited("user namespaces", box.said()[-200:])
     box.wait_count(8)
     for log in logs:
         nudge(box, scribe, log)

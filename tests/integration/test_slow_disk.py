@@ -1,15 +1,15 @@
 """A disk that is slow, or fails now and then: reading waits, nothing is lost, the watchdog is fed."""
 
 import os
-import shutil
 import socket
 
 import pytest
 
 from tests.integration.harness import wait_until
 from tests.integration.oracle import Scribe, injected, nudge, settled
+from tests.needs import needs
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+pytestmark = needs("strace", "tracing")
 
 
 class Manager:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.harness import SIDELOG, wait_until
 from tests.integration.oracle import Scribe, change_store, nudge, settled, verify
+from tests.needs import needs
 
 PAGE_BYTES = 16_384
 
@@ -99,7 +100,7 @@ def test_a_newer_store_is_refused_and_left_as_it_is(box):
     verify(box, scribe)
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@needs("strace", "tracing")
 @pytest.mark.parametrize("call", [1, 2, 4, 8, 14])
 def test_a_kill_while_the_store_is_made_is_made_up_for_by_the_next_start(box, call):
     """SIGKILL at a write of the schema's transaction: a store without tables is no damaged store."""

@@ -1,7 +1,6 @@
 """The store is full, low, locked, damaged, deleted, or somebody else's: nothing is lost, nothing is twice."""
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -10,10 +9,9 @@ import subprocess
 import pytest
 
 from tests.integration.harness import append, event, events, wait_until
+from tests.needs import needs
 
 pytestmark = pytest.mark.measured
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
 
 
 def test_a_second_agent_refuses_and_names_the_first(box):
@@ -92,7 +90,7 @@ def test_too_little_space_pauses_reading_until_the_bound_is_lowered(box):
     wait_until(lambda: box.status()["healthy"])
 
 
-@root_only
+@needs("root", "mount")
 def test_a_full_disk_is_survived_without_loss_and_without_a_restart(box):
     small = box.store.parent
     small.mkdir(exist_ok=True)

@@ -1,11 +1,11 @@
-"""The layouts of text lines one after the other, as documented: what `read_head` must find, whatever it skips."""
+"""The layouts of text lines one after the other, as documented: what `find_head` must find, whatever it skips."""
 
 from __future__ import annotations
 
 import re
 
 from agent.core import severity
-from agent.parse.text import Head
+from agent.parse.formats import Head
 from agent.parse.timestamps import CLF, ISO, SYSLOG
 
 _UPPER = (
@@ -98,7 +98,4 @@ def _named(timestamp: str | None, match: re.Match[str], begin: int) -> Head:
 
 
 def _known(level: str) -> int:
-    return max(0, severity.read(_SHORT.get(level.lower(), level)))
-
-
-_SHORT = {"vrb": "trace"}
+    return max(0, severity.read(level))

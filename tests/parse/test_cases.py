@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.event import original_of
 from agent.core.fields import load_record, read_fields
-from agent.core.model import LineBatch, TailedFile
-from agent.parse.decode import FileParser, ParseSettings, original_bytes
+from agent.core.model import FileGeneration, LineBatch
+from agent.parse.decode import FileParser
+from tests.sources import parsing
 
 FOLDER = Path(__file__).parent.parent / "cases"
 OBSERVED = 1_795_327_455_000_000_000  # 2026-11-22T06:04:15Z
@@ -65,8 +67,8 @@ def test_case(case, repeat):
     expected = case["events"]
     if repeat > 1 and (case.get("once") or not data.endswith(b"\n")):
         repeat = 1
-    parser = FileParser(ParseSettings(**case.get("settings", {})))
-    file = TailedFile(1, "s", "/p", 0, 0, 0)
+    parser = FileParser(parsing(**case.get("settings", {})))
+    file = FileGeneration(1, "s", "/p", 0, 0, 0)
     out = parser.feed(LineBatch(file, 0, data * repeat, OBSERVED, final=True))
     assert len(out) == len(expected) * repeat, out.records
     for row in range(len(out)):
@@ -93,5 +95,5 @@ def test_case(case, repeat):
     db.close()
     if not case.get("settings", {}).get("redact"):
         for row, record in enumerate(out.records):
-            original = original_bytes(record, out.raws.get(row))
+            original = original_of(record, out.raws.get(row))
             assert (data * repeat)[out.offsets[row] :].startswith(original)

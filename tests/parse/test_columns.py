@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from agent.core.fields import Profile
-from agent.parse import shapes
+from agent.parse import fields
 from agent.parse.columns import compiled_columns
-from agent.parse.decode import FileParser, ParseSettings
-from agent.parse.shapes import Shapes
+from agent.parse.decode import FileParser
+from agent.parse.fields import Shapes
 from tests.parse.test_twin import careful, columns, parse_once
+from tests.sources import parsing
 
 NOTHING = ((), (), ())
 
@@ -42,9 +43,9 @@ def test_what_lies_below_a_name_that_counts_before_is_forbidden_with_it():
         found.decoder.decode(b'{"time":1,"at":{"s":2}}')
 
 
-@pytest.mark.parametrize("fields", [{"timestamp": "log", "severity": "log.level"}, {"timestamp": "timestampSeconds"}])
-def test_a_file_whose_paths_cannot_be_compiled_is_read_line_by_line(fields):
-    config = ParseSettings(fields=fields)
+@pytest.mark.parametrize("names", [{"timestamp": "log", "severity": "log.level"}, {"timestamp": "timestampSeconds"}])
+def test_a_file_whose_paths_cannot_be_compiled_is_read_line_by_line(names):
+    config = parsing(fields=names)
     record = {"log": 1795325966, "timestampSeconds": 1795325966, "timestampNanos": 7, "level": "error", "message": "m"}
     data = json.dumps(record).encode() + b"\n"
     parser = FileParser(config)
@@ -54,7 +55,7 @@ def test_a_file_whose_paths_cannot_be_compiled_is_read_line_by_line(fields):
 
 
 def test_shapes_of_many_or_wide_records_are_not_kept(monkeypatch):
-    monkeypatch.setattr(shapes, "_MOST_SHAPES", 3)
+    monkeypatch.setattr(fields, "_MOST_SHAPES", 3)
     paths = {role: ((role,),) for role in ("timestamp", "severity", "logger", "message", "service")}
     known = Shapes(paths, Profile())
     for number in range(10):

@@ -40,7 +40,7 @@ def test_a_fault_is_found_and_its_input_kept(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     parts = fuzz_parse.load()
     spoilt = fuzz_parse.Target(parts)
-    parts.original_bytes = lambda record, raw: parts.Memory(record)._data[:-1]
+    parts.original_of = lambda record, raw: parts.Memory(record)._data[:-1]
     with closing(spoilt), pytest.raises(AssertionError):
         fuzz_parse.at_random(spoilt, 30.0, 1)
     assert "--replay" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.parse.text import read_head
+from agent.parse.formats.text import find_head
 from tests.parse.effort import examples
 from tests.parse.heads_in_order import read_head_in_order
 
@@ -43,4 +43,4 @@ shaped = st.builds(
 @settings(max_examples=examples(200), deadline=None)
 @given(st.one_of(shaped, free, st.text(max_size=60)))
 def test_a_head_is_that_of_the_first_layout_that_fits(line):
-    assert read_head(line) == read_head_in_order(line)
+    assert find_head(line) == read_head_in_order(line)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
-import shutil
+import os
 import subprocess
 import time
 
 import pytest
 
 from agent.core.fields import load_record, read_fields
-from agent.core.model import LineBatch, TailedFile
-from agent.parse.decode import FileParser, ParseSettings
+from agent.core.model import FileGeneration, LineBatch
+from agent.parse.decode import FileParser
+from tests.needs import NODE_MODULES, needs
+from tests.sources import parsing
 
 
 def parse(text: str):
     """(severity, message, logger, error event) per line, after checks that hold for every library."""
-    parser = FileParser(ParseSettings())
+    parser = FileParser(parsing())
     now = time.time_ns()
-    out = parser.feed(LineBatch(TailedFile(1, "s", "/p", 0, 0, 0), 0, text.encode(), now, final=True))
+    out = parser.feed(LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), 0, text.encode(), now, final=True))
     assert out.parse_errors == {}
     assert out.raws == {}
     assert all(abs(instant - now) < 120 * 10**9 for instant in out.timestamps)
@@ -105,18 +106,21 @@ def local_is_utc(monkeypatch):
 
 @pytest.mark.usefixtures("local_is_utc")
 def test_python_json_logger():
-    json_formatter = pytest.importorskip("pythonjsonlogger.json")
+    from pythonjsonlogger import json as json_formatter
+
     stdlib_rows(json_formatter.JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     stdlib_rows(json_formatter.JsonFormatter(reserved_attrs=[], timestamp=True))
 
 
 def test_ecs_logging():
-    ecs_logging = pytest.importorskip("ecs_logging")
+    import ecs_logging
+
     stdlib_rows(ecs_logging.StdlibFormatter())
 
 
 def test_loguru():
-    loguru = pytest.importorskip("loguru")
+    import loguru
+
     out = io.StringIO()
     logger = loguru.logger
     logger.remove()
@@ -134,7 +138,6 @@ def test_loguru():
 
 # --- Node
 
-PACKAGES = ("pino@9", "winston@3", "bunyan@1")
 SCRIPTS = {
     "pino": """
         const log = require('pino')({name: 'shop.pay'});
@@ -151,34 +154,12 @@ SCRIPTS = {
 }
 
 
-@pytest.fixture(scope="session")
-def node_modules(tmp_path_factory):
-    """A directory with the three libraries, installed once per session."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node or npm is not installed")
-    folder = tmp_path_factory.mktemp("node")
-    (folder / "package.json").write_text(json.dumps({"name": "t", "version": "1.0.0", "private": True}))
-    done = subprocess.run(
-        ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-optional", *PACKAGES],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    if done.returncode != 0:
-        if any(sign in done.stderr for sign in ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "ENETUNREACH")):
-            pytest.skip("the package registry of npm cannot be reached")
-        pytest.fail(done.stderr)
-    return folder
-
-
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("library", sorted(SCRIPTS))
-def test_node(node_modules, library):
-    script = node_modules / f"{library}.js"
+@pytest.mark.parametrize("library", [pytest.param(name, marks=needs("node", name)) for name in sorted(SCRIPTS)])
+def test_node(tmp_path, library):
+    script = tmp_path / f"{library}.js"
     script.write_text(SCRIPTS[library])
-    done = subprocess.run(["node", script], capture_output=True, text=True, timeout=60, check=True)
+    environ = {**os.environ, "NODE_PATH": str(NODE_MODULES)}
+    done = subprocess.run(["node", script], env=environ, capture_output=True, text=True, timeout=60, check=True)
     rows = sorted(parse(done.stdout), key=lambda row: row[0])  # pino writes a fatal event before earlier ones
     assert rows[0][:3] == (9, "hello", "shop.pay")
     dead, failed = sorted(rows[1:], key=lambda row: row[1])

@@ -6,17 +6,18 @@ import json
 
 import pytest
 
-from agent.core.model import LineBatch, TailedFile
-from agent.parse.decode import FileParser, ParseSettings, join
+from agent.core.model import FileGeneration, LineBatch
+from agent.parse.decode import FileParser, join
 from agent.parse.redact import Redactor
+from tests.sources import parsing
 
 CANARY = "hunter2"
-SETTINGS = ParseSettings(redact=["password", "schlüssel"])
+SETTINGS = parsing(redact=["password", "schlüssel"])
 HEAD = b"2026-11-22 05:39:26,123 ERROR a.b: failed\n"
 
 
-def batch(data: bytes, offset: int = 0, tail: int | None = None, **more) -> LineBatch:
-    return LineBatch(TailedFile(1, "s", "/p", 0, 0, 0, tail_event_id=tail), offset, data, 1_795_327_455 * 10**9, **more)
+def batch(data: bytes, offset: int = 0, **more) -> LineBatch:
+    return LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), offset, data, 1_795_327_455 * 10**9, **more)
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -37,7 +38,7 @@ def test_a_late_continuation_is_redacted_like_the_first_lines(line, restart):
     record, raw = stored.records[0], stored.raws[0]
     if restart:
         parser = FileParser(SETTINGS, parser.profile)
-    out = parser.feed(batch(line + b"\n", stored.end, tail=7, final=True))
+    out = parser.feed(batch(line + b"\n", stored.end, final=True), tail_open=True)
     shown = repr((stored, out))
     if out.continuation is not None:
         shown += repr(join(record, raw, out.continuation))
@@ -64,7 +65,7 @@ def test_a_value_is_found_however_it_is_written(text):
         wrapped = json.dumps({"log": f"{line}\n", "stream": "stdout", "time": "2026-11-22T05:39:26Z"}).encode() + b"\n"
         for whole in (data, wrapped, wrapped * 40, wrapped[:-3] + b"\n"):
             assert CANARY not in repr(FileParser(SETTINGS).feed(batch(whole, final=True)))
-        short = ParseSettings(redact=SETTINGS.redact, max_line_bytes=10)
+        short = parsing(redact=SETTINGS.redact, max_line_bytes=10)
         assert CANARY not in repr(FileParser(short).feed(batch(wrapped, final=True)))
 
 

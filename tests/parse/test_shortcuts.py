@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.event import original_of
 from agent.core.model import LineBatch
-from agent.parse import assemble, careful, multiline, single, timestamps
-from agent.parse.decode import FileParser, ParseSettings, original_bytes
+from agent.parse import assemble, careful, multiline, textevent, timestamps
+from agent.parse.decode import FileParser, ParseSettings
 from tests.parse.effort import examples
 from tests.parse.test_heads import free, shaped
 from tests.parse.test_twin import OBSERVED, TIMESTAMPS, columns, configs, pieces, streams, tailed
+from tests.sources import parsing
 
 more = st.one_of(
     pieces, shaped.map(str.encode), free.map(str.encode), st.text(max_size=20).map(lambda t: b"\t" + t.encode()),
@@ -38,7 +40,7 @@ contained_texts = st.lists(contained, max_size=30).map(lambda lines: b"".join(li
 texts = st.lists(more, max_size=30).map(lambda lines: b"".join(line.replace(b"\n", b" ") + b"\n" for line in lines))
 shortcut_configs = st.one_of(
     configs,
-    st.sampled_from([ParseSettings(format="text"), ParseSettings(redact=["password"]), ParseSettings(format="json")]),
+    st.sampled_from([parsing(format="text"), parsing(redact=["password"]), parsing(format="json")]),
 )
 
 
@@ -53,8 +55,8 @@ def parse(data: bytes, config: ParseSettings, *, final: bool):
 @given(st.one_of(texts, texts, contained_texts, streams), shortcut_configs, st.booleans())
 def test_lines_alone_and_runs_of_a_trace_give_the_same_rows(data, config, final):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(single, "takes", lambda *_: (False, False))
-        patch.setattr(single, "append_contained", lambda *_: False)
+        patch.setattr(textevent, "takes", lambda *_: (False, False))
+        patch.setattr(textevent, "append_contained", lambda *_: False)
         patch.setattr(multiline, "take_indented", lambda *_: 0)
         patch.setattr(careful, "surely_text", lambda _: False)
         patch.setattr(multiline, "may_open_trace", lambda _: True)
@@ -67,7 +69,7 @@ def test_usual_text_lines_take_the_shortcut(monkeypatch):
     monkeypatch.setattr(assemble.Assembler, "_line", lambda _, line, *__: taken.append(line))
     taken: list[bytes] = []
     data = b"2026-11-22 05:39:26 INFO a.b: x\n" * 10 + b"2026-11-22 05:39:26 ERROR a.b: y\n" * 5 + b"plain\n" * 5
-    FileParser(ParseSettings()).feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
+    FileParser(parsing()).feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
     assert taken == [b"plain"]  # the last one: what follows it is not known
 
 
@@ -132,12 +134,12 @@ def test_what_is_surely_text_is_no_json(line):
 
 @pytest.mark.parametrize(("lines", "noticed"), [(1, True), (3, True), (4, False), (40, False)])
 def test_a_key_that_comes_twice_is_noticed_in_batches_of_up_to_three_lines(lines, noticed):
-    parser = FileParser(ParseSettings())
+    parser = FileParser(parsing())
     first = b'{"timestamp":1795325966,"level":"info","a":1}\n' * 40
     parser.feed(LineBatch(tailed(), 0, first, OBSERVED))
     twice = b'{"timestamp":1795325966,"level":"info","a":1,"a":2}\n' * lines
     out = parser.feed(LineBatch(tailed(), len(first), twice, OBSERVED))
     assert out.parse_errors == (dict.fromkeys(range(lines), "duplicate key 'a'") if noticed else {})
-    assert [original_bytes(record, out.raws.get(row)) + b"\n" for row, record in enumerate(out.records)] == [
+    assert [original_of(record, out.raws.get(row)) + b"\n" for row, record in enumerate(out.records)] == [
         twice[: len(twice) // lines]
     ] * lines

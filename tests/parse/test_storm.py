@@ -15,6 +15,7 @@ from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.storm import Storm
 from tests.parse.effort import examples
 from tests.parse.test_twin import OBSERVED, careful, columns, parse_once, tailed
+from tests.sources import parsing
 
 TRACE = 'Traceback (most recent call last):\n  File "/srv/a.py", line {0}, in f\n    g()\nValueError: user {0}'
 USUAL = {"timestamp": 1795325966, "level": "error", "logger": "shop"}
@@ -44,7 +45,7 @@ def line(record: dict) -> bytes:
 
 def parsed(data: bytes, settings: ParseSettings | None = None, batches: int = 1):
     """The last of some batches of the same lines, and the parser."""
-    parser = FileParser(settings or ParseSettings())
+    parser = FileParser(settings or parsing())
     for number in range(batches):
         out = parser.feed(LineBatch(tailed(), number * len(data), data, OBSERVED))
     return out, parser
@@ -66,7 +67,7 @@ records = shapes.flatmap(alike)
 @given(records, st.sampled_from([{}, {"message": "x"}, {"service": "a.b"}]))
 def test_together_and_one_by_one_agree(found, names):
     data = b"".join(map(line, found * 10))
-    config = ParseSettings(fields=names)
+    config = parsing(fields=names)
     profile = parsed(data, config)[1].profile
     out = parse_once(data, FileParser(config, profile))
     assert len(out.errors) == len(found) * 10
@@ -108,7 +109,7 @@ def test_an_error_that_differs_is_decoded_whole_and_alone(monkeypatch):
 def test_errors_that_change_their_looks_are_followed_but_not_for_ever(monkeypatch):
     kinds = [{"exception": TRACE.format(1)}, {"stack_trace": TRACE.format(1)}]
     whole = decoded(monkeypatch)
-    parser = FileParser(ParseSettings())
+    parser = FileParser(parsing())
     offset, counts = 0, []
     for number in range(60):
         data = line({"message": "m", **kinds[number // 2 % 2]}) * 40
@@ -145,7 +146,7 @@ def test_errors_that_say_a_thing_twice_or_deep_inside_are_decoded_whole(monkeypa
 
 
 def test_field_names_that_no_struct_can_have_are_no_trouble():
-    config = ParseSettings(fields={"message": 'a"b', "service": "c\\d"})
+    config = parsing(fields={"message": 'a"b', "service": "c\\d"})
     out, _ = parsed(line({'a"b': "failed", "c\\d": "cart"}) * 40, config)
     assert {(error.message, error.service) for error in out.errors} == {("failed", "cart")}
 
@@ -161,7 +162,7 @@ def test_names_of_exceptions_are_remembered_within_bounds(monkeypatch):
 
 
 def test_a_file_without_a_plan_is_asked_again_a_few_times():
-    looks = Storm(FileParser(ParseSettings())._compiled.shapes(FileParser(ParseSettings()).profile))
+    looks = Storm(FileParser(parsing())._compiled.shapes(FileParser(parsing()).profile))
     record = json.dumps({**USUAL, "message": "a", "msg": "b"})
     for _ in range(40):
         looks.events([0], [record], 0, [1], [17], [None])

@@ -10,18 +10,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agent.core.event import original_of
 from agent.core.fields import load_record
-from agent.core.model import EventBatch, LineBatch, TailedFile
+from agent.core.model import EventBatch, FileGeneration, LineBatch
 from agent.parse import fast
-from agent.parse.decode import FileParser, ParseSettings, join, original_bytes
+from agent.parse.decode import FileParser, ParseSettings, join
 from tests.parse.effort import examples
+from tests.sources import parsing
 
 OBSERVED = 1_795_327_455_876_000_000
 WRITTEN = "2026-11-22T05:39:26.123456Z"
 
 
-def tailed(tail=None) -> TailedFile:
-    return TailedFile(1, "s", "/var/log/app.log", 0, 0, 0, tail_event_id=tail)
+def tailed() -> FileGeneration:
+    return FileGeneration(1, "s", "/var/log/app.log", 0, 0, 0)
 
 
 def columns(out: EventBatch):
@@ -32,12 +34,12 @@ def columns(out: EventBatch):
 
 
 def parse_once(data: bytes, parser: FileParser | None = None, offset: int = 0) -> EventBatch:
-    parser = parser or FileParser(ParseSettings())
+    parser = parser or FileParser(parsing())
     return parser.feed(LineBatch(tailed(), offset, data, OBSERVED, final=True))
 
 
 def careful(data: bytes, profile, config=None) -> EventBatch:
-    parser = FileParser(config or ParseSettings(), profile)
+    parser = FileParser(config or parsing(), profile)
     parser._fast = None
     return parser.feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
 
@@ -49,13 +51,13 @@ def survey_of(out: EventBatch) -> tuple:
 def check_survey(data: bytes, out: EventBatch, profile, config=None) -> None:
     lines = data.split(b"\n")[:-1]
     if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
-        survey = FileParser(config or ParseSettings(), profile).survey(data, max(map(len, lines)))
+        survey = FileParser(config or parsing(), profile).survey(data, max(map(len, lines)))
         assert survey is None or survey == survey_of(out)
 
 
 def check_accounting(data: bytes, out: EventBatch, start: int = 0) -> list[bytes]:
     """Events with their newlines, blank lines and gaps are all bytes, and the events are the bytes at their offsets."""
-    originals = [original_bytes(record, out.raws.get(row)) for row, record in enumerate(out.records)]
+    originals = [original_of(record, out.raws.get(row)) for row, record in enumerate(out.records)]
     held = 0
     for offset, original in zip(out.offsets, originals, strict=True):
         begin = offset - start
@@ -112,10 +114,10 @@ json_lines = st.builds(encode, st.one_of(usual, usual, objects), st.booleans(), 
 @given(st.lists(json_lines, min_size=40, max_size=60), st.sampled_from([b"\n", b"\r\n"]))
 def test_fast_and_careful_path_agree(lines, newline):
     data = newline.join(lines) + newline
-    parser = FileParser(ParseSettings())
+    parser = FileParser(parsing())
     parser._look_ahead(data)
     profile = parser.profile
-    out = parse_once(data, FileParser(ParseSettings(), profile))
+    out = parse_once(data, FileParser(parsing(), profile))
     assert columns(out) == columns(careful(data, profile))
     check_survey(data, out, profile)
     check_accounting(data, out)
@@ -146,20 +148,20 @@ def test_instants_in_bulk_are_those_one_by_one(key, data):
     for row, value in strangers:
         values[row] = value
     text = b"".join(encode({key: value, "message": "m"}) + b"\n" for value in values)
-    parser = FileParser(ParseSettings(timezone="Europe/Berlin"))
+    parser = FileParser(parsing(timezone="Europe/Berlin"))
     parser._look_ahead(text)
     if parser.profile.format == "":
         return
     profile = parser.profile
-    out = parse_once(text, FileParser(ParseSettings(timezone="Europe/Berlin"), profile))
-    assert columns(out) == columns(careful(text, profile, ParseSettings(timezone="Europe/Berlin")))
-    check_survey(text, out, profile, ParseSettings(timezone="Europe/Berlin"))
+    out = parse_once(text, FileParser(parsing(timezone="Europe/Berlin"), profile))
+    assert columns(out) == columns(careful(text, profile, parsing(timezone="Europe/Berlin")))
+    check_survey(text, out, profile, parsing(timezone="Europe/Berlin"))
 
 
 def test_a_usual_chunk_goes_the_fast_path(monkeypatch):
     """Otherwise the twin would prove nothing."""
     data = b"".join(encode({"timestamp": WRITTEN, "level": "info", "n": n}) + b"\n" for n in range(100))
-    parser = FileParser(ParseSettings())
+    parser = FileParser(parsing())
     monkeypatch.setattr("agent.parse.careful.read_object", lambda _: pytest.fail("careful path taken"))
     out = parse_once(data, parser)
     assert len(out) == 100
@@ -210,13 +212,14 @@ def run_split(data: bytes, cuts: list[int], config: ParseSettings):
     ends = sorted({data.rfind(b"\n", 0, cut) + 1 for cut in cuts} | {len(data)})
     parser = FileParser(config)
     stored: list[list] = []
-    gaps, blanks, tail, begin = [], 0, None, 0
+    gaps, blanks, tail_open, begin = [], 0, False, 0
     accounted = 0
     for end in ends:
         final = end == len(data)
         if begin == end and not final:
             continue
-        out = parser.feed(LineBatch(tailed(tail), begin, data[begin:end], OBSERVED, final=final))
+        batch = LineBatch(tailed(), begin, data[begin:end], OBSERVED, final=final)
+        out = parser.feed(batch, tail_open=tail_open)
         continued = 0
         if out.continuation is not None:
             row = stored[-1]
@@ -227,20 +230,20 @@ def run_split(data: bytes, cuts: list[int], config: ParseSettings):
         stored += [[o, r, out.raws.get(n)] for n, (o, r) in enumerate(zip(out.offsets, out.records, strict=True))]
         gaps += out.gaps
         blanks += out.blank_bytes
-        events = sum(len(original_bytes(r, w)) + 1 for _, r, w in stored[before:])
+        events = sum(len(original_of(r, w)) + 1 for _, r, w in stored[before:])
         assert events + continued + out.blank_bytes + sum(g.end - g.start for g in out.gaps) == out.end - accounted
         accounted = out.end
-        tail = 7 if out.tail_open else None
+        tail_open = out.tail_open
         begin = end
     return stored, gaps, blanks
 
 
 configs = st.sampled_from(
     [
-        ParseSettings(),
-        ParseSettings(max_line_bytes=100),
-        ParseSettings(multiline="off"),
-        ParseSettings(multiline="start", multiline_start=r"^\S"),
+        parsing(),
+        parsing(max_line_bytes=100),
+        parsing(multiline="off"),
+        parsing(multiline="start", multiline_start=r"^\S"),
     ]
 )
 

@@ -93,6 +93,9 @@ def add_events(connection: sqlite3.Connection, rows: list[EventRow]) -> None:
         record = row.record if isinstance(row.record, str) else json.dumps(row.record)
         if row.group is not None:
             add_group(connection, row.group, f"category{row.group % 3}")
+            connection.execute(
+                "UPDATE error_groups SET last_seen = max(last_seen, ?) WHERE id = ?", (row.timestamp, row.group)
+            )
         connection.execute(
             'INSERT INTO events (timestamp, observed_timestamp, severity_number, file_id, "offset", group_id, record,'
             " raw, parse_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -5,56 +5,99 @@ import json
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.archive.cutter import JSON_LINES, Alone, shape_of
+from agent.archive.frames import JSON_LINES, FrameParser, index_frame
 from agent.archive.scan import lines as lines_of
-from agent.parse.decode import ParseSettings
-from agent.query.archives.needles import matching_lines, may_match, needles, usable
-from agent.query.events import FileInfo, StoredEvent
-from agent.query.language import Query, Term
+from agent.core.stored import FileInfo, StoredEvent
+from agent.query.archives.needles import matching_lines, may_match, needles, token_probes, usable
+from agent.query.language import Query
+from agent.query.terms import Term
+from tests.archive.test_tokens import may_be_in
+from tests.sources import parsing
 
 FILE = FileInfo(-1, "app", "/var/log/app.log", {"service.name": "shop"}, None, (0, 0, 0), 0)
-SETTINGS = ParseSettings()
-WORDS = st.text('aAbkKöÖé7 "\\/{:é\u212a\n', max_size=8)
-VALUES = st.one_of(WORDS, st.integers(-5, 5), st.booleans(), st.none())
-RECORDS = st.dictionaries(st.sampled_from(["message", "level", "logger", "x", "y"]), VALUES, max_size=4)
+SETTINGS = parsing()
+# With what is long enough to be a token of the frames' filters, behind what JSON may escape.
+LONG = st.builds("{}{}{}".format, st.sampled_from(["", "ö", "Ö ", "\n", "-", '"']), st.just("id4bf92f3577b34d"),
+                 st.sampled_from(["", " x", "é", "-"]))  # fmt: skip
+WORDS = st.text('aAbkKöÖé7 "\\/{:é\u212a\n', max_size=8) | LONG | st.sampled_from(["shop", "billing", "true"])
+VALUES = st.one_of(WORDS, st.integers(-5, 5), st.sampled_from([1.5e12, 1.5e22]), st.booleans(), st.none())
+KEYS = st.sampled_from(["message", "level", "logger", "service", "x", "y", "@mt"])
+RECORDS = st.dictionaries(KEYS, VALUES, max_size=4)
 
 
 @st.composite
 def lines(draw) -> bytes:
     if draw(st.booleans()):
-        return json.dumps(draw(RECORDS), ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+        line = json.dumps(draw(RECORDS), separators=(",", ":"), ensure_ascii=draw(st.booleans()))
+        line = line[:-1] + draw(st.sampled_from(["}", "}", "}", ',"x":"again"}' if len(line) > 2 else "}"]))
+        return line.encode("utf-8", "surrogatepass").replace(
+            b'":"', draw(st.sampled_from([b'":"', b'":"', b'":"\xff']))
+        )
     text = draw(st.sampled_from(["2026-11-22 03:04:05 ERROR shop: ", "", "Traceback (most recent call last):"]))
-    return (text + draw(WORDS).replace("\n", " ")).encode() + draw(st.sampled_from([b"", b"\xff", b"\xc3"]))
+    words = [draw(WORDS).replace("\n", " ").encode() for _ in range(2)]
+    return text.encode() + draw(st.sampled_from([b"", b"\xff", b"\xc3"])).join(words)
 
 
-TEXTS = st.one_of(WORDS.filter(bool), st.sampled_from(["error", "stacktrace", "xff", "Trace", "shop", "level"]))
-FIELDS = st.sampled_from(["message", "logger", "x", "service"])
+TEXTS = st.one_of(
+    WORDS.filter(bool),
+    st.sampled_from(
+        [
+            "error",
+            "stacktrace",
+            "xff",
+            "fabk",
+            "ffid4bf92f3577b34d",
+            "Trace",
+            "shop",
+            "level",
+            "1500000000000",
+            'n":1500000000000.0',
+        ]
+    ),
+)
+FIELDS = st.sampled_from(["message", "logger", "x", "y", "service", "service.name", "env"])
+FILES = st.sampled_from([{"service.name": "shop"}, {}, {"env": "shop"}]).map(
+    lambda labels: FileInfo(-1, "app", "/var/log/app.log", labels, None, (0, 0, 0), 0)
+)
 TERMS = st.one_of(
     st.builds(lambda text: Term(None, "", text), TEXTS),
     st.builds(lambda field, value: Term(field, "=", value), FIELDS, WORDS),
 )
 
 
-@given(st.lists(lines(), min_size=1, max_size=8), st.lists(TERMS, min_size=1, max_size=2))
+@given(st.lists(lines(), min_size=1, max_size=8), st.lists(TERMS, min_size=1, max_size=2), FILES)
 @settings(max_examples=200, deadline=None)
-@example([b'{"message":"\\u0041b"}'], [Term(None, "", "Ab")])
-@example([b'{"x":"\xc3\xb6"}'], [Term("x", "=", "ö")])
-@example([b"plain \xff"], [Term(None, "", "xff")])
-@example([b'{"x":"\\/a"}'], [Term("x", "=", "/a")])
-def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, terms):
-    data = b"\n".join(parts) + b"\n"
+@example([b'{"message":"\\u0041b"}'], [Term(None, "", "Ab")], FILE)
+@example([b'{"x":"\xc3\xb6"}'], [Term("x", "=", "ö")], FILE)
+@example([b"plain \xff"], [Term(None, "", "xff")], FILE)
+@example([b'{"x":"\xffabc and"}'], [Term(None, "", "ffabc")], FILE)
+@example([b"plain \xffabcdefghijkl"], [Term(None, "", "xffabcdefghijkl")], FILE)
+@example([b'{"n":1.5e12,"n":1.5e12}'], [Term(None, "", "1500000000000")], FILE)
+@example([b'{"x":"\\/a"}'], [Term("x", "=", "/a")], FILE)
+@example([b'{"x":"\\u00f6id4bf92f3577b34d"}'], [Term("x", "=", "öid4bf92f3577b34d")], FILE)
+@example([b'{"x":"a\\nid4bf92f3577b34d "}'], [Term(None, "", "a\nid4bf92f3577b34d ")], FILE)
+def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, terms, file):
+    """Neither by the bytes that a match must hold, nor by the filter of tokens."""
+    data = (b"\n".join(parts) + b"\n") * 8  # a filter has 4 bytes for an event, and begins at 32
     query = Query(tuple(terms))
-    batch = Alone(SETTINGS, None, 5).parse(data, 0)
+    parser = FrameParser(SETTINGS, None, 5)
+    batch = parser.parse(data, 0)
     rows = zip(batch.timestamps, batch.severities, batch.offsets, batch.records, strict=True)
     matching = []
     for index, (time, severity, offset, record) in enumerate(rows):
         row = (-1, time, 5, severity, -1, offset, None, record, batch.raws.get(index), None)
-        if query.matches(StoredEvent(row, FILE)):
+        if query.matches(StoredEvent(row, file)):
             matching.append(offset)
-    wanted = needles(query, [FILE])
-    shape = shape_of(data, lines_of(data), SETTINGS)
+    wanted = needles(query, [FILE, file])
+    frame = index_frame(data, 0, SETTINGS, parser)
+    shape = frame.shape
     if matching:
         assert may_match(data, wanted, shape)
+        for alternatives in token_probes(query, [file]):
+            assert any(
+                shape & one.hidden_in or all(may_be_in(probe, frame.tokens) for probe in one.probes)
+                for one in alternatives
+            )
     if shape & JSON_LINES:
         for needle in wanted:
             if usable(data, needle, shape):

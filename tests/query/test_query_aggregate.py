@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.query import aggregate
-from agent.query.aggregate import Bucket, count_events, render_buckets, scan_counts
+from agent.query.aggregate import Bucket, buckets, render_buckets
 from agent.query.language import Grouping, parse_query
 from agent.query.render import Output
 from agent.query.selection import Selection
-from agent.query.sqlite import rollup
-from agent.query.sqlite.scan import Scan
+from agent.query.sqlite import counts, rollup
+from agent.query.sqlite.counts import scan_counts, stored_counts
+from agent.query.sqlite.scan import EventScan
 from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 
 FILES = [FileRow("app", "/a.log"), FileRow("web", "/w.log")]
@@ -27,6 +27,10 @@ NOW = START + 3_600 * SECOND
 def memory():
     with closing(make_store(":memory:", files=FILES)) as store:
         yield store
+
+
+def count_events(store, selection, grouping, now):
+    return buckets([stored_counts(store, selection, grouping, now)], grouping)
 
 
 def refill(store, rows):
@@ -92,7 +96,7 @@ def test_rollups_say_what_a_scan_says(  # noqa: PLR0917 - hypothesis names them
         memory.execute("DELETE FROM rollups WHERE minute < ?", (START // MINUTE,))  # older ones have been dropped
         now = START + 390 * 86_400 * SECOND
     answer = count_events(memory, selection, grouping, now)
-    plain = Counter(scan_counts(Scan(memory, selection), grouping))
+    plain = Counter(scan_counts(EventScan(memory, selection), grouping))
     if not by and every is None:
         assert answer == [Bucket(None, (), plain.total())]
     else:
@@ -115,10 +119,10 @@ def test_counting_in_sqlite_is_counting_one_by_one(memory, rows, by, every, text
     grouping = Grouping(tuple(by), every)
     selection = Selection(parse_query(text))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aggregate, "_COUNTED_ROWS", 4)
-        fast = scan_counts(Scan(memory, selection), grouping)
-        patch.setattr(aggregate, "_COLUMNS", {})
-        scan = Scan(memory, selection)
+        patch.setattr(counts, "_COUNTED_ROWS", 4)
+        fast = scan_counts(EventScan(memory, selection), grouping)
+        patch.setattr(counts, "_COLUMNS", {})
+        scan = EventScan(memory, selection)
         scan.plan = type(scan.plan)(scan.plan.index, scan.plan.sql, scan.plan.parameters, residual=True, selective=True)
         assert scan_counts(scan, grouping) == fast
 

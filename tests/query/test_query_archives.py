@@ -5,14 +5,14 @@ from collections import Counter
 
 import pytest
 
-from agent.cli.errors import _trace
-from agent.parse.decode import ParseSettings
-from agent.query.archives.engine import Cold, ColdGroup
+from agent.query.aggregate import buckets
+from agent.query.archives.engine import ArchiveEngine
+from agent.query.groups import group_samples, trace_events
 from agent.query.language import Grouping, parse_query, parse_terms
 from agent.query.selection import Selection
-from agent.query.sqlite.samples import group_samples
-from agent.query.sqlite.scan import Scan
+from agent.query.sqlite.scan import EventScan
 from tests.query.tiers import OBSERVED, Tiers, small_frames
+from tests.sources import parsing
 
 MINUTE = 60 * 10**9
 TRACE = 'Traceback (most recent call last):\n  File "shop/cart.py", line 7, in add\n    x\nValueError: no item\n'
@@ -45,9 +45,8 @@ def numbers(events) -> list[int]:
     return [event.fields["n"] for event in events]
 
 
-def samples(tiers: Tiers, group: int) -> tuple[list, Cold]:
-    cold = Cold(tiers.reader, with_hot=True)
-    return group_samples(tiers.reader, group, ColdGroup(cold, group)), cold
+def archives_of(tiers: Tiers) -> ArchiveEngine:
+    return ArchiveEngine(tiers.reader, tiers.path, beside_store=True)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.99, 1.0])
@@ -56,26 +55,29 @@ def test_samples_are_the_same_wherever_the_events_of_a_group_lie(tmp_path, share
         data = failures(41)
         tiers.store("app.log", data)
         [group] = {row[0] for row in tiers.reader.execute("SELECT group_id FROM events WHERE record LIKE '%failed%'")}
-        wanted = group_samples(tiers.reader, group)
-        traced = _trace(tiers.reader, wanted[0], None)
+        store = tiers.engine(archived=False)
+        wanted = group_samples(store, group)
+        traced = trace_events(store, wanted[0])
         assert (numbers(wanted), len(traced)) == ([0, 10, 20, 30, 40], 2)
         tiers.archive("app.log", data)
         tiers.expire(share)
-        found, cold = samples(tiers, group)
+        engine = tiers.engine()
+        found = group_samples(engine, group)
         assert numbers(found) == numbers(wanted)
         assert {event.group for event in found} == {group}
-        assert [event.record for event in _trace(tiers.reader, found[0], cold)] == [event.record for event in traced]
-        assert _trace(tiers.reader, found[0], cold)[0].trace_id == found[0].trace_id
-        assert cold.errors == []
+        assert [event.record for event in trace_events(engine, found[0])] == [event.record for event in traced]
+        assert trace_events(engine, found[0])[0].trace_id == found[0].trace_id
+        assert engine.errors == []
 
 
 def test_a_group_without_archived_events_has_the_stored_ones_and_no_other(tmp_path):
     with Tiers(tmp_path) as tiers:
         tiers.archive("old.log", line(50, "somebody else") + line(2, "something else", "info"))
         tiers.store("app.log", line(50, "order 1 failed", n=1) + line(1, "order 2 failed", n=2))
-        found, cold = samples(tiers, 1)
+        engine = tiers.engine()
+        found = group_samples(engine, 1)
         assert numbers(found) == [2, 1]
-        assert _trace(tiers.reader, found[0], cold) == []
+        assert trace_events(engine, found[0]) == []
 
 
 def test_a_damaged_archive_is_named_and_the_other_samples_are_shown(tmp_path):
@@ -86,13 +88,13 @@ def test_a_damaged_archive_is_named_and_the_other_samples_are_shown(tmp_path):
             row = tiers.archive(f"{number}.log", data)
         tiers.expire()
         (tmp_path / row.path).write_bytes(b"")
-        found, cold = samples(tiers, 1)
-        assert numbers(found) == [1]
-        assert [error.code for error in cold.errors] == ["SL803"]
+        engine = tiers.engine()
+        assert numbers(group_samples(engine, 1)) == [1]
+        assert [error.code for error in engine.errors] == ["SL803"]
 
 
 def query(tiers: Tiers, text: str) -> list:
-    return list(Cold(tiers.reader, with_hot=True).events(Selection(parse_query(text))))
+    return list(archives_of(tiers).events(Selection(parse_query(text))))
 
 
 def test_archived_errors_have_the_group_and_category_that_they_had(tmp_path):
@@ -130,40 +132,44 @@ def archived_hours(tiers: Tiers) -> list:
 def test_an_archive_that_retention_removes_during_a_search_is_not_missed(tmp_path, counting):
     with Tiers(tmp_path) as tiers:
         rows = archived_hours(tiers)
-        cold = Cold(tiers.reader, with_hot=True)
+        archives = archives_of(tiers)
         selection = Selection(parse_query("hour"))
-        plan = cold.plan(selection)
+        if counting:
+            parts = archives.counts(selection, Grouping())
+            assert next(parts).total() == 0, "what is counted is settled"
+        else:
+            plan = archives.plan(selection)
         tiers.remove(rows[1])
         (tmp_path / rows[1].path).unlink()
         if counting:
-            assert cold.counts(selection, Grouping(), plan).total() == 2
+            assert sum(part.total() for part in parts) == 2
         else:
-            assert [event.body for event in cold.search(plan, selection)] == ["hour 3", "hour 1"]
-        assert cold.errors == []
+            assert [event.body for event in archives.search(plan, selection)] == ["hour 3", "hour 1"]
+        assert archives.errors == []
 
 
 def test_an_archive_that_somebody_else_removes_during_a_search_is_missed(tmp_path):
     with Tiers(tmp_path) as tiers:
         rows = archived_hours(tiers)
-        cold = Cold(tiers.reader, with_hot=True)
-        found = cold.events(Selection(parse_query("hour")), descending=True)
+        archives = archives_of(tiers)
+        found = archives.events(Selection(parse_query("hour")), newest_first=True)
         assert next(found).body == "hour 1"
         (tmp_path / rows[0].path).unlink()
         assert [event.body for event in found] == ["hour 2"]
-        assert [error.code for error in cold.errors] == ["SL802"]
-        assert rows[0].path in cold.errors[0].message
+        assert [error.code for error in archives.errors] == ["SL802"]
+        assert rows[0].path in archives.errors[0].message
 
 
 def test_a_search_sees_the_archives_of_one_moment(tmp_path):
     """Also where its connection is in a transaction already."""
     with Tiers(tmp_path) as tiers:
         archived_hours(tiers)
-        cold = Cold(tiers.reader, with_hot=True)
+        archives = archives_of(tiers)
         tiers.reader.execute("BEGIN")
-        assert len(cold.plan(Selection(parse_query(""))).frames) == 3
+        assert len(archives.plan(Selection(parse_query(""))).frames) == 3
         assert tiers.reader.in_transaction
         tiers.reader.execute("COMMIT")
-        assert len(cold.plan(Selection(parse_query(""))).frames) == 3
+        assert len(archives.plan(Selection(parse_query(""))).frames) == 3
         assert not tiers.reader.in_transaction
 
 
@@ -178,14 +184,14 @@ def test_a_search_sees_the_archives_of_one_moment(tmp_path):
     ],
 )
 def test_what_stands_in_the_record_but_not_in_the_line_is_found(tmp_path, log, text):
-    with Tiers(tmp_path, ParseSettings(redact=("password",))) as tiers:
+    with Tiers(tmp_path, parsing(redact=("password",))) as tiers:
         tiers.store("app.log", log)
         selection = Selection(parse_terms([text]))
-        wanted = [event.record for event in Scan(tiers.reader, selection).by_time()]
+        wanted = [event.record for event in EventScan(tiers.reader, selection).by_time()]
         assert len(wanted) == 1
         tiers.archive("app.log", log)
         tiers.expire()
-        assert [event.record for event in Cold(tiers.reader, with_hot=True).events(selection)] == wanted
+        assert [event.record for event in archives_of(tiers).events(selection)] == wanted
 
 
 def test_processes_that_search_know_the_groups_too(tmp_path, monkeypatch):
@@ -196,8 +202,28 @@ def test_processes_that_search_know_the_groups_too(tmp_path, monkeypatch):
         counts = dict(tiers.reader.execute("SELECT group_id, count(*) FROM events GROUP BY 1"))
         tiers.archive("app.log", data)
         tiers.expire()
-        cold = Cold(tiers.reader, with_hot=True)
-        assert {event.group for event in cold.events(Selection(parse_query("group=1")))} == {1}
-        assert Counter(event.group for event in cold.events(Selection(parse_query("")))) == counts
-        found = cold.counts(Selection(parse_query("")), Grouping(("group",)))
-        assert {value and int(value): count for (_, (value,)), count in found.items()} == counts
+        archives = archives_of(tiers)
+        assert {event.group for event in archives.events(Selection(parse_query("group=1")))} == {1}
+        assert Counter(event.group for event in archives.events(Selection(parse_query("")))) == counts
+        grouping = Grouping(("group",))
+        found = buckets(archives.counts(Selection(parse_query("")), grouping), grouping)
+        assert {row.values[0] and int(row.values[0]): row.count for row in found} == counts
+
+
+def test_events_of_one_instant_come_in_the_order_of_the_archives_and_their_lines_and_then_what_is_stored(tmp_path):
+    logs = {name: line(1, f"{name} 1", "info") + line(1, f"{name} 2", "info") for name in ("a", "b")}
+    everything = Selection(parse_query(""))
+
+    def bodies(engine, **options) -> list[str]:
+        return [event.body for event in engine.events(everything, **options)]
+
+    with Tiers(tmp_path) as tiers:
+        for name in ("a", "b"):
+            tiers.store(name, logs[name])
+        for name in ("b", "a"):
+            tiers.archive(name, logs[name])
+        assert bodies(tiers.engine(stored=False)) == ["b 1", "b 2", "a 1", "a 2"]
+        assert bodies(tiers.engine(stored=False), newest_first=True) == ["a 2", "a 1", "b 2", "b 1"]
+        tiers.expire(0.75)
+        assert bodies(tiers.engine()) == ["b 1", "a 1", "a 2", "b 2"]
+        assert bodies(tiers.engine(), lines=3, newest_first=True) == ["b 2", "a 2", "a 1"]

@@ -1,41 +1,24 @@
 """Following: every event once, in storage order, across idle times and a replaced store."""
 
-import sqlite3
-
 import pytest
 
 from agent.query.language import parse_query
 from agent.query.selection import Selection
 from agent.query.sqlite import follow
-from agent.query.sqlite.follow import Follower
+from agent.query.sqlite.engine import SqliteEngine
+from agent.store.reader import open_reader
 from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, make_store
 
 
 class World:
-    """A store file that steps change; each sleep of the follower runs the next step."""
+    """A store file that steps change; each sleep between two looks at it runs the next step."""
 
-    def __init__(self, path, steps, text=""):
+    def __init__(self, path, steps, text="", **settings):
         self.path = path
         self.steps = iter(steps)
         self.sleeps = 0
-        self.follower = Follower(
-            self.reopen(), Selection(parse_query(text)), 0, identity=self.identity, reopen=self.reopen, sleep=self.sleep
-        )
-
-    def identity(self):
-        return (self.path.stat().st_dev, self.path.stat().st_ino) if self.path.exists() else None
-
-    def reopen(self):
-        try:
-            connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, isolation_level=None)
-        except sqlite3.Error:
-            return None
-        try:
-            connection.execute("SELECT 1 FROM events LIMIT 1")
-        except sqlite3.Error:
-            connection.close()
-            return None
-        return connection
+        self.engine = SqliteEngine(open_reader(path), path, sleep=self.sleep, **settings)
+        self.selection = Selection(parse_query(text))
 
     def sleep(self, seconds):
         assert seconds == follow.POLL_S
@@ -43,16 +26,16 @@ class World:
         next(self.steps)()
 
     def shown(self):
-        """What the follower yields until the steps run out: numbers, and None after each batch."""
+        """What is yielded until the steps run out: numbers, and None after each batch."""
         found = []
 
         def collect():
-            for event in self.follower:
-                found.append(None if event is None else event.fields["n"])  # noqa: PERF401 - it ends by an error
+            for item in self.engine.follow(self.selection, 0):
+                found.append(None if isinstance(item, int) else item.fields["n"])  # noqa: PERF401 - it ends by an error
 
         with pytest.raises(RuntimeError):  # StopIteration of the steps inside a generator
             collect()
-        self.follower.close()
+        self.engine.close()
         return found
 
 
@@ -81,7 +64,6 @@ def test_new_events_are_shown_once_in_the_order_of_storage(tmp_path):
 
 def test_a_replaced_store_is_followed_without_repeating(tmp_path, monkeypatch):
     """The new store reads the same lines again; those already dealt with are left out, newer ones shown."""
-    monkeypatch.setattr(follow, "_LOOK_S", 0)
     path = tmp_path / "s.db"
     old = make_store(path, [EventRow({"n": n}, offset=10 * n) for n in range(3)], [FileRow(inode=5, offset=30)])
     stores = [old]
@@ -105,6 +87,6 @@ def test_a_replaced_store_is_followed_without_repeating(tmp_path, monkeypatch):
         """A generation of the file that begins at 0 again is not mistaken for lines already shown."""
         add_events(stores[-1], [EventRow({"n": 200}, offset=0)])
 
-    world = World(path, [nothing, remove, half_made, renew, nothing, grow])
+    world = World(path, [nothing, remove, half_made, renew, nothing, grow], look_s=0.0)
     assert [n for n in world.shown() if n is not None] == [0, 1, 2, 3, 100, 200]
     stores[-1].close()

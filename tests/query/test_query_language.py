@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.core.errors import UsageError
-from agent.query.language import Query, QueryError, Term, all_equal, parse_query, parse_terms
-from agent.query.severity import severity_query
+from agent.query.language import Query, QueryError, all_equal, parse_query, parse_terms, severity_query
+from agent.query.terms import Term
 
 
 @pytest.mark.parametrize(

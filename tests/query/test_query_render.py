@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.fields import Profile, load_record, read_fields
+from agent.core.fields import Profile, decode_record, load_record, read_fields
+from agent.core.stored import FileInfo, StoredEvent
 from agent.core.text import escape, escape_json
-from agent.query.events import FileInfo, StoredEvent, decode_record
 from agent.query.fragments import as_text, attributes, encode, field, flattened
 from agent.query.render import FORMS, Output, logfmt_pair
 from tests.query.stores import BASE, EventRow, FileRow
@@ -188,7 +188,7 @@ def test_verbose_shows_everything_with_its_lines():
         severity=17, group=3, offset=12, parse_error="why",
     )  # fmt: skip
     output = Output("verbose")
-    output.use_categories({3: "timeout"})
+    output.categories = {3: "timeout"}
     text = output.renderer()(event).decode()
     for part in ("message: boom", "      | Traceback\n      | \tat x\n      | End\n", "category: timeout", "group: 3",
                  "trace_id: 0af7", "service: shop-svc", "team: a", "place: /var/log/shop.log, byte 12",

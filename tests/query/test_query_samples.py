@@ -2,8 +2,10 @@
 
 import pytest
 
-from agent.query.events import COLUMNS, Files, StoredEvent
-from agent.query.sqlite.samples import SAMPLES, TRACE_EVENTS, group_samples, trace_events
+from agent.query.groups import SAMPLES, TRACE_EVENTS, group_samples, trace_events
+from agent.query.sqlite.engine import SqliteEngine
+from agent.query.sqlite.groups import IN_MINUTE
+from agent.store.events import Files, load_events
 from tests.query.stores import BASE, SECOND, EventRow, make_store
 
 MINUTE = 60 * SECOND
@@ -24,7 +26,7 @@ def samples(tmp_path):
                 "INSERT OR IGNORE INTO group_minutes VALUES (?, ?, 1)",
                 [(group, at // MINUTE) for at, group in events if group],
             )
-        return [event.id for event in group_samples(connection, 1)]
+        return [event.id for event in group_samples(SqliteEngine(connection, tmp_path), 1)]
 
     yield find
     for connection in stores:
@@ -54,7 +56,7 @@ def test_minutes_whose_events_were_deleted_are_passed_over(tmp_path):
     connection.executemany(
         "INSERT INTO group_minutes VALUES (1, ?, 5)", [((BASE + number * DAY) // MINUTE,) for number in range(20)]
     )
-    assert [event.timestamp for event in group_samples(connection, 1)] == [BASE + 9 * DAY]
+    assert [event.timestamp for event in group_samples(SqliteEngine(connection, tmp_path), 1)] == [BASE + 9 * DAY]
     connection.close()
 
 
@@ -66,10 +68,8 @@ def test_before_1970_and_without_minutes_too(samples):
 
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
 def test_every_look_at_a_minute_is_a_seek_in_the_index_of_errors(tmp_path, order):
-    from agent.query.sqlite import samples as module
-
     connection = make_store(tmp_path / "s.db")
-    statement = module._IN_MINUTE.format(order=order)
+    statement = IN_MINUTE.format(order=order)
     plan = " ".join(str(row) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", (1, 0, 1, 5)))
     assert "COVERING INDEX errors_by_time (timestamp>? AND timestamp<?)" in plan
     assert "B-TREE FOR ORDER BY" not in plan, "equal instants alone are sorted"
@@ -78,8 +78,8 @@ def test_every_look_at_a_minute_is_a_seek_in_the_index_of_errors(tmp_path, order
 
 def traced(tmp_path, rows, at):
     connection = make_store(tmp_path / "s.db", rows)
-    row = connection.execute(f"SELECT {COLUMNS} FROM events e WHERE id = ?", (at,)).fetchone()
-    found = [event.id for event in trace_events(connection, StoredEvent(row, Files(connection)[row[4]]))]
+    [event] = load_events(connection, [at], Files(connection))
+    found = [event.id for event in trace_events(SqliteEngine(connection, tmp_path), event)]
     connection.close()
     return found
 
@@ -103,7 +103,7 @@ def test_without_a_trace_id_there_is_nothing_to_find(tmp_path):
 
 
 def test_in_a_flood_only_the_neighbours_are_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr("agent.query.sqlite.samples._TRACE_ROWS", 3)
+    monkeypatch.setattr("agent.query.sqlite.engine._NEAR_ROWS", 3)
     rows = [
         line("a", 0),
         line("b", 1),

@@ -2,15 +2,18 @@
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.query import engine as engine_module
 from agent.query.language import parse_query
 from agent.query.selection import Selection
 from agent.query.sqlite import scan as scan_module
-from agent.query.sqlite.scan import Scan
+from agent.query.sqlite.engine import SqliteEngine
+from agent.query.sqlite.scan import EventScan
 from tests.query.stores import BASE, SECOND, EventRow, FileRow, add_events, add_file, make_store
 
 
@@ -19,7 +22,7 @@ def _small_pages(monkeypatch):
     """Pages of a few rows, so that every boundary is crossed."""
     monkeypatch.setattr(scan_module, "PAGE_ROWS", 3)
     monkeypatch.setattr(scan_module, "SLICE_ROWS", 5)
-    monkeypatch.setattr(scan_module, "HELD_EVENTS", 4)
+    monkeypatch.setattr(engine_module, "HELD_EVENTS", 4)
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +65,16 @@ def test_the_newest_in_order(memory, seconds, wanted, errors, text, bound):  # n
     if wanted is not None:
         ordered = ordered[len(ordered) - min(wanted, len(ordered)) :]
     selection = Selection(query, since, until)
-    assert numbers(Scan(memory, selection).events(wanted)) == ordered
-    assert numbers(Scan(memory, selection).events(wanted, newest_first=True)) == ordered[::-1]
+    engine = SqliteEngine(memory, Path("memory"))
+    assert numbers(engine.events(selection, wanted)) == ordered
+    assert numbers(engine.events(selection, wanted, newest_first=True)) == ordered[::-1]
 
 
 def test_what_is_stored_after_the_start_is_left_out(tmp_path):
     """Also when it sorts among what is still to come; deleted events do not disturb."""
     writer = make_store(tmp_path / "s.db", [EventRow({"n": n}, BASE + n * SECOND) for n in range(20)])
     reader = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
-    events = Scan(reader, Selection(parse_query(""))).events(None)
+    events = SqliteEngine(reader, tmp_path).events(Selection(parse_query("")))
     first = [next(events) for _ in range(4)]
     add_events(writer, [EventRow({"n": 100 + n}, BASE + n * SECOND) for n in range(20)])
     writer.execute("DELETE FROM events WHERE id <= 2")
@@ -82,7 +86,7 @@ def test_what_is_stored_after_the_start_is_left_out(tmp_path):
 def test_a_file_that_came_later_is_known(tmp_path):
     """Files are read again when an event names one that was not there at the start."""
     writer = make_store(tmp_path / "s.db", [EventRow({"n": 0})])
-    scan = Scan(writer, Selection(parse_query("")))
+    scan = EventScan(writer, Selection(parse_query("")))
     add_file(writer, FileRow("late"), 2)
     assert scan.files[2].source == "late"
     assert set(scan.files) == {1, 2}
@@ -95,15 +99,15 @@ def test_storage_order_begins_after_an_id(tmp_path):
     writer = make_store(tmp_path / "s.db", [EventRow({"n": n}, BASE - n * SECOND) for n in range(40)])
     writer.execute("DELETE FROM events WHERE id <= 25")
     selection = Selection(parse_query(""), since=BASE - 35 * SECOND)
-    assert numbers(Scan(writer, selection).by_storage(0)) == list(range(25, 36))
-    assert numbers(Scan(writer, selection).by_storage(30)) == list(range(30, 36))
-    assert numbers(Scan(writer, selection).by_storage(99)) == []
+    assert numbers(EventScan(writer, selection).by_storage(0)) == list(range(25, 36))
+    assert numbers(EventScan(writer, selection).by_storage(30)) == list(range(30, 36))
+    assert numbers(EventScan(writer, selection).by_storage(99)) == []
     writer.close()
 
 
 def test_an_empty_store_has_no_events(tmp_path):
     """In any order."""
     store = make_store(tmp_path / "s.db")
-    scan = Scan(store, Selection(parse_query("x")))
-    assert list(scan.events(None)) == list(scan.events(5)) == list(scan.by_storage(0)) == []
+    scan = EventScan(store, Selection(parse_query("x")))
+    assert list(scan.by_time()) == list(scan.by_time(descending=True)) == list(scan.by_storage(0)) == []
     store.close()

@@ -1,17 +1,17 @@
-"""A directory of logs, a real store that knows them, and a rotation over both."""
+"""A directory of logs, a real store that knows them, and a rotator over both."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import sqlite3
-import threading
 import time
 
-from agent.config import Config, RotateConfig, SourceConfig
-from agent.core.model import HEAD_BYTES, TailedFile
-from agent.rotate.rotation import Rotation
-from agent.rotate.rotator import rules
+from msgspec.structs import replace
+
+from agent.config import ArchiveConfig, Config, RotateConfig, SourceConfig
+from agent.core.model import HEAD_BYTES, FileChange, FileRow
+from agent.rotate.rotator import RotationTiming, Rotator
 from agent.store import faults, schema, tables
 from agent.tail.identity import generation, head_hash, marker
 
@@ -28,13 +28,14 @@ class Scene:
         schema.prepare_file(self.connection)
         schema.migrate(self.connection)
         self._ids = itertools.count(1)
-        self.followed: list[TailedFile] = []
+        self.followed: list[FileRow] = []
         self.reported: list[tuple[str, str, bool]] = []
         self.messages: list[str] = []
         self.looks = 0
         self.fault: Exception | None = None
         self.refused = 0
         self.stopped = False
+        self.timing = RotationTiming()
 
     def configure(self, document: dict | None = None, **rotate) -> None:
         """A configuration that the commands find in the directory."""
@@ -69,20 +70,29 @@ class Scene:
             found = found | {code} if active else found - {code}
         return found
 
-    def rotation(self, *, archiving=False, **rotate) -> Rotation:
-        config = Config(sources=[SourceConfig(name="app", include=["/x"], rotate=RotateConfig(**rotate))])
-        return Rotation(
-            rules(config),
+    def rotator(self, *, archiving=False, **rotate) -> Rotator:
+        config = Config(
+            sources=[SourceConfig(name="app", include=["/x"], rotate=RotateConfig(**rotate))],
+            archive=ArchiveConfig() if archiving else None,
+        )
+        return Rotator(
+            config,
             lambda: list(self.followed),
             self.change,
-            archiving=archiving,
-            names_lock=threading.Lock(),
-            report=self.report,
+            self.report,
             changed=self.look,
             stop=lambda: self.stopped,
+            timing=self.timing,
         )
 
-    def follow(self, path, /, *, offset=None, age_s=0.0, source="app", stored=True, **facts) -> TailedFile:
+    def save(self, file) -> None:
+        """Let the store have the row of a file."""
+        with faults.changing(self.connection):
+            tables.save_file(self.connection, FileChange(file, file.offset), "{}")
+            marker = "UPDATE files SET marker_length = ?, marker_hash = ? WHERE id = ?"
+            self.connection.execute(marker, (file.marker_length, file.marker_hash, file.id))
+
+    def follow(self, path, /, *, offset=None, age_s=0.0, source="app", stored=True, **facts) -> FileRow:
         """As if the tailer had read a file up to an offset (default: its end), and stored that."""
         data = path.read_bytes()
         status = path.stat()
@@ -90,7 +100,7 @@ class Scene:
         with path.open("rb") as file:
             number = generation(file.fileno())
         length, before = marker(data[:offset])
-        file = TailedFile(
+        file = FileRow(
             next(self._ids),
             source,
             str(path),
@@ -105,12 +115,10 @@ class Scene:
             current_path=str(path),
             first_seen=time.time_ns() - int(age_s * 1e9),
         )
-        for name, value in facts.items():
-            setattr(file, name, value)
+        file = replace(file, **facts)
         self.followed.append(file)
         if stored:
-            with faults.changing(self.connection):
-                tables.save_file(self.connection, file, "{}")
+            self.save(file)
         return file
 
     def write(self, name="app.log", data=b"line\n" * 100, **facts):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.needs import needs
+
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "sidelog.service"
 EXAMPLES = sorted((SYSTEMD / "examples").glob("*.conf"))
 DOCUMENT = Path(__file__).parents[2] / "docs" / "service.md"
-
-needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -56,20 +55,20 @@ def settings(path: Path) -> dict[str, list[str]]:
     return found
 
 
-@needs_systemd
+@needs("systemd")
 def test_the_unit_is_valid(tmp_path: Path) -> None:
     """No unknown key, no bad value, no missing program."""
     assert verified(tmp_path) == ""
 
 
-@needs_systemd
+@needs("systemd")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_valid(tmp_path: Path, example: Path) -> None:
     """Each drop-in fits the unit."""
     assert verified(tmp_path, example) == ""
 
 
-@needs_systemd
+@needs("systemd")
 def test_the_sandbox_reaches_its_score(tmp_path: Path) -> None:
     """The unit stays at 1.1 or better and says the score that it has."""
     score = exposure(tmp_path)
@@ -79,7 +78,7 @@ def test_the_sandbox_reaches_its_score(tmp_path: Path) -> None:
     assert float(stated[1]) == score
 
 
-@needs_systemd
+@needs("systemd")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_states_its_score(tmp_path: Path, example: Path) -> None:
     """A drop-in costs what its comment says, nothing where it says nothing, and never more than 1.5 in all."""
@@ -112,7 +111,7 @@ def test_every_example_tells_where_it_goes_and_stands_in_the_document() -> None:
         assert example.name in document
 
 
-@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
+@needs("systemd")
 def test_sysusers_creates_the_user(tmp_path: Path) -> None:
     """The snippet makes the user, its group, and the membership in adm."""
     (tmp_path / "etc").mkdir()

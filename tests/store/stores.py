@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
-from agent.core.model import EventBatch, Gap, GroupUpdate, StoredBatch, TailedFile, Transaction
+from msgspec.structs import force_setattr
+
+from agent.core.model import EventBatch, FileChange, FileRow, Gap, GroupUpdate, StoredBatch, Transaction
 from agent.store.audit import Audit
 from agent.store.opening import open_store
 
@@ -19,8 +20,6 @@ SECOND = 10**9
 MINUTE = 60 * SECOND
 DAY = 86_400 * SECOND
 NOW = 1_795_000_000 * SECOND  # 2026-11-18T11:06:40Z
-
-as_root = os.geteuid() == 0
 
 
 @contextlib.contextmanager
@@ -34,7 +33,8 @@ def store_at(path, *, min_free_bytes=0, resources=None, **settings):
 
 
 def tailed(number=1, *, source="app", path=None, offset=0, **facts):
-    return TailedFile(number, source, path or f"/var/log/{source}-{number}.log", 7, 100 + number, 0, offset, **facts)
+    path = path or f"/var/log/{source}-{number}.log"
+    return FileRow(number, source, path, 7, 100 + number, 0, offset=offset, **facts)
 
 
 def events(start=0, *, count=1, timestamp=NOW, severity=9, logger="shop", records=None, step_ns=0, **facts):
@@ -55,11 +55,18 @@ def events(start=0, *, count=1, timestamp=NOW, severity=9, logger="shop", record
 
 
 def stored(file, batch, *, observed=NOW, groups=None):
-    return StoredBatch(file, batch, 5, b"marker..", observed, groups or {})
+    return StoredBatch(file, batch, 5, b"marker..", observed, groups or {}, file.profile)
 
 
-def transaction(*batches, **parts):
-    return Transaction(batches=list(batches), **parts)
+def transaction(*batches, files=(), **parts):
+    """What stores these batches, and their files as the writer thread lets them be saved."""
+    return Transaction(
+        batches=list(batches), files={**changes(*(batch.file for batch in batches)), **dict(files)}, **parts
+    )
+
+
+def changes(*files):
+    return {file.id: FileChange(file, file.offset, file.profile) for file in reversed(files)}
 
 
 def update(number=1, *, count=1, timestamp=NOW, severity=17, **facts):
@@ -92,10 +99,10 @@ def no_join(*_):
 
 
 def write(opened, tx, *, join=no_join, describe=no_join):
-    """Write as the pipeline does, and move the files on as it does after a commit."""
+    """Write as the pipeline does, and move the test's files on: what is made of them next goes on there."""
     opened.writer.write(tx, join, describe)
     for batch in tx.batches:
-        batch.file.offset = batch.events.end
+        force_setattr(batch.file, "offset", batch.events.end)
 
 
 def rows(connection, statement, *values):

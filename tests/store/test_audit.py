@@ -4,11 +4,13 @@ import contextlib
 import os
 
 import pytest
+from msgspec.structs import replace
 
-from agent.store.audit import Audit, original_bytes
+from agent.core.event import original_of
+from agent.store.audit import Audit
 from agent.store.compare import FileAudit, StoredGap, Window
 from agent.store.reader import open_reader
-from tests.store.stores import another, events, stored, tailed, transaction, write
+from tests.store.stores import another, changes, events, stored, tailed, transaction, write
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def auditing(path):
     ],
 )
 def test_the_original_line_follows_from_record_and_raw(record, raw, line):
-    assert original_bytes(record, raw) == line
+    assert original_of(record, raw) == line
 
 
 def test_what_is_written_meanwhile_is_not_judged(opened, path, log):
@@ -109,9 +111,8 @@ def test_a_file_truncated_under_the_comparison(opened, path, log, known):
         descriptor = os.open(log, os.O_RDONLY)
         log.write_bytes(b"x" * log.stat().st_size)
         if known:
-            newer = tailed(2, path=str(log))
-            newer.device, newer.inode = file.device, file.inode
-            write(opened, transaction(files={2: newer}))
+            newer = replace(file, id=2)
+            write(opened, transaction(files=changes(newer)))
         return descriptor, "whole"
 
     with auditing(path) as audit:

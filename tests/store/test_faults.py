@@ -11,9 +11,9 @@ from agent.core.errors import StoreError
 from agent.store import faults, writer
 from agent.store.maintenance import Maintenance
 from agent.store.retention import Retention
+from tests.needs import needs
 from tests.store.stores import (
     another,
-    as_root,
     events,
     no_join,
     program,
@@ -25,7 +25,6 @@ from tests.store.stores import (
     write,
 )
 
-root_only = pytest.mark.skipif(not as_root, reason="mounting a small file system takes root")
 READER = """
 import sqlite3, sys
 connection = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, isolation_level=None)
@@ -107,7 +106,7 @@ def test_below_min_free_nothing_is_written_until_there_is_room(path):
         write(opened, transaction(stored(tailed(), events())))
 
 
-@root_only
+@needs("root")
 def test_a_full_disk_loses_nothing_and_needs_no_restart(tmp_path):
     small = tmp_path / "small"
     small.mkdir()

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.store.edit import set_group_state
-from agent.store.groups import services_of
+from agent.store.groups import history_of
 from tests.store.stores import DAY, NOW, events, no_join, rows, stored, tailed, transaction, update, write
 
 
@@ -81,10 +81,17 @@ def test_another_state_ends_the_limits(opened, state):
     assert came(opened, 9, at=NOW - 1) == state
 
 
-def test_what_comes_back_after_being_ignored_is_news_for_rules(opened):
+def test_what_comes_back_after_being_ignored_is_news_for_rules(opened, monkeypatch):
     seen = []
-    opened.writer.observer = lambda _connection, _transaction, stored: seen.append(dict(stored.news))
-    opened.writer.watch_groups = True
+
+    class Hook:
+        wants_group_news = True
+
+        def before_commit(self, _connection, _transaction, stored):
+            seen.append(dict(stored.news))
+
+    write = opened.writer.write
+    monkeypatch.setattr(opened.writer, "write", lambda *facts: write(*facts, [Hook()]))
     ignored(opened, until_count=2)
     for _ in range(3):
         came(opened, 1)
@@ -97,10 +104,10 @@ def test_the_services_of_a_group_are_counted_and_bounded(opened):
     write(opened, transaction(stored(file, events()), groups=[first]))
     many = update(1, services={"shop": 1, **{f"s{number:03}": 1 for number in range(150)}})
     write(opened, transaction(stored(file, events(file.offset)), groups=[many]))
-    found = services_of(opened.writer.connection, 1)
+    found = history_of(opened.writer.connection, 1, []).services
     assert found[:2] == [("", 1 + 52), ("shop", 3)]
     assert len(found) == 100
-    assert services_of(opened.writer.connection, 2) == []
+    assert history_of(opened.writer.connection, 2, []).services == []
     write(opened, transaction(stored(file, events(file.offset)), groups=[update(1, services={"s000": 4, "new": 1})]))
-    assert dict(services_of(opened.writer.connection, 1))["s000"] == 5, "one that has a row goes on"
-    assert dict(services_of(opened.writer.connection, 1))[""] == 54
+    assert dict(history_of(opened.writer.connection, 1, []).services)["s000"] == 5, "one that has a row goes on"
+    assert dict(history_of(opened.writer.connection, 1, []).services)[""] == 54

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from agent.store.groups import SORTS, Wanted, counts_between, list_groups, rise
+from agent.core.groups import GroupFilter, GroupHistory
+from agent.store.groups import SORTS, history_of, list_groups, rise
 from tests.store.stores import DAY, MINUTE, NOW, events, stored, tailed, transaction, update, write
 
 HOUR = 60 * MINUTE
@@ -54,7 +55,7 @@ def three(opened):
     ],
 )
 def test_only_the_groups_that_are_asked_for(three, wanted, found):
-    assert [row["id"] for row in list_groups(three, NOW, Wanted(**wanted))] == found
+    assert [group.id for group in list_groups(three, NOW, GroupFilter(**wanted))] == found
 
 
 @pytest.mark.parametrize(
@@ -62,13 +63,14 @@ def test_only_the_groups_that_are_asked_for(three, wanted, found):
 )
 def test_every_order_its_reverse_and_its_beginning(three, sort, order):
     def ids(**options):
-        return [row["id"] for row in list_groups(three, NOW, sort=sort, **options)]
+        return [group.id for group in list_groups(three, NOW, sort=sort, **options)]
 
     assert ids() == order
     assert ids(reverse=True) == order[::-1]
     assert ids(limit=2) == order[:2]
     assert ids(limit=2, reverse=True) == order[::-1][:2]
-    assert all(sum(row["trend"]) for row in list_groups(three, NOW, sort=sort, limit=2) if row["id"] != 2)
+    assert all(sum(group.trend) for group in list_groups(three, NOW, sort=sort, limit=2) if group.id != 2)
+    assert not any(sum(group.trend) for group in list_groups(three, NOW, sort="count", trends=False))
 
 
 def test_equal_groups_come_in_the_order_of_their_ids(opened):
@@ -76,7 +78,7 @@ def test_equal_groups_come_in_the_order_of_their_ids(opened):
     for sort in SORTS:
         for reverse in (False, True):
             found = list_groups(opened.writer.connection, NOW, sort=sort, reverse=reverse)
-            assert [row["id"] for row in found] == [1, 2, 3]
+            assert [group.id for group in found] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -89,14 +91,14 @@ def test_a_rise_is_what_the_hours_before_did_not_let_expect(trend, more):
 
 def test_events_are_counted_between_instants(three):
     days = [NOW // MINUTE * MINUTE - number * DAY for number in (4, 2, 1, 0)]
-    assert counts_between(three, 1, days) == [60, 0, 30]
-    assert counts_between(three, 9, days) == [0, 0, 0]
-    assert counts_between(three, 1, []) == []
+    assert history_of(three, 1, days) == GroupHistory([60, 0, 30], [("shop", 80), ("till", 10)])
+    assert history_of(three, 9, days) == GroupHistory([0, 0, 0], [])
+    assert history_of(three, 1, []).counts == []
 
 
 def test_what_is_left_of_ignoring_is_told(three):
     from agent.store.edit import set_group_state
 
     set_group_state(three, 1, "ignored", NOW, until=NOW + DAY, until_count=10)
-    (row,) = list_groups(three, NOW, Wanted(group=1))
-    assert (row["ignored_until"], row["ignored_events_left"]) == (NOW + DAY, 10)
+    (group,) = list_groups(three, NOW, GroupFilter(group=1))
+    assert (group.ignored_until, group.ignored_events_left) == (NOW + DAY, 10)

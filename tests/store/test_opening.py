@@ -15,10 +15,10 @@ from agent.store import migrations, opening, reader, schema, tables
 from agent.store.lock import lock_path
 from agent.store.opening import open_store
 from agent.store.writer import StoreWriter
+from tests.needs import needs
 from tests.store.stores import (
     NOW,
     another,
-    as_root,
     content,
     events,
     python,
@@ -29,8 +29,6 @@ from tests.store.stores import (
     transaction,
     write,
 )
-
-root_only = pytest.mark.skipif(not as_root, reason="takes root")
 
 
 def mode(path):
@@ -330,7 +328,7 @@ except StoreError as error:
 """
 
 
-@root_only
+@needs("root")
 def test_an_unwritable_directory_is_one_sentence(tmp_path):
     for parent in [tmp_path, *tmp_path.parents]:
         if parent.owner() == "root" and "pytest" in str(parent):
@@ -413,7 +411,7 @@ def test_an_older_store_is_not_for_readers_until_it_is_migrated(path, monkeypatc
 # ------------------------------------------------------------ a full disk
 
 
-@root_only
+@needs("root")
 def test_a_full_disk_at_the_start_is_said_and_may_be_tried_again(tmp_path):
     small = tmp_path / "small"
     small.mkdir()

@@ -1,6 +1,7 @@
 """What goes, in which order, and what stays; and that the disk gets its space back."""
 
 import pytest
+from msgspec.structs import replace
 
 from agent.core.errors import StoreError
 from agent.core.model import OwnError
@@ -14,6 +15,7 @@ from tests.store.stores import (
     NOW,
     another,
     balance,
+    changes,
     events,
     gap,
     rows,
@@ -94,6 +96,12 @@ def test_without_bounds_nothing_ever_goes(opened):
     bounds = retention(opened)
     assert bounds.step(NOW) == 0
     assert numbers(opened) == [1, 2, 3]
+
+
+def test_an_age_beyond_what_sqlite_holds_keeps_everything(opened):
+    """A configuration may say 2,000 years to mean for ever."""
+    write(opened, transaction(stored(tailed(), events(0, count=2), observed=NOW - 9 * YEAR)))
+    assert retention(opened, age_ns=2_000 * YEAR).step(NOW) == 0
 
 
 def test_an_empty_store_is_within_any_bounds(opened):
@@ -259,8 +267,7 @@ def test_a_finished_file_goes_with_its_last_event_and_some_time(opened):
     def finished(number, observed, batch):
         file = tailed(number)
         write(opened, transaction(stored(file, batch, observed=observed)))
-        file.state = "finished"
-        write(opened, transaction(files={number: file}))
+        write(opened, transaction(files=changes(replace(file, state="finished"))))
 
     broken = events(count=1)
     broken.gaps = [gap(broken.end, broken.end + 9)]
@@ -314,7 +321,6 @@ def test_a_file_remembers_up_to_where_its_events_have_left_the_store(opened):
     for file in (first, second):
         for _ in range(3):
             write(opened, transaction(stored(file, events(file.offset, count=2), observed=NOW - 8 * DAY)))
-            file.offset = rows(connection, 'SELECT "offset" FROM files WHERE id = ?', file.id)[0][0]
     last = rows(connection, 'SELECT max("offset") FROM events WHERE file_id = 1')[0][0]
     opened.writer.change(lambda _: retention(opened)._delete_through(8))
     noted = rows(connection, "SELECT id, expired_offset, expired_events FROM files")

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from agent.store import rotations, schema
-from agent.store.rotations import Begun
+from agent.store.rotations import BegunRotation
 
 ODD = "/logs/caf\udce9.log"  # a name that is no UTF-8
 
@@ -21,7 +21,7 @@ def connection(tmp_path):
 
 def test_notes_are_made_replaced_and_ended(connection):
     assert rotations.begun(connection) == []
-    first, second = Begun("/logs/a.log", "app", 1, 2), Begun(ODD, "app", 1, 3)
+    first, second = BegunRotation("/logs/a.log", "app", 1, 2), BegunRotation(ODD, "app", 1, 3)
     rotations.begin(connection, [first, second])
     rotations.begin(connection, [first._replace(copy=9)])
     assert rotations.begun(connection) == [first._replace(copy=9), second]

@@ -7,6 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import force_setattr
 
 from agent.core.errors import StoreError
 from agent.core.event import RAW_CARRIAGE_RETURN, RAW_MESSAGE
@@ -20,6 +21,7 @@ from tests.store.stores import (
     MINUTE,
     NOW,
     balance,
+    changes,
     content,
     events,
     gap,
@@ -110,7 +112,7 @@ def test_saving_a_file_again_changes_all_but_its_position(opened):
     file = tailed(profile=Profile(message=("m",)).to_json())
     write(opened, transaction(stored(file, events(count=2))))
     renamed = tailed(current_path="/var/log/app.1", state="rotated", offset=9_999, head_length=4)
-    write(opened, transaction(files={1: renamed}))
+    write(opened, transaction(files=changes(renamed)))
     [found] = tables.load_files(opened.writer.connection)
     assert (found.offset, found.current_path, found.state) == (events(count=2).end, "/var/log/app.1", "rotated")
     assert (found.path, found.head_length) == (file.path, 4)
@@ -118,7 +120,7 @@ def test_saving_a_file_again_changes_all_but_its_position(opened):
 
 
 def test_a_new_file_without_lines_is_remembered_with_its_start(opened):
-    write(opened, transaction(files={4: tailed(4, offset=500)}))
+    write(opened, transaction(files=changes(tailed(4, offset=500))))
     assert rows(opened.writer.connection, 'SELECT id, "offset", start_offset FROM files') == [(4, 500, 500)]
     assert tables.last_file_id(opened.writer.connection) == 4
 
@@ -126,7 +128,7 @@ def test_a_new_file_without_lines_is_remembered_with_its_start(opened):
 def test_a_transaction_is_something_only_with_content():
     assert not transaction()
     assert transaction(own_errors=[OwnError("SL201", "a", "b", "c", NOW)])
-    assert transaction(files={1: tailed()})
+    assert transaction(files=changes(tailed()))
 
 
 # ------------------------------------------------------------ the books
@@ -393,7 +395,7 @@ def everything():
     batch.end += 5
     return transaction(
         stored(tailed(), batch, groups={0: 1}),
-        files={2: tailed(2)},
+        files=changes(tailed(2)),
         groups=[update(1)],
         own_errors=[OwnError("SL201", "a", "gone", "look", NOW)],
     )
@@ -455,7 +457,7 @@ def draw_plan(random):
 
 def build(parts, files, ends):
     """A transaction from drawn values."""
-    tx = transaction()
+    batches = []
     for number, drawn, blank, gap_bytes, raw in parts:
         file = files.setdefault(number, tailed(number, source=f"s{number % 2}"))
         batch = events(ends.get(number, 0), count=len(drawn), blank_bytes=blank)
@@ -468,8 +470,8 @@ def build(parts, files, ends):
         if raw and drawn:
             batch.raws[0] = b"raw"
         ends[number] = batch.end
-        tx.batches.append(stored(file, batch))
-    return tx
+        batches.append(stored(file, batch))
+    return transaction(*batches)
 
 
 @settings(max_examples=40, deadline=None)
@@ -504,7 +506,7 @@ def test_rows_offsets_books_and_rollups_agree_whatever_fails_when(tmp_path_facto
             else:
                 opened.writer.write(tx, joined, update)
             for batch in tx.batches:
-                batch.file.offset = batch.events.end
+                force_setattr(batch.file, "offset", batch.events.end)
         assert {file.id: file.offset for file in tables.load_files(connection)} == ends
         assert all(row.complete for row in balance(connection))
         assert rows(connection, "SELECT file_id, count(*) FROM events GROUP BY 1") == rows(

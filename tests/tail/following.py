@@ -11,7 +11,9 @@ from pathlib import Path
 
 from msgspec import structs
 
-from agent.tail import SourceSettings, Tailer, Timing, marker
+from agent.core.model import FileRow, Position
+from agent.tail import Tailer, Timing, marker
+from tests.sources import source
 
 QUICK = Timing(
     idle_interval_s=0.1,
@@ -34,10 +36,6 @@ def asynchronous(test):
         asyncio.run(test(*args, **kwargs))
 
     return run
-
-
-def source(*patterns, **settings):
-    return SourceSettings(settings.pop("name", "shop"), tuple(str(pattern) for pattern in patterns), **settings)
 
 
 async def plenty(_timeout_s):
@@ -63,11 +61,11 @@ class Following:
         lagging=False,
         **options,
     ):
-        self.known = [structs.replace(file) for file in known]
+        self.known = list(known)
         self.sources = sources or [source(*patterns, **(settings or {}))]
         self.batches = []
         self.errors = []
-        self.rows = {file.id: file for file in self.known}
+        self.rows = {file.id: file for file in self.known}  # as the store has them
         self.content = {}
         self.ends = {}
         self.tails = {}
@@ -79,6 +77,7 @@ class Following:
             self.sources,
             self.known,
             self.deliver,
+            changed=self.change,
             room=room,
             allocate_id=lambda: next(ids),
             report=lambda error, active: self.errors.append((error.code, error.subject, active)),
@@ -107,7 +106,9 @@ class Following:
         if self._slow is not None:
             await self._slow(batch)
         file = batch.file
-        assert batch.offset == self.ends.get(file.id, file.offset), "a batch begins where the one before ended"
+        assert batch.offset == self.ends.get(file.id, self.rows[file.id].offset), (
+            "a batch begins where the one before ended"
+        )
         assert batch.final or not batch.data or batch.data.endswith(b"\n"), "only a final batch may end within a line"
         tail = self.tails.get(file.id, b"")
         assert batch.before.endswith(tail) or tail.endswith(batch.before), "`before` is what lies before"
@@ -119,27 +120,25 @@ class Following:
         if not self._lagging:
             self.commit()
 
+    def change(self, change):
+        file, row = change.file, self.rows.get(change.file.id)
+        self.rows[file.id] = FileRow.of(file, row.position if row is not None else Position(change.offset))
+
     def commit(self):
         """Store what was delivered."""
         for batch in self._uncommitted:
             file = batch.file
-            if not batch.gaps:
-                file.marker_length, file.marker_hash = marker(batch.before + batch.data)
-            else:
-                file.marker_length, file.marker_hash = marker(b"")
-            file.offset = batch.end
-            file.last_read = time.time_ns()
             if batch.ends:
                 assert batch.final
-                file.state = "finished"
-            self.rows[file.id] = file
+                file = structs.replace(file, state="finished")
+            position = Position(batch.end, *marker(b"" if batch.gaps else batch.before + batch.data))
+            self.rows[file.id] = structs.replace(FileRow.of(file, position), last_read=time.time_ns())
+            self.tailer._registry.acknowledge({file.id: position})
         self._uncommitted.clear()
 
     def stored(self):
         """What a store would hand to the next start."""
-        for file in self.tailer.take_changed():
-            self.rows[file.id] = file
-        return [structs.replace(file) for file in self.rows.values() if file.state != "finished"]
+        return [row for row in self.rows.values() if row.state != "finished"]
 
     @property
     def generations(self):
@@ -182,8 +181,10 @@ class Following:
 
     async def until_armed(self):
         """Until nothing is polled any more: every open file waits for its event, and no look is on its way."""
-        streams, asleep = self.tailer._roster.streams, self.tailer._wakeup._waiters
-        await self.until(lambda: asleep and streams and all(stream.armed for stream in streams.values()), "calm")
+        harvesters, asleep = self.tailer._registry.harvesters, self.tailer._wakeup._waiters
+        await self.until(
+            lambda: asleep and harvesters and all(harvester.armed for harvester in harvesters.values()), "calm"
+        )
 
     async def rounds(self, count=3):
         """Let the tailer look around some times."""

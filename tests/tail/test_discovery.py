@@ -15,7 +15,8 @@ import zstandard
 from following import PATIENT, Following, append, asynchronous, joined, numbered, source
 
 from agent.tail.discover import Discovery
-from agent.tail.locate import is_rotation
+from agent.tail.rotated_names import is_rotation
+from tests.needs import needs
 
 
 def scan(*patterns, avoid=(), **settings):
@@ -120,7 +121,7 @@ async def test_refused_files_are_reported_once_and_no_more_when_they_are_gone(tm
         await tail.until(lambda: tail.errors[-1] == ("SL202", str(tmp_path / "pipe.log"), False))
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can make links of two owners")
+@needs("root")
 @asynchronous
 async def test_link_is_followed_only_when_it_and_its_target_have_one_owner(tmp_path):
     (tmp_path / "target").write_bytes(b"secret\n")
@@ -219,7 +220,7 @@ print("read")
 """
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="root starts a process without its rights")
+@needs("root")
 def test_denied_file_and_directory_are_reported_once_and_read_from_their_heads_when_granted(tmp_path):
     folder = Path("/tmp") / f"sidelog-denied-{os.getpid()}"  # tmp_path is closed to other users
     (folder / "closed").mkdir(parents=True)

@@ -8,7 +8,7 @@ import pytest
 from following import PATIENT, Following, append, asynchronous, joined, numbered
 
 from agent.core.errors import TailError
-from agent.tail import census, files, locate, roster
+from agent.tail import files, locate, prospector, registry
 
 
 def failing(times, error, original):
@@ -46,7 +46,7 @@ async def test_opening_that_fails_at_first_is_tried_again(tmp_path, monkeypatch,
     log.write_bytes(b"one\n")
     async with Following(log) as tail:
         await tail.until_read(b"one")
-        assert tail.tailer._roster._open_count == 1
+        assert tail.tailer._registry._open_count == 1
         expected = {errno.ENOENT: 0, errno.EMFILE: 1}.get(problem, 1)
         assert len(tail.codes()) == expected
         assert len(tail.errors) == 2 * expected
@@ -123,20 +123,20 @@ async def test_directory_that_cannot_be_looked_at_ends_nothing(tmp_path, monkeyp
     log.write_bytes(b"one\n")
     async with Following(log, timing=PATIENT) as tail:
         await tail.until_read(b"one")
-        stream = tail.tailer._roster.streams[1]
-        await tail.tailer._roster.close(stream)
+        harvester = tail.tailer._registry.harvesters[1]
+        await tail.tailer._registry.close(harvester)
         with monkeypatch.context() as patch:
-            patch.setattr(census.os, "stat", failing(1000, OSError(errno.EIO, "broken"), os.stat))
-            assert census._where(stream) == str(log)
-        assert census._begins_like(str(tmp_path / "missing"), stream) is False
-        assert not locate.is_gone(stream.file) or log.exists()
+            patch.setattr(prospector.os, "stat", failing(1000, OSError(errno.EIO, "broken"), os.stat))
+            assert prospector._where(harvester) == str(log)
+        assert prospector._begins_like(str(tmp_path / "missing"), harvester) is False
+        assert not locate.is_gone(harvester.file) or log.exists()
         append(log, b"two\n")
         await tail.until_read(b"one", b"two")
 
 
 @asynchronous
 async def test_only_so_many_finished_files_are_remembered(tmp_path, monkeypatch):
-    monkeypatch.setattr(roster, "_FINISHED_KEPT", 3)
+    monkeypatch.setattr(registry, "_FINISHED_KEPT", 3)
     async with Following(tmp_path / "*.log") as tail:
         for number in range(6):
             log = tmp_path / f"{number}.log"
@@ -144,7 +144,7 @@ async def test_only_so_many_finished_files_are_remembered(tmp_path, monkeypatch)
             await tail.until(lambda wanted=number: len(tail.lines) == wanted + 1)
             log.unlink()
         await tail.until(lambda: not tail.tailer.files())
-        assert len(tail.tailer._roster.dormant) == 3
+        assert len(tail.tailer._registry.dormant) == 3
 
 
 def test_errors_say_what_to_do():

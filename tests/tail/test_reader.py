@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.model import MARKER_BYTES, TailedFile
+from agent.core.model import MARKER_BYTES, FileGeneration
 from agent.tail.reader import LineReader
 
 
 def reader(max_line=1 << 20, offset=0, before=b""):
-    return LineReader(TailedFile(1, "s", "/x", 0, 0, 0), max_line, offset, before)
+    return LineReader(FileGeneration(1, "s", "/x", 0, 0, 0), max_line, offset, before)
 
 
 def collect(batches, content=None):

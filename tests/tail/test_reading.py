@@ -60,7 +60,7 @@ async def test_over_long_line_passes_in_bounded_memory_and_survives_a_restart(tm
     tracemalloc.start()
     async with Following(log, **options) as tail:
         await tail.until(
-            lambda: tail.tailer.sizes() and tail.tailer._roster.streams[1].reader.position == 7 + (32 << 20)
+            lambda: tail.tailer.sizes() and tail.tailer._registry.harvesters[1].reader.position == 7 + (32 << 20)
         )
         peak = tracemalloc.get_traced_memory()[1]
         known = tail.stored()
@@ -106,11 +106,11 @@ async def test_reading_waits_while_delivery_waits_and_goes_on_where_it_was(tmp_p
     log.write_bytes(joined(numbered(0, 30_000)))
     gate = asyncio.Event()
     async with Following(log, deliver=lambda _batch: gate.wait()) as tail:
-        await tail.until(lambda: tail.tailer._pump.bytes_read)
-        rounds, read = tail.tailer._rounds, tail.tailer._pump.bytes_read
+        await tail.until(lambda: tail.tailer._chunks.bytes_read)
+        rounds, read = tail.tailer._rounds, tail.tailer._chunks.bytes_read
         for _ in range(50):
             await asyncio.sleep(0)
-        assert (tail.tailer._rounds, tail.tailer._pump.bytes_read) == (rounds, read)
+        assert (tail.tailer._rounds, tail.tailer._chunks.bytes_read) == (rounds, read)
         assert read <= 1 << 20
         gate.set()
         await tail.until_read(*numbered(0, 30_000))
@@ -160,8 +160,8 @@ async def test_read_error_is_reported_once_and_reading_goes_on_when_it_is_over(t
 
     async with Following(log) as tail:
         await tail.until_read(b"one")
-        stream = tail.tailer._roster.streams[1]
-        whole, stream.handle = stream.handle, Broken()
+        harvester = tail.tailer._registry.harvesters[1]
+        whole, harvester.handle = harvester.handle, Broken()
         append(log, b"two\n")
         await tail.until_read(b"one", b"two")
         await tail.until(lambda: len(tail.errors) == 2)
@@ -174,13 +174,13 @@ async def test_few_descriptors_are_shared_among_many_files(tmp_path):
     for number in range(40):
         (tmp_path / f"{number:02d}.log").write_bytes(b"%d\n" % number)
     tail = Following(tmp_path / "*.log")
-    tail.tailer._roster.open_limit = 10
+    tail.tailer._registry.open_limit = 10
     async with tail:
         await tail.until(lambda: len(tail.lines) == 40)
         for number in range(40):
             append(tmp_path / f"{number:02d}.log", b"more\n")
         await tail.until(lambda: len(tail.lines) == 80)
-        assert sum(stream.fd >= 0 for stream in tail.tailer._roster.streams.values()) <= 10
+        assert sum(harvester.fd >= 0 for harvester in tail.tailer._registry.harvesters.values()) <= 10
         assert not tail.finals
         (tmp_path / "00.log").unlink()  # its descriptor was taken away: nothing is left to read
         (tmp_path / "02.log").replace(tmp_path / "01.log")
@@ -195,12 +195,12 @@ async def test_closed_file_that_was_rewritten_or_replaced_is_a_new_generation(tm
     tail = Following(log, timing=PATIENT)
     async with tail:
         await tail.until_read(b"one")
-        await tail.tailer._roster.close(tail.tailer._roster.streams[1])
+        await tail.tailer._registry.close(tail.tailer._registry.harvesters[1])
         log.unlink()
         log.write_bytes(b"another\n")
         await tail.until_read(b"one", b"another")
         await tail.until(lambda: len(tail.tailer.files()) == 1)
-        await tail.tailer._roster.close(tail.tailer._roster.streams[2])
+        await tail.tailer._registry.close(tail.tailer._registry.harvesters[2])
         log.write_bytes(b"rewritten, and longer than before\n")
         await tail.until_read(b"one", b"another", b"rewritten, and longer than before")
 

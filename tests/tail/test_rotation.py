@@ -10,7 +10,8 @@ import pytest
 from following import PATIENT, Following, append, asynchronous, joined, numbered
 from msgspec import structs
 
-from agent.tail.pump import Pump
+from agent.tail.harvester import ChunkReader
+from tests.needs import limited
 
 WARY = structs.replace(PATIENT, copy_grace_s=3600.0)
 
@@ -42,7 +43,7 @@ async def test_rotated_file_ends_after_its_grace_time_and_is_read_on_if_it_grows
         log.write_bytes(b"new\n")
         await tail.until(lambda: tail.finals == [str(log)])
         assert tail.generations == [b"one\ntwo", b"new\n"]
-        await tail.until(lambda: tail.tailer._roster.streams[1].fd == -1)
+        await tail.until(lambda: tail.tailer._registry.harvesters[1].fd == -1)
         append(tmp_path / "app.log.1", b"\nlate\n")
         await tail.until(lambda: tail.generations[0] == b"one\ntwo\nlate\n")
         (tmp_path / "app.log.1").unlink()
@@ -139,8 +140,8 @@ async def test_copy_with_the_inode_of_a_deleted_file_is_found(tmp_path):
     async with Following(tmp_path / "*.log", timing=PATIENT) as tail:
         await tail.until_read(*numbered(0, 20), b"other")
         await tail.until_armed()
-        [deleted] = [s for s in tail.tailer._roster.streams.values() if s.file.path == str(other)]
-        await tail.tailer._roster.close(deleted)
+        [deleted] = [s for s in tail.tailer._registry.harvesters.values() if s.file.path == str(other)]
+        await tail.tailer._registry.close(deleted)
         append(log, joined(numbered(20, 20)))
         inode = other.stat().st_ino
         other.unlink()
@@ -150,7 +151,7 @@ async def test_copy_with_the_inode_of_a_deleted_file_is_found(tmp_path):
             if place.stat().st_ino == inode:
                 break
         else:
-            pytest.skip("this file system does not give an inode again")
+            limited("inode reuse")
         shutil.copyfile(log, place)
         place.rename(copy)
         os.truncate(log, 0)
@@ -169,7 +170,7 @@ async def test_copy_that_is_seen_before_the_truncation_is_not_read_as_a_file_of_
     async with Following(tmp_path / "app.log*", timing=PATIENT) as tail:
         await tail.until_read(*numbered(0, 100))
         shutil.copyfile(log, copy)
-        await tail.until(lambda: tail.tailer._census.undecided)
+        await tail.until(lambda: tail.tailer._prospector.undecided)
         os.truncate(log, 0)
         await tail.until(lambda: tail.states() == {"app.log.1": "rotated", "app.log": "active"})
         append(log, b"fresh\n")
@@ -195,17 +196,17 @@ async def test_truncated_and_regrown_between_the_look_and_the_read(tmp_path, mon
     """What is read is not taken for the rest of what was looked at, nor its copy for a file of its own."""
     log, copy = tmp_path / "app.log", tmp_path / "app.log.1"
     old, new = numbered(0, 40), numbered(100, 60)
-    read, rounds = Pump.read, []
+    read, rounds = ChunkReader.read, []
 
-    async def late(pump, stream):
+    async def late(chunks, harvester):
         if len(rounds) == (read_before > 0):
             shutil.copyfile(log, copy)
             os.truncate(log, 0)
             append(log, joined(new))
-        rounds.append(stream)
-        await read(pump, stream)
+        rounds.append(harvester)
+        await read(chunks, harvester)
 
-    monkeypatch.setattr(Pump, "read", late)
+    monkeypatch.setattr(ChunkReader, "read", late)
     log.write_bytes(joined(old[:read_before]))
     async with Following(tmp_path / "app.log*", timing=PATIENT) as tail:
         await tail.until_read(*old[:read_before])
@@ -294,9 +295,9 @@ async def test_bytes_that_were_seen_but_truncated_before_they_were_read_are_a_ga
     size = log.stat().st_size
     async with Following(log) as tail:
         await tail.until_read(*numbered(0, 4))
-        stream = tail.tailer._roster.streams[1]
+        harvester = tail.tailer._registry.harvesters[1]
         await tail.until_armed()
-        stream.size = size + 100  # as seen by a look that reading could not follow
+        harvester.size = size + 100  # as seen by a look that reading could not follow
         log.write_bytes(b"new\n")
         await tail.until(lambda: len(tail.generations) == 2)
         assert tail.gaps == [("truncated", size - 9, size + 100)]

@@ -13,8 +13,9 @@ from following import PATIENT, QUICK, Following, append, asynchronous
 from msgspec import structs
 
 from agent.core.decompress import compression
-from agent.tail import attention, files, watch
+from agent.tail import files, polling, watch
 from agent.tail.identity import generation, same_generation
+from tests.needs import limited, needs
 
 QUEUED_EVENTS = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 NEVER = {"idle_interval_s": 3600.0, "rescan_s": 3600.0}
@@ -144,6 +145,7 @@ asyncio.run(main({folder!r}))
 """
 
 
+@needs("util-linux")
 @pytest.mark.parametrize(("what", "limit"), [("watches", "0"), ("watches", "5"), ("instances", "0")])
 def test_reached_limits_of_the_kernel_lead_to_polling(tmp_path, what, limit):
     for number in range(20):
@@ -154,13 +156,13 @@ def test_reached_limits_of_the_kernel_lead_to_polling(tmp_path, what, limit):
     command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "unshare" in done.stderr or "/proc/sys/user" in done.stderr:
-        pytest.skip(f"no user namespace here: {done.stderr.splitlines()[-1]}")
+        limited("user namespaces", done.stderr.splitlines()[-1])
     assert done.returncode == 0, done.stderr
 
 
 @asynchronous
 async def test_network_file_system_is_polled_and_it_is_said_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(attention.files, "network_name", lambda _path: "NFS")
+    monkeypatch.setattr(polling.files, "network_name", lambda _path: "NFS")
     log = tmp_path / "app.log"
     log.write_bytes(b"one\n")
     async with Following(log, timing=PATIENT) as tail:
@@ -168,7 +170,7 @@ async def test_network_file_system_is_polled_and_it_is_said_once(tmp_path, monke
         append(log, b"two\n")
         await tail.until_read(b"one", b"two")
         await tail.rounds(5)
-        assert not tail.tailer._roster.streams[1].armed
+        assert not tail.tailer._registry.harvesters[1].armed
         assert [code for code, *_ in tail.errors] == ["SL206"]
 
 
@@ -226,7 +228,7 @@ sys.path[:0] = [{tests!r}, {root!r}]
 from following import Following, append
 async def main(folder):
     tail = Following(folder + "/*.log")
-    tail.tailer._roster.open_limit = 1000
+    tail.tailer._registry.open_limit = 1000
     async with tail:
         await tail.until(lambda: "SL207" in tail.codes())
         assert not tail.finals

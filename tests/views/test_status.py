@@ -4,16 +4,16 @@ import contextlib
 import json
 import os
 import sqlite3
-import threading
 
 import pytest
+from msgspec.structs import replace
 
 from agent.core.model import OwnError
 from agent.store import schema, tables
 from agent.store.lock import StoreLock, lock_path
 from agent.store.reader import open_reader
 from agent.views import status
-from tests.store.stores import MINUTE, NOW, events, gap, store_at, stored, tailed, transaction, write
+from tests.store.stores import MINUTE, NOW, changes, events, gap, store_at, stored, tailed, transaction, write
 
 HOUR = 60 * MINUTE
 
@@ -35,13 +35,12 @@ def log(tmp_path):
 def followed(log, number=1, **facts):
     status = log.stat()
     file = tailed(number, path=str(log), current_path=str(log), **facts)
-    file.device, file.inode = status.st_dev, status.st_ino
-    return file
+    return replace(file, device=status.st_dev, inode=status.st_ino)
 
 
 def status_at(path, now=NOW):
     with contextlib.closing(open_reader(path)) as connection:
-        return status.collect(connection, path, now)
+        return status.look(connection, path, now).document()
 
 
 def begin(opened, started_at=NOW - HOUR):
@@ -134,7 +133,7 @@ def test_a_file_that_is_not_there_has_no_lag(path, log, tmp_path, change):
 def test_finished_files_are_history(path, log):
     with store_at(path) as opened:
         write(opened, transaction(stored(followed(log, state="finished"), events(count=3))))
-        write(opened, transaction(files={2: followed(log, 2, state="rotated")}))
+        write(opened, transaction(files=changes(followed(log, 2, state="rotated"))))
     assert [file["state"] for file in status_at(path)["files"]] == ["rotated"]
 
 
@@ -166,38 +165,42 @@ def test_a_line_that_is_still_being_written_is_nobodys_fault(path, log):
         assert not status_at(path, NOW + HOUR)["healthy"], "so long a line should be on its way"
 
 
-def test_a_file_that_is_written_all_the_time_and_never_read_is_found(path, log, monkeypatch):
-    """Its last change is always a moment ago."""
-    monkeypatch.setattr(status, "_SECOND_LOOK_S", 0.3)
-    with store_at(path) as opened:
+def test_a_file_that_is_written_all_the_time_and_never_read_is_found(path, log):
+    """Its last change is always a moment ago: only the second look tells it from an idle file with a new line."""
+    with store_at(path) as opened, contextlib.closing(open_reader(path)) as connection:
         begin(opened)
         write(opened, transaction(stored(followed(log), events(count=2))))
         os.utime(log, ns=(NOW + HOUR, NOW + HOUR))
-        found = status_at(path, NOW + HOUR)
-        assert found["files"][0]["lag_seconds"] == 0.0
-        assert not found["healthy"]
+        snapshot = status.look(connection, path, NOW + HOUR)
+        assert snapshot.is_doubtful
+        snapshot.look_again(connection)
+        assert snapshot.is_doubtful
+        found = snapshot.document()
+    assert found["files"][0]["lag_seconds"] == 0.0
+    assert not found["healthy"]
 
 
-def test_a_line_just_written_to_an_idle_file_is_waited_for(path, log):
-    with store_at(path) as opened:
+def test_a_line_just_written_to_an_idle_file_is_cleared_by_the_second_look(path, log):
+    with store_at(path) as opened, contextlib.closing(open_reader(path)) as connection:
         begin(opened)
         file = followed(log)
         write(opened, transaction(stored(file, events(count=2))))
         os.utime(log, ns=(NOW + HOUR, NOW + HOUR))
-        looking = threading.Event()
-        found = []
-
-        def look():
-            with contextlib.closing(open_reader(path)) as connection:
-                connection.set_trace_callback(lambda statement: 'SELECT "offset"' in statement and looking.set())
-                found.append(status.collect(connection, path, NOW + HOUR))
-
-        reader = threading.Thread(target=look)
-        reader.start()
-        assert looking.wait(20)
+        snapshot = status.look(connection, path, NOW + HOUR)
+        assert snapshot.is_doubtful
         write(opened, transaction(stored(file, events(file.offset, count=1))))
-        reader.join()
-        assert found[0]["healthy"]
+        snapshot.look_again(connection)
+        assert not snapshot.is_doubtful
+        assert snapshot.document()["healthy"]
+
+
+def test_a_file_whose_lines_wait_for_long_needs_no_second_look(path, log):
+    with store_at(path) as opened, contextlib.closing(open_reader(path)) as connection:
+        begin(opened)
+        write(opened, transaction(stored(followed(log), events(count=2))))
+        snapshot = status.look(connection, path, NOW + HOUR)
+    assert not snapshot.is_doubtful
+    assert not snapshot.document()["healthy"]
 
 
 def test_an_agent_that_has_just_started_is_given_time(path, log):
@@ -207,13 +210,20 @@ def test_an_agent_that_has_just_started_is_given_time(path, log):
         assert status_at(path, NOW + HOUR + MINUTE)["healthy"]
 
 
-def test_a_file_that_vanishes_while_one_looks_is_no_trouble(path, log):
-    connection = sqlite3.connect(":memory:")
-    connection.execute('CREATE TABLE files (id, "offset")')
-    file = {"id": 1, "offset": 5, "current_path": str(log.with_name("gone"))}
-    assert status._offset(connection, file) is None
+def test_a_file_that_is_no_longer_known_at_the_second_look_is_no_trouble(path, log):
+    with store_at(path) as opened, contextlib.closing(open_reader(path)) as connection:
+        begin(opened)
+        write(opened, transaction(stored(followed(log), events(count=2))))
+        os.utime(log, ns=(NOW + HOUR, NOW + HOUR))
+        snapshot = status.look(connection, path, NOW + HOUR)
+        opened.writer.connection.execute("DELETE FROM files")
+        snapshot.look_again(connection)
+        assert snapshot.document()["healthy"]
+
+
+def test_a_file_that_vanishes_while_one_looks_is_not_cleared_by_that(log):
+    file = {"offset": 5, "current_path": str(log.with_name("gone"))}
     assert status._holds_line(file), "nothing is known of it, so the benefit of the doubt is not given"
-    connection.close()
 
 
 # ------------------------------------------------------------ the rest of the document

@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from agent.core.model import LineBatch, TailedFile
+from agent.core.model import FileGeneration, LineBatch
 from agent.intake import Intake
 
-FILE = TailedFile(1, "app", "/a.log", 1, 2, 0)
+FILE = FileGeneration(1, "app", "/a.log", 1, 2, 0)
 
 
 def batch(number, size=1_000):

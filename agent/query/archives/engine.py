@@ -1,4 +1,4 @@
-"""The archives of a store as one that answers selections, and says at the end what of them could not be read."""
+"""The engine of a store's archives: events of rotated logs, whether the store has had them or not."""
 
 from __future__ import annotations
 
@@ -6,74 +6,102 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from agent.query.archives.plan import ColdPlan, make_cold_plan
-from agent.query.archives.search import ColdSearch
+from agent.core.groups import GroupHistory
+from agent.core.times import MINUTE_NS
+from agent.query.archives.plan import FramePlan, make_frame_plan
+from agent.query.archives.search import ArchiveSearch
+from agent.query.engine import SAMPLED_EVENTS, EventKey, newest_events
 from agent.query.language import all_equal
 from agent.query.selection import Selection
 from agent.store import archives
+from agent.store.events import Categories
+from agent.store.groups import has_events_between
+from agent.store.reader import reading
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
 
     from agent.archive.errors import ArchiveError
-    from agent.query.aggregate import Counts
+    from agent.core.groups import ErrorGroup, GroupFilter
+    from agent.core.stored import StoredEvent
     from agent.query.archives.plan import FrameRef
-    from agent.query.events import StoredEvent
+    from agent.query.engine import Counts, FieldSummary, Span
     from agent.query.language import Grouping
 
 _MOST_FRAMES = 64  # that are opened to find one event of a group: less than a second
-_MINUTE_NS = 60_000_000_000
 
 
-class Cold:
-    """The archives.
+class ArchiveEngine:
+    """As `agent.query.engine.Engine`, whose docstrings say what its methods give. Nothing arrives here, and groups are
+    kept by the store.
 
     Args:
-        connection: a reader's.
-        with_hot: the store answers too: what it holds is left out here.
+        connection: a reader's, to the store that knows the archives; closed with the engine.
+        path: of the store.
+        beside_store: the store answers too: what it holds is left out here.
+
+    Raises:
+        StoreError: from every method, where the store is damaged or locked.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, with_hot: bool) -> None:
-        self.connection = connection
-        self._with_hot = with_hot
+    can_follow = False
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, beside_store: bool) -> None:
+        self._connection = connection
+        self._path = path
+        self._beside_store = beside_store
         self._errors: dict[str, ArchiveError] = {}
+        self._group_plans: dict[int, FramePlan] = {}
+        self.categories = Categories(connection, path)
 
     @property
     def errors(self) -> list[ArchiveError]:
-        """What was wrong with archives that were opened, each once."""
+        """As `Engine.errors`: what was wrong with archives that were opened."""
         return list(self._errors.values())
-
-    def plan(self, selection: Selection) -> ColdPlan:
-        """What there is to be opened for a selection."""
-        return make_cold_plan(self.connection, selection, with_hot=self._with_hot)
 
     def events(
         self,
         selection: Selection,
+        lines: int | None = None,
         *,
-        descending: bool = False,
-        wanted: int | None = None,
-        observed: tuple[int, int] | None = None,
+        newest_first: bool = False,
+        upto: int | None = None,  # noqa: ARG002 - nothing arrives
+        observed: Span | None = None,
     ) -> Generator[StoredEvent]:
-        """Matching events in the order of time.
+        """As `Engine.events`; of one instant in the order of the archives and their lines."""
+
+        def by_time(asked: Selection, descending: bool, wanted: int | None) -> Generator[StoredEvent]:  # noqa: FBT001
+            return self._by_time(asked, descending=descending, wanted=wanted, observed=observed)
+
+        return newest_events(by_time, selection, lines, newest_first=newest_first)
+
+    def _by_time(
+        self, selection: Selection, *, descending: bool, wanted: int | None, observed: Span | None
+    ) -> Generator[StoredEvent]:
+        with reading(self._path):
+            plan = self.plan(selection)
+            if observed is not None:  # all events of an archive have the instant at which its log was last written
+                since, until = observed
+                plan.frames = [ref for ref in plan.frames if since <= plan.files[ref.archive_id].observed < until]
+            yield from self.search(plan, selection, descending=descending, wanted=wanted)
+
+    def plan(self, selection: Selection) -> FramePlan:
+        """What there is to be opened for a selection."""
+        return make_frame_plan(self._connection, selection, with_hot=self._beside_store)
+
+    def search(
+        self, plan: FramePlan, selection: Selection, *, descending: bool = False, wanted: int | None = None
+    ) -> Generator[StoredEvent]:
+        """Matching events of a plan in the order of time.
 
         Args:
+            plan: what to open.
             selection: what is asked for.
             descending: the newest first.
             wanted: how many the caller will take at most; None: all.
-            observed: only of logs that were last written in this span, [since, until) in Unix ns.
         """
-        plan = self.plan(selection)
-        if observed is not None:
-            since, until = observed
-            plan.frames = [ref for ref in plan.frames if since <= plan.files[ref.archive_id].observed < until]
-        yield from self.search(plan, selection, descending=descending, wanted=wanted)
-
-    def search(
-        self, plan: ColdPlan, selection: Selection, *, descending: bool = False, wanted: int | None = None
-    ) -> Generator[StoredEvent]:
-        """As `events`, by a plan of one's own."""
         search = self._search(plan, selection)
         try:
             with closing(search.by_time(descending=descending, wanted=wanted)) as found:
@@ -81,46 +109,76 @@ class Cold:
         finally:
             self._errors |= search.errors
 
-    def counts(self, selection: Selection, grouping: Grouping, plan: ColdPlan | None = None) -> Counts:
-        """How many events match, by fields and time buckets."""
-        search = self._search(plan or self.plan(selection), selection)
-        counts = search.counts(grouping)
-        self._errors |= search.errors
-        return counts
+    def keys(self, selection: Selection) -> Generator[EventKey]:
+        """As `Engine.keys`."""
+        with closing(self.events(selection)) as found:
+            for event in found:
+                yield EventKey(event.timestamp, event.id, event.group)
 
-    def _search(self, plan: ColdPlan, selection: Selection) -> ColdSearch:
-        return ColdSearch(plan, selection, fate=lambda archive: archives.fate(self.connection, archive))
+    def counts(self, selection: Selection, grouping: Grouping) -> Generator[Counts]:
+        """As `Engine.counts`."""
+        with reading(self._path):
+            search = self._search(self.plan(selection), selection)
+            try:
+                yield from search.counts(grouping)
+            finally:
+                self._errors |= search.errors
 
+    def _search(self, plan: FramePlan, selection: Selection) -> ArchiveSearch:
+        return ArchiveSearch(plan, selection, fate=lambda archive: archives.fate(self._connection, archive))
 
-class ColdGroup:
-    """The archived events of one error group, as far as they lie in minutes in which the group had events.
+    def fields(self, selection: Selection, *, sample: int = SAMPLED_EVENTS, values: int = 10) -> list[FieldSummary]:
+        """As `Engine.fields`."""
+        from agent.query.fields import sampled_fields  # noqa: PLC0415 - most questions are others
 
-    Args:
-        cold: the archives.
-        group: its id.
-    """
+        return sampled_fields(self.events(selection, sample, newest_first=True), self.categories, values)
 
-    def __init__(self, cold: Cold, group: int) -> None:
-        self._cold = cold
-        self._group = group
-        self._query = all_equal("group", [str(group)])
-        self._plan = cold.plan(Selection(self._query))
+    def groups(self, wanted: GroupFilter, now: int, **_: object) -> list[ErrorGroup]:  # noqa: ARG002
+        """As `Engine.groups`: none."""
+        return []
 
-    def events(self, start: int | None, *, descending: bool) -> Generator[StoredEvent]:
-        """In the order of time; those in the first few frames that there are.
+    def group_history(self, group: int, instants: Sequence[int]) -> GroupHistory:  # noqa: ARG002
+        """As `Engine.group_history`: nothing."""
+        return GroupHistory([0] * max(0, len(instants) - 1))
 
-        Args:
-            start: Unix ns; only those that are not earlier.
-            descending: the newest first.
-        """
-        frames = [ref for ref in self._plan.frames if start is None or ref.max_timestamp >= start]
-        frames.sort(key=lambda ref: -ref.max_timestamp if descending else ref.min_timestamp)
-        plan = ColdPlan(self._plan.files, list(islice(self._with_group(frames), _MOST_FRAMES)), self._plan.groups)
-        yield from self._cold.search(plan, Selection(self._query, start), descending=descending)
+    def group_events(
+        self, group: int, start: int | None = None, *, newest_first: bool = False
+    ) -> Generator[StoredEvent]:
+        """As `Engine.group_events`: those in the first few frames of the minutes in which the group had events."""
+        query = all_equal("group", [str(group)])
+        with reading(self._path):
+            whole = self._group_plans.get(group)
+            if whole is None:
+                whole = self._group_plans[group] = self.plan(Selection(query))
+            frames = [ref for ref in whole.frames if start is None or ref.max_timestamp >= start]
+            frames.sort(key=lambda ref: -ref.max_timestamp if newest_first else ref.min_timestamp)
+            plan = FramePlan(whole.files, list(islice(self._with_group(group, frames), _MOST_FRAMES)), whole.groups)
+            yield from self.search(plan, Selection(query, start), descending=newest_first)
 
-    def _with_group(self, frames: list[FrameRef]) -> Iterator[FrameRef]:
+    def _with_group(self, group: int, frames: list[FrameRef]) -> Iterator[FrameRef]:
         for ref in frames:
-            span = ref.min_timestamp // _MINUTE_NS, ref.max_timestamp // _MINUTE_NS
-            sql = "SELECT 1 FROM group_minutes WHERE group_id = ? AND minute BETWEEN ? AND ? LIMIT 1"
-            if self._cold.connection.execute(sql, (self._group, *span)).fetchone():
+            first, last = ref.min_timestamp // MINUTE_NS, ref.max_timestamp // MINUTE_NS
+            if has_events_between(self._connection, group, first, last):
                 yield ref
+
+    def near(self, event: StoredEvent, span: Span) -> Span:  # noqa: ARG002
+        """As `Engine.near`: the index of frames says where to look."""
+        return span
+
+    def position(self) -> int:
+        """As `Engine.position`."""
+        return 0
+
+    def follow(
+        self,
+        selection: Selection,  # noqa: ARG002
+        after: int,  # noqa: ARG002
+        *,
+        wait: bool = True,  # noqa: ARG002
+    ) -> Iterator[StoredEvent | int]:
+        """As `Engine.follow`: nothing comes."""
+        return iter(())
+
+    def close(self) -> None:
+        """As `Engine.close`."""
+        self._connection.close()

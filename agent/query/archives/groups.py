@@ -7,19 +7,20 @@ was never stored, or its group is gone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent.core.model import ErrorEvent
-from agent.query.events import StoredEvent
+from agent.core.stored import StoredEvent
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from agent.core.event import EventRow
+    from agent.core.stored import FileInfo
     from agent.group.grouper import Grouper
-    from agent.query.events import FileInfo
 
 
-class ColdGroups:
+class ArchivedGroups:
     """The groups of one store. They are read when they are first asked for: 20 ms for 5,000 that few searches need.
 
     Args:
@@ -52,10 +53,10 @@ class ColdGroups:
         return self._grouper.find(error)
 
 
-class ColdEvent(StoredEvent):
+class ArchivedEvent(StoredEvent):
     """An archived event. Its row has the error in the place of the group, which is found when it is asked for."""
 
-    def __init__(self, row: tuple[Any, ...], file: FileInfo, groups: ColdGroups) -> None:
+    def __init__(self, row: EventRow, file: FileInfo, groups: ArchivedGroups) -> None:
         self.row = row
         self._groups = groups
         self._group: int | ErrorEvent | None = None

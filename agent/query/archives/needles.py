@@ -1,43 +1,43 @@
 """What must stand in the bytes of a frame that holds a match: for skipping frames and lines before they are parsed.
 
-Nothing here may deny a match; it may let others through. What a search text is compared with is the event's record:
-of a JSON line the line itself, with escapes decoded, of a text line an object that is made of it. So a text is looked
-for in the bytes only where neither an escape nor that making can have hidden it.
+As the analysis of a query, nothing here denies a match; it may let others through. A text that an event's record must
+hold is looked for in the bytes only where neither an escape nor the making of the record can have hidden it: the record
+of a JSON line is the line itself, mostly, that of a text line an object that is made of it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from agent.archive import tokens
-from agent.archive.cutter import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
+from agent.archive.frames import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
 from agent.archive.simd import find, lower
-from agent.core.values import lookup, number
-from agent.parse.redact import REPLACEMENT
-from agent.query.predicate import BUILT_IN, is_exact_case
+from agent.core.event import REDACTED
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.archive.tokens import Probe
-    from agent.query.events import FileInfo
-    from agent.query.language import Query, Term
+    from agent.archive.tokens import TokenProbe
+    from agent.core.stored import FileInfo
+    from agent.query.analysis import RequiredText
+    from agent.query.language import Query
 
 # What the record of a text line has that its bytes may not have.
 _MADE = (
     '{"timestamp":"","level":"","logger":"","message":"","exception.type":"","exception.message":"",'
     '"exception.stacktrace":"","log.iostream":"stdout stderr"} trace debug info warn warning error fatal critical'
 )
-_SHORTEST = 4  # what is shorter may be a part of an escape that stands for an invalid byte
 _NOT_IN_TEXT = frozenset('"\\/{}[]:,')  # of JSON itself, or escaped by some
 _NOT_IN_JSON = frozenset('"\\/')
-_NOT_SEARCHED = ("severity", "source", "path", "group", "category")
 _ESCAPED_WIDE = b"\\u"
 # What a record that is written anew may have and its line not: blanks are left out and numbers have one form.
 _REWRITTEN = frozenset("{}[]:,")
 _OF_NUMBERS = frozenset("0123456789.eE+-")
+# How a text may begin in the middle of `\xff`, which stands in a record for a byte that is no UTF-8.
+_IN_ESCAPE = lazy("x(?:$|[0-9a-f](?:$|[0-9a-f]))|[0-9a-f]")
 
 
 class Needle(msgspec.Struct, frozen=True):
@@ -47,75 +47,77 @@ class Needle(msgspec.Struct, frozen=True):
     folded: bool
     wide: bool  # other than ASCII, so that any escape may hide it
     in_text: bool  # also a text line that matches holds it
-    rewritten: bool = False  # a line whose record is written anew may not hold it
+    hidden_in: int  # shapes of frames in which a line that matches may not hold it
+
+
+class RequiredTokens(NamedTuple):
+    """Tokens that a match holds, but in frames of the shapes `hidden_in`."""
+
+    probes: list[TokenProbe]
+    hidden_in: int
 
 
 def needles(query: Query, files: Iterable[FileInfo]) -> list[Needle]:
     """What every match holds, the longest first."""
-    known = list(files)
-    found = [_needle(condition[0], known) for condition in query.conditions if len(condition) == 1]
+    resources = [file.resource for file in files]
+    alone = [condition.required[0] for condition in query.analysis.conditions if len(condition.required) == 1]
+    found = [_needle(required) for required in alone if _stands_in_lines(required, resources)]
     return sorted(filter(None, found), key=lambda needle: -len(needle.bytes))
 
 
-def _needle(term: Term, files: list[FileInfo]) -> Needle | None:
-    text = term.value
-    if not _is_looked_for(term) or not text.isprintable() or _NOT_IN_JSON & set(text):
+def _needle(required: RequiredText) -> Needle | None:
+    text = required.text
+    if not text.isprintable() or _NOT_IN_JSON & set(text):
         return None
-    rewritten = bool(_REWRITTEN & set(text)) or set(text) <= _OF_NUMBERS or text.casefold() in REPLACEMENT
-    if term.field is not None:
-        if not _own(term, files):
-            return None
-        return Needle(text.encode(), folded=False, wide=not text.isascii(), in_text=False, rewritten=rewritten)
-    folded = not is_exact_case(text)
-    if folded and not text.isascii():
-        return None
-    made = text.casefold() in _MADE or len(text) < _SHORTEST or bool(_NOT_IN_TEXT & set(text))
-    return Needle(text.encode(), folded=folded, wide=not text.isascii(), in_text=not made, rewritten=rewritten)
+    made = required.is_value or text.casefold() in _MADE or bool(_NOT_IN_TEXT & set(text))
+    return Needle(
+        text.encode(),
+        folded=required.folded,
+        wide=not text.isascii(),
+        in_text=not made,
+        hidden_in=_hidden_in(required),
+    )
 
 
-def _is_looked_for(term: Term) -> bool:
-    if term.negated or not term.value:
-        return False
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in term.value):  # noqa: PLR2004 - a surrogate is no text
-        return False
-    return term.field is None or term.operator == "="
+def _hidden_in(required: RequiredText) -> int:
+    """The shapes of frames in which a record may hold a text that its line does not hold in the same letters."""
+    text = required.text
+    found = WRAPPED
+    if text.isascii():  # what hides another text is looked for in the frame itself
+        found |= ESCAPED
+    if _REWRITTEN & set(text) or set(text) <= _OF_NUMBERS or text.casefold() in REDACTED:
+        found |= CHANGED
+    if "\\" in text or (not required.is_value and _IN_ESCAPE.match(text)):
+        found |= INVALID
+    return found
 
 
-def _own(term: Term, files: list[FileInfo]) -> bool:
-    """Whether the value of a field can only come out of the line, as a string."""
-    field, value = term.field or "", term.value
-    if field == "message":  # it may be made of a template and the values of other fields
-        return False
-    if field in _NOT_SEARCHED or field in BUILT_IN or number(value) is not None:
-        return False
-    if value in ("true", "false", "null") or value[0] in "[{":
-        return False
-    path = ("service", "name") if field == "service" else tuple(field.split("."))
-    return not any(lookup(file.resource, path) or lookup(file.resource, (".".join(path),)) for file in files)
+def _stands_in_lines(required: RequiredText, resources: list[dict[str, Any]]) -> bool:
+    """Whether a text that the record must hold can only come out of the line: not out of a label or a template, nor
+    out of what stands for something else (`null` for a NaN). Keys are not looked for: blanks may follow them.
+    """
+    if required.is_value:
+        elsewhere = required.composed or required.text in ("true", "false", "null")
+        return not elsewhere and not any(map(required.is_labelled, resources))
+    return not required.is_key
 
 
-def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[list[Probe]]]:
+def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[RequiredTokens]]:
     """Per condition its alternatives, each with the tokens that a match of it holds.
 
     A condition one of whose alternatives says nothing is left out.
     """
-    known = list(files)
+    resources = [file.resource for file in files]
     found = []
-    for condition in query.conditions:
-        alternatives = [_probes(term, known) for term in condition]
-        if all(alternatives):
+    for condition in query.analysis.conditions:
+        alternatives = [
+            RequiredTokens(tokens.probes(required.text, whole=required.is_value), _hidden_in(required))
+            for required in condition.required
+            if _stands_in_lines(required, resources)
+        ]
+        if len(alternatives) == len(condition.terms) and all(one.probes for one in alternatives):
             found.append(alternatives)
     return found
-
-
-def _probes(term: Term, files: list[FileInfo]) -> list[Probe]:
-    if not _is_looked_for(term) or not (term.value.isascii() or is_exact_case(term.value)):
-        return []
-    if term.field is None:
-        return tokens.probes(term.value, whole=False)
-    if not _own(term, files):
-        return []
-    return tokens.probes(term.value, whole=True)
 
 
 def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:
@@ -139,9 +141,7 @@ def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:
 
 def usable(data: bytes, needle: Needle, shape: int) -> bool:
     """Whether a match in this frame would surely show the needle's bytes."""
-    if shape & WRAPPED or (not needle.wide and shape & ESCAPED) or (needle.rewritten and shape & CHANGED):
-        return False
-    if not shape & JSON_LINES and (not needle.in_text or (not needle.wide and shape & INVALID)):
+    if shape & needle.hidden_in or not (needle.in_text or shape & JSON_LINES):
         return False
     return not needle.wide or _ESCAPED_WIDE not in data
 

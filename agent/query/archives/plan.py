@@ -13,26 +13,27 @@ import msgspec
 
 from agent.archive.tokens import block_sql
 from agent.core.fields import Profile
+from agent.core.stored import FileInfo
 from agent.parse.settings import ParseSettings
-from agent.query.archives.groups import ColdGroups
+from agent.query.analysis import ALL_SEVERITIES
+from agent.query.archives.groups import ArchivedGroups
 from agent.query.archives.needles import token_probes
-from agent.query.events import FileInfo
-from agent.query.predicate import compile_term, severity_numbers
 from agent.query.selection import bounds
-from agent.query.severity import ERRORS_FROM, HIGHEST
 from agent.store import archives
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from agent.archive.tokens import Probe
+    from agent.query.archives.needles import RequiredTokens
+    from agent.query.language import Grouping
     from agent.query.selection import Selection
     from agent.store.archives import ArchiveRow
 
-    Probes = list[list[list[Probe]]]  # conditions, their alternatives, the tokens of each
+    Probes = list[list[RequiredTokens]]  # conditions, the alternatives of each
 
 _EVERYTHING = (-1, 0)  # no offset lies in it
+_INDEXED = frozenset(("severity", "source", "path"))  # fields of an event that the index of its archive has
 _COLUMNS = 9  # of a frame's row, before its longest token and the blocks of its filter
 
 
@@ -50,7 +51,7 @@ class FrameRef(NamedTuple):
     whole: bool  # all its events are asked for, as far as time and the store's share are concerned
 
 
-class ColdFile(msgspec.Struct):
+class SearchedArchive(msgspec.Struct):
     """An archive as a search needs it.
 
     Events at offsets in (hot[0], hot[1]) are in the store, and left to it.
@@ -68,15 +69,15 @@ class ColdFile(msgspec.Struct):
         return not self.hot[0] < offset < self.hot[1]
 
 
-class ColdPlan(msgspec.Struct):
+class FramePlan(msgspec.Struct):
     """The archives that may hold matches, by id, their frames in the order of archives, and the groups of errors."""
 
-    files: dict[int, ColdFile]
+    files: dict[int, SearchedArchive]
     frames: list[FrameRef]
-    groups: ColdGroups = msgspec.field(default_factory=ColdGroups)
+    groups: ArchivedGroups = msgspec.field(default_factory=ArchivedGroups)
 
 
-def make_cold_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
+def make_frame_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> FramePlan:
     """Plan a search.
 
     Args:
@@ -103,7 +104,7 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> ColdPlan:
+def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> FramePlan:
     since, until = bounds(selection)
     hot = _hot_spans(connection) if with_hot else {}
     rows = [
@@ -112,21 +113,20 @@ def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: 
         if row.min_timestamp is not None and row.max_timestamp is not None
         if row.min_timestamp < until and row.max_timestamp >= since
     ]
-    files = {row.id: _cold_file(row, hot) for row in rows}
-    files = {key: file for key, file in files.items() if _is_asked_for(file.file, selection)}
+    files = {row.id: _searched_archive(row, hot) for row in rows}
+    analysis = selection.query.analysis
+    files = {key: file for key, file in files.items() if analysis.accepts_file(file.file)}
     probes = token_probes(selection.query, [file.file for file in files.values()])
-    severities = asked_severities(selection)
     frames: list[FrameRef] = []
     for key, file in files.items():
-        frames += _frames(file, _rows(connection, key, (since, until), probes), selection, severities, probes)
-    return ColdPlan(files, frames, ColdGroups(connection))
+        frames += _frames(file, _rows(connection, key, (since, until), probes), selection, probes)
+    return FramePlan(files, frames, ArchivedGroups(connection))
 
 
-def _frames(
-    file: ColdFile, rows: list[Any], selection: Selection, severities: frozenset[int], probes: Probes
-) -> Iterator[FrameRef]:
+def _frames(file: SearchedArchive, rows: list[Any], selection: Selection, probes: Probes) -> Iterator[FrameRef]:
     since, until = bounds(selection)
-    every = len(severities) > HIGHEST
+    severities = selection.query.analysis.severities
+    every = severities == ALL_SEVERITIES
     stored_from, stored_to = file.hot
     for row in rows:
         if probes and not _passes(row, probes):
@@ -172,39 +172,27 @@ def _newest(rows: list[ArchiveRow]) -> list[ArchiveRow]:
     return kept
 
 
-def _cold_file(row: ArchiveRow, hot: dict[int, tuple[int, int]]) -> ColdFile:
+def _searched_archive(row: ArchiveRow, hot: dict[int, tuple[int, int]]) -> SearchedArchive:
     profile = Profile.from_json(row.profile) if row.profile else None
     info = FileInfo(-row.id, row.source, row.log_path, json.loads(row.resource), profile, (0, 0, 0), row.raw_bytes)
     span = hot.get(row.file_id, _EVERYTHING) if row.file_id is not None else _EVERYTHING
-    return ColdFile(
+    return SearchedArchive(
         Path(row.path), info, ParseSettings.from_document(json.loads(row.settings)), profile, row.modified, span
     )
 
 
-def _is_asked_for(file: FileInfo, selection: Selection) -> bool:
-    for condition in selection.query.conditions:
-        fields = {term.field for term in condition}
-        if fields <= {"source", "path"}:
-            checks = [compile_term(term) for term in condition]
-            if not any(check(file, {}) for check in checks):  # type: ignore[arg-type]
-                return False
-    return True
-
-
-def asked_severities(selection: Selection) -> frozenset[int]:
-    """The severity numbers that the query accepts."""
-    found = frozenset(range(HIGHEST + 1))
-    for condition in selection.query.conditions:
-        fields = {term.field for term in condition}
-        if fields == {"severity"}:
-            found &= frozenset().union(*map(severity_numbers, condition))
-        elif fields <= {"group", "category"} and not any(term.negated or term.operator == "!=" for term in condition):
-            found &= frozenset(range(ERRORS_FROM, HIGHEST + 1))  # nothing else has a group
-    return found
+def counted_by_index(selection: Selection, grouping: Grouping) -> frozenset[int] | None:
+    """The severity numbers to be counted, where the index of an archive has all that a count asks for: the events of
+    each severity, and the archive's source and path. Else None.
+    """
+    analysis = selection.query.analysis
+    if grouping.every_ns is None and _INDEXED.issuperset(grouping.by) and analysis.speaks_only_of(_INDEXED):
+        return analysis.severities
+    return None
 
 
 def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], probes: Probes) -> list[Any]:
-    flat = [probe for condition in probes for alternative in condition for probe in alternative]
+    flat = [probe for condition in probes for alternative in condition for probe in alternative.probes]
     columns = "".join(f", {block_sql('w.blocks')}" for _ in flat)
     join = f" LEFT JOIN archive_filters w ON w.id = (f.archive_id << {archives.FRAME_BITS}) + f.number" if flat else ""
     sql = (
@@ -217,16 +205,16 @@ def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], p
 
 def _passes(row: Any, probes: Probes) -> bool:
     """Whether the filters let a frame through: of each condition one alternative, of that all tokens. 2 µs."""
-    longest, place = row[_COLUMNS], _COLUMNS
+    shape, longest, place = row[_COLUMNS - 1], row[_COLUMNS], _COLUMNS
     for condition in probes:
         found = False
         for alternative in condition:
             holds = True
-            for probe in alternative:
+            for probe in alternative.probes:
                 place += 1
                 block = row[place]  # nothing: there is no filter
                 holds = holds and (not block or probe.passes(block, longest))
-            found = found or holds
+            found = found or holds or bool(shape & alternative.hidden_in)
         if not found:
             return False
     return True

@@ -17,21 +17,21 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.archive.container import ArchiveReader
-from agent.archive.cutter import JSON_LINES, Alone
 from agent.archive.errors import ArchiveError
-from agent.query.archives.groups import ColdEvent
+from agent.archive.frames import JSON_LINES, FrameParser
+from agent.core.event import EventRow, event_rows
+from agent.query.archives.groups import ArchivedEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
-from agent.query.archives.plan import asked_severities, severity_counts
+from agent.query.archives.plan import counted_by_index, severity_counts
 from agent.query.selection import bounds
-from agent.query.severity import HIGHEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from concurrent.futures import Future, ProcessPoolExecutor
 
-    from agent.query.aggregate import Counts
     from agent.query.archives.needles import Needle
-    from agent.query.archives.plan import ColdFile, ColdPlan, FrameRef
+    from agent.query.archives.plan import FramePlan, FrameRef, SearchedArchive
+    from agent.query.engine import Counts
     from agent.query.language import Grouping
     from agent.query.selection import Selection
 
@@ -41,11 +41,11 @@ _AHEAD = 3  # frames per process that are searched before they are asked for
 _PORTION = 8  # frames that a process counts at a time: each message between two processes costs 0.1 ms
 _OPEN = 8  # archives that a process keeps open
 
-Row = tuple[Any, ...]
+_Row = tuple[Any, ...]  # an EventRow as it goes between processes: the class itself would take four times as long
 _searcher: Searcher | None = None  # of a child process: it is forked with it
 
 
-class Order(NamedTuple):
+class SearchOrder(NamedTuple):
     """In which order events are wanted, and how many of them: None: all."""
 
     descending: bool = False
@@ -63,22 +63,22 @@ class Searcher:
     """
 
     def __init__(
-        self, plan: ColdPlan, selection: Selection, order: Order | None = None, grouping: Grouping | None = None
+        self, plan: FramePlan, selection: Selection, order: SearchOrder | None = None, grouping: Grouping | None = None
     ) -> None:
         self.files = plan.files
-        self._order = order or Order()
+        self._order = order or SearchOrder()
         self._query = selection.query.compiled()
         self._since, self._until = bounds(selection)
         self._grouping = grouping
         self._groups = plan.groups
-        named = {term.field for term in selection.query.terms} | set(grouping.by if grouping is not None else ())
-        if named & {"group", "category"}:
+        named = selection.query.analysis.fields.union(grouping.by if grouping is not None else ())
+        if not named.isdisjoint(("group", "category")):
             self._groups.load()
         self._needles = needles(selection.query, [file.file for file in plan.files.values()])
         self._open: dict[int, ArchiveReader] = {}
-        self._parsers: dict[int, Alone] = {}
+        self._parsers: dict[int, FrameParser] = {}
 
-    def search(self, ref: FrameRef) -> list[Row] | Counts:
+    def search(self, ref: FrameRef) -> list[_Row] | Counts:
         """Rows of the matching events that are wanted, in their order; or the counts of all.
 
         Raises:
@@ -86,10 +86,10 @@ class Searcher:
         """
         file = self.files[ref.archive_id]
         rows = self._rows(ref, file, self._reader(ref.archive_id).read(ref.number))
-        events = (ColdEvent(row, file.file, self._groups) for row in rows)
+        events = (ArchivedEvent(row, file.file, self._groups) for row in event_rows(rows))
         matching = (event for event in events if self._query.matches(event, self._groups.categories))
         if self._grouping is None:
-            return [event.row for event in islice(matching, self._order.wanted)]
+            return [tuple(event.row) for event in islice(matching, self._order.wanted)]
         from agent.query.aggregate import count_event  # noqa: PLC0415 - most searches count nothing
 
         counts: Counts = Counter()
@@ -97,7 +97,7 @@ class Searcher:
             count_event(counts, event, self._grouping, self._groups.categories)
         return counts
 
-    def _rows(self, ref: FrameRef, file: ColdFile, data: bytes) -> Iterator[Row]:
+    def _rows(self, ref: FrameRef, file: SearchedArchive, data: bytes) -> Iterator[_Row]:
         if not may_match(data, self._needles, ref.shape):
             return
         alone = self._needles if ref.shape & JSON_LINES else ()
@@ -107,18 +107,20 @@ class Searcher:
         else:
             yield from self._some(ref, file, data, best)
 
-    def _some(self, ref: FrameRef, file: ColdFile, data: bytes, needle: Needle) -> Iterator[Row]:
+    def _some(self, ref: FrameRef, file: SearchedArchive, data: bytes, needle: Needle) -> Iterator[_Row]:
         spans = matching_lines(data, needle)
         yield from self._event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
 
-    def _event_rows(self, ref: FrameRef, file: ColdFile, data: bytes, spans: list[tuple[int, int]]) -> Iterator[Row]:
+    def _event_rows(
+        self, ref: FrameRef, file: SearchedArchive, data: bytes, spans: list[tuple[int, int]]
+    ) -> Iterator[_Row]:
         """Events of some lines of a frame that are asked for by time and not in the store, in the order that is wanted:
         as rows of the store, with the error itself for its group.
         """
         alone = self._parsers.get(ref.archive_id)
         if alone is None:
             self._parsers.clear()  # frames come archive by archive, mostly
-            alone = self._parsers[ref.archive_id] = Alone(file.settings, file.profile, file.observed)
+            alone = self._parsers[ref.archive_id] = FrameParser(file.settings, file.profile, file.observed)
         batch = alone.parse(data, 0)
         errors = {error.index: error for error in batch.errors}
         begins = list(accumulate((end - start for start, end in spans), initial=0))
@@ -159,7 +161,7 @@ class Searcher:
         self._open.clear()
 
 
-class ColdSearch:
+class ArchiveSearch:
     """The matches in the archives, and what was wrong with some of them.
 
     Args:
@@ -170,7 +172,7 @@ class ColdSearch:
 
     def __init__(
         self,
-        plan: ColdPlan,
+        plan: FramePlan,
         selection: Selection,
         *,
         fate: Callable[[int], str] = lambda _: "there",
@@ -181,7 +183,7 @@ class ColdSearch:
         self._processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         self.errors: dict[str, ArchiveError] = {}  # by path: each archive once
 
-    def by_time(self, *, descending: bool = False, wanted: int | None = None) -> Generator[ColdEvent]:
+    def by_time(self, *, descending: bool = False, wanted: int | None = None) -> Generator[ArchivedEvent]:
         """Matching events in the order of time; of one instant in that of the archives.
 
         Args:
@@ -191,25 +193,28 @@ class ColdSearch:
         sign = -1 if descending else 1
         frames = sorted(self._plan.frames, key=lambda ref: -ref.max_timestamp if descending else ref.min_timestamp)
         limits = [sign * (ref.max_timestamp if descending else ref.min_timestamp) for ref in frames]
-        heap: list[tuple[int, int, int, Row]] = []
-        searcher = Searcher(self._plan, self._selection, Order(descending, wanted))
+        heap: list[tuple[int, int, int, EventRow]] = []
+        searcher = Searcher(self._plan, self._selection, SearchOrder(descending, wanted))
         results = self._results(searcher, frames)
         try:
             for index, rows in enumerate(results):
-                for row in rows:
-                    heapq.heappush(heap, (sign * row[1], sign * frames[index].archive_id, sign * row[5], row))
+                for row in event_rows(rows):
+                    key = (sign * row.timestamp, sign * frames[index].archive_id, sign * row.offset)
+                    heapq.heappush(heap, (*key, row))
                 limit = limits[index + 1] if index + 1 < len(limits) else None
                 while heap and (limit is None or heap[0][0] < limit):
                     row = heapq.heappop(heap)[3]
-                    yield ColdEvent(row, self._plan.files[-row[4]].file, self._plan.groups)
+                    yield ArchivedEvent(row, self._plan.files[-row.file_id].file, self._plan.groups)
         finally:
             results.close()
 
-    def counts(self, grouping: Grouping) -> Counts:
-        """How many match, by fields and time buckets; frames that the index can count are not opened."""
+    def counts(self, grouping: Grouping) -> Iterator[Counts]:
+        """How many match, by fields and time buckets, in parts: at first what the index can count, without opening a
+        frame.
+        """
         total: Counts = Counter()
         opened = []
-        indexed = _counted_by_index(self._selection, grouping)
+        indexed = counted_by_index(self._selection, grouping)
         for ref in self._plan.frames:
             if indexed is not None and ref.whole:
                 for severity, count in severity_counts(ref.severities).items():
@@ -217,9 +222,9 @@ class ColdSearch:
                         total[None, _index_values(self._plan.files[ref.archive_id], severity, grouping)] += count
             else:
                 opened.append(ref)
-        for counts in self._results(Searcher(self._plan, self._selection, grouping=grouping), opened, _PORTION):
-            total.update(counts)
-        return total
+        yield total
+        results = self._results(Searcher(self._plan, self._selection, grouping=grouping), opened, _PORTION)
+        yield from (counts for counts in results if counts)
 
     # ------------------------------------------------------------ processes
 
@@ -277,7 +282,7 @@ class _Failure(NamedTuple):
     hint: str
 
 
-def _attempt(searcher: Searcher, ref: FrameRef) -> list[Row] | Counts | _Failure:
+def _attempt(searcher: Searcher, ref: FrameRef) -> list[_Row] | Counts | _Failure:
     try:
         return searcher.search(ref)
     except ArchiveError as error:
@@ -289,7 +294,7 @@ def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
     import multiprocessing  # noqa: PLC0415 - 20 ms that a search of a few frames should not pay
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
 
-    import agent.archive.process  # noqa: F401, PLC0415 - before the fork, once
+    import agent.core.process  # noqa: F401, PLC0415 - before the fork, once
 
     return ProcessPoolExecutor(
         processes, mp_context=multiprocessing.get_context("fork"), initializer=_begin, initargs=(searcher,)
@@ -299,7 +304,7 @@ def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
 def _begin(searcher: Searcher) -> None:
     global _searcher  # noqa: PLW0603 - of a process that does nothing else
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was started by a person
-    from agent.archive.process import keep_freed_memory  # noqa: PLC0415
+    from agent.core.process import keep_freed_memory  # noqa: PLC0415
 
     keep_freed_memory()
     _searcher = searcher
@@ -310,18 +315,7 @@ def _search(portion: list[FrameRef]) -> list[Any]:
     return [_attempt(_searcher, ref) for ref in portion]
 
 
-def _counted_by_index(selection: Selection, grouping: Grouping) -> frozenset[int] | None:
-    """The severities that are asked for, where nothing but severity, source and path matters; else None."""
-    if grouping.every_ns is not None or not set(grouping.by) <= {"severity", "source", "path"}:
-        return None
-    for condition in selection.query.conditions:
-        fields = {term.field for term in condition}
-        if fields != {"severity"} and not fields <= {"source", "path"}:
-            return None
-    return asked_severities(selection) & frozenset(range(HIGHEST + 1))
-
-
-def _index_values(file: ColdFile, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
+def _index_values(file: SearchedArchive, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
     from agent.query.aggregate import named_value  # noqa: PLC0415
 
     return tuple(named_value(name, severity, file.file) for name in grouping.by)

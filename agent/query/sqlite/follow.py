@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from agent.query.events import Files, StoredEvent
-from agent.query.sqlite.plan import newest_id
-from agent.query.sqlite.scan import Scan
+from agent.core.errors import StoreError
+from agent.query.sqlite.scan import EventScan
+from agent.store.events import Files, newest_id
+from agent.store.faults import identity
+from agent.store.reader import open_reader
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
 
+    from agent.core.stored import StoredEvent
     from agent.query.selection import Selection
 
 POLL_S = 0.1  # PRAGMA data_version costs 5 µs; the eye wants no more than ten answers a second
-_LOOK_S = 1.0  # how often to look whether the path still names the file that is open
-
-Identity = tuple[int, int] | None  # device and inode of the store file; None while there is none
 
 
 class Follower:
@@ -26,43 +27,47 @@ class Follower:
 
     Args:
         connection: open on the store as it is now.
+        path: of the store; another file may take its place.
         selection: what to show.
         after_id: the last id already dealt with.
-        identity: tells which file the store's path names now.
-        reopen: a new connection to that path, None while there is no readable store.
-        sleep: waits so many seconds; tests replace it.
+        sleep: waits so many seconds.
+        look_s: how often to look whether the path still names the file that is open.
+        reconnected: told the connection to another store that has taken the place of the first; then that one's is
+            closed.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
+        path: Path,
         selection: Selection,
         after_id: int,
         *,
-        identity: Callable[[], Identity],
-        reopen: Callable[[], sqlite3.Connection | None],
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None],
+        look_s: float,
+        reconnected: Callable[[sqlite3.Connection], None],
     ) -> None:
-        self.after_id = after_id
         self._connection = connection
+        self._path = path
         self._selection = selection
-        self._identity = identity
-        self._reopen = reopen
+        self._after_id = after_id
         self._sleep = sleep
-        self._file = identity()
+        self._look_s = look_s
+        self._reconnected = reconnected
+        self._file = identity(path)
         self._version = -1
         self._looked = time.monotonic()
         self._seen: dict[tuple[int, int, int], int] = {}  # log file -> offset dealt with, of a store now gone
         self._offsets: dict[tuple[int, int, int], int] = {}
 
-    def __iter__(self) -> Iterator[StoredEvent | None]:
-        """Events; None after each batch, when the output should be flushed. Ends never by itself."""
+    def __iter__(self) -> Generator[StoredEvent | int]:
+        """Events; after each batch the last id that has been dealt with. Ends never by itself."""
         while True:
             if self._changed():
                 yield from self._new_events()
-                yield None
+                yield self._after_id
             self._sleep(POLL_S)
-            if time.monotonic() - self._looked >= _LOOK_S:
+            if time.monotonic() - self._looked >= self._look_s:
                 self._looked = time.monotonic()
                 self._notice_replacement()
 
@@ -80,26 +85,24 @@ class Follower:
         finally:
             self._connection.execute("COMMIT")
         self._offsets = {file.identity: file.offset for file in files.values()}
-        scan = Scan(self._connection, self._selection, last_id)
-        for event in scan.by_storage(self.after_id):
+        scan = EventScan(self._connection, self._selection, last_id)
+        for event in scan.by_storage(self._after_id):
             if event.offset >= self._seen.get(event.file.identity, 0):
                 yield event
-        self.after_id = max(self.after_id, last_id)
+        self._after_id = max(self._after_id, last_id)
         self._seen = {log: limit for log, limit in self._seen.items() if self._offsets.get(log, 0) < limit}
-
-    def close(self) -> None:
-        """Close the connection, which may be another than the one that was given."""
-        self._connection.close()
 
     def _notice_replacement(self) -> None:
         """Go on in a new store file; the lines that it reads again are not shown again."""
-        now = self._identity()
+        now = identity(self._path)
         if now is None or now == self._file:
             return
-        fresh = self._reopen()
-        if fresh is None:
+        try:
+            fresh = open_reader(self._path)
+        except StoreError:  # the new file is still being made
             return
+        self._reconnected(fresh)
         self._connection.close()
         self._connection, self._file = fresh, now
         self._seen = {**self._seen, **self._offsets}
-        self.after_id, self._version = 0, -1
+        self._after_id, self._version = 0, -1

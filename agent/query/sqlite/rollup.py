@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from agent.core.times import MINUTE_NS
 from agent.query.selection import Selection, bounds
+from agent.store.rollups import OTHER_LOGGERS, TRUSTED_DAYS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
     from agent.query.language import Query
     from agent.query.predicate import Matchable
 
-MINUTE_NS = 60_000_000_000
-_OTHER_LOGGERS = "\x00other"  # the rollups' bound on names is reached: which logger it was is not known
-_KEPT_MINUTES = 390 * 1_440  # the store keeps rollups for 400 days
+_KEPT_MINUTES = TRUSTED_DAYS * 1_440
 _MOST_SPANS = 50  # with more separate expired spans one scan is cheaper
 _FIELDS = {"severity", "source", "logger"}
 
@@ -34,7 +34,7 @@ class TooManyLoggersError(Exception):
     """The question is about loggers, and some rollups do not say which."""
 
 
-class Row(msgspec.Struct):
+class RollupRow(msgspec.Struct):
     """Events of one kind in one bucket; has what a predicate on these fields reads."""
 
     bucket: int | None
@@ -53,8 +53,8 @@ class Pieces(msgspec.Struct):
 
 def applicable(query: Query, by: Sequence[str], every_ns: int | None) -> bool:
     """Whether source, severity, logger and whole minutes are all that the question is about."""
-    fields = {term.field for term in query.terms} | set(by)
-    return fields <= _FIELDS and (every_ns is None or every_ns % MINUTE_NS == 0)
+    whole_minutes = every_ns is None or every_ns % MINUTE_NS == 0
+    return whole_minutes and query.analysis.speaks_only_of(_FIELDS) and _FIELDS.issuperset(by)
 
 
 def divide(connection: sqlite3.Connection, selection: Selection, now_ns: int) -> Pieces | None:
@@ -102,13 +102,13 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 def read(
     connection: sqlite3.Connection, query: Query, spans: Sequence[Span], every_ns: int | None, by: frozenset[str]
-) -> Iterator[Row]:
+) -> Iterator[RollupRow]:
     """The counts of these minutes that the query accepts, apart by what it or `by` names; the rest is left empty.
 
     Raises:
         TooManyLoggersError: the query or `by` asks for loggers, and their names are beyond the bound.
     """
-    used = by | {term.field for term in query.terms}
+    used = query.analysis.fields.union(by)
     bucket = "NULL" if every_ns is None else f"minute / {every_ns // MINUTE_NS}"
     source = "source" if "source" in used else "''"
     severity = "severity_number" if "severity" in used else "0"
@@ -120,8 +120,8 @@ def read(
             (first, last),
         ).fetchall()
         for row in rows:
-            if row[3] == _OTHER_LOGGERS:
+            if row[3] == OTHER_LOGGERS:
                 raise TooManyLoggersError
-            found = Row(row[0], row[1], row[2], row[3] or None, row[4])
+            found = RollupRow(row[0], row[1], row[2], row[3] or None, row[4])
             if query.matches(cast("Matchable", found)):
                 yield found

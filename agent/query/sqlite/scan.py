@@ -9,99 +9,119 @@ a page continues after the key (timestamp, id) of the one before, so that insert
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agent.query.events import COLUMNS, Categories, Files, Row, StoredEvent
+from msgspec.structs import replace
+
+from agent.core.event import EventRow, event_row
+from agent.core.stored import StoredEvent
+from agent.query.engine import EventKey
 from agent.query.selection import Selection, bounds
-from agent.query.sqlite.plan import Plan, make_plan, newest_id
+from agent.query.sqlite.plan import SqlPlan, make_plan
+from agent.store.events import EVENT_COLUMNS, Categories, Files, newest_id
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+
+    from agent.query.engine import Span
 
 PAGE_ROWS = 2_000  # about 1 MB and 10 ms
 SLICE_ROWS = 20_000  # rows that a page may look at before it ends, matching or not: at most some 50 ms
-HELD_EVENTS = 5_000  # so many newest events are held to be turned round; more are found twice instead
 _BEFORE_ALL_IDS = -(2**63)
+_FILE_ID = EventRow._fields.index("file_id")
 
-Key = tuple[int, int]  # timestamp, id
+ScanKey = tuple[int, int]  # timestamp, id
 
 
-class Scan:
+class EventScan:
     """One selection over the events stored up to `last_id` (default: now).
 
     Args:
         connection: a reader's connection to the store, in autocommit mode.
         selection: what to find.
         last_id: leave out events with a larger id.
+        observed: leave out events that were not read from their log in this span, [since, until) in Unix ns.
     """
 
-    def __init__(self, connection: sqlite3.Connection, selection: Selection, last_id: int | None = None) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        selection: Selection,
+        last_id: int | None = None,
+        observed: Span | None = None,
+    ) -> None:
         self.connection = connection
         self.selection = selection
         self.last_id = newest_id(connection) if last_id is None else last_id
         self.files = Files(connection)  # after last_id: the files of all these events are in it
         self.categories = Categories(connection)
-        self.plan: Plan = make_plan(selection, self.files)
+        self.plan = make_plan(selection, self.files)
+        if observed is not None:
+            self.plan = _observed_in(self.plan, observed)
         self.since, self.until = bounds(selection)
 
-    def events(self, lines: int | None, *, newest_first: bool = False) -> Iterator[StoredEvent]:
-        """The newest `lines` events (None: all), oldest first or newest first."""
-        if newest_first:
-            yield from islice(self.by_time(descending=True, wanted=lines), lines)
-        elif lines is None:
-            yield from self.by_time()
-        elif lines <= HELD_EVENTS:
-            yield from reversed(list(islice(self.by_time(descending=True, wanted=lines), lines)))
-        else:
-            first = None
-            for event in islice(self.by_time(descending=True), lines):
-                first = (event.timestamp, event.id)
-            if first is not None:
-                yield from self.by_time(start=(first[0], first[1] - 1))
-
-    def by_time(
-        self, *, descending: bool = False, start: Key | None = None, wanted: int | None = None
-    ) -> Iterator[StoredEvent]:
-        """Matching events ordered by (timestamp, id), those after the key `start` in that direction.
-
-        `wanted` is how many the caller will take, so that the first page need not be longer.
+    def by_time(self, *, descending: bool = False, wanted: int | None = None) -> Generator[StoredEvent]:
+        """Matching events ordered by (timestamp, id). `wanted` is how many the caller will take, so that the first
+        page need not be longer.
         """
         if self.plan.empty or wanted == 0:
             return
-        page_rows, key = min(wanted or PAGE_ROWS, PAGE_ROWS), start
+        page_rows = min(wanted or PAGE_ROWS, PAGE_ROWS)
+        key: ScanKey | None = None
         while True:
             end = self.slice_end(key, SLICE_ROWS, descending=descending) if self.plan.selective else None
             rows = self._page(key, end, page_rows, descending=descending)
             yield from self._matching(rows)
             if len(rows) == page_rows:
-                key = (rows[-1][1], rows[-1][0])
+                last = event_row(rows[-1])
+                key = (last.timestamp, last.id)
             elif end is None:
                 return
             else:
                 key = end
             page_rows = PAGE_ROWS
 
+    def keys(self) -> Generator[EventKey]:
+        """Instant, id and group of matching events, ordered by (timestamp, id). Where SQLite finds them by itself: 1 µs
+        for each, instead of 10 for an event.
+        """
+        if self.plan.residual:
+            yield from (EventKey(event.timestamp, event.id, event.group) for event in self.by_time())
+            return
+        place: ScanKey | None = None
+        while not self.plan.empty:
+            where, parameters = self.span(place)
+            rows = self.connection.execute(
+                f"SELECT e.timestamp, e.id, e.group_id FROM events e INDEXED BY {self.plan.index}"
+                f" WHERE {where}{self.plan.sql} ORDER BY e.timestamp, e.id LIMIT {SLICE_ROWS}",
+                (*parameters, *self.plan.parameters),
+            ).fetchall()
+            yield from map(EventKey._make, rows)
+            if len(rows) < SLICE_ROWS:
+                return
+            place = rows[-1][:2]
+
     def by_storage(self, after_id: int) -> Iterator[StoredEvent]:
         """Matching events with an id above `after_id`, in the order of storage."""
         low = max(after_id, self._first_id() - 1)
         while low < self.last_id and not self.plan.empty:
             high = min(low + SLICE_ROWS, self.last_id)
-            rows = self.connection.execute(
-                f"SELECT {COLUMNS} FROM events e NOT INDEXED"
-                " WHERE e.id > ? AND e.id <= ? AND e.timestamp >= ? AND e.timestamp < ?"
+            rows = self._rows(
+                "NOT INDEXED WHERE e.id > ? AND e.id <= ? AND e.timestamp >= ? AND e.timestamp < ?"
                 f"{self.plan.sql} ORDER BY e.id LIMIT ?",
                 (low, high, self.since, self.until, *self.plan.parameters, PAGE_ROWS),
-            ).fetchall()
+            )
             yield from self._matching(rows)
-            low = rows[-1][0] if len(rows) == PAGE_ROWS else high
+            low = event_row(rows[-1]).id if len(rows) == PAGE_ROWS else high
 
     def matches(self, event: StoredEvent) -> bool:
         """Whether an event that the plan let through is one of the answer."""
         return not self.plan.residual or self.selection.query.matches(event, self.categories)
 
-    def span(self, key: Key | None, end: Key | None = None, *, descending: bool = False) -> tuple[str, tuple[int, ...]]:
+    def span(
+        self, key: ScanKey | None, end: ScanKey | None = None, *, descending: bool = False
+    ) -> tuple[str, tuple[int, ...]]:
         """The clause, with its parameters, for what comes after `key` up to and with `end`, in time and `last_id`.
 
         One pair of row values and no more: SQLite seeks both columns of the index with them. Beside a plain bound on
@@ -118,13 +138,14 @@ class Scan:
     def _first_id(self) -> int:
         return int(self.connection.execute("SELECT coalesce(min(id), 1) FROM events").fetchone()[0])
 
-    def _matching(self, rows: list[Row]) -> Iterator[StoredEvent]:
+    def _matching(self, rows: list[Any]) -> Iterator[StoredEvent]:
+        files = self.files
         for row in rows:
-            event = StoredEvent(row, self.files[row[4]])
+            event = StoredEvent(row, files[row[_FILE_ID]])
             if self.matches(event):
                 yield event
 
-    def slice_end(self, key: Key | None, rows: int, *, descending: bool = False) -> Key | None:
+    def slice_end(self, key: ScanKey | None, rows: int, *, descending: bool = False) -> ScanKey | None:
         """The key `rows` further in the index, None where fewer are left. Reads the index alone."""
         sql, parameters = self.span(key, descending=descending)
         order = "DESC" if descending else "ASC"
@@ -138,11 +159,21 @@ class Scan:
     def _errors(self) -> str:
         return " AND e.severity_number >= 17" if self.plan.index == "errors_by_time" else ""
 
-    def _page(self, key: Key | None, end: Key | None, rows: int, *, descending: bool) -> list[Row]:
+    def _page(self, key: ScanKey | None, end: ScanKey | None, rows: int, *, descending: bool) -> list[Any]:
         sql, parameters = self.span(key, end, descending=descending)
         order = "DESC" if descending else "ASC"
-        return self.connection.execute(
-            f"SELECT {COLUMNS} FROM events e INDEXED BY {self.plan.index} WHERE {sql}{self.plan.sql}"
+        return self._rows(
+            f"INDEXED BY {self.plan.index} WHERE {sql}{self.plan.sql}"
             f" ORDER BY e.timestamp {order}, e.id {order} LIMIT ?",
             (*parameters, *self.plan.parameters, rows),
-        ).fetchall()
+        )
+
+    def _rows(self, rest: str, parameters: tuple[Any, ...]) -> list[Any]:
+        """Tuples in the order of EventRow: to give each its names took 2 % of a search of everything."""
+        return self.connection.execute(f"SELECT {EVENT_COLUMNS} FROM events e {rest}", parameters).fetchall()
+
+
+def _observed_in(plan: SqlPlan, span: Span) -> SqlPlan:
+    """A plan with one more clause."""
+    sql = f"{plan.sql} AND e.observed_timestamp >= ? AND e.observed_timestamp < ?"
+    return replace(plan, sql=sql, parameters=(*plan.parameters, *span), selective=True)

@@ -1,0 +1,95 @@
+"""What a person does about alerts beside a running agent: silence a rule, end its silence, deliver anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.core.errors import UsageError
+from agent.store import alerts as tables
+from agent.store.edit import editing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.config import Config, RuleConfig
+
+
+def find_rule(config: Config, name: str) -> RuleConfig:
+    """The rule of that name.
+
+    Raises:
+        UsageError: SL710, there is none.
+    """
+    refuse_unknown(name, _names(config))
+    return next(rule for rule in config.alerts if rule.name == name)
+
+
+def refuse_unknown(name: str, names: Iterable[str]) -> None:
+    """Refuse the name of a rule that is not among these.
+
+    Raises:
+        UsageError: SL710.
+    """
+    known = sorted(set(names))
+    if name in known:
+        return
+    hint = f"the rules are {', '.join(known)}" if known else "there are no alert rules"
+    raise UsageError("SL710", "find the rule", name, f"there is no alert rule {name!r}", hint=hint)
+
+
+def silence(config: Config, rule: str, *, now: int, until: int, author: str, comment: str) -> None:
+    """Tell nobody that a rule fires, for a while; a silence that it has is replaced.
+
+    Args:
+        config: whose store and rules; the rules that the agent last ran with are known too.
+        rule: its name.
+        now: Unix ns.
+        until: Unix ns.
+        author: who wants it.
+        comment: why.
+
+    Raises:
+        UsageError: SL710, there is no such rule.
+        StoreError: as `store.edit.editing`.
+    """
+    with editing(config.store.path) as connection:
+        refuse_unknown(rule, [*tables.load_rules(connection), *_names(config)])
+        tables.silence(connection, rule, created=now, until=until, author=author, comment=comment)
+
+
+def unsilence(config: Config, rule: str, now: int) -> bool:
+    """End a rule's silence; whether there was one.
+
+    Raises:
+        UsageError: SL710, there is no such rule.
+        StoreError: as `store.edit.editing`.
+    """
+    with editing(config.store.path) as connection:
+        ended = tables.unsilence(connection, rule, now)
+        if not ended:
+            refuse_unknown(rule, [*tables.load_rules(connection), *_names(config)])
+    return ended
+
+
+def redeliver(config: Config, delivery: str) -> int:
+    """Let the agent try a dead delivery anew, by its delivery id (`all`: every dead one); how many there were.
+
+    Raises:
+        UsageError: SL712, there is no such delivery.
+        StoreError: as `store.edit.editing`.
+    """
+    with editing(config.store.path) as connection:
+        count = tables.redeliver(connection, delivery)
+        if not count and delivery != "all":
+            raise UsageError(
+                "SL712",
+                "find the delivery",
+                delivery,
+                f"there is no dead delivery {delivery!r}",
+                hint="sidelog sql \"SELECT delivery_id, rule, hook, result FROM deliveries WHERE state = 'dead'\"",
+            )
+    return count
+
+
+def _names(config: Config) -> list[str]:
+    return [rule.name for rule in config.alerts]

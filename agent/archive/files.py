@@ -1,0 +1,204 @@
+"""Where archives lie, and how one gets there: whole, under its final name, or not at all. What a killed worker has left
+is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from agent.archive.container import ArchiveReader
+from agent.archive.errors import ArchiveError, damaged
+from agent.archive.logfile import current_path, version_at
+from agent.core.paths import without_group
+from agent.core.patterns import lazy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.store.archives import ArchiveRow, BegunArchive
+
+PARTIAL_SUFFIX = ".partial"
+ARCHIVE_SUFFIX = ".log.zst"
+_SAFE = lazy(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_UNSAFE_BYTE = lazy(rb"[^A-Za-z0-9._-]")
+_MOST_NAME_BYTES = 120  # of the 255 that a name may have; an escaped byte takes three
+_DIRECTORY_MODE = 0o700
+
+
+def safe_name(text: str) -> str:
+    """A file name that says `text`: other bytes than letters, digits, `.`, `_`, `-` as %XX; not hidden, not long."""
+    if len(text) <= _MOST_NAME_BYTES and _SAFE.fullmatch(text):
+        return text
+    name = _UNSAFE_BYTE.sub(lambda found: b"%%%02X" % found[0][0], os.fsencode(text)).decode()
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    return name[:_MOST_NAME_BYTES].rstrip("%") or "_"
+
+
+def archive_path(directory: Path, source: str, original: str, first: int | None, archive_id: int) -> Path:
+    """`DIRECTORY/SOURCE/NAME-<first time>-<id>.log.zst`.
+
+    Args:
+        directory: of all archives.
+        source: its name.
+        original: path under which the log was followed.
+        first: instant of its first event, Unix ns; None where it has none.
+        archive_id: of the store.
+    """
+    stem = Path(original).name.removesuffix(".log") or "log"
+    seconds = (first or 0) // 10**9
+    try:
+        when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        when = str(seconds)
+    return directory / safe_name(source) / f"{safe_name(stem)}-{when}-{archive_id}{ARCHIVE_SUFFIX}"
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and its parents, open to the agent's user alone.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=_DIRECTORY_MODE)
+        flush_directory(folder.parent)
+
+
+@contextlib.contextmanager
+def partial_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file `path` to write, readable by its owner alone until it is finished; gone if the block fails.
+
+    What another process left under the name is removed first: only one writes archives into a directory.
+
+    Raises:
+        OSError: it cannot be made or written.
+    """
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    try:
+        with os.fdopen(fd, "wb", buffering=1 << 20) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def give_name(partial: Path, final: Path) -> None:
+    """Give a finished file its name, for good.
+
+    Raises:
+        FileExistsError: the name is taken. Only one process writes archives into a directory, so that it is enough to
+            look before.
+        OSError: it cannot be given.
+    """
+    if os.path.lexists(final):
+        raise FileExistsError(errno.EEXIST, "the name is taken", str(final))
+    partial.rename(final)
+    flush_directory(final.parent)
+
+
+def restrict(path: Path, status: os.stat_result) -> None:
+    """Give an archive the permissions and owner of its log, as far as that is allowed, and never wider ones.
+
+    Without the log's owner and group, what they may do is not for the owner and group that it has now.
+
+    Raises:
+        OSError: its mode cannot be set.
+    """
+    mode = status.st_mode & 0o666
+    try:
+        os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
+    except OSError:
+        mine = path.stat()
+        if mine.st_gid != status.st_gid:
+            mode = without_group(mode)
+        mode |= 0o400  # whoever archived it could read it, and has to
+    path.chmod(mode)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def delete(path: Path) -> None:
+    """Delete an archive for good: what the store forgets must not come back after a power cut.
+
+    Raises:
+        OSError: it cannot be deleted.
+    """
+    path.unlink(missing_ok=True)
+    if path.parent.exists():
+        flush_directory(path.parent)
+
+
+def flush_directory(path: Path) -> None:
+    """Make the names in a directory durable.
+
+    Raises:
+        OSError: it cannot be opened or flushed.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def open_archive(row: ArchiveRow) -> ArchiveReader:
+    """The archive of a row, to be closed.
+
+    Raises:
+        ArchiveError: SL802 it is missing or cannot be read; SL803 it is damaged, or is not the one that was indexed.
+    """
+    path = Path(row.path)
+    archive = ArchiveReader(path)
+    if (archive.link, archive.bytes, archive.metadata.id) != (row.link, row.bytes, row.id):
+        archive.close()
+        raise damaged(path, "it is not the file that the store knows")
+    return archive
+
+
+# ---------------------------------------------------------------- what a killed worker has left
+
+
+def remove_unfinished(directory: Path, begun: BegunArchive | None) -> None:
+    """Remove archives that were not finished, and the finished one that the store does not know yet.
+
+    What is about to be made was noted in the store before (`store.archives.begin`). What has its number and the instant
+    of its making is removed, unless its log is gone: then it may be all that there is, as in a store that was restored
+    from a backup, and `archive verify` names it.
+
+    Args:
+        directory: of all archives.
+        begun: what was noted, if the store does not know it.
+
+    Raises:
+        OSError: the directory cannot be read, or what is in it not be removed.
+    """
+    for path in directory.glob(f"*/.*{PARTIAL_SUFFIX}"):
+        path.unlink(missing_ok=True)
+    if begun is None or version_at(current_path(begun.path, begun.version)) != begun.version:
+        return
+    folder = directory / safe_name(begun.source)
+    for end in (ARCHIVE_SUFFIX, f"-*{ARCHIVE_SUFFIX}"):
+        for path in folder.glob(f"*-{begun.id}{end}"):
+            if _is_of(path, begun):
+                delete(path)
+
+
+def _is_of(path: Path, begun: BegunArchive) -> bool:
+    try:
+        with ArchiveReader(path) as archive:
+            said = archive.metadata
+            return (said.id, said.created, said.source) == (begun.id, begun.created, begun.source)
+    except ArchiveError:
+        return False

@@ -1,0 +1,255 @@
+"""The agent as a process: opens the store, reacts to signals, reports to the service manager.
+
+What works on an open store is `pipeline.Pipeline`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent import __version__
+from agent.core import catalogue
+from agent.core.conditions import Reporter
+from agent.core.errors import ConfigError, SidelogError, StoreError
+from agent.core.service import ServiceManager
+from agent.ingest import Counters
+from agent.parse.settings import resources
+from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
+from agent.store.opening import OpenStore, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from agent.config import Config
+    from agent.tail.settings import Timing
+
+_SUPERVISE_S = 0.5
+_REOPEN_S = 1.0
+_PASSING_FAULTS = ("SL408", "SL412")  # locked, full, or a disk that fails: opening is tried again
+_MOST_DAMAGED = 3  # stores that one process begins anew; a disk that spoils more needs a person
+
+log = structlog.get_logger("sidelog")
+
+
+class Agent:
+    """One agent on one store. Everything here belongs to the event loop.
+
+    Args:
+        config: validated.
+        once: read everything that is there and end, instead of following.
+        load_config: reads the configuration again, for SIGHUP.
+        on_progress: called on the event loop now and then with the counters and the bytes still to read.
+        service: the service manager.
+        tail_timing: how long the tailer waits.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        once: bool = False,
+        load_config: Callable[[], Config] | None = None,
+        on_progress: Callable[[Counters, int], None] | None = None,
+        service: ServiceManager | None = None,
+        tail_timing: Timing | None = None,
+    ) -> None:
+        self.config = config
+        self._once = once
+        self._load_config = load_config
+        self._on_progress = on_progress
+        self._service = service or ServiceManager()
+        self._tail_timing = tail_timing
+        self.reporter = Reporter()
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._generation = 1
+        self._started_at = time.time_ns()
+
+    async def run(self) -> Summary:
+        """Work until SIGTERM or SIGINT, or with `once` until everything is stored.
+
+        A store found damaged while running is moved aside and a new one begun, in this process, which reads again
+        what the sources still hold.
+
+        A store that cannot be opened for now (a full disk, another program's lock) is waited for, unless `once`.
+
+        Raises:
+            StoreError: the store cannot be owned or opened, or was deleted or replaced under the running agent.
+        """
+        _tune_collector()
+        catalogue.load()
+        damaged, spoiled, created = 0, False, False
+        path = self.config.store.path
+        with self._signals():
+            while not self._stop.is_set():
+                opened = None
+                created = created or not path.exists()  # an attempt that fails may leave a part of a store
+                try:
+                    opened = open_store(
+                        path,
+                        min_free_bytes=self.config.store.min_free,
+                        resources=resources(self.config),
+                        damaged=spoiled,
+                    )
+                    opened.created |= created
+                    return await self._work(opened)
+                except StoreError as error:
+                    passing = error.code in _PASSING_FAULTS and not (self._once or spoiled)
+                    spoiled = error.code == "SL402" and opened is not None and damaged < _MOST_DAMAGED
+                    if not (passing or spoiled):
+                        raise
+                    damaged += spoiled
+                    self.reporter.report(error)
+                finally:
+                    if opened is not None:
+                        opened.close()
+                if passing:
+                    self._service.alive()
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(self._stop.wait(), _REOPEN_S)
+        return Summary(Counters(), 0, 0.0)
+
+    # ------------------------------------------------------------ one session on one store
+
+    async def _work(self, opened: OpenStore) -> Summary:
+        pipeline = Pipeline(
+            self.config,
+            opened,
+            self.reporter,
+            once=self._once,
+            started_at=self._started_at,
+            stopping=self._stop.is_set,
+            tail_timing=self._tail_timing,
+        )
+        if opened.moved_aside is not None:
+            self.reporter.report(_moved_aside(self.config.store.path, opened.moved_aside))
+        await pipeline.start()
+        try:
+            await self._follow(pipeline)
+        finally:
+            await pipeline.finish()
+        return await pipeline.conclude()
+
+    async def _follow(self, pipeline: Pipeline) -> None:
+        """Let the tailer run until it has ended, somebody asks for a stop, or the writer has failed."""
+        tailer, counters = pipeline.tailer, pipeline.ingest.counters
+        tailing = asyncio.create_task(tailer.run(), name="tail")
+        self._service.ready(f"following {len(self.config.sources)} sources")
+        log.info("agent started", store=str(self.config.store.path), pid=os.getpid(), version=__version__)
+        fed = (-1, -1)
+        next_feed = 0.0
+        try:
+            while not (tailing.done() or self._stop.is_set() or pipeline.failed):
+                await self._pause(tailing)
+                if self._reload.is_set():
+                    self._reload.clear()
+                    await self._apply_reload(pipeline)
+                progress = (tailer.progress, counters.rounds)
+                moved = progress[0] != fed[0] and progress[1] != fed[1]
+                if moved and time.monotonic() >= next_feed:
+                    fed, next_feed = progress, time.monotonic() + self._service.watchdog_interval_s
+                    self._service.alive()
+                if self._on_progress is not None:
+                    self._on_progress(counters, sum(tailer.sizes().values()))
+        finally:
+            self._service.stopping()
+            tailer.stop()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(asyncio.shield(tailing), STOP_TIMEOUT_S / 2)
+            if not tailing.done():  # it waits for room in the intake: the writer is stuck
+                tailing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await tailing
+        if not tailing.cancelled():
+            tailing.result()
+
+    async def _pause(self, tailing: asyncio.Task[None]) -> None:
+        """Until something happened that the supervisor looks at, or its interval is over."""
+        waits = [asyncio.create_task(event.wait()) for event in (self._stop, self._reload)]
+        try:
+            await asyncio.wait([tailing, *waits], timeout=_SUPERVISE_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    # ------------------------------------------------------------ signals and reload
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        handlers = {signal.SIGTERM: self._stop.set, signal.SIGINT: self._stop.set, signal.SIGHUP: self._reload.set}
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    async def _apply_reload(self, pipeline: Pipeline) -> None:
+        """Read the configuration again; a bad one leaves the running one as it is, and `status` says so."""
+        self._service.reloading()
+        self._generation += 1
+        try:
+            config = self._read_config()
+        except SidelogError as error:
+            self.reporter.report(_reload_refused(error))
+            log.warning("configuration not reloaded", code=error.code, error=error.message, hint=error.hint)
+        else:
+            self.config = config
+            await pipeline.reload(config)
+            self.reporter.clear(frozenset({"SL601"}))
+            log.info("configuration reloaded", generation=self._generation)
+        self._service.ready(f"following {len(self.config.sources)} sources")
+
+    def _read_config(self) -> Config:
+        if self._load_config is None:
+            return self.config
+        config = self._load_config()
+        if config.store.path != self.config.store.path:
+            raise ConfigError(
+                "SL602",
+                "reload",
+                str(config.store.path),
+                f"store.path cannot change from {self.config.store.path} to {config.store.path} in a running agent",
+                hint="restart the agent to use another store",
+            )
+        return config
+
+
+def _tune_collector() -> None:
+    """Reference counting frees everything on the hot path; the cycle collector would walk it in vain (0.2 µs per
+    event at its default threshold).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _moved_aside(store: Path, aside: Path) -> StoreError:
+    return StoreError(
+        "SL409",
+        "open store",
+        str(store),
+        f"the store was damaged and lies now at {aside}; a new one was begun",
+        hint="events whose log files are gone are only in the damaged file: `sqlite3 FILE .recover` may save them",
+    )
+
+
+def _reload_refused(error: SidelogError) -> ConfigError:
+    return ConfigError(
+        "SL601",
+        "reload",
+        "configuration",
+        f"the changed configuration was not taken over: {error.message}",
+        hint=error.hint or "mend it and send SIGHUP again; the agent goes on with the old one",
+    )

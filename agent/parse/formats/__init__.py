@@ -1,0 +1,210 @@
+"""Formats of log lines: what a module of this package offers so that lines are read by it.
+
+A format is one module here, with the name that `agent.core.formats` registers, and a constant FORMAT of one of two
+kinds; `json` alone has no module, for JSON objects have a road of their own (`agent.parse`):
+
+- a Wrapper takes off what a container runtime puts around a line (`docker`, `cri`);
+- a TextFormat finds instant, level, logger, message and further fields in a line of text. `text` is the one of the
+  layouts that applications write; under `auto` the others are tried before it.
+
+`line_rules` gives what the name of a format in the configuration means.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+import msgspec
+
+from agent.core.formats import REGISTERED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    FindHead = Callable[[str], "Head"]
+
+Find = TypeVar("Find")
+
+
+class Head(msgspec.Struct):
+    """What a line says before its message, or around it. Absent parts are None or 0.
+
+    Attributes:
+        timestamp: as it is written.
+        level: as it is written.
+        severity: of the level, 1 to 24.
+        logger: its name.
+        end: where the message begins; 0 where the message is the whole line.
+        message: where it is not the rest of the line from `end` on; `end` is not 0 then.
+        attributes: further fields of the record; those above count before fields of their names.
+    """
+
+    timestamp: str | None = None
+    level: str | None = None
+    severity: int = 0
+    logger: str | None = None
+    end: int = 0
+    message: str | None = None
+    attributes: dict[str, Any] | None = None
+
+    def __bool__(self) -> bool:
+        return self.timestamp is not None or self.severity > 0
+
+
+NOTHING = Head()  # shared: nobody changes a head
+
+
+class TextFormat(NamedTuple):
+    """A format of text lines.
+
+    Attributes:
+        starts: the characters with which its lines can begin, all of them where it is empty.
+        find: the head of a line (without newline and carriage return, not blank); None where the line has another
+            format. It takes time linear in the length of the line.
+    """
+
+    starts: str
+    find: Callable[[str], Head | None]
+
+
+class Wrapped(NamedTuple):
+    """One unwrapped line: the bytes that the application wrote, without its newline."""
+
+    body: bytes
+    stream: str  # stdout | stderr
+    time: str  # as it is written
+    partial: bool  # the application's line goes on in the next one
+
+
+class Partial:
+    """Parts of one application line that a container runtime split; joined when the last part comes.
+
+    `time` is the first part's until the last one comes, and the last one's then.
+    """
+
+    def __init__(self, offset: int, stream: str, time: str) -> None:
+        self.offset = offset
+        self.end = offset
+        self.stream = stream
+        self.time = time
+        self.raws: list[bytes] = []
+        self.bodies: list[bytes] = []
+        self.size = 0
+
+    def add(self, line: bytes, body: bytes, end: int) -> None:
+        """Another part; `end` is where its line ends in the file."""
+        self.raws.append(line)
+        self.bodies.append(body)
+        self.size += len(body)
+        self.end = end
+
+
+def with_stream(record: str, stream: str) -> str:
+    """The JSON object of a wrapped line, with the stream it came by as `log.iostream` (OpenTelemetry's name)."""
+    inner = record.rstrip()[:-1].rstrip()
+    return f'{inner}{"" if inner.endswith("{") else ","}"log.iostream":"{stream}"}}'
+
+
+class Wrapper(NamedTuple):
+    """A format of lines that hold an application's line.
+
+    Attributes:
+        starts: the bytes with which its lines begin; of no other wrapper.
+        may_wrap: a cheap look at one line or many: False where `unwrap` gives None for sure for each of them.
+        unwrap: what a line (without newline and carriage return) holds, None where it is no wrapper.
+        begins_plainly: whether what a line holds begins with a visible character, so that it is neither blank nor
+            indented; False says nothing.
+    """
+
+    starts: bytes
+    may_wrap: Callable[[bytes], bool]
+    unwrap: Callable[[bytes], Wrapped | None]
+    begins_plainly: Callable[[bytes], bool]
+
+
+class LineRules(msgspec.Struct, frozen=True):
+    """What the lines of a source can be.
+
+    Attributes:
+        wrappers: by the first byte of their lines.
+        wrapped: each line is expected in one.
+        json: a line, or what a wrapper holds, may be a JSON object.
+        only_json: and says why where it is none.
+        find_head: of a line of text.
+        read_head: the same, remembered for the last few lines: a line is looked at as a continuation of the event
+            before it, and then as the beginning of one.
+    """
+
+    wrappers: Mapping[bytes, Wrapper]
+    wrapped: bool
+    json: bool
+    only_json: bool
+    find_head: FindHead
+    read_head: FindHead
+
+    @property
+    def in_bulk(self) -> bool:
+        """Whether lines that are JSON objects may be taken as they are, many at once."""
+        return self.json and not self.wrapped
+
+    def may_wrap(self, lines: bytes) -> bool:
+        """A cheap look at many lines: False where none is a wrapper for sure."""
+        return any(wrapper.may_wrap(lines) for wrapper in set(self.wrappers.values()))
+
+    def unwrap(self, line: bytes) -> Wrapped | None:
+        """What a line (without newline and carriage return) holds, None where it is no wrapper."""
+        wrapper = self.wrappers.get(line[:1])
+        return None if wrapper is None else wrapper.unwrap(line)
+
+
+@cache
+def line_rules(name: str) -> LineRules:
+    """What the name of a format means. One that is not registered, as an archive of a later version may have, stands
+    for JSON and text.
+    """
+    formats: dict[str, Wrapper | TextFormat] = {
+        known: import_module(f"{__name__}.{known}").FORMAT for known in REGISTERED if known not in {"auto", "json"}
+    }
+    own, text = formats.get(name), formats.pop("text")
+    tried = formats.values() if name == "auto" else [one for one in (own,) if one is not None and one is not text]
+    wrappers = [one for one in tried if isinstance(one, Wrapper)]
+    find_head = _first_found([one for one in (*tried, text) if isinstance(one, TextFormat)])
+    return LineRules(
+        wrappers={bytes([first]): one for one in wrappers for first in one.starts},
+        wrapped=isinstance(own, Wrapper),
+        json=not isinstance(own, TextFormat),
+        only_json=name == "json",
+        find_head=find_head,
+        read_head=lru_cache(maxsize=4)(find_head),
+    )
+
+
+def by_first(layouts: Iterable[tuple[str, Find]]) -> tuple[dict[str, tuple[Find, ...]], tuple[Find, ...]]:
+    """A table of what to try for a text that begins with a character, in the order of the layouts, and what to try
+    where the table has none.
+
+    Args:
+        layouts: the characters with which each begins, all where they are empty; and how to find it.
+    """
+    table = list(layouts)
+    starts = {character for characters, _ in table for character in characters}
+    found = {first: tuple(find for chars, find in table if not chars or first in chars) for first in starts}
+    return found, tuple(find for chars, find in table if not chars)
+
+
+def _first_found(formats: list[TextFormat]) -> FindHead:
+    """Of the first format that finds one; of the last, which always does."""
+    if len(formats) == 1:
+        return cast("FindHead", formats[0].find)  # 0.2 µs less
+    table, rest = by_first(formats)
+
+    def find_head(line: str) -> Head:
+        for find in table.get(line[:1], rest):
+            found = find(line)
+            if found is not None:
+                return found
+        return NOTHING
+
+    return find_head

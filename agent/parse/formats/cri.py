@@ -1,0 +1,37 @@
+"""CRI, the format of Kubernetes: `<RFC 3339 with nanoseconds> stdout|stderr P|F <text>`.
+
+P is a part that the next line goes on with.
+https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/kuberuntime/logs/logs.go
+"""
+
+from __future__ import annotations
+
+import re
+
+from agent.core.patterns import lazy
+from agent.parse.formats import Wrapped, Wrapper
+
+_LINE = lazy(
+    rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([PF])(?::\S*)? ?(.*)",
+    re.DOTALL,
+)
+_PARTS = 4
+
+
+def _may_wrap(lines: bytes) -> bool:
+    return b" stdout " in lines or b" stderr " in lines
+
+
+def _unwrap(line: bytes) -> Wrapped | None:
+    match = _LINE.match(line)
+    if match is None:
+        return None
+    return Wrapped(match[4], match[2].decode(), match[1].decode(), match[3] == b"P")
+
+
+def _begins_plainly(line: bytes) -> bool:
+    parts = line.split(b" ", 3)
+    return len(parts) == _PARTS and parts[1] in (b"stdout", b"stderr") and b"!" <= parts[3][:1] <= b"~"
+
+
+FORMAT = Wrapper(b"0123456789", _may_wrap, _unwrap, _begins_plainly)

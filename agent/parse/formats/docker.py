@@ -1,0 +1,42 @@
+r"""Docker's json-file driver: `{"log":"line\\n","stream":"stdout","time":"…"}`.
+
+A line of more than 16 KiB comes in parts, of which only the last ends with a newline.
+https://docs.docker.com/engine/logging/drivers/json-file/
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from agent.parse.formats import Wrapped, Wrapper
+
+STREAM = "stream"  # no other lines of JSON that are one event have all its keys, and few this one
+_KEYS = {"log", STREAM, "time", "attrs"}
+_BEGIN = b'{"log":"'  # eight bytes
+
+
+def _may_wrap(lines: bytes) -> bool:
+    return b'"stream"' in lines
+
+
+def _unwrap(line: bytes) -> Wrapped | None:
+    if b'"stream"' not in line or not line.startswith(b'{"'):
+        return None
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if type(record) is not dict or not record.keys() <= _KEYS:
+        return None
+    text, stream, time = record.get("log"), record.get(STREAM), record.get("time")
+    if type(text) is not str or stream not in ("stdout", "stderr") or type(time) is not str:
+        return None
+    return Wrapped(text.removesuffix("\n").encode(), stream, time, not text.endswith("\n"))
+
+
+def _begins_plainly(line: bytes) -> bool:
+    first = line[8:9]
+    return line.startswith(_BEGIN) and b"!" <= first <= b"~" and first not in (b'"', b"\\")
+
+
+FORMAT = Wrapper(b"{", _may_wrap, _unwrap, _begins_plainly)

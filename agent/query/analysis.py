@@ -1,0 +1,201 @@
+"""What a query can match, worked out once: each engine narrows down by it what it looks at, and so do live rules.
+
+A term goes one way: `language` reads it, this module says what must be there for it to hold, an engine says that in its
+own words (`sqlite.plan` as clauses and an index, `sqlite.rollup` as whether it has counts of that, `archives.plan` and
+`archives.needles` as frames and bytes, `alert.matching` as tables that events are looked up in).
+
+One rule holds for all of it: **a match is never denied; other events may be let through.** What is let through has to
+pass the query's predicate (`Query.matches`), which alone says what a term means. An engine may leave that out for the
+conditions that it says in full: severities, files, groups.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from agent.core.severity import ERRORS_FROM, HIGHEST
+from agent.core.stored import resource_service
+from agent.core.values import lookup, number
+from agent.query.predicate import BUILT_IN, compile_conditions, is_exact_case, severity_numbers
+from agent.query.terms import NAMED_FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from agent.core.stored import FileInfo
+    from agent.query.predicate import Check, Matchable
+    from agent.query.terms import Alternatives, Term
+
+ALL_SEVERITIES = frozenset(range(HIGHEST + 1))
+ERROR_SEVERITIES = frozenset(range(ERRORS_FROM, HIGHEST + 1))  # of an event that has an error group
+
+_OF_FILES = ("source", "path")
+_OF_GROUPS = ("group", "category")
+_NOT_OF_THE_LINE = frozenset(("severity", *_OF_FILES, *_OF_GROUPS, *BUILT_IN))
+_OF_THE_LINE_ALONE = ("logger", "trace_id", "span_id", "message")  # no label of a file gives them
+_SERVICE_LABEL = "service.name"  # a line may name it under another key
+
+
+class RequiredText(msgspec.Struct, frozen=True):
+    """A text that stands in the record of each event for which a term holds.
+
+    There are three ways round it, which whoever looks for it has to let through:
+
+    - an escape of JSON may stand for any character of it, so that a record with a backslash says nothing;
+    - a message may be put together from a template and other fields (`composed`);
+    - a label of the event's file may give the value in place of the line (`is_labelled`).
+
+    In a line that is not its record, as an archive has them, more can hide it; `archives.needles` knows what.
+    """
+
+    text: str  # not empty, without surrogates
+    field: str | None = None  # None: it is searched for in all of the record
+    folded: bool = False  # ASCII, and ASCII letters of either case are alike
+    is_key: bool = False  # the end of the key under which a value stands, with its quote; else the whole value itself
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it is the whole value of a field."""
+        return self.field is not None and not self.is_key
+
+    @property
+    def composed(self) -> bool:
+        """Whether an event whose record has a template (`@mt`) may have the value without its record holding it."""
+        return self.field == "message"
+
+    @property
+    def may_be_labelled(self) -> bool:
+        """Whether a label of a file can give the value at all."""
+        return self.field is not None and self.field not in _OF_THE_LINE_ALONE
+
+    def is_labelled(self, resource: dict[str, Any]) -> bool:
+        """Whether events of a file with these resource attributes may have the value without their records holding
+        it.
+        """
+        if self.field is None or not self.may_be_labelled:
+            return False
+        if self.field == "service":
+            return resource_service(resource) == self.text
+        return bool(lookup(resource, tuple(self.field.split("."))))
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """Terms of which one must hold. Only equalities of one field are alternatives, so all are about the same field."""
+
+    terms: Alternatives
+    required: tuple[RequiredText, ...] = ()  # one for each term; empty where a term can hold without any such text
+
+    @property
+    def field(self) -> str | None:
+        """What it is about; None: the event's text."""
+        return self.terms[0].field
+
+    @property
+    def is_equality(self) -> bool:
+        """Whether it says that a field has one of `values`."""
+        return self.terms[0].is_equality
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What its terms compare with."""
+        return tuple(term.value for term in self.terms)
+
+
+class Analysis(msgspec.Struct, frozen=True, dict=True):
+    """What must be true of an event that a query matches. All of it must be; of each condition one alternative."""
+
+    severities: frozenset[int]  # numbers 0 to 24; ERROR_SEVERITIES at most where the event must have an error group
+    files: tuple[Condition, ...]  # about source and path: the event's file decides, without the event
+    conditions: tuple[Condition, ...]  # all others
+    fields: frozenset[str | None]  # that the query speaks of; None: the event's text
+
+    def accepts_file(self, file: FileInfo) -> bool:
+        """Whether events of a file can match: nothing but its source and path is asked for."""
+        return self._accepts_file(cast("Matchable", file), {})  # of an event these conditions read no more than that
+
+    @cached_property
+    def _accepts_file(self) -> Check:
+        return compile_conditions([condition.terms for condition in self.files])
+
+    @cached_property
+    def sources(self) -> frozenset[str] | None:
+        """The sources of which one must be an event's, where the query names them (`source=`); None: any."""
+        named = [frozenset(one.values) for one in self.files if one.field == "source" and one.is_equality]
+        return frozenset.intersection(*named) if named else None
+
+    def speaks_only_of(self, fields: Collection[str]) -> bool:
+        """Whether these fields of an event say whether it matches."""
+        return self.fields.issubset(fields)
+
+
+def analyse(conditions: Sequence[Alternatives]) -> Analysis:
+    """Work out what conditions can match, all of them together.
+
+    Raises:
+        UsageError: SL512 an unknown level; SL513 a bad regular expression on severity.
+    """
+    severities = ALL_SEVERITIES
+    files: list[Condition] = []
+    others: list[Condition] = []
+    for terms in conditions:
+        field = terms[0].field
+        if field == "severity":
+            severities &= frozenset().union(*map(severity_numbers, terms))
+        elif field in _OF_FILES:
+            files.append(Condition(terms))
+        else:
+            if field in _OF_GROUPS and not any(map(_is_denial, terms)):
+                severities &= ERROR_SEVERITIES
+            others.append(Condition(terms, _required(terms)))
+    fields = frozenset(terms[0].field for terms in conditions)
+    return Analysis(severities, tuple(files), tuple(others), fields)
+
+
+def _is_denial(term: Term) -> bool:
+    """Whether an event that lacks the field satisfies the term."""
+    return term.negated or term.operator == "!="
+
+
+def _required(terms: Alternatives) -> tuple[RequiredText, ...]:
+    found = []
+    for term in terms:
+        required = _required_text(term)
+        if required is None:
+            return ()
+        found.append(required)
+    return tuple(found)
+
+
+def _required_text(term: Term) -> RequiredText | None:
+    """What the record of an event must hold for a term to be true of it; None where there is no such text."""
+    field, value = term.field, term.value
+    if _is_denial(term) or field in _NOT_OF_THE_LINE or _has_surrogate(value):
+        return None
+    if field is None:
+        folded = not is_exact_case(value)
+        # Only ASCII folds in the same way everywhere: the Kelvin sign is a k for str.casefold, and none for LIKE.
+        return RequiredText(value, folded=folded) if value and (value.isascii() or not folded) else None
+    if term.operator == "=" and not _may_be_written_otherwise(field, value):
+        return RequiredText(value, field)
+    if field in NAMED_FIELDS or field == _SERVICE_LABEL:
+        return None  # it may stand under any key
+    # A key with dots stands as it is or as several keys; its last part ends a key either way, unless it is an index.
+    key = field.rpartition(".")[2]
+    if not key or key.isdigit() or _has_surrogate(key):
+        return None
+    return RequiredText(f'{key}"', field, is_key=True)
+
+
+def _may_be_written_otherwise(field: str, value: str) -> bool:
+    """Whether a record may hold a value that is equal to this one in another form: 500 as 5e2, a list with blanks.
+    A service is a string or none.
+    """
+    return not value or value[0] in "[{" or (field != "service" and number(value) is not None)
+
+
+def _has_surrogate(text: str) -> bool:
+    """Whether half of a surrogate pair is in it, which no UTF-8 can hold."""
+    return any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,0 +1,40 @@
+"""Opening what answers questions about a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.query.sqlite.engine import SqliteEngine
+from agent.store.reader import has_archives, open_reader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.query.engine import Engine
+
+
+def open_engine(path: Path, *, stored: bool = True, archived: bool = True) -> Engine:
+    """The engine for the store at `path`, to be closed by the caller. What searches archives is imported only where
+    there are any: 30 ms.
+
+    Args:
+        path: of the store.
+        stored: whether to ask the store.
+        archived: whether to ask its archives.
+
+    Raises:
+        StoreError: the store is missing, damaged or newer than the program; nothing is created.
+    """
+    connection = open_reader(path)
+    if not archived or not has_archives(connection):
+        if stored:
+            return SqliteEngine(connection, path)
+        connection.close()
+        from agent.query.union import UnionEngine  # noqa: PLC0415
+
+        return UnionEngine()
+    from agent.query.archives.engine import ArchiveEngine  # noqa: PLC0415
+    from agent.query.union import UnionEngine  # noqa: PLC0415
+
+    archives = ArchiveEngine(connection, path, beside_store=stored)
+    return UnionEngine([archives, SqliteEngine(connection, path)]) if stored else archives

@@ -1,0 +1,186 @@
+"""The engine of a SQLite store."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from agent.query.engine import SAMPLED_EVENTS, newest_events
+from agent.store.reader import reading
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from pathlib import Path
+
+    from agent.core.errors import SidelogError
+    from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory
+    from agent.core.stored import StoredEvent
+    from agent.query.engine import Counts, EventKey, FieldSummary, Span
+    from agent.query.language import Grouping
+    from agent.query.selection import Selection
+    from agent.query.sqlite.scan import EventScan
+    from agent.store.events import Categories
+
+_NEAR_ROWS = 50_000  # stored events on either side of one that are searched for what belongs to it: 50 ms
+
+
+class SqliteEngine:
+    """As `agent.query.engine.Engine`, whose docstrings say what its methods give; an event's id is its position.
+
+    Args:
+        connection: a reader's, in autocommit mode; closed with the engine.
+        path: of the store.
+        sleep: waits so many seconds between looks at a store that is followed; tests replace it.
+        look_s: how often to look meanwhile whether another file has taken the place of the store.
+
+    Raises:
+        StoreError: from every method, where the store is damaged or locked.
+    """
+
+    can_follow = True
+    errors: Sequence[SidelogError] = ()
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        look_s: float = 1.0,
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._sleep = sleep
+        self._look_s = look_s
+
+    @cached_property
+    def categories(self) -> Categories:
+        """As `Engine.categories`."""
+        from agent.store.events import Categories  # noqa: PLC0415 - as for `_scan`
+
+        return Categories(self._connection, self._path)
+
+    def events(
+        self,
+        selection: Selection,
+        lines: int | None = None,
+        *,
+        newest_first: bool = False,
+        upto: int | None = None,
+        observed: Span | None = None,
+    ) -> Generator[StoredEvent]:
+        """As `Engine.events`; of one instant in the order of storage."""
+        with reading(self._path):
+            upto = self.position() if upto is None else upto
+
+            def by_time(asked: Selection, descending: bool, wanted: int | None) -> Generator[StoredEvent]:  # noqa: FBT001
+                return self._scan(asked, upto, observed).by_time(descending=descending, wanted=wanted)
+
+            yield from newest_events(by_time, selection, lines, newest_first=newest_first)
+
+    def _scan(self, selection: Selection, upto: int | None = None, observed: Span | None = None) -> EventScan:
+        from agent.query.sqlite.scan import EventScan  # noqa: PLC0415 - error groups are listed without: 8 ms
+
+        return EventScan(self._connection, selection, upto, observed)
+
+    def keys(self, selection: Selection) -> Generator[EventKey]:
+        """As `Engine.keys`."""
+        with reading(self._path):
+            yield from self._scan(selection).keys()
+
+    def counts(self, selection: Selection, grouping: Grouping) -> Generator[Counts]:
+        """As `Engine.counts`, in one part."""
+        from agent.query.sqlite.counts import stored_counts  # noqa: PLC0415 - most questions count nothing: 2 ms
+
+        with reading(self._path):
+            yield stored_counts(self._connection, selection, grouping, time.time_ns())
+
+    def fields(self, selection: Selection, *, sample: int = SAMPLED_EVENTS, values: int = 10) -> list[FieldSummary]:
+        """As `Engine.fields`."""
+        from agent.query.fields import sampled_fields  # noqa: PLC0415 - as for `counts`
+
+        return sampled_fields(self.events(selection, sample, newest_first=True), self.categories, values)
+
+    def groups(
+        self,
+        wanted: GroupFilter,
+        now: int,
+        *,
+        sort: str = "last-seen",
+        reverse: bool = False,
+        limit: int | None = None,
+        trends: bool = True,
+    ) -> list[ErrorGroup]:
+        """As `Engine.groups`."""
+        from agent.store.groups import list_groups  # noqa: PLC0415 - as for `counts`
+
+        with reading(self._path):
+            return list_groups(self._connection, now, wanted, sort=sort, reverse=reverse, limit=limit, trends=trends)
+
+    def group_history(self, group: int, instants: Sequence[int]) -> GroupHistory:
+        """As `Engine.group_history`."""
+        from agent.store.groups import history_of  # noqa: PLC0415 - as for `counts`
+
+        with reading(self._path):
+            return history_of(self._connection, group, instants)
+
+    def group_events(
+        self, group: int, start: int | None = None, *, newest_first: bool = False
+    ) -> Generator[StoredEvent]:
+        """As `Engine.group_events`: the first few of each minute."""
+        from agent.query.sqlite.groups import group_events  # noqa: PLC0415 - as for `counts`
+
+        with reading(self._path):
+            yield from group_events(self._connection, group, start, descending=newest_first)
+
+    def near(self, event: StoredEvent, span: Span) -> Span:
+        """As `Engine.near`: so many stored events before and after."""
+        from agent.query.language import Query  # noqa: PLC0415 - as for `counts`
+        from agent.query.selection import Selection  # noqa: PLC0415
+
+        since, until = span
+        key = (event.timestamp, event.id)
+        with reading(self._path):
+            scan = self._scan(Selection(Query(), since, until))
+            if (low := scan.slice_end(key, _NEAR_ROWS, descending=True)) is not None:
+                since = low[0]
+            if (high := scan.slice_end(key, _NEAR_ROWS)) is not None:
+                until = high[0] + 1
+        return since, until
+
+    def position(self) -> int:
+        """As `Engine.position`: the highest id ever given."""
+        from agent.store.events import highest_id  # noqa: PLC0415 - as for `_scan`
+
+        with reading(self._path):
+            return highest_id(self._connection)
+
+    def follow(self, selection: Selection, after: int, *, wait: bool = True) -> Iterator[StoredEvent | int]:
+        """As `Engine.follow`, also when another store takes this one's place."""
+        with reading(self._path):
+            if wait:
+                from agent.query.sqlite.follow import Follower  # noqa: PLC0415 - as for `counts`
+
+                yield from Follower(
+                    self._connection,
+                    self._path,
+                    selection,
+                    after,
+                    sleep=self._sleep,
+                    look_s=self._look_s,
+                    reconnected=self._reconnect,
+                )
+            else:
+                scan = self._scan(selection, self.position())
+                yield from scan.by_storage(after)
+                yield max(after, scan.last_id)
+
+    def _reconnect(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.categories.reconnect(connection)
+
+    def close(self) -> None:
+        """As `Engine.close`."""
+        self._connection.close()

@@ -1,0 +1,112 @@
+"""Reading events with what belongs to them: their files, and the categories of their error groups."""
+
+# ruff: noqa: S608 - statements are built from this package's own words; every value is bound
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from agent.core.event import EventRow, event_rows
+from agent.core.fields import Profile
+from agent.core.stored import FileInfo, StoredEvent
+from agent.store.reader import reading
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+EVENT_COLUMNS = ", ".join(f'e."{name}"' for name in EventRow._fields)  # of `events e`, for EventRow
+
+
+def load_events(connection: sqlite3.Connection, ids: Iterable[int], files: Mapping[int, FileInfo]) -> list[StoredEvent]:
+    """The events with these ids that are there, in the order of the ids as given."""
+    rows = connection.execute(
+        f"SELECT {EVENT_COLUMNS} FROM json_each(?) j JOIN events e ON e.id = j.value ORDER BY j.key",
+        (json.dumps(list(ids)),),
+    ).fetchall()
+    return [StoredEvent(row, files[row.file_id]) for row in event_rows(rows)]
+
+
+def newest_id(connection: sqlite3.Connection) -> int:
+    """The id of the event stored last; 0 in an empty store."""
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
+
+
+def highest_id(connection: sqlite3.Connection) -> int:
+    """The highest id ever given, also when retention has deleted its event."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    return max(int(row[0]) if row else 0, newest_id(connection))
+
+
+class Files(Mapping[int, FileInfo]):
+    """The table `files`, read again when an id turns up that it did not have."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._files: dict[int, FileInfo] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the table."""
+        rows = self._connection.execute(
+            'SELECT id, source, path, resource, profile, device, inode, generation, "offset" FROM files'
+        ).fetchall()
+        self._files = {row[0]: _file(row) for row in rows}
+
+    def __getitem__(self, file_id: int) -> FileInfo:
+        if file_id not in self._files:
+            self.reload()
+        return self._files[file_id]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def _file(row: tuple[Any, ...]) -> FileInfo:
+    number, source, path, resource, profile, device, inode, generation, offset = row
+    return FileInfo(
+        number,
+        source,
+        path,
+        json.loads(resource or "{}"),
+        Profile.from_json(profile) if profile else None,
+        (device, inode, generation),
+        offset,
+    )
+
+
+class Categories(Mapping[int, str]):
+    """The category of each error group, read when first needed and again for a group it did not have.
+
+    Args:
+        connection: any.
+        path: of the store, for the message of an error; None: it is SQLite's own.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path | None = None) -> None:
+        self._connection = connection
+        self._path = path
+        self._known: dict[int, str] = {}
+
+    def reconnect(self, connection: sqlite3.Connection) -> None:
+        """Read another store from now on."""
+        self._connection, self._known = connection, {}
+
+    def __getitem__(self, group: int) -> str:
+        if group not in self._known:
+            with contextlib.nullcontext() if self._path is None else reading(self._path):
+                self._known = dict(self._connection.execute("SELECT id, category FROM error_groups"))
+        return self._known[group]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)

@@ -1,0 +1,156 @@
+"""What the store says of the agent, of the files that it follows and of itself, for faces. Nothing is changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agent.core.times import MINUTE_NS
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+
+_FIRST_ERROR_SEVERITY = 17  # OpenTelemetry's ERROR
+
+
+class FollowedFile(msgspec.Struct, frozen=True):
+    """A file generation that is not finished. `path` and `current_path` are as they are stored (`core.paths`)."""
+
+    id: int
+    path: str
+    current_path: str
+    source: str
+    state: str
+    offset: int
+    device: int
+    inode: int
+    last_read: int  # Unix ns
+    events: int
+
+
+class EventTotals(msgspec.Struct, frozen=True):
+    """What is in the store, and what the books of all files say."""
+
+    events: int
+    parse_errors: int
+    gap_bytes: int
+    blank_bytes: int
+
+
+class FileGap(msgspec.Struct, frozen=True):
+    """Bytes of a file that were read and are in no event."""
+
+    path: str
+    start: int
+    end: int
+    reason: str
+    time: int  # Unix ns
+
+
+class ArchiveTotals(msgspec.Struct, frozen=True):
+    """Sizes in bytes; of the events that have left the store how many there are and how many archives still hold."""
+
+    files: int
+    bytes: int
+    raw_bytes: int
+    expired_events: int
+    searchable_events: int
+
+
+class OwnErrorRow(msgspec.Struct, frozen=True):
+    """A condition of the agent itself; instants are Unix ns."""
+
+    code: str
+    subject: str
+    message: str
+    hint: str
+    first_seen: int
+    last_seen: int
+    count: int
+    active: int
+
+
+def followed_files(connection: sqlite3.Connection) -> list[FollowedFile]:
+    """The files that are followed, by source and path."""
+    rows = connection.execute(
+        'SELECT id, path, current_path, source, state, "offset", device, inode, last_read, events FROM files'
+        " WHERE state != 'finished' ORDER BY source, path, id"
+    )
+    return [FollowedFile(*row) for row in rows]
+
+
+def file_offsets(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int, int]:
+    """How far some files have been read by now; one that is no longer known is left out."""
+    rows = (connection.execute('SELECT id, "offset" FROM files WHERE id = ?', (one,)).fetchone() for one in ids)
+    return dict(row for row in rows if row is not None)
+
+
+def event_totals(connection: sqlite3.Connection) -> EventTotals:
+    """How many events are stored, and the sums of the files' books."""
+    # Ids are given out without holes and deleted from the low end only: no count over millions of rows.
+    total = connection.execute("SELECT coalesce(max(id) - min(id) + 1, 0) FROM events").fetchone()[0]
+    books = connection.execute(
+        "SELECT coalesce(sum(parse_errors), 0), coalesce(sum(gap_bytes), 0), coalesce(sum(blank_bytes), 0) FROM files"
+    ).fetchone()
+    return EventTotals(total, *books)
+
+
+def recent_counts(connection: sqlite3.Connection, now: int, minutes: int) -> tuple[int, int]:
+    """Events, and errors among them, of the minute that now (Unix ns) lies in and those before it: `minutes` in all."""
+    minute = now // MINUTE_NS
+    events, errors = connection.execute(
+        "SELECT coalesce(sum(count), 0), coalesce(sum(iif(severity_number >= ?, count, 0)), 0) FROM rollups"
+        " WHERE minute > ? AND minute <= ?",
+        (_FIRST_ERROR_SEVERITY, minute - minutes, minute),
+    ).fetchone()
+    return events, errors
+
+
+def newest_gaps(connection: sqlite3.Connection, limit: int) -> list[FileGap]:
+    """The gaps that were noted last, newest first."""
+    rows = connection.execute(
+        'SELECT f.path, g."from", g."to", g.reason, g.time FROM gaps g JOIN files f ON f.id = g.file_id'
+        " ORDER BY g.id DESC LIMIT ?",
+        (limit,),
+    )
+    return [FileGap(*row) for row in rows]
+
+
+def archive_totals(connection: sqlite3.Connection) -> ArchiveTotals:
+    """The size of all archives, and how much of what has left the store they still hold."""
+    files, size, raw = connection.execute(
+        "SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(raw_bytes), 0) FROM archives"
+    ).fetchone()
+    # Ids are given out without holes and deleted from the low end only.
+    row = connection.execute("SELECT min(id) - 1 FROM events").fetchone()
+    expired = row[0]
+    if expired is None:
+        from agent.store.events import highest_id  # noqa: PLC0415 - with all of the event, for an empty store
+
+        expired = highest_id(connection)
+    kept = connection.execute(
+        "SELECT coalesce(sum(expired_events), 0) FROM files WHERE id IN (SELECT file_id FROM archives)"
+    ).fetchone()[0]
+    return ArchiveTotals(files, size, raw, expired, kept)
+
+
+def stored_records(connection: sqlite3.Connection) -> Iterator[str]:
+    """The record of every event, in the order of storage."""
+    return (record for (record,) in connection.execute("SELECT record FROM events ORDER BY id"))
+
+
+def own_errors(connection: sqlite3.Connection, limit: int) -> list[OwnErrorRow]:
+    """The agent's own errors: those that last before those that are over, the latest first."""
+    rows = connection.execute(
+        "SELECT code, subject, message, hint, first_seen, last_seen, count, active FROM own_errors"
+        " ORDER BY active DESC, last_seen DESC LIMIT ?",
+        (limit,),
+    )
+    return [OwnErrorRow(*row) for row in rows]
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """The version of the store's tables."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

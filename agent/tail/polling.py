@@ -1,0 +1,151 @@
+"""When to look at a file again: by its inotify event while it is quiet, by the clock while it is busy."""
+
+# ruff: noqa: PTH116 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import time
+from typing import TYPE_CHECKING
+
+from agent.core.errors import TailError
+from agent.tail import files
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from agent.core.conditions import Conditions
+    from agent.tail.harvester import Harvester
+    from agent.tail.registry import Registry
+    from agent.tail.settings import Timing
+    from agent.tail.watch import Watcher
+
+
+_REFUSAL_OVER_S = 60.0
+
+
+class PollScheduler:
+    """Decides per harvester between waiting for an event, polling, and ending what has been quiet for long."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        watcher: Watcher,
+        conditions: Conditions,
+        timing: Timing,
+        end_deleted: Callable[[Harvester], Awaitable[None]],
+    ) -> None:
+        self._registry = registry
+        self._watcher = watcher
+        self._conditions = conditions
+        self._timing = timing
+        self._end_deleted = end_deleted
+        self._refused_at = -math.inf  # when a watch was last refused
+        self._file_systems: dict[int, str | None] = {}  # device -> name of a file system that gives no events
+
+    def start_watching(self) -> None:
+        """Begin to take events; where that is impossible, say so once and poll."""
+        try:
+            self._watcher.start()
+        except OSError as error:
+            self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_instances"))
+
+    def watch_directories(self, wanted: set[str]) -> bool:
+        """Watch exactly these directories; whether one is new, so that what came before its watch must be looked for.
+
+        Blocks for some microseconds per directory.
+        """
+        if not self._watcher.running:
+            return False
+        try:
+            return self._watcher.watch_directories({path for path in wanted if self._events_come(path)})
+        except OSError as error:
+            self._refused(error)
+            return False
+
+    async def settle(self, harvester: Harvester) -> None:
+        """A look found nothing new: wait longer, arm the watch, or end what has been quiet for its grace time."""
+        now = time.monotonic()
+        quiet_s = now - harvester.last_growth
+        timing = self._timing
+        deadline = math.inf
+        if not harvester.links:
+            if quiet_s >= timing.deleted_grace_s:
+                await self._end_deleted(harvester)
+                return
+            deadline = harvester.last_growth + timing.deleted_grace_s
+        elif harvester.file.state == "rotated" and not harvester.final:
+            # without a successor the writer may still be about to reopen its file: it gets ten times as long
+            patience = 1 if files.exists(harvester.file.path) else 10
+            if quiet_s >= timing.rotated_grace_s * patience:
+                await self._registry.flush(harvester)
+            else:
+                deadline = max(now + timing.idle_interval_s, harvester.last_growth + timing.rotated_grace_s)
+        if harvester.final and not harvester.globbed:
+            await self._registry.close(harvester)  # the scans look whether it grows after all
+            harvester.wait_for_event()
+            return
+        harvester.interval_s = min(max(harvester.interval_s, timing.busy_interval_s) * 2, timing.idle_interval_s)
+        if harvester.armed:
+            harvester.next_poll = deadline
+        elif quiet_s >= timing.calm_after_s and self._arm(harvester):
+            harvester.next_poll = now  # a line may have come just before the watch
+        else:
+            harvester.next_poll = min(now + harvester.interval_s, deadline)
+
+    def _arm(self, harvester: Harvester) -> bool:
+        path = f"/proc/self/fd/{harvester.fd}" if harvester.fd >= 0 else harvester.file.current_path
+        if not self._watcher.running or not self._events_come(path):
+            return False
+        try:
+            self._watcher.arm(harvester.file.id, path)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                self._refused(error)
+            return False
+        harvester.armed = True
+        if time.monotonic() - self._refused_at >= _REFUSAL_OVER_S:
+            self._conditions.end("inotify", "SL205")
+        return True
+
+    def _refused(self, error: OSError) -> None:
+        """At the limit, a watch that fired makes room for another: one success does not end the condition."""
+        self._refused_at = time.monotonic()
+        self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_watches"))
+
+    def _events_come(self, path: str) -> bool:
+        """Whether inotify tells everything about this path; a file system where it does not is reported once."""
+        try:
+            device = os.stat(path).st_dev
+        except OSError:
+            return False
+        if device not in self._file_systems:
+            self._file_systems[device] = name = files.network_name(path)
+            if name is not None and name != "overlay":
+                self._conditions.begin(_network(path, name))
+        name = self._file_systems[device]
+        return name is None or name == "overlay"
+
+
+def _no_inotify(error: OSError, sysctl: str) -> TailError:
+    limit = error.errno in {errno.ENOSPC, errno.EMFILE}
+    return TailError(
+        "SL205",
+        "wait for events",
+        "inotify",
+        f"inotify cannot be used ({os.strerror(error.errno or 0)}): files are looked at every second instead",
+        hint=f"raise the limit: sysctl -w {sysctl}=524288" if limit else "lines appear up to a second later",
+        retryable=True,
+    )
+
+
+def _network(path: str, name: str) -> TailError:
+    return TailError(
+        "SL206",
+        "wait for events",
+        path,
+        f"{path} lies on {name}, which tells nothing of other machines' writes: it is looked at every second",
+        hint="nothing needs to be done; running the agent where the files are written is faster",
+    )

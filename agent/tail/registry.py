@@ -1,0 +1,370 @@
+"""The files that are followed or known: opening and closing them, beginning and ending generations."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+import aiofiles
+from msgspec.structs import replace
+
+from agent.core.decompress import compression
+from agent.core.errors import TailError
+from agent.core.model import MARKER_BYTES, FileChange, FileGeneration, FileRow, Position
+from agent.tail import files
+from agent.tail.harvester import Harvester
+from agent.tail.identity import FileKey, same_generation
+from agent.tail.reader import LineReader
+from agent.tail.rotated_names import is_rotation
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+    from concurrent.futures import Executor
+
+    from aiofiles.threadpool.binary import AsyncFileIO
+
+    from agent.core.conditions import Conditions
+    from agent.core.model import LineBatch
+    from agent.tail.discover import FoundFile
+    from agent.tail.settings import SourceSettings, Timing
+    from agent.tail.watch import Watcher
+
+_LINE_SEARCH_BYTES = 1 << 16  # how far back `start: end` looks for the beginning of an unfinished line
+_REREAD_BYTES = 1 << 16  # of an unfinished line, read once more when a file that has more to read had to be closed
+_FINISHED_KEPT = 1024  # finished files remembered, in case one is moved back
+
+
+class Registry:
+    """All harvesters, by id and by (device, inode), the files that are known beside them, and how far all of them are
+    stored. Used on the event loop only.
+    """
+
+    def __init__(
+        self,
+        *,
+        known: Collection[FileRow],
+        deliver: Callable[[LineBatch], Awaitable[None]],
+        changed: Callable[[FileChange], None],
+        allocate_id: Callable[[], int],
+        conditions: Conditions,
+        executor: Executor,
+        watcher: Watcher,
+        clock: Callable[[], int],
+        timing: Timing,
+    ) -> None:
+        self.harvesters: dict[int, Harvester] = {}
+        self.by_key: dict[FileKey, Harvester] = {}
+        self.dormant = {row.id: row.generation_now for row in known}  # not followed now
+        self._positions = {row.id: row.position for row in known}  # of all, as the writer has acknowledged them
+        self.timing = timing
+        self.conditions = conditions
+        self.deliver = deliver
+        self.clock = clock
+        self.open_limit = files.raise_file_limit()
+        self._changed = changed
+        self._allocate_id = allocate_id
+        self._executor = executor
+        self._watcher = watcher
+        self._open_count = 0
+        self._finished: deque[int] = deque()
+        self._awaited: dict[int, int] = {}  # by id: the end of the last batch of a file that was left
+        self._over: set[int] = set()  # ids whose last batch was delivered, though perhaps not stored yet
+        self._compressed: dict[FileKey, int] = {}  # size when it was looked at
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more files are open than should be."""
+        return self._open_count > self.open_limit
+
+    def generations(self) -> dict[FileKey, int]:
+        """The generation of each followed file."""
+        return {key: harvester.file.generation for key, harvester in self.by_key.items()}
+
+    def acknowledge(self, positions: Mapping[int, Position]) -> None:
+        """So far are files stored now."""
+        self._positions.update(positions)
+
+    def row(self, file: FileGeneration) -> FileRow:
+        """A generation, and how far it is stored. Any thread may call it."""
+        return FileRow.of(file, self._positions.get(file.id, Position()))
+
+    def save(self, file: FileGeneration) -> None:
+        """Let the store's row of this file be written again, whether or not lines come."""
+        self._changed(FileChange(file, self._positions[file.id].offset))
+
+    async def begin(self, found: FoundFile, *, at_end: bool = False, offset: int = 0) -> Harvester | None:
+        """Follow a new file from `offset` (or, with `at_end`, from its last line); None where it cannot be yet."""
+        if self._compressed.get(found.key, -1) == found.size:
+            return None
+        opened = await self._open_as(found.path, found.key)
+        if opened is None:
+            return None
+        handle, info = opened
+        if self._is_compressed(found, info.head):
+            await self._discard(handle)
+            return None
+        offset = _last_line(handle.fileno(), info.size) if at_end else min(offset, info.size)
+        now_ns = self.clock()
+        file = FileGeneration(
+            id=self._allocate_id(),
+            source=found.source.name,
+            path=found.origin or found.path,
+            device=info.key.device,
+            inode=info.key.inode,
+            generation=info.generation,
+            current_path=found.path,
+            state="rotated" if found.origin else "active",
+            first_seen=now_ns,
+            last_read=now_ns,
+        )
+        self._positions[file.id] = Position(offset)
+        return await self._enroll(file, found.source, handle, info, globbed=not found.origin)
+
+    async def resume(
+        self, file: FileGeneration, source: SourceSettings, path: str, key: FileKey, *, globbed: bool
+    ) -> Harvester | None:
+        """Follow a known file that lies at `path` as `key` now, from where its reading stopped."""
+        opened = await self._open_as(path, key)
+        if opened is None:
+            return None
+        handle, info = opened
+        state = file.state
+        if path not in (file.path, file.current_path) or self.is_over(file):
+            state = "active" if path == file.path else "rotated"
+        file = replace(file, **_inode(info), current_path=path, state=state, last_read=self.clock())
+        self._over.discard(file.id)
+        self.dormant.pop(file.id, None)
+        self._awaited.pop(file.id, None)
+        harvester = await self._enroll(file, source, handle, info, globbed=globbed)
+        if info.size < harvester.reader.position:
+            harvester.short_copy = True
+        return harvester
+
+    async def _enroll(
+        self, file: FileGeneration, source: SourceSettings, handle: AsyncFileIO, info: files.Opened, *, globbed: bool
+    ) -> Harvester:
+        fd = handle.fileno()
+        offset = self._positions[file.id].offset
+        before = os.pread(fd, min(MARKER_BYTES, offset), max(0, offset - MARKER_BYTES))
+        reader = LineReader(file, source.max_line, offset, before)
+        harvester = Harvester(source, reader, b"", info.resolved, handle, fd, info.size, globbed=globbed)
+        harvester.set_head(info.head)
+        harvester.last_growth = time.monotonic()
+        self.harvesters[file.id] = self.by_key[info.key] = harvester
+        self.save(harvester.file)
+        self.conditions.end(info.resolved)
+        self.conditions.end(file.current_path)
+        if self.crowded:
+            await self.close(harvester)  # it is opened again when its turn to be read comes
+        return harvester
+
+    def _is_compressed(self, found: FoundFile, head: bytes) -> bool:
+        kind = compression(head)
+        if kind is None:
+            return False
+        if len(self._compressed) >= _FINISHED_KEPT:
+            self._compressed.clear()
+        self._compressed[found.key] = found.size
+        directory, name = os.path.split(found.path)
+        siblings = (os.path.split(path) for path in self._all_paths())
+        if not any(directory == folder and is_rotation(name, other) for folder, other in siblings):
+            self.conditions.begin(
+                TailError(
+                    "SL204",
+                    "follow a file",
+                    found.path,
+                    f"{found.path} is compressed ({kind}) and is not read as text: it is skipped",
+                    hint="exclude it, or decompress it if its lines are wanted",
+                )
+            )
+        return True
+
+    def _all_paths(self) -> Iterable[str]:
+        for harvester in self.harvesters.values():
+            yield harvester.file.path
+        for file in self.dormant.values():
+            yield file.path
+
+    async def reject_compressed(self, harvester: Harvester, found: FoundFile, chunk: bytes) -> bool:
+        """Stop following a file of which nothing was read yet if `chunk`, its first bytes, show it as compressed."""
+        if not self._is_compressed(found, chunk):
+            return False
+        harvester.change(state="finished")
+        self.save(harvester.file)
+        await self.drop(harvester)
+        self._forget(harvester.file.id)  # nothing of it is to be continued
+        return True
+
+    # open files
+
+    async def _open(self, path: str) -> tuple[AsyncFileIO, files.Opened] | None:
+        """Open and describe; None, and a condition, where that fails."""
+        if self._open_count >= self.open_limit:
+            await self.make_room()
+        infos: list[files.Opened] = []
+
+        def opener(name: str, _flags: int) -> int:
+            fd = files.open_checked(name)
+            try:
+                infos.append(files.describe(fd, name))
+            except OSError:
+                os.close(fd)
+                raise
+            return fd
+
+        try:
+            handle = await aiofiles.open(path, "rb", buffering=0, opener=opener, executor=self._executor)
+        except TailError as error:
+            self.conditions.begin(error)
+            return None
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+                self.conditions.begin(files.open_error(path, error))
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                await self.make_room()
+            return None
+        self._open_count += 1
+        self.conditions.end("open files", "SL207")
+        return handle, infos[0]
+
+    async def _open_as(self, path: str, key: FileKey) -> tuple[AsyncFileIO, files.Opened] | None:
+        """`_open`; None as well where another file lies there since the look that found `key`: rotation goes on."""
+        opened = await self._open(path)
+        if opened is not None and opened[1].key != key:
+            await self._discard(opened[0])
+            return None
+        return opened
+
+    async def reopen(self, harvester: Harvester) -> bool:
+        """Open the file of a harvester again, after a look has shown that it is still the same one."""
+        if harvester.fd >= 0:
+            return True
+        opened = await self._open_as(harvester.file.current_path, harvester.key)
+        if opened is None:
+            return False
+        handle, info = opened
+        if not same_generation(info.generation, harvester.file.generation):  # the next look tells
+            await self._discard(handle)
+            return False
+        harvester.handle, harvester.fd = handle, handle.fileno()
+        return True
+
+    async def close(self, harvester: Harvester) -> None:
+        """Close the file; what was read of an unfinished line is read again later."""
+        self._watcher.disarm(harvester.file.id)
+        harvester.armed = False
+        if harvester.handle is None:
+            return
+        handle, harvester.handle, harvester.fd = harvester.handle, None, -1
+        harvester.reader.rewind()
+        await self._discard(handle)
+
+    async def _discard(self, handle: AsyncFileIO) -> None:
+        self._open_count -= 1
+        await handle.close()
+
+    async def make_room(self) -> None:
+        """Close a tenth of the open files: quiet ones, read to their end, those that grew longest ago first; or where
+        all have more to read, some of those, so that every file has its turn.
+        """
+        kept = [s for s in self.harvesters.values() if s.fd >= 0 and s.links and s.file.state != "rotated"]
+        closable = [s for s in kept if s.drained] or [s for s in kept if s.reader.pending <= _REREAD_BYTES]
+        closable.sort(key=lambda harvester: harvester.last_growth)
+        for harvester in closable[: max(1, self.open_limit // 10)]:
+            await self.close(harvester)
+            harvester.next_poll = 0.0
+
+    # the end of a generation
+
+    def is_over(self, file: FileGeneration) -> bool:
+        """Whether its generation has ended, even if the store does not have its last lines yet."""
+        return file.state == "finished" or file.id in self._over
+
+    def is_settled(self, file: FileGeneration) -> bool:
+        """Whether the store has all that was delivered of a dormant file: before that, reading cannot go on at
+        its position, or lines on their way would be delivered once more.
+        """
+        if self._positions[file.id].offset < self._awaited.get(file.id, 0):
+            return False
+        self._awaited.pop(file.id, None)
+        return True
+
+    async def flush(self, harvester: Harvester) -> None:
+        """Deliver a final batch: no byte is expected any more."""
+        harvester.final = True
+        await self._deliver_last(harvester.reader.finish(self.clock()))
+
+    async def end(self, harvester: Harvester, lost_until: int = 0) -> None:
+        """The generation is over: deliver the last batch, close the file, follow it no more."""
+        harvester.final = True
+        await self.conclude(harvester.file, harvester.reader, lost_until)
+        await self.drop(harvester)
+
+    async def conclude(self, file: FileGeneration, reader: LineReader, lost_until: int = 0) -> None:
+        """Deliver the last batch of a generation, perhaps empty: with it the store learns that the file is finished."""
+        self._over.add(file.id)
+        batch = reader.finish(self.clock(), lost_until)
+        batch.ends = True
+        await self._deliver_last(batch)
+        self._keep(file)
+
+    async def _deliver_last(self, batch: LineBatch) -> None:
+        self._awaited[batch.file.id] = batch.end
+        await self.deliver(batch)
+
+    async def drop(self, harvester: Harvester) -> None:
+        """Close and forget; the generation is kept among the dormant ones, should the same file come back."""
+        self.harvesters.pop(harvester.file.id, None)
+        if self.by_key.get(harvester.key) is harvester:
+            del self.by_key[harvester.key]
+        self._keep(harvester.file)
+        await self.close(harvester)
+
+    def _keep(self, file: FileGeneration) -> None:
+        known = self.dormant.get(file.id)
+        self.dormant[file.id] = file
+        if known is None and self.is_over(file):
+            self._finished.append(file.id)
+            if len(self._finished) > _FINISHED_KEPT:
+                self._forget(self._finished.popleft())
+
+    def _forget(self, file_id: int) -> None:
+        self.dormant.pop(file_id, None)
+        self._positions.pop(file_id, None)
+        self._over.discard(file_id)
+        self._awaited.pop(file_id, None)
+
+    async def take_over(self, harvester: Harvester, path: str, key: FileKey) -> bool:
+        """The harvester's bytes lie in the copy at `path` now: go on there, under the copy's identity `key`."""
+        opened = await self._open_as(path, key)
+        if opened is None:
+            return False
+        handle, info = opened
+        old = harvester.handle
+        if self.by_key.get(harvester.key) is harvester:
+            del self.by_key[harvester.key]
+        self._watcher.disarm(harvester.file.id)
+        harvester.armed = False
+        harvester.handle, harvester.fd = handle, handle.fileno()
+        harvester.size, harvester.mtime_ns, harvester.resolved = info.size, info.mtime_ns, info.resolved
+        harvester.short_copy = info.size < harvester.reader.position
+        harvester.change(**_inode(info), current_path=path, state="rotated")
+        self.save(harvester.file)
+        self.by_key[info.key] = harvester
+        if old is not None:
+            await self._discard(old)
+        return True
+
+
+def _inode(info: files.Opened) -> dict[str, int]:
+    return {"device": info.key.device, "inode": info.key.inode, "generation": info.generation}
+
+
+def _last_line(fd: int, size: int) -> int:
+    """The offset after the last newline; the size where the last line is longer than is worth looking."""
+    start = max(0, size - _LINE_SEARCH_BYTES)
+    newline = os.pread(fd, size - start, start).rfind(b"\n")
+    return start + newline + 1 if newline >= 0 else (0 if start == 0 else size)

@@ -1,0 +1,367 @@
+"""Is a configuration ready to run: valid, and would the agent find, read and write what it needs on this machine?
+
+Every function gives findings and changes nothing; a probe that cannot be made is left out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import pwd
+import resource
+import shutil
+import socket
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agent.alert.matching import unusable
+from agent.config import listen_address, unsupported
+from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, SidelogError
+from agent.core.units import format_size
+from agent.store.reader import open_reader
+from agent.tail.discover import Discovery
+from agent.tail.settings import tail_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from agent.config import Config, HookConfig, RotateConfig
+    from agent.tail.discover import DirectoryScan
+
+_SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
+_INOTIFY = Path("/proc/sys/fs/inotify")
+
+
+class Diagnostic(msgspec.Struct, frozen=True):
+    """One line of `sidelog check`."""
+
+    level: str  # ok | warning | error
+    code: str
+    place: str
+    sentence: str
+    hint: str = ""
+    exit_code: int = EXIT_FAILED  # what an error of this kind ends the command with
+
+    @classmethod
+    def of(cls, error: SidelogError, level: str = "error") -> Diagnostic:
+        """The finding that an error tells; its place is not said twice."""
+        sentence = error.message.removeprefix(f"{error.subject}: ")
+        return cls(level, error.code, error.subject, sentence, error.hint, error.exit_code)
+
+    def document(self) -> dict[str, str | None]:
+        """For JSON."""
+        return {
+            "level": self.level,
+            "code": self.code or None,
+            "place": self.place,
+            "sentence": self.sentence,
+            "hint": self.hint or None,
+        }
+
+
+def ok(place: str, sentence: str) -> Diagnostic:
+    """Something that is as it should be."""
+    return Diagnostic("ok", "", place, sentence)
+
+
+def warning(code: str, place: str, sentence: str, hint: str = "") -> Diagnostic:
+    """The agent runs, but worse than it could."""
+    return Diagnostic("warning", code, place, sentence, hint)
+
+
+def error(code: str, place: str, sentence: str, hint: str = "", *, exit_code: int = EXIT_FAILED) -> Diagnostic:
+    """The agent cannot do what it is told."""
+    return Diagnostic("error", code, place, sentence, hint, exit_code)
+
+
+def configuration_diagnostics(file: Path | None, load: Callable[[], Config]) -> list[Diagnostic]:
+    """What is to be said of a configuration: whether it is valid, and if so whether this machine is ready for it.
+
+    Args:
+        file: where it stands; None: there is none.
+        load: reads it, with what the command line adds.
+    """
+    if file is None:
+        message = "there is none: no -c, no SIDELOG_CONFIG, no sidelog.yaml here and none in /etc/sidelog"
+        hint = "sidelog init writes one; sidelog run 'PATTERN' needs none"
+        return [Diagnostic.of(ConfigError("SL101", "read the configuration", "configuration", message, hint=hint))]
+    try:
+        config = load()
+    except ConfigError as problem:
+        return [Diagnostic.of(one) for one in getattr(problem, "findings", (problem,))]
+    missing = [Diagnostic.of(one) for one in (*unsupported(config, file), *unusable(config, file))]
+    return [ok(str(file), "is valid"), *_protected(file), *missing, *examine(config)]
+
+
+def readiness_document(file: Path | None, diagnostics: list[Diagnostic]) -> dict[str, Any]:
+    """The document of `check --json`."""
+    return {
+        "ok": worst(diagnostics) == 0,
+        "config": file and str(file),
+        "findings": [one.document() for one in diagnostics],
+    }
+
+
+def _protected(file: Path) -> list[Diagnostic]:
+    """Who can write the file decides which programs the agent runs."""
+    if file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return [warning("SL122", str(file), "can be changed by other users", f"chmod go-w {file}")]
+    return []
+
+
+def examine(config: Config) -> Iterator[Diagnostic]:
+    """All findings about a valid configuration on this machine, for the user who runs this."""
+    scan = Discovery(
+        tail_settings(config),
+        avoid=[config.store.path.with_name(config.store.path.name + end) for end in ("", "-wal", "-shm")],
+    ).scan()
+    yield from sources(config, scan)
+    yield from limits(scan)
+    yield from store(config)
+    if any(source.rotate is not None for source in config.sources):
+        yield from rotation(config, scan)
+    if config.archive is not None:
+        yield writable("archive.directory", config.archive_directory, "SL118")
+    for name, hook in config.hooks.items():
+        yield from hook_program(name, hook)
+        yield from hook_secrets(name, hook)
+    if config.http is not None:
+        yield port(config.http.listen)
+
+
+def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
+    """Whether each source's patterns match, and whether the files can be read."""
+    if not config.sources:
+        hint = "add a source with name and include; sidelog init writes an example"
+        yield error(
+            "SL121", "sources", "there is no source, so there is nothing to follow", hint, exit_code=EXIT_CONFIG
+        )
+    sizes: dict[str, list[int]] = {source.name: [] for source in config.sources}
+    closed: dict[str, list[str]] = {source.name: [] for source in config.sources}
+    for found in scan.files:
+        sizes[found.source.name].append(found.size)
+        if not _may(found.path, os.R_OK):
+            closed[found.source.name].append(found.path)
+    for index, source in enumerate(config.sources):
+        place = f"sources[{index}] {source.name}"
+        if closed[source.name]:
+            yield _unreadable(place, closed[source.name], "file")
+        elif sizes[source.name]:
+            count = len(sizes[source.name])
+            yield ok(place, f"{_plural(count, 'file')}, {format_size(sum(sizes[source.name]))}, readable")
+        else:
+            patterns = ", ".join(source.include)
+            hint = "files that appear later are followed; check the spelling and the permissions of the directories"
+            yield warning("SL111", place, f"no file matches {patterns}", hint)
+    if scan.errors:
+        yield _unreadable("sources", sorted(scan.errors), "path")
+    for path, refused in sorted(scan.refused.items()):
+        yield warning(refused.code, path, refused.message, refused.hint)
+
+
+def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
+    shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
+    hint = f"give the user {_user()} the right to read it, for example by its group"
+    return error("SL112", place, f"{_plural(len(paths), what)} cannot be read by the user {_user()}: {shown}", hint)
+
+
+def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
+    """Whether the kernel grants as many watches and open files as these sources need."""
+    watches = _number(_INOTIFY / "max_user_watches")
+    needed = len(scan.directories)
+    if watches is not None and needed > watches:
+        hint = f"sysctl fs.inotify.max_user_watches={max(2 * needed, 65_536)}; until then directories are polled"
+        yield warning("SL115", "inotify", f"{needed} directories to watch, the limit is {watches}", hint)
+    elif (problem := _inotify_problem()) is not None:
+        hint = "sysctl fs.inotify.max_user_instances=1024; until then directories are polled"
+        yield warning("SL115", "inotify", f"no further inotify instance can be made: {problem}", hint)
+    elif watches is not None:
+        yield ok("inotify", f"{_plural(needed, 'directory', 'directories')} to watch, the limit is {watches}")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = len(scan.files) + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        hint = f"raise it to {2 * wanted} (ulimit -n, or LimitNOFILE= in the unit); until then files take turns"
+        yield warning("SL116", "open files", f"{_plural(len(scan.files), 'file')} to follow, the limit is {soft}", hint)
+    else:
+        yield ok("open files", f"{_plural(len(scan.files), 'file')} to follow, the limit is {soft}")
+
+
+def _inotify_problem() -> str | None:
+    """What the kernel answers to the wish for one more inotify instance, or None when it gives one."""
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        descriptor = library.inotify_init1(os.O_CLOEXEC)
+    except (OSError, AttributeError):
+        return "this system has no inotify"
+    if descriptor < 0:
+        return os.strerror(ctypes.get_errno())
+    os.close(descriptor)
+    return None
+
+
+def store(config: Config) -> Iterator[Diagnostic]:
+    """Whether the store can be written where it is to lie, and whether the disk has room."""
+    path = config.store.path
+    if path.exists():
+        try:
+            open_reader(path).close()
+        except SidelogError as problem:  # an older schema is migrated at start
+            yield Diagnostic.of(problem, "warning" if problem.code == "SL407" else "error")
+        if not _may(str(path), os.W_OK):
+            yield error("SL113", "store.path", f"{path} cannot be written by the user {_user()}", "change its owner")
+    finding = writable("store.path", path.parent, "SL113")
+    yield finding
+    if finding.level == "ok":
+        yield from _room(config)
+
+
+def _room(config: Config) -> Iterator[Diagnostic]:
+    path = config.store.path
+    free = shutil.disk_usage(_existing(path.parent)).free
+    least, bound = config.store.min_free, config.store.retention.size
+    held = path.stat().st_size if path.exists() else 0
+    if free < least:
+        sentence = f"{format_size(free)} are free, less than min_free ({format_size(least)}): reading would pause"
+        yield error("SL114", "store.min_free", sentence, "free some space, or lower store.min_free")
+    elif bound is not None and free - least < bound - held:
+        sentence = f"{format_size(free)} are free, but the store may grow to {format_size(bound)}"
+        hint = "lower store.retention.size; below min_free reading pauses until there is space again"
+        yield warning("SL114", "store.retention.size", sentence, hint)
+    else:
+        yield ok("store.min_free", f"{format_size(free)} are free")
+
+
+def writable(place: str, directory: Path, code: str) -> Diagnostic:
+    """Whether files can be made in a directory, or the directory itself where it is missing."""
+    existing = _existing(directory)
+    if not existing.is_dir():
+        return error(code, place, f"{existing} is not a directory", "name another place")
+    if not _may(str(existing), os.W_OK | os.X_OK):
+        hint = f"make {directory} and give it to the user {_user()}, or name another place"
+        return error(code, place, f"{existing} cannot be written by the user {_user()}", hint)
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:
+        return error(code, place, f"{existing} lies on a read-only file system", "name another place")
+    return ok(place, f"{directory} can be written" if existing == directory else f"{directory} can be made")
+
+
+def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
+    """Whether a hook's program can run and only its owner can change it."""
+    if not hook.exec:
+        return
+    place = f"hooks.{name}.exec"
+    program = shutil.which(hook.exec[0])
+    if program is None:
+        state = "is not executable" if Path(hook.exec[0]).exists() else "does not exist"
+        yield error("SL117", place, f"{hook.exec[0]} {state}", "chmod +x it, or correct the path")
+        return
+    status = Path(program).stat()
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (0, os.geteuid()):
+        hint = f"chown root {program} && chmod go-w {program}"
+        yield error("SL117", place, f"{program} can be changed by other users, who could run what they like", hint)
+    else:
+        yield ok(place, f"{program} can be run")
+
+
+def hook_secrets(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
+    """Whether the secrets that a hook refers to are there. Their text goes nowhere."""
+    secrets = {f"hooks.{name}.headers.{header}": secret for header, secret in hook.headers.items()}
+    if hook.webhook is not None:
+        secrets[f"hooks.{name}.webhook"] = hook.webhook
+    for secret in secrets.values():
+        try:
+            secret.resolve()
+        except SidelogError as problem:
+            yield Diagnostic.of(problem)
+
+
+def port(listen: str) -> Diagnostic:
+    """Whether the address can be listened on."""
+    address = listen_address(listen)
+    assert address is not None
+    host, number = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, number))
+        except OSError as problem:
+            if problem.errno == errno.EADDRINUSE:
+                return warning(
+                    "SL119", "http.listen", f"{listen} is in use", "unless a running sidelog has it, name another"
+                )
+            return error("SL119", "http.listen", f"{listen} cannot be used: {problem.strerror}", "name another address")
+    return ok("http.listen", f"{listen} is free")
+
+
+def worst(findings: list[Diagnostic]) -> int:
+    """The exit code: that of a wrong configuration before that of any other error; warnings count as done."""
+    codes = Counter(finding.exit_code for finding in findings if finding.level == "error")
+    return EXIT_CONFIG if EXIT_CONFIG in codes else EXIT_FAILED if codes else 0
+
+
+def _may(path: str, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _existing(path: Path) -> Path:
+    return next(candidate for candidate in (path, *path.parents) if candidate.exists())
+
+
+def _number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _plural(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+# ---------------------------------------------------------------- rotation
+
+
+def rotation(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
+    """Diagnostics about each source that has `rotate`.
+
+    Args:
+        config: valid.
+        scan: what the sources match.
+    """
+    for index, source in enumerate(config.sources):
+        if source.rotate is None:
+            continue
+        place = f"sources[{index}].rotate"
+        folders = {os.path.dirname(found.path) for found in scan.files if found.source.name == source.name}  # noqa: PTH120
+        closed = [folder for folder in sorted(folders) if writable(place, Path(folder), "SL820").level != "ok"]
+        if closed:
+            hint = "let the agent's user write there; docs/rotation.md says how in the service"
+            yield warning("SL820", place, f"{', '.join(closed)} cannot be written: no log there can be renamed", hint)
+        else:
+            yield ok(place, "the directories of its logs can be written")
+        for key in ("signal", "command"):
+            if getattr(source.rotate, key) is not None:
+                yield _telling(f"{place}.{key}", source.name, source.rotate)
+
+
+def _telling(place: str, source: str, rotate: RotateConfig) -> Diagnostic:
+    from agent.rotate.errors import RotateError  # noqa: PLC0415 - a third of the time of `check`, and rarely wanted
+    from agent.rotate.postrotate import prepare  # noqa: PLC0415
+
+    try:
+        prepare(source, rotate).close()
+    except RotateError as error:
+        return warning(error.code, place, error.message, error.hint)
+    return ok(place, "the application can be told")

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Bring the real parts that tests run beside the agent: those of etc/test-parts.txt that are missing. `make test-parts`.
+#
+# Packages of apt are installed on a Debian (or a system made of it) as root, or where sudo asks nothing; packages of
+# npm into build/node, where npm is there. Nothing else is touched. Ends with 1 and one line per part that is still
+# missing. Does nothing, and asks no server, when everything is there.
+set -eu
+cd "$(dirname "$0")/.."
+table=etc/test-parts.txt
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export PATH DEBIAN_FRONTEND=noninteractive
+
+# missing [KIND]: a line "NAME KIND PACKAGES" for each part, of one kind or of all, whose proof fails.
+missing() {
+  grep -v '^#' "$table" | while IFS='|' read -r name packages proof; do
+    case $packages in " ${1:-}"*) sh -c "$proof" >/dev/null 2>&1 </dev/null || echo $name $packages ;; esac
+  done
+}
+
+packages_of() {
+  missing "$1" | cut -d ' ' -f 3- | tr '\n' ' '
+}
+
+apt_get() {
+  if [ "$(id -u)" = 0 ]; then
+    apt-get -qq -y --no-install-recommends "$@"
+  else
+    sudo -n DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends "$@"
+  fi </dev/null >&2
+}
+
+packages=$(packages_of apt)
+if [ -n "$packages" ]; then
+  if ! command -v apt-get >/dev/null; then
+    echo "test-parts: this is not a Debian: programs have to be installed by hand" >&2
+  elif [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+    echo "test-parts: only root can install programs: sudo apt-get install $packages" >&2
+  else
+    echo "test-parts: apt-get install $packages" >&2
+    # The lists of packages may be absent or too old; they are fetched only then.
+    # shellcheck disable=SC2086
+    apt_get install $packages 2>/dev/null || { apt_get update && apt_get install $packages; } || true
+  fi
+fi
+
+packages=$(packages_of npm)
+if [ -n "$packages" ] && command -v npm >/dev/null; then
+  echo "test-parts: npm install $packages" >&2
+  # npm removes what it is not told, so it is told all of them.
+  all=$(sed -n 's/^[^#|]*| npm \([^ |]*\).*/\1/p' "$table")
+  # Node.js trusts its own list of authorities, unless it is told of the machine's.
+  authorities=/etc/ssl/certs/ca-certificates.crt
+  [ ! -e $authorities ] || export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$authorities}"
+  # shellcheck disable=SC2086
+  npm install --silent --prefer-offline --fetch-retries=1 --no-save --no-audit --no-fund --ignore-scripts \
+    --prefix build/node $all </dev/null >&2 || true
+fi
+
+left=$(missing)
+[ -n "$left" ] || exit 0
+echo "$left" | while read -r name kind packages; do
+  case $kind in
+    apt) echo "test-parts: $name is missing: install it (Debian: apt-get install $packages)" >&2 ;;
+    npm) echo "test-parts: $name is missing: npm install --prefix build/node $packages" >&2 ;;
+  esac
+done
+exit 1

@@ -1,0 +1,61 @@
+"""What `check` finds out about a machine, a finding at a time; the command as a whole has its tests beside it."""
+
+import os
+import socket
+import subprocess
+import sys
+
+from agent.config import HookConfig
+from agent.views import readiness
+
+
+def test_the_kernel_is_asked_for_an_instance(monkeypatch):
+    assert readiness._inotify_problem() is None
+    monkeypatch.setattr(readiness.ctypes, "CDLL", lambda *_, **__: object())
+    assert readiness._inotify_problem() == "this system has no inotify"
+
+
+def test_an_instance_that_the_kernel_refuses():
+    code = "import resource\nfrom agent.views import readiness\n"
+    code += "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\nprint(readiness._inotify_problem())\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout == "Too many open files\n"
+
+
+def test_an_address_in_use_or_impossible():
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        assert readiness.port(f"127.0.0.1:{busy.getsockname()[1]}").level == "warning"
+    assert readiness.port("192.0.2.1:9880").level == "error"
+
+
+def test_a_program_that_cannot_run(tmp_path):
+    script = tmp_path / "page.sh"
+
+    def finding():
+        (one,) = readiness.hook_program("page", HookConfig(exec=[str(script)]))
+        return one.level, one.code, one.sentence.removeprefix(f"{script} ")
+
+    assert finding() == ("error", "SL117", "does not exist")
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o644)
+    assert finding() == ("error", "SL117", "is not executable")
+    script.chmod(0o775)
+    assert finding()[:2] == ("error", "SL117")
+    script.chmod(0o755)
+    assert finding()[0] == "ok"
+    assert not list(readiness.hook_program("chat", HookConfig()))
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000)
+    assert readiness._user() == "4000000000"
+
+
+def test_a_read_only_file_system_is_said(tmp_path, monkeypatch):
+    class Status:
+        f_flag = os.ST_RDONLY
+
+    monkeypatch.setattr(os, "statvfs", lambda _: Status)
+    assert readiness.writable("store.path", tmp_path, "SL113").sentence.endswith("lies on a read-only file system")
