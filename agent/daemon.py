@@ -216,13 +216,7 @@ class Agent:
             return self.config
         config = self._load_config()
         if config.store.path != self.config.store.path:
-            raise ConfigError(
-                "SL602",
-                "reload",
-                str(config.store.path),
-                f"store.path cannot change from {self.config.store.path} to {config.store.path} in a running agent",
-                hint="restart the agent to use another store",
-            )
+            raise ConfigError.of("SL602", config.store.path, old=self.config.store.path)
         return config
 
 
@@ -236,20 +230,13 @@ def _tune_collector() -> None:
 
 
 def _moved_aside(store: Path, aside: Path) -> StoreError:
-    return StoreError(
-        "SL409",
-        "open store",
-        str(store),
-        f"the store was damaged and lies now at {aside}; a new one was begun",
-        hint="events whose log files are gone are only in the damaged file: `sqlite3 FILE .recover` may save them",
-    )
+    return StoreError.of("SL409", store, aside=aside)
 
 
 def _reload_refused(error: SidelogError) -> ConfigError:
-    return ConfigError(
+    return ConfigError.of(
         "SL601",
-        "reload",
         "configuration",
-        f"the changed configuration was not taken over: {error.message}",
         hint=error.hint or "mend it and send SIGHUP again; the agent goes on with the old one",
+        message=error.message,
     )

@@ -168,7 +168,7 @@ class Ingest(threading.Thread):
         try:
             return self.call(lambda writer: writer.change(function, durable=durable)).result()
         except CancelledError:
-            raise StoreError("SL412", "write store", str(self._writer.path), "the store is closed") from None
+            raise StoreError.of("SL412.closed", self._writer.path) from None
 
     def _answer_calls(self) -> None:
         while self._calls:

@@ -309,20 +309,8 @@ def pages(
 
 
 def _cannot_judge(error: Exception) -> SidelogError:
-    return SidelogError(
-        "SL707",
-        "judge alert rules",
-        "alerts",
-        f"the alert rules could not be judged: {type(error).__name__}: {error}",
-        hint="the events are stored; this is a fault of sidelog, please report it with the log of the agent",
-    )
+    return SidelogError.of("SL707", "alerts", kind=type(error).__name__, why=error)
 
 
 def _too_many_keys(rule: str, count: int) -> SidelogError:
-    return SidelogError(
-        "SL706",
-        "count events",
-        rule,
-        f"the alert rule {rule} has had more than {MAX_KEYS:,} keys: {count:,} idle ones were given up",
-        hint="choose a field with fewer values for `per`",
-    )
+    return SidelogError.of("SL706", rule, MAX_KEYS=MAX_KEYS, count=count)

@@ -34,7 +34,7 @@ def refuse_unknown(name: str, names: Iterable[str]) -> None:
     if name in known:
         return
     hint = f"the rules are {', '.join(known)}" if known else "there are no alert rules"
-    raise UsageError("SL710", "find the rule", name, f"there is no alert rule {name!r}", hint=hint)
+    raise UsageError.of("SL710", name, hint=hint)
 
 
 def silence(config: Config, rule: str, *, now: int, until: int, author: str, comment: str) -> None:
@@ -81,13 +81,7 @@ def redeliver(config: Config, delivery: str) -> int:
     with editing(config.store.path) as connection:
         count = tables.redeliver(connection, delivery)
         if not count and delivery != "all":
-            raise UsageError(
-                "SL712",
-                "find the delivery",
-                delivery,
-                f"there is no dead delivery {delivery!r}",
-                hint="sidelog sql \"SELECT delivery_id, rule, hook, result FROM deliveries WHERE state = 'dead'\"",
-            )
+            raise UsageError.of("SL712", delivery)
     return count
 
 

@@ -33,13 +33,7 @@ def find_archive(connection: sqlite3.Connection, name: str) -> Path:
     if len(found) == 1:
         return Path(found[0].path)
     said = "there is no archive" if not found else f"{len(found)} archives are"
-    raise UsageError(
-        "SL808",
-        "find an archive",
-        name,
-        f"{said} named {name}",
-        hint="sidelog archive list prints their names; the beginning of a file name is enough where it is the only one",
-    )
+    raise UsageError.of("SL808", name, why=said)
 
 
 def restore_archive(source: Path, destination: Path) -> tuple[Path, int]:
@@ -58,13 +52,7 @@ def restore_archive(source: Path, destination: Path) -> tuple[Path, int]:
         try:
             _write_new(archive, source, destination)
         except OSError as error:
-            raise ArchiveError(
-                "SL810",
-                "restore a log",
-                str(destination),
-                f"{destination} cannot be written: {os.strerror(error.errno or 0)}",
-                hint="name a file that does not exist yet, in a directory that you may write to",
-            ) from None
+            raise ArchiveError.of("SL810", destination, why=error) from None
         return destination, archive.metadata.raw_bytes
 
 

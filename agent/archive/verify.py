@@ -90,10 +90,4 @@ def _compare(row: archives.ArchiveRow, before: archives.Chain) -> None:
 
 
 def _broken(path: Path, why: str) -> ArchiveError:
-    return ArchiveError(
-        "SL809",
-        "verify archives",
-        str(path),
-        f"the chain of archives is broken at {path}: {why}",
-        hint="bring the missing file back, or run `sidelog archive run --reindex` to accept what is there",
-    )
+    return ArchiveError.of("SL809", path, why=why)

@@ -160,7 +160,7 @@ def send_test(context: Context, hook: str) -> int:
     config = context.config()
     if hook not in config.hooks:
         hint = f"the hooks are {', '.join(config.hooks)}" if config.hooks else "the section hooks: is empty"
-        raise UsageError("SL711", "find the hook", hook, f"there is no hook {hook!r}", hint=hint)
+        raise UsageError.of("SL711", hook, hint=hint)
     result = asyncio.run(tell(config.hooks[hook], example(hook)))
     if result.output:
         click.echo(safe_text(result.output.rstrip("\n"), keep="\n\t"))

@@ -109,14 +109,7 @@ def _is_rotating(config: Config) -> bool:
     """
     is_rotating = any(source.rotate is not None for source in config.sources)
     if config.archive is None and not is_rotating:
-        raise ConfigError(
-            "SL801",
-            "archive logs",
-            "archive",
-            "archive: the configuration has no such section, so that nothing is archived and nothing deleted",
-            hint="add `archive: {}` to the configuration (`sidelog init` writes one) to archive rotated logs with the"
-            " defaults; `archive: {delete_source: false}` keeps the logs",
-        )
+        raise ConfigError.of("SL801", "archive")
     return is_rotating
 
 

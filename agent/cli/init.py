@@ -37,11 +37,11 @@ def command(file: Path | None, root: Path | None, *, system: bool, force: bool) 
     """
     if system:
         if file is not None:
-            raise UsageError("SL501", "read the command line", str(file), "--system takes no FILE", hint="--root DIR")
+            raise UsageError.of("SL501.file", file)
         _install_service(root or Path("/"), force=force)
         return
     if root is not None:
-        raise UsageError("SL501", "read the command line", "--root", "--root goes with --system")
+        raise UsageError.of("SL501.root", "--root")
     target = file or Path("sidelog.yaml")
     if not write(target, configuration(system=os.geteuid() == 0), force=force):
         hint = "name another file, or use --force: it keeps the old one as FILE.old"

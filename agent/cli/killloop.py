@@ -160,13 +160,7 @@ class Launcher:
         last = ""
         with contextlib.suppress(OSError):
             last = (deque(self._log.read_text(errors="replace").splitlines(), maxlen=1) or [""])[0]
-        return SidelogError(
-            "SL551",
-            "selftest",
-            str(self._log),
-            f"{what}; the last that it said: {last or 'nothing'}",
-            hint=f"its whole output is in {self._log}",
-        )
+        return SidelogError.of("SL551", self._log, what=what, last=last or "nothing")
 
     def close(self) -> None:
         """End the launcher and whatever it has started."""
@@ -307,10 +301,4 @@ def _runs(pid: int) -> bool:
 
 
 def _unusable(directory: Path, why: str) -> SidelogError:
-    return SidelogError(
-        "SL550",
-        "selftest",
-        str(directory),
-        f"the directory {directory} cannot be used for the test: {why}",
-        hint="name another one with --dir; it should lie on the disk that the store is to be on",
-    )
+    return SidelogError.of("SL550", directory, why=why)

@@ -56,13 +56,7 @@ def _load(context: Context, patterns: tuple[str, ...]) -> Config:
     """The configuration of this run, refused where it asks for what this version does not do."""
     file = context.find_config()
     if file is None and not patterns:
-        raise UsageError(
-            "SL503",
-            "run",
-            "sidelog run",
-            "there is nothing to follow: no PATTERN was given and no configuration file was found",
-            hint="sidelog run '/var/log/app/*.log', or write a configuration with `sidelog init`",
-        )
+        raise UsageError.of("SL503", "sidelog run")
     if file is None:
         config = configuration.for_patterns(patterns, context.store, overrides=context.overrides)
     else:
@@ -77,13 +71,7 @@ def _load(context: Context, patterns: tuple[str, ...]) -> Config:
     if missing:
         raise configuration.InvalidConfigError(missing)
     if not config.sources:
-        raise ConfigError(
-            "SL121",
-            "run",
-            str(file),
-            f"{file}: sources: there is no source, so there is nothing to follow",
-            hint="add one with `name` and `include`, or name patterns: sidelog run '/var/log/app/*.log'",
-        )
+        raise ConfigError.of("SL121", file)
     return config
 
 

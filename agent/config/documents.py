@@ -71,9 +71,7 @@ def parse(text: str, suffix: str, label: str) -> tuple[Any, dict[KeyPath, int]]:
 
 def _syntax(label: str, line: int | None, what: str) -> ConfigError:
     place = f"{label}:{line}" if line else label
-    return ConfigError(
-        "SL102", "read the configuration", place, f"{place}: {what}", hint="sidelog check FILE repeats this test"
-    )
+    return ConfigError.of("SL102", place, what=what)
 
 
 def _toml(text: str, label: str) -> Any:

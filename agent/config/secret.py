@@ -67,4 +67,4 @@ class Secret(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 
     def _missing(self, what: str, hint: str) -> ConfigError:
         place = f"{self.place}: " if self.place else ""
-        return ConfigError("SL110", "read a secret", self.place, f"{place}{what}", hint=hint)
+        return ConfigError.of("SL110", self.place, hint=hint, place=place, what=what)

@@ -307,4 +307,4 @@ def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
 
 def _missing(place: str, what: str) -> ConfigError:
     hint = "take it out of the configuration; it would do nothing"
-    return ConfigError("SL109", "use the configuration", place, f"{place}: {what} not in this version", hint=hint)
+    return ConfigError.of("SL109", place, hint=hint, what=what)

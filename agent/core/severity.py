@@ -170,13 +170,7 @@ def number_range(text: str) -> tuple[int, int]:
     lowest = level_range(low)[0] if low or not dots else 0
     highest = level_range(high)[1] if high else HIGHEST
     if not (low or high) or lowest > highest:
-        raise UsageError(
-            "SL512",
-            "read severity",
-            text,
-            f"the range of severities {text!r} is empty",
-            hint="write the lower level first: warn..error",
-        )
+        raise UsageError.of("SL512.empty", text)
     return lowest, highest
 
 
@@ -190,4 +184,4 @@ def _unknown(text: str, meanings: str | None = None) -> UsageError:
     hint = f"use one of {names}, another name that a library writes, or a number 1 to {HIGHEST}"
     if meanings is not None:
         hint = f"write the level's name: {text.strip()} is {meanings}"
-    return UsageError("SL512", "read severity", text, f"there is no severity {text!r}", hint=hint)
+    return UsageError.of("SL512", text, hint=hint)

@@ -52,13 +52,7 @@ def parse_time(text: str, now_ns: int) -> int:
     if found is None:
         found = _absolute(word, now_ns)
     if found is None:
-        raise UsageError(
-            "SL514",
-            "read time",
-            text,
-            f"{text!r} is no time",
-            hint="write 15m, '1h ago', today, '2026-11-22 03:04', 2026-11-22T03:04:05Z or @EPOCH",
-        )
+        raise UsageError.of("SL514", text)
     return found
 
 

@@ -253,22 +253,18 @@ def _cannot_run(result: HookResult, hook: str) -> SidelogError:
 
 
 def _circuit_open(hook: str, circuit: CircuitBreaker, result: HookResult, now: int) -> SidelogError:
-    return SidelogError(
-        "SL704",
-        "run hook",
-        hook,
-        f"the hook {hook} failed {circuit.failures} times in a row ({result.said}); the next run is in"
-        f" {(circuit.until - now) // 10**9} s",
-        hint=f"deliveries wait in the meantime; try it with: sidelog alerts send-test {hook}",
+    return SidelogError.of(
+        "SL704", hook, failures=circuit.failures, said=result.said, wait_s=(circuit.until - now) // 10**9
     )
 
 
 def _dead(delivery: Delivery, result: HookResult) -> SidelogError:
-    return SidelogError(
+    return SidelogError.of(
         "SL703",
-        "run hook",
         delivery.hook,
-        f"the hook {delivery.hook} was not delivered: {delivery.rule} {delivery.change} was given up after"
-        f" {delivery.attempts} runs ({result.said})",
-        hint=f"when the hook works again: sidelog alerts redeliver {delivery.delivery_id}",
+        rule=delivery.rule,
+        change=delivery.change,
+        attempts=delivery.attempts,
+        said=result.said,
+        delivery_id=delivery.delivery_id,
     )

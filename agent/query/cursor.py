@@ -40,13 +40,7 @@ class CursorFile:
         except (ValueError, KeyError, TypeError, RecursionError):
             value = None
         if type(value) is not int or not 0 <= value < 2**63:
-            raise UsageError(
-                "SL516",
-                "read cursor",
-                str(self.path),
-                f"{self.path} is no cursor of sidelog",
-                hint="name another file, or delete it to begin with the oldest event",
-            )
+            raise UsageError.of("SL516", self.path)
         return value
 
     def write(self, after_id: int) -> None:

@@ -188,23 +188,11 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         UsageError: SL513, it is too long or not well-formed.
     """
     if len(text) > PATTERN_CHARACTERS:
-        raise UsageError(
-            "SL513",
-            "read regular expression",
-            text[:60],
-            f"the regular expression {text[:60]!r}… has {len(text)} characters; {PATTERN_CHARACTERS} are allowed",
-            hint="search for a shorter one, or for several terms",
-        )
+        raise UsageError.of("SL513.long", text[:60], length=len(text), most=PATTERN_CHARACTERS)
     try:
         return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
-        raise UsageError(
-            "SL513",
-            "read regular expression",
-            text,
-            f"{text!r} is no regular expression: {error}",
-            hint="escape characters such as ( [ * + with a backslash to search for themselves",
-        ) from None
+        raise UsageError.of("SL513", text, why=error) from None
 
 
 def grep_pattern(text: str) -> str:

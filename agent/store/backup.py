@@ -223,13 +223,7 @@ def _open_backup(source: Path) -> Iterator[sqlite3.Connection]:
         raise reading_error(error, source) from None
     try:
         if connection.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
-            raise StoreError(
-                "SL413",
-                "restore",
-                str(source),
-                f"{source} is no store of sidelog",
-                hint="name a file that `sidelog backup` has made",
-            )
+            raise StoreError.of("SL413.backup", source)
         check_version(connection, source)
         findings = integrity(connection)
         if findings:
@@ -245,41 +239,17 @@ def _open_backup(source: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _exists(path: Path) -> StoreError:
-    return StoreError(
-        "SL552",
-        "back up",
-        str(path),
-        f"{path} exists; a backup never overwrites anything",
-        hint="give the backup another name, such as one with the date",
-    )
+    return StoreError.of("SL552", path)
 
 
 def _store_exists(path: Path) -> StoreError:
-    return StoreError(
-        "SL555",
-        "restore",
-        str(path),
-        f"there is a store at {path}",
-        hint="--force moves it aside and puts the backup in its place; --store names another place",
-    )
+    return StoreError.of("SL555", path)
 
 
 def unwritable(path: Path, why: str) -> StoreError:
     """SL553."""
-    return StoreError(
-        "SL553",
-        "copy store",
-        str(path),
-        f"the copy beside {path} cannot be written: {why}",
-        hint="choose a directory that exists and can be written, on a disk with room for the whole store",
-    )
+    return StoreError.of("SL553", path, why=why)
 
 
 def _damaged(path: Path, finding: str) -> StoreError:
-    return StoreError(
-        "SL554",
-        "copy store",
-        str(path),
-        f"{path} is damaged: {finding}",
-        hint="`sidelog verify` says what is wrong with a store; `sidelog verify --repair` saves what can be read",
-    )
+    return StoreError.of("SL554", path, finding=finding)

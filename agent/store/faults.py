@@ -73,32 +73,12 @@ def writing_error(error: sqlite3.Error, path: Path) -> StoreError:
     """The StoreError for a failed write: damage and missing tables are final, all else is worth another attempt."""
     name = error_name(error)
     if name.startswith(_DAMAGED):
-        return StoreError(
-            "SL402",
-            "write store",
-            str(path),
-            f"the store {path} is damaged: {error}",
-            hint="the agent moves it aside, begins a new one and reads again what the log files still hold",
-        )
+        return StoreError.of("SL402", path, why=error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StoreError(
-            "SL408",
-            "write store",
-            str(path),
-            f"another program keeps the store {path} locked",
-            hint="end that program's transaction; reading pauses until then and nothing is lost",
-            retryable=True,
-        )
+        return StoreError.of("SL408", path)
     if name == "SQLITE_ERROR" and is_of_schema(error):
         return StoreError.of("SL415", path, path=path, why=error)
-    return StoreError(
-        "SL412",
-        "write store",
-        str(path),
-        f"the store {path} cannot be written: {error}",
-        hint="check the disk (space, mount options, permissions); the agent tries again every second",
-        retryable=True,
-    )
+    return StoreError.of("SL412", path, why=error)
 
 
 # ---------------------------------------------------------------- who holds the WAL
@@ -134,11 +114,4 @@ def wal_error(store: Path, wal_bytes: int) -> StoreError:
     """SL414: the WAL cannot be emptied because somebody reads an old state."""
     pids = snapshot_holders(store)
     who = f"process {', '.join(map(str, pids))}" if pids else "a reader"
-    return StoreError(
-        "SL414",
-        "checkpoint store",
-        str(store),
-        f"the write-ahead log of {store} has {wal_bytes >> 20} MiB: {who} keeps an old state open",
-        hint="end that program's query or transaction; at 256 MiB reading pauses until then",
-        retryable=True,
-    )
+    return StoreError.of("SL414", store, wal_mib=wal_bytes >> 20, who=who)

@@ -99,14 +99,7 @@ class StoreLock:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise StoreError(
-                "SL405",
-                "open store",
-                str(self._store),
-                f"cannot write in the store's directory {path.parent}: {error.strerror}",
-                hint="give the agent's user write permission there, or choose another place with store.path",
-                retryable=True,
-            ) from None
+            raise StoreError.of("SL405", self._store, parent=path.parent, why=error) from None
         try:
             self._wait_for(descriptor)
         except OSError as error:
@@ -115,13 +108,7 @@ class StoreLock:
                 raise _no_locks(self._store, error) from None
             held = owner(self._store)
             who = f"process {held.pid}" if held and held.pid else "another process"
-            raise StoreError(
-                "SL404",
-                "open store",
-                str(self._store),
-                f"the store {self._store} belongs to a running agent, {who}",
-                hint="stop that agent first, or give this one another store with --store",
-            ) from None
+            raise StoreError.of("SL404", self._store, who=who) from None
         self._descriptor = descriptor
         self._started_at = time.time_ns()
         self.note(None)
@@ -179,10 +166,4 @@ def _is_running(pid: int) -> bool:
 
 
 def _no_locks(store: Path, error: OSError) -> StoreError:
-    return StoreError(
-        "SL405",
-        "open store",
-        str(store),
-        f"the file system of {store} has no file locks: {error.strerror}",
-        hint="choose a local disk with store.path: SQLite needs such locks as well",
-    )
+    return StoreError.of("SL405.locks", store, why=error)

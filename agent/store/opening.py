@@ -84,13 +84,7 @@ def _make_directory(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(
-            "SL405",
-            "open store",
-            str(path),
-            f"cannot make the store's directory {path.parent}: {error.strerror}",
-            hint="make it and give it to the agent's user, or choose another place with store.path",
-        ) from None
+        raise StoreError.of("SL405.directory", path, parent=path.parent, why=error) from None
     finally:
         os.umask(previous_mask)
 
@@ -120,13 +114,7 @@ def _open(path: Path) -> sqlite3.Connection:
 def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
     """A database without our application id but with tables belongs to another program."""
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise StoreError(
-            "SL413",
-            "open store",
-            str(path),
-            f"{path} is another program's database",
-            hint="name another file with store.path or --store; this one was left as it is",
-        )
+        raise StoreError.of("SL413", path)
 
 
 def _probe(connection: sqlite3.Connection) -> None:

@@ -25,13 +25,7 @@ def open_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connectio
             of the program has written it; SL406 it cannot be read (permissions).
     """
     if not _is_file(path):
-        raise StoreError(
-            "SL401",
-            "open store",
-            str(path),
-            f"there is no store at {path}",
-            hint="start the agent once (`sidelog run`), or name the store with --store or -c",
-        )
+        raise StoreError.of("SL401", path)
     try:
         return _open(path, "mode=ro", busy_timeout_s)
     except StoreError as error:
@@ -83,13 +77,7 @@ def _is_file(path: Path) -> bool:
 
 def _refuse_older(version: int, path: Path) -> None:
     if version < SCHEMA_VERSION:
-        raise StoreError(
-            "SL407",
-            "open store",
-            str(path),
-            f"the store {path} has the older schema version {version}; this program reads {SCHEMA_VERSION}",
-            hint="start the agent of this version once: it migrates the store in one transaction",
-        )
+        raise StoreError.of("SL407", path, version=version, SCHEMA_VERSION=SCHEMA_VERSION)
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:
@@ -100,13 +88,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     """
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
-        raise StoreError(
-            "SL403",
-            "open store",
-            str(path),
-            f"the store {path} has schema version {version}, newer than this program's {SCHEMA_VERSION}",
-            hint="use the newer sidelog that wrote it; this one leaves the file as it is",
-        )
+        raise StoreError.of("SL403", path, version=version, SCHEMA_VERSION=SCHEMA_VERSION)
     return version
 
 
@@ -128,30 +110,11 @@ def reading_error(error: sqlite3.Error, path: Path) -> StoreError:
     """What a SQLite error means to the person who asked for data from `path`."""
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StoreError(
-            "SL408",
-            "read store",
-            str(path),
-            f"the store {path} is locked by another program",
-            hint="try again; a program that holds it exclusively is in the way",
-            retryable=True,
-        )
+        return StoreError.of("SL408.read", path)
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_READONLY", "SQLITE_IOERR")):
         return _unreadable(path, str(error))
-    return StoreError(
-        "SL402",
-        "read store",
-        str(path),
-        f"the store {path} is damaged or no store of sidelog: {error}",
-        hint="a running agent moves a damaged store aside and begins a new one; the old file is kept",
-    )
+    return StoreError.of("SL402.read", path, why=error)
 
 
 def _unreadable(path: Path, why: str) -> StoreError:
-    return StoreError(
-        "SL406",
-        "read store",
-        str(path),
-        f"the store {path} cannot be read: {why}",
-        hint="only its owner may read a store: use that user (often `sudo -u sidelog`)",
-    )
+    return StoreError.of("SL406", path, why=why)

@@ -276,10 +276,4 @@ class _Reader:
 
 
 def _hopeless(store: Path, why: str) -> StoreError:
-    return StoreError(
-        "SL556",
-        "repair store",
-        str(store),
-        f"nothing can be saved from {store}: {why}",
-        hint="bring back a backup with `sidelog restore --force`, or start the agent: it begins a new store",
-    )
+    return StoreError.of("SL556", store, why=why)

@@ -260,28 +260,14 @@ class StoreWriter:
         Inserts into an unlinked file keep succeeding, and everything would be gone at the end of the process.
         """
         if faults.identity(self.path) != self._identity:
-            raise StoreError(
-                "SL411",
-                "write store",
-                str(self.path),
-                f"the store file {self.path} was deleted or replaced while the agent was running",
-                hint="start the agent again: it continues with the file that is there now, or begins a new one",
-            )
+            raise StoreError.of("SL411", self.path)
 
     def check_space(self) -> None:
         """Raise a retryable StoreError SL410 when the store's disk has less than `min_free_bytes` left."""
         disk = os.statvfs(self.path.parent)
         free = disk.f_bavail * disk.f_frsize
         if free < self.min_free_bytes:
-            raise StoreError(
-                "SL410",
-                "write store",
-                str(self.path),
-                f"only {free >> 20} MiB are free on the store's disk, store.min_free asks for"
-                f" {self.min_free_bytes >> 20} MiB: reading pauses",
-                hint="free some space; reading goes on by itself and nothing is lost while the log files stay",
-                retryable=True,
-            )
+            raise StoreError.of("SL410", self.path, free_mib=free >> 20, asked_mib=self.min_free_bytes >> 20)
 
     def check_wal(self) -> None:
         """Raise a retryable StoreError SL414 when a reader has kept the WAL from being emptied for too long."""

@@ -73,24 +73,12 @@ def kind_of(mode: int) -> str:
 
 def not_regular(path: str, mode: int) -> TailError:
     """SL202, for a path that a pattern matches but that cannot be read as a log."""
-    return TailError(
-        "SL202",
-        "follow a file",
-        path,
-        f"{path} is {kind_of(mode)}, not a regular file: it is not followed",
-        hint="exclude it, or write to a regular file",
-    )
+    return TailError.of("SL202", path, kind=kind_of(mode))
 
 
 def foreign_link(path: str) -> TailError:
     """SL203, for a symbolic link that leads to somebody else's file."""
-    return TailError(
-        "SL203",
-        "follow a symbolic link",
-        path,
-        f"{path} is a symbolic link whose owner does not own its target: it is not followed",
-        hint="let link and target have the same owner (chown -h), or include the target itself",
-    )
+    return TailError.of("SL203", path)
 
 
 def check(path: str) -> os.stat_result | TailError:
@@ -140,32 +128,11 @@ def describe(fd: int, path: str) -> Opened:
 def open_error(path: str, error: OSError) -> TailError:
     """What to tell of a file that cannot be opened or read."""
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return TailError(
-            "SL201",
-            "open a file",
-            path,
-            f"{path} cannot be read: permission denied",
-            hint="let the agent's user read it (group adm, or an ACL: setfacl -m u:sidelog:r)",
-            retryable=True,
-        )
+        return TailError.of("SL201", path)
     if error.errno in {errno.EMFILE, errno.ENFILE}:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return TailError(
-            "SL207",
-            "open a file",
-            "open files",
-            f"no more files can be opened (limit {limit}): some are read late, none is forgotten",
-            hint="raise LimitNOFILE= of the unit, or the hard limit (ulimit -Hn)",
-            retryable=True,
-        )
-    return TailError(
-        "SL208",
-        "read a file",
-        path,
-        f"{path} cannot be read: {os.strerror(error.errno or 0)}",
-        hint="it is tried again; look at the disk, or at the server of a network file system",
-        retryable=True,
-    )
+        return TailError.of("SL207", "open files", limit=limit)
+    return TailError.of("SL208", path, why=error)
 
 
 def raise_file_limit() -> int:

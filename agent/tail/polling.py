@@ -131,21 +131,13 @@ class PollScheduler:
 
 def _no_inotify(error: OSError, sysctl: str) -> TailError:
     limit = error.errno in {errno.ENOSPC, errno.EMFILE}
-    return TailError(
+    return TailError.of(
         "SL205",
-        "wait for events",
         "inotify",
-        f"inotify cannot be used ({os.strerror(error.errno or 0)}): files are looked at every second instead",
         hint=f"raise the limit: sysctl -w {sysctl}=524288" if limit else "lines appear up to a second later",
-        retryable=True,
+        why=error,
     )
 
 
 def _network(path: str, name: str) -> TailError:
-    return TailError(
-        "SL206",
-        "wait for events",
-        path,
-        f"{path} lies on {name}, which tells nothing of other machines' writes: it is looked at every second",
-        hint="nothing needs to be done; running the agent where the files are written is faster",
-    )
+    return TailError.of("SL206", path, name=name)

@@ -343,11 +343,4 @@ def _is_replaced(harvester: Harvester) -> bool:
 
 
 def _listing_error(path: str, error: OSError) -> TailError:
-    return TailError(
-        "SL209",
-        "look for files",
-        path,
-        f"{path} cannot be looked at: {os.strerror(error.errno or 0)}",
-        hint="let the agent's user list the directory (r and x for it)",
-        retryable=True,
-    )
+    return TailError.of("SL209", path, why=error)

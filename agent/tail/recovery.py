@@ -351,10 +351,4 @@ def _version(path: str) -> tuple[int, int] | None:
 
 
 def _damaged(archive: CompressedLog, error: Exception) -> TailError:
-    return TailError(
-        "SL210",
-        "read an archive",
-        archive.path,
-        f"{archive.path} cannot be decompressed behind byte {archive.position} of its content: {error}",
-        hint="mend or replace it and reading goes on there; without it the rest of its lines is lost",
-    )
+    return TailError.of("SL210", archive.path, position=archive.position, why=error)

@@ -171,15 +171,7 @@ class Registry:
         directory, name = os.path.split(found.path)
         siblings = (os.path.split(path) for path in self._all_paths())
         if not any(directory == folder and is_rotation(name, other) for folder, other in siblings):
-            self.conditions.begin(
-                TailError(
-                    "SL204",
-                    "follow a file",
-                    found.path,
-                    f"{found.path} is compressed ({kind}) and is not read as text: it is skipped",
-                    hint="exclude it, or decompress it if its lines are wanted",
-                )
-            )
+            self.conditions.begin(TailError.of("SL204", found.path, kind=kind))
         return True
 
     def _all_paths(self) -> Iterable[str]:

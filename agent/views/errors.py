@@ -53,9 +53,7 @@ def view_group(engine: Engine, number: int, now: int) -> GroupView:
 
 def no_group(number: int) -> SidelogError:
     """What is said where there is no such group."""
-    return SidelogError(
-        "SL540", "show errors", str(number), f"there is no error group {number}", hint="`sidelog errors` lists them"
-    )
+    return SidelogError.of("SL540", number)
 
 
 # ---------------------------------------------------------------- documents
