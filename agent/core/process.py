@@ -30,7 +30,7 @@ def lower_priority() -> None:
         OSError: the system knows no such priority.
     """
     try:
-        os.nice(19)
+        os.setpriority(os.PRIO_PROCESS, 0, 19)  # whatever that of the agent is
         number = _IOPRIO_SET.get(platform.machine()) if sys.platform == "linux" else None
         if number is not None:
             ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, _IDLE_CLASS)  # 1: a process, 0: this one

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import time
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -152,8 +153,8 @@ def waiting(store, tmp_path):
     log = tmp_path / "app.log"
     log.write_bytes(b"line\n")
     file = tailed(1, str(log), last_read=time.time_ns() - 3_600 * 10**9)
-    file.device, file.inode = log.stat().st_dev, log.stat().st_ino
-    make(store, files=[file])
+    there = log.stat()
+    make(store, files=[msgspec.structs.replace(file, device=there.st_dev, inode=there.st_ino)])
     lock = StoreLock(store)
     lock.acquire()
     lock_path(store).write_text(json.dumps({"pid": 4242, "started_at": 1}))
