@@ -74,7 +74,7 @@ class SidelogError(Exception):
 def _said(fact: object) -> object:
     """A fact as a sentence has it."""
     if isinstance(fact, OSError):
-        return fact.strerror or str(fact)
+        return fact.strerror or (os.strerror(fact.errno) if fact.errno else str(fact))
     return os.fspath(fact) if isinstance(fact, os.PathLike) else fact
 
 

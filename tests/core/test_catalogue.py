@@ -119,6 +119,8 @@ def test_an_error_says_what_the_catalogue_has_for_it():
 def test_a_fact_may_be_a_path_or_what_the_system_says():
     error = UsageError.of("SL520", Path("/a"), why=OSError(28, "No space left on device"))
     assert error.message == "the statement cannot be run: No space left on device"
+    assert UsageError.of("SL520", "x", why=OSError(28, "")).message.endswith("No space left on device")
+    assert UsageError.of("SL520", "x", why=OSError("gone")).message.endswith("gone")
     assert SidelogError.of("SL504", "SL13", code="SL13").message == "there is no error code 'SL13'"
     assert error.subject == "/a"
 
