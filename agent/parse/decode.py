@@ -17,7 +17,7 @@ import orjson
 from agent.core.event import ERROR, original_of
 from agent.core.fields import ROLES, Profile
 from agent.core.model import Continuation, ErrorEvent, EventBatch, LineBatch
-from agent.parse import careful, fields
+from agent.parse import careful
 from agent.parse.assemble import Assembler
 from agent.parse.fast import MIN_LINES, FastPath
 from agent.parse.formats import Head
@@ -146,7 +146,7 @@ class FileParser:
                     records.append(orjson.loads(line))
         records = [record for record in records if type(record) is dict]
         if records:
-            self._set_profile(fields.detect(records, self._compiled, "json"))
+            self._set_profile(self._compiled.detect(records))
 
     def _set_profile(self, profile: Profile) -> None:
         if profile == self.profile and self._fast is not None:
@@ -236,7 +236,7 @@ class FileParser:
             return
         if not work.seen:
             if self.profile.format == "" and work.text_lines:
-                self._set_profile(_text_profile(self._compiled))
+                self._set_profile(self._compiled.text_profile())
             return
         many = work.json_lines >= _MANY_LINES
         known = self.profile.format == "json"
@@ -244,7 +244,7 @@ class FileParser:
             if self._looks >= _MOST_LOOKS or all(self.profile.path(role) is not None for role in ROLES):
                 return
             self._looks += 1
-        found = fields.detect(work.seen, self._compiled, "json")
+        found = self._compiled.detect(work.seen)
         if known:
             found = _merged(self.profile, found, replace=many)
         if found != self.profile:
@@ -259,18 +259,6 @@ def _merged(old: Profile, new: Profile, *, replace: bool) -> Profile:
         before, after = old.path(role), new.path(role)
         paths[role] = (after or before) if replace else (before or after)
     return msgspec.structs.replace(new, **paths)
-
-
-def _text_profile(compiled: Compiled) -> Profile:
-    """Where the fields are in the records that are made of text lines."""
-    return Profile(
-        format="text",
-        timestamp=("timestamp",),
-        severity=("level",),
-        message=("message",),
-        logger=("logger",),
-        overrides=compiled.overrides,
-    )
 
 
 def join(
