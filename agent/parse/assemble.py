@@ -62,8 +62,13 @@ class Assembler:
             index += 1
             size = len(line) + (1 if terminated or index <= last else 0)
             self._after = after = parts[index] if index <= last else b""
-            if wrappers and (wrapper := wrappers.get(line[:1])) is not None and wrapper.may_wrap(line):
-                self._line(line, offset, size)
+            if (
+                wrappers
+                and (wrapper := wrappers.get(line[:1])) is not None
+                and len(line) <= longest
+                and (wrapped := wrapper.unwrap(line.removesuffix(b"\r"))) is not None
+            ):
+                self._wrapped(wrapped, line, offset, size)
             elif line[:1] == b"{":
                 if not (json_alone and len(line) <= longest and self._plain_json(line, offset)):
                     self._line(line, offset, size)

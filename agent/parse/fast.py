@@ -24,12 +24,13 @@ import msgspec
 from agent.core.event import ERROR, RAW_CARRIAGE_RETURN
 from agent.core.fields import Profile, load_record
 from agent.core.severity import UNREADABLE, SeverityTable, scale_of
+from agent.core.units import SECOND_NS
 from agent.parse import fields
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
 from agent.parse.columns import INSTANT, ROLES, compiled_columns
 from agent.parse.storm import Storm
-from agent.parse.timestamps import MAX_NS, SECOND_NS
+from agent.parse.timestamps import MAX_NS
 
 if TYPE_CHECKING:
     from agent.parse.assemble import Assembler

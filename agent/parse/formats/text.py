@@ -124,7 +124,7 @@ def _level(head: str) -> Head | None:
 
 def _access(head: str) -> Head | None:
     """Access logs of web servers: the instant is in the midst of the message."""
-    match = _ACCESS.match(head) if "] " in head and not head[0].isspace() else None
+    match = _ACCESS.match(head) if "] " in head else None
     return None if match is None else Head(match[1])
 
 
