@@ -164,7 +164,9 @@ class Assembler:
         self._content(line, line, offset, size, None)
 
     def _wrapped(self, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
-        partial = self.partial
+        partial, redactor = self.partial, self.compiled.redactor
+        if redactor is not None and redactor.may_apply(line):  # Docker's `attrs` are in no record, but in the line
+            line = redactor.text(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         if partial is not None and (
             partial.stream != wrapped.stream or partial.size + len(wrapped.body) > self.compiled.max_line
         ):
