@@ -20,7 +20,7 @@ from agent.core.model import Continuation, ErrorEvent, EventBatch, LineBatch
 from agent.parse import careful
 from agent.parse.assemble import Assembler
 from agent.parse.fast import MIN_LINES, FastPath
-from agent.parse.formats import Head
+from agent.parse.formats import Head, line_rules
 from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.settings import PLAIN, Compiled, ParseSettings
 from agent.parse.textevent import build, text_error
@@ -215,7 +215,9 @@ class FileParser:
         tail = work.tail
         continued = tail is not None
         if work.tail_lines:
-            out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.traces)
+            out.continuation = Continuation(
+                b"\n".join(work.tail_lines), self._compiled.traces, self._compiled.settings.format
+            )
         if tail is not None and tail.blanks:  # they are counted as blank lines now: nothing joins it behind them
             tail = None
         work.end_tail()
@@ -276,7 +278,8 @@ def join(
     """
     lines = [*original_of(record, raw).split(b"\n"), *continuation.raw.split(b"\n")]
     texts = [careful.decode_text(line.removesuffix(b"\r"))[0] for line in lines]
-    event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), _PLAIN.rules.read_head, traces=continuation.traces)
+    read_head = line_rules(continuation.format).read_head
+    event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), read_head, traces=continuation.traces)
     for line, text in zip(lines[1:], texts[1:], strict=True):
         if text:
             if continuation.traces:
@@ -284,7 +287,7 @@ def join(
             add(event, line, text)
         else:
             event.blanks.append(line)
-    built = build(event, _PLAIN, 0)
+    built = build(event, _PLAIN, 0)  # nobody asks for its instant
     return built.record, built.raw, text_error(built, 0) if built.severity >= ERROR else None
 
 
