@@ -246,12 +246,7 @@ class Assembler:
         if self.open is not None or self.tail is not None:
             self.begin_rows()
         self.last_text = None
-        self.json_lines += 1
-        if len(self.seen) < _LEARN_RECORDS:
-            self.seen.append(read.record)
-        if not read.verbatim:
-            self.out.raws[len(self.out.records)] = line
-        self.record_row(read.record, read.text, offset, read.error)
+        self._json_row(read.record, read.text, offset, read.error, None if read.verbatim else line)
         return True
 
     def _json(
@@ -265,33 +260,32 @@ class Assembler:
         hidden: bool,
     ) -> None:
         self.begin_rows()
-        self.json_lines += 1
-        record, text, keep = line.record, line.text, line.verbatim
+        record, text = line.record, line.text
+        kept = raw if extra is not None or not line.verbatim else raw_of_record(raw, plain)
         if extra is not None:
-            if "log.iostream" in record:
-                with contextlib.suppress(RecursionError):  # then it keeps its own
-                    text = careful.dump({**record, "log.iostream": extra["stream"]})
-                    record = {**record, "log.iostream": extra["stream"]}
-            else:
-                text = with_stream(text, extra["stream"])
-                record = {**record, "log.iostream": extra["stream"]}
+            named = {**record, "log.iostream": extra["stream"]}
+            with contextlib.suppress(RecursionError):  # then it keeps its own
+                text = careful.dump(named) if "log.iostream" in record else with_stream(text, extra["stream"])
+                record = named
+        self._json_row(record, text, offset, line.error, None if hidden else kept, extra)
+
+    def _json_row(  # noqa: PLR0917 - called for every line
+        self,
+        record: dict[str, Any],
+        text: str,
+        offset: int,
+        error: str | None,
+        raw: bytes | int | None,
+        extra: dict[str, str] | None = None,
+    ) -> None:
+        """Append the row of a decoded JSON object; instant, severity and logger by the known names."""
+        compiled, out = self.compiled, self.out
+        row = len(out.records)
+        self.json_lines += 1
         if len(self.seen) < _LEARN_RECORDS:
             self.seen.append(record)
-        row = len(self.out.records)
-        if not hidden:
-            if extra is not None or not keep:
-                self.out.raws[row] = raw
-            elif len(raw) != len(plain) and (kept := raw_of_record(raw, plain)) is not None:
-                self.out.raws[row] = kept
-        self.record_row(record, text, offset, line.error, extra)
-
-    def record_row(
-        self, record: dict[str, Any], text: str, offset: int, error: str | None, extra: dict[str, str] | None = None
-    ) -> None:
-        """Append a row whose record is a decoded JSON object; instant, severity and logger by the known names."""
-        compiled = self.compiled
-        out = self.out
-        row = len(out.records)
+        if raw is not None:
+            out.raws[row] = raw
         shape = self.shapes.of(record)
         instant, missing = fields.instant(record, shape.timestamp, compiled.instants, self.observed)
         if missing is not None and extra is not None:

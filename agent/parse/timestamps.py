@@ -179,22 +179,18 @@ def _parse_text(text: str, zone: tzinfo, observed: int) -> int:
         day, name, year, hour, minute, second, fraction, offset = match.groups()
         local = local_seconds(int(year), _month(name), int(day), int(hour), int(minute), int(second))
         return _instant(local, fraction, offset, zone)
-    match = _SYSLOG.fullmatch(text)
-    if match is not None:
-        name, day, hour, minute, second, fraction = match.groups()
-        return _nearest_year(_month(name), int(day), (int(hour), int(minute), int(second)), fraction, zone, observed)
-    match = _KLOG.fullmatch(text)
+    match = _SYSLOG.fullmatch(text) or _KLOG.fullmatch(text)
     if match is not None:
         month, day, hour, minute, second, fraction = match.groups()
-        return _nearest_year(int(month), int(day), (int(hour), int(minute), int(second)), fraction, zone, observed)
+        return _nearest_year(_month(month), int(day), (int(hour), int(minute), int(second)), fraction, zone, observed)
     raise ValueError
 
 
-def _month(name: str) -> int:
-    try:
-        return _MONTHS[name.lower()]
-    except KeyError:
-        raise ValueError from None
+def _month(written: str) -> int:
+    number = int(written) if written.isdigit() else _MONTHS.get(written.lower())
+    if number is None:
+        raise ValueError
+    return number
 
 
 def local_seconds(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:  # noqa: PLR0917 - a clock
