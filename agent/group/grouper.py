@@ -8,7 +8,7 @@ import msgspec
 
 from agent.core.model import ErrorEvent, GroupUpdate
 from agent.core.times import MINUTE_NS
-from agent.group import classify, fingerprint, frames
+from agent.group import classify, fingerprint
 from agent.group.miner import Miner, Template
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Grouper:
             text = fingerprint.shape(error)
             if by_frames is not None and fingerprint.is_of_frames(text):
                 part = by_frames[2] or ""
-                if by_frames[0] is None or frames.has_python_frames(part):
+                if by_frames[0] is None or fingerprint.has_python_frames(part):
                     raw = by_frames
             decided = error.fingerprint or fingerprint.is_of_frames(text)
             mark = fingerprint.fingerprint(text)
