@@ -8,7 +8,7 @@ import msgspec
 
 from agent.core.model import ErrorEvent, GroupUpdate
 from agent.core.times import MINUTE_NS
-from agent.group import classify, fingerprint, frames
+from agent.group import classify, fingerprint
 from agent.group.miner import Miner, Template
 
 if TYPE_CHECKING:
@@ -25,14 +25,12 @@ _PYTHON = "python"
 
 
 class _Known(msgspec.Struct):
-    """What errors of one raw shape have in common. `culprit` is looked for once it is asked for: that costs 30 µs."""
+    """What errors of one raw shape have in common."""
 
     fingerprint: str
     group: int
-    culprit: str | None = None
-    searched: bool = False
     text: str | None = None  # only a Template has one
-    told: tuple[str, str | None, str | None, str] | None = None  # title, culprit, exception type, category
+    told: tuple[str, str | None, str | None, str] | None = None  # by `_told` once it is asked for: that costs 30 µs
 
 
 _FRAMELESS = _Known("", 0)  # its stack trace says nothing: its message decides
@@ -107,7 +105,7 @@ class Grouper:
             text = fingerprint.shape(error)
             if by_frames is not None and fingerprint.is_of_frames(text):
                 part = by_frames[2] or ""
-                if by_frames[0] is None or frames.has_python_frames(part):
+                if by_frames[0] is None or fingerprint.has_python_frames(part):
                     raw = by_frames
             decided = error.fingerprint or fingerprint.is_of_frames(text)
             mark = fingerprint.fingerprint(text)
@@ -159,7 +157,7 @@ def _count(update: GroupUpdate, error: ErrorEvent) -> None:
 def _describe(known: _Known | Template, error: ErrorEvent) -> GroupUpdate:
     """What is told of a group, without counts."""
     if known.told is None:
-        known.told = _told(known, error)
+        known.told = _told(error)
     title, culprit, kind, category = known.told
     return GroupUpdate(
         id=known.group,
@@ -177,16 +175,14 @@ def _describe(known: _Known | Template, error: ErrorEvent) -> GroupUpdate:
     )
 
 
-def _told(known: _Known | Template, error: ErrorEvent) -> tuple[str, str | None, str | None, str]:
+def _told(error: ErrorEvent) -> tuple[str, str | None, str | None, str]:
     """Title, culprit, exception type and category of a group, as its first event shows them."""
-    if error.stacktrace and not known.searched:
-        known.culprit = fingerprint.innermost(error.stacktrace)
-        known.searched = True
+    culprit = fingerprint.innermost(error.stacktrace) if error.stacktrace else None
     kind, text = error.exception_type, error.exception_message or error.message
     title = f"{kind}: {text}" if kind else text
     return (
         _storable(" ".join(title.split())) or "(no message)",
-        _storable(known.culprit or error.logger),
+        _storable(culprit or error.logger),
         _storable(kind),
         classify.classify(kind, text),
     )

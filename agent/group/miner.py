@@ -39,9 +39,9 @@ Scope = tuple[str, str]  # what else errors must have in common: ("type", except
 
 
 class Template:
-    """One template and the group it stands for. `culprit`, `searched` and `told` are the grouper's."""
+    """One template and the group it stands for. `told` is the grouper's."""
 
-    __slots__ = ("culprit", "fingerprint", "group", "last_seen", "live", "scope", "searched", "told", "words")
+    __slots__ = ("fingerprint", "group", "last_seen", "live", "scope", "told", "words")
 
     def __init__(self, scope: Scope, words: tuple[str, ...], fingerprint: str, group: int, last_seen: int) -> None:
         self.scope = scope
@@ -50,8 +50,6 @@ class Template:
         self.group = group
         self.last_seen = last_seen
         self.live = True  # the miner still has it
-        self.culprit: str | None = None
-        self.searched = True
         self.told: tuple[str, str | None, str | None, str] | None = None
 
     @property

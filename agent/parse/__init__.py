@@ -3,7 +3,7 @@
 A line takes one of four roads. `FileParser._region` decides about a chunk, `Assembler.lines` about a line; all roads
 give the same rows, which the twins of `tests/parse` hold them to:
 
-    a chunk of JSON objects that fit      fast.FastPath.add           1.5 µs   columns, bulk, storm for its errors
+    a chunk of JSON objects that fit      fast.FastPath.add           1.5 µs   decoders, bulk
     a JSON object with nothing special    Assembler._plain_json        12 µs   careful, fields
     a line of text that is alone          textevent.append              6 µs   formats
     any other, whatever its bytes         Assembler._line           ≤ 20 µs    formats, careful, multiline, textevent

@@ -62,8 +62,13 @@ class Assembler:
             index += 1
             size = len(line) + (1 if terminated or index <= last else 0)
             self._after = after = parts[index] if index <= last else b""
-            if wrappers and (wrapper := wrappers.get(line[:1])) is not None and wrapper.may_wrap(line):
-                self._line(line, offset, size)
+            if (
+                wrappers
+                and (wrapper := wrappers.get(line[:1])) is not None
+                and len(line) <= longest
+                and (wrapped := wrapper.unwrap(line.removesuffix(b"\r"))) is not None
+            ):
+                self._wrapped(wrapped, line, offset, size)
             elif line[:1] == b"{":
                 if not (json_alone and len(line) <= longest and self._plain_json(line, offset)):
                     self._line(line, offset, size)
@@ -159,7 +164,9 @@ class Assembler:
         self._content(line, line, offset, size, None)
 
     def _wrapped(self, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
-        partial = self.partial
+        partial, redactor = self.partial, self.compiled.redactor
+        if redactor is not None and redactor.may_apply(line):  # Docker's `attrs` are in no record, but in the line
+            line = redactor.text(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         if partial is not None and (
             partial.stream != wrapped.stream or partial.size + len(wrapped.body) > self.compiled.max_line
         ):
@@ -239,12 +246,7 @@ class Assembler:
         if self.open is not None or self.tail is not None:
             self.begin_rows()
         self.last_text = None
-        self.json_lines += 1
-        if len(self.seen) < _LEARN_RECORDS:
-            self.seen.append(read.record)
-        if not read.verbatim:
-            self.out.raws[len(self.out.records)] = line
-        self.record_row(read.record, read.text, offset, read.error)
+        self._json_row(read.record, read.text, offset, read.error, None if read.verbatim else line)
         return True
 
     def _json(
@@ -258,33 +260,32 @@ class Assembler:
         hidden: bool,
     ) -> None:
         self.begin_rows()
-        self.json_lines += 1
-        record, text, keep = line.record, line.text, line.verbatim
+        record, text = line.record, line.text
+        kept = raw if extra is not None or not line.verbatim else raw_of_record(raw, plain)
         if extra is not None:
-            if "log.iostream" in record:
-                with contextlib.suppress(RecursionError):  # then it keeps its own
-                    text = careful.dump({**record, "log.iostream": extra["stream"]})
-                    record = {**record, "log.iostream": extra["stream"]}
-            else:
-                text = with_stream(text, extra["stream"])
-                record = {**record, "log.iostream": extra["stream"]}
+            named = {**record, "log.iostream": extra["stream"]}
+            with contextlib.suppress(RecursionError):  # then it keeps its own
+                text = careful.dump(named) if "log.iostream" in record else with_stream(text, extra["stream"])
+                record = named
+        self._json_row(record, text, offset, line.error, None if hidden else kept, extra)
+
+    def _json_row(  # noqa: PLR0917 - called for every line
+        self,
+        record: dict[str, Any],
+        text: str,
+        offset: int,
+        error: str | None,
+        raw: bytes | int | None,
+        extra: dict[str, str] | None = None,
+    ) -> None:
+        """Append the row of a decoded JSON object; instant, severity and logger by the known names."""
+        compiled, out = self.compiled, self.out
+        row = len(out.records)
+        self.json_lines += 1
         if len(self.seen) < _LEARN_RECORDS:
             self.seen.append(record)
-        row = len(self.out.records)
-        if not hidden:
-            if extra is not None or not keep:
-                self.out.raws[row] = raw
-            elif len(raw) != len(plain) and (kept := raw_of_record(raw, plain)) is not None:
-                self.out.raws[row] = kept
-        self.record_row(record, text, offset, line.error, extra)
-
-    def record_row(
-        self, record: dict[str, Any], text: str, offset: int, error: str | None, extra: dict[str, str] | None = None
-    ) -> None:
-        """Append a row whose record is a decoded JSON object; instant, severity and logger by the known names."""
-        compiled = self.compiled
-        out = self.out
-        row = len(out.records)
+        if raw is not None:
+            out.raws[row] = raw
         shape = self.shapes.of(record)
         instant, missing = fields.instant(record, shape.timestamp, compiled.instants, self.observed)
         if missing is not None and extra is not None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.core.patterns import lazy
+from agent.core.units import SECOND_NS
 from agent.parse import timestamps
-from agent.parse.timestamps import MAX_NS, SECOND_NS
+from agent.parse.timestamps import MAX_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

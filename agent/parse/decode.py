@@ -17,10 +17,10 @@ import orjson
 from agent.core.event import ERROR, original_of
 from agent.core.fields import ROLES, Profile
 from agent.core.model import Continuation, ErrorEvent, EventBatch, LineBatch
-from agent.parse import careful, fields
+from agent.parse import careful
 from agent.parse.assemble import Assembler
 from agent.parse.fast import MIN_LINES, FastPath
-from agent.parse.formats import Head
+from agent.parse.formats import Head, line_rules
 from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.settings import PLAIN, Compiled, ParseSettings
 from agent.parse.textevent import build, text_error
@@ -146,7 +146,7 @@ class FileParser:
                     records.append(orjson.loads(line))
         records = [record for record in records if type(record) is dict]
         if records:
-            self._set_profile(fields.detect(records, self._compiled, "json"))
+            self._set_profile(self._compiled.detect(records))
 
     def _set_profile(self, profile: Profile) -> None:
         if profile == self.profile and self._fast is not None:
@@ -215,7 +215,9 @@ class FileParser:
         tail = work.tail
         continued = tail is not None
         if work.tail_lines:
-            out.continuation = Continuation(b"\n".join(work.tail_lines), self._compiled.traces)
+            out.continuation = Continuation(
+                b"\n".join(work.tail_lines), self._compiled.traces, self._compiled.settings.format
+            )
         if tail is not None and tail.blanks:  # they are counted as blank lines now: nothing joins it behind them
             tail = None
         work.end_tail()
@@ -236,7 +238,7 @@ class FileParser:
             return
         if not work.seen:
             if self.profile.format == "" and work.text_lines:
-                self._set_profile(_text_profile(self._compiled))
+                self._set_profile(self._compiled.text_profile())
             return
         many = work.json_lines >= _MANY_LINES
         known = self.profile.format == "json"
@@ -244,7 +246,7 @@ class FileParser:
             if self._looks >= _MOST_LOOKS or all(self.profile.path(role) is not None for role in ROLES):
                 return
             self._looks += 1
-        found = fields.detect(work.seen, self._compiled, "json")
+        found = self._compiled.detect(work.seen)
         if known:
             found = _merged(self.profile, found, replace=many)
         if found != self.profile:
@@ -259,18 +261,6 @@ def _merged(old: Profile, new: Profile, *, replace: bool) -> Profile:
         before, after = old.path(role), new.path(role)
         paths[role] = (after or before) if replace else (before or after)
     return msgspec.structs.replace(new, **paths)
-
-
-def _text_profile(compiled: Compiled) -> Profile:
-    """Where the fields are in the records that are made of text lines."""
-    return Profile(
-        format="text",
-        timestamp=("timestamp",),
-        severity=("level",),
-        message=("message",),
-        logger=("logger",),
-        overrides=compiled.overrides,
-    )
 
 
 def join(
@@ -288,7 +278,8 @@ def join(
     """
     lines = [*original_of(record, raw).split(b"\n"), *continuation.raw.split(b"\n")]
     texts = [careful.decode_text(line.removesuffix(b"\r"))[0] for line in lines]
-    event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), _PLAIN.rules.read_head, traces=continuation.traces)
+    read_head = line_rules(continuation.format).read_head
+    event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), read_head, traces=continuation.traces)
     for line, text in zip(lines[1:], texts[1:], strict=True):
         if text:
             if continuation.traces:
@@ -296,7 +287,7 @@ def join(
             add(event, line, text)
         else:
             event.blanks.append(line)
-    built = build(event, _PLAIN, 0)
+    built = build(event, _PLAIN, 0)  # nobody asks for its instant
     return built.record, built.raw, text_error(built, 0) if built.severity >= ERROR else None
 
 

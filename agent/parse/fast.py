@@ -24,12 +24,12 @@ import msgspec
 from agent.core.event import ERROR, RAW_CARRIAGE_RETURN
 from agent.core.fields import Profile, load_record
 from agent.core.severity import UNREADABLE, SeverityTable, scale_of
+from agent.core.units import SECOND_NS
 from agent.parse import fields
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
-from agent.parse.columns import INSTANT, ROLES, compiled_columns
-from agent.parse.storm import Storm
-from agent.parse.timestamps import MAX_NS, SECOND_NS
+from agent.parse.decoders import INSTANT, ROLES, ErrorDecoder, compiled_columns
+from agent.parse.timestamps import MAX_NS
 
 if TYPE_CHECKING:
     from agent.parse.assemble import Assembler
@@ -54,7 +54,7 @@ class FastPath:
 
     def __init__(self, compiled: Compiled, profile: Profile) -> None:
         self._compiled = compiled
-        self._storm = Storm(compiled.shapes(profile))
+        self._errors = ErrorDecoder(compiled.shapes(profile))
         self._bulk = BulkTimestamps(compiled.zone)
         self._paths = {role: profile.path(role) for role in ROLES}
         severity = self._paths["severity"]
@@ -165,7 +165,7 @@ class FastPath:
         out.loggers += loggers
         rows = list(compress(range(len(levels)), map(ERROR.__le__, levels)))
         if rows:
-            out.errors += self._storm.events(rows, records, begin, instants, levels, loggers)
+            out.errors += self._errors.events(rows, records, begin, instants, levels, loggers)
 
     def _whole_column(self, column: list[Any]) -> list[int] | None:
         """Nanoseconds of all values; None where they are not all of one kind and layout."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.core import severity
-from agent.core.fields import ALIASES, Path, Profile, find, message_at, own_paths, service_at
+from agent.core.fields import Path, Profile, find, message_at, own_paths, service_at
 from agent.core.model import ErrorEvent
 from agent.parse import exceptions, timestamps
 from agent.parse.exceptions import NONE
@@ -19,7 +19,7 @@ from agent.parse.exceptions import NONE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.parse.settings import Compiled
+    from agent.parse.timestamps import Instants
 
 CLEF_TIMESTAMP = "@t"  # Serilog leaves @l out where it is Information
 _CLEF_DEFAULT = 9
@@ -70,7 +70,7 @@ class Shapes:
 
 
 def instant(
-    record: dict[str, Any], paths: tuple[Path, ...], instants: timestamps.Instants, observed: int
+    record: dict[str, Any], paths: tuple[Path, ...], instants: Instants, observed: int
 ) -> tuple[int, str | None]:
     """Nanoseconds since 1970 and None, or the observed time and why. The first readable path counts."""
     error = NO_TIMESTAMP
@@ -131,22 +131,22 @@ def error_event(  # noqa: PLR0917 - built for every event of an error storm
     )
 
 
-def detect(records: list[dict[str, Any]], compiled: Compiled, file_format: str) -> Profile:
+def detect(
+    records: list[dict[str, Any]], paths: Mapping[str, tuple[Path, ...]], instants: Instants
+) -> dict[str, Path | None]:
     """Where the fields are in these records: per role the first known path with a readable value in any of them."""
-    found: dict[str, Path | None] = {}
-    for role in ALIASES:
-        found[role] = next(
-            (path for path in compiled.paths[role] if any(_readable(role, path, r, compiled) for r in records)), None
-        )
-    return Profile(format=file_format, overrides=compiled.overrides, **found)
+    return {
+        role: next((path for path in known if any(_readable(role, path, one, instants) for one in records)), None)
+        for role, known in paths.items()
+    }
 
 
-def _readable(role: str, path: Path, record: dict[str, Any], compiled: Compiled) -> bool:
+def _readable(role: str, path: Path, record: dict[str, Any], instants: Instants) -> bool:
     value = find(record, path)
     if value is None or value == "":
         return False
     if role == "timestamp":
-        return instant(record, (path,), compiled.instants, 0)[1] is None
+        return instant(record, (path,), instants, 0)[1] is None
     if role == "severity":
         return severity.read(value, severity.scale_of(path)) >= 0
     if role == "message":

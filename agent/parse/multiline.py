@@ -41,7 +41,6 @@ _JAVA_MORE = lazy(
     r"Caused by: |Suppressed: |Wrapped by: |\.\.\. \d+ (?:more|common frames)|--- End of |---> |\[CIRCULAR REFERENCE"
 )
 _FRAME = lazy(r"\s+(?:at |File \"|from \S+:\d+:in |\.\.\. \d+ |---> |--- End of |Caused by: |\| )")
-_STANDALONE_FATAL = lazy(r"panic: |fatal error: ")
 
 
 class OpenText(msgspec.Struct):
@@ -120,7 +119,7 @@ def opened_trace(message: str) -> str:
 
 def is_fatal(event: OpenText) -> bool:
     """Whether the trace is one after which a process is gone (a Go panic)."""
-    return event.trace == "go" and _STANDALONE_FATAL.match(event.texts[event.trace_at][event.head.end :]) is not None
+    return event.trace == "go" and _GO_PANIC.match(event.texts[event.trace_at][event.head.end :]) is not None
 
 
 def continues(event: OpenText, text: str) -> bool:
@@ -161,17 +160,11 @@ def _opens_trace(event: OpenText, text: str) -> bool:
     head = event.head
     if not head or 0 < head.severity < WARN:
         return False
-    trace = opens_trace(text)
-    if not trace:
-        return False
-    event.trace = trace
-    event.trace_at = len(event.lines) + len(event.blanks)
-    return True
-
-
-def opens_trace(text: str) -> str:
-    """The language of the trace that begins with this line after another one, empty for none."""
-    return opened_trace(text) or ("java" if _JAVA_MORE.match(text) else "")
+    trace = opened_trace(text) or ("java" if _JAVA_MORE.match(text) else "")
+    if trace:
+        event.trace = trace
+        event.trace_at = len(event.lines) + len(event.blanks)
+    return trace != ""
 
 
 def _python(event: OpenText, text: str) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from agent.core.fields import ALIASES, ROLES, Path, Profile
-from agent.parse.fields import Shapes
+from agent.parse.fields import Shapes, detect
 from agent.parse.formats import line_rules
 from agent.parse.redact import Redactor
 from agent.parse.timestamps import Instants
@@ -127,11 +127,22 @@ class Compiled:
             own.append(tuple(name.split(".")))
         return (*own, *(path for path in ALIASES[role] if path not in own))
 
+    def detect(self, records: list[dict[str, Any]]) -> Profile:
+        """Where the fields are in these records."""
+        return Profile(format="json", overrides=self.overrides, **detect(records, self.paths, self.instants))
+
+    def text_profile(self) -> Profile:
+        """Where the fields are in the records that are made of text lines."""
+        return msgspec.structs.replace(_TEXT, overrides=self.overrides)
+
     def shapes(self, profile: Profile) -> Shapes:
         """The shapes of records under a profile; kept for the last one asked for."""
         if self._shapes is None or self._shapes[0] is not profile:
             self._shapes = profile, Shapes(self.paths, profile)
         return self._shapes[1]
+
+
+_TEXT = Profile(format="text", timestamp=("timestamp",), severity=("level",), message=("message",), logger=("logger",))
 
 
 def _zone(name: str) -> tzinfo:

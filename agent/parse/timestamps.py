@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 from agent.core.patterns import lazy
+from agent.core.units import SECOND_NS
 
-SECOND_NS = 1_000_000_000
 MAX_NS = 2**63 - 1  # 2262-04-11: what a 64-bit column holds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -94,7 +94,7 @@ class Instants:
             return parse(value, self.zone, observed)
         match = _AFTER_SECOND.fullmatch(value, _SECOND_CHARS)
         if match is None or len(value) < _SECOND_CHARS:
-            return parse(value, self.zone, observed)
+            return self._clf(value, observed) if value[2:3] == "/" else parse(value, self.zone, observed)
         fraction, offset = match.groups()
         second = value[:_SECOND_CHARS] if offset is None else value[:_SECOND_CHARS] + offset
         instant = self._known.get(second)
@@ -102,10 +102,21 @@ class Instants:
             if _ISO.fullmatch(second) is None:
                 return parse(value, self.zone, observed)
             instant = _parse_text(second, self.zone, observed)
-            if len(self._known) >= _MOST_SECONDS:
-                self._known.clear()
-            self._known[second] = instant
+            self._remember(second, instant)
         return checked(instant + int((fraction + "00000000")[:9]) if fraction else instant)
+
+    def _clf(self, value: str, observed: int) -> int:
+        """Of an access log, `22/Nov/2026:05:39:26 +0000`: no other text that is an instant has a slash there."""
+        instant = self._known.get(value)
+        if instant is None:
+            instant = parse(value, self.zone, observed)
+            self._remember(value, instant)
+        return instant
+
+    def _remember(self, text: str, instant: int) -> None:
+        if len(self._known) >= _MOST_SECONDS:
+            self._known.clear()
+        self._known[text] = instant
 
 
 def checked(instant: int) -> int:
@@ -168,22 +179,18 @@ def _parse_text(text: str, zone: tzinfo, observed: int) -> int:
         day, name, year, hour, minute, second, fraction, offset = match.groups()
         local = local_seconds(int(year), _month(name), int(day), int(hour), int(minute), int(second))
         return _instant(local, fraction, offset, zone)
-    match = _SYSLOG.fullmatch(text)
-    if match is not None:
-        name, day, hour, minute, second, fraction = match.groups()
-        return _nearest_year(_month(name), int(day), (int(hour), int(minute), int(second)), fraction, zone, observed)
-    match = _KLOG.fullmatch(text)
+    match = _SYSLOG.fullmatch(text) or _KLOG.fullmatch(text)
     if match is not None:
         month, day, hour, minute, second, fraction = match.groups()
-        return _nearest_year(int(month), int(day), (int(hour), int(minute), int(second)), fraction, zone, observed)
+        return _nearest_year(_month(month), int(day), (int(hour), int(minute), int(second)), fraction, zone, observed)
     raise ValueError
 
 
-def _month(name: str) -> int:
-    try:
-        return _MONTHS[name.lower()]
-    except KeyError:
-        raise ValueError from None
+def _month(written: str) -> int:
+    number = int(written) if written.isdigit() else _MONTHS.get(written.lower())
+    if number is None:
+        raise ValueError
+    return number
 
 
 def local_seconds(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:  # noqa: PLR0917 - a clock

@@ -4,8 +4,7 @@ import pytest
 
 from agent.core.model import ErrorEvent
 from agent.group import fingerprint
-from agent.group.fingerprint import innermost, shape
-from agent.group.frames import chain
+from agent.group.fingerprint import chain, innermost, shape
 
 
 def error(message="boom", **facts):

@@ -12,7 +12,7 @@ from agent.config.schema import SourceConfig
 from agent.core.formats import PLANNED, REGISTERED
 from agent.core.model import LineBatch
 from agent.parse import formats
-from agent.parse.decode import FileParser
+from agent.parse.decode import FileParser, join
 from agent.parse.formats import Head, TextFormat, Wrapper, line_rules, text
 from tests.parse.test_cases import OBSERVED
 from tests.parse.test_twin import check_accounting, tailed
@@ -52,19 +52,33 @@ def read_pairs(line: str) -> Head | None:
     return Head(None, pairs["level"], severity, "own", len(line), message, {"user": pairs["user"], "message": "not it"})
 
 
-@pytest.mark.parametrize("trace", [b"", b"    at a.b.C.d(C.java:12)\n"])
-def test_what_a_text_format_finds_is_in_the_record(monkeypatch, trace):
-    """On the short way of a line alone, and on the long one of an event of several lines."""
+@pytest.fixture
+def own_format(monkeypatch):
+    """Lines of `read_pairs` before text; under `text`, and under no other name."""
     find_head = formats._first_found([TextFormat("@", read_pairs), text.FORMAT])
-    own = formats.LineRules(
-        {},
-        wrapped=False,
-        json=False,
-        only_json=False,
-        find_head=find_head,
-        read_head=find_head,
-    )
-    monkeypatch.setattr("agent.parse.settings.line_rules", lambda _: own)
+    own = formats.LineRules({}, wrapped=False, json=False, only_json=False, find_head=find_head, read_head=find_head)
+    for user in ("settings", "decode"):
+        monkeypatch.setattr(f"agent.parse.{user}.line_rules", lambda name: own if name == "text" else line_rules(name))
+
+
+@pytest.mark.usefixtures("own_format")
+def test_lines_that_come_late_join_an_event_of_the_format_of_its_source():
+    parser = FileParser(parsing(format="text"))
+    first, late = b"@ level=error user=7 failed\n", b"    at a.b.C.d(C.java:12)\n"
+    parser.feed(LineBatch(tailed(), 0, first, OBSERVED))
+    stored = parser.flush()
+    out = parser.feed(LineBatch(tailed(), len(first), late, OBSERVED, final=True), tail_open=True)
+    record, _, error = join(stored.records[0], stored.raws[0], out.continuation)
+    together = FileParser(parsing(format="text")).feed(LineBatch(tailed(), 0, first + late, OBSERVED, final=True))
+    assert record == together.records[0]
+    assert '"user":"7"' in record
+    assert error.logger == "own"
+
+
+@pytest.mark.usefixtures("own_format")
+@pytest.mark.parametrize("trace", [b"", b"    at a.b.C.d(C.java:12)\n"])
+def test_what_a_text_format_finds_is_in_the_record(trace):
+    """On the short way of a line alone, and on the long one of an event of several lines."""
     data = b"@ level=error user=7 failed\n" + trace + b"@ level=info user=8 fine\n2026-11-22 05:39:26 INFO a.b: x\n"
     out = FileParser(parsing(format="text")).feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
     assert [record.count('"message"') for record in out.records] == [1, 1, 1]

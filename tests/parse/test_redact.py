@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from agent.core.event import REDACTED, original_of
 from agent.core.model import FileGeneration, LineBatch
 from agent.parse.decode import FileParser, join
 from agent.parse.redact import Redactor
@@ -67,6 +68,21 @@ def test_a_value_is_found_however_it_is_written(text):
             assert CANARY not in repr(FileParser(SETTINGS).feed(batch(whole, final=True)))
         short = parsing(redact=SETTINGS.redact, max_line_bytes=10)
         assert CANARY not in repr(FileParser(short).feed(batch(wrapped, final=True)))
+
+
+@pytest.mark.parametrize("body", ["plain\n", '{"a":1}\n', "2026-11-22 05:39:26 ERROR x\n", "a part of a line"])
+def test_what_a_container_runtime_puts_beside_a_line_is_redacted(body):
+    labels = {"password": CANARY, "team": "shop"}
+    record = {"log": body, "stream": "stdout", "attrs": labels, "time": "2026-11-22T05:39:26Z"}
+    line = json.dumps(record).encode() + b"\n"
+    for count in (1, 5):
+        out = FileParser(SETTINGS).feed(batch(line * count, final=True))
+        assert CANARY not in repr(out)
+        for row in range(len(out)):
+            original = original_of(out.records[row], out.raws.get(row))
+            assert original.startswith(b'{"log": ')
+            assert b'"team": "shop"' in original
+            assert REDACTED.encode() in original
 
 
 def test_what_follows_a_value_stays():

@@ -124,7 +124,7 @@ def _level(head: str) -> Head | None:
 
 def _access(head: str) -> Head | None:
     """Access logs of web servers: the instant is in the midst of the message."""
-    match = _ACCESS.match(head) if "] " in head and not head[0].isspace() else None
+    match = _ACCESS.match(head) if "] " in head else None
     return None if match is None else Head(match[1])
 
 
@@ -188,10 +188,15 @@ def _bare_level(head: str, written: str, word: str, at: int) -> Head | None:
     return None if match is None else Head(written, word, number, None, match.end())
 
 
-def _loguru(head: str, written: str, begin: int, *_: object) -> Head | None:
-    match = _LOGURU.match(head, begin)
-    number = _ANY.get(match[1].upper()) if match is not None else None
-    return None if match is None or number is None else Head(written, match[1], number, match[2], match.end())
+def _level_then_logger(pattern: re.Pattern[str]) -> Callable[[str, str, int, str, int], Head | None]:
+    """A layout whose pattern has two groups, level and logger."""
+
+    def find(head: str, written: str, begin: int, *_: object) -> Head | None:
+        match = pattern.match(head, begin)
+        number = _ANY.get(match[1].upper()) if match is not None else None
+        return None if match is None or number is None else Head(written, match[1], number, match[2], match.end())
+
+    return find
 
 
 def _dashes(head: str, written: str, begin: int, *_: object) -> Head | None:
@@ -203,13 +208,6 @@ def _dashes(head: str, written: str, begin: int, *_: object) -> Head | None:
             if number is not None:
                 return Head(written, level, number, logger, match.end())
     return None
-
-
-def _thread_and_level(head: str, written: str, begin: int, *_: object) -> Head | None:
-    """Logback and log4j: `[main] ERROR c.x.Y - …`."""
-    match = _THREAD.match(head, begin)
-    number = _ANY.get(match[1].upper()) if match is not None else None
-    return None if match is None or number is None else Head(written, match[1], number, match[2], match.end())
 
 
 def _punctuated_level(head: str, written: str, begin: int, *_: object) -> Head | None:
@@ -226,8 +224,8 @@ _AFTER_INSTANT: tuple[tuple[str, Callable[[str, str, int, str, int], Head | None
     (ascii_letters, _level_and_logger),
     (ascii_letters + "_", _channel_or_level),
     ("-", _dashes),
-    ("|", _loguru),
-    ("[", _thread_and_level),
+    ("|", _level_then_logger(_LOGURU)),
+    ("[", _level_then_logger(_THREAD)),  # Logback and log4j: `[main] ERROR c.x.Y - …`
     ("-|[:,", _punctuated_level),
 )
 _NEXTS, _ = by_first(_AFTER_INSTANT)

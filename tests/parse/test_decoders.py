@@ -9,8 +9,8 @@ import pytest
 
 from agent.core.fields import Profile
 from agent.parse import fields
-from agent.parse.columns import compiled_columns
 from agent.parse.decode import FileParser
+from agent.parse.decoders import compiled_columns
 from agent.parse.fields import Shapes
 from tests.parse.test_twin import careful, columns, parse_once
 from tests.sources import parsing

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from agent.core.fields import load_record
 from agent.core.model import LineBatch
-from agent.parse import exceptions, storm
+from agent.parse import decoders, exceptions
 from agent.parse.decode import FileParser, ParseSettings
-from agent.parse.storm import Storm
+from agent.parse.decoders import ErrorDecoder
 from tests.parse.effort import examples
 from tests.parse.test_twin import OBSERVED, careful, columns, parse_once, tailed
 from tests.sources import parsing
@@ -77,7 +77,7 @@ def test_together_and_one_by_one_agree(found, names):
 def decoded(monkeypatch) -> list[str]:
     """Takes down the records that are decoded whole."""
     whole: list[str] = []
-    monkeypatch.setattr(storm, "load_record", lambda text: whole.append(text) or load_record(text))
+    monkeypatch.setattr(decoders, "load_record", lambda text: whole.append(text) or load_record(text))
     return whole
 
 
@@ -122,7 +122,7 @@ def test_errors_that_change_their_looks_are_followed_but_not_for_ever(monkeypatc
     assert counts[2] == 40  # another one; the plan is given up
     assert 0 < counts[3] <= 8  # and made anew
     assert counts[-2:] == [40, 40] or counts[-2:] == [0, 0]
-    assert parser._fast._storm._plans <= 16
+    assert parser._fast._errors._plans <= 16
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_names_of_exceptions_are_remembered_within_bounds(monkeypatch):
 
 
 def test_a_file_without_a_plan_is_asked_again_a_few_times():
-    looks = Storm(FileParser(parsing())._compiled.shapes(FileParser(parsing()).profile))
+    looks = ErrorDecoder(FileParser(parsing())._compiled.shapes(FileParser(parsing()).profile))
     record = json.dumps({**USUAL, "message": "a", "msg": "b"})
     for _ in range(40):
         looks.events([0], [record], 0, [1], [17], [None])

@@ -1,0 +1,280 @@
+"""Compiled decoders of a chunk's lines: of instant, severity and logger, and of what grouping needs of errors.
+
+A struct type and its decoders take 30 KB; they are made once for each combination of paths, so that a thousand files
+of one application share them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from agent.core.fields import load_record
+from agent.core.model import ErrorEvent
+from agent.core.patterns import lazy
+from agent.parse import exceptions, fields
+from agent.parse.formats import docker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.core.fields import Path
+    from agent.parse.fields import Shapes
+
+ROLES = ("timestamp", "severity", "logger")
+INSTANT: Path = ("instant",)
+_TYPES: dict[str, Any] = {"timestamp": str | int | float | None, "severity": str | int | None, "logger": str | None}
+_TWO_KEYS: Path = ("timestampSeconds",)  # needs a second key: careful path
+_COMBINATIONS = 64  # as many applications, each with its own names, hardly write on one machine
+_NO_FIELD_NAME = lazy(r'["\\\x00-\x1f]')
+_Tree = dict[str, Any]  # key -> role name, None (forbidden), or a nested _Tree
+
+
+class Instant(msgspec.Struct, gc=False, rename={"seconds": "epochSecond", "nanos": "nanoOfSecond"}):
+    """log4j2's split instant."""
+
+    seconds: int
+    nanos: int = 0
+
+
+class Columns(NamedTuple):
+    """How the three columns are read of many lines at once."""
+
+    decoder: msgspec.json.Decoder[Any]
+    getters: dict[str, list[attrgetter[Any]]]  # role -> how to get from a struct to the value
+    probes: dict[str, msgspec.json.Decoder[Any]]  # severity and logger: refuses a line with another name of the role
+
+
+@lru_cache(maxsize=_COMBINATIONS)
+def compiled_columns(own: tuple[Path | None, ...], known: tuple[tuple[Path, ...], ...]) -> Columns | None:
+    """The decoders for paths.
+
+    Args:
+        own: of each of ROLES, the path in this file's lines.
+        known: of each of ROLES, every path that it may have, in the order in which they count.
+
+    Returns:
+        None where a path is both a value and an object, needs two keys, or has a key that no field can be named.
+    """
+    if not all(map(is_field_name, chain.from_iterable(chain(*known, filter(None, own))))):
+        return None
+    tree = _tree(own, known)
+    if tree is None:
+        return None
+    paths = dict(zip(ROLES, own, strict=True))
+    getters: dict[str, list[attrgetter[Any]]] = {}
+    decoder = msgspec.json.Decoder(_struct(tree, [], paths, getters))
+    others = dict(zip(ROLES, known, strict=True))
+    probes = {role: _probe(paths[role], others[role]) for role in ("severity", "logger")}
+    return Columns(decoder, getters, probes)
+
+
+def is_field_name(key: str) -> bool:
+    """Whether msgspec takes it as a field's name; a configured one may be anything."""
+    return _NO_FIELD_NAME.search(key) is None
+
+
+def _tree(own: tuple[Path | None, ...], known: tuple[tuple[Path, ...], ...]) -> _Tree | None:
+    """What the struct looks at; None where a path is both a value and an object."""
+    tree: _Tree = {}
+    for role, path in zip(ROLES, own, strict=True):
+        if path == _TWO_KEYS or (path is not None and not _put(tree, path, role)):
+            return None
+    for path, others in zip(own, known, strict=True):
+        for other in others:
+            if other == path:
+                break
+            if not _put(tree, other, None):
+                return None
+    tree.setdefault(docker.STREAM, None)  # its lines are JSON too, but the event is inside
+    tree.setdefault(fields.CLEF_TIMESTAMP, None)
+    return tree
+
+
+def _struct(
+    tree: _Tree,
+    above: list[attrgetter[Any]],
+    paths: dict[str, Path | None],
+    getters: dict[str, list[attrgetter[Any]]],
+) -> type[msgspec.Struct]:
+    """A struct type of a tree; notes in `getters` how to get at the roles in it."""
+    members: list[tuple[str, Any, Any]] = []
+    names = {}
+    for number, (key, leaf) in enumerate(tree.items()):
+        name = f"f{number}"
+        names[name] = key
+        getter = [*above, attrgetter(name)]
+        if type(leaf) is dict:
+            members.append((name, _struct(leaf, getter, paths, getters) | None, None))
+        elif leaf is None:
+            members.append((name, None, None))
+        else:
+            getters[leaf] = getter
+            kind = Instant | None if paths[leaf] == INSTANT else _TYPES[leaf]
+            members.append((name, kind, None))
+    return msgspec.defstruct("Line", members, rename=names, gc=False)
+
+
+def _probe(own: Path | None, known: tuple[Path, ...]) -> msgspec.json.Decoder[Any]:
+    """A decoder that refuses a line with any other name of the role, at the top level."""
+    keys = {path[0] for path in known}
+    if own is not None and len(own) == 1:
+        keys -= {own[0]}
+    members: list[tuple[str, Any, Any]] = [(f"f{n}", None, None) for n in range(len(keys))]
+    names = {f"f{n}": key for n, key in enumerate(sorted(keys))}
+    return msgspec.json.Decoder(msgspec.defstruct("Probe", members, rename=names, gc=False))
+
+
+def _put(tree: _Tree, path: Path, leaf: str | None) -> bool:
+    """Add a path to the tree; False where it crosses another one. What lies below a forbidden key is forbidden."""
+    node = tree
+    for key in path[:-1]:
+        node = node.setdefault(key, {})
+        if type(node) is not dict:
+            return node is None and leaf is None
+    if path[-1] in node:
+        return leaf is None and node[path[-1]] is None
+    node[path[-1]] = leaf
+    return True
+
+
+# ---------------------------------------------------------------- errors
+
+_MOST_PLANS = 16  # of a file whose errors look different all the time
+_SAMPLE = 8  # errors that a plan is made after
+_TEMPLATE_KEY = "@mt"  # Serilog's, which the rest of the record fills in
+_FINGERPRINT = "fingerprint"
+
+
+class _Plan(NamedTuple):
+    """The keys of message, stack trace and service; every other one that matters is `absent`."""
+
+    message: str | None
+    trace: str | None
+    service: str | None
+    absent: frozenset[str]
+
+
+class ErrorDecoder:
+    """The errors of a chunk, for grouping, without decoding their records whole: a storm of them costs half as much.
+
+    Nearly all errors of a file have their message under one key and their stack trace, if any, under another. A struct
+    of those two and the service takes 1.5 µs a record, all of it as objects 3. Every other key that could say something
+    about an error is a field of type None, which a record may not have unless it is null, and null counts as absent
+    everywhere: what does not fit is decoded whole. Both ways give the same.
+
+    Args:
+        shapes: of the file's records.
+    """
+
+    def __init__(self, shapes: Shapes) -> None:
+        self._shapes = shapes
+        self._decoder: msgspec.json.Decoder[Any] | None = None
+        self._plans = 0
+
+    def events(  # noqa: PLR0917 - the columns of a chunk
+        self,
+        rows: Sequence[int],
+        records: list[str],
+        begin: int,
+        instants: list[int],
+        levels: list[int],
+        loggers: list[str | None],
+    ) -> list[ErrorEvent]:
+        """What grouping needs of these rows of a chunk; `begin` is the first row's place in its EventBatch."""
+        decoder = self._decoder or self._plan(rows, records)
+        if decoder is None:
+            return [self._whole(row, records, begin, instants, levels, loggers) for row in rows]
+        found = []
+        misfits = 0
+        decode, parts_of_text = decoder.decode, exceptions.parts_of_text
+        for row in rows:
+            try:
+                line = decode(records[row])
+            except (msgspec.MsgspecError, RecursionError):
+                line = None
+            trace = None if line is None else line.trace
+            if line is None or (trace is not None and "\n" not in trace):
+                misfits += 1
+                found.append(self._whole(row, records, begin, instants, levels, loggers))
+                continue
+            kind, why, stack = exceptions.NONE if trace is None else parts_of_text(trace)
+            found.append(
+                ErrorEvent(
+                    begin + row,
+                    instants[row],
+                    levels[row],
+                    line.message or why or kind or "",
+                    loggers[row],
+                    line.service or None,
+                    kind,
+                    why,
+                    stack,
+                )
+            )
+        if misfits * 2 > len(rows):
+            self._decoder = None
+        return found
+
+    def _whole(  # noqa: PLR0917 - called for every error that does not fit
+        self,
+        row: int,
+        records: list[str],
+        begin: int,
+        instants: list[int],
+        levels: list[int],
+        loggers: list[str | None],
+    ) -> ErrorEvent:
+        record = load_record(records[row])
+        return fields.error_event(
+            begin + row, record, self._shapes.of(record), instants[row], levels[row], loggers[row]
+        )
+
+    def _plan(self, rows: Sequence[int], records: list[str]) -> msgspec.json.Decoder[Any] | None:
+        """A decoder for errors such as the first ones; None where they are not that simple."""
+        if self._plans >= _MOST_PLANS:
+            return None
+        self._plans += 1
+        plan = _plan_for([load_record(records[row]) for row in rows[:_SAMPLE]], self._shapes)
+        self._decoder = None if plan is None else _compiled(plan)
+        return self._decoder
+
+
+def _plan_for(sample: list[dict[str, Any]], shapes: Shapes) -> _Plan | None:
+    """The keys that these records have of those that matter; None where one role has several, or a nested one."""
+    present = {key for record in sample for key, value in record.items() if value is not None}
+    message, service = ({path for path in shapes.paths[role] if path[0] in present} for role in ("message", "service"))
+    traces = present & exceptions.ALL_KEYS
+    if len({path[0] for path in message}) > 1 or len({path[0] for path in service}) > 1 or len(traces) > 1:
+        return None
+    if not all((path[0],) in found for found in (message, service) for path in found):
+        return None
+    keys = [next(iter(found))[0] if found else None for found in (message, service)]
+    trace = next(iter(traces), None)
+    if trace is not None and trace not in exceptions.TEXT_KEYS:
+        return None
+    used = [key for key in (*keys, trace) if key is not None]
+    matter = {path[0] for role in ("message", "service") for path in shapes.paths[role]}
+    if not all(map(is_field_name, matter)):
+        return None
+    if _FINGERPRINT in present or _TEMPLATE_KEY in used or len(set(used)) != len(used):
+        return None
+    absent = frozenset(matter.union(exceptions.ALL_KEYS, {_FINGERPRINT}).difference(used))
+    return _Plan(keys[0], trace, keys[1], absent)
+
+
+@lru_cache(maxsize=_COMBINATIONS)
+def _compiled(plan: _Plan) -> msgspec.json.Decoder[Any]:
+    members: list[tuple[str, Any, Any]] = []
+    names: dict[str, str] = {}
+    for role, key in (("message", plan.message), ("trace", plan.trace), ("service", plan.service)):
+        members.append((role, None if key is None else str | None, None))
+        names[role] = f"({role})" if key is None else key  # a name for nothing
+    for number, key in enumerate(sorted(plan.absent)):
+        members.append((f"f{number}", None, None))
+        names[f"f{number}"] = key
+    return msgspec.json.Decoder(msgspec.defstruct("Error", members, rename=names, gc=False))
