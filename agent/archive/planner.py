@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.archive.errors import ArchiveError
-from agent.archive.logfile import LogFile, changed_ns
+from agent.archive.logfile import LogFile, changed_ns, version_at
 from agent.archive.protocol import ArchiveJob, StoredGeneration
 from agent.core.errors import TailError
 from agent.core.model import HEAD_BYTES
@@ -153,6 +153,10 @@ class ArchivePlanner:
             self._plan.waiting.append(path)
             return
         candidates = self._resembling(path, source) if file is None else []
+        version = FileVersion.of(status)
+        if version_at(path) != version:  # renamed since it was listed: what was compared is another log
+            self._plan.waiting.append(path)
+            return
         facts = self._facts[source]
         log_path = file.path if file is not None else os.path.join(os.path.dirname(path), original)
         self._plan.jobs.append(
@@ -160,7 +164,7 @@ class ArchivePlanner:
                 source=source,
                 path=os.fsencode(path),
                 log_path=os.fsencode(log_path),
-                version=FileVersion.of(status),
+                version=version,
                 followed=_stored(file) if file is not None else None,
                 candidates=tuple(_stored(one) for one in candidates if one.state == "finished" or self._may_be(one)),
                 settings=facts.settings,
