@@ -34,6 +34,7 @@ from agent.core.units import format_duration, format_size
 from agent.parse.settings import parse_settings, resources
 from agent.store import archives, tables
 from agent.store.archives import ArchivedLog, BegunArchive
+from agent.tail.claims import LogClaims
 from agent.tail.discover import Discovery
 from agent.tail.settings import tail_settings
 
@@ -71,6 +72,7 @@ class Archiver:
         change: runs a function in a transaction.
         report: notes that a condition began (True) or ended (False).
         names_lock: held while a log is deleted by its name, for others that give logs other names (rotation).
+        claims: of the tailer, where one reads meanwhile: a log that the store does not know may be about to be read.
         stop: whether the round is to end early.
         on_progress: called with the bytes done of the bytes to do, and the log.
     """
@@ -82,6 +84,7 @@ class Archiver:
         report: Callable[[SidelogError, bool], None],
         *,
         names_lock: threading.Lock | None = None,
+        claims: LogClaims | None = None,
         stop: Callable[[], bool] = lambda: False,
         on_progress: Callable[[int, int, str], None] = lambda *_: None,
     ) -> None:
@@ -97,6 +100,7 @@ class Archiver:
         self._change = change
         self._conditions = Conditions(report)
         self._names_lock = names_lock or threading.Lock()
+        self._claims = claims or LogClaims()
         self._stop = stop
         self._on_progress = on_progress
         self._skip: dict[FileVersion, str] = {}  # could not be archived; tried again when they change
@@ -123,7 +127,7 @@ class Archiver:
         if self.config.delete_source and plan.present:
             self._delete_archived(plan.present, summary)
         try:
-            self._run(plan.jobs, {log.archive_id for log in plan.present}, summary)
+            self._run(plan, {log.archive_id for log in plan.present}, summary)
         finally:
             self.worker.close()
         if self.config.delete_source and not (summary.waiting or self._stop()):
@@ -155,11 +159,14 @@ class Archiver:
 
     # ------------------------------------------------------------ making
 
-    def _run(self, jobs: list[ArchiveJob], present: set[int], summary: ArchivingSummary) -> None:
-        total, before = sum(job.version.size for job in jobs), 0
-        for planned in sorted(jobs, key=lambda job: self._deaths[job.version]):
+    def _run(self, plan: ArchivePlan, present: set[int], summary: ArchivingSummary) -> None:
+        total, before = sum(job.version.size for job in plan.jobs), 0
+        for planned in sorted(plan.jobs, key=lambda job: self._deaths[job.version]):
             if self._stop():
                 return
+            if planned.followed is None and not self._claims.take(planned.version, plan.compared):
+                summary.waiting += 1
+                continue
             name = current_path(os.fsdecode(planned.path), planned.version)
             job = msgspec.structs.replace(planned, path=os.fsencode(name))
             self._on_progress(before, total, name)
@@ -171,7 +178,9 @@ class Archiver:
             self._on_progress(before, total, name)
             if isinstance(answer, ArchiveWritten):
                 self._store(job, answer, present, summary)
-            elif answer.changed:
+                continue
+            self._claims.release(job.version)
+            if answer.changed:
                 summary.waiting += 1
             elif not self._may_go_on(job, answer, summary):
                 return
@@ -314,6 +323,8 @@ class Archiver:
                 self._forget([log])
 
     def _forget(self, logs: list[ArchivedLog]) -> None:
+        for log in logs:
+            self._claims.release(log.version)
         if logs:
             self._change(partial(archives.forget_logs, gone=logs), durable=False)
 

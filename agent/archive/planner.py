@@ -49,6 +49,7 @@ class ArchivePlan(msgspec.Struct):
     present: list[ArchivedLog] = []
     gone: list[ArchivedLog] = []
     errors: list[ArchiveError] = []
+    compared: frozenset[int] = frozenset()  # ids of the generations that the logs were compared with
 
 
 class ArchivePlanner:
@@ -83,7 +84,7 @@ class ArchivePlanner:
         self._inactive_ns = None if config.inactive is None else int(config.inactive * 1e9)
         self._now_ns = now_ns
         self._skip = skip
-        self._plan = ArchivePlan()
+        self._plan = ArchivePlan(compared=frozenset(file.id for file in files))
         self._archived = {log.version: log for log in logs}
         self._by_key: dict[FileKey, list[FileRow]] = defaultdict(list)
         self._originals: dict[str, dict[str, str]] = defaultdict(dict)  # directory -> base name -> source

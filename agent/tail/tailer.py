@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from agent.core.errors import SidelogError
     from agent.core.model import FileChange, FileRow, LineBatch, Position
+    from agent.tail.claims import LogClaims
     from agent.tail.settings import SourceSettings
 
 _T = TypeVar("_T")
@@ -165,6 +166,11 @@ class Tailer:
     def files(self) -> list[FileRow]:
         """All generations that are being followed. Any thread may call it."""
         return [self._registry.row(harvester.file) for harvester in list(self._registry.harvesters.values())]
+
+    @property
+    def claims(self) -> LogClaims:
+        """What archiving asks before it takes a log that the store does not know."""
+        return self._registry.claims
 
     def sizes(self) -> dict[int, int]:
         """The size in bytes of each followed file as last seen, by file id: what lag is computed from."""

@@ -1,0 +1,76 @@
+"""A rotated log that the store does not know, because its reading has just begun, or is about to: either it is read or
+it is archived as an unknown one. Both would make its lines be found twice.
+"""
+
+import pytest
+
+from agent.archive.archiver import Archiver
+from agent.config import ArchiveConfig, Config, SourceConfig
+from agent.store import archives
+from agent.tail.claims import LogClaims
+from agent.tail.identity import FileKey
+from tests.rotate.making import Scene
+from tests.tail.following import PATIENT, Following, append, asynchronous
+
+
+@pytest.fixture
+def scene(tmp_path):
+    scene = Scene(tmp_path)
+    yield scene
+    scene.close()
+
+
+def archiver_of(scene, claims, **archive):
+    options = ArchiveConfig(directory=scene.root / "archive", quiet=0.0, **archive)
+    config = Config(sources=[SourceConfig(name="app", include=[str(scene.log)])], archive=options)
+    return Archiver(config, scene.change, scene.report, claims=claims)
+
+
+def rows(scene):
+    return [(row.file_id, row.raw_bytes) for row in archives.load(scene.connection)]
+
+
+@asynchronous
+async def test_a_log_whose_reading_the_store_does_not_know_yet_waits(scene):
+    scene.log.write_bytes(b"1\n2\n")
+    async with Following(scene.log, timing=PATIENT) as tail:
+        await tail.until_read(b"1", b"2")
+        rotated = scene.log.rename(scene.logs / "app.log.1")
+        scene.log.write_bytes(b"3\n")
+        archiver = archiver_of(scene, tail.tailer.claims)
+        summary = archiver.round()
+        assert (summary.archived, summary.waiting, rows(scene)) == (0, 1, [])
+        file = scene.follow(rotated, path=str(scene.log))  # what was on its way is stored
+        assert archiver.round().archived == 1
+        assert rows(scene) == [(file.id, 4)]
+
+
+@asynchronous
+async def test_a_log_that_is_archived_is_not_read_until_it_is_written_again(scene):
+    """As after a reload with more patterns, or when it was created and renamed before anybody looked."""
+    scene.log.write_bytes(b"1\n")
+    async with Following(f"{scene.log}*", timing=PATIENT) as tail:
+        await tail.until_read(b"1")
+        archiver = archiver_of(scene, tail.tailer.claims, delete_source=False)
+        rotated = scene.log.with_name("app.log.1")
+        rotated.write_bytes(b"2\n")
+        assert archiver.round().archived == 1
+        scene.log.with_name("app.log.new").write_bytes(b"3\n")
+        await tail.until_read(b"1", b"3")
+        append(rotated, b"4\n")
+        await tail.until_read(b"1", b"2", b"3", b"4")
+        assert rows(scene) == [(None, 2)]
+
+
+def test_a_log_is_either_opened_or_archived():
+    log, other = (1, 2, 50, 60), (1, 3, 50, 60)
+    claims = LogClaims()
+    with claims.opening(FileKey(1, 2)):
+        assert not claims.take(log, ())
+        assert claims.take(other, ())
+    assert not claims.is_archived(log)
+    assert claims.take(log, ())
+    assert claims.is_archived(log)
+    assert not claims.is_archived((1, 2, 51, 60)), "it is written again, or the inode is another log's now"
+    claims.release(log)
+    assert not claims.is_archived(log)
