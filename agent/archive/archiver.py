@@ -124,6 +124,8 @@ class Archiver:
         summary.waiting = len(plan.waiting)
         for error in plan.errors:
             self._note_failure(summary, error)
+        for archive_id, file_id in plan.found.items():
+            self._change(partial(archives.note_file, archive_id=archive_id, file_id=file_id), durable=True)
         if self.config.delete_source and plan.present:
             self._delete_archived(plan.present, summary)
         try:
@@ -143,16 +145,19 @@ class Archiver:
             StoreError: the store cannot be read.
         """
 
-        def known(connection: sqlite3.Connection) -> tuple[list[FileRow], list[ArchivedLog]]:
-            return tables.load_files(connection), archives.logs(connection)
+        def known(connection: sqlite3.Connection) -> tuple[list[FileRow], list[ArchivedLog], list[ArchiveRow]]:
+            return tables.load_files(connection), archives.logs(connection), archives.load(connection)
 
+        followed, logs, rows = self._change(known, durable=False)
         planner = ArchivePlanner(
             self._discovery,
             self._facts,
-            *self._change(known, durable=False),
+            followed,
+            logs,
             self.config,
             now_ns=time.time_ns(),
             skip=frozenset(self._skip),
+            unknown={row.id: row.source for row in rows if row.file_id is None},
         )
         with self._names_lock:  # a log that gets another number just now would be gone from the list
             return planner.find()
@@ -248,6 +253,8 @@ class Archiver:
             if known is None:
                 archives.add(connection, row, blocks=self.worker.blocks)
                 archives.replace(connection, row)
+            elif row.file_id is not None:
+                archives.note_file(connection, known, row.file_id)
             archives.remember_log(connection, log)
 
         self._change(commit, durable=True)

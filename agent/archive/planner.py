@@ -7,6 +7,7 @@ being read waits: archiving never overtakes reading.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,7 @@ class ArchivePlan(msgspec.Struct):
     gone: list[ArchivedLog] = []
     errors: list[ArchiveError] = []
     compared: frozenset[int] = frozenset()  # ids of the generations that the logs were compared with
+    found: dict[int, int] = {}  # of archives whose generation was not known: their ids -> those of the generations
 
 
 class ArchivePlanner:
@@ -64,6 +66,7 @@ class ArchivePlanner:
             time `inactive`, if there is one.
         now_ns: Unix ns.
         skip: logs that could not be archived as they are.
+        unknown: of the archives that are of no known generation: their ids -> their sources.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class ArchivePlanner:
         *,
         now_ns: int,
         skip: frozenset[FileVersion] = frozenset(),
+        unknown: Mapping[int, str] | None = None,
     ) -> None:
         self._discovery = discovery
         self._facts = facts
@@ -84,6 +88,7 @@ class ArchivePlanner:
         self._inactive_ns = None if config.inactive is None else int(config.inactive * 1e9)
         self._now_ns = now_ns
         self._skip = skip
+        self._unknown = unknown or {}
         self._plan = ArchivePlan(compared=frozenset(file.id for file in files))
         self._archived = {log.version: log for log in logs}
         self._by_key: dict[FileKey, list[FileRow]] = defaultdict(list)
@@ -107,11 +112,19 @@ class ArchivePlanner:
                 if known is not None:
                     seen.add(version)
                     self._plan.present.append(known._replace(path=path))
+                    self._find_generation(known.archive_id, path, status)
                 elif status.st_size and version not in self._skip:
                     self._look(path, status, names)
         self._plan.gone = [log for version, log in self._archived.items() if version not in seen and _is_gone(log.path)]
         self._plan.jobs.sort(key=lambda job: job.version.mtime_ns)
         return self._plan
+
+    def _find_generation(self, archive_id: int, path: str, status: os.stat_result) -> None:
+        """A log that was archived before anybody read it may be followed since: then the store has its lines too."""
+        source = self._unknown.get(archive_id)
+        with contextlib.suppress(OSError, TailError):  # looked at again in the next round
+            if source is not None and (file := self._followed(path, status, source)) is not None:
+                self._plan.found[archive_id] = file.id
 
     def _look(self, path: str, status: os.stat_result, names: DirectoryNames) -> None:
         name = os.path.basename(path)

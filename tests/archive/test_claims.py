@@ -2,6 +2,9 @@
 it is archived as an unknown one. Both would make its lines be found twice.
 """
 
+import json
+import shutil
+
 import pytest
 
 from agent.archive.archiver import Archiver
@@ -60,6 +63,32 @@ async def test_a_log_that_is_archived_is_not_read_until_it_is_written_again(scen
         append(rotated, b"4\n")
         await tail.until_read(b"1", b"2", b"3", b"4")
         assert rows(scene) == [(None, 2)]
+
+
+def test_the_archive_of_a_log_that_is_followed_later_says_so(scene):
+    """As after a start with more patterns: the lines are in the store too from now on."""
+    scene.write()
+    rotated = scene.log.with_name("app.log.1")
+    rotated.write_bytes(b"1\n2\n")
+    archiver = archiver_of(scene, None, delete_source=False)
+    assert (archiver.round().archived, rows(scene)) == (1, [(None, 4)])
+    file = scene.follow(rotated, offset=2)
+    assert archiver.plan().found == {1: file.id}
+    assert (archiver.round().archived, rows(scene)) == (0, [(file.id, 4)])
+    assert archiver.plan().found == {}
+
+
+def test_the_archive_of_content_that_is_followed_under_another_name_says_so(scene):
+    scene.write()
+    rotated = scene.log.with_name("app.log.1")
+    rotated.write_bytes(json.dumps({"timestamp": "2026-11-22T03:04:05Z"}).encode() + b"\n")
+    archiver = archiver_of(scene, None, delete_source=False)
+    assert archiver.round().archived == 1
+    copy = shutil.copyfile(rotated, scene.log.with_name("app.log.2"))
+    rotated.unlink()
+    file = scene.follow(copy, path=str(scene.log))
+    summary = archiver.round()
+    assert (summary.archived, summary.known, rows(scene)) == (0, 1, [(file.id, copy.stat().st_size)])
 
 
 def test_a_log_is_either_opened_or_archived():
