@@ -55,11 +55,12 @@ class Registry:
         watcher: Watcher,
         clock: Callable[[], int],
         timing: Timing,
+        look_soon: Callable[[], None],
     ) -> None:
         self.harvesters: dict[int, Harvester] = {}
         self.by_key: dict[FileKey, Harvester] = {}
         self.dormant = {row.id: row.generation_now for row in known}  # not followed now
-        self.claims = LogClaims(self._all_generations)
+        self.claims = LogClaims(self._all_generations, look_soon)
         self._positions = {row.id: row.position for row in known}  # of all, as the writer has acknowledged them
         self.timing = timing
         self.conditions = conditions

@@ -93,6 +93,7 @@ class Tailer:
             watcher=self._watcher,
             clock=clock,
             timing=self._timing,
+            look_soon=self.look_soon,
         )
         self._recovery = Recovery(self._registry, self._run)
         self._prospector = Prospector(
@@ -285,11 +286,14 @@ class Tailer:
 
     async def _scan(self) -> None:
         began = time.monotonic()
+        self.claims.begin_look()
         scan = await self._run(self._prospector.discovery.scan)
         if await self._run(self._scheduler.watch_directories, scan.directories):
             scan = await self._run(self._prospector.discovery.scan)
         self._scan_cost_s = time.monotonic() - began
         await self._prospector.settle(scan)
+        if not self._prospector.undecided:
+            self.claims.end_look()
         now = time.monotonic()
         for harvester in self._registry.harvesters.values():
             if not harvester.retry_s:

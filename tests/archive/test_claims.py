@@ -13,6 +13,7 @@ from agent.store import archives
 from agent.tail.claims import LogClaims
 from agent.tail.identity import FileKey
 from tests.rotate.making import Scene
+from tests.sources import source
 from tests.tail.following import PATIENT, Following, append, asynchronous
 
 
@@ -49,15 +50,35 @@ async def test_a_log_whose_reading_the_store_does_not_know_yet_waits(scene):
 
 
 @asynchronous
-async def test_a_log_that_is_archived_is_not_read_until_it_is_written_again(scene):
-    """As after a reload with more patterns, or when it was created and renamed before anybody looked."""
+async def test_a_log_that_was_renamed_before_anybody_looked_is_read_before_it_is_archived(scene):
     scene.log.write_bytes(b"1\n")
-    async with Following(f"{scene.log}*", timing=PATIENT) as tail:
+    async with Following(scene.log, timing=PATIENT) as tail:
+        await tail.until_read(b"1")
+        first = scene.log.rename(scene.logs / "app.log.2")
+        scene.follow(first, path=str(scene.log))
+        scene.log.write_bytes(b"2\n")
+        rotated = scene.log.rename(scene.logs / "app.log.1")
+        archiver = archiver_of(scene, tail.tailer.claims)
+        summary = archiver.round()
+        assert (summary.archived, summary.waiting, rows(scene)) == (1, 1, [(1, 2)])
+        await tail.until_read(b"1", b"2")
+        file = scene.follow(rotated, path=str(scene.log))
+        assert archiver.round().archived == 1
+        assert rows(scene) == [(1, 2), (file.id, 2)]
+
+
+@asynchronous
+async def test_a_log_that_is_archived_is_not_read_until_it_is_written_again(scene):
+    scene.log.write_bytes(b"1\n")
+    async with Following(scene.log, timing=PATIENT) as tail:
         await tail.until_read(b"1")
         archiver = archiver_of(scene, tail.tailer.claims, delete_source=False)
         rotated = scene.log.with_name("app.log.1")
         rotated.write_bytes(b"2\n")
+        assert archiver.round().waiting == 1
+        await tail.rounds()
         assert archiver.round().archived == 1
+        await tail.tailer.reload([source(f"{scene.log}*")])
         scene.log.with_name("app.log.new").write_bytes(b"3\n")
         await tail.until_read(b"1", b"3")
         append(rotated, b"4\n")
