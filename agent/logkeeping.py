@@ -95,7 +95,9 @@ class Logkeeping:
     def _archive(self) -> ArchiverThread:
         from agent.archive.thread import ArchiverThread  # noqa: PLC0415
 
-        archiver = ArchiverThread(self._config, self._change, self._report, self._names_lock)
+        archiver = ArchiverThread(
+            self._config, self._change, self._report, self._names_lock, claims=self._tailer.claims
+        )
         archiver.start()
         return archiver
 

@@ -34,6 +34,7 @@ from agent.core.units import format_duration, format_size
 from agent.parse.settings import parse_settings, resources
 from agent.store import archives, tables
 from agent.store.archives import ArchivedLog, BegunArchive
+from agent.tail.claims import LogClaims
 from agent.tail.discover import Discovery
 from agent.tail.settings import tail_settings
 
@@ -71,6 +72,7 @@ class Archiver:
         change: runs a function in a transaction.
         report: notes that a condition began (True) or ended (False).
         names_lock: held while a log is deleted by its name, for others that give logs other names (rotation).
+        claims: of the tailer, where one reads meanwhile: a log that the store does not know may be about to be read.
         stop: whether the round is to end early.
         on_progress: called with the bytes done of the bytes to do, and the log.
     """
@@ -82,6 +84,7 @@ class Archiver:
         report: Callable[[SidelogError, bool], None],
         *,
         names_lock: threading.Lock | None = None,
+        claims: LogClaims | None = None,
         stop: Callable[[], bool] = lambda: False,
         on_progress: Callable[[int, int, str], None] = lambda *_: None,
     ) -> None:
@@ -97,6 +100,7 @@ class Archiver:
         self._change = change
         self._conditions = Conditions(report)
         self._names_lock = names_lock or threading.Lock()
+        self._claims = claims or LogClaims()
         self._stop = stop
         self._on_progress = on_progress
         self._skip: dict[FileVersion, str] = {}  # could not be archived; tried again when they change
@@ -120,10 +124,12 @@ class Archiver:
         summary.waiting = len(plan.waiting)
         for error in plan.errors:
             self._note_failure(summary, error)
+        for archive_id, file_id in plan.found.items():
+            self._change(partial(archives.note_file, archive_id=archive_id, file_id=file_id), durable=True)
         if self.config.delete_source and plan.present:
             self._delete_archived(plan.present, summary)
         try:
-            self._run(plan.jobs, {log.archive_id for log in plan.present}, summary)
+            self._run(plan, {log.archive_id for log in plan.present}, summary)
         finally:
             self.worker.close()
         if self.config.delete_source and not (summary.waiting or self._stop()):
@@ -139,27 +145,33 @@ class Archiver:
             StoreError: the store cannot be read.
         """
 
-        def known(connection: sqlite3.Connection) -> tuple[list[FileRow], list[ArchivedLog]]:
-            return tables.load_files(connection), archives.logs(connection)
+        def known(connection: sqlite3.Connection) -> tuple[list[FileRow], list[ArchivedLog], list[ArchiveRow]]:
+            return tables.load_files(connection), archives.logs(connection), archives.load(connection)
 
+        followed, logs, rows = self._change(known, durable=False)
         planner = ArchivePlanner(
             self._discovery,
             self._facts,
-            *self._change(known, durable=False),
+            followed,
+            logs,
             self.config,
             now_ns=time.time_ns(),
             skip=frozenset(self._skip),
+            unknown={row.id: row.source for row in rows if row.file_id is None},
         )
         with self._names_lock:  # a log that gets another number just now would be gone from the list
             return planner.find()
 
     # ------------------------------------------------------------ making
 
-    def _run(self, jobs: list[ArchiveJob], present: set[int], summary: ArchivingSummary) -> None:
-        total, before = sum(job.version.size for job in jobs), 0
-        for planned in sorted(jobs, key=lambda job: self._deaths[job.version]):
+    def _run(self, plan: ArchivePlan, present: set[int], summary: ArchivingSummary) -> None:
+        total, before = sum(job.version.size for job in plan.jobs), 0
+        for planned in sorted(plan.jobs, key=lambda job: self._deaths[job.version]):
             if self._stop():
                 return
+            if planned.followed is None and not self._claims.take(planned.version, plan.compared):
+                summary.waiting += 1
+                continue
             name = current_path(os.fsdecode(planned.path), planned.version)
             job = msgspec.structs.replace(planned, path=os.fsencode(name))
             self._on_progress(before, total, name)
@@ -171,7 +183,9 @@ class Archiver:
             self._on_progress(before, total, name)
             if isinstance(answer, ArchiveWritten):
                 self._store(job, answer, present, summary)
-            elif answer.changed:
+                continue
+            self._claims.release(job.version)
+            if answer.changed:
                 summary.waiting += 1
             elif not self._may_go_on(job, answer, summary):
                 return
@@ -239,6 +253,8 @@ class Archiver:
             if known is None:
                 archives.add(connection, row, blocks=self.worker.blocks)
                 archives.replace(connection, row)
+            elif row.file_id is not None:
+                archives.note_file(connection, known, row.file_id)
             archives.remember_log(connection, log)
 
         self._change(commit, durable=True)
@@ -314,6 +330,8 @@ class Archiver:
                 self._forget([log])
 
     def _forget(self, logs: list[ArchivedLog]) -> None:
+        for log in logs:
+            self._claims.release(log.version)
         if logs:
             self._change(partial(archives.forget_logs, gone=logs), durable=False)
 

@@ -7,6 +7,7 @@ being read waits: archiving never overtakes reading.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.archive.errors import ArchiveError
-from agent.archive.logfile import LogFile, changed_ns
+from agent.archive.logfile import LogFile, changed_ns, version_at
 from agent.archive.protocol import ArchiveJob, StoredGeneration
 from agent.core.errors import TailError
 from agent.core.model import HEAD_BYTES
@@ -49,6 +50,8 @@ class ArchivePlan(msgspec.Struct):
     present: list[ArchivedLog] = []
     gone: list[ArchivedLog] = []
     errors: list[ArchiveError] = []
+    compared: frozenset[int] = frozenset()  # ids of the generations that the logs were compared with
+    found: dict[int, int] = {}  # of archives whose generation was not known: their ids -> those of the generations
 
 
 class ArchivePlanner:
@@ -63,6 +66,7 @@ class ArchivePlanner:
             time `inactive`, if there is one.
         now_ns: Unix ns.
         skip: logs that could not be archived as they are.
+        unknown: of the archives that are of no known generation: their ids -> their sources.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class ArchivePlanner:
         *,
         now_ns: int,
         skip: frozenset[FileVersion] = frozenset(),
+        unknown: Mapping[int, str] | None = None,
     ) -> None:
         self._discovery = discovery
         self._facts = facts
@@ -83,7 +88,8 @@ class ArchivePlanner:
         self._inactive_ns = None if config.inactive is None else int(config.inactive * 1e9)
         self._now_ns = now_ns
         self._skip = skip
-        self._plan = ArchivePlan()
+        self._unknown = unknown or {}
+        self._plan = ArchivePlan(compared=frozenset(file.id for file in files))
         self._archived = {log.version: log for log in logs}
         self._by_key: dict[FileKey, list[FileRow]] = defaultdict(list)
         self._originals: dict[str, dict[str, str]] = defaultdict(dict)  # directory -> base name -> source
@@ -106,11 +112,19 @@ class ArchivePlanner:
                 if known is not None:
                     seen.add(version)
                     self._plan.present.append(known._replace(path=path))
+                    self._find_generation(known.archive_id, path, status)
                 elif status.st_size and version not in self._skip:
                     self._look(path, status, names)
         self._plan.gone = [log for version, log in self._archived.items() if version not in seen and _is_gone(log.path)]
         self._plan.jobs.sort(key=lambda job: job.version.mtime_ns)
         return self._plan
+
+    def _find_generation(self, archive_id: int, path: str, status: os.stat_result) -> None:
+        """A log that was archived before anybody read it may be followed since: then the store has its lines too."""
+        source = self._unknown.get(archive_id)
+        with contextlib.suppress(OSError, TailError):  # looked at again in the next round
+            if source is not None and (file := self._followed(path, status, source)) is not None:
+                self._plan.found[archive_id] = file.id
 
     def _look(self, path: str, status: os.stat_result, names: DirectoryNames) -> None:
         name = os.path.basename(path)
@@ -153,6 +167,10 @@ class ArchivePlanner:
             self._plan.waiting.append(path)
             return
         candidates = self._resembling(path, source) if file is None else []
+        version = FileVersion.of(status)
+        if version_at(path) != version:  # renamed since it was listed: what was compared is another log
+            self._plan.waiting.append(path)
+            return
         facts = self._facts[source]
         log_path = file.path if file is not None else os.path.join(os.path.dirname(path), original)
         self._plan.jobs.append(
@@ -160,7 +178,7 @@ class ArchivePlanner:
                 source=source,
                 path=os.fsencode(path),
                 log_path=os.fsencode(log_path),
-                version=FileVersion.of(status),
+                version=version,
                 followed=_stored(file) if file is not None else None,
                 candidates=tuple(_stored(one) for one in candidates if one.state == "finished" or self._may_be(one)),
                 settings=facts.settings,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.core.errors import SidelogError
     from agent.store.edit import Change
+    from agent.tail.claims import LogClaims
 
 
 class ArchiverThread(Rounds["Config"]):
@@ -24,6 +25,7 @@ class ArchiverThread(Rounds["Config"]):
         change: runs a function in a transaction on the writer's thread.
         report: notes that a condition began (True) or ended (False).
         names_lock: held while a log is deleted by its name.
+        claims: of the tailer.
         shortest_pause_s: at the least so long between two rounds.
         longest_pause_s: at the most so long.
     """
@@ -35,12 +37,14 @@ class ArchiverThread(Rounds["Config"]):
         report: Callable[[SidelogError, bool], None],
         names_lock: threading.Lock | None = None,
         *,
+        claims: LogClaims | None = None,
         shortest_pause_s: float = 0.5,
         longest_pause_s: float = 30.0,
     ) -> None:
         super().__init__("archiving", "SL811", config, report)
         self._change = change
         self._names_lock = names_lock
+        self._claims = claims
         self._shortest_pause_s = shortest_pause_s
         self._longest_pause_s = longest_pause_s
         self._archiver: Archiver | None = None
@@ -52,7 +56,12 @@ class ArchiverThread(Rounds["Config"]):
             return
         if self._archiver is None or self._taken is not config:
             self._archiver = Archiver(
-                config, self._change, self._report, names_lock=self._names_lock, stop=self._ended.is_set
+                config,
+                self._change,
+                self._report,
+                names_lock=self._names_lock,
+                claims=self._claims,
+                stop=self._ended.is_set,
             )
             self._taken = config
         self._archiver.round()

@@ -148,8 +148,7 @@ def next_id(connection: sqlite3.Connection) -> int:
 def chain(connection: sqlite3.Connection, source: str) -> Chain:
     """Where the archives of a source stand."""
     sql = "SELECT sequence, link, removed, removed_link FROM archive_chains WHERE source = ?"
-    row = connection.execute(sql, (source,)).fetchone()
-    return Chain(*row) if row else Chain()
+    return Chain(*connection.execute(sql, (source,)).fetchone() or ())
 
 
 def load(connection: sqlite3.Connection) -> list[ArchiveRow]:
@@ -243,6 +242,11 @@ def replace(connection: sqlite3.Connection, archive: ArchiveRow) -> None:
         if row is not None:
             remove(connection, row, replaced_by=archive.id)
         connection.execute("UPDATE archive_removals SET replaced_by = ? WHERE id = ?", (archive.id, entry.id))
+
+
+def note_file(connection: sqlite3.Connection, archive_id: int, file_id: int) -> None:
+    """Note of which file generation an archive is, if that is not known yet; inside a transaction."""
+    connection.execute("UPDATE archives SET file_id = ? WHERE id = ? AND file_id IS NULL", (file_id, archive_id))
 
 
 def removed_files(connection: sqlite3.Connection) -> list[tuple[int, str]]:

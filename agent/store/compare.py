@@ -182,7 +182,9 @@ class FileAudit(msgspec.Struct):
         elif redacted:
             self.redacted_events += 1
             self._loose = True
-            self.position = max(offset + 1, window.after_lines(offset, original.count(b"\n") + 1))
+            # One line of Docker's is several of the text when that has newlines in it: it has one line at the least.
+            lines = 1 if actual.startswith(b"{") else original.count(b"\n") + 1
+            self.position = max(offset + 1, window.after_lines(offset, lines))
         elif len(actual) < len(original) and window.has_shrunk():
             self.position = end + 1
         else:

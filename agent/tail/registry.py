@@ -15,13 +15,14 @@ from agent.core.decompress import compression
 from agent.core.errors import TailError
 from agent.core.model import MARKER_BYTES, FileChange, FileGeneration, FileRow, Position
 from agent.tail import files
+from agent.tail.claims import LogClaims
 from agent.tail.harvester import Harvester
 from agent.tail.identity import FileKey, same_generation
 from agent.tail.reader import LineReader
 from agent.tail.rotated_names import is_rotation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
     from concurrent.futures import Executor
 
     from aiofiles.threadpool.binary import AsyncFileIO
@@ -54,10 +55,12 @@ class Registry:
         watcher: Watcher,
         clock: Callable[[], int],
         timing: Timing,
+        look_soon: Callable[[], None],
     ) -> None:
         self.harvesters: dict[int, Harvester] = {}
         self.by_key: dict[FileKey, Harvester] = {}
         self.dormant = {row.id: row.generation_now for row in known}  # not followed now
+        self.claims = LogClaims(self._all_generations, look_soon)
         self._positions = {row.id: row.position for row in known}  # of all, as the writer has acknowledged them
         self.timing = timing
         self.conditions = conditions
@@ -99,13 +102,20 @@ class Registry:
         """Follow a new file from `offset` (or, with `at_end`, from its last line); None where it cannot be yet."""
         if self._compressed.get(found.key, -1) == found.size:
             return None
-        opened = await self._open_as(found.path, found.key)
-        if opened is None:
-            return None
-        handle, info = opened
-        if self._is_compressed(found, info.head):
-            await self._discard(handle)
-            return None
+        with self.claims.opening(found.key):
+            opened = await self._open_as(found.path, found.key)
+            if opened is None:
+                return None
+            handle, info = opened
+            if self._is_compressed(found, info.head) or self.claims.is_archived((*info.key, info.size, info.mtime_ns)):
+                await self._discard(handle)
+                return None
+            return await self._begin(found, handle, info, at_end=at_end, offset=offset)
+
+    async def _begin(
+        self, found: FoundFile, handle: AsyncFileIO, info: files.Opened, *, at_end: bool, offset: int
+    ) -> Harvester:
+        """A generation of what was opened just now."""
         offset = _last_line(handle.fileno(), info.size) if at_end else min(offset, info.size)
         now_ns = self.clock()
         file = FileGeneration(
@@ -136,9 +146,9 @@ class Registry:
             state = "active" if path == file.path else "rotated"
         file = replace(file, **_inode(info), current_path=path, state=state, last_read=self.clock())
         self._over.discard(file.id)
-        self.dormant.pop(file.id, None)
         self._awaited.pop(file.id, None)
         harvester = await self._enroll(file, source, handle, info, globbed=globbed)
+        self.dormant.pop(file.id, None)  # not before: other threads ask for all generations
         if info.size < harvester.reader.position:
             harvester.short_copy = True
         return harvester
@@ -169,16 +179,14 @@ class Registry:
             self._compressed.clear()
         self._compressed[found.key] = found.size
         directory, name = os.path.split(found.path)
-        siblings = (os.path.split(path) for path in self._all_paths())
+        siblings = (os.path.split(file.path) for file in self._all_generations())
         if not any(directory == folder and is_rotation(name, other) for folder, other in siblings):
             self.conditions.begin(TailError.of("SL204", found.path, kind=kind))
         return True
 
-    def _all_paths(self) -> Iterable[str]:
-        for harvester in self.harvesters.values():
-            yield harvester.file.path
-        for file in self.dormant.values():
-            yield file.path
+    def _all_generations(self) -> list[FileGeneration]:
+        """Those that are followed and those that were. Any thread may call it."""
+        return [*(harvester.file for harvester in list(self.harvesters.values())), *list(self.dormant.values())]
 
     async def reject_compressed(self, harvester: Harvester, found: FoundFile, chunk: bytes) -> bool:
         """Stop following a file of which nothing was read yet if `chunk`, its first bytes, show it as compressed."""
@@ -309,10 +317,10 @@ class Registry:
 
     async def drop(self, harvester: Harvester) -> None:
         """Close and forget; the generation is kept among the dormant ones, should the same file come back."""
+        self._keep(harvester.file)  # at first: other threads ask for all generations
         self.harvesters.pop(harvester.file.id, None)
         if self.by_key.get(harvester.key) is harvester:
             del self.by_key[harvester.key]
-        self._keep(harvester.file)
         await self.close(harvester)
 
     def _keep(self, file: FileGeneration) -> None:

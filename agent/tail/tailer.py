@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from agent.core.errors import SidelogError
     from agent.core.model import FileChange, FileRow, LineBatch, Position
+    from agent.tail.claims import LogClaims
     from agent.tail.settings import SourceSettings
 
 _T = TypeVar("_T")
@@ -92,6 +93,7 @@ class Tailer:
             watcher=self._watcher,
             clock=clock,
             timing=self._timing,
+            look_soon=self.look_soon,
         )
         self._recovery = Recovery(self._registry, self._run)
         self._prospector = Prospector(
@@ -165,6 +167,11 @@ class Tailer:
     def files(self) -> list[FileRow]:
         """All generations that are being followed. Any thread may call it."""
         return [self._registry.row(harvester.file) for harvester in list(self._registry.harvesters.values())]
+
+    @property
+    def claims(self) -> LogClaims:
+        """What archiving asks before it takes a log that the store does not know."""
+        return self._registry.claims
 
     def sizes(self) -> dict[int, int]:
         """The size in bytes of each followed file as last seen, by file id: what lag is computed from."""
@@ -279,11 +286,14 @@ class Tailer:
 
     async def _scan(self) -> None:
         began = time.monotonic()
+        self.claims.begin_look()
         scan = await self._run(self._prospector.discovery.scan)
         if await self._run(self._scheduler.watch_directories, scan.directories):
             scan = await self._run(self._prospector.discovery.scan)
         self._scan_cost_s = time.monotonic() - began
         await self._prospector.settle(scan)
+        if not self._prospector.undecided:
+            self.claims.end_look()
         now = time.monotonic()
         for harvester in self._registry.harvesters.values():
             if not harvester.retry_s:

@@ -9,7 +9,8 @@ import pytest
 
 from agent.archive.archiver import Archiver
 from agent.config import ArchiveConfig, Config, SourceConfig
-from agent.store import archives
+from agent.store import archives, tables
+from agent.tail import locate
 from tests.needs import limited
 from tests.rotate.making import Scene
 
@@ -71,3 +72,17 @@ def test_a_log_that_vanishes_before_its_turn_is_left(scene, monkeypatch):
     summary = archiver.round()
     assert summary.archived == 1
     assert scene.names() == ["app.log"]
+
+
+def test_logs_that_get_other_numbers_while_they_are_looked_at_are_known_all_the_same(scene, monkeypatch):
+    """What lies under a name when it is opened may be another log than the one that was listed."""
+    archive = ArchiveConfig(directory=scene.root / "archive", quiet=0.0)
+    config = Config(sources=[SourceConfig(name="app", include=[str(scene.log)])], archive=archive)
+    archiver = Archiver(config, scene.change, scene.report)
+    list_files = locate.regular_files
+    monkeypatch.setattr(locate, "regular_files", lambda folder: (list_files(folder), shift(scene))[0])
+    assert (archiver.round().archived, archives.load(scene.connection)) == (0, [])
+    monkeypatch.undo()
+    assert archiver.round().archived == 2
+    followed = {row.id for row in tables.load_files(scene.connection) if row.state == "rotated"}
+    assert {row.file_id for row in archives.load(scene.connection)} == followed

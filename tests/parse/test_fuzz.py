@@ -14,6 +14,7 @@ FOUND = {
     "lines behind blank lines that were counted do not join": b'2 05:39:26,1 - a - WARNING - more\n\n\n{x\n\n"b ord=',
     "the rest of a line that was stored without its newline is no line of its event": b"half\n a line\n\nmore",
     "a split line with redacted parts": b"2026-11-22T03:04:05.678Z stdout P msg=1\n2026-11-22T03:04:05Z stdout P b",
+    "a redacted text with a newline in it": b'{"log":"msg=m\\nn\\n","stream":"stdout","time":""}\nmore\nmore\n',
 }
 
 

@@ -199,6 +199,14 @@ def test_lines_of_a_redacted_event_that_was_split_are_its_own(tmp_path):
     assert (found.complete, found.redacted_events) == (True, 1)
 
 
+def test_a_redacted_event_may_have_more_lines_than_its_container_wrote(tmp_path):
+    """Docker writes a newline inside of a text as an escape."""
+    content = b'{"log":"pw=1\\nmore\\n"}\nnext\nlast\n'
+    lines = [b"pw=[redacted]\nmore", b"next\nlast"]
+    found = judged(tmp_path, content, [0, content.index(b"next")], lines, offset=len(content), event_bytes=len(content))
+    assert (found.complete, found.redacted_events, found.uncovered) == (True, 1, 0)
+
+
 def test_two_events_over_the_same_bytes(tmp_path):
     for content in (b"one\ntwo\n", None):
         found = judged(tmp_path, content, [0, 2], [b"one", b"e\ntwo"], offset=8, event_bytes=8)
