@@ -34,7 +34,8 @@ The walks:
   position and rows are of the same moment, and reading goes on at the position.
 - A query: a face parses it, the engines of both tiers look, and their union gives rows in the order of time.
 - An alert: `StoreWriter.write` shows the transaction to its hook `LiveAlerts`, which changes states and writes
-  deliveries into it → after the commit the `HookDispatcher` runs the programs → their outcomes go into a later transaction.
+  deliveries into it → after the commit the `HookDispatcher` runs the programs → their outcomes go into a later
+  transaction.
 - A rotated file: the tailer finds it by its inode or content and reads it to its end → it is quiet and all of it is
   stored → archiving compresses, verifies and indexes it, and only then deletes it.
 """

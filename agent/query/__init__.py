@@ -1,1 +1,1 @@
-"""The query stage: the language, its plan over SQL, counting, and the forms of output. It opens nothing itself."""
+"""Asking for events: the language, its analysis, an engine for each place where events are, the forms of output."""
