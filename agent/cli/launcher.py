@@ -40,7 +40,7 @@ def _fork(config: str, log: str, *, once: bool) -> int:
 def main(config: str, log: str) -> None:
     """Obey the commands on standard input."""
     import agent.cli.run
-    import agent.daemon  # noqa: F401  with all rooms
+    import agent.daemon  # noqa: F401  with all stages
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end of the input says when to stop
     pid = 0

@@ -1,1 +1,1 @@
-"""Asking for events: the language, its analysis, an engine for each place where events are, the forms of output."""
+"""The query stage: the language, its plan over SQL, counting, and the forms of output. It opens nothing itself."""

@@ -1,4 +1,4 @@
-"""The room's work: one loop that wakes, looks, reads and delivers, round after round.
+"""The stage: one loop that wakes, looks, reads and delivers, round after round.
 
     inotify or clock -> look at the due files (one executor call) -> read chunks of those that grew -> deliver batches
 
