@@ -1,4 +1,5 @@
-"""The architecture, read first: rooms, threads, walks; and the wiring of what works while the agent runs.
+"""The architecture in short, read first: rooms, threads, walks; and the wiring of what works while the agent runs.
+`docs/architecture.md` has the walks step by step, `CONTRIBUTING.md` what to touch for which change.
 
     log files ──▶ tail ──▶ intake ──▶ parse ──▶ group ──▶ store + alert ──▶ query ──▶ views ──▶ cli (other processes)
                   ▲  │        │       └──────── one writer thread ──────┘
@@ -33,7 +34,8 @@ The walks:
   position and rows are of the same moment, and reading goes on at the position.
 - A query: a face parses it, the engines of both tiers look, and their union gives rows in the order of time.
 - An alert: `StoreWriter.write` shows the transaction to its hook `LiveAlerts`, which changes states and writes
-  deliveries into it → after the commit the `Dispatcher` runs the programs → their outcomes go into a later transaction.
+  deliveries into it → after the commit the `HookDispatcher` runs the programs → their outcomes go into a later
+  transaction.
 - A rotated file: the tailer finds it by its inode or content and reads it to its end → it is quiet and all of it is
   stored → archiving compresses, verifies and indexes it, and only then deletes it.
 """

@@ -13,7 +13,7 @@ from agent.alert.event import Keys, LiveEvent, LiveFile, key_text
 from agent.alert.matching import GROUP_FORMS, Lane, NeededText, PossibleMatches, RuleIndex, SeriesKey
 from agent.alert.state import RuleHit
 from agent.alert.window import BUCKETS
-from agent.core.event import event_row
+from agent.core.event import EventRow
 from agent.store.events import Categories
 from agent.store.groups import first_seen
 
@@ -148,7 +148,7 @@ class EventCounter:
 
         def event(severity: int, group: int | None, record: str) -> LiveEvent:
             head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, file.id, joined.offset)
-            return LiveEvent(event_row((*head, group, record, None, None)), info)
+            return LiveEvent(EventRow(*head, group, record), info)
 
         def counting(one: LiveEvent) -> tuple[PossibleMatches, Sequence[SeriesKey]]:
             step = self._index.step(file.source, one.severity_number)
@@ -187,14 +187,11 @@ class EventCounter:
 
 def _event(part: StoredRange, row: int, info: LiveFile) -> LiveEvent:
     """One event of a range."""
-    batch, events = part.batch, part.batch.events
+    batch, offset = part.batch, part.batch.events.offsets[row]
+    number, group = part.first_id + row, batch.group_ids.get(row)
     return LiveEvent(
-        event_row((
-            part.first_id + row, events.timestamps[row], batch.observed_timestamp, events.severities[row], info.id,
-            events.offsets[row], batch.group_ids.get(row), events.records[row], None, events.parse_errors.get(row),
-        )),
-        info,
-    )  # fmt: skip
+        batch.events.row(row, info.id, offset, number=number, observed=batch.observed_timestamp, group=group), info
+    )
 
 
 def group_key(keys: Keys, event: StoredEvent, categories: Mapping[int, str]) -> str:

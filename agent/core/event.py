@@ -74,8 +74,8 @@ class EventRow(NamedTuple):
     offset: int  # of the first byte of its line
     group_id: int | None
     record: str  # JSON
-    raw: bytes | int | None  # see `original_of`
-    parse_error: str | None
+    raw: bytes | int | None = None  # see `original_of`
+    parse_error: str | None = None
 
 
 # From a tuple in the order of the fields: 0.1 µs, where the class itself takes 0.3 and keywords 0.5.

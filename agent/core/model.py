@@ -1,4 +1,4 @@
-"""The data that travels between stages. Nothing here does I/O or knows a stage.
+"""The data that travels between rooms. Nothing here does I/O or knows a room.
 
 Names follow OpenTelemetry's log data model (https://opentelemetry.io/docs/specs/otel/logs/data-model/).
 Instants are integer nanoseconds since the Unix epoch; offsets and lengths are bytes of the source file.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import msgspec
 from msgspec.structs import astuple
+
+from agent.core.event import EventRow, event_row
 
 MARKER_BYTES = 256  # how much before an offset is hashed to recognise the place again
 HEAD_BYTES = 1024  # how much of a file's beginning is hashed at the most
@@ -149,6 +151,24 @@ class EventBatch(msgspec.Struct):
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def row(
+        self, index: int, file_id: int, offset: int, *, number: int, observed: int, group: int | ErrorEvent | None
+    ) -> EventRow:
+        """One of the events as readers know it, before or without being stored.
+
+        Args:
+            index: its row here.
+            file_id: of its file.
+            offset: of its line in that file.
+            number: its id.
+            observed: when its line was read, Unix ns.
+            group: its error group; of an archived event the error that tells it.
+        """
+        return event_row((
+            number, self.timestamps[index], observed, self.severities[index], file_id, offset, group,
+            self.records[index], self.raws.get(index), self.parse_errors.get(index),
+        ))  # fmt: skip
 
 
 class Continuation(msgspec.Struct):

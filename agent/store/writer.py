@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from agent.core.model import FileGeneration
+    from agent.core.model import EventBatch, FileGeneration
 
 WAL_CHECKPOINT_BYTES = 16 * 2**20  # from 4 to 64 MiB the cost per event is the same; small keeps readers quick
 WAL_ALARM_BYTES = 64 * 2**20  # a reader that keeps its snapshot open holds the WAL: said in `status`
@@ -334,8 +334,11 @@ _COLUMNS = 'observed_timestamp, file_id, timestamp, severity_number, "offset", g
 _BLOCKS = _statements(_COLUMNS, "(?1, ?2, ?, ?, ?, nullif(?, 0), ?)")
 
 # Where a row of the batch has an original text or a parse error beside the record.
-_FULL_COLUMNS = f"{_COLUMNS}, raw, parse_error"
-_FULL_BLOCKS = _statements(_FULL_COLUMNS, "(?1, ?2, ?, ?, ?, nullif(?, 0), ?, nullif(?, 0), nullif(?, ''))")
+_SPARSE_COLUMNS = ("raw", "parse_error")  # in the order of `_sparse`
+_FULL_BLOCKS = _statements(
+    ", ".join((_COLUMNS, *_SPARSE_COLUMNS)),
+    f"(?1, ?2, ?, ?, ?, nullif(?, 0), ?{', nullif(?, 0)' * len(_SPARSE_COLUMNS)})",
+)
 
 
 def insert_events(connection: sqlite3.Connection, batch: StoredBatch) -> None:
@@ -347,10 +350,10 @@ def insert_events(connection: sqlite3.Connection, batch: StoredBatch) -> None:
         groups[row] = group
     columns: list[Iterable[object]] = [events.timestamps, events.severities, events.offsets, groups, events.records]
     blocks = _BLOCKS
-    if events.raws or events.parse_errors:
+    sparse = _sparse(events)
+    if any(sparse):
         blocks = _FULL_BLOCKS
-        columns.append(_raws(batch))
-        columns.append([events.parse_errors.get(row, "") for row in range(count)])
+        columns += [[values.get(row, 0) for row in range(count)] for values in sparse]
     flat = chain.from_iterable(zip(*columns, strict=True))
     constants = (batch.observed_timestamp, batch.file.id)
     for rows, statement in blocks:
@@ -359,7 +362,7 @@ def insert_events(connection: sqlite3.Connection, batch: StoredBatch) -> None:
             count -= rows
 
 
-def _raws(batch: StoredBatch) -> list[bytearray | int]:
-    """The column `raw`: original bytes, a RAW_* number, or 0 where the record is the line."""
-    raws = [batch.events.raws.get(row, 0) for row in range(len(batch.events))]
-    return [bytearray(raw) if isinstance(raw, bytes) else raw for raw in raws]
+def _sparse(events: EventBatch) -> tuple[Mapping[int, object], ...]:
+    """What few rows have, column by column. No None and no bytes, for which sqlite3 would look for an adapter."""
+    raws = {row: bytearray(raw) if isinstance(raw, bytes) else raw for row, raw in events.raws.items()}
+    return raws, events.parse_errors

@@ -94,7 +94,8 @@ def test_an_empty_store_balances(sidelog, tmp_path):
 # ------------------------------------------------------------ real files, read by the real agent
 
 DOUBLE = """
-INSERT INTO events SELECT 301, timestamp, 1, 1, file_id, "offset", NULL, record, NULL, NULL FROM events WHERE id = 300
+INSERT INTO events (id, timestamp, observed_timestamp, severity_number, file_id, "offset", record)
+SELECT 301, timestamp, 1, 1, file_id, "offset", record FROM events WHERE id = 300
 """
 LINES = [
     b'{"level":"info","message":"json line"}',

@@ -46,12 +46,18 @@ def test_as_json_and_beside_the_store(sidelog, tmp_path):
     assert left(tmp_path) == []
 
 
+DOUBLE = """
+INSERT INTO events (timestamp, observed_timestamp, severity_number, file_id, "offset", record)
+SELECT 1, 1, 1, 1, "offset", record FROM events WHERE id = 2
+"""
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
         ("DELETE FROM events WHERE id IN (1, 3)", ("lost 2, doubled 0, altered 0", "lost: line 0 and 1 others")),
         (
-            'INSERT INTO events SELECT NULL, 1, 1, 1, 1, "offset", NULL, record, NULL, NULL FROM events WHERE id = 2',
+            DOUBLE,
             ("lost 0, doubled 1, altered 0", "doubled: line 1"),
         ),
         (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from agent.core.event import EventRow, severity_text
+from agent.core.event import severity_text
 from agent.core.fields import Profile
 from agent.core.groups import ErrorGroup, GroupHistory
 from agent.core.model import FileGeneration
@@ -73,24 +73,10 @@ class ListEngine:
         batch, groups, found = parsed(log, data, SETTINGS, self._grouper)
         profile = Profile.from_json(found) if found else None
         file = FileInfo(log.id, log.source, log.path, dict(RESOURCE), profile)
-        for row, record in enumerate(batch.records):
-            self.stored.append(
-                StoredEvent(
-                    EventRow(
-                        id=len(self.stored) + 1,
-                        timestamp=batch.timestamps[row],
-                        observed_timestamp=OBSERVED,
-                        severity_number=batch.severities[row],
-                        file_id=file.id,
-                        offset=batch.offsets[row],
-                        group_id=groups.get(row),
-                        record=record,
-                        raw=batch.raws.get(row),
-                        parse_error=batch.parse_errors.get(row),
-                    ),
-                    file,
-                )
-            )
+        for row, offset in enumerate(batch.offsets):
+            number, group = len(self.stored) + 1, groups.get(row)
+            stored = batch.row(row, file.id, offset, number=number, observed=OBSERVED, group=group)
+            self.stored.append(StoredEvent(stored, file))
         for update in self._grouper.take_updates():
             self._note(update)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.alert.event import LiveEvent, LiveFile
 from agent.alert.matching import RuleIndex
+from agent.core import event as kernel
 from agent.core.errors import UsageError
 from agent.query.analysis import ALL_SEVERITIES, ERROR_SEVERITIES, RequiredText
 from agent.query.language import Query, parse_query
@@ -50,7 +51,7 @@ def event_of(row, id_=1):
     """As rules see it, which is as everyone sees it, but that what is read of it is kept."""
     record = row.record if isinstance(row.record, str) else json.dumps(row.record)
     head = (id_, row.timestamp, BASE, row.severity, row.file, row.offset)
-    return LiveEvent((*head, row.group, record, row.raw, row.parse_error), LABELLED[row.file])
+    return LiveEvent(kernel.EventRow(*head, row.group, record, row.raw, row.parse_error), LABELLED[row.file])
 
 
 # ---------------------------------------------------------------- the slow and obvious twin

@@ -82,10 +82,9 @@ def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, terms, file):
     query = Query(tuple(terms))
     parser = FrameParser(SETTINGS, None, 5)
     batch = parser.parse(data, 0)
-    rows = zip(batch.timestamps, batch.severities, batch.offsets, batch.records, strict=True)
     matching = []
-    for index, (time, severity, offset, record) in enumerate(rows):
-        row = (-1, time, 5, severity, -1, offset, None, record, batch.raws.get(index), None)
+    for index, offset in enumerate(batch.offsets):
+        row = batch.row(index, -1, offset, number=-1, observed=5, group=None)
         if query.matches(StoredEvent(row, file)):
             matching.append(offset)
     wanted = needles(query, [FILE, file])

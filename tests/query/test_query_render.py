@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core import event
 from agent.core.fields import Profile, decode_record, load_record, read_fields
 from agent.core.stored import FileInfo, StoredEvent
 from agent.core.text import escape, escape_json
@@ -25,9 +26,8 @@ def stored(record, file=None, **changes):
     text = row.record if isinstance(row.record, str) else json.dumps(row.record)
     file = file or FileRow("shop", "/var/log/shop.log", {"service.name": "shop-svc", "team": "a"})
     info = FileInfo(1, file.source, file.path, file.resource, file.profile, (1, 1, 0), 0)
-    return StoredEvent(
-        (7, row.timestamp, BASE, row.severity, 1, row.offset, row.group, text, row.raw, row.parse_error), info
-    )
+    columns = (7, row.timestamp, BASE, row.severity, 1, row.offset, row.group, text, row.raw, row.parse_error)
+    return StoredEvent(event.EventRow(*columns), info)
 
 
 def shown(event, form, **settings):

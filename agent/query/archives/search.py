@@ -86,7 +86,7 @@ class Searcher:
         """
         file = self.files[ref.archive_id]
         rows = self._rows(ref, file, self._reader(ref.archive_id).read(ref.number))
-        events = (ArchivedEvent(row, file.file, self._groups) for row in event_rows(rows))
+        events = (ArchivedEvent(row, file.file, self._groups) for row in rows)
         matching = (event for event in events if self._query.matches(event, self._groups.categories))
         if self._grouping is None:
             return [tuple(event.row) for event in islice(matching, self._order.wanted)]
@@ -97,7 +97,7 @@ class Searcher:
             count_event(counts, event, self._grouping, self._groups.categories)
         return counts
 
-    def _rows(self, ref: FrameRef, file: SearchedArchive, data: bytes) -> Iterator[_Row]:
+    def _rows(self, ref: FrameRef, file: SearchedArchive, data: bytes) -> Iterator[EventRow]:
         if not may_match(data, self._needles, ref.shape):
             return
         alone = self._needles if ref.shape & JSON_LINES else ()
@@ -107,13 +107,13 @@ class Searcher:
         else:
             yield from self._some(ref, file, data, best)
 
-    def _some(self, ref: FrameRef, file: SearchedArchive, data: bytes, needle: Needle) -> Iterator[_Row]:
+    def _some(self, ref: FrameRef, file: SearchedArchive, data: bytes, needle: Needle) -> Iterator[EventRow]:
         spans = matching_lines(data, needle)
         yield from self._event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
 
     def _event_rows(
         self, ref: FrameRef, file: SearchedArchive, data: bytes, spans: list[tuple[int, int]]
-    ) -> Iterator[_Row]:
+    ) -> Iterator[EventRow]:
         """Events of some lines of a frame that are asked for by time and not in the store, in the order that is wanted:
         as rows of the store, with the error itself for its group.
         """
@@ -129,11 +129,9 @@ class Searcher:
             span = bisect_right(begins, offset, hi=len(spans)) - 1
             place = ref.raw_offset + spans[span][0] + offset - begins[span]
             if file.is_cold(place):
-                yield (
-                    *(-((ref.archive_id << ID_BITS) + place), batch.timestamps[index], file.observed),
-                    *(batch.severities[index], file.file.id, place, errors.get(index), batch.records[index]),
-                    *(batch.raws.get(index), batch.parse_errors.get(index)),
-                )
+                number = -((ref.archive_id << ID_BITS) + place)
+                group = errors.get(index)
+                yield batch.row(index, file.file.id, place, number=number, observed=file.observed, group=group)
 
     def _in_time(self, timestamps: list[int]) -> list[int]:
         """Indices of the instants that are asked for. Events of one instant stay in the order of the log."""
