@@ -27,7 +27,6 @@ from agent.store.opening import OpenStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from agent.config import Config
     from agent.tail.settings import Timing
@@ -131,7 +130,7 @@ class Agent:
             tail_timing=self._tail_timing,
         )
         if opened.moved_aside is not None:
-            self.reporter.report(_moved_aside(self.config.store.path, opened.moved_aside))
+            self.reporter.report(StoreError.of("SL409", self.config.store.path, aside=opened.moved_aside))
         await pipeline.start()
         try:
             await self._follow(pipeline)
@@ -202,7 +201,9 @@ class Agent:
         try:
             config = self._read_config()
         except SidelogError as error:
-            self.reporter.report(_reload_refused(error))
+            self.reporter.report(
+                ConfigError.of("SL601", "configuration", message=error.message, hint=error.hint or None)
+            )
             log.warning("configuration not reloaded", code=error.code, error=error.message, hint=error.hint)
         else:
             self.config = config
@@ -227,16 +228,3 @@ def _tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def _moved_aside(store: Path, aside: Path) -> StoreError:
-    return StoreError.of("SL409", store, aside=aside)
-
-
-def _reload_refused(error: SidelogError) -> ConfigError:
-    return ConfigError.of(
-        "SL601",
-        "configuration",
-        hint=error.hint or "mend it and send SIGHUP again; the agent goes on with the old one",
-        message=error.message,
-    )

@@ -117,7 +117,7 @@ class LogWriter(threading.Thread):
         self._ended.set()
         self.join()
         if self.failure is not None:
-            raise _unusable(self._path.parent, self.failure.strerror or str(self.failure)) from None
+            raise SidelogError.of("SL550", self._path.parent, why=self.failure) from None
 
 
 class Launcher:
@@ -189,11 +189,11 @@ class KillLoop:
             self.root = Path(tempfile.mkdtemp(prefix="sidelog-selftest-", dir=directory))
             free = shutil.disk_usage(self.root).free
         except OSError as error:
-            raise _unusable(directory, error.strerror or str(error)) from None
+            raise SidelogError.of("SL550", directory, why=error) from None
         self.keep = False
         if free < _SPACE_BYTES:
             self._remove()
-            raise _unusable(directory, f"it has only {free >> 20} MiB free, {_SPACE_BYTES >> 20} MiB are needed")
+            raise SidelogError.of("SL550.space", directory, free=free >> 20, needed=_SPACE_BYTES >> 20)
         self._kills = kills
         self._seed = seed
         self._random = random.Random(seed)  # noqa: S311  repeatable, not secret
@@ -298,7 +298,3 @@ def _runs(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
-
-
-def _unusable(directory: Path, why: str) -> SidelogError:
-    return SidelogError.of("SL550", directory, why=why)

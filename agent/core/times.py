@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from agent.core.errors import UsageError
 from agent.core.patterns import lazy
-from agent.core.units import DURATION_HINT, SECOND_NS, parse_nanoseconds
+from agent.core.units import SECOND_NS, parse_nanoseconds
 
 MINUTE_NS = 60 * SECOND_NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,8 +35,7 @@ def parse_duration(text: str) -> int:
     try:
         return parse_nanoseconds(text)
     except ValueError as error:
-        message = f"{text!r} {error}"
-        raise UsageError("SL515", "read duration", text, message, hint=DURATION_HINT) from None
+        raise UsageError.of("SL515", text, problem=error) from None
 
 
 def parse_time(text: str, now_ns: int) -> int:
