@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError
 from agent.archive.files import flush_directory
-from agent.core.errors import UsageError
+from agent.core.errors import ArchiveError, UsageError
 from agent.store import archives
 
 if TYPE_CHECKING:

@@ -1,13 +1,14 @@
 """The catalogue of errors: each code is raised with the facts that its words ask for, explained, and documented."""
 
 import ast
+import errno
 import string
 from pathlib import Path
 
 import pytest
 
 from agent.core import catalogue
-from agent.core.errors import SidelogError, StoreError, UsageError
+from agent.core.errors import REASONS, ArchiveError, SidelogError, StoreError, UsageError
 
 AGENT = Path(catalogue.__file__).parent.parent
 DOCS = AGENT.parent / "docs"
@@ -54,6 +55,9 @@ def test_each_code_that_is_raised_gets_the_facts_that_its_words_ask_for():
         wanted = fields(words.sentence) | (set() if "hint" in keywords else fields(words.hint))
         given = keywords - {"hint"}
         assert None in given or given == wanted - {"subject"}, f"{place}: {key} asks for {wanted}, gets {given}"
+        for reason in set(REASONS.values()):  # whichever the system may choose
+            words = catalogue.words(key, reason)
+            assert fields(words.sentence + words.hint) <= wanted | {"subject"}, f"{place}: {key}, {reason}"
 
 
 def test_each_code_is_raised_somewhere_and_explained():
@@ -121,6 +125,13 @@ def test_a_fact_may_be_a_path_or_what_the_system_says():
     assert error.message == "the statement cannot be run: No space left on device"
     assert SidelogError.of("SL504", "SL13", code="SL13").message == "there is no error code 'SL13'"
     assert error.subject == "/a"
+
+
+def test_what_the_system_refuses_chooses_the_words_where_the_code_has_some_for_it():
+    full, denied = OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EACCES, "Permission denied")
+    assert ArchiveError.of("SL804", "/a", why=full).hint.startswith("free space")
+    assert ArchiveError.of("SL804", "/a", why=denied).hint.startswith("look at the directory's permissions")
+    assert ArchiveError.of("SL807.kept", "/a", why=denied).message.startswith("the archive /a is no longer kept")
 
 
 def test_an_installation_in_pieces_still_says_the_facts(monkeypatch):
