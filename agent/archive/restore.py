@@ -31,8 +31,9 @@ def find_archive(connection: sqlite3.Connection, name: str) -> Path:
     ]
     if len(found) == 1:
         return Path(found[0].path)
-    said = "there is no archive" if not found else f"{len(found)} archives are"
-    raise UsageError.of("SL808", name, why=said)
+    if not found:
+        raise UsageError.of("SL808", name)
+    raise UsageError.of("SL808.several", name, count=len(found))
 
 
 def restore_archive(source: Path, destination: Path) -> tuple[Path, int]:

@@ -27,6 +27,7 @@ REASONS = {
     errno.EROFS: "read-only",
     errno.ENOSPC: "full",
     errno.EDQUOT: "full",
+    errno.EMFILE: "too-many",
 }
 
 
