@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError
 from agent.archive.files import flush_directory
-from agent.core.errors import UsageError
+from agent.core.errors import ArchiveError, UsageError
 from agent.store import archives
 
 if TYPE_CHECKING:
@@ -32,8 +31,9 @@ def find_archive(connection: sqlite3.Connection, name: str) -> Path:
     ]
     if len(found) == 1:
         return Path(found[0].path)
-    said = "there is no archive" if not found else f"{len(found)} archives are"
-    raise UsageError.of("SL808", name, why=said)
+    if not found:
+        raise UsageError.of("SL808", name)
+    raise UsageError.of("SL808.several", name, count=len(found))
 
 
 def restore_archive(source: Path, destination: Path) -> tuple[Path, int]:

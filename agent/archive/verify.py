@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.archive.errors import ArchiveError
 from agent.archive.files import ARCHIVE_SUFFIX, open_archive
+from agent.core.errors import ArchiveError
 from agent.store import archives
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def verify_archives(
     for source, chain in last.items():
         if chain[:2] != archives.chain(connection, source)[:2]:
             why = "its newest archives are missing from the store"
-            findings.append(ArchiveFinding(source, _broken(Path(source), why)))
+            findings.append(ArchiveFinding(source, ArchiveError.of("SL809", Path(source), why=why)))
     return len(rows), findings + _unknown(connection, directory, {row.path for row in rows})
 
 
@@ -65,7 +65,7 @@ def _unknown(connection: sqlite3.Connection, directory: Path, known: set[str]) -
     """Archives in the directory that are neither known nor on their way out."""
     known = known | {path for _, path in archives.removed_files(connection)}
     return [
-        ArchiveFinding(str(path), _broken(path, "the store does not know it"))
+        ArchiveFinding(str(path), ArchiveError.of("SL809", path, why="the store does not know it"))
         for path in sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}"))
         if str(path) not in known
     ]
@@ -86,8 +86,6 @@ def _compare(row: archives.ArchiveRow, before: archives.Chain) -> None:
     with open_archive(row) as archive:
         archive.check()
     if (row.sequence, row.previous) != (before.sequence + 1, before.link):
-        raise _broken(Path(row.path), "an archive of its source that came before it is missing, or was altered")
-
-
-def _broken(path: Path, why: str) -> ArchiveError:
-    return ArchiveError.of("SL809", path, why=why)
+        raise ArchiveError.of(
+            "SL809", Path(row.path), why="an archive of its source that came before it is missing, or was altered"
+        )

@@ -19,7 +19,6 @@ import msgspec
 
 from agent.archive import files
 from agent.archive.container import ArchiveMetadata, ArchiveReader, ArchiveWriter
-from agent.archive.errors import ArchiveError, not_as_written, unwritable, worker_ended
 from agent.archive.frames import FrameSplitter
 from agent.archive.logfile import LogFile, has_writer
 from agent.archive.matching import GenerationMatcher, PrefixMatcher
@@ -33,6 +32,7 @@ from agent.archive.protocol import (
     receive,
     send,
 )
+from agent.core.errors import ArchiveError
 from agent.core.fields import Profile
 from agent.core.paths import to_text
 from agent.core.process import die_with_owner, keep_freed_memory, lower_priority
@@ -81,7 +81,7 @@ def archive(
     except ArchiveError as error:
         return ArchiveFailed.by(error)
     except Exception as error:  # noqa: BLE001 - a fault of ours, or no memory, with one log must not stop the others
-        return ArchiveFailed.by(worker_ended(path, f"{type(error).__name__}: {error}"))
+        return ArchiveFailed.by(ArchiveError.of("SL806", path, code=f"{type(error).__name__}: {error}"))
 
 
 def _archive(
@@ -104,7 +104,7 @@ def _archive(
             partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise unwritable(partial, error) from None
+        raise ArchiveError.of("SL804", partial, why=error) from None
 
 
 def _write(
@@ -172,7 +172,7 @@ def _finish(order: ArchiveOrder, log: LogFile, partial: Path, written: _Written)
     except ArchiveError:
         same = False
     if not same:
-        raise not_as_written(partial)
+        raise ArchiveError.of("SL804.differs", partial)
     files.restrict(partial, log.status)
     size = partial.stat().st_size
     made = ArchiveWritten(path=b"", size=size, link=link, metadata=metadata, frames=frames)

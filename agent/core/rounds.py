@@ -50,7 +50,8 @@ class Rounds(threading.Thread, Generic[Config]):
             except StoreError:
                 continue  # the writer meets it too, and says so
             except Exception as error:  # noqa: BLE001 - or no round would be made any more, and nobody would know
-                self._conditions.repeat(self._ended_early(error))
+                facts = {"kind": type(error).__name__, "why": str(error)}
+                self._conditions.repeat(SidelogError.of(self._code, self._work, **facts))
             else:
                 self._conditions.end(self._work, self._code)
 
@@ -61,12 +62,3 @@ class Rounds(threading.Thread, Generic[Config]):
     def end(self) -> None:
         """Come to an end soon."""
         self._ended.set()
-
-    def _ended_early(self, error: Exception) -> SidelogError:
-        return SidelogError(
-            self._code,
-            f"make a round of {self._work}",
-            self._work,
-            f"a round of {self._work} ended early: {type(error).__name__}: {error}",
-            hint="the logs are kept and tried again; please report this",
-        )

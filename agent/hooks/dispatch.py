@@ -39,7 +39,7 @@ async def tell(config: HookConfig, document: str) -> HookResult:
         headers = {name: secret.resolve() for name, secret in config.headers.items()}
         url = config.webhook.resolve()
     except SidelogError as error:
-        return HookResult(ok=False, said=error.message, code=error.code)
+        return HookResult(ok=False, said=error.message, error="SL110.hook")
     return await webhook.post(url, headers, body, config.timeout)
 
 
@@ -188,12 +188,16 @@ class HookDispatcher:
         opened = circuit.failed(now)
         shown = "open" if circuit.is_open else "closed"
         self._changed(hook, {"circuit": shown, "failures": circuit.failures, "last_error": result.said})
-        if result.code in ("SL701", "SL702", "SL110"):
-            self._fault(queue, _cannot_run(result, hook))
+        if result.error:
+            self._fault(queue, SidelogError.of(result.error, hook, said=result.said))
         if opened:
-            self._fault(queue, _circuit_open(hook, circuit, result, now))
+            wait_s = (circuit.until - now) // 10**9
+            self._fault(
+                queue, SidelogError.of("SL704", hook, failures=circuit.failures, said=result.said, wait_s=wait_s)
+            )
         if state == "dead":
-            self._fault(queue, _dead(delivery, result))
+            facts = {name: getattr(delivery, name) for name in ("rule", "change", "attempts", "delivery_id")}
+            self._fault(queue, SidelogError.of("SL703", hook, said=result.said, **facts))
 
     def _fault(self, queue: _Queue, error: SidelogError) -> None:
         queue.faults.add(error.code)
@@ -241,30 +245,3 @@ class _Queue:
                 wait = delivery.next_attempt - now
                 nap = wait if not nap else min(nap, wait)
         return ready, nap
-
-
-def _cannot_run(result: HookResult, hook: str) -> SidelogError:
-    hints = {
-        "SL701": "let only its owner write it: chmod go-w FILE, chown it to root or to the agent's user",
-        "SL702": "check the path and its execute permission; `sidelog check` looks at every hook",
-        "SL110": "give the agent the secret that the hook's configuration names",
-    }
-    return SidelogError(result.code, "run hook", hook, f"the hook {hook}: {result.said}", hint=hints[result.code])
-
-
-def _circuit_open(hook: str, circuit: CircuitBreaker, result: HookResult, now: int) -> SidelogError:
-    return SidelogError.of(
-        "SL704", hook, failures=circuit.failures, said=result.said, wait_s=(circuit.until - now) // 10**9
-    )
-
-
-def _dead(delivery: Delivery, result: HookResult) -> SidelogError:
-    return SidelogError.of(
-        "SL703",
-        delivery.hook,
-        rule=delivery.rule,
-        change=delivery.change,
-        attempts=delivery.attempts,
-        said=result.said,
-        delivery_id=delivery.delivery_id,
-    )

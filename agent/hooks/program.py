@@ -30,12 +30,12 @@ _POLL_S = 0.02
 
 
 class HookResult(msgspec.Struct):
-    """How a hook's run ended. `code` is the error code of what kept it from running, empty where it ran."""
+    """How a hook's run ended. `error` is the catalogue's key of what kept it from running, empty where it ran."""
 
     ok: bool
     said: str  # `exit 0`, `timeout after 10s`, `HTTP 503`
     output: str = ""
-    code: str = ""
+    error: str = ""
 
 
 def base_environment() -> dict[str, str]:
@@ -96,7 +96,7 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
     """
     program = find(command[0])
     if (reason := unsafe(program)) is not None:
-        return HookResult(ok=False, said=f"refused: {reason}", code="SL701")
+        return HookResult(ok=False, said=f"refused: {reason}", error="SL701")
     try:
         with _as_file(document) as stdin:
             process = subprocess.Popen(  # noqa: S603, ASYNC220  the administrator's own; returns once it is started
@@ -110,7 +110,7 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
             )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        return HookResult(ok=False, said=f"{program} cannot be started: {reason}", code="SL702")
+        return HookResult(ok=False, said=f"{program} cannot be started: {reason}", error="SL702")
     run_ = _Run(process)
     try:
         async with asyncio.timeout(timeout_s):

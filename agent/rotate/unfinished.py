@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import orjson
 
+from agent.core.errors import RotateError
 from agent.core.paths import to_text
-from agent.rotate import copytruncate, errors
+from agent.rotate import copytruncate
 from agent.rotate.postrotate import prepare
 from agent.store import rotations
 from agent.tail.rotated_names import newest
@@ -91,7 +92,7 @@ class UnfinishedRotations:
             return None
         try:
             return prepare(source, config)
-        except errors.RotateError as error:
+        except RotateError as error:
             self._failed(source, error)
             return None
 
@@ -101,7 +102,7 @@ class UnfinishedRotations:
         try:
             if not postrotate.run(orjson.dumps({"source": source, "logs": rows}), self._stop):
                 return False
-        except errors.RotateError as error:
+        except RotateError as error:
             self._failed(source, error)
             return False
         self.succeeded(source)
@@ -116,7 +117,7 @@ class UnfinishedRotations:
         self._conditions.end(source, "SL821", "SL822")
         self._backoff.succeeded(source)
 
-    def _failed(self, source: str, error: errors.RotateError) -> None:
+    def _failed(self, source: str, error: RotateError) -> None:
         self._conditions.begin(error)
         self._backoff.failed(source)
 

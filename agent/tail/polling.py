@@ -50,7 +50,7 @@ class PollScheduler:
         try:
             self._watcher.start()
         except OSError as error:
-            self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_instances"))
+            self._conditions.begin(TailError.of("SL205", "inotify", why=error))
 
     def watch_directories(self, wanted: set[str]) -> bool:
         """Watch exactly these directories; whether one is new, so that what came before its watch must be looked for.
@@ -113,7 +113,7 @@ class PollScheduler:
     def _refused(self, error: OSError) -> None:
         """At the limit, a watch that fired makes room for another: one success does not end the condition."""
         self._refused_at = time.monotonic()
-        self._conditions.begin(_no_inotify(error, "fs.inotify.max_user_watches"))
+        self._conditions.begin(TailError.of("SL205", "inotify", why=error))
 
     def _events_come(self, path: str) -> bool:
         """Whether inotify tells everything about this path; a file system where it does not is reported once."""
@@ -124,20 +124,6 @@ class PollScheduler:
         if device not in self._file_systems:
             self._file_systems[device] = name = files.network_name(path)
             if name is not None and name != "overlay":
-                self._conditions.begin(_network(path, name))
+                self._conditions.begin(TailError.of("SL206", path, name=name))
         name = self._file_systems[device]
         return name is None or name == "overlay"
-
-
-def _no_inotify(error: OSError, sysctl: str) -> TailError:
-    limit = error.errno in {errno.ENOSPC, errno.EMFILE}
-    return TailError.of(
-        "SL205",
-        "inotify",
-        hint=f"raise the limit: sysctl -w {sysctl}=524288" if limit else "lines appear up to a second later",
-        why=error,
-    )
-
-
-def _network(path: str, name: str) -> TailError:
-    return TailError.of("SL206", path, name=name)

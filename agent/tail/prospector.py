@@ -136,7 +136,7 @@ class Prospector:
         for error in scan.refused.values():
             conditions.begin(error)
         for path, failure in scan.errors.items():
-            conditions.begin(_listing_error(path, failure))
+            conditions.begin(TailError.of("SL209", path, why=failure))
         conditions.keep(set(scan.refused), "SL202", "SL203")
         conditions.keep(set(scan.errors), "SL209")
 
@@ -340,7 +340,3 @@ def _is_replaced(harvester: Harvester) -> bool:
         return files.file_key(os.stat(harvester.file.path)) != harvester.key
     except OSError:
         return True
-
-
-def _listing_error(path: str, error: OSError) -> TailError:
-    return TailError.of("SL209", path, why=error)

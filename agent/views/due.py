@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.archive.archiver import Archiver
+from agent.core.errors import RotateError
 from agent.core.units import format_duration
-from agent.rotate.errors import RotateError
 from agent.rotate.postrotate import prepare
 from agent.rotate.rotator import Rotator
 from agent.rotate.thread import known_files

@@ -21,7 +21,7 @@ import msgspec
 
 from agent.alert.matching import unusable
 from agent.config import listen_address, unsupported
-from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, SidelogError
+from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError
 from agent.core.units import format_size
 from agent.store.reader import open_reader
 from agent.tail.discover import Discovery
@@ -342,8 +342,7 @@ def rotation(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
 
 
 def _telling(place: str, source: str, rotate: RotateConfig) -> Diagnostic:
-    from agent.rotate.errors import RotateError  # noqa: PLC0415 - a third of the time of `check`, and rarely wanted
-    from agent.rotate.postrotate import prepare  # noqa: PLC0415
+    from agent.rotate.postrotate import prepare  # noqa: PLC0415 - a third of the time of `check`, and rarely wanted
 
     try:
         prepare(source, rotate).close()

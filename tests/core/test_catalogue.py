@@ -1,6 +1,7 @@
 """The catalogue of errors: each code is raised with the facts that its words ask for, explained, and documented."""
 
 import ast
+import errno
 import re
 import string
 from pathlib import Path
@@ -8,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from agent.core import catalogue
-from agent.core.errors import SidelogError, StoreError, UsageError
+from agent.core.errors import REASONS, ArchiveError, SidelogError, StoreError, UsageError
 
 AGENT = Path(catalogue.__file__).parent.parent
 DOCS = AGENT.parent / "docs"
 CODE = re.compile(r"SL\d{3}(\.[a-z0-9-]+)?$")
-MADE_BY_HAND = {"SL999", "SL705"}  # SL999: made where nothing may fail any more
+MADE_BY_HAND = {"SL999"}  # where nothing may fail any more
 MAKERS = {"of", "at", "add", "error", "warning"}  # what takes a key of the catalogue, a subject and facts
 
 
@@ -64,11 +65,14 @@ def test_each_code_that_is_raised_gets_the_facts_that_its_words_ask_for():
         given = keywords - {"hint"} | ({"at"} if name == "at" else set())
         exact = given == wanted - {"subject"}
         assert None in given or exact, f"{place}: {key} asks for {wanted}, gets {given}"
+        for reason in set(REASONS.values()):  # whichever the system may choose
+            words = catalogue.words(key, reason)
+            assert fields(words.sentence + words.hint) <= wanted | {"subject"}, f"{place}: {key}, {reason}"
 
 
 def test_no_error_brings_words_of_its_own():
     made = {key for _, name, key, _ in calls() if name.endswith("Error")}
-    assert made <= MADE_BY_HAND
+    assert made == MADE_BY_HAND
 
 
 def test_each_code_is_raised_somewhere_and_explained():
@@ -136,6 +140,13 @@ def test_a_fact_may_be_a_path_or_what_the_system_says():
     assert error.message == "the statement cannot be run: No space left on device"
     assert SidelogError.of("SL504", "SL13", code="SL13").message == "there is no error code 'SL13'"
     assert error.subject == "/a"
+
+
+def test_what_the_system_refuses_chooses_the_words_where_the_code_has_some_for_it():
+    full, denied = OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EACCES, "Permission denied")
+    assert ArchiveError.of("SL804", "/a", why=full).hint.startswith("free space")
+    assert ArchiveError.of("SL804", "/a", why=denied).hint.startswith("look at the directory's permissions")
+    assert ArchiveError.of("SL807.kept", "/a", why=denied).message.startswith("the archive /a is no longer kept")
 
 
 def test_an_installation_in_pieces_still_says_the_facts(monkeypatch):

@@ -261,4 +261,4 @@ def test_a_receiver_that_is_not_there_and_a_missing_secret_are_said_without_the_
     assert not result.ok
     assert "token-abc" not in result.said
     result = asyncio.run(tell(HookConfig(webhook=Secret(env="NO_SUCH_VARIABLE")), delivery(1).document))
-    assert (result.ok, result.code) == (False, "SL110")
+    assert (result.ok, result.error) == (False, "SL110.hook")

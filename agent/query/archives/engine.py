@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-    from agent.archive.errors import ArchiveError
+    from agent.core.errors import ArchiveError
     from agent.core.groups import ErrorGroup, GroupFilter
     from agent.core.stored import StoredEvent
     from agent.query.archives.plan import FrameRef

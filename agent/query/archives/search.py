@@ -17,8 +17,8 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError
 from agent.archive.frames import JSON_LINES, FrameParser
+from agent.core.errors import ArchiveError
 from agent.core.event import EventRow, event_rows
 from agent.query.archives.groups import ArchivedEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
