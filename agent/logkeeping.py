@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from agent.archive.thread import ArchiverThread
     from agent.config import Config
+    from agent.core.conditions import Rounds
     from agent.core.errors import SidelogError
-    from agent.core.rounds import Rounds
     from agent.rotate.thread import RotatorThread
     from agent.store.edit import Change
     from agent.tail.tailer import Tailer

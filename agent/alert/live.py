@@ -22,9 +22,9 @@ from agent.alert.rules import DAY_GRAIN_NS, compile_rule, facts_of
 from agent.alert.shared import SharedRuleEngine
 from agent.alert.state import StateChange
 from agent.alert.window import BUCKETS
-from agent.config.hours import Hours, parse_hours
 from agent.core.errors import SidelogError, StoreError
 from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, HistoryRow
+from agent.core.times import Hours, parse_hours
 from agent.store import alerts as tables
 from agent.store import faults
 

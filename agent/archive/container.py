@@ -22,7 +22,7 @@ from agent.archive import seekable
 from agent.archive.seekable import SeekEntry, SeekTableError
 from agent.archive.simd import count, digest, sha256
 from agent.core.errors import ArchiveError
-from agent.core.paths import OPEN_FLAGS
+from agent.core.text import OPEN_FLAGS
 from agent.store.archives import ChainEntry  # noqa: TC001 - msgspec looks at it
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ArchiveMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     version: int = VERSION
     id: int
     source: str
-    path: str  # under which the log was followed (agent.core.paths.to_text)
+    path: str  # under which the log was followed (agent.core.text.to_text)
     file_id: int | None = None  # of the store's table `files`; None: it was never followed
     sequence: int  # 1 for the first archive of the source
     previous: str = ""  # link of the source's archive before this, hexadecimal

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from agent.archive.container import ArchiveReader
 from agent.archive.logfile import current_path, version_at
 from agent.core.errors import ArchiveError
-from agent.core.paths import without_group
 from agent.core.patterns import lazy
+from agent.core.text import without_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from agent.core.decompress import DamagedError, compression, pieces
 from agent.core.errors import ArchiveError
-from agent.core.paths import OPEN_FLAGS
+from agent.core.text import OPEN_FLAGS
 from agent.store.archives import FileVersion
 from agent.tail import locate
 from agent.tail.identity import FileKey

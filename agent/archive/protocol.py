@@ -11,7 +11,7 @@ import msgspec
 
 from agent.archive.container import ArchiveMetadata  # noqa: TC001 - msgspec looks at it
 from agent.core.errors import ArchiveError
-from agent.core.paths import from_text
+from agent.core.text import from_text
 from agent.store.archives import ArchiveRow, EarlierArchive, FileVersion, FrameRow
 
 if TYPE_CHECKING:

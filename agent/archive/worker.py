@@ -34,8 +34,8 @@ from agent.archive.protocol import (
 )
 from agent.core.errors import ArchiveError
 from agent.core.fields import Profile
-from agent.core.paths import to_text
 from agent.core.process import die_with_owner, keep_freed_memory, lower_priority
+from agent.core.text import to_text
 from agent.parse.settings import ParseSettings
 
 if TYPE_CHECKING:

@@ -45,7 +45,12 @@ COMMANDS = {
     },
     "Help": {"explain": "Explain an error code."},
 }
-_PLACES = {"restore": "backup:restore"}  # of the commands that are not `command` in the module of their name
+_PLACES = {  # of the commands that are not `command` in the module of their name
+    "backup": "store:back_up",
+    "restore": "store:restore",
+    "verify": "store:verify",
+    "explain": "check:explain",
+}
 
 
 class LazyGroup(click.Group):

@@ -13,11 +13,10 @@ import msgspec
 from agent.cli.common import Context, print_errors, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from agent.core.times import parse_duration, parse_time
-from agent.query.language import Grouping, Query, QueryError, all_equal, parse_terms, severity_query
-from agent.query.opening import open_engine
+from agent.query import open_engine
+from agent.query.language import Grouping, Query, QueryError, Selection, all_equal, parse_terms, severity_query
 from agent.query.predicate import compile_pattern, grep_pattern
 from agent.query.render import FORMS, Output
-from agent.query.selection import Selection
 from agent.query.terms import Term
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from agent.config.layers import KeyPath, MergedDocument, PlainScalar
-from agent.config.schema import Within
-from agent.config.secret import Secret
+from agent.config.schema import Secret, Within
 from agent.core import units
 from agent.core.errors import ConfigError
 

@@ -34,8 +34,7 @@ def read(file: Path, base: Path | None = None) -> Layer:
         with file.open("rb") as stream:
             data = stream.read(_MAX_BYTES + 1)
     except OSError as error:
-        key = "SL101.absent" if isinstance(error, FileNotFoundError) else "SL101"
-        raise ConfigError.of(key, file, why=error) from None
+        raise ConfigError.of("SL101", file, why=error) from None
     if len(data) > _MAX_BYTES:
         raise _syntax(str(file), None, "is larger than 4 MiB")
     try:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.config.convert import close_to, nearest, shown
-from agent.config.hours import parse_hours, time_of_day
-from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
+from agent.config.schema import FIELD_ROLES, PLANNED, WHEN_FORMS, MultilineConfig
 from agent.core.errors import ConfigError
-from agent.core.formats import PLANNED
 from agent.core.patterns import lazy
+from agent.core.times import parse_hours, time_of_day
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from agent.core.errors import RotateError
-from agent.core.paths import OPEN_FLAGS, without_group
+from agent.core.text import OPEN_FLAGS, without_group
 from agent.rotate.directory import LogDirectory
 from agent.tail.identity import FileKey
 from agent.tail.rotated_names import newest

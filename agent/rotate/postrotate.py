@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from agent.core.errors import RotateError
-from agent.core.paths import OPEN_FLAGS
+from agent.core.text import OPEN_FLAGS
 from agent.hooks import program
 from agent.tail import locate
 

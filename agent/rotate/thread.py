@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from agent.core.rounds import Rounds
+from agent.core.conditions import Rounds
 from agent.rotate.rotator import Rotator
 from agent.store import tables
 from agent.tail.discover import Discovery

@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from agent.core.errors import RotateError
-from agent.core.paths import to_text
+from agent.core.text import to_text
 from agent.rotate import copytruncate
 from agent.rotate.postrotate import prepare
 from agent.store import rotations

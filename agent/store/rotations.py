@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent.core.paths import from_text, to_text
+from agent.core.text import from_text, to_text
 from agent.store.tables import get_meta, set_meta
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from agent.core.fields import Profile
 from agent.core.model import FileChange, FileRow, GroupUpdate, OwnError, StoredBatch
-from agent.core.paths import from_text, to_text
+from agent.core.text import from_text, to_text
 from agent.core.times import MINUTE_NS
 from agent.store import faults
 

@@ -17,8 +17,7 @@ from agent.archive.verify import verify_archives
 from agent.config import load
 from agent.config.schema import ArchiveRetentionConfig
 from agent.query.archives.engine import ArchiveEngine
-from agent.query.language import parse_query
-from agent.query.selection import Selection
+from agent.query.language import Selection, parse_query
 from agent.store import archives
 from agent.store.opening import open_store
 from agent.store.reader import open_reader
