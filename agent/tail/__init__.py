@@ -1,6 +1,6 @@
 """Tailing: from files on disk to batches of whole lines, each byte of each file generation exactly once.
 
-`Tailer` is the stage; `SourceSettings` tells it what to follow; `marker` and `head_hash` are shared with the store's
+`Tailer` does it all; `SourceSettings` tells it what to follow; `marker` and `head_hash` are shared with the store's
 side, which remembers what they return.
 """
 

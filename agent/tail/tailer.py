@@ -1,4 +1,4 @@
-"""The stage: one loop that wakes, looks, reads and delivers, round after round.
+"""The room's centre: one loop that wakes, looks, reads and delivers, round after round.
 
     inotify or clock -> look at the due files (one executor call) -> read chunks of those that grew -> deliver batches
 
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from agent.core.conditions import Conditions
 from agent.tail import files, locate, recovery
-from agent.tail.harvester import ChunkReader, FileStatus, Harvester, check_all
-from agent.tail.polling import PollScheduler
+from agent.tail.harvester import FileStatus, Harvester, check_all
+from agent.tail.polling import ChunkReader, PollScheduler
 from agent.tail.prospector import Prospector
 from agent.tail.recovery import Recovery
 from agent.tail.registry import Registry
