@@ -22,7 +22,7 @@ from agent.group import fingerprint, miner
 from agent.group.grouper import Grouper
 from agent.parse.decode import join
 from agent.store.groups import known_groups
-from agent.store.retention import Retention
+from agent.store.maintenance import Retention
 from agent.transaction import TransactionBuilder
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@
 side, which remembers what they return.
 """
 
+from agent.tail.discover import SourceSettings
+from agent.tail.harvester import Timing
 from agent.tail.identity import head_hash, marker
-from agent.tail.settings import SourceSettings, Timing
 from agent.tail.tailer import Tailer
 
 __all__ = ["SourceSettings", "Tailer", "Timing", "head_hash", "marker"]

@@ -21,8 +21,24 @@ if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncFileIO
 
     from agent.core.model import FileGeneration
+    from agent.tail.discover import SourceSettings
     from agent.tail.reader import LineReader
-    from agent.tail.settings import SourceSettings
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Durations in seconds, all measured on the monotonic clock."""
+
+    busy_interval_s: float = 0.05  # a file that grows is looked at this often; half of the 100 ms latency goal
+    calm_after_s: float = 0.15  # quiet for so long: wake by inotify again instead of polling
+    idle_interval_s: float = 1.0  # polling of a quiet file where there is no inotify
+    rescan_s: float = 10.0  # the net under all events
+    rescan_polling_s: float = 1.0  # the same where no inotify tells of new files
+    debounce_s: float = 0.01  # directory events come in bunches
+    rotated_grace_s: float = 60.0  # a renamed file without new bytes for so long has come to its end
+    deleted_grace_s: float = 5.0  # the same for a deleted one, which keeps its blocks allocated as long as it is open
+    copy_grace_s: float = 5.0  # how long a file that looks like a growing copy of another is left alone
+    retry_s: float = 1.0  # after a read error; doubles
+    retry_limit_s: float = 60.0
 
 
 class Harvester(msgspec.Struct, eq=False):

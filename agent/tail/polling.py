@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.core.conditions import Conditions
-    from agent.tail.harvester import Harvester
+    from agent.tail.harvester import Harvester, Timing
     from agent.tail.registry import Registry
-    from agent.tail.settings import Timing
     from agent.tail.watch import Watcher
 
 
