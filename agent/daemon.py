@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from agent.config import Config
-    from agent.tail.settings import Timing
+    from agent.tail.harvester import Timing
 
 _SUPERVISE_S = 0.5
 _REOPEN_S = 1.0

@@ -6,7 +6,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent.store import rotations
+from agent.store import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +24,13 @@ _STOP_S = 2.0
 
 def clear_interrupted(change: Change) -> None:
     """Remove what a crash in the middle of copytruncate has left, before anything is read: it would be read twice."""
-    rows = change(rotations.begun, durable=False)
+    rows = change(tables.begun_rotations, durable=False)
     if rows:
         from agent.rotate import copytruncate  # noqa: PLC0415 - rare
 
         cleared = copytruncate.clear(rows)
         over = [row.path for row in rows if row.copy and row.path in cleared]
-        change(partial(rotations.end, paths=over), durable=False)
+        change(partial(tables.end_rotations, paths=over), durable=False)
 
 
 def archive_now(

@@ -34,8 +34,7 @@ from agent.core.units import format_duration, format_size
 from agent.parse.settings import parse_settings, resources
 from agent.store import archives, tables
 from agent.store.archives import ArchivedLog, BegunArchive
-from agent.tail.discover import Discovery
-from agent.tail.settings import tail_settings
+from agent.tail.discover import Discovery, tail_settings
 
 if TYPE_CHECKING:
     import sqlite3

@@ -74,7 +74,7 @@ def verify(context: Context, *, as_json: bool = False) -> int:
 def cat(context: Context, name: str) -> int:
     """Print the log of an archive, byte for byte. NAME is its file name, its path, or the end of its path."""
     from agent.archive.container import ArchiveReader
-    from agent.archive.restore import find_archive
+    from agent.archive.verify import find_archive
 
     connection, _ = context.open_store()
     with ArchiveReader(find_archive(connection, name)) as archive:
@@ -90,7 +90,7 @@ def cat(context: Context, name: str) -> int:
 @with_context
 def restore(context: Context, name: str, destination: Path) -> int:
     """Write the log of an archive to DEST, a new file or a directory. Nothing is overwritten."""
-    from agent.archive.restore import find_archive, restore_archive
+    from agent.archive.verify import find_archive, restore_archive
 
     connection, _ = context.open_store()
     path, size = restore_archive(find_archive(connection, name), destination)

@@ -68,21 +68,21 @@ class SidelogError(Exception):
             facts: what stands in braces in its sentence and its hint, beside `{subject}`. An OSError is what the system
                 says of it, and chooses the variant of REASONS where the code has one and the key names none.
         """
-        from agent.core import catalogue  # noqa: PLC0415 - nobody pays for it before something fails
-
         about = str(_said(subject))
         said = {name: _said(value) for name, value in facts.items()}
         code = key.partition(".")[0]
         refused = (fact for fact in facts.values() if isinstance(fact, OSError))
         reason = next((REASONS[error.errno] for error in refused if error.errno in REASONS), "")
         try:
+            from agent.core import catalogue  # noqa: PLC0415 - nobody pays for it before something fails
+
             words = catalogue.words(key, reason)
             sentence = words.sentence.format(subject=about, **said)
             advice = words.hint.format(subject=about, **said) if hint is None else hint
-        except (KeyError, ValueError, OSError):  # an installation in pieces: the facts are worth more than their form
+        except (ImportError, KeyError, ValueError, OSError):
+            # An installation in pieces, or no descriptor left: the facts are worth more than their form.
             listed = ", ".join(f"{name}: {value}" for name, value in said.items())
-            words = catalogue.Words("", "", "", retryable=False)
-            sentence, advice = f"{code}: {listed or subject}", hint or ""
+            return cls(code, "", about, f"{code}: {listed or subject}", hint=hint or "")
         return cls(code, words.operation, about, sentence, hint=advice, retryable=words.retryable)
 
 

@@ -1,4 +1,4 @@
-"""The data that travels between stages. Nothing here does I/O or knows a stage.
+"""The data that travels between rooms. Nothing here does I/O or knows a room.
 
 Names follow OpenTelemetry's log data model (https://opentelemetry.io/docs/specs/otel/logs/data-model/).
 Instants are integer nanoseconds since the Unix epoch; offsets and lengths are bytes of the source file.

@@ -1,4 +1,4 @@
-"""`FileParser`: the LineBatches of one file into EventBatches. The stage's only entrance.
+"""`FileParser`: the LineBatches of one file into EventBatches. The room's only entrance.
 
 A chunk of JSON lines that all fit goes the fast path (`fast`), everything else line by line (`assemble`); both give
 the same events. A text event that later lines may continue is held back at the end of a batch, in memory only: the

@@ -25,7 +25,7 @@ from agent.tail.rotated_names import newest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from agent.store.rotations import BegunRotation
+    from agent.store.tables import BegunRotation
 
 _CHUNK_BYTES = 1 << 20
 _SPARE_BYTES = 1 << 24  # of room beside the copy, for what is written meanwhile

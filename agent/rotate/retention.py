@@ -15,7 +15,7 @@ import msgspec
 from agent.archive import logfile
 from agent.archive.logfile import changed_ns
 from agent.core.errors import ArchiveError, RotateError, TailError
-from agent.store import archives, rotations, tables
+from agent.store import archives, tables
 from agent.store.archives import FileVersion
 from agent.tail import locate, rotated_names
 from agent.tail.identity import FileKey, Match
@@ -86,7 +86,7 @@ class RotatedLogRetention:
         found = self.find(keeps, archiving=archiving)
         if any(not one.why for several in found.values() for one in several):
             # What is said to be stored is on the disk by then.
-            self._change(partial(rotations.flush, now_ns=time.time_ns()), durable=True)
+            self._change(partial(tables.note_flush, now_ns=time.time_ns()), durable=True)
         failing = set()
         for path, several in found.items():
             kept = [(one.path, why) for one in several if (why := one.why or self._delete(one)) and not one.waits]

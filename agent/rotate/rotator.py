@@ -27,7 +27,7 @@ from agent.rotate.postrotate import ReopenCheck
 from agent.rotate.retention import RotatedLogRetention
 from agent.rotate.unfinished import RetryBackoff, UnfinishedRotations
 from agent.store import tables
-from agent.store.rotations import BegunRotation
+from agent.store.tables import BegunRotation
 from agent.tail import locate, rotated_names
 from agent.tail.identity import FileKey, Match
 

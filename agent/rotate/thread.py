@@ -10,8 +10,7 @@ import structlog
 from agent.core.conditions import Rounds
 from agent.rotate.rotator import Rotator
 from agent.store import tables
-from agent.tail.discover import Discovery
-from agent.tail.settings import tail_settings
+from agent.tail.discover import Discovery, tail_settings
 
 if TYPE_CHECKING:
     import sqlite3

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.core.model import FileGeneration
+    from agent.tail.discover import SourceSettings
     from agent.tail.harvester import Harvester
     from agent.tail.recovery import Recovery
     from agent.tail.registry import Registry
-    from agent.tail.settings import SourceSettings
 
 
 _BORN_KEPT_S = 5.0  # renames reach us within milliseconds; a busy machine may take longer

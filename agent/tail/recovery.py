@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.core.model import FileGeneration, FileRow
+    from agent.tail.discover import SourceSettings
     from agent.tail.harvester import Harvester
     from agent.tail.registry import Registry
-    from agent.tail.settings import SourceSettings
 
 _CHUNK_BYTES = 1 << 18
 _STEP_BYTES = 1 << 23  # decompressed per step where nothing is delivered: some 20 ms

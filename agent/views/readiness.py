@@ -24,8 +24,7 @@ from agent.config import listen_address, unsupported
 from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError
 from agent.core.units import format_size
 from agent.store.reader import open_reader
-from agent.tail.discover import Discovery
-from agent.tail.settings import tail_settings
+from agent.tail.discover import Discovery, tail_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

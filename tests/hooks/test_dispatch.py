@@ -11,8 +11,7 @@ import pytest
 from agent.config import HookConfig, Secret
 from agent.core.outbox import Delivery
 from agent.hooks import dispatch
-from agent.hooks.circuit import OPENS_AFTER, Backoff, CircuitBreaker
-from agent.hooks.dispatch import HookDispatcher, tell
+from agent.hooks.dispatch import OPENS_AFTER, Backoff, CircuitBreaker, HookDispatcher, tell
 from tests.hooks.test_program import script
 
 S = 10**9
