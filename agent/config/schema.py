@@ -26,6 +26,8 @@ PLANNED = ("logfmt", "syslog", "combined")  # a configuration may name them, and
 REGISTERED: tuple[str, ...] = tuple(name for name in get_args(Format) if name not in PLANNED)
 
 
+# ---------------------------------------------------------------- secrets
+
 _MAX_BYTES = 65_536  # a token or a URL; more is a wrong path, and /dev/zero must not fill the memory
 
 
@@ -58,32 +60,32 @@ class Secret(msgspec.Struct, frozen=True, repr_omit_defaults=True):
         value = environ.get(str(self.env))
         if not value:
             state = "is empty" if value == "" else "is not set"
-            raise self._missing(f"the environment variable {self.env} {state}", "set it for the agent's process")
+            raise ConfigError.of("SL110.variable", self.place, place=self._prefix, name=self.env, state=state)
         return value
 
     def _read(self, path: Path) -> str:
+        state = ""
         try:
             with path.open("rb") as file:
                 data = file.read(_MAX_BYTES + 1)
             text = data.decode().rstrip("\r\n")
         except OSError as error:
-            hint = "create it, readable by the agent's user alone"
-            raise self._missing(f"the file {path} cannot be read: {error.strerror}", hint) from None
+            raise ConfigError.of("SL110.file", self.place, place=self._prefix, file=path, why=error) from None
         except UnicodeDecodeError:
-            raise self._missing(
-                f"the file {path} is not UTF-8 text", "it must hold the secret and nothing else"
-            ) from None
-        if not text or len(data) > _MAX_BYTES:
-            state = "is larger than 64 KiB" if text else "is empty"
-            raise self._missing(f"the file {path} {state}", "it must hold the secret and nothing else")
+            state = "is not UTF-8 text"
+        else:
+            if not text or len(data) > _MAX_BYTES:
+                state = "is larger than 64 KiB" if text else "is empty"
+        if state:
+            raise ConfigError.of("SL110.content", self.place, place=self._prefix, file=path, state=state)
         return text
 
-    def _missing(self, what: str, hint: str) -> ConfigError:
-        place = f"{self.place}: " if self.place else ""
-        return ConfigError.of("SL110", self.place, hint=hint, place=place, what=what)
+    @property
+    def _prefix(self) -> str:
+        return f"{self.place}: " if self.place else ""
 
 
-# ---------------------------------------------------------------- secrets
+# ---------------------------------------------------------------- sections
 
 
 class Within(NamedTuple):
