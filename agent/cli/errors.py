@@ -1,11 +1,11 @@
-"""`sidelog errors`: groups of errors."""
+"""`sidelog errors`: groups of errors, shown and managed."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -290,9 +290,9 @@ ASCII_BLOCKS = " .:-=+*#@"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
-def can_show(text: str, stream: IO[Any] | None = None) -> bool:
-    """Whether a stream's encoding has these characters (default: standard output)."""
-    encoding = getattr(stream or sys.stdout, "encoding", None) or "ascii"
+def _can_show(text: str) -> bool:
+    """Whether the encoding of standard output has these characters."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     try:
         text.encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -302,7 +302,7 @@ def can_show(text: str, stream: IO[Any] | None = None) -> bool:
 
 def sparkline(counts: Sequence[int]) -> str:
     """One mark per count, as high as its share of the largest; a count above 0 is never a blank."""
-    marks = BLOCKS if can_show(BLOCKS) else ASCII_BLOCKS
+    marks = BLOCKS if _can_show(BLOCKS) else ASCII_BLOCKS
     top = max(counts, default=0) or 1
     steps = len(marks) - 1
     return "".join(marks[max(0, -(-count * steps // top))] for count in counts)
@@ -310,7 +310,7 @@ def sparkline(counts: Sequence[int]) -> str:
 
 def times_sign() -> str:
     """What stands after a number of events."""
-    return "×" if can_show("×") else "x"
+    return "×" if _can_show("×") else "x"
 
 
 def length(seconds: int) -> str:

@@ -312,7 +312,7 @@ def launch_agents(config: str, log: str) -> None:
     importing costs 0.4 s of CPU, which for a hundred starts would be most of it.
     """
     import agent.cli.run
-    import agent.daemon  # noqa: F401  with all stages
+    import agent.daemon  # noqa: F401  with all rooms
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end of the input says when to stop
     pid = 0
