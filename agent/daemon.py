@@ -10,6 +10,7 @@ import contextlib
 import gc
 import os
 import signal
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -19,18 +20,16 @@ from agent import __version__
 from agent.core import catalogue
 from agent.core.conditions import Reporter
 from agent.core.errors import ConfigError, SidelogError, StoreError
-from agent.core.service import ServiceManager
 from agent.ingest import Counters
 from agent.parse.settings import resources
 from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
 from agent.store.opening import OpenStore, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
     from agent.config import Config
-    from agent.tail.settings import Timing
+    from agent.tail.harvester import Timing
 
 _SUPERVISE_S = 0.5
 _REOPEN_S = 1.0
@@ -131,7 +130,7 @@ class Agent:
             tail_timing=self._tail_timing,
         )
         if opened.moved_aside is not None:
-            self.reporter.report(_moved_aside(self.config.store.path, opened.moved_aside))
+            self.reporter.report(StoreError.of("SL409", self.config.store.path, aside=opened.moved_aside))
         await pipeline.start()
         try:
             await self._follow(pipeline)
@@ -202,7 +201,9 @@ class Agent:
         try:
             config = self._read_config()
         except SidelogError as error:
-            self.reporter.report(_reload_refused(error))
+            self.reporter.report(
+                ConfigError.of("SL601", "configuration", message=error.message, hint=error.hint or None)
+            )
             log.warning("configuration not reloaded", code=error.code, error=error.message, hint=error.hint)
         else:
             self.config = config
@@ -229,14 +230,45 @@ def _tune_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _moved_aside(store: Path, aside: Path) -> StoreError:
-    return StoreError.of("SL409", store, aside=aside)
+# ---------------------------------------------------------------- the service manager
 
 
-def _reload_refused(error: SidelogError) -> ConfigError:
-    return ConfigError.of(
-        "SL601",
-        "configuration",
-        hint=error.hint or "mend it and send SIGHUP again; the agent goes on with the old one",
-        message=error.message,
-    )
+class ServiceManager:
+    """Tells systemd how the agent is; does nothing where no service manager listens.
+
+    Args:
+        environ: where NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        own = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        micros = environ.get("WATCHDOG_USEC", "0") if own else "0"
+        self.watchdog_interval_s = int(micros) / 2e6 if micros.isdigit() else 0.0  # half of it, as systemd advises
+
+    def ready(self, status: str) -> None:
+        """The store is open and files are being followed."""
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(f"STATUS={text}")
+
+    def reloading(self) -> None:
+        """A reload begins; `ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The agent is on its way out."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """Feed the watchdog."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(message.encode(), address)

@@ -15,17 +15,15 @@ from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
 from agent.core.errors import SidelogError, StoreError
-from agent.core.fields import Profile
-from agent.core.model import EventBatch, FileChange, FileGeneration, LineBatch, Position, StoredBatch, Transaction
+from agent.core.model import LineBatch, Position
 from agent.group import fingerprint, miner
 from agent.group.grouper import Grouper
-from agent.parse.decode import FileParser, ParseSettings, join
+from agent.parse.decode import join
 from agent.store.groups import known_groups
-from agent.store.retention import Retention
-from agent.tail.identity import marker
+from agent.store.maintenance import Retention
+from agent.transaction import TransactionBuilder
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,7 +41,6 @@ _COMMIT_PAUSE_S = 0.02  # at the least between two commits: a thousand files wit
 _RETRY_S = 1.0
 _IDLE_S = 1.0
 _HOOKS_PAUSE_S = 0.02  # at the least between two looks at what is due: many states end at nearly the same instant
-_FINISHED_KEPT = 4_096  # finished files remembered, in case one is moved back; the tailer remembers fewer
 _WRITE_FAULTS = frozenset({"SL405", "SL408", "SL410", "SL412"})  # over as soon as a commit succeeds
 
 
@@ -57,22 +54,6 @@ class Counters(msgspec.Struct):
     parse_errors: int = 0
     commits: int = 0
     rounds: int = 0  # turns of the writer's loop: what the watchdog is fed by
-
-
-class _FileState(msgspec.Struct):
-    """One file generation as the writer thread has it: where the transaction that is being filled will leave it, its
-    parser, and the batch being parsed or held back (None otherwise: a thousand quiet files must not keep a chunk each).
-    """
-
-    end: int
-    marker: tuple[int, bytes]
-    tail_open: bool = False  # later lines may continue the last event
-    profile: Profile | None = None
-    profile_text: str | None = None
-    file: FileGeneration | None = None  # as its row will be; None: it is to be written with the next batch
-    parser: FileParser | None = None
-    settings: ParseSettings | None = None
-    batch: LineBatch | None = None
 
 
 class Ingest(threading.Thread):
@@ -110,20 +91,15 @@ class Ingest(threading.Thread):
         self._writer = writer
         self._maintenance = maintenance
         self._settings = settings
-        self._known = {row.id: row for row in known}  # those of which no line has come in this run
         self._reporter = reporter
         self._acknowledge = acknowledge
         self._on_fault = on_fault
         self._give_up_s = give_up_s
         self._hooks = hooks
         self._grouper = Grouper(*known_groups(writer.connection, fingerprint.VERSION, miner.TEMPLATES))
-        self._files: dict[int, _FileState] = {}
-        self._finished: deque[int] = deque()
-        self._held: dict[int, _FileState] = {}
+        self._filling = TransactionBuilder(settings.parse, known, self._grouper, writer.service_of)
         self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
-        self._transaction = Transaction()
-        self._began = 0.0  # when the oldest line of the transaction came; monotonic seconds, as all of these
-        self._last_commit = -math.inf
+        self._last_commit = -math.inf  # monotonic seconds
         self._stopping = threading.Event()
         self.counters = Counters()
         self.failure: BaseException | None = None
@@ -133,8 +109,8 @@ class Ingest(threading.Thread):
         try:
             while not self._intake.drained:
                 self._turn()
-            self._release_held(due_only=False)
-            self._transaction.watched = bool(self._hooks)
+            self._filling.release_held(due_only=False)
+            self._filling.transaction.watched = bool(self._hooks)
             self._commit()
         except BaseException as error:  # noqa: BLE001  the thread's owner decides what it means
             self.failure = error
@@ -192,34 +168,33 @@ class Ingest(threading.Thread):
         self._reconfigure()  # behind `take`: lines of a new source come after its settings
         for message in messages:
             if isinstance(message, LineBatch):
-                self._parse(message)
-                if self._transaction.bytes >= TRANSACTION_BYTES:
+                self._filling.add(message)
+                if self._filling.transaction.bytes >= TRANSACTION_BYTES:
                     self._commit()
             else:
-                self._change_file(message)
-        self._release_held(due_only=True)
+                self._filling.change_file(message)
+        self._filling.release_held(due_only=True)
         now = time.monotonic()
-        if self._transaction.batches and self._is_due(now):
+        if self._filling.transaction.batches and self._is_due(now):
             self._commit()
-        elif not self._transaction.batches:
+        elif not self._filling.transaction.batches:
             self._care()
 
     def _patience_s(self) -> float:
         """How long the next `take` may wait."""
         now = time.monotonic()
         waits = [_IDLE_S]
-        if self._transaction.batches:
+        if self._filling.transaction.batches:
             waits.append(max(0.0, self._last_commit + _COMMIT_PAUSE_S - now))
         elif self._maintenance.pending:
             waits.append(0.001)
         else:
             waits += [max(_HOOKS_PAUSE_S, hook.wait_s()) for hook in self._hooks]
-        parsers = [state.parser for state in self._held.values() if state.parser is not None]
-        waits += [max(0.0, parser.deadline_s - now) for parser in parsers if parser.deadline_s is not None]
+        waits += [max(0.0, deadline_s - now) for deadline_s in self._filling.deadlines_s()]
         return min(waits)
 
     def _is_due(self, now: float) -> bool:
-        waited = now - self._began
+        waited = now - self._filling.began
         longest_s = self._settings.flush_interval_s
         if waited >= longest_s:
             return True
@@ -231,111 +206,17 @@ class Ingest(threading.Thread):
             self._use(settings)
 
     def _use(self, settings: IngestSettings) -> None:
-        # The last batches of a source that is gone now may still be held back.
-        self._settings = replace(settings, parse={**self._settings.parse, **settings.parse})
+        self._settings = settings
+        self._filling.reload(settings.parse)
         self._writer.min_free_bytes, self._writer.resources = settings.min_free_bytes, settings.resources
         age_ns, size_bytes = settings.retention_age_ns, settings.retention_size_bytes
         self._maintenance.retention = Retention(self._writer, age_ns=age_ns, size_bytes=size_bytes)
-        for state in self._files.values():
-            state.file = None  # its row has the resource attributes of its source
-
-    # ------------------------------------------------------------ lines to events
-
-    def _parse(self, batch: LineBatch) -> None:
-        file = batch.file
-        state = self._files.get(file.id)
-        if state is None:
-            state = self._files[file.id] = self._begin(batch)
-        if file is not state.file:
-            state.file = file
-            self._save(file, state.end)
-        settings = self._settings.parse[file.source]
-        if state.parser is None:
-            state.parser, state.settings = FileParser(settings, state.profile), settings
-        elif state.settings != settings:  # a reload has changed how this source is read
-            if state.batch is not None:
-                self._add(state, state.parser, state.batch, state.parser.flush())
-            state.parser, state.settings, state.profile = FileParser(settings), settings, None
-        state.batch = batch
-        self._add(state, state.parser, batch, state.parser.feed(batch, tail_open=state.tail_open))
-        if batch.final:
-            self._held.pop(file.id, None)
-            state.parser = state.batch = None
-        if batch.ends:  # not earlier: a crash before the last lines are stored must leave a file that is to be read
-            self._finish(state, replace(file, state="finished"))
-
-    def _begin(self, batch: LineBatch) -> _FileState:
-        """How a file stands of which no line has come in this run."""
-        row = self._known.pop(batch.file.id, None)
-        if row is None:
-            return _FileState(batch.offset, (0, b""))
-        profile = Profile.from_json(row.profile) if row.profile else None
-        tail_open = row.tail_event_id is not None
-        return _FileState(row.offset, (row.marker_length, row.marker_hash), tail_open, profile, row.profile)
-
-    def _change_file(self, change: FileChange) -> None:
-        file = change.file
-        self._save(file, change.offset)
-        if (state := self._files.get(file.id)) is not None:
-            state.file = file
-
-    def _save(self, file: FileGeneration, offset: int, profile: str | None = None) -> None:
-        """Let the transaction write the row of a file, which begins at `offset` if the store does not know it."""
-        known = self._transaction.files.get(file.id)
-        if known is not None:
-            offset, profile = known.offset, profile or known.profile
-        self._transaction.files[file.id] = FileChange(file, offset, profile)
-
-    def _finish(self, state: _FileState, file: FileGeneration) -> None:
-        state.file = file
-        self._save(file, state.end)
-        self._finished.append(file.id)
-        if len(self._finished) > _FINISHED_KEPT:
-            self._files.pop(self._finished.popleft(), None)
-
-    def _add(self, state: _FileState, parser: FileParser, batch: LineBatch, events: EventBatch) -> None:
-        """Put parsed events into the transaction, with the place in the file that they lead to."""
-        file = batch.file
-        if parser.deadline_s is not None:
-            self._held[file.id] = state
-        else:
-            self._held.pop(file.id, None)
-            state.batch = None
-        marker_there = _marker_at(batch, events.end)
-        if events.end == state.end and not events and marker_there in (None, state.marker):
-            return  # all of it is held back
-        if parser.profile is not state.profile:
-            state.profile, state.profile_text = parser.profile, parser.profile.to_json()
-            self._save(state.file or file, state.end, state.profile_text)
-        if not self._transaction.batches:
-            self._began = time.monotonic()
-        if events.errors and (service := self._writer.service_of(file.source)):
-            for error in events.errors:
-                error.service = error.service or service
-        groups = {error.index: self._grouper.assign(error) for error in events.errors}
-        if marker_there is not None or events.end != state.end:
-            state.marker = marker_there or marker(b"")
-        state.tail_open = events.tail_open
-        self._transaction.batches.append(
-            StoredBatch(file, events, *state.marker, batch.observed_timestamp, groups, state.profile_text)
-        )
-        self._transaction.bytes += events.end - state.end
-        state.end = events.end
-
-    def _release_held(self, *, due_only: bool) -> None:
-        """Store events that were held back for lines that did not come."""
-        now = time.monotonic()
-        for state in list(self._held.values()):
-            parser = state.parser
-            due = parser is not None and parser.deadline_s is not None and parser.deadline_s <= now
-            if parser is not None and state.batch is not None and (due or not due_only):
-                self._add(state, parser, state.batch, parser.flush())
 
     # ------------------------------------------------------------ events to the store
 
     def _commit(self) -> None:
         """Write the transaction, however often it takes."""
-        transaction = self._transaction
+        transaction = self._filling.transaction
         transaction.groups += self._grouper.take_updates()
         transaction.own_errors += self._reporter.take()
         failing_since: float | None = None
@@ -355,14 +236,14 @@ class Ingest(threading.Thread):
             else:
                 if failing_since is not None:
                     self._on_fault(None)
-                self._after_commit(transaction)
+                self._after_commit()
                 return
 
     def _given_up(self, failing_since: float) -> bool:
         return self._give_up_s is not None and time.monotonic() - failing_since >= self._give_up_s
 
-    def _after_commit(self, transaction: Transaction) -> None:
-        self._transaction = Transaction()
+    def _after_commit(self) -> None:
+        transaction = self._filling.take()
         self._last_commit = time.monotonic()
         counters = self.counters
         counters.commits += 1
@@ -392,8 +273,8 @@ class Ingest(threading.Thread):
     def _care(self) -> None:
         """While nothing waits: file states, own errors, retention, checkpoints."""
         due = [hook.is_due() for hook in self._hooks]  # all of them are asked
-        self._transaction.watched = any(due)
-        if self._transaction.files or self._reporter.waiting or self._transaction.watched:
+        self._filling.transaction.watched = any(due)
+        if self._filling.transaction.files or self._reporter.waiting or self._filling.transaction.watched:
             self._commit()
         try:
             self._maintenance.step()
@@ -401,13 +282,3 @@ class Ingest(threading.Thread):
             self._reporter.report(error)
             if not getattr(error, "retryable", False):
                 raise
-
-
-def _marker_at(batch: LineBatch, offset: int) -> tuple[int, bytes] | None:
-    """Length and hash of the bytes directly before an offset; None where this batch does not hold them."""
-    known = offset - batch.offset
-    if known < 0:
-        return None
-    if known > len(batch.data):  # behind a gap, whose bytes were not kept
-        return marker(b"")
-    return marker(batch.before + batch.data[:known])

@@ -6,15 +6,15 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent.store import rotations
+from agent.store import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.archive.thread import ArchiverThread
     from agent.config import Config
+    from agent.core.conditions import Rounds
     from agent.core.errors import SidelogError
-    from agent.core.rounds import Rounds
     from agent.rotate.thread import RotatorThread
     from agent.store.edit import Change
     from agent.tail.tailer import Tailer
@@ -24,13 +24,13 @@ _STOP_S = 2.0
 
 def clear_interrupted(change: Change) -> None:
     """Remove what a crash in the middle of copytruncate has left, before anything is read: it would be read twice."""
-    rows = change(rotations.begun, durable=False)
+    rows = change(tables.begun_rotations, durable=False)
     if rows:
         from agent.rotate import copytruncate  # noqa: PLC0415 - rare
 
         cleared = copytruncate.clear(rows)
         over = [row.path for row in rows if row.copy and row.path in cleared]
-        change(partial(rotations.end, paths=over), durable=False)
+        change(partial(tables.end_rotations, paths=over), durable=False)
 
 
 def archive_now(

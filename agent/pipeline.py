@@ -22,16 +22,17 @@ Who works, and what it owns. Between threads go messages: values that nobody cha
 
 - **The event loop** owns `Tailer` (files as `FileGeneration`s, their readers) and the hooks. It sends `LineBatch`,
   `FileChange` and `IngestSettings` through the `Intake`, in one order.
-- **The writer thread**, `Ingest`, owns the store's connection, the positions of files, the parsers and the rules. It
-  tells the tailer each position that it has committed (`Tailer.acknowledge`) and the hooks their deliveries.
+- **The writer thread**, `Ingest`, owns the store's connection, the positions of files, the rules and, in its
+  `TransactionBuilder`, the parsers. It tells the tailer each position that it has committed (`Tailer.acknowledge`) and
+  the hooks their deliveries.
 - **Rotation and archiving** have threads of their own (`Logkeeping`); what they write, the writer writes for them
   (`Ingest.change`).
 
 The walks:
 
-- A line: `Tailer` reads it (`LineReader`) → `Intake` → `FileParser.feed` → `Grouper.assign` → `StoreWriter.write`,
-  which commits events, positions, gaps, groups and rollups at once. That is the whole of exactly-once: after a crash
-  position and rows are of the same moment, and reading goes on at the position.
+- A line: `Tailer` reads it (`LineReader`) → `Intake` → `TransactionBuilder.add` (`FileParser.feed`, `Grouper.assign`) →
+  `StoreWriter.write`, which commits events, positions, gaps, groups and rollups at once. That is the whole of
+  exactly-once: after a crash position and rows are of the same moment, and reading goes on at the position.
 - A query: a face parses it, the engines of both tiers look, and their union gives rows in the order of time.
 - An alert: `StoreWriter.write` shows the transaction to its hook `LiveAlerts`, which changes states and writes
   deliveries into it → after the commit the `HookDispatcher` runs the programs → their outcomes go into a later
@@ -59,11 +60,9 @@ from agent.ingest import Counters, Ingest
 from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
 from agent.store import tables
-from agent.store.clock import DOUBT_S, WallClock, known_ns
 from agent.store.lock import lock_path
-from agent.store.maintenance import Maintenance
-from agent.store.retention import Retention
-from agent.tail.settings import tail_settings
+from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, known_ns
+from agent.tail.discover import tail_settings
 from agent.tail.tailer import Tailer
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.core.conditions import Reporter
     from agent.store.opening import OpenStore
-    from agent.tail.settings import Timing
+    from agent.tail.harvester import Timing
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
@@ -125,8 +124,7 @@ class Pipeline:
         known = tables.load_files(connection)
         facts = {"pid": os.getpid(), "started_at": started_at, "version": __version__, "once": once}
         tables.begin_run(connection, facts)
-        # A passage: its lock guards it.
-        self._intake = Intake(INTAKE_BYTES)
+        self._intake = Intake(INTAKE_BYTES)  # a passage: its lock guards it
         # The event loop.
         self.tailer = Tailer(
             tail_settings(config),

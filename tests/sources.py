@@ -8,7 +8,7 @@ import msgspec
 
 from agent.config import SourceConfig
 from agent.parse.settings import ParseSettings
-from agent.tail.settings import SourceSettings
+from agent.tail.discover import SourceSettings
 
 
 def parsing(**changes: Any) -> ParseSettings:

@@ -22,9 +22,9 @@ from agent.alert.rules import DAY_GRAIN_NS, compile_rule, facts_of
 from agent.alert.shared import SharedRuleEngine
 from agent.alert.state import StateChange
 from agent.alert.window import BUCKETS
-from agent.config.hours import Hours, parse_hours
 from agent.core.errors import SidelogError, StoreError
 from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, HistoryRow
+from agent.core.times import Hours, parse_hours
 from agent.store import alerts as tables
 from agent.store import faults
 
@@ -219,7 +219,7 @@ class LiveAlerts:
                 raise
             except Exception as error:
                 log.exception("alert rules could not be judged")
-                self._report(_cannot_judge(error), True)  # noqa: FBT003
+                self._report(SidelogError.of("SL707", "alerts", kind=type(error).__name__, why=str(error)), True)  # noqa: FBT003
                 writes = AlertWrites()
             self._take_outcomes(writes)
             self._worked_out = (transaction, writes)
@@ -272,7 +272,7 @@ class LiveAlerts:
             self._evictions = sum(engine.evicted.values())
             writes.evicted = engine.evictions()
             for name, count in writes.evicted.items():
-                self._report(_too_many_keys(name, count), True)  # noqa: FBT003
+                self._report(SidelogError.of("SL706", name, MAX_KEYS=MAX_KEYS, count=count), True)  # noqa: FBT003
         if now - self._expired_at > _EXPIRE_NS:
             self._expired_at = now
             rules = engine.rules.values()
@@ -306,11 +306,3 @@ def pages(
             rest = sorted(members[len(alone) :], key=lambda change: -change.value)
             found.append((rest[0], rest[1:]))
     return sorted(found, key=lambda page: page[0].at)
-
-
-def _cannot_judge(error: Exception) -> SidelogError:
-    return SidelogError.of("SL707", "alerts", kind=type(error).__name__, why=error)
-
-
-def _too_many_keys(rule: str, count: int) -> SidelogError:
-    return SidelogError.of("SL706", rule, MAX_KEYS=MAX_KEYS, count=count)

@@ -303,6 +303,5 @@ def unusable(config: Config, file: Path | None = None) -> list[ConfigError]:
         try:
             RuleMatch.of(rule.match)
         except UsageError as error:
-            sentence = f"{place}: rule {rule.name}: {error.message}"
-            found.append(ConfigError("SL705", "read the rule", place, sentence, hint=error.hint))
+            found.append(ConfigError.of("SL705", place, hint=error.hint, rule=rule.name, why=error.message))
     return found

@@ -31,10 +31,10 @@ def refuse_unknown(name: str, names: Iterable[str]) -> None:
         UsageError: SL710.
     """
     known = sorted(set(names))
-    if name in known:
-        return
-    hint = f"the rules are {', '.join(known)}" if known else "there are no alert rules"
-    raise UsageError.of("SL710", name, hint=hint)
+    if not known:
+        raise UsageError.of("SL710.none", name)
+    if name not in known:
+        raise UsageError.of("SL710", name, known=", ".join(known))
 
 
 def silence(config: Config, rule: str, *, now: int, until: int, author: str, comment: str) -> None:

@@ -20,8 +20,7 @@ from agent.alert.matching import RuleMatch
 from agent.alert.rules import DAY_NS, AlertRule, compile_rule
 from agent.alert.state import RuleHit, StateChange
 from agent.core.groups import GroupFilter
-from agent.query.language import Grouping, Query, all_equal
-from agent.query.selection import Selection
+from agent.query.language import Grouping, Query, Selection, all_equal
 from agent.query.terms import Term
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ The way of a rotated log, downwards; each calls what stands below it:
     archiver   one log after the other: worker, then the store, then (durably stored) the log is deleted; retention
     planner    which logs are due, and what is known of them
     process    the worker as its owner sees it
-    worker     a process of low priority: split, compress, index, verify, name
+    worker     a process of low priority: split, compress, index, verify, name; which file generation a log is, and
+               which archives it has outgrown
     protocol   orders, answers, and the file in which filters wait
-    matching   which file generation a log is, and which archives it has outgrown
     frames     a log into frames of whole events, and each frame's index (`scan`, `tokens`: the filter of its tokens)
     files      where archives lie; safe writing and deletion
     container  one archive: frames, metadata, the seek table (`seekable`)

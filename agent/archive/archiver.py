@@ -24,19 +24,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.archive import files, logfile
-from agent.archive.errors import ArchiveError, undeletable, unremovable, unwritable
 from agent.archive.logfile import current_path, version_at
 from agent.archive.planner import ArchivePlanner, SourceFacts
 from agent.archive.process import WorkerProcess
 from agent.archive.protocol import ArchiveFailed, ArchiveOrder, ArchiveProgress, ArchiveWritten
 from agent.core.conditions import Conditions
+from agent.core.errors import ArchiveError
 from agent.core.units import format_duration, format_size
 from agent.parse.settings import parse_settings, resources
 from agent.store import archives, tables
 from agent.store.archives import ArchivedLog, BegunArchive
 from agent.tail.claims import LogClaims
-from agent.tail.discover import Discovery
-from agent.tail.settings import tail_settings
+from agent.tail.discover import Discovery, tail_settings
 
 if TYPE_CHECKING:
     import sqlite3
@@ -245,7 +244,7 @@ class Archiver:
             try:
                 files.delete(Path(row.path))
             except OSError as error:
-                self._note_failure(summary, unwritable(Path(row.path), error))
+                self._note_failure(summary, ArchiveError.of("SL804", Path(row.path), why=error))
                 return
         log = ArchivedLog(job.version, row.id if known is None else known, os.fsdecode(job.path))
 
@@ -298,7 +297,7 @@ class Archiver:
         try:
             files.remove_unfinished(self._directory, begun)
         except OSError as error:
-            self._note_failure(summary, unwritable(self._directory, error))
+            self._note_failure(summary, ArchiveError.of("SL804", self._directory, why=error))
             return False
         return True
 
@@ -321,7 +320,7 @@ class Archiver:
             with self._names_lock:
                 deleted = logfile.delete(current_path(log.path, log.version), log.version)
         except OSError as error:
-            self._note_failure(summary, undeletable(log.path, error))
+            self._note_failure(summary, ArchiveError.of("SL807", log.path, why=error))
         except ArchiveError as error:
             self._note_failure(summary, error)
         else:
@@ -350,7 +349,7 @@ class Archiver:
                 files.delete(Path(path))
             except OSError as error:
                 if path not in summary.failed:
-                    self._note_failure(summary, unremovable(path, error))
+                    self._note_failure(summary, ArchiveError.of("SL807.kept", path, why=error))
             else:
                 gone.append(archive_id)
         if gone:

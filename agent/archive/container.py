@@ -19,10 +19,10 @@ import msgspec
 import zstandard
 
 from agent.archive import seekable
-from agent.archive.errors import damaged, not_understood, unreadable
 from agent.archive.seekable import SeekEntry, SeekTableError
 from agent.archive.simd import count, digest, sha256
-from agent.core.paths import OPEN_FLAGS
+from agent.core.errors import ArchiveError
+from agent.core.text import OPEN_FLAGS
 from agent.store.archives import ChainEntry  # noqa: TC001 - msgspec looks at it
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ArchiveMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     version: int = VERSION
     id: int
     source: str
-    path: str  # under which the log was followed (agent.core.paths.to_text)
+    path: str  # under which the log was followed (agent.core.text.to_text)
     file_id: int | None = None  # of the store's table `files`; None: it was never followed
     sequence: int  # 1 for the first archive of the source
     previous: str = ""  # link of the source's archive before this, hexadecimal
@@ -195,7 +195,7 @@ class ArchiveReader:
         try:
             self._fd = os.open(path, os.O_RDONLY | OPEN_FLAGS)
         except OSError as error:
-            raise unreadable(path, error) from None
+            raise ArchiveError.of("SL802", path, why=error) from None
         try:
             status = os.fstat(self._fd)
             self.bytes = status.st_size if stat.S_ISREG(status.st_mode) else 0
@@ -228,18 +228,20 @@ class ArchiveReader:
         """
         frame = self.frames[number]
         if frame.bytes > _MOST_PACKED_BYTES:
-            raise damaged(self.path, f"frame {number} is larger than any frame can be")
+            raise ArchiveError.of("SL803", self.path, why=f"frame {number} is larger than any frame can be")
         packed = self._at(frame.offset, frame.bytes)
         try:
             size = zstandard.get_frame_parameters(packed).content_size
             if size != frame.raw_bytes or size > MOST_FRAME_BYTES:
-                raise damaged(self.path, f"frame {number} has another size than the seek table says")
+                raise ArchiveError.of(
+                    "SL803", self.path, why=f"frame {number} has another size than the seek table says"
+                )
             data = self._decompressor.decompress(packed, max_output_size=size, allow_extra_data=False)
         except zstandard.ZstdError as error:
-            raise damaged(self.path, f"frame {number} cannot be decompressed ({error})") from None
+            raise ArchiveError.of("SL803", self.path, why=f"frame {number} cannot be decompressed ({error})") from None
         checksum = self._checksums[number]
         if len(data) != size or checksum != int.from_bytes(packed[-4:], "little"):
-            raise damaged(self.path, f"frame {number} is not the one that the seek table lists")
+            raise ArchiveError.of("SL803", self.path, why=f"frame {number} is not the one that the seek table lists")
         return data
 
     def contents(self) -> Iterator[bytes]:
@@ -276,7 +278,7 @@ class ArchiveReader:
             found.update(data)
             tally.add(data)
         if found.hexdigest() != self.metadata.sha256 or not tally.fits(self.metadata):
-            raise damaged(self.path, _OTHER_CONTENT)
+            raise ArchiveError.of("SL803", self.path, why=_OTHER_CONTENT)
 
     def check(self) -> None:
         """Read everything and compare it, as `verified` does.
@@ -299,10 +301,10 @@ class ArchiveReader:
         tally = _Tally()
         for known, data in zip_longest(digests, self.contents()):
             if known is None or data is None or digest(data) != known:
-                raise damaged(self.path, _OTHER_CONTENT)
+                raise ArchiveError.of("SL803", self.path, why=_OTHER_CONTENT)
             tally.add(data)
         if not tally.fits(self.metadata):
-            raise damaged(self.path, _OTHER_CONTENT)
+            raise ArchiveError.of("SL803", self.path, why=_OTHER_CONTENT)
 
     def drop_cache(self) -> None:
         """Let what follows be read from the disk itself, as far as the system follows the advice."""
@@ -313,9 +315,9 @@ class ArchiveReader:
         try:
             data = os.pread(self._fd, size, offset)
         except OSError as error:
-            raise unreadable(self.path, error) from None
+            raise ArchiveError.of("SL802", self.path, why=error) from None
         if len(data) != size:
-            raise damaged(self.path, "it ends early")
+            raise ArchiveError.of("SL803", self.path, why="it ends early")
         return data
 
     def _table(self) -> list[SeekEntry]:
@@ -323,12 +325,12 @@ class ArchiveReader:
         try:
             size = seekable.table_bytes(footer)
             if size > _MOST_TABLE_BYTES:
-                raise damaged(self.path, "its seek table is larger than any can be")
+                raise ArchiveError.of("SL803", self.path, why="its seek table is larger than any can be")
             entries = seekable.decode(self._at(max(0, self.bytes - size), min(size, self.bytes)))
         except SeekTableError as error:
-            raise damaged(self.path, str(error)) from None
+            raise ArchiveError.of("SL803", self.path, why=str(error)) from None
         if sum(entry.bytes for entry in entries) + size != self.bytes:
-            raise damaged(self.path, "its frames are not as long as the seek table says")
+            raise ArchiveError.of("SL803", self.path, why="its frames are not as long as the seek table says")
         return entries
 
     def _metadata(self, place: tuple[int, int]) -> tuple[ArchiveMetadata, str]:
@@ -338,16 +340,16 @@ class ArchiveReader:
         if frame[:begin] != seekable.skippable(frame[seekable.HEADER_BYTES :], METADATA_MAGIC)[:begin] or (
             frame[begin - len(_SIGNATURE) : begin] != _SIGNATURE
         ):
-            raise damaged(self.path, "it says nothing of its origin: sidelog did not make it")
+            raise ArchiveError.of("SL803", self.path, why="it says nothing of its origin: sidelog did not make it")
         said, link = frame[begin + _LINK_BYTES :], frame[begin : begin + _LINK_BYTES]
         if sha256(said) != link:
-            raise damaged(self.path, "what it says of itself was altered")
+            raise ArchiveError.of("SL803", self.path, why="what it says of itself was altered")
         try:
             metadata = _decoder.decode(said)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            raise damaged(self.path, f"what it says of itself cannot be read ({error})") from None
+            raise ArchiveError.of("SL803", self.path, why=f"what it says of itself cannot be read ({error})") from None
         if metadata.version != VERSION:
-            raise not_understood(self.path, f"it is of version {metadata.version} of the format")
+            raise ArchiveError.of("SL803.newer", self.path, why=f"it is of version {metadata.version} of the format")
         return metadata, link.hex()
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError, damaged
 from agent.archive.logfile import current_path, version_at
-from agent.core.paths import without_group
+from agent.core.errors import ArchiveError
 from agent.core.patterns import lazy
+from agent.core.text import without_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,7 +163,7 @@ def open_archive(row: ArchiveRow) -> ArchiveReader:
     archive = ArchiveReader(path)
     if (archive.link, archive.bytes, archive.metadata.id) != (row.link, row.bytes, row.id):
         archive.close()
-        raise damaged(path, "it is not the file that the store knows")
+        raise ArchiveError.of("SL803", path, why="it is not the file that the store knows")
     return archive
 
 

@@ -10,9 +10,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from agent.archive.errors import source_unreadable
 from agent.core.decompress import DamagedError, compression, pieces
-from agent.core.paths import OPEN_FLAGS
+from agent.core.errors import ArchiveError
+from agent.core.text import OPEN_FLAGS
 from agent.store.archives import FileVersion
 from agent.tail import locate
 from agent.tail.identity import FileKey
@@ -58,11 +58,11 @@ class LogFile:
         try:
             self.fd = os.open(path, os.O_RDONLY | OPEN_FLAGS)
         except OSError as error:
-            raise source_unreadable(path, os.strerror(error.errno or 0)) from None
+            raise ArchiveError.of("SL805", path, why=error) from None
         self.status = os.fstat(self.fd)
         if not stat.S_ISREG(self.status.st_mode):
             self.close()
-            raise source_unreadable(path, "it is no regular file")
+            raise ArchiveError.of("SL805", path, why="it is no regular file")
         self.version = FileVersion.of(self.status)
         self.compression = compression(os.pread(self.fd, 4, 0))
 
@@ -94,9 +94,9 @@ class LogFile:
                 with os.fdopen(os.dup(self.fd), "rb") as file:
                     yield from pieces(file, self.compression)
         except DamagedError as error:
-            raise source_unreadable(self.path, f"it cannot be decompressed ({error})") from None
+            raise ArchiveError.of("SL805", self.path, why=f"it cannot be decompressed ({error})") from None
         except OSError as error:
-            raise source_unreadable(self.path, os.strerror(error.errno or 0)) from None
+            raise ArchiveError.of("SL805", self.path, why=error) from None
 
     def unchanged(self) -> bool:
         """Whether the open file is still as it was when it was opened. It may have got another name."""

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.archive.errors import ArchiveError
 from agent.archive.logfile import LogFile, changed_ns, version_at
 from agent.archive.protocol import ArchiveJob, StoredGeneration
-from agent.core.errors import TailError
+from agent.core.errors import ArchiveError, TailError
 from agent.core.model import HEAD_BYTES
 from agent.store.archives import FileVersion
 from agent.tail import locate

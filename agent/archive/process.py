@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from agent.archive import files
-from agent.archive.errors import unwritable, worker_ended
 from agent.archive.protocol import ArchiveOrder, ArchiveProgress, FilterFile, decode_answer, receive, send
+from agent.core.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ class WorkerProcess:
         process.kill()  # it may have closed its output only
         code = process.wait()
         self.close()
-        raise worker_ended(os.fsdecode(order.job.path), code)
+        raise ArchiveError.of("SL806", os.fsdecode(order.job.path), code=code)
 
     def blocks(self, frame: FrameRow) -> bytes:
         """The filter of a frame of the last answer."""
@@ -102,5 +102,5 @@ class WorkerProcess:
         try:
             files.make_directory(self._directory)
         except OSError as error:
-            raise unwritable(self._directory, error) from None
+            raise ArchiveError.of("SL804", self._directory, why=error) from None
         return FilterFile.on_disk_of(self._directory)

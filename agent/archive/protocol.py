@@ -10,8 +10,8 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import msgspec
 
 from agent.archive.container import ArchiveMetadata  # noqa: TC001 - msgspec looks at it
-from agent.archive.errors import ArchiveError, unwritable
-from agent.core.paths import from_text
+from agent.core.errors import ArchiveError
+from agent.core.text import from_text
 from agent.store.archives import ArchiveRow, EarlierArchive, FileVersion, FrameRow
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class FilterFile:
         try:
             return cls(directory, TemporaryFile(buffering=0, dir=directory))
         except OSError as error:
-            raise unwritable(directory, error) from None
+            raise ArchiveError.of("SL804", directory, why=error) from None
 
     def __enter__(self) -> Self:
         return self
@@ -214,7 +214,7 @@ class FilterFile:
                 self._end += written
                 view = view[written:]
         except OSError as error:
-            raise unwritable(self._directory, error) from None
+            raise ArchiveError.of("SL804", self._directory, why=error) from None
         return found
 
     def blocks(self, frame: FrameRow) -> bytes:
@@ -227,6 +227,6 @@ class FilterFile:
         try:
             data = os.pread(self.fd, size, offset)
         except OSError as error:
-            raise unwritable(self._directory, error) from None
+            raise ArchiveError.of("SL804", self._directory, why=error) from None
         assert len(data) == size, "one process fills the file, and the other one reads what it has been told of"
         return data

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError, not_understood
 from agent.archive.files import ARCHIVE_SUFFIX
 from agent.archive.frames import FrameParser, index_frame
 from agent.archive.protocol import ArchiveWritten, FilterFile
+from agent.core.errors import ArchiveError
 from agent.core.fields import Profile
 from agent.parse.decode import FileParser
 from agent.parse.settings import ParseSettings
@@ -103,7 +103,9 @@ def _settings(path: Path, said: ArchiveMetadata) -> ParseSettings:
         settings = ParseSettings.from_document(said.settings)
         FileParser(settings)
     except (TypeError, ValueError, LookupError, re.error) as error:
-        raise not_understood(path, f"its lines were parsed with settings that are not known here ({error})") from None
+        raise ArchiveError.of(
+            "SL803.newer", path, why=f"its lines were parsed with settings that are not known here ({error})"
+        ) from None
     return settings
 
 

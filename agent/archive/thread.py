@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.archive.archiver import Archiver
-from agent.core.rounds import Rounds
+from agent.core.conditions import Rounds
 
 if TYPE_CHECKING:
     import threading

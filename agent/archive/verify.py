@@ -1,14 +1,19 @@
-"""Are the archives whole, and all there: each is read and compared with the store, and each source's chain followed."""
+"""Are the archives whole, and all there; and the log of one of them written into a new file again.
+
+Each archive is read and compared with the store, and each source's chain is followed.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.archive.errors import ArchiveError
-from agent.archive.files import ARCHIVE_SUFFIX, open_archive
+from agent.archive.container import ArchiveReader
+from agent.archive.files import ARCHIVE_SUFFIX, flush_directory, open_archive
+from agent.core.errors import ArchiveError, UsageError
 from agent.store import archives
 
 if TYPE_CHECKING:
@@ -57,7 +62,7 @@ def verify_archives(
     for source, chain in last.items():
         if chain[:2] != archives.chain(connection, source)[:2]:
             why = "its newest archives are missing from the store"
-            findings.append(ArchiveFinding(source, _broken(Path(source), why)))
+            findings.append(ArchiveFinding(source, ArchiveError.of("SL809", Path(source), why=why)))
     return len(rows), findings + _unknown(connection, directory, {row.path for row in rows})
 
 
@@ -65,7 +70,7 @@ def _unknown(connection: sqlite3.Connection, directory: Path, known: set[str]) -
     """Archives in the directory that are neither known nor on their way out."""
     known = known | {path for _, path in archives.removed_files(connection)}
     return [
-        ArchiveFinding(str(path), _broken(path, "the store does not know it"))
+        ArchiveFinding(str(path), ArchiveError.of("SL809", path, why="the store does not know it"))
         for path in sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}"))
         if str(path) not in known
     ]
@@ -86,8 +91,68 @@ def _compare(row: archives.ArchiveRow, before: archives.Chain) -> None:
     with open_archive(row) as archive:
         archive.check()
     if (row.sequence, row.previous) != (before.sequence + 1, before.link):
-        raise _broken(Path(row.path), "an archive of its source that came before it is missing, or was altered")
+        raise ArchiveError.of(
+            "SL809", Path(row.path), why="an archive of its source that came before it is missing, or was altered"
+        )
 
 
-def _broken(path: Path, why: str) -> ArchiveError:
-    return ArchiveError.of("SL809", path, why=why)
+# ---------------------------------------------------------------- restoring
+
+
+def find_archive(connection: sqlite3.Connection, name: str) -> Path:
+    """The one archive that is meant.
+
+    Args:
+        connection: read-only.
+        name: its path, the end of its path, or the beginning of its file name.
+
+    Raises:
+        UsageError: SL808, there is none, or several.
+    """
+    rows = archives.load(connection)
+    found = [row for row in rows if row.path == name] or [
+        row for row in rows if row.path.endswith(f"/{name}") or Path(row.path).name.startswith(name)
+    ]
+    if len(found) == 1:
+        return Path(found[0].path)
+    if not found:
+        raise UsageError.of("SL808", name)
+    raise UsageError.of("SL808.several", name, count=len(found))
+
+
+def restore_archive(source: Path, destination: Path) -> tuple[Path, int]:
+    """Write the log of an archive into a new file, with the archive's permissions at the most.
+
+    Returns:
+        The new file, and its bytes.
+
+    Raises:
+        ArchiveError: SL802, SL803 the archive cannot be read: nothing is left of the new file; SL810 it cannot be
+            written, or is there already.
+    """
+    with ArchiveReader(source) as archive:
+        if destination.is_dir():
+            destination /= Path(archive.metadata.path).name
+        try:
+            _write_new(archive, source, destination)
+        except OSError as error:
+            raise ArchiveError.of("SL810", destination, why=error) from None
+        return destination, archive.metadata.raw_bytes
+
+
+def _write_new(archive: ArchiveReader, source: Path, destination: Path) -> None:
+    status = source.stat()
+    fd = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            for data in archive.contents():
+                file.write(data)
+            file.flush()
+            # Owner and group are those of who restores: only what the owner could do is carried over.
+            os.fchmod(file.fileno(), status.st_mode & 0o600)
+            os.utime(file.fileno(), ns=(status.st_atime_ns, archive.metadata.modified))
+            os.fsync(file.fileno())
+        flush_directory(destination.parent)
+    except BaseException:
+        destination.unlink(missing_ok=True)
+        raise

@@ -19,10 +19,8 @@ import msgspec
 
 from agent.archive import files
 from agent.archive.container import ArchiveMetadata, ArchiveReader, ArchiveWriter
-from agent.archive.errors import ArchiveError, not_as_written, unwritable, worker_ended
 from agent.archive.frames import FrameSplitter
 from agent.archive.logfile import LogFile, has_writer
-from agent.archive.matching import GenerationMatcher, PrefixMatcher
 from agent.archive.protocol import (
     ArchiveFailed,
     ArchiveOrder,
@@ -33,15 +31,19 @@ from agent.archive.protocol import (
     receive,
     send,
 )
+from agent.core.errors import ArchiveError
 from agent.core.fields import Profile
-from agent.core.paths import to_text
+from agent.core.model import MARKER_BYTES
 from agent.core.process import die_with_owner, keep_freed_memory, lower_priority
+from agent.core.text import to_text
 from agent.parse.settings import ParseSettings
+from agent.tail.identity import marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agent.store.archives import FrameRow
+    from agent.archive.protocol import StoredGeneration
+    from agent.store.archives import ChainEntry, EarlierArchive, FrameRow
 
 _PROGRESS_BYTES = 8 << 20
 
@@ -81,7 +83,7 @@ def archive(
     except ArchiveError as error:
         return ArchiveFailed.by(error)
     except Exception as error:  # noqa: BLE001 - a fault of ours, or no memory, with one log must not stop the others
-        return ArchiveFailed.by(worker_ended(path, f"{type(error).__name__}: {error}"))
+        return ArchiveFailed.by(ArchiveError.of("SL806", path, code=f"{type(error).__name__}: {error}"))
 
 
 def _archive(
@@ -104,7 +106,7 @@ def _archive(
             partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise unwritable(partial, error) from None
+        raise ArchiveError.of("SL804", partial, why=error) from None
 
 
 def _write(
@@ -172,7 +174,7 @@ def _finish(order: ArchiveOrder, log: LogFile, partial: Path, written: _Written)
     except ArchiveError:
         same = False
     if not same:
-        raise not_as_written(partial)
+        raise ArchiveError.of("SL804.differs", partial)
     files.restrict(partial, log.status)
     size = partial.stat().st_size
     made = ArchiveWritten(path=b"", size=size, link=link, metadata=metadata, frames=frames)
@@ -235,3 +237,90 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+# ---------------------------------------------------------------- which generation a log is
+
+
+class GenerationMatcher:
+    """Sees a log's bytes go by.
+
+    Args:
+        followed: the generation that it is for sure; None where only its bytes can tell.
+        candidates: those that it may be: they begin alike.
+    """
+
+    def __init__(self, followed: StoredGeneration | None, candidates: tuple[StoredGeneration, ...]) -> None:
+        self._followed = followed
+        self._waiting = sorted(candidates, key=lambda one: one.offset)
+        self._found: StoredGeneration | None = None
+        self._partly = False  # it goes on behind what is stored of a file that is still being read
+        self._position = 0
+        self._recent = b""
+
+    @property
+    def profile(self) -> str | None:
+        """Where the fields of its lines are, if that is known before the log is read."""
+        profiles = {place.profile for place in (*filter(None, [self._followed]), *self._waiting)}
+        return profiles.pop() if len(profiles) == 1 else None
+
+    def see(self, data: bytes) -> None:
+        """The next bytes."""
+        end = self._position + len(data)
+        while self._waiting and self._waiting[0].offset <= end:
+            place = self._waiting.pop(0)
+            known = place.offset - self._position
+            before = (self._recent + data[:known])[-place.marker_length :] if place.marker_length else b""
+            if marker(before) == (place.marker_length, place.marker_hash):
+                self._found = place
+                self._partly = not place.finished
+        self._recent = (self._recent + data[-MARKER_BYTES:])[-MARKER_BYTES:]
+        self._position = end
+
+    @property
+    def undecided(self) -> bool:
+        """Whether, now that all was seen, this may be a file that is still being read, and not all of it is stored."""
+        if self._partly and self._found is not None and self._found.offset != self._position:
+            return True
+        return any(not place.finished for place in self._waiting)
+
+    def file_id(self) -> int | None:
+        """The generation's id, once all was seen; None for a log that was never followed."""
+        place = self._followed or self._found
+        return None if place is None else place.file_id
+
+
+class PrefixMatcher:
+    """Sees a log's bytes go by, and which archives they begin like.
+
+    Args:
+        earlier: the archives.
+    """
+
+    def __init__(self, earlier: tuple[EarlierArchive, ...]) -> None:
+        self._waiting = sorted(earlier, key=lambda one: one.raw_bytes)
+        self._found: list[EarlierArchive] = []
+        self._hash = hashlib.sha256()
+        self._position = 0
+
+    def see(self, data: bytes) -> None:
+        """The next bytes; they are hashed as far as an archive may go."""
+        start = 0
+        while self._waiting and (end := self._waiting[0].raw_bytes - self._position) <= len(data):
+            self._hash.update(data[start:end])
+            start = end
+            one = self._waiting.pop(0)
+            if self._hash.hexdigest() == one.sha256:
+                self._found.append(one)
+        if self._waiting:
+            self._hash.update(data[start:])
+        self._position += len(data)
+
+    def outgrown(self, file_id: int | None) -> tuple[ChainEntry, ...]:
+        """The archives that this log has outgrown, once all was seen.
+
+        Args:
+            file_id: of the generation that it is; an archive of another one is another log's.
+        """
+        found = [one for one in self._found if one.raw_bytes < self._position and one.file_id in (None, file_id)]
+        return tuple(entry for one in found for entry in one.entries)

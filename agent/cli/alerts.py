@@ -158,9 +158,10 @@ def send_test(context: Context, hook: str) -> int:
     from agent.hooks.dispatch import tell
 
     config = context.config()
+    if not config.hooks:
+        raise UsageError.of("SL711.empty", hook)
     if hook not in config.hooks:
-        hint = f"the hooks are {', '.join(config.hooks)}" if config.hooks else "the section hooks: is empty"
-        raise UsageError.of("SL711", hook, hint=hint)
+        raise UsageError.of("SL711", hook, hooks=", ".join(config.hooks))
     result = asyncio.run(tell(config.hooks[hook], example(hook)))
     if result.output:
         click.echo(safe_text(result.output.rstrip("\n"), keep="\n\t"))
@@ -184,7 +185,7 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
     from agent.alert import replay
     from agent.alert.matching import unusable
     from agent.config import InvalidConfigError
-    from agent.query.opening import open_engine
+    from agent.query import open_engine
 
     config = context.config()
     with closing(open_engine(config.store.path)) as engine:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agent.cli.common import Bar, Context, echo_json, json_option, print_error, safe_text, with_context
-from agent.core.errors import EXIT_DONE, EXIT_FAILED
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
 from agent.views import archives as views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.archive.archiver import ArchivingSummary
+    from agent.config import Config
+    from agent.core.errors import SidelogError
+    from agent.store.opening import OpenStore
 
 
 @click.group(invoke_without_command=True)
@@ -65,7 +74,7 @@ def verify(context: Context, *, as_json: bool = False) -> int:
 def cat(context: Context, name: str) -> int:
     """Print the log of an archive, byte for byte. NAME is its file name, its path, or the end of its path."""
     from agent.archive.container import ArchiveReader
-    from agent.archive.restore import find_archive
+    from agent.archive.verify import find_archive
 
     connection, _ = context.open_store()
     with ArchiveReader(find_archive(connection, name)) as archive:
@@ -81,7 +90,7 @@ def cat(context: Context, name: str) -> int:
 @with_context
 def restore(context: Context, name: str, destination: Path) -> int:
     """Write the log of an archive to DEST, a new file or a directory. Nothing is overwritten."""
-    from agent.archive.restore import find_archive, restore_archive
+    from agent.archive.verify import find_archive, restore_archive
 
     connection, _ = context.open_store()
     path, size = restore_archive(find_archive(connection, name), destination)
@@ -96,9 +105,133 @@ def restore(context: Context, name: str, destination: Path) -> int:
 @with_context
 def run(context: Context, *, as_json: bool = False, reindex: bool = False, dry_run: bool = False) -> int:
     """Rotate and archive everything that is due now, without an agent."""
-    from agent.cli import archiving
-
     if reindex and dry_run:
         raise click.UsageError("--reindex and --dry-run exclude each other")
-    work = archiving.show_due if dry_run else archiving.make_index if reindex else archiving.archive_due
+    work = _show_due if dry_run else _make_index if reindex else _archive_due
     return work(context, as_json=as_json)
+
+
+# ---------------------------------------------------------------- the work of `archive run`
+
+
+def _show_due(context: Context, *, as_json: bool) -> int:
+    """Print what would be done.
+
+    Raises:
+        ConfigError: SL801 and others.
+        StoreError: the store is missing or damaged.
+    """
+    connection, config = context.open_store()
+    _is_rotating(config)
+    rows = views.planned_actions(config, connection)
+    if as_json:
+        echo_json([row.document() for row in rows])
+    for row in rows if not as_json else []:
+        click.echo(f"{row.action:<8}{safe_text(row.path)}  {safe_text(row.why)}")
+    if not rows and not as_json:
+        click.echo("nothing is due", err=True)
+    return EXIT_DONE
+
+
+def _archive_due(context: Context, *, as_json: bool) -> int:
+    """Rotate and archive what is due, with a progress bar on a terminal.
+
+    Raises:
+        ConfigError: SL801 and others.
+        StoreError: SL404, an agent owns the store: it rotates and archives by itself.
+    """
+    from agent.archive.archiver import Archiver, ArchivingSummary
+    from agent.rotate.thread import rotate_once
+
+    config = context.config()
+    is_rotating = _is_rotating(config)
+    summary, failed, rotated = ArchivingSummary(), [], 0
+
+    def say(error: SidelogError, active: bool) -> None:
+        if active:
+            failed.append(error.subject)
+            print_error(error)
+
+    with _owned(config) as opened, Bar("archiving") as bar:
+        if is_rotating:
+            rotated = len(rotate_once(config, opened.writer.change, say))
+        if config.archive is not None:
+            summary = Archiver(config, opened.writer.change, say, on_progress=bar.step).round()
+    summary.failed = failed
+    if as_json:
+        echo_json(views.round_document(summary, rotated))
+    elif context.verbosity >= 0:
+        click.echo(_sentence(summary, rotated), err=True)
+    return EXIT_FAILED if summary.failed else EXIT_DONE
+
+
+def _make_index(context: Context, *, as_json: bool) -> int:
+    """Make the index again from the archives alone.
+
+    Raises:
+        StoreError: SL404, an agent owns the store.
+    """
+    from agent.archive.reindex import reindex
+    from agent.archive.verify import ArchiveFinding
+
+    config = context.config()
+    findings: list[ArchiveFinding] = []
+    with _owned(config) as opened, Bar("indexing") as bar:
+        count = reindex(
+            config.archive_directory,
+            opened.writer.change,
+            config.store.path.parent,
+            lambda path, error: findings.append(ArchiveFinding(str(path), error)),
+            bar.step,
+        )
+    if as_json:
+        echo_json(views.reindex_document(count, findings))
+    else:
+        for finding in findings:
+            print_error(finding.error)
+        if context.verbosity >= 0:
+            click.echo(f"{count:,} archives indexed", err=True)
+    return EXIT_FAILED if findings else EXIT_DONE
+
+
+def _is_rotating(config: Config) -> bool:
+    """Whether a source is to be rotated.
+
+    Raises:
+        ConfigError: SL801, there is nothing to be rotated and nothing to be archived.
+    """
+    is_rotating = any(source.rotate is not None for source in config.sources)
+    if config.archive is None and not is_rotating:
+        raise ConfigError.of("SL801", "archive")
+    return is_rotating
+
+
+@contextlib.contextmanager
+def _owned(config: Config) -> Iterator[OpenStore]:
+    from agent.store.opening import open_store
+
+    opened = open_store(config.store.path, min_free_bytes=config.store.min_free, resources={})
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _sentence(summary: ArchivingSummary, rotated: int) -> str:
+    parts = [f"{summary.archived:,} logs archived"]
+    if summary.bytes:
+        ratio = summary.raw_bytes / summary.bytes
+        parts[0] += f", {summary.raw_bytes / 1e6:,.1f} MB in {summary.bytes / 1e6:,.1f} MB ({ratio:.1f} : 1)"
+    for count, what in (
+        (rotated, "logs rotated"),
+        (summary.known, "archived before"),
+        (summary.deleted, "logs deleted"),
+        (summary.removed, "old archives removed"),
+        (summary.waiting, "logs not due yet, or not fully stored"),
+        (len(summary.failed), "failures"),
+    ):
+        if count:
+            parts.append(f"{count:,} {what}")
+    if not summary.archived and len(parts) == 1:
+        parts[0] += ": nothing new beside the files that `include` matches is named like a rotation of theirs"
+    return "; ".join(parts)

@@ -1,25 +1,30 @@
-"""`sidelog errors`: groups of errors."""
+"""`sidelog errors`: groups of errors, shown and managed."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli import groupview
-from agent.cli.common import Context, echo_json, json_option, print_errors, with_context
-from agent.core.errors import EXIT_DONE, EXIT_FAILED
+from agent.cli.common import Context, echo_json, json_option, paint, print_errors, safe_text, use_color, with_context
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
 from agent.core.groups import GroupFilter
 from agent.core.times import parse_duration, parse_time
-from agent.query.opening import open_engine
+from agent.query import open_engine
 from agent.store.edit import editing, set_group_state
 from agent.views import iso
-from agent.views.errors import group_document, no_group, view_document, view_group
+from agent.views.errors import group_document, view_document, view_group
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.core.groups import ErrorGroup
+    from agent.core.stored import StoredEvent
     from agent.query.engine import Engine
+    from agent.views.errors import GroupView
 
 STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
 SORTS = ("last-seen", "first-seen", "count", "trend")  # agent.store.groups.SORTS, without importing it for a help text
@@ -86,7 +91,7 @@ def list_errors(
     if as_json:
         echo_json([group_document(group) for group in groups])
         return 0
-    groupview.print_groups(groups)
+    print_groups(groups)
     if not groups:
         click.echo("no such errors" if any(filters.values()) else "no errors", err=True)
     return 0
@@ -145,7 +150,7 @@ def show(context: Context, *, group: int, as_json: bool) -> int:
         if as_json:  # while the store is open: an archived event's group is found when it is asked for
             echo_json(view_document(view))
         else:
-            groupview.print_group(view)
+            print_group(view)
         print_errors(errors := engine.errors)
     return EXIT_FAILED if errors else EXIT_DONE
 
@@ -153,7 +158,7 @@ def show(context: Context, *, group: int, as_json: bool) -> int:
 def _change(context: Context, group: int, state: str, **limits: int | None) -> None:
     with editing(context.config().store.path) as connection:
         if not set_group_state(connection, group, state, time.time_ns(), **limits):
-            raise no_group(group)
+            raise SidelogError.of("SL540", group)
 
 
 def _state_command(name: str, state: str, text: str) -> None:
@@ -186,3 +191,134 @@ def ignore(context: Context, *, group: int, until_count: int | None, duration: s
         ends.append(f"it comes back after {iso(until)}")
     click.echo(f"group {group} is ignored{' until ' * bool(ends)}{' or '.join(ends)}", err=True)
     return 0
+
+
+# ---------------------------------------------------------------- groups for people
+
+
+_SEVERITY_COLORS = {"ERROR": "red", "FATAL": "magenta"}
+_STATE_COLORS = {"new": "yellow", "regressed": "bright_red", "resolved": "green", "ignored": "bright_black"}
+_NO_SERVICE = "(none)"
+_FIXED_COLUMNS = 26  # id, severity, state, and the blanks between all
+
+
+def print_groups(groups: Sequence[ErrorGroup]) -> None:
+    """One line per group."""
+    color, sign = use_color(), times_sign()
+    width = _terminal_columns()
+    for group in groups:
+        severity = paint(f"{group.severity:5}", _SEVERITY_COLORS.get(group.severity or "", "red"), enabled=color)
+        state = paint(f"{group.state:9}", _STATE_COLORS.get(group.state, "white"), enabled=color)
+        count, trend, seen = f"{group.count:>7,} {sign}", sparkline(group.trend), f"{ago(group.last_seen):>8}"
+        title = safe_text(group.title)
+        if width:
+            title = _cut(title, width - _FIXED_COLUMNS - len(count) - len(trend) - len(seen))
+        click.echo(f"{group.id:>5} {severity} {state} {count} {trend} {seen}  {title}")
+
+
+def print_group(view: GroupView) -> None:
+    """All about one group."""
+    detail, color = view.detail, use_color()
+    group, history = detail.group, detail.history
+    click.echo(paint(safe_text(group.title), "red", enabled=color, bold=True))
+    click.echo(f"group {group.id}, {_state(group)}, {group.severity}, category {group.category}")
+    click.echo(view.suggestion)
+    if group.culprit:
+        click.echo(f"culprit {safe_text(group.culprit)}")
+    if history.services:
+        click.echo(f"services {', '.join(f'{safe_text(name) or _NO_SERVICE} {n:,}' for name, n in history.services)}")
+    click.echo(
+        f"{group.count:,} events, first {iso(group.first_seen)} ({ago(group.first_seen)}),"
+        f" last {iso(group.last_seen)} ({ago(group.last_seen)})"
+    )
+    click.echo(_trend_line("last 24 hours", group.trend, "hour"))
+    click.echo(_trend_line("last 30 days", history.counts, "day"))
+    if view.stacktrace:
+        click.echo("\n" + safe_text(view.stacktrace.rstrip("\n"), keep="\n"))
+    if detail.samples:
+        click.echo("\nsample events: the latest, some between, the first")
+        _print_events(detail.samples)
+    if detail.trace:
+        click.echo(f"\nlast events of trace {safe_text(detail.trace[0].trace_id or '')}")
+        _print_events(detail.trace)
+
+
+def _print_events(events: Sequence[StoredEvent]) -> None:
+    from agent.query.fragments import severity_name
+
+    for event in events:
+        level = severity_name(event) or "-"
+        click.echo(f"  {iso(event.timestamp)} {level:5} {safe_text(event.source)} {safe_text(event.body)}")
+
+
+def _trend_line(name: str, counts: Sequence[int], unit: str) -> str:
+    most = f", at most {max(counts):,} in one {unit}" if sum(counts) else ""
+    return f"{name:13} [{sparkline(counts)}] {sum(counts):,} events{most}"
+
+
+def _state(group: ErrorGroup) -> str:
+    """The state, with what ends it."""
+    if group.state != "ignored":
+        return group.state
+    ends = []
+    if group.ignored_events_left is not None:
+        ends.append(f"for {group.ignored_events_left:,} more events")
+    if (until := group.ignored_until) is not None:
+        left = (until - time.time_ns()) // 10**9
+        ends.append(f"until {iso(until)} ({f'{length(left)} left' if left > 0 else 'over: it comes back'})")
+    return f"ignored {' or '.join(ends)}" if ends else "ignored"
+
+
+def _terminal_columns() -> int | None:
+    """The width of the terminal; None where the output goes elsewhere, and is not to be cut."""
+    if not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= max(width, 20) else text[: max(width, 20) - 3] + "..."
+
+
+# ---------------------------------------------------------------- numbers over time
+
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+ASCII_BLOCKS = " .:-=+*#@"
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+
+
+def _can_show(text: str) -> bool:
+    """Whether the encoding of standard output has these characters."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def sparkline(counts: Sequence[int]) -> str:
+    """One mark per count, as high as its share of the largest; a count above 0 is never a blank."""
+    marks = BLOCKS if _can_show(BLOCKS) else ASCII_BLOCKS
+    top = max(counts, default=0) or 1
+    steps = len(marks) - 1
+    return "".join(marks[max(0, -(-count * steps // top))] for count in counts)
+
+
+def times_sign() -> str:
+    """What stands after a number of events."""
+    return "×" if _can_show("×") else "x"
+
+
+def length(seconds: int) -> str:
+    """A duration in its largest unit, rounded down: `3d`, `2h`, `5m`, `40s`."""
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), (1, "s"))
+    return f"{max(0, seconds) // size}{unit}"
+
+
+def ago(instant: int) -> str:
+    """How long ago an instant (Unix ns) was: `2h ago`; what lies ahead is now."""
+    return f"{length((time.time_ns() - instant) // 10**9)} ago"

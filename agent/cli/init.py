@@ -44,9 +44,7 @@ def command(file: Path | None, root: Path | None, *, system: bool, force: bool) 
         raise UsageError.of("SL501.root", "--root")
     target = file or Path("sidelog.yaml")
     if not write(target, configuration(system=os.geteuid() == 0), force=force):
-        hint = "name another file, or use --force: it keeps the old one as FILE.old"
-        message = f"{target} exists already and was left as it is"
-        raise SidelogError("SL120", "write a configuration", str(target), message, hint=hint)
+        raise SidelogError.of("SL120.exists", target)
     if current().verbosity >= 0:
         click.echo(f"wrote {safe_text(str(target))}; name your logs under `include`, then run: sidelog check", err=True)
 
@@ -96,9 +94,7 @@ def write(target: Path, text: str, *, force: bool) -> bool:
     except OSError as error:
         if isinstance(error, FileExistsError) and error.filename == str(target):
             return False
-        message = f"{target} cannot be written: {error.strerror}"
-        hint = "name another place, or become root for --system"
-        raise SidelogError("SL120", "write a configuration", str(target), message, hint=hint) from None
+        raise SidelogError.of("SL120", target, why=error) from None
     return True
 
 

@@ -45,7 +45,12 @@ COMMANDS = {
     },
     "Help": {"explain": "Explain an error code."},
 }
-_PLACES = {"restore": "backup:restore"}  # of the commands that are not `command` in the module of their name
+_PLACES = {  # of the commands that are not `command` in the module of their name
+    "backup": "store:back_up",
+    "restore": "store:restore",
+    "verify": "store:verify",
+    "explain": "check:explain",
+}
 
 
 class LazyGroup(click.Group):
@@ -183,15 +188,13 @@ def _usage_error(error: click.ClickException) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "sidelog"
     words = " ".join(error.format_message().split()).rstrip(".")
-    message = words[:1].lower() + words[1:]
-    return UsageError("SL501", "read the command line", path, message, hint=f"{path} --help")
+    return UsageError.of("SL501.usage", path, problem=words[:1].lower() + words[1:])
 
 
 def _unexpected(error: Exception, state: Context) -> SidelogError:
     full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
     if isinstance(error, OSError) and error.filename is None and error.errno in full:
-        message = f"the output cannot be written: {error.strerror}"
-        return SidelogError("SL502", "write the output", "standard output", message, hint="free space where it goes")
+        return SidelogError.of("SL502", "standard output", why=error)
     if state.verbosity > 1:
         import traceback
 

@@ -13,11 +13,10 @@ import msgspec
 from agent.cli.common import Context, print_errors, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from agent.core.times import parse_duration, parse_time
-from agent.query.language import Grouping, Query, QueryError, all_equal, parse_terms, severity_query
-from agent.query.opening import open_engine
+from agent.query import open_engine
+from agent.query.language import Grouping, Query, QueryError, Selection, all_equal, parse_terms, severity_query
 from agent.query.predicate import compile_pattern, grep_pattern
 from agent.query.render import FORMS, Output
-from agent.query.selection import Selection
 from agent.query.terms import Term
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ def _names(text: str | None, option: str) -> tuple[str, ...]:
         return ()
     names = tuple(name.strip() for name in text.split(","))
     if not all(names):
-        raise _usage(option, text, f"a name in {option} {text!r} is empty", "write names with commas between: a,b")
+        raise UsageError.of("SL518.names", text, option=option)
     return names
 
 
@@ -161,26 +160,19 @@ def _bucket(text: str | None) -> int | None:
         return None
     length = parse_duration(text)
     if length <= 0:
-        raise _usage("--every", text, f"--every {text!r} is no length of time", "write for example --every 1m")
+        raise UsageError.of("SL518.every", text)
     return length
 
 
 def _refuse_contradictions(options: dict[str, Any], grouping: Grouping | None) -> None:
     if options["top"] is not None and (grouping is None or not grouping.by):
-        raise _usage("--top", str(options["top"]), "--top needs --by", "name the fields whose largest counts to show")
+        raise UsageError.of("SL518.top", options["top"])
     if grouping is not None:
         for name in ("follow", "cursor_file"):
             if options[name]:
-                option = f"--{name.replace('_', '-')}"
-                raise _usage(
-                    option, "", f"{option} cannot be used with counting", "leave out --count, --by and --every"
-                )
+                raise UsageError.of("SL518.counting", f"--{name.replace('_', '-')}")
     if options["reverse"] and (options["follow"] or options["cursor_file"]):
-        raise _usage("-r", "", "-r cannot be used with --follow or --cursor-file", "these follow the order of storage")
-
-
-def _usage(option: str, value: str, message: str, hint: str) -> UsageError:
-    return UsageError("SL518", f"read {option}", value, message, hint=hint)
+        raise UsageError.of("SL518.reverse", "-r")
 
 
 def _cursor(path: str | None) -> CursorFile | None:

@@ -12,13 +12,13 @@ from agent.config.schema import (
     RetentionConfig,
     RotateConfig,
     RuleConfig,
+    Secret,
     SignalConfig,
     SourceConfig,
     StoreConfig,
     WhenConfig,
     default_store_path,
 )
-from agent.config.secret import Secret
 from agent.config.validate import listen_address, unsupported
 
 __all__ = [

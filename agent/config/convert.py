@@ -18,19 +18,18 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from agent.config.layers import KeyPath, MergedDocument, PlainScalar
-from agent.config.schema import Within
-from agent.config.secret import Secret
+from agent.config.schema import Secret, Within
 from agent.core import units
 from agent.core.errors import ConfigError
 
 INVALID = object()  # in place of a value that was reported
 
 _UNITS = {
-    "duration": (units.parse_seconds, units.DURATION_HINT),
-    "size": (units.parse_size, units.SIZE_HINT),
-    "share": (units.parse_share, units.SHARE_HINT),
-    "factor": (units.parse_factor, units.FACTOR_HINT),
-    "rate": (units.parse_rate, units.RATE_HINT),
+    "duration": units.parse_seconds,
+    "size": units.parse_size,
+    "share": units.parse_share,
+    "factor": units.parse_factor,
+    "rate": units.parse_rate,
 }
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _MAX_INTEGER = 2**53
@@ -43,10 +42,9 @@ class ConfigFindings:
         self.merged = merged
         self.errors: list[ConfigError] = []
 
-    def add(self, code: str, path: KeyPath, sentence: str, hint: str = "") -> Any:
-        """Note a finding at a path of the merged document; gives INVALID."""
-        place = str(self.merged.place(path))
-        self.errors.append(ConfigError(code, "read the configuration", place, f"{place}: {sentence}", hint=hint))
+    def add(self, key: str, path: KeyPath, /, **facts: Any) -> Any:
+        """Note a finding, as `ConfigError.of` makes it, at a path of the merged document; gives INVALID."""
+        self.errors.append(ConfigError.of(key, self.merged.place(path), **facts))
         return INVALID
 
 
@@ -87,9 +85,7 @@ def _fields(struct: type[msgspec.Struct]) -> dict[str, tuple[str, Any, bool]]:
 def to_struct(struct: type[msgspec.Struct], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     """An instance of `struct` from a mapping, or INVALID when it is none or lacks a valid required key."""
     if not isinstance(value, dict):
-        return findings.add(
-            "SL104", path, f"{shown(value)} is not a mapping", f"its keys are {', '.join(_fields(struct))}"
-        )
+        return findings.add("SL104.section", path, value=shown(value), keys=", ".join(_fields(struct)))
     fields = _fields(struct)
     given: dict[str, Any] = {}
     for key, item in value.items():
@@ -99,11 +95,11 @@ def to_struct(struct: type[msgspec.Struct], value: Any, path: KeyPath, findings:
                 continue  # `alerts:` with every line below it commented out
             given[attribute] = to_type(hint, item, (*path, key), findings)
         else:
-            sentence = f"unknown key '{key}'{close_to(str(key), fields)}"
-            findings.add("SL103", (*path, key), sentence, f"the keys here are {', '.join(fields)}")
+            near = close_to(str(key), fields)
+            findings.add("SL103.key", (*path, key), key=key, near=near, keys=", ".join(fields))
     missing = [key for key, (attribute, _, required) in fields.items() if required and attribute not in given]
     for key in missing:
-        findings.add("SL105", path, f"the key '{key}' is missing", f"sidelog explain SL105 shows where '{key}' belongs")
+        findings.add("SL105", path, key=key)
     if missing or any(given.get(attribute) is INVALID for attribute, _, required in fields.values() if required):
         return INVALID
     return struct(**{name: item for name, item in given.items() if item is not INVALID})
@@ -143,8 +139,8 @@ def _annotated(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: 
     number = _quantity(unit, value, path, findings) if unit else to_type(plain, value, path, findings)
     if bounds is None or number is INVALID or bounds.low <= number <= bounds.high:
         return number
-    hint = f"it may be from {_spelled(unit, bounds.low)} to {_spelled(unit, bounds.high)}"
-    return findings.add("SL104", path, f"{_spelled(unit, number)} is out of range", hint)
+    value, low, high = (_spelled(unit, one) for one in (number, bounds.low, bounds.high))
+    return findings.add("SL104.range", path, value=value, low=low, high=high)
 
 
 def _spelled(unit: str, value: float) -> str:
@@ -154,13 +150,12 @@ def _spelled(unit: str, value: float) -> str:
 
 
 def _quantity(unit: str, value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
-    parse, hint = _UNITS[unit]
     try:
-        number = parse(value if isinstance(value, str) else shown(value))
+        number = _UNITS[unit](value if isinstance(value, str) else shown(value))
     except ValueError as error:
-        return findings.add("SL104", path, f"{shown(value)} {error}", hint)
+        return findings.add(f"SL104.{unit}", path, value=shown(value), problem=error)
     if number >= 2**63 and unit == "size":
-        return findings.add("SL104", path, f"{shown(value)} is larger than any disk", hint)
+        return findings.add("SL104.size", path, value=shown(value), problem="is larger than any disk")
     return number
 
 
@@ -175,7 +170,7 @@ def _threshold(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
             continue
         if 0 <= number < _MAX_INTEGER:
             return number
-    return findings.add("SL104", path, f"{shown(value)} is not a threshold", "write it like the value in `when`")
+    return findings.add("SL104.threshold", path, value=shown(value))
 
 
 def _located(unit: str, value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
@@ -184,7 +179,7 @@ def _located(unit: str, value: Any, path: KeyPath, findings: ConfigFindings) -> 
     if text is INVALID or (unit == "program" and path[-1] != 0):
         return text
     if not text:
-        return findings.add("SL104", path, "is empty", "write a path or a pattern")
+        return findings.add("SL104.glob", path)
     is_path = "/" in text or text.startswith("~") or path[-2] == "include"
     if path[-2] == "exclude" and text.startswith("*"):
         is_path = False  # `*/old/*`: anywhere
@@ -200,20 +195,20 @@ def _choice(words: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigF
     if isinstance(value, str) and value in words:
         return str(value)
     near = close_to(value, words) if isinstance(value, str) else ""
-    return findings.add("SL104", path, f"{shown(value)} is none of {', '.join(words)}{near}")
+    return findings.add("SL104.choice", path, value=shown(value), words=", ".join(words), near=near)
 
 
 def _list(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if not isinstance(value, list):
         example = f"[{value}]" if isinstance(value, str) else "[a, b]"
-        return findings.add("SL104", path, f"{shown(value)} is not a list", f"write {example}")
+        return findings.add("SL104.list", path, value=shown(value), example=example)
     items = [to_type(arguments[0], item, (*path, index), findings) for index, item in enumerate(value)]
     return [item for item in items if item is not INVALID]
 
 
 def _mapping(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if not isinstance(value, dict):
-        return findings.add("SL104", path, f"{shown(value)} is not a mapping", "write {key: value}")
+        return findings.add("SL104.mapping", path, value=shown(value))
     items = {key: to_type(arguments[1], item, (*path, key), findings) for key, item in value.items()}
     return {key: item for key, item in items.items() if item is not INVALID}
 
@@ -229,15 +224,14 @@ def _secret(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
             return Secret(env=str(name), place=place)
         if kind == "file" and isinstance(name, str) and name:
             return Secret(file=_absolute(name, (*path, kind), findings), place=place)
-    hint = "write a text, {env: NAME} or {file: PATH}"
-    return findings.add("SL104", path, "is not a text and not a reference to a secret", hint)
+    return findings.add("SL104.secret", path)
 
 
 def _text(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if not isinstance(value, str):
-        return findings.add("SL104", path, f"{shown(value)} is not a text", f"put it in quotes: '{shown(value)}'")
+        return findings.add("SL104.text", path, value=shown(value))
     if "\0" in value:
-        return findings.add("SL104", path, "holds a NUL character")
+        return findings.add("SL104", path, problem="holds a NUL character")
     return str(value)
 
 
@@ -245,7 +239,7 @@ def _integer(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if isinstance(value, PlainScalar) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not abs(value) < _MAX_INTEGER:
-        return findings.add("SL104", path, f"{shown(value)} is not a whole number")
+        return findings.add("SL104.number", path, value=shown(value))
     return value
 
 
@@ -253,14 +247,14 @@ def _truth(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if isinstance(value, str):
         value = _TRUTHS.get(value.lower(), value)
     if not isinstance(value, bool):
-        return findings.add("SL104", path, f"{shown(value)} is neither true nor false")
+        return findings.add("SL104.truth", path, value=shown(value))
     return value
 
 
 def _path(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     text = _text(value, path, findings)
     if text == "":
-        return findings.add("SL104", path, "is an empty path")
+        return findings.add("SL104", path, problem="is an empty path")
     return text if text is INVALID else _absolute(text, path, findings)
 
 

@@ -34,9 +34,7 @@ def read(file: Path, base: Path | None = None) -> Layer:
         with file.open("rb") as stream:
             data = stream.read(_MAX_BYTES + 1)
     except OSError as error:
-        hint = "sidelog init writes a commented one" if isinstance(error, FileNotFoundError) else ""
-        message = f"the configuration {file} cannot be read: {error.strerror}"
-        raise ConfigError("SL101", "read the configuration", str(file), message, hint=hint) from None
+        raise ConfigError.of("SL101", file, why=error) from None
     if len(data) > _MAX_BYTES:
         raise _syntax(str(file), None, "is larger than 4 MiB")
     try:
@@ -47,9 +45,7 @@ def read(file: Path, base: Path | None = None) -> Layer:
     if document is None:
         document = {}
     if not isinstance(document, dict):
-        message = f"{file}: the document is not a mapping"
-        hint = "it begins with a section such as `sources:`"
-        raise ConfigError("SL104", "read the configuration", str(file), message, hint=hint)
+        raise ConfigError.of("SL104.document", file)
     return Layer(str(file), base or file.parent, document, lines)
 
 
@@ -70,8 +66,7 @@ def parse(text: str, suffix: str, label: str) -> tuple[Any, dict[KeyPath, int]]:
 
 
 def _syntax(label: str, line: int | None, what: str) -> ConfigError:
-    place = f"{label}:{line}" if line else label
-    return ConfigError.of("SL102", place, what=what)
+    return ConfigError.of("SL102", f"{label}:{line}" if line else label, what=what)
 
 
 def _toml(text: str, label: str) -> Any:

@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.config.convert import INVALID, ConfigFindings, to_struct
-from agent.config.layers import Layer, MergedDocument, from_environment, from_options
+from agent.config.layers import Key, KeyPath, Layer, MergedDocument, PlainScalar
 from agent.config.schema import Config, default_store_path
 from agent.config.validate import validate
-from agent.core.errors import ConfigError
+from agent.core.errors import ConfigError, UsageError
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 SYSTEM_FILE = Path("/etc/sidelog/sidelog.yaml")
 LOCAL_FILE = Path("sidelog.yaml")
+PREFIX = "SIDELOG_"
+SECTIONS = ("store", "sources", "archive", "alerts", "hooks", "http")
 _MAGIC = lazy(r"[*?\[]")
+_STEP = lazy(r"""(?:^|\.)(?:([A-Za-z0-9_-]+)|"([^"]+)")|\[(\d{1,6})\]""", re.ASCII)
 
 
 class InvalidConfigError(ConfigError):
@@ -153,3 +156,68 @@ def _unused(name: str, names: Mapping[str, None]) -> str:
     if name not in names:
         return name
     return next(f"{name}-{number}" for number in range(2, len(names) + 3) if f"{name}-{number}" not in names)
+
+
+# ---------------------------------------------------------------- the environment and --set
+
+
+def from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, KeyPath, Any]]:
+    """(variable, path, value) of every variable that is meant for the configuration.
+
+    A name without `__` counts only when it is a whole section: SIDELOG_CONFIG names the file, SIDELOG_RULE and its
+    like come from a hook, and a service named sidelog makes some orchestrators set SIDELOG_PORT and more.
+    """
+    for name in sorted(environ):
+        if not name.startswith(PREFIX):
+            continue
+        words = name.removeprefix(PREFIX).lower().split("__")
+        if len(words) > 1 or words[0] in SECTIONS:
+            path: KeyPath = tuple(int(word) if word.isdecimal() and at else word for at, word in enumerate(words))
+            yield name, path, scalar(environ[name], name)
+
+
+def from_options(assignments: Sequence[str]) -> Iterator[tuple[str, KeyPath, Any]]:
+    """(label, path, value) of every `KEY=VALUE`.
+
+    Raises:
+        UsageError: SL501, it has no `=` or its key is not a path.
+    """
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        path = split_path(key.strip())
+        if not equals or not path:
+            raise UsageError.of("SL501.set", assignment)
+        yield "--set", path, scalar(value.strip(), f"--set {key.strip()}")
+
+
+def split_path(text: str) -> KeyPath:
+    """`sources[0].labels."service.name"` as its keys; empty when it is no path. `sources.0` is accepted too."""
+    path: list[Key] = []
+    at = 0
+    while at < len(text):
+        step = _STEP.match(text, at)
+        if not step:
+            return ()
+        word, quoted, index = step.groups()
+        path.append(int(index) if index else int(word) if word and word.isdecimal() and path else quoted or word)
+        at = step.end()
+    return tuple(path) if path and isinstance(path[0], str) else ()
+
+
+def scalar(text: str, label: str) -> Any:
+    """A YAML value written on one line. What is a plain scalar stays text until its place in the schema is known.
+
+    Raises:
+        ConfigError: SL102, a list, mapping or quoted text that is not closed.
+    """
+    if text in ("", "~", "null"):
+        return None
+    if text[0] not in "[{\"'":
+        return PlainScalar(text)
+    from agent.config.documents import parse  # noqa: PLC0415 - brings YAML, which a plain value does not need
+
+    try:
+        value, _ = parse(text, ".yaml", label)
+    except ConfigError:
+        raise ConfigError.of("SL102.override", label) from None
+    return value

@@ -10,15 +10,82 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, get_args
 
 import msgspec
 
-from agent.config.secret import Secret  # noqa: TC001 - `convert` evaluates the hints
-from agent.core.formats import Format  # noqa: TC001
+from agent.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# A format of log lines is registered here; `agent.parse.formats` has the module of its name. `auto` takes each line for
+# what it looks like, and tries the formats in this order.
+Format = Literal["auto", "json", "text", "logfmt", "cri", "docker", "syslog", "combined"]
+PLANNED = ("logfmt", "syslog", "combined")  # a configuration may name them, and is told that this version lacks them
+REGISTERED: tuple[str, ...] = tuple(name for name in get_args(Format) if name not in PLANNED)
+
+
+# ---------------------------------------------------------------- secrets
+
+_MAX_BYTES = 65_536  # a token or a URL; more is a wrong path, and /dev/zero must not fill the memory
+
+
+class Secret(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """Where a secret text comes from. Exactly one of the three is set; `place` is `FILE: path` for messages."""
+
+    env: str | None = None
+    file: Path | None = None
+    literal: str | None = None
+    place: str = ""
+
+    def __repr__(self) -> str:
+        """What may be shown of it: its origin, never its text."""
+        if self.env is not None:
+            return f"<secret env:{self.env}>"
+        return f"<secret file:{self.file}>" if self.file is not None else "<secret>"
+
+    __str__ = __repr__
+
+    def resolve(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The secret text, read anew each time so that a rotated token is picked up.
+
+        Raises:
+            ConfigError: SL110, the variable is not set, or the file is missing, unreadable, empty or not text.
+        """
+        if self.literal is not None:
+            return self.literal
+        if self.file is not None:
+            return self._read(self.file)
+        value = environ.get(str(self.env))
+        if not value:
+            state = "is empty" if value == "" else "is not set"
+            raise ConfigError.of("SL110.variable", self.place, place=self._prefix, name=self.env, state=state)
+        return value
+
+    def _read(self, path: Path) -> str:
+        state = ""
+        try:
+            with path.open("rb") as file:
+                data = file.read(_MAX_BYTES + 1)
+            text = data.decode().rstrip("\r\n")
+        except OSError as error:
+            raise ConfigError.of("SL110.file", self.place, place=self._prefix, file=path, why=error) from None
+        except UnicodeDecodeError:
+            state = "is not UTF-8 text"
+        else:
+            if not text or len(data) > _MAX_BYTES:
+                state = "is larger than 64 KiB" if text else "is empty"
+        if state:
+            raise ConfigError.of("SL110.content", self.place, place=self._prefix, file=path, state=state)
+        return text
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.place}: " if self.place else ""
+
+
+# ---------------------------------------------------------------- sections
 
 
 class Within(NamedTuple):

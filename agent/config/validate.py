@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.config.convert import close_to, nearest, shown
-from agent.config.hours import parse_hours, time_of_day
-from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
+from agent.config.schema import FIELD_ROLES, PLANNED, WHEN_FORMS, MultilineConfig
 from agent.core.errors import ConfigError
-from agent.core.formats import PLANNED
 from agent.core.patterns import lazy
+from agent.core.times import parse_hours, time_of_day
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 _NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # it becomes a directory of the archive
 _LABEL = lazy(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
 _HEADER = lazy(r"[!#$%&'*+.^_`|~A-Za-z0-9-]+", re.ASCII)  # token of RFC 9110, section 5.6.2
-_NAME_HINT = "up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
 _PORTS = range(1, 65_536)
 
 
@@ -68,44 +66,41 @@ def _unique(section: str, findings: ConfigFindings) -> None:
         path = (section, index, "name")
         if isinstance(name, str) and name in seen:
             first = findings.merged.place(seen[name])
-            findings.add("SL106", path, f"the name '{name}' is taken by {first}", "give one of them another name")
+            findings.add("SL106", path, name=name, first=first)
         elif isinstance(name, str):
             seen[name] = path
 
 
 def _name(name: str, path: KeyPath, findings: ConfigFindings) -> None:
     if not _NAME.fullmatch(name):
-        findings.add("SL104", path, f"{shown(name)} is not a usable name", _NAME_HINT)
+        findings.add("SL104.name", path, value=shown(name))
 
 
 def _regex(pattern: str, path: KeyPath, findings: ConfigFindings) -> None:
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        findings.add("SL104", path, f"{shown(pattern)} is not a regular expression: {error}")
+        findings.add("SL104.regex", path, value=shown(pattern), why=error)
 
 
 def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:
     _name(source.name, (*path, "name"), findings)
     if not findings.merged.get((*path, "include")):
-        findings.add(
-            "SL104", (*path, "include"), "names no file", "write at least one pattern, such as [/var/log/app/*.log]"
-        )
+        findings.add("SL104.include", (*path, "include"))
     for role, where in source.fields.items():
         if role not in FIELD_ROLES:
-            hint = f"the fields are {', '.join(FIELD_ROLES)}"
-            findings.add("SL103", (*path, "fields", role), f"unknown field '{role}'{close_to(role, FIELD_ROLES)}", hint)
+            near, roles = close_to(role, FIELD_ROLES), ", ".join(FIELD_ROLES)
+            findings.add("SL103.field", (*path, "fields", role), field=role, near=near, fields=roles)
         elif not all(where.split(".")):
-            findings.add("SL104", (*path, "fields", role), f"{shown(where)} is not a dotted path", "such as log.level")
+            findings.add("SL104.dotted", (*path, "fields", role), value=shown(where))
     _timezone(source.timezone, (*path, "timezone"), findings)
     if isinstance(source.multiline, MultilineConfig):
         _regex(source.multiline.start, (*path, "multiline", "start"), findings)
     for label in source.labels:
         if not _LABEL.fullmatch(label):
-            hint = "letters, digits and _ . : / -, beginning with a letter"
-            findings.add("SL104", (*path, "labels", label), f"{shown(label)} is not a usable label name", hint)
+            findings.add("SL104.label", (*path, "labels", label), value=shown(label))
     if not all(source.redact):
-        findings.add("SL104", (*path, "redact"), "holds an empty name")
+        findings.add("SL104", (*path, "redact"), problem="holds an empty name")
     if source.rotate is not None:
         _rotate(source, (*path, "rotate"), findings)
 
@@ -118,8 +113,7 @@ def _timezone(name: str, path: KeyPath, findings: ConfigFindings) -> None:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        near = _similar_zone(name)
-        findings.add("SL104", path, f"{shown(name)} is not a time zone{near}", "such as UTC or Europe/Vienna")
+        findings.add("SL104.timezone", path, value=shown(name), near=_similar_zone(name))
 
 
 def _similar_zone(name: str) -> str:
@@ -136,13 +130,11 @@ def _rotate(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> No
     assert rotate is not None
     written = findings.merged.get(path) or {}
     if all(written.get(key) is None for key in ("size", "every", "at")):
-        sentence = "none of 'size', 'every' and 'at' is given"
-        findings.add("SL105", path, sentence, "such as {size: 100MiB, every: 1d, keep: 3}")
+        findings.add("SL105.rotate", path)
     if rotate.every is not None and rotate.at is not None:
-        hint = "`at` is once a day at that time, `every` so long after the last rotation; keep the one that you mean"
-        findings.add("SL108", path, "'every' and 'at' exclude each other", hint)
+        findings.add("SL108.every", path)
     if rotate.at is not None and time_of_day(rotate.at) is None:
-        findings.add("SL104", (*path, "at"), f"{shown(rotate.at)} is not a time of day", "such as '03:00', local time")
+        findings.add("SL104.at", (*path, "at"), value=shown(rotate.at))
     _rotate_telling(rotate, path, findings)
 
 
@@ -150,37 +142,34 @@ def _rotate_telling(rotate: RotateConfig, path: KeyPath, findings: ConfigFinding
     """How the application learns of a rotation."""
     told = [key for key in ("signal", "command") if getattr(rotate, key) is not None]
     if len(told) > 1:
-        findings.add("SL108", path, "'signal' and 'command' exclude each other", "a command can send signals itself")
+        findings.add("SL108.signal", path)
     if told and rotate.method == "copytruncate":
-        sentence = f"'{told[0]}' has no meaning with copytruncate: the application keeps its file"
-        findings.add("SL108", (*path, told[0]), sentence, "leave it out, or leave out the method")
+        findings.add("SL108.copytruncate", (*path, told[0]), key=told[0])
     if rotate.command is not None and not rotate.command:
-        findings.add("SL104", (*path, "command"), "names no program", "such as [/usr/bin/systemctl, reload, shop]")
+        findings.add("SL104.program", (*path, "command"), example="[/usr/bin/systemctl, reload, shop]")
     if rotate.signal is not None:
         name = rotate.signal.name.upper().removeprefix("SIG")
         known = [item.name.removeprefix("SIG").lower() for item in signal.Signals]
         if name.lower() not in known:
-            sentence = f"{shown(rotate.signal.name)} is not a signal{close_to(name, known)}"
-            findings.add("SL104", (*path, "signal", "name"), sentence, "such as HUP or USR1")
+            near = close_to(name, known)
+            findings.add("SL104.signal", (*path, "signal", "name"), value=shown(rotate.signal.name), near=near)
 
 
 def _rule(rule: RuleConfig, path: KeyPath, hooks: list[str], findings: ConfigFindings) -> None:
     _name(rule.name, (*path, "name"), findings)
     _when(rule, path, findings)
     if not rule.match and rule.when.form not in ("new_group", "regressed"):
-        sentence = "'match' is missing: it says which events the rule counts"
-        findings.add("SL105", path, sentence, "such as match: 'severity>=error'")
+        findings.add("SL105.match", path)
     if not all(rule.per):
-        findings.add("SL104", (*path, "per"), "holds an empty field name")
+        findings.add("SL104", (*path, "per"), problem="holds an empty field name")
     _rule_quiet(rule, path, findings)
     for label in rule.labels:
         if not _LABEL.fullmatch(label):
-            hint = "letters, digits and _ . : / -, beginning with a letter"
-            findings.add("SL104", (*path, "labels", label), f"{shown(label)} is not a usable label name", hint)
+            findings.add("SL104.label", (*path, "labels", label), value=shown(label))
     for index, hook in enumerate(rule.hooks):
         if hook not in hooks:
-            hint = f"the hooks are {', '.join(hooks)}" if hooks else "the section hooks: is empty"
-            findings.add("SL107", (*path, "hooks", index), f"there is no hook '{hook}'{close_to(hook, hooks)}", hint)
+            key, near = "SL107.hook" if hooks else "SL107.empty", close_to(hook, hooks)
+            findings.add(key, (*path, "hooks", index), hook=hook, near=near, hooks=", ".join(hooks))
 
 
 def _rule_quiet(rule: RuleConfig, path: KeyPath, findings: ConfigFindings) -> None:
@@ -189,14 +178,13 @@ def _rule_quiet(rule: RuleConfig, path: KeyPath, findings: ConfigFindings) -> No
     names = [name for name in rules if isinstance(name, str)]
     for index, other in enumerate(rule.inhibited_by):
         if other not in names or other == rule.name:
-            sentence = "a rule cannot inhibit itself" if other == rule.name else f"there is no rule '{other}'"
-            findings.add("SL107", (*path, "inhibited_by", index), f"{sentence}{close_to(other, names)}")
+            key = "SL107.itself" if other == rule.name else "SL107.rule"
+            findings.add(key, (*path, "inhibited_by", index), rule=other, near=close_to(other, names))
     for index, text in enumerate(rule.mute):
         try:
             parse_hours(text)
         except ValueError as error:
-            hint = "such as 22:00-06:00, sat,sun or mon-fri 18:00-08:00"
-            findings.add("SL104", (*path, "mute", index), f"{shown(text)} {error}", hint)
+            findings.add("SL104.mute", (*path, "mute", index), value=shown(text), problem=error)
 
 
 def _when(rule: RuleConfig, path: KeyPath, findings: ConfigFindings) -> None:
@@ -205,14 +193,14 @@ def _when(rule: RuleConfig, path: KeyPath, findings: ConfigFindings) -> None:
     forms = [form for form in WHEN_FORMS if form in written]
     if len(forms) != 1:
         if all(key in (*WHEN_FORMS, "min") for key in written):  # else the unknown key was the form
-            sentence = f"{' and '.join(forms)} exclude each other" if forms else "says no condition"
-            findings.add("SL108", where, sentence, f"give one of {', '.join(WHEN_FORMS)}")
+            key = "SL108.forms" if forms else "SL108.form"
+            findings.add(key, where, forms=" and ".join(forms), known=", ".join(WHEN_FORMS))
         return
     form = forms[0]
     if getattr(rule.when, form) is False:
-        findings.add("SL104", (*where, form), "false means nothing here", "leave the rule out, or write true")
+        findings.add("SL104.false", (*where, form))
     if rule.when.min is not None and form not in ("ratio", "spike"):
-        findings.add("SL108", (*where, "min"), f"'min' goes with ratio and spike, not with {form}")
+        findings.add("SL108.min", (*where, "min"), form=form)
     _resolve_below(rule, form, path, findings)
 
 
@@ -223,36 +211,33 @@ def _resolve_below(rule: RuleConfig, form: str, path: KeyPath, findings: ConfigF
     written = findings.merged.get(where)
     marks = {"rate": "/", "ratio": "%", "spike": "x"}
     if form not in ("count", *marks):
-        findings.add("SL108", where, f"it has no meaning with {form}", "leave it out")
+        findings.add("SL108.resolve", where, form=form)
         return
     text = written if isinstance(written, str) else ""
     fits = (marks[form] in text) if form in marks else not any(mark in text for mark in marks.values())
     if not fits:
         example = {"count": "25", "rate": "1/s", "ratio": "3%", "spike": "2x"}[form]
-        findings.add("SL104", where, f"{shown(written)} is not written like {form}", f"such as {example}")
+        findings.add("SL104.form", where, value=shown(written), form=form, example=example)
     elif (threshold := getattr(rule.when, form)) is not None and rule.resolve_below > threshold:
-        findings.add("SL104", where, f"{shown(written)} is above the threshold of {form}", "it must not be above")
+        findings.add("SL104.above", where, value=shown(written), form=form)
 
 
 def _hook(name: str, hook: HookConfig, path: KeyPath, findings: ConfigFindings) -> None:
     _name(name, path, findings)
     written = findings.merged.get(path) or {}
     if ("exec" in written) == ("webhook" in written):
-        sentence = (
-            "'exec' and 'webhook' exclude each other" if "exec" in written else "neither 'exec' nor 'webhook' is given"
-        )
-        findings.add("SL108", path, sentence, "exec: [/path/to/program], or webhook: https://…")
+        findings.add("SL108.both" if "exec" in written else "SL108.neither", path)
     if "exec" in written and not written["exec"]:
-        findings.add("SL104", (*path, "exec"), "names no program", "such as [/etc/sidelog/hooks/page.sh]")
+        findings.add("SL104.program", (*path, "exec"), example="[/etc/sidelog/hooks/page.sh]")
     if hook.webhook is not None and hook.webhook.literal is not None:
         _url(hook.webhook.literal, (*path, "webhook"), findings)
     if hook.headers and hook.webhook is None and "webhook" not in written:
-        findings.add("SL108", (*path, "headers"), "'headers' go with 'webhook'")
+        findings.add("SL108.headers", (*path, "headers"))
     for header, secret in hook.headers.items():
         if not _HEADER.fullmatch(header):
-            findings.add("SL104", (*path, "headers", header), f"{shown(header)} is not a header name")
+            findings.add("SL104.header", (*path, "headers", header), value=shown(header))
         elif secret.literal is not None and not secret.literal.isprintable():
-            findings.add("SL104", (*path, "headers", header), "holds a control character")
+            findings.add("SL104", (*path, "headers", header), problem="holds a control character")
 
 
 def _url(text: str, path: KeyPath, findings: ConfigFindings) -> None:
@@ -263,7 +248,7 @@ def _url(text: str, path: KeyPath, findings: ConfigFindings) -> None:
     except ValueError:
         good = False
     if not good or not text.isprintable() or " " in text:
-        findings.add("SL104", path, "is not an http:// or https:// URL")
+        findings.add("SL104.url", path)
 
 
 def listen_address(listen: str) -> tuple[str, int] | None:
@@ -276,8 +261,7 @@ def listen_address(listen: str) -> tuple[str, int] | None:
 
 def _http(http: HttpConfig, findings: ConfigFindings) -> None:
     if listen_address(http.listen) is None:
-        hint = "such as 127.0.0.1:9880 or [::1]:9880"
-        findings.add("SL104", ("http", "listen"), f"{shown(http.listen)} is not HOST:PORT", hint)
+        findings.add("SL104.listen", ("http", "listen"), value=shown(http.listen))
 
 
 # ---------------------------------------------------------------- what this version lacks
@@ -302,9 +286,4 @@ def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
     for index, source in enumerate(config.sources):
         if source.format in PLANNED:
             found[f"sources[{index}].format"] = f"the format {source.format} (source {source.name}) is"
-    return [_missing(f"{file}: {place}" if file else place, what) for place, what in found.items()]
-
-
-def _missing(place: str, what: str) -> ConfigError:
-    hint = "take it out of the configuration; it would do nothing"
-    return ConfigError.of("SL109", place, hint=hint, what=what)
+    return [ConfigError.of("SL109", f"{file}: {place}" if file else place, what=what) for place, what in found.items()]

@@ -11,8 +11,10 @@ r"""The catalogue of errors: what each code says in one sentence, what heals it,
         retryable: yes
 
 A code that is raised for several reasons has variants: `SL820.denied` takes each key that ends in `.denied`, and the
-plain one where there is none. Words in braces are facts that the place of the error gives, in the manner of
-`str.format`. A line that is indented further continues the one before it. The rest is what `sidelog explain` prints.
+plain one where there is none. What the system refuses chooses its variant itself (`agent.core.errors.REASONS`).
+
+Words in braces are facts that the place of the error gives, in the manner of `str.format`. A line that is indented
+further continues the one before it. The rest is what `sidelog explain` prints.
 """
 
 from __future__ import annotations
@@ -41,11 +43,12 @@ class Words(NamedTuple):
 _read: dict[str, dict[str, str]] = {}  # code -> key with its variant -> template
 
 
-def words(key: str) -> Words:
+def words(key: str, reason: str = "") -> Words:
     """What a code, or a variant of it, says.
 
     Args:
         key: `SL820` or `SL820.denied`.
+        reason: the variant to take where the key names none, if the code has it.
 
     Raises:
         KeyError: the catalogue has no such code, or nothing for the variant.
@@ -55,8 +58,11 @@ def words(key: str) -> Words:
     known = _read.get(code)
     if known is None:
         known = _read[code] = parse((_FOLDER / f"{code}.md").read_text(encoding="utf-8"))
-    if variant and not any(name.endswith(f".{variant}") for name in known):
+    variants = {name.partition(".")[2] for name in known}
+    if variant and variant not in variants:
         raise KeyError(key)
+    if not variant and reason in variants:
+        variant = reason
 
     def said(name: str) -> str:
         return known.get(f"{name}.{variant}") or known.get(name, "")

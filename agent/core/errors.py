@@ -8,6 +8,7 @@ What a code says, in a sentence, a hint and a long text, stands in `agent/explai
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Self
 
@@ -16,6 +17,18 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_STORE = 3  # the store is missing, locked or damaged
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+
+# What the system says, by the variant that a code of the catalogue may have for it.
+REASONS = {
+    errno.ENOENT: "missing",
+    errno.ENOTDIR: "missing",
+    errno.EACCES: "denied",
+    errno.EPERM: "denied",
+    errno.EROFS: "read-only",
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "full",
+    errno.EMFILE: "too-many",
+}
 
 
 class SidelogError(Exception):
@@ -53,21 +66,23 @@ class SidelogError(Exception):
             subject: what it is about.
             hint: in place of the catalogue's.
             facts: what stands in braces in its sentence and its hint, beside `{subject}`. An OSError is what the system
-                says of it.
+                says of it, and chooses the variant of REASONS where the code has one and the key names none.
         """
-        from agent.core import catalogue  # noqa: PLC0415 - nobody pays for it before something fails
-
         about = str(_said(subject))
         said = {name: _said(value) for name, value in facts.items()}
         code = key.partition(".")[0]
+        refused = (fact for fact in facts.values() if isinstance(fact, OSError))
+        reason = next((REASONS[error.errno] for error in refused if error.errno in REASONS), "")
         try:
-            words = catalogue.words(key)
+            from agent.core import catalogue  # noqa: PLC0415 - nobody pays for it before something fails
+
+            words = catalogue.words(key, reason)
             sentence = words.sentence.format(subject=about, **said)
             advice = words.hint.format(subject=about, **said) if hint is None else hint
-        except (KeyError, ValueError, OSError):  # an installation in pieces: the facts are worth more than their form
+        except (ImportError, KeyError, ValueError, OSError):
+            # An installation in pieces, or no descriptor left: the facts are worth more than their form.
             listed = ", ".join(f"{name}: {value}" for name, value in said.items())
-            words = catalogue.Words("", "", "", retryable=False)
-            sentence, advice = f"{code}: {listed or subject}", hint or ""
+            return cls(code, "", about, f"{code}: {listed or subject}", hint=hint or "")
         return cls(code, words.operation, about, sentence, hint=advice, retryable=words.retryable)
 
 
@@ -98,3 +113,11 @@ class StoreError(SidelogError):
     """The store is missing, locked, full, newer than the program or damaged."""
 
     exit_code = EXIT_STORE
+
+
+class ArchiveError(SidelogError):
+    """An archive, or the log that is to become one, cannot be written or read."""
+
+
+class RotateError(SidelogError):
+    """A log cannot be rotated, its application not be told, or a rotated one not be deleted."""

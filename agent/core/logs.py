@@ -9,10 +9,8 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from agent.core.patterns import lazy
+from agent.core.text import escape
 
-# C0, DEL, C1 and the marks that reorder text: a file's name must not drive the operator's terminal.
-_UNSAFE = lazy("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}
 
 
@@ -65,8 +63,4 @@ def _drop_empty(_logger: object, _name: str, event: dict[str, Any]) -> dict[str,
 
 
 def _visible(_logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {key: _escaped(value) if isinstance(value, str) else value for key, value in event.items()}
-
-
-def _escaped(text: str) -> str:
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return {key: escape(value) if isinstance(value, str) else value for key, value in event.items()}

@@ -180,8 +180,6 @@ def _whole(number: int) -> tuple[int, int]:
 
 
 def _unknown(text: str, meanings: str | None = None) -> UsageError:
-    names = "trace, debug, info, notice, warn, error, crit, fatal, alert, emerg"
-    hint = f"use one of {names}, another name that a library writes, or a number 1 to {HIGHEST}"
     if meanings is not None:
-        hint = f"write the level's name: {text.strip()} is {meanings}"
-    return UsageError.of("SL512", text, hint=hint)
+        return UsageError.of("SL512.number", text, number=text.strip(), meanings=meanings)
+    return UsageError.of("SL512", text)

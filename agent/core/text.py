@@ -1,6 +1,14 @@
-"""Text out of logs that is about to be shown: nothing in it may drive a terminal or pretend to be another line."""
+"""Text from outside: that of logs, made harmless before it is shown, and file names that are not UTF-8.
+
+Nothing that is shown may drive a terminal or pretend to be another line.
+
+A byte of a name that is no UTF-8 is for Python a lone surrogate U+DC80..U+DCFF (PEP 383), which is no text. As text
+that SQLite and JSON can hold it becomes the private character U+10DC80..U+10DCFF, and comes back from it.
+"""
 
 from __future__ import annotations
+
+import os
 
 from agent.core.patterns import lazy
 
@@ -32,3 +40,31 @@ def _visible(character: str) -> str:
 def paint(text: str, *colors: str) -> str:
     """The text in ANSI colours (names of `_COLORS`), reset after it."""
     return f"\x1b[{';'.join(str(_COLORS[color]) for color in colors)}m{text}\x1b[0m"
+
+
+# ---------------------------------------------------------------- files and their names
+
+
+# With these a file is opened in a directory where others write: a link would lead to a file that is not meant, a pipe
+# would block until somebody opens its other end, a terminal would become that of the agent, and a child of the agent
+# would inherit the file.
+OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_SHIFT = 0x100000
+_SURROGATE = lazy("[\udc80-\udcff]")
+_PRIVATE = lazy("[\U0010dc80-\U0010dcff]")
+
+
+def without_group(mode: int) -> int:
+    """The mode of a file whose group is not the one that the mode was made for: it may do what everybody may."""
+    return mode & (~0o070 | (mode & 0o007) << 3)
+
+
+def to_text(path: str) -> str:
+    """A path as `os` gives it, as text."""
+    return path if path.isascii() else _SURROGATE.sub(lambda found: chr(ord(found[0]) + _SHIFT), path)
+
+
+def from_text(text: str) -> str:
+    """The path that `to_text` was given."""
+    return text if text.isascii() else _PRIVATE.sub(lambda found: chr(ord(found[0]) - _SHIFT), text)

@@ -3,16 +3,21 @@
 Understood: RFC 3339 (`2026-11-22T03:04:05.123456789Z`), `2026-11-22 03:04`, `2026-11-22`, `03:04`, `now`, `today`,
 `yesterday`, `tomorrow`, a duration before now (`15m`, `-15m`, `15m ago`, `1h30m`), after now (`+5m`), and `@EPOCH`
 seconds with a fraction. A time without an offset is local time (TZ).
+
+Times of the day are local too: `03:00`, and mute hours: `22:00-06:00`, `sat,sun`, `mon-fri 18:00-08:00`.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from time import localtime
+
+import msgspec
 
 from agent.core.errors import UsageError
 from agent.core.patterns import lazy
-from agent.core.units import DURATION_HINT, SECOND_NS, parse_nanoseconds
+from agent.core.units import SECOND_NS, parse_nanoseconds
 
 MINUTE_NS = 60 * SECOND_NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,8 +40,7 @@ def parse_duration(text: str) -> int:
     try:
         return parse_nanoseconds(text)
     except ValueError as error:
-        message = f"{text!r} {error}"
-        raise UsageError("SL515", "read duration", text, message, hint=DURATION_HINT) from None
+        raise UsageError.of("SL515", text, problem=error) from None
 
 
 def parse_time(text: str, now_ns: int) -> int:
@@ -150,3 +154,65 @@ def format_local(timestamp_ns: int, digits: int = 3) -> str:
     except (OverflowError, ValueError, OSError):
         return f"@{second}.{rest:09d}"
     return f"{when:%Y-%m-%d %H:%M:%S}.{rest:09d}"[: 20 + digits]
+
+
+# ---------------------------------------------------------------- times of the day
+
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_CLOCK = lazy(r"([01]?\d|2[0-4]):([0-5]\d)-([01]?\d|2[0-4]):([0-5]\d)", re.ASCII)
+_TIME = lazy(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
+_MINUTES_PER_DAY = 1440
+
+
+class Hours(msgspec.Struct, frozen=True):
+    """Some days of the week (0: Monday) from a minute of the day to another; over midnight where that is earlier."""
+
+    days: frozenset[int]
+    start: int = 0
+    end: int = _MINUTES_PER_DAY
+
+    def hold(self, instant: int) -> bool:
+        """Whether an instant (Unix ns) lies in them. A span over midnight belongs to the day on which it begins."""
+        local = localtime(instant // 1_000_000_000)
+        minute = local.tm_hour * 60 + local.tm_min
+        if self.start < self.end:
+            return local.tm_wday in self.days and self.start <= minute < self.end
+        return (local.tm_wday in self.days and minute >= self.start) or (
+            (local.tm_wday - 1) % 7 in self.days and minute < self.end
+        )
+
+
+def parse_hours(text: str) -> Hours:
+    """Read mute hours.
+
+    Raises:
+        ValueError: with a sentence that fits after the text.
+    """
+    days: set[int] = set()
+    span: tuple[int, int] | None = None
+    for word in re.split(r"[\s,]+", text.strip().lower()):
+        if clock := _CLOCK.fullmatch(word):
+            if span is not None:
+                raise ValueError("has two times of the day")
+            start, end = int(clock[1]) * 60 + int(clock[2]), int(clock[3]) * 60 + int(clock[4])
+            if start == end or max(start, end) > _MINUTES_PER_DAY:
+                raise ValueError("is not a time span of a day")
+            span = (start, end)
+        else:
+            days |= _days(word)
+    return Hours(frozenset(days) or frozenset(range(7)), *(span or ()))
+
+
+def time_of_day(text: str) -> tuple[int, int] | None:
+    """Hour and minute of a time such as `03:00`; None where it is none."""
+    match = _TIME.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _days(word: str) -> set[int]:
+    first, dash, last = word.partition("-")
+    if first not in DAYS or (dash and last not in DAYS):
+        raise ValueError("is not made of days and a time span")
+    begin, end = DAYS.index(first), DAYS.index(last if dash else first)
+    return {day % 7 for day in range(begin, end + 1 if begin <= end else end + 8)}

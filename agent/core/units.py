@@ -33,11 +33,6 @@ BYTES_PER_UNIT = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
-DURATION_HINT = "write a number with its unit, such as 250ms, 30s, 5min, 1h30m, 7d or 2 weeks"
-SIZE_HINT = "write a number with its unit, such as 512B, 64KiB, 10MB or 2GiB"
-SHARE_HINT = "write a percentage such as 5%"
-FACTOR_HINT = "write a factor such as 4x"
-RATE_HINT = "write events per second, minute, hour or day, such as 1/s, 10/min or 100/h"
 
 _PART = lazy(r"(\d{1,18})(?:\.(\d{1,18}))?\s*([a-zµμ]+)\s*", re.ASCII)
 _SIZE = lazy(r"(\d+(?:\.\d+)?) ?([KMGT]i?B|B)", re.ASCII | re.IGNORECASE)

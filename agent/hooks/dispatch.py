@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 
 from agent.core.errors import SidelogError
 from agent.core.outbox import Delivery, DeliveryOutcome
-from agent.hooks import program, webhook
-from agent.hooks.circuit import Backoff, CircuitBreaker
+from agent.hooks import program
 from agent.hooks.program import HookResult
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ async def tell(config: HookConfig, document: str) -> HookResult:
         headers = {name: secret.resolve() for name, secret in config.headers.items()}
         url = config.webhook.resolve()
     except SidelogError as error:
-        return HookResult(ok=False, said=error.message, code=error.code)
-    return await webhook.post(url, headers, body, config.timeout)
+        return HookResult(ok=False, said=error.message, error="SL110.hook")
+    return await program.post(url, headers, body, config.timeout)
 
 
 class HookDispatcher:
@@ -188,12 +189,16 @@ class HookDispatcher:
         opened = circuit.failed(now)
         shown = "open" if circuit.is_open else "closed"
         self._changed(hook, {"circuit": shown, "failures": circuit.failures, "last_error": result.said})
-        if result.code in ("SL701", "SL702", "SL110"):
-            self._fault(queue, _cannot_run(result, hook))
+        if result.error:
+            self._fault(queue, SidelogError.of(result.error, hook, said=result.said))
         if opened:
-            self._fault(queue, _circuit_open(hook, circuit, result, now))
+            wait_s = (circuit.until - now) // 10**9
+            self._fault(
+                queue, SidelogError.of("SL704", hook, failures=circuit.failures, said=result.said, wait_s=wait_s)
+            )
         if state == "dead":
-            self._fault(queue, _dead(delivery, result))
+            facts = {name: getattr(delivery, name) for name in ("rule", "change", "attempts", "delivery_id")}
+            self._fault(queue, SidelogError.of("SL703", hook, said=result.said, **facts))
 
     def _fault(self, queue: _Queue, error: SidelogError) -> None:
         queue.faults.add(error.code)
@@ -243,28 +248,56 @@ class _Queue:
         return ready, nap
 
 
-def _cannot_run(result: HookResult, hook: str) -> SidelogError:
-    hints = {
-        "SL701": "let only its owner write it: chmod go-w FILE, chown it to root or to the agent's user",
-        "SL702": "check the path and its execute permission; `sidelog check` looks at every hook",
-        "SL110": "give the agent the secret that the hook's configuration names",
-    }
-    return SidelogError(result.code, "run hook", hook, f"the hook {hook}: {result.said}", hint=hints[result.code])
+# ---------------------------------------------------------------- after failures
 
 
-def _circuit_open(hook: str, circuit: CircuitBreaker, result: HookResult, now: int) -> SidelogError:
-    return SidelogError.of(
-        "SL704", hook, failures=circuit.failures, said=result.said, wait_s=(circuit.until - now) // 10**9
-    )
+OPENS_AFTER = 5  # failures in a row, of whichever deliveries
+_JITTER = 0.2  # so that hooks that failed together do not come back together
 
 
-def _dead(delivery: Delivery, result: HookResult) -> SidelogError:
-    return SidelogError.of(
-        "SL703",
-        delivery.hook,
-        rule=delivery.rule,
-        change=delivery.change,
-        attempts=delivery.attempts,
-        said=result.said,
-        delivery_id=delivery.delivery_id,
-    )
+class Backoff(msgspec.Struct, frozen=True):
+    """How long a failed delivery and an open circuit wait, in ns; each doubles up to its longest."""
+
+    first_retry_ns: int = 10**9
+    longest_retry_ns: int = 300 * 10**9
+    first_pause_ns: int = 30 * 10**9
+    longest_pause_ns: int = 300 * 10**9
+
+    def retry_after_ns(self, attempts: int) -> int:
+        """How long to wait after so many failed attempts, a fifth more or less."""
+        pause = min(self.first_retry_ns << min(attempts - 1, 20), self.longest_retry_ns)
+        return round(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  no secret
+
+
+class CircuitBreaker(msgspec.Struct):
+    """`closed`: runs go through. `open`: none do until the pause is over, then one at a time (`half-open`) decides."""
+
+    failures: int = 0  # in a row
+    opened: int = 0  # times in a row that it was opened
+    until: int = 0  # Unix ns
+    backoff: Backoff = Backoff()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not closed."""
+        return self.opened > 0
+
+    def blocks(self, now: int) -> int:
+        """How long nothing may run, in ns; a clock that was set back does not make it longer than its pause."""
+        return min(max(0, self.until - now), self.backoff.longest_pause_ns) if self.is_open else 0
+
+    def failed(self, now: int) -> bool:
+        """Note a failure; whether it opened the circuit."""
+        self.failures += 1
+        if self.failures < OPENS_AFTER:
+            return False
+        pause = min(self.backoff.first_pause_ns << min(self.opened, 10), self.backoff.longest_pause_ns)
+        self.opened += 1
+        self.until = now + pause
+        return True
+
+    def succeeded(self) -> bool:
+        """Note a success; whether anything was wrong before."""
+        was = self.failures > 0
+        self.failures = self.opened = self.until = 0
+        return was

@@ -1,1 +1,40 @@
-"""The query stage: the language, its plan over SQL, counting, and the forms of output. It opens nothing itself."""
+"""Questions about events: the language, and the engines that answer. Here is what opens those of a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.query.engine import Engine
+
+
+def open_engine(path: Path, *, stored: bool = True, archived: bool = True) -> Engine:
+    """The engine for the store at `path`, to be closed by the caller. What searches archives is imported only where
+    there are any: 30 ms.
+
+    Args:
+        path: of the store.
+        stored: whether to ask the store.
+        archived: whether to ask its archives.
+
+    Raises:
+        StoreError: the store is missing, damaged or newer than the program; nothing is created.
+    """
+    from agent.query.sqlite.engine import SqliteEngine  # noqa: PLC0415 - for who imports the language alone
+    from agent.store.reader import has_archives, open_reader  # noqa: PLC0415
+
+    connection = open_reader(path)
+    if not archived or not has_archives(connection):
+        if stored:
+            return SqliteEngine(connection, path)
+        connection.close()
+        from agent.query.union import UnionEngine  # noqa: PLC0415
+
+        return UnionEngine()
+    from agent.query.archives.engine import ArchiveEngine  # noqa: PLC0415
+    from agent.query.union import UnionEngine  # noqa: PLC0415
+
+    archives = ArchiveEngine(connection, path, beside_store=stored)
+    return UnionEngine([archives, SqliteEngine(connection, path)]) if stored else archives

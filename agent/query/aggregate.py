@@ -12,11 +12,12 @@ from msgspec import Raw
 from agent.core.event import severity_text
 from agent.core.text import escape
 from agent.core.times import format_utc
-from agent.query.fragments import as_text, encode, field
+from agent.query.engine import FieldSummary
+from agent.query.fragments import as_text, encode, field, flattened_fragments
 from agent.query.render import Output, csv_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent.core.stored import FileInfo, StoredEvent
     from agent.query.engine import Counts, Fragment
@@ -114,3 +115,46 @@ def _table(names: list[str], cells: list[list[str]]) -> str:
         left = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
         lines.append("  ".join([*left, line[-1].rjust(widths[-1])]))
     return "\n".join(lines) + "\n"
+
+
+# ---------------------------------------------------------------- which fields there are
+
+
+NAMED = ("severity", "source", "service", "logger", "path", "group", "category")  # what the language has names for
+_FIELDS_OF_AN_EVENT = 200  # further ones are passed over
+_VALUE_BYTES = 256  # longer values are counted as the field's, and not told apart
+
+
+def sampled_fields(events: Iterable[StoredEvent], categories: Mapping[int, str], values: int) -> list[FieldSummary]:
+    """The fields of some events, the most frequent first, and those with as many by name.
+
+    Args:
+        events: the sample; it bounds what is held.
+        categories: of error groups.
+        values: so many of the commonest of each field.
+    """
+    found: dict[str, Counter[bytes]] = {}
+    counts: Counter[str] = Counter()
+    for event in events:
+        for name, value in _values(event, categories).items():
+            counts[name] += 1
+            if len(value) <= _VALUE_BYTES:
+                found.setdefault(name, Counter())[value] += 1
+    return [
+        FieldSummary(
+            name, count, sorted(found.get(name, Counter()).items(), key=lambda pair: (-pair[1], pair[0]))[:values]
+        )
+        for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    ]
+
+
+def _values(event: StoredEvent, categories: Mapping[int, str]) -> dict[str, bytes]:
+    """The JSON of each field's value, those inside of objects by their dotted names."""
+    found = {}
+    for name in NAMED:
+        value = value_of(event, name, categories)
+        if value is not None:
+            found[name] = value
+    for name, value in flattened_fragments(event)[:_FIELDS_OF_AN_EVENT]:
+        found.setdefault(name, value)
+    return found

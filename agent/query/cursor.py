@@ -34,7 +34,7 @@ class CursorFile:
         except UnicodeDecodeError:
             text = ""
         except OSError as error:
-            raise self._failure("read", error) from None
+            raise SidelogError.of("SL517.read", self.path, why=error) from None
         try:
             value = json.loads(text)["after_id"]
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -61,13 +61,4 @@ class CursorFile:
             if temporary:
                 with contextlib.suppress(OSError):
                     Path(temporary).unlink()
-            raise self._failure("write", error) from None
-
-    def _failure(self, verb: str, error: OSError) -> SidelogError:
-        return SidelogError(
-            "SL517",
-            f"{verb} cursor",
-            str(self.path),
-            f"the cursor file {self.path} cannot be {'written' if verb == 'write' else 'read'}: {error.strerror}",
-            hint="the directory must exist and be writable; events printed since the last success come again",
-        )
+            raise SidelogError.of("SL517.write", self.path, why=error) from None

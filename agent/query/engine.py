@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from agent.core.errors import SidelogError
     from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory
     from agent.core.stored import StoredEvent
-    from agent.query.language import Grouping
-    from agent.query.selection import Selection
+    from agent.query.language import Grouping, Selection
 
 HELD_EVENTS = 5_000  # so many newest events are held to be turned round; more are found twice instead
 SAMPLED_EVENTS = 1_000  # events that `fields` looks at

@@ -10,8 +10,7 @@ import msgspec
 
 from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory
 from agent.core.times import MINUTE_NS, recent_midnights
-from agent.query.language import all_equal
-from agent.query.selection import Selection
+from agent.query.language import Selection, all_equal
 
 if TYPE_CHECKING:
     from agent.core.stored import StoredEvent

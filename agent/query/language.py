@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -129,13 +129,7 @@ def severity_query(text: str) -> Query:
 def _argument(text: str) -> Term:
     term, end = _Reader(text, whole=True).term(0)
     if end < len(text):
-        raise QueryError(
-            "SL510",
-            text,
-            end,
-            f"the term {text!r} goes on after its closing quote",
-            'write quotes inside a phrase as \\" and several terms as several arguments',
-        )
+        raise QueryError.at("SL510.argument", text, end)
     return term
 
 
@@ -151,40 +145,20 @@ class _Reader:
         negated = self.text.startswith("!", start)
         position = start + negated
         if self.text.startswith("!", position):
-            raise QueryError(
-                "SL510", self.text, position, "a term has two `!`", "one `!` negates; quote a text that begins with it"
-            )
+            raise QueryError.at("SL510.negated", self.text, position)
         field = None if self.text.startswith('"', position) else _OPERATOR.match(self.text, position)
         if field is None:
             value, end = self._value(position)
             if not value:
-                raise QueryError(
-                    "SL510",
-                    self.text,
-                    position,
-                    f"a term of the query {self.text!r} is empty",
-                    "give a word, a phrase in quotes, or FIELD=VALUE",
-                )
+                raise QueryError.at("SL510.empty", self.text, position)
             if _SYMBOL.match(self.text, position):
-                raise QueryError(
-                    "SL510",
-                    self.text,
-                    position,
-                    f"no field stands before `{self.text[position]}` in {self.text!r}",
-                    "write FIELD=VALUE, or quote the text to search for it",
-                )
+                raise QueryError.at("SL510.field", self.text, position, symbol=self.text[position])
             return Term(None, "", value, negated), end
         symbol = _SYMBOL.match(self.text, field.end())
         assert symbol is not None  # _OPERATOR looked ahead to it
         value, end = self._value(symbol.end())
         if not value and not self.text.startswith('"', symbol.end()) and symbol[0] not in ("=", "!="):
-            raise QueryError(
-                "SL510",
-                self.text,
-                symbol.end(),
-                f"no value stands after `{symbol[0]}` in {self.text!r}",
-                f"write {field[0]}{symbol[0]}VALUE",
-            )
+            raise QueryError.at("SL510.value", self.text, symbol.end(), field=field[0], symbol=symbol[0])
         return Term(field[0], symbol[0], value, negated), end
 
     def _value(self, start: int) -> tuple[str, int]:
@@ -209,19 +183,11 @@ class _Reader:
                 character = self.text[position]
             characters.append(character)
             position += 1
-        raise QueryError(
-            "SL511", self.text, start, f"a quote in {self.text!r} is not closed", 'close it, or write \\" for a quote'
-        )
+        raise QueryError.at("SL511", self.text, start)
 
     def _closed(self, value: str, end: int) -> tuple[str, int]:
         if not self.whole and end < len(self.text) and self.text[end] not in _BLANKS:
-            raise QueryError(
-                "SL510",
-                self.text,
-                end,
-                f"a blank is missing after a closing quote in {self.text!r}",
-                'write quotes inside a phrase as \\"',
-            )
+            raise QueryError.at("SL510.blank", self.text, end)
         return value, end
 
 
@@ -243,15 +209,38 @@ _SHOWN = 60  # characters of the query on each side of the caret
 
 
 class QueryError(UsageError):
-    """A term cannot be read. `text` is what was given, `position` the index of the character at fault."""
+    """A term cannot be read. `subject` is what was given, `position` the index of the character at fault."""
 
-    def __init__(self, code: str, text: str, position: int, message: str, hint: str) -> None:
-        super().__init__(code, "read query", text, f"{message}, at character {position + 1}", hint=hint)
-        self.text = text
-        self.position = position
+    position = 0
+
+    @classmethod
+    def at(cls, key: str, text: str, position: int, /, **facts: Any) -> Self:
+        """As `of`, for a place in the text of a query."""
+        error = cls.of(key, text, at=position + 1, **facts)
+        error.position = position
+        return error
 
     def pointer(self) -> str:
         """Two lines: the text around the place, and a caret under it."""
         start = max(0, self.position - _SHOWN)
-        shown = "".join(c if c.isprintable() else "?" for c in self.text[start : self.position + _SHOWN])
+        shown = "".join(c if c.isprintable() else "?" for c in self.subject[start : self.position + _SHOWN])
         return f"{shown}\n{' ' * (self.position - start)}^"
+
+
+# ---------------------------------------------------------------- what is asked for
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which events are asked for: a query and a half-open time span [since, until) in nanoseconds."""
+
+    query: Query
+    since: int | None = None
+    until: int | None = None
+
+
+def bounds(selection: Selection) -> tuple[int, int]:
+    """The time span as [since, until) that SQLite can hold."""
+    lowest, highest = -(2**63), 2**63 - 1
+    since = lowest if selection.since is None else selection.since
+    until = highest if selection.until is None else selection.until
+    return max(lowest, min(since, highest)), max(lowest, min(until, highest))

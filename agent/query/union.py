@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from agent.core.groups import GroupHistory
+from agent.query.aggregate import sampled_fields
 from agent.query.engine import SAMPLED_EVENTS, newest_events
-from agent.query.fields import sampled_fields
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from agent.core.groups import ErrorGroup, GroupFilter
     from agent.core.stored import StoredEvent
     from agent.query.engine import Counts, Engine, EventKey, FieldSummary, Span
-    from agent.query.language import Grouping
-    from agent.query.selection import Selection
+    from agent.query.language import Grouping, Selection
 
 
 class UnionEngine:

@@ -16,16 +16,16 @@ import stat
 import time
 from typing import TYPE_CHECKING, Self
 
-from agent.core.paths import OPEN_FLAGS, without_group
+from agent.core.errors import RotateError
+from agent.core.text import OPEN_FLAGS, without_group
 from agent.rotate.directory import LogDirectory
-from agent.rotate.errors import unrotatable
 from agent.tail.identity import FileKey
 from agent.tail.rotated_names import newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from agent.store.rotations import BegunRotation
+    from agent.store.tables import BegunRotation
 
 _CHUNK_BYTES = 1 << 20
 _SPARE_BYTES = 1 << 24  # of room beside the copy, for what is written meanwhile
@@ -191,7 +191,7 @@ def _open_log(folder: LogDirectory, log: str, key: FileKey) -> int:
         return fd
     os.close(fd)
     folder.check(log, key)
-    raise unrotatable(folder.path_of(log), "it has several names, and may be another's file")
+    raise RotateError.of("SL820", folder.path_of(log), why="it has several names, and may be another's file")
 
 
 def _give_rights(source: int, target: int) -> None:

@@ -9,7 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Self
 
-from agent.rotate.errors import unrotatable
+from agent.core.errors import RotateError
 from agent.tail import rotated_names
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class LogDirectory:
         """
         status = self.status(name)
         if status is None or not stat.S_ISREG(status.st_mode):
-            raise unrotatable(self.path_of(name), "it is no regular file", hint="a link is for whoever set it to move")
+            raise RotateError.of("SL820.link", self.path_of(name))
         if (status.st_dev, status.st_ino) != key:
-            raise unrotatable(self.path_of(name), "another file has just taken its place")
+            raise RotateError.of("SL820", self.path_of(name), why="another file has just taken its place")
         return status
 
     def rename(self, old: str, new: str) -> None:

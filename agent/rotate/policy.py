@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.config.hours import time_of_day
+from agent.core.times import time_of_day
 from agent.core.units import format_duration, format_size
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from agent.core.paths import OPEN_FLAGS
+from agent.core.errors import RotateError
+from agent.core.text import OPEN_FLAGS
 from agent.hooks import program
-from agent.rotate.errors import command_failed, not_reopened, untellable
 from agent.tail import locate
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class _SignalPostrotate(msgspec.Struct):
             pass  # it has ended since: whoever comes after it opens the log by its name
         except OSError as error:
             why = f"names process {self.pid}, which cannot be signalled: {os.strerror(error.errno or 0)}"
-            raise untellable(self.source, self.pidfile, why) from None
+            raise RotateError.of("SL821", self.source, pidfile=self.pidfile, why=why) from None
         return True
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ def _find_process(source: str, config: SignalConfig) -> _SignalPostrotate:
     process = _SignalPostrotate(source, pidfile, pid, number, handle)
     if why:
         process.close()
-        raise untellable(source, pidfile, f"names process {pid}, which {why}")
+        raise RotateError.of("SL821", source, pidfile=pidfile, why=f"names process {pid}, which {why}")
     return process
 
 
@@ -195,19 +195,23 @@ def _read_pidfile(source: str, pidfile: str) -> tuple[int, int]:
     try:
         fd = os.open(pidfile, os.O_RDONLY | OPEN_FLAGS)
     except OSError as error:
-        raise untellable(source, pidfile, f"cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise RotateError.of(
+            "SL821", source, pidfile=pidfile, why=f"cannot be read: {os.strerror(error.errno or 0)}"
+        ) from None
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise untellable(source, pidfile, "is no regular file")
+            raise RotateError.of("SL821", source, pidfile=pidfile, why="is no regular file")
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             mode = stat.S_IMODE(status.st_mode)
-            raise untellable(source, pidfile, f"can be written by others than its owner (mode {mode:o})")
+            raise RotateError.of(
+                "SL821", source, pidfile=pidfile, why=f"can be written by others than its owner (mode {mode:o})"
+            )
         found = re.fullmatch(rb"\s*([0-9]{1,9})(\s.*)?", os.read(fd, _PIDFILE_BYTES), re.DOTALL)
     finally:
         os.close(fd)
     if found is None or int(found[1]) <= 1:
-        raise untellable(source, pidfile, "holds no process id")
+        raise RotateError.of("SL821", source, pidfile=pidfile, why="holds no process id")
     return int(found[1]), status.st_uid
 
 
@@ -229,7 +233,7 @@ class _CommandPostrotate(msgspec.Struct):
         if not result.ok:
             said = result.output.strip().splitlines()
             why = f"{result.said}: {said[-1]}" if said else result.said
-            raise command_failed(self.source, self.command[0], why)
+            raise RotateError.of("SL822", self.source, command=self.command[0], why=why)
         return True
 
     def close(self) -> None:
@@ -242,7 +246,7 @@ def _find_command(source: str, command: list[str], timeout_s: float) -> _Command
     if reason is None and shutil.which(name) is None:
         reason = "there is no such program"
     if reason is not None:
-        raise command_failed(source, command[0], reason)
+        raise RotateError.of("SL822", source, command=command[0], why=reason)
     return _CommandPostrotate(source, command, timeout_s)
 
 
@@ -310,7 +314,7 @@ class ReopenCheck:
             if os.path.lexists(path) or not renamed.find(os.path.dirname(path)):
                 del self._renamed[path]
             elif renamed.modified_ns() - renamed.at_ns > self._reopened_s * 1e9:
-                self._conditions.begin(not_reopened(path, renamed.place))
+                self._conditions.begin(RotateError.of("SL824", path, rotated=renamed.place))
                 failing.add(path)
         self._conditions.keep(failing, "SL824")
 

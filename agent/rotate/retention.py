@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from agent.archive import logfile
-from agent.archive.errors import ArchiveError
 from agent.archive.logfile import changed_ns
-from agent.core.errors import TailError
-from agent.rotate import errors
-from agent.store import archives, rotations, tables
+from agent.core.errors import ArchiveError, RotateError, TailError
+from agent.store import archives, tables
 from agent.store.archives import FileVersion
 from agent.tail import locate, rotated_names
 from agent.tail.identity import FileKey, Match
@@ -88,12 +86,14 @@ class RotatedLogRetention:
         found = self.find(keeps, archiving=archiving)
         if any(not one.why for several in found.values() for one in several):
             # What is said to be stored is on the disk by then.
-            self._change(partial(rotations.flush, now_ns=time.time_ns()), durable=True)
+            self._change(partial(tables.note_flush, now_ns=time.time_ns()), durable=True)
         failing = set()
         for path, several in found.items():
             kept = [(one.path, why) for one in several if (why := one.why or self._delete(one)) and not one.waits]
             if kept:
-                self._conditions.begin(errors.surplus_kept(path, kept[0][0], len(kept), kept[0][1]))
+                name, why = kept[0]
+                others = f" and {len(kept) - 1} more" if len(kept) > 1 else ""
+                self._conditions.begin(RotateError.of("SL823", path, name=name, others=others, why=why))
                 failing.add(path)
         self._conditions.keep(failing, "SL823")
 

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.conditions import Conditions
-from agent.core.errors import TailError
-from agent.rotate import errors
+from agent.core.errors import RotateError, TailError
 from agent.rotate.copytruncate import CopyTruncate, StoppedError
 from agent.rotate.directory import LogDirectory
 from agent.rotate.policy import rules
@@ -28,7 +27,7 @@ from agent.rotate.postrotate import ReopenCheck
 from agent.rotate.retention import RotatedLogRetention
 from agent.rotate.unfinished import RetryBackoff, UnfinishedRotations
 from agent.store import tables
-from agent.store.rotations import BegunRotation
+from agent.store.tables import BegunRotation
 from agent.tail import locate, rotated_names
 from agent.tail.identity import FileKey, Match
 
@@ -214,10 +213,10 @@ class Rotator:
         try:
             with LogDirectory(directory) as folder:
                 status = folder.check(log, candidate.key)
-        except errors.RotateError as error:
+        except RotateError as error:
             return error.message
         except OSError as error:
-            return errors.failed(candidate.path, error).message
+            return RotateError.of("SL820", candidate.path, why=error).message
         if self.rules[candidate.file.source].config.method == "copytruncate":
             if not candidate.file.offset:
                 return "nothing of it was read yet"
@@ -284,8 +283,10 @@ class Rotator:
                 to = folder.path_of(work(folder, log, candidate))
         except StoppedError:
             return None
-        except (errors.RotateError, OSError) as error:
-            self._conditions.begin(error if isinstance(error, errors.RotateError) else errors.failed(path, error))
+        except (RotateError, OSError) as error:
+            self._conditions.begin(
+                error if isinstance(error, RotateError) else RotateError.of("SL820", path, why=error)
+            )
             self._log_backoff.failed(path)
             return None
         self._conditions.end(path, "SL820")

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from agent.core.rounds import Rounds
+from agent.core.conditions import Rounds
 from agent.rotate.rotator import Rotator
 from agent.store import tables
-from agent.tail.discover import Discovery
-from agent.tail.settings import tail_settings
+from agent.tail.discover import Discovery, tail_settings
 
 if TYPE_CHECKING:
     import sqlite3

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import orjson
 
-from agent.core.paths import to_text
-from agent.rotate import copytruncate, errors
+from agent.core.errors import RotateError
+from agent.core.text import to_text
+from agent.rotate import copytruncate
 from agent.rotate.postrotate import prepare
-from agent.store import rotations
+from agent.store import tables
 from agent.tail.rotated_names import newest
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from agent.core.conditions import Conditions
     from agent.rotate.postrotate import Postrotate
     from agent.store.edit import Change
-    from agent.store.rotations import BegunRotation
+    from agent.store.tables import BegunRotation
 
 
 class UnfinishedRotations:
@@ -50,7 +51,7 @@ class UnfinishedRotations:
         store. Copies whose logs were not truncated are removed, as soon as their directories are there.
         """
         if not self._loaded:
-            rows = self._change(rotations.begun, durable=False)
+            rows = self._change(tables.begun_rotations, durable=False)
             self._untold = {row.path: row.source for row in rows if row.source in sources and _is_renamed(row)}
             self._unclear = [row for row in rows if row.path not in self._untold]
             self._loaded = True
@@ -64,7 +65,7 @@ class UnfinishedRotations:
         nobody would find what was not read yet.
         """
         self._loaded = False  # until they are over, the store knows best
-        self._change(partial(rotations.begin, rows=notes), durable=True)
+        self._change(partial(tables.begin_rotations, rows=notes), durable=True)
 
     def over(self, finished: Iterable[str], untold: Iterable[str], source: str) -> None:
         """Rotations at these paths are finished, others remain to be told."""
@@ -91,7 +92,7 @@ class UnfinishedRotations:
             return None
         try:
             return prepare(source, config)
-        except errors.RotateError as error:
+        except RotateError as error:
             self._failed(source, error)
             return None
 
@@ -101,7 +102,7 @@ class UnfinishedRotations:
         try:
             if not postrotate.run(orjson.dumps({"source": source, "logs": rows}), self._stop):
                 return False
-        except errors.RotateError as error:
+        except RotateError as error:
             self._failed(source, error)
             return False
         self.succeeded(source)
@@ -116,13 +117,13 @@ class UnfinishedRotations:
         self._conditions.end(source, "SL821", "SL822")
         self._backoff.succeeded(source)
 
-    def _failed(self, source: str, error: errors.RotateError) -> None:
+    def _failed(self, source: str, error: RotateError) -> None:
         self._conditions.begin(error)
         self._backoff.failed(source)
 
     def _end(self, paths: Iterable[str]) -> None:
         if gone := list(paths):
-            self._change(partial(rotations.end, paths=gone), durable=False)
+            self._change(partial(tables.end_rotations, paths=gone), durable=False)
 
 
 def _is_renamed(row: BegunRotation) -> bool:

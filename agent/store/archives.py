@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import orjson
 
-from agent.core.paths import from_text, to_text
+from agent.core.text import from_text, to_text
 from agent.store.tables import get_meta, set_meta
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from agent.core.event import original_of
-from agent.core.paths import from_text
+from agent.core.text import from_text
 from agent.store.compare import FileAudit, StoredGap, Window
 from agent.store.reader import reading_error
 

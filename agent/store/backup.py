@@ -49,7 +49,7 @@ def back_up(store: Path, destination: Path, progress: Progress = lambda *_: None
     connection = open_reader(store)
     try:
         if os.path.lexists(destination):
-            raise _exists(destination)
+            raise StoreError.of("SL552", destination)
         with partial_file(destination) as partial:
             _copy(connection, store, partial, progress)
             size = partial.stat().st_size
@@ -78,9 +78,9 @@ def restore(source: Path, store: Path, *, force: bool, progress: Progress = lamb
     """
     with _open_backup(source) as connection, owned(store):
         if os.path.lexists(store) and not force:
-            raise _store_exists(store)
+            raise StoreError.of("SL555", store)
         if store.exists() and store.samefile(source):
-            raise _store_exists(store)
+            raise StoreError.of("SL555", store)
         with partial_file(store) as partial:
             _copy(connection, source, partial, progress)
             aside = set_aside(store, "replaced") if os.path.lexists(store) else None
@@ -152,12 +152,14 @@ def _copy(source: sqlite3.Connection, path: Path, target: Path, progress: Progre
             source.backup(copy, pages=_PAGES_PER_STEP, progress=lambda _, left, total: progress(total - left, total))
             findings = integrity(copy)
     except sqlite3.Error as error:
-        raise unwritable(target, str(error)) if _is_disk_error(error) else _damaged(path, str(error)) from None
+        if _is_disk_error(error):
+            raise StoreError.of("SL553", target, why=error) from None
+        raise StoreError.of("SL554", path, finding=error) from None
     finally:
         if source.in_transaction:
             source.execute("ROLLBACK")
     if findings:
-        raise _damaged(path, findings[0])
+        raise StoreError.of("SL554", path, finding=findings[0])
     with target.open("rb") as file:  # it is closed for SQLite, and nobody's store yet
         os.fsync(file.fileno())
 
@@ -174,11 +176,11 @@ def partial_file(destination: Path) -> Iterator[Path]:
     try:
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     except OSError as error:
-        raise unwritable(destination, error.strerror or str(error)) from None
+        raise StoreError.of("SL553", destination, why=error) from None
     try:
         yield partial
     except OSError as error:
-        raise unwritable(destination, error.strerror or str(error)) from None
+        raise StoreError.of("SL553", destination, why=error) from None
     finally:
         for path in (partial, *(partial.with_name(partial.name + suffix) for suffix in _SIDE_FILES)):
             path.unlink(missing_ok=True)
@@ -189,7 +191,7 @@ def _name(partial: Path, destination: Path) -> None:
     try:
         os.link(partial, destination)
     except FileExistsError:
-        raise _exists(destination) from None
+        raise StoreError.of("SL552", destination) from None
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
             raise
@@ -227,29 +229,9 @@ def _open_backup(source: Path) -> Iterator[sqlite3.Connection]:
         check_version(connection, source)
         findings = integrity(connection)
         if findings:
-            raise _damaged(source, findings[0])
+            raise StoreError.of("SL554", source, finding=findings[0])
         yield connection
     except sqlite3.Error as error:
         raise reading_error(error, source) from None
     finally:
         connection.close()
-
-
-# ------------------------------------------------------------ what can be wrong
-
-
-def _exists(path: Path) -> StoreError:
-    return StoreError.of("SL552", path)
-
-
-def _store_exists(path: Path) -> StoreError:
-    return StoreError.of("SL555", path)
-
-
-def unwritable(path: Path, why: str) -> StoreError:
-    """SL553."""
-    return StoreError.of("SL553", path, why=why)
-
-
-def _damaged(path: Path, finding: str) -> StoreError:
-    return StoreError.of("SL554", path, finding=finding)

@@ -29,15 +29,11 @@ def editing(path: Path) -> Iterator[sqlite3.Connection]:
         f"file:{quote(str(path.absolute()))}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_S
     )
     try:
-        connection.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints are the agent's alone
-        connection.execute("BEGIN IMMEDIATE")
-        yield connection
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise faults.writing_error(error, path) from error
+        with faults.translated(path):
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints are the agent's alone
+        with faults.changing(connection, path):
+            yield connection
     finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
         connection.close()
 
 

@@ -105,7 +105,7 @@ class StoreLock:
         except OSError as error:
             os.close(descriptor)
             if error.errno not in _HELD:
-                raise _no_locks(self._store, error) from None
+                raise StoreError.of("SL405.locks", self._store, why=error) from None
             held = owner(self._store)
             who = f"process {held.pid}" if held and held.pid else "another process"
             raise StoreError.of("SL404", self._store, who=who) from None
@@ -163,7 +163,3 @@ def _is_running(pid: int) -> bool:
         return False
     except OSError:  # another user's, or not Linux
         return True
-
-
-def _no_locks(store: Path, error: OSError) -> StoreError:
-    return StoreError.of("SL405.locks", store, why=error)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from agent.core.event import original_of
-from agent.core.paths import from_text
+from agent.core.text import from_text
 from agent.store.faults import identity
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import msgspec
 
 from agent.core.errors import StoreError
 from agent.store import mend, schema
-from agent.store.backup import flush_directory, integrity, owned, partial_file, set_aside, unwritable
+from agent.store.backup import flush_directory, integrity, owned, partial_file, set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,9 +64,9 @@ def salvage(store: Path, progress: Callable[[int, int, str], None] = lambda *_: 
                 mend.mend(target, saved.lost_ranges, saved)
                 findings = integrity(target)
         except sqlite3.Error as error:
-            raise unwritable(store, str(error)) from None
+            raise StoreError.of("SL553", store, why=error) from None
         if findings:
-            raise unwritable(store, findings[0])
+            raise StoreError.of("SL553", store, why=findings[0])
         with partial.open("rb") as file:  # closed for SQLite, and nobody's store yet
             os.fsync(file.fileno())
         saved.moved_aside = str(set_aside(store, "damaged"))
@@ -116,15 +116,15 @@ def _damaged(store: Path) -> Iterator[sqlite3.Connection]:
     try:
         connection = sqlite3.connect(f"file:{quote(str(store.absolute()))}?mode=ro", uri=True, isolation_level=None)
     except sqlite3.Error as error:
-        raise _hopeless(store, str(error)) from None
+        raise StoreError.of("SL556", store, why=error) from None
     try:
         try:
             connection.execute("PRAGMA cell_size_check = ON")
             names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         except sqlite3.DatabaseError as error:
-            raise _hopeless(store, str(error)) from None
+            raise StoreError.of("SL556", store, why=error) from None
         if not {"events", "files"} <= names:
-            raise _hopeless(store, "it has no events and no files")
+            raise StoreError.of("SL556", store, why="it has no events and no files")
         yield connection
     finally:
         connection.close()
@@ -273,7 +273,3 @@ class _Reader:
             return self._connection.execute(f'SELECT max(rowid) FROM "{self._table}"').fetchone() is None  # noqa: S608
         except _UNREADABLE:
             return True
-
-
-def _hopeless(store: Path, why: str) -> StoreError:
-    return StoreError.of("SL556", store, why=why)

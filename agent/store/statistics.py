@@ -16,7 +16,7 @@ _FIRST_ERROR_SEVERITY = 17  # OpenTelemetry's ERROR
 
 
 class FollowedFile(msgspec.Struct, frozen=True):
-    """A file generation that is not finished. `path` and `current_path` are as they are stored (`core.paths`)."""
+    """A file generation that is not finished. `path` and `current_path` are as they are stored (`core.text`)."""
 
     id: int
     path: str

@@ -1,15 +1,15 @@
-"""Statements on the small tables: files, groups, own errors. Always inside the writer's transaction."""
+"""Statements on the small tables: files, groups, own errors, notes. Always inside the writer's transaction."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from msgspec.structs import replace
 
 from agent.core.fields import Profile
 from agent.core.model import FileChange, FileRow, GroupUpdate, OwnError, StoredBatch
-from agent.core.paths import from_text, to_text
+from agent.core.text import from_text, to_text
 from agent.core.times import MINUTE_NS
 from agent.store import faults
 
@@ -289,3 +289,46 @@ def set_meta(connection: sqlite3.Connection, key: str, value: Mapping[str, objec
         'INSERT INTO meta ("key", value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
         (key, orjson.dumps(value).decode()),
     )
+
+
+# ---------------------------------------------------------------- rotations
+
+
+_ROTATIONS = "rotations"
+
+
+class BegunRotation(NamedTuple):
+    """A rotation: of which log, and of which file. `copy` is the inode of copytruncate's copy, 0 while it has no name
+    that lasts, and with other methods.
+    """
+
+    path: str
+    source: str
+    device: int
+    inode: int
+    copy: int = 0
+
+
+def begun_rotations(connection: sqlite3.Connection) -> list[BegunRotation]:
+    """The rotations that have begun and are not finished: what a crash in the middle of one leaves to be done."""
+    rows: dict[str, Any] = get_meta(connection, _ROTATIONS)
+    return [BegunRotation(from_text(path), *row) for path, row in rows.items()]
+
+
+def begin_rotations(connection: sqlite3.Connection, rows: Iterable[BegunRotation]) -> None:
+    """Note rotations, in place of earlier ones of the same logs; inside a transaction."""
+    noted = get_meta(connection, _ROTATIONS)
+    set_meta(connection, _ROTATIONS, {**noted, **{to_text(row.path): row[1:] for row in rows}})
+
+
+def end_rotations(connection: sqlite3.Connection, paths: Iterable[str]) -> None:
+    """Rotations are finished; inside a transaction."""
+    noted = get_meta(connection, _ROTATIONS)
+    for path in paths:
+        noted.pop(to_text(path), None)
+    set_meta(connection, _ROTATIONS, noted)
+
+
+def note_flush(connection: sqlite3.Connection, now_ns: int) -> None:
+    """Write something, so that a durable transaction brings to the disk what was committed before."""
+    set_meta(connection, "flushed", {"time": now_ns})

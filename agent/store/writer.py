@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from agent.core.errors import StoreError
 from agent.core.model import (
@@ -75,6 +75,22 @@ class CommitHook(Protocol):
     def wait_s(self) -> float:
         """How long nothing is due, in seconds."""
         ...
+
+
+class _TailEvent(NamedTuple):
+    """The stored event that later lines of its file may continue."""
+
+    id: int
+    record: str
+    raw: bytes | int | None
+    group_id: int | None
+    timestamp: int
+    severity_number: int
+    observed_timestamp: int
+    offset: int
+
+
+_TAIL_COLUMNS = ", ".join(f'e."{name}"' for name in _TailEvent._fields)
 
 
 class StoreWriter:
@@ -198,9 +214,7 @@ class StoreWriter:
         continuation = batch.events.continuation
         assert continuation is not None
         row = self.connection.execute(
-            'SELECT e.id, e.record, e.raw, e.group_id, e.timestamp, e.severity_number, e.observed_timestamp, e."offset"'
-            " FROM events e JOIN files f ON f.tail_event_id = e.id"
-            " WHERE f.id = ?",
+            f"SELECT {_TAIL_COLUMNS} FROM events e JOIN files f ON f.tail_event_id = e.id WHERE f.id = ?",  # noqa: S608
             (batch.file.id,),
         ).fetchone()
         if row is None:  # retention, or somebody else, has deleted it
@@ -208,27 +222,29 @@ class StoreWriter:
             tables.insert_orphan(self.connection, batch, offset, continuation.raw)
             self._rollups.add_one(self.connection, batch.observed_timestamp, batch.file.source)
             return False
-        event_id, record, raw, group_id, timestamp, severity, observed, offset = row
-        before = (severity, group_id, record)
-        record, raw, error = join(record, raw, continuation)
+        event = _TailEvent(*row)
+        group_id, severity = event.group_id, event.severity_number
+        record, raw, error = join(event.record, event.raw, continuation)
         if error is not None:
-            error.timestamp = timestamp
+            error.timestamp = event.timestamp
             error.service = error.service or self.service_of(batch.file.source)
             update = describe(error)
             if group_id != update.id:
                 if group_id is not None:
-                    tables.leave_group(self.connection, group_id, timestamp, error.service)
+                    tables.leave_group(self.connection, group_id, event.timestamp, error.service)
                 self._save_groups([update], batch.observed_timestamp, news=news)
             group_id = update.id
             if error.severity_number > severity:
                 severity = error.severity_number
-                self._rollups.distrust(self.connection, timestamp, batch.file.source)
+                self._rollups.distrust(self.connection, event.timestamp, batch.file.source)
         self.connection.execute(
             "UPDATE events SET record = ?, raw = ?, group_id = ?, severity_number = ? WHERE id = ?",
-            (record, raw, group_id, severity, event_id),
+            (record, raw, group_id, severity, event.id),
         )
-        after = (severity, group_id, record)
-        self._stored.joined.append(JoinedEvent(batch, event_id, timestamp, observed, offset, before, after))
+        before, after = (event.severity_number, event.group_id, event.record), (severity, group_id, record)
+        self._stored.joined.append(
+            JoinedEvent(batch, event.id, event.timestamp, event.observed_timestamp, event.offset, before, after)
+        )
         return True
 
     def change(self, function: Callable[[sqlite3.Connection], _T], *, durable: bool = False) -> _T:

@@ -1,11 +1,12 @@
 """Tailing: from files on disk to batches of whole lines, each byte of each file generation exactly once.
 
-`Tailer` is the stage; `SourceSettings` tells it what to follow; `marker` and `head_hash` are shared with the store's
+`Tailer` does it all; `SourceSettings` tells it what to follow; `marker` and `head_hash` are shared with the store's
 side, which remembers what they return.
 """
 
+from agent.tail.discover import SourceSettings
+from agent.tail.harvester import Timing
 from agent.tail.identity import head_hash, marker
-from agent.tail.settings import SourceSettings, Timing
 from agent.tail.tailer import Tailer
 
 __all__ = ["SourceSettings", "Tailer", "Timing", "head_hash", "marker"]

@@ -10,7 +10,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -21,10 +21,32 @@ from agent.tail import files
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from agent.config import Config, SourceConfig
     from agent.tail.identity import FileKey
-    from agent.tail.settings import SourceSettings
 
 _MAGIC = lazy(r"[*?\[]")
+
+
+class SourceSettings(msgspec.Struct, frozen=True):
+    """One source: which files it takes and how. Patterns are globs (`*`, `?`, `[…]`, `**`); `exclude` matches the
+    whole path or the base name; `max_line` is in bytes without the newline.
+    """
+
+    name: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    start: Literal["beginning", "end"]
+    max_line: int
+
+    @staticmethod
+    def from_source(source: SourceConfig) -> SourceSettings:
+        """What the configuration says of a source's files."""
+        return SourceSettings(source.name, tuple(source.include), tuple(source.exclude), source.start, source.max_line)
+
+
+def tail_settings(config: Config) -> list[SourceSettings]:
+    """Which files each source takes, in the order of the configuration: the first that matches a file has it."""
+    return [SourceSettings.from_source(source) for source in config.sources]
 
 
 class FoundFile(msgspec.Struct):

@@ -71,16 +71,6 @@ def kind_of(mode: int) -> str:
     return "a device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "no regular file"
 
 
-def not_regular(path: str, mode: int) -> TailError:
-    """SL202, for a path that a pattern matches but that cannot be read as a log."""
-    return TailError.of("SL202", path, kind=kind_of(mode))
-
-
-def foreign_link(path: str) -> TailError:
-    """SL203, for a symbolic link that leads to somebody else's file."""
-    return TailError.of("SL203", path)
-
-
 def check(path: str) -> os.stat_result | TailError:
     """The status of the regular file that `path` names, through a symbolic link of the target's owner, or why not.
 
@@ -92,8 +82,10 @@ def check(path: str) -> os.stat_result | TailError:
         owner = status.st_uid
         status = os.stat(path)
         if status.st_uid != owner:
-            return foreign_link(path)
-    return status if stat.S_ISREG(status.st_mode) else not_regular(path, status.st_mode)
+            return TailError.of("SL203", path)
+    if stat.S_ISREG(status.st_mode):
+        return status
+    return TailError.of("SL202", path, kind=kind_of(status.st_mode))
 
 
 def open_checked(path: str) -> int:

@@ -1,4 +1,4 @@
-"""One followed file: its state, the look that tells whether it grew, was truncated or is gone, and its reading."""
+"""One followed file: its state, and the look that tells whether it grew, was truncated or is gone."""
 
 # ruff: noqa: PTH116 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
 
@@ -7,31 +7,38 @@ from __future__ import annotations
 import errno
 import math
 import os
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
-from agent.core.decompress import compression
 from agent.core.model import HEAD_BYTES
-from agent.tail.discover import FoundFile
 from agent.tail.identity import FileKey, generation, head_hash, same_generation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from aiofiles.threadpool.binary import AsyncFileIO
 
     from agent.core.model import FileGeneration
+    from agent.tail.discover import SourceSettings
     from agent.tail.reader import LineReader
-    from agent.tail.registry import Registry
-    from agent.tail.settings import SourceSettings
 
-CHUNK_BYTES = 1 << 18
-_READ_BYTES = 1 << 20  # per file and round: 10 ms of the writer's time. A read costs 60 to 190 µs of thread switches,
-# which at 256 KiB were twice as much per line (0.3 µs) as the parts of a batch's way through the tailer together
-_PAGE_BYTES = 4096  # a chunk of NULs of this size or more may be a hole
+
+class Timing(msgspec.Struct, frozen=True):
+    """Durations in seconds, all measured on the monotonic clock."""
+
+    busy_interval_s: float = 0.05  # a file that grows is looked at this often; half of the 100 ms latency goal
+    calm_after_s: float = 0.15  # quiet for so long: wake by inotify again instead of polling
+    idle_interval_s: float = 1.0  # polling of a quiet file where there is no inotify
+    rescan_s: float = 10.0  # the net under all events
+    rescan_polling_s: float = 1.0  # the same where no inotify tells of new files
+    debounce_s: float = 0.01  # directory events come in bunches
+    rotated_grace_s: float = 60.0  # a renamed file without new bytes for so long has come to its end
+    deleted_grace_s: float = 5.0  # the same for a deleted one, which keeps its blocks allocated as long as it is open
+    copy_grace_s: float = 5.0  # how long a file that looks like a growing copy of another is left alone
+    retry_s: float = 1.0  # after a read error; doubles
+    retry_limit_s: float = 60.0
 
 
 class Harvester(msgspec.Struct, eq=False):
@@ -152,83 +159,3 @@ def _check_closed(harvester: Harvester) -> FileStatus:
 def _holds(fd: int, expected: bytes, end: int) -> bool:
     """Whether the file has the bytes `expected` right before the offset `end`."""
     return os.pread(fd, len(expected), end - len(expected)) == expected
-
-
-# ---------------------------------------------------------------- reading
-
-
-class ChunkReader:
-    """Reads the files of harvesters in chunks; `bytes_read` counts for the watchdog."""
-
-    def __init__(self, registry: Registry, clock: Callable[[], int], interval_s: float) -> None:
-        self.bytes_read = 0
-        self.stopping = False
-        self._registry = registry
-        self._clock = clock
-        self._interval_s = interval_s
-
-    async def read(self, harvester: Harvester) -> None:
-        """Read once, at most 1 MiB, and deliver the lines in batches of at most CHUNK_BYTES and a carried line.
-
-        The bytes before the position are read along: the file may have been truncated and written anew since the look
-        that found it grown, and then the next look is to find that out.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
-        reader = harvester.reader
-        harvester.final = False
-        assert harvester.handle is not None
-        known = reader.recent
-        os.lseek(harvester.fd, reader.position - len(known), os.SEEK_SET)
-        grown = min(_READ_BYTES, max(harvester.size - reader.position, 0) + _PAGE_BYTES)
-        data = await harvester.handle.read(len(known) + grown)
-        if not data.startswith(known):
-            harvester.next_poll, harvester.mtime_ns = 0.0, 0  # both writes may bear the same time
-            return
-        if reader.position == 0 and compression(data) and await self._reject(harvester, data):
-            return
-        if harvester.retry_s:
-            harvester.retry_s = 0.0
-            self._registry.conditions.end(harvester.file.current_path, "SL208")
-        begin = reader.position
-        harvester.grow_head(begin, data[len(known) : len(known) + HEAD_BYTES])
-        self.bytes_read += len(data) - len(known)
-        for start in range(len(known), len(data), CHUNK_BYTES):
-            await self._deliver(harvester, data[start : start + CHUNK_BYTES])
-            if self.stopping or reader.position > begin + start - len(known) + CHUNK_BYTES:  # the latter: past a hole
-                break
-        self._look_again(harvester)
-        if self._registry.crowded and harvester.drained:
-            await self._registry.close(harvester)
-
-    def _look_again(self, harvester: Harvester) -> None:
-        now = time.monotonic()
-        harvester.last_growth = now
-        grid = harvester.interval_s = self._interval_s
-        # one grid for all files, so that many busy ones share a round
-        harvester.next_poll = (now // grid + 1) * grid if harvester.drained else now
-
-    async def _deliver(self, harvester: Harvester, chunk: bytes) -> None:
-        reader = harvester.reader
-        if len(chunk) >= _PAGE_BYTES and not reader.carry and not chunk.strip(b"\0"):
-            start = reader.position
-            end = _data_after(harvester.fd, start + len(chunk), harvester.size)
-            batches = reader.skip_hole(start, end, self._clock())
-        else:
-            batches = reader.feed(chunk, self._clock())
-        for batch in batches:
-            await self._registry.deliver(batch)
-
-    async def _reject(self, harvester: Harvester, chunk: bytes) -> bool:
-        file = harvester.file
-        found = FoundFile(file.current_path, harvester.source, harvester.key, harvester.size, harvester.mtime_ns)
-        return await self._registry.reject_compressed(harvester, found, chunk)
-
-
-def _data_after(fd: int, offset: int, size: int) -> int:
-    """Where data begins at or after `offset` (lseek SEEK_DATA); the size where there is none."""
-    try:
-        return os.lseek(fd, offset, os.SEEK_DATA)
-    except OSError as error:
-        return max(size, offset) if error.errno == errno.ENXIO else offset

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.core.model import FileGeneration
+    from agent.tail.discover import SourceSettings
     from agent.tail.harvester import Harvester
     from agent.tail.recovery import Recovery
     from agent.tail.registry import Registry
-    from agent.tail.settings import SourceSettings
 
 
 _BORN_KEPT_S = 5.0  # renames reach us within milliseconds; a busy machine may take longer
@@ -136,7 +136,7 @@ class Prospector:
         for error in scan.refused.values():
             conditions.begin(error)
         for path, failure in scan.errors.items():
-            conditions.begin(_listing_error(path, failure))
+            conditions.begin(TailError.of("SL209", path, why=failure))
         conditions.keep(set(scan.refused), "SL202", "SL203")
         conditions.keep(set(scan.errors), "SL209")
 
@@ -340,7 +340,3 @@ def _is_replaced(harvester: Harvester) -> bool:
         return files.file_key(os.stat(harvester.file.path)) != harvester.key
     except OSError:
         return True
-
-
-def _listing_error(path: str, error: OSError) -> TailError:
-    return TailError.of("SL209", path, why=error)

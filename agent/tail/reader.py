@@ -39,11 +39,6 @@ class LineReader:
         return self.position - len(self.carry) if self._skip_from is None else self._skip_from
 
     @property
-    def skipping(self) -> bool:
-        """Whether the reader is inside an over-long line."""
-        return self._skip_from is not None
-
-    @property
     def pending(self) -> int:
         """Bytes of an unfinished line: what `rewind` gives back to be read again."""
         return self.position - self.offset

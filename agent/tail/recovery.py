@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.core.model import FileGeneration, FileRow
+    from agent.tail.discover import SourceSettings
     from agent.tail.harvester import Harvester
     from agent.tail.registry import Registry
-    from agent.tail.settings import SourceSettings
 
 _CHUNK_BYTES = 1 << 18
 _STEP_BYTES = 1 << 23  # decompressed per step where nothing is delivered: some 20 ms
@@ -297,7 +297,7 @@ class Recovery:
             path = archive.path if archive else error.filename
             error = files.open_error(str(path), error)
         elif isinstance(error, DamagedArchiveError) and archive is not None:
-            error = _damaged(archive, error)
+            error = TailError.of("SL210", archive.path, position=archive.position, why=error)
         if archive is not None:
             self._damaged[archive.path] = archive.version
             if job.reader is not None:  # what was delivered is stored: go on behind it another time
@@ -348,7 +348,3 @@ def _version(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _damaged(archive: CompressedLog, error: Exception) -> TailError:
-    return TailError.of("SL210", archive.path, position=archive.position, why=error)

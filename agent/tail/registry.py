@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from agent.core.conditions import Conditions
     from agent.core.model import LineBatch
-    from agent.tail.discover import FoundFile
-    from agent.tail.settings import SourceSettings, Timing
+    from agent.tail.discover import FoundFile, SourceSettings
+    from agent.tail.harvester import Timing
     from agent.tail.watch import Watcher
 
 _LINE_SEARCH_BYTES = 1 << 16  # how far back `start: end` looks for the beginning of an unfinished line

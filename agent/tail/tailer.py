@@ -1,4 +1,4 @@
-"""The stage: one loop that wakes, looks, reads and delivers, round after round.
+"""The room's centre: one loop that wakes, looks, reads and delivers, round after round.
 
     inotify or clock -> look at the due files (one executor call) -> read chunks of those that grew -> deliver batches
 
@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from agent.core.conditions import Conditions
 from agent.tail import files, locate, recovery
-from agent.tail.harvester import ChunkReader, FileStatus, Harvester, check_all
-from agent.tail.polling import PollScheduler
+from agent.tail.harvester import FileStatus, Harvester, Timing, check_all
+from agent.tail.polling import ChunkReader, PollScheduler
 from agent.tail.prospector import Prospector
 from agent.tail.recovery import Recovery
 from agent.tail.registry import Registry
-from agent.tail.settings import Timing
 from agent.tail.watch import Watcher
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from agent.core.errors import SidelogError
     from agent.core.model import FileChange, FileRow, LineBatch, Position
     from agent.tail.claims import LogClaims
-    from agent.tail.settings import SourceSettings
+    from agent.tail.discover import SourceSettings
 
 _T = TypeVar("_T")
 

@@ -16,14 +16,14 @@ def iso(instant: int | None) -> str | None:
 
 
 def encode_document(document: Any) -> bytes:
-    """A document (an object or a list of rows) as JSON; file names that are not UTF-8 become text (`core.paths`)."""
+    """A document (an object or a list of rows) as JSON; file names that are not UTF-8 become text (`core.text`)."""
     import orjson  # noqa: PLC0415 - 8 ms with all that it imports, of which text for people needs nothing
 
     options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
     try:
         return orjson.dumps(document, option=options, default=str)
     except orjson.JSONEncodeError:  # a lone surrogate, out of a file's name
-        from agent.core.paths import to_text  # noqa: PLC0415
+        from agent.core.text import to_text  # noqa: PLC0415
 
         return orjson.dumps(_with_texts(document, to_text), option=options, default=str)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import TailError
 from agent.core.model import HEAD_BYTES, MARKER_BYTES
-from agent.core.paths import to_text
+from agent.core.text import to_text
 from agent.store.audit import Audit
 from agent.tail import files, identity, locate
 from agent.tail.identity import FileKey

@@ -43,17 +43,12 @@ def view_group(engine: Engine, number: int, now: int) -> GroupView:
 
     detail = describe_group(engine, number, now)
     if detail is None:
-        raise no_group(number)
+        raise SidelogError.of("SL540", number)
     kind = detail.group.exception_type
     traces = (of_record(event.fields).stacktrace for event in detail.samples)
     return GroupView(
         detail, suggestion(kind, detail.group.title.removeprefix(f"{kind}: ")), next(filter(None, traces), None)
     )
-
-
-def no_group(number: int) -> SidelogError:
-    """What is said where there is no such group."""
-    return SidelogError.of("SL540", number)
 
 
 # ---------------------------------------------------------------- documents

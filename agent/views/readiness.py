@@ -21,11 +21,10 @@ import msgspec
 
 from agent.alert.matching import unusable
 from agent.config import listen_address, unsupported
-from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, SidelogError
+from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError
 from agent.core.units import format_size
 from agent.store.reader import open_reader
-from agent.tail.discover import Discovery
-from agent.tail.settings import tail_settings
+from agent.tail.discover import Discovery, tail_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,14 +68,14 @@ def ok(place: str, sentence: str) -> Diagnostic:
     return Diagnostic("ok", "", place, sentence)
 
 
-def warning(code: str, place: str, sentence: str, hint: str = "") -> Diagnostic:
-    """The agent runs, but worse than it could."""
-    return Diagnostic("warning", code, place, sentence, hint)
+def warning(key: str, place: str, /, **facts: Any) -> Diagnostic:
+    """The agent runs, but worse than it could: what `SidelogError.of` says."""
+    return Diagnostic.of(SidelogError.of(key, place, **facts), "warning")
 
 
-def error(code: str, place: str, sentence: str, hint: str = "", *, exit_code: int = EXIT_FAILED) -> Diagnostic:
-    """The agent cannot do what it is told."""
-    return Diagnostic("error", code, place, sentence, hint, exit_code)
+def error(key: str, place: str, /, **facts: Any) -> Diagnostic:
+    """The agent cannot do what it is told: what `SidelogError.of` says."""
+    return Diagnostic.of(SidelogError.of(key, place, **facts))
 
 
 def configuration_diagnostics(file: Path | None, load: Callable[[], Config]) -> list[Diagnostic]:
@@ -87,9 +86,7 @@ def configuration_diagnostics(file: Path | None, load: Callable[[], Config]) -> 
         load: reads it, with what the command line adds.
     """
     if file is None:
-        message = "there is none: no -c, no SIDELOG_CONFIG, no sidelog.yaml here and none in /etc/sidelog"
-        hint = "sidelog init writes one; sidelog run 'PATTERN' needs none"
-        return [Diagnostic.of(ConfigError("SL101", "read the configuration", "configuration", message, hint=hint))]
+        return [Diagnostic.of(ConfigError.of("SL101.none", "configuration"))]
     try:
         config = load()
     except ConfigError as problem:
@@ -110,7 +107,7 @@ def readiness_document(file: Path | None, diagnostics: list[Diagnostic]) -> dict
 def _protected(file: Path) -> list[Diagnostic]:
     """Who can write the file decides which programs the agent runs."""
     if file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return [warning("SL122", str(file), "can be changed by other users", f"chmod go-w {file}")]
+        return [warning("SL122", str(file))]
     return []
 
 
@@ -126,7 +123,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     if any(source.rotate is not None for source in config.sources):
         yield from rotation(config, scan)
     if config.archive is not None:
-        yield writable("archive.directory", config.archive_directory, "SL118")
+        yield writable("SL118", "archive.directory", config.archive_directory)
     for name, hook in config.hooks.items():
         yield from hook_program(name, hook)
         yield from hook_secrets(name, hook)
@@ -137,10 +134,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
 def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
     """Whether each source's patterns match, and whether the files can be read."""
     if not config.sources:
-        hint = "add a source with name and include; sidelog init writes an example"
-        yield error(
-            "SL121", "sources", "there is no source, so there is nothing to follow", hint, exit_code=EXIT_CONFIG
-        )
+        yield Diagnostic.of(ConfigError.of("SL121.check", "sources"))
     sizes: dict[str, list[int]] = {source.name: [] for source in config.sources}
     closed: dict[str, list[str]] = {source.name: [] for source in config.sources}
     for found in scan.files:
@@ -155,19 +149,16 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
             count = len(sizes[source.name])
             yield ok(place, f"{_plural(count, 'file')}, {format_size(sum(sizes[source.name]))}, readable")
         else:
-            patterns = ", ".join(source.include)
-            hint = "files that appear later are followed; check the spelling and the permissions of the directories"
-            yield warning("SL111", place, f"no file matches {patterns}", hint)
+            yield warning("SL111", place, patterns=", ".join(source.include))
     if scan.errors:
         yield _unreadable("sources", sorted(scan.errors), "path")
     for path, refused in sorted(scan.refused.items()):
-        yield warning(refused.code, path, refused.message, refused.hint)
+        yield Diagnostic("warning", refused.code, path, refused.message, refused.hint)
 
 
 def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
     shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
-    hint = f"give the user {_user()} the right to read it, for example by its group"
-    return error("SL112", place, f"{_plural(len(paths), what)} cannot be read by the user {_user()}: {shown}", hint)
+    return error("SL112", place, count=_plural(len(paths), what), user=_user(), paths=shown)
 
 
 def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
@@ -175,20 +166,17 @@ def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
     watches = _number(_INOTIFY / "max_user_watches")
     needed = len(scan.directories)
     if watches is not None and needed > watches:
-        hint = f"sysctl fs.inotify.max_user_watches={max(2 * needed, 65_536)}; until then directories are polled"
-        yield warning("SL115", "inotify", f"{needed} directories to watch, the limit is {watches}", hint)
+        yield warning("SL115.watches", "inotify", needed=needed, limit=watches, advised=max(2 * needed, 65_536))
     elif (problem := _inotify_problem()) is not None:
-        hint = "sysctl fs.inotify.max_user_instances=1024; until then directories are polled"
-        yield warning("SL115", "inotify", f"no further inotify instance can be made: {problem}", hint)
+        yield warning("SL115.instances", "inotify", why=problem)
     elif watches is not None:
         yield ok("inotify", f"{_plural(needed, 'directory', 'directories')} to watch, the limit is {watches}")
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = len(scan.files) + _SPARE_FILES
+    wanted, count = len(scan.files) + _SPARE_FILES, _plural(len(scan.files), "file")
     if soft != resource.RLIM_INFINITY and wanted > soft:
-        hint = f"raise it to {2 * wanted} (ulimit -n, or LimitNOFILE= in the unit); until then files take turns"
-        yield warning("SL116", "open files", f"{_plural(len(scan.files), 'file')} to follow, the limit is {soft}", hint)
+        yield warning("SL116", "open files", count=count, limit=soft, advised=2 * wanted)
     else:
-        yield ok("open files", f"{_plural(len(scan.files), 'file')} to follow, the limit is {soft}")
+        yield ok("open files", f"{count} to follow, the limit is {soft}")
 
 
 def _inotify_problem() -> str | None:
@@ -213,8 +201,8 @@ def store(config: Config) -> Iterator[Diagnostic]:
         except SidelogError as problem:  # an older schema is migrated at start
             yield Diagnostic.of(problem, "warning" if problem.code == "SL407" else "error")
         if not _may(str(path), os.W_OK):
-            yield error("SL113", "store.path", f"{path} cannot be written by the user {_user()}", "change its owner")
-    finding = writable("store.path", path.parent, "SL113")
+            yield error("SL113.file", "store.path", path=path, user=_user())
+    finding = writable("SL113", "store.path", path.parent)
     yield finding
     if finding.level == "ok":
         yield from _room(config)
@@ -226,27 +214,28 @@ def _room(config: Config) -> Iterator[Diagnostic]:
     least, bound = config.store.min_free, config.store.retention.size
     held = path.stat().st_size if path.exists() else 0
     if free < least:
-        sentence = f"{format_size(free)} are free, less than min_free ({format_size(least)}): reading would pause"
-        yield error("SL114", "store.min_free", sentence, "free some space, or lower store.min_free")
+        yield error("SL114.now", "store.min_free", free=format_size(free), least=format_size(least))
     elif bound is not None and free - least < bound - held:
-        sentence = f"{format_size(free)} are free, but the store may grow to {format_size(bound)}"
-        hint = "lower store.retention.size; below min_free reading pauses until there is space again"
-        yield warning("SL114", "store.retention.size", sentence, hint)
+        yield warning("SL114.later", "store.retention.size", free=format_size(free), bound=format_size(bound))
     else:
         yield ok("store.min_free", f"{format_size(free)} are free")
 
 
-def writable(place: str, directory: Path, code: str) -> Diagnostic:
+def writable(code: str, place: str, directory: Path) -> Diagnostic:
     """Whether files can be made in a directory, or the directory itself where it is missing."""
     existing = _existing(directory)
-    if not existing.is_dir():
-        return error(code, place, f"{existing} is not a directory", "name another place")
-    if not _may(str(existing), os.W_OK | os.X_OK):
-        hint = f"make {directory} and give it to the user {_user()}, or name another place"
-        return error(code, place, f"{existing} cannot be written by the user {_user()}", hint)
-    if os.statvfs(existing).f_flag & os.ST_RDONLY:
-        return error(code, place, f"{existing} lies on a read-only file system", "name another place")
+    if obstacle := _obstacle(existing):
+        return error(f"{code}.{obstacle}", place, existing=existing, directory=directory, user=_user())
     return ok(place, f"{directory} can be written" if existing == directory else f"{directory} can be made")
+
+
+def _obstacle(existing: Path) -> str:
+    """Why no file can be made at a place, as SL113 and SL118 name it; empty where one can."""
+    if not existing.is_dir():
+        return "kind"
+    if not _may(str(existing), os.W_OK | os.X_OK):
+        return "denied"
+    return "readonly" if os.statvfs(existing).f_flag & os.ST_RDONLY else ""
 
 
 def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
@@ -256,13 +245,11 @@ def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
     place = f"hooks.{name}.exec"
     program = shutil.which(hook.exec[0])
     if program is None:
-        state = "is not executable" if Path(hook.exec[0]).exists() else "does not exist"
-        yield error("SL117", place, f"{hook.exec[0]} {state}", "chmod +x it, or correct the path")
+        yield error("SL117.mode" if Path(hook.exec[0]).exists() else "SL117", place, program=hook.exec[0])
         return
     status = Path(program).stat()
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (0, os.geteuid()):
-        hint = f"chown root {program} && chmod go-w {program}"
-        yield error("SL117", place, f"{program} can be changed by other users, who could run what they like", hint)
+        yield error("SL117.open", place, program=program)
     else:
         yield ok(place, f"{program} can be run")
 
@@ -291,10 +278,8 @@ def port(listen: str) -> Diagnostic:
             probe.bind((host, number))
         except OSError as problem:
             if problem.errno == errno.EADDRINUSE:
-                return warning(
-                    "SL119", "http.listen", f"{listen} is in use", "unless a running sidelog has it, name another"
-                )
-            return error("SL119", "http.listen", f"{listen} cannot be used: {problem.strerror}", "name another address")
+                return warning("SL119.used", "http.listen", address=listen)
+            return error("SL119.refused", "http.listen", address=listen, why=problem)
     return ok("http.listen", f"{listen} is free")
 
 
@@ -345,10 +330,9 @@ def rotation(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
             continue
         place = f"sources[{index}].rotate"
         folders = {os.path.dirname(found.path) for found in scan.files if found.source.name == source.name}  # noqa: PTH120
-        closed = [folder for folder in sorted(folders) if writable(place, Path(folder), "SL820").level != "ok"]
+        closed = [folder for folder in sorted(folders) if _obstacle(_existing(Path(folder)))]
         if closed:
-            hint = "let the agent's user write there; docs/rotation.md says how in the service"
-            yield warning("SL820", place, f"{', '.join(closed)} cannot be written: no log there can be renamed", hint)
+            yield warning("SL820.folders", place, folders=", ".join(closed))
         else:
             yield ok(place, "the directories of its logs can be written")
         for key in ("signal", "command"):
@@ -357,11 +341,10 @@ def rotation(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
 
 
 def _telling(place: str, source: str, rotate: RotateConfig) -> Diagnostic:
-    from agent.rotate.errors import RotateError  # noqa: PLC0415 - a third of the time of `check`, and rarely wanted
-    from agent.rotate.postrotate import prepare  # noqa: PLC0415
+    from agent.rotate.postrotate import prepare  # noqa: PLC0415 - a third of the time of `check`, and rarely wanted
 
     try:
         prepare(source, rotate).close()
     except RotateError as error:
-        return warning(error.code, place, error.message, error.hint)
+        return Diagnostic("warning", error.code, place, error.message, error.hint)
     return ok(place, "the application can be told")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import asdict
 
-from agent.core.paths import from_text
+from agent.core.text import from_text
 from agent.store import alerts as alert_tables
 from agent.store import statistics, tables
 from agent.store.lock import Owner, owner

@@ -7,10 +7,10 @@ import pytest
 
 from agent.alert.live import LiveAlerts
 from agent.config import Config, HookConfig, RuleConfig, SourceConfig, WhenConfig
-from agent.config.hours import parse_hours
 from agent.core.errors import StoreError
 from agent.core.model import EventBatch, GroupUpdate, JoinedEvent, Stored, StoredBatch, Transaction
 from agent.core.outbox import DeliveryOutcome
+from agent.core.times import parse_hours
 from agent.store import alerts as tables
 from agent.store.opening import open_store
 from agent.views.alerts import evictions, list_states

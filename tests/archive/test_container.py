@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from agent.archive import seekable
 from agent.archive.container import METADATA_MAGIC, MOST_FRAME_BYTES, ArchiveReader, ArchiveWriter, FrameLocation
-from agent.archive.errors import ArchiveError
 from agent.archive.seekable import SeekEntry
 from agent.archive.simd import digest
+from agent.core.errors import ArchiveError
 from tests.archive.making import metadata, write
 from tests.needs import needs
 

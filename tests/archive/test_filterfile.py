@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.archive.errors import ArchiveError
 from agent.archive.protocol import FilterFile
+from agent.core.errors import ArchiveError
 
 
 @given(data=st.lists(st.binary(max_size=99), max_size=9))

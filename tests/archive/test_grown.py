@@ -10,15 +10,14 @@ from msgspec.structs import replace
 
 from agent.archive import worker
 from agent.archive.archiver import Archiver
-from agent.archive.matching import PrefixMatcher
 from agent.archive.process import WorkerProcess
 from agent.archive.reindex import reindex
 from agent.archive.verify import verify_archives
+from agent.archive.worker import PrefixMatcher
 from agent.config import load
 from agent.config.schema import ArchiveRetentionConfig
 from agent.query.archives.engine import ArchiveEngine
-from agent.query.language import parse_query
-from agent.query.selection import Selection
+from agent.query.language import Selection, parse_query
 from agent.store import archives
 from agent.store.opening import open_store
 from agent.store.reader import open_reader

@@ -9,6 +9,7 @@ from agent.archive import files, worker
 from agent.archive.archiver import Archiver
 from agent.archive.container import ArchiveReader
 from agent.archive.process import WorkerProcess
+from agent.core.errors import ArchiveError
 from agent.store import archives, tables
 from agent.store.opening import open_store
 from tests.archive.test_archiver import Setting
@@ -37,7 +38,7 @@ def killed(setting, monkeypatch) -> Setting:
 
     def run(self, order):
         assert isinstance(worker.archive(order), worker.ArchiveWritten)
-        raise worker.worker_ended(os.fsdecode(order.job.path), -9) from None
+        raise ArchiveError.of("SL806", os.fsdecode(order.job.path), code=-9) from None
 
     with monkeypatch.context() as patched:
         patched.setattr(WorkerProcess, "run", run)

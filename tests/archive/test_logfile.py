@@ -8,8 +8,8 @@ import os
 import pytest
 import zstandard
 
-from agent.archive.errors import ArchiveError
 from agent.archive.logfile import LogFile, changed_ns, delete, has_writer
+from agent.core.errors import ArchiveError
 from tests.integration.archiving import tells_writers
 from tests.needs import limited
 

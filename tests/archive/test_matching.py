@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.archive.matching import GenerationMatcher
 from agent.archive.protocol import StoredGeneration
+from agent.archive.worker import GenerationMatcher
 from agent.tail.identity import marker
 
 

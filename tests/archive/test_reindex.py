@@ -6,9 +6,9 @@ import pytest
 
 from agent.archive import protocol as module
 from agent.archive.container import ArchiveWriter
-from agent.archive.errors import ArchiveError
 from agent.archive.reindex import reindex
 from agent.archive.scan import build
+from agent.core.errors import ArchiveError
 from agent.store import archives
 from agent.store.opening import open_store
 from tests.archive.making import metadata, write

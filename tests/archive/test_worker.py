@@ -9,9 +9,8 @@ from tempfile import TemporaryFile
 
 import pytest
 
-from agent.archive import errors, process, worker
+from agent.archive import process, worker
 from agent.archive.container import ArchiveReader, ArchiveWriter
-from agent.archive.errors import ArchiveError
 from agent.archive.process import WorkerProcess
 from agent.archive.protocol import (
     ArchiveFailed,
@@ -25,6 +24,7 @@ from agent.archive.protocol import (
     receive,
     send,
 )
+from agent.core.errors import ArchiveError
 from agent.store.archives import FileVersion, FrameRow
 from tests.archive.making import metadata
 from tests.needs import needs
@@ -246,20 +246,21 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path, order):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("key", "number", "said"),
     [
-        (errors.unwritable(Path("/x"), OSError(errno.ENOSPC, "")), ("SL804", "No space", "free space on its disk")),
-        (errors.unwritable(Path("/x"), OSError(errno.EACCES, "")), ("SL804", "Permission", "permissions and its disk")),
-        (errors.unreadable(Path("/x"), OSError(errno.EIO, "")), ("SL802", "cannot be read", "and at the disk")),
-        (errors.unreadable(Path("/x"), OSError(errno.ENOENT, "")), ("SL802", "is missing", "from a backup")),
-        (errors.undeletable("/x", OSError(errno.EROFS, "")), ("SL807", "cannot be deleted", "delete_source")),
-        (errors.unremovable("/x", OSError(errno.EROFS, "")), ("SL807", "no longer kept", "its directory")),
-        (errors.not_understood(Path("/x"), "why"), ("SL803", "why", "a newer one")),
-        (errors.worker_ended("/x", -9), ("SL806", "ended with -9", "lack of memory")),
+        ("SL804", errno.ENOSPC, ("No space", "free space on its disk")),
+        ("SL804", errno.EDQUOT, ("quota", "free space on its disk")),
+        ("SL804", errno.EACCES, ("Permission", "permissions and its disk")),
+        ("SL802", errno.EIO, ("cannot be read: Input/output error", "and at the disk")),
+        ("SL802", errno.ENOENT, ("is missing", "from a backup")),
+        ("SL802", errno.ENOTDIR, ("is missing", "from a backup")),
+        ("SL807", errno.EROFS, ("cannot be deleted", "delete_source")),
+        ("SL807.kept", errno.EROFS, ("no longer kept", "its directory")),
     ],
 )
-def test_each_error_says_what_and_what_to_do(error, said):
-    assert error.code == said[0]
-    assert said[1] in error.message
-    assert said[2] in error.hint
+def test_each_error_says_what_and_what_to_do(key, number, said):
+    error = ArchiveError.of(key, Path("/x"), why=OSError(number, os.strerror(number)))
+    assert error.code == key[:5]
+    assert said[0] in error.message
+    assert said[1] in error.hint
     assert error.subject == "/x"

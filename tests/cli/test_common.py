@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agent.cli import main
 from agent.cli.common import Context, echo_json, paint, safe_text, use_color, with_context
 from agent.core.errors import StoreError
-from agent.core.paths import to_text
+from agent.core.text import to_text
 from agent.store import schema
 
 

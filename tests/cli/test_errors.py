@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import errors, groupview
+from agent.cli import errors
 from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS
 from tests.cli.stores import HOSTILE, error_batch, make, tailed
 
@@ -345,7 +345,7 @@ def test_on_a_terminal_there_is_colour_and_no_title_can_drive_it(sidelog, store,
     [([], ""), ([0, 0], "  "), ([1, 2, 4, 8], "▁▂▄█"), ([1, 10_000], "▁█"), ([0, 5], " █")],
 )
 def test_a_trend_is_as_high_as_its_share_and_never_hides_an_event(counts, marks):
-    assert groupview.sparkline(counts) == marks
+    assert errors.sparkline(counts) == marks
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_trend_is_as_high_as_its_share_and_never_hides_an_event(counts, marks)
 def test_how_long_ago(seconds, text, monkeypatch):
     now = time.time_ns()
     monkeypatch.setattr("time.time_ns", lambda: now)
-    assert groupview.ago(now - seconds * 10**9) == text
+    assert errors.ago(now - seconds * 10**9) == text
 
 
 def test_the_documentation_has_every_command_option_state_and_order():

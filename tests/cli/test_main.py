@@ -199,8 +199,8 @@ def test_closed_streams_are_no_fault():
 
 
 def test_an_interrupted_process_ends_with_130():
-    code = "import signal, os\nfrom agent.cli import main, explain\n"
-    code += "explain.codes = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+    code = "import signal, os\nfrom agent.cli import check, main\n"
+    code += "check.catalogue.codes = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
     code += "raise SystemExit(main.run_command_line(['explain']))\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=50, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")

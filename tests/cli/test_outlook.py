@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.paths import from_text
+from agent.core.text import from_text
 from agent.store import archives
 from tests.integration.archiving import age
 from tests.rotate.making import Scene

@@ -165,7 +165,7 @@ def test_the_launcher_leaves_no_agent_behind(tmp_path):
     source = {"name": "a", "include": [f"{logs}/*.log"]}
     config.write_text(json.dumps({"store": {"path": str(tmp_path / "s.db"), "min_free": "1KiB"}, "sources": [source]}))
     done = subprocess.run(
-        [sys.executable, "-m", "agent.cli.launcher", config, tmp_path / "log"],
+        [sys.executable, "-m", "agent.cli.killloop", config, tmp_path / "log"],
         input="start\n",
         capture_output=True,
         text=True,

@@ -112,7 +112,7 @@ def test_many_findings_are_cut(sidelog, store, monkeypatch):
     change(store, "UPDATE rollups SET severity_number = severity_number + 1")
     said = sidelog("verify", "--store", store)
     assert len(said.out.splitlines()) <= 21
-    monkeypatch.setattr("agent.cli.verify._FINDINGS_SHOWN", 3)
+    monkeypatch.setattr("agent.cli.store._FINDINGS_SHOWN", 3)
     assert "… and " in sidelog("verify", "--store", store).out
 
 

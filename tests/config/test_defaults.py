@@ -25,7 +25,7 @@ from agent.config.schema import (
 )
 from agent.core import units
 from agent.parse.settings import ParseSettings
-from agent.tail.settings import SourceSettings
+from agent.tail.discover import SourceSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "configuration.md"
 SECTIONS: dict[str, type[msgspec.Struct]] = {

@@ -1,17 +1,21 @@
 """The catalogue of errors: each code is raised with the facts that its words ask for, explained, and documented."""
 
 import ast
+import errno
+import re
 import string
 from pathlib import Path
 
 import pytest
 
 from agent.core import catalogue
-from agent.core.errors import SidelogError, StoreError, UsageError
+from agent.core.errors import REASONS, ArchiveError, SidelogError, StoreError, UsageError
 
 AGENT = Path(catalogue.__file__).parent.parent
 DOCS = AGENT.parent / "docs"
-RAISED_BY_NAME = {"SL999"}  # made where nothing may fail any more
+CODE = re.compile(r"SL\d{3}(\.[a-z0-9-]+)?$")
+MADE_BY_HAND = {"SL999"}  # where nothing may fail any more
+MAKERS = {"of", "at", "add", "error", "warning"}  # what takes a key of the catalogue, a subject and facts
 
 
 def fields(template):
@@ -23,15 +27,21 @@ def trees():
         yield path.relative_to(AGENT), ast.parse(path.read_text())
 
 
+def keys(node):
+    """The keys of the catalogue that an expression gives: one, or either of two."""
+    if isinstance(node, ast.IfExp):
+        return keys(node.body) | keys(node.orelse)
+    return {node.value} if isinstance(node, ast.Constant) and CODE.match(str(node.value)) else set()
+
+
 def calls():
-    """(place, key, keywords) of each `SomeError.of("SL…", …)`."""
+    """(place, name of what is called, key, keywords) of each `SomeError.of("SL…", …)` and its like."""
     for path, tree in trees():
         for node in ast.walk(tree):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "of"):
-                continue
-            first = node.args[0] if node.args else None
-            if isinstance(first, ast.Constant) and str(first.value).startswith("SL"):
-                yield f"{path}:{node.lineno}", first.value, {keyword.arg for keyword in node.keywords}
+            if isinstance(node, ast.Call) and node.args:
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                for key in keys(node.args[0]):
+                    yield f"{path}:{node.lineno}", name, key, {keyword.arg for keyword in node.keywords}
 
 
 def mentioned():
@@ -47,13 +57,22 @@ def mentioned():
 
 
 def test_each_code_that_is_raised_gets_the_facts_that_its_words_ask_for():
-    found = list(calls())
-    assert len(found) > 5
-    for place, key, keywords in found:
+    found = [call for call in calls() if call[1] in MAKERS]
+    assert len(found) > 150
+    for place, name, key, keywords in found:
         words = catalogue.words(key)
         wanted = fields(words.sentence) | (set() if "hint" in keywords else fields(words.hint))
-        given = keywords - {"hint"}
-        assert None in given or given == wanted - {"subject"}, f"{place}: {key} asks for {wanted}, gets {given}"
+        given = keywords - {"hint"} | ({"at"} if name == "at" else set())
+        exact = given == wanted - {"subject"}
+        assert None in given or exact, f"{place}: {key} asks for {wanted}, gets {given}"
+        for reason in set(REASONS.values()):  # whichever the system may choose
+            words = catalogue.words(key, reason)
+            assert fields(words.sentence + words.hint) <= wanted | {"subject"}, f"{place}: {key}, {reason}"
+
+
+def test_no_error_brings_words_of_its_own():
+    made = {key for _, name, key, _ in calls() if name.endswith("Error")}
+    assert made == MADE_BY_HAND
 
 
 def test_each_code_is_raised_somewhere_and_explained():
@@ -123,6 +142,13 @@ def test_a_fact_may_be_a_path_or_what_the_system_says():
     assert UsageError.of("SL520", "x", why=OSError("gone")).message.endswith("gone")
     assert SidelogError.of("SL504", "SL13", code="SL13").message == "there is no error code 'SL13'"
     assert error.subject == "/a"
+
+
+def test_what_the_system_refuses_chooses_the_words_where_the_code_has_some_for_it():
+    full, denied = OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EACCES, "Permission denied")
+    assert ArchiveError.of("SL804", "/a", why=full).hint.startswith("free space")
+    assert ArchiveError.of("SL804", "/a", why=denied).hint.startswith("look at the directory's permissions")
+    assert ArchiveError.of("SL807.kept", "/a", why=denied).message.startswith("the archive /a is no longer kept")
 
 
 def test_an_installation_in_pieces_still_says_the_facts(monkeypatch):

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from agent.core.service import ServiceManager
+from agent.daemon import ServiceManager
 
 
 @pytest.fixture(params=["path", "abstract"])

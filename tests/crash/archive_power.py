@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError
+from agent.core.errors import ArchiveError
 from tests.crash import strace
 from tests.crash.archiving import Scene
 from tests.crash.power import Disk

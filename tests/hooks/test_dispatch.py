@@ -11,8 +11,7 @@ import pytest
 from agent.config import HookConfig, Secret
 from agent.core.outbox import Delivery
 from agent.hooks import dispatch
-from agent.hooks.circuit import OPENS_AFTER, Backoff, CircuitBreaker
-from agent.hooks.dispatch import HookDispatcher, tell
+from agent.hooks.dispatch import OPENS_AFTER, Backoff, CircuitBreaker, HookDispatcher, tell
 from tests.hooks.test_program import script
 
 S = 10**9
@@ -261,4 +260,4 @@ def test_a_receiver_that_is_not_there_and_a_missing_secret_are_said_without_the_
     assert not result.ok
     assert "token-abc" not in result.said
     result = asyncio.run(tell(HookConfig(webhook=Secret(env="NO_SUCH_VARIABLE")), delivery(1).document))
-    assert (result.ok, result.code) == (False, "SL110")
+    assert (result.ok, result.error) == (False, "SL110.hook")

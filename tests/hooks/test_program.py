@@ -122,16 +122,16 @@ def test_a_flood_without_end_is_stopped(tmp_path):
 @pytest.mark.parametrize("command", [["/no/such"], ["no-such-program-anywhere"]])
 def test_what_cannot_be_started_is_said(command):
     result = ran(command)
-    assert (result.ok, result.code) == (False, "SL702")
+    assert (result.ok, result.error) == (False, "SL702")
     assert "cannot be started" in result.said
 
 
 def test_what_is_no_program_is_said(tmp_path):
     plain = tmp_path / "text"
     plain.write_text("hello")
-    assert ran([str(plain)]).code == "SL702"
+    assert ran([str(plain)]).error == "SL702"
     plain.chmod(0o700)
-    assert ran([str(plain)]).code == "SL702"
+    assert ran([str(plain)]).error == "SL702"
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o720, 0o702])
@@ -139,7 +139,7 @@ def test_one_that_others_can_write_is_refused(tmp_path, mode):
     hook = script(tmp_path, f"touch {tmp_path}/ran")
     Path(hook).chmod(mode)
     result = ran([hook])
-    assert (result.ok, result.code) == (False, "SL701")
+    assert (result.ok, result.error) == (False, "SL701")
     assert f"{hook} can be written by others (mode {mode:o})" in result.said
     assert not (tmp_path / "ran").exists()
 

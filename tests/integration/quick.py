@@ -7,7 +7,7 @@ from pathlib import Path
 from agent import config as configuration
 from agent.core import logs
 from agent.daemon import Agent
-from agent.tail.settings import Timing
+from agent.tail.harvester import Timing
 
 if __name__ == "__main__":
     logs.configure(0)

@@ -9,8 +9,8 @@ import uuid
 import pytest
 
 from agent.cli.main import run_command_line
+from agent.store.maintenance import Retention
 from agent.store.opening import open_store
-from agent.store.retention import Retention
 from tests.integration.archiving import age, archives, configure, run
 from tests.integration.harness import Box
 

@@ -8,8 +8,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from agent.config.schema import SourceConfig
-from agent.core.formats import PLANNED, REGISTERED
+from agent.config.schema import PLANNED, REGISTERED, SourceConfig
 from agent.core.model import LineBatch
 from agent.parse import formats
 from agent.parse.decode import FileParser, join

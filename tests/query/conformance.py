@@ -18,9 +18,8 @@ from agent.core.groups import ErrorGroup, GroupHistory
 from agent.core.model import FileGeneration
 from agent.core.stored import FileInfo, StoredEvent
 from agent.group.grouper import Grouper
-from agent.query.aggregate import value_of
+from agent.query.aggregate import NAMED, value_of
 from agent.query.engine import EventKey, FieldSummary
-from agent.query.fields import NAMED
 from agent.query.fragments import flattened_fragments
 from agent.store.groups import SORTS
 from tests.query.tiers import OBSERVED, RESOURCE, Tiers, parsed

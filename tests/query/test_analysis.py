@@ -15,8 +15,7 @@ from agent.alert.matching import RuleIndex
 from agent.core import event as kernel
 from agent.core.errors import UsageError
 from agent.query.analysis import ALL_SEVERITIES, ERROR_SEVERITIES, RequiredText
-from agent.query.language import Query, parse_query
-from agent.query.selection import Selection
+from agent.query.language import Query, Selection, parse_query
 from agent.query.sqlite.plan import make_plan
 from agent.query.terms import Term
 from agent.store.events import Files

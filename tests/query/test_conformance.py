@@ -19,9 +19,8 @@ from agent.core.groups import GroupFilter
 from agent.core.values import text_of
 from agent.query.aggregate import buckets
 from agent.query.groups import describe_group
-from agent.query.language import Grouping, Query, Term, parse_query
+from agent.query.language import Grouping, Query, Selection, Term, parse_query
 from agent.query.predicate import decoded_text
-from agent.query.selection import Selection
 from tests.query.conformance import ENGINES, ListEngine
 from tests.query.tiers import OBSERVED, small_frames
 

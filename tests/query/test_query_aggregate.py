@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.query.aggregate import Bucket, buckets, render_buckets
-from agent.query.language import Grouping, parse_query
+from agent.query.language import Grouping, Selection, parse_query
 from agent.query.render import Output
-from agent.query.selection import Selection
 from agent.query.sqlite import counts, rollup
 from agent.query.sqlite.counts import scan_counts, stored_counts
 from agent.query.sqlite.scan import EventScan

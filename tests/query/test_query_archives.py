@@ -8,8 +8,7 @@ import pytest
 from agent.query.aggregate import buckets
 from agent.query.archives.engine import ArchiveEngine
 from agent.query.groups import group_samples, trace_events
-from agent.query.language import Grouping, parse_query, parse_terms
-from agent.query.selection import Selection
+from agent.query.language import Grouping, Selection, parse_query, parse_terms
 from agent.query.sqlite.scan import EventScan
 from tests.query.tiers import OBSERVED, Tiers, small_frames
 from tests.sources import parsing

@@ -2,8 +2,7 @@
 
 import pytest
 
-from agent.query.language import parse_query
-from agent.query.selection import Selection
+from agent.query.language import Selection, parse_query
 from agent.query.sqlite import follow
 from agent.query.sqlite.engine import SqliteEngine
 from agent.store.reader import open_reader

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.query.language import Query, parse_query
-from agent.query.selection import Selection
+from agent.query.language import Query, Selection, parse_query
 from agent.query.sqlite.plan import make_plan
 from agent.query.sqlite.scan import EventScan
 from agent.query.terms import Term

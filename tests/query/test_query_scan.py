@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.query import engine as engine_module
-from agent.query.language import parse_query
-from agent.query.selection import Selection
+from agent.query.language import Selection, parse_query
 from agent.query.sqlite import scan as scan_module
 from agent.query.sqlite.engine import SqliteEngine
 from agent.query.sqlite.scan import EventScan

@@ -22,9 +22,9 @@ from agent.query.sqlite.engine import SqliteEngine
 from agent.query.union import UnionEngine
 from agent.store import archives
 from agent.store.archives import FileVersion
+from agent.store.maintenance import Retention
 from agent.store.opening import open_store
 from agent.store.reader import open_reader
-from agent.store.retention import Retention
 from agent.tail.identity import head_hash, marker
 from tests.sources import parsing
 

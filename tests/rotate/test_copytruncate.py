@@ -9,11 +9,11 @@ import struct
 
 import pytest
 
+from agent.core.errors import RotateError
 from agent.rotate import copytruncate
 from agent.rotate.copytruncate import CopyTruncate, StoppedError, hidden_name
 from agent.rotate.directory import LogDirectory
-from agent.rotate.errors import RotateError
-from agent.store.rotations import BegunRotation
+from agent.store.tables import BegunRotation
 from agent.tail.files import file_key
 from tests.needs import limited, needs
 

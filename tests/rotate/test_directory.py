@@ -8,8 +8,8 @@ import os
 
 import pytest
 
+from agent.core.errors import RotateError
 from agent.rotate.directory import LogDirectory
-from agent.rotate.errors import RotateError, failed
 from agent.tail.files import file_key
 
 
@@ -100,6 +100,6 @@ def test_only_the_regular_file_that_is_followed_is_rotated(tmp_path, folder):
     [(errno.EACCES, "setfacl"), (errno.EROFS, "ReadWritePaths"), (errno.ENOSPC, "room"), (errno.EIO, "tried again")],
 )
 def test_each_refusal_has_its_hint(number, hint):
-    error = failed("/app.log", OSError(number, "x"))
+    error = RotateError.of("SL820", "/app.log", why=OSError(number, "x"))
     assert (error.code, error.subject) == ("SL820", "/app.log")
     assert hint in error.hint

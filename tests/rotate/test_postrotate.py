@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import RotateConfig, SignalConfig
-from agent.rotate.errors import RotateError
+from agent.core.errors import RotateError
 from agent.rotate.postrotate import prepare, signal_number
 from tests.integration.harness import wait_until
 from tests.needs import needs

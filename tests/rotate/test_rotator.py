@@ -17,8 +17,8 @@ from agent.rotate.directory import LogDirectory
 from agent.rotate.retention import SETTLED_S
 from agent.rotate.rotator import RotationTiming
 from agent.rotate.unfinished import RetryBackoff
-from agent.store import archives, faults, rotations
-from agent.store.rotations import BegunRotation
+from agent.store import archives, faults, tables
+from agent.store.tables import BegunRotation
 from agent.tail import rotated_names
 from tests.integration.archiving import age
 
@@ -49,7 +49,7 @@ def test_a_log_that_is_due_is_renamed_and_nothing_is_made_in_its_place(scene):
     assert scene.names() == ["app.log.1", "other.log"]
     assert (scene.looks, scene.reported) == (1, [])
     assert rotator.round() == []
-    assert rotations.begun(scene.connection) == []
+    assert tables.begun_rotations(scene.connection) == []
 
 
 def test_age_counts_from_the_beginning_and_from_when_the_log_was_empty(scene):
@@ -144,7 +144,7 @@ def test_a_refused_rename_is_said_tried_again_and_over_when_it_works(scene, monk
         patch.setattr(LogDirectory, "rename", refuse)
         assert rotator.round() == rotator.round() == []
     assert scene.reported == [("SL820", str(scene.log), True)]
-    assert rotations.begun(scene.connection) == []
+    assert tables.begun_rotations(scene.connection) == []
     assert len(rotator.round()) == 1
     assert scene.active() == set()
 
@@ -212,11 +212,11 @@ def test_a_command_that_fails_is_run_again_before_anything_else_is_rotated(scene
     assert scene.active() == {"SL822"}
     scene.write()
     assert rotator.round() == []
-    assert [note.path for note in rotations.begun(scene.connection)] == [str(scene.log)]
+    assert [note.path for note in tables.begun_rotations(scene.connection)] == [str(scene.log)]
     (scene.root / "works").touch()
     assert len(rotator.round()) == 1
     assert scene.active() == set()
-    assert rotations.begun(scene.connection) == []
+    assert tables.begun_rotations(scene.connection) == []
     assert scene.names() == ["app.log.1", "app.log.2"]
 
 
@@ -224,14 +224,14 @@ def test_what_an_agent_that_was_killed_did_not_tell_the_next_one_tells(scene):
     status = scene.write().stat()
     note = BegunRotation(str(scene.log), "app", status.st_dev, status.st_ino)
     with faults.changing(scene.connection):
-        rotations.begin(scene.connection, [note, note._replace(path="/gone", source="other")])
+        tables.begin_rotations(scene.connection, [note, note._replace(path="/gone", source="other")])
     scene.log.rename(scene.logs / "app.log.1")
     scene.followed.clear()
     command = script(scene, f"cat > {scene.root}/told; test -e {scene.root}/works")
     rotator = scene.rotator(size=1, command=command)
     rotator.round()
     assert str(scene.log) in (scene.root / "told").read_text()
-    assert rotations.begun(scene.connection) == [note]
+    assert tables.begun_rotations(scene.connection) == [note]
     scene.stopped = True
     assert rotator.round() == []
     scene.stopped = False
@@ -240,15 +240,15 @@ def test_what_an_agent_that_was_killed_did_not_tell_the_next_one_tells(scene):
     (scene.root / "reopen.sh").chmod(0o755)
     (scene.root / "works").touch()
     rotator.round()
-    assert rotations.begun(scene.connection) == []
+    assert tables.begun_rotations(scene.connection) == []
 
 
 def test_a_rotation_that_was_noted_and_did_not_begin_is_forgotten(scene):
     status = scene.write().stat()
     with faults.changing(scene.connection):
-        rotations.begin(scene.connection, [BegunRotation(str(scene.log), "app", status.st_dev, status.st_ino)])
+        tables.begin_rotations(scene.connection, [BegunRotation(str(scene.log), "app", status.st_dev, status.st_ino)])
     scene.rotator(size=10**6, command=["false"]).round()
-    assert rotations.begun(scene.connection) == []
+    assert tables.begun_rotations(scene.connection) == []
     assert scene.reported == []
 
 
@@ -259,7 +259,7 @@ def test_an_agent_that_ends_in_the_middle_leaves_the_telling_to_the_next(scene):
     stop = [False]
     rotator._unfinished._stop = lambda: stop[0] or (scene.root / "began").exists()
     assert len(rotator.round()) == 1
-    assert len(rotations.begun(scene.connection)) == 1
+    assert len(tables.begun_rotations(scene.connection)) == 1
 
 
 def test_a_store_that_fails_in_the_middle_makes_nothing_forgotten(scene, monkeypatch):
@@ -279,7 +279,7 @@ def test_a_store_that_fails_in_the_middle_makes_nothing_forgotten(scene, monkeyp
     assert scene.names() == ["app.log.1"]
     rotator.round()
     assert (scene.root / "told").exists()
-    assert rotations.begun(scene.connection) == []
+    assert tables.begun_rotations(scene.connection) == []
 
 
 # ---------------------------------------------------------------- copytruncate
@@ -295,7 +295,7 @@ def test_a_log_is_copied_and_truncated_once_its_beginning_is_known(scene):
     assert len(rotator.round()) == 1
     assert scene.names() == ["app.log", "app.log.1", "app.log.2"]
     assert scene.log.read_bytes() == b""
-    assert rotations.begun(scene.connection) == []
+    assert tables.begun_rotations(scene.connection) == []
 
 
 def test_a_truncation_must_be_noticed_before_the_next(scene):
@@ -344,7 +344,7 @@ def test_an_agent_that_ends_while_it_copies_leaves_the_log(scene):
     rotator._stop = lambda: len(scene.names()) > 1
     assert rotator.round() == []
     assert scene.names() == ["app.log"]
-    assert rotations.begun(scene.connection) == []
+    assert tables.begun_rotations(scene.connection) == []
 
 
 def test_a_store_that_fails_before_the_copy_has_its_name_leaves_the_log(scene, monkeypatch):
@@ -370,10 +370,10 @@ def test_a_crash_before_the_truncation_is_cleared_up(scene):
     (scene.logs / "app.log.1").write_bytes(scene.log.read_bytes())
     note = BegunRotation(str(scene.log), "app", status.st_dev, status.st_ino, (scene.logs / "app.log.1").stat().st_ino)
     with faults.changing(scene.connection):
-        rotations.begin(scene.connection, [note])
+        tables.begin_rotations(scene.connection, [note])
     scene.rotator(size=10**6, method="copytruncate").round()
     assert scene.names() == ["app.log"]
-    assert rotations.begun(scene.connection) == []
+    assert tables.begun_rotations(scene.connection) == []
 
 
 def test_a_crash_before_the_truncation_is_cleared_up_as_soon_as_the_directory_is_there(scene):
@@ -382,16 +382,16 @@ def test_a_crash_before_the_truncation_is_cleared_up_as_soon_as_the_directory_is
     (scene.logs / "app.log.1").write_bytes(scene.log.read_bytes())
     note = BegunRotation(str(scene.log), "app", status.st_dev, status.st_ino, (scene.logs / "app.log.1").stat().st_ino)
     with faults.changing(scene.connection):
-        rotations.begin(scene.connection, [note])
+        tables.begin_rotations(scene.connection, [note])
     away = scene.logs.rename(scene.root / "away")
     clear_interrupted(scene.change)
     rotator = scene.rotator(size=10**6, method="copytruncate")
     rotator.round()
-    assert rotations.begun(scene.connection) == [note]
+    assert tables.begun_rotations(scene.connection) == [note]
     away.rename(scene.logs)
     rotator.round()
     assert scene.names() == ["app.log"]
-    assert rotations.begun(scene.connection) == []
+    assert tables.begun_rotations(scene.connection) == []
 
 
 # ---------------------------------------------------------------- what is kept

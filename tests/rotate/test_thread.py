@@ -11,8 +11,8 @@ from agent.config import load
 from agent.core.errors import StoreError
 from agent.logkeeping import Logkeeping, clear_interrupted
 from agent.rotate.thread import RotatorThread
-from agent.store import faults, rotations
-from agent.store.rotations import BegunRotation
+from agent.store import faults, tables
+from agent.store.tables import BegunRotation
 from tests.integration.harness import wait_until
 from tests.rotate.making import Scene
 
@@ -126,7 +126,7 @@ def test_what_an_interrupted_copytruncate_has_left_is_cleared_before_anything_is
     note = BegunRotation(str(scene.log), "app", status.st_dev, status.st_ino, copy.stat().st_ino)
     clear_interrupted(scene.change)
     with faults.changing(scene.connection):
-        rotations.begin(scene.connection, [note, renamed])
+        tables.begin_rotations(scene.connection, [note, renamed])
     clear_interrupted(scene.change)
     assert scene.names() == ["app.log"]
-    assert rotations.begun(scene.connection) == [renamed], "its application is still to be told"
+    assert tables.begun_rotations(scene.connection) == [renamed], "its application is still to be told"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.store.clock import DOUBT_S, WallClock, elapsed_s, known_ns
+from agent.store.maintenance import DOUBT_S, WallClock, elapsed_s, known_ns
 from tests.store.stores import DAY, NOW, events, stored, tailed, transaction, write
 
 HOUR_S = 3_600.0

@@ -9,8 +9,7 @@ import pytest
 
 from agent.core.errors import StoreError
 from agent.store import faults, writer
-from agent.store.maintenance import Maintenance
-from agent.store.retention import Retention
+from agent.store.maintenance import Maintenance, Retention
 from tests.needs import needs
 from tests.store.stores import (
     another,

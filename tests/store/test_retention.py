@@ -6,9 +6,8 @@ from msgspec.structs import replace
 from agent.core.errors import StoreError
 from agent.core.model import OwnError
 from agent.store import tables
-from agent.store.maintenance import Maintenance
+from agent.store.maintenance import Maintenance, Retention
 from agent.store.migrations import v004_archives
-from agent.store.retention import Retention
 from tests.store.stores import (
     DAY,
     MINUTE,

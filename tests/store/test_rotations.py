@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from agent.store import rotations, schema
-from agent.store.rotations import BegunRotation
+from agent.store import schema, tables
+from agent.store.tables import BegunRotation
 
 ODD = "/logs/caf\udce9.log"  # a name that is no UTF-8
 
@@ -20,19 +20,19 @@ def connection(tmp_path):
 
 
 def test_notes_are_made_replaced_and_ended(connection):
-    assert rotations.begun(connection) == []
+    assert tables.begun_rotations(connection) == []
     first, second = BegunRotation("/logs/a.log", "app", 1, 2), BegunRotation(ODD, "app", 1, 3)
-    rotations.begin(connection, [first, second])
-    rotations.begin(connection, [first._replace(copy=9)])
-    assert rotations.begun(connection) == [first._replace(copy=9), second]
-    rotations.end(connection, [ODD, "/logs/unknown.log"])
-    assert rotations.begun(connection) == [first._replace(copy=9)]
-    rotations.end(connection, ["/logs/a.log"])
-    assert rotations.begun(connection) == []
+    tables.begin_rotations(connection, [first, second])
+    tables.begin_rotations(connection, [first._replace(copy=9)])
+    assert tables.begun_rotations(connection) == [first._replace(copy=9), second]
+    tables.end_rotations(connection, [ODD, "/logs/unknown.log"])
+    assert tables.begun_rotations(connection) == [first._replace(copy=9)]
+    tables.end_rotations(connection, ["/logs/a.log"])
+    assert tables.begun_rotations(connection) == []
 
 
 def test_a_flush_always_writes(connection):
     for now in (1, 2):
         before = connection.execute("PRAGMA data_version").fetchone(), connection.total_changes
-        rotations.flush(connection, now)
+        tables.note_flush(connection, now)
         assert connection.total_changes > before[1]

@@ -13,7 +13,7 @@ from agent.core.errors import StoreError
 from agent.core.event import RAW_CARRIAGE_RETURN, RAW_MESSAGE
 from agent.core.fields import Profile
 from agent.core.model import Continuation, ErrorEvent, Gap, OwnError
-from agent.core.paths import to_text
+from agent.core.text import to_text
 from agent.store import tables
 from agent.store.groups import known_groups
 from agent.store.rollups import OTHER_LOGGERS

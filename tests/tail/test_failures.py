@@ -57,7 +57,7 @@ async def test_known_file_that_cannot_be_examined_keeps_its_place(tmp_path, monk
     log = tmp_path / "app.log"
     log.write_bytes(joined(numbered(0, 5)))
     known = (await Following(log, once=True).run_once()).stored()
-    for error in (OSError(errno.EIO, "broken"), files.foreign_link(str(log))):
+    for error in (OSError(errno.EIO, "broken"), TailError.of("SL203", str(log))):
         with monkeypatch.context() as patch:
             patch.setattr(locate, "compare_path", failing(2, error, locate.compare_path))
             async with Following(log, known=known) as tail:

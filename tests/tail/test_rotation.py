@@ -10,7 +10,7 @@ import pytest
 from following import PATIENT, Following, append, asynchronous, joined, numbered
 from msgspec import structs
 
-from agent.tail.harvester import ChunkReader
+from agent.tail.polling import ChunkReader
 from tests.needs import limited
 
 WARY = structs.replace(PATIENT, copy_grace_s=3600.0)

@@ -58,4 +58,4 @@ def test_a_read_only_file_system_is_said(tmp_path, monkeypatch):
         f_flag = os.ST_RDONLY
 
     monkeypatch.setattr(os, "statvfs", lambda _: Status)
-    assert readiness.writable("store.path", tmp_path, "SL113").sentence.endswith("lies on a read-only file system")
+    assert readiness.writable("SL113", "store.path", tmp_path).sentence.endswith("lies on a read-only file system")

@@ -1,6 +1,6 @@
 """Formats of log lines: what a module of this package offers so that lines are read by it.
 
-A format is one module here, with the name that `agent.core.formats` registers, and a constant FORMAT of one of two
+A format is one module here, with the name that `agent.config.schema` registers, and a constant FORMAT of one of two
 kinds; `json` alone has no module, for JSON objects have a road of their own (`agent.parse`):
 
 - a Wrapper takes off what a container runtime puts around a line (`docker`, `cri`);
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
-from agent.core.formats import REGISTERED
+from agent.config.schema import REGISTERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -11,8 +11,7 @@ from agent.core.times import MINUTE_NS
 from agent.query.archives.plan import FramePlan, make_frame_plan
 from agent.query.archives.search import ArchiveSearch
 from agent.query.engine import SAMPLED_EVENTS, EventKey, newest_events
-from agent.query.language import all_equal
-from agent.query.selection import Selection
+from agent.query.language import Selection, all_equal
 from agent.store import archives
 from agent.store.events import Categories
 from agent.store.groups import has_events_between
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-    from agent.archive.errors import ArchiveError
+    from agent.core.errors import ArchiveError
     from agent.core.groups import ErrorGroup, GroupFilter
     from agent.core.stored import StoredEvent
     from agent.query.archives.plan import FrameRef
@@ -129,7 +128,7 @@ class ArchiveEngine:
 
     def fields(self, selection: Selection, *, sample: int = SAMPLED_EVENTS, values: int = 10) -> list[FieldSummary]:
         """As `Engine.fields`."""
-        from agent.query.fields import sampled_fields  # noqa: PLC0415 - most questions are others
+        from agent.query.aggregate import sampled_fields  # noqa: PLC0415 - most questions are others
 
         return sampled_fields(self.events(selection, sample, newest_first=True), self.categories, values)
 

@@ -18,7 +18,7 @@ from agent.parse.settings import ParseSettings
 from agent.query.analysis import ALL_SEVERITIES
 from agent.query.archives.groups import ArchivedGroups
 from agent.query.archives.needles import token_probes
-from agent.query.selection import bounds
+from agent.query.language import bounds
 from agent.store import archives
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.query.archives.needles import RequiredTokens
-    from agent.query.language import Grouping
-    from agent.query.selection import Selection
+    from agent.query.language import Grouping, Selection
     from agent.store.archives import ArchiveRow
 
     Probes = list[list[RequiredTokens]]  # conditions, the alternatives of each

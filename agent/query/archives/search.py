@@ -17,13 +17,13 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.archive.container import ArchiveReader
-from agent.archive.errors import ArchiveError
 from agent.archive.frames import JSON_LINES, FrameParser
+from agent.core.errors import ArchiveError
 from agent.core.event import EventRow, event_rows
 from agent.query.archives.groups import ArchivedEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
 from agent.query.archives.plan import counted_by_index, severity_counts
-from agent.query.selection import bounds
+from agent.query.language import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from agent.query.archives.needles import Needle
     from agent.query.archives.plan import FramePlan, FrameRef, SearchedArchive
     from agent.query.engine import Counts
-    from agent.query.language import Grouping
-    from agent.query.selection import Selection
+    from agent.query.language import Grouping, Selection
 
 ID_BITS = 36  # an archive's id and an offset (up to 64 GiB) make the id of its event; it is negative
 _ALONE_S = 0.05  # so long, and for what seems to take no longer, this process searches: to start others takes as long

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agent.core.event import severity_text
 from agent.query.aggregate import count_event
 from agent.query.fragments import encode
-from agent.query.selection import Selection
+from agent.query.language import Selection
 from agent.query.sqlite import rollup
 from agent.query.sqlite.scan import EventScan, ScanKey
 

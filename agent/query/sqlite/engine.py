@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory
     from agent.core.stored import StoredEvent
     from agent.query.engine import Counts, EventKey, FieldSummary, Span
-    from agent.query.language import Grouping
-    from agent.query.selection import Selection
+    from agent.query.language import Grouping, Selection
     from agent.query.sqlite.scan import EventScan
     from agent.store.events import Categories
 
@@ -99,7 +98,7 @@ class SqliteEngine:
 
     def fields(self, selection: Selection, *, sample: int = SAMPLED_EVENTS, values: int = 10) -> list[FieldSummary]:
         """As `Engine.fields`."""
-        from agent.query.fields import sampled_fields  # noqa: PLC0415 - as for `counts`
+        from agent.query.aggregate import sampled_fields  # noqa: PLC0415 - as for `counts`
 
         return sampled_fields(self.events(selection, sample, newest_first=True), self.categories, values)
 
@@ -137,8 +136,7 @@ class SqliteEngine:
 
     def near(self, event: StoredEvent, span: Span) -> Span:
         """As `Engine.near`: so many stored events before and after."""
-        from agent.query.language import Query  # noqa: PLC0415 - as for `counts`
-        from agent.query.selection import Selection  # noqa: PLC0415
+        from agent.query.language import Query, Selection  # noqa: PLC0415 - as for `counts`
 
         since, until = span
         key = (event.timestamp, event.id)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.core.stored import StoredEvent
-    from agent.query.selection import Selection
+    from agent.query.language import Selection
 
 POLL_S = 0.1  # PRAGMA data_version costs 5 µs; the eye wants no more than ten answers a second
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.query.analysis import Condition, RequiredText
-    from agent.query.selection import Selection
+    from agent.query.language import Selection
     from agent.store.events import Files
 
 _PATTERN_BYTES = 10_000  # SQLite refuses LIKE patterns over 50,000 bytes

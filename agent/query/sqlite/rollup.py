@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from agent.core.times import MINUTE_NS
-from agent.query.selection import Selection, bounds
+from agent.query.language import Selection, bounds
 from agent.store.rollups import OTHER_LOGGERS, TRUSTED_DAYS
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from agent.core.event import EventRow, event_row
 from agent.core.stored import StoredEvent
 from agent.query.engine import EventKey
-from agent.query.selection import Selection, bounds
+from agent.query.language import Selection, bounds
 from agent.query.sqlite.plan import SqlPlan, make_plan
 from agent.store.events import EVENT_COLUMNS, Categories, Files, newest_id
 

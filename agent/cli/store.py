@@ -1,29 +1,31 @@
-"""`sidelog verify`: is the store sound? With `--repair` a new one is made of what can be read."""
+"""`sidelog verify`, `backup` and `restore`: whether the store is sound, a new one of what can be read, and copies."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from agent.cli.common import Bar, Context, echo_json, json_option, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, StoreError
+from agent.store import backup
 from agent.store.reader import open_reader
-from agent.store.verify import StoreFinding, verify
+from agent.store.verify import StoreFinding
+from agent.store.verify import verify as find_faults
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agent.store.salvage import SalvageReport
 
 _FINDINGS_SHOWN = 20
+_PATH = click.Path(path_type=Path)
 
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Make a new store of what can be read; the damaged one is kept.")
 @json_option()
 @with_context
-def command(context: Context, *, repair: bool, as_json: bool) -> int:
+def verify(context: Context, *, repair: bool, as_json: bool) -> int:
     """Check the store: SQLite's integrity check, every record, every event's place in its file, samples of counts.
 
     Exits 1 when something is wrong. Works beside a running agent. `--repair` needs the agent stopped: it saves row by
@@ -55,7 +57,7 @@ def _check(path: Path, *, tolerant: bool) -> list[StoreFinding]:
         raise
     try:
         with Bar("checking") as bar:
-            return verify(connection, path, bar.step)
+            return find_faults(connection, path, bar.step)
     finally:
         connection.close()
 
@@ -103,3 +105,48 @@ def _print(path: Path, findings: list[StoreFinding], saved: SalvageReport | None
             " what of them still exists is read again, and is stored twice then"
         )
     click.echo(f"verify: the damaged store is {safe_text(saved.moved_aside)}", err=True)
+
+
+# ---------------------------------------------------------------- copies
+
+
+@click.command()
+@click.argument("destination", metavar="DEST", type=_PATH)
+@json_option()
+@with_context
+def back_up(context: Context, *, destination: Path, as_json: bool) -> int:
+    """Copy the store to DEST, a file that does not exist yet.
+
+    The copy is of one moment, complete, checked, flushed to the disk, and readable by its owner only. The agent goes
+    on meanwhile. `sidelog restore` brings it back.
+    """
+    path = context.config().store.path
+    with Bar("copying") as bar:
+        size = backup.back_up(path, destination, bar.step)
+    if as_json:
+        echo_json({"store": str(path), "backup": str(destination), "bytes": size})
+    elif context.verbosity >= 0:
+        click.echo(f"backup: {safe_text(str(destination))}, {size:,} bytes, checked", err=True)
+    return EXIT_DONE
+
+
+@click.command()
+@click.argument("source", metavar="SRC", type=_PATH)
+@click.option("--force", is_flag=True, help="Move a store that is there aside.")
+@json_option()
+@with_context
+def restore(context: Context, *, source: Path, force: bool, as_json: bool) -> int:
+    """Put a copy of SRC, made by `sidelog backup`, in the store's place.
+
+    The agent must not run. SRC is checked first and stays as it is. The next start of the agent goes on from where
+    the backup was: what the log files have had since is read again.
+    """
+    path = context.config().store.path
+    with Bar("copying") as bar:
+        aside = backup.restore(source, path, force=force, progress=bar.step)
+    if as_json:
+        echo_json({"store": str(path), "backup": str(source), "moved_aside": str(aside) if aside else None})
+    elif context.verbosity >= 0:
+        moved = f"; the former store is {safe_text(str(aside))}" if aside else ""
+        click.echo(f"restore: {safe_text(str(path))} is what {safe_text(str(source))} was{moved}", err=True)
+    return EXIT_DONE
