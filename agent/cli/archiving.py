@@ -11,7 +11,7 @@ from agent.archive.archiver import Archiver, ArchivingSummary
 from agent.archive.verify import ArchiveFinding
 from agent.cli.common import Bar, echo_json, print_error, safe_text
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
-from agent.rotate.thread import rotate_once
+from agent.rotate.rotator import rotate_once
 from agent.store.opening import open_store
 from agent.views import archives as views
 from agent.views.due import planned_actions

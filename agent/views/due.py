@@ -13,8 +13,7 @@ from agent.archive.archiver import Archiver
 from agent.core.errors import RotateError
 from agent.core.units import format_duration
 from agent.rotate.postrotate import prepare
-from agent.rotate.rotator import Rotator
-from agent.rotate.thread import known_files
+from agent.rotate.rotator import Rotator, known_files
 
 if TYPE_CHECKING:
     import sqlite3
