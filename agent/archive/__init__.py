@@ -2,7 +2,6 @@
 
 The way of a rotated log, downwards; each calls what stands below it:
 
-    thread     makes a round now and then beside the reading
     archiver   one log after the other: worker, then the store, then (durably stored) the log is deleted; retention
     planner    which logs are due, and what is known of them
     process    the worker as its owner sees it

@@ -141,7 +141,7 @@ def _archive_due(context: Context, *, as_json: bool) -> int:
         StoreError: SL404, an agent owns the store: it rotates and archives by itself.
     """
     from agent.archive.archiver import Archiver, ArchivingSummary
-    from agent.rotate.thread import rotate_once
+    from agent.rotate.rotator import rotate_once
 
     config = context.config()
     is_rotating = _is_rotating(config)

@@ -1,6 +1,5 @@
 """Rotation by sidelog itself, of logs whose applications cannot. Everything here blocks.
 
-    thread        looks every second what is to be rotated, beside the reading
     rotator       a round: which logs are due, rotate them, tell their applications
     policy        when a log is due
     unfinished    rotations of which the store knows that they have begun, and whose applications are still to be told

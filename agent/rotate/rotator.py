@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,9 +30,11 @@ from agent.rotate.unfinished import RetryBackoff, UnfinishedRotations
 from agent.store import tables
 from agent.store.tables import BegunRotation
 from agent.tail import locate, rotated_names
+from agent.tail.discover import Discovery, tail_settings
 from agent.tail.identity import FileKey, Match
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Mapping
 
     from agent.config import Config
@@ -322,3 +325,26 @@ def _is_known(candidate: RotationCandidate, row: FileRow | None) -> bool:
         return locate.compare_path(candidate.path, row) is Match.SAME
     except (OSError, TailError):
         return False
+
+
+# ---------------------------------------------------------------- without an agent
+
+
+def known_files(config: Config, connection: sqlite3.Connection) -> list[FileRow]:
+    """The file generations that the store knows, without those that their sources do not match any more."""
+    discovery = Discovery(tail_settings(config))
+    found = []
+    for file in tables.load_files(connection):
+        source = discovery.source_of(file.path)
+        if source is not None and source.name == file.source:
+            found.append(file)
+    return found
+
+
+def rotate_once(config: Config, change: Change, report: Callable[[SidelogError, bool], None]) -> list[RotatedLog]:
+    """One round now, without an agent: of what the store knows."""
+
+    def followed() -> list[FileRow]:
+        return change(partial(known_files, config), durable=False)
+
+    return Rotator(config, followed, change, report).round()

@@ -106,8 +106,10 @@ def planned_actions(config: Config, connection: sqlite3.Connection) -> list[Plan
         connection: read-only.
     """
     from agent.archive.archiver import Archiver  # noqa: PLC0415 - 0.1 s with the next two, for a list of archives
-    from agent.rotate.rotator import Rotator  # noqa: PLC0415
-    from agent.rotate.thread import known_files  # noqa: PLC0415
+    from agent.rotate.rotator import (
+        Rotator,
+        known_files,
+    )
 
     change = partial(_ask, connection)
     rows: list[PlannedAction] = []

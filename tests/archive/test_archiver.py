@@ -12,10 +12,9 @@ import pytest
 
 from agent.archive import logfile
 from agent.archive.archiver import Archiver
-from agent.archive.thread import ArchiverThread
 from agent.config import load
 from agent.core.errors import ArchiveError, StoreError
-from agent.logkeeping import archive_now
+from agent.logkeeping import ArchiverThread, archive_now
 from agent.store import archives
 from agent.store.opening import open_store
 from tests.integration.harness import events, wait_until

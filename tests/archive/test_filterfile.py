@@ -37,7 +37,7 @@ def test_another_owner_of_the_file_reads_what_was_put(tmp_path):
 
 def test_a_disk_that_is_full_or_fails_is_named(tmp_path, monkeypatch):
     def fail(*_):
-        raise OSError(errno.ENOSPC, "full")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with FilterFile.on_disk_of(tmp_path) as filters:
         at = filters.put(b"data")

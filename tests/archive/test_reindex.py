@@ -1,6 +1,7 @@
 """The index made again from files: of those that are what they say, and of no others."""
 
 import errno
+import os
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_filters_wait_on_the_disk_until_they_are_stored(tmp_path, store):
 
 def test_a_disk_without_room_for_them_is_named(tmp_path, store, monkeypatch):
     def refuse(**_):
-        raise OSError(errno.ENOSPC, "full")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(module, "TemporaryFile", refuse)
     with pytest.raises(ArchiveError, match="No space") as raised:

@@ -11,14 +11,14 @@ from agent.core import process
 
 def test_a_priority_that_may_not_be_lowered_stays(monkeypatch):
     def refuse(number):
-        def nice(_):
+        def set_priority(*_):
             raise OSError(number, "refused")
 
-        return nice
+        return set_priority
 
-    monkeypatch.setattr(os, "nice", refuse(errno.EPERM))
+    monkeypatch.setattr(os, "setpriority", refuse(errno.EPERM))
     process.lower_priority()
-    monkeypatch.setattr(os, "nice", refuse(errno.ENOSYS))
+    monkeypatch.setattr(os, "setpriority", refuse(errno.ENOSYS))
     with pytest.raises(OSError, match="refused"):
         process.lower_priority()
 

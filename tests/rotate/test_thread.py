@@ -9,8 +9,7 @@ from structlog.testing import capture_logs
 
 from agent.config import load
 from agent.core.errors import StoreError
-from agent.logkeeping import Logkeeping, clear_interrupted
-from agent.rotate.thread import RotatorThread
+from agent.logkeeping import Logkeeping, RotatorThread, clear_interrupted
 from agent.store import faults, tables
 from agent.store.tables import BegunRotation
 from tests.integration.harness import wait_until
