@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from agent.archive.archiver import Archiver
     from agent.config import Config
-    from agent.core.conditions import Rounds
     from agent.core.errors import SidelogError
     from agent.core.model import FileRow
     from agent.store.edit import Change

@@ -105,11 +105,8 @@ def planned_actions(config: Config, connection: sqlite3.Connection) -> list[Plan
         config: validated.
         connection: read-only.
     """
-    from agent.archive.archiver import Archiver  # noqa: PLC0415 - 0.1 s with the next two, for a list of archives
-    from agent.rotate.rotator import (
-        Rotator,
-        known_files,
-    )
+    from agent.archive.archiver import Archiver  # noqa: PLC0415 - 0.1 s with the next one, for a list of archives
+    from agent.rotate.rotator import Rotator, known_files  # noqa: PLC0415
 
     change = partial(_ask, connection)
     rows: list[PlannedAction] = []
