@@ -235,10 +235,6 @@ def main() -> None:
             send(target, archive(order, lambda done: send(target, ArchiveProgress(done)), filters))
 
 
-if __name__ == "__main__":
-    main()
-
-
 # ---------------------------------------------------------------- which generation a log is
 
 
@@ -324,3 +320,7 @@ class PrefixMatcher:
         """
         found = [one for one in self._found if one.raw_bytes < self._position and one.file_id in (None, file_id)]
         return tuple(entry for one in found for entry in one.entries)
+
+
+if __name__ == "__main__":
+    main()
