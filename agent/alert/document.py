@@ -37,6 +37,7 @@ _TOP_GROUPS = 5
 _KEYS_NAMED = 100  # of those that share one page
 _SAMPLE_BYTES = 16_384  # a longer event is cut: a page is no place for a megabyte
 _CUT_CHARS = 4_096
+_KEY_CHARS = 200  # of each of a key's values in a sentence; the document has it whole beside that
 _NS = 1_000_000_000
 
 
@@ -144,7 +145,7 @@ def delivery_id(change: StateChange, hook: str, *, merged: bool = False) -> str:
 
 def summary(facts: Facts, change: StateChange, more: int = 0) -> str:
     """One sentence for people."""
-    where = shown_key(json.loads(change.key))
+    where = shown_key({name: value and _cut(value, _KEY_CHARS) for name, value in json.loads(change.key).items()})
     subject = f"{change.rule} ({where})" if where else change.rule
     others = f", and {more} more" if more else ""
     if change.state == "resolved":
@@ -184,7 +185,11 @@ def _shortened(event: StoredEvent) -> dict[str, Any] | msgspec.Raw:
     if len(text) <= _SAMPLE_BYTES:
         return msgspec.Raw(text)
     body = whole["body"]
-    return {**whole, "body": body[:_CUT_CHARS] + "…" if len(body) > _CUT_CHARS else body, "attributes": {}}
+    return {**whole, "body": _cut(body, _CUT_CHARS), "attributes": {}}
+
+
+def _cut(text: str, most: int) -> str:
+    return text[:most] + "…" if len(text) > most else text
 
 
 # ---------------------------------------------------------------- an example for `send-test`

@@ -37,8 +37,10 @@ async def post(url: str, headers: Mapping[str, str], document: bytes, timeout_s:
             return HookResult(ok=answer.status_code in _SUCCESS, said=said, output=output)
     except (TimeoutError, httpx.TimeoutException):
         return HookResult(ok=False, said=f"timeout after {timeout_s:g}s")
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         # The URL is a secret: name the kind of error and what the system said, not the request.
         cause = error.__cause__ or error
         said = type(error).__name__ if url in str(cause) else f"{type(error).__name__}: {cause}"
-        return HookResult(ok=False, said=said[:500])
+        never = httpx.UnsupportedProtocol, httpx.LocalProtocolError  # of this address, with these headers
+        may_pass = isinstance(error, httpx.HTTPError) and not isinstance(error, never)
+        return HookResult(ok=False, said=said[:500], retryable=may_pass)

@@ -217,6 +217,42 @@ def test_throughput_beside_a_hook_that_hangs_and_no_orphan_after_a_stop(box):
     wait_until(lambda: not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text())
 
 
+def test_a_page_about_a_key_of_200_kb_is_delivered_whole_and_keeps_no_other(box):
+    rules = (
+        {"name": "big", "when": {"count": 1}, "per": ["user"]},
+        {"name": "small", "match": "disk", "when": {"count": 1}},
+    )
+    a = Alerting(box, *rules, extra=f'printf "%s\\n" "$SIDELOG_KEY" >> {box.root}/keys')
+    box.start()
+    a.log(lines(1, user="ü" * 100_000))
+    a.log(lines(1, "info", "disk"))
+    pages = {page["rule"]: page for page in a.wait(2)}
+    assert pages["big"]["key"] == {"user": "ü" * 100_000}
+    assert len(pages["big"]["summary"]) < 500
+    assert pages.keys() == {"big", "small"}
+    wait_until(a.settled)
+    keys = [json.loads(line) for line in (box.root / "keys").read_text().splitlines()]
+    assert sorted(len(key.get("user", "")) for key in keys) == [0, (4_096 - len('{"user":""}')) // 6]
+    box.stop()
+
+
+def test_a_hook_whose_program_is_missing_gives_up_at_once_and_no_other_waits(box):
+    a = Alerting(box, {"when": {"count": 1}, "per": ["user"], "hooks": ["gone", "page"]})
+    document = json.loads(box.config.read_text())
+    document["hooks"]["gone"] = {"exec": [f"{box.root}/gone.sh"], "retries": 50}
+    box.config.write_text(json.dumps(document))
+    box.start()
+    a.log(b"".join(lines(1, user=f"u{number}") for number in range(7)))
+    a.wait(7)
+    wait_until(a.settled)
+    dead = box.sql("SELECT hook, state, attempts, count(*) FROM deliveries GROUP BY hook, state, attempts")
+    assert sorted(dead) == [("gone", "dead", 1, 7), ("page", "delivered", 1, 7)]
+    a.script.rename(box.root / "gone.sh")
+    assert box.run("alerts", "redeliver", "all").returncode == 0
+    wait_until(lambda: box.sql("SELECT 1 FROM deliveries WHERE state = 'dead'") == [] and a.settled())
+    box.stop()
+
+
 def test_silence_and_unsilence_reach_a_running_agent(box):
     a = Alerting(box, {"when": {"count": 2}})
     box.start()
