@@ -10,7 +10,8 @@ import msgspec
 
 from agent.alert.engine import LATENESS_NS
 from agent.alert.event import Keys, LiveEvent, LiveFile, key_text
-from agent.alert.matching import GROUP_FORMS, Lane, NeededText, PossibleMatches, RuleIndex, SeriesKey
+from agent.alert.matching import Lane, NeededText, PossibleMatches, RuleIndex, SeriesKey
+from agent.alert.rules import GROUP_FORMS
 from agent.alert.state import RuleHit
 from agent.alert.window import BUCKETS
 from agent.core.event import event_row
@@ -84,7 +85,7 @@ class EventCounter:
             for hits in keys.values():
                 hits.sort()
         for target, rule in self._targets.items():
-            if rule.form in GROUP_FORMS:
+            if rule.about_groups:
                 by_key = found.by_rule.get(rule.name, {})
             else:
                 by_key = found.by_lane[self._index.lane_of[rule.name].number]

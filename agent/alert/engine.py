@@ -15,6 +15,7 @@ from collections import OrderedDict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from agent.alert.rules import GROUP_FORMS
 from agent.alert.state import AlertState, tally
 from agent.alert.transitions import AlertStateMachine
 from agent.alert.window import SlidingWindow
@@ -253,7 +254,7 @@ class RuleEngine:
 
     def _late(self, rule: AlertRule, state: AlertState, hits: Sequence[RuleHit]) -> None:
         """Events that left the window before they came: would they have fired, had they come in time?"""
-        if rule.form not in ("count", "rate", "new_group", "regressed") or state.phase != "ok" or rule.for_ns:
+        if rule.form not in ("count", "rate", *GROUP_FORMS) or state.phase != "ok" or rule.for_ns:
             return
         window = SlidingWindow()
         for hit in hits:

@@ -18,7 +18,7 @@ import structlog
 from agent.alert.counting import EventCounter
 from agent.alert.document import DeliveryBuilder
 from agent.alert.engine import MAX_KEYS
-from agent.alert.rules import DAY_GRAIN_NS, compile_rule, facts_of
+from agent.alert.rules import DAY_GRAIN_NS, GROUP_FORMS, compile_rule, facts_of
 from agent.alert.shared import SharedRuleEngine
 from agent.alert.state import StateChange
 from agent.alert.window import BUCKETS
@@ -129,7 +129,7 @@ class LiveAlerts:
                 [counter.name for counter in self.engine.counters],
             )
             saved = tables.load_states(self._connection)
-        self.wants_group_news = any(rule.form in ("new_group", "regressed") for rule in self.rules.values())
+        self.wants_group_news = any(rule.about_groups for rule in self.rules.values())
         self.engine.restore(saved, now)
         self.engine.begin(max(now, self.started_at))
         self._now = (now, self._elapsed())
@@ -145,9 +145,12 @@ class LiveAlerts:
             rule = self.rules.get(state.rule)
             if state.phase != "firing" or facts is None or (rule is not None and rule.shape == facts["shape"]):
                 continue
-            change = StateChange(state.rule, state.key, "resolved", now, state.value, state.started_at, state.notified)
+            news = facts["form"] in GROUP_FORMS
+            over = "ok" if news else "resolved"
+            told = state.notified and not news
+            change = StateChange(state.rule, state.key, over, now, state.value, state.started_at, told)
             writes.history.append(_history_row(change, facts))
-            if state.notified:
+            if told:
                 writes.deliveries += builder.deliveries(facts, change, self._hooks_of(facts), now)
         tables.save(self._connection, writes)
 

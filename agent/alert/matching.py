@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.alert.event import Keys
+from agent.alert.rules import GROUP_FORMS
 from agent.core.errors import ConfigError, UsageError
 from agent.core.values import exact, number, text_of
 from agent.query.language import parse_query
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 SeriesKey = tuple[int, str]  # number of a lane, key of a rule's state
 
-GROUP_FORMS = {"new_group": "new", "regressed": "regressed"}  # form of `when` -> what became of the group
 _OUTCOMES_REMEMBERED = 4_096  # combinations of values, about 0.5 KiB each
 
 

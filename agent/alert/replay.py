@@ -145,7 +145,7 @@ def _firings(changes: list[StateChange], since: int, until: int) -> list[Firing]
         if change.state == "firing" and change.key not in open_:
             open_[change.key] = Firing(change.key, change.started_at, change.value)
             found.append(open_[change.key])
-        elif change.state == "resolved" and change.key in open_:
+        elif change.state in ("resolved", "ok") and change.key in open_:
             open_.pop(change.key).ended_at = change.at
     return [one for one in found if one.started_at < until and (one.ended_at is None or one.ended_at >= since)]
 
@@ -182,7 +182,7 @@ class _Source:
             yield chunk, {}, chunk[-1][1].at
 
     def _hits(self) -> Iterable[Keyed]:
-        if self._rule.form in ("new_group", "regressed"):
+        if self._rule.about_groups:
             return self._group_hits()
         ahead = sorted(self._future(), key=lambda keyed: keyed[1].at)
         now = self._keyed(self._match.query)

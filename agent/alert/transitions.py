@@ -3,6 +3,7 @@
     ok ──threshold──▶ pending ──held for `for`──▶ firing ──below `resolve_below`──▶ ok
                          └──below the threshold──▶ ok
 
+A rule that tells news of error groups goes back to `ok` in silence: a group that is known now does not stop being so.
 What changes without an event (a window that empties, `for`, `repeat`) does so at its own instant.
 """
 
@@ -125,7 +126,8 @@ class AlertStateMachine:
             told = self._may_tell(rule, state, at)
             self._say(state, "firing", at, notify=told)
         elif before == "firing":
-            self._say(state, "resolved", at, notify=state.notified)
+            over = "ok" if rule.about_groups else "resolved"
+            self._say(state, over, at, notify=state.notified and not rule.about_groups)
             state.notified, state.notify_at, state.repeat_at, state.quiet, state.started_at = False, NEVER, NEVER, "", 0
         else:
             self._say(state, phase, at, notify=False)

@@ -20,6 +20,14 @@ _HOUR_MINUTES = 60
 _FAR = 2**63 - 1
 ALL_GROUPS = GroupFilter()
 
+_NEWEST_LOOKED_AT = 10_000  # errors, some 2 ms: a storm of others must not make it longer
+_NEWEST = """
+SELECT id FROM (
+  SELECT id, group_id FROM events INDEXED BY errors_by_time WHERE severity_number >= 17 AND timestamp >= ?
+  ORDER BY timestamp DESC, id DESC LIMIT ?
+) WHERE group_id = ? LIMIT ?
+"""
+
 _COLUMNS = (
     *("id", "title", "culprit", "severity_number", "category", "state", "state_changed", "first_seen", "last_seen"),
     *("count", "service", "exception_type", "ignored_until", "ignored_until_count"),
@@ -173,6 +181,11 @@ def history_of(connection: sqlite3.Connection, group: int, instants: Sequence[in
         "SELECT service, count FROM group_services WHERE group_id = ? ORDER BY count DESC, service", (group,)
     ).fetchall()
     return GroupHistory(counts, services)
+
+
+def newest_event_ids(connection: sqlite3.Connection, group: int, since: int, most: int) -> list[int]:
+    """The newest events of a group among the last errors of all, from an instant (Unix ns) on, the newest first."""
+    return [row[0] for row in connection.execute(_NEWEST, (since, _NEWEST_LOOKED_AT, group, most))]
 
 
 def has_events_between(connection: sqlite3.Connection, group: int, first: int, last: int) -> bool:

@@ -297,7 +297,31 @@ def test_a_new_group_is_news_once_and_one_that_a_backfill_brings_is_not(rig):
     group = made["groups"][0]
     assert (group["id"], group["title"], group["severity"], group["state"]) == (1, "old", "ERROR", "regressed")
     assert group["first_seen"] < group["last_seen"]
-    assert made["summary"] == "back (group=1): an error that was resolved or ignored has come back"
+    assert made["summary"] == "back (group=1): an error that was resolved or ignored has come back: old"
+    assert [event["body"] for event in made["events"]] == ["old"] * 2
+
+
+def test_news_of_a_group_is_never_said_to_be_over(rig):
+    """A group that is known now does not stop being so; nor does a reload that takes the rule away say that."""
+    one = rig(rule(when={"new_group": True}), rule("gone", when={"new_group": True}))
+    batch = EventBatch(
+        [one.at] * 7, [17] * 7, [None] * 7, list(range(7)), [f'{{"message":"m{n}"}}' for n in range(7)], end=7
+    )
+    update = GroupUpdate(
+        1, "f", 1, "m" * 500, None, None, "unknown", None, 17, one.at, one.at, 7, {one.at // (60 * S): 7}
+    )
+    stored = StoredBatch(tailed(1, source="app"), batch, 0, b"", one.at, dict.fromkeys(range(7), 1))
+    assert one.commit(transaction(stored, groups=[update])) == [("gone", "firing"), ("r", "firing")]
+    made = json.loads(one.delivered[-1].document)
+    assert [event["body"] for event in made["events"]] == [f"m{n}" for n in range(2, 7)]
+    assert [(group["id"], group["count"]) for group in made["groups"]] == [(1, 7)]
+    assert made["summary"] == f"r (group=1): an error that was never seen before: {'m' * 200}…"
+    one.config = configured(rule(when={"new_group": True}))
+    one.begin()
+    one.move(301)
+    assert one.tick() == []
+    assert one.sql("SELECT * FROM alert_states") == []
+    assert one.sql("SELECT rule, state FROM alert_history ORDER BY id DESC LIMIT 2") == [("r", "ok"), ("gone", "ok")]
 
 
 def test_an_event_that_later_lines_change_is_counted_by_rules_that_did_not_match_before(rig):

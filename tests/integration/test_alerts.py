@@ -217,6 +217,25 @@ def test_throughput_beside_a_hook_that_hangs_and_no_orphan_after_a_stop(box):
     wait_until(lambda: not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text())
 
 
+def test_a_new_error_is_named_with_its_events_and_never_said_to_be_over(box):
+    a = Alerting(
+        box, {"when": {"new_group": True}, "window": "2s"}, {"name": "beat", "when": {"count": 3}, "window": "2s"}
+    )
+    box.start()
+    a.log(lines(3, message="kaboom"))
+    pages = {(page["rule"], page["state"]): page for page in a.wait(3)}
+    assert pages.keys() == {("r", "firing"), ("beat", "firing"), ("beat", "resolved")}
+    page = pages["r", "firing"]
+    assert page["summary"] == "r (group=1): an error that was never seen before: kaboom"
+    assert [(group["id"], group["title"], group["state"]) for group in page["groups"]] == [(1, "kaboom", "new")]
+    assert {event["body"] for event in page["events"]} == {"kaboom"}
+    wait_until(lambda: box.sql("SELECT phase FROM alert_states") == [] and a.settled())
+    assert sorted(a.states()) == ["firing", "firing", "resolved"]
+    ((row,),) = [[row for row in a.ask("alerts", "list") if row["rule"] == "r"]]
+    assert row["state"] == "ok"
+    box.stop()
+
+
 def test_a_page_about_a_key_of_200_kb_is_delivered_whole_and_keeps_no_other(box):
     rules = (
         {"name": "big", "when": {"count": 1}, "per": ["user"]},
