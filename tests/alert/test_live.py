@@ -324,6 +324,34 @@ def test_news_of_a_group_is_never_said_to_be_over(rig):
     assert one.sql("SELECT rule, state FROM alert_history ORDER BY id DESC LIMIT 2") == [("r", "ok"), ("gone", "ok")]
 
 
+def test_events_of_ignored_groups_count_for_no_rule_that_does_not_name_a_state(rig):
+    """By whatever a rule finds its events: all, a field, a text; also those of one batch with others."""
+    one = rig(
+        rule("all", when={"count": 1}), rule("field", match="n=1", when={"count": 1}),
+        rule("text", match="boom", when={"count": 1}), rule("per", when={"count": 1}, per=["group"]),
+        rule("share", when={"ratio": 0.1, "min": 1}), rule("asks", match="boom state=ignored", when={"count": 1}),
+        rule("any", match="n=1 state~.", when={"count": 1}, per=["state"]),
+    )  # fmt: skip
+
+    def error(*groups):
+        now = one.at
+        records = [json.dumps({"message": "boom", "n": 1}) for _ in groups]
+        batch = EventBatch([now] * len(groups), [17] * len(groups), [None] * len(groups), list(range(len(groups))),
+                           records, end=len(groups))  # fmt: skip
+        stored = StoredBatch(tailed(1, source="app"), batch, 0, b"", now, dict(enumerate(groups)))
+        updates = [GroupUpdate(g, f"f{g}", 1, "boom", None, None, "none", None, 17, now, now, 1) for g in set(groups)]
+        return {name for name, _ in one.commit(transaction(stored, groups=updates))}
+
+    assert "all" in error(2)
+    one.move(1000)
+    one.tick()
+    one.writer.connection.execute("UPDATE error_groups SET state = 'ignored' WHERE id = 2")
+    assert error(2, 2) == {"asks", "any"}
+    assert error(2, 3, 2) == {"all", "field", "text", "per", "share", "any"}
+    states = one.sql("SELECT rule, \"key\" FROM alert_states WHERE phase = 'firing' AND rule IN ('per', 'any')")
+    assert sorted(states) == [("any", '{"state":"ignored"}'), ("any", '{"state":"new"}'), ("per", '{"group":"3"}')]
+
+
 def test_an_event_that_later_lines_change_is_counted_by_rules_that_did_not_match_before(rig):
     one = rig(rule("level", when={"count": 1}), rule("text", match="boom", when={"count": 1}))
     file = tailed(1, source="app")

@@ -236,6 +236,29 @@ def test_a_new_error_is_named_with_its_events_and_never_said_to_be_over(box):
     box.stop()
 
 
+def test_an_ignored_group_pages_nobody_until_it_is_reopened(box):
+    a = Alerting(
+        box, {"when": {"count": 1}, "window": "1s"}, {"name": "asks", "match": "state=ignored", "when": {"count": 1}}
+    )
+    box.start()
+    a.log(lines(1, message="noise"))
+    a.wait(2)
+    wait_until(a.settled)
+    assert box.run("errors", "ignore", "1").returncode == 0
+    a.log(lines(3, message="noise"))
+    a.wait(3)
+    assert [run["rule"] for run in a.runs()][2:] == ["asks"]
+    assert len(box.query("state=ignored")) == 4
+    assert box.query("noise", "state!=ignored") == []
+    assert a.ask("alerts", "test", "r", "--since", "1h")["firing"] == []
+    assert len(a.ask("alerts", "test", "asks", "--since", "1h")["firing"]) == 1
+    assert box.run("errors", "reopen", "1").returncode == 0
+    a.log(lines(1, message="noise"))
+    assert a.wait(4)[3]["rule"] == "r"
+    assert len(box.query("state=ongoing")) == 5
+    box.stop()
+
+
 def test_a_page_about_a_key_of_200_kb_is_delivered_whole_and_keeps_no_other(box):
     rules = (
         {"name": "big", "when": {"count": 1}, "per": ["user"]},
