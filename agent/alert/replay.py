@@ -89,7 +89,7 @@ def replay(
     start = since - (DAY_NS if rule.has_day else rule.window_ns * (2 if rule.form == "spike" else 1))
     source = _Source(store, config, rule, (start, until))
     found = Replay()
-    engine.begin(start)
+    engine.begin(start, 0)
     pending = list(moments)
     for chunk, totals, upto in source.chunks(pending):
         found.events += len(chunk)

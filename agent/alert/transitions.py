@@ -56,6 +56,15 @@ class AlertStateMachine:
             if state.due == due:
                 self.advance(self._rules[state.rule], state, due)
 
+    def take_over(self, old: AlertStateMachine, states: Mapping[str, Mapping[str, AlertState]]) -> None:
+        """Go on with states that another machine has moved."""
+        self.touched = {id(one): one for one in old.touched.values() if states.get(one.rule, {}).get(one.key) is one}
+        self._group_due = {name: due for name, due in old._group_due.items() if states.get(name)}
+        for name, members in states.items():
+            for state in members.values():
+                state.due = NEVER
+                self.resume(self._rules[name], state)
+
     def resume(self, rule: AlertRule, state: AlertState) -> None:
         """Go on with a state that was saved."""
         self._firing[rule.name] += state.phase == "firing"

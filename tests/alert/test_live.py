@@ -1,9 +1,11 @@
 """What the rules of a running agent do with transactions, on a real store with a clock that the test moves."""
 
 import json
+import sqlite3
 from datetime import datetime
 
 import pytest
+from msgspec.structs import replace
 
 from agent.alert.live import LiveAlerts
 from agent.config import Config, HookConfig, RuleConfig, SourceConfig, WhenConfig
@@ -249,6 +251,65 @@ def test_a_reload_that_the_store_refuses_is_tried_again(rig, monkeypatch):
     assert one.reports == [("SL408", True)]
     one.alerts.turn()
     assert one.alerts.rules["r"].threshold == 1
+
+
+def test_a_reload_leaves_the_states_of_rules_that_count_the_same_as_they_are(rig):
+    """Absence before its first event and while it is pending; counts, groups and samples; what a counter has."""
+    rules = (
+        rule("never", match="nothing", when={"absent": True}, for_=100.0),
+        rule("beat", match="beat", when={"absent": True}, for_=100.0, per=["n"]),
+        rule("low", when={"count": 2}), rule("high", when={"count": 4}), rule("lost", when={"count": 3}),
+    )  # fmt: skip
+    one = rig(*rules)
+    one.events({"n": 1, "message": "beat"})
+    for _ in range(34):
+        one.move(9)
+        one.tick()
+        one.alerts.reload(one.config, {})
+        one.alerts.turn()
+    one.events({})
+    one.move(9)
+    one.tick()
+    pending = dict(one.sql("SELECT rule, since FROM alert_states WHERE phase = 'pending'"))
+    assert pending.keys() == {"never", "beat"}
+    one.config = configured(
+        *[replace(each, inhibited_by=["low"]) if each.name == "high" else each for each in rules[:4]]
+    )
+    one.alerts.reload(one.config, {})
+    one.alerts.turn()
+    assert one.events({}) == [("low", "firing")]
+    assert [len(json.loads(made.document)["events"]) for made in one.delivered[-1:]] == [2]
+    assert one.events({}, {}) == []  # inhibited: but it fires
+    assert ("high",) in one.sql("SELECT rule FROM alert_states WHERE phase = 'firing'")
+    told = []
+    for _ in range(12):
+        one.move(9)
+        told += one.tick()
+    assert sorted(told) == [("beat", "firing"), ("never", "firing")]
+    started = dict(one.sql("SELECT rule, started_at FROM alert_states WHERE rule IN ('never', 'beat')"))
+    assert started == {name: since + 100 * S for name, since in pending.items()}
+
+
+def test_a_restart_gives_a_rule_that_is_inhibited_now_what_it_has_counted(rig):
+    one = rig(rule(), rule("high", when={"count": 4}))
+    one.events({}, {})
+    one.config = configured(rule("r", when={"count": 9}), rule("high", when={"count": 4}, inhibited_by=["r"]))
+    one.begin()
+    assert one.events({}, {}) == [("high", "firing")]
+
+
+def test_a_reload_that_the_store_refuses_changes_nothing(rig, monkeypatch):
+    one = rig(rule(when={"count": 2}))
+    one.events({})
+
+    def refused(*_):
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(tables, "save_rules", refused)
+    one.alerts.reload(configured(rule(when={"count": 9})), {})
+    one.alerts.turn()
+    assert len(one.reports) == 1
+    assert one.events({}) == [("r", "firing")]
 
 
 def test_old_buckets_leave_the_store(rig):

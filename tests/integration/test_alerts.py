@@ -76,6 +76,33 @@ def test_pending_goes_on_over_a_restart(box):
     box.stop()
 
 
+@pytest.mark.parametrize("by", ["reload", "stop", "kill"])
+def test_absence_goes_on_over_a_reload_and_a_restart(box, by):
+    """Before its first event, and while `for` runs: it fires when it would have, were nothing in between."""
+    a = Alerting(box, {"match": "nothing", "when": {"absent": True}, "window": "3s", "for": "6s"})
+    box.start()
+    pending = "SELECT since FROM alert_states WHERE phase = 'pending'"
+    if by == "reload":
+        for number in range(3):
+            a.configure(
+                {"match": "nothing", "when": {"absent": True}, "window": "3s", "for": "6s", "repeat": f"{number + 1}h"}
+            )
+            box.process.send_signal(signal.SIGHUP)
+            wait_until(lambda done=number: box.said().count("reloaded") > done)
+    began = wait_until(lambda: box.sql(pending))[0][0]
+    if by == "reload":
+        started = box.sql("SELECT json_extract(value, '$.started_at') FROM meta WHERE \"key\" = 'run'")[0][0]
+        assert began - started < 4 * 10**9
+        box.process.send_signal(signal.SIGHUP)
+    else:
+        _ = box.stop() if by == "stop" else box.kill()
+        box.start()
+    assert a.wait(1)[0]["state"] == "firing"
+    assert box.sql("SELECT started_at FROM alert_states") == [(began + 6 * 10**9,)]
+    assert box.sql("SELECT state FROM alert_history ORDER BY id") == [("pending",), ("firing",)]
+    box.stop()
+
+
 def test_a_restart_while_firing_says_nothing_again(box):
     a = Alerting(box, {"when": {"count": 3}, "window": "6s"})
     box.start()
