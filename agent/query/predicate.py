@@ -84,8 +84,10 @@ def compile_conditions(conditions: Sequence[Alternatives]) -> Check:
 
 
 def _cost(term: Term) -> int:
-    if term.field in ("severity", "source", "path", "group", "category", "state"):
+    if term.field in ("severity", "source", "path", "group", "category"):
         return 0
+    if term.field == "state":  # in archives each error's group has to be found first, and replays always ask for it
+        return 3
     return 1 if term.field is None else 2  # a text needs no decoding, a field does
 
 
