@@ -59,9 +59,10 @@ from agent.core.errors import EXIT_DONE, EXIT_STORE, StoreError
 from agent.ingest import Counters, Ingest
 from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
+from agent.store import alerts as alert_tables
 from agent.store import tables
 from agent.store.lock import lock_path
-from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, known_ns
+from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, elapsed_s, known_ns
 from agent.tail.discover import tail_settings
 from agent.tail.tailer import Tailer
 
@@ -123,6 +124,8 @@ class Pipeline:
         connection, settings = opened.writer.connection, IngestSettings.from_config(config)
         known = tables.load_files(connection)
         facts = {"pid": os.getpid(), "started_at": started_at, "version": __version__, "once": once}
+        now = time.time_ns()
+        judged_until = alert_tables.judged_until(connection, now, now - round(elapsed_s() * 1e9))
         tables.begin_run(connection, facts)
         self._intake = Intake(INTAKE_BYTES)  # a passage: its lock guards it
         # The event loop.
@@ -140,7 +143,7 @@ class Pipeline:
             timing=tail_timing,
         )
         # The event loop runs the hooks; the rules belong to the writer thread.
-        self._alerting = Alerting(config, connection, self._intake.wake, reporter.report)
+        self._alerting = Alerting(config, connection, self._intake.wake, reporter.report, judged_until)
         # The writer thread.
         self._maintenance = Maintenance(
             opened.writer,

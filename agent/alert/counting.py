@@ -10,12 +10,13 @@ import msgspec
 
 from agent.alert.engine import LATENESS_NS
 from agent.alert.event import Keys, LiveEvent, LiveFile, key_text
-from agent.alert.matching import GROUP_FORMS, Lane, NeededText, PossibleMatches, RuleIndex, SeriesKey
+from agent.alert.matching import Lane, NeededText, PossibleMatches, RuleIndex, SeriesKey
+from agent.alert.rules import GROUP_FORMS
 from agent.alert.state import RuleHit
 from agent.alert.window import BUCKETS
 from agent.core.event import EventRow
 from agent.store.events import Categories
-from agent.store.groups import first_seen
+from agent.store.groups import first_seen, ignored_among
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from agent.alert.rules import AlertRule
     from agent.config import RuleConfig
+    from agent.core.groups import GroupTraits
     from agent.core.model import JoinedEvent, Stored, StoredBatch, StoredRange
     from agent.core.stored import StoredEvent
 
@@ -35,6 +37,7 @@ class _Found(msgspec.Struct):
     now: int
     news: dict[int, str]
     categories: Categories
+    ignored: frozenset[int]  # those of its error groups that are
     by_lane: list[dict[str, list[RuleHit]]]  # number of the lane -> key -> hits
     by_rule: dict[str, dict[str, list[RuleHit]]] = {}  # of rules about error groups
     totals: dict[str, dict[str, Counter[int]]] = {}  # rule -> key -> bucket -> events
@@ -74,7 +77,10 @@ class EventCounter:
         if not self._rules:
             return
         by_lane: list[dict[str, list[RuleHit]]] = [{} for _ in self._index.lanes]
-        found = _Found(now, self._fresh_news(stored.news, now), Categories(self._connection), by_lane)
+        groups = _groups_of(stored)
+        ignored = ignored_among(self._connection, groups) if groups else frozenset()
+        categories = Categories(self._connection, clock=lambda: now)
+        found = _Found(now, self._fresh_news(stored.news, now), categories, ignored, by_lane)
         for part in stored.ranges:
             self._range(part, found)
         for joined in stored.joined:
@@ -84,7 +90,7 @@ class EventCounter:
             for hits in keys.values():
                 hits.sort()
         for target, rule in self._targets.items():
-            if rule.form in GROUP_FORMS:
+            if rule.about_groups:
                 by_key = found.by_rule.get(rule.name, {})
             else:
                 by_key = found.by_lane[self._index.lane_of[rule.name].number]
@@ -99,13 +105,13 @@ class EventCounter:
         file = part.batch.file
         info = self._info(part.batch)
         rows = [r for r in self._index.rows(file.source, events.severities) if events.timestamps[r] > oldest]
-        steps: dict[int, tuple[PossibleMatches, list[NeededText]]] = {}  # by severity
+        steps: dict[tuple[int, bool], tuple[PossibleMatches, list[NeededText]]] = {}  # by severity, ignored or not
         for row in rows:
-            severity = events.severities[row]
-            if severity not in steps:
-                step = self._index.step(file.source, severity)
-                steps[severity] = step, step.present([events.records[r] for r in rows])
-            step, needles = steps[severity]
+            severity, ignored = events.severities[row], part.batch.group_ids.get(row) in found.ignored
+            if (severity, ignored) not in steps:
+                step = self._index.step(file.source, severity, ignored=ignored)
+                steps[severity, ignored] = step, step.present([events.records[r] for r in rows])
+            step, needles = steps[severity, ignored]
             event = _event(part, row, info)
             self._hit(event, step, step.counting(event, found.categories, needles), found)
 
@@ -151,7 +157,7 @@ class EventCounter:
             return LiveEvent(EventRow(*head, group, record), info)
 
         def counting(one: LiveEvent) -> tuple[PossibleMatches, Sequence[SeriesKey]]:
-            step = self._index.step(file.source, one.severity_number)
+            step = self._index.step(file.source, one.severity_number, ignored=one.group in found.ignored)
             return step, step.counting(one, found.categories)
 
         after = event(*joined.after)
@@ -194,7 +200,14 @@ def _event(part: StoredRange, row: int, info: LiveFile) -> LiveEvent:
     )
 
 
-def group_key(keys: Keys, event: StoredEvent, categories: Mapping[int, str]) -> str:
+def _groups_of(stored: Stored) -> set[int]:
+    """The error groups of what one transaction has stored or changed."""
+    groups: set[int] = set().union(*(part.batch.group_ids.values() for part in stored.ranges))
+    joined = {group for one in stored.joined for _, group, _ in (one.before, one.after) if group is not None}
+    return groups | joined
+
+
+def group_key(keys: Keys, event: StoredEvent, categories: Mapping[int, GroupTraits]) -> str:
     """The key of a rule about error groups: its fields and the group."""
     fields = json.loads(keys.key(event, categories))
     return key_text({**fields, "group": str(event.group)})

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.alert.rules import condition, shown_key
+from agent.alert.rules import GROUP_FORMS, condition, shown_key
+from agent.alert.state import SAMPLES
 from agent.core.event import severity_text
 from agent.core.outbox import Delivery
-from agent.core.times import format_utc
+from agent.core.times import MINUTE_NS, format_utc
 from agent.core.units import format_duration
 from agent.query.fragments import encode
 from agent.query.language import parse_query
 from agent.query.render import document as event_document
 from agent.query.terms import Term
 from agent.store.events import Files, load_events
-from agent.store.groups import group_facts
+from agent.store.groups import group_facts, history_of, newest_event_ids
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,9 +35,12 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _TOP_GROUPS = 5
+_FAR_NS = 2**63 - 1
+_TITLE_CHARS = 200
 _KEYS_NAMED = 100  # of those that share one page
 _SAMPLE_BYTES = 16_384  # a longer event is cut: a page is no place for a megabyte
 _CUT_CHARS = 4_096
+_KEY_CHARS = 200  # of each of a key's values in a sentence; the document has it whole beside that
 _NS = 1_000_000_000
 
 
@@ -78,7 +82,11 @@ class DeliveryBuilder:
         """Everything but `version` and `delivery_id`."""
         key = json.loads(change.key)
         over = change.at if change.state == "resolved" else None
-        samples = [sample for one in (change, *more) for sample in one.samples][-5:] if more else change.samples
+        if facts["form"] in GROUP_FORMS:
+            counts, samples = self._news((change, *more))
+        else:
+            counts = _merged_groups((change, *more))
+            samples = [sample for one in (change, *more) for sample in one.samples][-SAMPLES:]
         events = self._events(samples)
         found: dict[str, Any] = {
             "rule": change.rule,
@@ -90,8 +98,8 @@ class DeliveryBuilder:
             "window": format_duration(facts["window"]),
             "started_at": format_utc(change.started_at),
             "ended_at": None if over is None else format_utc(over),
-            "summary": summary(facts, change, len(more)),
-            "groups": self._groups(_merged_groups((change, *more)), events),
+            "summary": summary(facts, change, len(more), self._title(facts, key)),
+            "groups": self._groups(counts, events),
             "events": [_shortened(event) for event in events],
             "host": self._host,
             "query": query_command(facts, {} if more else key, change.started_at, over),
@@ -102,6 +110,26 @@ class DeliveryBuilder:
             found["more"] = len(more)
             found["keys"] = [json.loads(one.key) for one in (change, *more)[:_KEYS_NAMED]]
         return found
+
+    def _news(self, changes: Sequence[StateChange]) -> tuple[dict[int, int], list[int]]:
+        """Of a rule about error groups: how many events each has had since it is news, and the ids of the last ones."""
+        counts: dict[int, int] = {}
+        samples: list[int] = []
+        for change in changes:
+            group = int(json.loads(change.key)["group"])
+            began = change.started_at // MINUTE_NS * MINUTE_NS
+            counts[group] = max(1, *history_of(self._connection, group, [began, _FAR_NS]).counts)
+            if len(samples) < SAMPLES:
+                found = newest_event_ids(self._connection, group, began, SAMPLES - len(samples))
+                samples += found or change.samples[-1:]
+        return counts, sorted(samples)
+
+    def _title(self, facts: Facts, key: Mapping[str, str]) -> str:
+        """What the group of a rule about error groups is called; empty for other rules."""
+        if facts["form"] not in GROUP_FORMS:
+            return ""
+        known = group_facts(self._connection, [int(key["group"])])
+        return next((str(one["title"]) for one in known.values()), "")
 
     def _events(self, ids: Sequence[int]) -> list[StoredEvent]:
         if not ids:
@@ -142,16 +170,17 @@ def delivery_id(change: StateChange, hook: str, *, merged: bool = False) -> str:
     return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
 
 
-def summary(facts: Facts, change: StateChange, more: int = 0) -> str:
-    """One sentence for people."""
-    where = shown_key(json.loads(change.key))
+def summary(facts: Facts, change: StateChange, more: int = 0, title: str = "") -> str:
+    """One sentence for people; `title`: of the error group that it is about, where there is one."""
+    where = shown_key({name: value and _cut(value, _KEY_CHARS) for name, value in json.loads(change.key).items()})
     subject = f"{change.rule} ({where})" if where else change.rule
     others = f", and {more} more" if more else ""
     if change.state == "resolved":
         lasted = format_duration(max(1, round((change.at - change.started_at) / _NS)))
         return f"{subject}{others}: resolved after {lasted}"
     still = "still " if change.state == "repeat" else ""
-    return f"{subject}{others}: {still}{condition(facts, change.value)}"
+    named = f": {_cut(title, _TITLE_CHARS)}" if title else ""
+    return f"{subject}{others}: {still}{condition(facts, change.value)}{named}"
 
 
 def query_command(facts: Facts, key: dict[str, str | None], started_at: int, ended_at: int | None) -> str:
@@ -184,7 +213,11 @@ def _shortened(event: StoredEvent) -> dict[str, Any] | msgspec.Raw:
     if len(text) <= _SAMPLE_BYTES:
         return msgspec.Raw(text)
     body = whole["body"]
-    return {**whole, "body": body[:_CUT_CHARS] + "…" if len(body) > _CUT_CHARS else body, "attributes": {}}
+    return {**whole, "body": _cut(body, _CUT_CHARS), "attributes": {}}
+
+
+def _cut(text: str, most: int) -> str:
+    return text[:most] + "…" if len(text) > most else text
 
 
 # ---------------------------------------------------------------- an example for `send-test`

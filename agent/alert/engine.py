@@ -15,6 +15,7 @@ from collections import OrderedDict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from agent.alert.rules import GROUP_FORMS
 from agent.alert.state import AlertState, tally
 from agent.alert.transitions import AlertStateMachine
 from agent.alert.window import SlidingWindow
@@ -61,19 +62,42 @@ class RuleEngine:
 
     # ------------------------------------------------------------ input
 
-    def begin(self, now: int) -> None:
-        """Take note that nothing was seen before `now`: absence is measured from here on. To be called at the start
-        and after any time in which events could not be read.
+    def begin(self, now: int, unseen_ns: int) -> None:
+        """Go on after a time in which nothing was judged. What was not seen of it proves no absence, and what was
+        proven before stays: the clocks of absence stood still. To be called at the start and after any time in which
+        events could not be read.
+
+        Args:
+            now: Unix ns.
+            unseen_ns: how much of the time before `now` nobody can speak of.
         """
+        self.begin_absence(now)
         for rule in self.rules.values():
-            if rule.form == "absent":
-                if rule.keyless and not self.states[rule.name]:
-                    self._state(rule, "{}")
-                for state in self.states[rule.name].values():
-                    state.last = max(state.last, now)
-                    if state.phase == "pending":
-                        self._machine.enter(rule, state, "ok", now)
-                    self._machine.schedule(rule, state)
+            for state in self.states[rule.name].values() if rule.form == "absent" else ():
+                if state.phase != "firing":  # only an event ends that
+                    self._go_on(rule, state, now, unseen_ns)
+                self._machine.schedule(rule, state)
+
+    def begin_absence(self, now: int) -> None:
+        """Let rules on absence that have no state yet wait for their first event from now on."""
+        for rule in self.rules.values():
+            if rule.form == "absent" and rule.keyless and not self.states[rule.name]:
+                state = self._state(rule, "{}")
+                state.last = now
+                self._machine.schedule(rule, state)
+
+    def _go_on(self, rule: AlertRule, state: AlertState, now: int, unseen_ns: int) -> None:
+        ok = state.phase == "ok"
+        wait_ns = rule.window_ns if ok else rule.for_ns
+        if unseen_ns > 0:
+            state.shift(max(0, min(unseen_ns, now - max(state.last, state.since, state.clock))), rule.grain_ns)
+        began = state.last if ok else state.since
+        if unseen_ns <= 0 and began + wait_ns > now:
+            return
+        soonest = now + min(LATENESS_NS, rule.window_ns)  # by then what was written meanwhile is read
+        began = min(now, max(began, soonest - wait_ns))
+        state.last, state.since = (began, state.since) if ok else (state.last, began)
+        self._machine.touched[id(state)] = state
 
     def observe(
         self, name: str, key: str, hits: Sequence[RuleHit], now: int, totals: Mapping[int, int] | None = None
@@ -167,6 +191,17 @@ class RuleEngine:
             self._machine.resume(rule, state)
         self._machine.touched = {id(state): state for state in moved}
 
+    def take_over(self, old: RuleEngine) -> None:
+        """Go on with the states of another engine, which is not used any more, as far as the rules count the same;
+        before anything is observed.
+        """
+        for name, rule in self.rules.items():
+            if name in old.rules and old.rules[name].shape == rule.shape:
+                self.states[name] = old.states[name]
+                self.evicted[name] = old.evicted[name]
+        self._gone = [gone for gone in old._gone if gone[0] in self.rules]
+        self._machine.take_over(old._machine, self.states)
+
     def shift(self, delta_ns: int) -> None:
         """Move all states in time: the wall clock has jumped by so much, and nothing has happened in between."""
         for name, states in self.states.items():
@@ -253,7 +288,7 @@ class RuleEngine:
 
     def _late(self, rule: AlertRule, state: AlertState, hits: Sequence[RuleHit]) -> None:
         """Events that left the window before they came: would they have fired, had they come in time?"""
-        if rule.form not in ("count", "rate", "new_group", "regressed") or state.phase != "ok" or rule.for_ns:
+        if rule.form not in ("count", "rate", *GROUP_FORMS) or state.phase != "ok" or rule.for_ns:
             return
         window = SlidingWindow()
         for hit in hits:

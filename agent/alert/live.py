@@ -18,7 +18,7 @@ import structlog
 from agent.alert.counting import EventCounter
 from agent.alert.document import DeliveryBuilder
 from agent.alert.engine import MAX_KEYS
-from agent.alert.rules import DAY_GRAIN_NS, compile_rule, facts_of
+from agent.alert.rules import DAY_GRAIN_NS, GROUP_FORMS, compile_rule, facts_of
 from agent.alert.shared import SharedRuleEngine
 from agent.alert.state import StateChange
 from agent.alert.window import BUCKETS
@@ -58,6 +58,7 @@ class LiveAlerts:
         host: this machine's name.
         report: notes own errors.
         deliver: called after a commit with the deliveries that it made.
+        seen_until: Unix ns, when the rules were judged for the last time before this start; 0 where they never were.
         clock: Unix ns.
         elapsed: ns since any fixed moment, time of sleep included; never jumps.
     """
@@ -71,6 +72,7 @@ class LiveAlerts:
         host: str,
         report: Callable[[SidelogError, bool], None],
         deliver: Callable[[list[Delivery]], None],
+        seen_until: int = 0,
         clock: Callable[[], int] = time.time_ns,
         elapsed: Callable[[], int] = _elapsed_ns,
     ) -> None:
@@ -88,7 +90,10 @@ class LiveAlerts:
         self._evictions = 0
         self._reloads: deque[tuple[Config, Mapping[str, str]]] = deque()
         self._expired_at = 0
-        self.started_at = clock()
+        self._unseen_ns: int | None = clock() - seen_until
+        self._now = (clock(), elapsed())
+        self.rules: dict[str, AlertRule] = {}
+        self.engine = SharedRuleEngine(())
         self.use(config, resources)
 
     def reload(self, config: Config, resources: Mapping[str, str]) -> None:
@@ -106,49 +111,60 @@ class LiveAlerts:
             self._reloads.popleft()
 
     def use(self, config: Config, resources: Mapping[str, str]) -> None:
-        """Begin with these rules, going on where the store says that they stand. Rules that are gone, or count
-        something else now, are resolved if somebody was told that they fire.
+        """Begin with these rules, going on where they stand: at the start as the store says it, which remembers less
+        of a state than a running engine has. Rules that are gone, or count something else now, are resolved if
+        somebody was told that they fire. Nothing has changed where the store refuses.
 
         Raises:
             StoreError: as `faults.changing`.
         """
         now = self._clock()
         configs = sorted(config.alerts, key=lambda rule: len(rule.inhibited_by))  # what inhibits is judged first
-        self.rules: dict[str, AlertRule] = {one.name: compile_rule(one) for one in configs}
-        self.facts: dict[str, Facts] = {one.name: facts_of(one, self.rules[one.name]) for one in configs}
-        self._mute: dict[str, list[Hours]] = {one.name: [parse_hours(text) for text in one.mute] for one in configs}
-        labels = {name: json.loads(text) for name, text in resources.items()}
-        self._counting = EventCounter(self._connection, configs, self.rules, labels)
-        self._hook_names = frozenset(config.hooks)
-        self.engine = SharedRuleEngine(self.rules.values(), max_keys=MAX_KEYS, quiet=self._quiet)
+        rules = {one.name: compile_rule(one) for one in configs}
+        facts = {one.name: facts_of(one, rules[one.name]) for one in configs}
+        hook_names = frozenset(config.hooks)
+        engine = SharedRuleEngine(rules.values(), max_keys=MAX_KEYS, quiet=self._quiet)
         with faults.changing(self._connection):
-            self._orphans(now)
+            self._orphans(now, rules, hook_names)
             tables.save_rules(
                 self._connection,
-                {name: (self.rules[name].shape, facts) for name, facts in self.facts.items()},
-                [counter.name for counter in self.engine.counters],
+                {name: (rules[name].shape, one) for name, one in facts.items()},
+                [counter.name for counter in engine.counters],
             )
-            saved = tables.load_states(self._connection)
-        self.wants_group_news = any(rule.form in ("new_group", "regressed") for rule in self.rules.values())
-        self.engine.restore(saved, now)
-        self.engine.begin(max(now, self.started_at))
-        self._now = (now, self._elapsed())
+            saved = [] if self._unseen_ns is None else tables.load_states(self._connection)
+        self.rules, self.facts, self._hook_names = rules, facts, hook_names
+        self._mute: dict[str, list[Hours]] = {one.name: [parse_hours(text) for text in one.mute] for one in configs}
+        labels = {name: json.loads(text) for name, text in resources.items()}
+        self._counting = EventCounter(self._connection, configs, rules, labels)
+        self.wants_group_news = any(rule.about_groups for rule in self.rules.values())
+        if self._unseen_ns is None:
+            engine.take_over(self.engine)
+            engine.begin_absence(now)
+        else:
+            engine.restore(saved, now)
+            engine.begin(now, self._unseen_ns if self._unseen_ns > _BLIND_NS else 0)
+        self._unseen_ns = None
+        self.engine = engine
+        self._evictions = sum(engine.evicted.values())
         self._version = -1
         self._look()
 
-    def _orphans(self, now: int) -> None:
+    def _orphans(self, now: int, rules: Mapping[str, AlertRule], hook_names: frozenset[str]) -> None:
         old = tables.load_rules(self._connection)
         builder = DeliveryBuilder(self._connection, self._host)
         writes = AlertWrites()
         for state in tables.load_states(self._connection):
             facts = old.get(state.rule)
-            rule = self.rules.get(state.rule)
+            rule = rules.get(state.rule)
             if state.phase != "firing" or facts is None or (rule is not None and rule.shape == facts["shape"]):
                 continue
-            change = StateChange(state.rule, state.key, "resolved", now, state.value, state.started_at, state.notified)
+            news = facts["form"] in GROUP_FORMS
+            over = "ok" if news else "resolved"
+            told = state.notified and not news
+            change = StateChange(state.rule, state.key, over, now, state.value, state.started_at, told)
             writes.history.append(_history_row(change, facts))
-            if state.notified:
-                writes.deliveries += builder.deliveries(facts, change, self._hooks_of(facts), now)
+            if told:
+                writes.deliveries += builder.deliveries(facts, change, _hooks_of(facts, hook_names), now)
         tables.save(self._connection, writes)
 
     # ------------------------------------------------------------ the clock
@@ -166,7 +182,7 @@ class LiveAlerts:
             log.warning("the clock has jumped; alert windows are moved with it", seconds=round(jump / 1e9, 1))
             self.engine.shift(jump)
         if passed > _BLIND_NS:
-            self.engine.begin(now)
+            self.engine.begin(now, passed)
         return now
 
     def wait_s(self) -> float:
@@ -267,7 +283,7 @@ class LiveAlerts:
             builder = DeliveryBuilder(self._connection, self._host)
             for change, more in pages(told, self.rules):
                 facts = self.facts[change.rule]
-                writes.deliveries += builder.deliveries(facts, change, self._hooks_of(facts), now, more)
+                writes.deliveries += builder.deliveries(facts, change, _hooks_of(facts, self._hook_names), now, more)
         if sum(engine.evicted.values()) > self._evictions:
             self._evictions = sum(engine.evicted.values())
             writes.evicted = engine.evictions()
@@ -280,9 +296,10 @@ class LiveAlerts:
             writes.expired += [(rule.name, BUCKETS - 1 - now // DAY_GRAIN_NS, -1) for rule in rules if rule.has_day]
         return writes
 
-    def _hooks_of(self, facts: Facts) -> list[str]:
-        """The hooks of a rule, without those that the configuration does not have any more."""
-        return [hook for hook in facts["hooks"] if hook in self._hook_names]
+
+def _hooks_of(facts: Facts, names: frozenset[str]) -> list[str]:
+    """The hooks of a rule, without those that the configuration does not have any more."""
+    return [hook for hook in facts["hooks"] if hook in names]
 
 
 def _history_row(change: StateChange, facts: Facts) -> HistoryRow:

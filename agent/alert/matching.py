@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.alert.event import Keys
+from agent.alert.rules import GROUP_FORMS
 from agent.core.errors import ConfigError, UsageError
 from agent.core.values import exact, number, text_of
 from agent.query.language import parse_query
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 SeriesKey = tuple[int, str]  # number of a lane, key of a rule's state
 
-GROUP_FORMS = {"new_group": "new", "regressed": "regressed"}  # form of `when` -> what became of the group
 _OUTCOMES_REMEMBERED = 4_096  # combinations of values, about 0.5 KiB each
 
 
@@ -74,10 +74,10 @@ class RuleMatch(msgspec.Struct):
 
     def _find_by(self, conditions: list[Condition]) -> Condition | None:
         """The condition on a field that events are to be found by, or else on a text that must be there: what is found
-        so need not be checked. Not on a category, which may change while the event stays.
+        so need not be checked. Not on a category or a state, which may change while the event stays.
         """
         for condition in conditions:
-            if condition.is_equality and condition.field != "category":
+            if condition.is_equality and condition.field not in ("category", "state"):
                 self.field_name, self.values = condition.field, condition.values
                 return condition
         for condition in conditions:
@@ -89,6 +89,11 @@ class RuleMatch(msgspec.Struct):
     def series(self, event: LiveEvent, categories: Categories) -> list[SeriesKey]:
         """Where an event that matches counts."""
         return [(lane.number, lane.keys.key(event, categories)) for lane in self.lanes.values() if lane.rules]
+
+    @property
+    def sees_ignored(self) -> bool:
+        """Whether events of ignored error groups count: only for a match that says which states it wants."""
+        return "state" in self.query.analysis.fields
 
     def wants_source(self, source: str) -> bool:
         """Whether events of a source can match."""
@@ -120,7 +125,7 @@ class RuleIndex:
             self.match_of[config.name], self.lane_of[config.name] = match, lane
         self.matches = list(matches.values())
         self._tables: dict[str, bytes] = {}  # source -> for each byte value 1 where a rule looks at that severity
-        self._steps: dict[tuple[str, int], PossibleMatches] = {}
+        self._steps: dict[tuple[str, int, bool], PossibleMatches] = {}
 
     def rows(self, source: str, severities: Sequence[int]) -> Iterator[int]:
         """The rows of a batch that some rule may match: 10 ns per event that none does, all of it in C."""
@@ -134,12 +139,15 @@ class RuleIndex:
             yield row
             row = flags.find(1, row + 1)
 
-    def step(self, source: str, severity: int) -> PossibleMatches:
-        """The matches that are possible for events of a source with this severity number."""
-        step = self._steps.get((source, severity))
+    def step(self, source: str, severity: int, *, ignored: bool = False) -> PossibleMatches:
+        """The matches that are possible for events of a source with this severity number, whose error groups are
+        `ignored` or not.
+        """
+        step = self._steps.get((source, severity, ignored))
         if step is None:
-            possible = [match for match in self.matches if severity in match.severities and match.wants_source(source)]
-            step = self._steps[source, severity] = PossibleMatches(possible)
+            matches = [match for match in self.matches if match.sees_ignored or not ignored]
+            possible = [match for match in matches if severity in match.severities and match.wants_source(source)]
+            step = self._steps[source, severity, ignored] = PossibleMatches(possible)
         return step
 
 

@@ -21,7 +21,7 @@ from agent.alert.rules import DAY_NS, AlertRule, compile_rule
 from agent.alert.state import RuleHit, StateChange
 from agent.core.groups import GroupFilter
 from agent.query.language import Grouping, Query, Selection, all_equal
-from agent.query.terms import Term
+from agent.query.terms import NOT_IGNORED, Term
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -88,7 +88,7 @@ def replay(
     start = since - (DAY_NS if rule.has_day else rule.window_ns * (2 if rule.form == "spike" else 1))
     source = _Source(store, config, rule, (start, until))
     found = Replay()
-    engine.begin(start)
+    engine.begin(start, 0)
     pending = list(moments)
     for chunk, totals, upto in source.chunks(pending):
         found.events += len(chunk)
@@ -144,7 +144,7 @@ def _firings(changes: list[StateChange], since: int, until: int) -> list[Firing]
         if change.state == "firing" and change.key not in open_:
             open_[change.key] = Firing(change.key, change.started_at, change.value)
             found.append(open_[change.key])
-        elif change.state == "resolved" and change.key in open_:
+        elif change.state in ("resolved", "ok") and change.key in open_:
             open_.pop(change.key).ended_at = change.at
     return [one for one in found if one.started_at < until and (one.ended_at is None or one.ended_at >= since)]
 
@@ -156,6 +156,9 @@ class _Source:
         self._store = store
         self._rule = rule
         self._match = RuleMatch.of(config.match)
+        self._query = self._match.query
+        if not self._match.sees_ignored:
+            self._query &= Query(NOT_IGNORED)
         self._keys = Keys(config.per)
         self._start, self._until = span
 
@@ -181,15 +184,15 @@ class _Source:
             yield chunk, {}, chunk[-1][1].at
 
     def _hits(self) -> Iterable[Keyed]:
-        if self._rule.form in ("new_group", "regressed"):
+        if self._rule.about_groups:
             return self._group_hits()
         ahead = sorted(self._future(), key=lambda keyed: keyed[1].at)
-        now = self._keyed(self._match.query)
+        now = self._keyed()
         return heapq.merge(now, ahead, key=lambda keyed: keyed[1].at) if ahead else now
 
-    def _keyed(self, query: Query) -> Iterator[Keyed]:
+    def _keyed(self) -> Iterator[Keyed]:
         """What matches between start and end, with its keys, in the order of time."""
-        selection = Selection(query, self._start, self._until)
+        selection = Selection(self._query, self._start, self._until)
         if not self._keys.fields:
             return (("{}", RuleHit(*key)) for key in self._store.keys(selection))
         key, categories = self._keys.key, self._store.categories
@@ -198,7 +201,7 @@ class _Source:
 
     def _future(self) -> Iterator[Keyed]:
         """Events whose own time is later than the end: they counted when they came."""
-        selection = Selection(self._match.query, self._until)
+        selection = Selection(self._query, self._until)
         for event in self._store.events(selection, observed=(self._start, self._until)):
             key = self._keys.key(event, self._store.categories)
             yield key, RuleHit(event.observed_timestamp, event.id, event.group)
@@ -213,7 +216,7 @@ class _Source:
                 found.append((group.state_changed, group.id))
         for at, number in sorted(found):
             if self._start <= at < self._until:
-                query = self._match.query & Query((Term("group", "=", str(number)),))
+                query = self._query & Query((Term("group", "=", str(number)),))
                 with closing(self._store.events(Selection(query, at, at + 1))) as events:
                     event = next(events, None)
                 if event is not None:
@@ -227,7 +230,7 @@ class _Source:
         totals: dict[int, dict[str, Counter[int]]] = {}
         for (key, bucket), count in self._totals(grain).items():
             totals.setdefault(bucket, {})[key] = Counter({bucket: count})
-        by_bucket = groupby(self._keyed(self._match.query), lambda keyed: keyed[1].at // grain)
+        by_bucket = groupby(self._keyed(), lambda keyed: keyed[1].at // grain)
         found, hits = next(by_bucket, (None, iter(())))
         for bucket in sorted(totals):
             if found is not None and found < bucket:  # stored, or deleted, between one look and the other

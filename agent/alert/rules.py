@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agent.config import RuleConfig
 
 
+GROUP_FORMS = {"new_group": "new", "regressed": "regressed"}  # form of `when` -> what became of the group
 COUNTER = "#"  # what a counter's name begins with, and no rule's
 DAY_NS = 86_400 * 10**9
 DAY_GRAIN_NS = DAY_NS // BUCKETS  # 675 s: a bucket of the day that a spike is also measured against
@@ -48,6 +49,11 @@ class AlertRule(msgspec.Struct, frozen=True):
     def grain_ns(self) -> int:
         """The length of a bucket of its windows."""
         return self.window_ns // BUCKETS
+
+    @property
+    def about_groups(self) -> bool:
+        """Whether it tells news of error groups: that is no condition which lasts, and so is never over."""
+        return self.form in GROUP_FORMS
 
     @property
     def has_day(self) -> bool:
@@ -130,7 +136,7 @@ def compile_rule(config: RuleConfig) -> AlertRule:
         repeat_ns=round(config.repeat * _NS),
         group_wait_ns=round(config.group_wait * _NS),
         inhibited_by=tuple(config.inhibited_by),
-        keyless=not config.per and form not in ("new_group", "regressed"),
+        keyless=not config.per and form not in GROUP_FORMS,
         shape=_digest(config.match, form, config.window, config.per),
         # Rules that others inhibit are judged after those: they do not share with them.
         counter=""

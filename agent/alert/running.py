@@ -32,6 +32,7 @@ class Alerting:
         connection: of the writer, which is to show its transactions to `rules`.
         wake: lets the writer thread look whether something is to be done.
         report: notes own errors.
+        seen_until: as of `LiveAlerts`.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Alerting:
         connection: sqlite3.Connection,
         wake: Callable[[], None],
         report: Callable[[SidelogError, bool], None],
+        seen_until: int = 0,
     ) -> None:
         self._wake = wake
         self._loop = asyncio.get_running_loop()
@@ -51,6 +53,7 @@ class Alerting:
             host=socket.gethostname(),
             report=report,
             deliver=self._deliver,
+            seen_until=seen_until,
         )
 
     def reload(self, config: Config) -> None:

@@ -140,6 +140,19 @@ class SharedRuleEngine(RuleEngine):
                 self._shares[rule.counter].hot.setdefault(one.key, set()).add(rule.name)
         super().restore(every, now)
 
+    def take_over(self, old: RuleEngine) -> None:
+        """As `RuleEngine.take_over`. A counter is the same by its name, whatever forms the rules that share it have; a
+        rule that has changed to another one, since it is inhibited now, brings along what was counted.
+        """
+        super().take_over(old)
+        for name, share in self._shares.items():
+            if not self.states[name]:
+                for key, state in _counted(share, old):
+                    self._state(share.counter, key).copy(state)
+            for rule in share.rules:
+                for key in self.states[rule.name]:
+                    share.hot.setdefault(key, set()).add(rule.name)
+
     # ------------------------------------------------------------ bounds
 
     def _dispensable(self, state: AlertState) -> bool:
@@ -153,6 +166,16 @@ class SharedRuleEngine(RuleEngine):
             hot = self.states[name].get(state.key)
             if hot is not None:
                 self._give_up(self.rules[name], hot)
+
+
+def _counted(share: _Share, old: RuleEngine) -> list[tuple[str, AlertState]]:
+    """What another engine has counted for the rules of a counter, by key."""
+    names = [share.counter.name]
+    for rule in share.rules:
+        before = old.rules.get(rule.name)
+        if before is not None and before.shape == rule.shape:
+            names.append(before.counter)
+    return next((list(old.states[name].items()) for name in names if old.states.get(name)), [])
 
 
 def _knows_no_more(state: AlertState, counter: AlertState, needed: float) -> bool:

@@ -32,7 +32,8 @@ class RuleHit(NamedTuple):
 class StateChange(msgspec.Struct):
     """A transition of one state. `notify`: somebody is to be told.
 
-    `state` is `pending`, `ok` (pending, and over before it fired), `firing`, `repeat` or `resolved`.
+    `state` is `pending`, `ok` (pending, and over before it fired; or news of a group, and its window over), `firing`,
+    `repeat` or `resolved`.
     """
 
     rule: str

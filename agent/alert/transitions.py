@@ -3,6 +3,7 @@
     ok ──threshold──▶ pending ──held for `for`──▶ firing ──below `resolve_below`──▶ ok
                          └──below the threshold──▶ ok
 
+A rule that tells news of error groups goes back to `ok` in silence: a group that is known now does not stop being so.
 What changes without an event (a window that empties, `for`, `repeat`) does so at its own instant.
 """
 
@@ -54,6 +55,15 @@ class AlertStateMachine:
             due, _, state = heapq.heappop(self._due)
             if state.due == due:
                 self.advance(self._rules[state.rule], state, due)
+
+    def take_over(self, old: AlertStateMachine, states: Mapping[str, Mapping[str, AlertState]]) -> None:
+        """Go on with states that another machine has moved."""
+        self.touched = {id(one): one for one in old.touched.values() if states.get(one.rule, {}).get(one.key) is one}
+        self._group_due = {name: due for name, due in old._group_due.items() if states.get(name)}
+        for name, members in states.items():
+            for state in members.values():
+                state.due = NEVER
+                self.resume(self._rules[name], state)
 
     def resume(self, rule: AlertRule, state: AlertState) -> None:
         """Go on with a state that was saved."""
@@ -125,7 +135,8 @@ class AlertStateMachine:
             told = self._may_tell(rule, state, at)
             self._say(state, "firing", at, notify=told)
         elif before == "firing":
-            self._say(state, "resolved", at, notify=state.notified)
+            over = "ok" if rule.about_groups else "resolved"
+            self._say(state, over, at, notify=state.notified and not rule.about_groups)
             state.notified, state.notify_at, state.repeat_at, state.quiet, state.started_at = False, NEVER, NEVER, "", 0
         else:
             self._say(state, phase, at, notify=False)

@@ -32,7 +32,7 @@ _WRITE_BYTES = 65_536  # output is collected to this before it is written
 EPILOG = """\b
 A TERM is a word or "quoted phrase", FIELD=VALUE, !=, >, >=, <, <=, FIELD~REGEX, or !TERM. All must hold;
 FIELD=A FIELD=B means either. FIELD is severity, logger, service, source, path, message, trace_id, span_id,
-group, category, or a path into the line such as http.status.
+group, category, state, or a path into the line such as http.status.
 \b
   sidelog query -p error -S 1h
   sidelog query timeout service=shop 'http.status>=500'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TREND_HOURS = 24
+NEW_FOR_NS = 7 * 86_400 * 10**9  # a group is new for a week, then ongoing
 
 
 class GroupFilter(msgspec.Struct, frozen=True):
@@ -44,6 +45,24 @@ class ErrorGroup(msgspec.Struct):
     ignored_until: int | None
     ignored_events_left: int | None
     trend: list[int] = []  # events of each of the last TREND_HOURS hours, the current one last
+
+
+class GroupTraits(NamedTuple):
+    """What a query can ask of an event's group."""
+
+    category: str
+    state: str = "new"
+
+
+def state_at(state: str, first_seen: int, now: int) -> str:
+    """The state of a group at an instant: a new one becomes ongoing by itself.
+
+    Args:
+        state: as it is stored.
+        first_seen: Unix ns.
+        now: Unix ns.
+    """
+    return "ongoing" if state == "new" and now - first_seen > NEW_FOR_NS else state
 
 
 class GroupHistory(msgspec.Struct):

@@ -132,6 +132,8 @@ class HookDispatcher:
         if not nap:
             room = (1 if queue.circuit.is_open else config.concurrency) - len(queue.running)
             ready, nap = queue.ready(now)
+            if queue.circuit.is_open:  # one that fails for its own reasons must not be what always decides
+                ready.sort(key=lambda delivery: delivery.attempts)
             for delivery in ready[: max(0, room)]:
                 task = asyncio.get_running_loop().create_task(self._attempt(queue, delivery, config))
                 queue.running[delivery.id] = task
@@ -157,7 +159,7 @@ class HookDispatcher:
         delivery.attempts += 1
         if result.ok:
             state = "delivered"
-        elif delivery.attempts > config.retries:
+        elif delivery.attempts > config.retries or not result.retryable:
             state = "dead"
         else:
             state = "waiting"
@@ -186,7 +188,7 @@ class HookDispatcher:
                 self._report(SidelogError(code, "run hook", hook, ""), False)  # noqa: FBT003
             queue.faults.clear()
             return
-        opened = circuit.failed(now)
+        opened = result.retryable and circuit.failed(now)  # what cannot even begin says nothing of other deliveries
         shown = "open" if circuit.is_open else "closed"
         self._changed(hook, {"circuit": shown, "failures": circuit.failures, "last_error": result.said})
         if result.error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -30,17 +31,23 @@ OUTPUT_BYTES = 65_536  # kept of what a hook says; the rest is read and thrown a
 _FLOOD_PAUSE_S = 0.015  # between two reads of the rest: 65 MB/s, where reading as it comes would take half a core
 _FLOOD_BYTES = 2**20  # that the kernel holds of it, and that are read at once
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+VALUE_BYTES = 4_096  # of one variable; Linux takes no more than 131,072 and starts nothing where one is longer
+# The system was short of something, or the program's file was just being written: the same start may succeed later.
+_PASSING = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EINTR, errno.ETXTBSY))
 _KILL_WAIT_S = 5.0  # a killed process ends at once, unless it hangs in the kernel
 _POLL_S = 0.02
 
 
 class HookResult(msgspec.Struct):
-    """How a hook's run ended. `error` is the catalogue's key of what kept it from running, empty where it ran."""
+    """How a hook's run ended. `error` is the catalogue's key of what kept it from running, empty where it ran.
+    `retryable`: the same run may end otherwise, though nobody changes the hook.
+    """
 
     ok: bool
     said: str  # `exit 0`, `timeout after 10s`, `HTTP 503`
     output: str = ""
     error: str = ""
+    retryable: bool = True
 
 
 def base_environment() -> dict[str, str]:
@@ -53,16 +60,48 @@ def base_environment() -> dict[str, str]:
 
 
 def environment(document: Mapping[str, Any]) -> dict[str, str]:
-    """The whole environment of a hook."""
-    return base_environment() | {
+    """The whole environment of a hook: whatever is in the document, texts of at most VALUE_BYTES with which a program
+    can be started.
+    """
+    values = {
         "SIDELOG_RULE": str(document["rule"]),
         "SIDELOG_STATE": str(document["state"]),
         "SIDELOG_SEVERITY": str(document["severity"]),
         "SIDELOG_VALUE": f"{document['value']:g}",
         "SIDELOG_THRESHOLD": f"{document['threshold']:g}",
-        "SIDELOG_KEY": json.dumps(document["key"], separators=(",", ":")),  # ASCII: no NUL, no lone surrogate
+        "SIDELOG_KEY": _short_json(document["key"]),
         "SIDELOG_DELIVERY_ID": str(document["delivery_id"]),
     }
+    return base_environment() | {name: _startable(value) for name, value in values.items()}
+
+
+def _startable(text: str) -> str:
+    """A text as a variable's value: without what no variable can hold, cut at a character."""
+    data = text.replace("\0", "\\0").encode("utf-8", "backslashreplace")
+    return data[:VALUE_BYTES].decode("utf-8", "ignore")
+
+
+def _short_json(key: Mapping[str, str | None]) -> str:
+    """A key as JSON text, in ASCII: no NUL, no lone surrogate. Where it is too long, its names and values are cut to
+    the greatest length with which it fits, so that it stays JSON.
+    """
+    text = _compact(key)
+    low, high = 0, VALUE_BYTES  # characters of a value; `low` fits
+    while len(text) > VALUE_BYTES and low < high:
+        middle = (low + high + 1) // 2
+        if len(_compact(_cut(key, middle))) <= VALUE_BYTES:
+            low = middle
+        else:
+            high = middle - 1
+    return text if len(text) <= VALUE_BYTES else _compact(_cut(key, low))
+
+
+def _compact(key: Mapping[str, str | None]) -> str:
+    return json.dumps(key, separators=(",", ":"))
+
+
+def _cut(key: Mapping[str, str | None], most: int) -> dict[str, str | None]:
+    return {name[:most]: value and value[:most] for name, value in key.items()}
 
 
 def _user() -> pwd.struct_passwd | None:
@@ -83,7 +122,7 @@ def unsafe(program: str) -> str | None:
     for place in (path, path.parent):
         try:
             status = place.stat()
-        except OSError:
+        except (OSError, ValueError):  # a NUL in it, or half of a surrogate pair
             return None  # starting it says better what is wrong
         if status.st_uid not in (0, os.geteuid()):
             return f"{place} belongs to another user (uid {status.st_uid})"
@@ -101,7 +140,7 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
     """
     program = find(command[0])
     if (reason := unsafe(program)) is not None:
-        return HookResult(ok=False, said=f"refused: {reason}", error="SL701")
+        return HookResult(ok=False, said=f"refused: {reason}", error="SL701", retryable=False)
     try:
         with _as_file(document) as stdin:
             process = subprocess.Popen(  # noqa: S603, ASYNC220  the administrator's own; returns once it is started
@@ -115,7 +154,9 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
             )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        return HookResult(ok=False, said=f"{program} cannot be started: {reason}", error="SL702")
+        shown = program.encode("utf-8", "backslashreplace").decode()
+        passing = isinstance(error, OSError) and error.errno in _PASSING
+        return HookResult(ok=False, said=f"{shown} cannot be started: {reason}", error="SL702", retryable=passing)
     run_ = _Run(process)
     try:
         async with asyncio.timeout(timeout_s):
@@ -275,8 +316,10 @@ async def post(url: str, headers: Mapping[str, str], document: bytes, timeout_s:
             return HookResult(ok=answer.status_code in _SUCCESS, said=said, output=output)
     except (TimeoutError, httpx.TimeoutException):
         return HookResult(ok=False, said=f"timeout after {timeout_s:g}s")
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         # The URL is a secret: name the kind of error and what the system said, not the request.
         cause = error.__cause__ or error
         said = type(error).__name__ if url in str(cause) else f"{type(error).__name__}: {cause}"
-        return HookResult(ok=False, said=said[:500])
+        never = httpx.UnsupportedProtocol, httpx.LocalProtocolError  # of this address, with these headers
+        may_pass = isinstance(error, httpx.HTTPError) and not isinstance(error, never)
+        return HookResult(ok=False, said=said[:500], retryable=may_pass)

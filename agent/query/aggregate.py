@@ -120,17 +120,19 @@ def _table(names: list[str], cells: list[list[str]]) -> str:
 # ---------------------------------------------------------------- which fields there are
 
 
-NAMED = ("severity", "source", "service", "logger", "path", "group", "category")  # what the language has names for
+NAMED = ("severity", "source", "service", "logger", "path", "group", "category", "state")  # named by the language
 _FIELDS_OF_AN_EVENT = 200  # further ones are passed over
 _VALUE_BYTES = 256  # longer values are counted as the field's, and not told apart
 
 
-def sampled_fields(events: Iterable[StoredEvent], categories: Mapping[int, str], values: int) -> list[FieldSummary]:
+def sampled_fields(
+    events: Iterable[StoredEvent], categories: Mapping[int, GroupTraits], values: int
+) -> list[FieldSummary]:
     """The fields of some events, the most frequent first, and those with as many by name.
 
     Args:
         events: the sample; it bounds what is held.
-        categories: of error groups.
+        categories: of error groups, with their states.
         values: so many of the commonest of each field.
     """
     found: dict[str, Counter[bytes]] = {}
@@ -148,7 +150,7 @@ def sampled_fields(events: Iterable[StoredEvent], categories: Mapping[int, str],
     ]
 
 
-def _values(event: StoredEvent, categories: Mapping[int, str]) -> dict[str, bytes]:
+def _values(event: StoredEvent, categories: Mapping[int, GroupTraits]) -> dict[str, bytes]:
     """The JSON of each field's value, those inside of objects by their dotted names."""
     found = {}
     for name in NAMED:

@@ -33,7 +33,7 @@ ALL_SEVERITIES = frozenset(range(HIGHEST + 1))
 ERROR_SEVERITIES = frozenset(range(ERRORS_FROM, HIGHEST + 1))  # of an event that has an error group
 
 _OF_FILES = ("source", "path")
-_OF_GROUPS = ("group", "category")
+_OF_GROUPS = ("group", "category", "state")
 _NOT_OF_THE_LINE = frozenset(("severity", *_OF_FILES, *_OF_GROUPS, *BUILT_IN))
 _OF_THE_LINE_ALONE = ("logger", "trace_id", "span_id", "message")  # no label of a file gives them
 _SERVICE_LABEL = "service.name"  # a line may name it under another key

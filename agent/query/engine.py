@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from agent.core.errors import SidelogError
-    from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory
+    from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory, GroupTraits
     from agent.core.stored import StoredEvent
     from agent.query.language import Grouping, Selection
 
@@ -54,8 +54,8 @@ class Engine(Protocol):
         """What could not be read on the way of all answers so far, such as a damaged archive, each once."""
 
     @property
-    def categories(self) -> Mapping[int, str]:
-        """The category of each error group, read when it is asked for."""
+    def categories(self) -> Mapping[int, GroupTraits]:
+        """The category and state of each error group, read when they are asked for."""
 
     @property
     def can_follow(self) -> bool:

@@ -2,7 +2,8 @@
 
     term   = ["!"] (text | field operator value)
     text   = a word or a "quoted phrase": a substring of the event's text
-    field  = severity logger service source path message trace_id span_id group category, or a dotted path
+    field  = severity logger service source path message trace_id span_id group category state,
+             or a dotted path
     operator = "=" "!=" ">" ">=" "<" "<=" "~"
     value  = a word or a "quoted text"
 
@@ -30,6 +31,7 @@ from agent.query.terms import Term, conjunction
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from agent.core.groups import GroupTraits
     from agent.query.predicate import Check, Matchable
     from agent.query.terms import Alternatives
 
@@ -78,8 +80,8 @@ class Query(msgspec.Struct, frozen=True, dict=True):
         _ = self._predicate
         return self
 
-    def matches(self, event: Matchable, categories: Mapping[int, str] | None = None) -> bool:
-        """Whether an event satisfies all terms. `categories` maps error group ids to their category."""
+    def matches(self, event: Matchable, categories: Mapping[int, GroupTraits] | None = None) -> bool:
+        """Whether an event satisfies all terms. `categories` maps error group ids to what is known of them."""
         return self._predicate(event, {} if categories is None else categories)  # which may be read when asked for
 
 

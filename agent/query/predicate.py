@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from agent.core.errors import UsageError
 from agent.core.event import severity_text
+from agent.core.groups import GroupTraits
 from agent.core.patterns import lazy
 from agent.core.severity import HIGHEST, level_range
 from agent.core.times import format_utc
@@ -18,7 +19,7 @@ from agent.query.terms import NAMED_FIELDS, Alternatives, Term
 PATTERN_CHARACTERS = 1_000  # longest regular expression
 SEARCHED_CHARACTERS = 65_536  # a regular expression sees no more of a text: backtracking grows with its length
 
-Categories = Mapping[int, str]
+Categories = Mapping[int, GroupTraits]  # of each error group, and its state
 Check = Callable[["Matchable", Categories], bool]
 Getter = Callable[["Matchable", Categories], list[Any]]
 ValueCheck = Callable[[Any], bool]
@@ -85,6 +86,8 @@ def compile_conditions(conditions: Sequence[Alternatives]) -> Check:
 def _cost(term: Term) -> int:
     if term.field in ("severity", "source", "path", "group", "category"):
         return 0
+    if term.field == "state":  # in archives each error's group has to be found first, and replays always ask for it
+        return 3
     return 1 if term.field is None else 2  # a text needs no decoding, a field does
 
 
@@ -253,6 +256,11 @@ def _present(value: Any) -> list[Any]:
     return [] if value is None else [value]
 
 
+def _traits(event: Matchable, categories: Categories) -> list[GroupTraits]:
+    """Of the event's group, where it has one that is known."""
+    return [] if event.group is None else _present(categories.get(event.group))
+
+
 _NAMED: dict[str, Getter] = {
     "severity": lambda event, _: _present(severity_text(event.severity_number)),
     "logger": lambda event, _: _present(event.logger),
@@ -263,7 +271,8 @@ _NAMED: dict[str, Getter] = {
     "trace_id": lambda event, _: _present(event.trace_id),
     "span_id": lambda event, _: _present(event.span_id),
     "group": lambda event, _: _present(event.group),
-    "category": lambda event, categories: [] if event.group is None else _present(categories.get(event.group)),
+    "category": lambda event, categories: [traits.category for traits in _traits(event, categories)],
+    "state": lambda event, categories: [traits.state for traits in _traits(event, categories)],
 }
 assert set(_NAMED) == set(NAMED_FIELDS)
 

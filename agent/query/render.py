@@ -149,13 +149,14 @@ class Output(msgspec.Struct):
         if self.fields:
             found = [(name, field_of(event, name, self.categories)) for name in self.fields]
             return [(name, as_text(fragment)) for name, fragment in found if fragment is not None]
+        traits = None if event.group is None else self.categories.get(event.group)
         known = (
             ("logger", event.logger),
             ("service", event.service),
             ("trace_id", event.trace_id),
             ("span_id", event.span_id),
             ("group", None if event.group is None else str(event.group)),
-            ("category", None if event.group is None else self.categories.get(event.group)),
+            ("category", None if traits is None else traits.category),
         )
         own = flattened(event)
         names = {name for name, _ in own}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NAMED_FIELDS = (
-    "severity", "logger", "service", "source", "path", "message", "trace_id", "span_id", "group", "category",
+    "severity", "logger", "service", "source", "path", "message", "trace_id", "span_id", "group", "category", "state",
 )  # fmt: skip
 
 _NEEDS_QUOTES = lazy(r'^["!]|[\s]|[<>=~]')
@@ -46,6 +46,7 @@ def _quoted(value: str) -> str:
 
 
 Alternatives = tuple[Term, ...]  # one of them must hold; all are about the same field
+NOT_IGNORED: Alternatives = (Term("state", "!=", "ignored"),)  # what rules see that do not ask for a state
 
 
 def conjunction(terms: Iterable[Term]) -> tuple[Alternatives, ...]:

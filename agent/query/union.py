@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from agent.core.errors import SidelogError
-    from agent.core.groups import ErrorGroup, GroupFilter
+    from agent.core.groups import ErrorGroup, GroupFilter, GroupTraits
     from agent.core.stored import StoredEvent
     from agent.query.engine import Counts, Engine, EventKey, FieldSummary, Span
     from agent.query.language import Grouping, Selection
@@ -39,7 +39,7 @@ class UnionEngine:
         return [error for engine in self._engines for error in engine.errors]
 
     @cached_property
-    def categories(self) -> Mapping[int, str]:
+    def categories(self) -> Mapping[int, GroupTraits]:
         """As `Engine.categories`."""
         return ChainMap(*(engine.categories for engine in self._engines))  # type: ignore[arg-type]  # only read
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, SavedBucket, SavedState
+from agent.store.maintenance import known_ns
+from agent.store.tables import get_meta
 
 if TYPE_CHECKING:
     import sqlite3
@@ -121,6 +123,7 @@ def save_rules(
     """Note the rules that run from now on: name to shape and facts. States of others, and of those whose shape has
     changed, are forgotten, and so are the windows of other `counters` than these, whose names begin with `#`.
     """
+    _keep_counted(connection, rules)
     connection.execute(
         "DELETE FROM alert_windows WHERE rule GLOB '#*' AND rule NOT IN (SELECT value FROM json_each(?))",
         (orjson.dumps(counters).decode(),),
@@ -137,6 +140,39 @@ def save_rules(
         " ON CONFLICT DO UPDATE SET shape = excluded.shape, facts = excluded.facts",
         [(name, shape, orjson.dumps(facts).decode()) for name, (shape, facts) in rules.items()],
     )
+
+
+def _keep_counted(connection: sqlite3.Connection, rules: Mapping[str, tuple[str, Mapping[str, object]]]) -> None:
+    """Give rules that count the same as before, by another counter, the windows of the one that they had."""
+    for name, before in load_rules(connection).items():
+        shape, facts = rules.get(name, ("", {}))
+        if shape == before["shape"] and facts["counter"] != before["counter"]:
+            connection.execute(
+                'INSERT OR IGNORE INTO alert_windows (rule, "key", bucket, count, total, event_id)'
+                ' SELECT ?, "key", bucket, count, total, event_id FROM alert_windows WHERE rule = ?',
+                (facts["counter"], before["counter"]),
+            )
+
+
+def judged_until(connection: sqlite3.Connection, now: int, booted: int) -> int:
+    """When the last agent judged its rules for the last time, as far as is known (Unix ns; 0: never). One that stopped
+    as it should has said so. One that died on a machine that is still up was started again at once, as services are;
+    where it died with the machine, the store knows what it wrote last.
+
+    Args:
+        connection: any.
+        now: Unix ns.
+        booted: when the machine was started, Unix ns.
+    """
+    stopped = get_meta(connection, "run").get("stopped_at")
+    if isinstance(stopped, int):
+        return stopped
+    (moved,) = connection.execute(
+        "SELECT max(coalesce((SELECT max(since) FROM alert_states), 0),"
+        " coalesce((SELECT time FROM alert_history ORDER BY id DESC LIMIT 1), 0))"
+    ).fetchone()
+    last = max(known_ns(connection), int(moved))
+    return now if last > booted else last
 
 
 def load_deliveries(connection: sqlite3.Connection) -> list[Delivery]:

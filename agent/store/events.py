@@ -1,4 +1,4 @@
-"""Reading events with what belongs to them: their files, and the categories of their error groups."""
+"""Reading events with what belongs to them: their files, and what is known of their error groups."""
 
 # ruff: noqa: S608 - statements are built from this package's own words; every value is bound
 
@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent.core.event import EventRow, event_rows
 from agent.core.fields import Profile
+from agent.core.groups import GroupTraits
 from agent.core.stored import FileInfo, StoredEvent
+from agent.store.groups import group_traits
 from agent.store.reader import reading
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 EVENT_COLUMNS = ", ".join(f'e."{name}"' for name in EventRow._fields)  # of `events e`, for EventRow
@@ -82,27 +85,31 @@ def _file(row: tuple[Any, ...]) -> FileInfo:
     )
 
 
-class Categories(Mapping[int, str]):
-    """The category of each error group, read when first needed and again for a group it did not have.
+class Categories(Mapping[int, GroupTraits]):
+    """The category and state of each error group, read when first needed and again for a group it did not have.
 
     Args:
         connection: any.
         path: of the store, for the message of an error; None: it is SQLite's own.
+        clock: Unix ns; what is new to it.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None = None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path | None = None, *, clock: Callable[[], int] = time.time_ns
+    ) -> None:
         self._connection = connection
         self._path = path
-        self._known: dict[int, str] = {}
+        self._clock = clock
+        self._known: dict[int, GroupTraits] = {}
 
     def reconnect(self, connection: sqlite3.Connection) -> None:
         """Read another store from now on."""
         self._connection, self._known = connection, {}
 
-    def __getitem__(self, group: int) -> str:
+    def __getitem__(self, group: int) -> GroupTraits:
         if group not in self._known:
             with contextlib.nullcontext() if self._path is None else reading(self._path):
-                self._known = dict(self._connection.execute("SELECT id, category FROM error_groups"))
+                self._known = group_traits(self._connection, self._clock())
         return self._known[group]
 
     def __iter__(self) -> Iterator[int]:

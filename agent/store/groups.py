@@ -7,18 +7,25 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from agent.core.event import severity_text
-from agent.core.groups import TREND_HOURS, ErrorGroup, GroupFilter, GroupHistory
+from agent.core.groups import TREND_HOURS, ErrorGroup, GroupFilter, GroupHistory, GroupTraits, state_at
 from agent.core.times import MINUTE_NS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-NEW_FOR_NS = 7 * 86_400 * 10**9  # a group is new for a week, then ongoing
 _RECENT_HOURS = 6  # what is rising is compared with the hours before: one alone would be too few
 _HOUR_MINUTES = 60
 _FAR = 2**63 - 1
 ALL_GROUPS = GroupFilter()
+
+_NEWEST_LOOKED_AT = 10_000  # errors, some 2 ms: a storm of others must not make it longer
+_NEWEST = """
+SELECT id FROM (
+  SELECT id, group_id FROM events INDEXED BY errors_by_time WHERE severity_number >= 17 AND timestamp >= ?
+  ORDER BY timestamp DESC, id DESC LIMIT ?
+) WHERE group_id = ? LIMIT ?
+"""
 
 _COLUMNS = (
     *("id", "title", "culprit", "severity_number", "category", "state", "state_changed", "first_seen", "last_seen"),
@@ -131,6 +138,19 @@ def first_seen(connection: sqlite3.Connection, group: int) -> int | None:
     return None if row is None else int(row[0])
 
 
+def group_traits(connection: sqlite3.Connection, now: int) -> dict[int, GroupTraits]:
+    """What queries ask of groups, of all of them by id; their states at an instant (Unix ns)."""
+    rows = connection.execute("SELECT id, category, state, first_seen FROM error_groups")
+    return {number: GroupTraits(category, state_at(state, seen, now)) for number, category, state, seen in rows}
+
+
+def ignored_among(connection: sqlite3.Connection, groups: Iterable[int]) -> frozenset[int]:
+    """Those of some groups that are ignored."""
+    wanted = json.dumps(list(groups))
+    sql = "SELECT id FROM error_groups WHERE id IN (SELECT value FROM json_each(?)) AND state = 'ignored'"
+    return frozenset(row[0] for row in connection.execute(sql, (wanted,)))
+
+
 def group_facts(connection: sqlite3.Connection, groups: Sequence[int]) -> dict[int, dict[str, Any]]:
     """What is stored of some groups, by id; times are Unix ns, `state` as stored. Unknown ids are left out."""
     columns = ("id", "title", "culprit", "severity_number", "category", "state", "first_seen", "last_seen")
@@ -175,6 +195,11 @@ def history_of(connection: sqlite3.Connection, group: int, instants: Sequence[in
     return GroupHistory(counts, services)
 
 
+def newest_event_ids(connection: sqlite3.Connection, group: int, since: int, most: int) -> list[int]:
+    """The newest events of a group among the last errors of all, from an instant (Unix ns) on, the newest first."""
+    return [row[0] for row in connection.execute(_NEWEST, (since, _NEWEST_LOOKED_AT, group, most))]
+
+
 def has_events_between(connection: sqlite3.Connection, group: int, first: int, last: int) -> bool:
     """Whether a group had an event in one of the minutes from the first to the last."""
     sql = "SELECT 1 FROM group_minutes WHERE group_id = ? AND minute BETWEEN ? AND ? LIMIT 1"
@@ -184,8 +209,7 @@ def has_events_between(connection: sqlite3.Connection, group: int, first: int, l
 def _group(row: tuple[Any, ...], now: int) -> ErrorGroup:
     column = dict(zip(_COLUMNS, row, strict=True))
     severity, full = column.pop("severity_number"), column.pop("ignored_until_count")
-    if column["state"] == "new" and now - column["first_seen"] > NEW_FOR_NS:
-        column["state"] = "ongoing"
+    column["state"] = state_at(column["state"], column["first_seen"], now)
     return ErrorGroup(
         **column,
         severity=severity_text(severity),

@@ -141,7 +141,7 @@ def test_quiet_states_are_let_go():
 
 def test_absence_fires_a_window_after_the_last_event_and_resolves_with_the_next():
     engine = RuleEngine([rule(when={"absent": True}, repeat=100.0)])
-    engine.begin(T)
+    engine.begin(T, 0)
     for second in range(0, 500, 50):
         feed(engine, second)
         engine.tick(T + second * S)
@@ -154,20 +154,58 @@ def test_absence_fires_a_window_after_the_last_event_and_resolves_with_the_next(
 
 def test_absence_is_measured_from_the_start_and_not_over_a_time_without_eyes():
     engine = RuleEngine([rule(when={"absent": True}, for_=10.0)])
-    engine.begin(T)
+    engine.begin(T, 0)
     engine.tick(T + 129 * S)
     assert said(engine.take_changes()) == [("pending", 128.0, 0.0)]
-    engine.begin(T + 1000 * S)  # the machine slept
-    assert [change.state for change in engine.take_changes()] == ["ok"]
-    engine.tick(T + 1127 * S)
-    assert engine.take_changes() == []
-    engine.tick(T + 1140 * S)
-    assert said(engine.take_changes()) == [("pending", 1128.0, 0.0), ("firing", 1138.0, 0.0)]
+    engine.begin(T + 1000 * S, 871 * S)  # the machine slept
+    engine.tick(T + 1009 * S)
+    assert engine.take_changes() == []  # `for` has not gone on meanwhile
+    engine.tick(T + 1011 * S)
+    assert [change.state for change in engine.take_changes()] == ["firing"]
+
+
+@pytest.mark.parametrize("cut", [10, 100, 140, 160, 190])
+@pytest.mark.parametrize("unseen", [True, False])
+def test_absence_goes_on_over_a_restart(cut, unseen):
+    """Not yet, pending or firing: what comes next comes once, and not before what was written meanwhile is read."""
+    one = rule(when={"absent": True}, for_=50.0, repeat=10_000.0)
+    first, second = RuleEngine([one]), RuleEngine([one])
+    first.begin(T, 0)
+    feed(first, 1.0)
+    first.tick(T + cut * S)
+    start = 5000 if unseen else cut + 5
+    second.restore(first.take_saved(), T + start * S)
+    second.begin(T + start * S, (start - cut) * S if unseen else 0)
+    second.tick(T + 6000 * S)
+    feed(second, 6001.0)
+    found = [(state, at) for state, at, _ in said([*first.take_changes(), *second.take_changes()])]
+    gap = start - cut if unseen else 0
+    wanted = [("pending", 129.0), ("firing", 179.0), ("resolved", 6001.0)]
+    for (state, at), (expected, instant) in zip(found, wanted, strict=True):
+        assert state == expected
+        delay = at - instant - (gap if cut < at < 6001 else 0)
+        assert -1 <= delay <= (60 if unseen else 0)
+
+
+def test_what_was_due_while_nobody_judged_waits_until_the_backlog_is_read():
+    one = rule(when={"absent": True})
+    engine = RuleEngine([one])
+    engine.begin(T, 0)
+    feed(engine, 1.0)
+    again = RuleEngine([one])
+    again.restore(engine.take_saved(), T + 500 * S)
+    again.begin(T + 500 * S, 0)
+    again.tick(T + 529 * S)
+    feed(again, 450.0, now=529.0)
+    again.tick(T + 531 * S)
+    assert again.take_changes() == []
+    again.tick(T + 579 * S)
+    assert [change.state for change in again.take_changes()] == ["firing"]
 
 
 def test_many_heartbeats_take_no_memory():
     engine = RuleEngine([rule(when={"absent": True})])
-    engine.begin(T)
+    engine.begin(T, 0)
     for second in range(1000):
         feed(engine, second / 10)
     assert len(engine._machine._due) < 5

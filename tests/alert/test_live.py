@@ -1,9 +1,11 @@
 """What the rules of a running agent do with transactions, on a real store with a clock that the test moves."""
 
 import json
+import sqlite3
 from datetime import datetime
 
 import pytest
+from msgspec.structs import replace
 
 from agent.alert.live import LiveAlerts
 from agent.config import Config, HookConfig, RuleConfig, SourceConfig, WhenConfig
@@ -251,6 +253,65 @@ def test_a_reload_that_the_store_refuses_is_tried_again(rig, monkeypatch):
     assert one.alerts.rules["r"].threshold == 1
 
 
+def test_a_reload_leaves_the_states_of_rules_that_count_the_same_as_they_are(rig):
+    """Absence before its first event and while it is pending; counts, groups and samples; what a counter has."""
+    rules = (
+        rule("never", match="nothing", when={"absent": True}, for_=100.0),
+        rule("beat", match="beat", when={"absent": True}, for_=100.0, per=["n"]),
+        rule("low", when={"count": 2}), rule("high", when={"count": 4}), rule("lost", when={"count": 3}),
+    )  # fmt: skip
+    one = rig(*rules)
+    one.events({"n": 1, "message": "beat"})
+    for _ in range(34):
+        one.move(9)
+        one.tick()
+        one.alerts.reload(one.config, {})
+        one.alerts.turn()
+    one.events({})
+    one.move(9)
+    one.tick()
+    pending = dict(one.sql("SELECT rule, since FROM alert_states WHERE phase = 'pending'"))
+    assert pending.keys() == {"never", "beat"}
+    one.config = configured(
+        *[replace(each, inhibited_by=["low"]) if each.name == "high" else each for each in rules[:4]]
+    )
+    one.alerts.reload(one.config, {})
+    one.alerts.turn()
+    assert one.events({}) == [("low", "firing")]
+    assert [len(json.loads(made.document)["events"]) for made in one.delivered[-1:]] == [2]
+    assert one.events({}, {}) == []  # inhibited: but it fires
+    assert ("high",) in one.sql("SELECT rule FROM alert_states WHERE phase = 'firing'")
+    told = []
+    for _ in range(12):
+        one.move(9)
+        told += one.tick()
+    assert sorted(told) == [("beat", "firing"), ("never", "firing")]
+    started = dict(one.sql("SELECT rule, started_at FROM alert_states WHERE rule IN ('never', 'beat')"))
+    assert started == {name: since + 100 * S for name, since in pending.items()}
+
+
+def test_a_restart_gives_a_rule_that_is_inhibited_now_what_it_has_counted(rig):
+    one = rig(rule(), rule("high", when={"count": 4}))
+    one.events({}, {})
+    one.config = configured(rule("r", when={"count": 9}), rule("high", when={"count": 4}, inhibited_by=["r"]))
+    one.begin()
+    assert one.events({}, {}) == [("high", "firing")]
+
+
+def test_a_reload_that_the_store_refuses_changes_nothing(rig, monkeypatch):
+    one = rig(rule(when={"count": 2}))
+    one.events({})
+
+    def refused(*_):
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(tables, "save_rules", refused)
+    one.alerts.reload(configured(rule(when={"count": 9})), {})
+    one.alerts.turn()
+    assert len(one.reports) == 1
+    assert one.events({}) == [("r", "firing")]
+
+
 def test_old_buckets_leave_the_store(rig):
     one = rig(rule(when={"count": 3}))
     one.events({})
@@ -297,7 +358,59 @@ def test_a_new_group_is_news_once_and_one_that_a_backfill_brings_is_not(rig):
     group = made["groups"][0]
     assert (group["id"], group["title"], group["severity"], group["state"]) == (1, "old", "ERROR", "regressed")
     assert group["first_seen"] < group["last_seen"]
-    assert made["summary"] == "back (group=1): an error that was resolved or ignored has come back"
+    assert made["summary"] == "back (group=1): an error that was resolved or ignored has come back: old"
+    assert [event["body"] for event in made["events"]] == ["old"] * 2
+
+
+def test_news_of_a_group_is_never_said_to_be_over(rig):
+    """A group that is known now does not stop being so; nor does a reload that takes the rule away say that."""
+    one = rig(rule(when={"new_group": True}), rule("gone", when={"new_group": True}))
+    batch = EventBatch(
+        [one.at] * 7, [17] * 7, [None] * 7, list(range(7)), [f'{{"message":"m{n}"}}' for n in range(7)], end=7
+    )
+    update = GroupUpdate(
+        1, "f", 1, "m" * 500, None, None, "unknown", None, 17, one.at, one.at, 7, {one.at // (60 * S): 7}
+    )
+    stored = StoredBatch(tailed(1, source="app"), batch, 0, b"", one.at, dict.fromkeys(range(7), 1))
+    assert one.commit(transaction(stored, groups=[update])) == [("gone", "firing"), ("r", "firing")]
+    made = json.loads(one.delivered[-1].document)
+    assert [event["body"] for event in made["events"]] == [f"m{n}" for n in range(2, 7)]
+    assert [(group["id"], group["count"]) for group in made["groups"]] == [(1, 7)]
+    assert made["summary"] == f"r (group=1): an error that was never seen before: {'m' * 200}…"
+    one.config = configured(rule(when={"new_group": True}))
+    one.begin()
+    one.move(301)
+    assert one.tick() == []
+    assert one.sql("SELECT * FROM alert_states") == []
+    assert one.sql("SELECT rule, state FROM alert_history ORDER BY id DESC LIMIT 2") == [("r", "ok"), ("gone", "ok")]
+
+
+def test_events_of_ignored_groups_count_for_no_rule_that_does_not_name_a_state(rig):
+    """By whatever a rule finds its events: all, a field, a text; also those of one batch with others."""
+    one = rig(
+        rule("all", when={"count": 1}), rule("field", match="n=1", when={"count": 1}),
+        rule("text", match="boom", when={"count": 1}), rule("per", when={"count": 1}, per=["group"]),
+        rule("share", when={"ratio": 0.1, "min": 1}), rule("asks", match="boom state=ignored", when={"count": 1}),
+        rule("any", match="n=1 state~.", when={"count": 1}, per=["state"]),
+    )  # fmt: skip
+
+    def error(*groups):
+        now = one.at
+        records = [json.dumps({"message": "boom", "n": 1}) for _ in groups]
+        batch = EventBatch([now] * len(groups), [17] * len(groups), [None] * len(groups), list(range(len(groups))),
+                           records, end=len(groups))  # fmt: skip
+        stored = StoredBatch(tailed(1, source="app"), batch, 0, b"", now, dict(enumerate(groups)))
+        updates = [GroupUpdate(g, f"f{g}", 1, "boom", None, None, "none", None, 17, now, now, 1) for g in set(groups)]
+        return {name for name, _ in one.commit(transaction(stored, groups=updates))}
+
+    assert "all" in error(2)
+    one.move(1000)
+    one.tick()
+    one.writer.connection.execute("UPDATE error_groups SET state = 'ignored' WHERE id = 2")
+    assert error(2, 2) == {"asks", "any"}
+    assert error(2, 3, 2) == {"all", "field", "text", "per", "share", "any"}
+    states = one.sql("SELECT rule, \"key\" FROM alert_states WHERE phase = 'firing' AND rule IN ('per', 'any')")
+    assert sorted(states) == [("any", '{"state":"ignored"}'), ("any", '{"state":"new"}'), ("per", '{"group":"3"}')]
 
 
 def test_an_event_that_later_lines_change_is_counted_by_rules_that_did_not_match_before(rig):

@@ -17,6 +17,7 @@ RULES = {
     "text": {"when": {"count": 2}, "match": "severity>=error broke", "per": ["service"]},
     "group": {"when": {"count": 2}, "match": "group=2"},
     "category": {"when": {"count": 1}, "match": "category=validation", "per": ["group"]},
+    "state": {"when": {"count": 1}, "match": "state=regressed", "per": ["state"]},
     "ratio": {"when": {"ratio": "30%", "min": 5}},
     "ratio-per": {"when": {"ratio": "30%", "min": 3}, "match": "source=app severity>=error", "per": ["service"]},
     "spike": {"when": {"spike": "2x", "min": 3}},

@@ -135,6 +135,31 @@ def test_a_hook_that_keeps_failing_opens_its_circuit_and_a_success_closes_it(tmp
     assert told.reports[-1] == ("SL704", "page", False)
 
 
+def test_what_cannot_start_is_dead_at_once_and_opens_no_circuit(tmp_path):
+    told = Told()
+    hooks = {"page": HookConfig(exec=[f"{tmp_path}/missing"], retries=50)}
+    many = range(1, 2 * OPENS_AFTER)
+    dispatched(told, hooks, [delivery(one, key=f"{one}") for one in many])
+    assert told.states() == [(one, "dead") for one in many]
+    assert {one.attempts for one in told.outcomes} == {1}
+    assert {circuit for _, circuit in told.hooks} == {"closed"}
+    assert {code for code, _, _ in told.reports} == {"SL702", "SL703"}
+
+
+def test_an_open_circuit_is_tried_with_what_was_tried_least(tmp_path):
+    """One delivery that this hook never takes does not stand before those of other rules."""
+    hook = script(tmp_path, f'[ "$SIDELOG_RULE" != poison ] || {{ echo x >> {tmp_path}/ran; exit 1; }}')
+    told = Told()
+    dispatched(
+        told,
+        {"page": HookConfig(exec=[hook], retries=OPENS_AFTER + 3)},
+        [delivery(1, rule="poison", attempts=OPENS_AFTER - 1), delivery(2, rule="fine")],
+        backoff=QUICK,
+    )
+    assert (2, "delivered") in told.states()
+    assert told.states().index((2, "delivered")) <= 2
+
+
 def test_a_hook_that_is_gone_from_the_configuration_buries_its_deliveries():
     told = Told()
     dispatched(told, {}, [delivery(1, hook="old")])

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from agent.hooks.program import OUTPUT_BYTES, environment, run, unsafe
+from agent.hooks.program import OUTPUT_BYTES, VALUE_BYTES, environment, run, unsafe
 from tests.needs import needs
 
 DOCUMENT = {
@@ -119,19 +121,57 @@ def test_a_flood_without_end_is_stopped(tmp_path):
     assert children() == []
 
 
-@pytest.mark.parametrize("command", [["/no/such"], ["no-such-program-anywhere"]])
-def test_what_cannot_be_started_is_said(command):
+@pytest.mark.parametrize(
+    "command",
+    [["/no/such"], ["no-such-program-anywhere"], ["/dev/null/x"], ["/" + "x" * 5_000], ["/no\0such"], ["/no\ud800"],
+     ["/bin/true", "a\0b"], ["/bin/true", "\ud800"], ["/bin/true", "x" * 200_000], ["/bin/true", *["x" * 99_999] * 90]],
+)  # fmt: skip
+def test_what_can_never_start_is_said_and_not_to_be_tried_again(command):
     result = ran(command)
-    assert (result.ok, result.error) == (False, "SL702")
+    assert (result.ok, result.error, result.retryable) == (False, "SL702", False)
     assert "cannot be started" in result.said
+    result.said.encode()
 
 
 def test_what_is_no_program_is_said(tmp_path):
     plain = tmp_path / "text"
     plain.write_text("hello")
-    assert ran([str(plain)]).error == "SL702"
-    plain.chmod(0o700)
-    assert ran([str(plain)]).error == "SL702"
+    for mode in (0o600, 0o700):
+        plain.chmod(mode)
+        result = ran([str(plain)])
+        assert (result.error, result.retryable) == ("SL702", False)
+
+
+def test_a_program_that_is_being_written_may_start_later(tmp_path):
+    hook = tmp_path / "hook"
+    hook.write_bytes(Path("/bin/true").read_bytes())
+    hook.chmod(0o700)
+    with hook.open("ab"):
+        result = ran([str(hook)])
+    assert (result.ok, result.error, result.retryable) == (False, "SL702", True)
+    assert ran([str(hook)]).ok
+
+
+VALUES = st.none() | st.text(st.characters(exclude_categories=()), max_size=40).map(lambda text: text * 3_000)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(st.text(min_size=1, max_size=9), VALUES, min_size=1, max_size=4), st.text(max_size=5))
+def test_every_document_can_be_told_in_an_environment(key, rule):
+    found = environment({**DOCUMENT, "key": key, "rule": rule * 2_000})
+    assert all(len(os.fsencode(value)) <= VALUE_BYTES and "\0" not in value for value in found.values())
+    told = json.loads(found["SIDELOG_KEY"])
+    if len(told) == len(key):
+        assert all((given or "").startswith(one or "") for one, given in zip(told.values(), key.values(), strict=True))
+
+
+def test_a_program_starts_with_the_largest_values(tmp_path):
+    env = environment({**DOCUMENT, "key": {"user": "\0ü" * 100_000}, "rule": "r\0\ud800" * 50_000})
+    hook = script(tmp_path, f'printf %s "$SIDELOG_KEY" > {tmp_path}/key')
+    assert asyncio.run(run([hook], b"{}", env, 20.0)).ok
+    short = json.loads((tmp_path / "key").read_text())["user"]
+    assert len(short) > 300
+    assert "\0ü" * 200 in short
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o720, 0o702])
@@ -139,7 +179,7 @@ def test_one_that_others_can_write_is_refused(tmp_path, mode):
     hook = script(tmp_path, f"touch {tmp_path}/ran")
     Path(hook).chmod(mode)
     result = ran([hook])
-    assert (result.ok, result.error) == (False, "SL701")
+    assert (result.ok, result.error, result.retryable) == (False, "SL701", False)
     assert f"{hook} can be written by others (mode {mode:o})" in result.said
     assert not (tmp_path / "ran").exists()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.alerting import Alerting, lines
-from tests.integration.harness import append, wait_until
+from tests.integration.harness import Box, append, wait_until
 from tests.needs import needs
 
 pytestmark = pytest.mark.measured
@@ -73,6 +73,39 @@ def test_pending_goes_on_over_a_restart(box):
     page = a.wait(1)[0]
     assert box.sql("SELECT started_at FROM alert_states")[0][0] == began + 4 * 10**9
     assert page["state"] == "firing"
+    box.stop()
+
+
+ABSENT = {"match": "nothing", "when": {"absent": True}, "window": "3s", "for": "9s"}
+PENDING = "SELECT since FROM alert_states WHERE phase = 'pending'"
+
+
+@pytest.mark.parametrize("end", [Box.stop, Box.kill])
+def test_absence_goes_on_over_a_restart(box, end):
+    a = Alerting(box, ABSENT)
+    box.start()
+    began = wait_until(lambda: box.sql(PENDING))[0][0]
+    end(box)
+    box.start()
+    assert a.wait(1)[0]["state"] == "firing"
+    assert box.sql("SELECT started_at FROM alert_states") == [(began + 9 * 10**9,)]
+    assert box.sql("SELECT state FROM alert_history ORDER BY id") == [("pending",), ("firing",)]
+    box.stop()
+
+
+def test_absence_goes_on_however_often_the_configuration_is_read(box):
+    """Before its first event, and while `for` runs."""
+    a = Alerting(box, ABSENT)
+    box.start()
+    began = 0
+    for number in range(1, 1_000):
+        a.configure({**ABSENT, "repeat": f"{number}h"})
+        box.process.send_signal(signal.SIGHUP)
+        wait_until(lambda done=number: box.said().count("reloaded") >= done)
+        began = began or next((row[0] for row in box.sql(PENDING)), 0)
+        if a.runs():
+            break
+    assert box.sql("SELECT started_at FROM alert_states") == [(began + 9 * 10**9,)]
     box.stop()
 
 
@@ -215,6 +248,84 @@ def test_throughput_beside_a_hook_that_hangs_and_no_orphan_after_a_stop(box):
     box.wait_count(5002)
     assert box.stop() == 0
     wait_until(lambda: not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text())
+
+
+def test_a_new_error_is_named_with_its_events_and_never_said_to_be_over(box):
+    a = Alerting(
+        box, {"when": {"new_group": True}, "window": "2s"}, {"name": "beat", "when": {"count": 3}, "window": "2s"}
+    )
+    box.start()
+    a.log(lines(3, message="kaboom"))
+    pages = {(page["rule"], page["state"]): page for page in a.wait(3)}
+    assert pages.keys() == {("r", "firing"), ("beat", "firing"), ("beat", "resolved")}
+    page = pages["r", "firing"]
+    assert page["summary"] == "r (group=1): an error that was never seen before: kaboom"
+    assert [(group["id"], group["title"], group["state"]) for group in page["groups"]] == [(1, "kaboom", "new")]
+    assert {event["body"] for event in page["events"]} == {"kaboom"}
+    wait_until(lambda: box.sql("SELECT phase FROM alert_states") == [] and a.settled())
+    assert sorted(a.states()) == ["firing", "firing", "resolved"]
+    ((row,),) = [[row for row in a.ask("alerts", "list") if row["rule"] == "r"]]
+    assert row["state"] == "ok"
+    box.stop()
+
+
+def test_an_ignored_group_pages_nobody_until_it_is_reopened(box):
+    a = Alerting(
+        box, {"when": {"count": 1}, "window": "1s"}, {"name": "asks", "match": "state=ignored", "when": {"count": 1}}
+    )
+    box.start()
+    a.log(lines(1, message="noise"))
+    a.wait(2)
+    wait_until(a.settled)
+    assert box.run("errors", "ignore", "1").returncode == 0
+    a.log(lines(3, message="noise"))
+    a.wait(3)
+    assert [run["rule"] for run in a.runs()][2:] == ["asks"]
+    assert len(box.query("state=ignored")) == 4
+    assert box.query("noise", "state!=ignored") == []
+    assert a.ask("alerts", "test", "r", "--since", "1h")["firing"] == []
+    assert len(a.ask("alerts", "test", "asks", "--since", "1h")["firing"]) == 1
+    assert box.run("errors", "reopen", "1").returncode == 0
+    a.log(lines(1, message="noise"))
+    assert a.wait(4)[3]["rule"] == "r"
+    assert len(box.query("state=ongoing")) == 5
+    box.stop()
+
+
+def test_a_page_about_a_key_of_200_kb_is_delivered_whole_and_keeps_no_other(box):
+    rules = (
+        {"name": "big", "when": {"count": 1}, "per": ["user"]},
+        {"name": "small", "match": "disk", "when": {"count": 1}},
+    )
+    a = Alerting(box, *rules, extra=f'printf "%s\\n" "$SIDELOG_KEY" >> {box.root}/keys')
+    box.start()
+    a.log(lines(1, user="ü" * 100_000))
+    a.log(lines(1, "info", "disk"))
+    pages = {page["rule"]: page for page in a.wait(2)}
+    assert pages["big"]["key"] == {"user": "ü" * 100_000}
+    assert len(pages["big"]["summary"]) < 500
+    assert pages.keys() == {"big", "small"}
+    wait_until(a.settled)
+    keys = [json.loads(line) for line in (box.root / "keys").read_text().splitlines()]
+    assert sorted(len(key.get("user", "")) for key in keys) == [0, (4_096 - len('{"user":""}')) // 6]
+    box.stop()
+
+
+def test_a_hook_whose_program_is_missing_gives_up_at_once_and_no_other_waits(box):
+    a = Alerting(box, {"when": {"count": 1}, "per": ["user"], "hooks": ["gone", "page"]})
+    document = json.loads(box.config.read_text())
+    document["hooks"]["gone"] = {"exec": [f"{box.root}/gone.sh"], "retries": 50}
+    box.config.write_text(json.dumps(document))
+    box.start()
+    a.log(b"".join(lines(1, user=f"u{number}") for number in range(7)))
+    a.wait(7)
+    wait_until(a.settled)
+    dead = box.sql("SELECT hook, state, attempts, count(*) FROM deliveries GROUP BY hook, state, attempts")
+    assert sorted(dead) == [("gone", "dead", 1, 7), ("page", "delivered", 1, 7)]
+    a.script.rename(box.root / "gone.sh")
+    assert box.run("alerts", "redeliver", "all").returncode == 0
+    wait_until(lambda: box.sql("SELECT 1 FROM deliveries WHERE state = 'dead'") == [] and a.settled())
+    box.stop()
 
 
 def test_silence_and_unsilence_reach_a_running_agent(box):

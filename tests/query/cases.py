@@ -71,12 +71,14 @@ ROWS = st.lists(
 )  # fmt: skip
 FIELDS = st.sampled_from(
     ["user", "http.status", "http", "status", "tags", "tags.0", "env", "ü", "id", "logger", "service", "trace_id",
-     "message", "source", "path", "group", "category", "offset", "tags.user", "http.http.status", "service.name"]
+     "message", "source", "path", "group", "category", "state", "offset", "tags.user", "http.http.status",
+     "service.name"]
 )  # fmt: skip
 TERMS = st.one_of(
     st.builds(Term, st.none(), st.just(""), st.sampled_from([*WORDS, '"user"', ": ", "ser"]), st.booleans()),
     st.builds(Term, FIELDS, st.sampled_from(["=", "=", "!=", ">", ">=", "<", "<=", "~"]),
-              st.sampled_from([w for w in WORDS if w not in ("*", "?")] + ["app", "1", "2", "category1", ""]),
+              st.sampled_from([w for w in WORDS if w not in ("*", "?")]
+                              + ["app", "1", "2", "category1", "ongoing", "ignored", ""]),
               st.booleans()),
     st.builds(Term, st.just("severity"), st.sampled_from(["=", ">=", "<", "!=", ">"]),
               st.sampled_from(["error", "warn", "19", "fatal", "0"]), st.booleans()),

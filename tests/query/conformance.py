@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from agent.core.event import severity_text
 from agent.core.fields import Profile
-from agent.core.groups import ErrorGroup, GroupHistory
+from agent.core.groups import ErrorGroup, GroupHistory, GroupTraits, state_at
 from agent.core.model import FileGeneration
 from agent.core.stored import FileInfo, StoredEvent
 from agent.group.grouper import Grouper
@@ -44,6 +45,7 @@ class Made:
     gone: int = 0  # so many of the events, those stored first, are not in the order of storage any more
     keeps_groups: bool = True  # it lists error groups
     add: Callable[[str, bytes], None] | None = None  # stores one more log, where it can be done
+    decide: Callable[[int, str], None] = lambda group, state: None  # gives an error group another state
 
 
 class ListEngine:
@@ -64,7 +66,11 @@ class ListEngine:
 
     @property
     def categories(self):
-        return {group.id: group.category for group in self.known.values()}
+        now = time.time_ns()
+        return {
+            group.id: GroupTraits(group.category, state_at(group.state, group.first_seen, now))
+            for group in self.known.values()
+        }
 
     def add(self, name: str, data: bytes) -> None:
         self._files += 1
@@ -78,6 +84,9 @@ class ListEngine:
             self.stored.append(StoredEvent(stored, file))
         for update in self._grouper.take_updates():
             self._note(update)
+
+    def decide(self, group: int, state: str) -> None:
+        self.known[group].state = state
 
     def _note(self, update) -> None:
         known = self.known.setdefault(
@@ -196,7 +205,7 @@ class ListEngine:
 @contextlib.contextmanager
 def listed(root: Path, logs: Logs) -> Iterator[Made]:
     twin = ListEngine(logs)
-    yield Made(twin, add=twin.add)
+    yield Made(twin, add=twin.add, decide=twin.decide)
 
 
 @contextlib.contextmanager
@@ -221,14 +230,14 @@ def _tiers(root: Path, logs: Logs, *, archived: bool) -> Iterator[Tiers]:
 def sqlite(root: Path, logs: Logs) -> Iterator[Made]:
     """Everything in the store."""
     with _tiers(root, logs, archived=False) as tiers:
-        yield Made(tiers.engine(archived=False), add=tiers.store)
+        yield Made(tiers.engine(archived=False), add=tiers.store, decide=tiers.decide)
 
 
 @contextlib.contextmanager
 def archives(root: Path, logs: Logs) -> Iterator[Made]:
     """Everything in archives; the store has still all of it."""
     with _tiers(root, logs, archived=True) as tiers:
-        yield Made(tiers.engine(stored=False), keeps_groups=False)
+        yield Made(tiers.engine(stored=False), keeps_groups=False, decide=tiers.decide)
 
 
 def union(share: float) -> Callable[[Path, Logs], contextlib.AbstractContextManager[Made]]:
@@ -238,7 +247,7 @@ def union(share: float) -> Callable[[Path, Logs], contextlib.AbstractContextMana
     def made(root: Path, logs: Logs) -> Iterator[Made]:
         with _tiers(root, logs, archived=True) as tiers:
             tiers.expire(share)
-            yield Made(tiers.engine(), gone=tiers.gone, add=tiers.store)
+            yield Made(tiers.engine(), gone=tiers.gone, add=tiers.store, decide=tiers.decide)
 
     return made
 

@@ -14,10 +14,11 @@ from agent.alert.event import LiveEvent, LiveFile
 from agent.alert.matching import RuleIndex
 from agent.core import event as kernel
 from agent.core.errors import UsageError
+from agent.core.groups import GroupTraits
 from agent.query.analysis import ALL_SEVERITIES, ERROR_SEVERITIES, RequiredText
 from agent.query.language import Query, Selection, parse_query
 from agent.query.sqlite.plan import make_plan
-from agent.query.terms import Term
+from agent.query.terms import NOT_IGNORED, Term
 from agent.store.events import Files
 from tests.query.cases import FILES, ROWS, TERMS
 from tests.query.stores import BASE, EventRow, add_events, make_store
@@ -36,7 +37,7 @@ LABELLED = {
     number: LiveFile(number, file.source, file.path, file.resource, None, (0, 0, 0), 0)
     for number, file in enumerate(FILES, 1)
 }
-CATEGORIES = {number: f"category{number % 3}" for number in range(1, 5)}
+CATEGORIES = {number: GroupTraits(f"category{number % 3}", "ongoing") for number in range(1, 5)}
 
 
 def grouped(rows, group):
@@ -115,7 +116,8 @@ def test_the_plan_in_sql_says_what_the_analysis_says(store, rows, query, group):
     plan = make_plan(Selection(query), Files(store))
 
     def decided(condition, event):
-        if condition.field in ("group", "category") and condition.is_equality:
+        of_groups = condition.field in ("group", "category", "state")
+        if (of_groups and condition.is_equality) or condition.terms == NOT_IGNORED:
             return Query(condition.terms).matches(event, CATEGORIES)
         return True
 

@@ -110,9 +110,21 @@ WORDS = st.one_of(
     TEXTS.filter(bool), st.sampled_from(["error", "shop", "xff", "message", "failed", "Order", "level", "7"])
 )
 VALUES = st.one_of(
-    WORDS, st.sampled_from(["1", "100", "true", "null", "error", "2", "unknown", "app", "shop", "stdout"])
+    WORDS,
+    st.sampled_from(["1", "100", "true", "null", "error", "2", "unknown", "app", "shop", "stdout", "new", "ongoing"]),
 )
-TERM_FIELDS = [*FIELDS, "http.status", "http.path", "severity", "source", "path", "group", "category", "offset"]
+TERM_FIELDS = [
+    *FIELDS,
+    "http.status",
+    "http.path",
+    "severity",
+    "source",
+    "path",
+    "group",
+    "category",
+    "state",
+    "offset",
+]
 TERMS = st.one_of(
     st.builds(lambda text, negated: Term(None, "", text, negated), WORDS, st.booleans()),
     st.builds(lambda text: Term(None, "", text), WORDS),
@@ -136,7 +148,7 @@ GROUPINGS = [
     Grouping(),
     Grouping(("severity", "source")),
     Grouping(("logger", "service"), 60 * SECOND),
-    Grouping(("group", "category")),
+    Grouping(("group", "category", "state")),
     Grouping(("n", "path")),
     Grouping(("message",), None, 2),
 ]
@@ -275,6 +287,26 @@ def test_terms_of_every_kind_on_hostile_values(make):
             assert found == wanted, text
 
 
+def test_the_state_of_an_event_is_that_of_its_error_group_now(make):
+    words = "alpha", "beta", "gamma", "delta", "epsilon"
+    logs = {"a.log": line(9, "no error") + b"".join(line(2, f"{word} broke", "error") * 2 for word in words)}
+    made, twin = make(logs), ListEngine(logs)
+    for group, state in enumerate(("ignored", "resolved", "regressed", "ongoing"), 1):
+        made.decide(group, state)
+        twin.decide(group, state)
+    for text in (
+        *("state=ignored", "state=ignored state=regressed", "state!=ignored", "!state=ignored", "state!=resolved"),
+        *("state~ed$", "state=ongoing", "state=new", "state>n", "state=none", "state~. group>1"),
+    ):
+        selection = Selection(parse_query(text))
+        same(made.engine.events(selection), twin.events(selection))
+        assert len(list(made.engine.keys(selection))) == len(list(twin.keys(selection))), text
+        for grouping in (Grouping(), Grouping(("state",)), Grouping(("message", "state"))):
+            found, wanted = (buckets(one.counts(selection, grouping), grouping) for one in (made.engine, twin))
+            assert found == wanted, text
+    assert len(list(twin.events(Selection(parse_query("state=ignored"))))) == 2
+
+
 def test_so_many_of_the_newest_in_either_order(make, monkeypatch):
     """Many of one instant among them, and more than are held to be turned round."""
     monkeypatch.setattr("agent.query.engine.HELD_EVENTS", 4)
@@ -381,7 +413,7 @@ def test_groups_are_filtered_and_sorted(make):
         GroupFilter(group=2),
         GroupFilter(states=("new",)),
         GroupFilter(states=("resolved",)),
-        GroupFilter(categories=(twin.categories[1],)),
+        GroupFilter(categories=(twin.categories[1].category,)),
         GroupFilter(services=("svc1",)),
         GroupFilter(title=re.compile("order")),
         GroupFilter(since=OBSERVED),

@@ -108,7 +108,7 @@ def test_rollups_say_what_a_scan_says(  # noqa: PLR0917 - hypothesis names them
 @settings(max_examples=100, deadline=None)
 @given(
     rows=ROWS,
-    by=st.lists(st.sampled_from(["severity", "source", "path", "group", "category", "user"]), unique=True),
+    by=st.lists(st.sampled_from(["severity", "source", "path", "group", "category", "state", "user"]), unique=True),
     every=st.sampled_from([None, MINUTE, 7 * SECOND]),
     text=st.sampled_from(["", "severity>=error", "path=/a.log", "user=ann"]),
 )

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent.core.groups import GroupTraits
 from agent.core.values import number, pick
 from agent.query.language import parse_query, parse_terms
 from agent.query.predicate import decoded_text, grep_pattern
@@ -53,6 +54,7 @@ def event(record=None, **changes):
         "severity~^ERR", "severity=17", "severity>=17", "severity=err", "!severity=info",
         "logger=shop.pay", "service=shop-svc", "source=shop", "source~^sh", "path~/shop/", "group=3", "group>2",
         "trace_id=0af7", "!span_id~.", "category=timeout", "category!=database",
+        "state=regressed", "state!=ignored", "state~reg",
         "deployment.environment=prod", "id=77", "offset=9", "body~failed", "severity_number=17",
         "severity_text=ERROR", "timestamp~^2026", "observed_timestamp~^1970", "!parse_error~.", "!empty=x",
     ],
@@ -60,9 +62,9 @@ def event(record=None, **changes):
 def test_matches(text):
     """Each of these holds for the event, and its negation does not."""
     query = parse_query(text)
-    assert query.matches(event(), {3: "timeout"})
+    assert query.matches(event(), {3: GroupTraits("timeout", "regressed")})
     if len(query.terms) == 1 and not text.startswith("!"):
-        assert not parse_query(f"!{text}").matches(event(), {3: "timeout"})
+        assert not parse_query(f"!{text}").matches(event(), {3: GroupTraits("timeout", "regressed")})
 
 
 @pytest.mark.parametrize(
@@ -72,12 +74,13 @@ def test_matches(text):
         "http.status=x", "http.status>x", "big=9007199254740992", "ok=0", "ok>=0", "none=", "none>0", "missing=null",
         "missing>0", "missing~.", "tags=c", "tags.2=a", "items.id=3", "items.5.id=1", "items.id.x=1", "empty~.",
         "severity=fatal", "severity>error", "severity<error", "severity~x", "group=4", "span_id~.", "category=none",
+        "state=new", "state!=regressed",
         "text_number=200.0", "user~^B", "message=payment",
     ],
 )  # fmt: skip
 def test_does_not_match(text):
     """None of these holds for the event."""
-    assert not parse_query(text).matches(event(), {3: "timeout"})
+    assert not parse_query(text).matches(event(), {3: GroupTraits("timeout", "regressed")})
 
 
 def test_an_unknown_severity_is_below_nothing():
@@ -92,8 +95,8 @@ def test_an_unknown_severity_is_below_nothing():
 
 def test_an_event_without_a_group_has_no_category():
     """Whatever the categories say."""
-    assert not parse_query("category=timeout").matches(event(group=None), {3: "timeout"})
-    assert parse_query("category!=timeout").matches(event(group=None), {3: "timeout"})
+    assert not parse_query("category=timeout").matches(event(group=None), {3: GroupTraits("timeout", "regressed")})
+    assert parse_query("category!=timeout").matches(event(group=None), {3: GroupTraits("timeout", "regressed")})
 
 
 def test_escapes_are_decoded_before_text_is_searched():

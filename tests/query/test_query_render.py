@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.core import event
 from agent.core.fields import Profile, decode_record, load_record, read_fields
+from agent.core.groups import GroupTraits
 from agent.core.stored import FileInfo, StoredEvent
 from agent.core.text import escape, escape_json
 from agent.query.fragments import as_text, attributes, encode, field, flattened
@@ -188,7 +189,7 @@ def test_verbose_shows_everything_with_its_lines():
         severity=17, group=3, offset=12, parse_error="why",
     )  # fmt: skip
     output = Output("verbose")
-    output.categories = {3: "timeout"}
+    output.categories = {3: GroupTraits("timeout")}
     text = output.renderer()(event).decode()
     for part in ("message: boom", "      | Traceback\n      | \tat x\n      | End\n", "category: timeout", "group: 3",
                  "trace_id: 0af7", "service: shop-svc", "team: a", "place: /var/log/shop.log, byte 12",

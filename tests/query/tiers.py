@@ -91,6 +91,10 @@ class Tiers:
         length, before = marker(data)
         self._files[name] = replace(file, offset=len(data), marker_length=length, marker_hash=before, profile=profile)
 
+    def decide(self, group: int, state: str) -> None:
+        """Give an error group a state, as `errors ignore` and others do."""
+        self.connection.execute("UPDATE error_groups SET state = ? WHERE id = ?", (state, group))
+
     def archive(self, name: str, data: bytes, *, source: str = "app", **job: object) -> ArchiveRow:
         """Archive a log, whether it was followed or not."""
         log = self.root / "log"

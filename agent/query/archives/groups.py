@@ -7,6 +7,7 @@ was never stored, or its group is gone.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from agent.core.model import ErrorEvent
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from agent.core.event import EventRow
+    from agent.core.groups import GroupTraits
     from agent.core.stored import FileInfo
     from agent.group.grouper import Grouper
 
@@ -28,7 +30,7 @@ class ArchivedGroups:
     """
 
     def __init__(self, connection: sqlite3.Connection | None = None) -> None:
-        self.categories: dict[int, str] = {}
+        self.categories: dict[int, GroupTraits] = {}
         self._connection = connection
         self._known: tuple[list[tuple[str, int]], list[tuple[str, str, int]]] = ([], [])
         self._grouper: Grouper | None = None
@@ -38,9 +40,9 @@ class ArchivedGroups:
         connection, self._connection = self._connection, None
         if connection is not None:
             from agent.group import fingerprint, miner  # noqa: PLC0415 - as long as the reading, and as rare
-            from agent.store.groups import known_groups  # noqa: PLC0415
+            from agent.store.groups import group_traits, known_groups  # noqa: PLC0415
 
-            self.categories = dict(connection.execute("SELECT id, category FROM error_groups"))
+            self.categories = group_traits(connection, time.time_ns())
             self._known = known_groups(connection, fingerprint.VERSION, miner.TEMPLATES)
 
     def find(self, error: ErrorEvent) -> int | None:

@@ -71,7 +71,7 @@ class Searcher:
         self._grouping = grouping
         self._groups = plan.groups
         named = selection.query.analysis.fields.union(grouping.by if grouping is not None else ())
-        if not named.isdisjoint(("group", "category")):
+        if not named.isdisjoint(("group", "category", "state")):
             self._groups.load()
         self._needles = needles(selection.query, [file.file for file in plan.files.values()])
         self._open: dict[int, ArchiveReader] = {}

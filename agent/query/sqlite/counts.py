@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _COUNTED_ROWS = 100_000  # index entries that one counting statement walks: some 50 ms
 _COLUMNS = {
     "severity": "e.severity_number", "source": "e.file_id", "path": "e.file_id",
-    "group": "e.group_id", "category": "e.group_id",
+    "group": "e.group_id", "category": "e.group_id", "state": "e.group_id",
 }  # fmt: skip
 
 
@@ -110,6 +110,7 @@ def _column_value(scan: EventScan, name: str, cell: int | None) -> Fragment:
         value = severity_text(cell or 0)
     elif name in ("source", "path"):
         value = getattr(scan.files[cell or 0], name)
-    elif name == "category":
-        value = None if cell is None else scan.categories.get(cell)
+    elif name in ("category", "state"):
+        traits = None if cell is None else scan.categories.get(cell)
+        value = None if traits is None else getattr(traits, name)
     return None if value is None else encode(value)
