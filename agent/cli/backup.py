@@ -25,11 +25,13 @@ def command(context: Context, *, destination: Path, as_json: bool) -> int:
     """
     path = context.config().store.path
     with Bar("copying") as bar:
-        size = backup.back_up(path, destination, bar.step)
+        made = backup.back_up(path, destination, bar.step)
     if as_json:
-        echo_json({"store": str(path), "backup": str(destination), "bytes": size})
+        orphans = [str(orphan) for orphan in made.orphans]
+        echo_json({"store": str(path), "backup": str(destination), "bytes": made.bytes, "orphans": orphans})
     elif context.verbosity >= 0:
-        click.echo(f"backup: {safe_text(str(destination))}, {size:,} bytes, checked", err=True)
+        click.echo(f"backup: {safe_text(str(destination))}, {made.bytes:,} bytes, checked", err=True)
+        _name_orphans(made.orphans)
     return EXIT_DONE
 
 
@@ -46,10 +48,17 @@ def restore(context: Context, *, source: Path, force: bool, as_json: bool) -> in
     """
     path = context.config().store.path
     with Bar("copying") as bar:
-        aside = backup.restore(source, path, force=force, progress=bar.step)
+        made = backup.restore(source, path, force=force, progress=bar.step)
     if as_json:
-        echo_json({"store": str(path), "backup": str(source), "moved_aside": str(aside) if aside else None})
+        former, orphans = str(made.former) if made.former else None, [str(orphan) for orphan in made.orphans]
+        echo_json({"store": str(path), "backup": str(source), "moved_aside": former, "orphans": orphans})
     elif context.verbosity >= 0:
-        moved = f"; the former store is {safe_text(str(aside))}" if aside else ""
+        moved = f"; the former store is {safe_text(str(made.former))}" if made.former else ""
         click.echo(f"restore: {safe_text(str(path))} is what {safe_text(str(source))} was{moved}", err=True)
+        _name_orphans(made.orphans)
     return EXIT_DONE
+
+
+def _name_orphans(orphans: list[Path]) -> None:
+    for orphan in orphans:
+        click.echo(f"left by a store that is gone, and moved aside: {safe_text(str(orphan))}", err=True)

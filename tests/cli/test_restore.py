@@ -8,6 +8,7 @@ import pytest
 
 from agent.store import backup, schema
 from agent.store.lock import lock_path
+from agent.store.tables import begin_run
 from tests.store.stores import events, rows, store_at, stored, tailed, transaction, write
 
 
@@ -179,3 +180,40 @@ def test_a_directory_that_cannot_be_flushed(sidelog, saved, tmp_path, monkeypatc
 
     monkeypatch.setattr(os, "fsync", fsync)
     assert sidelog("restore", saved, "--store", tmp_path / "new.db").code == (0 if errno == 22 else 3)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_what_a_store_that_is_gone_left_is_moved_aside(sidelog, saved, tmp_path, suffix):
+    """SQLite would take its write-ahead log or journal for that of the restored store, and spoil it."""
+    other = tmp_path / "other" / "s.db"
+    with store_at(other) as opened:
+        write(opened, transaction(stored(tailed(), events(count=70))))
+        left = other.with_name("s.db-wal").read_bytes()
+    store = tmp_path / "s.db"
+    store.with_name(f"s.db{suffix}").write_bytes(left)
+    document = json.loads(sidelog("restore", saved, "--json", "--store", store).out)
+    (orphan,) = document["orphans"]
+    assert (tmp_path / orphan).read_bytes() == left
+    assert count(store) == 500
+    assert sidelog("verify", "--store", store).code == 0
+
+
+def test_a_new_store_keeps_what_a_former_one_left(sidelog, tmp_path):
+    (tmp_path / "s.db-wal").write_text("left")
+    (tmp_path / "a.log").write_text('{"n":1}\n')
+    arguments = ("run", "--once", tmp_path / "a.log", "--store", tmp_path / "s.db", "--set", "store.min_free=1KiB")
+    assert sidelog(*arguments).code == 0
+    assert count(tmp_path / "s.db") == 1
+    (orphan,) = tmp_path.glob("s.db.orphaned-*-wal")
+    assert orphan.read_text() == "left"
+
+
+def test_the_agent_of_the_backups_time_has_not_died(sidelog, tmp_path):
+    """A backup of an older version, a plain copy of a store, names it; what is restored has had no agent yet."""
+    store = fill(tmp_path / "old" / "s.db", 7)
+    with store_at(store) as opened:
+        begin_run(opened.writer.connection, {"pid": 2**22, "started_at": 1, "version": "0"})
+    assert sidelog("status", "--store", store).code == 1
+    assert sidelog("restore", store, "--store", tmp_path / "s.db").code == 0
+    said = sidelog("status", "--json", "--store", tmp_path / "s.db")
+    assert (said.code, json.loads(said.out)["agent"]["died"]) == (0, False)
