@@ -217,3 +217,49 @@ def test_the_agent_of_the_backups_time_has_not_died(sidelog, tmp_path):
     assert sidelog("restore", store, "--store", tmp_path / "s.db").code == 0
     said = sidelog("status", "--json", "--store", tmp_path / "s.db")
     assert (said.code, json.loads(said.out)["agent"]["died"]) == (0, False)
+
+
+def test_a_cursor_begins_anew_over_a_restored_store_and_over_a_new_one(sidelog, tmp_path):
+    """Ids that the restored store gives again mean other events. A cursor of an older version names no store."""
+    log, store, cursor = tmp_path / "a.log", tmp_path / "s.db", tmp_path / "cursor"
+
+    def run(*numbers):
+        with log.open("a") as file:
+            file.write("".join(f'{{"n":{number}}}\n' for number in numbers))
+        assert sidelog("run", "--once", log, "--store", store, "--set", "store.min_free=1KiB").code == 0
+
+    def read():
+        said = sidelog("query", "-o", "raw", "--cursor-file", cursor, "--store", store)
+        assert said.code == 0
+        return [json.loads(line)["n"] for line in said.out.splitlines()], "another store" in said.err
+
+    run(1, 2)
+    assert sidelog("backup", tmp_path / "saved.db", "--store", store).code == 0
+    run(3, 4)
+    assert read() == ([1, 2, 3, 4], False)
+    run(5)
+    cursor.write_text('{"after_id": 4}\n')
+    assert read() == ([5], False)
+    assert sidelog("restore", tmp_path / "saved.db", "--force", "--store", store).code == 0
+    log.write_text("")
+    run(10, 20, 30, 40, 50)
+    assert read() == ([1, 2, 10, 20, 30, 40, 50], True)
+    assert read() == ([], False)
+    for path in tmp_path.glob("s.db*"):
+        path.unlink()
+    run(*range(100, 110))
+    numbers, said = read()
+    assert (numbers[-10:], said) == ([*range(100, 110)], True)
+    assert read() == ([], False)
+
+
+def test_a_salvaged_store_is_the_same_store(sidelog, tmp_path):
+    """Its events keep their ids."""
+    store = fill(tmp_path / "s.db", 500)
+    assert sidelog("query", "-o", "raw", "--cursor-file", tmp_path / "cursor", "--store", store).code == 0
+    with store.open("r+b") as file:
+        file.seek(5 * 16_384)
+        file.write(b"\xff" * 16_384)
+    assert sidelog("verify", "--repair", "--store", store).code == 0
+    said = sidelog("query", "-o", "raw", "--cursor-file", tmp_path / "cursor", "--store", store)
+    assert (said.code, said.out, said.err) == (0, "", "")
