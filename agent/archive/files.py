@@ -180,7 +180,7 @@ def open_archive(row: ArchiveRow) -> ArchiveReader:
     """
     path = Path(row.path)
     archive = ArchiveReader(path)
-    if (archive.link, archive.bytes, archive.metadata.id) != (row.link, row.bytes, row.id):
+    if (archive.link, archive.bytes) != (row.link, row.bytes):
         archive.close()
         raise damaged(path, "it is not the file that the store knows")
     return archive

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from agent.cli.common import Bar, Context, echo_json, json_option, safe_text, with_context
-from agent.core.errors import EXIT_DONE
+from agent.core.errors import EXIT_DONE, StoreError
 from agent.store import backup
+from agent.store.reader import open_reader
 
 _PATH = click.Path(path_type=Path)
 
@@ -49,14 +51,45 @@ def restore(context: Context, *, source: Path, force: bool, as_json: bool) -> in
     path = context.config().store.path
     with Bar("copying") as bar:
         made = backup.restore(source, path, force=force, progress=bar.step)
+    unknown = _unknown_archives(path, context.config().archive_directory)
     if as_json:
         former, orphans = str(made.former) if made.former else None, [str(orphan) for orphan in made.orphans]
-        echo_json({"store": str(path), "backup": str(source), "moved_aside": former, "orphans": orphans})
+        echo_json(
+            {
+                "store": str(path),
+                "backup": str(source),
+                "moved_aside": former,
+                "orphans": orphans,
+                "unknown_archives": [str(archive) for archive in unknown],
+            }
+        )
     elif context.verbosity >= 0:
         moved = f"; the former store is {safe_text(str(made.former))}" if made.former else ""
         click.echo(f"restore: {safe_text(str(path))} is what {safe_text(str(source))} was{moved}", err=True)
         _name_orphans(made.orphans)
+    if unknown:  # with -q too: until then answers lack what is in them
+        click.echo(
+            f"sidelog: {len(unknown):,} archives are younger than this store, which does not know them, as"
+            f" {safe_text(str(unknown[0]))}: `sidelog archive run --reindex` takes them up",
+            err=True,
+        )
     return EXIT_DONE
+
+
+def _unknown_archives(store: Path, directory: Path) -> list[Path]:
+    """Archives that a restored store does not know; none where it is of a version that an agent has to bring on."""
+    if not directory.is_dir():
+        return []
+    from agent.archive.verify import unknown_archives
+
+    try:
+        connection = open_reader(store)
+    except StoreError as error:
+        if error.code != "SL407":
+            raise
+        return []
+    with closing(connection):
+        return unknown_archives(connection, directory)
 
 
 def _name_orphans(orphans: list[Path]) -> None:

@@ -263,3 +263,52 @@ def test_a_salvaged_store_is_the_same_store(sidelog, tmp_path):
     assert sidelog("verify", "--repair", "--store", store).code == 0
     said = sidelog("query", "-o", "raw", "--cursor-file", tmp_path / "cursor", "--store", store)
     assert (said.code, said.out, said.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("healed", ["at once", "later"])
+def test_a_backup_that_is_older_than_the_archives_says_so_and_one_command_heals(sidelog, tmp_path, healed):
+    """Later: when the store has given the numbers of those archives, and their place in the chain, to others."""
+    log, store = tmp_path / "a.log", tmp_path / "s.db"
+    config = {
+        "store": {"path": str(store), "min_free": "1KiB"},
+        "archive": {"quiet": "0s"},
+        "sources": [{"name": "a", "include": [f"{tmp_path}/*.log"]}],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(config))
+    archive = ("-c", tmp_path / "c.json")
+
+    def run(*numbers):
+        with log.open("a") as file:
+            file.write("".join(f'{{"n":{number}}}\n' for number in numbers))
+        assert sidelog("run", "--once", *archive).code == 0
+
+    def rotate():
+        log.rename(tmp_path / "a.log.1")
+        assert sidelog("archive", "run", *archive).code == 0
+        assert not (tmp_path / "a.log.1").exists()
+
+    def reindex():
+        assert sidelog("archive", "run", "--reindex", *archive).code == 0
+        said = sidelog("archive", "verify", *archive)
+        assert (said.code, said.err) == (0, f"{len([*tmp_path.glob('archive/*/*')])} archives are whole\n")
+
+    run(1, 2)
+    assert sidelog("backup", tmp_path / "saved.db", "--store", store).code == 0
+    run(3)
+    rotate()
+    run(4)
+    rotate()
+    said = sidelog("-q", "restore", tmp_path / "saved.db", "--force", *archive)
+    assert said.code == 0
+    assert "2 archives are younger than this store" in said.err
+    assert "archive run --reindex" in said.err
+    if healed == "at once":
+        reindex()
+    for number in (5, 6, 7):
+        run(number)
+        rotate()
+        if number == 6:
+            reindex()
+    reindex()
+    said = sidelog("query", "-n", "all", "-o", "raw", *archive)
+    assert [json.loads(line)["n"] for line in said.out.splitlines()] == [1, 2, 3, 4, 5, 6, 7]
