@@ -116,7 +116,8 @@ def _open(path: Path, former: Path | None) -> sqlite3.Connection:
     previous_mask = os.umask(0o077)
     try:
         if not path.exists():
-            set_aside_orphans(path)
+            with contextlib.suppress(OSError):  # what cannot be moved SQLite passes over where a file is empty
+                set_aside_orphans(path)
             _make_file(path, former)
         connection = open_connection(path)
         try:
