@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pwd
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,7 +16,7 @@ from agent.archive.container import ArchiveReader
 from agent.archive.logfile import current_path, version_at
 from agent.core.errors import ArchiveError
 from agent.core.patterns import lazy
-from agent.core.text import without_group
+from agent.core.text import make_private_directory, without_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,6 @@ ARCHIVE_SUFFIX = ".log.zst"
 _SAFE = lazy(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _UNSAFE_BYTE = lazy(rb"[^A-Za-z0-9._-]")
 _MOST_NAME_BYTES = 120  # of the 255 that a name may have; an escaped byte takes three
-_DIRECTORY_MODE = 0o700
 
 
 def safe_name(text: str) -> str:
@@ -60,7 +60,7 @@ def archive_path(directory: Path, source: str, original: str, first: int | None,
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory and its parents, open to the agent's user alone.
+    """Make a directory and its parents, open to the agent's user alone: for root the owner of what is there.
 
     Raises:
         OSError: it cannot be made.
@@ -68,7 +68,7 @@ def make_directory(path: Path) -> None:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=_DIRECTORY_MODE)
+            make_private_directory(folder)
         flush_directory(folder.parent)
 
 
@@ -112,14 +112,21 @@ def give_name(partial: Path, final: Path) -> None:
 def restrict(path: Path, status: os.stat_result) -> None:
     """Give an archive the permissions and owner of its log, as far as that is allowed, and never wider ones.
 
-    Without the log's owner and group, what they may do is not for the owner and group that it has now.
+    Without the log's owner and group, what they may do is not for the owner and group that it has now. Where root
+    archives for the user of the directory, and that user could not read it then, it gets what it would have if that
+    user had made it.
 
     Raises:
         OSError: its mode cannot be set.
     """
     mode = status.st_mode & 0o666
     try:
-        os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
+        keeper = path.parent.stat().st_uid
+        if os.geteuid() == 0 and not _may_read(keeper, status):
+            os.chown(path, keeper, status.st_gid, follow_symlinks=False)
+            mode |= 0o400
+        else:
+            os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
     except OSError:
         mine = path.stat()
         if mine.st_gid != status.st_gid:
@@ -127,6 +134,18 @@ def restrict(path: Path, status: os.stat_result) -> None:
         mode |= 0o400  # whoever archived it could read it, and has to
     path.chmod(mode)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _may_read(user: int, status: os.stat_result) -> bool:
+    """Whether a user can read a file of this status by its permissions."""
+    if user in (0, status.st_uid):
+        return user == 0 or bool(status.st_mode & 0o400)
+    try:
+        known = pwd.getpwuid(user)
+        groups = os.getgrouplist(known.pw_name, known.pw_gid)
+    except (KeyError, OSError):  # a number without a name, as in containers
+        groups = []
+    return bool(status.st_mode & (0o040 if status.st_gid in groups else 0o004))
 
 
 def delete(path: Path) -> None:
@@ -161,7 +180,7 @@ def open_archive(row: ArchiveRow) -> ArchiveReader:
     """
     path = Path(row.path)
     archive = ArchiveReader(path)
-    if (archive.link, archive.bytes, archive.metadata.id) != (row.link, row.bytes, row.id):
+    if (archive.link, archive.bytes) != (row.link, row.bytes):
         archive.close()
         raise ArchiveError.of("SL803", path, why="it is not the file that the store knows")
     return archive

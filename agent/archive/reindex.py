@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +41,9 @@ def reindex(
 ) -> int:
     """Replace what the store knows of archives by what their files say.
 
-    An archive that is damaged keeps the row that it has. One whose file is gone loses it.
+    An archive that is damaged keeps the row that it has. One whose file is gone loses it. Where a source has two
+    chains, because a store that was older than its archives made others of the same numbers, one goes on behind the
+    other.
 
     Args:
         directory: of the archives.
@@ -69,7 +73,8 @@ def reindex(
                     raise
                 bad.add(str(path))
                 on_error(path, error)
-        rows.sort(key=lambda row: (row.source, row.sequence, row.id))
+        rows.sort(key=lambda row: (row.source, row.sequence, row.created, row.id))
+        rows = [row for _, found in groupby(rows, attrgetter("source")) for row in _one_chain([*found])]
         return change(partial(_replace, rows=rows, bad=bad, filters=filters), durable=True)
 
 
@@ -130,24 +135,50 @@ def _unseen_log(row: ArchiveRow) -> ArchivedLog | None:
     return ArchivedLog(FileVersion(0, -row.id, row.raw_bytes, row.modified), row.id, "")
 
 
+def _one_chain(rows: list[ArchiveRow]) -> list[ArchiveRow]:
+    """The archives of a source in the order of their chain. A branch is put behind the others, and numbered on; where
+    one is missing in it stays to be seen.
+    """
+    if len({row.sequence for row in rows}) == len(rows):
+        return rows
+    following: dict[str, list[ArchiveRow]] = {}
+    for row in rows:
+        following.setdefault(row.previous, []).append(row)
+    links = {row.link for row in rows}
+    waiting = [row for row in reversed(rows) if row.previous not in links]
+    ordered: list[ArchiveRow] = []
+    while waiting:
+        row = waiting.pop()
+        waiting += reversed(following.get(row.link, []))
+        if ordered and row.sequence <= ordered[-1].sequence:
+            row.sequence = ordered[-1].sequence + 1
+            if row.previous in links or len(following[row.previous]) > 1:
+                row.previous = ordered[-1].link
+        ordered.append(row)
+    return ordered
+
+
 def _replace(connection: sqlite3.Connection, *, rows: list[ArchiveRow], bad: set[str], filters: FilterFile) -> int:
     pending = dict(archives.removed_files(connection))
     replaced = {entry.link for row in rows for entry in row.replaces}
     files = {row.link: row.path for row in rows if row.link in replaced}  # a crash came before they were deleted
     rows = [row for row in rows if row.link not in replaced and row.path not in pending.values()]
     generations = {file.id: file for file in tables.load_files(connection)}
-    known = {row.id: row.path for row in archives.load(connection)}
-    kept = {archive_id for archive_id, path in known.items() if path in bad}
-    for archive_id in known.keys() - kept:
-        archives.forget(connection, archive_id)
-    taken = set(kept)
+    before = archives.load(connection)
+    known = {row.link: row.id for row in before}
+    taken = {row.id for row in before}
+    for row in before:
+        if row.path not in bad:
+            archives.forget(connection, row.id)
     for row in rows:
-        if row.id in taken:  # two stores have written into one directory
-            row.id = archives.next_id(connection)
+        if row.link in known:
+            row.id = known[row.link]
+        elif row.id in taken:  # two stores have written into one directory
+            row.id = max(archives.next_id(connection), *(number + 1 for number in taken))
         taken.add(row.id)
         if row.file_id is not None and not _is_generation(row, generations.get(row.file_id)):
             row.file_id = None  # the store was begun anew since: its files have other numbers
-        log = None if row.id in known else _unseen_log(row)
+        log = None if row.link in known else _unseen_log(row)
         archives.add(connection, row, log, blocks=filters.blocks)
         for entry in row.replaces:
             path = files.get(entry.link) or pending.get(entry.id)

@@ -6,6 +6,7 @@ Each archive is read and compared with the store, and each source's chain is fol
 from __future__ import annotations
 
 import os
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def verify_archives(
     Returns:
         How many archives there are, and what is wrong.
     """
-    rows = archives.load(connection)
+    rows = sorted(archives.load(connection), key=attrgetter("sequence"))
     replaced = archives.replaced_places(connection)
     findings: list[ArchiveFinding] = []
     done, total = 0, sum(row.bytes for row in rows)
@@ -63,17 +64,19 @@ def verify_archives(
         if chain[:2] != archives.chain(connection, source)[:2]:
             why = "its newest archives are missing from the store"
             findings.append(ArchiveFinding(source, ArchiveError.of("SL809", Path(source), why=why)))
-    return len(rows), findings + _unknown(connection, directory, {row.path for row in rows})
-
-
-def _unknown(connection: sqlite3.Connection, directory: Path, known: set[str]) -> list[ArchiveFinding]:
-    """Archives in the directory that are neither known nor on their way out."""
-    known = known | {path for _, path in archives.removed_files(connection)}
-    return [
+    findings += [
         ArchiveFinding(str(path), ArchiveError.of("SL809", path, why="the store does not know it"))
-        for path in sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}"))
-        if str(path) not in known
+        for path in unknown_archives(connection, directory)
     ]
+    return len(rows), findings
+
+
+def unknown_archives(connection: sqlite3.Connection, directory: Path) -> list[Path]:
+    """Archives in a directory that a store neither knows nor is about to delete, as after the restore of one that is
+    older than they.
+    """
+    known = {row.path for row in archives.load(connection)} | {path for _, path in archives.removed_files(connection)}
+    return [path for path in sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}")) if str(path) not in known]
 
 
 def _beginning(chain: archives.Chain) -> archives.Chain:

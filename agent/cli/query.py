@@ -228,8 +228,14 @@ def _write(out: BinaryIO, events: Iterable[StoredEvent], output: Output) -> None
 
 def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out: BinaryIO) -> int:
     """Print what is stored after the cursor, `request.lines` at the most, and move it there."""
-    position = cursor.read()
-    if position > engine.position():
+    position, store_id = cursor.read()
+    if store_id not in (None, engine.store_id):
+        click.echo(
+            "sidelog: the cursor is of another store, which this one has replaced; beginning with its oldest event",
+            err=True,
+        )
+        position = 0
+    elif position > engine.position():
         click.echo("sidelog: the store is newer than the cursor; beginning with its oldest event", err=True)
         position = 0
 
@@ -248,7 +254,7 @@ def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out
                 return  # there may be more
 
     _write(out, events(), request.output)
-    cursor.write(position)
+    cursor.write(position, engine.store_id)
     return position
 
 
@@ -261,6 +267,6 @@ def _follow(request: Request, engine: Engine, position: int, out: BinaryIO) -> N
                 continue
             out.flush()
             if request.cursor is not None:
-                request.cursor.write(item)
+                request.cursor.write(item, engine.store_id)
     except KeyboardInterrupt:
         out.flush()  # the usual way to end it

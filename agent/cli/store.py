@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,11 +123,13 @@ def back_up(context: Context, *, destination: Path, as_json: bool) -> int:
     """
     path = context.config().store.path
     with Bar("copying") as bar:
-        size = backup.back_up(path, destination, bar.step)
+        made = backup.back_up(path, destination, bar.step)
     if as_json:
-        echo_json({"store": str(path), "backup": str(destination), "bytes": size})
+        orphans = [str(orphan) for orphan in made.orphans]
+        echo_json({"store": str(path), "backup": str(destination), "bytes": made.bytes, "orphans": orphans})
     elif context.verbosity >= 0:
-        click.echo(f"backup: {safe_text(str(destination))}, {size:,} bytes, checked", err=True)
+        click.echo(f"backup: {safe_text(str(destination))}, {made.bytes:,} bytes, checked", err=True)
+        _name_orphans(made.orphans)
     return EXIT_DONE
 
 
@@ -143,10 +146,48 @@ def restore(context: Context, *, source: Path, force: bool, as_json: bool) -> in
     """
     path = context.config().store.path
     with Bar("copying") as bar:
-        aside = backup.restore(source, path, force=force, progress=bar.step)
+        made = backup.restore(source, path, force=force, progress=bar.step)
+    unknown = _unknown_archives(path, context.config().archive_directory)
     if as_json:
-        echo_json({"store": str(path), "backup": str(source), "moved_aside": str(aside) if aside else None})
+        former, orphans = str(made.former) if made.former else None, [str(orphan) for orphan in made.orphans]
+        echo_json(
+            {
+                "store": str(path),
+                "backup": str(source),
+                "moved_aside": former,
+                "orphans": orphans,
+                "unknown_archives": [str(archive) for archive in unknown],
+            }
+        )
     elif context.verbosity >= 0:
-        moved = f"; the former store is {safe_text(str(aside))}" if aside else ""
+        moved = f"; the former store is {safe_text(str(made.former))}" if made.former else ""
         click.echo(f"restore: {safe_text(str(path))} is what {safe_text(str(source))} was{moved}", err=True)
+        _name_orphans(made.orphans)
+    if unknown:  # with -q too: until then answers lack what is in them
+        click.echo(
+            f"sidelog: {len(unknown):,} archives are younger than this store, which does not know them, as"
+            f" {safe_text(str(unknown[0]))}: `sidelog archive run --reindex` takes them up",
+            err=True,
+        )
     return EXIT_DONE
+
+
+def _unknown_archives(store: Path, directory: Path) -> list[Path]:
+    """Archives that a restored store does not know; none where it is of a version that an agent has to bring on."""
+    if not directory.is_dir():
+        return []
+    from agent.archive.verify import unknown_archives
+
+    try:
+        connection = open_reader(store)
+    except StoreError as error:
+        if error.code != "SL407":
+            raise
+        return []
+    with closing(connection):
+        return unknown_archives(connection, directory)
+
+
+def _name_orphans(orphans: list[Path]) -> None:
+    for orphan in orphans:
+        click.echo(f"left by a store that is gone, and moved aside: {safe_text(str(orphan))}", err=True)

@@ -19,6 +19,7 @@ from agent.query.render import Output, csv_row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from agent.core.groups import GroupTraits
     from agent.core.stored import FileInfo, StoredEvent
     from agent.query.engine import Counts, Fragment
     from agent.query.language import Grouping

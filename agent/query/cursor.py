@@ -7,12 +7,20 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.core.errors import SidelogError, UsageError
 
 
+class SavedCursor(NamedTuple):
+    """A place in the order of storage."""
+
+    after_id: int  # the id of the last event that was printed; 0: none
+    store_id: str | None = None  # of the store whose id it is; None: not known, as in files of older versions
+
+
 class CursorFile:
-    """The id of the last event that was printed, in a small JSON file.
+    """The id of the last event that was printed, and that of its store, in a small JSON file.
 
     It is replaced as a whole, so that a reader killed at any instant leaves the old or the new position.
     """
@@ -20,8 +28,8 @@ class CursorFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self) -> int:
-        """The stored id; 0 where there is no file yet.
+    def read(self) -> SavedCursor:
+        """What was stored; the beginning where there is no file yet.
 
         Raises:
             UsageError: SL516, the file is no cursor.
@@ -30,21 +38,22 @@ class CursorFile:
         try:
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            return 0
+            return SavedCursor(0)
         except UnicodeDecodeError:
             text = ""
         except OSError as error:
             raise SidelogError.of("SL517.read", self.path, why=error) from None
         try:
-            value = json.loads(text)["after_id"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            value = None
-        if type(value) is not int or not 0 <= value < 2**63:
+            content = json.loads(text)
+            after_id, store_id = content["after_id"], content.get("store_id")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            after_id = store_id = None
+        if type(after_id) is not int or not 0 <= after_id < 2**63 or not isinstance(store_id, str | None):
             raise UsageError.of("SL516", self.path)
-        return value
+        return SavedCursor(after_id, store_id)
 
-    def write(self, after_id: int) -> None:
-        """Remember an id; the file is readable by its owner only.
+    def write(self, after_id: int, store_id: str | None) -> None:
+        """Remember a place; the file is readable by its owner only.
 
         Raises:
             SidelogError: SL517, it cannot be written.
@@ -53,7 +62,7 @@ class CursorFile:
         try:
             handle, temporary = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)  # mode 0600
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(json.dumps({"after_id": after_id}) + "\n")
+                file.write(json.dumps({"after_id": after_id, "store_id": store_id}) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(self.path)

@@ -61,6 +61,10 @@ class Engine(Protocol):
     def can_follow(self) -> bool:
         """Whether events arrive here, so that it has an order of storage: `position` and `follow`."""
 
+    @property
+    def store_id(self) -> str | None:
+        """Of what `position` is one: a position means the same where this is the same. None where it is not known."""
+
     def events(
         self,
         selection: Selection,

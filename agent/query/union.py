@@ -49,6 +49,11 @@ class UnionEngine:
         return self._followed is not None
 
     @property
+    def store_id(self) -> str | None:
+        """As `Engine.store_id`, of the one that can be followed."""
+        return None if self._followed is None else self._followed.store_id
+
+    @property
     def _followed(self) -> Engine | None:
         return next((engine for engine in self._engines if engine.can_follow), None)
 

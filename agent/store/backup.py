@@ -15,9 +15,12 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import msgspec
+
 from agent.core.errors import StoreError
-from agent.store import schema
-from agent.store.lock import StoreLock, lock_path
+from agent.core.text import follow_owner, take_place
+from agent.store import schema, tables
+from agent.store.lock import StoreLock, lock_path, status_of_owner
 from agent.store.reader import check_version, open_reader, reading_error
 
 if TYPE_CHECKING:
@@ -25,14 +28,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Progress = Callable[[int, int], None]
+    Amend = Callable[[sqlite3.Connection], None]
 
 _PAGES_PER_STEP = 1_024  # 16 MiB: often enough for a progress bar
 _MOST_FINDINGS = 100
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
-def back_up(store: Path, destination: Path, progress: Progress = lambda *_: None) -> int:
-    """Make a consistent copy of a store, also while an agent writes it.
+class BackupCopy(msgspec.Struct, frozen=True):
+    """What `back_up` has made."""
+
+    bytes: int
+    orphans: list[Path]  # files of a former store of that name, moved aside
+
+
+class RestoredStore(msgspec.Struct, frozen=True):
+    """What `restore` has moved aside."""
+
+    former: Path | None  # the store that was there
+    orphans: list[Path]  # what one had left that was gone
+
+
+def back_up(store: Path, destination: Path, progress: Progress = lambda *_: None) -> BackupCopy:
+    """Make a consistent copy of a store, also while an agent writes it. No agent has run on the copy.
 
     Args:
         store: to be copied; as it is at the beginning.
@@ -40,7 +58,7 @@ def back_up(store: Path, destination: Path, progress: Progress = lambda *_: None
         progress: called with the pages done and the pages to do.
 
     Returns:
-        The size of the copy in bytes.
+        The size of the copy, and what was moved aside for it.
 
     Raises:
         StoreError: SL552 the destination exists; SL553 it cannot be written; SL554 the copy is damaged, as is the
@@ -51,16 +69,18 @@ def back_up(store: Path, destination: Path, progress: Progress = lambda *_: None
         if os.path.lexists(destination):
             raise StoreError.of("SL552", destination)
         with partial_file(destination) as partial:
-            _copy(connection, store, partial, progress)
+            _copy(connection, store, partial, progress, tables.forget_run)
             size = partial.stat().st_size
+            orphans = set_aside_orphans(destination)
             _name(partial, destination)
     finally:
         connection.close()
-    return size
+    return BackupCopy(size, orphans)
 
 
-def restore(source: Path, store: Path, *, force: bool, progress: Progress = lambda *_: None) -> Path | None:
-    """Put a copy of a backup in the store's place.
+def restore(source: Path, store: Path, *, force: bool, progress: Progress = lambda *_: None) -> RestoredStore:
+    """Put a copy of a backup in the store's place: a store of its own, on which no agent has run. Owner and mode are
+    those of the store that was there; without one it belongs to the owner of its directory where root makes it.
 
     Args:
         source: the backup; only read.
@@ -69,7 +89,7 @@ def restore(source: Path, store: Path, *, force: bool, progress: Progress = lamb
         progress: as for `back_up`.
 
     Returns:
-        Where the former store lies now; None where there was none.
+        What was moved aside.
 
     Raises:
         StoreError: SL404 an agent runs; SL405 the store's directory cannot be written; SL555 there is a store and
@@ -81,12 +101,19 @@ def restore(source: Path, store: Path, *, force: bool, progress: Progress = lamb
             raise StoreError.of("SL555", store)
         if store.exists() and store.samefile(source):
             raise StoreError.of("SL555", store)
-        with partial_file(store) as partial:
-            _copy(connection, source, partial, progress)
-            aside = set_aside(store, "replaced") if os.path.lexists(store) else None
+        with partial_file(store, replacing=store.exists()) as partial:
+            _copy(connection, source, partial, progress, _renew)
+            former = set_aside(store, "replaced") if os.path.lexists(store) else None
+            orphans = set_aside_orphans(store)
             partial.rename(store)
             flush_directory(store.parent)
-    return aside
+    return RestoredStore(former, orphans)
+
+
+def _renew(connection: sqlite3.Connection) -> None:
+    """Make a copy a store of its own, which goes on otherwise than the one that it was copied from."""
+    tables.forget_run(connection)
+    tables.renew_store_id(connection)
 
 
 @contextlib.contextmanager
@@ -115,16 +142,40 @@ def set_aside(store: Path, why: str) -> Path:
     """
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(store, timeout=1.0)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    number, aside = 1, store.with_name(f"{store.name}.{why}-{stamp}")
-    while os.path.lexists(aside):
-        aside = store.with_name(f"{store.name}.{why}-{stamp}-{number}")
-        number += 1
+    aside = free_name(store, why)
     store.rename(aside)
-    for suffix in _SIDE_FILES:
-        with contextlib.suppress(FileNotFoundError):
-            store.with_name(store.name + suffix).rename(aside.with_name(aside.name + suffix))
+    _move_side_files(store, aside)
     return aside
+
+
+def set_aside_orphans(path: Path) -> list[Path]:
+    """Rename what a store that is gone has left beside its name, `STORE.orphaned-<time>-wal` for example; their new
+    names. SQLite would take a write-ahead log or a journal for that of whatever gets the name next, and spoil it.
+
+    Args:
+        path: where no store is, and one is about to be.
+    """
+    return _move_side_files(path, free_name(path, "orphaned"))
+
+
+def _move_side_files(store: Path, aside: Path) -> list[Path]:
+    moved = []
+    for suffix in _SIDE_FILES:
+        part, target = store.with_name(store.name + suffix), aside.with_name(aside.name + suffix)
+        with contextlib.suppress(FileNotFoundError):
+            part.rename(target)
+            moved.append(target)
+    return moved
+
+
+def free_name(store: Path, why: str) -> Path:
+    """`STORE.WHY-<time>`, with a number where that or a file that would belong to it is there already."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    number, name = 1, store.with_name(f"{store.name}.{why}-{stamp}")
+    while any(os.path.lexists(f"{name}{suffix}") for suffix in ("", *_SIDE_FILES)):
+        name = store.with_name(f"{store.name}.{why}-{stamp}-{number}")
+        number += 1
+    return name
 
 
 def integrity(connection: sqlite3.Connection) -> list[str]:
@@ -139,8 +190,8 @@ def integrity(connection: sqlite3.Connection) -> list[str]:
 # ------------------------------------------------------------ steps
 
 
-def _copy(source: sqlite3.Connection, path: Path, target: Path, progress: Progress) -> None:
-    """Copy one state of an open store into the empty file `target`, check the copy, flush it."""
+def _copy(source: sqlite3.Connection, path: Path, target: Path, progress: Progress, amend: Amend) -> None:
+    """Copy one state of an open store into the empty file `target`, amend and check the copy, flush it."""
     try:
         source.execute("BEGIN")
         source.execute("SELECT 1 FROM sqlite_master").fetchone()  # from here on the state is fixed
@@ -151,6 +202,10 @@ def _copy(source: sqlite3.Connection, path: Path, target: Path, progress: Progre
             copy.execute("PRAGMA synchronous = FULL")
             source.backup(copy, pages=_PAGES_PER_STEP, progress=lambda _, left, total: progress(total - left, total))
             findings = integrity(copy)
+            if not findings:
+                copy.execute("BEGIN")
+                amend(copy)
+                copy.execute("COMMIT")
     except sqlite3.Error as error:
         if _is_disk_error(error):
             raise StoreError.of("SL553", target, why=error) from None
@@ -170,11 +225,24 @@ def _is_disk_error(error: sqlite3.Error) -> bool:
 
 
 @contextlib.contextmanager
-def partial_file(destination: Path) -> Iterator[Path]:
-    """A new empty file beside the destination, of mode 0600; gone at the end of the block, unless renamed."""
+def partial_file(destination: Path, *, replacing: bool = False) -> Iterator[Path]:
+    """A new empty file beside the destination; gone at the end of the block, unless renamed.
+
+    Args:
+        destination: whose name it will get.
+        replacing: it takes the place of a file, with its owner and mode; otherwise its mode is 0600, and what root
+            makes belongs to the owner of a store there.
+    """
     partial = destination.with_name(f".{destination.name}.partial-{os.getpid()}")
     try:
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            if replacing:
+                take_place(descriptor, destination.stat())
+            else:
+                follow_owner(descriptor, status_of_owner(destination))
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise StoreError.of("SL553", destination, why=error) from None
     try:

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import orjson
 
 from agent.core.errors import StoreError
+from agent.core.text import follow_owner
 
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 _WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -64,6 +65,31 @@ def lock_path(store: Path) -> Path:
     return store.with_name(store.name + ".lock")
 
 
+def status_of_owner(store: Path) -> os.stat_result:
+    """The status of what says to whom a store's files belong: the store, else its lock where a service's user has made
+    it, else the directory.
+
+    Raises:
+        OSError: there is no such directory.
+    """
+    with contextlib.suppress(OSError):
+        return store.stat()
+    with contextlib.suppress(OSError):
+        if (status := lock_path(store).stat(follow_symlinks=False)).st_uid:
+            return status
+    return store.parent.stat()
+
+
+def _open_lock(path: Path, store: Path) -> int:
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags | os.O_CREAT, 0o600)
+    follow_owner(descriptor, status_of_owner(store))
+    return descriptor
+
+
 def owner(store: Path) -> Owner | None:
     """The running agent that holds this store, without disturbing it; None where there is none."""
     try:
@@ -97,7 +123,7 @@ class StoreLock:
         """
         path = lock_path(self._store)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = _open_lock(path, self._store)
         except OSError as error:
             raise StoreError.of("SL405", self._store, parent=path.parent, why=error) from None
         try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.core.errors import StoreError
-from agent.store import faults, schema
-from agent.store.lock import StoreLock, lock_path
+from agent.core.text import follow_owner, make_private_directory, take_place
+from agent.store import faults, schema, tables
+from agent.store.backup import free_name, set_aside_orphans
+from agent.store.lock import StoreLock, lock_path, status_of_owner
 from agent.store.reader import check_version
 from agent.store.writer import StoreWriter, open_connection
 
@@ -42,6 +44,9 @@ class OpenStore(msgspec.Struct):
 def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str], damaged: bool = False) -> OpenStore:
     """Own and open the store at `path`, made with mode 0600 in a directory of mode 0700 where there is none.
 
+    Where root makes it, it belongs to the owner of its directory. One that takes a damaged one's place has its owner
+    and mode.
+
     Args:
         path: of the store file.
         min_free_bytes: as for StoreWriter.
@@ -61,12 +66,12 @@ def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str],
         created = not path.exists()
         moved_aside = move_aside(path) if damaged and not created else None
         try:
-            connection = _open(path)
+            connection = _open(path, moved_aside)
         except StoreError as error:
             if error.code != "SL402" or not (ours or _was_ours(path)):
                 raise
             moved_aside = move_aside(path)
-            connection = _open(path)
+            connection = _open(path, moved_aside)
         try:
             writer = StoreWriter(connection, path, min_free_bytes=min_free_bytes, resources=resources)
         except BaseException:
@@ -80,19 +85,40 @@ def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str],
 
 
 def _make_directory(path: Path) -> None:
-    previous_mask = os.umask(0o077)  # `mode` does not count for the parents
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                make_private_directory(folder)
+        path.parent.mkdir(exist_ok=True)  # says that it is a file
     except OSError as error:
         raise StoreError.of("SL405.directory", path, parent=path.parent, why=error) from None
-    finally:
-        os.umask(previous_mask)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _make_file(path: Path, former: Path | None) -> None:
+    """Make the empty file of a new store: SQLite gives a file that it makes to whoever runs, and files beside it to
+    the owner of that file (robustFchown in os_unix.c). Why it cannot be made SQLite says, which tries it again.
+    """
+    with contextlib.suppress(OSError):
+        owning = status_of_owner(path)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            if former is not None:
+                take_place(descriptor, former.stat())
+            else:
+                follow_owner(descriptor, owning)
+        finally:
+            os.close(descriptor)
+
+
+def _open(path: Path, former: Path | None) -> sqlite3.Connection:
     """Open, check and migrate; SL402 when the content is not to be used."""
     previous_mask = os.umask(0o077)
     try:
+        if not path.exists():
+            with contextlib.suppress(OSError):  # what cannot be moved SQLite passes over where a file is empty
+                set_aside_orphans(path)
+            _make_file(path, former)
         connection = open_connection(path)
         try:
             if connection.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
@@ -100,6 +126,7 @@ def _open(path: Path) -> sqlite3.Connection:
                 schema.prepare_file(connection)
             check_version(connection, path)
             schema.migrate(connection)
+            _identify(connection, path)
             _probe(connection)
         except BaseException:
             connection.close()
@@ -109,6 +136,14 @@ def _open(path: Path) -> sqlite3.Connection:
     finally:
         os.umask(previous_mask)
     return connection
+
+
+def _identify(connection: sqlite3.Connection, path: Path) -> None:
+    """Give a store that has no id yet, one that is new or was made by an older program, its own."""
+    if tables.store_id(connection) is not None:
+        return
+    with faults.changing(connection, path):
+        tables.renew_store_id(connection)
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
@@ -134,12 +169,7 @@ def _was_ours(path: Path) -> bool:
 
 def move_aside(path: Path) -> Path:
     """Rename a damaged store with its WAL, so that a new one can begin; the new name of the main file."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
-    number = 1
-    while aside.exists():
-        aside = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
-        number += 1
+    aside = free_name(path, "damaged")
     # The WAL first: were the agent killed in between, a new store would take up a WAL that is left.
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)

@@ -56,7 +56,7 @@ def salvage(store: Path, progress: Callable[[int, int, str], None] = lambda *_: 
         StoreError: SL404 an agent runs; SL556 nothing can be read; SL553 the new store cannot be written.
     """
     saved = SalvageReport()
-    with owned(store), partial_file(store) as partial:
+    with owned(store), partial_file(store, replacing=True) as partial:
         try:
             with _new(partial) as target:
                 with _full_length(store) as whole, _damaged(whole) as source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
+_STORE_ID = "store"  # the key in `meta`
+_STORE_ID_BYTES = 8
 _SAVE_FILE = """
 INSERT INTO files (id, source, path, current_path, device, inode, generation, "offset", start_offset, head_length,
                    head_hash, marker_length, marker_hash, state, profile, first_seen, last_read, resource,
@@ -275,6 +278,25 @@ def end_run(connection: sqlite3.Connection, now: int) -> None:
     """
     with faults.changing(connection):
         set_meta(connection, "run", {**get_meta(connection, "run"), "stopped_at": now})
+
+
+def forget_run(connection: sqlite3.Connection) -> None:
+    """Forget the agent that ran on a store, for a copy on which none has run; inside a transaction."""
+    connection.execute("DELETE FROM meta WHERE \"key\" = 'run'")
+    connection.execute("UPDATE own_errors SET active = 0")
+
+
+def store_id(connection: sqlite3.Connection) -> str | None:
+    """What tells this store from any other, also from one that was restored from its backup: ids of events mean the
+    same in stores of one id alone. None: no agent that makes such ids has opened it yet.
+    """
+    found = get_meta(connection, _STORE_ID).get("id")
+    return found if isinstance(found, str) else None
+
+
+def renew_store_id(connection: sqlite3.Connection) -> None:
+    """Give a store an id of its own; inside a transaction."""
+    set_meta(connection, _STORE_ID, {"id": os.urandom(_STORE_ID_BYTES).hex()})
 
 
 def get_meta(connection: sqlite3.Connection, key: str) -> dict[str, object]:

@@ -11,6 +11,7 @@ import pytest
 from agent.cli.main import run_command_line
 from agent.store import backup
 from agent.store.backup import back_up
+from agent.store.tables import begin_run
 from tests.needs import needs
 from tests.store.stores import events, store_at, stored, tailed, transaction, write
 
@@ -176,3 +177,31 @@ def test_without_a_store_there_is_nothing_to_copy(sidelog, tmp_path):
     assert sidelog("backup", tmp_path / "copy.db", "--store", tmp_path / "none.db").code == 3
     assert list(tmp_path.iterdir()) == []
     assert run_command_line(["backup"]) == 2
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_what_a_store_that_is_gone_left_beside_the_copys_name_is_moved_aside(sidelog, store, tmp_path, suffix):
+    """A write-ahead log that SQLite would read as the copy's is kept, under another name."""
+    other = tmp_path / "other" / "s.db"
+    with store_at(other) as opened:
+        write(opened, transaction(stored(tailed(), events(count=7))))
+        left = other.with_name("s.db-wal").read_bytes()
+    (tmp_path / f"copy.db{suffix}").write_bytes(left)
+    said = sidelog("backup", tmp_path / "copy.db", "--store", store)
+    assert said.code == 0
+    assert count(tmp_path / "copy.db") == 3000
+    (orphan,) = tmp_path.glob(f"copy.db.orphaned-*{suffix}")
+    assert orphan.read_bytes() == left
+    assert str(orphan) in said.err
+    assert not (tmp_path / f"copy.db{suffix}").exists()
+
+
+def test_nobody_has_died_on_a_copy(sidelog, store, tmp_path):
+    """Of the agent that ran when it was made the copy knows nothing."""
+    with store_at(store) as opened:
+        begin_run(opened.writer.connection, {"pid": 2**22, "started_at": 1, "version": "0"})
+    assert sidelog("status", "--store", store).code == 1
+    sidelog("backup", tmp_path / "copy.db", "--store", store)
+    said = sidelog("status", "--json", "--store", tmp_path / "copy.db")
+    assert (said.code, json.loads(said.out)["agent"]["died"]) == (0, False)
+    assert sidelog("status", "--store", store).code == 1

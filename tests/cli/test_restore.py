@@ -8,6 +8,7 @@ import pytest
 
 from agent.store import backup, schema
 from agent.store.lock import lock_path
+from agent.store.tables import begin_run
 from tests.store.stores import events, rows, store_at, stored, tailed, transaction, write
 
 
@@ -179,3 +180,135 @@ def test_a_directory_that_cannot_be_flushed(sidelog, saved, tmp_path, monkeypatc
 
     monkeypatch.setattr(os, "fsync", fsync)
     assert sidelog("restore", saved, "--store", tmp_path / "new.db").code == (0 if errno == 22 else 3)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_what_a_store_that_is_gone_left_is_moved_aside(sidelog, saved, tmp_path, suffix):
+    """SQLite would take its write-ahead log or journal for that of the restored store, and spoil it."""
+    other = tmp_path / "other" / "s.db"
+    with store_at(other) as opened:
+        write(opened, transaction(stored(tailed(), events(count=70))))
+        left = other.with_name("s.db-wal").read_bytes()
+    store = tmp_path / "s.db"
+    store.with_name(f"s.db{suffix}").write_bytes(left)
+    document = json.loads(sidelog("restore", saved, "--json", "--store", store).out)
+    (orphan,) = document["orphans"]
+    assert (tmp_path / orphan).read_bytes() == left
+    assert count(store) == 500
+    assert sidelog("verify", "--store", store).code == 0
+
+
+def test_a_new_store_keeps_what_a_former_one_left(sidelog, tmp_path):
+    (tmp_path / "s.db-wal").write_text("left")
+    (tmp_path / "a.log").write_text('{"n":1}\n')
+    arguments = ("run", "--once", tmp_path / "a.log", "--store", tmp_path / "s.db", "--set", "store.min_free=1KiB")
+    assert sidelog(*arguments).code == 0
+    assert count(tmp_path / "s.db") == 1
+    (orphan,) = tmp_path.glob("s.db.orphaned-*-wal")
+    assert orphan.read_text() == "left"
+
+
+def test_the_agent_of_the_backups_time_has_not_died(sidelog, tmp_path):
+    """A backup of an older version, a plain copy of a store, names it; what is restored has had no agent yet."""
+    store = fill(tmp_path / "old" / "s.db", 7)
+    with store_at(store) as opened:
+        begin_run(opened.writer.connection, {"pid": 2**22, "started_at": 1, "version": "0"})
+    assert sidelog("status", "--store", store).code == 1
+    assert sidelog("restore", store, "--store", tmp_path / "s.db").code == 0
+    said = sidelog("status", "--json", "--store", tmp_path / "s.db")
+    assert (said.code, json.loads(said.out)["agent"]["died"]) == (0, False)
+
+
+def test_a_cursor_begins_anew_over_a_restored_store_and_over_a_new_one(sidelog, tmp_path):
+    """Ids that the restored store gives again mean other events. A cursor of an older version names no store."""
+    log, store, cursor = tmp_path / "a.log", tmp_path / "s.db", tmp_path / "cursor"
+
+    def run(*numbers):
+        with log.open("a") as file:
+            file.write("".join(f'{{"n":{number}}}\n' for number in numbers))
+        assert sidelog("run", "--once", log, "--store", store, "--set", "store.min_free=1KiB").code == 0
+
+    def read():
+        said = sidelog("query", "-o", "raw", "--cursor-file", cursor, "--store", store)
+        assert said.code == 0
+        return [json.loads(line)["n"] for line in said.out.splitlines()], "another store" in said.err
+
+    run(1, 2)
+    assert sidelog("backup", tmp_path / "saved.db", "--store", store).code == 0
+    run(3, 4)
+    assert read() == ([1, 2, 3, 4], False)
+    run(5)
+    cursor.write_text('{"after_id": 4}\n')
+    assert read() == ([5], False)
+    assert sidelog("restore", tmp_path / "saved.db", "--force", "--store", store).code == 0
+    log.write_text("")
+    run(10, 20, 30, 40, 50)
+    assert read() == ([1, 2, 10, 20, 30, 40, 50], True)
+    assert read() == ([], False)
+    for path in tmp_path.glob("s.db*"):
+        path.unlink()
+    run(*range(100, 110))
+    numbers, said = read()
+    assert (numbers[-10:], said) == ([*range(100, 110)], True)
+    assert read() == ([], False)
+
+
+def test_a_salvaged_store_is_the_same_store(sidelog, tmp_path):
+    """Its events keep their ids."""
+    store = fill(tmp_path / "s.db", 500)
+    assert sidelog("query", "-o", "raw", "--cursor-file", tmp_path / "cursor", "--store", store).code == 0
+    with store.open("r+b") as file:
+        file.seek(5 * 16_384)
+        file.write(b"\xff" * 16_384)
+    assert sidelog("verify", "--repair", "--store", store).code == 0
+    said = sidelog("query", "-o", "raw", "--cursor-file", tmp_path / "cursor", "--store", store)
+    assert (said.code, said.out, said.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("healed", ["at once", "later"])
+def test_a_backup_that_is_older_than_the_archives_says_so_and_one_command_heals(sidelog, tmp_path, healed):
+    """Later: when the store has given the numbers of those archives, and their place in the chain, to others."""
+    log, store = tmp_path / "a.log", tmp_path / "s.db"
+    config = {
+        "store": {"path": str(store), "min_free": "1KiB"},
+        "archive": {"quiet": "0s"},
+        "sources": [{"name": "a", "include": [f"{tmp_path}/*.log"]}],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(config))
+    archive = ("-c", tmp_path / "c.json")
+
+    def run(*numbers):
+        with log.open("a") as file:
+            file.write("".join(f'{{"n":{number}}}\n' for number in numbers))
+        assert sidelog("run", "--once", *archive).code == 0
+
+    def rotate():
+        log.rename(tmp_path / "a.log.1")
+        assert sidelog("archive", "run", *archive).code == 0
+        assert not (tmp_path / "a.log.1").exists()
+
+    def reindex():
+        assert sidelog("archive", "run", "--reindex", *archive).code == 0
+        said = sidelog("archive", "verify", *archive)
+        assert (said.code, said.err) == (0, f"{len([*tmp_path.glob('archive/*/*')])} archives are whole\n")
+
+    run(1, 2)
+    assert sidelog("backup", tmp_path / "saved.db", "--store", store).code == 0
+    run(3)
+    rotate()
+    run(4)
+    rotate()
+    said = sidelog("-q", "restore", tmp_path / "saved.db", "--force", *archive)
+    assert said.code == 0
+    assert "2 archives are younger than this store" in said.err
+    assert "archive run --reindex" in said.err
+    if healed == "at once":
+        reindex()
+    for number in (5, 6, 7):
+        run(number)
+        rotate()
+        if number == 6:
+            reindex()
+    reindex()
+    said = sidelog("query", "-n", "all", "-o", "raw", *archive)
+    assert [json.loads(line)["n"] for line in said.out.splitlines()] == [1, 2, 3, 4, 5, 6, 7]

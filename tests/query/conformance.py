@@ -52,6 +52,7 @@ class ListEngine:
     """The slow twin: a list of events in the order in which they were stored, each looked at by the predicate."""
 
     can_follow = True
+    store_id = None
     errors = ()
 
     def __init__(self, logs: Logs) -> None:

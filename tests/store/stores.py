@@ -112,7 +112,9 @@ def rows(connection, statement, *values):
 def content(connection):
     """Everything that a transaction can change, table by table."""
     tables = ("files", "events", "error_groups", "group_minutes", "gaps", "rollups", "own_errors", "meta")
-    return {table: rows(connection, f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
+    found = {table: rows(connection, f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
+    found["meta"] = [row for row in found["meta"] if row[0] != "store"]  # every store's own id
+    return found
 
 
 def balance(connection):

@@ -46,6 +46,7 @@ class ArchiveEngine:
     """
 
     can_follow = False
+    store_id = None
 
     def __init__(self, connection: sqlite3.Connection, path: Path, *, beside_store: bool) -> None:
         self._connection = connection

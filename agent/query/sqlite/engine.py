@@ -61,6 +61,14 @@ class SqliteEngine:
 
         return Categories(self._connection, self._path)
 
+    @property
+    def store_id(self) -> str | None:
+        """As `Engine.store_id`: of the store that is read now."""
+        from agent.store.tables import store_id  # noqa: PLC0415 - for cursors alone
+
+        with reading(self._path):
+            return store_id(self._connection)
+
     def events(
         self,
         selection: Selection,
