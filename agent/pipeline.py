@@ -67,6 +67,7 @@ from agent.tail.discover import tail_settings
 from agent.tail.tailer import Tailer
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
     from agent.config import Config
@@ -123,10 +124,7 @@ class Pipeline:
         self._stopping = stopping
         connection, settings = opened.writer.connection, IngestSettings.from_config(config)
         known = tables.load_files(connection)
-        facts = {"pid": os.getpid(), "started_at": started_at, "version": __version__, "once": once}
-        now = time.time_ns()
-        judged_until = alert_tables.judged_until(connection, now, now - round(elapsed_s() * 1e9))
-        tables.begin_run(connection, facts)
+        judged_until = _begin_run(connection, started_at, once=once)
         self._intake = Intake(INTAKE_BYTES)  # a passage: its lock guards it
         # The event loop.
         self.tailer = Tailer(
@@ -223,6 +221,14 @@ class Pipeline:
         with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop
             tables.end_run(writer.connection, time.time_ns())
         return Summary(self.ingest.counters, len(self.tailer.files()), time.monotonic() - self._began)
+
+
+def _begin_run(connection: sqlite3.Connection, started_at: int, *, once: bool) -> int:
+    """Note this run in the store; until when the rules were judged before it (Unix ns)."""
+    now = time.time_ns()
+    judged_until = alert_tables.judged_until(connection, now, now - round(elapsed_s() * 1e9))
+    tables.begin_run(connection, {"pid": os.getpid(), "started_at": started_at, "version": __version__, "once": once})
+    return judged_until
 
 
 def _own_paths(config: Config) -> list[Path]:

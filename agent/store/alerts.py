@@ -146,11 +146,12 @@ def _keep_counted(connection: sqlite3.Connection, rules: Mapping[str, tuple[str,
     """Give rules that count the same as before, by another counter, the windows of the one that they had."""
     for name, before in load_rules(connection).items():
         shape, facts = rules.get(name, ("", {}))
-        if shape == before["shape"] and facts["counter"] != before["counter"]:
+        had = before.get("counter")  # rules that an agent noted before they shared counters have none
+        if shape == before["shape"] and had is not None and facts["counter"] != had:
             connection.execute(
                 'INSERT OR IGNORE INTO alert_windows (rule, "key", bucket, count, total, event_id)'
                 ' SELECT ?, "key", bucket, count, total, event_id FROM alert_windows WHERE rule = ?',
-                (facts["counter"], before["counter"]),
+                (facts["counter"], had),
             )
 
 
