@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from agent.core.event import ERROR, raw_of_record
 from agent.core.model import EventBatch, Gap
 from agent.parse import careful, fields, multiline, textevent
@@ -125,6 +127,10 @@ class Assembler:
     def _is_hole(self, line: bytes) -> bool:
         """NULs before a line are a sparse hole; one single NUL before more of them is a line of UTF-16."""
         return line[:2] == b"\0\0" or len(line) == 1 or b"\0" not in line[1:]
+
+    def redacted(self, gap: Gap) -> Gap:
+        """A gap that was found while reading, as the store is to have it."""
+        return replace(gap, sample=self._sample(gap.sample)) if gap.sample else gap
 
     def _sample(self, line: bytes) -> bytes:
         sample = line[:SAMPLE_BYTES]

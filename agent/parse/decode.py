@@ -200,7 +200,7 @@ class FileParser:
         if batch.final:
             _note_unterminated(out, data, offset)
         if batch.gaps:
-            out.gaps.extend(batch.gaps)
+            out.gaps.extend(map(work.redacted, batch.gaps))
             out.end = self._end = batch.end
             out.tail_open, self._tail = False, None
         return out
