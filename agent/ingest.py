@@ -23,6 +23,7 @@ from agent.core.model import EventBatch, FileChange, FileGeneration, LineBatch, 
 from agent.group import fingerprint, miner
 from agent.group.grouper import Grouper
 from agent.parse.decode import FileParser, ParseSettings, join
+from agent.parse.settings import PLAIN
 from agent.store.groups import known_groups
 from agent.store.retention import Retention
 from agent.tail.identity import marker
@@ -236,8 +237,6 @@ class Ingest(threading.Thread):
         self._writer.min_free_bytes, self._writer.resources = settings.min_free_bytes, settings.resources
         age_ns, size_bytes = settings.retention_age_ns, settings.retention_size_bytes
         self._maintenance.retention = Retention(self._writer, age_ns=age_ns, size_bytes=size_bytes)
-        for state in self._files.values():
-            state.file = None  # its row has the resource attributes of its source
 
     # ------------------------------------------------------------ lines to events
 
@@ -249,7 +248,7 @@ class Ingest(threading.Thread):
         if file is not state.file:
             state.file = file
             self._save(file, state.end)
-        settings = self._settings.parse[file.source]
+        settings = self._settings.parse.get(file.source, PLAIN)  # unknown: the end of a file whose source is gone
         if state.parser is None:
             state.parser, state.settings = FileParser(settings, state.profile), settings
         elif state.settings != settings:  # a reload has changed how this source is read
@@ -275,16 +274,19 @@ class Ingest(threading.Thread):
 
     def _change_file(self, change: FileChange) -> None:
         file = change.file
-        self._save(file, change.offset)
+        self._save(file, change.offset, place=change)
         if (state := self._files.get(file.id)) is not None:
             state.file = file
 
-    def _save(self, file: FileGeneration, offset: int, profile: str | None = None) -> None:
+    def _save(
+        self, file: FileGeneration, offset: int, profile: str | None = None, place: FileChange | None = None
+    ) -> None:
         """Let the transaction write the row of a file, which begins at `offset` if the store does not know it."""
         known = self._transaction.files.get(file.id)
-        if known is not None:
-            offset, profile = known.offset, profile or known.profile
-        self._transaction.files[file.id] = FileChange(file, offset, profile)
+        if known is None:
+            self._transaction.files[file.id] = place or FileChange(file, offset, profile)
+        else:
+            self._transaction.files[file.id] = replace(known, file=file, profile=profile or known.profile)
 
     def _finish(self, state: _FileState, file: FileGeneration) -> None:
         state.file = file
@@ -309,7 +311,7 @@ class Ingest(threading.Thread):
             self._save(state.file or file, state.end, state.profile_text)
         if not self._transaction.batches:
             self._began = time.monotonic()
-        if events.errors and (service := self._writer.service_of(file.source)):
+        if events.errors and (service := self._writer.service_of(file)):
             for error in events.errors:
                 error.service = error.service or service
         groups = {error.index: self._grouper.assign(error) for error in events.errors}

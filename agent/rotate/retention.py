@@ -16,6 +16,7 @@ from agent.archive import logfile
 from agent.archive.errors import ArchiveError
 from agent.archive.logfile import changed_ns
 from agent.core.errors import TailError
+from agent.core.model import newest_of_logs
 from agent.rotate import errors
 from agent.store import archives, rotations, tables
 from agent.store.archives import FileVersion
@@ -121,7 +122,7 @@ class _Stored(NamedTuple):
 
 def _load(connection: sqlite3.Connection, *, archiving: bool) -> _Stored:
     archived = {log.version for log in archives.logs(connection)} if archiving else None
-    return _Stored(tables.load_files(connection), archived)
+    return _Stored(newest_of_logs(tables.load_files(connection))[0], archived)
 
 
 def _names_in(directory: str) -> list[str]:
