@@ -4,9 +4,13 @@ import gzip
 import json
 import signal
 import subprocess
+from collections import Counter
 
 import pytest
 
+from agent.store.opening import open_store
+from agent.store.retention import Retention
+from tests.integration.archiving import age
 from tests.integration.harness import SIDELOG, append, event, wait_until
 
 SECRET = "hunter2"
@@ -175,4 +179,66 @@ def test_a_secret_that_is_read_after_the_change_is_redacted(box, name, live):
     assert box.sql("SELECT reason FROM gaps") == [("over_long",)]
     for path in box.store.parent.rglob("*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes()
+    whole(box)
+
+
+def expire(box, events):
+    """As retention does: the first so many events leave the store."""
+    opened = open_store(box.store, min_free_bytes=0, resources={})
+    with opened.writer.connection:
+        Retention(opened.writer, age_ns=None, size_bytes=None)._delete_through(events)
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("then", "source", "team"),
+    [(("shop", ["app.log"], {}), "shop", None), (("app", ["app.log"], {"labels": {"team": "b"}}), "app", "b")],
+    ids=["renamed", "relabelled"],
+)
+def test_an_archive_of_a_log_of_two_sources_doubles_and_loses_nothing(box, then, source, team):
+    """While both parts are in the store, once a part of them is not, and once nothing is."""
+    archive = {"archive": {"quiet": "0s"}}
+    configure(box, ("app", ["app.log"], {"labels": {"team": "a"}}), **archive)
+    append(box.log, event(1) + event(2))
+    box.once()
+    configure(box, then, **archive)
+    append(box.log, event(3) + event(4))
+    box.once()
+    rotated = box.logs / "app.log.1"
+    box.log.rename(rotated)
+    age(rotated)
+    append(box.log, event(5))
+    box.once()
+    assert not rotated.exists(), box.run("archive", "run", "--json").stdout
+    expected = [(1, "app", "a"), (2, "app", "a"), *((n, source, team) for n in (3, 4, 5))]
+    later = [row for row in expected if row[1] == source]
+    assert story(box, "--archives") == expected[:4]
+    for expired in (0, 1, 2, 3, 4):
+        if expired:
+            expire(box, expired)
+        if expired == 2:
+            assert box.run("archive", "run", "--reindex").returncode == 0
+        assert story(box) == expected, expired
+        assert story(box, "-s", source) == later, expired
+        counted = {row["source"]: row["count"] for row in box.query("--by", "source")}
+        assert counted == Counter(row[1] for row in expected), expired
+    assert box.run("archive", "verify").returncode == 0
+    whole(box)
+
+
+def test_a_log_that_was_rotated_before_the_change_is_archived_as_what_it_was_read_as(box):
+    configure(box, ("app", ["app.log"], {"labels": {"team": "a"}}))
+    append(box.log, event(1))
+    box.once()
+    box.log.rename(box.logs / "app.log.1")
+    append(box.log, event(2))
+    box.once()
+    configure(box, ("shop", ["app.log"], {}), archive={"quiet": "0s"})
+    age(box.logs / "app.log.1")
+    box.once()
+    assert not (box.logs / "app.log.1").exists()
+    expected = [(1, "app", "a"), (2, "app", "a")]
+    assert story(box) == expected
+    expire(box, 1)
+    assert story(box) == expected
     whole(box)
