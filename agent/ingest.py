@@ -26,7 +26,7 @@ from agent.parse.decode import FileParser, ParseSettings, join
 from agent.parse.settings import PLAIN
 from agent.store.groups import known_groups
 from agent.store.retention import Retention
-from agent.tail.identity import marker
+from agent.tail.identity import marker, marker_at
 
 if TYPE_CHECKING:
     import sqlite3
@@ -246,8 +246,7 @@ class Ingest(threading.Thread):
         if state is None:
             state = self._files[file.id] = self._begin(batch)
         if file is not state.file:
-            state.file = file
-            self._save(file, state.end)
+            self._change_file(FileChange(file, state.end))
         settings = self._settings.parse.get(file.source, PLAIN)  # unknown: the end of a file whose source is gone
         if state.parser is None:
             state.parser, state.settings = FileParser(settings, state.profile), settings
@@ -273,24 +272,19 @@ class Ingest(threading.Thread):
         return _FileState(row.offset, (row.marker_length, row.marker_hash), tail_open, profile, row.profile)
 
     def _change_file(self, change: FileChange) -> None:
-        file = change.file
-        self._save(file, change.offset, place=change)
-        if (state := self._files.get(file.id)) is not None:
-            state.file = file
+        self._save(change)
+        if (state := self._files.get(change.file.id)) is not None:
+            state.file = change.file
 
-    def _save(
-        self, file: FileGeneration, offset: int, profile: str | None = None, place: FileChange | None = None
-    ) -> None:
-        """Let the transaction write the row of a file, which begins at `offset` if the store does not know it."""
-        known = self._transaction.files.get(file.id)
-        if known is None:
-            self._transaction.files[file.id] = place or FileChange(file, offset, profile)
-        else:
-            self._transaction.files[file.id] = replace(known, file=file, profile=profile or known.profile)
+    def _save(self, change: FileChange) -> None:
+        """Let the transaction write the row of a file."""
+        known = self._transaction.files.get(change.file.id)
+        if known is not None:
+            change = replace(known, file=change.file, profile=change.profile or known.profile)
+        self._transaction.files[change.file.id] = change
 
     def _finish(self, state: _FileState, file: FileGeneration) -> None:
-        state.file = file
-        self._save(file, state.end)
+        self._change_file(FileChange(file, state.end))
         self._finished.append(file.id)
         if len(self._finished) > _FINISHED_KEPT:
             self._files.pop(self._finished.popleft(), None)
@@ -303,12 +297,12 @@ class Ingest(threading.Thread):
         else:
             self._held.pop(file.id, None)
             state.batch = None
-        marker_there = _marker_at(batch, events.end)
+        marker_there = marker_at(batch, events.end)
         if events.end == state.end and not events and marker_there in (None, state.marker):
             return  # all of it is held back
         if parser.profile is not state.profile:
             state.profile, state.profile_text = parser.profile, parser.profile.to_json()
-            self._save(state.file or file, state.end, state.profile_text)
+            self._save(FileChange(state.file or file, state.end, state.profile_text))
         if not self._transaction.batches:
             self._began = time.monotonic()
         if events.errors and (service := self._writer.service_of(file)):
@@ -403,13 +397,3 @@ class Ingest(threading.Thread):
             self._reporter.report(error)
             if not getattr(error, "retryable", False):
                 raise
-
-
-def _marker_at(batch: LineBatch, offset: int) -> tuple[int, bytes] | None:
-    """Length and hash of the bytes directly before an offset; None where this batch does not hold them."""
-    known = offset - batch.offset
-    if known < 0:
-        return None
-    if known > len(batch.data):  # behind a gap, whose bytes were not kept
-        return marker(b"")
-    return marker(batch.before + batch.data[:known])

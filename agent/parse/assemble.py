@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from agent.core.event import ERROR, raw_of_record
 from agent.core.model import EventBatch, Gap
 from agent.parse import careful, fields, multiline, textevent
@@ -113,7 +111,7 @@ class Assembler:
             self._blank(line, size)
         elif len(line) > self.compiled.max_line:
             self.begin_rows()
-            self.out.gaps.append(Gap(offset, offset + size, "over_long", self._sample(line)))
+            self.out.gaps.append(Gap(offset, offset + size, "over_long", self.sample(line)))
         elif line[0] == 0 and self._is_hole(line):
             rest = line.lstrip(b"\0")
             hole = len(line) - len(rest)
@@ -128,11 +126,8 @@ class Assembler:
         """NULs before a line are a sparse hole; one single NUL before more of them is a line of UTF-16."""
         return line[:2] == b"\0\0" or len(line) == 1 or b"\0" not in line[1:]
 
-    def redacted(self, gap: Gap) -> Gap:
-        """A gap that was found while reading, as the store is to have it."""
-        return replace(gap, sample=self._sample(gap.sample)) if gap.sample else gap
-
-    def _sample(self, line: bytes) -> bytes:
+    def sample(self, line: bytes) -> bytes:
+        """What a gap keeps of a line, redacted."""
         sample = line[:SAMPLE_BYTES]
         if self.compiled.redactor is not None:
             sample = self.compiled.redactor.text(sample.decode("utf-8", "backslashreplace")).encode()[:SAMPLE_BYTES]
