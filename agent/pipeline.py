@@ -142,14 +142,13 @@ class Pipeline:
         )
         # The event loop runs the hooks; the rules belong to the writer thread.
         self._alerting = Alerting(config, connection, self._intake.wake, reporter.report, judged_until)
-        # The writer thread.
+        # The writer thread, and what it does between transactions.
         self._maintenance = Maintenance(
             opened.writer,
             Retention(opened.writer, age_ns=settings.retention_age_ns, size_bytes=settings.retention_size_bytes),
             report=reporter.report,
             clock=WallClock(known_ns(connection), _ONCE_CLOCK_GAP_S if once else _CLOCK_GAP_S, _warn_of_clock),
         )
-        # It is the writer thread.
         self.ingest = Ingest(
             self._intake,
             opened.writer,
@@ -162,8 +161,7 @@ class Pipeline:
             give_up_s=_ONCE_GIVES_UP_S if once else None,
             hooks=(self._alerting.rules,),
         )
-        # Threads of its own.
-        self._logkeeping = Logkeeping(config, self.tailer, self.ingest.change, reporter.report)
+        self._logkeeping = Logkeeping(config, self.tailer, self.ingest.change, reporter.report)  # threads of its own
 
     async def start(self) -> None:
         """Begin to store; what the tailer is to read is stored from now on."""

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from agent.core.fields import Profile
 from agent.core.model import EventBatch, FileChange, FileGeneration, LineBatch, StoredBatch, Transaction
 from agent.parse.decode import FileParser, ParseSettings
-from agent.tail.identity import marker
+from agent.parse.settings import PLAIN
+from agent.tail.identity import marker, marker_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,7 +47,7 @@ class TransactionBuilder:
         settings: how each source is parsed, by name.
         known: the files that the store remembers.
         grouper: of the errors.
-        service_of: the service that the resource attributes of a source name, for events that name none.
+        service_of: the service that the resource attributes of a file name, for events that name none.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class TransactionBuilder:
         settings: Mapping[str, ParseSettings],
         known: Iterable[FileRow],
         grouper: Grouper,
-        service_of: Callable[[str], str | None],
+        service_of: Callable[[FileGeneration], str | None],
     ) -> None:
         self.settings = dict(settings)
         self.transaction = Transaction()
@@ -69,8 +70,6 @@ class TransactionBuilder:
     def reload(self, settings: Mapping[str, ParseSettings]) -> None:
         """Go on with the settings of a reload. The last batches of a source that is gone may still be held back."""
         self.settings |= settings
-        for state in self._files.values():
-            state.file = None  # its row has the resource attributes of its source
 
     def take(self) -> Transaction:
         """The transaction, which is stored now: what comes goes into a new one."""
@@ -89,9 +88,8 @@ class TransactionBuilder:
         if state is None:
             state = self._files[file.id] = self._begin(batch)
         if file is not state.file:
-            state.file = file
-            self._save(file, state.end)
-        settings = self.settings[file.source]
+            self.change_file(FileChange(file, state.end))
+        settings = self.settings.get(file.source, PLAIN)  # unknown: the end of a file whose source is gone
         if state.parser is None:
             state.parser, state.settings = FileParser(settings, state.profile), settings
         elif state.settings != settings:  # a reload has changed how this source is read
@@ -117,21 +115,19 @@ class TransactionBuilder:
 
     def change_file(self, change: FileChange) -> None:
         """Write the row of a file anew, whether or not lines come."""
-        file = change.file
-        self._save(file, change.offset)
-        if (state := self._files.get(file.id)) is not None:
-            state.file = file
+        self._save(change)
+        if (state := self._files.get(change.file.id)) is not None:
+            state.file = change.file
 
-    def _save(self, file: FileGeneration, offset: int, profile: str | None = None) -> None:
-        """Let the transaction write the row of a file, which begins at `offset` if the store does not know it."""
-        known = self.transaction.files.get(file.id)
+    def _save(self, change: FileChange) -> None:
+        """Let the transaction write the row of a file."""
+        known = self.transaction.files.get(change.file.id)
         if known is not None:
-            offset, profile = known.offset, profile or known.profile
-        self.transaction.files[file.id] = FileChange(file, offset, profile)
+            change = replace(known, file=change.file, profile=change.profile or known.profile)
+        self.transaction.files[change.file.id] = change
 
     def _finish(self, state: _FileState, file: FileGeneration) -> None:
-        state.file = file
-        self._save(file, state.end)
+        self.change_file(FileChange(file, state.end))
         self._finished.append(file.id)
         if len(self._finished) > _FINISHED_KEPT:
             self._files.pop(self._finished.popleft(), None)
@@ -144,15 +140,15 @@ class TransactionBuilder:
         else:
             self._held.pop(file.id, None)
             state.batch = None
-        marker_there = _marker_at(batch, events.end)
+        marker_there = marker_at(batch, events.end)
         if events.end == state.end and not events and marker_there in (None, state.marker):
             return  # all of it is held back
         if parser.profile is not state.profile:
             state.profile, state.profile_text = parser.profile, parser.profile.to_json()
-            self._save(state.file or file, state.end, state.profile_text)
+            self._save(FileChange(state.file or file, state.end, state.profile_text))
         if not self.transaction.batches:
             self.began = time.monotonic()
-        if events.errors and (service := self._service_of(file.source)):
+        if events.errors and (service := self._service_of(file)):
             for error in events.errors:
                 error.service = error.service or service
         groups = {error.index: self._grouper.assign(error) for error in events.errors}
@@ -173,13 +169,3 @@ class TransactionBuilder:
             due = parser is not None and parser.deadline_s is not None and parser.deadline_s <= now
             if parser is not None and state.batch is not None and (due or not due_only):
                 self._add(state, parser, state.batch, parser.flush())
-
-
-def _marker_at(batch: LineBatch, offset: int) -> tuple[int, bytes] | None:
-    """Length and hash of the bytes directly before an offset; None where this batch does not hold them."""
-    known = offset - batch.offset
-    if known < 0:
-        return None
-    if known > len(batch.data):  # behind a gap, whose bytes were not kept
-        return marker(b"")
-    return marker(batch.before + batch.data[:known])

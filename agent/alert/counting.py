@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent.alert.rules import AlertRule
     from agent.config import RuleConfig
     from agent.core.groups import GroupTraits
-    from agent.core.model import JoinedEvent, Stored, StoredBatch, StoredRange
+    from agent.core.model import FileGeneration, JoinedEvent, Stored, StoredBatch, StoredRange
     from agent.core.stored import StoredEvent
 
 _MOST_FILES = 1_000  # remembered; no more are read at a time
@@ -184,11 +184,14 @@ class EventCounter:
     def _info(self, batch: StoredBatch) -> LiveFile:
         file = batch.file
         info = self._files.get(file.id)
-        if info is None or info.profile_text != batch.profile:
+        if info is None or info.profile_text != batch.profile or info.source != file.source:
             if len(self._files) > _MOST_FILES:
                 self._files.clear()
-            info = self._files[file.id] = LiveFile.of(batch, self._resources.get(file.source, {}))
+            info = self._files[file.id] = LiveFile.of(batch, self._resource(file))
         return info
+
+    def _resource(self, file: FileGeneration) -> dict[str, object]:
+        return json.loads(file.resource) if file.resource else self._resources.get(file.source, {})
 
 
 def _event(part: StoredRange, row: int, info: LiveFile) -> LiveEvent:

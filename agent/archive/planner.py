@@ -17,7 +17,7 @@ import msgspec
 from agent.archive.logfile import LogFile, changed_ns, version_at
 from agent.archive.protocol import ArchiveJob, StoredGeneration
 from agent.core.errors import ArchiveError, TailError
-from agent.core.model import HEAD_BYTES
+from agent.core.model import HEAD_BYTES, newest_of_logs
 from agent.store.archives import FileVersion
 from agent.tail import locate
 from agent.tail.identity import FileKey, Match, head_hash
@@ -82,7 +82,7 @@ class ArchivePlanner:
     ) -> None:
         self._discovery = discovery
         self._facts = facts
-        self._files = files
+        self._files, self._known_by = newest_of_logs(files)
         self._quiet_ns = int(config.quiet * 1e9)
         self._inactive_ns = None if config.inactive is None else int(config.inactive * 1e9)
         self._now_ns = now_ns
@@ -92,10 +92,14 @@ class ArchivePlanner:
         self._archived = {log.version: log for log in logs}
         self._by_key: dict[FileKey, list[FileRow]] = defaultdict(list)
         self._originals: dict[str, dict[str, str]] = defaultdict(dict)  # directory -> base name -> source
-        for file in files:
-            if file.source in facts:
+        self._owners: dict[int, str] = {}  # of files: whose they are now, if anybody's
+        for file in self._files:
+            owner = discovery.source_of(file.path)
+            name = file.source if owner is None else owner.name
+            if name in facts:
+                self._owners[file.id] = name
                 self._by_key[FileKey(file.device, file.inode)].append(file)
-                self._originals[os.path.dirname(file.path)][os.path.basename(file.path)] = file.source
+                self._originals[os.path.dirname(file.path)][os.path.basename(file.path)] = name
         for found in discovery.scan().files:
             if found.source.name in facts:
                 self._originals[os.path.dirname(found.path)][os.path.basename(found.path)] = found.source.name
@@ -123,7 +127,7 @@ class ArchivePlanner:
         source = self._unknown.get(archive_id)
         with contextlib.suppress(OSError, TailError):  # looked at again in the next round
             if source is not None and (file := self._followed(path, status, source)) is not None:
-                self._plan.found[archive_id] = file.id
+                self._plan.found[archive_id] = self._known_by[file.id]
 
     def _look(self, path: str, status: os.stat_result, names: DirectoryNames) -> None:
         name = os.path.basename(path)
@@ -171,17 +175,22 @@ class ArchivePlanner:
             self._plan.waiting.append(path)
             return
         facts = self._facts[source]
+        kept = {(one.source, one.resource) for one in ([file] if file is not None else candidates)}
+        # A log that was followed keeps the source and the labels that its last lines were stored with.
+        own = kept.pop() if len(kept) == 1 else (source, facts.resource)
         log_path = file.path if file is not None else os.path.join(os.path.dirname(path), original)
         self._plan.jobs.append(
             ArchiveJob(
-                source=source,
+                source=own[0],
                 path=os.fsencode(path),
                 log_path=os.fsencode(log_path),
                 version=version,
-                followed=_stored(file) if file is not None else None,
-                candidates=tuple(_stored(one) for one in candidates if one.state == "finished" or self._may_be(one)),
+                followed=self._stored(file) if file is not None else None,
+                candidates=tuple(
+                    self._stored(one) for one in candidates if one.state == "finished" or self._may_be(one)
+                ),
                 settings=facts.settings,
-                resource=facts.resource,
+                resource=own[1] or facts.resource,
             )
         )
 
@@ -192,7 +201,7 @@ class ArchivePlanner:
     def _followed(self, path: str, status: os.stat_result, source: str) -> FileRow | None:
         """The generation that this inode holds, if it does."""
         for file in self._by_key.get(FileKey(status.st_dev, status.st_ino), ()):
-            if file.source == source and locate.compare_path(path, file) is Match.SAME:
+            if self._owners[file.id] == source and locate.compare_path(path, file) is Match.SAME:
                 return file
         return None
 
@@ -205,7 +214,11 @@ class ArchivePlanner:
                 if len(head) >= HEAD_BYTES:
                     break
         folder = os.path.dirname(path)
-        return [file for file in self._files if file.source == source and _begins(head, file, folder)]
+        return [file for file in self._files if self._owners.get(file.id) == source and _begins(head, file, folder)]
+
+    def _stored(self, file: FileRow) -> StoredGeneration:
+        finished, known_by = file.state == "finished", self._known_by[file.id]
+        return StoredGeneration(known_by, file.offset, file.marker_length, file.marker_hash, file.profile, finished)
 
     def _may_be(self, file: FileRow) -> bool:
         """Whether a log that begins like this unfinished file may hold what is still to be read of it: unless that
@@ -222,11 +235,6 @@ def _begins(head: bytes, file: FileRow, folder: str) -> bool:
     if not 0 < file.head_length <= len(head) or head_hash(head[: file.head_length]) != file.head_hash:
         return False
     return folder in locate.directories_of(file)
-
-
-def _stored(file: FileRow) -> StoredGeneration:
-    finished = file.state == "finished"
-    return StoredGeneration(file.id, file.offset, file.marker_length, file.marker_hash, file.profile, finished)
 
 
 def _is_gone(path: str) -> bool:

@@ -115,10 +115,10 @@ def _settings(path: Path, said: ArchiveMetadata) -> ParseSettings:
 
 
 def _is_generation(row: ArchiveRow, file: FileRow | None) -> bool:
-    """Whether the store's file of this number is the one that was archived: of the same source and path, with the same
-    beginning, and the same bytes before the offset.
+    """Whether the store's file of this number is the one that was archived: of the same path (its source may be another
+    one by now), with the same beginning, and the same bytes before the offset.
     """
-    if file is None or (file.source, file.path) != (row.source, row.log_path) or file.offset > row.raw_bytes:
+    if file is None or file.path != row.log_path or file.offset > row.raw_bytes:
         return False
     with ArchiveReader(Path(row.path)) as archive:
         head = archive.content(0, file.head_length)

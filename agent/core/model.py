@@ -8,10 +8,15 @@ Read-only by convention.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 from msgspec.structs import astuple
 
 from agent.core.event import EventRow, event_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MARKER_BYTES = 256  # how much before an offset is hashed to recognise the place again
 HEAD_BYTES = 1024  # how much of a file's beginning is hashed at the most
@@ -23,6 +28,10 @@ class FileGeneration(msgspec.Struct, frozen=True):
 
     A truncated or recreated file is a new generation with a new id, so that (id, offset) names a line for ever: `id`,
     `path` and `first_seen` never change. The inode does when reading goes on in a copy, and the head grows.
+
+    So is one that belongs to another source now, or whose source has other labels: what was stored keeps the source and
+    the resource that it was stored with. Its successor begins at the offset where it ended, with the same path and
+    `first_seen`: by these the generations of one log are known (`newest_of_logs`).
     """
 
     id: int
@@ -37,6 +46,7 @@ class FileGeneration(msgspec.Struct, frozen=True):
     state: str = "active"  # active | rotated | finished (never read again)
     first_seen: int = 0
     last_read: int = 0
+    resource: str = ""  # JSON object: labels and host name of its events; "": what the writer knows of the source
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -58,6 +68,7 @@ class FileRow(FileGeneration, frozen=True):
     marker_hash: bytes = b""
     profile: str | None = None  # JSON of fields.Profile: where the fields of its records are
     tail_event_id: int | None = None  # the last stored event if later lines may still continue it
+    start_offset: int = 0  # where its events begin
 
     @classmethod
     def of(cls, file: FileGeneration, position: Position) -> FileRow:
@@ -75,6 +86,27 @@ class FileRow(FileGeneration, frozen=True):
         return Position(self.offset, self.marker_length, self.marker_hash)
 
 
+def newest_of_logs(files: Iterable[FileRow]) -> tuple[list[FileRow], dict[int, int]]:
+    """The generations without those that another one continues, because their source or its labels have changed; and
+    for each id that of the first generation of the same log, by which its archives know it.
+
+    Args:
+        files: ascending by id.
+    """
+    newest: dict[tuple[str, int], FileRow] = {}
+    known_by: dict[int, int] = {}
+    kept: dict[int, FileRow] = {}
+    for file in files:
+        key = (file.path, file.first_seen)
+        earlier = newest.get(key)
+        known_by[file.id] = file.id
+        if earlier is not None and file.start_offset >= earlier.offset > 0:
+            del kept[earlier.id]
+            known_by[file.id] = known_by[earlier.id]
+        newest[key] = kept[file.id] = file
+    return list(kept.values()), known_by
+
+
 class FileChange(msgspec.Struct, frozen=True):
     """A file is new, renamed, finished or better known than before: its row is to be written, whether or not lines
     come.
@@ -83,6 +115,8 @@ class FileChange(msgspec.Struct, frozen=True):
     file: FileGeneration
     offset: int  # where its reading stands; a file that the store does not know begins there
     profile: str | None = None  # None: it stays what it is
+    marker_length: int = 0  # these two as in Position, of a file that the store does not know
+    marker_hash: bytes = b""
 
 
 class Gap(msgspec.Struct):

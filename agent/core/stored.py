@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,16 @@ from agent.core.fields import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agent.core.event import EventRow
 
 SERVICE_NAME = "service.name"  # OpenTelemetry's resource attribute
+
+
+def resource_json(labels: Mapping[str, str]) -> str:
+    """The resource attributes of a source's events, as a JSON object: this machine's name, and its labels."""
+    return msgspec.json.encode({"host.name": os.uname().nodename, **labels}).decode()
 
 
 class FileInfo(msgspec.Struct):

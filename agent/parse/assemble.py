@@ -116,7 +116,7 @@ class Assembler:
             self._blank(line, size)
         elif len(line) > self.compiled.max_line:
             self.begin_rows()
-            self.out.gaps.append(Gap(offset, offset + size, "over_long", self._sample(line)))
+            self.out.gaps.append(Gap(offset, offset + size, "over_long", self.sample(line)))
         elif line[0] == 0 and self._is_hole(line):
             rest = line.lstrip(b"\0")
             hole = len(line) - len(rest)
@@ -131,7 +131,8 @@ class Assembler:
         """NULs before a line are a sparse hole; one single NUL before more of them is a line of UTF-16."""
         return line[:2] == b"\0\0" or len(line) == 1 or b"\0" not in line[1:]
 
-    def _sample(self, line: bytes) -> bytes:
+    def sample(self, line: bytes) -> bytes:
+        """What a gap keeps of a line, redacted."""
         sample = line[:SAMPLE_BYTES]
         if self.compiled.redactor is not None:
             sample = self.compiled.redactor.text(sample.decode("utf-8", "backslashreplace")).encode()[:SAMPLE_BYTES]

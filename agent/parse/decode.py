@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 
 from agent.core.event import ERROR, original_of
 from agent.core.fields import ROLES, Profile
@@ -200,7 +201,7 @@ class FileParser:
         if batch.final:
             _note_unterminated(out, data, offset)
         if batch.gaps:
-            out.gaps.extend(batch.gaps)
+            out.gaps.extend(replace(gap, sample=work.sample(gap.sample)) for gap in batch.gaps)
             out.end = self._end = batch.end
             out.tail_open, self._tail = False, None
         return out

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import orjson
 
 from agent.core.fields import ALIASES, ROLES, Path, Profile
+from agent.core.stored import resource_json
 from agent.parse.fields import Shapes, detect
 from agent.parse.formats import line_rules
 from agent.parse.redact import Redactor
@@ -97,8 +96,7 @@ def parse_settings(config: Config) -> dict[str, ParseSettings]:
 
 def resources(config: Config) -> dict[str, str]:
     """The resource attributes of each source's events, as JSON objects, by its name."""
-    host = os.uname().nodename
-    return {source.name: orjson.dumps({"host.name": host, **source.labels}).decode() for source in config.sources}
+    return {source.name: resource_json(source.labels) for source in config.sources}
 
 
 class Compiled:

@@ -15,6 +15,7 @@ import msgspec
 from agent.archive import logfile
 from agent.archive.logfile import changed_ns
 from agent.core.errors import ArchiveError, RotateError, TailError
+from agent.core.model import newest_of_logs
 from agent.store import archives, tables
 from agent.store.archives import FileVersion
 from agent.tail import locate, rotated_names
@@ -121,7 +122,7 @@ class _Stored(NamedTuple):
 
 def _load(connection: sqlite3.Connection, *, archiving: bool) -> _Stored:
     archived = {log.version for log in archives.logs(connection)} if archiving else None
-    return _Stored(tables.load_files(connection), archived)
+    return _Stored(newest_of_logs(tables.load_files(connection))[0], archived)
 
 
 def _names_in(directory: str) -> list[str]:

@@ -236,8 +236,8 @@ class Retention:
     def _tidy_files(self, now: int, oldest_event: int) -> None:
         """Drop files that ended long ago and have no events left; their gaps with them, so that the books balance."""
         gone = self._connection.execute(
-            "SELECT id FROM files WHERE state = 'finished' AND last_read < ? AND id NOT IN"
-            " (SELECT file_id FROM archives WHERE file_id IS NOT NULL) AND last_read <"
+            "SELECT id FROM files WHERE state = 'finished' AND last_read < ? AND (path, first_seen) NOT IN"
+            " (SELECT path, first_seen FROM files WHERE id IN (SELECT file_id FROM archives)) AND last_read <"
             " iif(EXISTS (SELECT 1 FROM gaps WHERE file_id = files.id), ?, ?)",
             (oldest_event, now - _ROLLUP_KEEP_NS, now - _EXPIRED_FILES_KEEP_NS),
         ).fetchall()

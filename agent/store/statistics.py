@@ -131,7 +131,8 @@ def archive_totals(connection: sqlite3.Connection) -> ArchiveTotals:
 
         expired = highest_id(connection)
     kept = connection.execute(
-        "SELECT coalesce(sum(expired_events), 0) FROM files WHERE id IN (SELECT file_id FROM archives)"
+        "SELECT coalesce(sum(expired_events), 0) FROM files WHERE (path, first_seen) IN"  # all generations of the logs
+        " (SELECT path, first_seen FROM files WHERE id IN (SELECT file_id FROM archives))"
     ).fetchone()[0]
     return ArchiveTotals(files, size, raw, expired, kept)
 

@@ -24,9 +24,9 @@ _SAVE_FILE = """
 INSERT INTO files (id, source, path, current_path, device, inode, generation, "offset", start_offset, head_length,
                    head_hash, marker_length, marker_hash, state, profile, first_seen, last_read, resource,
                    message_path, logger_path, service_path, trace_path)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, x'', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
-  current_path = excluded.current_path, device = excluded.device, inode = excluded.inode,
+  source = excluded.source, current_path = excluded.current_path, device = excluded.device, inode = excluded.inode,
   generation = excluded.generation, head_length = excluded.head_length, head_hash = excluded.head_hash,
   state = excluded.state, profile = coalesce(excluded.profile, profile), resource = excluded.resource,
   message_path = coalesce(excluded.message_path, message_path),
@@ -42,7 +42,7 @@ WHERE id = ?
 """
 _LOAD_FILES = """
 SELECT id, source, path, device, inode, generation, head_length, head_hash, current_path, state, first_seen, last_read,
-       "offset", marker_length, marker_hash, profile, tail_event_id
+       resource, "offset", marker_length, marker_hash, profile, tail_event_id, start_offset
 FROM files ORDER BY id
 """
 # Whether this transaction's events bring a group back. What was resolved, by an event later than all before; one from
@@ -93,12 +93,13 @@ VALUES (?, ?, 0, ?, ?, ?, ?, ?)
 
 
 def save_file(connection: sqlite3.Connection, change: FileChange, resource: str) -> None:
-    """Insert a file's row, or update everything but its position.
+    """Insert a file's row, or update everything but its position. Its source and resource are other ones only where
+    nothing of it is stored yet (`tail.registry`).
 
     Args:
         connection: inside a transaction.
         change: the generation; its profile says where the view `logs` finds message, logger, service and trace id.
-        resource: JSON object of the resource attributes of its events.
+        resource: JSON object of the resource attributes of its events, where the generation does not say it.
     """
     file = change.file
     paths = Profile.from_json(change.profile).sql_paths() if change.profile else {}
@@ -116,11 +117,13 @@ def save_file(connection: sqlite3.Connection, change: FileChange, resource: str)
             change.offset,
             file.head_length,
             file.head_hash,
+            change.marker_length,
+            change.marker_hash,
             file.state,
             change.profile,
             file.first_seen,
             file.last_read,
-            resource,
+            file.resource or resource,
             paths.get("message"),
             paths.get("logger"),
             paths.get("service"),

@@ -100,7 +100,7 @@ class StoreWriter:
         connection: in autocommit mode, migrated, the only writing one of this process.
         path: of the store file, to notice that it was deleted or replaced.
         min_free_bytes: below this much free space on the store's disk nothing is written.
-        resources: the resource attributes (JSON object) of each source's files.
+        resources: by source, the resource attributes (JSON object) of files that do not say them.
     """
 
     def __init__(
@@ -192,9 +192,9 @@ class StoreWriter:
         if events.gaps:
             self._save_gaps(file, events.gaps, batch.observed_timestamp)
 
-    def service_of(self, source: str) -> str | None:
-        """The service that a source's label names, for lines that name none."""
-        name = json.loads(self.resources.get(source, "{}")).get("service.name")
+    def service_of(self, file: FileGeneration) -> str | None:
+        """The service that a label of the file's source names, for lines that name none."""
+        name = json.loads(file.resource or self.resources.get(file.source, "{}")).get("service.name")
         return name if isinstance(name, str) else None
 
     def _save_gaps(self, file: FileGeneration, gaps: list[Gap], now: int) -> None:
@@ -227,7 +227,7 @@ class StoreWriter:
         record, raw, error = join(event.record, event.raw, continuation)
         if error is not None:
             error.timestamp = event.timestamp
-            error.service = error.service or self.service_of(batch.file.source)
+            error.service = error.service or self.service_of(batch.file)
             update = describe(error)
             if group_id != update.id:
                 if group_id is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import fnmatch
+import json
 import os
 import re
 from functools import lru_cache
@@ -16,12 +17,14 @@ import msgspec
 
 from agent.core.errors import TailError
 from agent.core.patterns import lazy
+from agent.core.stored import resource_json
 from agent.tail import files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from agent.config import Config, SourceConfig
+    from agent.core.model import FileGeneration
     from agent.tail.identity import FileKey
 
 _MAGIC = lazy(r"[*?\[]")
@@ -37,11 +40,26 @@ class SourceSettings(msgspec.Struct, frozen=True):
     exclude: tuple[str, ...]
     start: Literal["beginning", "end"]
     max_line: int
+    resource: str  # JSON object: the resource attributes of its events
+
+    def owns(self, file: FileGeneration) -> bool:
+        """Whether what is read of the file from now on has the same source and resource as what was read before."""
+        if self.name != file.source:
+            return False
+        known, own = file.resource, self.resource
+        return known == own or json.loads(known or "{}") == json.loads(own or "{}")  # labels in another order
 
     @staticmethod
     def from_source(source: SourceConfig) -> SourceSettings:
         """What the configuration says of a source's files."""
-        return SourceSettings(source.name, tuple(source.include), tuple(source.exclude), source.start, source.max_line)
+        return SourceSettings(
+            name=source.name,
+            include=tuple(source.include),
+            exclude=tuple(source.exclude),
+            start=source.start,
+            max_line=source.max_line,
+            resource=resource_json(source.labels),
+        )
 
 
 def tail_settings(config: Config) -> list[SourceSettings]:

@@ -36,6 +36,7 @@ _NETWORK = {
     0x786F4256: "VirtualBox shared folder",
 }
 _OVERLAY = 0x794C7630  # events are lost for a file that was copied up after its watch was set
+_LINE_SEARCH_BYTES = 1 << 16  # how far back `start: end` looks for the beginning of an unfinished line
 _SPARE_DESCRIPTORS = 48  # for the store, inotify, hooks and HTTP
 
 
@@ -115,6 +116,13 @@ def describe(fd: int, path: str) -> Opened:
     status = os.fstat(fd)
     head = os.pread(fd, HEAD_BYTES, 0)
     return Opened(file_key(status), generation(fd), status.st_size, status.st_mtime_ns, head, os.path.realpath(path))
+
+
+def last_line(fd: int, size: int) -> int:
+    """The offset after the last newline; the size where the last line is longer than is worth looking."""
+    start = max(0, size - _LINE_SEARCH_BYTES)
+    newline = os.pread(fd, size - start, start).rfind(b"\n")
+    return start + newline + 1 if newline >= 0 else (0 if start == 0 else size)
 
 
 def open_error(path: str, error: OSError) -> TailError:

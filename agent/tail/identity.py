@@ -17,7 +17,7 @@ import sys
 from hashlib import blake2b
 from typing import NamedTuple
 
-from agent.core.model import HEAD_BYTES, MARKER_BYTES, FileRow
+from agent.core.model import HEAD_BYTES, MARKER_BYTES, FileRow, LineBatch
 
 # _IOR('v', 1, long) of linux/fs.h: direction 2 (read), size of a long, type 'v', number 1
 _FS_IOC_GETVERSION = (2 << 30) | (struct.calcsize("l") << 16) | (ord("v") << 8) | 1
@@ -42,6 +42,16 @@ def marker(before: bytes) -> tuple[int, bytes]:
     """Length and blake2b-8 of the last at most MARKER_BYTES bytes of `before`, which ends at the offset."""
     tail = before[-MARKER_BYTES:]
     return len(tail), blake2b(tail, digest_size=8).digest()
+
+
+def marker_at(batch: LineBatch, offset: int) -> tuple[int, bytes] | None:
+    """Length and hash of the bytes directly before an offset; None where this batch of lines does not hold them."""
+    known = offset - batch.offset
+    if known < 0:
+        return None
+    if known > len(batch.data):  # behind a gap, whose bytes were not kept
+        return marker(b"")
+    return marker(batch.before + batch.data[:known])
 
 
 def head_hash(data: bytes) -> bytes:

@@ -80,6 +80,11 @@ class Prospector:
         """Follow other patterns from the next look on."""
         self.discovery = Discovery(sources, self._avoid)
 
+    def source_of(self, file: FileGeneration) -> SourceSettings | None:
+        """The source that a known file belongs to now: by its own name, or else by that of the place where it lies."""
+        source = self.discovery.source_of(file.path)
+        return self.discovery.source_of(file.current_path) if source is None and file.current_path else source
+
     def renamed(self, source: str, target: str) -> None:
         """A rename was observed: a file may have been born and renamed between two looks."""
         origin, _ = self._born.pop(source, (source, 0.0))
@@ -201,8 +206,7 @@ class Prospector:
             key = FileKey(file.device, file.inode)
             if self._registry.is_over(file) or (key in seen and key not in self._registry.by_key):
                 continue
-            source = self.discovery.source_of(file.path)
-            if source is not None and source.name == file.source and self._is_settled(file):
+            if self.source_of(file) is not None and self._is_settled(file):
                 unseen.append(file)
         return unseen
 
@@ -215,20 +219,21 @@ class Prospector:
         displaced = []
         for file in candidates:
             try:
-                match = locate.compare_path(found.path, self._registry.row(file))
+                match = locate.compare_path(found.path, self._registry.positions.row(file))
             except (OSError, TailError) as error:
                 self._registry.conditions.begin(
                     error if isinstance(error, TailError) else files.open_error(found.path, error)
                 )
                 return None
             if match is Match.SAME or (match is Match.SHORTENED and file.state == "rotated"):
-                await self._registry.resume(file, found.source, found.path, found.key, globbed=True)
+                source = self.discovery.source_of(file.path) or found.source
+                await self._registry.resume(file, source, found.path, found.key, globbed=True)
                 return None
             if self._registry.is_over(file):
                 break
             if match is Match.SHORTENED:
                 await self._registry.conclude(
-                    file, LineReader(file, found.source.max_line, self._registry.row(file).offset)
+                    file, LineReader(file, found.source.max_line, self._registry.positions.row(file).offset)
                 )
                 # Exactly behind the bytes that are left: those of a torn last line are stored already.
                 await self._registry.begin(found, offset=found.size)
@@ -237,16 +242,16 @@ class Prospector:
         return displaced
 
     def _is_settled(self, file: FileGeneration) -> bool:
-        settled = self._registry.is_settled(file)
+        settled = self._registry.positions.is_settled(file.id)
         self._unsettled |= not settled
         return settled
 
     async def _search(self, file: FileGeneration) -> None:
         """Find a known file under another name, by its inode or else by its content; or declare it finished."""
-        source = self.discovery.source_of(file.path)
+        source = self.source_of(file)
         if source is None or file.id not in self._registry.dormant:
             return
-        key, row = FileKey(file.device, file.inode), self._registry.row(file)
+        key, row = FileKey(file.device, file.inode), self._registry.positions.row(file)
         directories = {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
         path = locate.find_inode(key, directories) if key not in self._registry.by_key else None
         if path is not None:

@@ -189,6 +189,23 @@ class Recovery:
             except (DamagedArchiveError, TailError, OSError) as error:
                 self._give_up(job, error)
 
+    async def reload(self, source_of: Callable[[FileGeneration], SourceSettings | None]) -> None:
+        """Leave the files that belong to another source now: they are found again."""
+        for job in list(self._jobs):
+            source = source_of(job.file)
+            if source is not None and source.owns(job.file):
+                job.source = source
+                continue
+            self._jobs.remove(job)
+            if job.archive is not None:
+                self._claimed.discard(_claim(job.archive))
+            self._drop_archive(job)
+            if job.reader is not None:
+                job.reader.rewind()
+                await self._registry.leave(job.file, job.reader)
+            else:
+                self._registry.dormant[job.file.id] = job.file
+
     def close(self) -> None:
         """Close the archives; what is not read yet is found again at the next start."""
         for job in self._jobs:
@@ -228,7 +245,7 @@ class Recovery:
         """
         harvesters = [harvester.file for harvester in self._registry.harvesters.values()]
         others = [*self._registry.dormant.values(), *harvesters, *(other.file for other in self._jobs)]
-        rows = [self._registry.row(file) for file in others if file.id != job.file.id]
+        rows = [self._registry.positions.row(file) for file in others if file.id != job.file.id]
         farther = [row for row in rows if row.offset > job.place.offset and row.marker_length]
         return sorted(farther, key=lambda row: row.offset)
 
@@ -263,7 +280,8 @@ class Recovery:
                 self._drop_archive(job)
                 return
             self._claimed.add(_claim(archive))
-            job.file = replace(job.file, current_path=archive.path, state="rotated")
+            job.file = replace(self._registry.go_on(job.file, job.source), current_path=archive.path, state="rotated")
+            self._registry.dormant.pop(job.file.id, None)
             self._registry.save(job.file)
             job.reader = LineReader(job.file, job.source.max_line, place.offset, archive.recent)
 

@@ -13,16 +13,17 @@ from msgspec.structs import replace
 
 from agent.core.decompress import compression
 from agent.core.errors import TailError
-from agent.core.model import MARKER_BYTES, FileChange, FileGeneration, FileRow, Position
+from agent.core.model import MARKER_BYTES, FileChange, FileGeneration, FileRow, Position, newest_of_logs
 from agent.tail import files
 from agent.tail.claims import LogClaims
 from agent.tail.harvester import Harvester
-from agent.tail.identity import FileKey, same_generation
+from agent.tail.identity import FileKey, marker, same_generation
+from agent.tail.positions import StoredPositions
 from agent.tail.reader import LineReader
 from agent.tail.rotated_names import is_rotation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection
     from concurrent.futures import Executor
 
     from aiofiles.threadpool.binary import AsyncFileIO
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from agent.tail.harvester import Timing
     from agent.tail.watch import Watcher
 
-_LINE_SEARCH_BYTES = 1 << 16  # how far back `start: end` looks for the beginning of an unfinished line
 _REREAD_BYTES = 1 << 16  # of an unfinished line, read once more when a file that has more to read had to be closed
 _FINISHED_KEPT = 1024  # finished files remembered, in case one is moved back
 
@@ -59,9 +59,10 @@ class Registry:
     ) -> None:
         self.harvesters: dict[int, Harvester] = {}
         self.by_key: dict[FileKey, Harvester] = {}
-        self.dormant = {row.id: row.generation_now for row in known}  # not followed now
+        newest, _ = newest_of_logs(sorted(known, key=lambda row: row.id))
+        self.dormant = {row.id: row.generation_now for row in newest}  # not followed now
         self.claims = LogClaims(self._all_generations, look_soon)
-        self._positions = {row.id: row.position for row in known}  # of all, as the writer has acknowledged them
+        self.positions = StoredPositions(known)
         self.timing = timing
         self.conditions = conditions
         self.deliver = deliver
@@ -73,7 +74,6 @@ class Registry:
         self._watcher = watcher
         self._open_count = 0
         self._finished: deque[int] = deque()
-        self._awaited: dict[int, int] = {}  # by id: the end of the last batch of a file that was left
         self._over: set[int] = set()  # ids whose last batch was delivered, though perhaps not stored yet
         self._compressed: dict[FileKey, int] = {}  # size when it was looked at
 
@@ -86,17 +86,10 @@ class Registry:
         """The generation of each followed file."""
         return {key: harvester.file.generation for key, harvester in self.by_key.items()}
 
-    def acknowledge(self, positions: Mapping[int, Position]) -> None:
-        """So far are files stored now."""
-        self._positions.update(positions)
-
-    def row(self, file: FileGeneration) -> FileRow:
-        """A generation, and how far it is stored. Any thread may call it."""
-        return FileRow.of(file, self._positions.get(file.id, Position()))
-
     def save(self, file: FileGeneration) -> None:
         """Let the store's row of this file be written again, whether or not lines come."""
-        self._changed(FileChange(file, self._positions[file.id].offset))
+        place = self.positions[file.id]
+        self._changed(FileChange(file, place.offset, marker_length=place.marker_length, marker_hash=place.marker_hash))
 
     async def begin(self, found: FoundFile, *, at_end: bool = False, offset: int = 0) -> Harvester | None:
         """Follow a new file from `offset` (or, with `at_end`, from its last line); None where it cannot be yet."""
@@ -116,7 +109,7 @@ class Registry:
         self, found: FoundFile, handle: AsyncFileIO, info: files.Opened, *, at_end: bool, offset: int
     ) -> Harvester:
         """A generation of what was opened just now."""
-        offset = _last_line(handle.fileno(), info.size) if at_end else min(offset, info.size)
+        offset = files.last_line(handle.fileno(), info.size) if at_end else min(offset, info.size)
         now_ns = self.clock()
         file = FileGeneration(
             id=self._allocate_id(),
@@ -129,14 +122,17 @@ class Registry:
             state="rotated" if found.origin else "active",
             first_seen=now_ns,
             last_read=now_ns,
+            resource=found.source.resource,
         )
-        self._positions[file.id] = Position(offset)
+        self.positions.begin(file.id, Position(offset))
         return await self._enroll(file, found.source, handle, info, globbed=not found.origin)
 
     async def resume(
         self, file: FileGeneration, source: SourceSettings, path: str, key: FileKey, *, globbed: bool
     ) -> Harvester | None:
-        """Follow a known file that lies at `path` as `key` now, from where its reading stopped."""
+        """Follow a known file that lies at `path` as `key` now, from where its reading stopped; as its successor where
+        it is another source's now.
+        """
         opened = await self._open_as(path, key)
         if opened is None:
             return None
@@ -145,19 +141,65 @@ class Registry:
         if path not in (file.path, file.current_path) or self.is_over(file):
             state = "active" if path == file.path else "rotated"
         file = replace(file, **_inode(info), current_path=path, state=state, last_read=self.clock())
+        file = self.go_on(file, source)
         self._over.discard(file.id)
-        self._awaited.pop(file.id, None)
+        self.positions.resume(file.id)
         harvester = await self._enroll(file, source, handle, info, globbed=globbed)
         self.dormant.pop(file.id, None)  # not before: other threads ask for all generations
         if info.size < harvester.reader.position:
             harvester.short_copy = True
         return harvester
 
+    # another source, or other labels
+
+    def go_on(self, file: FileGeneration, source: SourceSettings) -> FileGeneration:
+        """The generation as which a file, of which all that was read is stored, is read on for `source`: itself, as
+        long as source and resource stay the same. Else a successor, and it is finished: what is stored of it keeps
+        what it has.
+        """
+        if source.owns(file):
+            return file
+        place = self.positions[file.id]
+        if self.positions.starts_at(file.id, place.offset):  # nothing that could keep anything
+            return replace(file, source=source.name, resource=source.resource)
+        if not self.is_over(file):
+            self.save(replace(file, state="finished"))
+        return self._succeed(file, source, place)
+
+    def _succeed(self, file: FileGeneration, source: SourceSettings, place: Position) -> FileGeneration:
+        successor = replace(file, id=self._allocate_id(), source=source.name, resource=source.resource)
+        self.positions.begin(successor.id, place)
+        self.dormant[successor.id] = successor  # at first: other threads ask for all generations
+        self._forget(file.id)
+        return successor
+
+    async def hand_over(self, harvester: Harvester, source: SourceSettings) -> None:
+        """A followed file is another source's now, or that has other labels: what was not delivered yet is read again,
+        for `source`.
+        """
+        file, reader = harvester.file, harvester.reader
+        reader.rewind()
+        place, before = Position(reader.offset, *marker(reader.before_offset)), reader.before_offset
+        if self.positions.starts_at(file.id, place.offset):
+            harvester.change(source=source.name, resource=source.resource)
+            reader.max_line = source.max_line
+        else:
+            await self.conclude(file, reader)
+            self._watcher.disarm(file.id)
+            harvester.armed = False
+            del self.harvesters[file.id]
+            file = self._succeed(file, source, place)
+            harvester.reader = LineReader(file, source.max_line, place.offset, before)
+            self.harvesters[file.id] = harvester
+            del self.dormant[file.id]
+        harvester.source, harvester.final, harvester.next_poll = source, False, 0.0
+        self.save(harvester.file)
+
     async def _enroll(
         self, file: FileGeneration, source: SourceSettings, handle: AsyncFileIO, info: files.Opened, *, globbed: bool
     ) -> Harvester:
         fd = handle.fileno()
-        offset = self._positions[file.id].offset
+        offset = self.positions[file.id].offset
         before = os.pread(fd, min(MARKER_BYTES, offset), max(0, offset - MARKER_BYTES))
         reader = LineReader(file, source.max_line, offset, before)
         harvester = Harvester(source, reader, b"", info.resolved, handle, fd, info.size, globbed=globbed)
@@ -283,15 +325,6 @@ class Registry:
         """Whether its generation has ended, even if the store does not have its last lines yet."""
         return file.state == "finished" or file.id in self._over
 
-    def is_settled(self, file: FileGeneration) -> bool:
-        """Whether the store has all that was delivered of a dormant file: before that, reading cannot go on at
-        its position, or lines on their way would be delivered once more.
-        """
-        if self._positions[file.id].offset < self._awaited.get(file.id, 0):
-            return False
-        self._awaited.pop(file.id, None)
-        return True
-
     async def flush(self, harvester: Harvester) -> None:
         """Deliver a final batch: no byte is expected any more."""
         harvester.final = True
@@ -311,8 +344,13 @@ class Registry:
         await self._deliver_last(batch)
         self._keep(file)
 
+    async def leave(self, file: FileGeneration, reader: LineReader) -> None:
+        """A file that is not open is to be continued another time."""
+        await self._deliver_last(reader.finish(self.clock()))
+        self.dormant[file.id] = file
+
     async def _deliver_last(self, batch: LineBatch) -> None:
-        self._awaited[batch.file.id] = batch.end
+        self.positions.wait_for(batch.file.id, batch.end)
         await self.deliver(batch)
 
     async def drop(self, harvester: Harvester) -> None:
@@ -333,9 +371,8 @@ class Registry:
 
     def _forget(self, file_id: int) -> None:
         self.dormant.pop(file_id, None)
-        self._positions.pop(file_id, None)
+        self.positions.forget(file_id)
         self._over.discard(file_id)
-        self._awaited.pop(file_id, None)
 
     async def take_over(self, harvester: Harvester, path: str, key: FileKey) -> bool:
         """The harvester's bytes lie in the copy at `path` now: go on there, under the copy's identity `key`."""
@@ -361,10 +398,3 @@ class Registry:
 
 def _inode(info: files.Opened) -> dict[str, int]:
     return {"device": info.key.device, "inode": info.key.inode, "generation": info.generation}
-
-
-def _last_line(fd: int, size: int) -> int:
-    """The offset after the last newline; the size where the last line is longer than is worth looking."""
-    start = max(0, size - _LINE_SEARCH_BYTES)
-    newline = os.pread(fd, size - start, start).rfind(b"\n")
-    return start + newline + 1 if newline >= 0 else (0 if start == 0 else size)

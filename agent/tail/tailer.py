@@ -161,11 +161,11 @@ class Tailer:
 
     def acknowledge(self, positions: Mapping[int, Position]) -> None:
         """So far are files stored now, by file id. Any thread may call it."""
-        self._call(self._registry.acknowledge, positions)
+        self._call(self._registry.positions.acknowledge, positions)
 
     def files(self) -> list[FileRow]:
         """All generations that are being followed. Any thread may call it."""
-        return [self._registry.row(harvester.file) for harvester in list(self._registry.harvesters.values())]
+        return [self._registry.positions.row(harvester.file) for harvester in list(self._registry.harvesters.values())]
 
     @property
     def claims(self) -> LogClaims:
@@ -246,7 +246,7 @@ class Tailer:
         ready.sort(key=lambda harvester: (harvester.file.state != "rotated", harvester.mtime_ns))
         for harvester in ready:
             await self._wait_for_room()
-            if self._stopping:
+            if self._stopping or self._reloaded is not None:  # what is read from now on is for the new sources
                 return
             if harvester.file.id in self._registry.harvesters:
                 await self._read(harvester)
@@ -372,12 +372,15 @@ class Tailer:
         if not self._once and not self._watcher.running:
             self._scheduler.start_watching()  # the limit may have been raised
         for harvester in list(self._registry.harvesters.values()):
-            source = self._prospector.discovery.source_of(harvester.file.path)
-            if source is None or source.name != harvester.file.source:
+            source = self._prospector.source_of(harvester.file)
+            if source is None:
                 await self._dismiss(harvester)
-            else:
+            elif source.owns(harvester.file):
                 harvester.source = source
                 harvester.reader.max_line = source.max_line
+            else:
+                await self._registry.hand_over(harvester, source)
+        await self._recovery.reload(self._prospector.source_of)
 
     async def _dismiss(self, harvester: Harvester) -> None:
         """Read a file to its present end and follow it no more; its unfinished line stays unread."""

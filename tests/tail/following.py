@@ -133,7 +133,7 @@ class Following:
                 file = structs.replace(file, state="finished")
             position = Position(batch.end, *marker(b"" if batch.gaps else batch.before + batch.data))
             self.rows[file.id] = structs.replace(FileRow.of(file, position), last_read=time.time_ns())
-            self.tailer._registry.acknowledge({file.id: position})
+            self.tailer._registry.positions.acknowledge({file.id: position})
         self._uncommitted.clear()
 
     def stored(self):

@@ -53,7 +53,8 @@ class FrameRef(NamedTuple):
 class SearchedArchive(msgspec.Struct):
     """An archive as a search needs it.
 
-    Events at offsets in (hot[0], hot[1]) are in the store, and left to it.
+    Events at offsets in (hot[0], hot[1]) are in the store, and left to it. Where the source or the labels of the log
+    have changed while it was read, what was stored before has them as they were: `earlier` says up to which offset.
     """
 
     path: Path
@@ -62,6 +63,21 @@ class SearchedArchive(msgspec.Struct):
     profile: Profile | None
     observed: int
     hot: tuple[int, int]
+    earlier: list[tuple[int, FileInfo]] = []  # ascending
+
+    def at(self, offset: int) -> FileInfo:
+        """The file that the event at this offset is of."""
+        return next((info for end, info in self.earlier if offset < end), self.file)
+
+    def all_of(self, start: int, end: int) -> FileInfo | None:
+        """The file that all events at offsets in [start, end) are of; None where they are not of one."""
+        first = self.at(start)
+        return first if self.at(end - 1) is first else None
+
+    @property
+    def infos(self) -> list[FileInfo]:
+        """All files that its events are of."""
+        return [*(info for _, info in self.earlier), self.file]
 
     def is_cold(self, offset: int) -> bool:
         """Whether the event at this offset is not in the store."""
@@ -105,17 +121,17 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> FramePlan:
     since, until = bounds(selection)
-    hot = _hot_spans(connection) if with_hot else {}
+    logs = _stored_logs(connection)
     rows = [
         row
         for row in _newest(archives.load(connection))
         if row.min_timestamp is not None and row.max_timestamp is not None
         if row.min_timestamp < until and row.max_timestamp >= since
     ]
-    files = {row.id: _searched_archive(row, hot) for row in rows}
+    files = {row.id: _searched_archive(row, logs, with_hot=with_hot) for row in rows}
     analysis = selection.query.analysis
-    files = {key: file for key, file in files.items() if analysis.accepts_file(file.file)}
-    probes = token_probes(selection.query, [file.file for file in files.values()])
+    files = {key: file for key, file in files.items() if any(map(analysis.accepts_file, file.infos))}
+    probes = token_probes(selection.query, [info for file in files.values() for info in file.infos])
     frames: list[FrameRef] = []
     for key, file in files.items():
         frames += _frames(file, _rows(connection, key, (since, until), probes), selection, probes)
@@ -134,10 +150,13 @@ def _frames(file: SearchedArchive, rows: list[Any], selection: Selection, probes
         end = start + size
         if stored_from < start and end <= stored_to:
             continue
+        info = file.all_of(start, end)
+        if info is not None and file.earlier and not selection.query.analysis.accepts_file(info):
+            continue
         if not every and severities.isdisjoint(severity_counts(counts)):
             continue
         apart = end <= stored_from + 1 or start >= stored_to
-        whole = apart and since <= first and last < until
+        whole = apart and info is not None and since <= first and last < until
         yield FrameRef(archive_id, number, start, first, last, events, counts, shape, whole)
 
 
@@ -146,12 +165,40 @@ def severity_counts(text: str) -> dict[int, int]:
     return {int(number): count for number, count in json.loads(text).items()}
 
 
-def _hot_spans(connection: sqlite3.Connection) -> dict[int, tuple[int, int]]:
-    """Per file: the offset of the last event that has left the store (or the last byte that was never to be in it),
-    and the offset up to which it is stored.
+class _StoredPart(NamedTuple):
+    """What the store knows of a log, or of the part of it that was stored with one source and one set of labels."""
+
+    start: int
+    end: int
+    expired: int  # the offset of the last event that has left the store; -1: none
+    source: str
+    resource: str
+
+
+def _stored_logs(connection: sqlite3.Connection) -> dict[int, list[_StoredPart]]:
+    """By the id of its first generation (as `newest_of_logs`): the parts of each log, ascending."""
+    sql = 'SELECT id, path, first_seen, start_offset, "offset", expired_offset, source, resource FROM files ORDER BY id'
+    logs: dict[int, list[_StoredPart]] = {}
+    known: dict[tuple[str, int], list[_StoredPart]] = {}
+    for file_id, path, first_seen, *facts in connection.execute(sql):
+        part = _StoredPart(*facts)
+        parts = known.get((path, first_seen))
+        if parts is not None and part.start >= parts[-1].end > 0:
+            parts.append(part)
+        else:
+            logs[file_id] = known[path, first_seen] = [part]
+    return logs
+
+
+def _hot_span(parts: list[_StoredPart]) -> tuple[int, int]:
+    """The offset of the last event of a log that has left the store (or of the last byte that was never to be in it),
+    and the offset up to which it is stored. What was stored first leaves first.
     """
-    rows = connection.execute('SELECT id, max(expired_offset, start_offset - 1), "offset" FROM files').fetchall()
-    return {row[0]: (row[1], row[2]) for row in rows}
+    left = parts[0].start - 1
+    for part in parts:
+        if part.expired >= part.start:
+            left = part.expired
+    return left, parts[-1].end
 
 
 def _newest(rows: list[ArchiveRow]) -> list[ArchiveRow]:
@@ -171,12 +218,23 @@ def _newest(rows: list[ArchiveRow]) -> list[ArchiveRow]:
     return kept
 
 
-def _searched_archive(row: ArchiveRow, hot: dict[int, tuple[int, int]]) -> SearchedArchive:
+def _searched_archive(row: ArchiveRow, logs: dict[int, list[_StoredPart]], *, with_hot: bool) -> SearchedArchive:
     profile = Profile.from_json(row.profile) if row.profile else None
-    info = FileInfo(-row.id, row.source, row.log_path, json.loads(row.resource), profile, (0, 0, 0), row.raw_bytes)
-    span = hot.get(row.file_id, _EVERYTHING) if row.file_id is not None else _EVERYTHING
+
+    def info(source: str, resource: str) -> FileInfo:
+        return FileInfo(-row.id, source, row.log_path, json.loads(resource), profile, (0, 0, 0), row.raw_bytes)
+
+    parts = logs.get(row.file_id, []) if row.file_id is not None else []
+    several = [part for part in parts if part.start < row.raw_bytes] if len(parts) > 1 else []
+    infos = [info(part.source, part.resource or row.resource) for part in several] or [info(row.source, row.resource)]
     return SearchedArchive(
-        Path(row.path), info, ParseSettings.from_document(json.loads(row.settings)), profile, row.modified, span
+        path=Path(row.path),
+        file=infos[-1],
+        settings=ParseSettings.from_document(json.loads(row.settings)),
+        profile=profile,
+        observed=row.modified,
+        hot=_hot_span(parts) if parts and with_hot else _EVERYTHING,
+        earlier=[(part.end, one) for part, one in zip(several[:-1], infos, strict=False)],
     )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from concurrent.futures import Future, ProcessPoolExecutor
 
+    from agent.core.stored import FileInfo
     from agent.query.archives.needles import Needle
     from agent.query.archives.plan import FramePlan, FrameRef, SearchedArchive
     from agent.query.engine import Counts
@@ -73,7 +74,7 @@ class Searcher:
         named = selection.query.analysis.fields.union(grouping.by if grouping is not None else ())
         if not named.isdisjoint(("group", "category", "state")):
             self._groups.load()
-        self._needles = needles(selection.query, [file.file for file in plan.files.values()])
+        self._needles = needles(selection.query, [info for file in plan.files.values() for info in file.infos])
         self._open: dict[int, ArchiveReader] = {}
         self._parsers: dict[int, FrameParser] = {}
 
@@ -85,7 +86,7 @@ class Searcher:
         """
         file = self.files[ref.archive_id]
         rows = self._rows(ref, file, self._reader(ref.archive_id).read(ref.number))
-        events = (ArchivedEvent(row, file.file, self._groups) for row in rows)
+        events = (ArchivedEvent(row, file.at(row.offset), self._groups) for row in rows)
         matching = (event for event in events if self._query.matches(event, self._groups.categories))
         if self._grouping is None:
             return [tuple(event.row) for event in islice(matching, self._order.wanted)]
@@ -201,7 +202,7 @@ class ArchiveSearch:
                 limit = limits[index + 1] if index + 1 < len(limits) else None
                 while heap and (limit is None or heap[0][0] < limit):
                     row = heapq.heappop(heap)[3]
-                    yield ArchivedEvent(row, self._plan.files[-row.file_id].file, self._plan.groups)
+                    yield ArchivedEvent(row, self._plan.files[-row.file_id].at(row.offset), self._plan.groups)
         finally:
             results.close()
 
@@ -216,7 +217,8 @@ class ArchiveSearch:
             if indexed is not None and ref.whole:
                 for severity, count in severity_counts(ref.severities).items():
                     if severity in indexed:
-                        total[None, _index_values(self._plan.files[ref.archive_id], severity, grouping)] += count
+                        info = self._plan.files[ref.archive_id].at(ref.raw_offset)
+                        total[None, _index_values(info, severity, grouping)] += count
             else:
                 opened.append(ref)
         yield total
@@ -312,7 +314,7 @@ def _search(portion: list[FrameRef]) -> list[Any]:
     return [_attempt(_searcher, ref) for ref in portion]
 
 
-def _index_values(file: SearchedArchive, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
+def _index_values(file: FileInfo, severity: int, grouping: Grouping) -> tuple[bytes | None, ...]:
     from agent.query.aggregate import named_value  # noqa: PLC0415
 
-    return tuple(named_value(name, severity, file.file) for name in grouping.by)
+    return tuple(named_value(name, severity, file) for name in grouping.by)
