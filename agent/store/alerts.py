@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, SavedBucket, SavedState
-from agent.store.maintenance import known_ns
 from agent.store.tables import get_meta
 
 if TYPE_CHECKING:
@@ -165,6 +164,8 @@ def judged_until(connection: sqlite3.Connection, now: int, booted: int) -> int:
         now: Unix ns.
         booted: when the machine was started, Unix ns.
     """
+    from agent.store.maintenance import known_ns  # noqa: PLC0415 - readers of alerts need no writer: 10 ms
+
     stopped = get_meta(connection, "run").get("stopped_at")
     if isinstance(stopped, int):
         return stopped

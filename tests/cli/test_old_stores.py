@@ -81,6 +81,7 @@ def test_there_is_a_store_of_every_version():
 
 def test_it_is_migrated_asked_and_written_to(old):
     facts = old.facts
+    last = rows(old.store, "SELECT max(id) FROM files")[0][0]  # later rows go on with a file under its labels of now
     old.run("run", "--once")
     assert rows(old.store, "PRAGMA user_version") == [(schema.VERSION,)]
     for table in ("events", "error_groups", "gaps", "alert_history", "deliveries"):
@@ -97,7 +98,8 @@ def test_it_is_migrated_asked_and_written_to(old):
     status = old.json("status")
     assert status["store"]["schema"] == schema.VERSION
     assert rows(old.store, "SELECT sum(parse_errors) FROM files") == [(1,)]
-    assert rows(old.store, "SELECT max(start_offset) FROM files") == [(len(line(0)) if is_first(old) else 0,)]
+    start = len(line(0)) if is_first(old) else 0
+    assert rows(old.store, f"SELECT max(start_offset) FROM files WHERE id <= {last}") == [(start,)]
     old.run("verify")
     old.run("audit")
 
