@@ -49,7 +49,7 @@ class IngestSettings(msgspec.Struct, frozen=True):
         )
 
 
-Message = LineBatch | FileChange
+Message = LineBatch | FileChange | IngestSettings
 
 
 class Intake:
@@ -94,15 +94,15 @@ class Intake:
             self._bytes += len(batch.data) + _BATCH_OVERHEAD_BYTES
             self._changed.notify()
 
-    def send(self, change: FileChange) -> None:
-        """Hand over what needs no room. The writer takes it with the next batch, or when it is woken, or after its
-        longest wait: a thousand new files share a commit.
+    def send(self, change: FileChange | IngestSettings) -> None:
+        """Hand over what needs no room; of settings, how the batches behind them are parsed. The writer takes it with
+        the next batch, or when it is woken, or after its longest wait: a thousand new files share a commit.
         """
         with self._changed:
             self._messages.append(change)
 
     def configure(self, settings: IngestSettings) -> None:
-        """Let the writer go over to other settings, before any batch that is put after this."""
+        """Let the writer store by other settings as soon as it can; how lines are parsed it is told by `send`."""
         self._settings.append(settings)
         self.wake()
 

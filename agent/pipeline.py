@@ -47,6 +47,7 @@ import asyncio
 import contextlib
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,10 +179,12 @@ class Pipeline:
     async def reload(self, config: Config) -> None:
         """Go on with another configuration, each of the parts as soon as it can."""
         self._config = config
-        self._intake.configure(IngestSettings.from_config(config))  # before any line of a new source
+        settings = IngestSettings.from_config(config)
+        self._intake.configure(settings)
         self._alerting.reload(config)
         self._logkeeping.reload(config)
-        await self.tailer.reload(tail_settings(config))
+        # A name may be another source's now: what was read for the old one is parsed as that says, redaction included.
+        await self.tailer.reload(tail_settings(config), partial(self._intake.send, settings))
 
     async def finish(self) -> None:
         """Store what the tailer, which has ended, has read, and let everything end."""
