@@ -57,13 +57,14 @@ import structlog
 from agent import __version__
 from agent.alert.running import Alerting
 from agent.core.errors import EXIT_DONE, EXIT_STORE, StoreError
+from agent.core.times import boot_ns
 from agent.ingest import Counters, Ingest
 from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
 from agent.store import alerts as alert_tables
 from agent.store import tables
 from agent.store.lock import lock_path
-from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, elapsed_s, known_ns
+from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, known_ns
 from agent.tail.discover import tail_settings
 from agent.tail.tailer import Tailer
 
@@ -226,8 +227,7 @@ class Pipeline:
 
 def _begin_run(connection: sqlite3.Connection, started_at: int, *, once: bool) -> int:
     """Note this run in the store; until when the rules were judged before it (Unix ns)."""
-    now = time.time_ns()
-    judged_until = alert_tables.judged_until(connection, now, now - round(elapsed_s() * 1e9))
+    judged_until = alert_tables.judged_until(connection, time.time_ns(), boot_ns())
     tables.begin_run(connection, {"pid": os.getpid(), "started_at": started_at, "version": __version__, "once": once})
     return judged_until
 

@@ -24,7 +24,7 @@ from agent.alert.state import StateChange
 from agent.alert.window import BUCKETS
 from agent.core.errors import SidelogError, StoreError
 from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, HistoryRow
-from agent.core.times import Hours, parse_hours
+from agent.core.times import Hours, parse_hours, since_boot_ns
 from agent.store import alerts as tables
 from agent.store import faults
 
@@ -37,15 +37,10 @@ if TYPE_CHECKING:
 
 SEPARATE = 10  # pages of one rule at one moment; what is beyond shares the last of them ("and 37 more")
 _JUMP_NS = 2 * 10**9  # the wall clock against the time that has passed: more is a jump, less is its correction
-_BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _EXPIRE_NS = 60 * 10**9
 _BLIND_NS = 10 * 10**9  # so long without a look at the clock: absence in that time proves nothing
 
 log = structlog.get_logger("sidelog")
-
-
-def _elapsed_ns() -> int:
-    return time.clock_gettime_ns(_BOOTTIME)
 
 
 class LiveAlerts:
@@ -74,7 +69,7 @@ class LiveAlerts:
         deliver: Callable[[list[Delivery]], None],
         seen_until: int = 0,
         clock: Callable[[], int] = time.time_ns,
-        elapsed: Callable[[], int] = _elapsed_ns,
+        elapsed: Callable[[], int] = since_boot_ns,
     ) -> None:
         self._connection = connection
         self._host = host
