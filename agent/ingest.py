@@ -97,7 +97,7 @@ class Ingest(threading.Thread):
         self._give_up_s = give_up_s
         self._hooks = hooks
         self._grouper = Grouper(*known_groups(writer.connection, fingerprint.VERSION, miner.TEMPLATES))
-        self._filling = TransactionBuilder(settings.parse, known, self._grouper, writer.service_of)
+        self._filling = TransactionBuilder(settings.parse, known, self._grouper)
         self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
         self._last_commit = -math.inf  # monotonic seconds
         self._stopping = threading.Event()
@@ -209,7 +209,7 @@ class Ingest(threading.Thread):
 
     def _use(self, settings: IngestSettings) -> None:
         self._settings = settings
-        self._writer.min_free_bytes, self._writer.resources = settings.min_free_bytes, settings.resources
+        self._writer.min_free_bytes = settings.min_free_bytes
         age_ns, size_bytes = settings.retention_age_ns, settings.retention_size_bytes
         self._maintenance.retention = Retention(self._writer, age_ns=age_ns, size_bytes=size_bytes)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.model import FileChange, LineBatch
-from agent.parse.settings import parse_settings, resources
+from agent.parse.settings import parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,6 @@ class IngestSettings(msgspec.Struct, frozen=True):
     """What the writer thread is told of the configuration, at its construction and by every reload."""
 
     parse: Mapping[str, ParseSettings]  # by source
-    resources: Mapping[str, str]  # by source: the resource attributes of its events, a JSON object
     flush_interval_s: float  # the longest that a line waits for its commit
     min_free_bytes: int  # on the store's disk
     retention_age_ns: int | None
@@ -41,7 +40,6 @@ class IngestSettings(msgspec.Struct, frozen=True):
         store = config.store
         return IngestSettings(
             parse=parse_settings(config),
-            resources=resources(config),
             flush_interval_s=store.flush_interval,
             min_free_bytes=store.min_free,
             retention_age_ns=None if store.retention.age is None else int(store.retention.age * 1e9),

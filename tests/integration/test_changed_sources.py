@@ -187,7 +187,7 @@ def test_a_secret_that_is_read_after_the_change_is_redacted(box, name, live):
 
 def expire(box, events):
     """As retention does: the first so many events leave the store."""
-    opened = open_store(box.store, min_free_bytes=0, resources={})
+    opened = open_store(box.store, min_free_bytes=0)
     with opened.writer.connection:
         Retention(opened.writer, age_ns=None, size_bytes=None)._delete_through(events)
     opened.close()
