@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from agent import __version__
+from agent.core.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,8 @@ OUTPUT_BYTES = 65_536  # kept of what a hook says; the rest is read and thrown a
 _FLOOD_PAUSE_S = 0.015  # between two reads of the rest: 65 MB/s, where reading as it comes would take half a core
 _FLOOD_BYTES = 2**20  # that the kernel holds of it, and that are read at once
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-VALUE_BYTES = 4_096  # of one variable; Linux takes no more than 131,072 and starts nothing where one is longer
+VALUE_BYTES = 4_096  # of one variable; Linux takes no more than of an argument and starts nothing where one is longer
+_ARGUMENT_BYTES = 131_072  # of one argument with the zero at its end, on Linux
 # What the system refuses for the command itself, whatever becomes of the program. All else may pass: a program is away
 # for a moment while it is replaced, a file system is mounted late.
 _FOR_GOOD = frozenset((errno.E2BIG, errno.ENAMETOOLONG))
@@ -130,6 +132,20 @@ def unsafe(program: str) -> str | None:
         open_to = status.st_mode & (stat.S_IWOTH | (stat.S_IWGRP if place is path else 0))
         if open_to and not (place is not path and status.st_mode & stat.S_ISVTX):
             return f"{place} can be written by others (mode {stat.S_IMODE(status.st_mode):o})"
+    return None
+
+
+def unstartable(command: Sequence[str]) -> str | None:
+    """Why a command can never be started, by the way it is written. None where nothing in it forbids it."""
+    for part in command:
+        try:
+            size = len(os.fsencode(part))
+        except UnicodeEncodeError:
+            return "half of a surrogate pair is in it"
+        if "\0" in part:
+            return "a NUL is in it"
+        if size >= _ARGUMENT_BYTES:
+            return f"an argument of {format_size(size)} is longer than {format_size(_ARGUMENT_BYTES)}"
     return None
 
 
