@@ -48,7 +48,7 @@ class FileInfo(msgspec.Struct):
 class StoredEvent:
     """An event with its file; everything in its record is decoded when first asked for."""
 
-    def __init__(self, row: EventRow, file: FileInfo) -> None:
+    def __init__(self, row: EventRow | tuple[Any, ...], file: FileInfo) -> None:
         self.file = file
         self.id: int
         self.timestamp: int

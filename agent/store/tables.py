@@ -13,6 +13,7 @@ from agent.core.model import FileChange, FileRow, GroupUpdate, OwnError, StoredB
 from agent.core.text import from_text, to_text
 from agent.core.times import MINUTE_NS
 from agent.store import faults
+from agent.store.reader import get_meta
 
 if TYPE_CHECKING:
     import sqlite3
@@ -299,12 +300,6 @@ def store_id(connection: sqlite3.Connection) -> str | None:
 def renew_store_id(connection: sqlite3.Connection) -> None:
     """Give a store an id of its own; inside a transaction."""
     set_meta(connection, _STORE_ID, {"id": os.urandom(_STORE_ID_BYTES).hex()})
-
-
-def get_meta(connection: sqlite3.Connection, key: str) -> dict[str, object]:
-    """A JSON object kept in `meta`, empty where there is none."""
-    row = connection.execute('SELECT value FROM meta WHERE "key" = ?', (key,)).fetchone()
-    return dict(orjson.loads(row[0])) if row else {}
 
 
 def set_meta(connection: sqlite3.Connection, key: str, value: Mapping[str, object]) -> None:

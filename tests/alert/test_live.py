@@ -298,6 +298,27 @@ def test_a_restart_gives_a_rule_that_is_inhibited_now_what_it_has_counted(rig):
     assert one.events({}, {}) == [("high", "firing")]
 
 
+def test_what_rules_counted_before_they_shared_counters_stays(rig):
+    """Such an agent noted no counter, and the windows under the names of the rules."""
+    one = rig(rule("low", when={"count": 2}), rule("high", when={"count": 4}), rule("x", when={"spike": 2.0}))
+    assert one.events({}, {}) == [("low", "firing")]
+    counter = one.alerts.rules["low"].counter
+    for name in ("low", "high"):
+        one.writer.connection.execute(
+            'INSERT INTO alert_windows SELECT ?, "key", bucket, count, total, event_id FROM alert_windows'
+            " WHERE rule = ?",
+            (name, counter),
+        )
+    one.writer.connection.execute("DELETE FROM alert_windows WHERE rule = ?", (counter,))
+    one.writer.connection.execute("UPDATE alert_rules SET facts = json_remove(facts, '$.counter')")
+    one.begin()
+    one.move(1)
+    assert one.tick() == []  # it fires as before
+    assert one.events({}, {}) == [("high", "firing")]
+    windows = one.sql("SELECT rule, sum(count) FROM alert_windows WHERE bucket >= 0 GROUP BY rule ORDER BY rule")
+    assert windows == [(counter, 4), ("x", 4)]
+
+
 def test_a_reload_that_the_store_refuses_changes_nothing(rig, monkeypatch):
     one = rig(rule(when={"count": 2}))
     one.events({})

@@ -229,6 +229,28 @@ def test_an_archive_of_a_log_of_two_sources_doubles_and_loses_nothing(box, then,
     whole(box)
 
 
+def test_a_log_is_rotated_without_an_agent_for_the_source_that_matches_it_now(box):
+    """Before any line of it was read for that source, and behind such lines."""
+    configure(box, ("app", ["app.log"], {}))
+    append(box.log, event(1))
+    box.once()
+    configure(box, ("shop", ["app.log"], {"rotate": {"size": "1B"}}))
+    done = box.run("archive", "run", "--dry-run", "--json")
+    assert [row["action"] for row in json.loads(done.stdout)] == ["rotate"]
+    assert json.loads(box.run("archive", "run", "--json").stdout)["rotated"] == 1
+    append(box.log, event(2))
+    box.once()
+    configure(box, ("till", ["app.log"], {"rotate": {"size": "1B"}}))
+    append(box.log, event(3))
+    box.once()
+    assert json.loads(box.run("archive", "run", "--json").stdout)["rotated"] == 1
+    assert sorted(path.name for path in box.logs.iterdir()) == ["app.log.1", "app.log.2"]
+    append(box.log, event(4))
+    box.once()
+    assert story(box) == [(1, "app", None), (2, "shop", None), (3, "till", None), (4, "till", None)]
+    whole(box)
+
+
 def test_a_log_that_was_rotated_before_the_change_is_archived_as_what_it_was_read_as(box):
     configure(box, ("app", ["app.log"], {"labels": {"team": "a"}}))
     append(box.log, event(1))
