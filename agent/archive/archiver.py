@@ -170,6 +170,7 @@ class Archiver:
 
     def _run(self, plan: ArchivePlan, present: set[int], summary: ArchivingSummary) -> None:
         total, before = sum(job.version.size for job in plan.jobs), 0
+        self._claims.expect(job.version for job in plan.jobs if job.followed is None)
         for planned in sorted(plan.jobs, key=lambda job: self._deaths[job.version]):
             if self._stop():
                 return

@@ -9,7 +9,8 @@ import msgspec
 import orjson
 
 from agent.core.text import from_text, to_text
-from agent.store.tables import get_meta, set_meta
+from agent.store.reader import get_meta
+from agent.store.tables import set_meta
 
 if TYPE_CHECKING:
     import os
@@ -393,7 +394,6 @@ def begun(connection: sqlite3.Connection) -> BegunArchive | None:
     noted = get_meta(connection, _BEGUN)
     if not noted:
         return None
-    found = msgspec.convert(noted, BegunArchive)
-    found = msgspec.structs.replace(found, path=from_text(found.path))
+    found = msgspec.convert(noted | {"path": from_text(str(noted["path"]))}, BegunArchive)
     sql = "SELECT 1 FROM archives WHERE source = ? AND created = ?"  # a reindex may have given it another id
     return None if connection.execute(sql, (found.source, found.created)).fetchone() else found
