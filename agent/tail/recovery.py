@@ -9,6 +9,7 @@ decompressed bytes, and an archive is recognised by the same facts as any file: 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -46,16 +47,17 @@ def candidates(file: FileGeneration) -> list[str]:
     if not file.head_length:
         return []
     name = os.path.basename(file.path)
-    found = []
-    for path, _ in locate.beside(file):
-        if is_compressed_rotation(os.path.basename(path), name):
-            try:
-                kind = compression(locate.bytes_at(path, 0, 4))
-            except (OSError, TailError):
-                continue
-            if kind in {"gzip", "zstd"}:
-                found.append(path)
-    return found
+
+    def look() -> list[str] | None:
+        found = []
+        for path, _ in locate.beside(file):
+            if is_compressed_rotation(os.path.basename(path), name):
+                with contextlib.suppress(OSError, TailError):
+                    if compression(locate.bytes_at(path, 0, 4)) in {"gzip", "zstd"}:
+                        found.append(path)
+        return found or None
+
+    return locate.until_steady(locate.directories_of(file), look) or []
 
 
 class CompressedLog:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _ROOM_WAIT_S = 0.25  # so often new files are looked for while the store is behind
+_COPY_TRIES = 3  # the next rotation may give a copy another name before it is opened
 _EXECUTOR_THREADS = 2  # looking and reading are sequential; the second serves while a disk hangs
 
 
@@ -344,17 +345,17 @@ class Tailer:
 
     async def _take_copy(self, harvester: Harvester) -> bool:
         """Whether a copy of the harvester's file was found; the harvester goes on in it."""
-        reader = harvester.reader
-        claimed = self._registry.generations()
-        copy = await self._run(
-            locate.find_copy, harvester.file, harvester.head, reader.position, reader.recent, claimed
-        )
-        if copy is None or not await self._registry.take_over(harvester, *copy):
-            return False
-        harvester.globbed = self._prospector.discovery.source_of(copy[0]) is not None
-        harvester.last_growth = time.monotonic()
-        harvester.next_poll = 0.0
-        return True
+        registry, reader = self._registry, harvester.reader
+        for _ in range(_COPY_TRIES):
+            place = harvester.head, reader.position, reader.recent, registry.generations()
+            copy = await self._run(locate.find_copy, harvester.file, *place)
+            if copy is None:
+                break
+            if await registry.take_over(harvester, *copy):
+                harvester.globbed = self._prospector.discovery.source_of(copy[0]) is not None
+                harvester.last_growth, harvester.next_poll = time.monotonic(), 0.0
+                return True
+        return False
 
     async def _end_deleted(self, harvester: Harvester) -> None:
         """A deleted file is read to its end. A copy of it that was made before is not to be read once more."""

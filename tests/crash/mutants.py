@@ -50,7 +50,7 @@ def _offset_before_events() -> None:
         with faults.changing(self.connection, self.path):
             for batch in transaction.batches:
                 if (change := transaction.files.get(batch.file.id)) is not None:
-                    tables.save_file(self.connection, change, "{}")
+                    tables.save_file(self.connection, change)
                 places.setdefault(batch.file.id, stored(self.connection, batch.file.id))
                 end = (batch.events.end, batch.marker_length, batch.marker_hash, batch.file.id)
                 self.connection.execute(
