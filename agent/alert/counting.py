@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent.alert.rules import AlertRule
     from agent.config import RuleConfig
     from agent.core.groups import GroupTraits
-    from agent.core.model import FileGeneration, JoinedEvent, Stored, StoredBatch, StoredRange
+    from agent.core.model import JoinedEvent, Stored, StoredBatch, StoredRange
     from agent.core.stored import StoredEvent
 
 _MOST_FILES = 1_000  # remembered; no more are read at a time
@@ -52,7 +52,6 @@ class EventCounter:
         connection: sees the transaction.
         configs: the rules, in the order in which they are to be judged.
         rules: the same, compiled.
-        resources: the resource attributes of each source's files.
     """
 
     def __init__(
@@ -60,11 +59,9 @@ class EventCounter:
         connection: sqlite3.Connection,
         configs: Sequence[RuleConfig],
         rules: Mapping[str, AlertRule],
-        resources: Mapping[str, dict[str, object]],
     ) -> None:
         self._connection = connection
         self._rules = rules
-        self._resources = resources
         self._index = RuleIndex(configs)
         self._targets: dict[str, AlertRule] = {}  # counters, and rules without one, in the place of the first rule
         for rule in rules.values():
@@ -190,11 +187,8 @@ class EventCounter:
         if info is None or info.profile_text != batch.profile or info.source != file.source:
             if len(self._files) > _MOST_FILES:
                 self._files.clear()
-            info = self._files[file.id] = LiveFile.of(batch, self._resource(file))
+            info = self._files[file.id] = LiveFile.of(batch, json.loads(file.resource))
         return info
-
-    def _resource(self, file: FileGeneration) -> dict[str, object]:
-        return json.loads(file.resource) if file.resource else self._resources.get(file.source, {})
 
 
 def _event(part: StoredRange, row: int, info: LiveFile) -> LiveEvent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -146,6 +145,8 @@ def compile_rule(config: RuleConfig) -> AlertRule:
 
 
 def _digest(*parts: object) -> str:
+    import hashlib  # noqa: PLC0415 - 3 ms, which who only shows states need not pay
+
     said = json.dumps(parts)
     return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import Bar, Context, echo_json, json_option, print_error, safe_text, with_context
+from agent.cli.common import PATH, Bar, Context, echo_json, json_option, print_error, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
 from agent.views import archives as views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from agent.archive.archiver import ArchivingSummary
     from agent.config import Config
@@ -86,7 +86,7 @@ def cat(context: Context, name: str) -> int:
 
 @command.command("restore")
 @click.argument("name")
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("destination", type=PATH)
 @with_context
 def restore(context: Context, name: str, destination: Path) -> int:
     """Write the log of an archive to DEST, a new file or a directory. Nothing is overwritten."""
@@ -210,7 +210,7 @@ def _is_rotating(config: Config) -> bool:
 def _owned(config: Config) -> Iterator[OpenStore]:
     from agent.store.opening import open_store
 
-    opened = open_store(config.store.path, min_free_bytes=config.store.min_free, resources={})
+    opened = open_store(config.store.path, min_free_bytes=config.store.min_free)
     try:
         yield opened
     finally:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
 COLORS = ("auto", "always", "never")
+PATH = click.Path(path_type=Path, readable=False)  # who opens it has better words than click, and another exit code
 _LINE_SEPARATORS = "\u2028\u2029"  # no terminal takes them for line ends
 _NOTE_CHARS = 40  # beside the bar; of a longer one, such as a path, the end
 
@@ -109,15 +110,14 @@ def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     return click.option(*names, expose_value=False, callback=_remember, **settings)
 
 
-_FILE = click.Path(path_type=Path)
 OUTPUT_OPTIONS = (
     _option("--color", type=click.Choice(COLORS), help="Colour the output (default: on a terminal)."),
     _option("-v", "--verbose", count=True, help="Say more; twice: everything."),
     _option("-q", "--quiet", count=True, help="Say only what failed."),
 )
 CONFIG_OPTIONS = (
-    _option("-c", "--config", "config_path", type=_FILE, metavar="FILE", help="Configuration to use."),
-    _option("--store", type=_FILE, metavar="FILE", help="Store to use, instead of the configuration's."),
+    _option("-c", "--config", "config_path", type=PATH, metavar="FILE", help="Configuration to use."),
+    _option("--store", type=PATH, metavar="FILE", help="Store to use, instead of the configuration's."),
     _option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as store.path=FILE."),
 )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import msgspec
 
-from agent.cli.common import Context, print_errors, safe_text, use_color, with_context
+from agent.cli.common import PATH, Context, print_errors, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from agent.core.times import parse_duration, parse_time
 from agent.query import open_engine
@@ -21,6 +21,7 @@ from agent.query.terms import Term
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from agent.core.stored import StoredEvent
     from agent.query.cursor import CursorFile
@@ -87,7 +88,7 @@ class LinesType(click.ParamType[Any]):
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the N largest values of --by.")
 @click.option("--hot", is_flag=True, help="Only the store.")
 @click.option("--archives", is_flag=True, help="Only the archives.")
-@click.option("--cursor-file", type=click.Path(), metavar="FILE", help="Go on after what the last such call printed.")
+@click.option("--cursor-file", type=PATH, metavar="FILE", help="Go on after what the last such call printed.")
 @click.option("--csv-safe", is_flag=True, help="In csv, put ' before text that a spreadsheet would compute.")
 @with_context
 def command(context: Context, **options: Any) -> int:
@@ -175,14 +176,12 @@ def _refuse_contradictions(options: dict[str, Any], grouping: Grouping | None) -
         raise UsageError.of("SL518.reverse", "-r")
 
 
-def _cursor(path: str | None) -> CursorFile | None:
+def _cursor(path: Path | None) -> CursorFile | None:
     if path is None:
         return None
-    from pathlib import Path
-
     from agent.query.cursor import CursorFile
 
-    return CursorFile(Path(path))
+    return CursorFile(path)
 
 
 # ---------------------------------------------------------------- answering

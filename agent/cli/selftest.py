@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.common import Bar, Context, echo_json, json_option, safe_text, with_context
+from agent.cli.common import PATH, Bar, Context, echo_json, json_option, safe_text, with_context
 from agent.cli.killloop import KillLoop, Verdict
 from agent.core.errors import EXIT_DONE, EXIT_FAILED
 
@@ -16,7 +16,7 @@ from agent.core.errors import EXIT_DONE, EXIT_FAILED
 @click.option(
     "--kill9", "kills", type=click.IntRange(1, 100_000), default=100, metavar="N", help="How many kills (100)."
 )
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to test (default: beside the store).")
+@click.option("--dir", "directory", type=PATH, help="Where to test (default: beside the store).")
 @click.option("--seed", type=click.IntRange(0), help="Repeat a run's lines, bursts, rotations and waits.")
 @json_option()
 @with_context

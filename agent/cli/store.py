@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import Bar, Context, echo_json, json_option, safe_text, with_context
+from agent.cli.common import PATH, Bar, Context, echo_json, json_option, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, StoreError
 from agent.store import backup
 from agent.store.reader import open_reader
@@ -16,10 +15,11 @@ from agent.store.verify import StoreFinding
 from agent.store.verify import verify as find_faults
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.store.salvage import SalvageReport
 
 _FINDINGS_SHOWN = 20
-_PATH = click.Path(path_type=Path)
 
 
 @click.command()
@@ -112,7 +112,7 @@ def _print(path: Path, findings: list[StoreFinding], saved: SalvageReport | None
 
 
 @click.command()
-@click.argument("destination", metavar="DEST", type=_PATH)
+@click.argument("destination", metavar="DEST", type=PATH)
 @json_option()
 @with_context
 def back_up(context: Context, *, destination: Path, as_json: bool) -> int:
@@ -134,7 +134,7 @@ def back_up(context: Context, *, destination: Path, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("source", metavar="SRC", type=_PATH)
+@click.argument("source", metavar="SRC", type=PATH)
 @click.option("--force", is_flag=True, help="Move a store that is there aside.")
 @json_option()
 @with_context

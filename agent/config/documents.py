@@ -11,8 +11,6 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from agent.config.layers import KeyPath, Layer
 from agent.core.errors import ConfigError
 
@@ -198,6 +196,8 @@ _SCALARS = (
 @functools.cache
 def loader_class() -> Any:
     """The loader, libyaml's where PyYAML was built with it (10 times as fast)."""
+    import yaml  # noqa: PLC0415 - as above
+
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     class CoreLoader(base):  # type: ignore[misc]

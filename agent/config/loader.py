@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,18 @@ def find_file(chosen: Path | None, environ: Mapping[str, str] = os.environ) -> P
         return Path(os.path.abspath(chosen))  # noqa: PTH100 - a symbolic link keeps its name
     if named := environ.get("SIDELOG_CONFIG"):
         return Path(os.path.abspath(named))  # noqa: PTH100
-    return next((Path(os.path.abspath(file)) for file in (LOCAL_FILE, SYSTEM_FILE) if file.is_file()), None)  # noqa: PTH100
+    return next((Path(os.path.abspath(file)) for file in (LOCAL_FILE, SYSTEM_FILE) if _is_there(file)), None)  # noqa: PTH100
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except PermissionError:
+        # `sudo -u sidelog` leaves one in a directory of another user, where nothing is meant for that one. Who may not
+        # look for the system's own file is told so when it is loaded.
+        return file.is_absolute()
+    except OSError:
+        return False
 
 
 def load(
@@ -80,8 +92,19 @@ def load(
 
 
 def drop_ins(file: Path) -> list[Path]:
-    """The `conf.d/*.yaml` beside a configuration file, in the order in which they apply; hidden ones not."""
-    return sorted(extra for extra in (file.parent / "conf.d").glob("*.yaml") if not extra.name.startswith("."))
+    """The `conf.d/*.yaml` beside a configuration file, in the order in which they apply; hidden ones not.
+
+    Raises:
+        ConfigError: SL101, the directory cannot be read.
+    """
+    directory = file.parent / "conf.d"
+    try:
+        names = os.listdir(directory)  # noqa: PTH208 - Path.glob finds nothing where it may not look
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ConfigError.of("SL101", directory, why=error) from None
+    return [directory / name for name in sorted(names) if name.endswith(".yaml") and not name.startswith(".")]
 
 
 def for_patterns(

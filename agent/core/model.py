@@ -46,7 +46,7 @@ class FileGeneration(msgspec.Struct, frozen=True):
     state: str = "active"  # active | rotated | finished (never read again)
     first_seen: int = 0
     last_read: int = 0
-    resource: str = ""  # JSON object: labels and host name of its events; "": what the writer knows of the source
+    resource: str = "{}"  # JSON object: the resource attributes of its events, which are labels and host name
 
 
 class Position(msgspec.Struct, frozen=True):

@@ -142,3 +142,8 @@ def resource_service(resource: dict[str, Any]) -> str | None:
     """The `service.name` of a resource."""
     found = resource.get(SERVICE_NAME)
     return found if type(found) is str else None
+
+
+def service_in(resource: str) -> str | None:
+    """`resource_service` of one that is not decoded, as a file says it."""
+    return resource_service(msgspec.json.decode(resource))

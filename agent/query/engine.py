@@ -1,6 +1,6 @@
 """What can be asked about stored events, whatever keeps them: the seam between faces and engines.
 
-An engine may be a SQLite file, archives, a server, or several of them united (`union`); `opening` chooses. Nothing
+An engine may be a SQLite file, archives, a server, or several of them united (`union`); `open_engine` chooses. Nothing
 that crosses the seam belongs to one of them: ids of events and groups are opaque integers, unique within what is asked.
 Instants are Unix nanoseconds. `tests/query/test_conformance.py` holds every engine to what is said here.
 """

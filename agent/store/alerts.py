@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, SavedBucket, SavedState
-from agent.store.tables import get_meta
+from agent.store.reader import get_meta
 
 if TYPE_CHECKING:
     import sqlite3

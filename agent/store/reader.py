@@ -106,6 +106,14 @@ def has_archives(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
 
 
+def get_meta(connection: sqlite3.Connection, key: str) -> dict[str, object]:
+    """A JSON object kept in `meta`, empty where there is none."""
+    import orjson  # noqa: PLC0415 - 3 ms, which most readers need not pay
+
+    row = connection.execute('SELECT value FROM meta WHERE "key" = ?', (key,)).fetchone()
+    return dict(orjson.loads(row[0])) if row else {}
+
+
 def reading_error(error: sqlite3.Error, path: Path) -> StoreError:
     """What a SQLite error means to the person who asked for data from `path`."""
     name = getattr(error, "sqlite_errorname", "") or ""

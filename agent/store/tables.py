@@ -13,6 +13,7 @@ from agent.core.model import FileChange, FileRow, GroupUpdate, OwnError, StoredB
 from agent.core.text import from_text, to_text
 from agent.core.times import MINUTE_NS
 from agent.store import faults
+from agent.store.reader import get_meta
 
 if TYPE_CHECKING:
     import sqlite3
@@ -92,14 +93,13 @@ VALUES (?, ?, 0, ?, ?, ?, ?, ?)
 """
 
 
-def save_file(connection: sqlite3.Connection, change: FileChange, resource: str) -> None:
+def save_file(connection: sqlite3.Connection, change: FileChange) -> None:
     """Insert a file's row, or update everything but its position. Its source and resource are other ones only where
     nothing of it is stored yet (`tail.registry`).
 
     Args:
         connection: inside a transaction.
         change: the generation; its profile says where the view `logs` finds message, logger, service and trace id.
-        resource: JSON object of the resource attributes of its events, where the generation does not say it.
     """
     file = change.file
     paths = Profile.from_json(change.profile).sql_paths() if change.profile else {}
@@ -123,7 +123,7 @@ def save_file(connection: sqlite3.Connection, change: FileChange, resource: str)
             change.profile,
             file.first_seen,
             file.last_read,
-            file.resource or resource,
+            file.resource,
             paths.get("message"),
             paths.get("logger"),
             paths.get("service"),
@@ -300,12 +300,6 @@ def store_id(connection: sqlite3.Connection) -> str | None:
 def renew_store_id(connection: sqlite3.Connection) -> None:
     """Give a store an id of its own; inside a transaction."""
     set_meta(connection, _STORE_ID, {"id": os.urandom(_STORE_ID_BYTES).hex()})
-
-
-def get_meta(connection: sqlite3.Connection, key: str) -> dict[str, object]:
-    """A JSON object kept in `meta`, empty where there is none."""
-    row = connection.execute('SELECT value FROM meta WHERE "key" = ?', (key,)).fetchone()
-    return dict(orjson.loads(row[0])) if row else {}
 
 
 def set_meta(connection: sqlite3.Connection, key: str, value: Mapping[str, object]) -> None:

@@ -16,8 +16,9 @@ from msgspec.structs import asdict
 
 from agent.core.text import from_text
 from agent.store import alerts as alert_tables
-from agent.store import statistics, tables
+from agent.store import statistics
 from agent.store.lock import Owner, owner
+from agent.store.reader import get_meta
 from agent.views import iso
 from agent.views.alerts import evictions, list_states
 
@@ -81,7 +82,7 @@ def look(connection: sqlite3.Connection, path: Path, now: int | None = None) -> 
     if running is not None and running.fault is not None:
         errors.insert(0, _unstored_error(running.fault, path, now))
     return Snapshot(
-        _agent(tables.get_meta(connection, "run"), running),
+        _agent(get_meta(connection, "run"), running),
         {
             "files": files,
             "events": _events(connection, now),

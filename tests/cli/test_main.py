@@ -241,10 +241,14 @@ _ALLOWED = {
 }
 
 
-def test_a_configuration_without_a_file_imports_no_yaml(tmp_path):
+@pytest.mark.parametrize("file", [None, "sidelog.json", "sidelog.toml"])
+def test_a_configuration_that_has_none_imports_no_yaml(tmp_path, file):
+    (tmp_path / "sidelog.json").write_text("{}")
+    (tmp_path / "sidelog.toml").write_text("")
     code = "import sys\nfrom pathlib import Path\nfrom agent.cli.common import Context\nimport agent.config.loader\n"
     code += "agent.config.loader.SYSTEM_FILE = Path('none.yaml')\n"  # this machine may have one
     code += "context = Context()\ncontext.store, context.overrides = Path('x.db'), ('store.min_free=1GiB',)\n"
+    code += f"context.config_path = Path({file!r})\n" if file else ""
     code += "assert context.config().store.min_free == 2**30\n"
     code += "sys.exit('yaml' in sys.modules)\n"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SIDELOG_")}
