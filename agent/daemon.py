@@ -21,7 +21,6 @@ from agent.core import catalogue
 from agent.core.conditions import Reporter
 from agent.core.errors import ConfigError, SidelogError, StoreError
 from agent.ingest import Counters
-from agent.parse.settings import resources
 from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
 from agent.store.opening import OpenStore, open_store
 
@@ -93,12 +92,7 @@ class Agent:
                 opened = None
                 created = created or not path.exists()  # an attempt that fails may leave a part of a store
                 try:
-                    opened = open_store(
-                        path,
-                        min_free_bytes=self.config.store.min_free,
-                        resources=resources(self.config),
-                        damaged=spoiled,
-                    )
+                    opened = open_store(path, min_free_bytes=self.config.store.min_free, damaged=spoiled)
                     opened.created |= created
                     return await self._work(opened)
                 except StoreError as error:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from agent.core.errors import SidelogError, StoreError
-from agent.core.model import LineBatch, Position
+from agent.core.model import FileChange, LineBatch, Position
 from agent.group import fingerprint, miner
 from agent.group.grouper import Grouper
 from agent.parse.decode import join
@@ -97,7 +97,7 @@ class Ingest(threading.Thread):
         self._give_up_s = give_up_s
         self._hooks = hooks
         self._grouper = Grouper(*known_groups(writer.connection, fingerprint.VERSION, miner.TEMPLATES))
-        self._filling = TransactionBuilder(settings.parse, known, self._grouper, writer.service_of)
+        self._filling = TransactionBuilder(settings.parse, known, self._grouper)
         self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
         self._last_commit = -math.inf  # monotonic seconds
         self._stopping = threading.Event()
@@ -165,14 +165,16 @@ class Ingest(threading.Thread):
         for hook in self._hooks:
             hook.turn()
         messages = self._intake.take(self._patience_s())
-        self._reconfigure()  # behind `take`: lines of a new source come after its settings
+        self._reconfigure()
         for message in messages:
             if isinstance(message, LineBatch):
                 self._filling.add(message)
                 if self._filling.transaction.bytes >= TRANSACTION_BYTES:
                     self._commit()
-            else:
+            elif isinstance(message, FileChange):
                 self._filling.change_file(message)
+            else:
+                self._filling.reload(message.parse)
         self._filling.release_held(due_only=True)
         now = time.monotonic()
         if self._filling.transaction.batches and self._is_due(now):
@@ -201,14 +203,13 @@ class Ingest(threading.Thread):
         return self._intake.empty and now - self._last_commit >= min(_COMMIT_PAUSE_S, longest_s)
 
     def _reconfigure(self) -> None:
-        """Go on with the settings of reloads."""
+        """Go on with the settings of reloads. What is parsed already, or waits for it, stays as it was read."""
         while (settings := self._intake.take_settings()) is not None:
             self._use(settings)
 
     def _use(self, settings: IngestSettings) -> None:
         self._settings = settings
-        self._filling.reload(settings.parse)
-        self._writer.min_free_bytes, self._writer.resources = settings.min_free_bytes, settings.resources
+        self._writer.min_free_bytes = settings.min_free_bytes
         age_ns, size_bytes = settings.retention_age_ns, settings.retention_size_bytes
         self._maintenance.retention = Retention(self._writer, age_ns=age_ns, size_bytes=size_bytes)
 

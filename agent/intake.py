@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.model import FileChange, LineBatch
-from agent.parse.settings import parse_settings, resources
+from agent.parse.settings import parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,6 @@ class IngestSettings(msgspec.Struct, frozen=True):
     """What the writer thread is told of the configuration, at its construction and by every reload."""
 
     parse: Mapping[str, ParseSettings]  # by source
-    resources: Mapping[str, str]  # by source: the resource attributes of its events, a JSON object
     flush_interval_s: float  # the longest that a line waits for its commit
     min_free_bytes: int  # on the store's disk
     retention_age_ns: int | None
@@ -41,7 +40,6 @@ class IngestSettings(msgspec.Struct, frozen=True):
         store = config.store
         return IngestSettings(
             parse=parse_settings(config),
-            resources=resources(config),
             flush_interval_s=store.flush_interval,
             min_free_bytes=store.min_free,
             retention_age_ns=None if store.retention.age is None else int(store.retention.age * 1e9),
@@ -49,7 +47,7 @@ class IngestSettings(msgspec.Struct, frozen=True):
         )
 
 
-Message = LineBatch | FileChange
+Message = LineBatch | FileChange | IngestSettings
 
 
 class Intake:
@@ -94,15 +92,15 @@ class Intake:
             self._bytes += len(batch.data) + _BATCH_OVERHEAD_BYTES
             self._changed.notify()
 
-    def send(self, change: FileChange) -> None:
-        """Hand over what needs no room. The writer takes it with the next batch, or when it is woken, or after its
-        longest wait: a thousand new files share a commit.
+    def send(self, change: FileChange | IngestSettings) -> None:
+        """Hand over what needs no room; of settings, how the batches behind them are parsed. The writer takes it with
+        the next batch, or when it is woken, or after its longest wait: a thousand new files share a commit.
         """
         with self._changed:
             self._messages.append(change)
 
     def configure(self, settings: IngestSettings) -> None:
-        """Let the writer go over to other settings, before any batch that is put after this."""
+        """Let the writer store by other settings as soon as it can; how lines are parsed it is told by `send`."""
         self._settings.append(settings)
         self.wake()
 

@@ -47,6 +47,7 @@ import asyncio
 import contextlib
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,13 +57,14 @@ import structlog
 from agent import __version__
 from agent.alert.running import Alerting
 from agent.core.errors import EXIT_DONE, EXIT_STORE, StoreError
+from agent.core.times import boot_ns
 from agent.ingest import Counters, Ingest
 from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
 from agent.store import alerts as alert_tables
 from agent.store import tables
 from agent.store.lock import lock_path
-from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, elapsed_s, known_ns
+from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, known_ns
 from agent.tail.discover import tail_settings
 from agent.tail.tailer import Tailer
 
@@ -178,10 +180,12 @@ class Pipeline:
     async def reload(self, config: Config) -> None:
         """Go on with another configuration, each of the parts as soon as it can."""
         self._config = config
-        self._intake.configure(IngestSettings.from_config(config))  # before any line of a new source
+        settings = IngestSettings.from_config(config)
+        self._intake.configure(settings)
         self._alerting.reload(config)
         self._logkeeping.reload(config)
-        await self.tailer.reload(tail_settings(config))
+        # A name may be another source's now: what was read for the old one is parsed as that says, redaction included.
+        await self.tailer.reload(tail_settings(config), partial(self._intake.send, settings))
 
     async def finish(self) -> None:
         """Store what the tailer, which has ended, has read, and let everything end."""
@@ -223,8 +227,7 @@ class Pipeline:
 
 def _begin_run(connection: sqlite3.Connection, started_at: int, *, once: bool) -> int:
     """Note this run in the store; until when the rules were judged before it (Unix ns)."""
-    now = time.time_ns()
-    judged_until = alert_tables.judged_until(connection, now, now - round(elapsed_s() * 1e9))
+    judged_until = alert_tables.judged_until(connection, time.time_ns(), boot_ns())
     tables.begin_run(connection, {"pid": os.getpid(), "started_at": started_at, "version": __version__, "once": once})
     return judged_until
 

@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from agent.core.fields import Profile
 from agent.core.model import EventBatch, FileChange, FileGeneration, LineBatch, StoredBatch, Transaction
+from agent.core.stored import service_in
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.settings import PLAIN
 from agent.tail.identity import marker, marker_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from agent.core.model import FileRow
     from agent.group.grouper import Grouper
@@ -47,7 +48,6 @@ class TransactionBuilder:
         settings: how each source is parsed, by name.
         known: the files that the store remembers.
         grouper: of the errors.
-        service_of: the service that the resource attributes of a file name, for events that name none.
     """
 
     def __init__(
@@ -55,14 +55,12 @@ class TransactionBuilder:
         settings: Mapping[str, ParseSettings],
         known: Iterable[FileRow],
         grouper: Grouper,
-        service_of: Callable[[FileGeneration], str | None],
     ) -> None:
         self.settings = dict(settings)
         self.transaction = Transaction()
         self.began = 0.0  # when the oldest line of the transaction came; monotonic seconds
         self._known = {row.id: row for row in known}  # those of which no line has come in this run
         self._grouper = grouper
-        self._service_of = service_of
         self._files: dict[int, _FileState] = {}
         self._finished: deque[int] = deque()
         self._held: dict[int, _FileState] = {}
@@ -148,7 +146,7 @@ class TransactionBuilder:
             self._save(FileChange(state.file or file, state.end, state.profile_text))
         if not self.transaction.batches:
             self.began = time.monotonic()
-        if events.errors and (service := self._service_of(file)):
+        if events.errors and (service := service_in(file.resource)):
             for error in events.errors:
                 error.service = error.service or service
         groups = {error.index: self._grouper.assign(error) for error in events.errors}

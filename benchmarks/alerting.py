@@ -98,7 +98,7 @@ class Judge:
         schema.migrate(self.connection)
         configs = rules(count)
         compiled = {config.name: compile_rule(config) for config in configs}
-        self.counting = EventCounter(self.connection, configs, compiled, {})
+        self.counting = EventCounter(self.connection, configs, compiled)
         self.engine = SharedRuleEngine(compiled.values())
 
     def look(self, one: StoredBatch, first_id: int) -> float:
@@ -150,7 +150,7 @@ def replayed() -> dict[str, float]:
 
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        opened = open_store(Path(folder) / "s.db", min_free_bytes=0, resources={})
+        opened = open_store(Path(folder) / "s.db", min_free_bytes=0)
         for number in range(REPLAYED_BATCHES):
             one = batch(number, share=1.0)
             files = {one.file.id: FileChange(one.file, 0, one.profile)}

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from agent.alert.rules import AlertRule
     from agent.config import RuleConfig
     from agent.core.groups import GroupTraits
-    from agent.core.model import FileGeneration, JoinedEvent, Stored, StoredBatch, StoredRange
+    from agent.core.model import JoinedEvent, Stored, StoredBatch, StoredRange
     from agent.core.stored import StoredEvent
 
 _MOST_FILES = 1_000  # remembered; no more are read at a time
+_Step = tuple[PossibleMatches, list[NeededText]]  # and the texts of it that some event of the range may have
 
 
 class _Found(msgspec.Struct):
@@ -51,7 +52,6 @@ class EventCounter:
         connection: sees the transaction.
         configs: the rules, in the order in which they are to be judged.
         rules: the same, compiled.
-        resources: the resource attributes of each source's files.
     """
 
     def __init__(
@@ -59,11 +59,9 @@ class EventCounter:
         connection: sqlite3.Connection,
         configs: Sequence[RuleConfig],
         rules: Mapping[str, AlertRule],
-        resources: Mapping[str, dict[str, object]],
     ) -> None:
         self._connection = connection
         self._rules = rules
-        self._resources = resources
         self._index = RuleIndex(configs)
         self._targets: dict[str, AlertRule] = {}  # counters, and rules without one, in the place of the first rule
         for rule in rules.values():
@@ -105,13 +103,15 @@ class EventCounter:
         file = part.batch.file
         info = self._info(part.batch)
         rows = [r for r in self._index.rows(file.source, events.severities) if events.timestamps[r] > oldest]
-        steps: dict[tuple[int, bool], tuple[PossibleMatches, list[NeededText]]] = {}  # by severity, ignored or not
+        group_ids, ignored = part.batch.group_ids, found.ignored
+        steps: tuple[dict[int, _Step], dict[int, _Step]] = {}, {}  # by severity: not ignored, and ignored
         for row in rows:
-            severity, ignored = events.severities[row], part.batch.group_ids.get(row) in found.ignored
-            if (severity, ignored) not in steps:
-                step = self._index.step(file.source, severity, ignored=ignored)
-                steps[severity, ignored] = step, step.present([events.records[r] for r in rows])
-            step, needles = steps[severity, ignored]
+            severity, is_ignored = events.severities[row], ignored and group_ids.get(row) in ignored
+            by_severity = steps[1 if is_ignored else 0]
+            if severity not in by_severity:
+                step = self._index.step(file.source, severity, ignored=bool(is_ignored))
+                by_severity[severity] = step, step.present([events.records[r] for r in rows])
+            step, needles = by_severity[severity]
             event = _event(part, row, info)
             self._hit(event, step, step.counting(event, found.categories, needles), found)
 
@@ -187,20 +187,15 @@ class EventCounter:
         if info is None or info.profile_text != batch.profile or info.source != file.source:
             if len(self._files) > _MOST_FILES:
                 self._files.clear()
-            info = self._files[file.id] = LiveFile.of(batch, self._resource(file))
+            info = self._files[file.id] = LiveFile.of(batch, json.loads(file.resource))
         return info
-
-    def _resource(self, file: FileGeneration) -> dict[str, object]:
-        return json.loads(file.resource) if file.resource else self._resources.get(file.source, {})
 
 
 def _event(part: StoredRange, row: int, info: LiveFile) -> LiveEvent:
     """One event of a range."""
-    batch, offset = part.batch, part.batch.events.offsets[row]
+    batch, events = part.batch, part.batch.events
     number, group = part.first_id + row, batch.group_ids.get(row)
-    return LiveEvent(
-        batch.events.row(row, info.id, offset, number=number, observed=batch.observed_timestamp, group=group), info
-    )
+    return LiveEvent(events.values(row, info.id, events.offsets[row], number, batch.observed_timestamp, group), info)
 
 
 def _groups_of(stored: Stored) -> set[int]:

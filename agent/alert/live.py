@@ -24,7 +24,7 @@ from agent.alert.state import StateChange
 from agent.alert.window import BUCKETS
 from agent.core.errors import SidelogError, StoreError
 from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, HistoryRow
-from agent.core.times import Hours, parse_hours
+from agent.core.times import Hours, parse_hours, since_boot_ns
 from agent.store import alerts as tables
 from agent.store import faults
 
@@ -37,15 +37,10 @@ if TYPE_CHECKING:
 
 SEPARATE = 10  # pages of one rule at one moment; what is beyond shares the last of them ("and 37 more")
 _JUMP_NS = 2 * 10**9  # the wall clock against the time that has passed: more is a jump, less is its correction
-_BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _EXPIRE_NS = 60 * 10**9
 _BLIND_NS = 10 * 10**9  # so long without a look at the clock: absence in that time proves nothing
 
 log = structlog.get_logger("sidelog")
-
-
-def _elapsed_ns() -> int:
-    return time.clock_gettime_ns(_BOOTTIME)
 
 
 class LiveAlerts:
@@ -54,7 +49,6 @@ class LiveAlerts:
     Args:
         config: validated; its matches can be compiled.
         connection: of the writer, which is to show its transactions to these rules.
-        resources: the resource attributes of each source's files, as JSON.
         host: this machine's name.
         report: notes own errors.
         deliver: called after a commit with the deliveries that it made.
@@ -68,13 +62,12 @@ class LiveAlerts:
         config: Config,
         connection: sqlite3.Connection,
         *,
-        resources: Mapping[str, str],
         host: str,
         report: Callable[[SidelogError, bool], None],
         deliver: Callable[[list[Delivery]], None],
         seen_until: int = 0,
         clock: Callable[[], int] = time.time_ns,
-        elapsed: Callable[[], int] = _elapsed_ns,
+        elapsed: Callable[[], int] = since_boot_ns,
     ) -> None:
         self._connection = connection
         self._host = host
@@ -88,29 +81,29 @@ class LiveAlerts:
         self._version = -1
         self._silences: dict[str, int] = {}
         self._evictions = 0
-        self._reloads: deque[tuple[Config, Mapping[str, str]]] = deque()
+        self._reloads: deque[Config] = deque()
         self._expired_at = 0
         self._unseen_ns: int | None = clock() - seen_until
         self._now = (clock(), elapsed())
         self.rules: dict[str, AlertRule] = {}
         self.engine = SharedRuleEngine(())
-        self.use(config, resources)
+        self.use(config)
 
-    def reload(self, config: Config, resources: Mapping[str, str]) -> None:
+    def reload(self, config: Config) -> None:
         """Let the writer thread go over to other rules at its next turn. From any thread."""
-        self._reloads.append((config, resources))
+        self._reloads.append(config)
 
     def turn(self) -> None:
         """To be called between transactions."""
         while self._reloads:
             try:
-                self.use(*self._reloads[0])
+                self.use(self._reloads[0])
             except StoreError as error:  # it is tried again, as every write is
                 self._report(error, True)  # noqa: FBT003
                 return
             self._reloads.popleft()
 
-    def use(self, config: Config, resources: Mapping[str, str]) -> None:
+    def use(self, config: Config) -> None:
         """Begin with these rules, going on where they stand: at the start as the store says it, which remembers less
         of a state than a running engine has. Rules that are gone, or count something else now, are resolved if
         somebody was told that they fire. Nothing has changed where the store refuses.
@@ -134,8 +127,7 @@ class LiveAlerts:
             saved = [] if self._unseen_ns is None else tables.load_states(self._connection)
         self.rules, self.facts, self._hook_names = rules, facts, hook_names
         self._mute: dict[str, list[Hours]] = {one.name: [parse_hours(text) for text in one.mute] for one in configs}
-        labels = {name: json.loads(text) for name, text in resources.items()}
-        self._counting = EventCounter(self._connection, configs, rules, labels)
+        self._counting = EventCounter(self._connection, configs, rules)
         self.wants_group_news = any(rule.about_groups for rule in self.rules.values())
         if self._unseen_ns is None:
             engine.take_over(self.engine)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from agent.alert.live import LiveAlerts
 from agent.core.errors import StoreError
 from agent.hooks.dispatch import HookDispatcher
-from agent.parse.settings import resources
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,7 +48,6 @@ class Alerting:
         self.rules = LiveAlerts(
             config,
             connection,
-            resources=resources(config),
             host=socket.gethostname(),
             report=report,
             deliver=self._deliver,
@@ -59,7 +57,7 @@ class Alerting:
     def reload(self, config: Config) -> None:
         """Go on with another configuration; the states of rules that count the same stay."""
         self._hooks.use(config.hooks)
-        self.rules.reload(config, resources(config))
+        self.rules.reload(config)
 
     async def finish(self, may_wait: Callable[[], bool]) -> None:
         """Let hooks end, once the writer thread has: all that is to be delivered while that may be waited for, then

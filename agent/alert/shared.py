@@ -49,7 +49,12 @@ class SharedRuleEngine(RuleEngine):
                 share = self._shares.get(rule.counter)
                 if share is None:
                     counter = msgspec.structs.replace(
-                        rule, name=rule.counter, form="count", threshold=float("inf"), counter=""
+                        rule,
+                        name=rule.counter,
+                        form="count",
+                        threshold=float("inf"),
+                        shape=rule.counter,  # its name says what it counts, whatever form the first of its rules has
+                        counter="",
                     )
                     share = self._shares[rule.counter] = _Share(counter)
                 share.rules.append(rule)
@@ -141,8 +146,8 @@ class SharedRuleEngine(RuleEngine):
         super().restore(every, now)
 
     def take_over(self, old: RuleEngine) -> None:
-        """As `RuleEngine.take_over`. A counter is the same by its name, whatever forms the rules that share it have; a
-        rule that has changed to another one, since it is inhibited now, brings along what was counted.
+        """As `RuleEngine.take_over`. A rule that has another counter now, since it is inhibited, brings along what was
+        counted.
         """
         super().take_over(old)
         for name, share in self._shares.items():
@@ -169,13 +174,10 @@ class SharedRuleEngine(RuleEngine):
 
 
 def _counted(share: _Share, old: RuleEngine) -> list[tuple[str, AlertState]]:
-    """What another engine has counted for the rules of a counter, by key."""
-    names = [share.counter.name]
-    for rule in share.rules:
-        before = old.rules.get(rule.name)
-        if before is not None and before.shape == rule.shape:
-            names.append(before.counter)
-    return next((list(old.states[name].items()) for name in names if old.states.get(name)), [])
+    """What the counters that the rules of a counter had before have counted, by key."""
+    before = [(rule, old.rules.get(rule.name)) for rule in share.rules]
+    names = [was.counter for rule, was in before if was is not None and was.shape == rule.shape]
+    return next((list(old.states[name].items()) for name in names if old.states[name]), [])
 
 
 def _knows_no_more(state: AlertState, counter: AlertState, needed: float) -> bool:

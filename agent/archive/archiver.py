@@ -165,6 +165,7 @@ class Archiver:
 
     def _run(self, plan: ArchivePlan, present: set[int], summary: ArchivingSummary) -> None:
         total, before = sum(job.version.size for job in plan.jobs), 0
+        self._claims.expect(job.version for job in plan.jobs if job.followed is None)
         for planned in sorted(plan.jobs, key=lambda job: self._deaths[job.version]):
             if self._stop():
                 return
@@ -275,12 +276,7 @@ class Archiver:
         A log with the content of one that is archived, and that lies nowhere any more, is that log under another name:
         a copy, or compressed since. One that still lies somewhere was another. An archive that is gone has no content.
         """
-
-        def find(connection: sqlite3.Connection) -> ArchiveRow | None:
-            found = archives.find_content(connection, row)
-            return next((one for one in archives.load(connection) if one.id == found), None)
-
-        known = self._change(find, durable=False)
+        known = self._change(partial(archives.find_content, archive=row), durable=False)
         if known is None or known.id in present:
             return None
         try:

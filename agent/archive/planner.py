@@ -190,7 +190,7 @@ class ArchivePlanner:
                     self._stored(one) for one in candidates if one.state == "finished" or self._may_be(one)
                 ),
                 settings=facts.settings,
-                resource=own[1] or facts.resource,
+                resource=own[1],
             )
         )
 

@@ -208,7 +208,7 @@ def _is_rotating(config: Config) -> bool:
 def _owned(config: Config) -> Iterator[OpenStore]:
     from agent.store.opening import open_store
 
-    opened = open_store(config.store.path, min_free_bytes=config.store.min_free, resources={})
+    opened = open_store(config.store.path, min_free_bytes=config.store.min_free)
     try:
         yield opened
     finally:

@@ -8,7 +8,7 @@ Read-only by convention.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import astuple
@@ -46,7 +46,7 @@ class FileGeneration(msgspec.Struct, frozen=True):
     state: str = "active"  # active | rotated | finished (never read again)
     first_seen: int = 0
     last_read: int = 0
-    resource: str = ""  # JSON object: labels and host name of its events; "": what the writer knows of the source
+    resource: str = "{}"  # JSON object: the resource attributes of its events, which are labels and host name
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -199,10 +199,16 @@ class EventBatch(msgspec.Struct):
             observed: when its line was read, Unix ns.
             group: its error group; of an archived event the error that tells it.
         """
-        return event_row((
+        return event_row(self.values(index, file_id, offset, number, observed, group))
+
+    def values(  # noqa: PLR0917 - called for every event that rules may count
+        self, index: int, file_id: int, offset: int, number: int, observed: int, group: int | ErrorEvent | None
+    ) -> tuple[Any, ...]:
+        """The values of `row`, at half of its price."""
+        return (
             number, self.timestamps[index], observed, self.severities[index], file_id, offset, group,
             self.records[index], self.raws.get(index), self.parse_errors.get(index),
-        ))  # fmt: skip
+        )  # fmt: skip
 
 
 class Continuation(msgspec.Struct):

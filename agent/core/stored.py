@@ -48,7 +48,7 @@ class FileInfo(msgspec.Struct):
 class StoredEvent:
     """An event with its file; everything in its record is decoded when first asked for."""
 
-    def __init__(self, row: EventRow, file: FileInfo) -> None:
+    def __init__(self, row: EventRow | tuple[Any, ...], file: FileInfo) -> None:
         self.file = file
         self.id: int
         self.timestamp: int
@@ -142,3 +142,8 @@ def resource_service(resource: dict[str, Any]) -> str | None:
     """The `service.name` of a resource."""
     found = resource.get(SERVICE_NAME)
     return found if type(found) is str else None
+
+
+def service_in(resource: str) -> str | None:
+    """`resource_service` of one that is not decoded, as a file says it."""
+    return resource_service(msgspec.json.decode(resource))

@@ -5,13 +5,15 @@ Understood: RFC 3339 (`2026-11-22T03:04:05.123456789Z`), `2026-11-22 03:04`, `20
 seconds with a fraction. A time without an offset is local time (TZ).
 
 Times of the day are local too: `03:00`, and mute hours: `22:00-06:00`, `sat,sun`, `mon-fri 18:00-08:00`.
+
+And the machine's own clock, which nobody can set.
 """
 
 from __future__ import annotations
 
 import re
+import time as clocks
 from datetime import UTC, date, datetime, time, timedelta
-from time import localtime
 
 import msgspec
 
@@ -22,6 +24,7 @@ from agent.core.units import SECOND_NS, parse_nanoseconds
 MINUTE_NS = 60 * SECOND_NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_BOOTTIME: int = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)  # the former is Linux's
 
 _INSTANT = lazy(
     r"(?:(\d{4})-(\d\d)-(\d\d))?(?:(?:(?<=\d)[ Tt])?(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,18}))?)?"
@@ -174,7 +177,7 @@ class Hours(msgspec.Struct, frozen=True):
 
     def hold(self, instant: int) -> bool:
         """Whether an instant (Unix ns) lies in them. A span over midnight belongs to the day on which it begins."""
-        local = localtime(instant // 1_000_000_000)
+        local = clocks.localtime(instant // 1_000_000_000)
         minute = local.tm_hour * 60 + local.tm_min
         if self.start < self.end:
             return local.tm_wday in self.days and self.start <= minute < self.end
@@ -216,3 +219,16 @@ def _days(word: str) -> set[int]:
         raise ValueError("is not made of days and a time span")
     begin, end = DAYS.index(first), DAYS.index(last if dash else first)
     return {day % 7 for day in range(begin, end + 1 if begin <= end else end + 8)}
+
+
+# ---------------------------------------------------------------- the machine's own clock
+
+
+def since_boot_ns() -> int:
+    """Nanoseconds since the machine was started, time asleep included: a laptop that was asleep is no jump."""
+    return clocks.clock_gettime_ns(_BOOTTIME)
+
+
+def boot_ns() -> int:
+    """The instant of the machine's start, Unix nanoseconds."""
+    return clocks.time_ns() - since_boot_ns()

@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from agent import __version__
+from agent.core.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,16 +32,18 @@ OUTPUT_BYTES = 65_536  # kept of what a hook says; the rest is read and thrown a
 _FLOOD_PAUSE_S = 0.015  # between two reads of the rest: 65 MB/s, where reading as it comes would take half a core
 _FLOOD_BYTES = 2**20  # that the kernel holds of it, and that are read at once
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-VALUE_BYTES = 4_096  # of one variable; Linux takes no more than 131,072 and starts nothing where one is longer
-# The system was short of something, or the program's file was just being written: the same start may succeed later.
-_PASSING = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EINTR, errno.ETXTBSY))
+VALUE_BYTES = 4_096  # of one variable; Linux takes no more than of an argument and starts nothing where one is longer
+_ARGUMENT_BYTES = 131_072  # of one argument with the zero at its end, on Linux
+# What the system refuses for the command itself, whatever becomes of the program. All else may pass: a program is away
+# for a moment while it is replaced, a file system is mounted late.
+_FOR_GOOD = frozenset((errno.E2BIG, errno.ENAMETOOLONG))
 _KILL_WAIT_S = 5.0  # a killed process ends at once, unless it hangs in the kernel
 _POLL_S = 0.02
 
 
 class HookResult(msgspec.Struct):
     """How a hook's run ended. `error` is the catalogue's key of what kept it from running, empty where it ran.
-    `retryable`: the same run may end otherwise, though nobody changes the hook.
+    `retryable`: the same run may end otherwise later.
     """
 
     ok: bool
@@ -132,6 +135,20 @@ def unsafe(program: str) -> str | None:
     return None
 
 
+def unstartable(command: Sequence[str]) -> str | None:
+    """Why a command can never be started, by the way it is written. None where nothing in it forbids it."""
+    for part in command:
+        try:
+            size = len(os.fsencode(part))
+        except UnicodeEncodeError:
+            return "half of a surrogate pair is in it"
+        if "\0" in part:
+            return "a NUL is in it"
+        if size >= _ARGUMENT_BYTES:
+            return f"an argument of {format_size(size)} is longer than {format_size(_ARGUMENT_BYTES)}"
+    return None
+
+
 async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], timeout_s: float) -> HookResult:
     """Run a program with a document on its standard input.
 
@@ -140,7 +157,7 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
     """
     program = find(command[0])
     if (reason := unsafe(program)) is not None:
-        return HookResult(ok=False, said=f"refused: {reason}", error="SL701", retryable=False)
+        return HookResult(ok=False, said=f"refused: {reason}", error="SL701")
     try:
         with _as_file(document) as stdin:
             process = subprocess.Popen(  # noqa: S603, ASYNC220  the administrator's own; returns once it is started
@@ -155,8 +172,8 @@ async def run(command: Sequence[str], document: bytes, env: Mapping[str, str], t
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         shown = program.encode("utf-8", "backslashreplace").decode()
-        passing = isinstance(error, OSError) and error.errno in _PASSING
-        return HookResult(ok=False, said=f"{shown} cannot be started: {reason}", error="SL702", retryable=passing)
+        may_pass = isinstance(error, OSError) and error.errno not in _FOR_GOOD
+        return HookResult(ok=False, said=f"{shown} cannot be started: {reason}", error="SL702", retryable=may_pass)
     run_ = _Run(process)
     try:
         async with asyncio.timeout(timeout_s):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import ChainMap
 from contextlib import ExitStack, closing
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from agent.core.groups import GroupHistory
@@ -38,10 +36,11 @@ class UnionEngine:
         """As `Engine.errors`."""
         return [error for engine in self._engines for error in engine.errors]
 
-    @cached_property
+    @property
     def categories(self) -> Mapping[int, GroupTraits]:
-        """As `Engine.categories`."""
-        return ChainMap(*(engine.categories for engine in self._engines))  # type: ignore[arg-type]  # only read
+        """As `Engine.categories`, of the one that can be followed, where they change: all know the same groups."""
+        engine = self._followed or next(iter(self._engines), None)
+        return {} if engine is None else engine.categories
 
     @property
     def can_follow(self) -> bool:

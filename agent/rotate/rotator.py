@@ -21,6 +21,7 @@ import msgspec
 
 from agent.core.conditions import Conditions
 from agent.core.errors import RotateError, TailError
+from agent.core.model import newest_of_logs
 from agent.rotate.copytruncate import CopyTruncate, StoppedError
 from agent.rotate.directory import LogDirectory
 from agent.rotate.policy import rules
@@ -331,14 +332,13 @@ def _is_known(candidate: RotationCandidate, row: FileRow | None) -> bool:
 
 
 def known_files(config: Config, connection: sqlite3.Connection) -> list[FileRow]:
-    """The file generations that the store knows, without those that their sources do not match any more."""
+    """The file generations that the store knows, each for the source that matches it now; without those that none does,
+    and those that another one continues.
+    """
     discovery = Discovery(tail_settings(config))
-    found = []
-    for file in tables.load_files(connection):
-        source = discovery.source_of(file.path)
-        if source is not None and source.name == file.source:
-            found.append(file)
-    return found
+    newest, _ = newest_of_logs(tables.load_files(connection))
+    found = ((file, discovery.source_of(file.path)) for file in newest)
+    return [msgspec.structs.replace(file, source=source.name) for file, source in found if source is not None]
 
 
 def rotate_once(config: Config, change: Change, report: Callable[[SidelogError, bool], None]) -> list[RotatedLog]:

@@ -142,16 +142,22 @@ def save_rules(
 
 
 def _keep_counted(connection: sqlite3.Connection, rules: Mapping[str, tuple[str, Mapping[str, object]]]) -> None:
-    """Give rules that count the same as before, by another counter, the windows of the one that they had."""
+    """Give rules that count the same as before, by another counter, the windows of the one that they had. One without
+    a counter counts under its own name, as all did for an agent that noted none.
+    """
     for name, before in load_rules(connection).items():
         shape, facts = rules.get(name, ("", {}))
-        had = before.get("counter")  # rules that an agent noted before they shared counters have none
-        if shape == before["shape"] and had is not None and facts["counter"] != had:
+        if shape != before["shape"]:
+            continue
+        had, has = before.get("counter") or name, facts["counter"] or name
+        if had != has:
             connection.execute(
                 'INSERT OR IGNORE INTO alert_windows (rule, "key", bucket, count, total, event_id)'
                 ' SELECT ?, "key", bucket, count, total, event_id FROM alert_windows WHERE rule = ?',
-                (facts["counter"], had),
+                (has, had),
             )
+            if had == name:
+                connection.execute("DELETE FROM alert_windows WHERE rule = ?", (name,))
 
 
 def judged_until(connection: sqlite3.Connection, now: int, booted: int) -> int:

@@ -154,7 +154,11 @@ def chain(connection: sqlite3.Connection, source: str) -> Chain:
 
 def load(connection: sqlite3.Connection) -> list[ArchiveRow]:
     """All archives, oldest first, without their frames."""
-    rows = [ArchiveRow(*row) for row in connection.execute(f"{_SELECT} ORDER BY id")]
+    return _rows(connection, "ORDER BY id")
+
+
+def _rows(connection: sqlite3.Connection, which: str, values: tuple[object, ...] = ()) -> list[ArchiveRow]:
+    rows = [ArchiveRow(*row) for row in connection.execute(f"{_SELECT} {which}", values)]
     for row in rows:
         row.path, row.log_path = from_text(row.path), from_text(row.log_path)
     return rows
@@ -214,10 +218,10 @@ def remove(connection: sqlite3.Connection, archive: ArchiveRow, replaced_by: int
             that it is not archived again.
     """
     forget(connection, archive.id)
+    note_removal(connection, archive.source, archive.entry, path=archive.path, replaced_by=replaced_by)
     if replaced_by is not None:
         connection.execute("DELETE FROM archive_logs WHERE archive_id = ?", (archive.id,))
-    note_removal(connection, archive.source, archive.entry, path=archive.path, replaced_by=replaced_by)
-    if replaced_by is None:
+    else:
         connection.execute(
             "UPDATE archive_chains SET removed = ?, removed_link = ? WHERE source = ? AND removed < ?",
             (archive.sequence, archive.link, archive.source, archive.sequence),
@@ -237,10 +241,8 @@ def note_removal(
 
 def replace(connection: sqlite3.Connection, archive: ArchiveRow) -> None:
     """Let an archive that was just added take the place of those that it replaces; inside a transaction."""
-    there = {(row.id, row.link): row for row in load(connection)}
     for entry in archive.replaces:
-        row = there.get((entry.id, entry.link))
-        if row is not None:
+        for row in _rows(connection, "WHERE id = ? AND link = ?", (entry.id, entry.link)):
             remove(connection, row, replaced_by=archive.id)
         connection.execute("UPDATE archive_removals SET replaced_by = ? WHERE id = ?", (archive.id, entry.id))
 
@@ -252,8 +254,8 @@ def note_file(connection: sqlite3.Connection, archive_id: int, file_id: int) -> 
 
 def removed_files(connection: sqlite3.Connection) -> list[tuple[int, str]]:
     """Ids and paths of removed archives whose files are still to be deleted."""
-    rows = connection.execute("SELECT id, path FROM archive_removals WHERE path IS NOT NULL ORDER BY id").fetchall()
-    return [(row[0], from_text(row[1])) for row in rows]
+    sql = "SELECT id, path FROM archive_removals WHERE path IS NOT NULL ORDER BY id"
+    return [(number, from_text(path)) for number, path in connection.execute(sql)]
 
 
 def note_deleted(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
@@ -312,10 +314,8 @@ def forget(connection: sqlite3.Connection, archive_id: int) -> None:
     """Drop an archive's row and index, but not its place in the chain; inside a transaction."""
     connection.execute("DELETE FROM archives WHERE id = ?", (archive_id,))
     connection.execute("DELETE FROM archive_frames WHERE archive_id = ?", (archive_id,))
-    connection.execute(
-        "DELETE FROM archive_filters WHERE id >= ? AND id < ?",
-        (archive_id << FRAME_BITS, (archive_id + 1) << FRAME_BITS),
-    )
+    span = (archive_id << FRAME_BITS, (archive_id + 1) << FRAME_BITS)
+    connection.execute("DELETE FROM archive_filters WHERE id >= ? AND id < ?", span)
 
 
 def accept_chains(connection: sqlite3.Connection) -> None:
@@ -357,16 +357,15 @@ def forget_logs(connection: sqlite3.Connection, gone: Iterable[ArchivedLog]) -> 
     )
 
 
-def find_content(connection: sqlite3.Connection, archive: ArchiveRow) -> int | None:
-    """The id of the source's archive with the content of this one, if it may be of the same log: one of which a log is
+def find_content(connection: sqlite3.Connection, archive: ArchiveRow) -> ArchiveRow | None:
+    """The source's archive with the content of this one, if it may be of the same log: one of which a log is
     remembered, and that is not known to be another file generation.
     """
-    row = connection.execute(
-        "SELECT id FROM archives WHERE source = ? AND sha256 = ? AND id IN (SELECT archive_id FROM archive_logs)"
-        " AND (file_id IS NULL OR coalesce(?, file_id) = file_id) ORDER BY id DESC LIMIT 1",
-        (archive.source, archive.sha256, archive.file_id),
-    ).fetchone()
-    return row[0] if row else None
+    which = (
+        "WHERE source = ? AND sha256 = ? AND id IN (SELECT archive_id FROM archive_logs)"
+        " AND (file_id IS NULL OR coalesce(?, file_id) = file_id) ORDER BY id DESC LIMIT 1"
+    )
+    return next(iter(_rows(connection, which, (archive.source, archive.sha256, archive.file_id))), None)
 
 
 # ---------------------------------------------------------------- the archive that is being made

@@ -102,8 +102,8 @@ class Categories(Mapping[int, GroupTraits]):
         self._clock = clock
         self._known: dict[int, GroupTraits] = {}
 
-    def reconnect(self, connection: sqlite3.Connection) -> None:
-        """Read another store from now on."""
+    def read_again(self, connection: sqlite3.Connection) -> None:
+        """Read them when they are next needed, from this connection: to the same store or to another."""
         self._connection, self._known = connection, {}
 
     def __getitem__(self, group: int) -> GroupTraits:

@@ -12,7 +12,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from agent.core.times import MINUTE_NS
+from agent.core.times import MINUTE_NS, since_boot_ns
 from agent.store import faults
 from agent.store.rollups import KEPT_DAYS
 from agent.store.writer import WAL_ALARM_BYTES, WAL_CHECKPOINT_BYTES, StoreWriter
@@ -252,11 +252,6 @@ DOUBT_S = 3_600.0
 _JUMP_S = 3_600.0  # ahead of the clock that only counts; NTP slews or steps less, and summer time is not in it
 
 
-def elapsed_s() -> float:
-    """Seconds since the machine was started, time asleep included: a laptop that was asleep is no jump."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class WallClock:
     """Gives the time, or None while it is doubted.
 
@@ -275,7 +270,7 @@ class WallClock:
         warn: Callable[[float], None],
         *,
         wall_ns: Callable[[], int] = time.time_ns,
-        elapsed_s: Callable[[], float] = elapsed_s,
+        elapsed_s: Callable[[], float] = lambda: since_boot_ns() / 1e9,
     ) -> None:
         self._warn = warn
         self._wall_ns = wall_ns

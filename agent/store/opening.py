@@ -18,7 +18,6 @@ from agent.store.reader import check_version
 from agent.store.writer import StoreWriter, open_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -41,7 +40,7 @@ class OpenStore(msgspec.Struct):
         self.lock.release()
 
 
-def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str], damaged: bool = False) -> OpenStore:
+def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False) -> OpenStore:
     """Own and open the store at `path`, made with mode 0600 in a directory of mode 0700 where there is none.
 
     Where root makes it, it belongs to the owner of its directory. One that takes a damaged one's place has its owner
@@ -50,7 +49,6 @@ def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str],
     Args:
         path: of the store file.
         min_free_bytes: as for StoreWriter.
-        resources: as for StoreWriter.
         damaged: it was found damaged while it was written, perhaps in a page that opening does not look at.
 
     Raises:
@@ -73,7 +71,7 @@ def open_store(path: Path, *, min_free_bytes: int, resources: Mapping[str, str],
             moved_aside = move_aside(path)
             connection = _open(path, moved_aside)
         try:
-            writer = StoreWriter(connection, path, min_free_bytes=min_free_bytes, resources=resources)
+            writer = StoreWriter(connection, path, min_free_bytes=min_free_bytes)
         except BaseException:
             connection.close()
             raise

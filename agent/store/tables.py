@@ -93,14 +93,13 @@ VALUES (?, ?, 0, ?, ?, ?, ?, ?)
 """
 
 
-def save_file(connection: sqlite3.Connection, change: FileChange, resource: str) -> None:
+def save_file(connection: sqlite3.Connection, change: FileChange) -> None:
     """Insert a file's row, or update everything but its position. Its source and resource are other ones only where
     nothing of it is stored yet (`tail.registry`).
 
     Args:
         connection: inside a transaction.
         change: the generation; its profile says where the view `logs` finds message, logger, service and trace id.
-        resource: JSON object of the resource attributes of its events, where the generation does not say it.
     """
     file = change.file
     paths = Profile.from_json(change.profile).sql_paths() if change.profile else {}
@@ -124,7 +123,7 @@ def save_file(connection: sqlite3.Connection, change: FileChange, resource: str)
             change.profile,
             file.first_seen,
             file.last_read,
-            file.resource or resource,
+            file.resource,
             paths.get("message"),
             paths.get("logger"),
             paths.get("service"),

@@ -6,7 +6,6 @@ the offsets agree. `synchronous=NORMAL` is enough for that: a power cut takes ba
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from agent.core.model import (
     StoredRange,
     Transaction,
 )
+from agent.core.stored import service_in
 from agent.store import faults, tables
 from agent.store.rollups import Rollups
 
@@ -100,16 +100,12 @@ class StoreWriter:
         connection: in autocommit mode, migrated, the only writing one of this process.
         path: of the store file, to notice that it was deleted or replaced.
         min_free_bytes: below this much free space on the store's disk nothing is written.
-        resources: by source, the resource attributes (JSON object) of files that do not say them.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, path: Path, *, min_free_bytes: int, resources: Mapping[str, str]
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, min_free_bytes: int) -> None:
         self.connection = connection
         self.path = path
         self.min_free_bytes = min_free_bytes
-        self.resources = resources
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -147,7 +143,7 @@ class StoreWriter:
         news = any(hook.wants_group_news for hook in hooks)
         with faults.changing(self.connection, self.path):
             for change in transaction.files.values():
-                tables.save_file(self.connection, change, self.resources.get(change.file.source, "{}"))
+                tables.save_file(self.connection, change)
             now = max((batch.observed_timestamp for batch in transaction.batches), default=0)
             self._save_groups(transaction.groups, now, news=news)
             self._rollups.flush(self.connection, transaction.batches)
@@ -192,11 +188,6 @@ class StoreWriter:
         if events.gaps:
             self._save_gaps(file, events.gaps, batch.observed_timestamp)
 
-    def service_of(self, file: FileGeneration) -> str | None:
-        """The service that a label of the file's source names, for lines that name none."""
-        name = json.loads(file.resource or self.resources.get(file.source, "{}")).get("service.name")
-        return name if isinstance(name, str) else None
-
     def _save_gaps(self, file: FileGeneration, gaps: list[Gap], now: int) -> None:
         self.connection.executemany(
             'INSERT INTO gaps (file_id, "from", "to", reason, time, sample) VALUES (?, ?, ?, ?, ?, ?)',
@@ -227,7 +218,7 @@ class StoreWriter:
         record, raw, error = join(event.record, event.raw, continuation)
         if error is not None:
             error.timestamp = event.timestamp
-            error.service = error.service or self.service_of(batch.file)
+            error.service = error.service or service_in(batch.file.resource)
             update = describe(error)
             if group_id != update.id:
                 if group_id is not None:

@@ -7,17 +7,17 @@ would be found twice.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from agent.core.model import FileGeneration
     from agent.tail.identity import FileKey
 
 LogVersion = tuple[int, int, int, int]  # device, inode, size in bytes, mtime in ns: once written, another one
-_MOST_WAITING = 1024  # logs; those that changed before their turn are never asked for again
 
 
 class LogClaims:
@@ -37,7 +37,7 @@ class LogClaims:
         self._opening: set[tuple[int, int]] = set()  # devices and inodes
         self._archived: set[LogVersion] = set()
         self._looks_begun = self._looks_done = 0
-        self._wanted_look: dict[LogVersion, int] = {}  # the first one that begins after the log was asked for
+        self._wanted_looks: dict[LogVersion, int] = {}  # the first one that begins after archiving has found the log
 
     def begin_look(self) -> None:
         """Reading begins to look for files."""
@@ -65,31 +65,34 @@ class LogClaims:
         with self._lock:
             return log in self._archived
 
+    def expect(self, logs: Iterable[LogVersion]) -> None:
+        """These logs, and no others, archiving has found now and may be going to take. Reading is to look for them
+        first: they may have been renamed before anybody looked.
+        """
+        if self._look_soon is None:
+            return
+        with self._lock:
+            known, further = self._wanted_looks, self._looks_begun + 1
+            self._wanted_looks = {log: known.get(log, further) for log in logs}
+            missing = any(look > self._looks_done for look in self._wanted_looks.values())
+        if missing:
+            self._look_soon()
+
     def take(self, log: LogVersion, compared: Collection[int]) -> bool:
         """Take a log for archiving, unless reading has it or has not looked for it yet; kept until `release`.
 
         Args:
-            log: as archiving has found it.
+            log: as archiving has found it, and told by `expect`.
             compared: ids of the generations that it is known not to be.
         """
         with self._lock:
             generations = (file for file in self._generations() if (file.device, file.inode) == log[:2])
             if log[:2] in self._opening or any(file.id not in compared for file in generations):
                 return False
-            if self._look_soon is not None and not self._was_looked_for(log):
-                self._look_soon()
+            if self._look_soon is not None and self._looks_done < self._wanted_looks.get(log, math.inf):
                 return False
             self._archived.add(log)
             return True
-
-    def _was_looked_for(self, log: LogVersion) -> bool:
-        """Whether reading has had the time to find it: it may have been renamed before anybody looked."""
-        if len(self._wanted_look) >= _MOST_WAITING:
-            self._wanted_look.clear()
-        if self._looks_done < self._wanted_look.setdefault(log, self._looks_begun + 1):
-            return False
-        del self._wanted_look[log]
-        return True
 
     def release(self, log: LogVersion) -> None:
         """The log is gone, or is not archived after all."""

@@ -47,7 +47,7 @@ class SourceSettings(msgspec.Struct, frozen=True):
         if self.name != file.source:
             return False
         known, own = file.resource, self.resource
-        return known == own or json.loads(known or "{}") == json.loads(own or "{}")  # labels in another order
+        return known == own or json.loads(known) == json.loads(own)  # labels in another order
 
     @staticmethod
     def from_source(source: SourceConfig) -> SourceSettings:

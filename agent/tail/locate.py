@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from agent.core.errors import TailError
 from agent.core.model import MARKER_BYTES
+from agent.core.times import boot_ns
 from agent.tail import files
 from agent.tail.identity import FileKey, Match, compare, generation, same_generation
 from agent.tail.rotated_names import is_rotation
@@ -46,12 +46,6 @@ def is_gone(file: FileGeneration) -> bool:
             return os.stat(directory).st_dev == file.device
     except OSError:
         return False
-
-
-def boot_ns() -> int:
-    """The instant of the machine's start, Unix nanoseconds."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.time_ns() - time.clock_gettime_ns(clock)
 
 
 def compare_path(path: str, file: FileRow) -> Match:

@@ -140,7 +140,6 @@ class Recovery:
         self._run = run
         self._jobs: list[_Job] = []
         self._claimed: set[tuple[FileKey, tuple[int, int]]] = set()  # archives that belong to a file, as they are
-        self._places: dict[int, Position] = {}  # of kept files, where the store may not be yet
         self._damaged: dict[str, tuple[int, int]] = {}  # path -> size and mtime: not tried again until they change
 
     @property
@@ -152,10 +151,17 @@ class Recovery:
         """A followed file is gone, and it is not open any more, or was truncated: continue it from an archive."""
         place = Position(harvester.reader.offset, *marker(harvester.reader.before_offset))
         await self._registry.drop(harvester)
+        self._registry.positions.wait_for(harvester.file.id, place.offset)
         await self.settle(harvester.file, harvester.source, place)
 
     async def settle(self, file: FileGeneration, source: SourceSettings, place: Position) -> None:
-        """A known file is nowhere to be found: continue it from an archive, or declare it finished."""
+        """A known file is nowhere to be found: continue it from an archive, or declare it finished.
+
+        Args:
+            file: of the registry.
+            source: whose it is now.
+            place: up to which it was delivered.
+        """
         if any(job.file.id == file.id for job in self._jobs):
             return
         paths: list[str] = []
@@ -169,9 +175,8 @@ class Recovery:
         fresh = [path for path in paths if self._damaged.get(path) != _version(path)]
         if fresh:
             self._registry.dormant.pop(file.id, None)
-            self._jobs.append(_Job(file, source, self._places.pop(file.id, place), fresh))
+            self._jobs.append(_Job(file, source, place, fresh))
         elif not paths:  # a damaged one may still be mended
-            place = self._places.pop(file.id, place)
             await self._registry.conclude(file, LineReader(file, source.max_line, place.offset))
 
     async def step(self) -> None:
@@ -234,7 +239,6 @@ class Recovery:
         self._jobs.remove(job)
         if job.kept:
             self._registry.dormant[job.file.id] = job.file
-            self._places[job.file.id] = job.place
         else:
             await self._registry.conclude(job.file, LineReader(job.file, job.source.max_line, job.place.offset))
 
@@ -318,8 +322,9 @@ class Recovery:
             error = TailError.of("SL210", archive.path, position=archive.position, why=error)
         if archive is not None:
             self._damaged[archive.path] = archive.version
-            if job.reader is not None:  # what was delivered is stored: go on behind it another time
+            if job.reader is not None:  # go on behind what was delivered another time, once the store has it
                 offset, before = job.reader.offset, job.reader.before_offset
+                self._registry.positions.wait_for(job.file.id, offset)
                 self._claimed.discard(_claim(archive))
                 job.place, job.reader = Position(offset, *marker(before)), None
         if isinstance(error, TailError):

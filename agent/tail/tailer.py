@@ -108,7 +108,7 @@ class Tailer:
         self._next_scan = 0.0
         self._scan_cost_s = 0.0
         self._rounds = 0
-        self._reloaded: Sequence[SourceSettings] | None = None
+        self._reloaded: tuple[Sequence[SourceSettings], Callable[[], None]] | None = None
 
     # the interface
 
@@ -143,13 +143,13 @@ class Tailer:
         self._stopping = self._chunks.stopping = True
         self._wakeup.set()
 
-    async def reload(self, sources: Sequence[SourceSettings]) -> None:
+    async def reload(self, sources: Sequence[SourceSettings], taken: Callable[[], None] = lambda: None) -> None:
         """Follow other sources from the next round on. Files that no source matches any more are read to their
-        present end and closed; they are continued should a later reload match them again.
+        present end and closed; they are continued should a later reload match them again. `taken` is called between
+        the last batch that was read for the old sources and the first one for these.
         """
-        self._reloaded = sources
-        self._next_scan = 0.0
-        self._wakeup.set()
+        self._reloaded = sources, taken
+        self._look_now()
 
     def look_soon(self) -> None:
         """Names have changed: look for them now. Any thread may call it."""
@@ -227,8 +227,9 @@ class Tailer:
         self._rounds += 1
         self._take_events()
         if self._reloaded is not None:
-            sources, self._reloaded = self._reloaded, None
+            (sources, taken), self._reloaded = self._reloaded, None
             await self._apply(sources)
+            taken()
         if time.monotonic() >= self._next_scan:
             await self._scan()
         if self._recovery.active:

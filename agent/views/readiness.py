@@ -23,6 +23,7 @@ from agent.alert.matching import unusable
 from agent.config import listen_address, unsupported
 from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError
 from agent.core.units import format_size
+from agent.hooks import program as hooks
 from agent.store.reader import open_reader
 from agent.tail.discover import Discovery, tail_settings
 
@@ -242,14 +243,13 @@ def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
     """Whether a hook's program can run and only its owner can change it."""
     if not hook.exec:
         return
-    place = f"hooks.{name}.exec"
-    program = shutil.which(hook.exec[0])
-    if program is None:
-        yield error("SL117.mode" if Path(hook.exec[0]).exists() else "SL117", place, program=hook.exec[0])
-        return
-    status = Path(program).stat()
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (0, os.geteuid()):
-        yield error("SL117.open", place, program=program)
+    place, program = f"hooks.{name}.exec", hooks.find(hook.exec[0])
+    if (why := hooks.unstartable(hook.exec)) is not None:
+        yield error("SL117.command", place, program=program, why=why)
+    elif shutil.which(program, path=hooks.SEARCH_PATH) is None:
+        yield error("SL117.mode" if Path(program).exists() else "SL117", place, program=program)
+    elif (why := hooks.unsafe(program)) is not None:
+        yield error("SL117.open", place, program=program, why=why)
     else:
         yield ok(place, f"{program} can be run")
 

@@ -28,7 +28,7 @@ class Rig:
     def __init__(self, path, *rules):
         self.at = self.elapsed = T
         self.config = configured(*rules)
-        self.opened = open_store(path, min_free_bytes=0, resources={"app": '{"service.name": "shop"}'})
+        self.opened = open_store(path, min_free_bytes=0)
         self.writer = self.opened.writer
         self.delivered, self.reports = [], []
         self.begin()
@@ -37,7 +37,6 @@ class Rig:
         self.alerts = LiveAlerts(
             self.config,
             self.writer.connection,
-            resources=self.writer.resources,
             host="here",
             report=lambda error, active=True: self.reports.append((error.code, active)),
             deliver=self.delivered.extend,
@@ -66,7 +65,8 @@ class Rig:
             records=[json.dumps(record) for record in records],
             end=len(records),
         )
-        return self.commit(transaction(StoredBatch(tailed(1, source="app"), events, 0, b"", self.at)))
+        file = tailed(1, source="app", resource='{"service.name": "shop"}')
+        return self.commit(transaction(StoredBatch(file, events, 0, b"", self.at)))
 
     def tick(self):
         return self.commit(Transaction(watched=True)) if self.alerts.is_due() else []
@@ -246,7 +246,7 @@ def test_a_reload_that_the_store_refuses_is_tried_again(rig, monkeypatch):
         raise StoreError("SL408", "write store", "s.db", "locked", retryable=True)
 
     monkeypatch.setattr(one.alerts, "use", refused)
-    one.alerts.reload(configured(rule(when={"count": 1})), {})
+    one.alerts.reload(configured(rule(when={"count": 1})))
     one.alerts.turn()
     assert one.reports == [("SL408", True)]
     one.alerts.turn()
@@ -265,7 +265,7 @@ def test_a_reload_leaves_the_states_of_rules_that_count_the_same_as_they_are(rig
     for _ in range(34):
         one.move(9)
         one.tick()
-        one.alerts.reload(one.config, {})
+        one.alerts.reload(one.config)
         one.alerts.turn()
     one.events({})
     one.move(9)
@@ -275,7 +275,7 @@ def test_a_reload_leaves_the_states_of_rules_that_count_the_same_as_they_are(rig
     one.config = configured(
         *[replace(each, inhibited_by=["low"]) if each.name == "high" else each for each in rules[:4]]
     )
-    one.alerts.reload(one.config, {})
+    one.alerts.reload(one.config)
     one.alerts.turn()
     assert one.events({}) == [("low", "firing")]
     assert [len(json.loads(made.document)["events"]) for made in one.delivered[-1:]] == [2]
@@ -298,6 +298,27 @@ def test_a_restart_gives_a_rule_that_is_inhibited_now_what_it_has_counted(rig):
     assert one.events({}, {}) == [("high", "firing")]
 
 
+def test_what_rules_counted_before_they_shared_counters_stays(rig):
+    """Such an agent noted no counter, and the windows under the names of the rules."""
+    one = rig(rule("low", when={"count": 2}), rule("high", when={"count": 4}), rule("x", when={"spike": 2.0}))
+    assert one.events({}, {}) == [("low", "firing")]
+    counter = one.alerts.rules["low"].counter
+    for name in ("low", "high"):
+        one.writer.connection.execute(
+            'INSERT INTO alert_windows SELECT ?, "key", bucket, count, total, event_id FROM alert_windows'
+            " WHERE rule = ?",
+            (name, counter),
+        )
+    one.writer.connection.execute("DELETE FROM alert_windows WHERE rule = ?", (counter,))
+    one.writer.connection.execute("UPDATE alert_rules SET facts = json_remove(facts, '$.counter')")
+    one.begin()
+    one.move(1)
+    assert one.tick() == []  # it fires as before
+    assert one.events({}, {}) == [("high", "firing")]
+    windows = one.sql("SELECT rule, sum(count) FROM alert_windows WHERE bucket >= 0 GROUP BY rule ORDER BY rule")
+    assert windows == [(counter, 4), ("x", 4)]
+
+
 def test_a_reload_that_the_store_refuses_changes_nothing(rig, monkeypatch):
     one = rig(rule(when={"count": 2}))
     one.events({})
@@ -306,7 +327,7 @@ def test_a_reload_that_the_store_refuses_changes_nothing(rig, monkeypatch):
         raise sqlite3.OperationalError("database is locked")
 
     monkeypatch.setattr(tables, "save_rules", refused)
-    one.alerts.reload(configured(rule(when={"count": 9})), {})
+    one.alerts.reload(configured(rule(when={"count": 9})))
     one.alerts.turn()
     assert len(one.reports) == 1
     assert one.events({}) == [("r", "firing")]

@@ -59,7 +59,7 @@ class Setting:
 
 @pytest.fixture
 def setting(tmp_path):
-    opened = open_store(tmp_path / "s.db", min_free_bytes=0, resources={})
+    opened = open_store(tmp_path / "s.db", min_free_bytes=0)
     yield Setting(tmp_path, opened)
     opened.close()
 

@@ -124,3 +124,24 @@ def test_a_log_is_either_opened_or_archived():
     assert not claims.is_archived((1, 2, 51, 60)), "it is written again, or the inode is another log's now"
     claims.release(log)
     assert not claims.is_archived(log)
+
+
+def test_however_many_logs_are_found_at_once_each_is_taken_after_one_look():
+    """As at the first start beside the logs of years."""
+    asked = []
+    claims = LogClaims(look_soon=lambda: asked.append(1))
+    logs = [(1, inode, 50, 60) for inode in range(5_000)]
+    claims.begin_look()
+    claims.expect(logs)
+    claims.end_look()
+    assert not any(claims.take(log, ()) for log in logs), "that look may have passed them before they were found"
+    assert asked == [1]
+    claims.begin_look()
+    claims.expect(logs)
+    assert not claims.take(logs[0], ()), "the look is not over"
+    claims.end_look()
+    claims.expect(logs)
+    assert all(claims.take(log, ()) for log in logs)
+    claims.expect(logs[:1])
+    claims.expect(logs)
+    assert not claims.take(logs[1], ()), "forgotten when it was not found any more"

@@ -42,7 +42,7 @@ class Place:
             "archive": {"quiet": "0s", **archive},
         }
         self.config.write_text(json.dumps(document))
-        self.opened = open_store(self.path, min_free_bytes=0, resources={})
+        self.opened = open_store(self.path, min_free_bytes=0)
         self.reader = open_reader(self.path)
 
     def round(self, change=None, *, codes=(), **options):
@@ -232,7 +232,7 @@ def test_the_index_can_be_made_again_from_the_files_alone(place, store, tmp_path
         place.close()
         for path in tmp_path.glob("s.db*"):
             path.unlink()
-        place.opened = open_store(place.path, min_free_bytes=0, resources={})
+        place.opened = open_store(place.path, min_free_bytes=0)
         place.reader = open_reader(place.path)
     assert place.reindex() == []
     assert (place.numbers(), place.problems()) == (wanted, [])

@@ -17,7 +17,7 @@ from tests.archive.test_archiver import Setting
 
 @pytest.fixture
 def setting(tmp_path):
-    opened = open_store(tmp_path / "s.db", min_free_bytes=0, resources={})
+    opened = open_store(tmp_path / "s.db", min_free_bytes=0)
     yield Setting(tmp_path, opened)
     opened.close()
 

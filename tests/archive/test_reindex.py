@@ -19,7 +19,7 @@ LINES = [b'{"timestamp":"2026-11-22T03:04:05Z","n":%d}\n' % number for number in
 
 @pytest.fixture
 def store(tmp_path):
-    opened = open_store(tmp_path / "s.db", min_free_bytes=0, resources={})
+    opened = open_store(tmp_path / "s.db", min_free_bytes=0)
     (tmp_path / "archive" / "app").mkdir(parents=True)
     yield opened.writer
     opened.close()

@@ -17,7 +17,7 @@ MINUTE = 60 * 10**9
 
 def make(path, *, run=True, batches=(), files=(), own_errors=(), groups=()):
     """A closed store; `run` says that an agent ran on it and stopped as it should."""
-    opened = open_store(path, min_free_bytes=0, resources={"app": '{"service.name": "shop"}'})
+    opened = open_store(path, min_free_bytes=0)
     try:
         if run:
             facts = {"pid": 4242, "started_at": time.time_ns(), "version": "1.2.3", "once": False}
@@ -66,4 +66,5 @@ def error_batch(lines, *, file=None, now=None, grouper=None):
 
 
 def tailed(number=1, path=None, **facts):
+    facts = {"resource": '{"service.name": "shop"}', **facts}
     return FileRow(number, "app", path or f"/var/log/app-{number}.log", 1, number, 0, **facts)

@@ -281,7 +281,7 @@ def test_a_killed_agents_log_is_saved_too(sidelog, store):
     code = """
 import os, sys
 from tests.store.stores import *
-opened = open_store(Path(sys.argv[1]), min_free_bytes=0, resources={})
+opened = open_store(Path(sys.argv[1]), min_free_bytes=0)
 write(opened, transaction(stored(tailed(9), events(count=50))))
 os._exit(0)
 """

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.errors import UsageError
-from agent.core.times import format_local, format_utc, parse_duration, parse_time, recent_midnights
+from agent.core.times import (
+    format_local,
+    format_utc,
+    parse_duration,
+    parse_time,
+    recent_midnights,
+    since_boot_ns,
+)
 from agent.core.units import SECOND_NS
 
 NOW = 1_790_000_000 * SECOND_NS + 123
@@ -138,3 +145,8 @@ def test_recent_midnights_are_local_and_whole_days_over_a_change_of_the_clock():
     now = parse_time("2026-10-26T12:00:00+01:00", 0)
     found = [format_utc(midnight)[:16] for midnight in recent_midnights(now, 3)]
     assert found == ["2026-10-23T22:00", "2026-10-24T22:00", "2026-10-25T23:00", "2026-10-26T23:00"]
+
+
+def test_the_clock_that_nobody_can_set_counts_on():
+    first = since_boot_ns()
+    assert 0 < first <= since_boot_ns()

@@ -135,15 +135,35 @@ def test_a_hook_that_keeps_failing_opens_its_circuit_and_a_success_closes_it(tmp
     assert told.reports[-1] == ("SL704", "page", False)
 
 
-def test_what_cannot_start_is_dead_at_once_and_opens_no_circuit(tmp_path):
+def test_what_can_never_start_is_dead_at_once_and_opens_no_circuit():
     told = Told()
-    hooks = {"page": HookConfig(exec=[f"{tmp_path}/missing"], retries=50)}
+    hooks = {"page": HookConfig(exec=["/bin/true", "x" * 200_000], retries=50)}
     many = range(1, 2 * OPENS_AFTER)
     dispatched(told, hooks, [delivery(one, key=f"{one}") for one in many])
     assert told.states() == [(one, "dead") for one in many]
     assert {one.attempts for one in told.outcomes} == {1}
     assert {circuit for _, circuit in told.hooks} == {"closed"}
     assert {code for code, _, _ in told.reports} == {"SL702", "SL703"}
+
+
+def test_a_program_that_is_replaced_loses_no_delivery(tmp_path):
+    """It is gone for a while, then there but not executable yet, then not safe yet."""
+    told, hook = Told(), tmp_path / "hook"
+
+    def next_step():
+        failed = len(told.outcomes)
+        if failed == 2 and not hook.exists():
+            hook.write_text("#!/bin/sh\nexit 0\n")
+            hook.chmod(0o600)
+        elif failed >= 4:
+            hook.chmod(0o722 if failed < 6 else 0o700)
+        return False
+
+    hooks = {"page": HookConfig(exec=[str(hook)], retries=50)}
+    dispatched(told, hooks, [delivery(1)], until=next_step, backoff=QUICK)
+    assert told.states()[-1] == (1, "delivered")
+    assert {state for _, state in told.states()[:-1]} == {"waiting"}
+    assert {("SL702", "page", True), ("SL702", "page", False)} <= set(told.reports)
 
 
 def test_an_open_circuit_is_tried_with_what_was_tried_least(tmp_path):

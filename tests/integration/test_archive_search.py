@@ -58,7 +58,7 @@ def boxes(tmp_path_factory):
     cold.log.write_bytes(b"")
     run(cold)
     assert len(archives(cold)) == 4
-    opened = open_store(cold.store, min_free_bytes=0, resources={})
+    opened = open_store(cold.store, min_free_bytes=0)
     retention = Retention(opened.writer, age_ns=None, size_bytes=None)
     [[gone]] = cold.sql("SELECT max(id) * 2 / 3 FROM events")
     with opened.writer.connection:

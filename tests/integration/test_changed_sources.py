@@ -1,9 +1,12 @@
 """Sources that change: a file goes on at its offset for the source that matches it now, and history stays as it was."""
 
+import contextlib
 import gzip
 import json
 import signal
+import sqlite3
 import subprocess
+import time
 from collections import Counter
 
 import pytest
@@ -184,7 +187,7 @@ def test_a_secret_that_is_read_after_the_change_is_redacted(box, name, live):
 
 def expire(box, events):
     """As retention does: the first so many events leave the store."""
-    opened = open_store(box.store, min_free_bytes=0, resources={})
+    opened = open_store(box.store, min_free_bytes=0)
     with opened.writer.connection:
         Retention(opened.writer, age_ns=None, size_bytes=None)._delete_through(events)
     opened.close()
@@ -226,6 +229,28 @@ def test_an_archive_of_a_log_of_two_sources_doubles_and_loses_nothing(box, then,
     whole(box)
 
 
+def test_a_log_is_rotated_without_an_agent_for_the_source_that_matches_it_now(box):
+    """Before any line of it was read for that source, and behind such lines."""
+    configure(box, ("app", ["app.log"], {}))
+    append(box.log, event(1))
+    box.once()
+    configure(box, ("shop", ["app.log"], {"rotate": {"size": "1B"}}))
+    done = box.run("archive", "run", "--dry-run", "--json")
+    assert [row["action"] for row in json.loads(done.stdout)] == ["rotate"]
+    assert json.loads(box.run("archive", "run", "--json").stdout)["rotated"] == 1
+    append(box.log, event(2))
+    box.once()
+    configure(box, ("till", ["app.log"], {"rotate": {"size": "1B"}}))
+    append(box.log, event(3))
+    box.once()
+    assert json.loads(box.run("archive", "run", "--json").stdout)["rotated"] == 1
+    assert sorted(path.name for path in box.logs.iterdir()) == ["app.log.1", "app.log.2"]
+    append(box.log, event(4))
+    box.once()
+    assert story(box) == [(1, "app", None), (2, "shop", None), (3, "till", None), (4, "till", None)]
+    whole(box)
+
+
 def test_a_log_that_was_rotated_before_the_change_is_archived_as_what_it_was_read_as(box):
     configure(box, ("app", ["app.log"], {"labels": {"team": "a"}}))
     append(box.log, event(1))
@@ -241,4 +266,36 @@ def test_a_log_that_was_rotated_before_the_change_is_archived_as_what_it_was_rea
     assert story(box) == expected
     expire(box, 1)
     assert story(box) == expected
+    whole(box)
+
+
+def test_two_sources_that_change_names_while_the_store_is_locked(box):
+    """What was read before the change waits for its commit, and is stored by the settings that it was read under."""
+    other = box.logs / "other.log"
+    secretive = {"redact": ["password"]}
+    configure(box, ("app", ["app.log"], secretive), ("other", ["other.log"], {}))
+    append(box.log, event(1))
+    append(other, event(101))
+    box.start()
+    box.wait_count(2)
+    with contextlib.closing(sqlite3.connect(box.store, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        append(box.log, event(2))
+        wait_until(lambda: "SL408" in box.said(), what="a commit that cannot succeed")
+        append(box.log, event(3, password=SECRET))
+        time.sleep(1)  # it is read
+        change_live(box, ("other", ["app.log"], secretive), ("app", ["other.log"], {}))
+        append(box.log, event(4, password=SECRET))
+        append(other, event(102))
+        connection.execute("ROLLBACK")
+    box.wait_count(6)
+    assert box.stop() == 0
+    assert story(box) == [
+        *((n, "app", None) for n in (1, 2, 3)),
+        (4, "other", None),
+        (101, "other", None),
+        (102, "app", None),
+    ]
+    for path in box.store.parent.rglob("*"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes()
     whole(box)

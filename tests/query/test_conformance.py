@@ -374,6 +374,20 @@ def test_later_events_are_left_out_of_what_was_asked_before_and_can_be_followed(
     assert next(following) == reached
 
 
+def test_events_that_come_have_the_states_of_their_time(make):
+    """Also after the state of a group has been asked for."""
+    made = make({"a.log": line(9, "lost", "error")})
+    if made.add is None or isinstance(made.engine, ListEngine):  # which does not wait
+        return
+    following = made.engine.follow(EVERYTHING, 0)
+    list(iter(lambda: type(next(following)), int))
+    assert made.engine.categories[1].state == "ongoing"
+    made.decide(1, "ignored")
+    made.add("b.log", line(1, "lost", "error"))
+    event = next(following)
+    assert (event.group, made.engine.categories[1].state) == (1, "ignored")
+
+
 def errors_of_two_groups(number: int) -> bytes:
     """One error a minute of either group, and what else happened in its trace."""
     parts = []

@@ -65,7 +65,7 @@ class Tiers:
         self.root = root
         self.path = root / "s.db"
         self.settings = settings or parsing()
-        self.opened = open_store(self.path, min_free_bytes=0, resources={"app": json.dumps(RESOURCE)})
+        self.opened = open_store(self.path, min_free_bytes=0)
         self.connection = self.opened.writer.connection
         self.reader = open_reader(self.path)
         self._grouper = Grouper()
@@ -83,7 +83,8 @@ class Tiers:
         """Let a log be followed to its end."""
         number = len(self._files) + 1
         head = min(len(data), HEAD_BYTES), head_hash(data)
-        file = FileRow(number, source, f"/var/log/{name}", 1, number, 0, *head, state="finished")
+        resource = json.dumps(RESOURCE if source == "app" else {})
+        file = FileRow(number, source, f"/var/log/{name}", 1, number, 0, *head, state="finished", resource=resource)
         events, groups, profile = parsed(file, data, self.settings, self._grouper)
         batch = StoredBatch(file, events, *marker(data), OBSERVED, groups, profile)
         files = {number: FileChange(file, 0, profile)}

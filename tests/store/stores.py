@@ -23,9 +23,9 @@ NOW = 1_795_000_000 * SECOND  # 2026-11-18T11:06:40Z
 
 
 @contextlib.contextmanager
-def store_at(path, *, min_free_bytes=0, resources=None, **settings):
+def store_at(path, *, min_free_bytes=0, **settings):
     """An open store, closed at the end."""
-    opened = open_store(path, min_free_bytes=min_free_bytes, resources=resources or {}, **settings)
+    opened = open_store(path, min_free_bytes=min_free_bytes, **settings)
     try:
         yield opened
     finally:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.store.maintenance import DOUBT_S, WallClock, elapsed_s, known_ns
+from agent.store.maintenance import DOUBT_S, WallClock, known_ns
 from tests.store.stores import DAY, NOW, events, stored, tailed, transaction, write
 
 HOUR_S = 3_600.0
@@ -66,8 +66,3 @@ def test_an_empty_store_knows_no_time(opened):
     file = tailed()
     write(opened, transaction(stored(file, events(count=1), observed=NOW + DAY)))
     assert known_ns(opened.writer.connection) == NOW + DAY
-
-
-def test_the_clock_that_nobody_can_set_counts_seconds():
-    first = elapsed_s()
-    assert 0 < first <= elapsed_s()

@@ -64,7 +64,7 @@ def state(path):
 
 def refused(path, code):
     with pytest.raises(StoreError) as caught:
-        opening.open_store(path, min_free_bytes=0, resources={})
+        opening.open_store(path, min_free_bytes=0)
     assert caught.value.code == code, caught.value
     return caught.value
 
@@ -81,7 +81,7 @@ def test_a_step_that_fails_leaves_the_old_store(failing, tmp_path, monkeypatch):
         changed(name=name)(lambda db, name=name, step=step: (step(db.conn), name == failing and 1 / 0))
     monkeypatch.setattr(migrations, "migrations", changed)
     with pytest.raises(ZeroDivisionError):
-        opening.open_store(path, min_free_bytes=0, resources={})
+        opening.open_store(path, min_free_bytes=0)
     assert state(path) == before
     monkeypatch.undo()
     with store_at(path) as opened:
@@ -97,7 +97,7 @@ def wait(connection):
     print("in the middle", flush=True)
     time.sleep(600)
 migrations.missing = wait
-open_store(Path(sys.argv[1]), min_free_bytes=0, resources={})
+open_store(Path(sys.argv[1]), min_free_bytes=0)
 """
 
 

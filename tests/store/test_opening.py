@@ -43,7 +43,7 @@ def fill(path, count=500):
 
 def refused(path, code, **settings):
     with pytest.raises(StoreError) as caught:
-        open_store(path, min_free_bytes=0, resources={}, **settings)
+        open_store(path, min_free_bytes=0, **settings)
     assert caught.value.code == code, caught.value
     return caught.value
 
@@ -144,7 +144,7 @@ def test_only_one_may_open_it(path):
 def test_a_failed_opening_gives_the_store_free_again(path, monkeypatch):
     monkeypatch.setattr(StoreWriter, "__init__", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        open_store(path, min_free_bytes=0, resources={})
+        open_store(path, min_free_bytes=0)
     monkeypatch.undo()
     with store_at(path):
         pass
@@ -321,7 +321,7 @@ from agent.core.errors import StoreError
 from agent.store.opening import open_store
 os.setgid(65534); os.setuid(65534)
 try:
-    open_store(Path(sys.argv[1]), min_free_bytes=0, resources={})
+    open_store(Path(sys.argv[1]), min_free_bytes=0)
     print("opened")
 except StoreError as error:
     print(error.code, error.retryable, error.message)
@@ -391,7 +391,7 @@ def test_a_migration_that_fails_in_its_middle_leaves_the_old_state(path, monkeyp
     before = (rows(connection, "SELECT * FROM sqlite_master"), content(connection))
     next_version(monkeypatch, lambda db: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        open_store(path, min_free_bytes=0, resources={})
+        open_store(path, min_free_bytes=0)
     assert (rows(connection, "SELECT * FROM sqlite_master"), content(connection)) == before
     assert rows(connection, "PRAGMA user_version") == [(schema.VERSION - 1,)]
     connection.close()

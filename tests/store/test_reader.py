@@ -199,11 +199,13 @@ def test_the_view_reads_what_the_line_says(path):
         '{"event": "structured", "n": 1}',
         '{"text": "of a profile"}',
     ]
-    with store_at(path, resources={"app": '{"service.name": "shop", "host.name": "h"}'}) as opened:
-        write(opened, transaction(stored(tailed(), events(records=records[:3], severity=17), groups={0: 4})))
+    shop = {"resource": '{"service.name": "shop", "host.name": "h"}'}
+    with store_at(path) as opened:
+        write(opened, transaction(stored(tailed(**shop), events(records=records[:3], severity=17), groups={0: 4})))
         profile = Profile(format="json", message=("text",), logger=("l", "g"), service=("svc",), trace_id=("a.b",))
         special = '{"text": "own", "l": {"g": "deep"}, "svc": "cart", "a.b": "t2"}'
-        write(opened, transaction(stored(tailed(2, profile=profile.to_json()), events(records=[special]))))
+        file = tailed(2, profile=profile.to_json(), **shop)
+        write(opened, transaction(stored(file, events(records=[special]))))
     one, two, three, four = log_rows(path)
     assert one == {
         "id": 1,

@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from agent.core.errors import StoreError
 from agent.core.event import RAW_CARRIAGE_RETURN, RAW_MESSAGE
@@ -95,8 +95,14 @@ def test_text_of_every_kind_comes_back(opened):
 
 def test_a_files_row_says_where_it_stands_and_what_it_is(opened):
     profile = Profile(format="json", message=("log", "text"), logger=("logger",), trace_id=("a.b",))
-    opened.writer.resources = {"app": '{"service.name":"shop"}'}
-    file = tailed(3, head_length=10, head_hash=b"headhead", first_seen=NOW - 5, profile=profile.to_json())
+    file = tailed(
+        3,
+        head_length=10,
+        head_hash=b"headhead",
+        first_seen=NOW - 5,
+        profile=profile.to_json(),
+        resource='{"service.name":"shop"}',
+    )
     write(opened, transaction(stored(file, events(count=2), observed=NOW)))
     [found] = tables.load_files(opened.writer.connection)
     assert (found.id, found.offset, found.marker_length, found.marker_hash) == (3, events(count=2).end, 5, b"marker..")
@@ -275,7 +281,7 @@ def continued(start, more=0, **facts):
 
 def test_later_lines_join_the_last_event_and_move_it_to_its_new_group(opened):
     file = open_event(opened, groups=[update(1, count=2, services={"": 1, "till": 1})], group_ids={0: 1, 1: 1})
-    opened.writer.resources = {"app": '{"service.name": "till"}'}
+    file = replace(file, resource='{"service.name": "till"}')
     asked = []
 
     def describe(error):

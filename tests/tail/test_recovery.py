@@ -5,11 +5,12 @@ import os
 
 import pytest
 import zstandard
-from following import Following, asynchronous, joined, numbered
+from following import Following, append, asynchronous, joined, numbered
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.tail.recovery import CompressedLog, DamagedArchiveError, candidates
+from tests.sources import source
 
 CONTENT = joined(numbered(0, 5000)) + os.urandom(50_000) + bytes(300_000)
 
@@ -106,3 +107,23 @@ async def test_a_file_without_an_archive_is_finished(tmp_path):
     tail = await Following(log, known=known, once=True).run_once()
     assert tail.generations == []
     assert tail.stored() == []
+
+
+@asynchronous
+async def test_lines_on_their_way_are_not_read_again_where_another_source_takes_a_log_that_is_being_recovered(tmp_path):
+    log, lines = tmp_path / "app.log", numbered(0, 200_000)
+    log.write_bytes(joined(lines[:100]))
+    async with Following(log, lagging=True) as tail:
+        await tail.until_read(*lines[:100])
+        tail.commit()
+        append(log, joined(lines[100:-10]))
+        await tail.until_read(*lines[:-10])
+        (tmp_path / "app.log.1.zst").write_bytes(zstd(joined(lines)))
+        os.truncate(log, 0)
+        await tail.until(lambda: tail.tailer._recovery.active)
+        await tail.tailer.reload([source(log, name="elsewhere")])
+        await tail.rounds()
+        assert not tail.tailer._recovery.active
+        tail.commit()
+        await tail.until_read(*lines)
+        assert [batch.file.source for batch in tail.batches if lines[-1] in batch.data] == ["elsewhere"]

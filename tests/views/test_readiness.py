@@ -48,6 +48,27 @@ def test_a_program_that_cannot_run(tmp_path):
     assert not list(readiness.hook_program("chat", HookConfig()))
 
 
+def test_a_hook_is_looked_at_as_it_will_be_run(tmp_path, monkeypatch):
+    """By the hooks' own search path, with its directory, and with its arguments."""
+
+    def finding(*command):
+        (one,) = readiness.hook_program("page", HookConfig(exec=list(command)))
+        return one.level, one.sentence
+
+    mine = tmp_path / "open" / "mine"
+    mine.parent.mkdir()
+    mine.write_text("#!/bin/sh\n")
+    mine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{mine.parent}:{os.environ['PATH']}")
+    assert finding("mine") == ("error", "mine does not exist")
+    assert finding(str(mine)) == ("ok", f"{mine} can be run")
+    mine.parent.chmod(0o777)
+    assert finding(str(mine))[1].endswith(f"{mine.parent} can be written by others (mode 777)")
+    assert finding("/bin/true", "x" * 131_071)[0] == "ok"
+    assert finding("/bin/true", "x" * 131_072)[1].startswith("/bin/true can never be started: an argument of 128 KiB")
+    assert finding("/bin/true", "a\0b")[0] == finding("/bin/true", "\ud800")[0] == "error"
+
+
 def test_a_user_without_a_name_is_a_number(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000)
     assert readiness._user() == "4000000000"

@@ -45,6 +45,9 @@ def side(thread):
     return thread.name
 
 
+OF_THREADS = frozenset(vars(threading.Thread()))  # the library's own, which it also writes where it joins one
+
+
 class Watch:
     """Notes who writes which attribute of which object, from the end of its construction on."""
 
@@ -72,6 +75,8 @@ class Watch:
         def write(instance, name, value):
             assign(instance, name, value)
             made = self._making.__dict__.get("instances", ())
+            if isinstance(instance, threading.Thread) and name in OF_THREADS:
+                return
             if isinstance(instance, PASSAGES) or any(instance is one for one in made):
                 return
             thread = threading.current_thread()

@@ -169,7 +169,7 @@ class SqliteEngine:
             if wait:
                 from agent.query.sqlite.follow import Follower  # noqa: PLC0415 - as for `counts`
 
-                yield from Follower(
+                follower = Follower(
                     self._connection,
                     self._path,
                     selection,
@@ -178,6 +178,10 @@ class SqliteEngine:
                     look_s=self._look_s,
                     reconnected=self._reconnect,
                 )
+                for item in follower:
+                    yield item
+                    if isinstance(item, int):
+                        self.categories.read_again(self._connection)  # states change until the next events come
             else:
                 scan = self._scan(selection, self.position())
                 yield from scan.by_storage(after)
@@ -185,7 +189,7 @@ class SqliteEngine:
 
     def _reconnect(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.categories.reconnect(connection)
+        self.categories.read_again(connection)
 
     def close(self) -> None:
         """As `Engine.close`."""
