@@ -62,7 +62,7 @@ class Ingest(threading.Thread):
     Args:
         intake: where lines come from.
         writer: the open store.
-        maintenance: its care, done while nothing waits.
+        maintenance: its care, a portion at a turn.
         settings: of the configuration; further ones come through the intake.
         known: the files that the store remembers.
         reporter: own errors.
@@ -176,20 +176,18 @@ class Ingest(threading.Thread):
             else:
                 self._filling.reload(message.parse)
         self._filling.release_held(due_only=True)
-        now = time.monotonic()
-        if self._filling.transaction.batches and self._is_due(now):
+        if not self._filling.transaction.batches:
+            self._commit_rest()
+        elif self._is_due(time.monotonic()):
             self._commit()
-        elif not self._filling.transaction.batches:
-            self._care()
+        self._care()
 
     def _patience_s(self) -> float:
         """How long the next `take` may wait."""
         now = time.monotonic()
-        waits = [_IDLE_S]
+        waits = [0.001 if self._maintenance.pending else _IDLE_S]
         if self._filling.transaction.batches:
             waits.append(max(0.0, self._last_commit + _COMMIT_PAUSE_S - now))
-        elif self._maintenance.pending:
-            waits.append(0.001)
         else:
             waits += [max(_HOOKS_PAUSE_S, hook.wait_s()) for hook in self._hooks]
         waits += [max(0.0, deadline_s - now) for deadline_s in self._filling.deadlines_s()]
@@ -271,12 +269,15 @@ class Ingest(threading.Thread):
         except StoreError as error:  # a page that may be sent twice is better than none
             self._reporter.report(error)
 
-    def _care(self) -> None:
-        """While nothing waits: file states, own errors, retention, checkpoints."""
+    def _commit_rest(self) -> None:
+        """While no event waits: file states, own errors, and what is due of hooks."""
         due = [hook.is_due() for hook in self._hooks]  # all of them are asked
         self._filling.transaction.watched = any(due)
         if self._filling.transaction.files or self._reporter.waiting or self._filling.transaction.watched:
             self._commit()
+
+    def _care(self) -> None:
+        """Retention and checkpoints, also where lines come without a pause; of what is due a portion at a turn."""
         try:
             self._maintenance.step()
         except SidelogError as error:
