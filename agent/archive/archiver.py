@@ -28,6 +28,7 @@ from agent.archive.logfile import current_path, version_at
 from agent.archive.planner import ArchivePlanner, SourceFacts
 from agent.archive.process import WorkerProcess
 from agent.archive.protocol import ArchiveFailed, ArchiveOrder, ArchiveProgress, ArchiveWritten
+from agent.archive.verify import known_paths, unknown_archives
 from agent.core.conditions import Conditions
 from agent.core.errors import ArchiveError
 from agent.core.units import format_duration, format_size
@@ -106,6 +107,7 @@ class Archiver:
         self._deaths: Counter[FileVersion] = Counter()  # of the worker; who may have caused one waits for the others
         self._failed: set[tuple[str, str]] = set()  # code and subject of what has failed in this round
         self._clean = False
+        self._unknown: set[tuple[str, str]] | None = None  # as `_failed`, of unknown archives; None: not looked for yet
         self.worker = WorkerProcess(self._directory)
 
     def round(self) -> ArchivingSummary:
@@ -134,6 +136,9 @@ class Archiver:
         if self.config.delete_source and not (summary.waiting or self._stop()):
             self._forget(plan.gone)
         self._expire(summary)
+        leaves = self._stop() or any(code == "SL804" for code, _ in self._failed)  # perhaps an archive of its own
+        if self._unknown is None and not leaves:
+            self._unknown = self._name_unknown()
         self._end_conditions()
         return summary
 
@@ -297,6 +302,15 @@ class Archiver:
             return False
         return True
 
+    def _name_unknown(self) -> set[tuple[str, str]]:
+        """Say which archives the store does not know, once a round has taken up what a crash has left."""
+        unknown = unknown_archives(self._change(known_paths, durable=False), self._directory)
+        if not unknown:
+            return set()
+        error = ArchiveError.of("SL809.unknown", self._directory, count=len(unknown), path=unknown[0])
+        self._conditions.begin(error)
+        return {(error.code, error.subject)}
+
     def _delete_archived(self, logs: list[ArchivedLog], summary: ArchivingSummary) -> None:
         """Delete logs that were archived before, and not by this round: those whose archives are there."""
         rows = {row.id: row for row in self._change(archives.load, durable=False)}
@@ -380,4 +394,5 @@ class Archiver:
     def _end_conditions(self) -> None:
         """What failed before and has not failed in this round is over, unless it was not tried again."""
         self._skip = {version: path for version, path in self._skip.items() if version_at(path) == version}
-        self._conditions.end_others(self._failed | {("SL805", path) for path in self._skip.values()})
+        skipped = {("SL805", path) for path in self._skip.values()}
+        self._conditions.end_others(self._failed | skipped | (self._unknown or set()))

@@ -66,16 +66,23 @@ def verify_archives(
             findings.append(ArchiveFinding(source, ArchiveError.of("SL809", Path(source), why=why)))
     findings += [
         ArchiveFinding(str(path), ArchiveError.of("SL809", path, why="the store does not know it"))
-        for path in unknown_archives(connection, directory)
+        for path in unknown_archives(known_paths(connection), directory)
     ]
     return len(rows), findings
 
 
-def unknown_archives(connection: sqlite3.Connection, directory: Path) -> list[Path]:
-    """Archives in a directory that a store neither knows nor is about to delete, as after the restore of one that is
-    older than they.
+def known_paths(connection: sqlite3.Connection) -> set[str]:
+    """The files of all archives that a store knows, and of those that it is about to delete."""
+    return {row.path for row in archives.load(connection)} | {path for _, path in archives.removed_files(connection)}
+
+
+def unknown_archives(known: set[str], directory: Path) -> list[Path]:
+    """Archives in a directory that a store does not know, as one that is older than they, or was begun anew.
+
+    Args:
+        known: to the store (`known_paths`).
+        directory: of all archives.
     """
-    known = {row.path for row in archives.load(connection)} | {path for _, path in archives.removed_files(connection)}
     return [path for path in sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}")) if str(path) not in known]
 
 
