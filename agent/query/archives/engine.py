@@ -10,10 +10,10 @@ from agent.core.groups import GroupHistory
 from agent.core.times import MINUTE_NS
 from agent.query.archives.plan import FramePlan, make_frame_plan
 from agent.query.archives.search import ArchiveSearch
-from agent.query.engine import SAMPLED_EVENTS, EventKey, newest_events
+from agent.query.engine import SAMPLED_EVENTS, EventKey, LogName, newest_events
 from agent.query.language import Selection, all_equal
 from agent.store import archives
-from agent.store.events import Categories
+from agent.store.events import Categories, Files
 from agent.store.groups import has_events_between
 from agent.store.reader import reading
 
@@ -60,6 +60,15 @@ class ArchiveEngine:
     def errors(self) -> list[ArchiveError]:
         """As `Engine.errors`: what was wrong with archives that were opened."""
         return list(self._errors.values())
+
+    def logs(self) -> set[LogName]:
+        """As `Engine.logs`; of a log whose source has changed also what it was."""
+        with reading(self._path):
+            rows = archives.load(self._connection)
+            earlier = Files(self._connection).values()
+            paths = {row.log_path for row in rows}
+            found = {LogName(row.source, row.log_path) for row in rows}
+            return found | {LogName(file.source, file.path) for file in earlier if file.path in paths}
 
     def events(
         self,
