@@ -11,7 +11,7 @@ import click
 
 from agent.cli.common import Context, echo_json, json_option, paint, print_errors, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
-from agent.core.groups import GroupFilter
+from agent.core.groups import STATES, GroupFilter
 from agent.core.times import parse_duration, parse_time
 from agent.query import open_engine
 from agent.store.edit import editing, set_group_state
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from agent.query.engine import Engine
     from agent.views.errors import GroupView
 
-STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
 SORTS = ("last-seen", "first-seen", "count", "trend")  # agent.store.groups.SORTS, without importing it for a help text
 _GROUP_ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
 _LAST_NS = 2**63 - 1  # the year 2262

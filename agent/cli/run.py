@@ -9,11 +9,14 @@ import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Context, with_context
+from agent.cli.common import Bar, Context, print_warnings, with_context
 from agent.core.errors import EXIT_DONE, ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.config import Config
+    from agent.core.errors import SidelogError
     from agent.ingest import Counters
     from agent.pipeline import Summary
 
@@ -36,6 +39,8 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
 
     config = load()
     logs.configure(context.verbosity)
+    if patterns or once:
+        print_warnings(_unmatched(config))
     if once:
         with Bar("reading") as bar:
 
@@ -50,6 +55,14 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     else:
         asyncio.run(Agent(config, load_config=load).run())
     return EXIT_DONE
+
+
+def _unmatched(config: Config) -> Iterator[SidelogError]:
+    """The patterns that no file matches now."""
+    from agent.tail.discover import Discovery, tail_settings, unmatched
+
+    scan = Discovery(tail_settings(config)).scan()
+    return (error for source in config.sources for error in unmatched(source, scan))
 
 
 def _load(context: Context, patterns: tuple[str, ...]) -> Config:

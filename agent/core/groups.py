@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Sequence
 
+STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
 TREND_HOURS = 24
 NEW_FOR_NS = 7 * 86_400 * 10**9  # a group is new for a week, then ongoing
 

@@ -14,6 +14,7 @@ import shutil
 import socket
 import stat
 from collections import Counter
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError
 from agent.core.units import format_size
 from agent.hooks import program as hooks
 from agent.store.reader import open_reader
-from agent.tail.discover import Discovery, tail_settings
+from agent.tail.discover import Discovery, tail_settings, unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,11 @@ class Diagnostic(msgspec.Struct, frozen=True):
         """The finding that an error tells; its place is not said twice."""
         sentence = error.message.removeprefix(f"{error.subject}: ")
         return cls(level, error.code, error.subject, sentence, error.hint, error.exit_code)
+
+    @classmethod
+    def at(cls, place: str, error: SidelogError) -> Diagnostic:
+        """A warning that an error tells, at another place."""
+        return cls("warning", error.code, place, error.message, error.hint)
 
     def document(self) -> dict[str, str | None]:
         """For JSON."""
@@ -130,6 +136,36 @@ def examine(config: Config) -> Iterator[Diagnostic]:
         yield from hook_secrets(hook)
     if config.http is not None:
         yield port(config.http.listen)
+    yield from rules(config, scan)
+
+
+def rules(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
+    """What alert rules ask for that exists nowhere: by the sources that are configured, the files that these match now,
+    and the events that the store has.
+    """
+    from agent.query import open_engine  # noqa: PLC0415 - many have no rules
+    from agent.query.engine import LogName  # noqa: PLC0415
+    from agent.query.language import Query, Selection, parse_query  # noqa: PLC0415
+    from agent.query.reasons import reasons, unknown_fields  # noqa: PLC0415
+
+    if not config.alerts:
+        return
+    logs = {LogName(source.name, "") for source in config.sources}
+    logs |= {LogName(found.source.name, found.path) for found in scan.files}
+    with ExitStack() as stack:
+        engine = None
+        with suppress(SidelogError):  # it is not there yet, or `store` says what is wrong with it
+            engine = stack.enter_context(closing(open_engine(config.store.path, archived=False)))
+        for index, rule in enumerate(config.alerts):
+            try:
+                found = {"match": list(reasons(engine, Selection(parse_query(rule.match)), logs))}
+                found["per"] = [] if engine is None else list(unknown_fields(engine, Query(), rule.per))
+            except SidelogError:  # it cannot be read, which is said already; or the store cannot
+                continue
+            for key, problems in found.items():
+                for problem in problems:
+                    place = f"alerts[{index}].{key} {rule.name}"
+                    yield Diagnostic.at(place, problem)
 
 
 def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
@@ -149,12 +185,12 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
         elif sizes[source.name]:
             count = len(sizes[source.name])
             yield ok(place, f"{_plural(count, 'file')}, {format_size(sum(sizes[source.name]))}, readable")
-        else:
-            yield warning("SL111", place, patterns=", ".join(source.include))
+        for problem in unmatched(source, scan):
+            yield Diagnostic.at(place, problem)
     if scan.errors:
         yield _unreadable("sources", sorted(scan.errors), "path")
     for path, refused in sorted(scan.refused.items()):
-        yield Diagnostic("warning", refused.code, path, refused.message, refused.hint)
+        yield Diagnostic.at(path, refused)
 
 
 def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
@@ -362,5 +398,5 @@ def _telling(place: str, source: str, rotate: RotateConfig) -> Diagnostic:
     try:
         prepare(source, rotate).close()
     except RotateError as error:
-        return Diagnostic("warning", error.code, place, error.message, error.hint)
+        return Diagnostic.at(place, error)
     return ok(place, "the application can be told")
