@@ -172,11 +172,14 @@ def safe_text(text: str, keep: str = "") -> str:
     return escape(text, keep + _LINE_SEPARATORS)
 
 
-def print_error(error: SidelogError, state: Context | None = None) -> None:
-    """Print an error to stderr: `sidelog: error[SL101]: sentence`, and its hint; of several findings each."""
+def print_error(error: SidelogError, state: Context | None = None, *, level: str = "error") -> None:
+    """Print an error to stderr: `sidelog: error[SL101]: sentence`, and its hint; of several findings each. A `warning`
+    is printed alike.
+    """
     state = state or current()
     for one in getattr(error, "findings", (error,)):
-        label = paint(f"error[{one.code}]", "red", enabled=state.use_color(sys.stderr))
+        color = "red" if level == "error" else "yellow"
+        label = paint(f"{level}[{one.code}]", color, enabled=state.use_color(sys.stderr))
         sys.stderr.write(f"sidelog: {label}: {safe_text(one.message)}\n")
         if one.hint:
             sys.stderr.write(f"  hint: {safe_text(one.hint)}\n")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Context, with_context
-from agent.core.errors import EXIT_DONE, ConfigError, UsageError
+from agent.cli.common import Bar, Context, print_error, with_context
+from agent.core.errors import EXIT_DONE, ConfigError, SidelogError, UsageError
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -31,11 +32,18 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     from agent.core import logs  # with the pipeline 0.3 s of CPU, which `run --help` need not take
     from agent.daemon import Agent
 
+    # A shell has expanded `*.log` to `app[1].log`: what names a file now is a name, also after its rotation.
+    names = frozenset(pattern for pattern in patterns if os.path.lexists(os.path.expanduser(pattern)))  # noqa: PTH111
+
     def load() -> Config:
-        return _load(context, patterns)
+        return _load(context, patterns, names)
 
     config = load()
     logs.configure(context.verbosity)
+    if context.verbosity >= 0:
+        for pattern in _unmatched(patterns, names):
+            error = SidelogError.of("SL111.once" if once else "SL111", "sources", patterns=pattern)
+            print_error(error, context, level="warning")
     if once:
         with Bar("reading") as bar:
 
@@ -52,17 +60,17 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     return EXIT_DONE
 
 
-def _load(context: Context, patterns: tuple[str, ...]) -> Config:
+def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) -> Config:
     """The configuration of this run, refused where it asks for what this version does not do."""
     file = context.find_config()
     if file is None and not patterns:
         raise UsageError.of("SL503", "sidelog run")
     if file is None:
-        config = configuration.for_patterns(patterns, context.store, overrides=context.overrides)
+        config = configuration.for_patterns(patterns, context.store, overrides=context.overrides, names=names)
     else:
         config = context.config()
         if patterns:
-            config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns).sources)
+            config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns, names=names).sources)
     missing = configuration.unsupported(config, file)
     if config.alerts:
         from agent.alert.matching import unusable  # without rules an agent keeps no memory for their matching
@@ -73,6 +81,19 @@ def _load(context: Context, patterns: tuple[str, ...]) -> Config:
     if not config.sources:
         raise ConfigError.of("SL121", file)
     return config
+
+
+def _unmatched(patterns: tuple[str, ...], names: frozenset[str]) -> list[str]:
+    """Those patterns that name no file now."""
+    from agent.tail.discover import Discovery, SourceSettings
+
+    found = []
+    for pattern in patterns:
+        sources = configuration.for_patterns([pattern], names=names).sources
+        scan = Discovery([SourceSettings.from_source(source) for source in sources]).scan()
+        if not (scan.files or scan.refused or scan.errors):  # what cannot be read is told by reading
+            found.append(pattern)
+    return found
 
 
 def _summary_line(summary: Summary) -> str:
