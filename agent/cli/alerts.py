@@ -41,8 +41,6 @@ _NS = 1_000_000_000
 def command(_: Context, *, as_json: bool) -> Any:
     """Show, test and silence alert rules."""
     running = click.get_current_context()
-    # `--json` before its command
-    running.default_map = {name: {"as_json": as_json} for name in ("list", "history", "test")}
     if running.invoked_subcommand is None:
         return running.invoke(list_rules, as_json=as_json)
     return EXIT_DONE

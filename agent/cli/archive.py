@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 def command(_: Context, *, as_json: bool) -> Any:
     """Show the archives; make, verify and read them."""
     running = click.get_current_context()
-    # `--json` before its command
-    running.default_map = {name: {"as_json": as_json} for name in ("list", "run", "verify")}
     if running.invoked_subcommand is None:
         return running.invoke(list_archives, as_json=as_json)
     return EXIT_DONE

@@ -58,8 +58,7 @@ def _engine(context: Context, *, archived: bool) -> contextlib.closing[Engine]:
 @with_context
 def command(_: Context, *, as_json: bool) -> None:
     """Show groups of errors and manage their state; without a command the list."""
-    # `--json` before its command
-    click.get_current_context().default_map = {name: {"as_json": as_json} for name in ("list", "show")}
+    del as_json  # its commands look for it
 
 
 @command.command("list")

@@ -127,7 +127,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
         yield archive_directory(config)
     for name, hook in config.hooks.items():
         yield from hook_program(name, hook)
-        yield from hook_secrets(name, hook)
+        yield from hook_secrets(hook)
     if config.http is not None:
         yield port(config.http.listen)
 
@@ -270,14 +270,14 @@ def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
         yield ok(place, f"{program} can be run")
 
 
-def hook_secrets(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
-    """Whether the secrets that a hook refers to are there. Their text goes nowhere."""
-    secrets = {f"hooks.{name}.headers.{header}": secret for header, secret in hook.headers.items()}
+def hook_secrets(hook: HookConfig) -> Iterator[Diagnostic]:
+    """Whether the secrets that a hook refers to are there, and fit their place. Their text goes nowhere."""
+    looks = [secret.resolve_header for secret in hook.headers.values()]
     if hook.webhook is not None:
-        secrets[f"hooks.{name}.webhook"] = hook.webhook
-    for secret in secrets.values():
+        looks.append(hook.webhook.resolve)
+    for look in looks:
         try:
-            secret.resolve()
+            look()
         except SidelogError as problem:
             yield Diagnostic.of(problem)
 

@@ -254,14 +254,20 @@ def _searched_archive(row: ArchiveRow, logs: dict[int, list[_StoredPart]], *, wi
     )
 
 
-def counted_by_index(selection: Selection, grouping: Grouping) -> frozenset[int] | None:
-    """The severity numbers to be counted, where the index of an archive has all that a count asks for: the events of
-    each severity, and the archive's source and path. Else None.
+class IndexedEvents(msgspec.Struct, frozen=True):
+    """The events of one severity in a frame, as its index has them; has what a predicate on these fields reads."""
+
+    severity_number: int
+    source: str
+    path: str
+
+
+def is_counted_by_index(selection: Selection, grouping: Grouping) -> bool:
+    """Whether the index of an archive has all that a count asks for: the events of each severity, and the archive's
+    source and path.
     """
-    analysis = selection.query.analysis
-    if grouping.every_ns is None and _INDEXED.issuperset(grouping.by) and analysis.speaks_only_of(_INDEXED):
-        return analysis.severities
-    return None
+    indexed = _INDEXED.issuperset(grouping.by) and selection.query.analysis.speaks_only_of(_INDEXED)
+    return grouping.every_ns is None and indexed
 
 
 def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], probes: Probes) -> list[Any]:

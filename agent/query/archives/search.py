@@ -14,7 +14,7 @@ import time
 from bisect import bisect_right
 from collections import Counter, deque
 from itertools import accumulate, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -24,7 +24,7 @@ from agent.core.errors import ArchiveError
 from agent.core.event import EventRow, event_rows
 from agent.query.archives.groups import ArchivedEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
-from agent.query.archives.plan import counted_by_index, severity_counts
+from agent.query.archives.plan import IndexedEvents, is_counted_by_index, severity_counts
 from agent.query.language import bounds
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from agent.query.archives.plan import FramePlan, FrameRef, SearchedArchive
     from agent.query.engine import Counts
     from agent.query.language import Grouping, Selection
+    from agent.query.predicate import Matchable
 
 ID_BITS = 36  # an archive's id and an offset (up to 64 GiB) make the id of its event; it is negative
 _ALONE_S = 0.05  # so long, and for what seems to take no longer, this process searches: to start others takes as long
@@ -221,12 +222,14 @@ class ArchiveSearch:
         """
         total: Counts = Counter()
         opened = []
-        indexed = counted_by_index(self._selection, grouping)
+        by_index = is_counted_by_index(self._selection, grouping)
         for ref in self._plan.frames:
-            if indexed is not None and ref.whole and self._is_untouched(ref.archive_id):
+            if by_index and ref.whole and self._is_untouched(ref.archive_id):
+                info = self._plan.files[ref.archive_id].at(ref.raw_offset)
                 for severity, count in severity_counts(ref.severities).items():
-                    if severity in indexed:
-                        info = self._plan.files[ref.archive_id].at(ref.raw_offset)
+                    if self._selection.query.matches(
+                        cast("Matchable", IndexedEvents(severity, info.source, info.path))
+                    ):
                         total[None, _index_values(info, severity, grouping)] += count
             else:
                 opened.append(ref)
