@@ -92,7 +92,7 @@ def compare_path(path: str, file: FileRow) -> Match:
 
     A file that ends before the offset counts as shortened only when the machine has been started since the last
     reading, for then a power cut may have taken its end, or when it was rotated, for it may be a copy that was made
-    before its last lines were written. Else it was truncated.
+    before its last lines were written. Else it was truncated. What a power cut left of its blocks may be NULs as well.
 
     Raises:
         OSError: it cannot be read.
@@ -101,6 +101,8 @@ def compare_path(path: str, file: FileRow) -> Match:
     fd = files.open_checked(path)
     try:
         match = compare(fd, file)
+        if match is Match.BLANKED:
+            return Match.SAME if file.last_read < boot_ns() else Match.DIFFERENT
     finally:
         os.close(fd)
     if match is Match.SHORTENED and file.state != "rotated" and file.last_read >= boot_ns():
