@@ -13,7 +13,7 @@ from bisect import bisect_right
 from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.core.patterns import lazy
+from agent.core.holes import split_holes
 from agent.parse import careful
 from agent.parse.settings import Compiled
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 16 << 20  # of a line that is redacted as a whole; of a longer one so much at a time
 _CUT_BYTES = 1 << 12  # at its end such a piece is cut between two words
-_HOLES = lazy(rb"(^\0+|\0{2,})")
 
 
 class Positions(NamedTuple):
@@ -131,6 +130,21 @@ class LogRedactor:
             self._line(line, b"\n")
 
     def _line(self, line: bytes, newline: bytes) -> None:
+        """A line, or several with holes between them; only the log's last one has no newline."""
+        if b"\0" in line:
+            pieces = list(split_holes(line))
+            for text, hole in pieces:
+                if text:
+                    self._whole(text, b"" if hole else newline)
+                if hole:
+                    self._join()
+                    self._put(bytes(hole))
+            if pieces[-1][1]:
+                self._put(newline)
+        else:
+            self._whole(line, newline)
+
+    def _whole(self, line: bytes, newline: bytes) -> None:
         wrapper = self._rules.wrappers.get(line[:1]) if len(line) <= self._max_line else None
         wrapped = None if wrapper is None else wrapper.unwrap(line.removesuffix(b"\r"))
         if wrapper is None or wrapped is None:
@@ -174,12 +188,10 @@ class LogRedactor:
         self._put(newline)
 
     def _plain(self, line: bytes, newline: bytes) -> None:
-        """A line as an application wrote it, or what a sparse hole or a crash has left around such."""
-        for part in _HOLES.split(line) if b"\0" in line else (line,):
-            if part and part[0]:
-                self._replace(part, self._within(part, self.content(part)))
-            else:
-                self._put(part)
+        """A line as an application wrote it, behind some NULs perhaps."""
+        text = line.lstrip(b"\0") if line.startswith(b"\0") else line
+        self._put(line[: len(line) - len(text)])
+        self._replace(text, self._within(text, self.content(text)))
         self._put(newline)
 
     def _within(self, line: bytes, hidden: bytes) -> bytes:

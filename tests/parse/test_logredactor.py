@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.core.model import FileGeneration, LineBatch
@@ -46,6 +46,8 @@ LINES = {
     "not UTF-8": b"INFO \xff\xfe here",
     "blank": b"",
     "holes": b"\0\0\0\0",
+    "behind a long hole": b"\0" * 100 + SECRET.encode(),
+    "torn": b"INFO torn password=" + CANARY.encode() + b"\0" * 70 + docker(SECRET + "\n") + b"\0" * 64,
     "behind a hole": b"\0\0\0" + SECRET.encode(),
     "too long": b"x" * 5000 + f" password={CANARY}".encode(),
     "too long for an event": b'{"a":"' + b"y" * 4050 + f'","password":"{CANARY * 30}"}}'.encode(),
@@ -84,6 +86,7 @@ def events(data: bytes, settings):
     return list(zip(out.offsets, out.timestamps, out.severities, out.loggers, out.records, strict=True)), out
 
 
+@settings(deadline=None)
 @given(LOGS, st.sampled_from([b"\n", b""]), st.lists(st.integers(0, 20_000), max_size=4))
 @example(["docker begins", "docker goes on", "text"], b"\n", [])
 @example(["docker begins", "cri", "docker goes on"], b"\n", [])
@@ -100,12 +103,14 @@ def test_it_is_read_as_what_is_stored_of_the_log(names, end, cuts):
     assert len(found) + positions.shift == len(data)
 
 
+@settings(deadline=None)
 @given(LOGS)
 def test_what_was_redacted_stays_as_it_is(names):
     once, _ = redacted(log_of(names))
     assert redacted(once)[0] == once
 
 
+@settings(deadline=None)
 @given(LOGS, st.integers(0, 8))
 def test_a_preview_is_the_end(names, number):
     redactor = LogRedactor(SETTINGS, located=False)
