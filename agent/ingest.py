@@ -97,7 +97,7 @@ class Ingest(threading.Thread):
         self._give_up_s = give_up_s
         self._hooks = hooks
         self._grouper = Grouper(*known_groups(writer.connection, fingerprint.VERSION, miner.TEMPLATES))
-        self._filling = TransactionBuilder(settings.parse, known, self._grouper)
+        self._filling = TransactionBuilder(settings.parse, known, self._grouper, reporter.report)
         self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
         self._last_commit = -math.inf  # monotonic seconds
         self._stopping = threading.Event()
@@ -176,6 +176,7 @@ class Ingest(threading.Thread):
             else:
                 self._filling.reload(message.parse)
         self._filling.release_held(due_only=True)
+        self._filling.settle()
         now = time.monotonic()
         if self._filling.transaction.batches and self._is_due(now):
             self._commit()
