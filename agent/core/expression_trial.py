@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 50_000  # some 50 ms of this matcher, 1 ms of `re`
 _REPEATED_CHARACTERS = 32  # 2³² ways, or the 5th power of it; what is only cubic makes some 5,000 steps
-_MOST_TEXTS = 200
+_MOST_STEPS_IN_ALL = 500_000
 _USUAL = "x1 .-_"  # what sets of characters are made of, mostly
 _MISFITS = ("!", "\0", "")  # what a repetition is followed by
 
@@ -35,14 +35,14 @@ def hard_text(expression: str) -> str | None:
     Args:
         expression: it can be compiled.
     """
-    parts = read(expression)
-    for number, text in enumerate(_texts(parts)):
-        if number >= _MOST_TEXTS:
-            break
+    parts, steps = read(expression), 0
+    for text in _texts(parts):
         try:
-            count_steps(parts, text)
+            steps += count_steps(parts, text)
         except (TooManyStepsError, RecursionError):
             return text
+        if steps > _MOST_STEPS_IN_ALL:
+            break
     return None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import SidelogError
@@ -35,6 +36,9 @@ _ALWAYS_TRIED = 4_096  # characters
 _LETS_OTHERS_RUN = (
     16_384  # characters; for shorter texts that costs more (5 ms, where another thread waits) than it gives
 )
+
+# `re` warns the programmer of what `[[` may mean one day; here it would be the user who reads it, with lines of ours.
+warnings.filterwarnings("ignore", "Possible (nested set|set )", FutureWarning)
 
 
 class UndecidedError(Exception):
