@@ -22,9 +22,13 @@ import msgspec
 
 from agent.alert.matching import unusable
 from agent.config import listen_address, unsupported
-from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError
+from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError, UsageError
+from agent.core.expression_cost import safe_length
+from agent.core.expression_trial import hard_text
+from agent.core.expressions import wrong_with
 from agent.core.units import format_size
 from agent.hooks import program as hooks
+from agent.query.language import parse_query
 from agent.store.reader import open_reader
 from agent.tail.discover import Discovery, tail_settings, unmatched
 
@@ -127,6 +131,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     yield from sources(config, scan)
     yield from limits(scan)
     yield from store(config)
+    yield from expressions(config)
     if any(source.rotate is not None for source in config.sources):
         yield from rotation(config, scan)
     if config.archive is not None:
@@ -196,6 +201,28 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
 def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
     shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
     return error("SL112", place, count=_plural(len(paths), what), user=_user(), paths=shown)
+
+
+def expressions(config: Config) -> Iterator[Diagnostic]:
+    """The regular expressions that can be tried in more ways than there is time for."""
+    for index, source in enumerate(config.sources):
+        if source.multiline_start is not None and (text := _hard_text(source.multiline_start)) is not None:
+            place = f"sources[{index}].multiline.start"
+            yield warning("SL301.check", place, value=source.multiline_start, text=text)
+    for index, rule in enumerate(config.alerts):
+        try:
+            terms = parse_query(rule.match).terms
+        except UsageError:
+            continue  # said already
+        for term in terms:
+            if term.operator == "~" and (text := _hard_text(term.value)) is not None:
+                yield warning("SL708.check", f"alerts[{index}].match", rule=rule.name, value=term.value, text=text)
+
+
+def _hard_text(expression: str) -> str | None:
+    if wrong_with(expression) or safe_length(expression) == float("inf"):
+        return None
+    return hard_text(expression)
 
 
 def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:

@@ -148,11 +148,13 @@ def test_case_counts_only_with_a_capital():
     assert not parse_terms(["273 k"]).matches(found)
 
 
-def test_a_regular_expression_sees_the_first_64_kib_only():
-    """So that a very long value cannot hold a search up for ever."""
-    found = event(record={"message": "a" * 70_000 + "END"})
-    assert not parse_query("message~END").matches(found)
-    assert parse_query("message~^a").matches(found)
+@pytest.mark.parametrize("size", [10, 70_000, 400_000])
+def test_a_regular_expression_sees_all_of_a_text(size):
+    found = event(record={"message": "ab " * (size // 3) + "END."})
+    for text in ("message~END", "message~^a", r"message~[.]$", r"message~b\s+END", "message~a.*END"):
+        assert parse_query(text).matches(found), text
+    for text in (r"message~\s+$", "message~END$", "message~^END"):
+        assert not parse_query(text).matches(found), text
 
 
 def test_grep_ignores_case_unless_there_is_a_capital():
