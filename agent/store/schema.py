@@ -14,7 +14,7 @@ import sqlite3
 from agent.core.errors import StoreError
 from agent.store import faults
 
-VERSION = 6
+VERSION = 7
 APPLICATION_ID = 0x51DE106  # "side log": tells our file from any other SQLite file
 PAGE_SIZE_BYTES = 16_384  # 4 KiB pages cost 0.6 µs more per event: more WAL frames, more splits
 
