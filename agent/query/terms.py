@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 NAMED_FIELDS = (
     "severity", "logger", "service", "source", "path", "message", "trace_id", "span_id", "group", "category", "state",
@@ -101,6 +102,15 @@ def conjunction(parts: Iterable[Term | Parentheses]) -> Conjunction:
         else:
             found.append((part,))
     return tuple(tuple(one) if isinstance(one, list) else one for one in found)
+
+
+def terms_of(conditions: Conjunction) -> Iterator[Term]:
+    """All terms of conditions, those of branches too."""
+    for condition in conditions:
+        if isinstance(condition, Either):
+            yield from chain.from_iterable(map(terms_of, condition.branches))
+        else:
+            yield from condition
 
 
 def _conditions(part: Parentheses) -> Conjunction:

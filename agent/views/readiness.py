@@ -13,24 +13,18 @@ import resource
 import shutil
 import socket
 import stat
-from collections import Counter
-from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from agent.alert.matching import unusable
 from agent.config import listen_address, unsupported
-from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError, UsageError
-from agent.core.expression_cost import safe_length
-from agent.core.expression_trial import hard_text
-from agent.core.expressions import wrong_with
+from agent.core.errors import ConfigError, RotateError, SidelogError
 from agent.core.units import format_size
 from agent.hooks import program as hooks
-from agent.query.language import parse_query
 from agent.store.reader import open_reader
 from agent.tail.discover import Discovery, tail_settings, unmatched
+from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
+from agent.views.rule_readiness import expressions, rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,53 +34,6 @@ if TYPE_CHECKING:
 
 _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
 _INOTIFY = Path("/proc/sys/fs/inotify")
-
-
-class Diagnostic(msgspec.Struct, frozen=True):
-    """One line of `sidelog check`."""
-
-    level: str  # ok | warning | error
-    code: str
-    place: str
-    sentence: str
-    hint: str = ""
-    exit_code: int = EXIT_FAILED  # what an error of this kind ends the command with
-
-    @classmethod
-    def of(cls, error: SidelogError, level: str = "error") -> Diagnostic:
-        """The finding that an error tells; its place is not said twice."""
-        sentence = error.message.removeprefix(f"{error.subject}: ")
-        return cls(level, error.code, error.subject, sentence, error.hint, error.exit_code)
-
-    @classmethod
-    def at(cls, place: str, error: SidelogError) -> Diagnostic:
-        """A warning that an error tells, at another place."""
-        return cls("warning", error.code, place, error.message, error.hint)
-
-    def document(self) -> dict[str, str | None]:
-        """For JSON."""
-        return {
-            "level": self.level,
-            "code": self.code or None,
-            "place": self.place,
-            "sentence": self.sentence,
-            "hint": self.hint or None,
-        }
-
-
-def ok(place: str, sentence: str) -> Diagnostic:
-    """Something that is as it should be."""
-    return Diagnostic("ok", "", place, sentence)
-
-
-def warning(key: str, place: str, /, **facts: Any) -> Diagnostic:
-    """The agent runs, but worse than it could: what `SidelogError.of` says."""
-    return Diagnostic.of(SidelogError.of(key, place, **facts), "warning")
-
-
-def error(key: str, place: str, /, **facts: Any) -> Diagnostic:
-    """The agent cannot do what it is told: what `SidelogError.of` says."""
-    return Diagnostic.of(SidelogError.of(key, place, **facts))
 
 
 def configuration_diagnostics(file: Path | None, load: Callable[[], Config]) -> list[Diagnostic]:
@@ -144,35 +91,6 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     yield from rules(config, scan)
 
 
-def rules(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
-    """What alert rules ask for that exists nowhere: by the sources that are configured, the files that these match now,
-    and the events that the store has.
-    """
-    from agent.query import open_engine  # noqa: PLC0415 - many have no rules
-    from agent.query.engine import LogName  # noqa: PLC0415
-    from agent.query.language import Query, Selection, parse_query  # noqa: PLC0415
-    from agent.query.reasons import reasons, unknown_fields  # noqa: PLC0415
-
-    if not config.alerts:
-        return
-    logs = {LogName(source.name, "") for source in config.sources}
-    logs |= {LogName(found.source.name, found.path) for found in scan.files}
-    with ExitStack() as stack:
-        engine = None
-        with suppress(SidelogError):  # it is not there yet, or `store` says what is wrong with it
-            engine = stack.enter_context(closing(open_engine(config.store.path, archived=False)))
-        for index, rule in enumerate(config.alerts):
-            try:
-                found = {"match": list(reasons(engine, Selection(parse_query(rule.match)), logs))}
-                found["per"] = [] if engine is None else list(unknown_fields(engine, Query(), rule.per))
-            except SidelogError:  # it cannot be read, which is said already; or the store cannot
-                continue
-            for key, problems in found.items():
-                for problem in problems:
-                    place = f"alerts[{index}].{key} {rule.name}"
-                    yield Diagnostic.at(place, problem)
-
-
 def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
     """Whether each source's patterns match, and whether the files can be read."""
     if not config.sources:
@@ -201,28 +119,6 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
 def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
     shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
     return error("SL112", place, count=_plural(len(paths), what), user=_user(), paths=shown)
-
-
-def expressions(config: Config) -> Iterator[Diagnostic]:
-    """The regular expressions that can be tried in more ways than there is time for."""
-    for index, source in enumerate(config.sources):
-        if source.multiline_start is not None and (text := _hard_text(source.multiline_start)) is not None:
-            place = f"sources[{index}].multiline.start"
-            yield warning("SL301.check", place, value=source.multiline_start, text=text)
-    for index, rule in enumerate(config.alerts):
-        try:
-            terms = parse_query(rule.match).terms
-        except UsageError:
-            continue  # said already
-        for term in terms:
-            if term.operator == "~" and (text := _hard_text(term.value)) is not None:
-                yield warning("SL708.check", f"alerts[{index}].match", rule=rule.name, value=term.value, text=text)
-
-
-def _hard_text(expression: str) -> str | None:
-    if wrong_with(expression) or safe_length(expression) == float("inf"):
-        return None
-    return hard_text(expression)
 
 
 def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
@@ -360,12 +256,6 @@ def port(listen: str) -> Diagnostic:
                 return warning("SL119.used", "http.listen", address=listen)
             return error("SL119.refused", "http.listen", address=listen, why=problem)
     return ok("http.listen", f"{listen} is free")
-
-
-def worst(findings: list[Diagnostic]) -> int:
-    """The exit code: that of a wrong configuration before that of any other error; warnings count as done."""
-    codes = Counter(finding.exit_code for finding in findings if finding.level == "error")
-    return EXIT_CONFIG if EXIT_CONFIG in codes else EXIT_FAILED if codes else 0
 
 
 def _may(path: str, mode: int) -> bool:
