@@ -42,8 +42,6 @@ _NS = 1_000_000_000
 def command(_: Context, *, as_json: bool) -> Any:
     """Show, test and silence alert rules."""
     running = click.get_current_context()
-    # `--json` before its command
-    running.default_map = {name: {"as_json": as_json} for name in ("list", "history", "test")}
     if running.invoked_subcommand is None:
         return running.invoke(list_rules, as_json=as_json)
     return EXIT_DONE
@@ -184,14 +182,14 @@ def send_test(context: Context, hook: str) -> int:
 def test(context: Context, rule: str, *, since: str, until: str, explain: str | None, as_json: bool) -> int:
     """Say when a rule would have fired, by the events that are stored. Nobody is told."""
     from agent.alert import replay
-    from agent.alert.matching import unusable
+    from agent.alert.check import unusable
     from agent.config import InvalidConfigError
     from agent.query import open_engine
     from agent.query.language import Selection, parse_query
     from agent.query.reasons import reasons
 
     config = context.config()
-    with closing(open_engine(config.store.path)) as engine:
+    with closing(open_engine(config.store.path, config.archive_directory)) as engine:
         chosen = operations.find_rule(config, rule)
         if faults := unusable(config):
             raise InvalidConfigError(faults)

@@ -101,8 +101,9 @@ def command(context: Context, **options: Any) -> int:
     except QueryError as error:
         click.echo(safe_text(error.pointer(), "\n"), err=True)
         raise
-    path = context.config().store.path
-    with closing(open_engine(path, stored=request.stored, archived=request.archived)) as engine:
+    config = context.config()
+    path, directory = config.store.path, config.archive_directory
+    with closing(open_engine(path, directory, stored=request.stored, archived=request.archived)) as engine:
         return _answer(request, engine)
 
 
@@ -211,7 +212,8 @@ def _answer(request: Request, engine: Engine) -> int:
         empty = [name for name in request.output.fields if name in request.output.missing]
     out.flush()
     print_errors(errors := engine.errors)
-    if empty or not (found or request.lines == 0):
+    nothing_new = request.cursor is not None and not request.selection.query.terms  # as it should be, mostly
+    if empty or not (found or request.lines == 0 or nothing_new):
         with suppress(SidelogError):  # the answer stands, whatever befalls the store now
             print_warnings(_reasons(request, engine, empty if found else []))
     if request.follow:

@@ -53,8 +53,10 @@ def reasons(
     terms = list(_terms(query.conditions))
     yield from _contradictions(query, terms)
     if logs is None:
-        logs = engine.logs() if engine is not None else []
-        if not logs or (not query.terms and since is None and until is None):  # everything was asked for
+        if engine is None:
+            return
+        logs = engine.logs()
+        if not logs or not (query.terms or any(engine.events(Selection(query), 1))):
             yield UsageError.of("SL519.empty", "store")
             return
     unknown = list(_unknown_logs(query, terms, logs))

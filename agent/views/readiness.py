@@ -14,13 +14,13 @@ import shutil
 import socket
 import stat
 from collections import Counter
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.alert.matching import unusable
+from agent.alert.check import names_nowhere, unusable
 from agent.config import listen_address, unsupported
 from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError
 from agent.core.units import format_size
@@ -130,42 +130,29 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     if any(source.rotate is not None for source in config.sources):
         yield from rotation(config, scan)
     if config.archive is not None:
-        yield writable("SL118", "archive.directory", config.archive_directory)
+        yield archive_directory(config)
     for name, hook in config.hooks.items():
         yield from hook_program(name, hook)
-        yield from hook_secrets(name, hook)
+        yield from hook_secrets(hook)
     if config.http is not None:
         yield port(config.http.listen)
     yield from rules(config, scan)
 
 
 def rules(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
-    """What alert rules ask for that exists nowhere: by the sources that are configured, the files that these match now,
-    and the events that the store has.
-    """
-    from agent.query import open_engine  # noqa: PLC0415 - many have no rules
-    from agent.query.engine import LogName  # noqa: PLC0415
-    from agent.query.language import Query, Selection, parse_query  # noqa: PLC0415
-    from agent.query.reasons import reasons, unknown_fields  # noqa: PLC0415
-
+    """What alert rules ask for that exists nowhere, as far as the store, if there is one, knows."""
     if not config.alerts:
         return
-    logs = {LogName(source.name, "") for source in config.sources}
-    logs |= {LogName(found.source.name, found.path) for found in scan.files}
+    from agent.query import open_engine  # noqa: PLC0415 - many have no rules
+
     with ExitStack() as stack:
         engine = None
         with suppress(SidelogError):  # it is not there yet, or `store` says what is wrong with it
-            engine = stack.enter_context(closing(open_engine(config.store.path, archived=False)))
-        for index, rule in enumerate(config.alerts):
-            try:
-                found = {"match": list(reasons(engine, Selection(parse_query(rule.match)), logs))}
-                found["per"] = [] if engine is None else list(unknown_fields(engine, Query(), rule.per))
-            except SidelogError:  # it cannot be read, which is said already; or the store cannot
-                continue
-            for key, problems in found.items():
-                for problem in problems:
-                    place = f"alerts[{index}].{key} {rule.name}"
-                    yield Diagnostic.at(place, problem)
+            engine = open_engine(config.store.path, config.archive_directory, archived=False)
+            stack.callback(engine.close)
+        with suppress(SidelogError):
+            for place, problem in names_nowhere(config, scan, engine):
+                yield Diagnostic.at(place, problem)
 
 
 def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
@@ -275,6 +262,22 @@ def _obstacle(existing: Path) -> str:
     return "readonly" if os.statvfs(existing).f_flag & os.ST_RDONLY else ""
 
 
+def archive_directory(config: Config) -> Diagnostic:
+    """Whether archives can be made where they are to lie, and no other store's are made there."""
+    from agent.archive.lock import other_owner, refused  # noqa: PLC0415 - for who archives alone
+
+    directory = config.archive_directory
+    finding = writable("SL118", "archive.directory", directory)
+    if finding.level == "ok":
+        try:
+            other = other_owner(directory, config.store.path)
+        except OSError as problem:
+            return error("SL804", str(directory), why=problem)
+        if other is not None:
+            return Diagnostic.of(refused(directory, other))
+    return finding
+
+
 def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
     """Whether a hook's program can run and only its owner can change it."""
     if not hook.exec:
@@ -290,14 +293,14 @@ def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
         yield ok(place, f"{program} can be run")
 
 
-def hook_secrets(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
-    """Whether the secrets that a hook refers to are there. Their text goes nowhere."""
-    secrets = {f"hooks.{name}.headers.{header}": secret for header, secret in hook.headers.items()}
+def hook_secrets(hook: HookConfig) -> Iterator[Diagnostic]:
+    """Whether the secrets that a hook refers to are there, and fit their place. Their text goes nowhere."""
+    looks = [secret.resolve_header for secret in hook.headers.values()]
     if hook.webhook is not None:
-        secrets[f"hooks.{name}.webhook"] = hook.webhook
-    for secret in secrets.values():
+        looks.append(hook.webhook.resolve)
+    for look in looks:
         try:
-            secret.resolve()
+            look()
         except SidelogError as problem:
             yield Diagnostic.of(problem)
 

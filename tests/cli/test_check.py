@@ -232,6 +232,9 @@ def test_archive_http_and_hooks(check, tmp_path, monkeypatch):
     assert found["archive.directory"]["sentence"] == f"{tmp_path}/state/archive can be made"
     assert found["hooks.page.exec"]["sentence"] == f"{tmp_path}/page.sh can be run"
     assert found["http.listen"]["sentence"] == f"127.0.0.1:{port} is free"
+    (tmp_path / "token").write_text("two\nlines")
+    code, found = check(text, "--set", f"http.listen=127.0.0.1:{port}")
+    assert (code, [one["level"] for one in found.values() if one["code"] == "SL110"]) == (78, ["error"])
     (tmp_path / "token").unlink()
     code, found = check(text, "--set", "hooks.chat.webhook={env: NOWHERE}")
     assert code == 78
