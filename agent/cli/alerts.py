@@ -182,7 +182,7 @@ def send_test(context: Context, hook: str) -> int:
 def test(context: Context, rule: str, *, since: str, until: str, explain: str | None, as_json: bool) -> int:
     """Say when a rule would have fired, by the events that are stored. Nobody is told."""
     from agent.alert import replay
-    from agent.alert.matching import unusable
+    from agent.alert.check import unusable
     from agent.config import InvalidConfigError
     from agent.query import open_engine
     from agent.query.language import Selection, parse_query

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import Context, echo_json, json_option, paint, print_errors, safe_text, use_color, with_context
+from agent.cli.common import (
+    Context,
+    echo_json,
+    json_option,
+    paint,
+    print_errors,
+    print_warnings,
+    safe_text,
+    use_color,
+    with_context,
+)
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
 from agent.core.groups import STATES, GroupFilter
 from agent.core.times import parse_duration, parse_time
@@ -85,8 +95,14 @@ def list_errors(
     """List the groups, the last seen first. `--sort trend`: what has risen most in the last six hours."""
     now = time.time_ns()
     wanted = _wanted(now, **filters)
+    reasons: list[SidelogError] = []
     with _engine(context, archived=False) as engine:
         groups = engine.groups(wanted, now, sort=sort, reverse=reverse, limit=limit)
+        if not groups:
+            from agent.query.reasons import group_reasons
+
+            reasons = list(group_reasons(engine, wanted, now))
+    print_warnings(reasons)
     if as_json:
         echo_json([group_document(group) for group in groups])
         return 0

@@ -212,21 +212,22 @@ def _answer(request: Request, engine: Engine) -> int:
         empty = [name for name in request.output.fields if name in request.output.missing]
     out.flush()
     print_errors(errors := engine.errors)
-    if empty or not (found or request.lines == 0):
+    if empty or not found:
         with suppress(SidelogError):  # the answer stands, whatever befalls the store now
-            print_warnings(_reasons(request, engine, empty if found else []))
+            print_warnings(_reasons(request, engine, empty if found else None))
     if request.follow:
         _follow(request, engine, position, out)
     return EXIT_FAILED if errors else EXIT_DONE
 
 
-def _reasons(request: Request, engine: Engine, empty: Sequence[str]) -> Iterator[SidelogError]:
-    """Why nothing was found, or nothing in some fields."""
+def _reasons(request: Request, engine: Engine, empty: Sequence[str] | None) -> Iterable[SidelogError]:
+    """Why nothing was found (None), or nothing in some fields."""
     from agent.query.reasons import reasons, unknown_fields
 
-    if empty:
+    if empty is not None:
         return unknown_fields(engine, Query(), empty)
-    return reasons(engine, request.selection)
+    nothing_new = request.cursor is not None and not request.selection.query.terms  # as it should be, mostly
+    return [] if nothing_new or request.lines == 0 else reasons(engine, request.selection)
 
 
 def _write(out: BinaryIO, events: Iterable[StoredEvent], output: Output) -> bool:

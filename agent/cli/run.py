@@ -85,7 +85,7 @@ def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) ->
             config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns, names=names).sources)
     missing = configuration.unsupported(config, file)
     if config.alerts:
-        from agent.alert.matching import unusable  # without rules an agent keeps no memory for their matching
+        from agent.alert.check import unusable  # without rules an agent keeps no memory for their matching
 
         missing += unusable(config, file)
     if missing:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from agent.core.errors import UsageError
-from agent.core.groups import STATES
+from agent.core.groups import STATES, GroupFilter
 from agent.core.times import format_utc
 from agent.core.values import number
 from agent.query.language import Query, Selection
@@ -48,13 +48,14 @@ def reasons(
         logs: the sources and paths that there are; None: those of the engine.
     """
     query, since, until = selection.query, selection.since, selection.until
-    if since is not None and until is not None and since >= until:
-        yield UsageError.of("SL519.span", format_utc(since), until=format_utc(until))
+    yield from _empty_span(since, until)
     terms = list(_terms(query.conditions))
     yield from _contradictions(query, terms)
     if logs is None:
-        logs = engine.logs() if engine is not None else []
-        if not logs or (not query.terms and since is None and until is None):  # everything was asked for
+        if engine is None:
+            return
+        logs = engine.logs()
+        if not logs or not (query.terms or any(engine.events(Selection(query), 1))):
             yield UsageError.of("SL519.empty", "store")
             return
     unknown = list(_unknown_logs(query, terms, logs))
@@ -83,6 +84,24 @@ def unknown_fields(engine: Engine, query: Query, names: Sequence[str]) -> Iterat
             yield sample.unknown(name)
 
 
+def group_reasons(engine: Engine, wanted: GroupFilter, now: int) -> Iterator[UsageError]:
+    """What of a question about error groups can match none.
+
+    Args:
+        engine: knows the groups.
+        wanted: what was asked for.
+        now: as in `Engine.groups`.
+    """
+    yield from _empty_span(wanted.since, wanted.until)
+    terms = [Term("category", "=", name) for name in wanted.categories]
+    yield from _unknown_groups(engine, terms)
+    for service in wanted.services:
+        if not engine.groups(GroupFilter(services=(service,)), now, limit=1, trends=False):
+            services = (group.service for group in engine.groups(GroupFilter(), now, trends=False))
+            known = sorted({name for name in services if name})
+            yield UsageError.of("SL519.service", service, near=nearest(service, known), known=_listed(known))
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'shop'?` with the known name that is most like this one; empty where none is."""
     import difflib  # noqa: PLC0415 - only a mistake pays for it
@@ -99,6 +118,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _folded(name: str) -> str:
     return name.casefold().translate(_SEPARATORS)
+
+
+def _empty_span(since: int | None, until: int | None) -> Iterator[UsageError]:
+    if since is not None and until is not None and since >= until:
+        yield UsageError.of("SL519.span", format_utc(since), until=format_utc(until))
+
+
+def _listed(known: Sequence[str]) -> str:
+    return ", ".join(known[:_LISTED]) + (", …" if len(known) > _LISTED else "") or "none"
 
 
 def _terms(conditions: Conjunction) -> Iterator[Term]:
@@ -139,9 +167,8 @@ def _unknown_logs(query: Query, terms: Sequence[Term], logs: Collection[LogName]
         for term in terms:
             if term.field == field and not any(map(_accepts(term, field), known)):
                 found = True
-                listed = ", ".join(known[:_LISTED]) + (", …" if len(known) > _LISTED else "")
                 shown = term.value + "*" * term.prefix
-                yield UsageError.of(f"SL519.{field}", shown, near=nearest(term.value, known), known=listed)
+                yield UsageError.of(f"SL519.{field}", shown, near=nearest(term.value, known), known=_listed(known))
     if not found and not any(query.analysis.accepts_file(cast("Any", log)) for log in logs):
         asked = " ".join(str(part) for part in query.terms if not isinstance(part, Term) or part.field in _OF_FILES)
         yield UsageError.of("SL519.files", asked)

@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.alert.matching import unusable
+from agent.alert.check import unusable
 from agent.config import listen_address, unsupported
 from agent.core.errors import ConfigError, RotateError, SidelogError
 from agent.core.units import format_size

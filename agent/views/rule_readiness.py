@@ -5,9 +5,10 @@ Every function gives findings and changes nothing.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
+from agent.alert.check import names_nowhere
 from agent.core.errors import SidelogError, UsageError
 from agent.core.expression_cost import safe_length
 from agent.core.expression_trial import hard_text
@@ -24,34 +25,19 @@ if TYPE_CHECKING:
 
 
 def rules(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
-    """What alert rules ask for that exists nowhere: by the sources that are configured, the files that these match now,
-    and the events that the store has.
-    """
-    from agent.query import open_engine  # noqa: PLC0415 - many have no rules
-    from agent.query.engine import LogName  # noqa: PLC0415
-    from agent.query.language import Query, Selection  # noqa: PLC0415
-    from agent.query.reasons import reasons, unknown_fields  # noqa: PLC0415
-
+    """What alert rules ask for that exists nowhere, as far as the store, if there is one, knows."""
     if not config.alerts:
         return
-    logs = {LogName(source.name, "") for source in config.sources}
-    logs |= {LogName(found.source.name, found.path) for found in scan.files}
+    from agent.query import open_engine  # noqa: PLC0415 - many have no rules
+
     with ExitStack() as stack:
         engine = None
         with suppress(SidelogError):  # it is not there yet, or `store` says what is wrong with it
-            engine = stack.enter_context(
-                closing(open_engine(config.store.path, config.archive_directory, archived=False))
-            )
-        for index, rule in enumerate(config.alerts):
-            try:
-                found = {"match": list(reasons(engine, Selection(parse_query(rule.match)), logs))}
-                found["per"] = [] if engine is None else list(unknown_fields(engine, Query(), rule.per))
-            except SidelogError:  # it cannot be read, which is said already; or the store cannot
-                continue
-            for key, problems in found.items():
-                for problem in problems:
-                    place = f"alerts[{index}].{key} {rule.name}"
-                    yield Diagnostic.at(place, problem)
+            engine = open_engine(config.store.path, config.archive_directory, archived=False)
+            stack.callback(engine.close)
+        with suppress(SidelogError):
+            for place, problem in names_nowhere(config, scan, engine):
+                yield Diagnostic.at(place, problem)
 
 
 def expressions(config: Config) -> Iterator[Diagnostic]:
