@@ -34,7 +34,7 @@ from agent.core.conditions import Conditions
 from agent.core.errors import ArchiveError
 from agent.parse.settings import parse_settings, resources
 from agent.store import archives, begun, tables
-from agent.store.archive_settings import ways
+from agent.store.archive_redaction import ways
 from agent.store.archives import ArchivedLog
 from agent.store.begun import BegunArchive
 from agent.tail.claims import LogClaims

@@ -99,12 +99,13 @@ class PrefixMatcher:
         """The hashes of what the whole log would be in other archives of the source, once all was seen."""
         return [log.hexdigest() for log in self._hashed if log.whole]
 
-    def outgrown(self, file_id: int | None) -> tuple[ChainEntry, ...]:
+    def outgrown(self, generation: StoredGeneration | None) -> tuple[ChainEntry, ...]:
         """The archives that this log has outgrown, once all was seen.
 
         Args:
-            file_id: of the generation that it is; an archive of another one is another log's.
+            generation: that it is; an archive of another one is another log's.
         """
+        file_id = None if generation is None else generation.file_id
         found = [one for log in self._hashed for one in log.outgrown() if one.file_id in (None, file_id)]
         return tuple(entry for one in found for entry in one.entries)
 

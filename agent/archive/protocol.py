@@ -12,8 +12,8 @@ import msgspec
 from agent.archive.metadata import REDACTED_VERSION, ArchiveMetadata
 from agent.core.errors import ArchiveError
 from agent.core.text import from_text
-from agent.store.archive_settings import settings_of
-from agent.store.archives import ArchiveRow, EarlierArchive, FileVersion, FrameRow
+from agent.store.archive_redaction import settings_of
+from agent.store.archives import ArchiveRow, ChainEntry, EarlierArchive, FileVersion, FrameRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +31,14 @@ class StoredGeneration(msgspec.Struct, frozen=True):
     first_seen: int | None = None  # Unix ns
 
 
+class RewrittenArchive(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive in whose place another one is to come, of the same log, redacted."""
+
+    entries: tuple[ChainEntry, ...]  # its own, and those of archives that it has replaced
+    modified: int  # Unix ns: when the log was last written
+    profile: str | None = None
+
+
 class ArchiveJob(msgspec.Struct, frozen=True, kw_only=True):
     """One log to be archived. Paths are as `os` gives them (surrogateescape)."""
 
@@ -42,6 +50,7 @@ class ArchiveJob(msgspec.Struct, frozen=True, kw_only=True):
     candidates: tuple[StoredGeneration, ...] = ()  # else it may be one of these, by its head
     settings: dict[str, Any] = {}
     resource: str = "{}"
+    rewritten: RewrittenArchive | None = None  # the log is in this archive, which lies at `path`
 
 
 class ArchiveOrder(msgspec.Struct, frozen=True, kw_only=True):

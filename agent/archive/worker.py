@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from agent.archive.container import FrameLocation
     from agent.archive.frames import IndexedFrame
+    from agent.archive.protocol import ArchiveJob, StoredGeneration
     from agent.store.archives import FrameRow
 
 _PROGRESS_BYTES = 8 << 20
@@ -120,16 +121,15 @@ def _write(
     matcher = GenerationMatcher(job.followed, job.candidates)
     beginnings = PrefixMatcher(order.earlier, order.ways, settings)
     redactor = LogRedactor(settings) if settings.redact else None
-    profile = matcher.profile
+    profile = job.rewritten.profile if job.rewritten is not None else matcher.profile
     splitter = FrameSplitter(
         msgspec.structs.replace(settings, redact=()),  # what there was to redact is redacted then
         Profile.from_json(profile) if profile else None,
-        log.status.st_mtime_ns,
+        _modified(job, log),
     )
     writer = ArchiveWriter(file, order.level)
     frames = []
-    data = _read(log, (matcher, beginnings), progress)
-    for number, piece in enumerate(splitter.split(data if redactor is None else _redacted(data, redactor))):
+    for number, piece in enumerate(splitter.split(_content(job, log, (matcher, beginnings), redactor, progress))):
         frame = piece.row(number, _add(writer, piece, redactor))
         if filters is not None:
             filters.take(frame)
@@ -137,43 +137,77 @@ def _write(
     if matcher.undecided or not log.unchanged() or has_writer(log.fd):
         raise _ChangedError
     generation = matcher.generation()
-    file_id = None if generation is None else generation.file_id
     metadata = ArchiveMetadata(
         id=order.archive_id,
         source=job.source,
         path=to_text(os.fsdecode(job.log_path)),
-        file_id=file_id,
+        file_id=None if generation is None else generation.file_id,
         sequence=order.sequence,
         previous=order.previous,
         created=order.created,
-        modified=log.status.st_mtime_ns,
+        modified=_modified(job, log),
         lines=writer.all_lines,
         raw_bytes=writer.raw_bytes,
         sha256=writer.sha256,
         resource=job.resource,
         profile=splitter.profile.to_json() if splitter.profile else None,
         settings=job.settings,
-        replaces=beginnings.outgrown(file_id),
+        replaces=job.rewritten.entries if job.rewritten is not None else beginnings.outgrown(generation),
     )
     if redactor is not None:
-        metadata = msgspec.structs.replace(
-            metadata,
-            version=REDACTED_VERSION,
-            settings={name: value for name, value in job.settings.items() if name != "redact"},
-            redacted=tuple(settings.redact),
-            log_bytes=writer.raw_bytes + writer.shift,
-            positions=writer.positions_sha256,
-            first_seen=None if generation is None else generation.first_seen,
-        )
+        metadata = _of_redacted(metadata, settings, writer, generation)
     return _Written(metadata, writer.finish(metadata), frames, writer.digests, beginnings.contents())
 
 
-def _redacted(data: Iterator[bytes], redactor: LogRedactor) -> Iterator[bytes]:
-    for piece in data:
-        if found := redactor.feed(piece):
-            yield found
-    if found := redactor.finish():
-        yield found
+def _modified(job: ArchiveJob, log: LogFile) -> int:
+    """When the log was last written, Unix ns."""
+    return log.status.st_mtime_ns if job.rewritten is None else job.rewritten.modified
+
+
+def _of_redacted(
+    metadata: ArchiveMetadata, settings: ParseSettings, writer: ArchiveWriter, generation: StoredGeneration | None
+) -> ArchiveMetadata:
+    return msgspec.structs.replace(
+        metadata,
+        version=REDACTED_VERSION,
+        settings={name: value for name, value in metadata.settings.items() if name != "redact"},
+        redacted=tuple(settings.redact),
+        log_bytes=writer.raw_bytes + writer.shift,
+        positions=writer.positions_sha256,
+        first_seen=None if generation is None else generation.first_seen,
+    )
+
+
+def _content(
+    job: ArchiveJob,
+    log: LogFile,
+    matchers: tuple[GenerationMatcher, PrefixMatcher],
+    redactor: LogRedactor | None,
+    progress: Callable[[int], None],
+) -> Iterator[bytes]:
+    """What is to be archived: the log, redacted if so, or that of another archive."""
+    if redactor is None:
+        yield from _read(log, matchers, progress)
+        return
+    if job.rewritten is None:
+        for data in _read(log, matchers, progress):
+            yield redactor.feed(data)
+    else:
+        yield from _read_archive(Path(log.path), redactor, progress)
+    yield redactor.finish()
+
+
+def _read_archive(path: Path, redactor: LogRedactor, progress: Callable[[int], None]) -> Iterator[bytes]:
+    """The log of an archive, redacted, perhaps once more."""
+    with ArchiveReader(path) as archive:
+        for number, data in enumerate(archive.verified()):
+            start, before = 0, 0
+            for end, shift in zip(*archive.positions(number), strict=True):
+                yield redactor.feed(data[start:end])
+                redactor.lengthen(shift - before)
+                start, before = end, shift
+            yield redactor.feed(data[start:])
+            progress(archive.frames[number].offset)
 
 
 def _add(writer: ArchiveWriter, piece: IndexedFrame, redactor: LogRedactor | None) -> FrameLocation:
@@ -214,7 +248,7 @@ def _finish(order: ArchiveOrder, log: LogFile, partial: Path, written: _Written)
         same = False
     if not same:
         raise ArchiveError.of("SL804.differs", partial)
-    files.restrict(partial, log.status)
+    files.restrict(partial, log.status, metadata.modified)
     size = partial.stat().st_size
     made = ArchiveWritten(path=b"", size=size, link=link, metadata=metadata, frames=frames, contents=contents)
     log_path = os.fsdecode(order.job.log_path)

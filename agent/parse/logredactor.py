@@ -66,6 +66,7 @@ class LogRedactor:
         self._parts: list[tuple[bytes, Wrapper, Wrapped]] = []  # of a line that a runtime has split
         self._parts_bytes = 0
         self._out: list[bytes] = []
+        self._longer = 0  # bytes of the log that the lines before the next newline stand for beside their own
         self._content = 0  # bytes of the result so far
         self._shift = 0  # so many bytes further on is the same place in the log
         self._ends = array("Q")
@@ -96,6 +97,10 @@ class LogRedactor:
         self._join()
         return self._released()
 
+    def lengthen(self, size: int) -> None:
+        """The log was redacted before, and the line whose bytes were fed last was so many bytes longer in it."""
+        self._longer += size
+
     def preview(self) -> bytes:
         """What `finish` would give now; the log goes on all the same."""
         other = copy(self)
@@ -123,7 +128,7 @@ class LogRedactor:
     def _lines(self, whole: bytes) -> None:
         """Lines, each with its newline."""
         wrapped = bool(self._parts) or self._rules.may_wrap(whole)
-        if not wrapped and not self._redactor.may_apply(whole):
+        if not wrapped and not self._longer and not self._redactor.may_apply(whole):
             self._put(whole)
             return
         for line in whole.split(b"\n")[:-1]:
@@ -161,10 +166,8 @@ class LogRedactor:
             if not wrapped.partial:
                 self._join()
         else:
-            if self._redactor.may_apply(line):
-                self._replace(line, wrapper.redact(line, self.content, self._redactor))
-            else:
-                self._put(line)
+            hidden = self._redactor.may_apply(line)
+            self._replace(line, wrapper.redact(line, self.content, self._redactor) if hidden else line)
             self._put(newline)
 
     def _join(self) -> None:
@@ -230,8 +233,9 @@ class LogRedactor:
 
     def _replace(self, old: bytes, new: bytes) -> None:
         self._put(new)
-        if self._located and len(old) != len(new):
-            self._shift += len(old) - len(new)
+        further, self._longer = len(old) + self._longer - len(new), 0
+        if self._located and further:
+            self._shift += further
             self._ends.append(self._content)
             self._shifts.append(self._shift)
 

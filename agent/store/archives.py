@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from agent.core.text import from_text, to_text
-from agent.store.archive_settings import redacted_by
+from agent.store.archive_redaction import redacted_by
 
 if TYPE_CHECKING:
     import os
@@ -304,22 +304,19 @@ def outgrown(
         " AND (coalesce(a.min_timestamp <> a.modified, 0) OR (l.device = ? AND l.inode = ?))",
         (source, version.device, version.inode),
     ).fetchall()
-    sql = "SELECT id, sequence, previous, link FROM archive_removals WHERE replaced_by = ?"
     kept = set(present)
     found = []
     for *own, file_id, size, sha256, settings in rows:
         if own[0] not in kept:
-            entries = (ChainEntry(*own), *(ChainEntry(*one) for one in connection.execute(sql, own[:1])))
-            found.append(
-                EarlierArchive(
-                    file_id=file_id,
-                    raw_bytes=size,
-                    sha256=sha256,
-                    entries=entries,
-                    redacted=redacted_by(settings) or (),
-                )
-            )
+            known, keys = entries(connection, ChainEntry(*own)), redacted_by(settings) or ()
+            found.append(EarlierArchive(file_id=file_id, raw_bytes=size, sha256=sha256, entries=known, redacted=keys))
     return tuple(found)
+
+
+def entries(connection: sqlite3.Connection, own: ChainEntry) -> tuple[ChainEntry, ...]:
+    """The place of an archive in the chain, and the places of those that it has replaced."""
+    sql = "SELECT id, sequence, previous, link FROM archive_removals WHERE replaced_by = ?"
+    return own, *(ChainEntry(*one) for one in connection.execute(sql, (own.id,)))
 
 
 def fate(connection: sqlite3.Connection, archive_id: int) -> str:

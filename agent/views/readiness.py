@@ -13,6 +13,7 @@ import resource
 import shutil
 import socket
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
         yield from rotation(config, scan)
     if config.archive is not None:
         yield archive_directory(config)
+    yield from redacted_archives(config)
     for name, hook in config.hooks.items():
         yield from hook_program(name, hook)
         yield from hook_secrets(hook)
@@ -212,6 +214,24 @@ def archive_directory(config: Config) -> Diagnostic:
         if other is not None:
             return Diagnostic.of(refused(directory, other))
     return finding
+
+
+def redacted_archives(config: Config) -> Iterator[Diagnostic]:
+    """Whether archives hold what `redact` of their source names now."""
+    if not any(source.redact for source in config.sources) or not config.store.path.exists():
+        return
+    try:
+        connection = open_reader(config.store.path)
+    except SidelogError:  # that of the store is said elsewhere
+        return
+    from agent.archive.directory import load  # noqa: PLC0415 - for who redacts alone
+    from agent.archive.rewriter import unredacted  # noqa: PLC0415
+
+    with closing(connection):
+        found = unredacted(load(connection, config.archive_directory), config)
+    if found:
+        row, keys = found[0]
+        yield warning("SL813", row.path, count=len(found), keys=", ".join(keys))
 
 
 def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:

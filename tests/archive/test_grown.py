@@ -313,6 +313,7 @@ def test_an_archive_that_is_replaced_during_a_search_is_missed_so_that_nothing_i
 def test_beginnings_are_found_however_the_bytes_come():
     import hashlib
 
+    from agent.archive.protocol import StoredGeneration
     from agent.parse.settings import PLAIN
     from agent.store.archives import EarlierArchive
 
@@ -326,4 +327,6 @@ def test_beginnings_are_found_however_the_bytes_come():
         seen = PrefixMatcher((*earlier, wrong), [()], PLAIN)
         for at in range(0, len(data), step):
             seen.see(data[at : at + step])
-        assert seen.outgrown(7) == (1, 200, 599), "not one of another file, and not the whole"
+        assert seen.outgrown(StoredGeneration(7, 0, 0, b"")) == (1, 200, 599), (
+            "not one of another file, and not the whole"
+        )

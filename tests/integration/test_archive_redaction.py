@@ -151,6 +151,60 @@ def test_a_log_that_is_archived_is_not_archived_again_under_another_name(box, fi
     assert len(answer(box)) == 20
 
 
+@pytest.mark.parametrize("first", [[], ["token"]])
+def test_archives_that_were_made_before_are_named_and_made_anew(box, first):
+    """Of a followed log, partly stored, and of one that nobody followed and that was kept."""
+    configure(box, {"redact": first}, delete_source=False)
+    box.log.write_bytes(lines(0, 60))
+    (box.logs / "app.log.2").write_bytes(lines(200, 20))
+    age(box.logs / "app.log.2", 20)
+    box.once()
+    box.log.rename(box.logs / "app.log.1")
+    box.log.touch()
+    run(box)
+    expire(box, 1.0)
+    before = answer(box)
+    configure(box, REDACT, delete_source=False)
+    done = box.run("check")
+    assert b"SL813" in done.stdout
+    assert b"2 archives" in done.stdout
+    assert b"archive run --redact" in done.stdout
+    old = archives(box)
+    done = box.run("archive", "run", "--redact", "--json")
+    assert json.loads(done.stdout) == {"redacted": 2, "findings": []}
+    assert not any(path.exists() for path in old)
+    after = answer(box)
+    assert [(row["timestamp"], row["offset"], row["severity_number"]) for row in after] == [
+        (row["timestamp"], row["offset"], row["severity_number"]) for row in before
+    ]
+    assert answer(box, CANARY) == []
+    assert box.run("query", "--count").stdout == b"%d\n" % len(before)
+    assert box.run("archive", "verify").returncode == 0
+    assert b"SL813" not in box.run("check").stdout
+    assert run(box)["archived"] == 0, "the kept logs are still known"
+    assert box.run("archive", "run", "--reindex").returncode == 0
+    assert answer(box) == after
+    assert json.loads(box.run("archive", "run", "--redact", "--json").stdout)["redacted"] == 0
+
+
+def test_a_damaged_archive_is_not_made_anew(box):
+    configure(box, {"redact": []})
+    box.log.touch()
+    for number in (2, 1):
+        (box.logs / f"app.log.{number}").write_bytes(lines(number * 20, 20))
+        age(box.logs / f"app.log.{number}", number)
+    run(box)
+    first, _ = archives(box)
+    data = first.read_bytes()
+    first.write_bytes(data[:50] + b"\0\0\0\0" + data[54:])
+    configure(box, REDACT)
+    done = box.run("archive", "run", "--redact")
+    assert (done.returncode, done.stderr.count(b"error[SL803]")) == (1, 1)
+    assert b"1 archives redacted" in done.stderr
+    assert first.exists()
+    assert len(archives(box)) == 2
+
+
 def test_damaged_positions_are_noticed(box):
     box.log.touch()
     (box.logs / "app.log.1").write_bytes(lines(0, 20))

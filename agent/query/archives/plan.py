@@ -21,7 +21,7 @@ from agent.query.archives.groups import ArchivedGroups
 from agent.query.archives.needles import token_probes
 from agent.query.language import bounds
 from agent.store import archives
-from agent.store.archive_settings import read_settings
+from agent.store.archive_redaction import read_settings
 
 if TYPE_CHECKING:
     import sqlite3

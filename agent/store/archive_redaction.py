@@ -1,4 +1,6 @@
-"""The column `settings` of `archives`: how the lines of an archive are read, and by which keys it is redacted."""
+"""What the store knows of the redaction of archives: the column `settings` says by which keys one is redacted, beside
+how its lines are read.
+"""
 
 from __future__ import annotations
 
@@ -39,3 +41,8 @@ def ways(connection: sqlite3.Connection, source: str) -> tuple[tuple[str, ...], 
     """The keys that the archives of a source are redacted by, each once, where a log of theirs is remembered."""
     sql = "SELECT DISTINCT settings FROM archives WHERE source = ? AND id IN (SELECT archive_id FROM archive_logs)"
     return tuple({redacted_by(column) or () for (column,) in connection.execute(sql, (source,))})
+
+
+def move_logs(connection: sqlite3.Connection, old: int, new: int) -> None:
+    """The logs of an archive are those of another one now; inside a transaction."""
+    connection.execute("UPDATE archive_logs SET archive_id = ? WHERE archive_id = ?", (new, old))
