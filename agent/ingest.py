@@ -1,8 +1,9 @@
 """The writer thread: lines → events → groups → one transaction. Everything per line happens here, nothing else does.
 
-A transaction is committed as soon as no more lines wait, at the latest `flush_interval` after its first line, and
-earlier when it has grown to TRANSACTION_BYTES. When the store cannot be written the transaction is kept and tried
-again; reading stops by itself, because the intake fills.
+The first line after a quiet time is committed at once. Few lines that follow it wait for each other, so that there is
+one commit in a `flush_interval`, which is also the longest that a line waits; as soon as they are _COMMIT_BYTES, the
+transaction is committed when no more lines wait, and always when it has grown to TRANSACTION_BYTES. When the store
+cannot be written the transaction is kept and tried again; reading stops by itself, because the intake fills.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 TRANSACTION_BYTES = 2 * 2**20  # 4 MiB is not faster and takes 4 MB more memory
 _COMMIT_PAUSE_S = 0.02  # at the least between two commits: a thousand files with a line each share one
+_COMMIT_BYTES = 8_192  # of lines, that need not wait for more: a commit writes that much in pages for a single line
 _RETRY_S = 1.0
 _IDLE_S = 1.0
 _HOOKS_PAUSE_S = 0.02  # at the least between two looks at what is due: many states end at nearly the same instant
@@ -62,7 +64,7 @@ class Ingest(threading.Thread):
     Args:
         intake: where lines come from.
         writer: the open store.
-        maintenance: its care, done while nothing waits.
+        maintenance: its care, a portion at a turn.
         settings: of the configuration; further ones come through the intake.
         known: the files that the store remembers.
         reporter: own errors.
@@ -177,31 +179,38 @@ class Ingest(threading.Thread):
                 self._filling.reload(message.parse)
         self._filling.release_held(due_only=True)
         self._filling.settle()
-        now = time.monotonic()
-        if self._filling.transaction.batches and self._is_due(now):
+        if self._is_due(time.monotonic()):
             self._commit()
-        elif not self._filling.transaction.batches:
-            self._care()
+        self._care()
 
     def _patience_s(self) -> float:
         """How long the next `take` may wait."""
         now = time.monotonic()
-        waits = [_IDLE_S]
+        waits = [0.001 if self._maintenance.pending else _IDLE_S]
         if self._filling.transaction.batches:
-            waits.append(max(0.0, self._last_commit + _COMMIT_PAUSE_S - now))
-        elif self._maintenance.pending:
-            waits.append(0.001)
-        else:
-            waits += [max(_HOOKS_PAUSE_S, hook.wait_s()) for hook in self._hooks]
+            waits.append(max(0.0, self._last_commit + self._pause_s() - now))
+        waits += [max(_HOOKS_PAUSE_S, hook.wait_s()) for hook in self._hooks]
         waits += [max(0.0, deadline_s - now) for deadline_s in self._filling.deadlines_s()]
         return min(waits)
 
     def _is_due(self, now: float) -> bool:
-        waited = now - self._filling.began
-        longest_s = self._settings.flush_interval_s
-        if waited >= longest_s:
+        """Whether the transaction is to be committed. Without lines: where it has file states, there are own errors, or
+        something is due of hooks.
+        """
+        transaction = self._filling.transaction
+        due = [hook.is_due() for hook in self._hooks]  # all of them are asked
+        transaction.watched = any(due)
+        if not transaction.batches:
+            return bool(transaction.files or self._reporter.waiting or transaction.watched)
+        pause = now - self._last_commit
+        if now - self._filling.began >= self._settings.flush_interval_s:
             return True
-        return self._intake.empty and now - self._last_commit >= min(_COMMIT_PAUSE_S, longest_s)
+        return (self._intake.empty and pause >= self._pause_s()) or (transaction.watched and pause >= _HOOKS_PAUSE_S)
+
+    def _pause_s(self) -> float:
+        """The least time between the last commit and that of the transaction that is being filled."""
+        longest_s = self._settings.flush_interval_s
+        return longest_s if self._filling.transaction.bytes < _COMMIT_BYTES else min(_COMMIT_PAUSE_S, longest_s)
 
     def _reconfigure(self) -> None:
         """Go on with the settings of reloads. What is parsed already, or waits for it, stays as it was read."""
@@ -273,11 +282,7 @@ class Ingest(threading.Thread):
             self._reporter.report(error)
 
     def _care(self) -> None:
-        """While nothing waits: file states, own errors, retention, checkpoints."""
-        due = [hook.is_due() for hook in self._hooks]  # all of them are asked
-        self._filling.transaction.watched = any(due)
-        if self._filling.transaction.files or self._reporter.waiting or self._filling.transaction.watched:
-            self._commit()
+        """Retention and checkpoints, also where lines come without a pause; of what is due a portion at a turn."""
         try:
             self._maintenance.step()
         except SidelogError as error:

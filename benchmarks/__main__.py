@@ -10,9 +10,9 @@ import argparse
 import sys
 import time
 
-from benchmarks import alerting, archive, common, grouping, idle, ingest, latency, peers, query, restart
+from benchmarks import alerting, archive, common, grouping, idle, ingest, latency, peers, query, restart, trickle
 
-MODULES = (ingest, idle, restart, latency, alerting, query, peers, grouping, archive)
+MODULES = (ingest, idle, trickle, restart, latency, alerting, query, peers, grouping, archive)
 PARTS = {part.__name__.rpartition(".")[2]: part for part in MODULES}
 
 
@@ -22,8 +22,8 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000, help="lines to take in (default: 1,000,000)")
     parser.add_argument("--sizes", default="1000000,10000000", help="events in the stores that are asked")
     parser.add_argument("--repeat", type=int, default=3, help="runs of which the median counts")
-    parser.add_argument("--seconds", type=float, default=30, help="how long to watch an idle agent")
-    parser.add_argument("--trials", type=int, default=30, help="lone lines to time")
+    parser.add_argument("--seconds", type=float, default=30, help="how long to watch an agent that has little to do")
+    parser.add_argument("--trials", type=int, default=30, help="lone lines and bursts to time")
     parser.add_argument("--loghub", metavar="FOLDER", help="LogHub's sets of 2,000 lines (default: $LOGHUB)")
     parser.add_argument("--fresh", action="store_true", help="build the stores to ask anew")
     parser.add_argument("--quick", action="store_true", help="small sizes")

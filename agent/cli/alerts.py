@@ -41,8 +41,6 @@ _NS = 1_000_000_000
 def command(_: Context, *, as_json: bool) -> Any:
     """Show, test and silence alert rules."""
     running = click.get_current_context()
-    # `--json` before its command
-    running.default_map = {name: {"as_json": as_json} for name in ("list", "history", "test")}
     if running.invoked_subcommand is None:
         return running.invoke(list_rules, as_json=as_json)
     return EXIT_DONE
@@ -188,7 +186,7 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
     from agent.query import open_engine
 
     config = context.config()
-    with closing(open_engine(config.store.path)) as engine:
+    with closing(open_engine(config.store.path, config.archive_directory)) as engine:
         chosen = operations.find_rule(config, rule)
         if faults := unusable(config):
             raise InvalidConfigError(faults)

@@ -143,8 +143,13 @@ def with_context(function: Command) -> Command:
 
 
 def json_option(text: str = "One JSON document.") -> Callable[[Command], Command]:
-    """Add `--json`; the function gets `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help=text)
+    """Add `--json`; the function gets `as_json`. A group's counts for its commands: `alerts --json history`."""
+    return click.option("--json", "as_json", is_flag=True, flag_value=True, default=_given_to_group, help=text)
+
+
+def _given_to_group() -> bool:
+    group = click.get_current_context().parent
+    return group is not None and bool(group.params.get("as_json"))
 
 
 # ---------------------------------------------------------------- output

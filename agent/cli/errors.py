@@ -49,7 +49,8 @@ def _engine(context: Context, *, archived: bool) -> contextlib.closing[Engine]:
     Raises:
         StoreError: the store cannot be opened.
     """
-    return contextlib.closing(open_engine(context.config().store.path, archived=archived))
+    config = context.config()
+    return contextlib.closing(open_engine(config.store.path, config.archive_directory, archived=archived))
 
 
 @click.group(cls=_Commands)
@@ -57,8 +58,7 @@ def _engine(context: Context, *, archived: bool) -> contextlib.closing[Engine]:
 @with_context
 def command(_: Context, *, as_json: bool) -> None:
     """Show groups of errors and manage their state; without a command the list."""
-    # `--json` before its command
-    click.get_current_context().default_map = {name: {"as_json": as_json} for name in ("list", "show")}
+    del as_json  # its commands look for it
 
 
 @command.command("list")

@@ -14,9 +14,10 @@ from agent.cli.common import PATH, Context, print_errors, safe_text, use_color, 
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from agent.core.times import parse_duration, parse_time
 from agent.query import open_engine
-from agent.query.language import Grouping, Query, QueryError, Selection, all_equal, parse_terms, severity_query
+from agent.query.language import Grouping, Query, Selection, all_equal, parse_terms, severity_query
 from agent.query.predicate import compile_pattern, grep_pattern
 from agent.query.render import FORMS, Output
+from agent.query.syntax import QueryError, read_names
 from agent.query.terms import Term
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ DEFAULT_LINES = 100
 _WRITE_BYTES = 65_536  # output is collected to this before it is written
 
 EPILOG = """\b
-A TERM is a word or "quoted phrase", FIELD=VALUE, !=, >, >=, <, <=, FIELD~REGEX, or !TERM. All must hold;
-FIELD=A FIELD=B means either. FIELD is severity, logger, service, source, path, message, trace_id, span_id,
-group, category, state, or a path into the line such as http.status.
+A TERM is a word or "quoted phrase", FIELD=VALUE, !=, >, >=, <, <=, FIELD~REGEX, or !TERM. FIELD=A* is how a
+value begins, FIELD=* any value. All TERMs must hold; FIELD=A FIELD=B means either, as does OR between them,
+with parentheses around. FIELD is severity, logger, service, source, path, message, trace_id, span_id, group,
+category, state, or a path into the line such as http.status, attributes.path or "Response Code".
 \b
   sidelog query -p error -S 1h
   sidelog query timeout service=shop 'http.status>=500'
+  sidelog query '(user=ann OR path=/var/log/shop/*) !healthcheck'
   sidelog query -f '!healthcheck'
   sidelog query -S today --by logger,severity --top 10
 """
@@ -98,8 +101,9 @@ def command(context: Context, **options: Any) -> int:
     except QueryError as error:
         click.echo(safe_text(error.pointer(), "\n"), err=True)
         raise
-    path = context.config().store.path
-    with closing(open_engine(path, stored=request.stored, archived=request.archived)) as engine:
+    config = context.config()
+    path, directory = config.store.path, config.archive_directory
+    with closing(open_engine(path, directory, stored=request.stored, archived=request.archived)) as engine:
         return _answer(request, engine)
 
 
@@ -150,7 +154,7 @@ def understand(options: dict[str, Any], now_ns: int) -> Request:
 def _names(text: str | None, option: str) -> tuple[str, ...]:
     if text is None:
         return ()
-    names = tuple(name.strip() for name in text.split(","))
+    names = read_names(text)
     if not all(names):
         raise UsageError.of("SL518.names", text, option=option)
     return names

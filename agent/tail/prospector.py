@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.errors import TailError
+from agent.core.holes import before_hole
 from agent.core.model import HEAD_BYTES
 from agent.tail import files, locate
 from agent.tail.discover import DirectoryScan, Discovery, FoundFile
@@ -318,7 +319,7 @@ def _begins_like(path: str, harvester: Harvester) -> bool:
     try:
         head = harvester.head
         if not head and harvester.fd >= 0:
-            head = os.pread(harvester.fd, HEAD_BYTES, 0)
+            head = before_hole(os.pread(harvester.fd, HEAD_BYTES, 0))
             if not head:
                 return False
         with open(path, "rb", buffering=0) as file:

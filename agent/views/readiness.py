@@ -21,15 +21,12 @@ import msgspec
 
 from agent.alert.matching import unusable
 from agent.config import listen_address, unsupported
-from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError, UsageError
-from agent.core.expression_cost import safe_length
-from agent.core.expression_trial import hard_text
-from agent.core.expressions import wrong_with
+from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError
 from agent.core.units import format_size
 from agent.hooks import program as hooks
-from agent.query.language import parse_query
 from agent.store.reader import open_reader
 from agent.tail.discover import Discovery, tail_settings
+from agent.views.expressions import hard_expressions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,11 +122,11 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     yield from sources(config, scan)
     yield from limits(scan)
     yield from store(config)
-    yield from expressions(config)
+    yield from (warning(key, place, **facts) for key, place, facts in hard_expressions(config))
     if any(source.rotate is not None for source in config.sources):
         yield from rotation(config, scan)
     if config.archive is not None:
-        yield writable("SL118", "archive.directory", config.archive_directory)
+        yield archive_directory(config)
     for name, hook in config.hooks.items():
         yield from hook_program(name, hook)
         yield from hook_secrets(hook)
@@ -165,28 +162,6 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
 def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
     shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
     return error("SL112", place, count=_plural(len(paths), what), user=_user(), paths=shown)
-
-
-def expressions(config: Config) -> Iterator[Diagnostic]:
-    """The regular expressions that can be tried in more ways than there is time for."""
-    for index, source in enumerate(config.sources):
-        if source.multiline_start is not None and (text := _hard_text(source.multiline_start)) is not None:
-            place = f"sources[{index}].multiline.start"
-            yield warning("SL301.check", place, value=source.multiline_start, text=text)
-    for index, rule in enumerate(config.alerts):
-        try:
-            terms = parse_query(rule.match).terms
-        except UsageError:
-            continue  # said already
-        for term in terms:
-            if term.operator == "~" and (text := _hard_text(term.value)) is not None:
-                yield warning("SL708.check", f"alerts[{index}].match", rule=rule.name, value=term.value, text=text)
-
-
-def _hard_text(expression: str) -> str | None:
-    if wrong_with(expression) or safe_length(expression) == float("inf"):
-        return None
-    return hard_text(expression)
 
 
 def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
@@ -264,6 +239,22 @@ def _obstacle(existing: Path) -> str:
     if not _may(str(existing), os.W_OK | os.X_OK):
         return "denied"
     return "readonly" if os.statvfs(existing).f_flag & os.ST_RDONLY else ""
+
+
+def archive_directory(config: Config) -> Diagnostic:
+    """Whether archives can be made where they are to lie, and no other store's are made there."""
+    from agent.archive.lock import other_owner, refused  # noqa: PLC0415 - for who archives alone
+
+    directory = config.archive_directory
+    finding = writable("SL118", "archive.directory", directory)
+    if finding.level == "ok":
+        try:
+            other = other_owner(directory, config.store.path)
+        except OSError as problem:
+            return error("SL804", str(directory), why=problem)
+        if other is not None:
+            return Diagnostic.of(refused(directory, other))
+    return finding
 
 
 def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:

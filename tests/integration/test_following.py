@@ -211,3 +211,23 @@ def test_a_condition_of_a_file_whose_name_is_not_utf8_is_told_and_does_not_end_t
     assert any("named pipe" in problem for problem in box.status()["problems"])
     pipe.unlink()
     assert box.stop() == 0
+
+
+def test_few_lines_that_follow_each_other_share_a_commit_in_a_flush_interval(box):
+    box.configure(store={"flush_interval": "2s"})
+    append(box.log, event(0))
+    box.start()
+    box.wait_count(1)
+    began = time.monotonic()
+    seen = set()
+
+    def count():
+        seen.add(box.count())
+        return max(seen)
+
+    for number in range(1, 61):
+        append(box.log, event(number))
+        count()
+    wait_until(lambda: count() == 61, what="the last line")
+    assert len(seen) <= 3 + (time.monotonic() - began) / 2, "of 61"
+    assert box.numbers() == list(range(61))

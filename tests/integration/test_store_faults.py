@@ -175,3 +175,18 @@ def test_retention_by_size_gives_space_back(box):
     assert json.loads(counted) == len(kept)
     box.once()
     assert box.numbers() == kept
+
+
+def test_retention_keeps_its_size_where_lines_come_without_a_pause(box):
+    box.configure(store={"retention": {"size": "1MiB"}})
+    append(box.log, event(0))
+    box.start()
+    written = 1
+
+    def first_stored():
+        nonlocal written
+        append(box.log, event(written, pad="x" * 20_000))
+        written += 1
+        return box.numbers()[:1]
+
+    wait_until(lambda: (first_stored() or [0])[0] > 0, what="the end of the oldest event")

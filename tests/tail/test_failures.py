@@ -46,7 +46,7 @@ async def test_opening_that_fails_at_first_is_tried_again(tmp_path, monkeypatch,
     log.write_bytes(b"one\n")
     async with Following(log) as tail:
         await tail.until_read(b"one")
-        assert tail.tailer._registry._open_count == 1
+        assert tail.tailer._registry.descriptors._count == 1
         expected = {errno.ENOENT: 0, errno.EMFILE: 1}.get(problem, 1)
         assert len(tail.codes()) == expected
         assert len(tail.errors) == 2 * expected
@@ -124,7 +124,7 @@ async def test_directory_that_cannot_be_looked_at_ends_nothing(tmp_path, monkeyp
     async with Following(log, timing=PATIENT) as tail:
         await tail.until_read(b"one")
         harvester = tail.tailer._registry.harvesters[1]
-        await tail.tailer._registry.close(harvester)
+        await tail.tailer._registry.descriptors.close(harvester)
         with monkeypatch.context() as patch:
             patch.setattr(prospector.os, "stat", failing(1000, OSError(errno.EIO, "broken"), os.stat))
             assert prospector._where(harvester) == str(log)
