@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from agent.core.errors import UsageError
+from agent.core.errors import SidelogError, UsageError
 from agent.core.event import severity_text
-from agent.core.expressions import MOST_CHARACTERS, Expression, TimeBudget, wrong_with
+from agent.core.expressions import MOST_CHARACTERS, Expression, TimeBudget, UndecidedError, wrong_with
 from agent.core.groups import GroupTraits
 from agent.core.patterns import lazy
 from agent.core.severity import HIGHEST, level_range
@@ -103,6 +103,8 @@ def _cost(condition: Alternatives | Either) -> int:
     if field in ("severity", "source", "path", "group", "category"):
         return 0
     if field == "state":  # in archives each error's group has to be found first, and replays always ask for it
+        return 4
+    if any(term.operator == "~" for term in condition):  # it may be the one that cannot be decided
         return 3
     return 1 if field is None else 2  # a text needs no decoding, a field does
 
@@ -110,7 +112,20 @@ def _cost(condition: Alternatives | Either) -> int:
 def _any_of(checks: list[Check]) -> Check:
     if len(checks) == 1:
         return checks[0]
-    return lambda event, categories: any(check(event, categories) for check in checks)
+
+    def any_holds(event: Matchable, categories: Categories) -> bool:
+        undecided: Exception | None = None
+        for check in checks:
+            try:
+                if check(event, categories):
+                    return True
+            except (UndecidedError, SidelogError) as error:  # another one may hold, and then it does not matter
+                undecided = error
+        if undecided is not None:
+            raise undecided
+        return False
+
+    return any_holds
 
 
 def compile_term(term: Term, budget: TimeBudget | None = None) -> Check:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -84,6 +83,16 @@ class Either(msgspec.Struct, frozen=True):
 Conjunction = tuple[Alternatives | Either, ...]  # all of them must hold
 
 
+def terms_of(conditions: Conjunction) -> Iterator[Term]:
+    """All terms that conditions consist of."""
+    for condition in conditions:
+        if isinstance(condition, Either):
+            for branch in condition.branches:
+                yield from terms_of(branch)
+        else:
+            yield from condition
+
+
 def conjunction(parts: Iterable[Term | Parentheses]) -> Conjunction:
     """Parts of a query as conditions: each term alone, but for several `FIELD=VALUE` of one field, which are
     alternatives. Negations are moved inwards, so that only terms are negated.
@@ -102,15 +111,6 @@ def conjunction(parts: Iterable[Term | Parentheses]) -> Conjunction:
         else:
             found.append((part,))
     return tuple(tuple(one) if isinstance(one, list) else one for one in found)
-
-
-def terms_of(conditions: Conjunction) -> Iterator[Term]:
-    """All terms of conditions, those of branches too."""
-    for condition in conditions:
-        if isinstance(condition, Either):
-            yield from chain.from_iterable(map(terms_of, condition.branches))
-        else:
-            yield from condition
 
 
 def _conditions(part: Parentheses) -> Conjunction:

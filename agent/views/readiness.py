@@ -13,11 +13,11 @@ import resource
 import shutil
 import socket
 import stat
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.alert.check import unusable
+from agent.alert.check import names_nowhere, unusable
 from agent.config import listen_address, unsupported
 from agent.core.errors import ConfigError, RotateError, SidelogError
 from agent.core.units import format_size
@@ -25,7 +25,7 @@ from agent.hooks import program as hooks
 from agent.store.reader import open_reader
 from agent.tail.discover import Discovery, tail_settings, unmatched
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
-from agent.views.rule_readiness import expressions, rules
+from agent.views.expressions import hard_expressions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +79,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     yield from sources(config, scan)
     yield from limits(scan)
     yield from store(config)
-    yield from expressions(config)
+    yield from (warning(key, place, **facts) for key, place, facts in hard_expressions(config))
     if any(source.rotate is not None for source in config.sources):
         yield from rotation(config, scan)
     if config.archive is not None:
@@ -91,6 +91,22 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     if config.http is not None:
         yield port(config.http.listen)
     yield from rules(config, scan)
+
+
+def rules(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
+    """What alert rules ask for that exists nowhere, as far as the store, if there is one, knows."""
+    if not config.alerts:
+        return
+    from agent.query import open_engine  # noqa: PLC0415 - many have no rules
+
+    with ExitStack() as stack:
+        engine = None
+        with suppress(SidelogError):  # it is not there yet, or `store` says what is wrong with it
+            engine = open_engine(config.store.path, config.archive_directory, archived=False)
+            stack.callback(engine.close)
+        with suppress(SidelogError):
+            for place, problem in names_nowhere(config, scan, engine):
+                yield Diagnostic.at(place, problem)
 
 
 def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
