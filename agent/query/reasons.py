@@ -145,7 +145,7 @@ def _contradictions(query: Query, terms: Sequence[Term]) -> Iterator[UsageError]
             yield UsageError.of("SL519.state", term.value, near=nearest(term.value, STATES), states=", ".join(STATES))
         elif term.field is None and term.value in _WORDS and len(terms) > 1:
             yield UsageError.of("SL519.word", term.value)
-        elif word := next((word for word in _WORDS[:2] if f" {word} " in f" {term.value} "), None):
+        elif word := next((word for word in _WORDS[:2] if word in term.value.split(" ") and term.value != word), None):
             yield UsageError.of("SL519.phrase", term.value, word=word)
         elif term.field is None and term.value.endswith("*") and not term.value.startswith("*"):
             yield UsageError.of("SL519.star", term.value, word=term.value.rstrip("*"))
