@@ -2,14 +2,17 @@
 
 The way of a rotated log, downwards; each calls what stands below it:
 
-    archiver   one log after the other: worker, then the store, then (durably stored) the log is deleted; retention
+    archiver   one log after the other: worker, then the store, then (durably stored) the log is deleted; `removal` of
+               old archives
+    lock       one owner per directory
     planner    which logs are due, and what is known of them
     process    the worker as its owner sees it
     worker     a process of low priority: split, compress, index, verify, name; which file generation a log is, and
                which archives it has outgrown
     protocol   orders, answers, and the file in which filters wait
     frames     a log into frames of whole events, and each frame's index (`scan`, `tokens`: the filter of its tokens)
-    files      where archives lie; safe writing and deletion
+    files      safe writing and deletion
+    directory  where archives lie, and which ones the store does not know
     container  one archive: frames, metadata, the seek table (`seekable`)
     logfile    the log that is archived
 

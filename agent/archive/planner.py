@@ -53,6 +53,19 @@ class ArchivePlan(msgspec.Struct):
     found: dict[int, int] = {}  # of archives whose generation was not known: their ids -> those of the generations
 
 
+class ArchivingSummary(msgspec.Struct):
+    """What a round did."""
+
+    archived: int = 0
+    raw_bytes: int = 0
+    bytes: int = 0
+    known: int = 0  # logs whose content is archived already
+    deleted: int = 0
+    removed: int = 0  # archives that retention took away
+    waiting: int = 0
+    failed: list[str] = []
+
+
 class ArchivePlanner:
     """Looks at the directories of the sources once.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
-from agent.archive.files import ARCHIVE_SUFFIX
+from agent.archive.directory import archive_files, take_over
 from agent.archive.frames import FrameParser, index_frame
 from agent.archive.protocol import ArchiveWritten, FilterFile
 from agent.core.errors import ArchiveError
@@ -58,7 +58,8 @@ def reindex(
     Raises:
         ArchiveError: SL804, `scratch` has no room for the filters.
     """
-    paths = sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}"), key=lambda path: path.name)
+    change(partial(take_over, directory=directory), durable=False)
+    paths = sorted(archive_files(directory), key=attrgetter("name"))
     total, done = sum(path.stat().st_size for path in paths), 0
     rows: list[ArchiveRow] = []
     bad: set[str] = set()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import msgspec
 
-from agent.archive import files
+from agent.archive import directory, files
 from agent.archive.container import ArchiveMetadata, ArchiveReader, ArchiveWriter
 from agent.archive.frames import FrameSplitter
 from agent.archive.logfile import LogFile, has_writer
@@ -92,7 +92,7 @@ def _archive(
     job = order.job
     if log.version != job.version or has_writer(log.fd):
         raise _ChangedError
-    folder = Path(os.fsdecode(order.directory)) / files.safe_name(job.source)
+    folder = Path(os.fsdecode(order.directory)) / directory.safe_name(job.source)
     partial = folder / f".{order.archive_id}-{os.getpid()}{files.PARTIAL_SUFFIX}"
     try:
         files.make_directory(folder)
@@ -178,8 +178,9 @@ def _finish(order: ArchiveOrder, log: LogFile, partial: Path, written: _Written)
     files.restrict(partial, log.status)
     size = partial.stat().st_size
     made = ArchiveWritten(path=b"", size=size, link=link, metadata=metadata, frames=frames)
-    directory, log_path = Path(os.fsdecode(order.directory)), os.fsdecode(order.job.log_path)
-    wanted = files.archive_path(directory, metadata.source, log_path, made.first_timestamp, order.archive_id)
+    log_path = os.fsdecode(order.job.log_path)
+    folder = Path(os.fsdecode(order.directory))
+    wanted = directory.archive_path(folder, metadata.source, log_path, made.first_timestamp, order.archive_id)
     return msgspec.structs.replace(made, path=os.fsencode(_name(partial, wanted, metadata)))
 
 
@@ -196,8 +197,8 @@ def _name(partial: Path, wanted: Path, metadata: ArchiveMetadata) -> Path:
                 final.unlink()
                 continue
             number += 1
-            base = wanted.name.removesuffix(files.ARCHIVE_SUFFIX)
-            final = wanted.with_name(f"{base}-{number}{files.ARCHIVE_SUFFIX}")
+            base = wanted.name.removesuffix(directory.ARCHIVE_SUFFIX)
+            final = wanted.with_name(f"{base}-{number}{directory.ARCHIVE_SUFFIX}")
         else:
             return final
 

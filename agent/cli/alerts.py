@@ -186,7 +186,7 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
     from agent.query import open_engine
 
     config = context.config()
-    with closing(open_engine(config.store.path)) as engine:
+    with closing(open_engine(config.store.path, config.archive_directory)) as engine:
         chosen = operations.find_rule(config, rule)
         if faults := unusable(config):
             raise InvalidConfigError(faults)

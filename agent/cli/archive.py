@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from agent.archive.archiver import ArchivingSummary
+    from agent.archive.planner import ArchivingSummary
     from agent.config import Config
     from agent.core.errors import SidelogError
     from agent.store.opening import OpenStore
@@ -38,8 +38,8 @@ def command(_: Context, *, as_json: bool) -> Any:
 @with_context
 def list_archives(context: Context, *, as_json: bool = False) -> int:
     """List the archives, oldest first."""
-    connection, _ = context.open_store()
-    rows = views.list_archives(connection)
+    connection, config = context.open_store()
+    rows = views.list_archives(connection, config.archive_directory)
     if as_json:
         echo_json(rows)
     for row in rows if not as_json else []:
@@ -74,8 +74,8 @@ def cat(context: Context, name: str) -> int:
     from agent.archive.container import ArchiveReader
     from agent.archive.verify import find_archive
 
-    connection, _ = context.open_store()
-    with ArchiveReader(find_archive(connection, name)) as archive:
+    connection, config = context.open_store()
+    with ArchiveReader(find_archive(connection, config.archive_directory, name)) as archive:
         for data in archive.contents():
             sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
@@ -90,8 +90,8 @@ def restore(context: Context, name: str, destination: Path) -> int:
     """Write the log of an archive to DEST, a new file or a directory. Nothing is overwritten."""
     from agent.archive.verify import find_archive, restore_archive
 
-    connection, _ = context.open_store()
-    path, size = restore_archive(find_archive(connection, name), destination)
+    connection, config = context.open_store()
+    path, size = restore_archive(find_archive(connection, config.archive_directory, name), destination)
     click.echo(f"restored {safe_text(str(path))}, {size:,} bytes", err=True)
     return EXIT_DONE
 
@@ -138,7 +138,8 @@ def _archive_due(context: Context, *, as_json: bool) -> int:
         ConfigError: SL801 and others.
         StoreError: SL404, an agent owns the store: it rotates and archives by itself.
     """
-    from agent.archive.archiver import Archiver, ArchivingSummary
+    from agent.archive.archiver import Archiver
+    from agent.archive.planner import ArchivingSummary
     from agent.rotate.rotator import rotate_once
 
     config = context.config()
@@ -155,7 +156,8 @@ def _archive_due(context: Context, *, as_json: bool) -> int:
         if is_rotating:
             rotated = len(rotate_once(config, opened.writer.change, say))
         if config.archive is not None:
-            summary = Archiver(config, opened.writer.change, say, on_progress=bar.step).round()
+            with contextlib.closing(Archiver(config, opened.writer.change, say, on_progress=bar.step)) as archiver:
+                summary = archiver.round()
     summary.failed = failed
     if as_json:
         echo_json(views.round_document(summary, rotated))
@@ -169,13 +171,16 @@ def _make_index(context: Context, *, as_json: bool) -> int:
 
     Raises:
         StoreError: SL404, an agent owns the store.
+        ArchiveError: SL812, the archives are another store's.
     """
+    from agent.archive.lock import ArchiveLock
     from agent.archive.reindex import reindex
     from agent.archive.verify import ArchiveFinding
 
     config = context.config()
     findings: list[ArchiveFinding] = []
-    with _owned(config) as opened, Bar("indexing") as bar:
+    lock = ArchiveLock(config.archive_directory, config.store.path)
+    with _owned(config) as opened, lock, Bar("indexing") as bar:
         count = reindex(
             config.archive_directory,
             opened.writer.change,

@@ -49,7 +49,8 @@ def _engine(context: Context, *, archived: bool) -> contextlib.closing[Engine]:
     Raises:
         StoreError: the store cannot be opened.
     """
-    return contextlib.closing(open_engine(context.config().store.path, archived=archived))
+    config = context.config()
+    return contextlib.closing(open_engine(config.store.path, config.archive_directory, archived=archived))
 
 
 @click.group(cls=_Commands)

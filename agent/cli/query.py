@@ -101,8 +101,9 @@ def command(context: Context, **options: Any) -> int:
     except QueryError as error:
         click.echo(safe_text(error.pointer(), "\n"), err=True)
         raise
-    path = context.config().store.path
-    with closing(open_engine(path, stored=request.stored, archived=request.archived)) as engine:
+    config = context.config()
+    path, directory = config.store.path, config.archive_directory
+    with closing(open_engine(path, directory, stored=request.stored, archived=request.archived)) as engine:
         return _answer(request, engine)
 
 

@@ -176,7 +176,7 @@ def _unknown_archives(store: Path, directory: Path) -> list[Path]:
     """Archives that a restored store does not know; none where it is of a version that an agent has to bring on."""
     if not directory.is_dir():
         return []
-    from agent.archive.verify import known_paths, unknown_archives
+    from agent.archive.directory import unknown_archives
 
     try:
         connection = open_reader(store)
@@ -185,7 +185,7 @@ def _unknown_archives(store: Path, directory: Path) -> list[Path]:
             raise
         return []
     with closing(connection):
-        return unknown_archives(known_paths(connection), directory)
+        return unknown_archives(connection, directory)
 
 
 def _name_orphans(orphans: list[Path]) -> None:

@@ -9,8 +9,6 @@ import msgspec
 import orjson
 
 from agent.core.text import from_text, to_text
-from agent.store.reader import get_meta
-from agent.store.tables import set_meta
 
 if TYPE_CHECKING:
     import os
@@ -252,6 +250,18 @@ def note_file(connection: sqlite3.Connection, archive_id: int, file_id: int) -> 
     connection.execute("UPDATE archives SET file_id = ? WHERE id = ? AND file_id IS NULL", (file_id, archive_id))
 
 
+def note_path(connection: sqlite3.Connection, table: str, archive_id: int, path: str) -> None:
+    """Note where an archive lies now; inside a transaction.
+
+    Args:
+        connection: the writer's.
+        table: `archives`, or `archive_removals` for one that is still to be deleted.
+        archive_id: its id.
+        path: as `os` gives it.
+    """
+    connection.execute(f"UPDATE {table} SET path = ? WHERE id = ?", (to_text(path), archive_id))  # noqa: S608
+
+
 def removed_files(connection: sqlite3.Connection) -> list[tuple[int, str]]:
     """Ids and paths of removed archives whose files are still to be deleted."""
     sql = "SELECT id, path FROM archive_removals WHERE path IS NOT NULL ORDER BY id"
@@ -366,34 +376,3 @@ def find_content(connection: sqlite3.Connection, archive: ArchiveRow) -> Archive
         " AND (file_id IS NULL OR coalesce(?, file_id) = file_id) ORDER BY id DESC LIMIT 1"
     )
     return next(iter(_rows(connection, which, (archive.source, archive.sha256, archive.file_id))), None)
-
-
-# ---------------------------------------------------------------- the archive that is being made
-
-_BEGUN = "archiving"
-
-
-class BegunArchive(msgspec.Struct, frozen=True):
-    """What is about to be made, of which log."""
-
-    id: int
-    created: int
-    source: str
-    path: str
-    version: FileVersion
-
-
-def begin(connection: sqlite3.Connection, begun: BegunArchive) -> None:
-    """Note what is about to be made, in place of what was before; inside a transaction, which is to be durable."""
-    noted = {"path": to_text(begun.path), "version": list(begun.version)}
-    set_meta(connection, _BEGUN, msgspec.structs.asdict(begun) | noted)
-
-
-def begun(connection: sqlite3.Connection) -> BegunArchive | None:
-    """What was about to be made and is not known; None where there is nothing."""
-    noted = get_meta(connection, _BEGUN)
-    if not noted:
-        return None
-    found = msgspec.convert(noted | {"path": from_text(str(noted["path"]))}, BegunArchive)
-    sql = "SELECT 1 FROM archives WHERE source = ? AND created = ?"  # a reindex may have given it another id
-    return None if connection.execute(sql, (found.source, found.created)).fetchone() else found

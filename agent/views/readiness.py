@@ -124,7 +124,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     if any(source.rotate is not None for source in config.sources):
         yield from rotation(config, scan)
     if config.archive is not None:
-        yield writable("SL118", "archive.directory", config.archive_directory)
+        yield archive_directory(config)
     for name, hook in config.hooks.items():
         yield from hook_program(name, hook)
         yield from hook_secrets(hook)
@@ -237,6 +237,22 @@ def _obstacle(existing: Path) -> str:
     if not _may(str(existing), os.W_OK | os.X_OK):
         return "denied"
     return "readonly" if os.statvfs(existing).f_flag & os.ST_RDONLY else ""
+
+
+def archive_directory(config: Config) -> Diagnostic:
+    """Whether archives can be made where they are to lie, and no other store's are made there."""
+    from agent.archive.lock import other_owner, refused  # noqa: PLC0415 - for who archives alone
+
+    directory = config.archive_directory
+    finding = writable("SL118", "archive.directory", directory)
+    if finding.level == "ok":
+        try:
+            other = other_owner(directory, config.store.path)
+        except OSError as problem:
+            return error("SL804", str(directory), why=problem)
+        if other is not None:
+            return Diagnostic.of(refused(directory, other))
+    return finding
 
 
 def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:

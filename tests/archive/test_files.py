@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.archive.files import archive_path, give_name, make_directory, partial_file, restrict, safe_name
+from agent.archive.directory import archive_path, safe_name
+from agent.archive.files import give_name, make_directory, partial_file, restrict
 from tests.needs import needs
 
 FIRST = 1_795_000_000 * 10**9

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,9 +50,11 @@ class Place:
         """One round of a archiver that was just started, and of which only such errors are reported."""
         config = load(self.config, environ={})
         reported: list = []
-        archiver = Archiver(config, change or self.opened.writer.change, lambda *one: reported.append(one))
-        archiver.config = replace(archiver.config, **options)
-        summary = archiver.round()
+        with closing(
+            Archiver(config, change or self.opened.writer.change, lambda *one: reported.append(one))
+        ) as archiver:
+            archiver.config = replace(archiver.config, **options)
+            summary = archiver.round()
         assert tuple(error.code for error, _ in reported) == codes
         assert len(summary.failed) == len(codes)
         return summary
@@ -72,7 +75,7 @@ class Place:
         os.utime(path, (mtime, mtime))
 
     def search(self) -> ArchiveEngine:
-        return ArchiveEngine(self.reader, self.opened.writer.path, beside_store=True)
+        return ArchiveEngine(self.reader, self.opened.writer.path, self.opened.writer.path.parent, beside_store=True)
 
     def numbers(self) -> list[int]:
         """What a search finds."""

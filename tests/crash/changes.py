@@ -28,7 +28,7 @@ _ALWAYS = {
     "backup": 2,
 }  # fmt: skip
 _RUNNING = {"sync": 6, "stop": 3, "kill": 3}
-_DOWN = {"start": 8, "once": 3, "archive": 3, "restore": 3, "host": 1, "heal": 1}
+_DOWN = {"start": 8, "once": 3, "archive": 3, "restore": 3, "host": 1, "move": 1, "heal": 1}
 
 
 @dataclass(slots=True)
