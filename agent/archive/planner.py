@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from agent.store.archives import ArchivedLog
     from agent.tail.discover import Discovery
 
-# ruff: noqa: PTH112, PTH118, PTH119, PTH120 - paths are str here, as in tail
+# ruff: noqa: PTH112, PTH116, PTH118, PTH119, PTH120 - paths are str here, as in tail
 
 
 class SourceFacts(msgspec.Struct, frozen=True):
@@ -117,10 +117,29 @@ class ArchivePlanner:
             if name in facts:
                 self._owners[file.id] = name
                 self._by_key[FileKey(file.device, file.inode)].append(file)
-                self._originals[os.path.dirname(file.path)][os.path.basename(file.path)] = name
-        for found in discovery.scan().files:
-            if found.source.name in facts:
-                self._originals[os.path.dirname(found.path)][os.path.basename(found.path)] = found.source.name
+        self._find_originals()
+
+    def _find_originals(self) -> None:
+        """The names from which rotation may have made others: those of the logs, and those of the targets of links,
+        also of links that lead elsewhere now. A directory is looked at under one of its paths only, the one that the
+        patterns match where there is one.
+        """
+        named, targets = [], []
+        for file in self._files:
+            if (source := self._owners.get(file.id)) is not None:
+                named.append((file.path, source))
+                if file.current_path and (file.state == "active" or _is_linked(file.path)):
+                    targets.append((file.current_path, source))
+        for found in self._discovery.scan().files:
+            if found.source.name in self._facts:
+                named.append((found.path, found.source.name))
+                targets.append((found.real, found.source.name))
+        paths: dict[str, str] = {}  # by the real one
+        reals: dict[str, str] = {}
+        for path, source in named + targets:
+            directory, name = os.path.split(path)
+            real = reals.get(directory) or reals.setdefault(directory, os.path.realpath(directory))
+            self._originals[paths.setdefault(real, directory)][name] = source
 
     def find(self) -> ArchivePlan:
         """The plan; its jobs are in the order of the logs' last changes."""
@@ -173,6 +192,8 @@ class ArchivePlanner:
         found under a rotation's name.
         """
         if file is not None and path != file.path:
+            if file.state != "active" and _is_linked(file.path):
+                return not _leads_to(file.path, status)
             return names.rotated_from(os.path.basename(path)) is not None
         return names.was_left(path, status.st_mtime_ns)
 
@@ -255,6 +276,18 @@ def _begins(head: bytes, file: FileRow, folder: str) -> bool:
     if not 0 < file.head_length <= len(head) or head_hash(head[: file.head_length]) != file.head_hash:
         return False
     return folder in locate.directories_of(file)
+
+
+def _is_linked(path: str) -> bool:
+    """Whether a path leads over symbolic links."""
+    return os.path.realpath(path) != path
+
+
+def _leads_to(path: str, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except OSError:
+        return False
 
 
 def _is_gone(path: str) -> bool:

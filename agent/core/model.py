@@ -42,7 +42,7 @@ class FileGeneration(msgspec.Struct, frozen=True):
     generation: int  # FS_IOC_GETVERSION; 0 where the file system has none
     head_length: int = 0
     head_hash: bytes = b""  # blake2b-8 over the first head_length bytes
-    current_path: str = ""  # where it was last seen: after a rotation not `path`
+    current_path: str = ""  # where it was last seen, without symbolic links: after a rotation not `path`
     state: str = "active"  # active | rotated | finished (never read again)
     first_seen: int = 0
     last_read: int = 0

@@ -315,7 +315,7 @@ class Rotator:
 
 
 def _is_active(file: FileRow) -> bool:
-    return file.state == "active" and file.current_path in ("", file.path)
+    return file.state == "active" and file.current_path in ("", file.path, os.path.realpath(file.path))
 
 
 def _is_known(candidate: RotationCandidate, row: FileRow | None) -> bool:

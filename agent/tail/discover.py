@@ -10,7 +10,6 @@ import json
 import os
 import re
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -20,9 +19,11 @@ from agent.core.errors import TailError
 from agent.core.patterns import lazy
 from agent.core.stored import resource_json
 from agent.tail import files
+from agent.tail.links import LinkResolver, existing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
 
     from agent.config import Config, SourceConfig
     from agent.core.model import FileGeneration
@@ -76,6 +77,7 @@ class FoundFile(msgspec.Struct):
     key: FileKey
     size: int
     mtime_ns: int
+    real: str  # the path without symbolic links
     origin: str = ""  # the path that the source matched, where the file was renamed before it could be seen
 
 
@@ -84,6 +86,7 @@ class DirectoryScan(msgspec.Struct):
 
     files: list[FoundFile] = []
     directories: set[str] = set()
+    names: set[tuple[str, str]] = set()  # directory and name: links on the way to files, and their targets
     refused: dict[str, TailError] = {}
     errors: dict[str, OSError] = {}
 
@@ -113,9 +116,14 @@ class Discovery:
         self._names = {parts[-1] if parts[-1] != "**" else "*" for _, parts in self._patterns}
         self._avoid = {str(path.absolute()) for path in avoid} | {os.path.realpath(path) for path in avoid}
 
-    def wants_name(self, name: str) -> bool:
-        """Whether a file of this base name could be matched in some directory: the cheap test for events."""
-        return any(_fits(name, pattern) for pattern in self._names)
+    def wants(self, directory: str, name: str) -> bool:
+        """Whether a file of this base name could be matched in some directory, or a directory of this path is on the
+        way to some: the cheap test for events.
+        """
+        if any(_fits(name, pattern) for pattern in self._names):
+            return True
+        parts = [*directory.split(os.sep)[1:], name]
+        return any(_leads(parts, pattern) for _, pattern in self._patterns)
 
     def excluded(self, source: SourceSettings, path: str) -> bool:
         """Whether `exclude` of the source matches the path or its base name."""
@@ -205,6 +213,16 @@ def _path_fits(parts: list[str], pattern: list[str]) -> bool:
     return bool(parts) and _fits(parts[0], pattern[0]) and _path_fits(parts[1:], pattern[1:])
 
 
+def _leads(parts: list[str], pattern: list[str]) -> bool:
+    """Whether the directory of a path is on the way to what matches a pattern."""
+    for part, fits in zip(parts, pattern, strict=False):
+        if fits == "**":
+            return True
+        if not _fits(part, fits):
+            return False
+    return len(parts) < len(pattern)
+
+
 class _Scanner:
     """One scan: caches listings, because patterns share directories."""
 
@@ -213,7 +231,7 @@ class _Scanner:
         self.scan = DirectoryScan()
         self.avoid_paths, self.avoid_keys = discovery.avoided()
         self.listings: dict[str, list[os.DirEntry[str]]] = {}
-        self.real_directories: dict[str, str] = {}
+        self.links = LinkResolver()
         self.seen_paths: set[str] = set()
 
     def run(self) -> DirectoryScan:
@@ -229,11 +247,17 @@ class _Scanner:
                 else:
                     self.take(path, source, seen, literal=not _MAGIC.search(parts[-1]))
         for path, source in links:  # last, so that a file with a link beside it goes by its own name
-            self.take(path, source, seen, literal=False)
+            self.take(path, source, seen, literal=False, is_link=True)
+        self.scan.names = self.links.names
+        self.scan.directories.update(directory for directory, _ in self.links.names)
         return self.scan
 
-    def take(self, path: str, source: SourceSettings, seen: set[FileKey], *, literal: bool) -> None:
+    def take(
+        self, path: str, source: SourceSettings, seen: set[FileKey], *, literal: bool, is_link: bool = False
+    ) -> None:
         """Add the file unless it is not regular, the agent's own, or found already under another name."""
+        directory, name = os.path.split(path)
+        real = self.links.lead(path) if is_link else os.path.join(self.links.real(directory), name)
         try:
             status = files.check(path)
         except OSError as error:
@@ -248,14 +272,12 @@ class _Scanner:
         if key in seen or key in self.avoid_keys or self.is_avoided(path):
             return
         seen.add(key)
-        self.scan.files.append(FoundFile(path, source, key, status.st_size, status.st_mtime_ns))
+        self.scan.files.append(FoundFile(path, source, key, status.st_size, status.st_mtime_ns, real))
 
     def is_avoided(self, path: str) -> bool:
         """Whether the path, or its directory without symbolic links, is or lies in one that is the agent's own."""
         directory, name = os.path.split(path)
-        real = self.real_directories.get(directory)
-        if real is None:
-            real = self.real_directories[directory] = os.path.realpath(directory)
+        real = self.links.real(directory)
         if path in self.avoid_paths or os.path.join(real, name) in self.avoid_paths:
             return True
         while real not in self.avoid_paths:
@@ -270,12 +292,14 @@ class _Scanner:
         if known is not None:
             return known
         entries: list[os.DirEntry[str]] = []
+        real = self.links.real(directory)
         try:
             with os.scandir(directory) as iterator:
                 entries = sorted(iterator, key=lambda entry: entry.name)
             self.scan.directories.add(directory)
         except (FileNotFoundError, NotADirectoryError):
-            self.scan.directories.add(_existing_ancestor(directory))
+            self.scan.directories.add(existing(directory)[0])
+            self.links.names.add(existing(real))
         except OSError as error:
             self.scan.errors[directory] = error
         self.listings[directory] = entries
@@ -303,8 +327,3 @@ class _Scanner:
 
 def _owns_target(entry: os.DirEntry[str]) -> bool:
     return entry.stat(follow_symlinks=False).st_uid == entry.stat().st_uid
-
-
-def _existing_ancestor(directory: str) -> str:
-    path = Path(directory)
-    return str(next((parent for parent in path.parents if parent.is_dir()), Path("/")))

@@ -51,7 +51,6 @@ class Harvester(msgspec.Struct, eq=False):
     source: SourceSettings
     reader: LineReader
     head: bytes
-    resolved: str  # the path without symbolic links at the opening
     handle: AsyncFileIO | None = None
     fd: int = -1  # of the handle; -1 while closed
     size: int = 0  # as last seen; up to the NULs at `hole` while it may still be filled

@@ -19,6 +19,7 @@ from agent.core.model import MARKER_BYTES
 from agent.core.times import boot_ns
 from agent.tail import files
 from agent.tail.identity import FileKey, Match, compare, generation, same_generation
+from agent.tail.links import existing
 from agent.tail.rotated_names import is_rotation
 
 if TYPE_CHECKING:
@@ -77,11 +78,15 @@ def find_inode(key: FileKey, directories: Collection[str]) -> str | None:
 def is_gone(file: FileGeneration) -> bool:
     """Whether a file that was not found is really gone, and not just out of sight.
 
-    Its directory may be missing, unreadable, or the empty mount point of a disk that is not there yet.
+    Its directory may be missing, unreadable, or the empty mount point of a disk that is not there yet. If it is missing
+    and so is the link that led there (a container with all its logs), what is above it tells.
     """
     directory = os.path.dirname(file.current_path or file.path)
+    link_directory = os.path.dirname(file.path)
+    if link_directory != directory and not os.path.lexists(directory) and not os.path.lexists(file.path):
+        directory = existing(directory)[0]
     try:
-        with os.scandir(directory):
+        with os.scandir(link_directory), os.scandir(directory):
             return os.stat(directory).st_dev == file.device
     except OSError:
         return False
@@ -119,13 +124,14 @@ def find_content(
     Equal heads alone never decide, for many files begin with the same banner: the marker before the offset must be
     the same too, and under an unchanged name it must be of full length.
     """
-    name = os.path.basename(file.path)
+    names = names_of(file)
 
     def look() -> tuple[str, FileKey] | None:
         for path, status in beside(file, elsewhere):
             key = files.file_key(status)
             other = os.path.basename(path)
-            named = is_rotation(other, name) or (other == name and file.marker_length == MARKER_BYTES)
+            named = any(is_rotation(other, name) for name in names)
+            named = named or (other in names and file.marker_length == MARKER_BYTES)
             if not named or status.st_size < file.offset or not file.head_length:
                 continue
             with contextlib.suppress(OSError, TailError):
@@ -151,7 +157,7 @@ def find_copy(  # noqa: PLR0917 - where reading stands are four of them
     """
     if not head:
         return None
-    names = {os.path.basename(file.current_path), os.path.basename(file.path)}
+    names = names_of(file)
     shorter: list[tuple[str, FileKey]] = []
 
     def look() -> tuple[str, FileKey] | None:
@@ -214,8 +220,19 @@ def beside(file: FileGeneration, elsewhere: Collection[str] = ()) -> list[tuple[
 
 
 def directories_of(file: FileGeneration) -> set[str]:
-    """Where a file may lie: that of the path under which it is followed, and the one where it was seen last."""
-    return {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
+    """Where a file may lie: that of the path under which it is followed, that to which this leads by links, and the one
+    where it was seen last.
+    """
+    return {os.path.dirname(path) for path in _paths_of(file)}
+
+
+def names_of(file: FileGeneration) -> set[str]:
+    """The base names from which a rotation may make others of the same log: its own, and those of a link's target."""
+    return {os.path.basename(path) for path in _paths_of(file)}
+
+
+def _paths_of(file: FileGeneration) -> tuple[str, str, str]:
+    return file.path, os.path.realpath(file.path), file.current_path or file.path
 
 
 def regular_files(directory: str) -> list[tuple[str, os.stat_result]]:

@@ -234,5 +234,6 @@ class ChunkReader:
 
     async def _reject(self, harvester: Harvester, chunk: bytes) -> bool:
         file = harvester.file
-        found = FoundFile(file.current_path, harvester.source, harvester.key, harvester.size, harvester.mtime_ns)
+        path, size = file.current_path, harvester.size
+        found = FoundFile(path, harvester.source, harvester.key, size, harvester.mtime_ns, path)
         return await self._registry.reject_compressed(harvester, found, chunk)

@@ -60,6 +60,8 @@ class Prospector:
         # have been renamed again, and its place taken by the next one, before this is looked at
         self._born: dict[str, tuple[str, float]] = {}
         self._created: dict[str, float] = {}  # paths of files that were created a moment ago, and when
+        self._names: set[tuple[str, str]] = set()  # of links and their targets, as the last scan met them
+        self._aliases: dict[str, str] = {}  # targets of links -> their paths that the patterns match
         self.discovery = Discovery(sources, avoid)
 
     @property
@@ -80,7 +82,7 @@ class Prospector:
 
     def renamed(self, source: str, target: str) -> None:
         """A rename was observed: a file may have been born and renamed between two looks."""
-        origin, _ = self._born.pop(source, (source, 0.0))
+        origin, _ = self._born.pop(source, (self._aliases.get(source, source), 0.0))
         if self.discovery.source_of(origin) is not None:
             self._born[target] = origin, time.monotonic()
         else:
@@ -97,7 +99,7 @@ class Prospector:
 
     def concerns(self, directory: str, name: str) -> bool:
         """Whether an event about this name can change what is followed."""
-        if self.discovery.wants_name(name):
+        if (directory, name) in self._names or self.discovery.wants(directory, name):
             return True
         path = os.path.join(directory, name)
         return path in self._born or any(
@@ -137,12 +139,14 @@ class Prospector:
         return self._copies
 
     def _read_on(self, harvester: Harvester) -> None:
-        harvester.globbed = self.discovery.source_of(harvester.file.current_path) is not None
+        harvester.globbed = self._is_globbed(harvester)
         harvester.last_growth, harvester.next_poll = time.monotonic(), 0.0
 
     async def settle(self, scan: DirectoryScan) -> None:
         """Bring the registry in line with `scan`: find moved files, resume known ones, begin new ones."""
         self._report(scan)
+        self._names = scan.names
+        self._aliases = {found.real: found.path for found in scan.files if found.real != found.path}
         await self._find_moved(scan)
         self._add_born(scan)
         self._unsettled = False
@@ -185,12 +189,14 @@ class Prospector:
     async def _find_moved(self, scan: DirectoryScan) -> None:
         """Give every harvester the path under which its file lies now; end those whose file is gone and closed."""
         paths = {found.path: found.key for found in scan.files}
+        places = {found.real: found for found in scan.files}
         astray = []
         for harvester in self._registry.harvesters.values():
-            path = harvester.file.current_path
-            if paths.get(path) != harvester.key:
+            file = harvester.file
+            found = places.get(file.current_path)
+            if found is None or found.key != harvester.key:
                 astray.append(harvester)
-            elif path == harvester.file.path and harvester.file.state == "rotated" and not harvester.short_copy:
+            elif found.path == file.path and file.state == "rotated" and not harvester.short_copy:
                 harvester.change(state="active")  # renamed back
                 harvester.globbed = True
                 self._registry.save(harvester.file)
@@ -204,7 +210,7 @@ class Prospector:
                     harvester.globbed = False
                 elif locate.is_gone(harvester.file) and not await self.take_copy(harvester):
                     await self._recovery.take(harvester)  # what came after it was read may be in an archive
-            elif place != harvester.file.current_path:
+            else:
                 self._rotate(harvester, place)
 
     async def _is_replaced_by_itself(self, harvester: Harvester, key: FileKey | None) -> bool:
@@ -226,18 +232,22 @@ class Prospector:
     def _rotate(self, harvester: Harvester, place: str) -> None:
         """The harvester's file lies at `place` now, or nowhere: then `place` is where it was last seen."""
         file = harvester.file
-        if file.state != "rotated":
-            harvester.last_growth = time.monotonic()  # the grace time begins with the renaming
-        state = "active" if place == file.path and not _is_replaced(harvester) else "rotated"
+        state = "rotated" if harvester.short_copy or _is_replaced(harvester) else "active"
         if (place, state) != (file.current_path, file.state):
+            if file.state != "rotated":
+                harvester.last_growth = time.monotonic()  # the grace time begins with the renaming
             harvester.change(current_path=place, state=state)
             self._registry.save(harvester.file)
-        harvester.globbed = self.discovery.source_of(place) is not None
+        harvester.globbed = self._is_globbed(harvester)
+
+    def _is_globbed(self, harvester: Harvester) -> bool:
+        file = harvester.file
+        return file.state == "active" or self.discovery.source_of(file.current_path) is not None
 
     def _add_born(self, scan: DirectoryScan) -> None:
         """Files that were created under a followed name and renamed before anybody looked."""
         keys = {found.key for found in scan.files}
-        paths = {found.path for found in scan.files}
+        paths = {path for found in scan.files for path in (found.path, found.real)}
         oldest = time.monotonic() - _BORN_KEPT_S
         self._born = {target: (origin, at) for target, (origin, at) in self._born.items() if at >= oldest}
         self._created = {path: at for path, at in self._created.items() if at >= oldest}
@@ -250,7 +260,8 @@ class Prospector:
             except OSError:
                 continue
             if isinstance(status, os.stat_result) and (key := files.file_key(status)) not in keys:
-                scan.files.append(FoundFile(target, source, key, status.st_size, status.st_mtime_ns, origin))
+                size, mtime_ns = status.st_size, status.st_mtime_ns
+                scan.files.append(FoundFile(target, source, key, size, mtime_ns, os.path.realpath(target), origin))
 
     def _unseen(self, scan: DirectoryScan) -> list[FileGeneration]:
         """Known, unfinished files of the present patterns whose inode no scan found, or that of another followed file
@@ -313,8 +324,7 @@ class Prospector:
         if source is None or file.id not in self._registry.dormant:
             return
         key, row = FileKey(file.device, file.inode), self._registry.positions.row(file)
-        directories = {os.path.dirname(file.path), os.path.dirname(file.current_path or file.path)}
-        path = locate.find_inode(key, directories) if key not in self._registry.by_key else None
+        path = locate.find_inode(key, locate.directories_of(file)) if key not in self._registry.by_key else None
         if path is not None:
             try:
                 if locate.compare_path(path, row) is Match.DIFFERENT:
@@ -332,16 +342,15 @@ class Prospector:
 
 
 def _where(harvester: Harvester) -> str | None:
-    """The path of the harvester's file: where it was, where its link led, or a name in one of those directories."""
-    for path in (harvester.file.current_path, harvester.resolved):
+    """The path of the harvester's file: where it was, where its name leads, or a name in one of those directories."""
+    for path in (harvester.file.current_path, os.path.realpath(harvester.file.path)):
         try:
             if files.file_key(os.stat(path)) == harvester.key:
                 return path
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
                 return path  # not to be seen is not the same as gone
-    folders = {os.path.dirname(path) for path in (harvester.file.current_path, harvester.resolved)}
-    return locate.find_inode(harvester.key, folders)
+    return locate.find_inode(harvester.key, locate.directories_of(harvester.file))
 
 
 def _is_replaced(harvester: Harvester) -> bool:

@@ -47,12 +47,12 @@ def candidates(file: FileGeneration) -> list[str]:
     """
     if not file.head_length:
         return []
-    name = os.path.basename(file.path)
+    names = locate.names_of(file)
 
     def look() -> list[str] | None:
         found = []
         for path, _ in locate.beside(file):
-            if is_compressed_rotation(os.path.basename(path), name):
+            if any(is_compressed_rotation(os.path.basename(path), name) for name in names):
                 with contextlib.suppress(OSError, TailError):
                     if compression(locate.bytes_at(path, 0, 4)) in {"gzip", "zstd"}:
                         found.append(path)

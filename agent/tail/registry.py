@@ -110,7 +110,7 @@ class Registry:
             device=info.key.device,
             inode=info.key.inode,
             generation=info.generation,
-            current_path=found.path,
+            current_path=info.real,
             state="rotated" if found.origin else "active",
             first_seen=now_ns,
             last_read=now_ns,
@@ -130,9 +130,9 @@ class Registry:
             return None
         handle, info = opened
         state = file.state
-        if path not in (file.path, file.current_path) or self.is_over(file):
+        if {path, info.real}.isdisjoint((file.path, file.current_path)) or self.is_over(file):
             state = "active" if path == file.path else "rotated"
-        file = replace(file, **_inode(info), current_path=path, state=state, last_read=self.clock())
+        file = replace(file, **_inode(info), current_path=info.real, state=state, last_read=self.clock())
         file = self.go_on(file, source)
         self._over.discard(file.id)
         self.positions.resume(file.id)
@@ -194,12 +194,12 @@ class Registry:
         offset = self.positions[file.id].offset
         before = os.pread(fd, min(MARKER_BYTES, offset), max(0, offset - MARKER_BYTES))
         reader = LineReader(file, source.max_line, offset, before)
-        harvester = Harvester(source, reader, b"", info.resolved, handle, fd, info.size, globbed=globbed)
+        harvester = Harvester(source, reader, b"", handle, fd, info.size, globbed=globbed)
         harvester.set_head(before_hole(info.head, offset))
         harvester.last_growth = time.monotonic()
         self.harvesters[file.id] = self.by_key[info.key] = harvester
         self.save(harvester.file)
-        self.conditions.end(info.resolved)
+        self.conditions.end(info.path)
         self.conditions.end(file.current_path)
         if self.descriptors.crowded:
             await self.descriptors.close(harvester)  # it is opened again when its turn to be read comes
@@ -299,9 +299,9 @@ class Registry:
         self._watcher.disarm(harvester.file.id)
         harvester.armed = False
         harvester.handle, harvester.fd = handle, handle.fileno()
-        harvester.size, harvester.mtime_ns, harvester.resolved = info.size, info.mtime_ns, info.resolved
+        harvester.size, harvester.mtime_ns = info.size, info.mtime_ns
         harvester.short_copy = info.size < harvester.reader.position
-        harvester.change(**_inode(info), current_path=path, state=state)
+        harvester.change(**_inode(info), current_path=info.real, state=state)
         self.save(harvester.file)
         self.by_key[info.key] = harvester
         if old is not None:

@@ -105,7 +105,11 @@ class CopySuspects:
             for known in ([prefix] if prefix in self._originals else self._originals)
             if known.startswith(prefix) or prefix.startswith(known)
             for head, harvester in self._originals[known]
-            if head.startswith(begin[: len(head)]) and is_rotation(name, os.path.basename(harvester.file.path))
+            if head.startswith(begin[: len(head)])
+            and (
+                is_rotation(name, os.path.basename(harvester.file.path))
+                or is_rotation(name, os.path.basename(harvester.file.current_path))
+            )
         ]
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _ROOM_WAIT_S = 0.25  # so often new files are looked for while the store is behind
+_MOST_LEVELS = 16  # of directories that are made at once, each seen only when the one above it is watched
 _EXECUTOR_THREADS = 2  # looking and reading are sequential; the second serves while a disk hangs
 
 
@@ -296,7 +297,9 @@ class Tailer:
         began = time.monotonic()
         self.claims.begin_look()
         scan = await self._run(self._prospector.discovery.scan)
-        if await self._run(self._scheduler.watch_directories, scan.directories):
+        for _ in range(_MOST_LEVELS):
+            if not await self._run(self._scheduler.watch_directories, scan.directories):
+                break
             scan = await self._run(self._prospector.discovery.scan)
         self._scan_cost_s = time.monotonic() - began
         await self._prospector.settle(scan)

@@ -132,7 +132,8 @@ async def test_directory_that_cannot_be_looked_at_ends_nothing(tmp_path, monkeyp
             patch.setattr(prospector.os, "stat", failing(1000, OSError(errno.EIO, "broken"), os.stat))
             assert prospector._where(harvester) == str(log)
         suspects = CopySuspects(tail.tailer._registry, once=False)
-        missing = FoundFile(str(tmp_path / "app.log.1"), harvester.source, FileKey(1, 2), 4, 0)
+        nowhere = str(tmp_path / "app.log.1")
+        missing = FoundFile(nowhere, harvester.source, FileKey(1, 2), 4, 0, nowhere)
         suspects.look([missing])
         assert suspects.holds(missing) is False
         assert not locate.is_gone(harvester.file) or log.exists()
