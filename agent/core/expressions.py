@@ -5,7 +5,7 @@ all texts, and cost what they cost there. Else it goes to the module `regex`, wh
 
 The limit is a tenth of what is left of a budget of time, of which a little comes back with time. So a first text that
 takes without end is tried for long, and each further one for less, down to microseconds, which are as much as its
-line takes to be parsed: an expression is never switched off, and what is cheap to decide is always decided. Where the
+line takes to be parsed: an expression is never switched off, and what is cheap to decide is decided. Where the
 limit passes, whoever asked is told so, and says by name what could not be decided.
 """
 
@@ -33,6 +33,9 @@ _FREE_S_PER_CHARACTER = 10e-9
 # `regex` looks at the clock between steps, of which one may walk over all of the text: a long one may take a thousand
 # times longer than it is allowed to. So it is tried only where something is left for that.
 _ALWAYS_TRIED = 4_096  # characters
+_SPENT_S = 1e-4  # a limit below it says that nothing is left
+_IN_A_ROW = 8  # so many texts that were given up: the next ones will be, too, and are tried for _GLANCE_S and once then
+_GLANCE_S = 8e-6  # in place of _FREE_S: most texts are decided in 2 µs
 _LETS_OTHERS_RUN = (
     16_384  # characters; for shorter texts that costs more (5 ms, where another thread waits) than it gives
 )
@@ -58,23 +61,17 @@ class TimeBudget:
 
     Args:
         seconds: how much there is at first, and at the most.
-        clock: monotonic seconds, also what its methods are told.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seconds: float) -> None:
         self._seconds = self._left = seconds
-        self._clock = clock
-        self._at = clock()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing was spent lately."""
-        self._refill(self._clock())
-        return self._left >= self._seconds
+        self._at = 0.0  # when it was looked at last; monotonic seconds
 
     def limit_s(self, length: int, now: float) -> float:
-        """How long a text of so many characters may be tried; 0.0: not at all."""
-        self._refill(now)
+        """How long a text of so many characters may be tried, at the monotonic time `now`; 0.0: not at all."""
+        if self._left < self._seconds:
+            self._left = min(self._seconds, self._left + _REFILL * (now - self._at))
+        self._at = now
         if self._left <= 0.0 and length > _ALWAYS_TRIED:
             return 0.0
         return _free_s(length) + _SHARE * max(0.0, self._left)
@@ -84,11 +81,6 @@ class TimeBudget:
         over = took_s - _free_s(length)
         if over > 0.0:
             self._left = max(self._left - over, -self._seconds)
-
-    def _refill(self, now: float) -> None:
-        if self._left < self._seconds:
-            self._left = min(self._seconds, self._left + _REFILL * (now - self._at))
-        self._at = now
 
 
 def _free_s(length: int) -> float:
@@ -133,6 +125,7 @@ class Expression:
         self.budget = budget or TimeBudget(QUERY_BUDGET_S)
         self._plain = compiled.search
         self._guarded: Callable[..., Any] | None = None
+        self._given_up = 0  # texts in a row
         from agent.core.expression_cost import safe_length  # noqa: PLC0415  most commands have no expression
 
         self._safe_length = safe_length(text)
@@ -148,19 +141,26 @@ class Expression:
         search = self._guarded or self._compile()
         now = time.monotonic()
         limit_s = self.budget.limit_s(length, now)
+        if limit_s <= 0.0:
+            raise UndecidedError(length)
+        tries = 2 if limit_s < _HICCUP_S else 1
+        if self._given_up >= _IN_A_ROW and limit_s < _SPENT_S:
+            limit_s, tries = limit_s - _FREE_S + _GLANCE_S, 1
         # Where other threads run meanwhile, the time that they take is not its own; to ask for that takes longer.
         clock = time.thread_time if length > _LETS_OTHERS_RUN else time.monotonic
         began = now if clock is time.monotonic else clock()
-        tries = 2 if limit_s < _HICCUP_S else 1
         try:
-            while limit_s > 0.0 and tries:
+            while tries:
                 tries -= 1
                 try:
-                    return search(text, timeout=limit_s, concurrent=length > _LETS_OTHERS_RUN) is not None
+                    found = search(text, timeout=limit_s, concurrent=length > _LETS_OTHERS_RUN) is not None
                 except (TimeoutError, MemoryError):
-                    pass
+                    continue
+                self._given_up = 0
+                return found
         finally:
             self.budget.spend(length, clock() - began)
+        self._given_up += 1
         raise UndecidedError(length)
 
     def _search_or_fail(self, text: str) -> bool:

@@ -125,13 +125,25 @@ def test_what_is_slow_on_long_texts_alone_is_no_warning(text):
     assert hard_text(text) is None
 
 
+def is_undecided(expression, text):
+    try:
+        expression.search(text)
+    except UndecidedError:
+        return True
+    return False
+
+
 def test_a_text_that_takes_too_long_is_undecided_and_others_are_decided():
     expression = Expression(ENDLESS, TimeBudget(LIVE_BUDGET_S))
     for _ in range(30):  # more than the budget
-        with pytest.raises(UndecidedError):
-            expression.search(POISON)
+        assert is_undecided(expression, POISON)
         assert expression.search("x" * 9)
         assert not expression.search("y" * 9)
+    for _ in range(100):
+        assert is_undecided(expression, POISON)
+    # A glance may fail where the processor does something else meanwhile; it does not each time.
+    assert any(not is_undecided(expression, "x" * 9) for _ in range(100))
+    assert expression.search("x" * 9)
 
 
 def test_a_command_fails_with_a_code_that_goes_from_process_to_process():
@@ -152,13 +164,11 @@ def test_all_of_a_long_text_is_seen():
 
 def test_the_budget_is_spent_and_comes_back():
     now = 0.0
-    budget = TimeBudget(0.5, lambda: now)
-    assert budget.is_full
+    budget = TimeBudget(0.5)
     first = budget.limit_s(40, now)
     assert 0.05 < first < 0.0505
     now += first
     budget.spend(40, first)
-    assert not budget.is_full
     limits = []
     for _ in range(200):  # all of them together take no more than there is
         limits.append(budget.limit_s(40, now))
@@ -171,8 +181,7 @@ def test_the_budget_is_spent_and_comes_back():
     assert budget.limit_s(5_000, now) == 0.0
     assert budget.limit_s(40, now) < 25e-6
     now += 100.0
-    assert budget.limit_s(5_000, now) > 0.04
-    assert budget.is_full
+    assert budget.limit_s(40, now) == first
 
 
 @pytest.mark.parametrize(
