@@ -12,7 +12,8 @@ import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.crash.changing import LOGS, Scene
+from tests.crash.changing import Scene
+from tests.crash.changing_logs import LOGS
 from tests.crash.generator import Op
 from tests.crash.rig import HarnessError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 STEPS = 16
 _ALWAYS = {
     "write": 8, "rename": 3, "dateext": 2, "copytruncate": 2, "compress": 1, "sources": 4, "team": 2, "secret": 1,
-    "backup": 2,
+    "backup": 2, "link": 2,
 }  # fmt: skip
 _RUNNING = {"sync": 6, "stop": 3, "kill": 3}
 _DOWN = {"start": 8, "once": 3, "archive": 3, "restore": 3, "host": 1, "move": 1, "heal": 1}
@@ -112,7 +113,7 @@ _DO: dict[str, Callable[[Scene, Op], None]] = {
     "dateext": lambda scene, op: scene.sources.rotate(op.stream, "dateext"),
     "copytruncate": lambda scene, op: scene.sources.rotate(op.stream, "copytruncate"),
     "compress": lambda scene, op: scene.compress(op.stream),
-    "link": lambda scene, op: scene.sources.link(op.stream),
+    "link": lambda scene, op: scene.link(op.stream),
     "sources": lambda scene, op: scene.change(op.number, "sources"),
     "team": lambda scene, op: scene.change(op.number, "team"),
     "secret": lambda scene, op: scene.change(op.number, "secret"),

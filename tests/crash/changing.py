@@ -6,7 +6,6 @@ stored keeps its source, labels and host for ever, but where an older store take
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import random
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tests.crash import oracle
+from tests.crash.changing_logs import LOGS, Sources, lines_of
 from tests.crash.rig import Agent, HarnessError, wait_until
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from tests.crash.rig import Zygote
 
-LOGS = ("a", "b", "c")
 SECRET = b"hunter2"
 Reading = tuple[str, str, str]  # source, team and host by which a line was read
 
@@ -46,78 +45,6 @@ class Backup:
     path: Path
     pins: dict[int, Reading]
     archives: frozenset[str]  # that it knows
-
-
-class Sources:
-    """The log files, each with its rotations beside it: `logs/a.log`, or what that is a link to."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.targets = directory.parent / "real"
-        for folder in (directory, self.targets):
-            folder.mkdir(parents=True)
-        self._numbers = iter(range(1, 10**6))
-
-    def path(self, log: str) -> Path:
-        """Where its newest lines go."""
-        return (self.directory / f"{log}.log").resolve()
-
-    def append(self, log: str, lines: Iterable[bytes]) -> None:
-        with self.path(log).open("ab") as file:
-            file.write(b"".join(lines))
-
-    def rotate(self, log: str, way: str) -> None:
-        """By renaming, to a number or a date, or by copying and truncating."""
-        path = self.path(log)
-        if way == "dateext":
-            path.rename(path.with_name(f"{path.name}-2026{next(self._numbers):04}"))
-            path.touch()
-            return
-        numbers = sorted(int(p.suffix[1:]) for p in path.parent.glob(f"{path.name}.[0-9]*") if p.suffix[1:].isdigit())
-        for number in reversed(numbers):
-            path.with_name(f"{path.name}.{number}").rename(path.with_name(f"{path.name}.{number + 1}"))
-        first = path.with_name(f"{path.name}.1")
-        if way == "copytruncate":
-            shutil.copy2(path, first)
-            os.truncate(path, 0)
-        else:
-            path.rename(first)
-            path.touch()
-
-    def compress(self, log: str) -> bool:
-        """The oldest rotation, as logrotate does it later; whether there was one."""
-        path = self.path(log)
-        plain = [p for p in path.parent.glob(f"{path.name}[.-]*") if p.suffix != ".gz" and p.stat().st_size]
-        if not plain:
-            return False
-        oldest = min(plain, key=lambda p: p.stat().st_mtime_ns)
-        oldest.with_name(f"{oldest.name}.gz").write_bytes(gzip.compress(oldest.read_bytes()))
-        oldest.unlink()
-        return True
-
-    def link(self, log: str) -> None:
-        """Let the log be a link from now on, or one to another target."""
-        path = self.directory / f"{log}.log"
-        target = self.targets / f"{log}-{next(self._numbers)}.log"
-        if path.is_symlink():
-            target.touch()
-            path.unlink()
-        else:
-            path.rename(target)
-        path.symlink_to(target)
-
-    def present(self) -> set[tuple[str, int]]:
-        """Log and number of all lines in plain files."""
-        found: set[tuple[str, int]] = set()
-        for folder in (self.directory, self.targets):
-            for path in folder.iterdir():
-                if path.suffix != ".gz" and not path.is_symlink() and path.is_file():
-                    try:
-                        data = path.read_bytes()
-                    except FileNotFoundError:  # archived just now
-                        continue
-                    found.update((row["stream"], row["seq"]) for row in map(json.loads, data.splitlines()))
-        return found
 
 
 class Scene:
@@ -315,6 +242,12 @@ class Scene:
                 self.problems.append(f"line {number} is {seen}, and was never to be: {sorted(line.may_be)}")
             else:
                 line.pinned = seen
+
+    def link(self, log: str) -> None:
+        """Give the log another target, unless no agent has ever seen the present one: then it would be nobody's."""
+        written = lines_of(self.sources.path(log))
+        if not self.sources.is_link(log) or written & oracle.stored_lines(self.state / "sidelog.db"):
+            self.sources.link(log)
 
     def compress(self, log: str) -> None:
         """Compress a rotation of which every line was seen in the store: what was not is nobody's yet."""
