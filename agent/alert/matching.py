@@ -14,6 +14,7 @@ import msgspec
 
 from agent.alert.event import Keys
 from agent.alert.rules import GROUP_FORMS
+from agent.core.expressions import LIVE_BUDGET_S, TimeBudget, UndecidedError
 from agent.core.values import exact, number, text_of
 from agent.query.language import parse_query
 from agent.query.predicate import compile_conditions, getter
@@ -51,6 +52,9 @@ class RuleMatch(msgspec.Struct):
     values: tuple[str, ...] = ()
     needles: tuple[bytes, ...] = ()  # an event must have one of them in its folded text
     check: Check | None = None  # what is left to see; None: nothing
+    budget: TimeBudget | None = None  # of all its regular expressions together
+    undecided: int = 0  # events since the last report, in time, on which they were not done
+    last_undecided: str = ""  # PATH:OFFSET
     lanes: dict[tuple[str, ...], Lane] = {}  # by `per`
 
     @classmethod
@@ -67,8 +71,19 @@ class RuleMatch(msgspec.Struct):
         rest = [*analysis.conditions, *by_more]
         if (found := match._find_by(rest)) is not None:
             rest.remove(found)
-        match.check = compile_conditions([condition.terms for condition in rest]) if rest else None
+        if rest:
+            match.budget = TimeBudget(LIVE_BUDGET_S)
+            match.check = compile_conditions([condition.terms for condition in rest], match.budget)
         return match
+
+    def accepts(self, event: LiveEvent, categories: Categories) -> bool:
+        """Whether what is left to see holds. Where a regular expression is not done in time, it does not."""
+        try:
+            return self.check is None or self.check(event, categories)
+        except UndecidedError:
+            self.undecided += 1
+            self.last_undecided = f"{event.path}:{event.offset}"
+            return False
 
     def _find_by(self, conditions: list[Condition]) -> Condition | None:
         """The condition on a field that events are to be found by, or else on a text that must be there: what is found
@@ -178,7 +193,7 @@ class PossibleMatches:
             *self._found_by_field([get(event, categories) for get in self._getters]),
             *_found_by_text(event, self._needles),
         ]
-        return [match for match in found if match.check is None or match.check(event, categories)]
+        return [match for match in found if match.accepts(event, categories)]
 
     def present(self, records: Sequence[str]) -> list[NeededText]:
         """The texts that rules ask for and that some of these records may have: one look at all of them, in place of
@@ -221,7 +236,7 @@ class PossibleMatches:
         if open_ or needles:
             series = series.copy()
             for match in (*open_, *_found_by_text(event, needles)):
-                if match.check is None or match.check(event, categories):
+                if match.check is None or match.accepts(event, categories):
                     series += match.series(event, categories)
         return series
 

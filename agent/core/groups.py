@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Sequence
+
+    from agent.core.expressions import Expression
 
 STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
 TREND_HOURS = 24
@@ -23,7 +24,7 @@ class GroupFilter(msgspec.Struct, frozen=True):
     severities: tuple[int, int] | None = None  # lowest and highest number
     categories: Sequence[str] = ()
     services: Sequence[str] = ()
-    title: re.Pattern[str] | None = None
+    title: Expression | None = None
     since: int | None = None  # seen then or later …
     until: int | None = None  # … and before this, to the minute
 

@@ -15,7 +15,7 @@ from agent.core.times import format_utc
 from agent.core.values import number
 from agent.query.language import Query, Selection
 from agent.query.predicate import BUILT_IN, compile_term, getter
-from agent.query.terms import NAMED_FIELDS, Either, Parentheses, Term
+from agent.query.terms import NAMED_FIELDS, Term, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agent.core.stored import StoredEvent
     from agent.query.engine import Engine, LogName
     from agent.query.predicate import Matchable
-    from agent.query.terms import Conjunction
+    from agent.query.terms import Conjunction, Parentheses
 
 SAMPLED_EVENTS = 1_000  # the newest, that are looked at for a field
 _OF_FILES = ("source", "path")
@@ -131,11 +131,7 @@ def _listed(known: Sequence[str]) -> str:
 
 def _terms(conditions: Conjunction) -> Iterator[Term]:
     """The terms that ask for something to be there, those of branches too."""
-    for condition in conditions:
-        if isinstance(condition, Either):
-            yield from chain.from_iterable(map(_terms, condition.branches))
-        else:
-            yield from (term for term in condition if term.negated == (term.operator == "!="))
+    return (term for term in terms_of(conditions) if term.negated == (term.operator == "!="))
 
 
 # ---------------------------------------------------------------- what is wrong without any event

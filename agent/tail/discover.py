@@ -160,7 +160,7 @@ def unmatched(source: SourceConfig, scan: DirectoryScan) -> Iterator[TailError]:
             continue
         directory, part = missing
         near = close_to(part, _siblings(pattern, directory, part))
-        yield TailError.of("SL111.missing", pattern, part=part, directory=directory, near=near)
+        yield TailError.of("SL111.absent", pattern, part=part, directory=directory, near=near)
     refused = any(pattern in scan.refused for pattern in others)
     if others and not refused and all(found.source.name != source.name for found in scan.files):
         yield TailError.of("SL111", source.name, patterns=", ".join(others))

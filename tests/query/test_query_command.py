@@ -439,7 +439,7 @@ def test_sql_that_does_more_than_read_is_refused(run, tmp_path, store, statement
 
 def test_harmless_pragmas_tell(run):
     """Those that change nothing, also as table-valued functions and through EXPLAIN."""
-    assert run("sql", "PRAGMA page_size")[1].split()[-1] == "16384"
+    assert run("sql", "PRAGMA page_size")[1].split()[-1] == "4096"
     assert "record" in run("sql", "PRAGMA table_info(events)")[1]
     assert "SCAN" in run("sql", "EXPLAIN QUERY PLAN SELECT * FROM events")[1]
     assert "events" in run("sql", "SELECT name FROM sqlite_master")[1]

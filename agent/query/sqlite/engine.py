@@ -166,7 +166,7 @@ class SqliteEngine:
 
     def position(self) -> int:
         """As `Engine.position`: the highest id ever given."""
-        from agent.store.events import highest_id  # noqa: PLC0415 - as for `_scan`
+        from agent.store.reader import highest_id  # noqa: PLC0415 - as for `_scan`
 
         with reading(self._path):
             return highest_id(self._connection)
