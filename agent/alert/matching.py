@@ -50,7 +50,7 @@ class RuleMatch(msgspec.Struct):
     sources: frozenset[str] | None
     field_name: str | None = None  # an event must have one of `values` in it
     values: tuple[str, ...] = ()
-    needle: bytes | None = None  # an event must have it in its folded text
+    needles: tuple[bytes, ...] = ()  # an event must have one of them in its folded text
     check: Check | None = None  # what is left to see; None: nothing
     budget: TimeBudget | None = None  # of all its regular expressions together
     undecided: int = 0  # events since the last report, in time, on which they were not done
@@ -94,8 +94,8 @@ class RuleMatch(msgspec.Struct):
                 self.field_name, self.values = condition.field, condition.values
                 return condition
         for condition in conditions:
-            if len(condition.required) == 1 and (required := condition.required[0]).folded:
-                self.needle = required.text.lower().encode()
+            if condition.required and all(required.folded for required in condition.required):
+                self.needles = tuple(required.text.lower().encode() for required in condition.required)
                 return condition
         return None
 
@@ -171,8 +171,8 @@ class PossibleMatches:
     """The matches that are possible for one severity and source."""
 
     def __init__(self, matches: list[RuleMatch]) -> None:
-        self._always = [match for match in matches if match.field_name is None and match.needle is None]
-        self._needles: list[NeededText] = [(match.needle, match) for match in matches if match.needle is not None]
+        self._always = [match for match in matches if match.field_name is None and not match.needles]
+        self._needles: list[NeededText] = [(needle, match) for match in matches for needle in match.needles]
         self._index: dict[str, dict[Any, list[RuleMatch]]] = {}
         for match in matches:
             if match.field_name is not None:
@@ -255,7 +255,8 @@ def _found_by_text(event: LiveEvent, needles: Sequence[NeededText]) -> list[Rule
     if not needles:
         return []
     folded = event.folded
-    return [match for needle, match in needles if needle in folded]
+    found = [match for needle, match in needles if needle in folded]
+    return found if len(found) < 2 else list({id(match): match for match in found}.values())  # noqa: PLR2004
 
 
 def _may_hide(needle: bytes) -> bool:

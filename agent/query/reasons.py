@@ -56,7 +56,7 @@ def reasons(
             return
         logs = engine.logs()
         if not logs or not (query.terms or any(engine.events(Selection(query), 1))):
-            yield UsageError.of("SL519.empty", "store")
+            yield UsageError.of("SL519.empty" if engine.can_follow else "SL519.archives", "store")
             return
     unknown = list(_unknown_logs(query, terms, logs))
     yield from unknown

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agent.query.engine import LogName
 from agent.query.language import Query, Selection, parse_query
 from agent.query.reasons import nearest, reasons, unknown_fields
+from agent.query.union import UnionEngine
 from tests.query.conformance import ENGINES, ListEngine
 from tests.query.test_conformance import HOSTILE, TERMS, _is_valid, line, plain_log
 
@@ -152,3 +153,7 @@ def test_nothing_is_said_of_a_term_that_matches(logs, terms):
 
 def _is_word(term: Term) -> bool:
     return term.field is None and term.value.endswith("*")
+
+
+def test_of_an_engine_of_archives_it_is_archives_that_have_nothing():
+    assert said(UnionEngine(), "x") == ["no event is archived"]
