@@ -10,11 +10,14 @@ import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Context, print_error, with_context
-from agent.core.errors import EXIT_DONE, ConfigError, SidelogError, UsageError
+from agent.cli.common import Bar, Context, print_warnings, with_context
+from agent.core.errors import EXIT_DONE, ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.config import Config
+    from agent.core.errors import SidelogError
     from agent.ingest import Counters
     from agent.pipeline import Summary
 
@@ -40,10 +43,8 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
 
     config = load()
     logs.configure(context.verbosity)
-    if context.verbosity >= 0:
-        for pattern in _unmatched(patterns, names):
-            error = SidelogError.of("SL111.once" if once else "SL111", "sources", patterns=pattern)
-            print_error(error, context, level="warning")
+    if patterns or once:
+        print_warnings(_unmatched(config, patterns, names))
     if once:
         with Bar("reading") as bar:
 
@@ -60,6 +61,17 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     return EXIT_DONE
 
 
+def _unmatched(config: Config, patterns: tuple[str, ...], names: frozenset[str]) -> Iterator[SidelogError]:
+    """What no file matches now: patterns of the command line each for itself, or those of the sources."""
+    from agent.tail.discover import Discovery, SourceSettings, unmatched
+
+    parts = [configuration.for_patterns([pattern], names=names).sources for pattern in patterns] or [config.sources]
+    for sources in parts:
+        scan = Discovery([SourceSettings.from_source(source) for source in sources]).scan()
+        for source in sources:
+            yield from unmatched(source, scan)
+
+
 def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) -> Config:
     """The configuration of this run, refused where it asks for what this version does not do."""
     file = context.find_config()
@@ -73,7 +85,7 @@ def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) ->
             config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns, names=names).sources)
     missing = configuration.unsupported(config, file)
     if config.alerts:
-        from agent.alert.matching import unusable  # without rules an agent keeps no memory for their matching
+        from agent.alert.check import unusable  # without rules an agent keeps no memory for their matching
 
         missing += unusable(config, file)
     if missing:
@@ -81,19 +93,6 @@ def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) ->
     if not config.sources:
         raise ConfigError.of("SL121", file)
     return config
-
-
-def _unmatched(patterns: tuple[str, ...], names: frozenset[str]) -> list[str]:
-    """Those patterns that name no file now."""
-    from agent.tail.discover import Discovery, SourceSettings
-
-    found = []
-    for pattern in patterns:
-        sources = configuration.for_patterns([pattern], names=names).sources
-        scan = Discovery([SourceSettings.from_source(source) for source in sources]).scan()
-        if not (scan.files or scan.refused or scan.errors):  # what cannot be read is told by reading
-            found.append(pattern)
-    return found
 
 
 def _summary_line(summary: Summary) -> str:

@@ -103,6 +103,20 @@ def test_patterns_without_a_configuration_work_at_once(box):
     assert [json.loads(row)["source"] for row in rows] == ["logs"] * 3
 
 
+def test_a_pattern_that_no_file_matches_is_named(box):
+    """With what is missing; the exit code says that nothing failed, and `-q` keeps it quiet."""
+    append(box.log, event(0))
+    done = box.run("run", "--once", str(box.logs / "*.log"), str(box.root / "lgs/*.log"), str(box.logs / "app.lg"))
+    said = done.stderr.decode()
+    assert done.returncode == 0
+    assert f"{box.root}/lgs/*.log: there is no 'lgs' in {box.root}, did you mean 'logs'?" in said
+    assert f"there is no 'app.lg' in {box.logs}, did you mean 'app.log'?" in said
+    assert said.count("warning[SL111]") == 2
+    done = box.run("run", "--once", str(box.logs / "*.txt"))
+    assert (done.returncode, done.stderr.count(b"warning[SL111]")) == (0, 1)
+    assert box.run("run", "--once", "-q", str(box.logs / "*.txt")).stderr == b""
+
+
 def test_patterns_replace_the_sources_of_a_configuration(box):
     append(box.log, event(0))
     append(box.root / "other.txt", event(1))
