@@ -269,7 +269,7 @@ class _Scanner:
                 self.scan.refused[path] = status
             return
         key = files.file_key(status)
-        if key in seen or key in self.avoid_keys or self.is_avoided(path):
+        if key in seen or key in self.avoid_keys or self.is_avoided(path) or (is_link and self.is_avoided(real)):
             return
         seen.add(key)
         self.scan.files.append(FoundFile(path, source, key, status.st_size, status.st_mtime_ns, real))

@@ -15,7 +15,7 @@ import msgspec
 from agent.core.holes import HOLE_BYTES
 
 LOOK_BYTES = 1 << 24  # searched for data in one look: 3 ms. Blocks that were never allocated cost nothing
-_SMALL_BYTES = 1 << 20  # so much is searched at every look: mmap changes what lies there and tells no time of change
+_SMALL_BYTES = 1 << 16  # so much is searched at every look: mmap changes what lies there and tells no time of change
 _BUSY_S = 1.0  # of a file that has grown since then, only the first byte is looked at: its writer fills it step by step
 _BLOCK_BYTES = 1 << 18
 _PAGE_BYTES = 1 << 12

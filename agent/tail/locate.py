@@ -182,11 +182,7 @@ def find_copy(  # noqa: PLR0917 - where reading stands are four of them
 
 
 def goes_on(path: str, head: bytes, position: int, recent: bytes) -> bool:
-    """Whether the file at `path` has the same head as another one, and goes on at `position` after the bytes `recent`;
-    these must be as many as are needed to say that it is no other log with the same banner.
-    """
-    if len(recent) < MARKER_BYTES:
-        return False
+    """Whether the file at `path` has the head of another one, and goes on at `position` after the bytes `recent`."""
     try:
         fd = files.open_checked(path)
     except (OSError, TailError):

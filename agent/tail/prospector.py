@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import TailError
+from agent.core.model import MARKER_BYTES
 from agent.tail import files, locate
 from agent.tail.discover import DirectoryScan, Discovery, FoundFile
 from agent.tail.identity import FileKey, Match
@@ -59,7 +60,7 @@ class Prospector:
         # renamed a moment ago: present path -> (path at the beginning, when); kept for a while, because the file may
         # have been renamed again, and its place taken by the next one, before this is looked at
         self._born: dict[str, tuple[str, float]] = {}
-        self._created: dict[str, float] = {}  # paths of files that were created a moment ago, and when
+        self._created: dict[str, tuple[bool, float]] = {}  # as `created` was told a moment ago, and when
         self._names: set[tuple[str, str]] = set()  # of links and their targets, as the last scan met them
         self._aliases: dict[str, str] = {}  # targets of links -> their paths that the patterns match
         self.discovery = Discovery(sources, avoid)
@@ -91,11 +92,7 @@ class Prospector:
     def created(self, names: Mapping[str, bool]) -> None:
         """By path: whether what lies there was created under that name, or came from another one."""
         now = time.monotonic()
-        for path, is_new in names.items():
-            if is_new:
-                self._created[path] = now
-            else:
-                self._created.pop(path, None)
+        self._created.update((path, (is_new, now)) for path, is_new in names.items())
 
     def concerns(self, directory: str, name: str) -> bool:
         """Whether an event about this name can change what is followed."""
@@ -200,8 +197,9 @@ class Prospector:
                 harvester.change(state="active")  # renamed back
                 harvester.globbed = True
                 self._registry.save(harvester.file)
+        keys = {found.key: found.real for found in scan.files}
         for harvester in astray:
-            place = _where(harvester)
+            place = keys.get(harvester.key) or _where(harvester)
             if place is None:
                 if await self._is_replaced_by_itself(harvester, paths.get(harvester.file.path)):
                     continue
@@ -215,10 +213,14 @@ class Prospector:
 
     async def _is_replaced_by_itself(self, harvester: Harvester, key: FileKey | None) -> bool:
         """Whether a deleted file's name is that of a longer copy of it now, as rsync renames one over it; the harvester
-        goes on there. A file that an application has created under that name is a new log, however it begins.
+        goes on there. A file that an application has created under that name is a new log, however it begins; where
+        nobody saw how it came, as after a restart, it must be long enough to be told from one with the same banner.
         """
         path, reader = harvester.file.path, harvester.reader
-        if key is None or key in self._registry.by_key or path in self._created:
+        is_new, _ = self._created.get(path, (None, 0.0))
+        if key is None or key in self._registry.by_key or is_new or not (harvester.head and reader.position):
+            return False
+        if is_new is None and len(reader.recent) < MARKER_BYTES:
             return False
         if harvester.fd >= 0 and os.fstat(harvester.fd).st_nlink:
             return False
@@ -250,7 +252,7 @@ class Prospector:
         paths = {path for found in scan.files for path in (found.path, found.real)}
         oldest = time.monotonic() - _BORN_KEPT_S
         self._born = {target: (origin, at) for target, (origin, at) in self._born.items() if at >= oldest}
-        self._created = {path: at for path, at in self._created.items() if at >= oldest}
+        self._created = {path: event for path, event in self._created.items() if event[1] >= oldest}
         for target, (origin, _) in self._born.items():
             source = self.discovery.source_of(origin)
             if source is None or target in paths:

@@ -6,6 +6,7 @@ chunks happen to end.
 
 from __future__ import annotations
 
+from agent.core.holes import split_holes
 from agent.core.model import MARKER_BYTES, FileGeneration, Gap, LineBatch
 
 SAMPLE_BYTES = 1024  # of an over-long line, kept in its gap
@@ -21,7 +22,7 @@ class LineReader:
     is what a marker at that offset is made of.
     """
 
-    __slots__ = ("_before_skip", "_sample", "_skip_from", "before", "carry", "file", "max_line", "position")
+    __slots__ = ("_before_skip", "_nuls", "_sample", "_skip_from", "before", "carry", "file", "max_line", "position")
 
     def __init__(self, file: FileGeneration, max_line: int, offset: int, before: bytes = b"") -> None:
         self.file = file  # as the next batch is to say it
@@ -32,6 +33,7 @@ class LineReader:
         self._skip_from: int | None = None  # where the over-long line that is being skipped began
         self._sample = b""
         self._before_skip = b""
+        self._nuls = 0  # at the end of what `feed_whole` was given: the next bytes say whether they are a hole
 
     @property
     def offset(self) -> int:
@@ -80,6 +82,22 @@ class LineReader:
             self._begin_skip()
         return batches
 
+    def feed_whole(self, chunk: bytes, now_ns: int) -> list[LineBatch]:
+        """The same for bytes that nobody will fill, such as those of an archive: holes among them stay holes."""
+        batches: list[LineBatch] = []
+        chunk, self._nuls = bytes(self._nuls) + chunk, 0
+        if chunk[:1] == b"\0" and not self.pending and self.before.endswith(b"\0"):  # the hole before it goes on
+            rest = chunk.lstrip(b"\0")
+            batches += self.skip_hole(self.position, self.position + len(chunk) - len(rest), now_ns)
+            chunk = rest
+        for piece, hole in split_holes(chunk):
+            data = piece if hole else piece.rstrip(b"\0")
+            self._nuls = len(piece) - len(data)
+            batches += self.feed(data, now_ns)
+            if hole:
+                batches += self.skip_hole(self.position, self.position + hole, now_ns)
+        return batches
+
     def skip_hole(self, start: int, end: int, now_ns: int) -> list[LineBatch]:
         """Pass over the NUL bytes [start, end), which begin at the position. A line that they cut off has ended."""
         batches = [] if self._skip_from is None else [self._end_skip(start, now_ns)]
@@ -97,6 +115,9 @@ class LineReader:
         `lost_until` is the size that the file was seen to have when bytes after `position` are gone for good: then
         the rest is a gap with the reason `truncated`.
         """
+        if self._nuls:
+            nuls, self._nuls = bytes(self._nuls), 0
+            self.feed(nuls, now_ns)
         if self._skip_from is not None:
             batch = self._end_skip(max(self.position, lost_until), now_ns)
         elif lost_until > self.position:
@@ -111,6 +132,7 @@ class LineReader:
 
     def rewind(self) -> None:
         """Forget what was read but not returned, so that it is read again from `offset`."""
+        self._nuls = 0
         if self._skip_from is not None:
             self.position, self._skip_from, self.before = self._skip_from, None, self._before_skip
         else:

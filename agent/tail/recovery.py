@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from agent.core.decompress import DamagedError, compression, pieces
 from agent.core.errors import TailError
-from agent.core.holes import split_holes
 from agent.core.model import HEAD_BYTES, MARKER_BYTES, Position
 from agent.tail import files, locate
 from agent.tail.identity import FileKey, head_hash, marker
@@ -302,21 +301,13 @@ class Recovery:
 
         await self._run(read)
         if chunks[0]:
-            await self._deliver(reader, chunks[0])
+            for batch in reader.feed_whole(chunks[0], self._registry.clock()):
+                await self._registry.deliver(batch)
             return
         archive.close()
         self._jobs.remove(job)
         self._registry.conditions.end(archive.path)  # also that it was skipped as no text (SL204)
         await self._registry.conclude(job.file, reader)
-
-    async def _deliver(self, reader: LineReader, chunk: bytes) -> None:
-        """Feed a piece of an archive: the holes in it stay what they are."""
-        for data, hole in split_holes(chunk):
-            batches = reader.feed(data, self._registry.clock())
-            if hole:
-                batches += reader.skip_hole(reader.position, reader.position + hole, self._registry.clock())
-            for batch in batches:
-                await self._registry.deliver(batch)
 
     def _drop_archive(self, job: _Job) -> None:
         if job.archive is not None:

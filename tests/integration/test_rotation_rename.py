@@ -292,6 +292,21 @@ def test_a_log_that_is_copied_again_and_again(box, closed):
     settled(box, scribe, others=others)
 
 
+def test_a_short_log_that_is_copied_again_and_again(box):
+    """Shorter than what tells it from another log with the same banner; but it was seen to be renamed."""
+    remote = box.root / "remote"
+    box.start()
+    for number in range(6):
+        append(remote, b"line %d\n" % number)
+        rsync(remote, box.log)
+        box.wait_count(number + 1)
+    rsync(remote, box.log)
+    append(box.log, b"last\n")
+    box.wait_count(7)
+    assert box.stop() == 0
+    assert box.raw() == remote.read_bytes() + b"last\n"
+
+
 def test_a_new_log_that_begins_like_the_deleted_one_is_a_new_log(box):
     """Its application has created it and written the same banner, of a kilobyte or more."""
     banner = b"".join(b"banner line %d of the application, always the same\n" % number for number in range(40))
