@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.tail.harvester import Timing
 
-_SUPERVISE_S = 0.5
+_SUPERVISE_S = 1.0
+_PROGRESS_S = 0.5
 _REOPEN_S = 1.0
 _PASSING_FAULTS = ("SL408", "SL412")  # locked, full, or a disk that fails: opening is tried again
 _MOST_DAMAGED = 3  # stores that one process begins anew; a disk that spoils more needs a person
@@ -69,6 +70,7 @@ class Agent:
         self.reporter = Reporter()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
+        self._attention = asyncio.Event()  # the supervisor is to look
         self._generation = 1
         self._started_at = time.time_ns()
 
@@ -136,13 +138,14 @@ class Agent:
         """Let the tailer run until it has ended, somebody asks for a stop, or the writer has failed."""
         tailer, counters = pipeline.tailer, pipeline.ingest.counters
         tailing = asyncio.create_task(tailer.run(), name="tail")
+        tailing.add_done_callback(lambda _: self._attention.set())
         self._service.ready(f"following {len(self.config.sources)} sources")
         log.info("agent started", store=str(self.config.store.path), pid=os.getpid(), version=__version__)
         fed = (-1, -1)
         next_feed = 0.0
         try:
             while not (tailing.done() or self._stop.is_set() or pipeline.failed):
-                await self._pause(tailing)
+                await self._pause()
                 if self._reload.is_set():
                     self._reload.clear()
                     await self._apply_reload(pipeline)
@@ -165,28 +168,31 @@ class Agent:
         if not tailing.cancelled():
             tailing.result()
 
-    async def _pause(self, tailing: asyncio.Task[None]) -> None:
+    async def _pause(self) -> None:
         """Until something happened that the supervisor looks at, or its interval is over."""
-        waits = [asyncio.create_task(event.wait()) for event in (self._stop, self._reload)]
-        try:
-            await asyncio.wait([tailing, *waits], timeout=_SUPERVISE_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        pause_s = _SUPERVISE_S if self._on_progress is None else _PROGRESS_S
+        timer = asyncio.get_running_loop().call_later(pause_s, self._attention.set)
+        await self._attention.wait()
+        timer.cancel()
+        self._attention.clear()
 
     # ------------------------------------------------------------ signals and reload
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        handlers = {signal.SIGTERM: self._stop.set, signal.SIGINT: self._stop.set, signal.SIGHUP: self._reload.set}
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
+        handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGHUP: self._reload}
+        for number, event in handlers.items():
+            loop.add_signal_handler(number, self._tell, event)
         try:
             yield
         finally:
             for number in handlers:
                 loop.remove_signal_handler(number)
+
+    def _tell(self, event: asyncio.Event) -> None:
+        event.set()
+        self._attention.set()
 
     async def _apply_reload(self, pipeline: Pipeline) -> None:
         """Read the configuration again; a bad one leaves the running one as it is, and `status` says so."""

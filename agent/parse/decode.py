@@ -37,7 +37,7 @@ __all__ = ["FileParser", "ParseSettings", "join"]
 _SPLITS = 8  # halvings of a batch that does not fit: one odd line of 800 costs 50 careful ones
 _MANY_LINES = 32  # whose shape stands for the file's: a profile is replaced only by so many
 _SMALLEST_REGION_BYTES = 2048  # a batch below it is not halved; `bytes.count` of its lines would cost 0.3 µs a line
-_MOST_LOOKS = 100  # small batches that are searched for fields not seen yet: 0.2 ms each
+_MOST_LOOKS = 100  # small batches that are searched for fields not seen yet: 30 µs each
 _MOST_REVISIONS = 16  # of a file's profile: one that mixes shapes would be detected anew for ever
 _UNKNOWN_SEVERITY = ERROR  # of the stored event before a restart: take what can only be a trace's continuation
 

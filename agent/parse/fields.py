@@ -135,8 +135,16 @@ def detect(
     records: list[dict[str, Any]], paths: Mapping[str, tuple[Path, ...]], instants: Instants
 ) -> dict[str, Path | None]:
     """Where the fields are in these records: per role the first known path with a readable value in any of them."""
+    keys: set[str] = set().union(*records)  # few of the known paths begin with one of them
     return {
-        role: next((path for path in known if any(_readable(role, path, one, instants) for one in records)), None)
+        role: next(
+            (
+                path
+                for path in known
+                if path[0] in keys and any(_readable(role, path, one, instants) for one in records)
+            ),
+            None,
+        )
         for role, known in paths.items()
     }
 
