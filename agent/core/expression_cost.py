@@ -273,7 +273,7 @@ def is_disjoint(literal: Part, other: Part) -> bool:
 
 
 def may_be(part: Part, character: int) -> bool:
-    """Whether a part of one character can be this one of ASCII; rather true than false."""
+    """Whether a part of one character can be this one; of one of ASCII rather true than false."""
     kind, value, flags = part
     if kind is op.ANY:
         return character != ord("\n") or bool(flags & re.DOTALL)
@@ -281,7 +281,8 @@ def may_be(part: Part, character: int) -> bool:
     if flags & re.IGNORECASE:
         if chr(character) in _FOLDED_BEYOND_ASCII:
             return True
-        either |= {ord(chr(character).lower()), ord(chr(character).upper())}
+        other = chr(character).lower(), chr(character).upper()
+        either |= {ord(one) for one in other if len(one) == 1}
     if kind is op.LITERAL:
         return value in either
     if kind is op.NOT_LITERAL:

@@ -110,7 +110,9 @@ def _sample(parts: Iterable[Part], wish: str, branch: int, *, least: bool = Fals
             found += chr(value)
         elif kind in CHARACTERS:
             fitting = (
-                one for one in (wish, *_USUAL, *_literals([Part(kind, value, flags)])) if _fits(kind, value, flags, one)
+                one
+                for one in (wish, *_USUAL, *_literals([Part(kind, value, flags)]))
+                if may_be(Part(kind, value, flags), ord(one))
             )
             found += next(fitting, "")
         elif kind in REPEATS:
@@ -121,11 +123,6 @@ def _sample(parts: Iterable[Part], wish: str, branch: int, *, least: bool = Fals
         elif kind is op.ATOMIC_GROUP:
             found += _sample(parts_of(value, flags), wish, branch, least=least)
     return found
-
-
-def _fits(kind: Any, value: Any, flags: int, character: str) -> bool:
-    part = Part(kind, value, flags)
-    return may_be(part, ord(character)) if character.isascii() else kind is not op.LITERAL or chr(value) == character
 
 
 # ---------------------------------------------------------------- steps
@@ -215,7 +212,7 @@ class _Matcher:
 
     def _is(self, part: Part, at: int) -> bool:
         self._step()
-        return at < len(self._text) and _fits(part.kind, part.value, part.flags, self._text[at])
+        return at < len(self._text) and may_be(part, ord(self._text[at]))
 
     def _stands(self, place: Any, flags: int, at: int) -> bool:
         self._step()

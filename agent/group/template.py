@@ -34,7 +34,7 @@ _NAMES_WITH_DIGITS = [
     "k8s", "s3", "ec2", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
 ]  # fmt: skip
 _DRIVE = lazy(r"\b[A-Za-z]:(?=\\)")
-_PATH = lazy(r"(?:\\|\.{0,2}/|~/).+|[^/]+/[^/]+/.*|[^/]+/[^/]*\..+|[^/]+\.[^/]*/.*", re.IGNORECASE)
+_PATH = lazy(r"(?:\\|\.{0,2}/|~/).+|[^/]+/[^/]+/.*|[^/]+/[^/.]*\..+|[^/][^/.]*\.[^/]*/.*", re.IGNORECASE)
 _HOST = lazy(
     r"(?:[\w-]+\.)+(?:com|net|org|edu|gov|mil|info|biz|io|dev|app|cloud|local|internal|lan|localdomain|example|test"
     r"|(?:ac|co|com|edu|gov|net|org)\.[a-z]{2}|de|uk|fr|nl|eu|jp|cn|ru|br|it|pl|se|ch|at)",

@@ -33,7 +33,8 @@ _NODE_PLACE = lazy(r"(?:/|file://|node:|[A-Z]:\\)\S*:\d+$")
 _GO_PANIC = lazy(r"(?:panic|fatal error): ")
 _GOROUTINE = lazy(r"goroutine \d+(?: gp=\S+ m=\S+(?: mp=\S+)?)? \[")
 _GO_LINE = lazy(
-    r"\[signal |[\w./*()\[\]{}~%·,-]+\(.*\)$|created by |exit status \d+|\.\.\.additional frames|\w{2,6} +0x"
+    r"\[signal |[\w./*()\[\]{}~%·,-][\w./*)\[\]{}~%·,-]*\(.*\)$|"  # up to the first bracket alone: linear
+    r"created by |exit status \d+|\.\.\.additional frames|\w{2,6} +0x"
 )
 _RUBY_FRAME = lazy(r"(?:from )?\S+:\d+:in [`']")
 _JAVA_THREAD = lazy(r'Exception in thread "|Unhandled exception\. ')

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
 
-_NAMED = lazy(r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$")
+# From the beginning of a word only: tried from each of its letters a long one would take the square of its length.
+_NAMED = lazy(
+    r"(?<![\w$.])(?:(?![A-Za-z_$])[\w$.])*"
+    r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$"
+)
 _OTHER_JSON = b'"-0123456789[tfn'  # how JSON values that are no objects begin
 _JAVA_MORE = b"CSW.-["  # how lines begin that only add to a trace
 

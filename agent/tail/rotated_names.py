@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 # what rotation puts into a name: numbers, dates, times of day, a few words; separated by . - _ or nothing
-_ROTATION = lazy(r"([.\-_@:]|[0-9]+|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")
+# (each digit by itself: a name of digits could be divided into numbers in more ways than there is time for)
+_ROTATION = lazy(r"([.\-_@:0-9]|[TZ](?=[0-9.]|$)|old|bak|prev|copy|orig|save|tmp)+")
 _COMPRESSED = lazy(r"\.(gz|zst|bz2|xz|lz4)$")
 _READABLE = lazy(r"\.(gz|zst)$")  # of these, what sidelog can read
 _DIGITS = lazy(r"[0-9]+")

@@ -179,3 +179,10 @@ def test_sorted_by_their_logs_the_same_ones_are_surplus(listing, keep):
     assert rotated_names.beyond(keep, LOG, rotated_names.by_log(listing)[LOG]) == rotated_names.beyond(
         keep, LOG, listing
     )
+
+
+@pytest.mark.parametrize("added", ["1" * 200 + "x", "20261122" * 25 + "x", "old1" * 50 + "x", "-" * 200 + "x"])
+def test_a_long_name_that_is_nearly_a_rotation_is_judged_at_once(added):
+    """One of 34 digits and a letter took more than an hour, at each look at its directory."""
+    assert not rotated_names.is_rotation(f"app.log.{added}", "app.log")
+    assert rotated_names.is_rotation(f"app.log.{added[:-1]}", "app.log")
