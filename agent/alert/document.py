@@ -21,7 +21,7 @@ from agent.core.units import format_duration
 from agent.query.fragments import encode
 from agent.query.language import parse_query
 from agent.query.render import document as event_document
-from agent.query.terms import Term
+from agent.query.terms import Parentheses, Term
 from agent.store.events import Files, load_events
 from agent.store.groups import group_facts, history_of, newest_event_ids
 
@@ -189,9 +189,11 @@ def query_command(facts: Facts, key: dict[str, str | None], started_at: int, end
     words = ["sidelog", "query", "--since", format_utc(since)]
     if ended_at is not None:
         words += ["--until", format_utc(ended_at + 1)]
-    terms = [*parse_query(facts["match"]).terms]
-    terms += [Term(name, "=", value) for name, value in key.items() if value is not None]
-    return shlex.join([*words, *map(str, terms)])
+    parts: tuple[Term | Parentheses, ...] = parse_query(facts["match"]).terms
+    keys = [Term(name, "=", value) for name, value in key.items() if value is not None]
+    if not {term.field for term in keys}.isdisjoint(part.field for part in parts if isinstance(part, Term)):
+        parts = (Parentheses((parts,)),)  # else the key would be one more alternative of `service=a service=b`
+    return shlex.join([*words, *map(str, parts), *map(str, keys)])
 
 
 def _merged_groups(changes: Sequence[StateChange]) -> dict[int, int]:

@@ -33,7 +33,7 @@ def _expressions(match: str) -> list[str]:
     try:
         conditions = parse_query(match).conditions
     except UsageError:
-        return []  # `alert.matching.unusable` says why
+        return []  # `alert.check.unusable` says why
     return list(dict.fromkeys(term.value for term in terms_of(conditions) if term.operator == "~"))
 
 
