@@ -353,7 +353,7 @@ class Assembler:
         if event.extra.get("stream") != (extra or {}).get("stream"):
             return False
         if self.compiled.start is not None:
-            return self.compiled.start.search(text) is None
+            return not self.compiled.start.begins(text)
         return self._traces and multiline.continues(event, text)
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 NAMED_FIELDS = (
     "severity", "logger", "service", "source", "path", "message", "trace_id", "span_id", "group", "category", "state",
@@ -81,6 +81,16 @@ class Either(msgspec.Struct, frozen=True):
 
 
 Conjunction = tuple[Alternatives | Either, ...]  # all of them must hold
+
+
+def terms_of(conditions: Conjunction) -> Iterator[Term]:
+    """All terms that conditions consist of."""
+    for condition in conditions:
+        if isinstance(condition, Either):
+            for branch in condition.branches:
+                yield from terms_of(branch)
+        else:
+            yield from condition
 
 
 def conjunction(parts: Iterable[Term | Parentheses]) -> Conjunction:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent.core.errors import SidelogError
 from agent.core.groups import GroupTraits
 from agent.core.values import number, pick
 from agent.query.language import parse_query, parse_terms
@@ -148,11 +149,26 @@ def test_case_counts_only_with_a_capital():
     assert not parse_terms(["273 k"]).matches(found)
 
 
-def test_a_regular_expression_sees_the_first_64_kib_only():
-    """So that a very long value cannot hold a search up for ever."""
-    found = event(record={"message": "a" * 70_000 + "END"})
-    assert not parse_query("message~END").matches(found)
-    assert parse_query("message~^a").matches(found)
+@pytest.mark.parametrize("size", [10, 70_000, 400_000])
+def test_a_regular_expression_sees_all_of_a_text(size):
+    found = event(record={"message": "ab " * (size // 3) + "END."})
+    for text in ("message~END", "message~^a", r"message~[.]$", r"message~b\s+END", "message~a.*END"):
+        assert parse_query(text).matches(found), text
+    for text in (r"message~\s+$", "message~END$", "message~^END"):
+        assert not parse_query(text).matches(found), text
+
+
+def test_what_one_expression_cannot_decide_another_term_may():
+    """A term that holds decides alternatives, whichever comes first."""
+    found = event(record={"message": "x" * 60 + "!", "a": "b"})
+    endless = "message~^(?:(?:x|xx)+)+$"
+    for text in (f"({endless} OR a=b)", f"(a=b OR {endless})", f"!({endless} a=c)"):
+        assert parse_query(text).matches(found), text
+    for text in (f"({endless} OR a=c)", f"!{endless}", f"a=b {endless}"):
+        with pytest.raises(SidelogError, match="not done with a text of 61 characters"):
+            parse_query(text).matches(found)
+    for text in (f"a=c {endless}", f"{endless} a=c", f"{endless} nothing"):  # other terms are looked at first
+        assert not parse_query(text).matches(found)
 
 
 def test_grep_ignores_case_unless_there_is_a_capital():
