@@ -25,6 +25,7 @@ from agent.archive.protocol import (
     RewrittenArchive,
     StoredGeneration,
 )
+from agent.config.schema import ArchiveConfig
 from agent.core.errors import ArchiveError
 from agent.parse.settings import parse_settings
 from agent.store import archives, begun, tables
@@ -99,6 +100,7 @@ class ArchiveRewriter:
     def _run(self, found: list[tuple[ArchiveRow, tuple[str, ...]]]) -> tuple[int, list[ArchiveError]]:
         total, done, count = sum(row.bytes for row, _ in found), 0, 0
         failures: list[ArchiveError] = []
+        kept = removal.delete_removed(self._change)
         for row, keys in found:
             self._on_progress(done, total, row.path)
             try:
@@ -112,12 +114,10 @@ class ArchiveRewriter:
             if isinstance(answer, ArchiveWritten):
                 self._change(partial(self._replace, made=answer, old=row), durable=True)
                 count += 1
+                kept = removal.delete_removed(self._change)
             else:
                 failures.append(answer.error())
-            failures += [
-                ArchiveError.of("SL807.kept", path, why=why) for path, why in removal.delete_removed(self._change)
-            ]
-        return count, failures
+        return count, failures + [ArchiveError.of("SL807.kept", path, why=why) for path, why in kept]
 
     def _order(
         self, connection: sqlite3.Connection, *, row: ArchiveRow, version: FileVersion, keys: tuple[str, ...]
@@ -142,7 +142,7 @@ class ArchiveRewriter:
             archive_id=archives.next_id(connection),
             sequence=chain.sequence + 1,
             previous=chain.link,
-            level=self._config.archive.level if self._config.archive is not None else 3,
+            level=(self._config.archive or ArchiveConfig()).level,
             created=time.time_ns(),
         )
         begun.begin(connection, BegunArchive(order.archive_id, order.created, row.source, row.path, version))

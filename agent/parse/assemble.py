@@ -167,7 +167,7 @@ class Assembler:
     def _wrapped(self, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
         partial, redactor = self.partial, self.compiled.redactor
         if redactor is not None and redactor.may_apply(line):  # Docker's `attrs` are in no record, but in the line
-            line = redactor.text(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+            line = self._rules.wrappers[line[:1]].redact(line, lambda body: body, redactor)
         if partial is not None and (
             partial.stream != wrapped.stream or partial.size + len(wrapped.body) > self.compiled.max_line
         ):
@@ -198,27 +198,45 @@ class Assembler:
         plain = body.removesuffix(b"\r")
         if plain.startswith(careful.BOM):
             plain = plain[3:]
-        error = None
-        first = plain.lstrip(b" \t\r\n")[:1]
-        if self._takes_json and careful.may_be_json(plain, first, only_json=self._only_json):
+        line, error = self._object(plain)
+        redactor, hidden = self.compiled.redactor, False
+        if redactor is not None and line is not None:
             try:
-                line = careful.read_object(plain)
-                redactor = self.compiled.redactor
-                hidden = redactor is not None and redactor.record(line, plain)
-            except careful.NotAnObjectError as reason:
-                error = str(reason) if self._worth_saying(first, str(reason)) else None
+                hidden = redactor.record(line, plain)
             except RecursionError:
-                error = "nested too deep"
-            else:
-                self._json(line, raw, plain, offset, extra, hidden=hidden)
-                return
-        elif self._only_json:
-            error = "not JSON"
-        self._text(raw, plain, offset, size, extra, error=error)
+                line, error = None, "nested too deep"
+        if redactor is not None and line is None and (changed := redactor.line(plain)) is not plain:
+            raw, plain = changed if extra is None else self._rewrap(raw, changed), changed
+            line, error = self._object(plain)  # what is kept is what is spoken of
+        if line is not None:
+            self._json(line, raw, plain, offset, extra, hidden=hidden)
+        else:
+            self._text(raw, plain, offset, size, extra, error=error)
+
+    def _object(self, plain: bytes) -> tuple[careful.JsonLine | None, str | None]:
+        """The object that a line is; or why it is none, where that is worth saying."""
+        first = plain.lstrip(b" \t\r\n")[:1]
+        if not (self._takes_json and careful.may_be_json(plain, first, only_json=self._only_json)):
+            return None, "not JSON" if self._only_json else None
+        try:
+            return careful.read_object(plain), None
+        except careful.NotAnObjectError as reason:
+            return None, str(reason) if self._worth_saying(first, str(reason)) else None
+        except RecursionError:
+            return None, "nested too deep"
 
     def _worth_saying(self, first: bytes, reason: str) -> bool:
         """A text file's lines are no broken JSON; what begins as an object, or is another JSON value, says so."""
         return first == b"{" or self._only_json or not reason.startswith("not JSON")
+
+    def _rewrap(self, raw: bytes, body: bytes) -> bytes:
+        """A line in its wrapper with another body. Of several that it was split into, the one that has its instant."""
+        lines, redactor = raw.split(b"\n"), self.compiled.redactor
+        last = self._rules.unwrap(lines[-1].removesuffix(b"\r"))
+        assert redactor is not None
+        assert last is not None
+        line = lines[0] if last.partial else lines[-1]
+        return self._rules.wrappers[line[:1]].redact(line, lambda _: body, redactor)
 
     # --- JSON
 
@@ -249,12 +267,14 @@ class Assembler:
         self.begin_rows()
         record, text = line.record, line.text
         kept = raw if extra is not None or not line.verbatim else raw_of_record(raw, plain)
+        if hidden:
+            kept = None if extra is None else self._rewrap(raw, text.encode())
         if extra is not None:
             named = {**record, "log.iostream": extra["stream"]}
             with contextlib.suppress(RecursionError):  # then it keeps its own
                 text = careful.dump(named) if "log.iostream" in record else with_stream(text, extra["stream"])
                 record = named
-        self._json_row(record, text, offset, line.error, None if hidden else kept, extra)
+        self._json_row(record, text, offset, line.error, kept, extra)
 
     def _json_row(  # noqa: PLR0917 - called for every line
         self,
@@ -300,10 +320,6 @@ class Assembler:
         self, raw: bytes, plain: bytes, offset: int, size: int, extra: dict[str, str] | None, *, error: str | None
     ) -> None:
         text, bad = careful.decode_text(plain)
-        if self.compiled.redactor is not None:
-            hidden = self.compiled.redactor.text(text)
-            if hidden != text:
-                text, raw = hidden, hidden.encode()
         self.text_lines += 1
         if self.open is not None and self._goes_on(self.open, text, size, extra):
             multiline.add(self.open, raw, text)

@@ -213,14 +213,13 @@ class LogRedactor:
         if self._rules.json and careful.may_be_json(plain, first, only_json=self._rules.only_json):
             try:
                 line = careful.read_object(plain)
-                hidden = redactor.record(line, plain)
+                is_hidden = redactor.record(line, plain)
             except (careful.NotAnObjectError, RecursionError):
                 pass
             else:
-                return line.text.encode() if hidden else body
-        text, _ = careful.decode_text(plain)
-        changed = redactor.text(text)
-        return body if changed == text else changed.encode()
+                return line.text.encode() if is_hidden else body
+        hidden = redactor.line(plain)
+        return body if hidden is plain else hidden
 
     def _cut(self) -> None:
         """A line of any length, a piece at a time."""

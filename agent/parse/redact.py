@@ -54,9 +54,15 @@ class Redactor:
         if not hidden and not line.verbatim:
             text = decode_text(original)[0]
             hidden = self.text(text) != text
-        if hidden:
-            line.record, line.text = record, dump(record)
+        if hidden:  # what is kept is a sound line from now on
+            line.record, line.text, line.error = record, dump(record), None
         return hidden
+
+    def line(self, line: bytes) -> bytes:
+        """A line of text with replacements; bytes that are no UTF-8 stay, but in a value."""
+        text = line.decode("utf-8", "surrogateescape")
+        hidden = self.text(text)
+        return line if hidden == text else hidden.encode("utf-8", "surrogateescape")
 
     def value(self, value: Any) -> tuple[Any, bool]:
         """The JSON value with replacements, and whether there were any. The input is left as it is."""

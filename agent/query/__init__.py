@@ -23,12 +23,11 @@ def open_engine(path: Path, directory: Path, *, stored: bool = True, archived: b
     Raises:
         StoreError: the store is missing, damaged or newer than the program; nothing is created.
     """
-    from agent.archive.directory import holds_archives  # noqa: PLC0415
     from agent.query.sqlite.engine import SqliteEngine  # noqa: PLC0415 - for who imports the language alone
     from agent.store.reader import has_archives, open_reader  # noqa: PLC0415
 
     connection = open_reader(path)
-    if not archived or not (has_archives(connection) or holds_archives(directory)):
+    if not archived or not (has_archives(connection) or _holds_archives(directory)):
         if stored:
             return SqliteEngine(connection, path)
         connection.close()
@@ -40,3 +39,12 @@ def open_engine(path: Path, directory: Path, *, stored: bool = True, archived: b
 
     archives = ArchiveEngine(connection, path, directory, beside_store=stored)
     return UnionEngine([archives, SqliteEngine(connection, path)]) if stored else archives
+
+
+def _holds_archives(directory: Path) -> bool:
+    """Whether there are archives which a store that has none ought to know."""
+    if not directory.is_dir():
+        return False
+    from agent.archive.directory import holds_archives  # noqa: PLC0415 - 5 ms, where nothing is archived
+
+    return holds_archives(directory)

@@ -29,7 +29,7 @@ _ALWAYS = {
     "backup": 2, "link": 2,
 }  # fmt: skip
 _RUNNING = {"sync": 6, "stop": 3, "kill": 3}
-_DOWN = {"start": 8, "once": 3, "archive": 3, "restore": 3, "host": 1, "move": 1, "heal": 1}
+_DOWN = {"start": 8, "once": 3, "archive": 3, "restore": 3, "host": 1, "move": 1, "heal": 1, "redact": 1}
 
 
 @dataclass(slots=True)
@@ -122,6 +122,7 @@ _DO: dict[str, Callable[[Scene, Op], None]] = {
     "restore": lambda scene, op: scene.restore(op.number),
     "move": lambda scene, _: scene.move(),
     "heal": lambda scene, _: scene.heal(),
+    "redact": lambda scene, _: scene.redact(),
     "sync": lambda scene, _: scene.sync(),
     "start": lambda scene, _: scene.start(),
     "stop": lambda scene, _: scene.end(signal.SIGTERM),

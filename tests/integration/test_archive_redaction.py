@@ -184,6 +184,7 @@ def test_archives_that_were_made_before_are_named_and_made_anew(box, first):
     assert run(box)["archived"] == 0, "the kept logs are still known"
     assert box.run("archive", "run", "--reindex").returncode == 0
     assert answer(box) == after
+    assert box.run("archive", "verify").returncode == 0
     assert json.loads(box.run("archive", "run", "--redact", "--json").stdout)["redacted"] == 0
 
 

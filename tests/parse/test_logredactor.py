@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agent.core.event import original_of
 from agent.core.model import FileGeneration, LineBatch
 from agent.parse.decode import FileParser
 from agent.parse.logredactor import LogRedactor
@@ -44,6 +45,16 @@ LINES = {
     "end of a trace": f"ValueError: token={CANARY}".encode(),
     "redacted before": b"a password=[redacted] b",
     "not UTF-8": b"INFO \xff\xfe here",
+    "broken json": b'{"a":1,"password":"hunter2", "b"',
+    "json of bad bytes": b'{"password":"hunter2","b":"\xff"}',
+    "json of bad bytes in text": b'{"message":"password=hunter2 \xff"}',
+    "not a number": b'{"password":"hunter2","b":NaN}',
+    "bad bytes and a secret": b"INFO \xe4 password=hunter2 \xff there",
+    "bad byte before a key": b"INFO \xe4password=hunter2",
+    "docker broken json": docker('{"a":1,"token":"hunter2", "b"\n'),
+    "docker carriage return": docker(SECRET + "\r\n"),
+    "docker spaced": docker("see password: a, b\n"),
+    "message of it": b'{"level": "warn", "message": "see password: a, b"}\r',
     "blank": b"",
     "holes": b"\0\0\0\0",
     "behind a long hole": b"\0" * 100 + SECRET.encode(),
@@ -83,7 +94,9 @@ def redacted(data: bytes, *cuts: int):
 def events(data: bytes, settings):
     parser = FileParser(settings)
     out = parser.feed(LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), 0, data, OBSERVED, final=True))
-    return list(zip(out.offsets, out.timestamps, out.severities, out.loggers, out.records, strict=True)), out
+    rows = zip(out.offsets, out.timestamps, out.severities, out.loggers, out.records, strict=True)
+    raws, errors = out.raws, out.parse_errors
+    return [(*row, original_of(row[-1], raws.get(index)), errors.get(index)) for index, row in enumerate(rows)], out
 
 
 @settings(deadline=None)

@@ -6,6 +6,7 @@ https://docs.docker.com/engine/logging/drivers/json-file/
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import orjson
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 STREAM = "stream"  # no other lines of JSON that are one event have all its keys, and few this one
 _KEYS = {"log", STREAM, "time", "attrs"}
 _BEGIN = b'{"log":"'  # eight bytes
+_KEY_BYTES = 12  # in which the first key ends
 
 
 def _may_wrap(lines: bytes) -> bool:
@@ -43,13 +45,15 @@ def _unwrap(line: bytes) -> Wrapped | None:
 
 def _redact(line: bytes, content: Callable[[bytes], bytes], redactor: Redactor) -> bytes:
     record = orjson.loads(line)
-    text = record.pop("log")
+    text = record["log"]
     body = text.removesuffix("\n")
     hidden = content(body.encode()).decode()
-    around, touched = redactor.value(record)
+    around, touched = redactor.value({key: value for key, value in record.items() if key != "log"})
     if hidden == body and not touched:
         return line
-    return orjson.dumps({"log": hidden + text[len(body) :], **around})
+    changed = {**record, **around, "log": hidden + text[len(body) :]}  # in the order of the line
+    separators = (", ", ": ") if b'": ' in line[:_KEY_BYTES] else (",", ":")
+    return json.dumps(changed, ensure_ascii=line.isascii(), separators=separators).encode()
 
 
 def _begins_plainly(line: bytes) -> bool:
