@@ -14,7 +14,6 @@ import msgspec
 
 from agent.alert.event import Keys
 from agent.alert.rules import GROUP_FORMS
-from agent.core.errors import ConfigError, UsageError
 from agent.core.expressions import LIVE_BUDGET_S, TimeBudget, UndecidedError
 from agent.core.values import exact, number, text_of
 from agent.query.language import parse_query
@@ -22,10 +21,9 @@ from agent.query.predicate import compile_conditions, getter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from agent.alert.event import LiveEvent
-    from agent.config import Config, RuleConfig
+    from agent.config import RuleConfig
     from agent.query.analysis import Condition
     from agent.query.language import Query
     from agent.query.predicate import Categories, Check
@@ -306,25 +304,3 @@ def _marker(name: str) -> Callable[[LiveEvent, Categories], Any]:
     if name == "service":
         return service
     return nested if inner and "." not in inner else slowly
-
-
-# ---------------------------------------------------------------- what `check` says of rules
-
-
-def unusable(config: Config, file: Path | None = None) -> list[ConfigError]:
-    """One SL705 per rule whose match cannot be read.
-
-    Args:
-        config: otherwise valid.
-        file: where it came from, for the messages.
-    """
-    found = []
-    for index, rule in enumerate(config.alerts):
-        place = f"alerts[{index}].match"
-        if file is not None:
-            place = f"{file}: {place}"
-        try:
-            RuleMatch.of(rule.match)
-        except UsageError as error:
-            found.append(ConfigError.of("SL705", place, hint=error.hint, rule=rule.name, why=error.message))
-    return found

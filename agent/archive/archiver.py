@@ -34,6 +34,7 @@ from agent.core.conditions import Conditions
 from agent.core.errors import ArchiveError
 from agent.parse.settings import parse_settings, resources
 from agent.store import archives, begun, tables
+from agent.store.archive_redaction import ways
 from agent.store.archives import ArchivedLog
 from agent.store.begun import BegunArchive
 from agent.tail.claims import LogClaims
@@ -219,6 +220,7 @@ class Archiver:
             level=self.config.level,
             created=time.time_ns(),
             earlier=archives.outgrown(connection, job.source, job.version, present),
+            ways=ways(connection, job.source),
         )
         path = os.fsdecode(job.path)
         begun.begin(connection, BegunArchive(order.archive_id, order.created, job.source, path, job.version))
@@ -255,7 +257,7 @@ class Archiver:
         no archive that the store does not know.
         """
         row = made.row()
-        known = self._known_content(row, present)
+        known = self._known_content(row, made.contents, present)
         if known is not None:
             try:
                 files.delete(Path(row.path))
@@ -285,13 +287,13 @@ class Archiver:
         if self.config.delete_source:
             self._delete(log, summary)
 
-    def _known_content(self, row: ArchiveRow, present: set[int]) -> int | None:
+    def _known_content(self, row: ArchiveRow, contents: list[str], present: set[int]) -> int | None:
         """The id of the archive that has this content already.
 
         A log with the content of one that is archived, and that lies nowhere any more, is that log under another name:
         a copy, or compressed since. One that still lies somewhere was another. An archive that is gone has no content.
         """
-        known = self._change(partial(archives.find_content, archive=row), durable=False)
+        known = self._change(partial(archives.find_content, archive=row, contents=contents), durable=False)
         if known is None or known.id in present:
             return None
         try:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from agent.archive.container import ArchiveReader
 from agent.archive.directory import names_of, still_lies
+from agent.archive.logfile import version_at
 from agent.core.errors import ArchiveError
 from agent.core.text import make_private_directory, without_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.store.archives import ArchiveRow
+    from agent.store.archives import ArchiveRow, FileVersion
     from agent.store.begun import BegunArchive
 
 PARTIAL_SUFFIX = ".partial"
@@ -75,12 +76,17 @@ def give_name(partial: Path, final: Path) -> None:
     flush_directory(final.parent)
 
 
-def restrict(path: Path, status: os.stat_result) -> None:
+def restrict(path: Path, status: os.stat_result, modified: int) -> None:
     """Give an archive the permissions and owner of its log, as far as that is allowed, and never wider ones.
 
     Without the log's owner and group, what they may do is not for the owner and group that it has now. Where root
     archives for the user of the directory, and that user could not read it then, it gets what it would have if that
     user had made it.
+
+    Args:
+        path: of the archive.
+        status: of the log, or of the archive that it was made of.
+        modified: when the log was last written, Unix ns.
 
     Raises:
         OSError: its mode cannot be set.
@@ -99,7 +105,7 @@ def restrict(path: Path, status: os.stat_result) -> None:
             mode = without_group(mode)
         mode |= 0o400  # whoever archived it could read it, and has to
     path.chmod(mode)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(path, ns=(status.st_atime_ns, modified))
 
 
 def _may_read(user: int, status: os.stat_result) -> bool:
@@ -150,6 +156,19 @@ def open_archive(row: ArchiveRow) -> ArchiveReader:
         archive.close()
         raise ArchiveError.of("SL803.other", path)
     return archive
+
+
+def version_of(row: ArchiveRow) -> FileVersion:
+    """The archive of a row as a file.
+
+    Raises:
+        ArchiveError: as `open_archive`.
+    """
+    open_archive(row).close()
+    version = version_at(row.path)
+    if version is None:
+        raise ArchiveError.of("SL802.missing", Path(row.path))
+    return version
 
 
 # ---------------------------------------------------------------- what a killed worker has left

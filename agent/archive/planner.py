@@ -236,7 +236,9 @@ class ArchivePlanner:
 
     def _stored(self, file: FileRow) -> StoredGeneration:
         finished, known_by = file.state == "finished", self._known_by[file.id]
-        return StoredGeneration(known_by, file.offset, file.marker_length, file.marker_hash, file.profile, finished)
+        return StoredGeneration(
+            known_by, file.offset, file.marker_length, file.marker_hash, file.profile, finished, file.first_seen
+        )
 
     def _may_be(self, file: FileRow) -> bool:
         """Whether a log that begins like this unfinished file may hold what is still to be read of it: unless that

@@ -99,14 +99,17 @@ def restore(context: Context, name: str, destination: Path) -> int:
 @command.command("run")
 @json_option()
 @click.option("--reindex", is_flag=True, help="Make the index again from the archives alone.")
+@click.option("--redact", is_flag=True, help="Make archives anew that hold what `redact` of their source names now.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be rotated, archived and deleted, and why.")
 @with_context
-def run(context: Context, *, as_json: bool = False, reindex: bool = False, dry_run: bool = False) -> int:
+def run(context: Context, *, as_json: bool = False, **options: bool) -> int:
     """Rotate and archive everything that is due now, without an agent."""
-    if reindex and dry_run:
-        raise click.UsageError("--reindex and --dry-run exclude each other")
-    work = _show_due if dry_run else _make_index if reindex else _archive_due
-    return work(context, as_json=as_json)
+    works = {"reindex": _make_index, "redact": _redact, "dry_run": _show_due}
+    chosen = [name for name in works if options[name]]
+    if len(chosen) > 1:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in chosen)
+        raise click.UsageError(f"{names} exclude each other")
+    return works[chosen[0]](context, as_json=as_json) if chosen else _archive_due(context, as_json=as_json)
 
 
 # ---------------------------------------------------------------- the work of `archive run`
@@ -196,6 +199,29 @@ def _make_index(context: Context, *, as_json: bool) -> int:
         if context.verbosity >= 0:
             click.echo(f"{count:,} archives indexed", err=True)
     return EXIT_FAILED if findings else EXIT_DONE
+
+
+def _redact(context: Context, *, as_json: bool) -> int:
+    """Make archives anew, without the values of keys that `redact` names now.
+
+    Raises:
+        StoreError: SL404, an agent owns the store.
+        ArchiveError: SL812, the archives are another store's.
+    """
+    from agent.archive.rewriter import ArchiveRewriter
+    from agent.archive.verify import ArchiveFinding
+
+    config = context.config()
+    with _owned(config) as opened, Bar("redacting") as bar:
+        count, failures = ArchiveRewriter(config, opened.writer.change, bar.step).run()
+    if as_json:
+        echo_json(views.redact_document(count, [ArchiveFinding(error.subject, error) for error in failures]))
+    else:
+        for error in failures:
+            print_error(error)
+        if context.verbosity >= 0:
+            click.echo(f"{count:,} archives redacted", err=True)
+    return EXIT_FAILED if failures else EXIT_DONE
 
 
 def _is_rotating(config: Config) -> bool:

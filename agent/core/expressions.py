@@ -111,7 +111,7 @@ class Expression:
 
     Attributes:
         search: whether it is found in a text; anything that is true or false. Raises UndecidedError, or SidelogError
-            (SL519) where no budget was given.
+            (SL524) where no budget was given.
 
     Raises:
         re.error, RecursionError, OverflowError: it is none.
@@ -167,7 +167,7 @@ class Expression:
         try:
             return self._search(text)
         except UndecidedError as error:
-            raise SidelogError.of("SL519", self.text, length=error.length) from None
+            raise SidelogError.of("SL524", self.text, length=error.length) from None
 
     def _compile(self) -> Callable[..., Any]:
         import regex  # noqa: PLC0415  25 ms that most expressions never need

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from agent.core.expressions import Expression
 
+STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
 TREND_HOURS = 24
 NEW_FOR_NS = 7 * 86_400 * 10**9  # a group is new for a week, then ongoing
 

@@ -75,7 +75,7 @@ def compile_conditions(
     Args:
         conditions: all must hold.
         budget: for all regular expressions together: where it passes, the function raises UndecidedError. Without it
-            each has that of a command, and it raises SidelogError (SL519).
+            each has that of a command, and it raises SidelogError (SL524).
 
     Raises:
         UsageError: SL512 an unknown level; SL513 a bad regular expression.
@@ -93,7 +93,7 @@ def compile_conditions(
 def _compiled(condition: Alternatives | Either, budget: TimeBudget | None) -> Check:
     if isinstance(condition, Either):
         return _any_of([compile_conditions(branch, budget) for branch in condition.branches])
-    return _any_of([_compile_term(term, budget) for term in condition])
+    return _any_of([compile_term(term, budget) for term in condition])
 
 
 def _cost(condition: Alternatives | Either) -> int:
@@ -128,7 +128,7 @@ def _any_of(checks: list[Check]) -> Check:
     return any_holds
 
 
-def _compile_term(term: Term, budget: TimeBudget | None) -> Check:
+def compile_term(term: Term, budget: TimeBudget | None = None) -> Check:
     """The function of one term."""
     if term.field is None:
         check = _text_check(term.value)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from agent.core.event import original_of
 from agent.core.text import from_text
 from agent.store.compare import FileAudit, StoredGap, Window
-from agent.store.reader import reading_error
+from agent.store.reader import highest_id, reading_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -226,7 +226,6 @@ def _bounds(connection: sqlite3.Connection) -> tuple[int, int]:
     """The first and the last id of the events that are there; where there are none, after the last that there was."""
     first, last = connection.execute("SELECT min(id), max(id) FROM events").fetchone()
     if first is None:
-        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-        last = row[0] if row else 0
+        last = highest_id(connection)
         return last + 1, last
     return first, last

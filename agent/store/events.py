@@ -39,12 +39,6 @@ def newest_id(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
 
 
-def highest_id(connection: sqlite3.Connection) -> int:
-    """The highest id ever given, also when retention has deleted its event."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return max(int(row[0]) if row else 0, newest_id(connection))
-
-
 class Files(Mapping[int, FileInfo]):
     """The table `files`, read again when an id turns up that it did not have."""
 

@@ -71,12 +71,6 @@ class _File(msgspec.Struct):
     holes: list[tuple[int, int]] = []  # bytes between events where some were lost
 
 
-def keep_ids(connection: sqlite3.Connection, last: int) -> None:
-    """Never give out an id again that an event had."""
-    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
-    connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (last,))
-
-
 def mend(connection: sqlite3.Connection, lost: list[tuple[int, int]], result: Result) -> None:
     """Drop events that make no sense, and account for the bytes of the lost ones.
 

@@ -106,6 +106,14 @@ def has_archives(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None
 
 
+def highest_id(connection: sqlite3.Connection) -> int:
+    """The highest id that an event ever had, also where retention has deleted it; 0 in a store that is new."""
+    kept, newest = connection.execute(
+        "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'events'), (SELECT max(id) FROM events)"
+    ).fetchone()
+    return max(kept or 0, newest or 0)
+
+
 def get_meta(connection: sqlite3.Connection, key: str) -> dict[str, object]:
     """A JSON object kept in `meta`, empty where there is none."""
     import orjson  # noqa: PLC0415 - 3 ms, which most readers need not pay

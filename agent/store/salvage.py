@@ -18,6 +18,7 @@ import msgspec
 from agent.core.errors import StoreError
 from agent.store import mend, schema
 from agent.store.backup import flush_directory, integrity, owned, partial_file, set_aside
+from agent.store.tables import keep_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     Range = tuple[int, int]
 
 _SMALLEST_RANGE = 4  # ids; a leaf that cannot be read fails for each of its ids alike
-_ASSUMED_IDS = 1 << 20  # of a table whose end cannot be read
+_ASSUMED_IDS = 1 << 20  # of a table whose end cannot be read, at the most
+_LEAST_ROW_BYTES = 16  # no row of a table with ids is smaller: so many there can be in a store of a size
+_SIZE = ("page_count", "page_size")
+_NAMING_IDS = (
+    "SELECT max(+id) FROM events INDEXED BY events_by_time",
+    "SELECT sum(events) FROM files",
+    "SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'",
+)
 _ROWS_PER_STEP = 1_000
 _MOST_BYTES = 2**44  # a header that says more is damaged itself
 _UNREADABLE = (sqlite3.Error, UnicodeDecodeError, OverflowError)
@@ -158,7 +166,7 @@ def _save_tables(
             saved.damaged.append(table)
         if table == "events":
             saved.lost_ranges = reader.lost
-            mend.keep_ids(target, reader.last)
+            keep_ids(target, reader.last)
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
@@ -205,6 +213,8 @@ class _Reader:
                     f'SELECT rowid, {self._columns} FROM "{self._table}" WHERE rowid BETWEEN ? AND ? ORDER BY rowid',  # noqa: S608
                     (first, last),
                 ):
+                    if row[0] < at:
+                        raise sqlite3.DatabaseError("ids that do not rise")
                     at = row[0] + 1
                     yield row[1:]
             except _UNREADABLE:
@@ -252,24 +262,18 @@ class _Reader:
             self.lost.append((number, number))
 
     def _find_last(self) -> int:
-        """The highest id of the table; from the sequence of ids or an index where the table's end is damaged."""
-        found = 0
-        for statement, values in (
-            (f'SELECT max(rowid) FROM "{self._table}"', ()),  # noqa: S608
-            ("SELECT seq FROM sqlite_sequence WHERE name = ?", (self._table,)),
-        ):
-            try:
-                row = self._connection.execute(statement, values).fetchone()
-                found = max(found, row[0] or 0) if row else found
-            except _UNREADABLE:
-                continue
-            else:
-                if found:
-                    return found
-        return found or (_ASSUMED_IDS if self._ends_unreadable() else 0)
+        """The highest id of the table; where there is none, or the table's end is damaged, that of what else names ids:
+        the index of events, the files' counts of those that they gave, the ids that are kept.
+        """
+        pages, page_bytes = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _SIZE)
+        last, assumed = 0, min(_ASSUMED_IDS, pages * page_bytes // _LEAST_ROW_BYTES)
+        with contextlib.suppress(*_UNREADABLE):
+            last, assumed = self._connection.execute(f'SELECT max(rowid), 0 FROM "{self._table}"').fetchone()  # noqa: S608
+        return last or self._named_elsewhere() or assumed
 
-    def _ends_unreadable(self) -> bool:
-        try:
-            return self._connection.execute(f'SELECT max(rowid) FROM "{self._table}"').fetchone() is None  # noqa: S608
-        except _UNREADABLE:
-            return True
+    def _named_elsewhere(self) -> int:
+        found = 0
+        for statement in _NAMING_IDS if self._table == "events" else ():
+            with contextlib.suppress(*_UNREADABLE):
+                found = max(found, self._connection.execute(statement).fetchone()[0] or 0)
+        return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.times import MINUTE_NS
+from agent.store.reader import highest_id
 
 if TYPE_CHECKING:
     import sqlite3
@@ -127,8 +128,6 @@ def archive_totals(connection: sqlite3.Connection) -> ArchiveTotals:
     row = connection.execute("SELECT min(id) - 1 FROM events").fetchone()
     expired = row[0]
     if expired is None:
-        from agent.store.events import highest_id  # noqa: PLC0415 - with all of the event, for an empty store
-
         expired = highest_id(connection)
     kept = connection.execute(
         "SELECT coalesce(sum(expired_events), 0) FROM files WHERE (path, first_seen) IN"  # all generations of the logs

@@ -185,6 +185,32 @@ def insert_orphan(connection: sqlite3.Connection, batch: StoredBatch, offset: in
     )
 
 
+def keep_ids(connection: sqlite3.Connection, last: int) -> None:
+    """Note the highest id that an event had, as a trigger does where that leaves the store: no id is given twice."""
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
+    connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (last,))
+
+
+def hold_place(connection: sqlite3.Connection, last: int) -> bool:
+    """Where the event that had the highest id has left the store, put a row in its place until others have ids behind
+    it (`remove_event`); whether that was so.
+    """
+    newest = connection.execute("SELECT max(id) FROM events").fetchone()[0] or 0
+    if newest >= last:
+        return False
+    connection.execute(
+        'INSERT INTO events (id, timestamp, observed_timestamp, severity_number, file_id, "offset", record)'
+        " VALUES (?, 0, 0, 0, 0, 0, '')",
+        (last,),
+    )
+    return True
+
+
+def remove_event(connection: sqlite3.Connection, number: int) -> None:
+    """Delete the event with this id."""
+    connection.execute("DELETE FROM events WHERE id = ?", (number,))
+
+
 def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate], now: int) -> None:
     """Add a transaction's errors to their groups; those that come back with it become `regressed`.
 

@@ -26,6 +26,7 @@ from agent.core.model import (
 )
 from agent.core.stored import service_in
 from agent.store import faults, tables
+from agent.store.reader import highest_id
 from agent.store.rollups import Rollups
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class StoreWriter:
         self._wal = path.with_name(path.name + "-wal")
         self._rollups = Rollups(connection)
         self._stored = Stored()
+        self._last_id = highest_id(connection)
 
     def write(
         self,
@@ -147,11 +149,15 @@ class StoreWriter:
             now = max((batch.observed_timestamp for batch in transaction.batches), default=0)
             self._save_groups(transaction.groups, now, news=news)
             self._rollups.flush(self.connection, transaction.batches)
+            held = bool(transaction.batches) and tables.hold_place(self.connection, self._last_id)
             for batch in transaction.batches:
                 self._store(batch, join, describe, news=news)
+            if held:
+                tables.remove_event(self.connection, self._last_id)
             for hook in hooks:
                 hook.before_commit(self.connection, transaction, self._stored)
             tables.save_own_errors(self.connection, transaction.own_errors)
+        self._last_id = max([self._last_id, *(one.first_id + len(one.batch.events) - 1 for one in self._stored.ranges)])
 
     def _save_groups(self, groups: list[GroupUpdate], now: int, *, news: bool) -> None:
         if not news:
@@ -205,7 +211,8 @@ class StoreWriter:
         continuation = batch.events.continuation
         assert continuation is not None
         row = self.connection.execute(
-            f"SELECT {_TAIL_COLUMNS} FROM events e JOIN files f ON f.tail_event_id = e.id WHERE f.id = ?",  # noqa: S608
+            f"SELECT {_TAIL_COLUMNS} FROM files f JOIN events e ON e.id = f.tail_event_id AND e.file_id = f.id"  # noqa: S608
+            " WHERE f.id = ?",
             (batch.file.id,),
         ).fetchone()
         if row is None:  # retention, or somebody else, has deleted it

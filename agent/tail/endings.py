@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from agent.tail import locate, recovery
+from agent.tail import recovery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from agent.tail.prospector import Prospector
     from agent.tail.recovery import Recovery
     from agent.tail.registry import Registry
-
-_COPY_TRIES = 3  # the next rotation may give a copy another name before it is opened
 
 
 class FileEndings:
@@ -41,7 +38,7 @@ class FileEndings:
 
         The scan that has to follow finds an inode that nobody follows, and begins a new generation at its head.
         """
-        if await self._take_copy(harvester):
+        if await self._prospector.take_copy(harvester):
             return
         if await self._run(recovery.candidates, harvester.file):
             await self._recovery.take(harvester)
@@ -50,19 +47,5 @@ class FileEndings:
 
     async def deleted(self, harvester: Harvester) -> None:
         """A deleted file is read to its end. A copy of it that was made before is not to be read once more."""
-        if not await self._take_copy(harvester):
+        if not await self._prospector.take_copy(harvester):
             await self._registry.end(harvester)
-
-    async def _take_copy(self, harvester: Harvester) -> bool:
-        """Whether a copy of the harvester's file was found; the harvester goes on in it."""
-        registry, reader = self._registry, harvester.reader
-        for _ in range(_COPY_TRIES):
-            place = harvester.head, reader.position, reader.recent, registry.generations()
-            copy = await self._run(locate.find_copy, harvester.file, *place)
-            if copy is None:
-                break
-            if await registry.take_over(harvester, *copy):
-                harvester.globbed = self._prospector.discovery.source_of(copy[0]) is not None
-                harvester.last_growth, harvester.next_poll = time.monotonic(), 0.0
-                return True
-        return False

@@ -110,9 +110,11 @@ def compare_path(path: str, file: FileRow) -> Match:
     return match
 
 
-def find_content(file: FileRow, claimed: Mapping[FileKey, int]) -> tuple[str, FileKey] | None:
-    """A file beside the last known paths of `file` that holds the same content up to its offset, under the same name
-    or one made by rotation, and that is not `claimed` by another.
+def find_content(
+    file: FileRow, claimed: Mapping[FileKey, int], elsewhere: Collection[str] = ()
+) -> tuple[str, FileKey] | None:
+    """A file beside the last known paths of `file`, or in a directory `elsewhere`, that holds the same content up
+    to its offset, under the same name or one made by rotation, and that is not `claimed` by another.
 
     Equal heads alone never decide, for many files begin with the same banner: the marker before the offset must be
     the same too, and under an unchanged name it must be of full length.
@@ -120,7 +122,7 @@ def find_content(file: FileRow, claimed: Mapping[FileKey, int]) -> tuple[str, Fi
     name = os.path.basename(file.path)
 
     def look() -> tuple[str, FileKey] | None:
-        for path, status in beside(file):
+        for path, status in beside(file, elsewhere):
             key = files.file_key(status)
             other = os.path.basename(path)
             named = is_rotation(other, name) or (other == name and file.marker_length == MARKER_BYTES)
@@ -131,11 +133,16 @@ def find_content(file: FileRow, claimed: Mapping[FileKey, int]) -> tuple[str, Fi
                     return path, key
         return None
 
-    return until_steady(directories_of(file), look)
+    return until_steady(directories_of(file).union(elsewhere), look)
 
 
-def find_copy(
-    file: FileGeneration, head: bytes, position: int, recent: bytes, claimed: Mapping[FileKey, int]
+def find_copy(  # noqa: PLR0917 - where reading stands are four of them
+    file: FileGeneration,
+    head: bytes,
+    position: int,
+    recent: bytes,
+    claimed: Mapping[FileKey, int],
+    elsewhere: Collection[str] = (),
 ) -> tuple[str, FileKey] | None:
     """The copy that was made of `file` before it was truncated (copytruncate) or deleted, to read the rest from.
 
@@ -149,7 +156,7 @@ def find_copy(
 
     def look() -> tuple[str, FileKey] | None:
         shorter.clear()
-        for path, status in beside(file):
+        for path, status in beside(file, elsewhere):
             key = files.file_key(status)
             rotated = any(is_rotation(os.path.basename(path), name) for name in names)
             if not (rotated or len(recent) == MARKER_BYTES):
@@ -165,7 +172,25 @@ def find_copy(
                     shorter.append((path, key))
         return None
 
-    return until_steady(directories_of(file), look) or next(iter(shorter), None)
+    return until_steady(directories_of(file).union(elsewhere), look) or next(iter(shorter), None)
+
+
+def goes_on(path: str, head: bytes, position: int, recent: bytes) -> bool:
+    """Whether the file at `path` has the same head as another one, and goes on at `position` after the bytes `recent`;
+    these must be as many as are needed to say that it is no other log with the same banner.
+    """
+    if len(recent) < MARKER_BYTES:
+        return False
+    try:
+        fd = files.open_checked(path)
+    except (OSError, TailError):
+        return False
+    try:
+        return os.pread(fd, len(head), 0) == head and os.pread(fd, len(recent), position - len(recent)) == recent
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def _is_claimed(path: str, key: FileKey, claimed: Mapping[FileKey, int]) -> bool:
@@ -181,9 +206,10 @@ def _is_claimed(path: str, key: FileKey, claimed: Mapping[FileKey, int]) -> bool
         os.close(fd)
 
 
-def beside(file: FileGeneration) -> list[tuple[str, os.stat_result]]:
-    """Regular files with their status in the directories of the file's paths, the last modified first."""
-    found = [pair for directory in directories_of(file) for pair in regular_files(directory)]
+def beside(file: FileGeneration, elsewhere: Collection[str] = ()) -> list[tuple[str, os.stat_result]]:
+    """Regular files with their status in the directories of the file's paths and others, the last modified first."""
+    directories = directories_of(file).union(elsewhere)
+    found = [pair for directory in directories for pair in regular_files(directory)]
     return sorted(found, key=lambda pair: -pair[1].st_mtime_ns)
 
 

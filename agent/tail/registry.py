@@ -287,7 +287,7 @@ class Registry:
         self.positions.forget(file_id)
         self._over.discard(file_id)
 
-    async def take_over(self, harvester: Harvester, path: str, key: FileKey) -> bool:
+    async def take_over(self, harvester: Harvester, path: str, key: FileKey, *, state: str = "rotated") -> bool:
         """The harvester's bytes lie in the copy at `path` now: go on there, under the copy's identity `key`."""
         opened = await self.descriptors.open_as(path, key)
         if opened is None:
@@ -301,7 +301,7 @@ class Registry:
         harvester.handle, harvester.fd = handle, handle.fileno()
         harvester.size, harvester.mtime_ns, harvester.resolved = info.size, info.mtime_ns, info.resolved
         harvester.short_copy = info.size < harvester.reader.position
-        harvester.change(**_inode(info), current_path=path, state="rotated")
+        harvester.change(**_inode(info), current_path=path, state=state)
         self.save(harvester.file)
         self.by_key[info.key] = harvester
         if old is not None:

@@ -98,7 +98,7 @@ class Tailer:
         )
         self._recovery = Recovery(self._registry, self._run)
         self._prospector = Prospector(
-            self._registry, sources, avoid, recovery=self._recovery, at_end=first_start, once=once
+            self._registry, sources, avoid, recovery=self._recovery, at_end=first_start, once=once, run=self._run
         )
         self._endings = FileEndings(self._registry, self._recovery, self._prospector, self._run)
         self._scheduler = PollScheduler(
@@ -214,6 +214,7 @@ class Tailer:
                 harvester.next_poll = 0.0
         for source, target in events.renames:
             self._prospector.renamed(source, target)
+        self._prospector.created(events.created)
         if events.lost:
             self._next_scan = 0.0
             for harvester in harvesters.values():  # its event may be among the lost ones
@@ -229,6 +230,7 @@ class Tailer:
     async def _round(self) -> None:
         self._rounds += 1
         self._take_events()
+        self._prospector.begin_round()
         if self._reloaded is not None:
             (sources, taken), self._reloaded = self._reloaded, None
             await self._apply(sources)

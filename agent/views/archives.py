@@ -90,6 +90,16 @@ def reindex_document(indexed: int, findings: Sequence[ArchiveFinding]) -> dict[s
     return {"indexed": indexed, "findings": [finding.document() for finding in findings]}
 
 
+def redact_document(redacted: int, findings: Sequence[ArchiveFinding]) -> dict[str, Any]:
+    """The document of `archive run --redact --json`.
+
+    Args:
+        redacted: how many archives were made anew.
+        findings: archives that could not be.
+    """
+    return {"redacted": redacted, "findings": [finding.document() for finding in findings]}
+
+
 # ---------------------------------------------------------------- what `archive run` would do now, to each file
 
 

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from agent.archive import worker
 from agent.archive.archiver import Archiver
+from agent.archive.matchers import PrefixMatcher
 from agent.archive.process import WorkerProcess
 from agent.archive.reindex import reindex
 from agent.archive.verify import verify_archives
-from agent.archive.worker import PrefixMatcher
 from agent.config import load
 from agent.config.schema import ArchiveRetentionConfig
 from agent.query.archives.engine import ArchiveEngine
@@ -313,6 +313,8 @@ def test_an_archive_that_is_replaced_during_a_search_is_missed_so_that_nothing_i
 def test_beginnings_are_found_however_the_bytes_come():
     import hashlib
 
+    from agent.archive.protocol import StoredGeneration
+    from agent.parse.settings import PLAIN
     from agent.store.archives import EarlierArchive
 
     data = bytes(range(200)) * 3
@@ -322,7 +324,9 @@ def test_beginnings_are_found_however_the_bytes_come():
     )
     wrong = EarlierArchive(file_id=None, raw_bytes=300, sha256="0", entries=(0,))
     for step in (1, 7, 200, 601):
-        seen = PrefixMatcher((*earlier, wrong))
+        seen = PrefixMatcher((*earlier, wrong), [()], PLAIN)
         for at in range(0, len(data), step):
             seen.see(data[at : at + step])
-        assert seen.outgrown(7) == (1, 200, 599), "not one of another file, and not the whole"
+        assert seen.outgrown(StoredGeneration(7, 0, 0, b"")) == (1, 200, 599), (
+            "not one of another file, and not the whole"
+        )

@@ -137,7 +137,7 @@ def test_what_is_no_backup_is_refused_and_nothing_is_made(sidelog, saved, tmp_pa
 def test_a_damaged_backup_is_refused_and_the_store_stays(sidelog, saved, tmp_path):
     store = fill(tmp_path / "s.db", 7)
     with saved.open("r+b") as file:
-        file.seek(5 * 16_384)
+        file.seek(file.seek(0, 2) // 2)
         file.write(b"\xff" * 16_384)
     said = sidelog("restore", saved, "--force", "--store", store)
     assert said.code == 3
@@ -258,7 +258,7 @@ def test_a_salvaged_store_is_the_same_store(sidelog, tmp_path):
     store = fill(tmp_path / "s.db", 500)
     assert sidelog("query", "-o", "raw", "--cursor-file", tmp_path / "cursor", "--store", store).code == 0
     with store.open("r+b") as file:
-        file.seek(5 * 16_384)
+        file.seek(file.seek(0, 2) // 2)
         file.write(b"\xff" * 16_384)
     assert sidelog("verify", "--repair", "--store", store).code == 0
     said = sidelog("query", "-o", "raw", "--cursor-file", tmp_path / "cursor", "--store", store)

@@ -149,7 +149,7 @@ def test_a_text_that_takes_too_long_is_undecided_and_others_are_decided():
 def test_a_command_fails_with_a_code_that_goes_from_process_to_process():
     with pytest.raises(SidelogError) as caught:
         Expression(ENDLESS).search(POISON)
-    assert (caught.value.code, caught.value.exit_code) == ("SL519", 1)
+    assert (caught.value.code, caught.value.exit_code) == ("SL524", 1)
     again = pickle.loads(pickle.dumps(caught.value))
     assert (type(again), vars(again), str(again)) == (SidelogError, vars(caught.value), str(caught.value))
 

@@ -101,7 +101,7 @@ def poisoned(box):
 def test_a_search_that_takes_too_long_ends_with_a_code(poisoned, command):
     done = poisoned.run(*command)
     assert done.returncode == 1
-    assert b"SL519" in done.stderr
+    assert b"SL524" in done.stderr
     assert ENDLESS.encode() in done.stderr
     assert b"Traceback" not in done.stderr
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.archiving import unpacked
 from tests.integration.harness import append, event, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs/operations.md"
@@ -155,12 +156,21 @@ def test_what_is_read_after_a_change_of_the_configuration_has_it_and_nothing_els
 
 
 def test_a_field_is_redacted_from_the_reload_on(machine):
-    machine.follow(RECIPES["Begin to redact a field"])
+    machine.write(password="*******")
+    machine.rotate()
+    *reload, redact = RECIPES["Begin to redact a field"]
+    machine.follow(reload)
     machine.write(password="hunter2")
+    whole(machine)
+    machine.rotate()
+    assert "SL813" in machine.sh("sidelog check")
+    machine.follow([redact])
+    assert "SL813" not in machine.sh("sidelog check")
     whole(machine)
     machine.sh("systemctl stop sidelog")
     kept = [path for path in machine.path("/var/lib/sidelog").rglob("*") if path.is_file()]
-    assert not [path for path in kept if b"hunter2" in path.read_bytes()]
+    assert not [path for path in kept if b"hunter2" in (unpacked(path) if path.suffix == ".zst" else path.read_bytes())]
+    assert not [path for path in kept if path.suffix == ".zst" and b"*******" in unpacked(path)]
     machine.sh("systemctl start sidelog")
 
 

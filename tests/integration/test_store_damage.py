@@ -13,7 +13,7 @@ from tests.integration.harness import SIDELOG, wait_until
 from tests.integration.oracle import Scribe, change_store, nudge, settled, verify
 from tests.needs import needs
 
-PAGE_BYTES = 16_384
+PAGE_BYTES = 4_096
 
 
 def aside(box):

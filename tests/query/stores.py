@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent.core.fields import Profile, load_record, read_fields
+from agent.store.reader import highest_id
 from agent.store.schema import migrate, prepare_file
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def add_events(connection: sqlite3.Connection, rows: list[EventRow]) -> None:
     sources = dict(connection.execute("SELECT id, source FROM files"))
     counts: Counter[tuple[int, str, int, str]] = Counter()
     connection.execute("BEGIN IMMEDIATE")
-    for row in rows:
+    for number, row in enumerate(rows, highest_id(connection) + 1):
         record = row.record if isinstance(row.record, str) else json.dumps(row.record)
         if row.group is not None:
             add_group(connection, row.group, f"category{row.group % 3}")
@@ -97,9 +98,20 @@ def add_events(connection: sqlite3.Connection, rows: list[EventRow]) -> None:
                 "UPDATE error_groups SET last_seen = max(last_seen, ?) WHERE id = ?", (row.timestamp, row.group)
             )
         connection.execute(
-            'INSERT INTO events (timestamp, observed_timestamp, severity_number, file_id, "offset", group_id, record,'
-            " raw, parse_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (row.timestamp, BASE, row.severity, row.file, row.offset, row.group, record, row.raw, row.parse_error),
+            'INSERT INTO events (id, timestamp, observed_timestamp, severity_number, file_id, "offset", group_id,'
+            " record, raw, parse_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                number,
+                row.timestamp,
+                BASE,
+                row.severity,
+                row.file,
+                row.offset,
+                row.group,
+                record,
+                row.raw,
+                row.parse_error,
+            ),
         )
         logger = (read_fields(load_record(record)).logger or "").encode(errors="backslashreplace").decode()
         counts[row.timestamp // (60 * SECOND), sources[row.file], row.severity, logger] += 1

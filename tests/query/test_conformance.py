@@ -327,6 +327,11 @@ def test_the_state_of_an_event_is_that_of_its_error_group_now(make):
     assert len(list(twin.events(Selection(parse_query("state=ignored"))))) == 2
 
 
+def test_the_logs_that_events_are_of(make):
+    logs = {"a.log": line(2, "one"), "b.log": line(1, "two")}
+    assert make(logs).engine.logs() == ListEngine(logs).logs() == {("app", "/var/log/a.log"), ("app", "/var/log/b.log")}
+
+
 def test_so_many_of_the_newest_in_either_order(make, monkeypatch):
     """Many of one instant among them, and more than are held to be turned round."""
     monkeypatch.setattr("agent.query.engine.HELD_EVENTS", 4)
@@ -471,5 +476,6 @@ def test_an_engine_without_events_has_an_answer_to_everything(make):
     assert [row.count for row in buckets(engine.counts(EVERYTHING, Grouping()), Grouping())] == [0]
     assert buckets(engine.counts(EVERYTHING, Grouping(("n",))), Grouping(("n",))) == []
     assert engine.groups(GroupFilter(), OBSERVED) == list(engine.group_events(1)) == []
+    assert engine.logs() == set()
     assert engine.group_history(1, [0, 60 * SECOND]).counts == [0]
     assert _stored(engine.follow(EVERYTHING, 0, wait=False)) == []

@@ -183,8 +183,8 @@ def test_a_damaged_page_met_while_writing_is_final(path):
     with store_at(path) as opened:
         opened.writer.connection.execute("PRAGMA cache_size = 1")
         with path.open("r+b") as file:  # not by this process's SQLite: its locks do not matter here
-            file.seek((page - 1) * 16_384)
-            file.write(b"\x5a" * 16_384)
+            file.seek((page - 1) * 4_096)
+            file.write(b"\x5a" * 4_096)
         opened.writer.connection.execute("PRAGMA shrink_memory")
         error = refused(opened, "SL402")
         assert not error.retryable

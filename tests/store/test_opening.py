@@ -81,7 +81,7 @@ def test_a_new_store_is_private_with_all_that_lies_beside_it(tmp_path, mask):
 
 def test_a_new_store_has_the_promised_form(opened):
     one = {name: rows(opened.writer.connection, f"PRAGMA {name}")[0][0] for name in ("page_size", "journal_mode")}
-    assert one == {"page_size": 16_384, "journal_mode": "wal"}
+    assert one == {"page_size": 4_096, "journal_mode": "wal"}
     assert rows(opened.writer.connection, "PRAGMA user_version") == [(schema.VERSION,)]
     assert rows(opened.writer.connection, "PRAGMA auto_vacuum") == [(2,)]  # incremental
     assert rows(opened.writer.connection, "PRAGMA synchronous") == [(1,)]  # NORMAL
@@ -109,7 +109,7 @@ def test_an_empty_file_becomes_a_store(path):
     path.touch()
     with store_at(path) as opened:
         assert opened.moved_aside is None
-        assert rows(opened.writer.connection, "PRAGMA page_size") == [(16_384,)]
+        assert rows(opened.writer.connection, "PRAGMA page_size") == [(4_096,)]
 
 
 def test_a_store_whose_making_was_interrupted_is_made_again(path):
@@ -155,19 +155,19 @@ def test_a_failed_opening_gives_the_store_free_again(path, monkeypatch):
 
 def damage_header(path):
     with path.open("r+b") as file:
-        file.write(b"\xff" * 16_384)
+        file.write(b"\xff" * 4_096)
 
 
 def damage_by_cutting(path):
-    os.truncate(path, 16_384 * 2 + 100)
+    os.truncate(path, 4_096 * 2 + 100)
 
 
 def damage_the_tables(path):
     """Everything but the header and the list of tables."""
     size = path.stat().st_size
     with path.open("r+b") as file:
-        file.seek(16_384)
-        file.write(b"\x5a" * (size - 16_384))
+        file.seek(4_096)
+        file.write(b"\x5a" * (size - 4_096))
 
 
 @pytest.mark.parametrize("damage", [damage_header, damage_by_cutting, damage_the_tables])
@@ -222,9 +222,9 @@ def test_damage_that_opening_does_not_see_is_moved_aside_when_it_is_known(path):
     fill(path, 5_000)  # the message of event 2500 lies in a page of its table, and nowhere else
     with path.open("r+b") as file:
         record = events(count=2_500).records[-1].encode()
-        page = path.read_bytes().index(record) // 16_384
-        file.seek(16_384 * page)
-        file.write(b"\x5a" * 16_384)
+        page = path.read_bytes().index(record) // 4_096
+        file.seek(4_096 * page)
+        file.write(b"\x5a" * 4_096)
     size = path.stat().st_size
     with store_at(path) as opened:
         assert opened.moved_aside is None

@@ -1,5 +1,6 @@
 """One transaction: events, offsets, gaps, groups, rollups and own errors, or nothing of it."""
 
+import contextlib
 import copy
 import os
 import random
@@ -12,14 +13,17 @@ from msgspec.structs import force_setattr, replace
 from agent.core.errors import StoreError
 from agent.core.event import RAW_CARRIAGE_RETURN, RAW_MESSAGE
 from agent.core.fields import Profile
-from agent.core.model import Continuation, ErrorEvent, Gap, OwnError
+from agent.core.model import Continuation, ErrorEvent, Gap, OwnError, Transaction
 from agent.core.text import to_text
 from agent.store import tables
 from agent.store.groups import known_groups
+from agent.store.reader import highest_id
 from agent.store.rollups import OTHER_LOGGERS
+from agent.store.schema import PAGE_SIZE_BYTES
 from tests.store.stores import (
     MINUTE,
     NOW,
+    another,
     balance,
     changes,
     content,
@@ -584,3 +588,33 @@ def test_a_batch_over_several_minutes_is_counted_by_minute(opened):
 def test_a_batch_without_events_counts_nothing(opened):
     write(opened, transaction(stored(tailed(), events(count=0, blank_bytes=5))))
     assert rows(opened.writer.connection, "SELECT * FROM rollups") == []
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+@pytest.mark.parametrize("gone", ["id > 0", "id > 15"])
+def test_no_id_is_given_twice(path, gone, reopened):
+    """Whoever deletes the newest events; nor does their place stay taken."""
+    file = tailed()
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(store_at(path))
+        write(opened, transaction(stored(file, events(file.offset, count=20))))
+        with contextlib.closing(another(path)) as connection:
+            connection.execute(f"DELETE FROM events WHERE {gone}")
+        if reopened:
+            stack.close()
+            opened = stack.enter_context(store_at(path))
+        assert highest_id(opened.writer.connection) == 20
+        write(opened, transaction(stored(file, events(file.offset, count=3)), stored(file, events(file.offset))))
+        ids = rows(opened.writer.connection, "SELECT id FROM events ORDER BY id DESC")
+        assert ids[:4] == [(24,), (23,), (22,), (21,)]
+        assert len(ids) == 4 + (15 if gone == "id > 15" else 0)
+        assert rows(opened.writer.connection, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_commit_of_one_line_writes_four_pages(opened):
+    """The event's, its index's, its file's and the rollups'."""
+    file = tailed()
+    write(opened, transaction(stored(file, events(file.offset))))
+    before = opened.writer.wal_bytes()
+    write(opened, Transaction(batches=[stored(file, events(file.offset))]))
+    assert opened.writer.wal_bytes() - before == 4 * (PAGE_SIZE_BYTES + 24)

@@ -9,6 +9,9 @@ from following import PATIENT, Following, append, asynchronous, joined, numbered
 
 from agent.core.errors import TailError
 from agent.tail import files, locate, prospector, registry
+from agent.tail.discover import FoundFile
+from agent.tail.identity import FileKey
+from agent.tail.suspects import CopySuspects
 
 
 def failing(times, error, original):
@@ -128,7 +131,10 @@ async def test_directory_that_cannot_be_looked_at_ends_nothing(tmp_path, monkeyp
         with monkeypatch.context() as patch:
             patch.setattr(prospector.os, "stat", failing(1000, OSError(errno.EIO, "broken"), os.stat))
             assert prospector._where(harvester) == str(log)
-        assert prospector._begins_like(str(tmp_path / "missing"), harvester) is False
+        suspects = CopySuspects(tail.tailer._registry, once=False)
+        missing = FoundFile(str(tmp_path / "app.log.1"), harvester.source, FileKey(1, 2), 4, 0)
+        suspects.look([missing])
+        assert suspects.holds(missing) is False
         assert not locate.is_gone(harvester.file) or log.exists()
         append(log, b"two\n")
         await tail.until_read(b"one", b"two")

@@ -12,10 +12,10 @@ from agent.core.groups import GroupHistory
 from agent.core.times import MINUTE_NS
 from agent.query.archives.plan import FramePlan, make_frame_plan
 from agent.query.archives.search import ArchiveFailure, ArchiveSearch, said_failures
-from agent.query.engine import SAMPLED_EVENTS, EventKey, newest_events
+from agent.query.engine import SAMPLED_EVENTS, EventKey, LogName, newest_events
 from agent.query.language import Selection, all_equal
 from agent.store import archives
-from agent.store.events import Categories
+from agent.store.events import Categories, Files
 from agent.store.groups import has_events_between
 from agent.store.reader import reading
 
@@ -70,6 +70,15 @@ class ArchiveEngine:
         if not unknown:
             return []
         return [ArchiveError.of("SL809.unknown", self._directory, count=len(unknown), path=unknown[0])]
+
+    def logs(self) -> set[LogName]:
+        """As `Engine.logs`; of a log whose source has changed also what it was."""
+        with reading(self._path):
+            rows = archives.load(self._connection)
+            earlier = Files(self._connection).values()
+            paths = {row.log_path for row in rows}
+            found = {LogName(row.source, row.log_path) for row in rows}
+            return found | {LogName(file.source, file.path) for file in earlier if file.path in paths}
 
     def events(
         self,

@@ -21,6 +21,7 @@ from agent.query.archives.groups import ArchivedGroups
 from agent.query.archives.needles import token_probes
 from agent.query.language import bounds
 from agent.store import archives
+from agent.store.archive_redaction import read_settings
 
 if TYPE_CHECKING:
     import sqlite3
@@ -245,7 +246,7 @@ def _searched_archive(row: ArchiveRow, logs: dict[int, list[_StoredPart]], *, wi
         path=Path(row.path),
         link=row.link,
         file=infos[-1],
-        settings=ParseSettings.from_document(json.loads(row.settings)),
+        settings=ParseSettings.from_document(read_settings(row.settings)),
         profile=profile,
         observed=row.modified,
         bytes=row.bytes,

@@ -20,6 +20,7 @@ import msgspec
 
 from agent.archive.container import ArchiveReader
 from agent.archive.frames import JSON_LINES, FrameParser
+from agent.archive.positions import NONE
 from agent.core.errors import ArchiveError
 from agent.core.event import EventRow, event_rows
 from agent.query.archives.groups import ArchivedEvent
@@ -80,6 +81,7 @@ class Searcher:
         if not named.isdisjoint(("group", "category", "state")):
             self._groups.load()
         self._needles = needles(selection.query, [info for file in plan.files.values() for info in file.infos])
+        self._positions = NONE  # of the frame that is searched
         self._open: dict[int, ArchiveReader] = {}
         self._parsers: dict[int, FrameParser] = {}
 
@@ -90,7 +92,9 @@ class Searcher:
             ArchiveError: the archive is missing or damaged.
         """
         file = self.files[ref.archive_id]
-        rows = self._rows(ref, file, self._reader(ref.archive_id).read(ref.number))
+        reader = self._reader(ref.archive_id)
+        self._positions = reader.positions(ref.number)
+        rows = self._rows(ref, file, reader.read(ref.number))
         events = (ArchivedEvent(row, file.at(row.offset), self._groups) for row in rows)
         matching = (event for event in events if self._query.matches(event, self._groups.categories))
         if self._grouping is None:
@@ -132,7 +136,7 @@ class Searcher:
         for index in self._in_time(batch.timestamps):
             offset = batch.offsets[index]
             span = bisect_right(begins, offset, hi=len(spans)) - 1
-            place = ref.raw_offset + spans[span][0] + offset - begins[span]
+            place = ref.raw_offset + self._positions.in_log(spans[span][0] + offset - begins[span])
             if file.is_cold(place):
                 number = -((ref.archive_id << ID_BITS) + place)
                 group = errors.get(index)

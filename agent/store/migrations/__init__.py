@@ -20,6 +20,7 @@ from agent.store.migrations import (
     v004_archives,
     v005_removals,
     v006_shapes,
+    v007_plain_ids,
 )
 
 # sqlite-utils imports numpy where it is installed, to know its types: 17 MB and 0.1 s, which an agent would keep for
@@ -45,6 +46,7 @@ _STEPS: tuple[tuple[str, Callable[[sqlite3.Connection], None]], ...] = (
     ("archives", v004_archives.apply),
     ("archive_removals", v005_removals.apply),
     ("shapes", v006_shapes.apply),
+    ("plain_ids", v007_plain_ids.apply),
 )
 _MASTER = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
 _FORM = 'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)'
