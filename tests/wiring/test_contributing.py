@@ -18,7 +18,7 @@ INSTALLED = Path(agent.__file__).parent.parent
 ROOMS = {path.stem for path in (INSTALLED / "agent").iterdir() if path.suffix == ".py" or path.is_dir()}
 PLACEHOLDER = re.compile(r"SLNNN|v?NNN_NAME|NAME")
 KINDS = ["log format", "alert rule type", "hook kind", "event column", "engine", "command", "page", "error code"]
-KINDS += ["configuration key", "migration"]
+KINDS += ["configuration key", "migration", "regular expression that a person writes"]
 
 
 def text(page):
