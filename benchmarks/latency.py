@@ -2,7 +2,8 @@
 
     python -m benchmarks.latency [--trials 30] [--seconds 10]
 
-Once for a lone line on a file that was idle for 1.5 to 3 s, once at a steady 1,000 lines a second.
+Once for a lone line on a file that was idle for 1.5 to 3 s, once at a steady 1,000 lines a second. Then the first line
+of the file that takes a rotated one's place, where the log lies under its path and where its path is a link.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks import common
 from benchmarks.common import Row
 
 GOAL_MS = 100
+LINK_GOAL_MS = 500
 POLL_SECONDS = 0.001
 LINES_PER_SECOND = 1_000
 
@@ -94,30 +96,52 @@ def steady(log: Path, watcher: Watcher, seconds: float) -> list[float]:
     return watcher.delays_ms[before:]
 
 
-def row(name: str, delays: list[float]) -> Row:
+def rotated(log: Path, watcher: Watcher, trials: int) -> list[float]:
+    """Rename the log, which may lie where a link leads, and write the first line of the next one."""
+    source = random.Random(4)
+    before = len(watcher.delays_ms)
+    for number in range(trials):
+        time.sleep(0.5 + source.random())
+        place = log.resolve()
+        place.rename(place.with_name(f"{place.name}.{number + 1}"))
+        place.write_bytes(line(number))
+        wanted = before + number + 1
+        common.wait_until(lambda wanted=wanted: len(watcher.delays_ms) >= wanted, "the line to become visible", 20)
+    return watcher.delays_ms[before:]
+
+
+def row(name: str, delays: list[float], goal_ms: float = GOAL_MS) -> Row:
     """p95 as the figure, p50 and p99 beside it."""
     p50, p95, p99 = (common.percentile(delays, share) for share in (0.5, 0.95, 0.99))
-    return Row(name, p95, "ms (p95)", GOAL_MS, beside=f"p50 {p50:.1f}, p99 {p99:.1f} ms, {len(delays):,} lines")
+    return Row(name, p95, "ms (p95)", goal_ms, beside=f"p50 {p50:.1f}, p99 {p99:.1f} ms, {len(delays):,} lines")
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
-    """Both kinds of load on one agent."""
+    """All of it on one agent."""
     with common.scratch() as folder:
         log, store = folder / "logs" / "app.log", folder / "sidelog.db"
+        linked, target = folder / "logs" / "linked.log", folder / "real" / "0.log"
         log.parent.mkdir()
+        target.parent.mkdir()
+        linked.symlink_to(target)
         log.write_bytes(line(-1))
-        with common.agent(folder, str(log), "--store", str(store)):
-            common.wait_until(lambda: common.stored(store) == 1, "the first event")
+        target.write_bytes(line(-2))
+        with common.agent(folder, str(log), str(linked), "--store", str(store)):
+            common.wait_until(lambda: common.stored(store) == 2, "the first events")
             watcher = Watcher(store)
             watcher.start()
             time.sleep(0.5)
             alone = lone(log, watcher, options.trials)
             stream = steady(log, watcher, options.seconds)
+            direct = rotated(log, watcher, options.trials)
+            behind = rotated(linked, watcher, options.trials)
             watcher.ended.set()
             watcher.join()
     return [
         row("append to queryable, a lone line on an idle file", alone),
         row("append to queryable, at 1,000 lines/s", stream),
+        row("the first line after a rotation, to queryable", direct),
+        row("the same behind a link, whose target is rotated", behind, LINK_GOAL_MS),
     ]
 
 
