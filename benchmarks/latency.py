@@ -2,7 +2,8 @@
 
     python -m benchmarks.latency [--trials 30] [--seconds 10]
 
-Once for a lone line on a file that was idle for 1.5 to 3 s, once at a steady 1,000 lines a second.
+Once for a lone line on a file that was idle for 1.5 to 3 s, once at a steady 1,000 lines a second; and for the first
+line of a new file: behind a link whose target is rotated, and in a directory that is new under a pattern.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks import common
 from benchmarks.common import Row
 
 GOAL_MS = 100
+NEW_FILE_GOAL_MS = 500
 POLL_SECONDS = 0.001
 LINES_PER_SECOND = 1_000
 
@@ -94,30 +96,66 @@ def steady(log: Path, watcher: Watcher, seconds: float) -> list[float]:
     return watcher.delays_ms[before:]
 
 
-def row(name: str, delays: list[float]) -> Row:
+def first(path: Path, watcher: Watcher) -> None:
+    """Write the first line of a new file and wait for it."""
+    seen = len(watcher.delays_ms)
+    path.write_bytes(line(seen))
+    common.wait_until(lambda: len(watcher.delays_ms) > seen, "the first line of a new file", 20)
+    time.sleep(0.5)
+
+
+def targets(folder: Path, watcher: Watcher, trials: int) -> list[float]:
+    """The target of a link is renamed and made anew."""
+    before, target = len(watcher.delays_ms), folder / "real" / "0.log"
+    for number in range(trials):
+        target.rename(target.with_name(f"0.log.{number + 1}"))
+        first(target, watcher)
+    return watcher.delays_ms[before:]
+
+
+def directories(folder: Path, watcher: Watcher, trials: int) -> list[float]:
+    """Two new directories, one in the other, with a log in them."""
+    before = len(watcher.delays_ms)
+    for number in range(trials):
+        log = folder / "releases" / str(number) / "log" / "app.log"
+        log.parent.mkdir(parents=True)
+        first(log, watcher)
+    return watcher.delays_ms[before:]
+
+
+def row(name: str, delays: list[float], goal_ms: float = GOAL_MS) -> Row:
     """p95 as the figure, p50 and p99 beside it."""
     p50, p95, p99 = (common.percentile(delays, share) for share in (0.5, 0.95, 0.99))
-    return Row(name, p95, "ms (p95)", GOAL_MS, beside=f"p50 {p50:.1f}, p99 {p99:.1f} ms, {len(delays):,} lines")
+    return Row(name, p95, "ms (p95)", goal_ms, beside=f"p50 {p50:.1f}, p99 {p99:.1f} ms, {len(delays):,} lines")
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
-    """Both kinds of load on one agent."""
+    """All kinds of load on one agent."""
     with common.scratch() as folder:
         log, store = folder / "logs" / "app.log", folder / "sidelog.db"
         log.parent.mkdir()
         log.write_bytes(line(-1))
-        with common.agent(folder, str(log), "--store", str(store)):
-            common.wait_until(lambda: common.stored(store) == 1, "the first event")
+        (folder / "releases").mkdir()
+        (folder / "real").mkdir()
+        (folder / "real" / "0.log").write_bytes(line(-1))
+        link = folder / "link.log"
+        link.symlink_to("real/0.log")
+        patterns = [str(log), str(link), f"{folder}/releases/*/log/*.log"]
+        with common.agent(folder, *patterns, "--store", str(store)):
+            common.wait_until(lambda: common.stored(store) == 2, "the first events")
             watcher = Watcher(store)
             watcher.start()
             time.sleep(0.5)
             alone = lone(log, watcher, options.trials)
             stream = steady(log, watcher, options.seconds)
+            rotated, created = (make(folder, watcher, options.trials) for make in (targets, directories))
             watcher.ended.set()
             watcher.join()
     return [
         row("append to queryable, a lone line on an idle file", alone),
         row("append to queryable, at 1,000 lines/s", stream),
+        row("the same, the first line behind a link whose target was rotated", rotated, NEW_FILE_GOAL_MS),
+        row("the same, the first line in a new directory under a pattern", created, NEW_FILE_GOAL_MS),
     ]
 
 
