@@ -255,7 +255,8 @@ class Ingest(threading.Thread):
 
     def _after_commit(self) -> None:
         transaction = self._filling.take()
-        self._last_commit = time.monotonic()
+        if transaction.batches:  # the state of a new file does not make its first line wait
+            self._last_commit = time.monotonic()
         counters = self.counters
         counters.commits += 1
         counters.bytes += transaction.bytes

@@ -2,8 +2,8 @@
 
     python -m benchmarks.latency [--trials 30] [--seconds 10]
 
-Once for a lone line on a file that was idle for 1.5 to 3 s, once at a steady 1,000 lines a second. Then the first line
-of the file that takes a rotated one's place, where the log lies under its path and where its path is a link.
+Once for a lone line on a file that was idle for 1.5 to 3 s, once at a steady 1,000 lines a second; and for the first
+line of a new file: behind a link whose target is rotated, and in a directory that is new under a pattern.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks import common
 from benchmarks.common import Row
 
 GOAL_MS = 100
-LINK_GOAL_MS = 500
+NEW_FILE_GOAL_MS = 500
 POLL_SECONDS = 0.001
 LINES_PER_SECOND = 1_000
 
@@ -96,17 +96,30 @@ def steady(log: Path, watcher: Watcher, seconds: float) -> list[float]:
     return watcher.delays_ms[before:]
 
 
-def rotated(log: Path, watcher: Watcher, trials: int) -> list[float]:
-    """Rename the log, which may lie where a link leads, and write the first line of the next one."""
-    source = random.Random(4)
+def first(path: Path, watcher: Watcher) -> None:
+    """Write the first line of a new file and wait for it."""
+    seen = len(watcher.delays_ms)
+    path.write_bytes(line(seen))
+    common.wait_until(lambda: len(watcher.delays_ms) > seen, "the first line of a new file", 20)
+    time.sleep(0.5)
+
+
+def targets(folder: Path, watcher: Watcher, trials: int) -> list[float]:
+    """The target of a link is renamed and made anew."""
+    before, target = len(watcher.delays_ms), folder / "real" / "0.log"
+    for number in range(trials):
+        target.rename(target.with_name(f"0.log.{number + 1}"))
+        first(target, watcher)
+    return watcher.delays_ms[before:]
+
+
+def directories(folder: Path, watcher: Watcher, trials: int) -> list[float]:
+    """Two new directories, one in the other, with a log in them."""
     before = len(watcher.delays_ms)
     for number in range(trials):
-        time.sleep(0.5 + source.random())
-        place = log.resolve()
-        place.rename(place.with_name(f"{place.name}.{number + 1}"))
-        place.write_bytes(line(number))
-        wanted = before + number + 1
-        common.wait_until(lambda wanted=wanted: len(watcher.delays_ms) >= wanted, "the line to become visible", 20)
+        log = folder / "releases" / str(number) / "log" / "app.log"
+        log.parent.mkdir(parents=True)
+        first(log, watcher)
     return watcher.delays_ms[before:]
 
 
@@ -117,31 +130,32 @@ def row(name: str, delays: list[float], goal_ms: float = GOAL_MS) -> Row:
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
-    """All of it on one agent."""
+    """All kinds of load on one agent."""
     with common.scratch() as folder:
         log, store = folder / "logs" / "app.log", folder / "sidelog.db"
-        linked, target = folder / "logs" / "linked.log", folder / "real" / "0.log"
         log.parent.mkdir()
-        target.parent.mkdir()
-        linked.symlink_to(target)
         log.write_bytes(line(-1))
-        target.write_bytes(line(-2))
-        with common.agent(folder, str(log), str(linked), "--store", str(store)):
+        (folder / "releases").mkdir()
+        (folder / "real").mkdir()
+        (folder / "real" / "0.log").write_bytes(line(-1))
+        link = folder / "link.log"
+        link.symlink_to("real/0.log")
+        patterns = [str(log), str(link), f"{folder}/releases/*/log/*.log"]
+        with common.agent(folder, *patterns, "--store", str(store)):
             common.wait_until(lambda: common.stored(store) == 2, "the first events")
             watcher = Watcher(store)
             watcher.start()
             time.sleep(0.5)
             alone = lone(log, watcher, options.trials)
             stream = steady(log, watcher, options.seconds)
-            direct = rotated(log, watcher, options.trials)
-            behind = rotated(linked, watcher, options.trials)
+            rotated, created = (make(folder, watcher, options.trials) for make in (targets, directories))
             watcher.ended.set()
             watcher.join()
     return [
         row("append to queryable, a lone line on an idle file", alone),
         row("append to queryable, at 1,000 lines/s", stream),
-        row("the first line after a rotation, to queryable", direct),
-        row("the same behind a link, whose target is rotated", behind, LINK_GOAL_MS),
+        row("the same, the first line behind a link whose target was rotated", rotated, NEW_FILE_GOAL_MS),
+        row("the same, the first line in a new directory under a pattern", created, NEW_FILE_GOAL_MS),
     ]
 
 

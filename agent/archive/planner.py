@@ -19,7 +19,7 @@ from agent.archive.protocol import ArchiveJob, StoredGeneration
 from agent.core.errors import ArchiveError, TailError
 from agent.core.model import HEAD_BYTES, newest_of_logs
 from agent.store.archives import FileVersion
-from agent.tail import locate
+from agent.tail import files, holes, locate
 from agent.tail.identity import FileKey, Match, head_hash
 from agent.tail.rotated_names import DirectoryNames
 
@@ -205,7 +205,7 @@ class ArchivePlanner:
             return log.compression is None
 
     def _judge(self, path: str, status: os.stat_result, source: str, original: str, file: FileRow | None) -> None:
-        if file is not None and file.offset < status.st_size:
+        if file is not None and _has_more(path, file.offset, status.st_size):
             self._plan.waiting.append(path)
             return
         candidates = self._resembling(path, source) if file is None else []
@@ -276,6 +276,22 @@ def _begins(head: bytes, file: FileRow, folder: str) -> bool:
     if not 0 < file.head_length <= len(head) or head_hash(head[: file.head_length]) != file.head_hash:
         return False
     return folder in locate.directories_of(file)
+
+
+def _has_more(path: str, offset: int, size: int) -> bool:
+    """Whether there is something behind an offset of a log; NULs at its end, which nobody has filled, are nothing.
+
+    Raises:
+        OSError: it cannot be read.
+        TailError: it may not be read.
+    """
+    if size <= offset:
+        return False
+    fd = files.open_checked(path)
+    try:
+        return holes.skip(fd, offset, size, size)[1]
+    finally:
+        os.close(fd)
 
 
 def _is_linked(path: str) -> bool:

@@ -1,11 +1,12 @@
 """New files that may be copies being made of files that are followed: copytruncate, renamecopy, into any directory."""
 
-# ruff: noqa: PTH119, PTH120, PTH123 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
+# ruff: noqa: PTH119, PTH120, PTH122, PTH123 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
 
 from __future__ import annotations
 
 import os
 import time
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,6 +35,19 @@ class _Suspect(msgspec.Struct):
     unchanged_since: float
 
 
+class _Original(msgspec.Struct):
+    """A followed file, how it begins, and the names under which it is followed, each behind its stem."""
+
+    harvester: Harvester
+    head: bytes
+    names: list[tuple[str, str]]
+
+    def is_origin(self, name: str) -> bool:
+        """Whether rotation makes a name from one of these."""
+        # The first half spares the regular expression: 1,000 new files beside 1,000 old ones.
+        return any(name.startswith(stem) and is_rotation(name, original) for stem, original in self.names)
+
+
 class CopySuspects:
     """Leaves new files alone for as long as they may be copies.
 
@@ -46,7 +60,8 @@ class CopySuspects:
         self._registry = registry
         self._once = once
         self._suspects: dict[FileKey, _Suspect] = {}
-        self._originals: dict[bytes, list[tuple[bytes, Harvester]]] = {}  # by how they begin
+        self._originals: dict[bytes, list[_Original]] = {}  # by how they begin
+        self._short: list[_Original] = []  # those that are shorter than that
 
     @property
     def directories(self) -> set[str]:
@@ -57,7 +72,7 @@ class CopySuspects:
         """These are all the new files that there are now."""
         present = {found.key for found in fresh}
         self._suspects = {key: suspect for key, suspect in self._suspects.items() if key in present}
-        self._originals = {}
+        self._originals, self._short = {}, []
         if fresh and not self._once:
             for harvester in self._registry.harvesters.values():
                 self.add(harvester)
@@ -65,8 +80,14 @@ class CopySuspects:
     def add(self, harvester: Harvester) -> None:
         """Of this file there may be copies."""
         head = _head(harvester)
-        if head:  # of one that is empty, or was emptied before anything of it was read, no copy can be read twice
-            self._originals.setdefault(head[:_PREFIX_BYTES], []).append((head, harvester))
+        if not head:  # of one that is empty, or was emptied before anything of it was read, no copy can be read twice
+            return
+        names = {os.path.basename(harvester.file.path), os.path.basename(harvester.file.current_path)}
+        original = _Original(harvester, head, [(os.path.splitext(name)[0], name) for name in names])
+        if len(head) < _PREFIX_BYTES:
+            self._short.append(original)
+        else:
+            self._originals.setdefault(head[:_PREFIX_BYTES], []).append(original)
 
     def holds(self, found: FoundFile) -> bool:
         """Whether to leave a new file alone, because it may be a copy: it has the name of a rotation and the head of
@@ -98,19 +119,12 @@ class CopySuspects:
                 begin = file.read(HEAD_BYTES)
         except OSError:
             return []
+        if len(begin) < _PREFIX_BYTES:  # of a copy that has just been begun
+            alike = [*self._short, *chain.from_iterable(self._originals.values())]
+        else:
+            alike = [*self._short, *self._originals.get(begin[:_PREFIX_BYTES], ())]
         name = os.path.basename(found.path)
-        prefix = begin[:_PREFIX_BYTES]
-        return [
-            harvester
-            for known in ([prefix] if prefix in self._originals else self._originals)
-            if known.startswith(prefix) or prefix.startswith(known)
-            for head, harvester in self._originals[known]
-            if head.startswith(begin[: len(head)])
-            and (
-                is_rotation(name, os.path.basename(harvester.file.path))
-                or is_rotation(name, os.path.basename(harvester.file.current_path))
-            )
-        ]
+        return [one.harvester for one in alike if one.is_origin(name) and one.head.startswith(begin[: len(one.head)])]
 
 
 def _head(harvester: Harvester) -> bytes:

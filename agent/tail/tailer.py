@@ -294,14 +294,13 @@ class Tailer:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     async def _scan(self) -> None:
-        began = time.monotonic()
         self.claims.begin_look()
-        scan = await self._run(self._prospector.discovery.scan)
         for _ in range(_MOST_LEVELS):
+            began = time.monotonic()
+            scan = await self._run(self._prospector.discovery.scan)
+            self._scan_cost_s = time.monotonic() - began
             if not await self._run(self._scheduler.watch_directories, scan.directories):
                 break
-            scan = await self._run(self._prospector.discovery.scan)
-        self._scan_cost_s = time.monotonic() - began
         await self._prospector.settle(scan)
         if not self._prospector.undecided:
             self.claims.end_look()

@@ -168,6 +168,21 @@ def test_a_torn_line_is_the_same_in_an_archive(box):
     assert sorted(box.raw("--archives").splitlines()) == sorted(stored.splitlines())
 
 
+def test_a_preallocated_log_is_archived_with_its_nuls(box):
+    document = json.loads(box.config.read_text())
+    box.config.write_text(json.dumps(document | {"archive": {"directory": str(box.root / "archive"), "quiet": "0s"}}))
+    preallocate(box.log, data=b"".join(LINES))
+    box.once()
+    log = box.log.rename(box.logs / "app.log.1")
+    os.utime(log, (1, 1))
+    box.once()
+    done = box.run("archive", "run")
+    assert done.returncode == 0, done.stderr.decode()
+    assert not log.exists()
+    assert box.raw() == box.raw("--archives") == b"".join(LINES)
+    assert box.run("archive", "verify").returncode == 0
+
+
 def test_start_end_of_a_preallocated_file(box):
     box.configure(start="end")
     preallocate(box.log, 1 << 20, LINES[0])
