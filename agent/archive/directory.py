@@ -112,21 +112,23 @@ def unknown_archives(connection: sqlite3.Connection, directory: Path) -> list[Pa
         connection: any.
         directory: of all archives.
     """
-    there = archive_files(directory)  # looked at first: what is made from now on need not be known
-    if not there:
+    unknown = _not_known(connection, directory, archive_files(directory))
+    if not unknown:
+        return []
+    # Looked at in this order: an archive that is made meanwhile was begun, and then its log was there; or it is known.
+    begun = begun_archive(connection)
+    names = names_of(begun) if begun is not None and still_lies(begun) else []
+    unknown = [path for path in unknown if not any(map(path.match, names))]
+    return [path for path in _not_known(connection, directory, unknown) if os.path.lexists(path)]
+
+
+def _not_known(connection: sqlite3.Connection, directory: Path, paths: list[Path]) -> list[Path]:
+    """Those that are neither archives of the store nor about to be deleted."""
+    if not paths:
         return []
     known = {row.path for row in load(connection, directory)}
     known.update(_place(path, directory) for _, path in archives.removed_files(connection))
-    begun = begun_archive(connection)
-    unknown = [path for path in there if str(path) not in known]
-    return [path for path in unknown if os.path.lexists(path) and not (begun is not None and _is_begun(path, begun))]
-
-
-def _is_begun(path: Path, begun: BegunArchive) -> bool:
-    """Whether a file has the name of the archive that is being made, or was when somebody was killed: its log is there
-    then, and the next round removes it.
-    """
-    return any(map(path.match, names_of(begun))) and still_lies(begun)
+    return [path for path in paths if str(path) not in known]
 
 
 def still_lies(begun: BegunArchive) -> bool:

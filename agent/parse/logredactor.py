@@ -194,7 +194,10 @@ class LogRedactor:
         """A line as an application wrote it, behind some NULs perhaps."""
         text = line.lstrip(b"\0") if line.startswith(b"\0") else line
         self._put(line[: len(line) - len(text)])
-        self._replace(text, self._within(text, self.content(text)))
+        hidden = self._within(text, self.content(text))
+        if hidden != text and self._rules.unwrap(hidden) is not None:
+            hidden = b" " + hidden  # what was no wrapper, for its bytes were no UTF-8, must not become one
+        self._replace(text, hidden)
         self._put(newline)
 
     def _within(self, line: bytes, hidden: bytes) -> bytes:

@@ -2,9 +2,12 @@
 
 import json
 import shutil
+from contextlib import closing
 
 import pytest
 
+from agent.query import open_engine
+from agent.query.language import Selection, parse_terms
 from tests.integration.archiving import age, archives, configure, run
 from tests.integration.harness import events
 from tests.integration.oracle import change_store
@@ -136,3 +139,15 @@ def test_a_store_without_any_archive_says_what_lies_in_the_directory(box):
     rows, code, said = answer(box)
     assert (rows, code) == (1, 1)
     assert "3 archives" in said
+
+
+def test_what_is_being_archived_just_now_is_not_called_unknown(box):
+    for number in range(60):
+        (box.logs / f"app.log.{number + 10}").write_bytes(events(number * 1000, 5))
+        age(box.logs / f"app.log.{number + 10}", 100 - number)
+    box.start()
+    while list(box.logs.glob("app.log.*")):
+        with closing(open_engine(box.store, box.store.parent / "archive")) as engine:
+            found = list(engine.events(Selection(parse_terms(()))))
+            assert (engine.errors, len(found) % 5) == ([], 1)
+    assert box.run("archive", "verify").returncode == 0

@@ -69,6 +69,8 @@ LINES = {
     "docker begins": docker(SECRET[:60]),
     "docker goes on": docker(SECRET[60:] + "\n"),
     "docker part": docker("INFO something, and "),
+    "cri bytes": cri("INFO token=").replace(b"token", b"\xad token") + CANARY.encode(),
+    "cri part": cri("\u00fc and ", "P"),
     "cri": cri(SECRET),
     "cri begins": cri(SECRET[:66], "P"),
     "cri goes on": cri(SECRET[66:]),
@@ -133,6 +135,24 @@ def test_a_preview_is_the_end(names, number):
     assert b"".join(head) + preview == redacted(b"".join(parts[:number]))[0]
     rest = [redactor.feed(part) for part in parts[number:]]
     assert b"".join([*head, *rest, redactor.finish()]) == redacted(b"".join(parts))[0]
+
+
+def test_what_was_no_wrapper_does_not_become_one():
+    """It would be taken for the rest of the line before."""
+    torn = LINES["docker"].replace(b"T03", b"T\xff3")
+    data = b"\n".join([LINES["docker part"], torn, LINES["docker"]]) + b"\n"
+    found, positions = redacted(data)
+    stored, archived = events(data, SETTINGS)[0], events(found, PLAIN)[0]
+    assert [positions.in_log(row[0]) for row in archived] == [row[0] for row in stored]
+    assert len(stored) == 3
+
+
+def test_parts_of_two_runtimes_are_joined_whatever_their_bytes():
+    data = b"\n".join(
+        [cri("a \xff", "P").replace(b"\xc3\xbf", b"\xff"), docker(f"token={CANARY}\n").replace(b"out", b"out")]
+    )
+    assert CANARY.encode() not in redacted(data)[0]
+    assert CANARY not in repr(events(data, SETTINGS))
 
 
 def test_a_log_without_such_keys_is_the_same_to_the_byte():

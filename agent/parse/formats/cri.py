@@ -39,7 +39,9 @@ def _redact(line: bytes, content: Callable[[bytes], bytes], _: Redactor) -> byte
     match = _LINE.match(line.removesuffix(b"\r"))
     assert match is not None, "it was unwrapped"
     hidden = content(match[4])
-    return line if hidden == match[4] else line[: match.start(4)] + hidden
+    if hidden == match[4]:
+        return line
+    return line[: match.start(4)] + hidden.replace(b"\n", b"\\n")  # Docker's part of a line may have had one
 
 
 def _begins_plainly(line: bytes) -> bool:

@@ -47,7 +47,7 @@ def _redact(line: bytes, content: Callable[[bytes], bytes], redactor: Redactor) 
     record = orjson.loads(line)
     text = record["log"]
     body = text.removesuffix("\n")
-    hidden = content(body.encode()).decode()
+    hidden = content(body.encode()).decode("utf-8", "backslashreplace")  # of another wrapper's part it may be anything
     around, touched = redactor.value({key: value for key, value in record.items() if key != "log"})
     if hidden == body and not touched:
         return line
