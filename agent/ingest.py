@@ -100,7 +100,7 @@ class Ingest(threading.Thread):
         self._give_up_s = give_up_s
         self._hooks = hooks
         self._grouper = Grouper(*known_groups(writer.connection, fingerprint.VERSION, miner.TEMPLATES))
-        self._filling = TransactionBuilder(settings.parse, known, self._grouper)
+        self._filling = TransactionBuilder(settings.parse, known, self._grouper, reporter.report)
         self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
         self._last_commit = -math.inf  # monotonic seconds
         self._stopping = threading.Event()
@@ -179,6 +179,7 @@ class Ingest(threading.Thread):
             else:
                 self._filling.reload(message.parse)
         self._filling.release_held(due_only=True)
+        self._filling.settle()
         if self._is_due(time.monotonic()):
             self._commit()
         self._care()

@@ -6,6 +6,7 @@ Who does not archive or rotate does not wait for the modules of these rooms, and
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,8 @@ def archive_now(
     if config.archive is not None and not stop():
         from agent.archive.archiver import Archiver  # noqa: PLC0415 - who does not archive does not wait for it
 
-        Archiver(config, change, report, stop=stop).round()
+        with closing(Archiver(config, change, report, stop=stop)) as archiver:
+            archiver.round()
 
 
 class ArchiverThread(Rounds["Config"]):
@@ -88,9 +90,12 @@ class ArchiverThread(Rounds["Config"]):
 
     def round(self, config: Config) -> None:
         """Archive what is due."""
+        if self._archiver is not None and self._taken is not config:
+            self._archiver.close()
+            self._archiver = None
         if config.archive is None:
             return
-        if self._archiver is None or self._taken is not config:
+        if self._archiver is None:
             from agent.archive.archiver import Archiver  # noqa: PLC0415 - once there is something to archive with
 
             self._archiver = Archiver(
@@ -109,6 +114,12 @@ class ArchiverThread(Rounds["Config"]):
         if config.archive is None:
             return self._longest_pause_s
         return min(max(config.archive.quiet / 2, self._shortest_pause_s), self._longest_pause_s)
+
+    def run(self) -> None:
+        """The thread."""
+        super().run()
+        if self._archiver is not None:
+            self._archiver.close()
 
     def end(self) -> None:
         """Come to an end in the middle of a log if need be: what is not finished is made again."""

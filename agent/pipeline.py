@@ -222,6 +222,8 @@ class Pipeline:
             self._maintenance.run_retention()
         with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop
             tables.end_run(writer.connection, time.time_ns())
+            late = self._reporter.take()  # what was reported after the writer had ended
+            writer.change(partial(tables.save_own_errors, errors=late))
         return Summary(self.ingest.counters, len(self.tailer.files()), time.monotonic() - self._began)
 
 

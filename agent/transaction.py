@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from agent.core.conditions import PassingConditions
 from agent.core.fields import Profile
 from agent.core.model import EventBatch, FileChange, FileGeneration, LineBatch, StoredBatch, Transaction
 from agent.core.stored import service_in
@@ -17,8 +18,9 @@ from agent.parse.settings import PLAIN
 from agent.tail.identity import marker, marker_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from agent.core.errors import SidelogError
     from agent.core.model import FileRow
     from agent.group.grouper import Grouper
 
@@ -48,6 +50,7 @@ class TransactionBuilder:
         settings: how each source is parsed, by name.
         known: the files that the store remembers.
         grouper: of the errors.
+        report: notes own errors.
     """
 
     def __init__(
@@ -55,12 +58,14 @@ class TransactionBuilder:
         settings: Mapping[str, ParseSettings],
         known: Iterable[FileRow],
         grouper: Grouper,
+        report: Callable[[SidelogError, bool], None],
     ) -> None:
         self.settings = dict(settings)
         self.transaction = Transaction()
         self.began = 0.0  # when the oldest line of the transaction came; monotonic seconds
         self._known = {row.id: row for row in known}  # those of which no line has come in this run
         self._grouper = grouper
+        self._undecided = PassingConditions(report)
         self._files: dict[int, _FileState] = {}
         self._finished: deque[int] = deque()
         self._held: dict[int, _FileState] = {}
@@ -68,6 +73,7 @@ class TransactionBuilder:
     def reload(self, settings: Mapping[str, ParseSettings]) -> None:
         """Go on with the settings of a reload. The last batches of a source that is gone may still be held back."""
         self.settings |= settings
+        self._undecided.keep({name for name, one in settings.items() if one.start is not None})
 
     def take(self) -> Transaction:
         """The transaction, which is stored now: what comes goes into a new one."""
@@ -96,6 +102,9 @@ class TransactionBuilder:
             state.parser, state.settings, state.profile = FileParser(settings), settings, None
         state.batch = batch
         self._add(state, state.parser, batch, state.parser.feed(batch, tail_open=state.tail_open))
+        if (start := settings.start) is not None and start.undecided:
+            self._undecided.meet("SL301", file.source, start.undecided, path=file.path)
+            start.undecided = 0
         if batch.final:
             self._held.pop(file.id, None)
             state.parser = state.batch = None
@@ -158,6 +167,10 @@ class TransactionBuilder:
         )
         self.transaction.bytes += events.end - state.end
         state.end = events.end
+
+    def settle(self) -> None:
+        """End the conditions that are over. To be called now and then."""
+        self._undecided.settle()
 
     def release_held(self, *, due_only: bool) -> None:
         """Store events that were held back for lines that did not come."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 GOAL_START_MS, GOAL_SHARE_PERCENT = 1_000, 95
+GOAL_LATER_MS = 1_000
 LINES = 40_000  # of a block
 PAIRS = 4  # for each repetition
 # Each run notes its instant and its session, does what it is to do until somebody writes to the pipe, and ends well.
@@ -35,6 +36,11 @@ KINDS = {
     "hung": "sleep 600 & cat {folder}/pipe; exit 0\n",
     "flooding": "yes this hook has a lot to say & cat {folder}/pipe; exit 0\n",
 }
+
+# A rule whose regular expression takes without end on such a line, and eight more beside it and the one that fires.
+ENDLESS = {"name": "endless", "match": "message~^(?:(?:x|xx)+)+$", "when": {"count": 1}}
+BESIDE = [ENDLESS, *({"name": f"r{n}", "match": f"message~took.{n}.*ms", "when": {"count": 1}} for n in range(8))]
+POISON = json.dumps({"level": "error", "message": "x" * 60 + "!"}).encode() + b"\n"
 
 
 @dataclass(slots=True)
@@ -54,8 +60,8 @@ class Outcome:
     orphans: int
 
 
-def configure(folder: Path, body: str) -> Path:
-    """A configuration with a rule and a hook."""
+def configure(folder: Path, body: str, beside: list[dict[str, object]] | None = None) -> Path:
+    """A configuration with a rule and a hook, and other rules without."""
     os.mkfifo(folder / "pipe")
     script = folder / "hook.sh"
     script.write_text((NOTE + body).format(folder=folder))
@@ -64,7 +70,7 @@ def configure(folder: Path, body: str) -> Path:
     document: dict[str, object] = {
         "store": {"path": str(folder / "s.db")},
         "sources": [{"name": "app", "include": [f"{folder}/logs/*.log"]}],
-        "alerts": [rule],
+        "alerts": [rule, *(beside or [])],
         "hooks": {"h": {"exec": [str(script)], "timeout": "10m"}},
     }
     (folder / "logs").mkdir()
@@ -94,19 +100,21 @@ def started(folder: Path) -> list[tuple[float, str]]:
     return [(float(at), key) for at, _, key in (line.partition(" ") for line in path.read_text().splitlines())]
 
 
-def delays_ms(trials: int) -> list[float]:
-    """From the write of a line that makes a rule fire to the hook's first instruction."""
+def delays_ms(trials: int, poison: int = 0) -> list[float]:
+    """From the write of a line that makes a rule fire to the hook's first instruction; right behind so many lines on
+    which one of ten rules takes without end.
+    """
     source = random.Random(5)
     found = []
     with common.scratch() as folder:
-        config, log = configure(folder, "exit 0\n"), folder / "logs" / "app.log"
+        config, log = configure(folder, "exit 0\n", BESIDE if poison else None), folder / "logs" / "app.log"
         append(log, alarm(-1))
         with common.agent(folder, "-c", str(config)):
             common.wait_until(lambda: len(started(folder)) == 1, "the first run of the hook")
             for number in range(trials):
                 time.sleep(0.3 + source.random() * 0.7)
                 written = time.time()
-                append(log, alarm(number))
+                append(log, POISON * poison + alarm(number))
                 common.wait_until(lambda number=number: len(started(folder)) == number + 2, "the hook")
                 found.append((started(folder)[-1][0] - written) * 1e3)
     return found
@@ -186,6 +194,11 @@ def measure(options: argparse.Namespace) -> list[Row]:
     text = f"p50 {common.percentile(delays, 0.5):.0f} ms, {len(delays)} pages"
     late = common.percentile(delays, 0.95)
     rows = [Row("threshold line written to hook started, p95", late, "ms", GOAL_START_MS, beside=text)]
+    for poison in (1, 1_000):
+        delays = delays_ms(options.trials, poison)
+        text = f"p50 {common.percentile(delays, 0.5):.0f} ms, first {delays[0]:.0f} ms; {late:.0f} ms without"
+        name = f"the same behind {poison:,} times a line that is poison for 1 of 10 rules, the latest page"
+        rows.append(Row(name, max(delays), "ms", late + GOAL_LATER_MS, beside=text))
     zombies = orphans = 0
     for kind, body in KINDS.items():
         outcome = beside(body, options.repeat * PAIRS)

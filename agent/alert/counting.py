@@ -10,7 +10,7 @@ import msgspec
 
 from agent.alert.engine import LATENESS_NS
 from agent.alert.event import Keys, LiveEvent, LiveFile, key_text
-from agent.alert.matching import Lane, NeededText, PossibleMatches, RuleIndex, SeriesKey
+from agent.alert.matching import Lane, NeededText, PossibleMatches, RuleIndex, RuleMatch, SeriesKey
 from agent.alert.rules import GROUP_FORMS
 from agent.alert.state import RuleHit
 from agent.alert.window import BUCKETS
@@ -95,6 +95,14 @@ class EventCounter:
             totals = found.totals.get(rule.name, {})
             for key in {**by_key, **totals} if totals else by_key:
                 yield target, key, by_key.get(key, []), totals.get(key)
+
+    def undecided(self) -> Iterator[tuple[str, RuleMatch]]:
+        """Rules, with their matches, of which a regular expression was not done in time since the last call."""
+        found = {id(match) for match in self._index.matches if match.undecided}
+        if found:
+            yield from [one for one in self._index.match_of.items() if id(one[1]) in found]
+            for match in self._index.matches:
+                match.undecided = 0
 
     def _range(self, part: StoredRange, found: _Found) -> None:
         events = part.batch.events

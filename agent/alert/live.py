@@ -22,6 +22,7 @@ from agent.alert.rules import DAY_GRAIN_NS, GROUP_FORMS, compile_rule, facts_of
 from agent.alert.shared import SharedRuleEngine
 from agent.alert.state import StateChange
 from agent.alert.window import BUCKETS
+from agent.core.conditions import PassingConditions
 from agent.core.errors import SidelogError, StoreError
 from agent.core.outbox import AlertWrites, Delivery, DeliveryOutcome, HistoryRow
 from agent.core.times import Hours, parse_hours, since_boot_ns
@@ -72,6 +73,7 @@ class LiveAlerts:
         self._connection = connection
         self._host = host
         self._report = report
+        self._undecided = PassingConditions(report)
         self._deliver = deliver
         self._clock = clock
         self._elapsed = elapsed
@@ -95,6 +97,7 @@ class LiveAlerts:
 
     def turn(self) -> None:
         """To be called between transactions."""
+        self._undecided.settle()
         while self._reloads:
             try:
                 self.use(self._reloads[0])
@@ -126,6 +129,7 @@ class LiveAlerts:
             )
             saved = [] if self._unseen_ns is None else tables.load_states(self._connection)
         self.rules, self.facts, self._hook_names = rules, facts, hook_names
+        self._undecided.keep(rules)
         self._mute: dict[str, list[Hours]] = {one.name: [parse_hours(text) for text in one.mute] for one in configs}
         self._counting = EventCounter(self._connection, configs, rules)
         self.wants_group_news = any(rule.about_groups for rule in self.rules.values())
@@ -221,6 +225,8 @@ class LiveAlerts:
             try:
                 for rule, key, hits, totals in self._counting.count(stored, now):
                     self.engine.observe(rule, key, hits, now, totals)
+                for rule, match in self._counting.undecided():
+                    self._undecided.meet("SL708", rule, match.undecided, last=match.last_undecided)
                 self.engine.tick(now)
                 writes = self._writes(now)
             except sqlite3.Error:

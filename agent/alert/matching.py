@@ -14,17 +14,16 @@ import msgspec
 
 from agent.alert.event import Keys
 from agent.alert.rules import GROUP_FORMS
-from agent.core.errors import ConfigError, UsageError
+from agent.core.expressions import LIVE_BUDGET_S, TimeBudget, UndecidedError
 from agent.core.values import exact, number, text_of
 from agent.query.language import parse_query
 from agent.query.predicate import compile_conditions, getter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from agent.alert.event import LiveEvent
-    from agent.config import Config, RuleConfig
+    from agent.config import RuleConfig
     from agent.query.analysis import Condition
     from agent.query.language import Query
     from agent.query.predicate import Categories, Check
@@ -53,6 +52,9 @@ class RuleMatch(msgspec.Struct):
     values: tuple[str, ...] = ()
     needle: bytes | None = None  # an event must have it in its folded text
     check: Check | None = None  # what is left to see; None: nothing
+    budget: TimeBudget | None = None  # of all its regular expressions together
+    undecided: int = 0  # events since the last report, in time, on which they were not done
+    last_undecided: str = ""  # PATH:OFFSET
     lanes: dict[tuple[str, ...], Lane] = {}  # by `per`
 
     @classmethod
@@ -69,8 +71,19 @@ class RuleMatch(msgspec.Struct):
         rest = [*analysis.conditions, *by_more]
         if (found := match._find_by(rest)) is not None:
             rest.remove(found)
-        match.check = compile_conditions([condition.terms for condition in rest]) if rest else None
+        if rest:
+            match.budget = TimeBudget(LIVE_BUDGET_S)
+            match.check = compile_conditions([condition.terms for condition in rest], match.budget)
         return match
+
+    def accepts(self, event: LiveEvent, categories: Categories) -> bool:
+        """Whether what is left to see holds. Where a regular expression is not done in time, it does not."""
+        try:
+            return self.check is None or self.check(event, categories)
+        except UndecidedError:
+            self.undecided += 1
+            self.last_undecided = f"{event.path}:{event.offset}"
+            return False
 
     def _find_by(self, conditions: list[Condition]) -> Condition | None:
         """The condition on a field that events are to be found by, or else on a text that must be there: what is found
@@ -180,7 +193,7 @@ class PossibleMatches:
             *self._found_by_field([get(event, categories) for get in self._getters]),
             *_found_by_text(event, self._needles),
         ]
-        return [match for match in found if match.check is None or match.check(event, categories)]
+        return [match for match in found if match.accepts(event, categories)]
 
     def present(self, records: Sequence[str]) -> list[NeededText]:
         """The texts that rules ask for and that some of these records may have: one look at all of them, in place of
@@ -223,7 +236,7 @@ class PossibleMatches:
         if open_ or needles:
             series = series.copy()
             for match in (*open_, *_found_by_text(event, needles)):
-                if match.check is None or match.check(event, categories):
+                if match.check is None or match.accepts(event, categories):
                     series += match.series(event, categories)
         return series
 
@@ -291,25 +304,3 @@ def _marker(name: str) -> Callable[[LiveEvent, Categories], Any]:
     if name == "service":
         return service
     return nested if inner and "." not in inner else slowly
-
-
-# ---------------------------------------------------------------- what `check` says of rules
-
-
-def unusable(config: Config, file: Path | None = None) -> list[ConfigError]:
-    """One SL705 per rule whose match cannot be read.
-
-    Args:
-        config: otherwise valid.
-        file: where it came from, for the messages.
-    """
-    found = []
-    for index, rule in enumerate(config.alerts):
-        place = f"alerts[{index}].match"
-        if file is not None:
-            place = f"{file}: {place}"
-        try:
-            RuleMatch.of(rule.match)
-        except UsageError as error:
-            found.append(ConfigError.of("SL705", place, hint=error.hint, rule=rule.name, why=error.message))
-    return found

@@ -2,15 +2,18 @@
 
 The way of a rotated log, downwards; each calls what stands below it:
 
-    archiver   one log after the other: worker, then the store, then (durably stored) the log is deleted; retention
+    archiver   one log after the other: worker, then the store, then (durably stored) the log is deleted; `removal` of
+               old archives
+    lock       one owner per directory
     planner    which logs are due, and what is known of them
     process    the worker as its owner sees it
-    worker     a process of low priority: split, compress, index, verify, name; which file generation a log is, and
-               which archives it has outgrown
+    worker     a process of low priority: redact, split, compress, index, verify, name
+    matchers   which file generation a log is, and which archives it has outgrown
     protocol   orders, answers, and the file in which filters wait
     frames     a log into frames of whole events, and each frame's index (`scan`, `tokens`: the filter of its tokens)
-    files      where archives lie; safe writing and deletion
-    container  one archive: frames, metadata, the seek table (`seekable`)
+    files      safe writing and deletion
+    directory  where archives lie, and which ones the store does not know
+    container  one archive: frames, `metadata`, the seek table (`seekable`), and the `positions` of what was redacted
     logfile    the log that is archived
 
 `reindex` makes the store's index again from the files alone. How archives are searched stands in `query.archives`.

@@ -23,17 +23,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.archive import files, logfile
+from agent.archive import files, logfile, removal
+from agent.archive.directory import load, take_over, unknown_archives
+from agent.archive.lock import ArchiveLock
 from agent.archive.logfile import current_path, version_at
-from agent.archive.planner import ArchivePlanner, SourceFacts
+from agent.archive.planner import ArchivePlanner, ArchivingSummary, SourceFacts
 from agent.archive.process import WorkerProcess
 from agent.archive.protocol import ArchiveFailed, ArchiveOrder, ArchiveProgress, ArchiveWritten
 from agent.core.conditions import Conditions
 from agent.core.errors import ArchiveError
-from agent.core.units import format_duration, format_size
 from agent.parse.settings import parse_settings, resources
-from agent.store import archives, tables
-from agent.store.archives import ArchivedLog, BegunArchive
+from agent.store import archives, begun, tables
+from agent.store.archive_redaction import ways
+from agent.store.archives import ArchivedLog
+from agent.store.begun import BegunArchive
 from agent.tail.claims import LogClaims
 from agent.tail.discover import Discovery, tail_settings
 
@@ -48,19 +51,6 @@ if TYPE_CHECKING:
     from agent.core.model import FileRow
     from agent.store.archives import ArchiveRow, FileVersion
     from agent.store.edit import Change
-
-
-class ArchivingSummary(msgspec.Struct):
-    """What a round did."""
-
-    archived: int = 0
-    raw_bytes: int = 0
-    bytes: int = 0
-    known: int = 0  # logs whose content is archived already
-    deleted: int = 0
-    removed: int = 0  # archives that retention took away
-    waiting: int = 0
-    failed: list[str] = []
 
 
 class Archiver:
@@ -90,6 +80,7 @@ class Archiver:
         assert config.archive is not None
         self.config = config.archive
         self._directory = config.archive_directory
+        self._lock = ArchiveLock(self._directory, config.store.path)
         self._discovery = Discovery(tail_settings(config), [self._directory])
         attributes = resources(config)
         self._facts = {
@@ -106,6 +97,7 @@ class Archiver:
         self._deaths: Counter[FileVersion] = Counter()  # of the worker; who may have caused one waits for the others
         self._failed: set[tuple[str, str]] = set()  # code and subject of what has failed in this round
         self._clean = False
+        self._unknown: set[tuple[str, str]] | None = None  # as `_failed`, of unknown archives; None: not looked for yet
         self.worker = WorkerProcess(self._directory)
 
     def round(self) -> ArchivingSummary:
@@ -116,7 +108,19 @@ class Archiver:
         """
         self._failed = set()
         summary = ArchivingSummary()
+        if self._own(summary):
+            self._work(summary)
+        self._end_conditions()
+        return summary
+
+    def close(self) -> None:
+        """Give the directory of the archives free."""
+        self._lock.release()
+
+    def _work(self, summary: ArchivingSummary) -> None:
+        """A round in a directory that is ours."""
         if not self._clean:
+            self._change(partial(take_over, directory=self._directory), durable=False)
             self._clean = self._remove_unfinished(summary)
         self._delete_removed(summary)
         plan = self.plan()
@@ -134,8 +138,9 @@ class Archiver:
         if self.config.delete_source and not (summary.waiting or self._stop()):
             self._forget(plan.gone)
         self._expire(summary)
-        self._end_conditions()
-        return summary
+        is_done = not self._stop() and all(code != "SL804" for code, _ in self._failed)  # or it may leave its own
+        if self._unknown is None and is_done:
+            self._unknown = self._name_unknown()
 
     def plan(self) -> ArchivePlan:
         """What there is to do now.
@@ -164,6 +169,8 @@ class Archiver:
     # ------------------------------------------------------------ making
 
     def _run(self, plan: ArchivePlan, present: set[int], summary: ArchivingSummary) -> None:
+        if plan.jobs and not self._own(summary, make=True):
+            return
         total, before = sum(job.version.size for job in plan.jobs), 0
         self._claims.expect(job.version for job in plan.jobs if job.followed is None)
         for planned in sorted(plan.jobs, key=lambda job: self._deaths[job.version]):
@@ -190,6 +197,15 @@ class Archiver:
             elif not self._may_go_on(job, answer, summary):
                 return
 
+    def _own(self, summary: ArchivingSummary, *, make: bool = False) -> bool:
+        """Whether the directory of the archives is ours now; with `make` it is made where it is missing."""
+        try:
+            self._lock.acquire(make=make)
+        except ArchiveError as error:
+            self._note_failure(summary, error)
+            return False
+        return True
+
     def _progress(self, before: int, total: int, name: str, done: int) -> None:
         self._on_progress(before + done, total, name)
 
@@ -204,9 +220,10 @@ class Archiver:
             level=self.config.level,
             created=time.time_ns(),
             earlier=archives.outgrown(connection, job.source, job.version, present),
+            ways=ways(connection, job.source),
         )
         path = os.fsdecode(job.path)
-        archives.begin(connection, BegunArchive(order.archive_id, order.created, job.source, path, job.version))
+        begun.begin(connection, BegunArchive(order.archive_id, order.created, job.source, path, job.version))
         return order
 
     def _make(self, order: ArchiveOrder, progress: Callable[[int], None]) -> ArchiveWritten | ArchiveFailed:
@@ -240,7 +257,7 @@ class Archiver:
         no archive that the store does not know.
         """
         row = made.row()
-        known = self._known_content(row, present)
+        known = self._known_content(row, made.contents, present)
         if known is not None:
             try:
                 files.delete(Path(row.path))
@@ -270,13 +287,13 @@ class Archiver:
         if self.config.delete_source:
             self._delete(log, summary)
 
-    def _known_content(self, row: ArchiveRow, present: set[int]) -> int | None:
+    def _known_content(self, row: ArchiveRow, contents: list[str], present: set[int]) -> int | None:
         """The id of the archive that has this content already.
 
         A log with the content of one that is archived, and that lies nowhere any more, is that log under another name:
         a copy, or compressed since. One that still lies somewhere was another. An archive that is gone has no content.
         """
-        known = self._change(partial(archives.find_content, archive=row), durable=False)
+        known = self._change(partial(archives.find_content, archive=row, contents=contents), durable=False)
         if known is None or known.id in present:
             return None
         try:
@@ -289,13 +306,22 @@ class Archiver:
 
     def _remove_unfinished(self, summary: ArchivingSummary) -> bool:
         """Remove what a worker that was killed has left; whether that could be done."""
-        begun = self._change(archives.begun, durable=False)
+        unfinished = self._change(begun.begun, durable=False)
         try:
-            files.remove_unfinished(self._directory, begun)
+            files.remove_unfinished(self._directory, unfinished)
         except OSError as error:
             self._note_failure(summary, ArchiveError.of("SL804", self._directory, why=error))
             return False
         return True
+
+    def _name_unknown(self) -> set[tuple[str, str]]:
+        """Say which archives the store does not know, once a round has taken up what a crash has left."""
+        unknown = self._change(partial(unknown_archives, directory=self._directory), durable=False)
+        if not unknown:
+            return set()
+        error = ArchiveError.of("SL809.unknown", self._directory, count=len(unknown), path=unknown[0])
+        self._conditions.begin(error)
+        return {(error.code, error.subject)}
 
     def _delete_archived(self, logs: list[ArchivedLog], summary: ArchivingSummary) -> None:
         """Delete logs that were archived before, and not by this round: those whose archives are there."""
@@ -338,37 +364,18 @@ class Archiver:
             summary.removed += 1
 
     def _delete_removed(self, summary: ArchivingSummary) -> None:
-        """Delete the files of archives that are no longer any; what cannot be deleted is tried again in each round."""
-        gone = []
-        for archive_id, path in self._change(archives.removed_files, durable=False):
-            try:
-                files.delete(Path(path))
-            except OSError as error:
-                if path not in summary.failed:
-                    self._note_failure(summary, ArchiveError.of("SL807.kept", path, why=error))
-            else:
-                gone.append(archive_id)
-        if gone:
-            self._change(partial(archives.note_deleted, ids=gone), durable=False)
+        for path, error in removal.delete_removed(self._change):
+            if path not in summary.failed:
+                self._note_failure(summary, ArchiveError.of("SL807.kept", path, why=error))
 
     def expired(self) -> list[tuple[ArchiveRow, str]]:
-        """The archives that are too old, counted from their making, or too many, oldest first, each with the reason.
+        """The archives that retention would take away now, oldest first, each with the reason.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        rows = self._change(archives.load, durable=False)
-        keep, size, now = self.config.retention, sum(row.bytes for row in rows), time.time_ns()
-        found = []
-        for row in rows:
-            if keep.age is not None and row.created < now - int(keep.age * 1e9):
-                found.append((row, f"it is older than {format_duration(keep.age)}"))
-            elif keep.size is not None and size > keep.size:
-                found.append((row, f"all archives have {format_size(size)}, more than {format_size(keep.size)}"))
-            else:
-                break
-            size -= row.bytes
-        return found
+        rows = self._change(partial(load, directory=self._directory), durable=False)
+        return removal.expired(rows, self.config.retention, time.time_ns())
 
     # ------------------------------------------------------------ saying
 
@@ -380,4 +387,5 @@ class Archiver:
     def _end_conditions(self) -> None:
         """What failed before and has not failed in this round is over, unless it was not tried again."""
         self._skip = {version: path for version, path in self._skip.items() if version_at(path) == version}
-        self._conditions.end_others(self._failed | {("SL805", path) for path in self._skip.values()})
+        skipped = {("SL805", path) for path in self._skip.values()}
+        self._conditions.end_others(self._failed | skipped | (self._unknown or set()))

@@ -1,11 +1,11 @@
 r"""The archive file: zstd frames of whole events, then what the archive says of itself, then the seek table.
 
-    frame, frame, …          one per about 1 MiB of log, each with its content size and checksum
-    skippable frame          b"sidelog\0", the SHA-256 of what follows, and the JSON of `ArchiveMetadata`
+    frame, frame, …          one per about 1 MiB of log, each with its content size and checksum; of a redacted log also
+                             its positions behind a frame, where these are not the log's (`positions`)
+    skippable frame          what the archive says of itself (`metadata`)
     seek table               of all frames before it (`seekable`)
 
-`zstd -d` gives the log byte for byte. The SHA-256 of the metadata is the archive's link: the next archive of the same
-source names it, so that none can be changed or taken out unnoticed.
+`zstd -d` gives the log byte for byte, or as it is redacted.
 """
 
 from __future__ import annotations
@@ -15,30 +15,35 @@ import stat
 from itertools import zip_longest
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
-import msgspec
 import zstandard
 
-from agent.archive import seekable
+from agent.archive import positions, seekable
+from agent.archive.metadata import (
+    MOST_METADATA_BYTES,
+    REDACTED_VERSION,
+    VERSION,
+    ArchiveMetadata,
+    MetadataError,
+    decode_metadata,
+    encode_metadata,
+)
+from agent.archive.positions import PositionsError
 from agent.archive.seekable import SeekEntry, SeekTableError
-from agent.archive.simd import count, digest, sha256
+from agent.archive.simd import count, digest
 from agent.core.errors import ArchiveError
 from agent.core.text import OPEN_FLAGS
-from agent.store.archives import ChainEntry  # noqa: TC001 - msgspec looks at it
 
 if TYPE_CHECKING:
     import hashlib
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from agent.parse.logredactor import Positions
+
 FRAME_BYTES = 1 << 20  # of log: larger ones compress 1 % better and cost a search more where few lines match
 MOST_FRAME_BYTES = 1 << 26  # of log in one frame, and so the memory that reading any archive can take
-VERSION = 1  # of the metadata
-METADATA_MAGIC = 0x184D2A51
-_SIGNATURE = b"sidelog\0"
-_MOST_METADATA_BYTES = 1 << 20
 _MOST_PACKED_BYTES = MOST_FRAME_BYTES + (MOST_FRAME_BYTES >> 7)  # what cannot be compressed becomes a little larger
 _MOST_TABLE_BYTES = 1 << 23  # of 700,000 frames, as of 700 GB of log
-_LINK_BYTES = 32
 _WINDOW_BYTES = 1 << 27
 _TUNED_LEVEL = 3
 _OTHER_CONTENT = "its content is not the one that was archived"
@@ -51,31 +56,6 @@ class FrameLocation(NamedTuple):
     bytes: int
     raw_offset: int
     raw_bytes: int
-
-
-class ArchiveMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an archive says of itself, so that the index can be made again from the files alone."""
-
-    version: int = VERSION
-    id: int
-    source: str
-    path: str  # under which the log was followed (agent.core.text.to_text)
-    file_id: int | None = None  # of the store's table `files`; None: it was never followed
-    sequence: int  # 1 for the first archive of the source
-    previous: str = ""  # link of the source's archive before this, hexadecimal
-    created: int  # Unix ns
-    modified: int  # Unix ns: when the log was last written
-    lines: int
-    raw_bytes: int
-    sha256: str  # of the log, hexadecimal
-    resource: str = "{}"
-    profile: str | None = None
-    settings: dict[str, object] = {}  # how its lines are parsed
-    replaces: tuple[ChainEntry, ...] = ()  # their content is the beginning of this one's
-
-
-_encoder = msgspec.json.Encoder(order="sorted")
-_decoder = msgspec.json.Decoder(ArchiveMetadata)
 
 
 class ArchiveWriter:
@@ -95,6 +75,8 @@ class ArchiveWriter:
         self.raw_bytes = 0
         self.lines = 0
         self.digests: list[int] = []  # of each frame's content, for ArchiveReader.compare
+        self._positions_hash = content_hash()
+        self.shift = 0  # by so many bytes the log is longer than the content
         self._open_line = False
 
     def add(self, data: bytes, lines: int) -> FrameLocation:
@@ -117,6 +99,24 @@ class ArchiveWriter:
         self.lines += lines - self._open_line
         return frame
 
+    def add_positions(self, found: Positions) -> None:
+        """Say where the events of the frame that was added last are in the log.
+
+        Raises:
+            OSError: the disk is full, or fails.
+        """
+        if not found.ends:
+            return
+        frame = positions.encode(found)
+        self._put(frame, SeekEntry(len(frame), 0, seekable.EMPTY_CHECKSUM))
+        self._positions_hash.update(frame)
+        self.shift += found.shift
+
+    @property
+    def positions_sha256(self) -> str:
+        """Of all positions so far."""
+        return self._positions_hash.hexdigest()
+
     @property
     def sha256(self) -> str:
         """Of all content so far."""
@@ -133,12 +133,10 @@ class ArchiveWriter:
         Raises:
             OSError: the disk is full, or fails.
         """
-        said = _encoder.encode(metadata)
-        link = sha256(said)
-        frame = seekable.skippable(_SIGNATURE + link + said, METADATA_MAGIC)
+        frame, link = encode_metadata(metadata)
         self._put(frame, SeekEntry(len(frame), 0, seekable.EMPTY_CHECKSUM))
         self._file.write(seekable.encode(self._entries))
-        return link.hex()
+        return link
 
     def _put(self, data: bytes, entry: SeekEntry) -> None:
         self._file.write(data)
@@ -200,7 +198,7 @@ class ArchiveReader:
             status = os.fstat(self._fd)
             self.bytes = status.st_size if stat.S_ISREG(status.st_mode) else 0
             entries = self._table()
-            self.frames, place = _frames(entries)
+            self.frames, self._positions, place = _frames(entries)
             self._checksums = [entry.checksum for entry in entries if entry.raw_bytes]
             self.metadata, self.link = self._metadata(place)
         except BaseException:
@@ -253,6 +251,34 @@ class ArchiveReader:
         for number in range(len(self.frames)):
             yield self.read(number)
 
+    def positions(self, number: int) -> Positions:
+        """Where the events of a frame are in the log.
+
+        Raises:
+            ArchiveError: SL803, it is damaged.
+        """
+        place = self._positions.get(number)
+        if place is None:
+            return positions.NONE
+        if place[1] > _MOST_PACKED_BYTES:
+            raise ArchiveError.of("SL803", self.path, why=f"the positions of frame {number} are larger than any can be")
+        try:
+            return positions.decode(self._at(*place))
+        except PositionsError as error:
+            raise ArchiveError.of("SL803", self.path, why=f"frame {number}: {error}") from None
+
+    def in_log(self) -> Iterator[FrameLocation]:
+        """The frames, with the places of their content in the log.
+
+        Raises:
+            ArchiveError: SL803, it is damaged.
+        """
+        shift = 0
+        for number, frame in enumerate(self.frames):
+            further = self.positions(number).shift
+            yield frame._replace(raw_offset=frame.raw_offset + shift, raw_bytes=frame.raw_bytes + further)
+            shift += further
+
     def content(self, start: int, length: int) -> bytes:
         """Bytes of the log; fewer where it ends.
 
@@ -279,6 +305,7 @@ class ArchiveReader:
             tally.add(data)
         if found.hexdigest() != self.metadata.sha256 or not tally.fits(self.metadata):
             raise ArchiveError.of("SL803", self.path, why=_OTHER_CONTENT)
+        self._check_positions()
 
     def check(self) -> None:
         """Read everything and compare it, as `verified` does.
@@ -305,6 +332,16 @@ class ArchiveReader:
             tally.add(data)
         if not tally.fits(self.metadata):
             raise ArchiveError.of("SL803", self.path, why=_OTHER_CONTENT)
+        self._check_positions()
+
+    def _check_positions(self) -> None:
+        if self.metadata.version == VERSION:
+            return
+        found = content_hash()
+        for place in self._positions.values():
+            found.update(self._at(*place))
+        if found.hexdigest() != self.metadata.positions:
+            raise ArchiveError.of("SL803", self.path, why="its positions are not the ones that were archived")
 
     def drop_cache(self) -> None:
         """Let what follows be read from the disk itself, as far as the system follows the advice."""
@@ -335,32 +372,28 @@ class ArchiveReader:
 
     def _metadata(self, place: tuple[int, int]) -> tuple[ArchiveMetadata, str]:
         offset, size = place
-        begin = seekable.HEADER_BYTES + len(_SIGNATURE)
-        frame = self._at(offset, size) if begin + _LINK_BYTES < size <= _MOST_METADATA_BYTES else b""
-        if frame[:begin] != seekable.skippable(frame[seekable.HEADER_BYTES :], METADATA_MAGIC)[:begin] or (
-            frame[begin - len(_SIGNATURE) : begin] != _SIGNATURE
-        ):
-            raise ArchiveError.of("SL803", self.path, why="it says nothing of its origin: sidelog did not make it")
-        said, link = frame[begin + _LINK_BYTES :], frame[begin : begin + _LINK_BYTES]
-        if sha256(said) != link:
-            raise ArchiveError.of("SL803", self.path, why="what it says of itself was altered")
         try:
-            metadata = _decoder.decode(said)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            raise ArchiveError.of("SL803", self.path, why=f"what it says of itself cannot be read ({error})") from None
-        if metadata.version != VERSION:
-            raise ArchiveError.of("SL803.newer", self.path, why=f"it is of version {metadata.version} of the format")
-        return metadata, link.hex()
+            found = decode_metadata(self._at(offset, size) if size <= MOST_METADATA_BYTES else b"")
+        except MetadataError as error:
+            raise ArchiveError.of("SL803", self.path, why=str(error)) from None
+        if found[0].version not in (VERSION, REDACTED_VERSION):
+            why = f"it is of version {found[0].version} of the format"
+            raise ArchiveError.of("SL803.newer", self.path, why=why)
+        return found
 
 
-def _frames(entries: list[SeekEntry]) -> tuple[list[FrameLocation], tuple[int, int]]:
-    """The frames with content, and offset and size of the last one without."""
-    frames, place, offset, raw_offset = [], (0, 0), 0, 0
-    for entry in entries:
+def _frames(entries: list[SeekEntry]) -> tuple[list[FrameLocation], dict[int, tuple[int, int]], tuple[int, int]]:
+    """The frames with content; offset and size of the positions of some of them; and those of the last one without."""
+    frames: list[FrameLocation] = []
+    others: dict[int, tuple[int, int]] = {}
+    place, offset, raw_offset = (0, 0), 0, 0
+    for index, entry in enumerate(entries, start=1):
         if entry.raw_bytes:
             frames.append(FrameLocation(offset, entry.bytes, raw_offset, entry.raw_bytes))
+        elif index < len(entries):
+            others[len(frames) - 1] = offset, entry.bytes
         else:
             place = offset, entry.bytes
         offset += entry.bytes
         raw_offset += entry.raw_bytes
-    return frames, place
+    return frames, others, place

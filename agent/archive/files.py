@@ -8,55 +8,22 @@ import contextlib
 import errno
 import os
 import pwd
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from agent.archive.container import ArchiveReader
-from agent.archive.logfile import current_path, version_at
+from agent.archive.directory import names_of, still_lies
+from agent.archive.logfile import version_at
 from agent.core.errors import ArchiveError
-from agent.core.patterns import lazy
 from agent.core.text import make_private_directory, without_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.store.archives import ArchiveRow, BegunArchive
+    from agent.store.archives import ArchiveRow, FileVersion
+    from agent.store.begun import BegunArchive
 
 PARTIAL_SUFFIX = ".partial"
-ARCHIVE_SUFFIX = ".log.zst"
-_SAFE = lazy(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_UNSAFE_BYTE = lazy(rb"[^A-Za-z0-9._-]")
-_MOST_NAME_BYTES = 120  # of the 255 that a name may have; an escaped byte takes three
-
-
-def safe_name(text: str) -> str:
-    """A file name that says `text`: other bytes than letters, digits, `.`, `_`, `-` as %XX; not hidden, not long."""
-    if len(text) <= _MOST_NAME_BYTES and _SAFE.fullmatch(text):
-        return text
-    name = _UNSAFE_BYTE.sub(lambda found: b"%%%02X" % found[0][0], os.fsencode(text)).decode()
-    if name.startswith("."):
-        name = f"%2E{name[1:]}"
-    return name[:_MOST_NAME_BYTES].rstrip("%") or "_"
-
-
-def archive_path(directory: Path, source: str, original: str, first: int | None, archive_id: int) -> Path:
-    """`DIRECTORY/SOURCE/NAME-<first time>-<id>.log.zst`.
-
-    Args:
-        directory: of all archives.
-        source: its name.
-        original: path under which the log was followed.
-        first: instant of its first event, Unix ns; None where it has none.
-        archive_id: of the store.
-    """
-    stem = Path(original).name.removesuffix(".log") or "log"
-    seconds = (first or 0) // 10**9
-    try:
-        when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
-    except (OverflowError, ValueError, OSError):
-        when = str(seconds)
-    return directory / safe_name(source) / f"{safe_name(stem)}-{when}-{archive_id}{ARCHIVE_SUFFIX}"
 
 
 def make_directory(path: Path) -> None:
@@ -109,12 +76,17 @@ def give_name(partial: Path, final: Path) -> None:
     flush_directory(final.parent)
 
 
-def restrict(path: Path, status: os.stat_result) -> None:
+def restrict(path: Path, status: os.stat_result, modified: int) -> None:
     """Give an archive the permissions and owner of its log, as far as that is allowed, and never wider ones.
 
     Without the log's owner and group, what they may do is not for the owner and group that it has now. Where root
     archives for the user of the directory, and that user could not read it then, it gets what it would have if that
     user had made it.
+
+    Args:
+        path: of the archive.
+        status: of the log, or of the archive that it was made of.
+        modified: when the log was last written, Unix ns.
 
     Raises:
         OSError: its mode cannot be set.
@@ -133,7 +105,7 @@ def restrict(path: Path, status: os.stat_result) -> None:
             mode = without_group(mode)
         mode |= 0o400  # whoever archived it could read it, and has to
     path.chmod(mode)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(path, ns=(status.st_atime_ns, modified))
 
 
 def _may_read(user: int, status: os.stat_result) -> bool:
@@ -182,8 +154,21 @@ def open_archive(row: ArchiveRow) -> ArchiveReader:
     archive = ArchiveReader(path)
     if (archive.link, archive.bytes) != (row.link, row.bytes):
         archive.close()
-        raise ArchiveError.of("SL803", path, why="it is not the file that the store knows")
+        raise ArchiveError.of("SL803.other", path)
     return archive
+
+
+def version_of(row: ArchiveRow) -> FileVersion:
+    """The archive of a row as a file.
+
+    Raises:
+        ArchiveError: as `open_archive`.
+    """
+    open_archive(row).close()
+    version = version_at(row.path)
+    if version is None:
+        raise ArchiveError.of("SL802.missing", Path(row.path))
+    return version
 
 
 # ---------------------------------------------------------------- what a killed worker has left
@@ -205,11 +190,10 @@ def remove_unfinished(directory: Path, begun: BegunArchive | None) -> None:
     """
     for path in directory.glob(f"*/.*{PARTIAL_SUFFIX}"):
         path.unlink(missing_ok=True)
-    if begun is None or version_at(current_path(begun.path, begun.version)) != begun.version:
+    if begun is None or not still_lies(begun):
         return
-    folder = directory / safe_name(begun.source)
-    for end in (ARCHIVE_SUFFIX, f"-*{ARCHIVE_SUFFIX}"):
-        for path in folder.glob(f"*-{begun.id}{end}"):
+    for name in names_of(begun):
+        for path in directory.glob(name):
             if _is_of(path, begun):
                 delete(path)
 

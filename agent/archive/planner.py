@@ -53,6 +53,19 @@ class ArchivePlan(msgspec.Struct):
     found: dict[int, int] = {}  # of archives whose generation was not known: their ids -> those of the generations
 
 
+class ArchivingSummary(msgspec.Struct):
+    """What a round did."""
+
+    archived: int = 0
+    raw_bytes: int = 0
+    bytes: int = 0
+    known: int = 0  # logs whose content is archived already
+    deleted: int = 0
+    removed: int = 0  # archives that retention took away
+    waiting: int = 0
+    failed: list[str] = []
+
+
 class ArchivePlanner:
     """Looks at the directories of the sources once.
 
@@ -83,6 +96,11 @@ class ArchivePlanner:
         self._discovery = discovery
         self._facts = facts
         self._files, self._known_by = newest_of_logs(files)
+        self._stored_as: dict[int, tuple[str, str]] = {}  # of logs: source and resource of the last stored lines
+        for file in files:  # the last generation of a log may have no lines yet
+            log = self._known_by[file.id]
+            if file.offset > file.start_offset or log not in self._stored_as:
+                self._stored_as[log] = file.source, file.resource
         self._quiet_ns = int(config.quiet * 1e9)
         self._inactive_ns = None if config.inactive is None else int(config.inactive * 1e9)
         self._now_ns = now_ns
@@ -175,7 +193,7 @@ class ArchivePlanner:
             self._plan.waiting.append(path)
             return
         facts = self._facts[source]
-        kept = {(one.source, one.resource) for one in ([file] if file is not None else candidates)}
+        kept = {self._stored_as[self._known_by[one.id]] for one in ([file] if file is not None else candidates)}
         # A log that was followed keeps the source and the labels that its last lines were stored with.
         own = kept.pop() if len(kept) == 1 else (source, facts.resource)
         log_path = file.path if file is not None else os.path.join(os.path.dirname(path), original)
@@ -218,7 +236,9 @@ class ArchivePlanner:
 
     def _stored(self, file: FileRow) -> StoredGeneration:
         finished, known_by = file.state == "finished", self._known_by[file.id]
-        return StoredGeneration(known_by, file.offset, file.marker_length, file.marker_hash, file.profile, finished)
+        return StoredGeneration(
+            known_by, file.offset, file.marker_length, file.marker_hash, file.profile, finished, file.first_seen
+        )
 
     def _may_be(self, file: FileRow) -> bool:
         """Whether a log that begins like this unfinished file may hold what is still to be read of it: unless that

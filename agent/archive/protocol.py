@@ -9,10 +9,11 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from agent.archive.container import ArchiveMetadata  # noqa: TC001 - msgspec looks at it
+from agent.archive.metadata import REDACTED_VERSION, ArchiveMetadata
 from agent.core.errors import ArchiveError
 from agent.core.text import from_text
-from agent.store.archives import ArchiveRow, EarlierArchive, FileVersion, FrameRow
+from agent.store.archive_redaction import settings_of
+from agent.store.archives import ArchiveRow, ChainEntry, EarlierArchive, FileVersion, FrameRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,15 @@ class StoredGeneration(msgspec.Struct, frozen=True):
     marker_hash: bytes
     profile: str | None = None
     finished: bool = True  # nothing more is to be read of it
+    first_seen: int | None = None  # Unix ns
+
+
+class RewrittenArchive(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive in whose place another one is to come, of the same log, redacted."""
+
+    entries: tuple[ChainEntry, ...]  # its own, and those of archives that it has replaced
+    modified: int  # Unix ns: when the log was last written
+    profile: str | None = None
 
 
 class ArchiveJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +50,7 @@ class ArchiveJob(msgspec.Struct, frozen=True, kw_only=True):
     candidates: tuple[StoredGeneration, ...] = ()  # else it may be one of these, by its head
     settings: dict[str, Any] = {}
     resource: str = "{}"
+    rewritten: RewrittenArchive | None = None  # the log is in this archive, which lies at `path`
 
 
 class ArchiveOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +64,7 @@ class ArchiveOrder(msgspec.Struct, frozen=True, kw_only=True):
     level: int
     created: int  # Unix ns
     earlier: tuple[EarlierArchive, ...] = ()
+    ways: tuple[tuple[str, ...], ...] = ()  # the keys that archives of the source are redacted by, each once
 
 
 class ArchiveProgress(msgspec.Struct, frozen=True, tag="progress"):
@@ -69,6 +81,7 @@ class ArchiveWritten(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     link: str
     metadata: ArchiveMetadata
     frames: list[FrameRow]
+    contents: list[str] = []  # hashes of the same log as it would be in other archives of its source
 
     @property
     def first_timestamp(self) -> int | None:
@@ -85,7 +98,7 @@ class ArchiveWritten(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
             path=os.fsdecode(self.path),
             log_path=from_text(said.path),
             bytes=self.size,
-            raw_bytes=said.raw_bytes,
+            raw_bytes=said.log_bytes if said.version == REDACTED_VERSION else said.raw_bytes,
             lines=said.lines,
             events=sum(frame.events for frame in frames),
             min_timestamp=self.first_timestamp,
@@ -98,7 +111,7 @@ class ArchiveWritten(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
             link=self.link,
             resource=said.resource,
             profile=said.profile,
-            settings=msgspec.json.encode(said.settings).decode(),
+            settings=settings_of(said.settings, said.redacted if said.version == REDACTED_VERSION else None),
             frames=frames,
             replaces=said.replaces,
         )

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.archive.container import ArchiveReader
-from agent.archive.files import ARCHIVE_SUFFIX
+from agent.archive.directory import archive_files, take_over
 from agent.archive.frames import FrameParser, index_frame
+from agent.archive.metadata import REDACTED_VERSION
 from agent.archive.protocol import ArchiveWritten, FilterFile
 from agent.core.errors import ArchiveError
 from agent.core.fields import Profile
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from agent.archive.container import ArchiveMetadata
+    from agent.archive.metadata import ArchiveMetadata
     from agent.core.model import FileRow
     from agent.store.archives import ArchiveRow
     from agent.store.edit import Change
@@ -58,7 +59,8 @@ def reindex(
     Raises:
         ArchiveError: SL804, `scratch` has no room for the filters.
     """
-    paths = sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}"), key=lambda path: path.name)
+    change(partial(take_over, directory=directory), durable=False)
+    paths = sorted(archive_files(directory), key=attrgetter("name"))
     total, done = sum(path.stat().st_size for path in paths), 0
     rows: list[ArchiveRow] = []
     bad: set[str] = set()
@@ -89,8 +91,7 @@ def _read(path: Path, filters: FilterFile) -> ArchiveRow:
         settings = _settings(path, said)
         parser = FrameParser(settings, Profile.from_json(said.profile) if said.profile else None, said.modified)
         frames = []
-        for number, data in enumerate(archive.verified()):
-            location = archive.frames[number]
+        for number, (data, location) in enumerate(zip(archive.verified(), archive.in_log(), strict=True)):
             frame = index_frame(data, location.raw_offset, settings, parser).row(number, location)
             filters.take(frame)
             frames.append(frame)
@@ -121,6 +122,8 @@ def _is_generation(row: ArchiveRow, file: FileRow | None) -> bool:
     if file is None or file.path != row.log_path or file.offset > row.raw_bytes:
         return False
     with ArchiveReader(Path(row.path)) as archive:
+        if archive.metadata.version == REDACTED_VERSION:  # the bytes of the log are not there to be compared
+            return file.first_seen == archive.metadata.first_seen
         head = archive.content(0, file.head_length)
         before = archive.content(file.offset - file.marker_length, file.marker_length)
     return head_hash(head) == file.head_hash and marker(before) == (file.marker_length, file.marker_hash)

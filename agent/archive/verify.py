@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent.archive import directory as places
 from agent.archive.container import ArchiveReader
-from agent.archive.files import ARCHIVE_SUFFIX, flush_directory, open_archive
+from agent.archive.files import flush_directory, open_archive
 from agent.core.errors import ArchiveError, UsageError
 from agent.store import archives
 
@@ -46,7 +47,7 @@ def verify_archives(
     Returns:
         How many archives there are, and what is wrong.
     """
-    rows = sorted(archives.load(connection), key=attrgetter("sequence"))
+    rows = sorted(places.load(connection, directory), key=attrgetter("sequence"))
     replaced = archives.replaced_places(connection)
     findings: list[ArchiveFinding] = []
     done, total = 0, sum(row.bytes for row in rows)
@@ -66,17 +67,9 @@ def verify_archives(
             findings.append(ArchiveFinding(source, ArchiveError.of("SL809", Path(source), why=why)))
     findings += [
         ArchiveFinding(str(path), ArchiveError.of("SL809", path, why="the store does not know it"))
-        for path in unknown_archives(connection, directory)
+        for path in places.unknown_archives(connection, directory)
     ]
     return len(rows), findings
-
-
-def unknown_archives(connection: sqlite3.Connection, directory: Path) -> list[Path]:
-    """Archives in a directory that a store neither knows nor is about to delete, as after the restore of one that is
-    older than they.
-    """
-    known = {row.path for row in archives.load(connection)} | {path for _, path in archives.removed_files(connection)}
-    return [path for path in sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}")) if str(path) not in known]
 
 
 def _beginning(chain: archives.Chain) -> archives.Chain:
@@ -102,17 +95,18 @@ def _compare(row: archives.ArchiveRow, before: archives.Chain) -> None:
 # ---------------------------------------------------------------- restoring
 
 
-def find_archive(connection: sqlite3.Connection, name: str) -> Path:
+def find_archive(connection: sqlite3.Connection, directory: Path, name: str) -> Path:
     """The one archive that is meant.
 
     Args:
         connection: read-only.
+        directory: of all archives.
         name: its path, the end of its path, or the beginning of its file name.
 
     Raises:
         UsageError: SL808, there is none, or several.
     """
-    rows = archives.load(connection)
+    rows = places.load(connection, directory)
     found = [row for row in rows if row.path == name] or [
         row for row in rows if row.path.endswith(f"/{name}") or Path(row.path).name.startswith(name)
     ]

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import msgspec
 
-from agent.archive import files
-from agent.archive.container import ArchiveMetadata, ArchiveReader, ArchiveWriter
+from agent.archive import directory, files
+from agent.archive.container import ArchiveReader, ArchiveWriter
 from agent.archive.frames import FrameSplitter
 from agent.archive.logfile import LogFile, has_writer
+from agent.archive.matchers import GenerationMatcher, PrefixMatcher
+from agent.archive.metadata import REDACTED_VERSION, ArchiveMetadata
 from agent.archive.protocol import (
     ArchiveFailed,
     ArchiveOrder,
@@ -33,17 +35,18 @@ from agent.archive.protocol import (
 )
 from agent.core.errors import ArchiveError
 from agent.core.fields import Profile
-from agent.core.model import MARKER_BYTES
 from agent.core.process import die_with_owner, keep_freed_memory, lower_priority
 from agent.core.text import to_text
+from agent.parse.logredactor import LogRedactor
 from agent.parse.settings import ParseSettings
-from agent.tail.identity import marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agent.archive.protocol import StoredGeneration
-    from agent.store.archives import ChainEntry, EarlierArchive, FrameRow
+    from agent.archive.container import FrameLocation
+    from agent.archive.frames import IndexedFrame
+    from agent.archive.protocol import ArchiveJob, StoredGeneration
+    from agent.store.archives import FrameRow
 
 _PROGRESS_BYTES = 8 << 20
 
@@ -59,6 +62,7 @@ class _Written(NamedTuple):
     link: str
     frames: list[FrameRow]
     digests: list[int]
+    contents: list[str]
 
 
 def archive(
@@ -92,7 +96,7 @@ def _archive(
     job = order.job
     if log.version != job.version or has_writer(log.fd):
         raise _ChangedError
-    folder = Path(os.fsdecode(order.directory)) / files.safe_name(job.source)
+    folder = Path(os.fsdecode(order.directory)) / directory.safe_name(job.source)
     partial = folder / f".{order.archive_id}-{os.getpid()}{files.PARTIAL_SUFFIX}"
     try:
         files.make_directory(folder)
@@ -113,40 +117,109 @@ def _write(
     order: ArchiveOrder, log: LogFile, file: BinaryIO, progress: Callable[[int], None], filters: FilterFile | None
 ) -> _Written:
     job = order.job
-    matcher, beginnings = GenerationMatcher(job.followed, job.candidates), PrefixMatcher(order.earlier)
-    profile = matcher.profile
+    settings = ParseSettings.from_document(job.settings)
+    matcher = GenerationMatcher(job.followed, job.candidates)
+    beginnings = PrefixMatcher(order.earlier, order.ways, settings)
+    redactor = LogRedactor(settings) if settings.redact else None
+    profile = job.rewritten.profile if job.rewritten is not None else matcher.profile
     splitter = FrameSplitter(
-        ParseSettings.from_document(job.settings),
+        msgspec.structs.replace(settings, redact=()),  # what there was to redact is redacted then
         Profile.from_json(profile) if profile else None,
-        log.status.st_mtime_ns,
+        _modified(job, log),
     )
     writer = ArchiveWriter(file, order.level)
     frames = []
-    for number, piece in enumerate(splitter.split(_read(log, (matcher, beginnings), progress))):
-        frame = piece.row(number, writer.add(piece.data, piece.lines))
+    for number, piece in enumerate(splitter.split(_content(job, log, (matcher, beginnings), redactor, progress))):
+        frame = piece.row(number, _add(writer, piece, redactor))
         if filters is not None:
             filters.take(frame)
         frames.append(frame)
     if matcher.undecided or not log.unchanged() or has_writer(log.fd):
         raise _ChangedError
+    generation = matcher.generation()
     metadata = ArchiveMetadata(
         id=order.archive_id,
         source=job.source,
         path=to_text(os.fsdecode(job.log_path)),
-        file_id=matcher.file_id(),
+        file_id=None if generation is None else generation.file_id,
         sequence=order.sequence,
         previous=order.previous,
         created=order.created,
-        modified=log.status.st_mtime_ns,
+        modified=_modified(job, log),
         lines=writer.all_lines,
         raw_bytes=writer.raw_bytes,
         sha256=writer.sha256,
         resource=job.resource,
         profile=splitter.profile.to_json() if splitter.profile else None,
         settings=job.settings,
-        replaces=beginnings.outgrown(matcher.file_id()),
+        replaces=job.rewritten.entries if job.rewritten is not None else beginnings.outgrown(generation),
     )
-    return _Written(metadata, writer.finish(metadata), frames, writer.digests)
+    if redactor is not None:
+        metadata = _of_redacted(metadata, settings, writer, generation)
+    return _Written(metadata, writer.finish(metadata), frames, writer.digests, beginnings.contents())
+
+
+def _modified(job: ArchiveJob, log: LogFile) -> int:
+    """When the log was last written, Unix ns."""
+    return log.status.st_mtime_ns if job.rewritten is None else job.rewritten.modified
+
+
+def _of_redacted(
+    metadata: ArchiveMetadata, settings: ParseSettings, writer: ArchiveWriter, generation: StoredGeneration | None
+) -> ArchiveMetadata:
+    return msgspec.structs.replace(
+        metadata,
+        version=REDACTED_VERSION,
+        settings={name: value for name, value in metadata.settings.items() if name != "redact"},
+        redacted=tuple(settings.redact),
+        log_bytes=writer.raw_bytes + writer.shift,
+        positions=writer.positions_sha256,
+        first_seen=None if generation is None else generation.first_seen,
+    )
+
+
+def _content(
+    job: ArchiveJob,
+    log: LogFile,
+    matchers: tuple[GenerationMatcher, PrefixMatcher],
+    redactor: LogRedactor | None,
+    progress: Callable[[int], None],
+) -> Iterator[bytes]:
+    """What is to be archived: the log, redacted if so, or that of another archive."""
+    if redactor is None:
+        yield from _read(log, matchers, progress)
+        return
+    if job.rewritten is None:
+        for data in _read(log, matchers, progress):
+            yield redactor.feed(data)
+    else:
+        yield from _read_archive(Path(log.path), redactor, progress)
+    yield redactor.finish()
+
+
+def _read_archive(path: Path, redactor: LogRedactor, progress: Callable[[int], None]) -> Iterator[bytes]:
+    """The log of an archive, redacted, perhaps once more."""
+    with ArchiveReader(path) as archive:
+        for number, data in enumerate(archive.verified()):
+            start, before = 0, 0
+            for end, shift in zip(*archive.positions(number), strict=True):
+                yield redactor.feed(data[start:end])
+                redactor.lengthen(shift - before)
+                start, before = end, shift
+            yield redactor.feed(data[start:])
+            progress(archive.frames[number].offset)
+
+
+def _add(writer: ArchiveWriter, piece: IndexedFrame, redactor: LogRedactor | None) -> FrameLocation:
+    """Write a frame; where it is, and where its content is in the log."""
+    before = writer.shift
+    location = writer.add(piece.data, piece.lines)
+    if redactor is None:
+        return location
+    positions = redactor.positions(location.raw_offset, location.raw_bytes)
+    writer.add_positions(positions)
+    start, size = location.raw_offset + before, location.raw_bytes + positions.shift
+    return location._replace(raw_offset=start, raw_bytes=size)
 
 
 def _read(
@@ -165,7 +238,7 @@ def _read(
 
 def _finish(order: ArchiveOrder, log: LogFile, partial: Path, written: _Written) -> ArchiveWritten:
     """Read the archive back, compare it, give it its name."""
-    metadata, link, frames, digests = written
+    metadata, link, frames, digests, contents = written
     try:
         with ArchiveReader(partial) as archive:
             archive.drop_cache()
@@ -175,11 +248,12 @@ def _finish(order: ArchiveOrder, log: LogFile, partial: Path, written: _Written)
         same = False
     if not same:
         raise ArchiveError.of("SL804.differs", partial)
-    files.restrict(partial, log.status)
+    files.restrict(partial, log.status, metadata.modified)
     size = partial.stat().st_size
-    made = ArchiveWritten(path=b"", size=size, link=link, metadata=metadata, frames=frames)
-    directory, log_path = Path(os.fsdecode(order.directory)), os.fsdecode(order.job.log_path)
-    wanted = files.archive_path(directory, metadata.source, log_path, made.first_timestamp, order.archive_id)
+    made = ArchiveWritten(path=b"", size=size, link=link, metadata=metadata, frames=frames, contents=contents)
+    log_path = os.fsdecode(order.job.log_path)
+    folder = Path(os.fsdecode(order.directory))
+    wanted = directory.archive_path(folder, metadata.source, log_path, made.first_timestamp, order.archive_id)
     return msgspec.structs.replace(made, path=os.fsencode(_name(partial, wanted, metadata)))
 
 
@@ -196,8 +270,8 @@ def _name(partial: Path, wanted: Path, metadata: ArchiveMetadata) -> Path:
                 final.unlink()
                 continue
             number += 1
-            base = wanted.name.removesuffix(files.ARCHIVE_SUFFIX)
-            final = wanted.with_name(f"{base}-{number}{files.ARCHIVE_SUFFIX}")
+            base = wanted.name.removesuffix(directory.ARCHIVE_SUFFIX)
+            final = wanted.with_name(f"{base}-{number}{directory.ARCHIVE_SUFFIX}")
         else:
             return final
 
@@ -233,93 +307,6 @@ def main() -> None:
             order = decode_order(message)
             filters = FilterFile(Path(os.fsdecode(order.directory)), file)
             send(target, archive(order, lambda done: send(target, ArchiveProgress(done)), filters))
-
-
-# ---------------------------------------------------------------- which generation a log is
-
-
-class GenerationMatcher:
-    """Sees a log's bytes go by.
-
-    Args:
-        followed: the generation that it is for sure; None where only its bytes can tell.
-        candidates: those that it may be: they begin alike.
-    """
-
-    def __init__(self, followed: StoredGeneration | None, candidates: tuple[StoredGeneration, ...]) -> None:
-        self._followed = followed
-        self._waiting = sorted(candidates, key=lambda one: one.offset)
-        self._found: StoredGeneration | None = None
-        self._partly = False  # it goes on behind what is stored of a file that is still being read
-        self._position = 0
-        self._recent = b""
-
-    @property
-    def profile(self) -> str | None:
-        """Where the fields of its lines are, if that is known before the log is read."""
-        profiles = {place.profile for place in (*filter(None, [self._followed]), *self._waiting)}
-        return profiles.pop() if len(profiles) == 1 else None
-
-    def see(self, data: bytes) -> None:
-        """The next bytes."""
-        end = self._position + len(data)
-        while self._waiting and self._waiting[0].offset <= end:
-            place = self._waiting.pop(0)
-            known = place.offset - self._position
-            before = (self._recent + data[:known])[-place.marker_length :] if place.marker_length else b""
-            if marker(before) == (place.marker_length, place.marker_hash):
-                self._found = place
-                self._partly = not place.finished
-        self._recent = (self._recent + data[-MARKER_BYTES:])[-MARKER_BYTES:]
-        self._position = end
-
-    @property
-    def undecided(self) -> bool:
-        """Whether, now that all was seen, this may be a file that is still being read, and not all of it is stored."""
-        if self._partly and self._found is not None and self._found.offset != self._position:
-            return True
-        return any(not place.finished for place in self._waiting)
-
-    def file_id(self) -> int | None:
-        """The generation's id, once all was seen; None for a log that was never followed."""
-        place = self._followed or self._found
-        return None if place is None else place.file_id
-
-
-class PrefixMatcher:
-    """Sees a log's bytes go by, and which archives they begin like.
-
-    Args:
-        earlier: the archives.
-    """
-
-    def __init__(self, earlier: tuple[EarlierArchive, ...]) -> None:
-        self._waiting = sorted(earlier, key=lambda one: one.raw_bytes)
-        self._found: list[EarlierArchive] = []
-        self._hash = hashlib.sha256()
-        self._position = 0
-
-    def see(self, data: bytes) -> None:
-        """The next bytes; they are hashed as far as an archive may go."""
-        start = 0
-        while self._waiting and (end := self._waiting[0].raw_bytes - self._position) <= len(data):
-            self._hash.update(data[start:end])
-            start = end
-            one = self._waiting.pop(0)
-            if self._hash.hexdigest() == one.sha256:
-                self._found.append(one)
-        if self._waiting:
-            self._hash.update(data[start:])
-        self._position += len(data)
-
-    def outgrown(self, file_id: int | None) -> tuple[ChainEntry, ...]:
-        """The archives that this log has outgrown, once all was seen.
-
-        Args:
-            file_id: of the generation that it is; an archive of another one is another log's.
-        """
-        found = [one for one in self._found if one.raw_bytes < self._position and one.file_id in (None, file_id)]
-        return tuple(entry for one in found for entry in one.entries)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,11 +17,12 @@ from agent.cli.common import (
     json_option,
     paint,
     print_errors,
+    print_warnings,
     safe_text,
     use_color,
     with_context,
 )
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.times import parse_duration, parse_time
 from agent.core.units import format_duration
 from agent.views import alerts as views
@@ -181,12 +182,14 @@ def send_test(context: Context, hook: str) -> int:
 def test(context: Context, rule: str, *, since: str, until: str, explain: str | None, as_json: bool) -> int:
     """Say when a rule would have fired, by the events that are stored. Nobody is told."""
     from agent.alert import replay
-    from agent.alert.matching import unusable
+    from agent.alert.check import unusable
     from agent.config import InvalidConfigError
     from agent.query import open_engine
+    from agent.query.language import Selection, parse_query
+    from agent.query.reasons import reasons
 
     config = context.config()
-    with closing(open_engine(config.store.path)) as engine:
+    with closing(open_engine(config.store.path, config.archive_directory)) as engine:
         chosen = operations.find_rule(config, rule)
         if faults := unusable(config):
             raise InvalidConfigError(faults)
@@ -195,6 +198,9 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
         moments = [] if explain is None else replay.around(parse_time(explain, now), round(chosen.window * _NS))
         found = replay.replay(engine, chosen, start, end, nearby=not as_json, moments=moments)
         errors = engine.errors
+        if not found.events:
+            with suppress(SidelogError):  # the answer stands, whatever befalls the store now
+                print_warnings(reasons(engine, Selection(parse_query(chosen.match), start, end)))
     if as_json:
         echo_json(views.replay_document(rule, start, end, found, with_values=explain is not None))
     else:

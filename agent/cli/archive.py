@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from agent.archive.archiver import ArchivingSummary
+    from agent.archive.planner import ArchivingSummary
     from agent.config import Config
     from agent.core.errors import SidelogError
     from agent.store.opening import OpenStore
@@ -38,8 +38,8 @@ def command(_: Context, *, as_json: bool) -> Any:
 @with_context
 def list_archives(context: Context, *, as_json: bool = False) -> int:
     """List the archives, oldest first."""
-    connection, _ = context.open_store()
-    rows = views.list_archives(connection)
+    connection, config = context.open_store()
+    rows = views.list_archives(connection, config.archive_directory)
     if as_json:
         echo_json(rows)
     for row in rows if not as_json else []:
@@ -74,8 +74,8 @@ def cat(context: Context, name: str) -> int:
     from agent.archive.container import ArchiveReader
     from agent.archive.verify import find_archive
 
-    connection, _ = context.open_store()
-    with ArchiveReader(find_archive(connection, name)) as archive:
+    connection, config = context.open_store()
+    with ArchiveReader(find_archive(connection, config.archive_directory, name)) as archive:
         for data in archive.contents():
             sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
@@ -90,8 +90,8 @@ def restore(context: Context, name: str, destination: Path) -> int:
     """Write the log of an archive to DEST, a new file or a directory. Nothing is overwritten."""
     from agent.archive.verify import find_archive, restore_archive
 
-    connection, _ = context.open_store()
-    path, size = restore_archive(find_archive(connection, name), destination)
+    connection, config = context.open_store()
+    path, size = restore_archive(find_archive(connection, config.archive_directory, name), destination)
     click.echo(f"restored {safe_text(str(path))}, {size:,} bytes", err=True)
     return EXIT_DONE
 
@@ -99,14 +99,17 @@ def restore(context: Context, name: str, destination: Path) -> int:
 @command.command("run")
 @json_option()
 @click.option("--reindex", is_flag=True, help="Make the index again from the archives alone.")
+@click.option("--redact", is_flag=True, help="Make archives anew that hold what `redact` of their source names now.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be rotated, archived and deleted, and why.")
 @with_context
-def run(context: Context, *, as_json: bool = False, reindex: bool = False, dry_run: bool = False) -> int:
+def run(context: Context, *, as_json: bool = False, **options: bool) -> int:
     """Rotate and archive everything that is due now, without an agent."""
-    if reindex and dry_run:
-        raise click.UsageError("--reindex and --dry-run exclude each other")
-    work = _show_due if dry_run else _make_index if reindex else _archive_due
-    return work(context, as_json=as_json)
+    works = {"reindex": _make_index, "redact": _redact, "dry_run": _show_due}
+    chosen = [name for name in works if options[name]]
+    if len(chosen) > 1:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in chosen)
+        raise click.UsageError(f"{names} exclude each other")
+    return works[chosen[0]](context, as_json=as_json) if chosen else _archive_due(context, as_json=as_json)
 
 
 # ---------------------------------------------------------------- the work of `archive run`
@@ -138,7 +141,8 @@ def _archive_due(context: Context, *, as_json: bool) -> int:
         ConfigError: SL801 and others.
         StoreError: SL404, an agent owns the store: it rotates and archives by itself.
     """
-    from agent.archive.archiver import Archiver, ArchivingSummary
+    from agent.archive.archiver import Archiver
+    from agent.archive.planner import ArchivingSummary
     from agent.rotate.rotator import rotate_once
 
     config = context.config()
@@ -147,14 +151,16 @@ def _archive_due(context: Context, *, as_json: bool) -> int:
 
     def say(error: SidelogError, active: bool) -> None:
         if active:
-            failed.append(error.subject)
             print_error(error)
+        if active and error.code != "SL809":  # archives that the store does not know: no part of this work
+            failed.append(error.subject)
 
     with _owned(config) as opened, Bar("archiving") as bar:
         if is_rotating:
             rotated = len(rotate_once(config, opened.writer.change, say))
         if config.archive is not None:
-            summary = Archiver(config, opened.writer.change, say, on_progress=bar.step).round()
+            with contextlib.closing(Archiver(config, opened.writer.change, say, on_progress=bar.step)) as archiver:
+                summary = archiver.round()
     summary.failed = failed
     if as_json:
         echo_json(views.round_document(summary, rotated))
@@ -168,13 +174,16 @@ def _make_index(context: Context, *, as_json: bool) -> int:
 
     Raises:
         StoreError: SL404, an agent owns the store.
+        ArchiveError: SL812, the archives are another store's.
     """
+    from agent.archive.lock import ArchiveLock
     from agent.archive.reindex import reindex
     from agent.archive.verify import ArchiveFinding
 
     config = context.config()
     findings: list[ArchiveFinding] = []
-    with _owned(config) as opened, Bar("indexing") as bar:
+    lock = ArchiveLock(config.archive_directory, config.store.path)
+    with _owned(config) as opened, lock, Bar("indexing") as bar:
         count = reindex(
             config.archive_directory,
             opened.writer.change,
@@ -190,6 +199,29 @@ def _make_index(context: Context, *, as_json: bool) -> int:
         if context.verbosity >= 0:
             click.echo(f"{count:,} archives indexed", err=True)
     return EXIT_FAILED if findings else EXIT_DONE
+
+
+def _redact(context: Context, *, as_json: bool) -> int:
+    """Make archives anew, without the values of keys that `redact` names now.
+
+    Raises:
+        StoreError: SL404, an agent owns the store.
+        ArchiveError: SL812, the archives are another store's.
+    """
+    from agent.archive.rewriter import ArchiveRewriter
+    from agent.archive.verify import ArchiveFinding
+
+    config = context.config()
+    with _owned(config) as opened, Bar("redacting") as bar:
+        count, failures = ArchiveRewriter(config, opened.writer.change, bar.step).run()
+    if as_json:
+        echo_json(views.redact_document(count, [ArchiveFinding(error.subject, error) for error in failures]))
+    else:
+        for error in failures:
+            print_error(error)
+        if context.verbosity >= 0:
+            click.echo(f"{count:,} archives redacted", err=True)
+    return EXIT_FAILED if failures else EXIT_DONE
 
 
 def _is_rotating(config: Config) -> bool:

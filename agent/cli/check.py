@@ -11,7 +11,7 @@ from agent.core import catalogue
 from agent.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from agent.views.readiness import Diagnostic
+    from agent.views.diagnostic import Diagnostic
 
 _COLORS = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -25,7 +25,8 @@ def command(context: Context, *, as_json: bool) -> int:
     One line per finding, each problem with a code and a hint. Exit code 78: the configuration is wrong; 1: the
     machine is not ready; 0: nothing worse than warnings.
     """
-    from agent.views.readiness import configuration_diagnostics, readiness_document, worst
+    from agent.views.diagnostic import worst
+    from agent.views.readiness import configuration_diagnostics, readiness_document
 
     file = context.find_config()
     diagnostics = configuration_diagnostics(file, context.config)

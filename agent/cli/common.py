@@ -176,16 +176,28 @@ def print_error(error: SidelogError, state: Context | None = None) -> None:
     """Print an error to stderr: `sidelog: error[SL101]: sentence`, and its hint; of several findings each."""
     state = state or current()
     for one in getattr(error, "findings", (error,)):
-        label = paint(f"error[{one.code}]", "red", enabled=state.use_color(sys.stderr))
-        sys.stderr.write(f"sidelog: {label}: {safe_text(one.message)}\n")
-        if one.hint:
-            sys.stderr.write(f"  hint: {safe_text(one.hint)}\n")
+        _print_labelled("error", "red", one, state)
+
+
+def _print_labelled(label: str, color: str, error: SidelogError, state: Context) -> None:
+    painted = paint(f"{label}[{error.code}]", color, enabled=state.use_color(sys.stderr))
+    sys.stderr.write(f"sidelog: {painted}: {safe_text(error.message)}\n")
+    if error.hint:
+        sys.stderr.write(f"  hint: {safe_text(error.hint)}\n")
 
 
 def print_errors(errors: Iterable[SidelogError]) -> None:
     """Name what could not be read; the rest was printed."""
     for error in errors:
         print_error(error)
+
+
+def print_warnings(errors: Iterable[SidelogError]) -> None:
+    """Say what keeps a command from doing more, as `print_error` does; with `-q` it is neither said nor looked for."""
+    state = current()
+    if state.verbosity >= 0:
+        for error in errors:
+            _print_labelled("warning", "yellow", error, state)
 
 
 def paint(text: str, color: str, *, enabled: bool, bold: bool = False) -> str:

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import Context, echo_json, json_option, paint, print_errors, safe_text, use_color, with_context
+from agent.cli.common import (
+    Context,
+    echo_json,
+    json_option,
+    paint,
+    print_errors,
+    print_warnings,
+    safe_text,
+    use_color,
+    with_context,
+)
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
-from agent.core.groups import GroupFilter
+from agent.core.groups import STATES, GroupFilter
 from agent.core.times import parse_duration, parse_time
 from agent.query import open_engine
 from agent.store.edit import editing, set_group_state
@@ -26,7 +36,6 @@ if TYPE_CHECKING:
     from agent.query.engine import Engine
     from agent.views.errors import GroupView
 
-STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
 SORTS = ("last-seen", "first-seen", "count", "trend")  # agent.store.groups.SORTS, without importing it for a help text
 _GROUP_ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
 _LAST_NS = 2**63 - 1  # the year 2262
@@ -49,7 +58,8 @@ def _engine(context: Context, *, archived: bool) -> contextlib.closing[Engine]:
     Raises:
         StoreError: the store cannot be opened.
     """
-    return contextlib.closing(open_engine(context.config().store.path, archived=archived))
+    config = context.config()
+    return contextlib.closing(open_engine(config.store.path, config.archive_directory, archived=archived))
 
 
 @click.group(cls=_Commands)
@@ -85,8 +95,14 @@ def list_errors(
     """List the groups, the last seen first. `--sort trend`: what has risen most in the last six hours."""
     now = time.time_ns()
     wanted = _wanted(now, **filters)
+    reasons: list[SidelogError] = []
     with _engine(context, archived=False) as engine:
         groups = engine.groups(wanted, now, sort=sort, reverse=reverse, limit=limit)
+        if not groups:
+            from agent.query.reasons import group_reasons
+
+            reasons = list(group_reasons(engine, wanted, now))
+    print_warnings(reasons)
     if as_json:
         echo_json([group_document(group) for group in groups])
         return 0

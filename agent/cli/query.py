@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import msgspec
 
-from agent.cli.common import PATH, Context, print_errors, safe_text, use_color, with_context
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, UsageError
+from agent.cli.common import PATH, Context, print_errors, print_warnings, safe_text, use_color, with_context
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.times import parse_duration, parse_time
 from agent.query import open_engine
-from agent.query.language import Grouping, Query, QueryError, Selection, all_equal, parse_terms, severity_query
+from agent.query.language import Grouping, Query, Selection, all_equal, parse_terms, severity_query
 from agent.query.predicate import compile_pattern, grep_pattern
 from agent.query.render import FORMS, Output
+from agent.query.syntax import QueryError, read_names
 from agent.query.terms import Term
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from agent.core.stored import StoredEvent
@@ -31,12 +32,14 @@ DEFAULT_LINES = 100
 _WRITE_BYTES = 65_536  # output is collected to this before it is written
 
 EPILOG = """\b
-A TERM is a word or "quoted phrase", FIELD=VALUE, !=, >, >=, <, <=, FIELD~REGEX, or !TERM. All must hold;
-FIELD=A FIELD=B means either. FIELD is severity, logger, service, source, path, message, trace_id, span_id,
-group, category, state, or a path into the line such as http.status.
+A TERM is a word or "quoted phrase", FIELD=VALUE, !=, >, >=, <, <=, FIELD~REGEX, or !TERM. FIELD=A* is how a
+value begins, FIELD=* any value. All TERMs must hold; FIELD=A FIELD=B means either, as does OR between them,
+with parentheses around. FIELD is severity, logger, service, source, path, message, trace_id, span_id, group,
+category, state, or a path into the line such as http.status, attributes.path or "Response Code".
 \b
   sidelog query -p error -S 1h
   sidelog query timeout service=shop 'http.status>=500'
+  sidelog query '(user=ann OR path=/var/log/shop/*) !healthcheck'
   sidelog query -f '!healthcheck'
   sidelog query -S today --by logger,severity --top 10
 """
@@ -98,8 +101,9 @@ def command(context: Context, **options: Any) -> int:
     except QueryError as error:
         click.echo(safe_text(error.pointer(), "\n"), err=True)
         raise
-    path = context.config().store.path
-    with closing(open_engine(path, stored=request.stored, archived=request.archived)) as engine:
+    config = context.config()
+    path, directory = config.store.path, config.archive_directory
+    with closing(open_engine(path, directory, stored=request.stored, archived=request.archived)) as engine:
         return _answer(request, engine)
 
 
@@ -150,7 +154,7 @@ def understand(options: dict[str, Any], now_ns: int) -> Request:
 def _names(text: str | None, option: str) -> tuple[str, ...]:
     if text is None:
         return ()
-    names = tuple(name.strip() for name in text.split(","))
+    names = read_names(text)
     if not all(names):
         raise UsageError.of("SL518.names", text, option=option)
     return names
@@ -195,25 +199,42 @@ def _answer(request: Request, engine: Engine) -> int:
 
         rows = buckets(engine.counts(request.selection, request.grouping), request.grouping)
         out.write(render_buckets(rows, request.grouping, request.output))
+        found = any(row.count for row in rows)
+        empty = [name for at, name in enumerate(request.grouping.by) if not any(row.values[at] for row in rows)]
     else:
         out.write(request.output.header())
         if request.cursor is not None and engine.can_follow:
-            position = _print_from_cursor(request, request.cursor, engine, out)
+            found, position = _print_from_cursor(request, request.cursor, engine, out)
         else:
             position = engine.position()
             events = engine.events(request.selection, request.lines, newest_first=request.newest_first, upto=position)
-            _write(out, events, request.output)
+            found = _write(out, events, request.output)
+        empty = [name for name in request.output.fields if name in request.output.missing]
     out.flush()
     print_errors(errors := engine.errors)
+    if empty or not found:
+        with suppress(SidelogError):  # the answer stands, whatever befalls the store now
+            print_warnings(_reasons(request, engine, empty if found else None))
     if request.follow:
         _follow(request, engine, position, out)
     return EXIT_FAILED if errors else EXIT_DONE
 
 
-def _write(out: BinaryIO, events: Iterable[StoredEvent], output: Output) -> None:
-    """Print events."""
+def _reasons(request: Request, engine: Engine, empty: Sequence[str] | None) -> Iterable[SidelogError]:
+    """Why nothing was found (None), or nothing in some fields."""
+    from agent.query.reasons import reasons, unknown_fields
+
+    if empty is not None:
+        return unknown_fields(engine, Query(), empty)
+    nothing_new = request.cursor is not None and not request.selection.query.terms  # as it should be, mostly
+    return [] if nothing_new or request.lines == 0 else reasons(engine, request.selection)
+
+
+def _write(out: BinaryIO, events: Iterable[StoredEvent], output: Output) -> bool:
+    """Print events, and tell whether there were any."""
     render = output.renderer()
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size, event = 0, None
     for event in events:
         part = render(event)
         parts.append(part)
@@ -223,10 +244,13 @@ def _write(out: BinaryIO, events: Iterable[StoredEvent], output: Output) -> None
             parts, size = [], 0
     out.write(b"".join(parts))
     out.flush()
+    return event is not None
 
 
-def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out: BinaryIO) -> int:
-    """Print what is stored after the cursor, `request.lines` at the most, and move it there."""
+def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out: BinaryIO) -> tuple[bool, int]:
+    """Print what is stored after the cursor, `request.lines` at the most, and move it there. Whether there was any such
+    event, and the cursor's new position.
+    """
     position, store_id = cursor.read()
     if store_id not in (None, engine.store_id):
         click.echo(
@@ -252,9 +276,9 @@ def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out
             if left is not None and (left := left - 1) == 0:
                 return  # there may be more
 
-    _write(out, events(), request.output)
+    found = _write(out, events(), request.output)
     cursor.write(position, engine.store_id)
-    return position
+    return found, position
 
 
 def _follow(request: Request, engine: Engine, position: int, out: BinaryIO) -> None:

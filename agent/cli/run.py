@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Context, with_context
+from agent.cli.common import Bar, Context, print_warnings, with_context
 from agent.core.errors import EXIT_DONE, ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.config import Config
+    from agent.core.errors import SidelogError
     from agent.ingest import Counters
     from agent.pipeline import Summary
 
@@ -31,11 +35,16 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     from agent.core import logs  # with the pipeline 0.3 s of CPU, which `run --help` need not take
     from agent.daemon import Agent
 
+    # A shell has expanded `*.log` to `app[1].log`: what names a file now is a name, also after its rotation.
+    names = frozenset(pattern for pattern in patterns if os.path.lexists(os.path.expanduser(pattern)))  # noqa: PTH111
+
     def load() -> Config:
-        return _load(context, patterns)
+        return _load(context, patterns, names)
 
     config = load()
     logs.configure(context.verbosity)
+    if patterns or once:
+        print_warnings(_unmatched(config, patterns, names))
     if once:
         with Bar("reading") as bar:
 
@@ -52,20 +61,31 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     return EXIT_DONE
 
 
-def _load(context: Context, patterns: tuple[str, ...]) -> Config:
+def _unmatched(config: Config, patterns: tuple[str, ...], names: frozenset[str]) -> Iterator[SidelogError]:
+    """What no file matches now: patterns of the command line each for itself, or those of the sources."""
+    from agent.tail.discover import Discovery, SourceSettings, unmatched
+
+    parts = [configuration.for_patterns([pattern], names=names).sources for pattern in patterns] or [config.sources]
+    for sources in parts:
+        scan = Discovery([SourceSettings.from_source(source, config.store.flush_interval) for source in sources]).scan()
+        for source in sources:
+            yield from unmatched(source, scan)
+
+
+def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) -> Config:
     """The configuration of this run, refused where it asks for what this version does not do."""
     file = context.find_config()
     if file is None and not patterns:
         raise UsageError.of("SL503", "sidelog run")
     if file is None:
-        config = configuration.for_patterns(patterns, context.store, overrides=context.overrides)
+        config = configuration.for_patterns(patterns, context.store, overrides=context.overrides, names=names)
     else:
         config = context.config()
         if patterns:
-            config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns).sources)
+            config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns, names=names).sources)
     missing = configuration.unsupported(config, file)
     if config.alerts:
-        from agent.alert.matching import unusable  # without rules an agent keeps no memory for their matching
+        from agent.alert.check import unusable  # without rules an agent keeps no memory for their matching
 
         missing += unusable(config, file)
     if missing:

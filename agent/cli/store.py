@@ -176,7 +176,7 @@ def _unknown_archives(store: Path, directory: Path) -> list[Path]:
     """Archives that a restored store does not know; none where it is of a version that an agent has to bring on."""
     if not directory.is_dir():
         return []
-    from agent.archive.verify import unknown_archives
+    from agent.archive.directory import unknown_archives
 
     try:
         connection = open_reader(store)

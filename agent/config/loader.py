@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import stat
@@ -18,7 +19,7 @@ from agent.core.errors import ConfigError, UsageError
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 SYSTEM_FILE = Path("/etc/sidelog/sidelog.yaml")
 LOCAL_FILE = Path("sidelog.yaml")
@@ -113,10 +114,18 @@ def for_patterns(
     environ: Mapping[str, str] = os.environ,
     *,
     overrides: Sequence[str] = (),
+    names: Collection[str] = (),
 ) -> Config:
     """The configuration of `run PATTERN…` without a file: nothing is archived, nothing is deleted.
 
     Patterns in one directory share a source, which is named after it; equal names get a number.
+
+    Args:
+        patterns: as they were given.
+        store: instead of the default one.
+        environ: variables.
+        overrides: of `--set`.
+        names: those of the patterns that are names of files, whatever wildcards are in them.
 
     Raises:
         ConfigError: as `load`.
@@ -124,12 +133,15 @@ def for_patterns(
     by_directory: dict[str, list[str]] = {}
     for pattern in patterns:
         absolute = os.path.abspath(os.path.expanduser(pattern))  # noqa: PTH100, PTH111 - a pattern is no path yet
-        by_directory.setdefault(_directory(absolute), []).append(absolute)
-    names: dict[str, None] = {}
+        if pattern in names:
+            by_directory.setdefault(os.path.dirname(absolute), []).append(glob.escape(absolute))  # noqa: PTH120
+        else:
+            by_directory.setdefault(_directory(absolute), []).append(absolute)
+    taken: dict[str, None] = {}
     sources = []
     for directory, group in by_directory.items():
-        name = _unused(_source_name(directory), names)
-        names[name] = None
+        name = _unused(_source_name(directory), taken)
+        taken[name] = None
         sources.append({"name": name, "include": group})
     document = {"store": {"retention": {"age": None, "size": None}}, "sources": sources}
     return _finish(MergedDocument(Layer("patterns", Path.cwd(), document)), store, overrides, environ)

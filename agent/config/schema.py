@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, get_args
 import msgspec
 
 from agent.core.errors import ConfigError
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ REGISTERED: tuple[str, ...] = tuple(name for name in get_args(Format) if name no
 # ---------------------------------------------------------------- secrets
 
 _MAX_BYTES = 65_536  # a token or a URL; more is a wrong path, and /dev/zero must not fill the memory
+_HEADER_VALUE = lazy(r"[!-~](?:[\t -~]*[!-~])?")  # RFC 9110, 5.5, without the bytes that it calls obsolete
 
 
 class Secret(msgspec.Struct, frozen=True, repr_omit_defaults=True):
@@ -62,6 +64,18 @@ class Secret(msgspec.Struct, frozen=True, repr_omit_defaults=True):
             state = "is empty" if value == "" else "is not set"
             raise ConfigError.of("SL110.variable", self.place, place=self._prefix, name=self.env, state=state)
         return value
+
+    def resolve_header(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The secret text, as `resolve`, where it is to be the value of a header.
+
+        Raises:
+            ConfigError: SL110, as `resolve`, or it has characters that the library which sends it refuses, with an
+                error that repeats all of it.
+        """
+        text = self.resolve(environ)
+        if not _HEADER_VALUE.fullmatch(text):
+            raise ConfigError.of("SL110.header", self.place, place=self._prefix, origin=self)
+        return text
 
     def _read(self, path: Path) -> str:
         state = ""

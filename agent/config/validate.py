@@ -77,10 +77,10 @@ def _name(name: str, path: KeyPath, findings: ConfigFindings) -> None:
 
 
 def _regex(pattern: str, path: KeyPath, findings: ConfigFindings) -> None:
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        findings.add("SL104.regex", path, value=shown(pattern), why=error)
+    from agent.core.expressions import wrong_with  # noqa: PLC0415  most configurations have none
+
+    if why := wrong_with(pattern):
+        findings.add("SL104.regex", path, value=shown(pattern), why=why)
 
 
 def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import msgspec
 import structlog
 
 from agent.core.errors import SidelogError, StoreError
 from agent.core.model import OwnError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
 _REPEAT_LOG_S = 60.0  # a condition that goes on is logged once a minute, not once per attempt
+_PASSES_AFTER_S = 600.0
 
 log = structlog.get_logger("sidelog")
 
@@ -121,6 +124,65 @@ class Conditions:
         """End all conditions but those of these codes and subjects."""
         for code, subject in self._active.keys() - holding:
             self.end(subject, code)
+
+
+class PassingConditions:
+    """Conditions that are met by events, so that nobody sees their end: one is over ten minutes after it was met last.
+
+    Args:
+        report: notes that a condition began or goes on (True) or ended (False).
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, report: Callable[[SidelogError, bool], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._conditions = Conditions(report)
+        self._clock = clock
+        self._spells: dict[tuple[str, str], _Spell] = {}
+
+    def meet(self, key: str, subject: str, count: int, **facts: Any) -> None:
+        """Note that a condition was met `count` times more; it is reported at once, and again each minute.
+
+        Args:
+            key: of the catalogue; its sentence says `{count}`, how often it was met since it began.
+            subject: whom it is about.
+            count: times.
+            facts: for the sentence.
+        """
+        now = self._clock()
+        spell = self._spells.setdefault((key, subject), _Spell())
+        spell.count += count
+        spell.met_s = now
+        if now - spell.reported_s >= _REPEAT_LOG_S:
+            spell.reported_s = now
+            self._conditions.repeat(SidelogError.of(key, subject, count=spell.count, **facts))
+
+    def settle(self) -> None:
+        """End those that were not met for a while. To be called now and then."""
+        if not self._spells:
+            return
+        for (key, subject), spell in list(self._spells.items()):
+            if self._clock() - spell.met_s >= _PASSES_AFTER_S:
+                self._end(key, subject)
+
+    def keep(self, subjects: Container[str]) -> None:
+        """End those of all others."""
+        for key, subject in list(self._spells):
+            if subject not in subjects:
+                self._end(key, subject)
+
+    def _end(self, key: str, subject: str) -> None:
+        del self._spells[key, subject]
+        self._conditions.end(subject, key)
+
+
+class _Spell(msgspec.Struct):
+    """How long a condition holds already; monotonic seconds."""
+
+    count: int = 0
+    met_s: float = 0.0
+    reported_s: float = -math.inf
 
 
 # ---------------------------------------------------------------- rounds of work

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Self
+from typing import Any, Self
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -57,6 +57,14 @@ class SidelogError(Exception):
         self.hint = hint
         self.retryable = retryable
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """How it goes from one process to another: an Exception by itself would come without its facts."""
+        return _rebuilt, (
+            type(self),
+            (self.code, self.operation, self.subject, self.message),
+            {"hint": self.hint, "retryable": self.retryable},
+        )
+
     @classmethod
     def of(cls, key: str, subject: object, /, *, hint: str | None = None, **facts: object) -> Self:
         """The error with a code of the catalogue.
@@ -84,6 +92,10 @@ class SidelogError(Exception):
             listed = ", ".join(f"{name}: {value}" for name, value in said.items())
             return cls(code, "", about, f"{code}: {listed or subject}", hint=hint or "")
         return cls(code, words.operation, about, sentence, hint=advice, retryable=words.retryable)
+
+
+def _rebuilt(kind: type[SidelogError], words: tuple[str, str, str, str], more: dict[str, Any]) -> SidelogError:
+    return kind(*words, **more)
 
 
 def _said(fact: object) -> object:

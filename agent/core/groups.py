@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Sequence
 
+    from agent.core.expressions import Expression
+
+STATES = ("new", "ongoing", "regressed", "resolved", "ignored")
 TREND_HOURS = 24
 NEW_FOR_NS = 7 * 86_400 * 10**9  # a group is new for a week, then ongoing
 
@@ -22,7 +24,7 @@ class GroupFilter(msgspec.Struct, frozen=True):
     severities: tuple[int, int] | None = None  # lowest and highest number
     categories: Sequence[str] = ()
     services: Sequence[str] = ()
-    title: re.Pattern[str] | None = None
+    title: Expression | None = None
     since: int | None = None  # seen then or later …
     until: int | None = None  # … and before this, to the minute
 

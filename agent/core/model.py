@@ -129,7 +129,7 @@ class Gap(msgspec.Struct):
 
 
 class LineBatch(msgspec.Struct):
-    """Whole lines of one file, as they lie in it: `data` ends with a newline unless `final`.
+    """Whole lines of one file, as they lie in it: `data` ends with a newline, unless it is `final` or a hole follows.
 
     `final` says that no byte will follow in this generation (rotated away and drained, deleted, or `--once`): an
     unterminated last line is a line, and whatever the parser holds back is to be released. `ends` says besides that

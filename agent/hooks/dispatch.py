@@ -37,7 +37,7 @@ async def tell(config: HookConfig, document: str) -> HookResult:
         return await program.run(config.exec, body, program.environment(json.loads(document)), config.timeout)
     assert config.webhook is not None
     try:
-        headers = {name: secret.resolve() for name, secret in config.headers.items()}
+        headers = {name: secret.resolve_header() for name, secret in config.headers.items()}
         url = config.webhook.resolve()
     except SidelogError as error:
         return HookResult(ok=False, said=error.message, error="SL110.hook")

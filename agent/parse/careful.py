@@ -56,6 +56,19 @@ def read_object(line: bytes) -> JsonLine:
     return JsonLine(record, line.decode(), verbatim=True)
 
 
+def may_be_json(line: bytes, first: bytes, *, only_json: bool) -> bool:
+    """Whether it is worth trying to read a line as JSON.
+
+    Args:
+        line: without its newline, carriage return and byte order mark.
+        first: its first byte that is no blank; nothing where there is none.
+        only_json: nothing else is expected.
+    """
+    if not first or first not in b'{["-0123456789tfn':
+        return False
+    return first == b"{" or only_json or not surely_text(line)
+
+
 def surely_text(line: bytes) -> bool:
     """Whether a line that begins like a JSON value other than an object is none, so that trying it can be left out.
 

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from agent.core.event import ERROR, original_of
 from agent.core.fields import ROLES, Profile
-from agent.core.model import Continuation, ErrorEvent, EventBatch, LineBatch
+from agent.core.holes import split_holes
+from agent.core.model import Continuation, ErrorEvent, EventBatch, Gap, LineBatch
 from agent.parse import careful
 from agent.parse.assemble import Assembler
 from agent.parse.fast import MIN_LINES, FastPath
@@ -93,7 +94,13 @@ class FileParser:
         self._observed = batch.observed_timestamp
         if self.profile.format == "":
             self._look_ahead(data)
-        self._region(work, data, offset, [_SPLITS])
+        place = offset
+        for text, hole in split_holes(data):
+            self._region(work, text, place, [_SPLITS])
+            place += len(text)
+            if hole:
+                _cut_off(work, text, place, hole)
+                place += hole
         return self._finish(work, batch, data, offset)
 
     def flush(self) -> EventBatch:
@@ -198,7 +205,7 @@ class FileParser:
         else:
             work.close()
         out = self._released(work, end)
-        if batch.final:
+        if batch.final or batch.gaps:
             _note_unterminated(out, data, offset)
         if batch.gaps:
             out.gaps.extend(replace(gap, sample=work.sample(gap.sample)) for gap in batch.gaps)
@@ -293,6 +300,13 @@ def join(
 
 
 _PLAIN = Compiled(PLAIN)
+
+
+def _cut_off(work: Assembler, text: bytes, end: int, nuls: int) -> None:
+    """The hole [end, end + nuls) follows `text`: a line that has no newline before it will never have one."""
+    work.begin_rows()
+    _note_unterminated(work.out, text, end - len(text))
+    work.out.gaps.append(Gap(end, end + nuls, "hole"))
 
 
 def _note_unterminated(out: EventBatch, data: bytes, offset: int) -> None:

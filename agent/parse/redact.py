@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.event import REDACTED
 from agent.core.patterns import lazy
+from agent.parse.careful import decode_text, dump
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from agent.parse.careful import JsonLine
 
 # Letters whose lower case, or whose match without regard to case, is an ASCII letter: K (Kelvin), ſ, İ and ı.
 _FOLDED = b"\xe2\x84\xaa|\xc5\xbf|\xc4[\xb0\xb1]"
@@ -27,17 +30,33 @@ class Redactor:
         names = "|".join(sorted((re.escape(key) for key in keys), key=len, reverse=True))
         self._present = re.compile(names.encode() + b"|" + _FOLDED, re.IGNORECASE)
         self._ascii = names.isascii()
-        # key=value, key: value, "key": "value"; bounded repetition before the value keeps it linear.
+        # key=value, key: value, "key": "value"; bounded repetition before the value keeps it linear. What was replaced
+        # before stays as it is.
         self._pair = re.compile(
             rf"""(?P<key>(?:(?<![A-Za-z0-9_])|(?<=\\[nrt])){_QUOTE}(?:{names}){_QUOTE}\s{{0,4}}[=:]\s{{0,4}}"""
             r"""(?:(?:bearer|basic|token)\s{1,4})?)"""
-            rf"""(?:{_ESCAPED_VALUE}|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&}}\]]+)""",
+            rf"""(?:{re.escape(REDACTED)}|{_ESCAPED_VALUE}|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&}}\]]+)""",
             re.IGNORECASE,
         )
 
     def may_apply(self, data: bytes) -> bool:
         """Whether any key name may occur; a JSON escape could hide a letter of one, so a backslash-u counts too."""
         return self._present.search(data) is not None or b"\\u" in data or not (self._ascii or data.isascii())
+
+    def record(self, line: JsonLine, original: bytes) -> bool:
+        """Replace the values in an object; whether there was anything to replace. May meet the recursion limit.
+
+        Args:
+            line: is changed.
+            original: the line itself, which may say more than the object: of a key that it has twice both values.
+        """
+        record, hidden = self.value(line.record)
+        if not hidden and not line.verbatim:
+            text = decode_text(original)[0]
+            hidden = self.text(text) != text
+        if hidden:
+            line.record, line.text = record, dump(record)
+        return hidden
 
     def value(self, value: Any) -> tuple[Any, bool]:
         """The JSON value with replacements, and whether there were any. The input is left as it is."""

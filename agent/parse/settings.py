@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.core.expressions import LIVE_BUDGET_S, Expression, TimeBudget, UndecidedError
 from agent.core.fields import ALIASES, ROLES, Path, Profile
 from agent.core.stored import resource_json
 from agent.parse.fields import Shapes, detect
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from agent.config import Config, SourceConfig
 
 
-class ParseSettings(msgspec.Struct, frozen=True):
+class ParseSettings(msgspec.Struct, frozen=True, dict=True):
     """How the lines of one source are read; the values are checked by the configuration.
 
     Args:
@@ -44,6 +45,13 @@ class ParseSettings(msgspec.Struct, frozen=True):
     multiline_timeout_s: float
     max_line_bytes: int
     redact: Sequence[str]
+
+    @cached_property
+    def start(self) -> LineStart | None:
+        """What tells the first line of an event. All files of a source share it, and so its budget of time."""
+        if self.multiline != "start" or self.multiline_start is None:
+            return None
+        return LineStart(self.multiline_start)
 
     @staticmethod
     def from_source(source: SourceConfig) -> ParseSettings:
@@ -99,6 +107,24 @@ def resources(config: Config) -> dict[str, str]:
     return {source.name: resource_json(source.labels) for source in config.sources}
 
 
+class LineStart:
+    """The regular expression `multiline.start`."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.budget = TimeBudget(LIVE_BUDGET_S)
+        self._search = Expression(text, self.budget).search
+        self.undecided = 0  # lines since the last report on which it was not done in time
+
+    def begins(self, line: str) -> bool:
+        """Whether a line begins an event. One on which it is not done in time does not: the event before goes on."""
+        try:
+            return bool(self._search(line))
+        except UndecidedError:
+            self.undecided += 1
+            return False
+
+
 class Compiled:
     """ParseSettings ready for use: paths per role, zone, patterns."""
 
@@ -111,8 +137,7 @@ class Compiled:
         self.overrides: dict[str, Path] = {role: (name,) for role, name in settings.fields.items()}
         self.paths: dict[str, tuple[Path, ...]] = {role: self._role_paths(role) for role in ROLES}
         self.redactor = Redactor(settings.redact) if settings.redact else None
-        start = settings.multiline_start
-        self.start = re.compile(start) if settings.multiline == "start" and start is not None else None
+        self.start = settings.start
         self.max_line = settings.max_line_bytes
         self._shapes: tuple[Profile, Shapes] | None = None
 

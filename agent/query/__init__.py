@@ -10,23 +10,25 @@ if TYPE_CHECKING:
     from agent.query.engine import Engine
 
 
-def open_engine(path: Path, *, stored: bool = True, archived: bool = True) -> Engine:
+def open_engine(path: Path, directory: Path, *, stored: bool = True, archived: bool = True) -> Engine:
     """The engine for the store at `path`, to be closed by the caller. What searches archives is imported only where
     there are any: 30 ms.
 
     Args:
         path: of the store.
+        directory: of its archives.
         stored: whether to ask the store.
         archived: whether to ask its archives.
 
     Raises:
         StoreError: the store is missing, damaged or newer than the program; nothing is created.
     """
+    from agent.archive.directory import holds_archives  # noqa: PLC0415
     from agent.query.sqlite.engine import SqliteEngine  # noqa: PLC0415 - for who imports the language alone
     from agent.store.reader import has_archives, open_reader  # noqa: PLC0415
 
     connection = open_reader(path)
-    if not archived or not has_archives(connection):
+    if not archived or not (has_archives(connection) or holds_archives(directory)):
         if stored:
             return SqliteEngine(connection, path)
         connection.close()
@@ -36,5 +38,5 @@ def open_engine(path: Path, *, stored: bool = True, archived: bool = True) -> En
     from agent.query.archives.engine import ArchiveEngine  # noqa: PLC0415
     from agent.query.union import UnionEngine  # noqa: PLC0415
 
-    archives = ArchiveEngine(connection, path, beside_store=stored)
+    archives = ArchiveEngine(connection, path, directory, beside_store=stored)
     return UnionEngine([archives, SqliteEngine(connection, path)]) if stored else archives

@@ -20,14 +20,14 @@ from agent.core.severity import ERRORS_FROM, HIGHEST
 from agent.core.stored import resource_service
 from agent.core.values import lookup, number
 from agent.query.predicate import BUILT_IN, compile_conditions, is_exact_case, severity_numbers
-from agent.query.terms import NAMED_FIELDS
+from agent.query.terms import LINE, NAMED_FIELDS, Either
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
     from agent.core.stored import FileInfo
     from agent.query.predicate import Check, Matchable
-    from agent.query.terms import Alternatives, Term
+    from agent.query.terms import Alternatives, Conjunction, Term
 
 ALL_SEVERITIES = frozenset(range(HIGHEST + 1))
 ERROR_SEVERITIES = frozenset(range(ERRORS_FROM, HIGHEST + 1))  # of an event that has an error group
@@ -36,6 +36,7 @@ _OF_FILES = ("source", "path")
 _OF_GROUPS = ("group", "category", "state")
 _NOT_OF_THE_LINE = frozenset(("severity", *_OF_FILES, *_OF_GROUPS, *BUILT_IN))
 _OF_THE_LINE_ALONE = ("logger", "trace_id", "span_id", "message")  # no label of a file gives them
+_OF_NUMBERS = "-0123456789"  # with which numbers begin
 _SERVICE_LABEL = "service.name"  # a line may name it under another key
 
 
@@ -54,11 +55,12 @@ class RequiredText(msgspec.Struct, frozen=True):
     text: str  # not empty, without surrogates
     field: str | None = None  # None: it is searched for in all of the record
     folded: bool = False  # ASCII, and ASCII letters of either case are alike
-    is_key: bool = False  # the end of the key under which a value stands, with its quote; else the whole value itself
+    is_key: bool = False  # the end of the key under which a value stands, with its quote; else the value itself
+    is_prefix: bool = False  # only how the value begins
 
     @property
     def is_value(self) -> bool:
-        """Whether it is the whole value of a field."""
+        """Whether it is the value of a field, or how that begins."""
         return self.field is not None and not self.is_key
 
     @property
@@ -69,7 +71,7 @@ class RequiredText(msgspec.Struct, frozen=True):
     @property
     def may_be_labelled(self) -> bool:
         """Whether a label of a file can give the value at all."""
-        return self.field is not None and self.field not in _OF_THE_LINE_ALONE
+        return self.field is not None and not _is_of_the_line_alone(self.field)
 
     def is_labelled(self, resource: dict[str, Any]) -> bool:
         """Whether events of a file with these resource attributes may have the value without their records holding
@@ -78,30 +80,32 @@ class RequiredText(msgspec.Struct, frozen=True):
         if self.field is None or not self.may_be_labelled:
             return False
         if self.field == "service":
-            return resource_service(resource) == self.text
+            label = resource_service(resource)
+            return label is not None and (label.startswith(self.text) if self.is_prefix else label == self.text)
         return bool(lookup(resource, tuple(self.field.split("."))))
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """Terms of which one must hold. Only equalities of one field are alternatives, so all are about the same field."""
+    """One of its terms must hold, and they are about one field; or, where it has branches, all of one of these."""
 
-    terms: Alternatives
+    terms: Alternatives | Either
     required: tuple[RequiredText, ...] = ()  # one for each term; empty where a term can hold without any such text
+    branches: tuple[Analysis, ...] = ()
 
     @property
     def field(self) -> str | None:
-        """What it is about; None: the event's text."""
-        return self.terms[0].field
+        """What it is about; None: the event's text, or several fields."""
+        return None if isinstance(self.terms, Either) else self.terms[0].field
 
     @property
     def is_equality(self) -> bool:
         """Whether it says that a field has one of `values`."""
-        return self.terms[0].is_equality
+        return not isinstance(self.terms, Either) and all(term.is_equality for term in self.terms)
 
     @property
     def values(self) -> tuple[str, ...]:
         """What its terms compare with."""
-        return tuple(term.value for term in self.terms)
+        return () if isinstance(self.terms, Either) else tuple(term.value for term in self.terms)
 
 
 class Analysis(msgspec.Struct, frozen=True, dict=True):
@@ -113,17 +117,34 @@ class Analysis(msgspec.Struct, frozen=True, dict=True):
     fields: frozenset[str | None]  # that the query speaks of; None: the event's text
 
     def accepts_file(self, file: FileInfo) -> bool:
-        """Whether events of a file can match: nothing but its source and path is asked for."""
-        return self._accepts_file(cast("Matchable", file), {})  # of an event these conditions read no more than that
+        """Whether events of a file can match, by its source and path."""
+        # Of an event these conditions read no more than that.
+        return self._accepts_file(cast("Matchable", file), {}) and all(
+            any(branch.accepts_file(file) for branch in one.branches) for one in self._narrowing
+        )
 
     @cached_property
     def _accepts_file(self) -> Check:
         return compile_conditions([condition.terms for condition in self.files])
 
     @cached_property
+    def narrows_files(self) -> bool:
+        """Whether there can be a file that it does not accept."""
+        return bool(self.files or self._narrowing)
+
+    @cached_property
+    def _narrowing(self) -> list[Condition]:
+        """Conditions each branch of which accepts some files only."""
+        return [one for one in self.conditions if one.branches and all(b.narrows_files for b in one.branches)]
+
+    @cached_property
     def sources(self) -> frozenset[str] | None:
         """The sources of which one must be an event's, where the query names them (`source=`); None: any."""
         named = [frozenset(one.values) for one in self.files if one.field == "source" and one.is_equality]
+        for one in (*self.files, *self.conditions):
+            of_branches = [branch.sources for branch in one.branches]
+            if of_branches and None not in of_branches:
+                named.append(frozenset().union(*filter(None, of_branches)))
         return frozenset.intersection(*named) if named else None
 
     def speaks_only_of(self, fields: Collection[str]) -> bool:
@@ -131,7 +152,7 @@ class Analysis(msgspec.Struct, frozen=True, dict=True):
         return self.fields.issubset(fields)
 
 
-def analyse(conditions: Sequence[Alternatives]) -> Analysis:
+def analyse(conditions: Conjunction) -> Analysis:
     """Work out what conditions can match, all of them together.
 
     Raises:
@@ -140,8 +161,18 @@ def analyse(conditions: Sequence[Alternatives]) -> Analysis:
     severities = ALL_SEVERITIES
     files: list[Condition] = []
     others: list[Condition] = []
+    fields: set[str | None] = set()
     for terms in conditions:
+        if isinstance(terms, Either):
+            branches = tuple(map(analyse, terms.branches))
+            named = frozenset().union(*(branch.fields for branch in branches))
+            fields |= named
+            severities &= frozenset().union(*(branch.severities for branch in branches))
+            condition = Condition(terms, branches=branches)
+            (files if named.issubset(_OF_FILES) else others).append(condition)
+            continue
         field = terms[0].field
+        fields.add(field)
         if field == "severity":
             severities &= frozenset().union(*map(severity_numbers, terms))
         elif field in _OF_FILES:
@@ -150,8 +181,7 @@ def analyse(conditions: Sequence[Alternatives]) -> Analysis:
             if field in _OF_GROUPS and not any(map(_is_denial, terms)):
                 severities &= ERROR_SEVERITIES
             others.append(Condition(terms, _required(terms)))
-    fields = frozenset(terms[0].field for terms in conditions)
-    return Analysis(severities, tuple(files), tuple(others), fields)
+    return Analysis(severities, tuple(files), tuple(others), frozenset(fields))
 
 
 def _is_denial(term: Term) -> bool:
@@ -178,8 +208,8 @@ def _required_text(term: Term) -> RequiredText | None:
         folded = not is_exact_case(value)
         # Only ASCII folds in the same way everywhere: the Kelvin sign is a k for str.casefold, and none for LIKE.
         return RequiredText(value, folded=folded) if value and (value.isascii() or not folded) else None
-    if term.operator == "=" and not _may_be_written_otherwise(field, value):
-        return RequiredText(value, field)
+    if term.operator == "=" and not _may_be_written_otherwise(term):
+        return RequiredText(value, field, is_prefix=term.prefix)
     if field in NAMED_FIELDS or field == _SERVICE_LABEL:
         return None  # it may stand under any key
     # A key with dots stands as it is or as several keys; its last part ends a key either way, unless it is an index.
@@ -189,11 +219,19 @@ def _required_text(term: Term) -> RequiredText | None:
     return RequiredText(f'{key}"', field, is_key=True)
 
 
-def _may_be_written_otherwise(field: str, value: str) -> bool:
+def _is_of_the_line_alone(field: str) -> bool:
+    """Whether no label of a file gives it."""
+    return field in _OF_THE_LINE_ALONE or field.startswith(LINE)
+
+
+def _may_be_written_otherwise(term: Term) -> bool:
     """Whether a record may hold a value that is equal to this one in another form: 500 as 5e2, a list with blanks.
     A service is a string or none.
     """
-    return not value or value[0] in "[{" or (field != "service" and number(value) is not None)
+    value = term.value
+    if not value or value[0] in "[{":
+        return True
+    return term.field != "service" and (value[0] in _OF_NUMBERS if term.prefix else number(value) is not None)
 
 
 def _has_surrogate(text: str) -> bool:

@@ -38,6 +38,13 @@ class EventKey(NamedTuple):
     group: int | None
 
 
+class LogName(NamedTuple):
+    """What names a log."""
+
+    source: str
+    path: str
+
+
 class FieldSummary(msgspec.Struct, frozen=True):
     """One field of the events that were looked at."""
 
@@ -64,6 +71,9 @@ class Engine(Protocol):
     @property
     def store_id(self) -> str | None:
         """Of what `position` is one: a position means the same where this is the same. None where it is not known."""
+
+    def logs(self) -> set[LogName]:
+        """The logs that events are of; such as have none any more may be among them."""
 
     def events(
         self,

@@ -15,7 +15,7 @@ from msgspec import Raw
 from agent.core.event import severity_text
 from agent.core.values import pick
 from agent.query.predicate import BUILT_IN, Categories, getter
-from agent.query.terms import NAMED_FIELDS
+from agent.query.terms import LINE, NAMED_FIELDS
 
 if TYPE_CHECKING:
     from agent.core.stored import StoredEvent
@@ -94,13 +94,17 @@ def field(event: StoredEvent, name: str, categories: Categories) -> bytes | None
         return encode(found[0]) if found else None
     if name == "timestamp":
         return encode(BUILT_IN[name](event))
-    there, value = _pick(event.record, tuple(name.split(".")))
+    parts = tuple(name.split("."))
+    there, value = _pick(event.record, parts)
+    if not there and name.startswith(LINE):
+        there, value = _pick(event.record, parts[1:])
+        return value if there else None
     if there:
         return value
     if name in BUILT_IN:
         own = BUILT_IN[name](event)
         return None if own is None else encode(own)
-    there, label = pick(event.resource, tuple(name.split(".")))
+    there, label = pick(event.resource, parts)
     return encode(label) if there else None
 
 

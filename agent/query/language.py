@@ -1,31 +1,32 @@
-"""The query language: terms that are ANDed.
+"""The query language: terms that are ANDed, `OR` between them, and parentheses.
 
+    query  = all {"OR" all}
+    all    = part {part}
+    part   = term | ["!"] "(" query ")"
     term   = ["!"] (text | field operator value)
     text   = a word or a "quoted phrase": a substring of the event's text
     field  = severity logger service source path message trace_id span_id group category state,
-             or a dotted path
+             a dotted path, or attributes. and a dotted path into the line; in quotes where it has odd characters
     operator = "=" "!=" ">" ">=" "<" "<=" "~"
-    value  = a word or a "quoted text"
+    value  = a word or a "quoted text"; of "=" and "!=" also with "*" behind it: how the value begins
 
 In quotes a backslash escapes a quote or a backslash; any other backslash stands for itself, so that a regular
 expression can be quoted as it is. `parse_query` reads one string with blanks between terms, `parse_terms` a command
-line where each argument is one term and blanks need no quotes. `str(query)` gives a string that reads back as the
-same query, in either form of each term.
+line where each argument is one term and blanks need no quotes, or is `OR` or a parenthesis, or has these in it and is
+read as one string. `str(query)` gives a string that reads back as the same query, in either form of each part.
 """
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.core.errors import UsageError
-from agent.core.patterns import lazy
 from agent.core.severity import number_range
 from agent.query.analysis import Analysis, analyse
 from agent.query.predicate import compile_conditions
+from agent.query.syntax import read_arguments, read_text
 from agent.query.terms import Term, conjunction
 
 if TYPE_CHECKING:
@@ -33,19 +34,15 @@ if TYPE_CHECKING:
 
     from agent.core.groups import GroupTraits
     from agent.query.predicate import Check, Matchable
-    from agent.query.terms import Alternatives
-
-OPERATORS = ("!=", ">=", "<=", "=", ">", "<", "~")  # longer ones first
-
-_BLANKS = " \t\r\n\v\f"
-_OPERATOR = lazy(r'[^\s"!<>=~]([^\s"<>=~]*?)(?=!=|[<>=~])')
-_SYMBOL = lazy("|".join(map(re.escape, OPERATORS)))
+    from agent.query.terms import Conjunction, Parentheses
 
 
 class Query(msgspec.Struct, frozen=True, dict=True):
-    """Terms that must all hold, except that several `FIELD=VALUE` of one field are alternatives."""
+    """Terms, and parentheses with more of them, that must all hold, except that several `FIELD=VALUE` of one field are
+    alternatives.
+    """
 
-    terms: tuple[Term, ...] = ()
+    terms: tuple[Term | Parentheses, ...] = ()
 
     def __str__(self) -> str:
         return " ".join(map(str, self.terms))
@@ -54,8 +51,8 @@ class Query(msgspec.Struct, frozen=True, dict=True):
         return Query(self.terms + other.terms)
 
     @cached_property
-    def conditions(self) -> tuple[Alternatives, ...]:
-        """The terms as a conjunction of alternatives: repeated `FIELD=` in one inner tuple."""
+    def conditions(self) -> Conjunction:
+        """The terms as a conjunction: repeated `FIELD=` in one inner tuple."""
         return conjunction(self.terms)
 
     @cached_property
@@ -89,26 +86,18 @@ def parse_query(text: str) -> Query:
     """Read a query from one string, such as a rule's `match`; an empty string matches everything.
 
     Raises:
-        UsageError: SL510 a term cannot be read; SL511 a quote is not closed; SL512, SL513 a bad value.
+        UsageError: SL510 a term or a parenthesis cannot be read; SL511 a quote is not closed; SL512, SL513 a bad value.
     """
-    terms: list[Term] = []
-    position = 0
-    while position < len(text):
-        if text[position] in _BLANKS:
-            position += 1
-            continue
-        term, position = _Reader(text).term(position)
-        terms.append(term)
-    return Query(tuple(terms)).compiled()
+    return Query(read_text(text)).compiled()
 
 
 def parse_terms(arguments: Sequence[str]) -> Query:
-    """Read a query from a command line: one argument is one term, blanks in it are part of its word or value.
+    """Read a query from a command line (`syntax.read_arguments`).
 
     Raises:
         UsageError: as `parse_query`.
     """
-    return Query(tuple(_argument(text) for text in arguments)).compiled()
+    return Query(read_arguments(arguments)).compiled()
 
 
 def all_equal(field: str, values: Iterable[str]) -> Query:
@@ -128,71 +117,6 @@ def severity_query(text: str) -> Query:
     return Query(tuple(terms))
 
 
-def _argument(text: str) -> Term:
-    term, end = _Reader(text, whole=True).term(0)
-    if end < len(text):
-        raise QueryError.at("SL510.argument", text, end)
-    return term
-
-
-class _Reader:
-    """Reads terms of one text; `whole`: an unquoted word reaches to the text's end."""
-
-    def __init__(self, text: str, *, whole: bool = False) -> None:
-        self.text = text
-        self.whole = whole
-
-    def term(self, start: int) -> tuple[Term, int]:
-        """The term at `start` and the position after it."""
-        negated = self.text.startswith("!", start)
-        position = start + negated
-        if self.text.startswith("!", position):
-            raise QueryError.at("SL510.negated", self.text, position)
-        field = None if self.text.startswith('"', position) else _OPERATOR.match(self.text, position)
-        if field is None:
-            value, end = self._value(position)
-            if not value:
-                raise QueryError.at("SL510.empty", self.text, position)
-            if _SYMBOL.match(self.text, position):
-                raise QueryError.at("SL510.field", self.text, position, symbol=self.text[position])
-            return Term(None, "", value, negated), end
-        symbol = _SYMBOL.match(self.text, field.end())
-        assert symbol is not None  # _OPERATOR looked ahead to it
-        value, end = self._value(symbol.end())
-        if not value and not self.text.startswith('"', symbol.end()) and symbol[0] not in ("=", "!="):
-            raise QueryError.at("SL510.value", self.text, symbol.end(), field=field[0], symbol=symbol[0])
-        return Term(field[0], symbol[0], value, negated), end
-
-    def _value(self, start: int) -> tuple[str, int]:
-        if self.text.startswith('"', start):
-            return self._quoted(start)
-        if self.whole:
-            return self.text[start:], len(self.text)
-        end = start
-        while end < len(self.text) and self.text[end] not in _BLANKS:
-            end += 1
-        return self.text[start:end], end
-
-    def _quoted(self, start: int) -> tuple[str, int]:
-        characters: list[str] = []
-        position = start + 1
-        while position < len(self.text):
-            character = self.text[position]
-            if character == '"':
-                return self._closed("".join(characters), position + 1)
-            if character == "\\" and self.text[position + 1 : position + 2] in ('"', "\\"):
-                position += 1
-                character = self.text[position]
-            characters.append(character)
-            position += 1
-        raise QueryError.at("SL511", self.text, start)
-
-    def _closed(self, value: str, end: int) -> tuple[str, int]:
-        if not self.whole and end < len(self.text) and self.text[end] not in _BLANKS:
-            raise QueryError.at("SL510.blank", self.text, end)
-        return value, end
-
-
 # ---------------------------------------------------------------- what to count by
 
 
@@ -202,31 +126,6 @@ class Grouping(msgspec.Struct, frozen=True):
     by: Sequence[str] = ()
     every_ns: int | None = None
     top: int | None = None
-
-
-# ---------------------------------------------------------------- what cannot be read
-
-
-_SHOWN = 60  # characters of the query on each side of the caret
-
-
-class QueryError(UsageError):
-    """A term cannot be read. `subject` is what was given, `position` the index of the character at fault."""
-
-    position = 0
-
-    @classmethod
-    def at(cls, key: str, text: str, position: int, /, **facts: Any) -> Self:
-        """As `of`, for a place in the text of a query."""
-        error = cls.of(key, text, at=position + 1, **facts)
-        error.position = position
-        return error
-
-    def pointer(self) -> str:
-        """Two lines: the text around the place, and a caret under it."""
-        start = max(0, self.position - _SHOWN)
-        shown = "".join(c if c.isprintable() else "?" for c in self.subject[start : self.position + _SHOWN])
-        return f"{shown}\n{' ' * (self.position - start)}^"
 
 
 # ---------------------------------------------------------------- what is asked for

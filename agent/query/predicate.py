@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from agent.core.errors import UsageError
+import msgspec
+
+from agent.core.errors import SidelogError, UsageError
 from agent.core.event import severity_text
+from agent.core.expressions import MOST_CHARACTERS, Expression, TimeBudget, UndecidedError, wrong_with
 from agent.core.groups import GroupTraits
 from agent.core.patterns import lazy
 from agent.core.severity import HIGHEST, level_range
 from agent.core.times import format_utc
 from agent.core.values import exact, lookup, number, text_of
-from agent.query.terms import NAMED_FIELDS, Alternatives, Term
-
-PATTERN_CHARACTERS = 1_000  # longest regular expression
-SEARCHED_CHARACTERS = 65_536  # a regular expression sees no more of a text: backtracking grows with its length
+from agent.query.terms import LINE, NAMED_FIELDS, Alternatives, Conjunction, Either, Term
 
 Categories = Mapping[int, GroupTraits]  # of each error group, and its state
 Check = Callable[["Matchable", Categories], bool]
@@ -66,14 +67,20 @@ class Matchable(Protocol):
     def resource(self) -> dict[str, Any]: ...
 
 
-def compile_conditions(conditions: Sequence[Alternatives]) -> Check:
-    """One function for a conjunction of alternatives; what is cheap to see is looked at first.
+def compile_conditions(
+    conditions: Conjunction | Sequence[Alternatives | Either], budget: TimeBudget | None = None
+) -> Check:
+    """One function for a conjunction; what is cheap to see is looked at first.
+
+    Args:
+        conditions: all must hold.
+        budget: for all regular expressions together: where it passes, the function raises UndecidedError. Without it
+            each has that of a command, and it raises SidelogError (SL524).
 
     Raises:
         UsageError: SL512 an unknown level; SL513 a bad regular expression.
     """
-    checks = [(min(map(_cost, terms)), _any_of([compile_term(term) for term in terms])) for terms in conditions]
-    ordered = [check for _, check in sorted(checks, key=lambda pair: pair[0])]
+    ordered = [_compiled(condition, budget) for condition in sorted(conditions, key=_cost)]
     if len(ordered) == 1:
         return ordered[0]
 
@@ -83,28 +90,52 @@ def compile_conditions(conditions: Sequence[Alternatives]) -> Check:
     return all_hold
 
 
-def _cost(term: Term) -> int:
-    if term.field in ("severity", "source", "path", "group", "category"):
+def _compiled(condition: Alternatives | Either, budget: TimeBudget | None) -> Check:
+    if isinstance(condition, Either):
+        return _any_of([compile_conditions(branch, budget) for branch in condition.branches])
+    return _any_of([compile_term(term, budget) for term in condition])
+
+
+def _cost(condition: Alternatives | Either) -> int:
+    if isinstance(condition, Either):
+        return max(_cost(inner) for branch in condition.branches for inner in branch)
+    field = condition[0].field
+    if field in ("severity", "source", "path", "group", "category"):
         return 0
-    if term.field == "state":  # in archives each error's group has to be found first, and replays always ask for it
+    if field == "state":  # in archives each error's group has to be found first, and replays always ask for it
+        return 4
+    if any(term.operator == "~" for term in condition):  # it may be the one that cannot be decided
         return 3
-    return 1 if term.field is None else 2  # a text needs no decoding, a field does
+    return 1 if field is None else 2  # a text needs no decoding, a field does
 
 
 def _any_of(checks: list[Check]) -> Check:
     if len(checks) == 1:
         return checks[0]
-    return lambda event, categories: any(check(event, categories) for check in checks)
+
+    def any_holds(event: Matchable, categories: Categories) -> bool:
+        undecided: Exception | None = None
+        for check in checks:
+            try:
+                if check(event, categories):
+                    return True
+            except (UndecidedError, SidelogError) as error:  # another one may hold, and then it does not matter
+                undecided = error
+        if undecided is not None:
+            raise undecided
+        return False
+
+    return any_holds
 
 
-def compile_term(term: Term) -> Check:
+def compile_term(term: Term, budget: TimeBudget | None = None) -> Check:
     """The function of one term."""
     if term.field is None:
         check = _text_check(term.value)
     elif term.field == "severity":
         check = _severity_check(term)
     else:
-        check = _field_check(term)
+        check = _field_check(term, budget)
     if not term.negated:
         return check
     return lambda event, categories: not check(event, categories)
@@ -162,6 +193,12 @@ def severity_numbers(term: Term) -> frozenset[int]:
     if term.operator == "~":
         pattern = compile_pattern(term.value)
         found = {n for n in numbers if (text := severity_text(n)) and pattern.search(text)}
+    elif term.prefix:
+        found = {n for n in numbers if (text := severity_text(n)) and text.startswith(term.value.upper())}
+        if not found:
+            raise UsageError.of("SL512", f"{term.value}*")
+        if term.operator == "!=":
+            found = set(numbers) - found
     else:
         low, high = level_range(term.value)
         accept: dict[str, Callable[[int], bool]] = {
@@ -177,25 +214,24 @@ def severity_numbers(term: Term) -> frozenset[int]:
 
 
 def _severity_check(term: Term) -> Check:
-    accepted = severity_numbers(Term(term.field, term.operator, term.value))
+    accepted = severity_numbers(msgspec.structs.replace(term, negated=False))
     return lambda event, _: event.severity_number in accepted
 
 
 # ---------------------------------------------------------------- fields
 
 
-def compile_pattern(text: str) -> re.Pattern[str]:
+def compile_pattern(text: str, budget: TimeBudget | None = None) -> Expression:
     """A regular expression of a term.
 
     Raises:
         UsageError: SL513, it is too long or not well-formed.
     """
-    if len(text) > PATTERN_CHARACTERS:
-        raise UsageError.of("SL513.long", text[:60], length=len(text), most=PATTERN_CHARACTERS)
-    try:
-        return re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise UsageError.of("SL513", text, why=error) from None
+    if len(text) > MOST_CHARACTERS:
+        raise UsageError.of("SL513.long", text[:60], length=len(text), most=MOST_CHARACTERS)
+    if why := wrong_with(text):
+        raise UsageError.of("SL513", text, why=why)
+    return Expression(text, budget)
 
 
 def grep_pattern(text: str) -> str:
@@ -203,22 +239,22 @@ def grep_pattern(text: str) -> str:
     return text if is_exact_case(re.sub(r"\\.", "", text, flags=re.DOTALL)) else f"(?i:{text})"
 
 
-def _field_check(term: Term) -> Check:
+def _field_check(term: Term, budget: TimeBudget | None) -> Check:
     assert term.field is not None
     values = getter(term.field)
     if term.operator == "!=":
-        equal = _equality(term.value)
+        equal = _beginning(term.value) if term.prefix else _equality(term.value)
         return lambda event, categories: not any(map(equal, values(event, categories)))
-    accept = _value_check(term)
+    accept = _value_check(term, budget)
     return lambda event, categories: any(map(accept, values(event, categories)))
 
 
-def _value_check(term: Term) -> ValueCheck:
+def _value_check(term: Term, budget: TimeBudget | None) -> ValueCheck:
     if term.operator == "=":
-        return _equality(term.value)
+        return _beginning(term.value) if term.prefix else _equality(term.value)
     if term.operator == "~":
-        search = compile_pattern(term.value).search
-        return lambda value: (text := text_of(value)) is not None and bool(search(text[:SEARCHED_CHARACTERS]))
+        search = compile_pattern(term.value, budget).search
+        return lambda value: (text := text_of(value)) is not None and bool(search(text))
     return _ordering(_COMPARE[term.operator], term.value)
 
 
@@ -233,6 +269,21 @@ def _equality(wanted: str) -> ValueCheck:
         return text_of(value) == wanted
 
     return equal
+
+
+def _beginning(wanted: str) -> ValueCheck:
+    """That a value begins so, as a text: a number as Python writes it, an infinite one not at all. Every value begins
+    with an empty text, an object too.
+    """
+    if not wanted:
+        return lambda _: True
+
+    def begins(value: Any) -> bool:
+        if type(value) is float and not math.isfinite(value):
+            return False
+        return (text := text_of(value)) is not None and text.startswith(wanted)
+
+    return begins
 
 
 def _ordering(compare: Callable[[Any, Any], bool], wanted: str) -> ValueCheck:
@@ -295,6 +346,8 @@ def getter(field: str) -> Getter:
         return _NAMED[field]
     parts = tuple(field.split("."))
     built_in = BUILT_IN.get(field)
+    if field.startswith(LINE):  # a line may have an object of this name itself
+        return lambda event, _: lookup(event.fields, parts) or lookup(event.fields, parts[1:])
 
     def values(event: Matchable, _: Categories) -> list[Any]:
         found = lookup(event.fields, parts)

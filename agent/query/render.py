@@ -48,6 +48,10 @@ class Output(msgspec.Struct):
     terminal: bool = False
     csv_safe: bool = False  # a quote before text that a spreadsheet would take for a formula
     categories: Categories = {}  # of error groups
+    missing: set[str] = set()  # of `fields`, those that no event that was printed has
+
+    def __post_init__(self) -> None:
+        self.missing = set(self.fields)
 
     def header(self) -> bytes:
         """What precedes the first event."""
@@ -78,13 +82,19 @@ class Output(msgspec.Struct):
             return lambda event: encode(document(event)) + b"\n"
         return lambda event: encode(self._chosen(event)) + b"\n"
 
+    def _values(self, event: StoredEvent, names: Sequence[str]) -> list[tuple[str, bytes | None]]:
+        found = [(name, field_of(event, name, self.categories)) for name in names]
+        if self.missing:
+            self.missing.difference_update(name for name, fragment in found if fragment is not None)
+        return found
+
     def _chosen(self, event: StoredEvent) -> dict[str, Any]:
-        found = ((name, field_of(event, name, self.categories)) for name in self.fields)
+        found = self._values(event, self.fields)
         return {name: None if fragment is None else Raw(fragment) for name, fragment in found}
 
     def _csv(self) -> Callable[[StoredEvent], str]:
         names = self.fields or CSV_FIELDS
-        return lambda event: csv_row([self._cell(field_of(event, name, self.categories)) for name in names])
+        return lambda event: csv_row([self._cell(fragment) for _, fragment in self._values(event, names)])
 
     def _cell(self, fragment: bytes | None) -> str:
         text = as_text(fragment)
@@ -101,7 +111,7 @@ class Output(msgspec.Struct):
         names = self.fields or _LOGFMT_FIELDS
 
         def render(event: StoredEvent) -> str:
-            found = [(name, field_of(event, name, self.categories)) for name in names]
+            found = self._values(event, names)
             pairs = [(name, as_text(fragment)) for name, fragment in found if fragment is not None]
             if not self.fields:
                 pairs += flattened(event)
@@ -114,7 +124,7 @@ class Output(msgspec.Struct):
             level = severity_name(event)
             message = escape(_first_line(event.body))
             if self.fields:
-                found = [(name, field_of(event, name, self.categories)) for name in self.fields]
+                found = self._values(event, self.fields)
                 extra = [(name, as_text(fragment)) for name, fragment in found if fragment is not None]
             else:
                 extra = _worth_a_glance(event)
@@ -147,7 +157,7 @@ class Output(msgspec.Struct):
 
     def _details(self, event: StoredEvent) -> list[tuple[str, str]]:
         if self.fields:
-            found = [(name, field_of(event, name, self.categories)) for name in self.fields]
+            found = self._values(event, self.fields)
             return [(name, as_text(fragment)) for name, fragment in found if fragment is not None]
         traits = None if event.group is None else self.categories.get(event.group)
         known = (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.core.errors import SidelogError
     from agent.core.groups import ErrorGroup, GroupFilter, GroupTraits
     from agent.core.stored import StoredEvent
-    from agent.query.engine import Counts, Engine, EventKey, FieldSummary, Span
+    from agent.query.engine import Counts, Engine, EventKey, FieldSummary, LogName, Span
     from agent.query.language import Grouping, Selection
 
 
@@ -55,6 +55,10 @@ class UnionEngine:
     @property
     def _followed(self) -> Engine | None:
         return next((engine for engine in self._engines if engine.can_follow), None)
+
+    def logs(self) -> set[LogName]:
+        """As `Engine.logs`."""
+        return {log for engine in self._engines for log in engine.logs()}
 
     def events(
         self,

@@ -9,8 +9,7 @@ import msgspec
 import orjson
 
 from agent.core.text import from_text, to_text
-from agent.store.reader import get_meta
-from agent.store.tables import set_meta
+from agent.store.archive_redaction import redacted_by
 
 if TYPE_CHECKING:
     import os
@@ -89,6 +88,7 @@ class EarlierArchive(msgspec.Struct, frozen=True, kw_only=True):
     raw_bytes: int
     sha256: str
     entries: tuple[ChainEntry, ...]
+    redacted: tuple[str, ...] = ()  # the keys whose values are replaced in it
 
 
 class ArchiveRow(msgspec.Struct):
@@ -252,6 +252,18 @@ def note_file(connection: sqlite3.Connection, archive_id: int, file_id: int) -> 
     connection.execute("UPDATE archives SET file_id = ? WHERE id = ? AND file_id IS NULL", (file_id, archive_id))
 
 
+def note_path(connection: sqlite3.Connection, table: str, archive_id: int, path: str) -> None:
+    """Note where an archive lies now; inside a transaction.
+
+    Args:
+        connection: the writer's.
+        table: `archives`, or `archive_removals` for one that is still to be deleted.
+        archive_id: its id.
+        path: as `os` gives it.
+    """
+    connection.execute(f"UPDATE {table} SET path = ? WHERE id = ?", (to_text(path), archive_id))  # noqa: S608
+
+
 def removed_files(connection: sqlite3.Connection) -> list[tuple[int, str]]:
     """Ids and paths of removed archives whose files are still to be deleted."""
     sql = "SELECT id, path FROM archive_removals WHERE path IS NOT NULL ORDER BY id"
@@ -287,19 +299,24 @@ def outgrown(
         present: ids of archives whose log lies somewhere as it was.
     """
     rows = connection.execute(
-        "SELECT a.id, a.sequence, a.previous, a.link, a.file_id, a.raw_bytes, a.sha256 FROM archives a"
+        "SELECT a.id, a.sequence, a.previous, a.link, a.file_id, a.raw_bytes, a.sha256, a.settings FROM archives a"
         " JOIN archive_logs l ON l.archive_id = a.id WHERE a.source = ? AND a.raw_bytes > 0"
         " AND (coalesce(a.min_timestamp <> a.modified, 0) OR (l.device = ? AND l.inode = ?))",
         (source, version.device, version.inode),
     ).fetchall()
-    sql = "SELECT id, sequence, previous, link FROM archive_removals WHERE replaced_by = ?"
     kept = set(present)
     found = []
-    for *own, file_id, size, sha256 in rows:
+    for *own, file_id, size, sha256, settings in rows:
         if own[0] not in kept:
-            entries = (ChainEntry(*own), *(ChainEntry(*one) for one in connection.execute(sql, own[:1])))
-            found.append(EarlierArchive(file_id=file_id, raw_bytes=size, sha256=sha256, entries=entries))
+            known, keys = entries(connection, ChainEntry(*own)), redacted_by(settings) or ()
+            found.append(EarlierArchive(file_id=file_id, raw_bytes=size, sha256=sha256, entries=known, redacted=keys))
     return tuple(found)
+
+
+def entries(connection: sqlite3.Connection, own: ChainEntry) -> tuple[ChainEntry, ...]:
+    """The place of an archive in the chain, and the places of those that it has replaced."""
+    sql = "SELECT id, sequence, previous, link FROM archive_removals WHERE replaced_by = ?"
+    return own, *(ChainEntry(*one) for one in connection.execute(sql, (own.id,)))
 
 
 def fate(connection: sqlite3.Connection, archive_id: int) -> str:
@@ -357,43 +374,19 @@ def forget_logs(connection: sqlite3.Connection, gone: Iterable[ArchivedLog]) -> 
     )
 
 
-def find_content(connection: sqlite3.Connection, archive: ArchiveRow) -> ArchiveRow | None:
+def find_content(connection: sqlite3.Connection, archive: ArchiveRow, contents: list[str]) -> ArchiveRow | None:
     """The source's archive with the content of this one, if it may be of the same log: one of which a log is
     remembered, and that is not known to be another file generation.
+
+    Args:
+        connection: any.
+        archive: this one.
+        contents: hashes of what its log would be in other archives of the source.
     """
+    hashes = orjson.dumps([archive.sha256, *contents])
     which = (
-        "WHERE source = ? AND sha256 = ? AND id IN (SELECT archive_id FROM archive_logs)"
+        "WHERE source = ? AND sha256 IN (SELECT value FROM json_each(?))"
+        " AND id IN (SELECT archive_id FROM archive_logs)"
         " AND (file_id IS NULL OR coalesce(?, file_id) = file_id) ORDER BY id DESC LIMIT 1"
     )
-    return next(iter(_rows(connection, which, (archive.source, archive.sha256, archive.file_id))), None)
-
-
-# ---------------------------------------------------------------- the archive that is being made
-
-_BEGUN = "archiving"
-
-
-class BegunArchive(msgspec.Struct, frozen=True):
-    """What is about to be made, of which log."""
-
-    id: int
-    created: int
-    source: str
-    path: str
-    version: FileVersion
-
-
-def begin(connection: sqlite3.Connection, begun: BegunArchive) -> None:
-    """Note what is about to be made, in place of what was before; inside a transaction, which is to be durable."""
-    noted = {"path": to_text(begun.path), "version": list(begun.version)}
-    set_meta(connection, _BEGUN, msgspec.structs.asdict(begun) | noted)
-
-
-def begun(connection: sqlite3.Connection) -> BegunArchive | None:
-    """What was about to be made and is not known; None where there is nothing."""
-    noted = get_meta(connection, _BEGUN)
-    if not noted:
-        return None
-    found = msgspec.convert(noted | {"path": from_text(str(noted["path"]))}, BegunArchive)
-    sql = "SELECT 1 FROM archives WHERE source = ? AND created = ?"  # a reindex may have given it another id
-    return None if connection.execute(sql, (found.source, found.created)).fetchone() else found
+    return next(iter(_rows(connection, which, (archive.source, hashes, archive.file_id))), None)

@@ -1,9 +1,6 @@
-"""One owner per store: a POSIX record lock on `STORE.lock`, which ends with its process, however that dies.
+"""One owner per store: a lock on `STORE.lock`, which ends with its process, however that dies (`core.filelock`).
 
-An open-file-description lock (fcntl(2), F_OFD_SETLK): unlike flock(2) it can be asked about without being taken,
-and unlike a classic record lock it does not fall when another descriptor of the same file is closed. Where there is
-none (macOS), flock(2) has to do. The lock file is never the store itself: closing any descriptor of that would drop
-SQLite's own (classic) locks.
+The lock file is never the store itself: closing any descriptor of that would drop SQLite's own (classic) locks.
 
 The file also holds what the owner cannot write into the store: why it cannot write into the store. Its few bytes are
 overwritten in place, which needs no space on a full disk.
@@ -12,26 +9,21 @@ overwritten in place, which needs no space on a full disk.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
-import struct
 import time
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
 from agent.core.errors import StoreError
+from agent.core.filelock import HELD, is_locked, take_lock
 from agent.core.text import follow_owner
 
-_FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
-_WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-_HAS_OFD = hasattr(fcntl, "F_OFD_SETLK")
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _CONTENT_BYTES = 4_096  # one block: 600 characters of three bytes, escaped, fit
 _MESSAGE_CHARS = 300
-_HELD = (errno.EAGAIN, errno.EACCES)
-_DEAD_OWNER_S = 2.0  # between fork and exec are milliseconds, on a busy machine more
 
 
 class Owner(NamedTuple):
@@ -40,24 +32,6 @@ class Owner(NamedTuple):
     pid: int  # 0 while it has not written it yet
     started_at: int  # Unix ns
     fault: dict[str, str] | None = None  # code, message and hint of what keeps it from writing the store
-
-
-def _lock(descriptor: int) -> None:
-    """Take the lock or raise OSError."""
-    if _HAS_OFD:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
-    else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _is_locked(descriptor: int) -> bool:
-    if _HAS_OFD:
-        return bool(_FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _WHOLE_FILE))[0] != fcntl.F_UNLCK)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    return False
 
 
 def lock_path(store: Path) -> Path:
@@ -97,7 +71,7 @@ def owner(store: Path) -> Owner | None:
     except OSError:
         return None
     try:
-        if not _is_locked(descriptor):
+        if not is_locked(descriptor):
             return None
         with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             held = orjson.loads(os.pread(descriptor, _CONTENT_BYTES, 0))
@@ -127,10 +101,10 @@ class StoreLock:
         except OSError as error:
             raise StoreError.of("SL405", self._store, parent=path.parent, why=error) from None
         try:
-            self._wait_for(descriptor)
+            take_lock(descriptor, self._owner_pid)
         except OSError as error:
             os.close(descriptor)
-            if error.errno not in _HELD:
+            if error.errno not in HELD:
                 raise StoreError.of("SL405.locks", self._store, why=error) from None
             held = owner(self._store)
             who = f"process {held.pid}" if held and held.pid else "another process"
@@ -139,20 +113,9 @@ class StoreLock:
         self._started_at = time.time_ns()
         self.note(None)
 
-    def _wait_for(self, descriptor: int) -> None:
-        """Take the lock; of an owner that was killed, wait for a program that it was just about to start: until that
-        has begun, the new process holds what its parent held.
-        """
-        end = time.monotonic() + _DEAD_OWNER_S
-        while True:
-            try:
-                return _lock(descriptor)
-            except OSError as error:
-                held = owner(self._store)
-                alive = held is not None and _is_running(held.pid)
-                if error.errno not in _HELD or alive or time.monotonic() >= end:
-                    raise
-            time.sleep(_DEAD_OWNER_S / 100)
+    def _owner_pid(self) -> int | None:
+        held = owner(self._store)
+        return None if held is None else held.pid
 
     def note(self, fault: StoreError | None) -> None:
         """Say beside the store why it cannot be written, or (None) that it can."""
@@ -178,14 +141,3 @@ class StoreLock:
                 lock_path(self._store).unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = -1
-
-
-def _is_running(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended already; of one that we know nothing of, True."""
-    try:
-        os.kill(pid, 0)
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's, or not Linux
-        return True

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from agent.config.convert import close_to
 from agent.core.errors import TailError
 from agent.core.patterns import lazy
 from agent.core.stored import resource_json
@@ -151,6 +152,52 @@ class Discovery:
             except OSError:
                 continue
         return self._avoid, keys
+
+
+def unmatched(source: SourceConfig, scan: DirectoryScan) -> Iterator[TailError]:
+    """What is to be said of patterns that no file matches: of all that can match none, because something that they name
+    does not exist, and of the others where the source has no file at all.
+    """
+    others = []
+    for pattern in source.include:
+        if (missing := _missing_part(pattern)) is None:
+            others.append(pattern)
+            continue
+        directory, part = missing
+        near = close_to(part, _siblings(pattern, directory, part))
+        yield TailError.of("SL111.absent", pattern, part=part, directory=directory, near=near)
+    refused = any(pattern in scan.refused for pattern in others)
+    if others and not refused and all(found.source.name != source.name for found in scan.files):
+        yield TailError.of("SL111", source.name, patterns=", ".join(others))
+
+
+def _missing_part(pattern: str) -> tuple[str, str] | None:
+    """The directory, and the name in it that would have to be there and is not; None where all that stands before the
+    first wildcard is there, or cannot be seen.
+    """
+    directory = os.sep
+    for part in os.path.abspath(os.path.expanduser(pattern)).split(os.sep)[1:]:
+        if _MAGIC.search(part):
+            return None
+        path = os.path.join(directory, part)
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
+            return directory, part
+        except OSError:
+            return None
+        directory = path
+    return None
+
+
+def _siblings(pattern: str, directory: str, part: str) -> list[str]:
+    """What is there in place of a missing part: directories, or files if it is the last."""
+    is_last = pattern.endswith(os.sep + part)
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() != is_last)
+    except OSError:
+        return []
 
 
 def _path_fits(parts: list[str], pattern: list[str]) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 
 from agent.core.errors import TailError
 from agent.core.model import HEAD_BYTES
+from agent.tail.holes import data_end
 from agent.tail.identity import FileKey, generation
 
 if TYPE_CHECKING:
@@ -119,7 +120,10 @@ def describe(fd: int, path: str) -> Opened:
 
 
 def last_line(fd: int, size: int) -> int:
-    """The offset after the last newline; the size where the last line is longer than is worth looking."""
+    """The offset after the last newline; that of the end where the last line is longer than is worth looking. NULs at
+    the end are no data yet.
+    """
+    size = data_end(fd, size)
     start = max(0, size - _LINE_SEARCH_BYTES)
     newline = os.pread(fd, size - start, start).rfind(b"\n")
     return start + newline + 1 if newline >= 0 else (0 if start == 0 else size)

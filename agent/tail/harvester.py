@@ -7,12 +7,14 @@ from __future__ import annotations
 import errno
 import math
 import os
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
 from agent.core.model import HEAD_BYTES
+from agent.tail import holes
 from agent.tail.identity import FileKey, generation, head_hash, same_generation
 
 if TYPE_CHECKING:
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 
     from aiofiles.threadpool.binary import AsyncFileIO
 
-    from agent.core.model import FileGeneration
+    from agent.core.model import FileGeneration, LineBatch
     from agent.tail.discover import SourceSettings
+    from agent.tail.holes import Hole
     from agent.tail.reader import LineReader
 
 
@@ -39,6 +42,7 @@ class Timing(msgspec.Struct, frozen=True):
     copy_grace_s: float = 5.0  # how long a file that looks like a growing copy of another is left alone
     retry_s: float = 1.0  # after a read error; doubles
     retry_limit_s: float = 60.0
+    hole_grace_s: float = 3.0  # NULs before data may be filled for so long: NFS asks no sooner (acregmin, nfs(5))
 
 
 class Harvester(msgspec.Struct, eq=False):
@@ -50,7 +54,7 @@ class Harvester(msgspec.Struct, eq=False):
     resolved: str  # the path without symbolic links at the opening
     handle: AsyncFileIO | None = None
     fd: int = -1  # of the handle; -1 while closed
-    size: int = 0  # as last seen
+    size: int = 0  # as last seen; up to the NULs at `hole` while it may still be filled
     mtime_ns: int = 0
     links: int = 1  # 0: deleted
     globbed: bool = True  # its present path is one that the source matches
@@ -61,6 +65,7 @@ class Harvester(msgspec.Struct, eq=False):
     interval_s: float = 0.0
     last_growth: float = 0.0
     retry_s: float = 0.0  # > 0 while reading fails
+    hole: Hole | None = None  # the NULs that were met last
 
     @property
     def file(self) -> FileGeneration:
@@ -91,6 +96,20 @@ class Harvester(msgspec.Struct, eq=False):
             return
         self.set_head((self.head[:start] + chunk[:HEAD_BYTES])[:HEAD_BYTES])
 
+    @property
+    def at_hole(self) -> Hole | None:
+        """The NULs at the read position."""
+        hole = self.hole
+        return hole if hole is not None and hole.start == self.reader.position else None
+
+    def pass_hole(self, now_ns: int) -> list[LineBatch]:
+        """Nothing will be written into the hole at the read position: it is a gap."""
+        hole = self.hole
+        assert hole is not None
+        self.size = max(self.size, hole.end)
+        self.grow_head(hole.start, bytes(min(HEAD_BYTES, hole.end - hole.start)))
+        return self.reader.skip_hole(hole.start, hole.end, now_ns)
+
     def set_head(self, head: bytes) -> None:
         """`head` is how the file begins."""
         if len(head) >= len(self.head):
@@ -109,30 +128,42 @@ class FileStatus(msgspec.Struct):
     mtime_ns: int = 0
     links: int = 1
     intact: bool = True  # what lies before the read position is what was read
+    hole: Hole | None = None  # the NULs at the read position
     error: OSError | None = None
 
 
-def check_all(harvesters: Sequence[Harvester]) -> list[FileStatus]:
+def check_all(harvesters: Sequence[Harvester], hole_grace_s: float) -> list[FileStatus]:
     """Look at many files in one call: one hop to an executor thread costs more than 20 looks."""
-    return [check(harvester) for harvester in harvesters]
+    return [check(harvester, hole_grace_s) for harvester in harvesters]
 
 
-def check(harvester: Harvester) -> FileStatus:
-    """Look at one file: one fstat, and one pread of at most 256 bytes where it grew. Never raises OSError."""
+def check(harvester: Harvester, hole_grace_s: float) -> FileStatus:
+    """Look at one file: one fstat, and two preads of at most 257 bytes where it grew. Never raises OSError.
+
+    Args:
+        harvester: of the file.
+        hole_grace_s: as in Timing.
+    """
     try:
         if harvester.fd < 0:
-            return _check_closed(harvester)
+            return _check_closed(harvester, hole_grace_s)
         status = os.fstat(harvester.fd)
-        return _examine(harvester, harvester.fd, status)
+        return _examine(harvester, harvester.fd, status, hole_grace_s)
     except OSError as error:
         return FileStatus(error=error)
 
 
-def _examine(harvester: Harvester, fd: int, status: os.stat_result) -> FileStatus:
+def _examine(harvester: Harvester, fd: int, status: os.stat_result, hole_grace_s: float) -> FileStatus:
     result = FileStatus(status.st_size, status.st_mtime_ns, status.st_nlink)
     reader = harvester.reader
     if status.st_size > reader.position:
         result.intact = _holds(fd, reader.recent, reader.position)
+        if result.intact and os.pread(fd, 1, reader.position) == b"\0":
+            now = time.monotonic()
+            last_growth = harvester.last_growth if hole_grace_s else -math.inf
+            result.hole = hole = holes.look(fd, reader.position, status, harvester.hole, now, last_growth)
+            if hole is not None and not (hole.has_data and now - hole.since >= hole_grace_s):
+                result.size = reader.position
     elif status.st_size == reader.position and status.st_mtime_ns != harvester.mtime_ns:
         result.intact = _holds(fd, reader.recent, reader.position) and _holds(fd, harvester.head, len(harvester.head))
     elif not harvester.short_copy:
@@ -140,7 +171,7 @@ def _examine(harvester: Harvester, fd: int, status: os.stat_result) -> FileStatu
     return result
 
 
-def _check_closed(harvester: Harvester) -> FileStatus:
+def _check_closed(harvester: Harvester, hole_grace_s: float) -> FileStatus:
     path = harvester.file.current_path
     status = os.stat(path)
     if (status.st_dev, status.st_ino) != harvester.key:
@@ -151,7 +182,7 @@ def _check_closed(harvester: Harvester) -> FileStatus:
     try:
         if not same_generation(generation(fd), harvester.file.generation):
             return FileStatus(status.st_size, status.st_mtime_ns, status.st_nlink, intact=False)  # a new file's inode
-        return _examine(harvester, fd, status)
+        return _examine(harvester, fd, status, hole_grace_s)
     finally:
         os.close(fd)
 

@@ -35,6 +35,7 @@ class Match(enum.Enum):
 
     SAME = "same"
     SHORTENED = "shortened"  # the same head, but it ends before the offset
+    BLANKED = "blanked"  # the same head, but there are NULs before the offset where something was read
     DIFFERENT = "different"
 
 
@@ -90,5 +91,5 @@ def compare(fd: int, file: FileRow) -> Match:
         return Match.SHORTENED if head else Match.DIFFERENT
     before = os.pread(fd, file.marker_length, file.offset - file.marker_length)
     if before and marker(before)[1] != file.marker_hash:
-        return Match.DIFFERENT
+        return Match.BLANKED if head and before.endswith(b"\0") else Match.DIFFERENT
     return Match.SAME

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from agent.core.decompress import compression
 from agent.core.errors import TailError
+from agent.core.holes import before_hole
 from agent.core.model import HEAD_BYTES
-from agent.tail import files
+from agent.tail import files, holes
 from agent.tail.discover import FoundFile
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from agent.core.conditions import Conditions
     from agent.tail.harvester import Harvester, Timing
+    from agent.tail.holes import Hole
     from agent.tail.registry import Registry
     from agent.tail.watch import Watcher
 
@@ -29,13 +31,11 @@ CHUNK_BYTES = 1 << 18
 _READ_BYTES = 1 << 20  # per file and round: 10 ms of the writer's time. A read costs 60 to 190 µs of thread switches,
 # which at 256 KiB were twice as much per line (0.3 µs) as the parts of a batch's way through the tailer together
 _LOOKS_HERE = 8
-_READ_HERE_BYTES = (
-    1 << 16
-)  # so much was written in the last moments and is in memory: no thread is needed to wait for it
+_READ_HERE_BYTES = 1 << 16  # so much of what was just written is in memory: no thread is needed to wait for it
 _RECENT_NS = 5 * 10**9
 _LITTLE_BYTES = 1 << 13  # a read of less: the file is looked at less often
 _ALONE_S = 0.5  # a line so long after the one before: the next one is waited for, not looked for
-_PAGE_BYTES = 4096  # a chunk of NULs of this size or more may be a hole
+_PAGE_BYTES = 1 << 12  # read beyond the size that was seen: what has come since then
 _REFUSAL_OVER_S = 60.0
 
 
@@ -49,12 +49,15 @@ class PollScheduler:
         conditions: Conditions,
         timing: Timing,
         end_deleted: Callable[[Harvester], Awaitable[None]],
+        *,
+        clock: Callable[[], int],
     ) -> None:
         self._registry = registry
         self._watcher = watcher
         self._conditions = conditions
         self._timing = timing
         self._end_deleted = end_deleted
+        self._clock = clock
         self._refused_at = -math.inf  # when a watch was last refused
         self._file_systems: dict[int, str | None] = {}  # device -> name of a file system that gives no events
 
@@ -81,32 +84,56 @@ class PollScheduler:
     async def settle(self, harvester: Harvester) -> None:
         """A look found nothing new: wait longer, arm the watch, or end what has been quiet for its grace time."""
         now = time.monotonic()
-        quiet_s = now - harvester.last_growth
         timing = self._timing
-        deadline = math.inf
-        if not harvester.links:
-            if quiet_s >= timing.deleted_grace_s:
+        end, deadline = self._end_of(harvester, now)
+        if end <= now:
+            if not await self._is_whole(harvester):
+                harvester.next_poll = now + timing.busy_interval_s
+                return
+            if not harvester.links:
                 await self._end_deleted(harvester)
                 return
-            deadline = harvester.last_growth + timing.deleted_grace_s
-        elif harvester.file.state == "rotated" and not harvester.final:
-            # without a successor the writer may still be about to reopen its file: it gets ten times as long
-            patience = 1 if files.exists(harvester.file.path) else 10
-            if quiet_s >= timing.rotated_grace_s * patience:
-                await self._registry.flush(harvester)
-            else:
-                deadline = max(now + timing.idle_interval_s, harvester.last_growth + timing.rotated_grace_s)
+            await self._registry.flush(harvester)
         if harvester.final and not harvester.globbed:
-            await self._registry.close(harvester)  # the scans look whether it grows after all
+            await self._registry.descriptors.close(harvester)  # the scans look whether it grows after all
             harvester.wait_for_event()
             return
         harvester.interval_s = min(max(harvester.interval_s, timing.busy_interval_s) * 2, timing.idle_interval_s)
         if harvester.armed:
             harvester.next_poll = deadline
-        elif quiet_s >= timing.calm_after_s and self._arm(harvester):
+        elif now - harvester.last_growth >= timing.calm_after_s and self._arm(harvester):
             harvester.next_poll = deadline if self._stands(harvester) else now
         else:
             harvester.next_poll = min(now + harvester.interval_s, deadline)
+        hole = harvester.at_hole
+        if hole is not None:  # what is written into mapped memory gives no event
+            pause = harvester.interval_s if hole.is_known else timing.busy_interval_s
+            harvester.next_poll = min(harvester.next_poll, now + pause)
+
+    def _end_of(self, harvester: Harvester, now: float) -> tuple[float, float]:
+        """When a file that stays quiet comes to its end, and by when that is to be asked again; both may be never."""
+        timing = self._timing
+        if not harvester.links:
+            end = harvester.last_growth + timing.deleted_grace_s
+            return end, end
+        if harvester.file.state != "rotated" or harvester.final:
+            return math.inf, math.inf
+        # without a successor the writer may still be about to reopen its file: it gets ten times as long
+        patience = 1 if files.exists(harvester.file.path) else 10
+        end = harvester.last_growth + timing.rotated_grace_s * patience
+        if end <= now:
+            return end, math.inf
+        return end, max(now + timing.idle_interval_s, harvester.last_growth + timing.rotated_grace_s)
+
+    async def _is_whole(self, harvester: Harvester) -> bool:
+        """A file comes to its end: NULs that nobody has filled are a gap. False while they are still looked through."""
+        hole = harvester.at_hole
+        if hole is not None:
+            if not hole.is_tail:
+                return False
+            for batch in harvester.pass_hole(self._clock()):
+                await self._registry.deliver(batch)
+        return True
 
     def wait(self, harvester: Harvester) -> bool:
         """After a read, let a file wait for its event at once, without another look; False where more may have come."""
@@ -144,7 +171,7 @@ class PollScheduler:
     def at_hand(self, harvesters: list[Harvester]) -> bool:
         """Whether a look at these files needs no thread: a hop there and back costs as much as 20 looks."""
         return len(harvesters) <= _LOOKS_HERE and all(
-            one.fd >= 0 and self.is_local(one.file.device) for one in harvesters
+            one.fd >= 0 and one.at_hole is None and self.is_local(one.file.device) for one in harvesters
         )
 
     def is_local(self, device: int) -> bool:
@@ -197,6 +224,8 @@ class ChunkReader:
         """
         reader = harvester.reader
         harvester.final = False
+        if (hole := harvester.at_hole) is not None and not await self._pass(harvester, hole):
+            return
         known = reader.recent
         os.lseek(harvester.fd, reader.position - len(known), os.SEEK_SET)
         grown = min(_READ_BYTES, max(harvester.size - reader.position, 0) + _PAGE_BYTES)
@@ -204,6 +233,7 @@ class ChunkReader:
         if not data.startswith(known):
             harvester.next_poll, harvester.mtime_ns = 0.0, 0  # both writes may bear the same time
             return
+        data = before_hole(data, len(known))
         if reader.position == 0 and compression(data) and await self._reject(harvester, data):
             return
         if harvester.retry_s:
@@ -213,12 +243,22 @@ class ChunkReader:
         harvester.grow_head(begin, data[len(known) : len(known) + HEAD_BYTES])
         self.bytes_read += len(data) - len(known)
         for start in range(len(known), len(data), CHUNK_BYTES):
-            await self._deliver(harvester, data[start : start + CHUNK_BYTES])
-            if self.stopping or reader.position > begin + start - len(known) + CHUNK_BYTES:  # the latter: past a hole
+            for batch in reader.feed(data[start : start + CHUNK_BYTES], self._clock()):
+                await self._registry.deliver(batch)
+            if self.stopping:
                 break
         self._look_again(harvester, len(data) - len(known))
-        if self._registry.crowded and harvester.drained:
-            await self._registry.close(harvester)
+        if self._registry.descriptors.crowded and harvester.drained:
+            await self._registry.descriptors.close(harvester)
+
+    async def _pass(self, harvester: Harvester, hole: Hole) -> bool:
+        """Leave a hole behind, unless it was filled since the look at it."""
+        harvester.next_poll = 0.0
+        if holes.skip(harvester.fd, hole.start, hole.end)[1]:
+            return False
+        for batch in harvester.pass_hole(self._clock()):
+            await self._registry.deliver(batch)
+        return True
 
     async def _read(self, harvester: Harvester, size: int) -> bytes:
         assert harvester.handle is not None
@@ -234,32 +274,13 @@ class ChunkReader:
         grid = harvester.interval_s = self._interval_s
         if grown < _LITTLE_BYTES:
             harvester.interval_s = max(grid, harvester.source.look_interval_s)
-            if was_alone and self._scheduler.wait(harvester):
+            if was_alone and not self._registry.descriptors.crowded and self._scheduler.wait(harvester):
                 return
         # one grid for all files, so that many busy ones share a round
         later = now + harvester.interval_s - grid
         harvester.next_poll = (later // grid + 1) * grid if harvester.drained else now
 
-    async def _deliver(self, harvester: Harvester, chunk: bytes) -> None:
-        reader = harvester.reader
-        if len(chunk) >= _PAGE_BYTES and not reader.carry and not chunk.strip(b"\0"):
-            start = reader.position
-            end = _data_after(harvester.fd, start + len(chunk), harvester.size)
-            batches = reader.skip_hole(start, end, self._clock())
-        else:
-            batches = reader.feed(chunk, self._clock())
-        for batch in batches:
-            await self._registry.deliver(batch)
-
     async def _reject(self, harvester: Harvester, chunk: bytes) -> bool:
         file = harvester.file
         found = FoundFile(file.current_path, harvester.source, harvester.key, harvester.size, harvester.mtime_ns)
         return await self._registry.reject_compressed(harvester, found, chunk)
-
-
-def _data_after(fd: int, offset: int, size: int) -> int:
-    """Where data begins at or after `offset` (lseek SEEK_DATA); the size where there is none."""
-    try:
-        return os.lseek(fd, offset, os.SEEK_DATA)
-    except OSError as error:
-        return max(size, offset) if error.errno == errno.ENXIO else offset

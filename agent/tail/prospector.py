@@ -3,27 +3,24 @@
 A look never concludes from what it could not see: a directory that cannot be listed changes nothing.
 """
 
-# ruff: noqa: PTH116, PTH118, PTH120, PTH123 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
+# ruff: noqa: PTH116, PTH118, PTH120 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
 
 from __future__ import annotations
 
 import errno
 import os
 import time
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import TailError
-from agent.core.model import HEAD_BYTES
 from agent.tail import files, locate
 from agent.tail.discover import DirectoryScan, Discovery, FoundFile
 from agent.tail.identity import FileKey, Match
 from agent.tail.reader import LineReader
-from agent.tail.rotated_names import is_rotation
+from agent.tail.suspects import CopySuspects
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from agent.core.model import FileGeneration
@@ -33,15 +30,8 @@ if TYPE_CHECKING:
     from agent.tail.registry import Registry
 
 
+_COPY_TRIES = 3  # the next rotation may give a copy another name before it is opened
 _BORN_KEPT_S = 5.0  # renames reach us within milliseconds; a busy machine may take longer
-
-
-class _Suspect(msgspec.Struct):
-    """A new file that may be a copy being made of one that is followed."""
-
-    size: int
-    mtime_ns: int
-    unchanged_since: float
 
 
 class Prospector:
@@ -56,17 +46,20 @@ class Prospector:
         recovery: Recovery,
         at_end: bool,
         once: bool,
+        run: Callable[..., Awaitable[Any]],
     ) -> None:
         self._registry = registry
+        self._run = run
         self._recovery = recovery
         self._avoid = avoid
         self._at_end = at_end  # files found by the very first look begin at their end where the source says so
-        self._once = once
-        self._suspects: dict[FileKey, _Suspect] = {}
+        self._suspects = CopySuspects(registry, once=once)
+        self._copies: set[str] | None = None  # directories of new files, as a scan of this round has shown
         self._unsettled = False
         # renamed a moment ago: present path -> (path at the beginning, when); kept for a while, because the file may
         # have been renamed again, and its place taken by the next one, before this is looked at
         self._born: dict[str, tuple[str, float]] = {}
+        self._created: dict[str, float] = {}  # paths of files that were created a moment ago, and when
         self.discovery = Discovery(sources, avoid)
 
     @property
@@ -74,7 +67,7 @@ class Prospector:
         """Whether a file is left alone, because it may be a copy in the making or its lines are on their way to the
         store: look again soon.
         """
-        return bool(self._suspects) or self._unsettled
+        return bool(self._suspects.directories) or self._unsettled
 
     def set_sources(self, sources: Sequence[SourceSettings]) -> None:
         """Follow other patterns from the next look on."""
@@ -93,6 +86,15 @@ class Prospector:
         else:
             self._born.pop(target, None)
 
+    def created(self, names: Mapping[str, bool]) -> None:
+        """By path: whether what lies there was created under that name, or came from another one."""
+        now = time.monotonic()
+        for path, is_new in names.items():
+            if is_new:
+                self._created[path] = now
+            else:
+                self._created.pop(path, None)
+
     def concerns(self, directory: str, name: str) -> bool:
         """Whether an event about this name can change what is followed."""
         if self.discovery.wants_name(name):
@@ -101,6 +103,42 @@ class Prospector:
         return path in self._born or any(
             harvester.file.current_path == path for harvester in self._registry.harvesters.values()
         )
+
+    def begin_round(self) -> None:
+        """What was seen of new files is old now."""
+        self._copies = None
+
+    async def take_copy(self, harvester: Harvester) -> bool:
+        """Whether a copy of the harvester's file was found, beside it or where new files lie (logrotate's olddir); the
+        harvester goes on in it.
+        """
+        if await self._take_copy(harvester, set()):
+            return True
+        elsewhere = await self._run(self._copy_directories)
+        return bool(elsewhere) and await self._take_copy(harvester, elsewhere)
+
+    async def _take_copy(self, harvester: Harvester, elsewhere: set[str]) -> bool:
+        registry, reader = self._registry, harvester.reader
+        for _ in range(_COPY_TRIES):
+            place = harvester.head, reader.position, reader.recent, registry.generations()
+            copy = await self._run(locate.find_copy, harvester.file, *place, elsewhere)
+            if copy is None:
+                break
+            if await registry.take_over(harvester, *copy):
+                self._read_on(harvester)
+                return True
+        return False
+
+    def _copy_directories(self) -> set[str]:
+        if self._copies is None:
+            known = self._registry.generations()
+            fresh = (found.path for found in self.discovery.scan().files if found.key not in known)
+            self._copies = set(map(os.path.dirname, fresh))
+        return self._copies
+
+    def _read_on(self, harvester: Harvester) -> None:
+        harvester.globbed = self.discovery.source_of(harvester.file.current_path) is not None
+        harvester.last_growth, harvester.next_poll = time.monotonic(), 0.0
 
     async def settle(self, scan: DirectoryScan) -> None:
         """Bring the registry in line with `scan`: find moved files, resume known ones, begin new ones."""
@@ -117,24 +155,23 @@ class Prospector:
                     fresh.append(found)
                     lost += displaced
         lost += self._unseen(scan)
+        elsewhere = {os.path.dirname(found.path) for found in fresh}
         for file in lost:
-            await self._search(file)
+            await self._search(file, elsewhere)
         await self._begin_fresh(fresh)
         self._at_end = False
-        present = {found.key for found in fresh}
-        self._suspects = {key: suspect for key, suspect in self._suspects.items() if key in present}
 
     async def _begin_fresh(self, fresh: list[FoundFile]) -> None:
         """Begin new files, but no copies of those that are followed. Shorter names come first: a file and a copy that
         is just being made of it may both be seen for the first time, and a rotated name is longer than its original.
         """
-        names = self._followed_names() if fresh else {}
+        self._suspects.look(fresh)
         for found in sorted(fresh, key=lambda found: len(found.path)):
-            if found.key in self._registry.by_key or self._is_suspect(found, names):
+            if found.key in self._registry.by_key or self._suspects.holds(found):
                 continue
             harvester = await self._registry.begin(found, at_end=self._at_end and found.source.start == "end")
             if harvester is not None:
-                _add_name(names, harvester)
+                self._suspects.add(harvester)
 
     def _report(self, scan: DirectoryScan) -> None:
         conditions = self._registry.conditions
@@ -160,13 +197,31 @@ class Prospector:
         for harvester in astray:
             place = _where(harvester)
             if place is None:
+                if await self._is_replaced_by_itself(harvester, paths.get(harvester.file.path)):
+                    continue
                 if harvester.fd >= 0:  # deleted, or moved out of sight: the open file says which
                     self._rotate(harvester, harvester.file.current_path)
                     harvester.globbed = False
-                elif locate.is_gone(harvester.file):  # read as far as it was seen; what came then may be in an archive
-                    await self._recovery.take(harvester)
+                elif locate.is_gone(harvester.file) and not await self.take_copy(harvester):
+                    await self._recovery.take(harvester)  # what came after it was read may be in an archive
             elif place != harvester.file.current_path:
                 self._rotate(harvester, place)
+
+    async def _is_replaced_by_itself(self, harvester: Harvester, key: FileKey | None) -> bool:
+        """Whether a deleted file's name is that of a longer copy of it now, as rsync renames one over it; the harvester
+        goes on there. A file that an application has created under that name is a new log, however it begins.
+        """
+        path, reader = harvester.file.path, harvester.reader
+        if key is None or key in self._registry.by_key or path in self._created:
+            return False
+        if harvester.fd >= 0 and os.fstat(harvester.fd).st_nlink:
+            return False
+        if not locate.goes_on(path, harvester.head, reader.position, reader.recent):
+            return False
+        if not await self._registry.take_over(harvester, path, key, state="active"):
+            return False
+        self._read_on(harvester)
+        return True
 
     def _rotate(self, harvester: Harvester, place: str) -> None:
         """The harvester's file lies at `place` now, or nowhere: then `place` is where it was last seen."""
@@ -185,6 +240,7 @@ class Prospector:
         paths = {found.path for found in scan.files}
         oldest = time.monotonic() - _BORN_KEPT_S
         self._born = {target: (origin, at) for target, (origin, at) in self._born.items() if at >= oldest}
+        self._created = {path: at for path, at in self._created.items() if at >= oldest}
         for target, (origin, _) in self._born.items():
             source = self.discovery.source_of(origin)
             if source is None or target in paths:
@@ -246,8 +302,13 @@ class Prospector:
         self._unsettled |= not settled
         return settled
 
-    async def _search(self, file: FileGeneration) -> None:
-        """Find a known file under another name, by its inode or else by its content; or declare it finished."""
+    async def _search(self, file: FileGeneration, elsewhere: set[str]) -> None:
+        """Find a known file under another name, by its inode or else by its content; or declare it finished.
+
+        Args:
+            file: that no scan found.
+            elsewhere: directories in which new files lie: a copy of it may be among them (logrotate's olddir).
+        """
         source = self.source_of(file)
         if source is None or file.id not in self._registry.dormant:
             return
@@ -261,70 +322,13 @@ class Prospector:
             except (OSError, TailError):
                 path = None
         if path is None:
-            copy = locate.find_content(row, self._registry.generations())
+            copy = locate.find_content(row, self._registry.generations(), elsewhere)
             path, key = copy or (None, key)
         if path is not None:
             globbed = self.discovery.source_of(path) is not None
             await self._registry.resume(file, source, path, key, globbed=globbed)
         else:
             await self._recovery.settle(file, source, row.position)
-
-    def _is_suspect(self, found: FoundFile, names: dict[str, list[tuple[str, Harvester]]]) -> bool:
-        """Whether to leave a new file alone, because it may be a copy: it has the name of a rotation and the head of
-        a file that is followed. If that is about to be truncated (copytruncate) or deleted (renamecopy), the copy
-        changed a moment ago; if it is deleted already, its end decides.
-        """
-        if self._once:
-            return False
-        originals = self._resembling(found, names)
-        if not originals:
-            return False
-        now = time.monotonic()
-        suspect = self._suspects.get(found.key)
-        if suspect is None or (suspect.size, suspect.mtime_ns) != (found.size, found.mtime_ns):
-            self._suspects[found.key] = _Suspect(found.size, found.mtime_ns, now)
-            return True
-        if not all(harvester.links for harvester in originals):
-            return True
-        return now - suspect.unchanged_since < self._registry.timing.copy_grace_s
-
-    def _resembling(self, found: FoundFile, names: dict[str, list[tuple[str, Harvester]]]) -> list[Harvester]:
-        directory, name = os.path.split(found.path)
-        return [
-            harvester
-            for original, harvester in names.get(directory, ())
-            if name.startswith(original[0])  # spares the regular expression: 1,000 new files beside 1,000 old ones
-            and is_rotation(name, original)
-            and _begins_like(found.path, harvester)
-        ]
-
-    def _followed_names(self) -> dict[str, list[tuple[str, Harvester]]]:
-        """The base names under which the harvesters began, by directory."""
-        names: dict[str, list[tuple[str, Harvester]]] = {}
-        for harvester in self._registry.harvesters.values():
-            _add_name(names, harvester)
-        return names
-
-
-def _add_name(names: dict[str, list[tuple[str, Harvester]]], harvester: Harvester) -> None:
-    directory, name = os.path.split(harvester.file.path)
-    names.setdefault(directory, []).append((name, harvester))
-
-
-def _begins_like(path: str, harvester: Harvester) -> bool:
-    """Whether the file begins with the head of a followed one, as far as it is long enough. Of one that is empty, or
-    was emptied before anything of it was read, no copy can be read twice.
-    """
-    try:
-        head = harvester.head
-        if not head and harvester.fd >= 0:
-            head = os.pread(harvester.fd, HEAD_BYTES, 0)
-            if not head:
-                return False
-        with open(path, "rb", buffering=0) as file:
-            return head.startswith(file.read(len(head)) or b"")
-    except OSError:
-        return False
 
 
 def _where(harvester: Harvester) -> str | None:

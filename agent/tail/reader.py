@@ -81,15 +81,15 @@ class LineReader:
         return batches
 
     def skip_hole(self, start: int, end: int, now_ns: int) -> list[LineBatch]:
-        """Pass over the NUL bytes [start, end), which begin at the position or at already fed bytes' end."""
-        self.position = end
-        if self._skip_from is not None:
-            return []
-        gap = LineBatch(self.file, start, b"", now_ns, self.before, [Gap(start, end, "hole")])
-        self.before = bytes(min(MARKER_BYTES, end - start))
-        if end - start < MARKER_BYTES:
-            self.before = (gap.before + self.before)[-MARKER_BYTES:]
-        return [gap, self._batch(end, b"", now_ns)]
+        """Pass over the NUL bytes [start, end), which begin at the position. A line that they cut off has ended."""
+        batches = [] if self._skip_from is None else [self._end_skip(start, now_ns)]
+        line = self.carry.rstrip(b"\0")
+        start -= len(self.carry) - len(line)
+        self.carry, self.position = b"", end
+        gap = self._batch(start - len(line), line, now_ns)
+        gap.gaps.append(Gap(start, end, "hole"))
+        self._advance(bytes(min(MARKER_BYTES, end - start)))
+        return [*batches, gap, self._batch(end, b"", now_ns)]
 
     def finish(self, now_ns: int, lost_until: int = 0) -> LineBatch:
         """The final batch: an unterminated last line is a line now, an over-long one a gap.

@@ -9,6 +9,7 @@ decompressed bytes, and an archive is recognised by the same facts as any file: 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 
 from agent.core.decompress import DamagedError, compression, pieces
 from agent.core.errors import TailError
+from agent.core.holes import split_holes
 from agent.core.model import HEAD_BYTES, MARKER_BYTES, Position
 from agent.tail import files, locate
 from agent.tail.identity import FileKey, head_hash, marker
@@ -46,16 +48,17 @@ def candidates(file: FileGeneration) -> list[str]:
     if not file.head_length:
         return []
     name = os.path.basename(file.path)
-    found = []
-    for path, _ in locate.beside(file):
-        if is_compressed_rotation(os.path.basename(path), name):
-            try:
-                kind = compression(locate.bytes_at(path, 0, 4))
-            except (OSError, TailError):
-                continue
-            if kind in {"gzip", "zstd"}:
-                found.append(path)
-    return found
+
+    def look() -> list[str] | None:
+        found = []
+        for path, _ in locate.beside(file):
+            if is_compressed_rotation(os.path.basename(path), name):
+                with contextlib.suppress(OSError, TailError):
+                    if compression(locate.bytes_at(path, 0, 4)) in {"gzip", "zstd"}:
+                        found.append(path)
+        return found or None
+
+    return locate.until_steady(locate.directories_of(file), look) or []
 
 
 class CompressedLog:
@@ -299,13 +302,21 @@ class Recovery:
 
         await self._run(read)
         if chunks[0]:
-            for batch in reader.feed(chunks[0], self._registry.clock()):
-                await self._registry.deliver(batch)
+            await self._deliver(reader, chunks[0])
             return
         archive.close()
         self._jobs.remove(job)
         self._registry.conditions.end(archive.path)  # also that it was skipped as no text (SL204)
         await self._registry.conclude(job.file, reader)
+
+    async def _deliver(self, reader: LineReader, chunk: bytes) -> None:
+        """Feed a piece of an archive: the holes in it stay what they are."""
+        for data, hole in split_holes(chunk):
+            batches = reader.feed(data, self._registry.clock())
+            if hole:
+                batches += reader.skip_hole(reader.position, reader.position + hole, self._registry.clock())
+            for batch in batches:
+                await self._registry.deliver(batch)
 
     def _drop_archive(self, job: _Job) -> None:
         if job.archive is not None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-import aiofiles
 from msgspec.structs import replace
 
 from agent.core.decompress import compression
 from agent.core.errors import TailError
+from agent.core.holes import before_hole
 from agent.core.model import MARKER_BYTES, FileChange, FileGeneration, FileRow, Position, newest_of_logs
 from agent.tail import files
 from agent.tail.claims import LogClaims
+from agent.tail.descriptors import OpenFiles
 from agent.tail.harvester import Harvester
-from agent.tail.identity import FileKey, marker, same_generation
+from agent.tail.identity import FileKey, marker
 from agent.tail.positions import StoredPositions
 from agent.tail.reader import LineReader
 from agent.tail.rotated_names import is_rotation
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from agent.tail.harvester import Timing
     from agent.tail.watch import Watcher
 
-_REREAD_BYTES = 1 << 16  # of an unfinished line, read once more when a file that has more to read had to be closed
 _FINISHED_KEPT = 1024  # finished files remembered, in case one is moved back
 
 
@@ -58,6 +57,7 @@ class Registry:
         look_soon: Callable[[], None],
     ) -> None:
         self.harvesters: dict[int, Harvester] = {}
+        self.descriptors = OpenFiles(self.harvesters, conditions, executor, watcher)
         self.by_key: dict[FileKey, Harvester] = {}
         newest, _ = newest_of_logs(sorted(known, key=lambda row: row.id))
         self.dormant = {row.id: row.generation_now for row in newest}  # not followed now
@@ -67,20 +67,12 @@ class Registry:
         self.conditions = conditions
         self.deliver = deliver
         self.clock = clock
-        self.open_limit = files.raise_file_limit()
         self._changed = changed
         self._allocate_id = allocate_id
-        self._executor = executor
         self._watcher = watcher
-        self._open_count = 0
         self._finished: deque[int] = deque()
         self._over: set[int] = set()  # ids whose last batch was delivered, though perhaps not stored yet
         self._compressed: dict[FileKey, int] = {}  # size when it was looked at
-
-    @property
-    def crowded(self) -> bool:
-        """Whether more files are open than should be."""
-        return self._open_count > self.open_limit
 
     def generations(self) -> dict[FileKey, int]:
         """The generation of each followed file."""
@@ -96,12 +88,12 @@ class Registry:
         if self._compressed.get(found.key, -1) == found.size:
             return None
         with self.claims.opening(found.key):
-            opened = await self._open_as(found.path, found.key)
+            opened = await self.descriptors.open_as(found.path, found.key)
             if opened is None:
                 return None
             handle, info = opened
             if self._is_compressed(found, info.head) or self.claims.is_archived((*info.key, info.size, info.mtime_ns)):
-                await self._discard(handle)
+                await self.descriptors.discard(handle)
                 return None
             return await self._begin(found, handle, info, at_end=at_end, offset=offset)
 
@@ -133,7 +125,7 @@ class Registry:
         """Follow a known file that lies at `path` as `key` now, from where its reading stopped; as its successor where
         it is another source's now.
         """
-        opened = await self._open_as(path, key)
+        opened = await self.descriptors.open_as(path, key)
         if opened is None:
             return None
         handle, info = opened
@@ -203,14 +195,14 @@ class Registry:
         before = os.pread(fd, min(MARKER_BYTES, offset), max(0, offset - MARKER_BYTES))
         reader = LineReader(file, source.max_line, offset, before)
         harvester = Harvester(source, reader, b"", info.resolved, handle, fd, info.size, globbed=globbed)
-        harvester.set_head(info.head)
+        harvester.set_head(before_hole(info.head, offset))
         harvester.last_growth = time.monotonic()
         self.harvesters[file.id] = self.by_key[info.key] = harvester
         self.save(harvester.file)
         self.conditions.end(info.resolved)
         self.conditions.end(file.current_path)
-        if self.crowded:
-            await self.close(harvester)  # it is opened again when its turn to be read comes
+        if self.descriptors.crowded:
+            await self.descriptors.close(harvester)  # it is opened again when its turn to be read comes
         return harvester
 
     def _is_compressed(self, found: FoundFile, head: bytes) -> bool:
@@ -239,85 +231,6 @@ class Registry:
         await self.drop(harvester)
         self._forget(harvester.file.id)  # nothing of it is to be continued
         return True
-
-    # open files
-
-    async def _open(self, path: str) -> tuple[AsyncFileIO, files.Opened] | None:
-        """Open and describe; None, and a condition, where that fails."""
-        if self._open_count >= self.open_limit:
-            await self.make_room()
-        infos: list[files.Opened] = []
-
-        def opener(name: str, _flags: int) -> int:
-            fd = files.open_checked(name)
-            try:
-                infos.append(files.describe(fd, name))
-            except OSError:
-                os.close(fd)
-                raise
-            return fd
-
-        try:
-            handle = await aiofiles.open(path, "rb", buffering=0, opener=opener, executor=self._executor)
-        except TailError as error:
-            self.conditions.begin(error)
-            return None
-        except OSError as error:
-            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
-                self.conditions.begin(files.open_error(path, error))
-            if error.errno in {errno.EMFILE, errno.ENFILE}:
-                await self.make_room()
-            return None
-        self._open_count += 1
-        self.conditions.end("open files", "SL207")
-        return handle, infos[0]
-
-    async def _open_as(self, path: str, key: FileKey) -> tuple[AsyncFileIO, files.Opened] | None:
-        """`_open`; None as well where another file lies there since the look that found `key`: rotation goes on."""
-        opened = await self._open(path)
-        if opened is not None and opened[1].key != key:
-            await self._discard(opened[0])
-            return None
-        return opened
-
-    async def reopen(self, harvester: Harvester) -> bool:
-        """Open the file of a harvester again, after a look has shown that it is still the same one."""
-        if harvester.fd >= 0:
-            return True
-        opened = await self._open_as(harvester.file.current_path, harvester.key)
-        if opened is None:
-            return False
-        handle, info = opened
-        if not same_generation(info.generation, harvester.file.generation):  # the next look tells
-            await self._discard(handle)
-            return False
-        harvester.handle, harvester.fd = handle, handle.fileno()
-        return True
-
-    async def close(self, harvester: Harvester) -> None:
-        """Close the file; what was read of an unfinished line is read again later."""
-        self._watcher.disarm(harvester.file.id)
-        harvester.armed = False
-        if harvester.handle is None:
-            return
-        handle, harvester.handle, harvester.fd = harvester.handle, None, -1
-        harvester.reader.rewind()
-        await self._discard(handle)
-
-    async def _discard(self, handle: AsyncFileIO) -> None:
-        self._open_count -= 1
-        await handle.close()
-
-    async def make_room(self) -> None:
-        """Close a tenth of the open files: quiet ones, read to their end, those that grew longest ago first; or where
-        all have more to read, some of those, so that every file has its turn.
-        """
-        kept = [s for s in self.harvesters.values() if s.fd >= 0 and s.links and s.file.state != "rotated"]
-        closable = [s for s in kept if s.drained] or [s for s in kept if s.reader.pending <= _REREAD_BYTES]
-        closable.sort(key=lambda harvester: harvester.last_growth)
-        for harvester in closable[: max(1, self.open_limit // 10)]:
-            await self.close(harvester)
-            harvester.next_poll = 0.0
 
     # the end of a generation
 
@@ -359,7 +272,7 @@ class Registry:
         self.harvesters.pop(harvester.file.id, None)
         if self.by_key.get(harvester.key) is harvester:
             del self.by_key[harvester.key]
-        await self.close(harvester)
+        await self.descriptors.close(harvester)
 
     def _keep(self, file: FileGeneration) -> None:
         known = self.dormant.get(file.id)
@@ -374,9 +287,9 @@ class Registry:
         self.positions.forget(file_id)
         self._over.discard(file_id)
 
-    async def take_over(self, harvester: Harvester, path: str, key: FileKey) -> bool:
+    async def take_over(self, harvester: Harvester, path: str, key: FileKey, *, state: str = "rotated") -> bool:
         """The harvester's bytes lie in the copy at `path` now: go on there, under the copy's identity `key`."""
-        opened = await self._open_as(path, key)
+        opened = await self.descriptors.open_as(path, key)
         if opened is None:
             return False
         handle, info = opened
@@ -388,11 +301,11 @@ class Registry:
         harvester.handle, harvester.fd = handle, handle.fileno()
         harvester.size, harvester.mtime_ns, harvester.resolved = info.size, info.mtime_ns, info.resolved
         harvester.short_copy = info.size < harvester.reader.position
-        harvester.change(**_inode(info), current_path=path, state="rotated")
+        harvester.change(**_inode(info), current_path=path, state=state)
         self.save(harvester.file)
         self.by_key[info.key] = harvester
         if old is not None:
-            await self._discard(old)
+            await self.descriptors.discard(old)
         return True
 
 

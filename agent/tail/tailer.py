@@ -19,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.core.conditions import Conditions
-from agent.tail import files, locate, recovery
+from agent.tail import files
+from agent.tail.endings import FileEndings
 from agent.tail.harvester import FileStatus, Harvester, Timing, check_all
 from agent.tail.polling import ChunkReader, PollScheduler
 from agent.tail.prospector import Prospector
@@ -77,6 +78,7 @@ class Tailer:
         timing: Timing | None = None,
     ) -> None:
         self._timing = timing or Timing()
+        self._hole_grace_s = 0.0 if once else self._timing.hole_grace_s
         self._once = once
         self._room = room
         self._conditions = Conditions(report)
@@ -96,10 +98,11 @@ class Tailer:
         )
         self._recovery = Recovery(self._registry, self._run)
         self._prospector = Prospector(
-            self._registry, sources, avoid, recovery=self._recovery, at_end=first_start, once=once
+            self._registry, sources, avoid, recovery=self._recovery, at_end=first_start, once=once, run=self._run
         )
+        self._endings = FileEndings(self._registry, self._recovery, self._prospector, self._run)
         self._scheduler = PollScheduler(
-            self._registry, self._watcher, self._conditions, self._timing, self._end_deleted
+            self._registry, self._watcher, self._conditions, self._timing, self._endings.deleted, clock=clock
         )
         self._chunks = ChunkReader(self._registry, clock, self._timing.busy_interval_s, self._scheduler)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -135,7 +138,7 @@ class Tailer:
             self._watcher.stop()
             self._recovery.close()
             for harvester in list(self._registry.harvesters.values()):
-                await self._registry.close(harvester)
+                await self._registry.descriptors.close(harvester)
             self._executor.shutdown(wait=False)
 
     def stop(self) -> None:
@@ -211,6 +214,7 @@ class Tailer:
                 harvester.next_poll = 0.0
         for source, target in events.renames:
             self._prospector.renamed(source, target)
+        self._prospector.created(events.created)
         if events.lost:
             self._next_scan = 0.0
             for harvester in harvesters.values():  # its event may be among the lost ones
@@ -226,6 +230,7 @@ class Tailer:
     async def _round(self) -> None:
         self._rounds += 1
         self._take_events()
+        self._prospector.begin_round()
         if self._reloaded is not None:
             (sources, taken), self._reloaded = self._reloaded, None
             await self._apply(sources)
@@ -240,8 +245,7 @@ class Tailer:
         if not due:
             return
         ready = []
-        looks = check_all(due) if self._scheduler.at_hand(due) else await self._run(check_all, due)
-        for harvester, look in zip(due, looks, strict=True):
+        for harvester, look in zip(due, await self._check(due), strict=True):
             if harvester.file.id in self._registry.harvesters and await self._judge(harvester, look):
                 ready.append(harvester)
         # rotated files first, for they may be deleted; then what has waited longest
@@ -252,6 +256,11 @@ class Tailer:
                 return
             if harvester.file.id in self._registry.harvesters:
                 await self._read(harvester)
+
+    async def _check(self, harvesters: list[Harvester]) -> list[FileStatus]:
+        if self._scheduler.at_hand(harvesters):
+            return check_all(harvesters, self._hole_grace_s)
+        return await self._run(check_all, harvesters, self._hole_grace_s)
 
     async def _wait_for_room(self, *, looking: bool = True) -> None:
         while not self._stopping and not await self._room(_ROOM_WAIT_S):
@@ -274,7 +283,7 @@ class Tailer:
         the others, and none waits for its next try because all descriptors are held by files that wait to be read.
         """
         try:
-            if await self._registry.reopen(harvester):
+            if await self._registry.descriptors.reopen(harvester):
                 await self._chunks.read(harvester)
                 return True
             self._put_off(harvester)
@@ -309,9 +318,12 @@ class Tailer:
             await self._fail(harvester, look.error)
             return False
         if not look.intact:
-            await self._replace(harvester)
+            await self._endings.truncated(harvester)
+            self._next_scan = 0.0
             return False
         harvester.size, harvester.mtime_ns, harvester.links = look.size, look.mtime_ns, look.links
+        if look.hole is not None or harvester.at_hole is not None:
+            harvester.hole = look.hole
         if look.size > harvester.reader.position:
             return True
         if harvester.retry_s:
@@ -327,47 +339,12 @@ class Tailer:
             self._next_scan = min(self._next_scan, time.monotonic() + pause)
         else:
             self._conditions.begin(files.open_error(harvester.file.current_path, error))
-            await self._registry.close(harvester)
+            await self._registry.descriptors.close(harvester)
         self._put_off(harvester)
 
     def _put_off(self, harvester: Harvester) -> None:
         harvester.retry_s = min(max(self._timing.retry_s, harvester.retry_s * 2), self._timing.retry_limit_s)
         harvester.next_poll = time.monotonic() + harvester.retry_s
-
-    async def _replace(self, harvester: Harvester) -> None:
-        """The file was truncated or rewritten: read the rest from a copy, if there is one, else end the generation.
-
-        The scan that follows finds an inode that nobody follows, and begins a new generation at its head.
-        """
-        if not await self._take_copy(harvester):
-            await self._close_truncated(harvester)
-        self._next_scan = 0.0
-
-    async def _take_copy(self, harvester: Harvester) -> bool:
-        """Whether a copy of the harvester's file was found; the harvester goes on in it."""
-        reader = harvester.reader
-        claimed = self._registry.generations()
-        copy = await self._run(
-            locate.find_copy, harvester.file, harvester.head, reader.position, reader.recent, claimed
-        )
-        if copy is None or not await self._registry.take_over(harvester, *copy):
-            return False
-        harvester.globbed = self._prospector.discovery.source_of(copy[0]) is not None
-        harvester.last_growth = time.monotonic()
-        harvester.next_poll = 0.0
-        return True
-
-    async def _end_deleted(self, harvester: Harvester) -> None:
-        """A deleted file is read to its end. A copy of it that was made before is not to be read once more."""
-        if not await self._take_copy(harvester):
-            await self._registry.end(harvester)
-
-    async def _close_truncated(self, harvester: Harvester) -> None:
-        """What was not read of a truncated file is in a compressed copy, or it is lost."""
-        if await self._run(recovery.candidates, harvester.file):
-            await self._recovery.take(harvester)
-        else:
-            await self._registry.end(harvester, harvester.size)
 
     async def _apply(self, sources: Sequence[SourceSettings]) -> None:
         self._prospector.set_sources(sources)
@@ -386,14 +363,14 @@ class Tailer:
 
     async def _dismiss(self, harvester: Harvester) -> None:
         """Read a file to its present end and follow it no more; its unfinished line stays unread."""
-        [look] = await self._run(check_all, [harvester])
+        [look] = await self._check([harvester])
         while (
             not self._stopping and await self._judge(harvester, look) and harvester.file.id in self._registry.harvesters
         ):
             await self._wait_for_room(looking=False)
             if not await self._read(harvester):
                 break
-            [look] = await self._run(check_all, [harvester])
+            [look] = await self._check([harvester])
         if harvester.file.id in self._registry.harvesters:
             harvester.reader.rewind()
             await self._registry.flush(harvester)

@@ -39,6 +39,7 @@ class Events(msgspec.Struct):
 
     names: set[tuple[str, str]] = set()  # (directory, base name) whose meaning may have changed
     renames: list[tuple[str, str]] = []  # (from, to), in order
+    created: dict[str, bool] = {}  # by path: whether the last event there made a file, or moved one there
     files: set[int] = set()  # tokens of files that were written to; their watches are gone
     lost: bool = False  # the kernel's queue overflowed, or a directory went away: look at everything
 
@@ -139,6 +140,8 @@ class Watcher:
         """Note an event of a directory."""
         name = os.fsdecode(event.name)
         with self._lock:
+            if event.is_create or event.is_moved_to:
+                self._events.created[os.path.join(directory, name)] = event.is_create
             if event.is_moved_from:
                 self._moved_from[event.cookie] = os.path.join(directory, name)
             elif event.is_moved_to:

@@ -9,23 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.archive.directory import load
 from agent.core.errors import RotateError
 from agent.core.units import format_duration
-from agent.store import archives
 from agent.views import iso
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
-    from agent.archive.archiver import Archiver, ArchivingSummary
+    from agent.archive.archiver import Archiver
+    from agent.archive.planner import ArchivingSummary
     from agent.archive.verify import ArchiveFinding
     from agent.config import Config
     from agent.rotate.rotator import Rotator
 
 
-def list_archives(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    """The rows of `archive list --json`, oldest first."""
+def list_archives(connection: sqlite3.Connection, directory: Path) -> list[dict[str, Any]]:
+    """The rows of `archive list --json`, oldest first.
+
+    Args:
+        connection: read-only.
+        directory: of all archives.
+    """
     return [
         {
             "path": row.path,
@@ -39,7 +46,7 @@ def list_archives(connection: sqlite3.Connection) -> list[dict[str, Any]]:
             "last": iso(row.max_timestamp),
             "sha256": row.sha256,
         }
-        for row in archives.load(connection)
+        for row in load(connection, directory)
     ]
 
 
@@ -81,6 +88,16 @@ def reindex_document(indexed: int, findings: Sequence[ArchiveFinding]) -> dict[s
         findings: files that could not be read.
     """
     return {"indexed": indexed, "findings": [finding.document() for finding in findings]}
+
+
+def redact_document(redacted: int, findings: Sequence[ArchiveFinding]) -> dict[str, Any]:
+    """The document of `archive run --redact --json`.
+
+    Args:
+        redacted: how many archives were made anew.
+        findings: archives that could not be.
+    """
+    return {"redacted": redacted, "findings": [finding.document() for finding in findings]}
 
 
 # ---------------------------------------------------------------- what `archive run` would do now, to each file

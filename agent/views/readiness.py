@@ -13,19 +13,19 @@ import resource
 import shutil
 import socket
 import stat
-from collections import Counter
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from agent.alert.matching import unusable
+from agent.alert.check import names_nowhere, unusable
 from agent.config import listen_address, unsupported
-from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, ConfigError, RotateError, SidelogError
+from agent.core.errors import ConfigError, RotateError, SidelogError
 from agent.core.units import format_size
 from agent.hooks import program as hooks
 from agent.store.reader import open_reader
-from agent.tail.discover import Discovery, tail_settings
+from agent.tail.discover import Discovery, tail_settings, unmatched
+from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
+from agent.views.expressions import hard_expressions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,48 +35,6 @@ if TYPE_CHECKING:
 
 _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
 _INOTIFY = Path("/proc/sys/fs/inotify")
-
-
-class Diagnostic(msgspec.Struct, frozen=True):
-    """One line of `sidelog check`."""
-
-    level: str  # ok | warning | error
-    code: str
-    place: str
-    sentence: str
-    hint: str = ""
-    exit_code: int = EXIT_FAILED  # what an error of this kind ends the command with
-
-    @classmethod
-    def of(cls, error: SidelogError, level: str = "error") -> Diagnostic:
-        """The finding that an error tells; its place is not said twice."""
-        sentence = error.message.removeprefix(f"{error.subject}: ")
-        return cls(level, error.code, error.subject, sentence, error.hint, error.exit_code)
-
-    def document(self) -> dict[str, str | None]:
-        """For JSON."""
-        return {
-            "level": self.level,
-            "code": self.code or None,
-            "place": self.place,
-            "sentence": self.sentence,
-            "hint": self.hint or None,
-        }
-
-
-def ok(place: str, sentence: str) -> Diagnostic:
-    """Something that is as it should be."""
-    return Diagnostic("ok", "", place, sentence)
-
-
-def warning(key: str, place: str, /, **facts: Any) -> Diagnostic:
-    """The agent runs, but worse than it could: what `SidelogError.of` says."""
-    return Diagnostic.of(SidelogError.of(key, place, **facts), "warning")
-
-
-def error(key: str, place: str, /, **facts: Any) -> Diagnostic:
-    """The agent cannot do what it is told: what `SidelogError.of` says."""
-    return Diagnostic.of(SidelogError.of(key, place, **facts))
 
 
 def configuration_diagnostics(file: Path | None, load: Callable[[], Config]) -> list[Diagnostic]:
@@ -121,15 +79,34 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     yield from sources(config, scan)
     yield from limits(scan)
     yield from store(config)
+    yield from (warning(key, place, **facts) for key, place, facts in hard_expressions(config))
     if any(source.rotate is not None for source in config.sources):
         yield from rotation(config, scan)
     if config.archive is not None:
-        yield writable("SL118", "archive.directory", config.archive_directory)
+        yield archive_directory(config)
+    yield from redacted_archives(config)
     for name, hook in config.hooks.items():
         yield from hook_program(name, hook)
-        yield from hook_secrets(name, hook)
+        yield from hook_secrets(hook)
     if config.http is not None:
         yield port(config.http.listen)
+    yield from rules(config, scan)
+
+
+def rules(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
+    """What alert rules ask for that exists nowhere, as far as the store, if there is one, knows."""
+    if not config.alerts:
+        return
+    from agent.query import open_engine  # noqa: PLC0415 - many have no rules
+
+    with ExitStack() as stack:
+        engine = None
+        with suppress(SidelogError):  # it is not there yet, or `store` says what is wrong with it
+            engine = open_engine(config.store.path, config.archive_directory, archived=False)
+            stack.callback(engine.close)
+        with suppress(SidelogError):
+            for place, problem in names_nowhere(config, scan, engine):
+                yield Diagnostic.at(place, problem)
 
 
 def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
@@ -149,12 +126,12 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
         elif sizes[source.name]:
             count = len(sizes[source.name])
             yield ok(place, f"{_plural(count, 'file')}, {format_size(sum(sizes[source.name]))}, readable")
-        else:
-            yield warning("SL111", place, patterns=", ".join(source.include))
+        for problem in unmatched(source, scan):
+            yield Diagnostic.at(place, problem)
     if scan.errors:
         yield _unreadable("sources", sorted(scan.errors), "path")
     for path, refused in sorted(scan.refused.items()):
-        yield Diagnostic("warning", refused.code, path, refused.message, refused.hint)
+        yield Diagnostic.at(path, refused)
 
 
 def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
@@ -239,6 +216,40 @@ def _obstacle(existing: Path) -> str:
     return "readonly" if os.statvfs(existing).f_flag & os.ST_RDONLY else ""
 
 
+def archive_directory(config: Config) -> Diagnostic:
+    """Whether archives can be made where they are to lie, and no other store's are made there."""
+    from agent.archive.lock import other_owner, refused  # noqa: PLC0415 - for who archives alone
+
+    directory = config.archive_directory
+    finding = writable("SL118", "archive.directory", directory)
+    if finding.level == "ok":
+        try:
+            other = other_owner(directory, config.store.path)
+        except OSError as problem:
+            return error("SL804", str(directory), why=problem)
+        if other is not None:
+            return Diagnostic.of(refused(directory, other))
+    return finding
+
+
+def redacted_archives(config: Config) -> Iterator[Diagnostic]:
+    """Whether archives hold what `redact` of their source names now."""
+    if not any(source.redact for source in config.sources) or not config.store.path.exists():
+        return
+    try:
+        connection = open_reader(config.store.path)
+    except SidelogError:  # that of the store is said elsewhere
+        return
+    from agent.archive.directory import load  # noqa: PLC0415 - for who redacts alone
+    from agent.archive.rewriter import unredacted  # noqa: PLC0415
+
+    with closing(connection):
+        found = unredacted(load(connection, config.archive_directory), config)
+    if found:
+        row, keys = found[0]
+        yield warning("SL813", row.path, count=len(found), keys=", ".join(keys))
+
+
 def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
     """Whether a hook's program can run and only its owner can change it."""
     if not hook.exec:
@@ -254,14 +265,14 @@ def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
         yield ok(place, f"{program} can be run")
 
 
-def hook_secrets(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
-    """Whether the secrets that a hook refers to are there. Their text goes nowhere."""
-    secrets = {f"hooks.{name}.headers.{header}": secret for header, secret in hook.headers.items()}
+def hook_secrets(hook: HookConfig) -> Iterator[Diagnostic]:
+    """Whether the secrets that a hook refers to are there, and fit their place. Their text goes nowhere."""
+    looks = [secret.resolve_header for secret in hook.headers.values()]
     if hook.webhook is not None:
-        secrets[f"hooks.{name}.webhook"] = hook.webhook
-    for secret in secrets.values():
+        looks.append(hook.webhook.resolve)
+    for look in looks:
         try:
-            secret.resolve()
+            look()
         except SidelogError as problem:
             yield Diagnostic.of(problem)
 
@@ -281,12 +292,6 @@ def port(listen: str) -> Diagnostic:
                 return warning("SL119.used", "http.listen", address=listen)
             return error("SL119.refused", "http.listen", address=listen, why=problem)
     return ok("http.listen", f"{listen} is free")
-
-
-def worst(findings: list[Diagnostic]) -> int:
-    """The exit code: that of a wrong configuration before that of any other error; warnings count as done."""
-    codes = Counter(finding.exit_code for finding in findings if finding.level == "error")
-    return EXIT_CONFIG if EXIT_CONFIG in codes else EXIT_FAILED if codes else 0
 
 
 def _may(path: str, mode: int) -> bool:
@@ -346,5 +351,5 @@ def _telling(place: str, source: str, rotate: RotateConfig) -> Diagnostic:
     try:
         prepare(source, rotate).close()
     except RotateError as error:
-        return Diagnostic("warning", error.code, place, error.message, error.hint)
+        return Diagnostic.at(place, error)
     return ok(place, "the application can be told")

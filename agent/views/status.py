@@ -19,6 +19,7 @@ from agent.store import alerts as alert_tables
 from agent.store import statistics
 from agent.store.lock import Owner, owner
 from agent.store.reader import get_meta
+from agent.tail import holes
 from agent.views import iso
 from agent.views.alerts import evictions, list_states
 
@@ -114,7 +115,7 @@ def _file(row: FollowedFile, now: int) -> dict[str, Any]:
     try:
         status = Path(from_text(row.current_path)).stat()
         if (status.st_dev, status.st_ino) == (row.device, row.inode):
-            size, changed = max(status.st_size, row.offset), status.st_mtime_ns
+            size, changed = max(_data_end(row, status.st_size), row.offset), status.st_mtime_ns
     except OSError:
         pass  # deleted or out of reach: the tailer says so itself
     lag = size - row.offset
@@ -131,6 +132,15 @@ def _file(row: FollowedFile, now: int) -> dict[str, Any]:
         "lag_seconds": round(max(0, now - waiting_since) / 1e9, 3) if lag else 0.0,
         "events": row.events,
     }
+
+
+def _data_end(row: FollowedFile, size: int) -> int:
+    """Up to where there is something to read: NULs that nobody has filled yet are not waited for."""
+    if size <= row.offset:
+        return size
+    with Path(from_text(row.current_path)).open("rb", buffering=0) as file:
+        end, has_data = holes.skip(file.fileno(), row.offset, size)
+    return size if has_data or end == row.offset else row.offset
 
 
 def _suspects(

@@ -3,7 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from agent.archive.container import ArchiveMetadata, ArchiveWriter
+from agent.archive.container import ArchiveWriter
+from agent.archive.metadata import ArchiveMetadata
 
 
 def metadata(data: bytes = b"", **changes) -> ArchiveMetadata:

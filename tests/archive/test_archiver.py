@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ class Setting:
         (self.logs / "app.log").write_bytes(events(0, 1))
         self.opened = opened
         self.reports: list[tuple[str, str, bool]] = []
+        self.latest: Archiver | None = None
         self.config = self.configure()
 
     def configure(self, **archive):
@@ -46,7 +48,11 @@ class Setting:
         self.reports.append((error.code, Path(error.subject).name, active))
 
     def archiver(self, **options):
-        return Archiver(self.config, self.opened.writer.change, self.report, **options)
+        """Another one, as after a start of the agent: the one before has ended."""
+        if self.latest is not None:
+            self.latest.close()
+        self.latest = Archiver(self.config, self.opened.writer.change, self.report, **options)
+        return self.latest
 
     def rotated(self, name: str, data: bytes = b"line\n") -> Path:
         path = self.logs / name
@@ -265,8 +271,9 @@ def test_no_archive_is_left_that_the_store_does_not_know(setting, kept, after):
             raise KeyboardInterrupt
         return found
 
-    with pytest.raises(KeyboardInterrupt):
-        Archiver(setting.config, change, setting.report).round()
+    setting.latest.close()
+    with pytest.raises(KeyboardInterrupt), closing(Archiver(setting.config, change, setting.report)) as archiver:
+        archiver.round()
     known = [row.path for row in archives.load(setting.opened.writer.connection)]
     assert [str(path) for path in setting.archives()] == known
     setting.archiver().round()

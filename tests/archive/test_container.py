@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.archive import seekable
-from agent.archive.container import METADATA_MAGIC, MOST_FRAME_BYTES, ArchiveReader, ArchiveWriter, FrameLocation
+from agent.archive.container import MOST_FRAME_BYTES, ArchiveReader, ArchiveWriter, FrameLocation
+from agent.archive.metadata import METADATA_MAGIC
 from agent.archive.seekable import SeekEntry
 from agent.archive.simd import digest
 from agent.core.errors import ArchiveError
@@ -156,9 +157,9 @@ def opened(path):
 
 def test_a_bomb_is_refused_before_it_is_decompressed(tmp_path):
     """A frame that claims, or has, more than any frame of ours is not given memory."""
-    from agent.archive.container import _encoder
+    from agent.archive.metadata import encoder
 
-    payload = said(_encoder.encode(metadata(b"a\n")))
+    payload = said(encoder.encode(metadata(b"a\n")))
     foreign(tmp_path / "x", b"a\n" * 50, payload, raw_bytes=7)
     with opened(tmp_path / "x") as archive, pytest.raises(ArchiveError, match="another size"):
         archive.read(0)
@@ -201,9 +202,9 @@ def test_a_seek_table_that_claims_more_frames_than_there_can_be_is_refused_befor
 
 def test_a_seek_table_with_a_huge_frame_is_refused_before_it_is_read(tmp_path):
     """Three sparse GiB that are said to be one frame."""
-    from agent.archive.container import _encoder
+    from agent.archive.metadata import encoder
 
-    payload = seekable.skippable(said(_encoder.encode(metadata(b"a\n"))), METADATA_MAGIC)
+    payload = seekable.skippable(said(encoder.encode(metadata(b"a\n"))), METADATA_MAGIC)
     table = seekable.encode([SeekEntry(3 << 30, 2, 0), SeekEntry(len(payload), 0, 0)])
     with (tmp_path / "x").open("wb") as file:
         file.truncate(3 << 30)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.archive.files import archive_path, give_name, make_directory, partial_file, restrict, safe_name
+from agent.archive.directory import archive_path, safe_name
+from agent.archive.files import give_name, make_directory, partial_file, restrict
 from tests.needs import needs
 
 FIRST = 1_795_000_000 * 10**9
@@ -75,7 +76,7 @@ def test_permissions_and_time_are_those_of_the_log(tmp_path, mode):
     log.chmod(mode)
     os.utime(log, ns=(5, 7 * 10**9))
     archive.write_bytes(b"")
-    restrict(archive, log.stat())
+    restrict(archive, log.stat(), log.stat().st_mtime_ns)
     assert stat.S_IMODE(archive.stat().st_mode) == mode & 0o666
     assert archive.stat().st_mtime_ns == 7 * 10**9
 
@@ -88,10 +89,10 @@ def test_a_group_that_is_not_the_logs_may_do_what_everybody_may(tmp_path, monkey
     archive = tmp_path / "x"
     archive.write_bytes(b"")
     for mode, kept in ((0o640, 0o600), (0o664, 0o644), (0o060, 0o400)):
-        restrict(archive, SimpleNamespace(st_mode=mode, st_uid=0, st_gid=4321, st_atime_ns=1, st_mtime_ns=1))
+        restrict(archive, SimpleNamespace(st_mode=mode, st_uid=0, st_gid=4321, st_atime_ns=1), 1)
         assert stat.S_IMODE(archive.stat().st_mode) == kept
     same = SimpleNamespace(st_mode=0o640, st_uid=0, st_gid=archive.stat().st_gid, st_atime_ns=1, st_mtime_ns=1)
-    restrict(archive, same)
+    restrict(archive, same, same.st_mtime_ns)
     assert stat.S_IMODE(archive.stat().st_mode) == 0o640, "its group is that of the log already"
 
 
@@ -101,5 +102,5 @@ def test_the_owner_is_that_of_the_log(tmp_path):
     log.write_bytes(b"")
     os.chown(log, 1234, 4321)
     archive.write_bytes(b"")
-    restrict(archive, log.stat())
+    restrict(archive, log.stat(), log.stat().st_mtime_ns)
     assert (archive.stat().st_uid, archive.stat().st_gid) == (1234, 4321)

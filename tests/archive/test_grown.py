@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ from msgspec.structs import replace
 
 from agent.archive import worker
 from agent.archive.archiver import Archiver
+from agent.archive.matchers import PrefixMatcher
 from agent.archive.process import WorkerProcess
 from agent.archive.reindex import reindex
 from agent.archive.verify import verify_archives
-from agent.archive.worker import PrefixMatcher
 from agent.config import load
 from agent.config.schema import ArchiveRetentionConfig
 from agent.query.archives.engine import ArchiveEngine
@@ -49,9 +50,11 @@ class Place:
         """One round of a archiver that was just started, and of which only such errors are reported."""
         config = load(self.config, environ={})
         reported: list = []
-        archiver = Archiver(config, change or self.opened.writer.change, lambda *one: reported.append(one))
-        archiver.config = replace(archiver.config, **options)
-        summary = archiver.round()
+        with closing(
+            Archiver(config, change or self.opened.writer.change, lambda *one: reported.append(one))
+        ) as archiver:
+            archiver.config = replace(archiver.config, **options)
+            summary = archiver.round()
         assert tuple(error.code for error, _ in reported) == codes
         assert len(summary.failed) == len(codes)
         return summary
@@ -72,7 +75,7 @@ class Place:
         os.utime(path, (mtime, mtime))
 
     def search(self) -> ArchiveEngine:
-        return ArchiveEngine(self.reader, self.opened.writer.path, beside_store=True)
+        return ArchiveEngine(self.reader, self.opened.writer.path, self.opened.writer.path.parent, beside_store=True)
 
     def numbers(self) -> list[int]:
         """What a search finds."""
@@ -310,6 +313,8 @@ def test_an_archive_that_is_replaced_during_a_search_is_missed_so_that_nothing_i
 def test_beginnings_are_found_however_the_bytes_come():
     import hashlib
 
+    from agent.archive.protocol import StoredGeneration
+    from agent.parse.settings import PLAIN
     from agent.store.archives import EarlierArchive
 
     data = bytes(range(200)) * 3
@@ -319,7 +324,9 @@ def test_beginnings_are_found_however_the_bytes_come():
     )
     wrong = EarlierArchive(file_id=None, raw_bytes=300, sha256="0", entries=(0,))
     for step in (1, 7, 200, 601):
-        seen = PrefixMatcher((*earlier, wrong))
+        seen = PrefixMatcher((*earlier, wrong), [()], PLAIN)
         for at in range(0, len(data), step):
             seen.see(data[at : at + step])
-        assert seen.outgrown(7) == (1, 200, 599), "not one of another file, and not the whole"
+        assert seen.outgrown(StoredGeneration(7, 0, 0, b"")) == (1, 200, 599), (
+            "not one of another file, and not the whole"
+        )

@@ -10,7 +10,7 @@ from agent.archive.archiver import Archiver
 from agent.archive.container import ArchiveReader
 from agent.archive.process import WorkerProcess
 from agent.core.errors import ArchiveError
-from agent.store import archives, tables
+from agent.store import archives, begun, tables
 from agent.store.opening import open_store
 from tests.archive.test_archiver import Setting
 
@@ -95,7 +95,7 @@ def test_others_of_the_same_number_stay(interrupted):
     with ArchiveReader(mine) as archive:
         said = archive.metadata
     other.write_bytes(mine.read_bytes())
-    noted = archives.begun(interrupted.opened.writer.connection)
+    noted = begun.begun(interrupted.opened.writer.connection)
     assert (noted.id, noted.created) == (said.id, said.created)
     files.remove_unfinished(interrupted.root / "archive", replace(noted, created=said.created + 1))
     assert there(interrupted) == sorted(map(str, (mine, other)))
@@ -112,7 +112,7 @@ def test_an_archive_that_a_reindex_gave_another_number_is_known(setting):
     noted = tables.get_meta(connection, "archiving")
     connection.execute("UPDATE archives SET id = 7")
     connection.execute("UPDATE archive_logs SET archive_id = 7")
-    assert (noted["id"], archives.begun(connection)) == (1, None)
+    assert (noted["id"], begun.begun(connection)) == (1, None)
     setting.archiver().round()
     assert there(setting) == known(setting) != []
 

@@ -69,7 +69,7 @@ def test_filters_wait_on_the_disk_until_they_are_stored(tmp_path, store):
     waiting = []
 
     def change(function, *, durable):
-        waiting.extend(frame.blocks for row in function.keywords["rows"] for frame in row.frames)
+        waiting.extend(frame.blocks for row in function.keywords.get("rows", []) for frame in row.frames)
         return store.change(function, durable=durable)
 
     reindex(tmp_path / "archive", change, tmp_path, lambda *_: None, lambda *_: None)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import unsupported
+from agent.config.loader import load
 from agent.store import schema
 from agent.views import readiness
 from tests.needs import needs
@@ -100,6 +101,51 @@ def test_nothing_matched_is_a_warning(check):
     assert (found["sources[0] a"]["level"], found["sources[0] a"]["code"]) == ("warning", "SL111")
 
 
+def test_a_pattern_that_can_match_nothing_is_a_warning_beside_what_matches(check, tmp_path):
+    """With the name that is missing, and the nearest one; a wildcard alone is none."""
+    (tmp_path / "logs" / "a.log").write_text("x\n")
+    code, _ = check("sources: [{name: a, include: [logs/a.log, logs/b.txt, lgs/*.log, logs/*.txt]}]\n")
+    config = load(tmp_path / "sidelog.yaml")
+    said = [one.sentence for one in readiness.examine(config) if one.code == "SL111"]
+    assert code == 0
+    assert said == [
+        f"no file matches {tmp_path}/logs/b.txt: there is no 'b.txt' in {tmp_path}/logs",
+        f"no file matches {tmp_path}/lgs/*.log: there is no 'lgs' in {tmp_path}, did you mean 'logs'?",
+    ]
+
+
+RULES = """
+sources: [{name: shop, include: [logs/*.log]}]
+hooks: {page: {exec: [/bin/true]}}
+alerts:
+  - {name: a, match: 'levl=error source=shp', when: {count: 5}, per: [service, servce], hooks: [page]}
+  - {name: b, match: '(level=error OR source=shop) path~/a.log', when: {count: 5}, per: [service, user], hooks: [page]}
+  - {name: c, match: 'severity>=error severity<warn', when: {absent: true}, hooks: [page]}
+  - {name: d, match: '', when: {new_group: true}, hooks: [page]}
+"""
+
+
+def test_rules_that_can_match_nothing_are_warnings(check, tmp_path, sidelog):
+    """By the sources of the configuration, the files that are there, and the events of the store, if there is one."""
+    (tmp_path / "logs" / "a.log").write_text('{"level":"error","msg":"x","service":"s","user":"u"}\n')
+    code, found = check(RULES)
+    assert code == 0
+    assert {place: one["level"] for place, one in found.items() if one["code"] == "SL519"} == {
+        "alerts[0].match a": "warning",
+        "alerts[2].match c": "warning",
+    }
+    assert found["alerts[0].match a"]["sentence"] == "there is no source 'shp'; did you mean 'shop'?"
+    assert sidelog("run", "--once", "-q", "--set", "store.retention.size=1GiB").code == 0
+    code, found = check(RULES)
+    assert code == 0
+    said = found["alerts[0].match a"]["sentence"]
+    assert said.endswith("a field 'levl'; did you mean 'level'?"), "the last of two"
+    assert found["alerts[0].per a"]["sentence"].endswith("a field 'servce'; did you mean 'service'?")
+    assert {place for place in found if place.startswith("alerts[1]")} == set()
+    tried = sidelog("alerts", "test", "a")
+    assert (tried.code, tried.err.count("warning[SL519]")) == (0, 2)
+
+
 def test_own_store_does_not_count_as_a_log(check, tmp_path):
     (tmp_path / "state").mkdir()
     connection = sqlite3.connect(tmp_path / "state" / "s.db", isolation_level=None)
@@ -186,6 +232,9 @@ def test_archive_http_and_hooks(check, tmp_path, monkeypatch):
     assert found["archive.directory"]["sentence"] == f"{tmp_path}/state/archive can be made"
     assert found["hooks.page.exec"]["sentence"] == f"{tmp_path}/page.sh can be run"
     assert found["http.listen"]["sentence"] == f"127.0.0.1:{port} is free"
+    (tmp_path / "token").write_text("two\nlines")
+    code, found = check(text, "--set", f"http.listen=127.0.0.1:{port}")
+    assert (code, [one["level"] for one in found.values() if one["code"] == "SL110"]) == (78, ["error"])
     (tmp_path / "token").unlink()
     code, found = check(text, "--set", "hooks.chat.webhook={env: NOWHERE}")
     assert code == 78

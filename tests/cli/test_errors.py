@@ -86,6 +86,22 @@ def test_a_state_filter_shows_only_that_state(sidelog, store):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--category", "validaton"), "the category 'validaton'; did you mean 'validation'?"),
+        (("--service", "nowhere"), "no error was seen in a service 'nowhere'"),
+        (("-S", "1h", "-U", "2h"), "nothing lies between --since"),
+        (("-g", "ORDER"), None),
+        (("--category", "network"), None),
+    ],
+)
+def test_an_empty_list_says_what_exists_nowhere(sidelog, store, arguments, words):
+    said = sidelog("errors", "list", "--json", *arguments, "--store", store)
+    assert (said.code, json.loads(said.out)) == (0, [])
+    assert ("warning[SL519]" in said.err, (words or "") in said.err) == (words is not None, True)
+
+
+@pytest.mark.parametrize(
     ("arguments", "ids"),
     [
         ((), [2, 1]),

@@ -5,7 +5,7 @@ import threading
 import pytest
 import structlog
 
-from agent.core.conditions import Reporter
+from agent.core.conditions import PassingConditions, Reporter
 from agent.core.errors import SidelogError
 
 
@@ -123,3 +123,27 @@ def test_threads_may_report_while_another_one_clears():
     reporter.clear(frozenset({"SL410"}))
     collect()
     assert counted == [6_000, 6_000]
+
+
+def test_a_condition_that_events_meet_is_over_when_they_stay_away():
+    now, said = 0.0, []
+    conditions = PassingConditions(
+        lambda error, active: said.append((error.subject, active, error.message)), lambda: now
+    )
+    for _ in range(3):
+        conditions.meet("SL708", "r", 2, last="app.log:0")
+    assert [one[:2] for one in said] == [("r", True)]
+    assert "2 events" in said[0][2]
+    now = 60.0
+    conditions.meet("SL708", "r", 1, last="app.log:9")
+    assert "7 events in time, the last one at app.log:9" in said[1][2]
+    now = 659.0
+    conditions.settle()
+    assert len(said) == 2
+    now = 660.0
+    conditions.settle()
+    assert said[2][:2] == ("r", False)
+    conditions.meet("SL708", "r", 1, last="app.log:9")
+    conditions.meet("SL708", "s", 1, last="app.log:9")
+    conditions.keep({"s"})
+    assert [one[:2] for one in said[3:]] == [("r", True), ("s", True), ("r", False)]

@@ -2,7 +2,7 @@
 
     python -m tests.crash --all                 everything, about an hour on two cores
     python -m tests.crash --points --rotate --kills 1000 --power 50 --archive-power 60 --rotations 2000
-        --recreations 1000 --alerts 100 [--seed S]
+        --recreations 1000 --alerts 100 --changes 500 [--seed S]
 
 Ends with 1 as soon as anything was lost, doubled or altered. A failure prints its seed; a random program is shrunk to
 the operations that still fail.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tests.crash import alerts, archive_power, kills, points, power, rotating, rotations
+from tests.crash import alerts, archive_power, changes, kills, points, power, rotating, rotations
 from tests.crash.rig import Zygote, strace_problem
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
     from tests.crash.strace import Outcome
 
-ALL = {"kills": 1000, "power": 50, "archive_power": 60, "rotations": 2000, "recreations": 1000, "alerts": 100}
+ALL = {
+    "kills": 1000, "power": 50, "archive_power": 60, "rotations": 2000, "recreations": 1000, "alerts": 100,
+    "changes": 500,
+}  # fmt: skip
 
 
 @click.command()
@@ -41,6 +44,7 @@ ALL = {"kills": 1000, "power": 50, "archive_power": 60, "rotations": 2000, "recr
 @click.option("--rotations", "rotation_count", default=0, help="So many rotations under load.")
 @click.option("--recreations", "recreation_count", default=0, help="So many files recreated with the same inode.")
 @click.option("--alerts", "alert_count", default=0, help="So many SIGKILLs while rules fire and resolve.")
+@click.option("--changes", "change_count", default=0, help="So many sequences of changed settings, restores, moves.")
 @click.option("--all", "everything", is_flag=True, help="All of these.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--parallel", default=3, show_default=True, help="Agents at a time.")
@@ -56,6 +60,7 @@ def main(
     rotation_count: int,
     recreation_count: int,
     alert_count: int,
+    change_count: int,
     everything: bool,
     seed: int,
     parallel: int,
@@ -64,27 +69,23 @@ def main(
     """Kill, starve and cut off the agent; count what was lost or doubled."""
     if everything:
         with_points = with_rotate = True
-        kill_count, cut_count, archive_cut_count, rotation_count, recreation_count, alert_count = ALL.values()
-    green = True
+        kill_count, cut_count, archive_cut_count, rotation_count, recreation_count, alert_count, change_count = (
+            ALL.values()
+        )
+    parts: list[tuple[int, Callable[[Path], bool]]] = [
+        (with_points, lambda root: _points(root, seed, parallel, sample)),
+        (with_rotate, lambda root: _rotate(root, seed, parallel, sample)),
+        (kill_count, lambda root: _kills(root, seed, parallel, kill_count)),
+        (cut_count, lambda root: _power(root, seed, cut_count)),
+        (archive_cut_count, lambda root: _archive_power(root, seed, archive_cut_count)),
+        (rotation_count, lambda root: _rotations("rotations under load", rotations.rotate, root, seed, rotation_count)),
+        (recreation_count, lambda root: _rotations("recreations", rotations.recreate, root, seed, recreation_count)),
+        (alert_count, lambda root: _alerts(root, seed, parallel, alert_count)),
+        (change_count, lambda root: _changes(root, seed, parallel, change_count)),
+    ]
     with tempfile.TemporaryDirectory(prefix="sidelog-crash-", dir=_made(folder)) as scratch:
-        root = Path(scratch)
-        if with_points:
-            green &= _points(root, seed, parallel, sample)
-        if with_rotate:
-            green &= _rotate(root, seed, parallel, sample)
-        if kill_count:
-            green &= _kills(root, seed, parallel, kill_count)
-        if cut_count:
-            green &= _power(root, seed, cut_count)
-        if archive_cut_count:
-            green &= _archive_power(root, seed, archive_cut_count)
-        if rotation_count:
-            green &= _rotations("rotations under load", rotations.rotate, root / "rotations", seed, rotation_count)
-        if recreation_count:
-            green &= _rotations("recreations", rotations.recreate, root / "recreations", seed, recreation_count)
-        if alert_count:
-            green &= _alerts(root, seed, parallel, alert_count)
-    raise SystemExit(0 if green else 1)
+        outcomes = [part(Path(scratch)) for wanted, part in parts if wanted]
+    raise SystemExit(0 if all(outcomes) else 1)
 
 
 def _table(title: str, rows: Iterable[tuple[str, object]]) -> None:
@@ -270,7 +271,7 @@ def _rotations(
     title: str, run: Callable[[int, int, Path, Zygote], rotations.Result], root: Path, seed: int, number: int
 ) -> bool:
     with Zygote() as zygote:
-        result = run(number, seed, root, zygote)
+        result = run(number, seed, root / title.replace(" ", "-"), zygote)
     if not result.green:
         click.echo(f"RED: {title}, seed {seed}: {result.verdict}")
     rows: list[tuple[str, object]] = [
@@ -318,6 +319,48 @@ def _alerts(root: Path, seed: int, parallel: int, number: int) -> bool:
         ],
     )
     return all(result.green for result in results)
+
+
+def _changes(root: Path, seed: int, parallel: int, number: int) -> bool:
+    began = time.monotonic()
+
+    def work(lane: int) -> list[changes.Result]:
+        results = []
+        with Zygote() as zygote:
+            for own in range(seed + lane, seed + number, parallel):
+                result = changes.run_sequence(changes.make_sequence(own), own, root / f"changes-{own}", zygote)
+                if result.problems:
+                    click.echo(f"RED: {result}")
+                    _shrink_changes(result, root / f"shrink-{own}", zygote)
+                results.append(result)
+        return results
+
+    with ThreadPoolExecutor(parallel) as pool:
+        results = [result for part in pool.map(work, range(parallel)) for result in part]
+    _table(
+        "random sequences of changes",
+        [
+            ("sequences", len(results)),
+            ("steps", sum(len(result.ops) for result in results)),
+            ("lines written", sum(result.lines for result in results)),
+            ("with a line lost, doubled or under a wrong name", sum(result.is_wrong for result in results)),
+            ("with SL999", sum(result.has("SL999") for result in results)),
+            ("with a secret in a file", sum(result.has("holds a secret") for result in results)),
+            ("otherwise wrong", sum(bool(result.problems) and not result.is_wrong for result in results)),
+            ("seconds", f"{time.monotonic() - began:.0f}"),
+        ],
+    )
+    return not any(result.problems for result in results)
+
+
+def _shrink_changes(result: changes.Result, root: Path, zygote: Zygote) -> None:
+    numbers = iter(range(10**6))
+
+    def fails(ops: list[kills.Op]) -> bool:
+        return bool(changes.run_sequence(ops, result.seed, root / str(next(numbers)), zygote).problems)
+
+    shorter = kills.shrink(result.ops, fails, attempts=1)
+    click.echo(f"  {len(result.ops)} steps shrunk to {len(shorter)}: {' '.join(map(str, shorter))}")
 
 
 if __name__ == "__main__":

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import signal
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from agent.parse.logredactor import LogRedactor
 from tests.crash import strace
 from tests.integration.archiving import archives, configure, content, leftovers
 from tests.integration.harness import Box, append, events
+from tests.sources import parsing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,14 +75,65 @@ class Scene:
         return found
 
 
-def count(root: Path) -> list[Point]:
+class RedactionScene:
+    """Two archives of logs that were kept, of one that was followed and one that was not, whose source has got `redact`
+    since; they are to be made anew.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(exist_ok=True)
+        self.box = Box(root)
+        configure(self.box, delete_source=False)
+        self.box.log.write_bytes(events(0, 50))
+        self.box.once()
+        self.box.log.rename(self.box.logs / "app.log.1")
+        (self.box.logs / "app.log.2").write_bytes(events(100, 30))
+        self.box.log.touch()
+        self.box.run("archive", "run")
+        redactor = LogRedactor(parsing(redact=["message"]))
+        logs = [(self.box.logs / name).read_bytes() for name in ("app.log.1", "app.log.2")]
+        self._wanted = Counter(redactor.feed(log) for log in logs)
+        configure(self.box, {"redact": ["message"]}, delete_source=False)
+
+    def command(self) -> list[str]:
+        """`archive run --redact`."""
+        return [sys.executable, "-m", "agent", "archive", "run", "--redact", "-c", str(self.box.config)]
+
+    def env(self) -> dict[str, str]:
+        """Its environment."""
+        return strace.uncovered(self.box)
+
+    def problems(self) -> list[str]:
+        """What is wrong now that all archives should be redacted."""
+        found = []
+        if (there := Counter(content(self.box))) != self._wanted:
+            found.append(f"{(self._wanted - there).total()} archives lost, {(there - self._wanted).total()} too many")
+        known = [row[0] for row in self.box.sql("SELECT path FROM archives ORDER BY id")]
+        if known != [str(path) for path in archives(self.box)]:
+            found.append(f"the store knows {known}")
+        if rest := leftovers(self.box):
+            found.append(f"left: {rest}")
+        if (counted := self.box.run("query", "--count").stdout) != b"80\n":
+            found.append(f"events: {counted}")
+        again = json.loads(self.box.run("archive", "run", "--json").stdout)
+        if again["archived"] or again["failed"]:
+            found.append(f"archived again: {again}")
+        if (verified := self.box.run("archive", "verify")).returncode:
+            found.append(verified.stderr.decode())
+        return found
+
+
+SCENES = {"archive": Scene, "redact": RedactionScene}
+
+
+def count(root: Path, scene: str = "archive") -> list[Point]:
     """All points, of its own process and of the worker's."""
-    return strace.count(Scene(root), CALLS)
+    return strace.count(SCENES[scene](root), CALLS)
 
 
-def crash(root: Path, point: Point, mutant: str = "") -> Outcome:
+def crash(root: Path, point: Point, mutant: str = "", scene: str = "archive") -> Outcome:
     """Kill at a point, run again, and judge."""
-    return strace.crash(Scene(root, mutant), point, children=True)
+    return strace.crash(Scene(root, mutant) if mutant else SCENES[scene](root), point, children=True)
 
 
 # ---------------------------------------------------------------- bugs to be found

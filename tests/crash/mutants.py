@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from agent import transaction
+from agent.cli import store
 from agent.parse import decode
-from agent.store import alerts, faults, maintenance, tables, writer
-from agent.tail import harvester, locate
+from agent.store import alerts, backup, faults, maintenance, tables, writer
+from agent.tail import discover, harvester, locate, registry
 from agent.tail.identity import Match, same_generation
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
 def switch_on(name: str) -> None:
     """Give this process the bug of this name."""
-    (MUTANTS | TUNING)[name]()
+    (MUTANTS | CHANGES | TUNING)[name]()
 
 
 def _offset_after_events() -> None:
@@ -50,7 +54,7 @@ def _offset_before_events() -> None:
         with faults.changing(self.connection, self.path):
             for batch in transaction.batches:
                 if (change := transaction.files.get(batch.file.id)) is not None:
-                    tables.save_file(self.connection, change, "{}")
+                    tables.save_file(self.connection, change)
                 places.setdefault(batch.file.id, stored(self.connection, batch.file.id))
                 end = (batch.events.end, batch.marker_length, batch.marker_hash, batch.file.id)
                 self.connection.execute(
@@ -116,6 +120,41 @@ MUTANTS = {
     "identity by inode": _identity_by_inode,
     "splitlines": _bytes_splitlines,
     "pages after states": _pages_after_states,
+}
+
+
+def _sources_stay() -> None:
+    """A file belongs for ever to the source by which it was first read."""
+    discover.SourceSettings.owns = lambda *_: True
+
+
+def _labels_rewrite_history() -> None:
+    """What was stored gets the present source and labels."""
+    registry.Registry.go_on = lambda self, file, source: replace(file, source=source.name, resource=source.resource)
+
+
+def _settings_stay() -> None:
+    """A reload changes who has a file, but not how it is parsed and what is redacted."""
+    builder = transaction.TransactionBuilder
+    builder.reload = lambda self, settings: self.settings.update({**settings, **self.settings})
+
+
+def _orphans_stay() -> None:
+    """What a store that is gone has left becomes the next one's."""
+    backup.set_aside_orphans = lambda _: []
+
+
+def _archives_unnamed() -> None:
+    """A restore says nothing of archives that are younger than the backup."""
+    store._unknown_archives = lambda *_: []
+
+
+CHANGES = {
+    "sources stay": _sources_stay,
+    "labels rewrite history": _labels_rewrite_history,
+    "settings stay": _settings_stay,
+    "orphans stay": _orphans_stay,
+    "archives unnamed": _archives_unnamed,
 }
 
 

@@ -17,20 +17,26 @@ pytestmark = needs("strace", "tracing", "zstd")
 
 
 @pytest.mark.timeout(180)
-def test_nothing_is_lost_or_doubled_at_sampled_points(tmp_path):
-    points = archiving.count(tmp_path / "count")
+@pytest.mark.parametrize("scene", archiving.SCENES)
+def test_nothing_is_lost_or_doubled_at_sampled_points(tmp_path, scene):
+    points = archiving.count(tmp_path / "count", scene)
     assert {point.call for point in points} >= {"pwrite64", "fsync", "rename", "unlink"}
     chosen = random.Random(SEED).sample(points, POINTS)
-    outcomes = [archiving.crash(tmp_path / f"point-{number}", point) for number, point in enumerate(chosen)]
+    outcomes = [
+        archiving.crash(tmp_path / f"point-{number}", point, scene=scene) for number, point in enumerate(chosen)
+    ]
     assert [f"seed {SEED}: {outcome}" for outcome in outcomes if outcome.problems] == []
     assert any(outcome.fired for outcome in outcomes)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_nothing_is_lost_or_doubled_at_any_point(tmp_path):
-    points = archiving.count(tmp_path / "count")
-    outcomes = [archiving.crash(tmp_path / f"point-{number}", point) for number, point in enumerate(points)]
+@pytest.mark.parametrize("scene", archiving.SCENES)
+def test_nothing_is_lost_or_doubled_at_any_point(tmp_path, scene):
+    points = archiving.count(tmp_path / "count", scene)
+    outcomes = [
+        archiving.crash(tmp_path / f"point-{number}", point, scene=scene) for number, point in enumerate(points)
+    ]
     assert [str(outcome) for outcome in outcomes if outcome.problems] == []
     assert sum(outcome.fired for outcome in outcomes) >= len(points) * 3 // 4
 

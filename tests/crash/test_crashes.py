@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.crash import alerts, kills, points, power, rotations
+from tests.crash import alerts, changes, kills, points, power, rotations
 from tests.needs import needs
 
 SEED = int(time.time()) // 86_400  # another sample every day; a failure prints it
@@ -12,6 +12,7 @@ POINTS = 30
 PROGRAMS = 5  # with 10 kills each
 CUTS = 3
 ALERT_KILLS = 8
+SEQUENCES = 4
 
 
 @needs("strace", "tracing")
@@ -64,3 +65,12 @@ def test_each_page_and_each_resolve_is_told_under_one_id_whenever_the_agent_is_k
     assert result.green, str(result)
     assert result.kills == ALERT_KILLS
     assert result.keys
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("number", range(SEQUENCES))
+def test_nothing_is_lost_doubled_or_misnamed_whatever_changes_around_the_agent(tmp_path, zygote, number):
+    seed = SEED * 1000 + number
+    result = changes.run_sequence(changes.make_sequence(seed), seed, tmp_path / "box", zygote)
+    assert not result.problems, str(result)
+    assert result.lines

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.crash import alerts, kills, points, rotations
+from tests.crash import alerts, changes, kills, points, rotations
 from tests.crash.generator import DELETED, Manifest, Op
-from tests.crash.mutants import MUTANTS
+from tests.crash.mutants import CHANGES, MUTANTS
 from tests.needs import limited, needs
 
 TRUNCATED = [Op("write", "a", 5), Op("once"), Op("copytruncate", "a"), Op("write", "a", 30), Op("once")]
@@ -59,7 +59,27 @@ def test_pages_that_are_stored_after_their_states_are_missed(tmp_path, zygote):
     assert any(result.unheard or result.unresolved for result in results)
 
 
+READ = [Op("write", "a", 3), Op("start"), Op("sync")]
+CHANGED = {
+    "sources stay": [*READ, Op("stop"), Op("sources", "", 1), Op("write", "a", 3)],
+    "labels rewrite history": [*READ, Op("stop"), Op("team", "", 9), Op("write", "a", 3)],
+    "settings stay": [*READ, Op("secret"), Op("write", "a", 3), Op("sync")],
+    "orphans stay": [
+        *READ, Op("stop"), Op("backup"), Op("write", "a", 900), Op("once"), *READ, Op("kill"), Op("restore", "", 3)
+    ],
+    "archives unnamed": [*READ, Op("backup"), Op("stop"), Op("rename", "a"), Op("once"), Op("archive"), Op("restore")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", CHANGES)
+def test_a_bug_in_what_becomes_of_changes_is_found_by_a_short_sequence(tmp_path, zygote, mutant):
+    product = changes.run_sequence(CHANGED[mutant], 1, tmp_path / "product", zygote)
+    assert not product.problems, str(product)
+    assert changes.run_sequence(CHANGED[mutant], 1, tmp_path / "mutant", zygote, [mutant]).problems
+
+
 def test_every_mutant_has_a_scenario():
+    assert set(CHANGES) == set(CHANGED)
     assert set(MUTANTS) == {
         "offset after events", "offset before events", "truncation by size", "identity by inode", "splitlines",
         "pages after states",

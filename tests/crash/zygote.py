@@ -4,8 +4,9 @@ A start of Python with all imports takes 0.6 s, a fork 5 ms; hundreds of crash p
 process runs the command line as `python -m agent` does, in a session of its own.
 
 Requests are JSON lines on stdin, answers JSON lines on stdout: `{"pid": …}` for a start, `{"exit": pid, "code": …}`
-for an end. A request may name a `role`, `main` or `writer`: that thread writes its id to the file `gate` + ".tid" and
-waits until somebody opens the named pipe `gate`, so that a tracer can attach to this one thread.
+for an end. A request may give the machine another name for the process, `host`; and it may name a `role`, `main` or
+`writer`: that thread writes its id to the file `gate` + ".tid" and waits until somebody opens the named pipe `gate`, so
+that a tracer can attach to this one thread.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -30,6 +32,7 @@ from agent.cli.main import run_command_line
 from tests.crash import mutants
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_CLONE_NEWUTS = 0x04000000  # unshare(2)
 
 
 def main() -> None:
@@ -97,11 +100,21 @@ def _become(request: dict) -> None:
     os.chdir(request["cwd"])
     for name in request.get("mutants", ()):
         mutants.switch_on(name)
+    if request.get("host"):
+        _rename_machine(request["host"])
     role = request.get("role")
     if role == "main":
         _wait_for_tracer(request["gate"])
     elif role == "writer":
         _gate_writer(request["gate"])
+
+
+def _rename_machine(host: str) -> None:
+    """For this process alone; takes root."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWUTS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    socket.sethostname(host)
 
 
 def _gate_writer(gate: str) -> None:

@@ -306,3 +306,22 @@ def test_a_receiver_that_is_not_there_and_a_missing_secret_are_said_without_the_
     assert "token-abc" not in result.said
     result = asyncio.run(tell(HookConfig(webhook=Secret(env="NO_SUCH_VARIABLE")), delivery(1).document))
     assert (result.ok, result.error) == (False, "SL110.hook")
+
+
+@pytest.mark.parametrize("token", ["Bearer s3cret\nmore", "s3cret\r\nX: y", " s3cret", "s3crét"])
+def test_a_secret_that_no_header_can_have_is_never_said(receiver, tmp_path, token):
+    """The library that sends it would repeat it in its error, and so would the store, `status` and the log."""
+    (tmp_path / "token").write_text(token)
+    result = posted(receiver, "/200", headers={"Authorization": Secret(file=tmp_path / "token", place="c: headers.A")})
+    assert (result.ok, result.error) == (False, "SL110.hook")
+    assert result.said == f"c: headers.A: what <secret file:{tmp_path}/token> holds cannot be the value of a header"
+    assert receiver.got == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://user:s3cret/x@host/", "http://h/s3cret\nx", "s3cret://h", "https://[::s3cret]"]
+)
+def test_an_address_that_is_none_is_never_said_and_not_tried_again(url):
+    result = asyncio.run(tell(HookConfig(webhook=Secret(literal=url)), delivery(1).document))
+    assert (result.ok, result.retryable) == (False, False)
+    assert "s3cret" not in result.said

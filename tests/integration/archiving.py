@@ -95,4 +95,5 @@ def run(box: Box, *arguments: str, code: int = 0) -> dict:
 
 
 def leftovers(box: Box) -> list[Path]:
-    return [path for path in (box.store.parent / "archive").rglob("*") if path.is_file() and path.suffix != ".zst"]
+    files = [path for path in (box.store.parent / "archive").rglob("*") if path.is_file()]
+    return [path for path in files if path.suffix not in (".zst", ".lock")]

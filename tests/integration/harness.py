@@ -102,7 +102,7 @@ class Box:
                 stderr=err,
                 start_new_session=True,
             )
-        wait_until(lambda: self.said().count("agent started") > before or self.process.poll() is not None)
+        wait_until(lambda: self.said().count("agent started") > before or self.process.poll() is not None, 60)
         return self.process
 
     def said(self) -> str:

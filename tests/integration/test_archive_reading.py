@@ -129,6 +129,23 @@ def test_the_index_is_made_again_from_the_files_alone(box):
     assert findings(box) == []
 
 
+def test_archives_that_a_store_does_not_know_are_said_until_they_are_indexed(box):
+    """A store that was begun anew, by hand or in place of a damaged one."""
+    for path in box.store.parent.glob("sidelog.db*"):
+        path.unlink()
+    box.once()
+    [said] = box.status()["errors"]
+    assert (said["code"], said["active"]) == ("SL809", True)
+    assert "3 archives" in said["message"]
+    assert "archive run --reindex" in said["hint"]
+    done = box.run("archive", "run")
+    assert (done.returncode, b"error[SL809]" in done.stderr) == (0, True), "it is none of its work"
+    assert box.run("archive", "run", "--reindex").returncode == 0
+    box.once()
+    assert [row["active"] for row in box.status()["errors"]] == [False]
+    assert box.run("archive", "run").stderr.count(b"SL809") == 0
+
+
 def test_a_damaged_archive_keeps_its_row_when_the_others_are_indexed(box):
     flip(archives(box)[1], 100)
     done = box.run("archive", "run", "--reindex")

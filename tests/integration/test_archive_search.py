@@ -100,6 +100,11 @@ QUERIES = [
     ["exception.type=KeyError"], ["-S", "2026-11-22T03:05:00", "-U", "2026-11-22T03:07:00"], ["xff"], ["line 1"],
     ["stacktrace"], ["error", "level=warning"], ["source=app"], ["source=other"],
     ["logger=shop.mail", "logger=shop.text"],
+    ["logger=shop.m*"], ["note=*"], ["note!=K*"], ["request_id=a*", "n<900"], ["severity=err*"], ["group=*"],
+    ["attributes.note=Köln"], ["attributes.message~ndled 1.5"], ["Köln", "OR", "n=20100"],
+    ["(timeout OR KeyError) shop"],
+    ["(", "level=error", "OR", "note=tab*", ")", "!Handled 1"], ["!(Handled OR größer)"], ["group=* OR n>20190"],
+    ["(source=app n<20) OR (severity>=error n>20000)"], ["severity=warn* OR source=none"],
 ]  # fmt: skip
 
 

@@ -299,3 +299,24 @@ def test_two_sources_that_change_names_while_the_store_is_locked(box):
     for path in box.store.parent.rglob("*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes()
     whole(box)
+
+
+def test_a_log_of_which_nothing_is_read_after_the_change_is_archived_as_what_it_was_read_as(box):
+    """It was rotated just before, and is followed for a while, should its writer not be done with it."""
+    configure(box, ("app", ["app.log"], {"labels": {"team": "a"}}))
+    append(box.log, event(1))
+    box.start()
+    box.wait_count(1)
+    rotated = box.log.rename(box.logs / "app.log.1")
+    append(box.log, event(2))
+    box.wait_count(2)
+    change_live(box, ("shop", ["app.log"], {}))
+    append(box.log, event(3))
+    box.wait_count(3)
+    age(rotated)
+    change_live(box, ("shop", ["app.log"], {}), archive={"quiet": "0s"})
+    wait_until(lambda: not rotated.exists(), what="the archive")
+    assert box.stop() == 0
+    assert box.sql("SELECT source, resource LIKE '%team%' FROM archives") == [("app", 1)]
+    assert story(box) == [(1, "app", "a"), (2, "app", "a"), (3, "shop", None)]
+    whole(box)

@@ -10,8 +10,8 @@ from functools import partial
 
 import pytest
 
-from tests.integration.harness import wait_until
-from tests.integration.oracle import Scribe, frozen, nudge, settled
+from tests.integration.harness import append, event, wait_until
+from tests.integration.oracle import Scribe, frozen, nudge, settled, verify
 from tests.needs import needs
 
 CLOCK_REALTIME_COARSE = 5  # clock_gettime(2); Python has no name for it
@@ -214,3 +214,92 @@ def test_logrotate_itself(box, options):
             wait_until(lambda second=second: not (box.logs / f"app.log-{int(second())}").exists())
         scribe.append(box.log, 5)
     settled(box, scribe)
+
+
+@needs("logrotate")
+@pytest.mark.parametrize("options", ["renamecopy", "copytruncate", "create", "renamecopy, dateext, dateformat -%s"])
+@pytest.mark.parametrize("live", [True, False], ids=["live", "down"])
+def test_logrotate_into_another_directory_that_is_followed_too(box, options, live):
+    """`olddir`: what lies there is read as part of the log that it was, or its copy; not once more."""
+    old = box.logs / "old"
+    old.mkdir()
+    old.chmod(0o755)
+    box.logs.chmod(0o755)
+    box.configure(include=[f"{box.logs}/app.log*", f"{old}/*"])
+    settings = box.root / "logrotate.conf"
+    myself = f"su {pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
+    lines = "".join(f"  {line}\n" for line in [myself, f"olddir {old}", "rotate 20", *options.split(", ")])
+    settings.write_text(f'"{box.log}" {{\n{lines}}}\n')
+    settings.chmod(0o644)
+    scribe = Scribe()
+    scribe.append(box.log, 10)
+    if live:
+        box.start()
+    for _ in range(3):
+        if live:
+            box.wait_count(len(scribe.written))
+        else:
+            box.once()
+        scribe.append(box.log, 5)  # may be read before the rotation, or after it
+        done = subprocess.run(
+            ["logrotate", "-f", "-s", box.root / "logrotate.state", settings], capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        if "dateext" in options:
+            second = partial(time.clock_gettime, CLOCK_REALTIME_COARSE)
+            wait_until(lambda second=second: not (old / f"app.log-{int(second())}").exists())
+        scribe.append(box.log, 5)
+    if not live:
+        box.start()
+    settled(box, scribe)
+    assert box.stop() == 0
+    box.once()
+    verify(box, scribe)
+
+
+def rsync(source, target):
+    """What rsync does: a copy beside the target gets its name when it is complete."""
+    partial_copy = target.with_name(f".{target.name}.Xa7b2C")
+    shutil.copy2(source, partial_copy)
+    partial_copy.replace(target)
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+def test_a_log_that_is_copied_again_and_again(box, closed):
+    """rsync: the path has a new inode each time, whose beginning is the old content; half a line at its end or not."""
+    remote = box.root / "remote"
+    scribe = Scribe()
+    scribe.append(remote, 60)
+    rsync(remote, box.log)
+    others = 12 if closed else 0
+    for number in range(others):  # so few files may be open that some of these are closed
+        append(box.logs / f"other-{number}.log", event(number))
+    limit = ["prlimit", "--nofile=64"] if closed else []
+    box.start(*limit)
+    box.wait_count(60 + others)
+    for step in range(6):
+        lines = scribe.lines(20)
+        append(remote, lines[:-30])
+        rsync(remote, box.log)
+        box.wait_count(len(scribe.written) - 1 + others)
+        if step == 3:
+            assert box.stop() == 0
+        append(remote, lines[-30:])
+        rsync(remote, box.log)
+        if step == 3:
+            box.start(*limit)
+        box.wait_count(len(scribe.written) + others)
+    settled(box, scribe, others=others)
+
+
+def test_a_new_log_that_begins_like_the_deleted_one_is_a_new_log(box):
+    """Its application has created it and written the same banner, of a kilobyte or more."""
+    banner = b"".join(b"banner line %d of the application, always the same\n" % number for number in range(40))
+    append(box.log, banner)
+    box.start()
+    box.wait_count(40)
+    box.log.unlink()
+    append(box.log, banner + event(1))
+    box.wait_count(81)
+    assert box.stop() == 0
+    assert box.count() == 81

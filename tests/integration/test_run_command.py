@@ -46,6 +46,38 @@ def test_the_summary_counts_what_was_odd(box):
     assert b"1 gaps" in done.stderr
 
 
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_name_that_exists_is_no_pattern(box, configured):
+    """A shell expands `*.log` to names; none of the other files is read, though the name as a pattern matches one."""
+    names = ["app[1].log", "app1.log", "what?.log", "star*.log", "starry.log", "[", "a[b-a].log"]
+    for number, name in enumerate(names):
+        append(box.logs / name, event(number))
+    folder = box.logs / "[0]"
+    folder.mkdir()
+    append(folder / "deep.log", event(9))
+    wanted = [box.logs / "app[1].log", "logs/star*.log", "logs/[", "logs/a[b-a].log", folder / "deep.log"]
+    options = ["-c", box.config] if configured else ["--store", box.store]
+    done = subprocess.run(
+        [*SIDELOG, "run", "--once", *map(str, [*options, *wanted])],
+        cwd=box.root, env=box.env, capture_output=True, timeout=40, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(box.numbers()) == [0, 3, 5, 6, 9]
+    assert b"SL111" not in done.stderr
+
+
+def test_a_pattern_that_matches_nothing_says_so(box):
+    append(box.logs / "app.log", event(0))
+    patterns = [box.logs / "app[1].log", box.logs / "app*.log", box.logs / "none" / "*.log"]
+    done = box.run("run", "--once", *patterns)
+    assert (done.returncode, box.numbers()) == (0, [0])
+    said = done.stderr.decode()
+    assert said.count("warning[SL111]") == 2
+    assert f"no file matches {patterns[0]}" in said
+    assert f"no file matches {patterns[2]}" in said
+    assert b"SL111" not in box.run("run", "--once", "-q", *patterns).stderr
+
+
 def test_quiet_says_nothing(box):
     append(box.log, event(0))
     done = box.run("run", "--once", "-q")
@@ -69,6 +101,20 @@ def test_patterns_without_a_configuration_work_at_once(box):
     query = [*SIDELOG, "query", "--store", str(store), "-o", "json"]
     rows = subprocess.run(query, env=env, cwd=box.root, capture_output=True, check=True).stdout.splitlines()
     assert [json.loads(row)["source"] for row in rows] == ["logs"] * 3
+
+
+def test_a_pattern_that_no_file_matches_is_named(box):
+    """With what is missing; the exit code says that nothing failed, and `-q` keeps it quiet."""
+    append(box.log, event(0))
+    done = box.run("run", "--once", str(box.logs / "*.log"), str(box.root / "lgs/*.log"), str(box.logs / "app.lg"))
+    said = done.stderr.decode()
+    assert done.returncode == 0
+    assert f"{box.root}/lgs/*.log: there is no 'lgs' in {box.root}, did you mean 'logs'?" in said
+    assert f"there is no 'app.lg' in {box.logs}, did you mean 'app.log'?" in said
+    assert said.count("warning[SL111]") == 2
+    done = box.run("run", "--once", str(box.logs / "*.txt"))
+    assert (done.returncode, done.stderr.count(b"warning[SL111]")) == (0, 1)
+    assert box.run("run", "--once", "-q", str(box.logs / "*.txt")).stderr == b""
 
 
 def test_patterns_replace_the_sources_of_a_configuration(box):

@@ -50,6 +50,24 @@ def test_a_gap_after_the_lines_releases_what_is_held():
     assert (len(out), out.end, out.tail_open, len(out.gaps)) == (1, end + 10, False, 1)
 
 
+def test_holes_cut_lines_off():
+    """In JSON, in text, in a container's lines; within a trace, which they end; and whatever the length of a line."""
+    json_line, text_line = b'{"level":"info","message":"a"}\n', b"2026-11-22 05:39:26 INFO a.b: fine\n"
+    wrapped = b"2026-11-22T05:39:26.1Z stdout F whole\n"
+    hole = bytes(100)
+    data = json_line * 40 + json_line[:9] + hole + json_line + text_line[:22] + hole + text_line + wrapped[:35] + hole
+    data += wrapped + ERROR_LINE + b"Traceback (most recent call last):\n  Fil" + bytes(3000)
+    data += b'  File "x.py"\n' + hole
+    out = FileParser(parsing(max_line_bytes=2000)).feed(batch(data, final=True))
+    assert [data[gap.start : gap.end] for gap in out.gaps] == [hole, hole, hole, bytes(3000), hole]
+    assert [row for row, why in out.parse_errors.items() if "unterminated" in why] == [40, 42, 44, 46]
+    originals = [original_of(record, out.raws.get(row)) for row, record in enumerate(out.records)]
+    assert originals[40:42] == [json_line[:9], json_line[:-1]]
+    assert originals[42:44] == [text_line[:22], text_line[:-1]]
+    assert [data.startswith(line, place) for line, place in zip(originals, out.offsets, strict=True)] == [True] * 48
+    assert out.end == len(data)
+
+
 def test_an_unterminated_line_that_is_too_long_says_nothing_of_the_event_before_it():
     out = FileParser(parsing(max_line_bytes=50)).feed(batch(b'{"level":"info"}\n' + b"x" * 60, final=True))
     assert (out.parse_errors, [gap.reason for gap in out.gaps]) == ({0: "no timestamp"}, ["over_long"])

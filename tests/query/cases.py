@@ -4,7 +4,8 @@ import json
 
 from hypothesis import strategies as st
 
-from agent.query.terms import Term
+from agent.query.language import Query
+from agent.query.terms import Parentheses, Term
 from tests.query.stores import BASE, NUMBERS, SECOND, EventRow, FileRow
 
 FILES = [
@@ -72,7 +73,8 @@ ROWS = st.lists(
 FIELDS = st.sampled_from(
     ["user", "http.status", "http", "status", "tags", "tags.0", "env", "ü", "id", "logger", "service", "trace_id",
      "message", "source", "path", "group", "category", "state", "offset", "tags.user", "http.http.status",
-     "service.name"]
+     "service.name", "attributes.user", "attributes.http.status", "attributes.message", "attributes.env",
+     "attributes.service"]
 )  # fmt: skip
 TERMS = st.one_of(
     st.builds(Term, st.none(), st.just(""), st.sampled_from([*WORDS, '"user"', ": ", "ser"]), st.booleans()),
@@ -80,6 +82,31 @@ TERMS = st.one_of(
               st.sampled_from([w for w in WORDS if w not in ("*", "?")]
                               + ["app", "1", "2", "category1", "ongoing", "ignored", ""]),
               st.booleans()),
+    st.builds(Term, FIELDS, st.sampled_from(["=", "=", "!="]),
+              st.sampled_from(["", "a", "An", "app", "4", "-", "5e", "tr", "nu", "gr", "/var/log/a", "categ",
+                               "on", "s"]),
+              st.booleans(), st.just(True)),  # noqa: FBT003
     st.builds(Term, st.just("severity"), st.sampled_from(["=", ">=", "<", "!=", ">"]),
               st.sampled_from(["error", "warn", "19", "fatal", "0"]), st.booleans()),
 )  # fmt: skip
+
+
+def parts_of(terms):
+    """Terms, and parentheses with more of them."""
+    return st.recursive(
+        terms,
+        lambda inner: st.builds(
+            Parentheses,
+            st.lists(st.lists(inner, min_size=1, max_size=2).map(tuple), min_size=1, max_size=3).map(tuple),
+            st.booleans(),
+        ),
+        max_leaves=5,
+    )
+
+
+def queries_of(terms, most=3):
+    """Queries of so many parts at the most."""
+    return st.lists(terms | parts_of(terms), max_size=most).map(lambda parts: Query(tuple(parts)))
+
+
+QUERIES = queries_of(TERMS)

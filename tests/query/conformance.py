@@ -20,7 +20,7 @@ from agent.core.model import FileGeneration
 from agent.core.stored import FileInfo, StoredEvent
 from agent.group.grouper import Grouper
 from agent.query.aggregate import NAMED, value_of
-from agent.query.engine import EventKey, FieldSummary
+from agent.query.engine import EventKey, FieldSummary, LogName
 from agent.query.fragments import flattened_fragments
 from agent.store.groups import SORTS
 from tests.query.tiers import OBSERVED, RESOURCE, Tiers, parsed
@@ -103,6 +103,9 @@ class ListEngine:
         known.severity = max(severity_text(update.severity_number), known.severity, key=["", "ERROR", "FATAL"].index)
         self.minutes.setdefault(update.id, Counter()).update(update.minutes)
         self.services.setdefault(update.id, Counter()).update(update.services)
+
+    def logs(self):
+        return {LogName(event.source, event.path) for event in self.stored}
 
     def _matching(self, selection) -> list[StoredEvent]:
         since = -(2**63) if selection.since is None else selection.since

@@ -20,11 +20,11 @@ from agent.query.language import Query, Selection, parse_query
 from agent.query.sqlite.plan import make_plan
 from agent.query.terms import NOT_IGNORED, Term
 from agent.store.events import Files
-from tests.query.cases import FILES, ROWS, TERMS
+from tests.query.cases import FILES, QUERIES, ROWS
 from tests.query.stores import BASE, EventRow, add_events, make_store
 
-QUERIES = st.lists(TERMS, max_size=3).map(lambda terms: Query(tuple(terms)))
 GROUPS = st.integers(0, 4)
+ANY_GROUP = (Term("group", "=", "", prefix=True),)
 
 
 @pytest.fixture(scope="module")
@@ -73,18 +73,20 @@ def stands(required: RequiredText, event) -> bool:
     return required.text in event.record
 
 
-def possible(query: Query, event, decided=lambda _condition, _event: True) -> bool:
-    """Whether the analysis lets an event through; `decided` judges conditions that no text is required for."""
-    analysis = query.analysis
+def possible(analysis, event, decided=lambda _condition, _event: True) -> bool:
+    """Whether an analysis lets an event through; `decided` judges conditions that no text is required for."""
+
+    def stands_for(condition) -> bool:
+        if condition.branches:
+            return any(possible(branch, event, decided) for branch in condition.branches)
+        if condition.required:
+            return any(stands(required, event) for required in condition.required)
+        return decided(condition, event)
+
     return (
         event.severity_number in analysis.severities
         and analysis.accepts_file(event.file)
-        and all(
-            any(stands(required, event) for required in condition.required)
-            if condition.required
-            else decided(condition, event)
-            for condition in analysis.conditions
-        )
+        and all(map(stands_for, analysis.conditions))
     )
 
 
@@ -100,7 +102,7 @@ def possible(query: Query, event, decided=lambda _condition, _event: True) -> bo
 def test_what_must_be_there_is_there_in_each_match(rows, query, group):
     for event in map(event_of, grouped(rows, group)):
         if query.matches(event, CATEGORIES):
-            assert possible(query, event)
+            assert possible(query.analysis, event)
             sources = query.analysis.sources
             assert sources is None or event.source in sources
 
@@ -117,14 +119,14 @@ def test_the_plan_in_sql_says_what_the_analysis_says(store, rows, query, group):
 
     def decided(condition, event):
         of_groups = condition.field in ("group", "category", "state")
-        if (of_groups and condition.is_equality) or condition.terms == NOT_IGNORED:
+        if (of_groups and condition.is_equality) or condition.terms in (NOT_IGNORED, ANY_GROUP):
             return Query(condition.terms).matches(event, CATEGORIES)
         return True
 
     found = set()
     if not plan.empty:
         found = {row[0] for row in store.execute(f"SELECT e.id FROM events e WHERE true{plan.sql}", plan.parameters)}
-    assert found == {event.id for event in events if possible(query, event, decided)}
+    assert found == {event.id for event in events if possible(query.analysis, event, decided)}
     if not plan.residual:
         assert found == {event.id for event in events if query.matches(event, CATEGORIES)}
 
@@ -199,11 +201,51 @@ def test_which_severities_can_match(text, severities):
         ("id=5", None),
         ("severity_text=ERROR", None),
         ("x=[1]", RequiredText('x"', "x", is_key=True)),
+        ("user=a*", RequiredText("a", "user", is_prefix=True)),
+        ("user=*", RequiredText('user"', "user", is_key=True)),
+        (
+            "http.status=5*",
+            RequiredText('status"', "http.status", is_key=True),
+        ),  # 500 may be written 5e2, and 5e2 be 500
+        ("user!=a*", None),
+        ("attributes.path=x", RequiredText("x", "attributes.path")),
+        ("attributes.path~x", RequiredText('path"', "attributes.path", is_key=True)),
     ],
 )
 def test_which_text_a_record_must_hold(text, required):
     [condition] = parse_query(text).analysis.conditions
     assert condition.required == (() if required is None else (required,))
+
+
+@pytest.mark.parametrize(
+    ("text", "severities", "sources"),
+    [
+        ("severity>=error OR severity=0", {0, *range(17, 25)}, None),
+        ("(source=a severity=fatal) OR (source=b severity=warn)", {*range(13, 17), *range(21, 25)}, {"a", "b"}),
+        ("source=a OR (source=b word)", ALL_SEVERITIES, {"a", "b"}),
+        ("source=a OR word", ALL_SEVERITIES, None),
+        ("group=3 OR severity=info", {*range(9, 13), *ERROR_SEVERITIES}, None),
+        ("!(severity<error OR source=x)", {0, *ERROR_SEVERITIES}, None),
+        ("(source=a OR source=b) source=b", ALL_SEVERITIES, {"b"}),
+    ],
+)
+def test_what_branches_have_in_common(text, severities, sources):
+    analysis = parse_query(text).analysis
+    assert analysis.severities == severities
+    assert analysis.sources == sources
+
+
+def test_branches_about_one_field_are_alternatives_of_it():
+    """As several `=` are: engines look for them in the same way."""
+    for text in ("user=a OR user=b", "(user=a OR (user=b))", "!(!user=a !user=b)", "user=a user=b"):
+        [condition] = parse_query(text).analysis.conditions
+        assert (condition.field, condition.values, condition.branches) == ("user", ("a", "b"), ())
+        assert condition.is_equality
+    [words] = parse_query("low OR full").analysis.conditions
+    assert [required.text for required in words.required] == ["low", "full"]
+    [mixed] = parse_query("user=a OR user=b OR word").analysis.conditions
+    assert len(mixed.branches) == 2
+    assert not mixed.is_equality
 
 
 def test_an_alternative_without_a_text_leaves_none():

@@ -21,6 +21,7 @@ from agent.query.aggregate import buckets
 from agent.query.groups import describe_group
 from agent.query.language import Grouping, Query, Selection, Term, parse_query
 from agent.query.predicate import decoded_text
+from tests.query.cases import queries_of
 from tests.query.conformance import ENGINES, ListEngine
 from tests.query.tiers import OBSERVED, small_frames
 
@@ -124,23 +125,27 @@ TERM_FIELDS = [
     "category",
     "state",
     "offset",
+    "attributes.x",
+    "attributes.http.path",
+    "attributes.service",
 ]
 TERMS = st.one_of(
     st.builds(lambda text, negated: Term(None, "", text, negated), WORDS, st.booleans()),
     st.builds(lambda text: Term(None, "", text), WORDS),
     st.builds(Term, st.sampled_from(TERM_FIELDS), st.sampled_from(["=", "=", "!=", ">", "<=", "~"]), VALUES),
     st.builds(lambda field, value: Term(field, "=", value, negated=True), st.sampled_from(TERM_FIELDS), VALUES),
+    st.builds(lambda field, value: Term(field, "=", value[:2], prefix=True), st.sampled_from(TERM_FIELDS), VALUES),
 )
 BOUNDS = st.none() | st.integers(-1, 5).map(lambda minute: OBSERVED - (66 - minute) * 60 * SECOND - 40 * SECOND)
 SELECTIONS = st.builds(
-    lambda terms, since, until: Selection(Query(tuple(terms)), since, until),
-    st.lists(TERMS, max_size=2),
+    Selection,
+    queries_of(TERMS, 2),
     BOUNDS,
     BOUNDS,
 )
 ECHOES = st.tuples(
     st.integers(0, 40),
-    st.sampled_from(["text", "text", "field", "lower", "body"]),
+    st.sampled_from(["text", "text", "field", "lower", "body", "prefix", "own"]),
     st.integers(0, 60),
     st.integers(1, 20),
 )
@@ -233,9 +238,11 @@ def echoed(events: list, number: int, kind: str, start: int, length: int) -> Ter
     if kind == "body" and event.body:
         return Term("message", "=", event.body)
     values = [(name, text_of(value)) for name, value in event.fields.items() if text_of(value)]
-    if kind == "field" and values:
+    if kind in ("field", "prefix", "own") and values:
         name, value = values[start % len(values)]
-        return Term(name, "=", value)
+        if kind == "prefix":
+            return Term(name, "=", value[:length], prefix=True)
+        return Term(f"attributes.{name}" if kind == "own" else name, "=", value)
     text = decoded_text(event.record)
     start = min(start, max(0, len(text) - length))
     piece = text[start : start + length]
@@ -272,6 +279,12 @@ TERMS_OF_EVERY_KIND = [
     "source=mine", "path~hostile", "path=a\\b", "group>0", "group=1", "category!=none", "category~.", "t=%_*?[x]",
     "message~say", "!message~say", "message=null", "parse_error~.", "service=shop", "service!=shop", "logger=x",
     "trace_id!=x", "offset=0", "offset>0", "timestamp>=2026", "%", "_", "hi severity=0", "n>0 n<9", "x=1 x=2",
+    "n=9*", "n=*", "a=*", "a!=*", "b=*", "t=%_*", 't="%_*?"*', 'path="a*"', "source=a*", "severity=err*", "severity=*",
+    "group=*", "message=sa*", "attributes.path=a\\b", "attributes.path=*", "attributes.source=mine",
+    "attributes.group=7", "attributes.d.e=1", "attributes.message=*", '"attributes.path"~b', "path=* OR n=*",
+    "hi OR group=1", "2J OR hi", "(hi OR severity=error) !n<5", "!(hi OR 2J)", "!(hi say)",
+    "(source=mine OR path~hostile) (group=* OR a=2)",
+    "source=none OR severity=error", "(severity=error source=app) OR (severity=0 path=/var/log/*)",
 ]  # fmt: skip
 
 
@@ -282,7 +295,14 @@ def test_terms_of_every_kind_on_hostile_values(make):
         selection = Selection(parse_query(text))
         assert list(map(said, engine.events(selection))) == list(map(said, twin.events(selection))), text
         assert engine.fields(selection) == twin.fields(selection), text
-        for grouping in (Grouping(("a", "b", "d.e")), Grouping(("message",), 1), Grouping(("severity", "group"))):
+        for grouping in (
+            *(
+                Grouping(("a", "b", "d.e", "attributes.path")),
+                Grouping(("message",), 1),
+                Grouping(("severity", "group")),
+            ),
+            *(Grouping(), Grouping(("severity", "source"))),
+        ):
             found, wanted = (buckets(one.counts(selection, grouping), grouping) for one in (engine, twin))
             assert found == wanted, text
 
@@ -305,6 +325,11 @@ def test_the_state_of_an_event_is_that_of_its_error_group_now(make):
             found, wanted = (buckets(one.counts(selection, grouping), grouping) for one in (made.engine, twin))
             assert found == wanted, text
     assert len(list(twin.events(Selection(parse_query("state=ignored"))))) == 2
+
+
+def test_the_logs_that_events_are_of(make):
+    logs = {"a.log": line(2, "one"), "b.log": line(1, "two")}
+    assert make(logs).engine.logs() == ListEngine(logs).logs() == {("app", "/var/log/a.log"), ("app", "/var/log/b.log")}
 
 
 def test_so_many_of_the_newest_in_either_order(make, monkeypatch):
@@ -451,5 +476,6 @@ def test_an_engine_without_events_has_an_answer_to_everything(make):
     assert [row.count for row in buckets(engine.counts(EVERYTHING, Grouping()), Grouping())] == [0]
     assert buckets(engine.counts(EVERYTHING, Grouping(("n",))), Grouping(("n",))) == []
     assert engine.groups(GroupFilter(), OBSERVED) == list(engine.group_events(1)) == []
+    assert engine.logs() == set()
     assert engine.group_history(1, [0, 60 * SECOND]).counts == [0]
     assert _stored(engine.follow(EVERYTHING, 0, wait=False)) == []

@@ -9,9 +9,10 @@ from agent.archive.frames import JSON_LINES, FrameParser, index_frame
 from agent.archive.scan import lines as lines_of
 from agent.core.stored import FileInfo, StoredEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, token_probes, usable
-from agent.query.language import Query
+from agent.query.language import Query, parse_query
 from agent.query.terms import Term
 from tests.archive.test_tokens import may_be_in
+from tests.query.cases import queries_of
 from tests.sources import parsing
 
 FILE = FileInfo(-1, "app", "/var/log/app.log", {"service.name": "shop"}, None, (0, 0, 0), 0)
@@ -55,31 +56,31 @@ TEXTS = st.one_of(
         ]
     ),
 )
-FIELDS = st.sampled_from(["message", "logger", "x", "y", "service", "service.name", "env"])
+FIELDS = st.sampled_from(["message", "logger", "x", "y", "service", "service.name", "env", "attributes.x"])
 FILES = st.sampled_from([{"service.name": "shop"}, {}, {"env": "shop"}]).map(
     lambda labels: FileInfo(-1, "app", "/var/log/app.log", labels, None, (0, 0, 0), 0)
 )
 TERMS = st.one_of(
     st.builds(lambda text: Term(None, "", text), TEXTS),
     st.builds(lambda field, value: Term(field, "=", value), FIELDS, WORDS),
+    st.builds(lambda field, value: Term(field, "=", value[:4] or "x", prefix=True), FIELDS, WORDS),
 )
 
 
-@given(st.lists(lines(), min_size=1, max_size=8), st.lists(TERMS, min_size=1, max_size=2), FILES)
+@given(st.lists(lines(), min_size=1, max_size=8), queries_of(TERMS, 2), FILES)
 @settings(max_examples=200, deadline=None)
-@example([b'{"message":"\\u0041b"}'], [Term(None, "", "Ab")], FILE)
-@example([b'{"x":"\xc3\xb6"}'], [Term("x", "=", "ö")], FILE)
-@example([b"plain \xff"], [Term(None, "", "xff")], FILE)
-@example([b'{"x":"\xffabc and"}'], [Term(None, "", "ffabc")], FILE)
-@example([b"plain \xffabcdefghijkl"], [Term(None, "", "xffabcdefghijkl")], FILE)
-@example([b'{"n":1.5e12,"n":1.5e12}'], [Term(None, "", "1500000000000")], FILE)
-@example([b'{"x":"\\/a"}'], [Term("x", "=", "/a")], FILE)
-@example([b'{"x":"\\u00f6id4bf92f3577b34d"}'], [Term("x", "=", "öid4bf92f3577b34d")], FILE)
-@example([b'{"x":"a\\nid4bf92f3577b34d "}'], [Term(None, "", "a\nid4bf92f3577b34d ")], FILE)
-def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, terms, file):
+@example([b'{"message":"\\u0041b"}'], Query((Term(None, "", "Ab"),)), FILE)
+@example([b'{"x":"\xc3\xb6"}'], Query((Term("x", "=", "ö"),)), FILE)
+@example([b"plain \xff"], Query((Term(None, "", "xff"),)), FILE)
+@example([b'{"x":"\xffabc and"}'], Query((Term(None, "", "ffabc"),)), FILE)
+@example([b"plain \xffabcdefghijkl"], Query((Term(None, "", "xffabcdefghijkl"),)), FILE)
+@example([b'{"n":1.5e12,"n":1.5e12}'], Query((Term(None, "", "1500000000000"),)), FILE)
+@example([b'{"x":"\\/a"}'], Query((Term("x", "=", "/a"),)), FILE)
+@example([b'{"x":"\\u00f6id4bf92f3577b34d"}'], Query((Term("x", "=", "öid4bf92f3577b34d"),)), FILE)
+@example([b'{"x":"a\\nid4bf92f3577b34d "}'], Query((Term(None, "", "a\nid4bf92f3577b34d "),)), FILE)
+def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, query, file):
     """Neither by the bytes that a match must hold, nor by the filter of tokens."""
     data = (b"\n".join(parts) + b"\n") * 8  # a filter has 4 bytes for an event, and begins at 32
-    query = Query(tuple(terms))
     parser = FrameParser(SETTINGS, None, 5)
     batch = parser.parse(data, 0)
     matching = []
@@ -102,6 +103,14 @@ def test_a_frame_and_a_line_with_a_match_are_never_skipped(parts, terms, file):
             if usable(data, needle, shape):
                 spans = matching_lines(data, needle)
                 assert all(any(start <= offset < end for start, end in spans) for offset in matching)
+
+
+def test_of_branches_one_token_each_is_looked_for():
+    one, other = "4bf92f3577b34da6", "00f067aa0ba902b7"
+    for text in (f"x={one} OR y={other}", f"({one} word) OR y={other}", f"{one} OR {other}"):
+        [alternatives] = token_probes(parse_query(text), [FILE])
+        assert len(alternatives) == 2
+    assert token_probes(parse_query(f"x={one} OR word"), [FILE]) == []
 
 
 def test_lines_are_given_whole_and_once():

@@ -45,7 +45,7 @@ def numbers(events) -> list[int]:
 
 
 def archives_of(tiers: Tiers) -> ArchiveEngine:
-    return ArchiveEngine(tiers.reader, tiers.path, beside_store=True)
+    return ArchiveEngine(tiers.reader, tiers.path, tiers.path.parent / "archive", beside_store=True)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.99, 1.0])

@@ -63,6 +63,43 @@ def numbers(run):
 
 
 @pytest.mark.parametrize(
+    ("args", "out", "words"),
+    [
+        (["usr=ann"], "", ["a field 'usr'; did you mean 'user'?"]),
+        (
+            ["--count", "-s", "shp"],
+            "0\n",
+            ["there is no source 'shp'; did you mean 'shop'?", "hint: there are: pay, shop"],
+        ),
+        (["--by", "user", "-s", "shp", "-o", "json"], "", ["there is no source 'shp'"]),
+        (["--by", "usr", "-o", "csv"], "usr,count\n,4\n", ["did you mean 'user'?"]),
+        (["--fields", "n,usr", "-o", "csv", "-n", "1"], "n,usr\n3,\n", ["a field 'usr'"]),
+        (["--fields", "usr", "-n", "1", "-o", "json"], '{"usr":null}\n', ["a field 'usr'"]),
+        (["-S", "1h", "-U", "2h"], "", ["nothing lies between --since"]),
+        (["n>=x"], "", ["no value of n is >= x, which is no number"]),
+        (["--cursor-file", "cursor", "usr=ann"], "", ["a field 'usr'"]),
+    ],
+)
+def test_an_empty_answer_says_why_on_stderr(run, args, out, words):
+    """What is printed and the exit code stay as they are, and `-q` keeps it quiet."""
+    code, found, err = run("query", *args)
+    assert (code, found.replace("\r", "")) == (0, out)
+    assert err.startswith("sidelog: warning[SL519]: ")
+    assert [word for word in words if word not in err] == []
+    (Path.cwd() / "cursor").unlink(missing_ok=True)
+    assert run("query", "-q", *args) == (0, found, "")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["user=nobody"], ["--count", "nothing"], ["-n", "0", "usr=x"], ["--fields", "user", "-n", "1"], ["--by", "user"]],
+)
+def test_what_exists_and_matches_nothing_is_no_fault(run, args):
+    code, _, err = run("query", *args)
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize(
     ("args", "wanted"),
     [
         ([], [0, 1, 2, 3]),

@@ -5,8 +5,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.core.errors import UsageError
-from agent.query.language import Query, QueryError, all_equal, parse_query, parse_terms, severity_query
-from agent.query.terms import Term
+from agent.query.language import Query, all_equal, parse_query, parse_terms, severity_query
+from agent.query.syntax import QueryError, read_names
+from agent.query.terms import Parentheses, Term
+from tests.query.cases import parts_of
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,35 @@ from agent.query.terms import Term
             'http.status>=500 "gate way" !retry',
             [Term("http.status", ">=", "500"), Term(None, "", "gate way"), Term(None, "", "retry", negated=True)],
         ),
+        ('"Response Code">=500', [Term("Response Code", ">=", "500")]),
+        ('!"Response Code"="a b"', [Term("Response Code", "=", "a b", negated=True)]),
+        ('"a \\"b\\""!=c', [Term('a "b"', "!=", "c")]),
+        ("user=a*", [Term("user", "=", "a", prefix=True)]),
+        ("user=*", [Term("user", "=", "", prefix=True)]),
+        ("user!=a*", [Term("user", "!=", "a", prefix=True)]),
+        ('user="a b"*', [Term("user", "=", "a b", prefix=True)]),
+        ('user="a*"', [Term("user", "=", "a*")]),
+        ("user=a**", [Term("user", "=", "a*", prefix=True)]),
+        ("user=a*b", [Term("user", "=", "a*b")]),
+        ("user>a* a*", [Term("user", ">", "a*"), Term(None, "", "a*")]),
+        ("attributes.path=x", [Term("attributes.path", "=", "x")]),
+        ("a OR b", [Parentheses(((Term(None, "", "a"),), (Term(None, "", "b"),)))]),
+        (
+            "x=1 (a b OR !c) y",
+            [
+                Term("x", "=", "1"),
+                Parentheses(((Term(None, "", "a"), Term(None, "", "b")), (Term(None, "", "c", negated=True),))),
+                Term(None, "", "y"),
+            ],
+        ),
+        ("!(a)", [Parentheses(((Term(None, "", "a"),),), negated=True)]),
+        ("(message~(a|b))", [Parentheses(((Term("message", "~", "(a|b)"),),))]),
+        ("(f(x))", [Parentheses(((Term(None, "", "f(x)"),),))]),
+        ("( a )", [Parentheses(((Term(None, "", "a"),),))]),
+        ('("a)")', [Parentheses(((Term(None, "", "a)"),),))]),
+        ("(user=)", [Parentheses(((Term("user", "=", ""),),))]),
+        ("f(x) a) or ORDER", [Term(None, "", word) for word in ("f(x)", "a)", "or", "ORDER")]),
+        ('"OR" x=OR', [Term(None, "", "OR"), Term("x", "=", "OR")]),
         ("  a\t\nb  ", [Term(None, "", "a"), Term(None, "", "b")]),
         ("", []),
     ],
@@ -54,6 +85,53 @@ def test_one_argument_is_one_term(text, wanted):
     assert parse_terms([text]).terms == (wanted,)
 
 
+A, B, C = (Term(None, "", word) for word in "abc")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["a", "OR", "b"], (Parentheses(((A,), (B,))),)),
+        (["a OR b"], (Parentheses(((A,), (B,))),)),
+        (["(", "a", "OR", "b", ")", "c"], (Parentheses(((A,), (B,))), C)),
+        (["(a OR b)", "c"], (Parentheses(((A,), (B,))), C)),
+        (["(a", "OR", "b)", "c"], (Parentheses(((A,), (B,))), C)),
+        (["!(", "a", "(b", "OR", "c))"], (Parentheses(((A, Parentheses(((B,), (C,)))),), negated=True),)),
+        (["(", "(", "a", "))"], (Parentheses(((Parentheses(((A,),)),),)),)),
+        (["(", "low disk", "OR", "x=y z)"], (Parentheses(((Term(None, "", "low disk"),), (Term("x", "=", "y z"),))),)),
+        (["user=a*", "name=a b*"], (Term("user", "=", "a", prefix=True), Term("name", "=", "a b", prefix=True))),
+        (['"Response Code">=500'], (Term("Response Code", ">=", "500"),)),
+        (['it said "yes OR no'], (Term(None, "", 'it said "yes OR no'),)),
+        (['message="a OR b"'], (Term("message", "=", "a OR b"),)),
+        (["f(x)", ":)", "a)"], (Term(None, "", "f(x)"), Term(None, "", ":)"), Term(None, "", "a)"))),
+    ],
+)
+def test_what_groups_terms_is_an_argument_of_its_own_or_within_one(arguments, wanted):
+    assert parse_terms(arguments).terms == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("a,b", ("a", "b")),
+        (" a , http.status ", ("a", "http.status")),
+        ('"Response Code",user', ("Response Code", "user")),
+        ('Response Code, "a,b" ,"say \\"x\\""', ("Response Code", "a,b", 'say "x"')),
+        ("a,", ("a", "")),
+        ("", ("",)),
+        (",a", ("", "a")),
+    ],
+)
+def test_names_of_fields_stand_between_commas(text, wanted):
+    assert read_names(text) == wanted
+
+
+def test_a_name_that_goes_on_after_its_quotes_is_pointed_at():
+    with pytest.raises(QueryError) as caught:
+        read_names('"a"b')
+    assert (caught.value.code, caught.value.position) == ("SL510", 3)
+
+
 @pytest.mark.parametrize(
     ("text", "code", "position"),
     [
@@ -68,6 +146,18 @@ def test_one_argument_is_one_term(text, wanted):
         ('"a"b', "SL510", 3),
         ('a "b', "SL511", 2),
         ('a="b\\"', "SL511", 2),
+        ("(a", "SL510", 0),
+        ("a)) (b", "SL510", 4),
+        (") a", "SL510", 0),
+        ("()", "SL510", 1),
+        ("( a OR )", "SL510", 7),
+        ("OR a", "SL510", 0),
+        ("a OR", "SL510", 2),
+        ("a OR OR b", "SL510", 5),
+        ("(a)b", "SL510", 0),
+        ('""=5', "SL510", 2),
+        ('"x"*', "SL510", 3),
+        ("(" * 51 + "a", "SL510", 50),
     ],
 )
 def test_a_term_that_cannot_be_read_is_pointed_at(text, code, position):
@@ -140,16 +230,17 @@ def test_repeated_equalities_of_a_field_are_alternatives():
 
 
 WORDS = st.text(min_size=1, max_size=12)
-FIELDS = st.from_regex(r"[a-z@_][a-z0-9_.@/-]{0,10}", fullmatch=True).filter(lambda name: name != "severity")
+FIELDS = st.from_regex(r"[a-z@_][a-z0-9_.@/-]{0,10}", fullmatch=True).filter(lambda name: name != "severity") | WORDS
 OPERATORS = st.sampled_from(["=", "!=", ">", ">=", "<", "<="])
 TERMS = st.one_of(
     st.builds(Term, st.none(), st.just(""), WORDS, st.booleans()),
     st.builds(Term, FIELDS, OPERATORS, WORDS, st.booleans()),
     st.builds(Term, FIELDS, st.sampled_from(["=", "!="]), st.just(""), st.booleans()),
+    st.builds(Term, FIELDS, st.sampled_from(["=", "!="]), WORDS | st.just(""), st.booleans(), st.just(True)),  # noqa: FBT003
 )
 
 
-@given(st.lists(TERMS, max_size=5))
+@given(st.lists(TERMS | parts_of(TERMS), max_size=5))
 @example([Term(None, "", '"')])
 @example([Term(None, "", "a\\")])
 @example([Term("a", "=", '"\\')])

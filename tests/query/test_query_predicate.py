@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent.core.errors import SidelogError
 from agent.core.groups import GroupTraits
 from agent.core.values import number, pick
 from agent.query.language import parse_query, parse_terms
@@ -56,6 +57,13 @@ def event(record=None, **changes):
         "trace_id=0af7", "!span_id~.", "category=timeout", "category!=database",
         "state=regressed", "state!=ignored", "state~reg",
         "deployment.environment=prod", "id=77", "offset=9", "body~failed", "severity_number=17",
+        "user=b*", "user=*", "user!=x*", "http.status=5*", "http=*", "tags=*", "none=*", "latency=0.2*", "ok=f*",
+        "severity=err*", "severity=*", "source=sh*", "path=/var/log/*", "group=*", "message=Pay*", "items.id=*",
+        "deployment.environment=p*", "big=90071992547409*", "user=ann user=b*",
+        "attributes.user=bob", "attributes.http.status>=500", "attributes.id=77", "attributes.message~^Pay",
+        "attributes.path!=/var/log/shop/app.log", "!attributes.deployment.environment=prod",
+        "(user=ann OR http.status>500)", "(user=ann OR (tags=a !tags=c))", "(nothing OR failed)",
+        "(user=b* severity=*)",
         "severity_text=ERROR", "timestamp~^2026", "observed_timestamp~^1970", "!parse_error~.", "!empty=x",
     ],
 )  # fmt: skip
@@ -75,12 +83,31 @@ def test_matches(text):
         "missing>0", "missing~.", "tags=c", "tags.2=a", "items.id=3", "items.5.id=1", "items.id.x=1", "empty~.",
         "severity=fatal", "severity>error", "severity<error", "severity~x", "group=4", "span_id~.", "category=none",
         "state=new", "state!=regressed",
+        "user=x*", "user=B*", "missing=*", "empty.x=*", "span_id=*", "http=5*", "group=4*", "severity=warn*", "tags=c*",
+        "attributes.source=shop", "attributes.logger=*", "attributes.offset=*", "parse_error=*",
+        "(user=ann OR tags=c)", "(user=bob nothing)", "!(user=ann OR user=bob)", "(user=ann user=x) user=bob",
         "text_number=200.0", "user~^B", "message=payment",
     ],
 )  # fmt: skip
 def test_does_not_match(text):
     """None of these holds for the event."""
     assert not parse_query(text).matches(event(), {3: GroupTraits("timeout", "regressed")})
+
+
+def test_a_field_of_the_line_is_reached_whatever_its_name():
+    """Also where the line has an object of the name that leads to it."""
+    found = event({"path": "/pay", "source": 7, "attributes": {"user": "ann", "source": "inner"}})
+    for text in ("attributes.path=/pay", "attributes.user=ann", "attributes.attributes.user=ann", "path~^/var"):
+        assert parse_query(text).matches(found), text
+    assert parse_query("attributes.source=inner").matches(found)
+    assert not parse_query("path=/pay").matches(found)
+    assert not parse_query("attributes.trace_id=0af7").matches(found)
+
+
+def test_an_infinite_number_begins_with_no_text():
+    """A line has it as 1e999, which no text of Python's is."""
+    assert not parse_query("x=i*").matches(event({"x": float("inf")}))
+    assert parse_query("x=*").matches(event({"x": float("inf")}))
 
 
 def test_an_unknown_severity_is_below_nothing():
@@ -122,11 +149,26 @@ def test_case_counts_only_with_a_capital():
     assert not parse_terms(["273 k"]).matches(found)
 
 
-def test_a_regular_expression_sees_the_first_64_kib_only():
-    """So that a very long value cannot hold a search up for ever."""
-    found = event(record={"message": "a" * 70_000 + "END"})
-    assert not parse_query("message~END").matches(found)
-    assert parse_query("message~^a").matches(found)
+@pytest.mark.parametrize("size", [10, 70_000, 400_000])
+def test_a_regular_expression_sees_all_of_a_text(size):
+    found = event(record={"message": "ab " * (size // 3) + "END."})
+    for text in ("message~END", "message~^a", r"message~[.]$", r"message~b\s+END", "message~a.*END"):
+        assert parse_query(text).matches(found), text
+    for text in (r"message~\s+$", "message~END$", "message~^END"):
+        assert not parse_query(text).matches(found), text
+
+
+def test_what_one_expression_cannot_decide_another_term_may():
+    """A term that holds decides alternatives, whichever comes first."""
+    found = event(record={"message": "x" * 60 + "!", "a": "b"})
+    endless = "message~^(?:(?:x|xx)+)+$"
+    for text in (f"({endless} OR a=b)", f"(a=b OR {endless})", f"!({endless} a=c)"):
+        assert parse_query(text).matches(found), text
+    for text in (f"({endless} OR a=c)", f"!{endless}", f"a=b {endless}"):
+        with pytest.raises(SidelogError, match="not done with a text of 61 characters"):
+            parse_query(text).matches(found)
+    for text in (f"a=c {endless}", f"{endless} a=c", f"{endless} nothing"):  # other terms are looked at first
+        assert not parse_query(text).matches(found)
 
 
 def test_grep_ignores_case_unless_there_is_a_capital():

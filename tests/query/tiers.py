@@ -136,7 +136,7 @@ class Tiers:
         store = SqliteEngine(self.reader, self.path)
         if not archived:
             return store
-        archives = ArchiveEngine(self.reader, self.path, beside_store=stored)
+        archives = ArchiveEngine(self.reader, self.path, self.path.parent / "archive", beside_store=stored)
         return UnionEngine([archives, store]) if stored else archives
 
     def expire(self, share: float = 1.0) -> None:

@@ -88,7 +88,7 @@ class Scene:
     def save(self, file) -> None:
         """Let the store have the row of a file."""
         with faults.changing(self.connection):
-            tables.save_file(self.connection, FileChange(file, file.offset), "{}")
+            tables.save_file(self.connection, FileChange(file, file.offset))
             marker = "UPDATE files SET marker_length = ?, marker_hash = ? WHERE id = ?"
             self.connection.execute(marker, (file.marker_length, file.marker_hash, file.id))
 

@@ -193,6 +193,20 @@ def test_a_redacted_event_is_no_difference_whatever_its_length(tmp_path, content
     assert found.complete, found.differences
 
 
+@pytest.mark.parametrize("end", [10, 40])
+def test_the_last_event_of_a_file_that_is_gone_may_be_redacted(end):
+    """Its line was shorter or longer than what is stored; the next page of events begins where it ended."""
+    file = FileAudit(1, "/p", "/p", "s", "finished", offset=end + 5, events=3, event_bytes=end + 5)
+    file.take([0, 4], [b"one", b"pw=[redacted]"], None)
+    file.take([end], [b"next"], None)
+    file.finish(None)
+    assert file.complete, file.differences
+    short = FileAudit(1, "/p", "/p", "s", "finished", offset=end, events=1, event_bytes=end)
+    short.take([0], [b"pw=[redacted]"], None)
+    short.finish(None)
+    assert short.complete, short.differences
+
+
 def test_lines_of_a_redacted_event_that_was_split_are_its_own(tmp_path):
     content = b"first part of pw=1\nsecond part\n\nnext\n"
     found = judged(tmp_path, content, [0, 32], [b"pw=[redacted]", b"next"], offset=37, event_bytes=37)

@@ -24,6 +24,7 @@ QUICK = Timing(
     copy_grace_s=0.4,
     retry_s=0.05,
     retry_limit_s=0.2,
+    hole_grace_s=0.3,
 )
 PATIENT = structs.replace(QUICK, rotated_grace_s=3600.0, deleted_grace_s=3600.0)
 
@@ -109,7 +110,8 @@ class Following:
         assert batch.offset == self.ends.get(file.id, self.rows[file.id].offset), (
             "a batch begins where the one before ended"
         )
-        assert batch.final or not batch.data or batch.data.endswith(b"\n"), "only a final batch may end within a line"
+        cut_off = batch.final or (batch.gaps and batch.gaps[0].reason == "hole")
+        assert cut_off or not batch.data or batch.data.endswith(b"\n"), "what ends within a line, and is not cut off"
         tail = self.tails.get(file.id, b"")
         assert batch.before.endswith(tail) or tail.endswith(batch.before), "`before` is what lies before"
         self.content.setdefault(file.id, bytearray()).extend(batch.data)

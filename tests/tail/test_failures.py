@@ -9,6 +9,9 @@ from following import PATIENT, Following, append, asynchronous, joined, numbered
 
 from agent.core.errors import TailError
 from agent.tail import files, locate, prospector, registry
+from agent.tail.discover import FoundFile
+from agent.tail.identity import FileKey
+from agent.tail.suspects import CopySuspects
 
 
 def failing(times, error, original):
@@ -46,7 +49,7 @@ async def test_opening_that_fails_at_first_is_tried_again(tmp_path, monkeypatch,
     log.write_bytes(b"one\n")
     async with Following(log) as tail:
         await tail.until_read(b"one")
-        assert tail.tailer._registry._open_count == 1
+        assert tail.tailer._registry.descriptors._count == 1
         expected = {errno.ENOENT: 0, errno.EMFILE: 1}.get(problem, 1)
         assert len(tail.codes()) == expected
         assert len(tail.errors) == 2 * expected
@@ -124,11 +127,14 @@ async def test_directory_that_cannot_be_looked_at_ends_nothing(tmp_path, monkeyp
     async with Following(log, timing=PATIENT) as tail:
         await tail.until_read(b"one")
         harvester = tail.tailer._registry.harvesters[1]
-        await tail.tailer._registry.close(harvester)
+        await tail.tailer._registry.descriptors.close(harvester)
         with monkeypatch.context() as patch:
             patch.setattr(prospector.os, "stat", failing(1000, OSError(errno.EIO, "broken"), os.stat))
             assert prospector._where(harvester) == str(log)
-        assert prospector._begins_like(str(tmp_path / "missing"), harvester) is False
+        suspects = CopySuspects(tail.tailer._registry, once=False)
+        missing = FoundFile(str(tmp_path / "app.log.1"), harvester.source, FileKey(1, 2), 4, 0)
+        suspects.look([missing])
+        assert suspects.holds(missing) is False
         assert not locate.is_gone(harvester.file) or log.exists()
         append(log, b"two\n")
         await tail.until_read(b"one", b"two")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.model import MARKER_BYTES, FileGeneration
+from agent.core.model import MARKER_BYTES, FileGeneration, Gap
 from agent.tail.reader import LineReader
 
 
@@ -129,11 +129,21 @@ def test_hole_is_a_gap_and_what_follows_begins_after_it():
     assert batches[-1].before == bytes(MARKER_BYTES)
 
 
-def test_hole_within_an_over_long_line_belongs_to_it():
+def test_hole_ends_an_over_long_line():
     reading = reader(10)
     reading.feed(b"z" * 50, 1)
-    assert reading.skip_hole(50, 5000, 1) == []
-    assert collect(reading.feed(b"\nnext\n", 1)) == ([b"next"], [("over_long", 0, 5001, b"z" * 50)])
+    batches = reading.skip_hole(50, 5000, 1) + reading.feed(b"next\n", 1)
+    assert collect(batches) == ([b"next"], [("over_long", 0, 50, b"z" * 50), ("hole", 50, 5000, b"")])
+    assert batches[-1].offset == 5000
+
+
+def test_hole_ends_a_line_without_a_newline():
+    reading = reader()
+    reading.feed(b"one\nhalf\0\0", 1)
+    batches = reading.skip_hole(10, 5000, 1) + reading.feed(b"next\n", 1)
+    assert [(batch.offset, batch.data) for batch in batches] == [(4, b"half"), (5000, b""), (5000, b"next\n")]
+    assert batches[0].gaps == [Gap(8, 5000, "hole")]
+    assert batches[1].before == batches[2].before == bytes(MARKER_BYTES)
 
 
 def test_final_batch_of_a_truncated_file_accounts_for_the_bytes_that_are_lost():

@@ -152,6 +152,25 @@ async def test_file_that_lost_its_end_in_a_power_cut_goes_on_at_its_end(tmp_path
     assert tail.generations == [b"next\n"]
 
 
+@pytest.mark.parametrize("rebooted", [False, True])
+@asynchronous
+async def test_file_whose_end_is_nul_after_a_power_cut_goes_on_behind_it(tmp_path, monkeypatch, rebooted):
+    log = tmp_path / "app.log"
+    known = await read_first(log, 40)
+    os.truncate(log, 30 * 53 - 20)
+    os.truncate(log, 50 * 53)
+    append(log, b"new\n")
+    if rebooted:
+        monkeypatch.setattr(locate, "boot_ns", lambda: known[0].last_read + 1)
+    tail = await Following(log, known=known, once=True).run_once()
+    start = 40 * 53 if rebooted else 30 * 53 - 20
+    assert tail.generations == [b"new\n" if rebooted else joined(numbered(0, 30))[:-20] + b"new\n"]
+    assert tail.gaps[-1] == ("hole", start, 50 * 53)
+    append(log, b"next\n")
+    tail = await Following(log, known=tail.stored(), once=True).run_once()
+    assert tail.generations == [b"next\n"]
+
+
 def test_the_machine_was_started_before_now():
     assert 0 < locate.boot_ns() < time.time_ns() - time.monotonic_ns() // 2
 

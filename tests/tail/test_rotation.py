@@ -141,7 +141,7 @@ async def test_copy_with_the_inode_of_a_deleted_file_is_found(tmp_path):
         await tail.until_read(*numbered(0, 20), b"other")
         await tail.until_armed()
         [deleted] = [s for s in tail.tailer._registry.harvesters.values() if s.file.path == str(other)]
-        await tail.tailer._registry.close(deleted)
+        await tail.tailer._registry.descriptors.close(deleted)
         append(log, joined(numbered(20, 20)))
         inode = other.stat().st_ino
         other.unlink()
@@ -350,6 +350,23 @@ async def test_deleted_file_is_drained_and_closed(tmp_path):
         assert tail.generations == [b"one\ntwo\nthree"]
         assert tail.finals == [str(log)]
         await tail.until(lambda: not _open_names(log), "closing")
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+@asynchronous
+async def test_nuls_at_the_end_of_a_file_that_is_over_are_a_gap(tmp_path, deleted):
+    log = tmp_path / "app.log"
+    log.write_bytes(b"one\nhalf" + bytes(3 << 20))
+    async with Following(log) as tail:
+        await tail.until_read(b"one")
+        if deleted:
+            log.unlink()
+        else:
+            log.rename(tmp_path / "app.log.1")
+            log.write_bytes(b"new\n")
+        await tail.until(lambda: tail.finals == [str(log)])
+        assert tail.generations[0] == b"one\nhalf"
+        assert tail.gaps == [("hole", 8, 8 + (3 << 20))]
 
 
 def _open_names(path):

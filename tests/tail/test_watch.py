@@ -228,7 +228,7 @@ sys.path[:0] = [{tests!r}, {root!r}]
 from following import Following, append
 async def main(folder):
     tail = Following(folder + "/*.log")
-    tail.tailer._registry.open_limit = 1000
+    tail.tailer._registry.descriptors.limit = 1000
     async with tail:
         await tail.until(lambda: "SL207" in tail.codes())
         assert not tail.finals

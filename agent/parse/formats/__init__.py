@@ -23,6 +23,8 @@ from agent.config.schema import REGISTERED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from agent.parse.redact import Redactor
+
     FindHead = Callable[[str], "Head"]
 
 Find = TypeVar("Find")
@@ -114,6 +116,8 @@ class Wrapper(NamedTuple):
         starts: the bytes with which its lines begin; of no other wrapper.
         may_wrap: a cheap look at one line or many: False where `unwrap` gives None for sure for each of them.
         unwrap: what a line (without newline and carriage return) holds, None where it is no wrapper.
+        redact: such a line with its values replaced: what the application wrote by the first function, the rest by the
+            Redactor; the same bytes where nothing had to be.
         begins_plainly: whether what a line holds begins with a visible character, so that it is neither blank nor
             indented; False says nothing.
     """
@@ -121,6 +125,7 @@ class Wrapper(NamedTuple):
     starts: bytes
     may_wrap: Callable[[bytes], bool]
     unwrap: Callable[[bytes], Wrapped | None]
+    redact: Callable[[bytes, Callable[[bytes], bytes], Redactor], bytes]
     begins_plainly: Callable[[bytes], bool]
 
 

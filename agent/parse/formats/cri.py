@@ -7,9 +7,15 @@ https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/kuberuntime/log
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from agent.core.patterns import lazy
 from agent.parse.formats import Wrapped, Wrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.parse.redact import Redactor
 
 _LINE = lazy(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([PF])(?::\S*)? ?(.*)",
@@ -29,9 +35,16 @@ def _unwrap(line: bytes) -> Wrapped | None:
     return Wrapped(match[4], match[2].decode(), match[1].decode(), match[3] == b"P")
 
 
+def _redact(line: bytes, content: Callable[[bytes], bytes], _: Redactor) -> bytes:
+    match = _LINE.match(line.removesuffix(b"\r"))
+    assert match is not None, "it was unwrapped"
+    hidden = content(match[4])
+    return line if hidden == match[4] else line[: match.start(4)] + hidden
+
+
 def _begins_plainly(line: bytes) -> bool:
     parts = line.split(b" ", 3)
     return len(parts) == _PARTS and parts[1] in (b"stdout", b"stderr") and b"!" <= parts[3][:1] <= b"~"
 
 
-FORMAT = Wrapper(b"0123456789", _may_wrap, _unwrap, _begins_plainly)
+FORMAT = Wrapper(b"0123456789", _may_wrap, _unwrap, _redact, _begins_plainly)

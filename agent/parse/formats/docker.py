@@ -6,9 +6,16 @@ https://docs.docker.com/engine/logging/drivers/json-file/
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import orjson
 
 from agent.parse.formats import Wrapped, Wrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.parse.redact import Redactor
 
 STREAM = "stream"  # no other lines of JSON that are one event have all its keys, and few this one
 _KEYS = {"log", STREAM, "time", "attrs"}
@@ -34,9 +41,20 @@ def _unwrap(line: bytes) -> Wrapped | None:
     return Wrapped(text.removesuffix("\n").encode(), stream, time, not text.endswith("\n"))
 
 
+def _redact(line: bytes, content: Callable[[bytes], bytes], redactor: Redactor) -> bytes:
+    record = orjson.loads(line)
+    text = record.pop("log")
+    body = text.removesuffix("\n")
+    hidden = content(body.encode()).decode()
+    around, touched = redactor.value(record)
+    if hidden == body and not touched:
+        return line
+    return orjson.dumps({"log": hidden + text[len(body) :], **around})
+
+
 def _begins_plainly(line: bytes) -> bool:
     first = line[8:9]
     return line.startswith(_BEGIN) and b"!" <= first <= b"~" and first not in (b'"', b"\\")
 
 
-FORMAT = Wrapper(b"{", _may_wrap, _unwrap, _begins_plainly)
+FORMAT = Wrapper(b"{", _may_wrap, _unwrap, _redact, _begins_plainly)

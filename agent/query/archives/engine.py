@@ -6,14 +6,16 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from agent.archive.directory import unknown_archives
+from agent.core.errors import ArchiveError
 from agent.core.groups import GroupHistory
 from agent.core.times import MINUTE_NS
 from agent.query.archives.plan import FramePlan, make_frame_plan
-from agent.query.archives.search import ArchiveSearch
-from agent.query.engine import SAMPLED_EVENTS, EventKey, newest_events
+from agent.query.archives.search import ArchiveFailure, ArchiveSearch, said_failures
+from agent.query.engine import SAMPLED_EVENTS, EventKey, LogName, newest_events
 from agent.query.language import Selection, all_equal
 from agent.store import archives
-from agent.store.events import Categories
+from agent.store.events import Categories, Files
 from agent.store.groups import has_events_between
 from agent.store.reader import reading
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-    from agent.core.errors import ArchiveError
     from agent.core.groups import ErrorGroup, GroupFilter
     from agent.core.stored import StoredEvent
     from agent.query.archives.plan import FrameRef
@@ -39,6 +40,7 @@ class ArchiveEngine:
     Args:
         connection: a reader's, to the store that knows the archives; closed with the engine.
         path: of the store.
+        directory: of all archives.
         beside_store: the store answers too: what it holds is left out here.
 
     Raises:
@@ -48,18 +50,35 @@ class ArchiveEngine:
     can_follow = False
     store_id = None
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, *, beside_store: bool) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, directory: Path, *, beside_store: bool) -> None:
         self._connection = connection
         self._path = path
+        self._directory = directory
         self._beside_store = beside_store
-        self._errors: dict[str, ArchiveError] = {}
+        self._failures: dict[str, ArchiveFailure] = {}
         self._group_plans: dict[int, FramePlan] = {}
         self.categories = Categories(connection, path)
 
     @property
     def errors(self) -> list[ArchiveError]:
-        """As `Engine.errors`: what was wrong with archives that were opened."""
-        return list(self._errors.values())
+        """As `Engine.errors`: what was wrong with archives that were opened, and that the store does not know some."""
+        return [*said_failures(self._directory, self._failures.values()), *self._unknown()]
+
+    def _unknown(self) -> list[ArchiveError]:
+        with reading(self._path):
+            unknown = unknown_archives(self._connection, self._directory)
+        if not unknown:
+            return []
+        return [ArchiveError.of("SL809.unknown", self._directory, count=len(unknown), path=unknown[0])]
+
+    def logs(self) -> set[LogName]:
+        """As `Engine.logs`; of a log whose source has changed also what it was."""
+        with reading(self._path):
+            rows = archives.load(self._connection)
+            earlier = Files(self._connection).values()
+            paths = {row.log_path for row in rows}
+            found = {LogName(row.source, row.log_path) for row in rows}
+            return found | {LogName(file.source, file.path) for file in earlier if file.path in paths}
 
     def events(
         self,
@@ -89,7 +108,7 @@ class ArchiveEngine:
 
     def plan(self, selection: Selection) -> FramePlan:
         """What there is to be opened for a selection."""
-        return make_frame_plan(self._connection, selection, with_hot=self._beside_store)
+        return make_frame_plan(self._connection, self._directory, selection, with_hot=self._beside_store)
 
     def search(
         self, plan: FramePlan, selection: Selection, *, descending: bool = False, wanted: int | None = None
@@ -107,7 +126,7 @@ class ArchiveEngine:
             with closing(search.by_time(descending=descending, wanted=wanted)) as found:
                 yield from found
         finally:
-            self._errors |= search.errors
+            self._failures |= search.failures
 
     def keys(self, selection: Selection) -> Generator[EventKey]:
         """As `Engine.keys`."""
@@ -122,7 +141,7 @@ class ArchiveEngine:
             try:
                 yield from search.counts(grouping)
             finally:
-                self._errors |= search.errors
+                self._failures |= search.failures
 
     def _search(self, plan: FramePlan, selection: Selection) -> ArchiveSearch:
         return ArchiveSearch(plan, selection, fate=lambda archive: archives.fate(self._connection, archive))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from agent.archive.tokens import TokenProbe
     from agent.core.stored import FileInfo
-    from agent.query.analysis import RequiredText
+    from agent.query.analysis import Condition, RequiredText
     from agent.query.language import Query
 
 # What the record of a text line has that its bytes may not have.
@@ -97,9 +97,15 @@ def _stands_in_lines(required: RequiredText, resources: list[dict[str, Any]]) ->
     out of what stands for something else (`null` for a NaN). Keys are not looked for: blanks may follow them.
     """
     if required.is_value:
-        elsewhere = required.composed or required.text in ("true", "false", "null")
+        elsewhere = required.composed or _is_literal(required)
         return not elsewhere and not any(map(required.is_labelled, resources))
     return not required.is_key
+
+
+def _is_literal(required: RequiredText) -> bool:
+    """Whether it is a word of JSON, as which another value of a line may stand in its record."""
+    words = ("true", "false", "null")
+    return required.text in words or (required.is_prefix and any(word.startswith(required.text) for word in words))
 
 
 def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[RequiredTokens]]:
@@ -108,16 +114,24 @@ def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[RequiredT
     A condition one of whose alternatives says nothing is left out.
     """
     resources = [file.resource for file in files]
-    found = []
-    for condition in query.analysis.conditions:
-        alternatives = [
-            RequiredTokens(tokens.probes(required.text, whole=required.is_value), _hidden_in(required))
-            for required in condition.required
-            if _stands_in_lines(required, resources)
+    return [found for one in query.analysis.conditions if (found := _token_alternatives(one, resources))]
+
+
+def _token_alternatives(condition: Condition, resources: list[dict[str, Any]]) -> list[RequiredTokens]:
+    """Empty where one of them says nothing. Of several conditions of a branch one is looked for."""
+    if condition.branches:
+        of_branches = [
+            min(filter(None, (_token_alternatives(one, resources) for one in branch.conditions)), key=len, default=None)
+            for branch in condition.branches
         ]
-        if len(alternatives) == len(condition.terms) and all(one.probes for one in alternatives):
-            found.append(alternatives)
-    return found
+        return [] if None in of_branches else [one for several in of_branches for one in several or ()]
+    found = [
+        RequiredTokens(tokens.probes(one.text, whole=one.is_value and not one.is_prefix), _hidden_in(one))
+        for one in condition.required
+        if _stands_in_lines(one, resources)
+    ]
+    complete = len(found) == len(condition.values) and all(one.probes for one in found)
+    return found if complete else []
 
 
 def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from agent.archive.directory import load
 from agent.archive.tokens import block_sql
 from agent.core.fields import Profile
 from agent.core.stored import FileInfo
@@ -20,6 +21,7 @@ from agent.query.archives.groups import ArchivedGroups
 from agent.query.archives.needles import token_probes
 from agent.query.language import bounds
 from agent.store import archives
+from agent.store.archive_redaction import read_settings
 
 if TYPE_CHECKING:
     import sqlite3
@@ -58,10 +60,12 @@ class SearchedArchive(msgspec.Struct):
     """
 
     path: Path
+    link: str
     file: FileInfo
     settings: ParseSettings
     profile: Profile | None
-    observed: int
+    observed: int  # Unix ns: when the log was last written, and its archive therefore was made to say so
+    bytes: int
     hot: tuple[int, int]
     earlier: list[tuple[int, FileInfo]] = []  # ascending
 
@@ -73,6 +77,14 @@ class SearchedArchive(msgspec.Struct):
         """The file that all events at offsets in [start, end) are of; None where they are not of one."""
         first = self.at(start)
         return first if self.at(end - 1) is first else None
+
+    def is_untouched(self) -> bool:
+        """Whether the archive's file is there, and nobody seems to have written it: then it has what the index says."""
+        try:
+            status = self.path.lstat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (self.bytes, self.observed)
 
     @property
     def infos(self) -> list[FileInfo]:
@@ -92,16 +104,19 @@ class FramePlan(msgspec.Struct):
     groups: ArchivedGroups = msgspec.field(default_factory=ArchivedGroups)
 
 
-def make_frame_plan(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> FramePlan:
+def make_frame_plan(
+    connection: sqlite3.Connection, directory: Path, selection: Selection, *, with_hot: bool
+) -> FramePlan:
     """Plan a search.
 
     Args:
         connection: a reader's.
+        directory: of all archives.
         selection: what is asked for.
         with_hot: the store answers too: what it holds is left out here.
     """
     with _one_moment(connection):
-        return _planned(connection, selection, with_hot=with_hot)
+        return _planned(connection, directory, selection, with_hot=with_hot)
 
 
 @contextmanager
@@ -119,12 +134,12 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def _planned(connection: sqlite3.Connection, selection: Selection, *, with_hot: bool) -> FramePlan:
+def _planned(connection: sqlite3.Connection, directory: Path, selection: Selection, *, with_hot: bool) -> FramePlan:
     since, until = bounds(selection)
     logs = _stored_logs(connection)
     rows = [
         row
-        for row in _newest(archives.load(connection))
+        for row in _newest(load(connection, directory))
         if row.min_timestamp is not None and row.max_timestamp is not None
         if row.min_timestamp < until and row.max_timestamp >= since
     ]
@@ -229,23 +244,31 @@ def _searched_archive(row: ArchiveRow, logs: dict[int, list[_StoredPart]], *, wi
     infos = [info(part.source, part.resource or row.resource) for part in several] or [info(row.source, row.resource)]
     return SearchedArchive(
         path=Path(row.path),
+        link=row.link,
         file=infos[-1],
-        settings=ParseSettings.from_document(json.loads(row.settings)),
+        settings=ParseSettings.from_document(read_settings(row.settings)),
         profile=profile,
         observed=row.modified,
+        bytes=row.bytes,
         hot=_hot_span(parts) if parts and with_hot else _EVERYTHING,
         earlier=[(part.end, one) for part, one in zip(several[:-1], infos, strict=False)],
     )
 
 
-def counted_by_index(selection: Selection, grouping: Grouping) -> frozenset[int] | None:
-    """The severity numbers to be counted, where the index of an archive has all that a count asks for: the events of
-    each severity, and the archive's source and path. Else None.
+class IndexedEvents(msgspec.Struct, frozen=True):
+    """The events of one severity in a frame, as its index has them; has what a predicate on these fields reads."""
+
+    severity_number: int
+    source: str
+    path: str
+
+
+def is_counted_by_index(selection: Selection, grouping: Grouping) -> bool:
+    """Whether the index of an archive has all that a count asks for: the events of each severity, and the archive's
+    source and path.
     """
-    analysis = selection.query.analysis
-    if grouping.every_ns is None and _INDEXED.issuperset(grouping.by) and analysis.speaks_only_of(_INDEXED):
-        return analysis.severities
-    return None
+    indexed = _INDEXED.issuperset(grouping.by) and selection.query.analysis.speaks_only_of(_INDEXED)
+    return grouping.every_ns is None and indexed
 
 
 def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], probes: Probes) -> list[Any]:

@@ -14,32 +14,38 @@ import time
 from bisect import bisect_right
 from collections import Counter, deque
 from itertools import accumulate, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import msgspec
 
 from agent.archive.container import ArchiveReader
 from agent.archive.frames import JSON_LINES, FrameParser
+from agent.archive.positions import NONE
 from agent.core.errors import ArchiveError
 from agent.core.event import EventRow, event_rows
 from agent.query.archives.groups import ArchivedEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
-from agent.query.archives.plan import counted_by_index, severity_counts
+from agent.query.archives.plan import IndexedEvents, is_counted_by_index, severity_counts
 from agent.query.language import bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Future, ProcessPoolExecutor
+    from pathlib import Path
 
     from agent.core.stored import FileInfo
     from agent.query.archives.needles import Needle
     from agent.query.archives.plan import FramePlan, FrameRef, SearchedArchive
     from agent.query.engine import Counts
     from agent.query.language import Grouping, Selection
+    from agent.query.predicate import Matchable
 
 ID_BITS = 36  # an archive's id and an offset (up to 64 GiB) make the id of its event; it is negative
 _ALONE_S = 0.05  # so long, and for what seems to take no longer, this process searches: to start others takes as long
 _AHEAD = 3  # frames per process that are searched before they are asked for
 _PORTION = 8  # frames that a process counts at a time: each message between two processes costs 0.1 ms
 _OPEN = 8  # archives that a process keeps open
+_NAMED = 5  # archives that could not be read; further ones are counted
 
 _Row = tuple[Any, ...]  # an EventRow as it goes between processes: the class itself would take four times as long
 _searcher: Searcher | None = None  # of a child process: it is forked with it
@@ -75,6 +81,7 @@ class Searcher:
         if not named.isdisjoint(("group", "category", "state")):
             self._groups.load()
         self._needles = needles(selection.query, [info for file in plan.files.values() for info in file.infos])
+        self._positions = NONE  # of the frame that is searched
         self._open: dict[int, ArchiveReader] = {}
         self._parsers: dict[int, FrameParser] = {}
 
@@ -85,7 +92,9 @@ class Searcher:
             ArchiveError: the archive is missing or damaged.
         """
         file = self.files[ref.archive_id]
-        rows = self._rows(ref, file, self._reader(ref.archive_id).read(ref.number))
+        reader = self._reader(ref.archive_id)
+        self._positions = reader.positions(ref.number)
+        rows = self._rows(ref, file, reader.read(ref.number))
         events = (ArchivedEvent(row, file.at(row.offset), self._groups) for row in rows)
         matching = (event for event in events if self._query.matches(event, self._groups.categories))
         if self._grouping is None:
@@ -127,7 +136,7 @@ class Searcher:
         for index in self._in_time(batch.timestamps):
             offset = batch.offsets[index]
             span = bisect_right(begins, offset, hi=len(spans)) - 1
-            place = ref.raw_offset + spans[span][0] + offset - begins[span]
+            place = ref.raw_offset + self._positions.in_log(spans[span][0] + offset - begins[span])
             if file.is_cold(place):
                 number = -((ref.archive_id << ID_BITS) + place)
                 group = errors.get(index)
@@ -148,7 +157,11 @@ class Searcher:
         if reader is None:
             if len(self._open) >= _OPEN:
                 self._open.pop(next(iter(self._open))).close()
-            reader = ArchiveReader(self.files[archive_id].path)
+            file = self.files[archive_id]
+            reader = ArchiveReader(file.path)
+            if reader.link != file.link:
+                reader.close()
+                raise ArchiveError.of("SL803.other", file.path)
         self._open[archive_id] = reader
         return reader
 
@@ -178,8 +191,9 @@ class ArchiveSearch:
         self._plan = plan
         self._selection = selection
         self._fate = fate
+        self._untouched: dict[int, bool] = {}
         self._processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-        self.errors: dict[str, ArchiveError] = {}  # by path: each archive once
+        self.failures: dict[str, ArchiveFailure] = {}  # by path: each archive once
 
     def by_time(self, *, descending: bool = False, wanted: int | None = None) -> Generator[ArchivedEvent]:
         """Matching events in the order of time; of one instant in that of the archives.
@@ -212,18 +226,27 @@ class ArchiveSearch:
         """
         total: Counts = Counter()
         opened = []
-        indexed = counted_by_index(self._selection, grouping)
+        by_index = is_counted_by_index(self._selection, grouping)
         for ref in self._plan.frames:
-            if indexed is not None and ref.whole:
+            if by_index and ref.whole and self._is_untouched(ref.archive_id):
+                info = self._plan.files[ref.archive_id].at(ref.raw_offset)
                 for severity, count in severity_counts(ref.severities).items():
-                    if severity in indexed:
-                        info = self._plan.files[ref.archive_id].at(ref.raw_offset)
+                    if self._selection.query.matches(
+                        cast("Matchable", IndexedEvents(severity, info.source, info.path))
+                    ):
                         total[None, _index_values(info, severity, grouping)] += count
             else:
                 opened.append(ref)
         yield total
         results = self._results(Searcher(self._plan, self._selection, grouping=grouping), opened, _PORTION)
         yield from (counts for counts in results if counts)
+
+    def _is_untouched(self, archive_id: int) -> bool:
+        """Whether the index can speak for an archive. Another one is read, as it is when its events are asked for."""
+        known = self._untouched.get(archive_id)
+        if known is None:
+            known = self._untouched[archive_id] = self._plan.files[archive_id].is_untouched()
+        return known
 
     # ------------------------------------------------------------ processes
 
@@ -267,9 +290,37 @@ class ArchiveSearch:
             if fate == "replaced":
                 hint = "a longer one of the same log has taken its place meanwhile: ask again"
             error = ArchiveError(answer.code, "search an archive", answer.subject, answer.message, hint=hint)
-            self.errors.setdefault(str(self._plan.files[ref.archive_id].path), error)
+            failure = self.failures.setdefault(str(self._plan.files[ref.archive_id].path), ArchiveFailure(error))
+            failure.frames[ref.number] = ref.events
             return []
         return answer
+
+
+class ArchiveFailure(msgspec.Struct):
+    """What is wrong with an archive, and the events of each frame that could not be read therefore."""
+
+    error: ArchiveError
+    frames: dict[int, int] = {}
+
+
+def said_failures(directory: Path, failures: Iterable[ArchiveFailure]) -> list[ArchiveError]:
+    """What is to be said of archives that could not be read, the first few by name: how many events an answer lacks.
+
+    Args:
+        directory: of all archives.
+        failures: of an answer.
+    """
+    found = sorted(failures, key=lambda failure: failure.error.subject)
+    named = found if len(found) <= _NAMED + 1 else found[:_NAMED]
+    errors = []
+    for failure in named:
+        error, count = failure.error, sum(failure.frames.values())
+        lacking = f"{error.message}; {count:,} events are in the part of it that this answer lacks"
+        errors.append(ArchiveError(error.code, error.operation, error.subject, lacking, hint=error.hint))
+    if others := found[len(named) :]:
+        count = sum(sum(failure.frames.values()) for failure in others)
+        errors.append(ArchiveError.of("SL802.others", directory, count=len(others), events=f"{count:,}"))
+    return errors
 
 
 class _Failure(NamedTuple):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent.core.errors import SidelogError
     from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory
     from agent.core.stored import StoredEvent
-    from agent.query.engine import Counts, EventKey, FieldSummary, Span
+    from agent.query.engine import Counts, EventKey, FieldSummary, LogName, Span
     from agent.query.language import Grouping, Selection
     from agent.query.sqlite.scan import EventScan
     from agent.store.events import Categories
@@ -68,6 +68,14 @@ class SqliteEngine:
 
         with reading(self._path):
             return store_id(self._connection)
+
+    def logs(self) -> set[LogName]:
+        """As `Engine.logs`."""
+        from agent.query.engine import LogName  # noqa: PLC0415 - most questions have an answer
+        from agent.store.events import Files  # noqa: PLC0415 - as for `_scan`
+
+        with reading(self._path):
+            return {LogName(file.source, file.path) for file in Files(self._connection).values()}
 
     def events(
         self,

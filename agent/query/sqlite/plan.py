@@ -17,12 +17,12 @@ import msgspec
 from agent.core.groups import NEW_FOR_NS
 from agent.core.severity import ERRORS_FROM, HIGHEST
 from agent.core.values import number
-from agent.query.terms import NOT_IGNORED
+from agent.query.terms import NOT_IGNORED, Term
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from agent.query.analysis import Condition, RequiredText
+    from agent.query.analysis import Analysis, Condition, RequiredText
     from agent.query.language import Selection
     from agent.store.events import Files
 
@@ -33,6 +33,9 @@ _ESCAPED = "e.record GLOB '*\\*'"  # the record has an escape: anything may be i
 _TEMPLATE = "e.record GLOB '*\"@mt\"*'"  # the message is composed from a template and fields
 
 _STATE = "iif(state = 'new' AND first_seen < ?, 'ongoing', state)"  # as `core.groups.state_at`
+
+_ANY_GROUP = (Term("group", "=", "", prefix=True),)
+_NOTHING = "e.group_id < 0"  # SQLite finds no plan for a literal 0
 
 BY_TIME = "events_by_time"
 ERRORS_BY_TIME = "errors_by_time"
@@ -59,7 +62,11 @@ class SqlPlan(msgspec.Struct, frozen=True):
 
 def make_plan(selection: Selection, files: Files) -> SqlPlan:
     """Plan a selection over the files known now."""
-    analysis = selection.query.analysis
+    return plan_of(selection.query.analysis, files)
+
+
+def plan_of(analysis: Analysis, files: Files) -> SqlPlan:
+    """Plan what a query, or a branch of it, can match."""
     clauses: list[Clause] = []
     residual = False
     for condition in analysis.conditions:
@@ -68,7 +75,7 @@ def make_plan(selection: Selection, files: Files) -> SqlPlan:
         if clause is not None:
             clauses.append(clause)
     empty = not analysis.severities
-    if analysis.files:
+    if analysis.narrows_files:
         file_ids = [file.id for file in files.values() if analysis.accepts_file(file)]
         empty = empty or not file_ids
         if len(file_ids) > _MOST_LISTED_FILES:
@@ -99,17 +106,35 @@ def _assemble(severities: frozenset[int], clauses: list[Clause], *, residual: bo
     )
 
 
+def _either(branches: Sequence[Analysis], files: Files) -> Clause | None:
+    """All that one of the branches says."""
+    clauses = []
+    for branch in branches:
+        plan = plan_of(branch, files)
+        if plan.empty:
+            continue
+        if not plan.sql:
+            return None
+        sql = plan.sql.removeprefix(" AND ")
+        clauses.append(Clause(f"({sql})", plan.parameters, exact=not plan.residual))
+    return _any_of(clauses) if clauses else Clause(_NOTHING, exact=True)
+
+
 def _in_files(ids: Iterable[int]) -> str:
     return f"e.file_id IN ({','.join(map(str, sorted(ids)))})"
 
 
 def _clause(condition: Condition, files: Files) -> Clause | None:
     """The prefilter of a condition, None where none is sound."""
+    if condition.branches:
+        return _either(condition.branches, files)
     if condition.terms == NOT_IGNORED:
         return Clause(
             "(e.group_id IS NULL OR e.group_id NOT IN (SELECT id FROM error_groups WHERE state = 'ignored'))",
             exact=True,
         )
+    if condition.terms == _ANY_GROUP:
+        return Clause("e.group_id IS NOT NULL", exact=True)
     if condition.field in ("group", "category", "state"):
         if not condition.is_equality or not all(map(_bindable, condition.values)):
             return None
@@ -138,7 +163,7 @@ def _group_clause(field: str, value: str) -> Clause:
         return Clause(sql, (oldest, value), exact=True)
     wanted = number(value)
     if wanted is None or not 0 < wanted < 2**63 or wanted != int(wanted):  # int(1e999999) would take minutes
-        return Clause("e.group_id < 0", exact=True)  # SQLite finds no plan for a literal 0
+        return Clause(_NOTHING, exact=True)
     return Clause("e.group_id = ?", (int(wanted),), exact=True)
 
 

@@ -1,0 +1,60 @@
+"""Taking archives away: which ones are too old or too many, and deleting the files of those that are none any more."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.archive import files
+from agent.core.units import format_duration, format_size
+from agent.store import archives
+
+if TYPE_CHECKING:
+    from agent.config.schema import ArchiveRetentionConfig
+    from agent.store.archives import ArchiveRow
+    from agent.store.edit import Change
+
+
+def expired(rows: list[ArchiveRow], keep: ArchiveRetentionConfig, now_ns: int) -> list[tuple[ArchiveRow, str]]:
+    """The archives that are too old, counted from their making, or too many, oldest first, each with the reason.
+
+    Args:
+        rows: all archives, oldest first.
+        keep: how long, and how many.
+        now_ns: Unix ns.
+    """
+    size = sum(row.bytes for row in rows)
+    found = []
+    for row in rows:
+        if keep.age is not None and row.created < now_ns - int(keep.age * 1e9):
+            found.append((row, f"it is older than {format_duration(keep.age)}"))
+        elif keep.size is not None and size > keep.size:
+            found.append((row, f"all archives have {format_size(size)}, more than {format_size(keep.size)}"))
+        else:
+            break
+        size -= row.bytes
+    return found
+
+
+def delete_removed(change: Change) -> list[tuple[str, OSError]]:
+    """Delete the files of archives that are no longer any. What cannot be deleted, and why; it is tried again when this
+    is called again.
+
+    Args:
+        change: runs a function in a transaction.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    gone, failed = [], []
+    for archive_id, path in change(archives.removed_files, durable=False):
+        try:
+            files.delete(Path(path))
+        except OSError as error:
+            failed.append((path, error))
+        else:
+            gone.append(archive_id)
+    if gone:
+        change(partial(archives.note_deleted, ids=gone), durable=False)
+    return failed

@@ -1,0 +1,249 @@
+"""A log as it is with the values of configured keys replaced: line by line, so that its lines are read as the events
+that are stored of the log itself. Where they are in the log stays known.
+
+A line is redacted as `assemble` redacts it: an object as such, other lines as text, and of a line in the wrapper of a
+container runtime what the application wrote. Where a runtime has split a line, one line of the result holds all of it,
+if anything had to be replaced.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from copy import copy
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.core.holes import split_holes
+from agent.parse import careful
+from agent.parse.settings import Compiled
+
+if TYPE_CHECKING:
+    from agent.parse.formats import Wrapped, Wrapper
+    from agent.parse.settings import ParseSettings
+
+_MOST_BYTES = 16 << 20  # of a line that is redacted as a whole; of a longer one so much at a time
+_CUT_BYTES = 1 << 12  # at its end such a piece is cut between two words
+
+
+class Positions(NamedTuple):
+    """Where places in redacted content are in the log, both counted from the beginning of the same part of it.
+
+    Behind `ends[n]`, an offset in the content, a place lies `shifts[n]` bytes further on in the log; before the first
+    of them at the same offset. Both ascend; a place inside of what was replaced is in no event's beginning.
+    """
+
+    ends: array[int]
+    shifts: array[int]
+
+    @property
+    def shift(self) -> int:
+        """By how many bytes the part of the log is longer than its content."""
+        return self.shifts[-1] if self.shifts else 0
+
+    def in_log(self, offset: int) -> int:
+        """The place in the log of an offset in the content."""
+        index = bisect_right(self.ends, offset)
+        return offset + self.shifts[index - 1] if index else offset
+
+
+class LogRedactor:
+    """Redacts one log, whose bytes come in pieces.
+
+    Args:
+        settings: of its source; `redact` names the keys.
+        located: whether positions will be asked for.
+    """
+
+    def __init__(self, settings: ParseSettings, *, located: bool = True) -> None:
+        self._located = located
+        compiled = Compiled(settings)
+        assert compiled.redactor is not None
+        self._redactor = compiled.redactor
+        self._rules = compiled.rules
+        self._max_line = compiled.max_line
+        self._held: list[bytes] = []  # the beginning of a line, in pieces
+        self._held_bytes = 0
+        self._parts: list[tuple[bytes, Wrapper, Wrapped]] = []  # of a line that a runtime has split
+        self._parts_bytes = 0
+        self._out: list[bytes] = []
+        self._longer = 0  # bytes of the log that the lines before the next newline stand for beside their own
+        self._content = 0  # bytes of the result so far
+        self._shift = 0  # so many bytes further on is the same place in the log
+        self._ends = array("Q")
+        self._shifts = array("q")
+        self._asked_shift = 0  # of the last of these that was asked for, and is forgotten
+
+    def feed(self, data: bytes) -> bytes:
+        """The next bytes of the log; what is certain of the result now."""
+        end = data.rfind(b"\n") + 1
+        if end:
+            whole = b"".join([*self._held, data[:end]])
+            self._held, self._held_bytes = [], 0
+            self._lines(whole)
+            data = data[end:]
+        if data:
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes >= _MOST_BYTES:
+                self._cut()
+        return self._released()
+
+    def finish(self) -> bytes:
+        """The rest, once all of the log was fed."""
+        rest = b"".join(self._held)
+        self._held = []
+        if rest:
+            self._line(rest, b"")
+        self._join()
+        return self._released()
+
+    def lengthen(self, size: int) -> None:
+        """The log was redacted before, and the line whose bytes were fed last was so many bytes longer in it."""
+        self._longer += size
+
+    def preview(self) -> bytes:
+        """What `finish` would give now; the log goes on all the same."""
+        other = copy(self)
+        other._held, other._parts, other._out = [*self._held], [*self._parts], []  # noqa: SLF001
+        other._located = False  # noqa: SLF001
+        return other.finish()
+
+    def positions(self, start: int, size: int) -> Positions:
+        """Where the places in a part of the result are in the log. The parts are asked for one behind the other.
+
+        Args:
+            start: of the part, in the result.
+            size: of the part.
+        """
+        count = bisect_right(self._ends, start + size)
+        ends = array("I", [end - start for end in self._ends[:count]])
+        shifts = array("q", [shift - self._asked_shift for shift in self._shifts[:count]])
+        if count:
+            self._asked_shift = self._shifts[count - 1]
+            del self._ends[:count], self._shifts[:count]
+        return Positions(ends, shifts)
+
+    # ------------------------------------------------------------ lines
+
+    def _lines(self, whole: bytes) -> None:
+        """Lines, each with its newline."""
+        wrapped = bool(self._parts) or self._rules.may_wrap(whole)
+        if not wrapped and not self._longer and not self._redactor.may_apply(whole):
+            self._put(whole)
+            return
+        for line in whole.split(b"\n")[:-1]:
+            self._line(line, b"\n")
+
+    def _line(self, line: bytes, newline: bytes) -> None:
+        """A line, or several with holes between them; only the log's last one has no newline."""
+        if b"\0" in line:
+            pieces = list(split_holes(line))
+            for text, hole in pieces:
+                if text:
+                    self._whole(text, b"" if hole else newline)
+                if hole:
+                    self._join()
+                    self._put(bytes(hole))
+            if pieces[-1][1]:
+                self._put(newline)
+        else:
+            self._whole(line, newline)
+
+    def _whole(self, line: bytes, newline: bytes) -> None:
+        wrapper = self._rules.wrappers.get(line[:1]) if len(line) <= self._max_line else None
+        wrapped = None if wrapper is None else wrapper.unwrap(line.removesuffix(b"\r"))
+        if wrapper is None or wrapped is None:
+            self._join()
+            self._plain(line, newline)
+            return
+        if self._parts and (
+            self._parts[-1][2].stream != wrapped.stream or self._parts_bytes + len(wrapped.body) > self._max_line
+        ):
+            self._join()
+        if wrapped.partial or self._parts:
+            self._parts.append((line + newline, wrapper, wrapped))
+            self._parts_bytes += len(wrapped.body)
+            if not wrapped.partial:
+                self._join()
+        else:
+            hidden = self._redactor.may_apply(line)
+            self._replace(line, wrapper.redact(line, self.content, self._redactor) if hidden else line)
+            self._put(newline)
+
+    def _join(self) -> None:
+        """A line that was split is at its end."""
+        parts, self._parts, self._parts_bytes = self._parts, [], 0
+        if not parts:
+            return
+        body = b"".join([wrapped.body for _, _, wrapped in parts])
+        hidden = self.content(body)
+        if hidden == body:
+            for line, wrapper, _ in parts:
+                bare = line.removesuffix(b"\n")
+                self._replace(bare, wrapper.redact(bare, lambda part: part, self._redactor))
+                self._put(line[len(bare) :])
+            return
+        log = b"".join([line for line, _, _ in parts])
+        newline = b"\n" if log.endswith(b"\n") else b""
+        line, wrapper, _ = parts[0 if parts[-1][2].partial else -1]  # whose instant the event has
+        whole = wrapper.redact(line.removesuffix(b"\n"), lambda _: hidden, self._redactor)
+        self._replace(log.removesuffix(b"\n"), whole)
+        self._put(newline)
+
+    def _plain(self, line: bytes, newline: bytes) -> None:
+        """A line as an application wrote it, behind some NULs perhaps."""
+        text = line.lstrip(b"\0") if line.startswith(b"\0") else line
+        self._put(line[: len(line) - len(text)])
+        self._replace(text, self._within(text, self.content(text)))
+        self._put(newline)
+
+    def _within(self, line: bytes, hidden: bytes) -> bytes:
+        """A line that was too long for an event stays so."""
+        if len(line) > self._max_line >= len(hidden):
+            return hidden.ljust(self._max_line + 1)
+        return hidden
+
+    def content(self, body: bytes) -> bytes:
+        """What an application wrote as a line, redacted; the same bytes where there is nothing to replace."""
+        redactor = self._redactor
+        if not redactor.may_apply(body):
+            return body
+        plain = body.removesuffix(b"\r").removeprefix(careful.BOM)
+        first = plain.lstrip(b" \t\r\n")[:1]
+        if self._rules.json and careful.may_be_json(plain, first, only_json=self._rules.only_json):
+            try:
+                line = careful.read_object(plain)
+                hidden = redactor.record(line, plain)
+            except (careful.NotAnObjectError, RecursionError):
+                pass
+            else:
+                return line.text.encode() if hidden else body
+        text, _ = careful.decode_text(plain)
+        changed = redactor.text(text)
+        return body if changed == text else changed.encode()
+
+    def _cut(self) -> None:
+        """A line of any length, a piece at a time."""
+        data = b"".join(self._held)
+        end = data.rfind(b" ", len(data) - _CUT_BYTES) + 1 or len(data)
+        self._line(data[:end], b"")
+        self._held, self._held_bytes = [data[end:]], len(data) - end
+
+    # ------------------------------------------------------------ the result
+
+    def _replace(self, old: bytes, new: bytes) -> None:
+        self._put(new)
+        further, self._longer = len(old) + self._longer - len(new), 0
+        if self._located and further:
+            self._shift += further
+            self._ends.append(self._content)
+            self._shifts.append(self._shift)
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._out.append(data)
+            self._content += len(data)
+
+    def _released(self) -> bytes:
+        out, self._out = b"".join(self._out), []
+        return out

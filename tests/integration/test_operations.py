@@ -1,0 +1,210 @@
+"""The recipes of docs/operations.md, followed to the letter: its configurations, its commands, in its order."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.archiving import unpacked
+from tests.integration.harness import append, event, wait_until
+
+PAGE = Path(__file__).parents[2] / "docs/operations.md"
+BLOCK = re.compile(r"```(yaml|sh)\n(.*?)```", re.DOTALL)
+PLACES = ("/etc/sidelog", "/var/lib/sidelog", "/var/log/shop", "/var/backups", "/srv")
+SYSTEMCTL = """#!/bin/sh
+set -eu
+err={root}/agent.err
+started() {{ grep -c "$1" $err || true; }}
+case "$1" in
+stop)
+    kill -TERM $(cat {root}/pid)
+    while kill -0 $(cat {root}/pid) 2>/dev/null; do sleep 0.02; done ;;
+start)
+    before=$(started "agent started")
+    setsid sidelog run 2>>$err >/dev/null </dev/null &
+    echo $! > {root}/pid
+    while [ "$(started "agent started")" = "$before" ]; do sleep 0.02; done ;;
+reload)
+    sidelog check >/dev/null
+    before=$(started "configuration reloaded")
+    kill -HUP $(cat {root}/pid)
+    while [ "$(started "configuration reloaded")" = "$before" ]; do sleep 0.02; done ;;
+esac
+"""
+
+
+def recipes():
+    """Title -> its blocks: (language, text); the first entry is the page's beginning."""
+    title, *sections = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)
+    parts = {"": title} | {section.splitlines()[0]: section for section in sections}
+    return {name: BLOCK.findall(text) for name, text in parts.items()}
+
+
+class Machine:
+    """A root file system of its own for the page's paths, and the two commands that the page uses."""
+
+    def __init__(self, root):
+        self.root = root
+        for place in PLACES:
+            self.path(place).mkdir(parents=True)
+        tools = root / "bin"
+        tools.mkdir()
+        (tools / "sidelog").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m agent "$@"\n')
+        (tools / "systemctl").write_text(SYSTEMCTL.format(root=root))
+        for tool in tools.iterdir():
+            tool.chmod(0o755)
+        (root / "agent.err").touch()
+        keep = {name: value for name, value in os.environ.items() if not name.startswith(("SIDELOG_", "XDG_"))}
+        self.env = keep | {"PATH": f"{tools}:{os.environ['PATH']}", "TZ": "UTC", "HOME": str(root)}
+        self.env["SIDELOG_CONFIG"] = str(self.path("/etc/sidelog/sidelog.yaml"))
+        self.written = 0
+
+    def path(self, path):
+        return self.root / path.lstrip("/")
+
+    def follow(self, blocks):
+        """Write the configurations and execute the commands of a recipe."""
+        for language, text in blocks:
+            own = re.sub(r"(?<![\w.])/(?=etc/|var/|srv)", f"{self.root}/", text)
+            if language == "yaml":
+                # So that a rotated log is archived at once.
+                Path(self.env["SIDELOG_CONFIG"]).write_text(own + "  quiet: 0s\n")
+            else:
+                self.sh(own)
+
+    def sh(self, commands):
+        script = ["sh", "-eu", "-c", commands]
+        done = subprocess.run(script, env=self.env, cwd=self.root, capture_output=True, check=False, timeout=60)
+        assert done.returncode == 0, f"{commands}\n{done.stdout.decode()}\n{done.stderr.decode()}"
+        return done.stdout.decode()
+
+    def write(self, folder="/var/log/shop", **fields):
+        """One more line in each of the two logs; until they are found."""
+        for name in ("web", "worker"):
+            append(self.path(f"{folder}/{name}.log"), event(self.written, log=name, **fields))
+            self.written += 1
+        self.wait()
+
+    def wait(self):
+        wait_until(lambda: len(self.rows()) >= self.written, 40, f"{self.written} lines")
+
+    def rows(self):
+        found = map(json.loads, self.sh("sidelog query -n all -o json").splitlines())
+        return sorted(found, key=lambda row: row["attributes"]["n"])
+
+    def rotate(self):
+        """logrotate comes by, and the rotated logs are archived."""
+        folder = self.path("/var/log/shop")
+        for name in ("web", "worker"):
+            (folder / f"{name}.log").rename(folder / f"{name}.log.1")
+            (folder / f"{name}.log").touch()
+        self.sh("systemctl stop sidelog; sidelog run --once; sidelog archive run; systemctl start sidelog")
+        assert not (folder / "web.log.1").exists()
+
+
+@pytest.fixture
+def machine(tmp_path):
+    machine = Machine(tmp_path)
+    machine.follow(RECIPES[""])
+    machine.path("/var/log/shop").mkdir(exist_ok=True)
+    for name in ("web", "worker"):
+        machine.path(f"/var/log/shop/{name}.log").touch()
+    machine.sh("systemctl start sidelog")
+    machine.write()
+    machine.rotate()
+    machine.write()
+    yield machine
+    machine.sh("systemctl stop sidelog")
+
+
+RECIPES = recipes()
+
+
+def whole(machine):
+    """Every line is there once, the books balance, and the archives are sound."""
+    assert [row["attributes"]["n"] for row in machine.rows()] == list(range(machine.written))
+    assert machine.sh("sidelog query --count").strip() == str(machine.written)
+    machine.sh("sidelog audit; sidelog verify; sidelog archive verify")
+    assert "SL999" not in (machine.root / "agent.err").read_text()
+
+
+def story(machine):
+    return [(row["source"], row["resource"]["team"]) for row in machine.rows()]
+
+
+CONFIGURED = {
+    "Rename a source": [("shop", "shop"), ("shop", "shop")],
+    "Split a source, merge two": [("web", "shop"), ("worker", "shop")],
+    "Change a label": [("web", "payments"), ("web", "payments")],
+}
+
+
+@pytest.mark.parametrize("recipe", CONFIGURED)
+def test_what_is_read_after_a_change_of_the_configuration_has_it_and_nothing_else(machine, recipe):
+    machine.follow(RECIPES[recipe])
+    machine.write()
+    assert story(machine) == [("web", "shop")] * 4 + CONFIGURED[recipe]
+    machine.rotate()
+    machine.write()
+    assert story(machine) == [("web", "shop")] * 4 + CONFIGURED[recipe] * 2
+    whole(machine)
+
+
+def test_a_field_is_redacted_from_the_reload_on(machine):
+    machine.write(password="*******")
+    machine.rotate()
+    *reload, redact = RECIPES["Begin to redact a field"]
+    machine.follow(reload)
+    machine.write(password="hunter2")
+    whole(machine)
+    machine.rotate()
+    assert "SL813" in machine.sh("sidelog check")
+    machine.follow([redact])
+    assert "SL813" not in machine.sh("sidelog check")
+    whole(machine)
+    machine.sh("systemctl stop sidelog")
+    kept = [path for path in machine.path("/var/lib/sidelog").rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"hunter2" in (unpacked(path) if path.suffix == ".zst" else path.read_bytes())]
+    assert not [path for path in kept if path.suffix == ".zst" and b"*******" in unpacked(path)]
+    machine.sh("systemctl start sidelog")
+
+
+def test_an_older_backup_is_put_back(machine):
+    """Lines came since, and some of them lie in archives alone by now."""
+    machine.follow(RECIPES["Back up the store"])
+    assert machine.path("/var/backups/sidelog-1.db").exists()
+    saving, restoring = RECIPES["Restore an older backup"]
+    machine.follow([saving])
+    machine.write()
+    machine.rotate()
+    machine.write()
+    machine.follow([restoring])
+    machine.wait()
+    whole(machine)
+    machine.write()
+    machine.rotate()
+    whole(machine)
+
+
+def test_logs_that_were_moved_go_on(machine):
+    machine.follow(RECIPES["Move the logs"])
+    machine.write("/srv/shop-logs")
+    whole(machine)
+
+
+def test_the_state_is_moved(machine):
+    machine.follow(RECIPES["Move the state to another directory"])
+    machine.write()
+    whole(machine)
+    machine.rotate()
+    whole(machine)
+
+
+def test_every_recipe_is_followed():
+    tested = {*CONFIGURED, "Begin to redact a field", "Back up the store", "Restore an older backup", "Move the logs"}
+    assert RECIPES.keys() - {""} == tested | {"Move the state to another directory"}

@@ -1,0 +1,146 @@
+"""A redacted log is read as the events that are stored of the log itself, each at its place, and hides its secrets."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agent.core.model import FileGeneration, LineBatch
+from agent.parse.decode import FileParser
+from agent.parse.logredactor import LogRedactor
+from tests.sources import parsing
+
+CANARY = "hunter2"
+SETTINGS = parsing(redact=["password", "token"], max_line_bytes=4096)
+PLAIN = parsing(max_line_bytes=4096)
+OBSERVED = 1_795_327_455 * 10**9
+TIME = "2026-11-22T03:04:05.678901234Z"
+
+
+def docker(text: str, **more) -> bytes:
+    return json.dumps({"log": text, "stream": "stdout", "time": TIME, **more}).encode()
+
+
+def cri(text: str, tag: str = "F", stream: str = "stdout") -> bytes:
+    return f"{TIME} {stream} {tag} {text}".encode()
+
+
+SECRET = json.dumps({"timestamp": TIME, "message": "in", "password": CANARY, "deep": [{"Token": [CANARY, 2]}]})
+LINES = {
+    "json": SECRET.encode(),
+    "short value": b'{"message":"m","password":1}',
+    "json without": b'{"timestamp":"2026-11-22T03:04:05Z","level":"error","message":"plain"}',
+    "json in json": json.dumps({"message": f'{{"password": "{CANARY}"}}', "level": "warn"}).encode(),
+    "escaped key": json.dumps({"message": "m", "password": CANARY}).replace("password", "p\\u0061ssword").encode(),
+    "twice": f'{{"password":"{CANARY}","password":"[redacted]"}}'.encode(),
+    "carriage return": SECRET.encode() + b"\r",
+    "byte order mark": b"\xef\xbb\xbf" + SECRET.encode(),
+    "text": f"2026-11-22 05:39:26,123 ERROR a.b: password={CANARY}, token: {CANARY}{CANARY}".encode(),
+    "quoted text": f'INFO login password="{CANARY} {CANARY}" ok'.encode(),
+    "trace": b"Traceback (most recent call last):",
+    "indented": f'  File "a.py", line 3, in f(password={CANARY})'.encode(),
+    "end of a trace": f"ValueError: token={CANARY}".encode(),
+    "redacted before": b"a password=[redacted] b",
+    "not UTF-8": b"INFO \xff\xfe here",
+    "blank": b"",
+    "holes": b"\0\0\0\0",
+    "behind a long hole": b"\0" * 100 + SECRET.encode(),
+    "torn": b"INFO torn password=" + CANARY.encode() + b"\0" * 70 + docker(SECRET + "\n") + b"\0" * 64,
+    "behind a hole": b"\0\0\0" + SECRET.encode(),
+    "too long": b"x" * 5000 + f" password={CANARY}".encode(),
+    "too long for an event": b'{"a":"' + b"y" * 4050 + f'","password":"{CANARY * 30}"}}'.encode(),
+    "docker": docker(SECRET + "\n"),
+    "docker text": docker(f"password={CANARY}\n"),
+    "docker lines": docker(f"INFO a\ntoken={CANARY}\n"),
+    "docker attrs": docker("plain\n", attrs={"token": CANARY}),
+    "docker begins": docker(SECRET[:60]),
+    "docker goes on": docker(SECRET[60:] + "\n"),
+    "docker part": docker("INFO something, and "),
+    "cri": cri(SECRET),
+    "cri begins": cri(SECRET[:66], "P"),
+    "cri goes on": cri(SECRET[66:]),
+    "cri other": cri("INFO token=" + CANARY, stream="stderr"),
+}
+LOGS = st.lists(st.sampled_from(sorted(LINES)), max_size=8)
+
+
+def log_of(names: list[str], end: bytes = b"\n") -> bytes:
+    return b"\n".join(LINES[name] for name in names) + end
+
+
+def redacted(data: bytes, *cuts: int):
+    """The redacted log, and how its places are found."""
+    redactor = LogRedactor(SETTINGS)
+    places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
+    parts = [redactor.feed(data[a:b]) for a, b in pairwise(places)]
+    parts.append(redactor.finish())
+    found = b"".join(parts)
+    return found, redactor.positions(0, len(found))
+
+
+def events(data: bytes, settings):
+    parser = FileParser(settings)
+    out = parser.feed(LineBatch(FileGeneration(1, "s", "/p", 0, 0, 0), 0, data, OBSERVED, final=True))
+    return list(zip(out.offsets, out.timestamps, out.severities, out.loggers, out.records, strict=True)), out
+
+
+@settings(deadline=None)
+@given(LOGS, st.sampled_from([b"\n", b""]), st.lists(st.integers(0, 20_000), max_size=4))
+@example(["docker begins", "docker goes on", "text"], b"\n", [])
+@example(["docker begins", "cri", "docker goes on"], b"\n", [])
+@example(["docker begins"], b"", [30])
+@example(["too long for an event", "json"], b"\n", [5000])
+def test_it_is_read_as_what_is_stored_of_the_log(names, end, cuts):
+    data = log_of(names, end)
+    found, positions = redacted(data, *cuts)
+    stored, _ = events(data, SETTINGS)
+    archived, out = events(found, PLAIN)
+    assert [(positions.in_log(offset), *rest) for offset, *rest in archived] == stored
+    assert CANARY.encode() not in found
+    assert [raw for raw in out.raws.values() if isinstance(raw, bytes) and CANARY.encode() in raw] == []
+    assert len(found) + positions.shift == len(data)
+
+
+@settings(deadline=None)
+@given(LOGS)
+def test_what_was_redacted_stays_as_it_is(names):
+    once, _ = redacted(log_of(names))
+    assert redacted(once)[0] == once
+
+
+@settings(deadline=None)
+@given(LOGS, st.integers(0, 8))
+def test_a_preview_is_the_end(names, number):
+    redactor = LogRedactor(SETTINGS, located=False)
+    parts = [LINES[name] + b"\n" for name in names]
+    head = [redactor.feed(part) for part in parts[:number]]
+    preview = redactor.preview()
+    assert b"".join(head) + preview == redacted(b"".join(parts[:number]))[0]
+    rest = [redactor.feed(part) for part in parts[number:]]
+    assert b"".join([*head, *rest, redactor.finish()]) == redacted(b"".join(parts))[0]
+
+
+def test_a_log_without_such_keys_is_the_same_to_the_byte():
+    data = b'{"a":1}\r\n\xff\xfe\n\0\0x\nplain: text\n' * 20 + b"no newline"
+    assert redacted(data, 3, 70)[0] == data
+
+
+def test_positions_are_asked_for_part_by_part():
+    redactor = LogRedactor(SETTINGS)
+    line = LINES["text"] + b"\n"
+    short = len(redacted(line)[0])
+    found = redactor.feed(line * 3)
+    assert len(found) == 3 * short
+    first = redactor.positions(0, 2 * short)
+    assert [first.in_log(place) for place in (0, short, 2 * short)] == [0, len(line), 2 * len(line)]
+    assert redactor.positions(2 * short, short).shift == len(line) - short
+
+
+@pytest.mark.parametrize("piece", [b"password=hunter2 ", b"y" * 1000 + b" "])
+def test_a_line_of_any_length_takes_bounded_memory_and_time(piece):
+    redactor = LogRedactor(SETTINGS)
+    found = b"".join(redactor.feed(piece * (2**20 // len(piece))) for _ in range(40)) + redactor.finish()
+    assert b"hunter2" not in found
+    assert redactor.positions(0, len(found)).shift == 40 * (2**20 // len(piece)) * len(piece) - len(found)
