@@ -40,8 +40,9 @@ _T = TypeVar("_T")
 TRANSACTION_BYTES = 2 * 2**20  # 4 MiB is not faster and takes 4 MB more memory
 _COMMIT_PAUSE_S = 0.02  # at the least between two commits: a thousand files with a line each share one
 _COMMIT_BYTES = 8_192  # of lines, that need not wait for more: a commit writes that much in pages for a single line
+_PUNCTUAL = 0.9
 _RETRY_S = 1.0
-_IDLE_S = 1.0
+_IDLE_S = 2.0
 _HOOKS_PAUSE_S = 0.02  # at the least between two looks at what is due: many states end at nearly the same instant
 _WRITE_FAULTS = frozenset({"SL405", "SL408", "SL410", "SL412"})  # over as soon as a commit succeeds
 
@@ -210,7 +211,9 @@ class Ingest(threading.Thread):
     def _pause_s(self) -> float:
         """The least time between the last commit and that of the transaction that is being filled."""
         longest_s = self._settings.flush_interval_s
-        return longest_s if self._filling.transaction.bytes < _COMMIT_BYTES else min(_COMMIT_PAUSE_S, longest_s)
+        if self._filling.transaction.bytes >= _COMMIT_BYTES:
+            return min(_COMMIT_PAUSE_S, longest_s)
+        return longest_s * _PUNCTUAL  # lines are read as often: none is to wait twice
 
     def _reconfigure(self) -> None:
         """Go on with the settings of reloads. What is parsed already, or waits for it, stays as it was read."""

@@ -19,5 +19,5 @@ def parsing(**changes: Any) -> ParseSettings:
 
 def source(*patterns: object, **changes: Any) -> SourceSettings:
     """A source `shop` of these patterns with the configuration's defaults, with these settings changed."""
-    default = SourceSettings.from_source(SourceConfig(name="shop", include=[str(pattern) for pattern in patterns]))
+    default = SourceSettings.from_source(SourceConfig(name="shop", include=[str(pattern) for pattern in patterns]), 0.0)
     return msgspec.structs.replace(default, **changes)

@@ -67,7 +67,7 @@ def _unmatched(config: Config, patterns: tuple[str, ...], names: frozenset[str])
 
     parts = [configuration.for_patterns([pattern], names=names).sources for pattern in patterns] or [config.sources]
     for sources in parts:
-        scan = Discovery([SourceSettings.from_source(source) for source in sources]).scan()
+        scan = Discovery([SourceSettings.from_source(source, config.store.flush_interval) for source in sources]).scan()
         for source in sources:
             yield from unmatched(source, scan)
 

@@ -114,6 +114,7 @@ class StoreWriter:
         # once had 16 MiB would be checkpointed after every commit for ever.
         connection.execute("PRAGMA journal_size_limit = 0")
         self._identity = faults.identity(path)
+        self._directory = path.parent
         self._wal = path.with_name(path.name + "-wal")
         self._rollups = Rollups(connection)
         self._stored = Stored()
@@ -278,7 +279,7 @@ class StoreWriter:
 
     def check_space(self) -> None:
         """Raise a retryable StoreError SL410 when the store's disk has less than `min_free_bytes` left."""
-        disk = os.statvfs(self.path.parent)
+        disk = os.statvfs(self._directory)
         free = disk.f_bavail * disk.f_frsize
         if free < self.min_free_bytes:
             raise StoreError.of("SL410", self.path, free_mib=free >> 20, asked_mib=self.min_free_bytes >> 20)

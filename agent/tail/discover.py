@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from agent.core.model import FileGeneration
     from agent.tail.identity import FileKey
 
+# Few lines wait for their commit as long as `flush_interval` says, and may wait for their reading as well. Not longer:
+# a log that its application truncates loses what was written after the last look.
+_LONGEST_PAUSE_S = 0.25
 _MAGIC = lazy(r"[*?\[]")
 
 
@@ -43,6 +46,7 @@ class SourceSettings(msgspec.Struct, frozen=True):
     start: Literal["beginning", "end"]
     max_line: int
     resource: str  # JSON object: the resource attributes of its events
+    look_interval_s: float  # a file that grows by little is looked at this often, or as one that grows by much
 
     def owns(self, file: FileGeneration) -> bool:
         """Whether what is read of the file from now on has the same source and resource as what was read before."""
@@ -52,8 +56,8 @@ class SourceSettings(msgspec.Struct, frozen=True):
         return known == own or json.loads(known) == json.loads(own)  # labels in another order
 
     @staticmethod
-    def from_source(source: SourceConfig) -> SourceSettings:
-        """What the configuration says of a source's files."""
+    def from_source(source: SourceConfig, flush_interval_s: float) -> SourceSettings:
+        """What the configuration says of a source's files, and how long lines may wait for their commit."""
         return SourceSettings(
             name=source.name,
             include=tuple(source.include),
@@ -61,12 +65,13 @@ class SourceSettings(msgspec.Struct, frozen=True):
             start=source.start,
             max_line=source.max_line,
             resource=resource_json(source.labels),
+            look_interval_s=min(flush_interval_s, _LONGEST_PAUSE_S),
         )
 
 
 def tail_settings(config: Config) -> list[SourceSettings]:
     """Which files each source takes, in the order of the configuration: the first that matches a file has it."""
-    return [SourceSettings.from_source(source) for source in config.sources]
+    return [SourceSettings.from_source(source, config.store.flush_interval) for source in config.sources]
 
 
 class FoundFile(msgspec.Struct):

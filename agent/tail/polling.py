@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 18
 _READ_BYTES = 1 << 20  # per file and round: 10 ms of the writer's time. A read costs 60 to 190 µs of thread switches,
 # which at 256 KiB were twice as much per line (0.3 µs) as the parts of a batch's way through the tailer together
+_LOOKS_HERE = 8
+_READ_HERE_BYTES = 1 << 16  # so much of what was just written is in memory: no thread is needed to wait for it
+_RECENT_NS = 5 * 10**9
+_LITTLE_BYTES = 1 << 13  # a read of less: the file is looked at less often
+_ALONE_S = 0.5  # a line so long after the one before: the next one is waited for, not looked for
 _PAGE_BYTES = 1 << 12  # read beyond the size that was seen: what has come since then
 _REFUSAL_OVER_S = 60.0
 
@@ -97,7 +102,7 @@ class PollScheduler:
         if harvester.armed:
             harvester.next_poll = deadline
         elif now - harvester.last_growth >= timing.calm_after_s and self._arm(harvester):
-            harvester.next_poll = now  # a line may have come just before the watch
+            harvester.next_poll = deadline if self._stands(harvester) else now
         else:
             harvester.next_poll = min(now + harvester.interval_s, deadline)
         hole = harvester.at_hole
@@ -130,6 +135,24 @@ class PollScheduler:
                 await self._registry.deliver(batch)
         return True
 
+    def wait(self, harvester: Harvester) -> bool:
+        """After a read, let a file wait for its event at once, without another look; False where more may have come."""
+        is_plain = harvester.links and harvester.file.state == "active" and harvester.globbed
+        if is_plain and self.is_local(harvester.file.device) and self._arm(harvester) and self._stands(harvester):
+            harvester.wait_for_event()
+            return True
+        return False
+
+    def _stands(self, harvester: Harvester) -> bool:
+        """Whether no line has come just before the watch; False where it takes a thread to tell."""
+        if harvester.fd < 0 or not self.is_local(harvester.file.device):
+            return False
+        try:
+            status = os.fstat(harvester.fd)
+        except OSError:
+            return False
+        return harvester.drained and (status.st_size, status.st_mtime_ns) == (harvester.size, harvester.mtime_ns)
+
     def _arm(self, harvester: Harvester) -> bool:
         path = f"/proc/self/fd/{harvester.fd}" if harvester.fd >= 0 else harvester.file.current_path
         if not self._watcher.running or not self._events_come(path):
@@ -144,6 +167,16 @@ class PollScheduler:
         if time.monotonic() - self._refused_at >= _REFUSAL_OVER_S:
             self._conditions.end("inotify", "SL205")
         return True
+
+    def at_hand(self, harvesters: list[Harvester]) -> bool:
+        """Whether a look at these files needs no thread: a hop there and back costs as much as 20 looks."""
+        return len(harvesters) <= _LOOKS_HERE and all(
+            one.fd >= 0 and one.at_hole is None and self.is_local(one.file.device) for one in harvesters
+        )
+
+    def is_local(self, device: int) -> bool:
+        """Whether this file system is known to be on this machine: a look at it waits for nobody."""
+        return self._file_systems.get(device, "unknown") in (None, "overlay")
 
     def _refused(self, error: OSError) -> None:
         """At the limit, a watch that fired makes room for another: one success does not end the condition."""
@@ -170,12 +203,15 @@ class PollScheduler:
 class ChunkReader:
     """Reads the files of harvesters in chunks; `bytes_read` counts for the watchdog."""
 
-    def __init__(self, registry: Registry, clock: Callable[[], int], interval_s: float) -> None:
+    def __init__(
+        self, registry: Registry, clock: Callable[[], int], interval_s: float, scheduler: PollScheduler
+    ) -> None:
         self.bytes_read = 0
         self.stopping = False
         self._registry = registry
         self._clock = clock
         self._interval_s = interval_s
+        self._scheduler = scheduler
 
     async def read(self, harvester: Harvester) -> None:
         """Read once, at most 1 MiB, and deliver the lines in batches of at most CHUNK_BYTES and a carried line.
@@ -188,13 +224,12 @@ class ChunkReader:
         """
         reader = harvester.reader
         harvester.final = False
-        assert harvester.handle is not None
         if (hole := harvester.at_hole) is not None and not await self._pass(harvester, hole):
             return
         known = reader.recent
         os.lseek(harvester.fd, reader.position - len(known), os.SEEK_SET)
         grown = min(_READ_BYTES, max(harvester.size - reader.position, 0) + _PAGE_BYTES)
-        data = await harvester.handle.read(len(known) + grown)
+        data = await self._read(harvester, len(known) + grown)
         if not data.startswith(known):
             harvester.next_poll, harvester.mtime_ns = 0.0, 0  # both writes may bear the same time
             return
@@ -212,7 +247,7 @@ class ChunkReader:
                 await self._registry.deliver(batch)
             if self.stopping:
                 break
-        self._look_again(harvester)
+        self._look_again(harvester, len(data) - len(known))
         if self._registry.descriptors.crowded and harvester.drained:
             await self._registry.descriptors.close(harvester)
 
@@ -225,12 +260,25 @@ class ChunkReader:
             await self._registry.deliver(batch)
         return True
 
-    def _look_again(self, harvester: Harvester) -> None:
+    async def _read(self, harvester: Harvester, size: int) -> bytes:
+        assert harvester.handle is not None
+        recent = self._clock() - harvester.mtime_ns < _RECENT_NS
+        if recent and size <= _READ_HERE_BYTES and self._scheduler.is_local(harvester.file.device):
+            return os.read(harvester.fd, size)
+        return await harvester.handle.read(size)
+
+    def _look_again(self, harvester: Harvester, grown: int) -> None:
         now = time.monotonic()
+        was_alone = now - harvester.last_growth >= _ALONE_S
         harvester.last_growth = now
         grid = harvester.interval_s = self._interval_s
+        if grown < _LITTLE_BYTES:
+            harvester.interval_s = max(grid, harvester.source.look_interval_s)
+            if was_alone and not self._registry.descriptors.crowded and self._scheduler.wait(harvester):
+                return
         # one grid for all files, so that many busy ones share a round
-        harvester.next_poll = (now // grid + 1) * grid if harvester.drained else now
+        later = now + harvester.interval_s - grid
+        harvester.next_poll = (later // grid + 1) * grid if harvester.drained else now
 
     async def _reject(self, harvester: Harvester, chunk: bytes) -> bool:
         file = harvester.file

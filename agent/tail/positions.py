@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StoredPositions:
-    """By id of a generation. Used on the event loop only.
+    """By id of a generation. Used on the event loop, where no method says otherwise.
 
     Args:
         known: the files that the store remembers.
@@ -28,7 +28,9 @@ class StoredPositions:
         return self._positions[file_id]
 
     def acknowledge(self, positions: Mapping[int, Position]) -> None:
-        """So far are files stored now."""
+        """So far are files stored now. Any thread may call it: of a file that is read a position only rises, and waking
+        the event loop for each commit would cost as much as reading a line.
+        """
         self._positions.update(positions)
 
     def row(self, file: FileGeneration) -> FileRow:

@@ -1,9 +1,9 @@
 """The room's centre: one loop that wakes, looks, reads and delivers, round after round.
 
-    inotify or clock -> look at the due files (one executor call) -> read chunks of those that grew -> deliver batches
+    inotify or clock -> look at the due files (one call) -> read chunks of those that grew -> deliver batches
 
-A file that grows is looked at every 50 ms; a quiet one waits for its inotify event, or is looked at every second
-where there is no inotify. In one round a file gives a few chunks, so that none starves.
+A file that grows is looked at every 50 ms, by little every 250 ms; a quiet one waits for its inotify event, or is
+looked at every second where there is no inotify. In one round a file gives a few chunks, so that none starves.
 While there is no `room` behind `deliver` nothing is read, and the log files are the buffer. New ones are opened all the
 same, so that what is rotated away or deleted meanwhile is not lost.
 """
@@ -105,7 +105,7 @@ class Tailer:
         self._scheduler = PollScheduler(
             self._registry, self._watcher, self._conditions, self._timing, self._endings.deleted, clock=clock
         )
-        self._chunks = ChunkReader(self._registry, clock, self._timing.busy_interval_s)
+        self._chunks = ChunkReader(self._registry, clock, self._timing.busy_interval_s, self._scheduler)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wakeup = asyncio.Event()
         self._stopping = False
@@ -165,7 +165,7 @@ class Tailer:
 
     def acknowledge(self, positions: Mapping[int, Position]) -> None:
         """So far are files stored now, by file id. Any thread may call it."""
-        self._call(self._registry.positions.acknowledge, positions)
+        self._registry.positions.acknowledge(positions)
 
     def files(self) -> list[FileRow]:
         """All generations that are being followed. Any thread may call it."""
@@ -259,6 +259,8 @@ class Tailer:
                 await self._read(harvester)
 
     async def _check(self, harvesters: list[Harvester]) -> list[FileStatus]:
+        if self._scheduler.at_hand(harvesters):
+            return check_all(harvesters, self._hole_grace_s)
         return await self._run(check_all, harvesters, self._hole_grace_s)
 
     async def _wait_for_room(self, *, looking: bool = True) -> None:

@@ -84,7 +84,8 @@ def test_what_a_room_is_told_has_no_defaults_of_its_own():
 
 def test_the_settings_of_rooms_are_those_of_the_configuration():
     source = SourceConfig(name="app", include=["/x"])
-    tailed, parsed = SourceSettings.from_source(source), ParseSettings.from_source(source)
+    tailed, parsed = SourceSettings.from_source(source, 0.1), ParseSettings.from_source(source)
+    assert tailed.look_interval_s == 0.1
     assert tailed.max_line == parsed.max_line_bytes == source.max_line
     assert parsed.multiline_timeout_s == MultilineConfig(start="x").timeout
     assert (parsed.format, parsed.timezone, parsed.multiline) == (source.format, source.timezone, source.multiline)

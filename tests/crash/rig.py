@@ -180,11 +180,12 @@ class Rig:
         self._zygote = zygote
         self._config = root / "sidelog.json"
         self._include = include
+        self._flush_interval = "50ms" if seed % 2 else "250ms"  # the latter: few lines wait, unread and uncommitted
         self.configure()
 
     def configure(self) -> None:
         """Write the configuration."""
-        store = {"path": str(self.store), "flush_interval": "50ms", "min_free": "0B"}
+        store = {"path": str(self.store), "flush_interval": self._flush_interval, "min_free": "0B"}
         sources = [{"name": "app", "include": [f"{self.logs}/{self._include}"]}]
         self._config.write_text(json.dumps({"store": store, "sources": sources}), encoding="utf-8")
 

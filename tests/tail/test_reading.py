@@ -160,6 +160,7 @@ async def test_read_error_is_reported_once_and_reading_goes_on_when_it_is_over(t
 
     async with Following(log) as tail:
         await tail.until_read(b"one")
+        tail.tailer._scheduler.is_local = lambda _device: False  # a thread reads
         harvester = tail.tailer._registry.harvesters[1]
         whole, harvester.handle = harvester.handle, Broken()
         append(log, b"two\n")
