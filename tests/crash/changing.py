@@ -326,6 +326,7 @@ class Scene:
             self.run(*command)
         if "SL999" in self.said():
             self.problems.append(f"SL999: {self.said()[-1500:]}")
+        self.problems += [f"a store was damaged: {path.name}" for path in self.state.glob("*.damaged-*Z")]
         self._look_for_secrets()
 
     def _look_for_secrets(self) -> None:
