@@ -8,7 +8,7 @@ from tests.crash.mutants import CHANGES, MUTANTS
 from tests.needs import limited, needs
 
 TRUNCATED = [Op("write", "a", 5), Op("once"), Op("copytruncate", "a"), Op("write", "a", 30), Op("once")]
-WRITES = 16  # 10 to 14, as the lines come into one or two transactions
+WRITES = 24  # 14 to 18, as the lines come into one or two transactions
 PLAIN = [Op("write", "a", 40), Op("once")]
 
 
@@ -65,7 +65,7 @@ CHANGED = {
     "labels rewrite history": [*READ, Op("stop"), Op("team", "", 9), Op("write", "a", 3)],
     "settings stay": [*READ, Op("secret"), Op("write", "a", 3), Op("sync")],
     "orphans stay": [
-        *READ, Op("stop"), Op("backup"), Op("write", "a", 900), Op("once"), *READ, Op("kill"), Op("restore", "", 3)
+        *READ, Op("stop"), Op("backup"), Op("write", "a", 4_000), Op("once"), *READ, Op("kill"), Op("restore", "", 3)
     ],
     "archives unnamed": [*READ, Op("backup"), Op("stop"), Op("rename", "a"), Op("once"), Op("archive"), Op("restore")],
 }  # fmt: skip
