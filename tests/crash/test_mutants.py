@@ -65,7 +65,7 @@ CHANGED = {
     "labels rewrite history": [*READ, Op("stop"), Op("team", "", 9), Op("write", "a", 3)],
     "settings stay": [*READ, Op("secret"), Op("write", "a", 3), Op("sync")],
     "orphans stay": [
-        *READ, Op("stop"), Op("backup"), Op("write", "a", 900), Op("once"), *READ, Op("kill"), Op("restore", "", 3)
+        *READ, Op("stop"), Op("backup"), Op("write", "a", 4_000), Op("once"), *READ, Op("kill"), Op("restore", "", 3)
     ],
     "archives unnamed": [*READ, Op("backup"), Op("stop"), Op("rename", "a"), Op("once"), Op("archive"), Op("restore")],
 }  # fmt: skip
