@@ -113,7 +113,14 @@ async def test_candidates_for_a_copy_that_cannot_be_read_are_passed_over(tmp_pat
     log.write_bytes(joined(numbered(0, 20)))
     async with Following(log, timing=PATIENT) as tail:
         await tail.until_read(*numbered(0, 20))
-        monkeypatch.setattr(files, "open_checked", failing(1, OSError(errno.EIO, "broken"), files.open_checked))
+        opened = files.open_checked
+
+        def broken(path):
+            if path.endswith(".1"):
+                raise OSError(errno.EIO, "broken")
+            return opened(path)
+
+        monkeypatch.setattr(files, "open_checked", broken)
         shutil.copyfile(log, tmp_path / "app.log.1")
         os.truncate(log, 0)
         await tail.until(lambda: tail.rows[1].state == "finished")
