@@ -7,11 +7,13 @@ knows nothing of them.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from agent import transaction
+from agent.archive import directory
 from agent.cli import store
 from agent.parse import decode
 from agent.store import alerts, backup, faults, maintenance, tables, writer
@@ -149,7 +151,19 @@ def _archives_unnamed() -> None:
     store._unknown_archives = lambda *_: []
 
 
+def _links_not_followed() -> None:
+    """What becomes of a log is looked for beside its link alone."""
+    locate.directories_of = lambda file: {str(Path(file.path).parent)}
+
+
+def _archives_stay() -> None:
+    """An archive lies where it was made, and nowhere else."""
+    directory._place = lambda path, *_: path
+
+
 CHANGES = {
+    "links not followed": _links_not_followed,
+    "archives stay": _archives_stay,
     "sources stay": _sources_stay,
     "labels rewrite history": _labels_rewrite_history,
     "settings stay": _settings_stay,

@@ -67,6 +67,10 @@ CHANGED = {
     "orphans stay": [
         *READ, Op("stop"), Op("backup"), Op("write", "a", 4_000), Op("once"), *READ, Op("kill"), Op("restore", "", 3)
     ],
+    "links not followed": [
+        Op("write", "a", 3), Op("link", "a"), *READ[1:], Op("kill"), Op("write", "a", 3), Op("rename", "a")
+    ],
+    "archives stay": [*READ, Op("stop"), Op("rename", "a"), Op("once"), Op("archive"), Op("move")],
     "archives unnamed": [*READ, Op("backup"), Op("stop"), Op("rename", "a"), Op("once"), Op("archive"), Op("restore")],
 }  # fmt: skip
 
