@@ -155,6 +155,16 @@ def test_what_is_read_after_a_change_of_the_configuration_has_it_and_nothing_els
     whole(machine)
 
 
+def test_what_the_page_says_to_ask_for_is_found(machine):
+    machine.follow(RECIPES["Change a label"])
+    machine.write()
+    assert machine.sh("sidelog query --count team=shop").strip() == "4"
+    assert machine.sh("sidelog query --count team=payments").strip() == "2"
+    machine.follow(RECIPES["Rename a source"])
+    machine.write()
+    assert machine.sh("sidelog query --count 'source=web OR source=shop'").strip() == "8"
+
+
 def test_a_field_is_redacted_from_the_reload_on(machine):
     machine.write(password="*******")
     machine.rotate()
