@@ -228,7 +228,10 @@ class Scene:
         archived = (0,) if final or not self.unhealed else (0, 1)
         said = self.run("query", "-n", "all", "-o", "json", expect=archived)
         for row in map(json.loads, filter(_is_row, said.splitlines())):
-            number, resource = row["attributes"]["seq"], row["resource"]
+            number, resource = row["attributes"].get("seq"), row["resource"]
+            if number is None:
+                self.problems.append(f"an event is no line: {row}")
+                continue
             if number in found:
                 self.problems.append(f"line {number} is found twice")
             found[number] = row["source"], resource.get("team", ""), resource.get("host.name", "")
