@@ -105,11 +105,20 @@ def compare_path(path: str, file: FileRow) -> Match:
     """
     fd = files.open_checked(path)
     try:
-        match = compare(fd, file)
-        if match is Match.BLANKED:
-            return Match.SAME if file.last_read < boot_ns() else Match.DIFFERENT
+        return compare_open(fd, file)
     finally:
         os.close(fd)
+
+
+def compare_open(fd: int, file: FileRow) -> Match:
+    """As `compare_path`, of an open file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    match = compare(fd, file)
+    if match is Match.BLANKED:
+        return Match.SAME if file.last_read < boot_ns() else Match.DIFFERENT
     if match is Match.SHORTENED and file.state != "rotated" and file.last_read >= boot_ns():
         return Match.DIFFERENT
     return match

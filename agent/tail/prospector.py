@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import TailError
@@ -18,6 +19,7 @@ from agent.tail import files, locate
 from agent.tail.discover import DirectoryScan, Discovery, FoundFile
 from agent.tail.identity import FileKey, Match
 from agent.tail.reader import LineReader
+from agent.tail.registry import ContentChangedError
 from agent.tail.suspects import CopySuspects
 
 if TYPE_CHECKING:
@@ -296,7 +298,11 @@ class Prospector:
                 return None
             if match is Match.SAME or (match is Match.SHORTENED and file.state == "rotated"):
                 source = self.discovery.source_of(file.path) or found.source
-                await self._registry.resume(file, source, found.path, found.key, globbed=True)
+                try:
+                    await self._registry.resume(file, source, found.path, found.key, globbed=True)
+                except ContentChangedError:
+                    displaced.append(file)
+                    continue
                 return None
             if self._registry.is_over(file):
                 break
@@ -338,7 +344,8 @@ class Prospector:
             path, key = copy or (None, key)
         if path is not None:
             globbed = self.discovery.source_of(path) is not None
-            await self._registry.resume(file, source, path, key, globbed=globbed)
+            with suppress(ContentChangedError):  # the next look tells
+                await self._registry.resume(file, source, path, key, globbed=globbed)
         else:
             await self._recovery.settle(file, source, row.position)
 

@@ -13,11 +13,11 @@ from agent.core.decompress import compression
 from agent.core.errors import TailError
 from agent.core.holes import before_hole
 from agent.core.model import MARKER_BYTES, FileChange, FileGeneration, FileRow, Position, newest_of_logs
-from agent.tail import files
+from agent.tail import files, locate
 from agent.tail.claims import LogClaims
 from agent.tail.descriptors import OpenFiles
 from agent.tail.harvester import Harvester
-from agent.tail.identity import FileKey, marker
+from agent.tail.identity import FileKey, Match, marker
 from agent.tail.positions import StoredPositions
 from agent.tail.reader import LineReader
 from agent.tail.rotated_names import is_rotation
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from agent.tail.watch import Watcher
 
 _FINISHED_KEPT = 1024  # finished files remembered, in case one is moved back
+
+
+class ContentChangedError(Exception):
+    """A file does not go on from where it was read to."""
 
 
 class Registry:
@@ -123,12 +127,18 @@ class Registry:
         self, file: FileGeneration, source: SourceSettings, path: str, key: FileKey, *, globbed: bool
     ) -> Harvester | None:
         """Follow a known file that lies at `path` as `key` now, from where its reading stopped; as its successor where
-        it is another source's now.
+        it is another source's now. None where it cannot be opened.
+
+        Raises:
+            ContentChangedError: since it was looked at it was truncated, and perhaps written anew.
         """
         opened = await self.descriptors.open_as(path, key)
         if opened is None:
             return None
         handle, info = opened
+        if not _still_holds(handle.fileno(), self.positions.row(file)):
+            await self.descriptors.discard(handle)
+            raise ContentChangedError
         state = file.state
         if {path, info.real}.isdisjoint((file.path, file.current_path)) or self.is_over(file):
             state = "active" if path == file.path else "rotated"
@@ -311,3 +321,10 @@ class Registry:
 
 def _inode(info: files.Opened) -> dict[str, int]:
     return {"device": info.key.device, "inode": info.key.inode, "generation": info.generation}
+
+
+def _still_holds(fd: int, file: FileRow) -> bool:
+    try:
+        return locate.compare_open(fd, replace(file, generation=0)) is not Match.DIFFERENT  # it may be a copy
+    except OSError:
+        return False

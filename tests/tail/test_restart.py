@@ -208,3 +208,24 @@ async def test_start_at_end_holds_for_files_of_the_very_first_start_only(tmp_pat
     (tmp_path / "later.log").write_bytes(b"later\n")
     async with Following(tmp_path / "*.log", known=known, **options) as tail:
         await tail.until_read(b"later")
+
+
+@asynchronous
+async def test_truncated_and_written_anew_between_the_look_and_the_opening_is_read_from_its_head(tmp_path, monkeypatch):
+    """The copy has the old lines; the new content is longer than what was read."""
+    log = tmp_path / "app.log"
+    known = await read_first(log)
+    compare, done = locate.compare_path, []
+
+    def late(path, file):
+        match = compare(path, file)
+        if not done:
+            done.append(match)
+            shutil.copyfile(log, tmp_path / "app.log.1")
+            log.write_bytes(joined(numbered(50, 40)))
+        return match
+
+    monkeypatch.setattr(locate, "compare_path", late)
+    tail = await Following(tmp_path / "app.log", known=known, once=True).run_once()
+    assert done == [locate.Match.SAME]
+    assert tail.lines == numbered(50, 40)
