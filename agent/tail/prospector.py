@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import TailError
@@ -19,7 +18,6 @@ from agent.tail import files, locate
 from agent.tail.discover import DirectoryScan, Discovery, FoundFile
 from agent.tail.identity import FileKey, Match
 from agent.tail.reader import LineReader
-from agent.tail.registry import ContentChangedError
 from agent.tail.suspects import CopySuspects
 
 if TYPE_CHECKING:
@@ -289,20 +287,10 @@ class Prospector:
             return None
         displaced = []
         for file in candidates:
-            try:
-                match = locate.compare_path(found.path, self._registry.positions.row(file))
-            except (OSError, TailError) as error:
-                self._registry.conditions.begin(
-                    error if isinstance(error, TailError) else files.open_error(found.path, error)
-                )
-                return None
-            if match is Match.SAME or (match is Match.SHORTENED and file.state == "rotated"):
-                source = self.discovery.source_of(file.path) or found.source
-                try:
-                    await self._registry.resume(file, source, found.path, found.key, globbed=True)
-                except ContentChangedError:
-                    displaced.append(file)
-                    continue
+            source = self.discovery.source_of(file.path) or found.source
+            rotated = file.state == "rotated"
+            match = await self._registry.resume(file, source, found.path, found.key, globbed=True, shortened=rotated)
+            if match in {None, Match.SAME} or (match is Match.SHORTENED and rotated):
                 return None
             if self._registry.is_over(file):
                 break
@@ -333,21 +321,18 @@ class Prospector:
             return
         key, row = FileKey(file.device, file.inode), self._registry.positions.row(file)
         path = locate.find_inode(key, locate.directories_of(file)) if key not in self._registry.by_key else None
-        if path is not None:
-            try:
-                if locate.compare_path(path, row) is Match.DIFFERENT:
-                    path = None
-            except (OSError, TailError):
-                path = None
-        if path is None:
-            copy = locate.find_content(row, self._registry.generations(), elsewhere)
-            path, key = copy or (None, key)
-        if path is not None:
-            globbed = self.discovery.source_of(path) is not None
-            with suppress(ContentChangedError):  # the next look tells
-                await self._registry.resume(file, source, path, key, globbed=globbed)
-        else:
+        match = Match.DIFFERENT if path is None else await self._resume(file, source, path, key)
+        if match in {Match.SAME, Match.SHORTENED}:
+            return
+        copy = locate.find_content(row, self._registry.generations(), elsewhere)
+        if copy is not None:
+            await self._resume(file, source, *copy)
+        elif match is not None:  # nothing follows from what cannot be read
             await self._recovery.settle(file, source, row.position)
+
+    async def _resume(self, file: FileGeneration, source: SourceSettings, path: str, key: FileKey) -> Match | None:
+        globbed = self.discovery.source_of(path) is not None
+        return await self._registry.resume(file, source, path, key, globbed=globbed, shortened=True)
 
 
 def _where(harvester: Harvester) -> str | None:

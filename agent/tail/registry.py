@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 _FINISHED_KEPT = 1024  # finished files remembered, in case one is moved back
 
 
-class ContentChangedError(Exception):
-    """A file does not go on from where it was read to."""
-
-
 class Registry:
     """All harvesters, by id and by (device, inode), the files that are known beside them, and how far all of them are
     stored. Used on the event loop only.
@@ -124,21 +120,32 @@ class Registry:
         return await self._enroll(file, found.source, handle, info, globbed=not found.origin)
 
     async def resume(
-        self, file: FileGeneration, source: SourceSettings, path: str, key: FileKey, *, globbed: bool
-    ) -> Harvester | None:
+        self, file: FileGeneration, source: SourceSettings, path: str, key: FileKey, *, globbed: bool, shortened: bool
+    ) -> Match | None:
         """Follow a known file that lies at `path` as `key` now, from where its reading stopped; as its successor where
-        it is another source's now. None where it cannot be opened.
+        it is another source's now. Whether it is that file is asked of the open one: until then it may have been
+        truncated and written anew.
 
-        Raises:
-            ContentChangedError: since it was looked at it was truncated, and perhaps written anew.
+        Args:
+            file: that all is stored of which was delivered.
+            source: whose it is now.
+            path: where it lies.
+            key: as which it was found there.
+            globbed: whether a pattern matches the path.
+            shortened: whether it goes on too where its end is missing.
+
+        Returns:
+            What it is, which is followed only if it is the same or, with `shortened`, a shortened one; None where it
+            cannot be opened or read.
         """
         opened = await self.descriptors.open_as(path, key)
         if opened is None:
             return None
         handle, info = opened
-        if not _still_holds(handle.fileno(), self.positions.row(file)):
+        match = self._compare(handle.fileno(), file, path, is_copy=key != FileKey(file.device, file.inode))
+        if match is not Match.SAME and not (shortened and match is Match.SHORTENED):
             await self.descriptors.discard(handle)
-            raise ContentChangedError
+            return match
         state = file.state
         if {path, info.real}.isdisjoint((file.path, file.current_path)) or self.is_over(file):
             state = "active" if path == file.path else "rotated"
@@ -150,7 +157,15 @@ class Registry:
         self.dormant.pop(file.id, None)  # not before: other threads ask for all generations
         if info.size < harvester.reader.position:
             harvester.short_copy = True
-        return harvester
+        return match
+
+    def _compare(self, fd: int, file: FileGeneration, path: str, *, is_copy: bool) -> Match | None:
+        row = self.positions.row(file)
+        try:
+            return locate.compare_open(fd, replace(row, generation=0) if is_copy else row)
+        except OSError as error:
+            self.conditions.begin(files.open_error(path, error))
+            return None
 
     # another source, or other labels
 
@@ -321,10 +336,3 @@ class Registry:
 
 def _inode(info: files.Opened) -> dict[str, int]:
     return {"device": info.key.device, "inode": info.key.inode, "generation": info.generation}
-
-
-def _still_holds(fd: int, file: FileRow) -> bool:
-    try:
-        return locate.compare_open(fd, replace(file, generation=0)) is not Match.DIFFERENT  # it may be a copy
-    except OSError:
-        return False

@@ -60,9 +60,10 @@ async def test_known_file_that_cannot_be_examined_keeps_its_place(tmp_path, monk
     log = tmp_path / "app.log"
     log.write_bytes(joined(numbered(0, 5)))
     known = (await Following(log, once=True).run_once()).stored()
-    for error in (OSError(errno.EIO, "broken"), TailError.of("SL203", str(log))):
+    broken, refused = OSError(errno.EIO, "broken"), TailError.of("SL203", str(log))
+    for error, room, name in ((broken, locate, "compare_open"), (refused, files, "open_checked")):
         with monkeypatch.context() as patch:
-            patch.setattr(locate, "compare_path", failing(2, error, locate.compare_path))
+            patch.setattr(room, name, failing(2, error, getattr(room, name)))
             async with Following(log, known=known) as tail:
                 await tail.until(tail.tailer.files)
                 await tail.rounds()
@@ -77,7 +78,7 @@ async def test_renamed_known_file_that_cannot_be_examined_is_found_by_its_conten
     known = (await Following(log, once=True).run_once()).stored()
     log.rename(tmp_path / "app.log.1")
     append(tmp_path / "app.log.1", b"rest\n")
-    monkeypatch.setattr(locate, "compare_path", failing(1, OSError(errno.EIO, "broken"), locate.compare_path))
+    monkeypatch.setattr(locate, "compare_open", failing(1, OSError(errno.EIO, "broken"), locate.compare_open))
     tail = await Following(log, known=known, once=True).run_once()
     assert tail.generations == [b"rest\n"]
 

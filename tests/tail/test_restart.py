@@ -8,6 +8,7 @@ import pytest
 from following import Following, append, asynchronous, joined, numbered
 
 from agent.tail import locate
+from agent.tail.discover import Discovery
 
 
 async def read_first(log, count=20, pattern=None):
@@ -210,22 +211,28 @@ async def test_start_at_end_holds_for_files_of_the_very_first_start_only(tmp_pat
         await tail.until_read(b"later")
 
 
+@pytest.mark.parametrize("name", ["app.log", "app.log.1"])
 @asynchronous
-async def test_truncated_and_written_anew_between_the_look_and_the_opening_is_read_from_its_head(tmp_path, monkeypatch):
-    """The copy has the old lines; the new content is longer than what was read."""
+async def test_truncated_and_written_anew_between_the_look_and_the_opening_goes_on_in_the_copy(
+    tmp_path, monkeypatch, name
+):
+    """The new content is longer than what was read; the file lies under its name, or was renamed while nobody read."""
     log = tmp_path / "app.log"
     known = await read_first(log)
-    compare, done = locate.compare_path, []
+    if name != log.name:
+        log.rename(tmp_path / name)
+    scan, done = Discovery.scan, []
 
-    def late(path, file):
-        match = compare(path, file)
+    def late(discovery):
+        found = scan(discovery)
         if not done:
-            done.append(match)
-            shutil.copyfile(log, tmp_path / "app.log.1")
-            log.write_bytes(joined(numbered(50, 40)))
-        return match
+            done.append(found)
+            shutil.copyfile(tmp_path / name, tmp_path / "app.log.2")
+            append(tmp_path / "app.log.2", joined(numbered(20, 2)))
+            (tmp_path / name).write_bytes(joined(numbered(50, 40)))
+        return found
 
-    monkeypatch.setattr(locate, "compare_path", late)
-    tail = await Following(tmp_path / "app.log", known=known, once=True).run_once()
-    assert done == [locate.Match.SAME]
-    assert tail.lines == numbered(50, 40)
+    monkeypatch.setattr(Discovery, "scan", late)
+    tail = await Following(tmp_path / "app.log*", known=known, once=True).run_once()
+    assert done
+    assert sorted(tail.lines) == numbered(20, 2) + numbered(50, 40)
