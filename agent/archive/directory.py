@@ -19,6 +19,7 @@ from agent.store.begun import begun as begun_archive
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
     from agent.store.archives import ArchiveRow
     from agent.store.begun import BegunArchive
@@ -60,12 +61,27 @@ def archive_path(directory: Path, source: str, original: str, first: int | None,
 
 def archive_files(directory: Path) -> list[Path]:
     """The archives that lie in a directory, in order."""
-    return sorted(directory.glob(f"*/*{ARCHIVE_SUFFIX}"))
+    return sorted(map(Path, _archive_paths(directory)))
 
 
 def holds_archives(directory: Path) -> bool:
     """Whether any archive lies in a directory."""
-    return next(directory.glob(f"*/*{ARCHIVE_SUFFIX}"), None) is not None
+    return next(_archive_paths(directory), None) is not None
+
+
+def _archive_paths(directory: Path) -> Iterator[str]:
+    """As texts: 1 µs for each archive, which every search has to look at, where `Path.glob` takes 7."""
+    for source in _entries(os.fspath(directory)):
+        if source.is_dir():
+            yield from (one.path for one in _entries(source.path) if one.name.endswith(ARCHIVE_SUFFIX))
+
+
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def load(connection: sqlite3.Connection, directory: Path) -> list[ArchiveRow]:
@@ -112,23 +128,23 @@ def unknown_archives(connection: sqlite3.Connection, directory: Path) -> list[Pa
         connection: any.
         directory: of all archives.
     """
-    unknown = _not_known(connection, directory, archive_files(directory))
+    unknown = _not_known(connection, directory, list(_archive_paths(directory)))
     if not unknown:
         return []
     # Looked at in this order: an archive that is made meanwhile was begun, and then its log was there; or it is known.
     begun = begun_archive(connection)
     names = names_of(begun) if begun is not None and still_lies(begun) else []
-    unknown = [path for path in unknown if not any(map(path.match, names))]
-    return [path for path in _not_known(connection, directory, unknown) if os.path.lexists(path)]
+    unknown = [path for path in unknown if not any(map(Path(path).match, names))]
+    return sorted(Path(path) for path in _not_known(connection, directory, unknown) if os.path.lexists(path))
 
 
-def _not_known(connection: sqlite3.Connection, directory: Path, paths: list[Path]) -> list[Path]:
+def _not_known(connection: sqlite3.Connection, directory: Path, paths: list[str]) -> list[str]:
     """Those that are neither archives of the store nor about to be deleted."""
     if not paths:
         return []
-    known = {row.path for row in load(connection, directory)}
+    known = {_place(path, directory, size) for path, size in archives.places(connection)}
     known.update(_place(path, directory) for _, path in archives.removed_files(connection))
-    return [path for path in paths if str(path) not in known]
+    return [path for path in paths if path not in known]
 
 
 def still_lies(begun: BegunArchive) -> bool:

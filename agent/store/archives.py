@@ -157,6 +157,11 @@ def load(connection: sqlite3.Connection) -> list[ArchiveRow]:
     return _rows(connection, "ORDER BY id")
 
 
+def places(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Path and size in bytes of every archive."""
+    return [(from_text(path), size) for path, size in connection.execute("SELECT path, bytes FROM archives")]
+
+
 def _rows(connection: sqlite3.Connection, which: str, values: tuple[object, ...] = ()) -> list[ArchiveRow]:
     rows = [ArchiveRow(*row) for row in connection.execute(f"{_SELECT} {which}", values)]
     for row in rows:
