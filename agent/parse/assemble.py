@@ -230,13 +230,10 @@ class Assembler:
         return first == b"{" or self._only_json or not reason.startswith("not JSON")
 
     def _rewrap(self, raw: bytes, body: bytes) -> bytes:
-        """A line in its wrapper with another body. Of several that it was split into, the one that has its instant."""
-        lines, redactor = raw.split(b"\n"), self.compiled.redactor
-        last = self._rules.unwrap(lines[-1].removesuffix(b"\r"))
-        assert redactor is not None
-        assert last is not None
-        line = lines[0] if last.partial else lines[-1]
-        return self._rules.wrappers[line[:1]].redact(line, lambda _: body, redactor)
+        """The lines of a container runtime with another body."""
+        compiled = self.compiled
+        assert compiled.redactor is not None
+        return b"\n".join(self._rules.rewrap(raw.split(b"\n"), body, compiled.redactor, compiled.max_line))
 
     # --- JSON
 

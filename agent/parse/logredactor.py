@@ -177,18 +177,20 @@ class LogRedactor:
             return
         body = b"".join([wrapped.body for _, _, wrapped in parts])
         hidden = self.content(body)
+        lines = [line.removesuffix(b"\n") for line, _, _ in parts]
         if hidden == body:
-            for line, wrapper, _ in parts:
-                bare = line.removesuffix(b"\n")
-                self._replace(bare, wrapper.redact(bare, lambda part: part, self._redactor))
-                self._put(line[len(bare) :])
-            return
-        log = b"".join([line for line, _, _ in parts])
-        newline = b"\n" if log.endswith(b"\n") else b""
-        line, wrapper, _ = parts[0 if parts[-1][2].partial else -1]  # whose instant the event has
-        whole = wrapper.redact(line.removesuffix(b"\n"), lambda _: hidden, self._redactor)
-        self._replace(log.removesuffix(b"\n"), whole)
-        self._put(newline)
+            new = [
+                wrapper.redact(line, lambda part: part, self._redactor)
+                for line, (_, wrapper, _) in zip(lines, parts, strict=True)
+            ]
+        else:
+            new = self._rules.rewrap(lines, hidden, self._redactor, self._max_line)
+        ends = [line[len(bare) :] for bare, (line, _, _) in zip(lines, parts, strict=True)]
+        if len(new) < len(lines):
+            lines, ends = [b"".join([line for line, _, _ in parts]).removesuffix(b"\n")], ends[-1:]
+        for old, line, newline in zip(lines, new, ends, strict=True):
+            self._replace(old, line)
+            self._put(newline)
 
     def _plain(self, line: bytes, newline: bytes) -> None:
         """A line as an application wrote it, behind some NULs perhaps."""

@@ -21,13 +21,15 @@ import msgspec
 from agent.config.schema import REGISTERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.parse.redact import Redactor
 
     FindHead = Callable[[str], "Head"]
 
 Find = TypeVar("Find")
+
+_INNER = 0x80  # the first two bits of a byte of UTF-8 that begins no character
 
 
 class Head(msgspec.Struct):
@@ -162,6 +164,33 @@ class LineRules(msgspec.Struct, frozen=True):
         """What a line (without newline and carriage return) holds, None where it is no wrapper."""
         wrapper = self.wrappers.get(line[:1])
         return None if wrapper is None else wrapper.unwrap(line)
+
+    def rewrap(self, lines: Sequence[bytes], body: bytes, redactor: Redactor, most_bytes: int) -> list[bytes]:
+        """The lines of which an application's line was read, with another body: one that holds all of it, or where
+        that would be too long to be read, as many as there were.
+
+        Args:
+            lines: as a container runtime has written them, without newlines.
+            body: what the application's line is now.
+            redactor: of the rest of the lines.
+            most_bytes: that a line may have.
+        """
+        parts = [part for line in lines if (part := self.unwrap(line.removesuffix(b"\r"))) is not None]
+        instant = lines[0] if parts[-1].partial else lines[-1]
+        whole = self._holding(instant, body, redactor)
+        if len(whole) <= most_bytes or len(lines) == 1:
+            return [whole]
+        found = []
+        for line, part in zip(lines[:-1], parts, strict=False):
+            end = len(part.body)
+            while body[end : end + 1] and body[end] & 0xC0 == _INNER:  # a character is not cut
+                end -= 1
+            found.append(self._holding(line, body[:end], redactor))
+            body = body[end:]
+        return [*found, self._holding(lines[-1], body, redactor)]
+
+    def _holding(self, line: bytes, body: bytes, redactor: Redactor) -> bytes:
+        return self.wrappers[line[:1]].redact(line, lambda _: body, redactor)
 
 
 @cache
