@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.tail.harvester import Timing
+    from agent.tail.tailer import Tailer
 
 _SUPERVISE_S = 1.0
 _PROGRESS_S = 0.5
@@ -139,8 +140,7 @@ class Agent:
         tailer, counters = pipeline.tailer, pipeline.ingest.counters
         tailing = asyncio.create_task(tailer.run(), name="tail")
         tailing.add_done_callback(lambda _: self._attention.set())
-        self._service.ready(f"following {len(self.config.sources)} sources")
-        log.info("agent started", store=str(self.config.store.path), pid=os.getpid(), version=__version__)
+        announcing = asyncio.create_task(self._announce(tailer), name="announce")
         fed = (-1, -1)
         next_feed = 0.0
         try:
@@ -157,6 +157,7 @@ class Agent:
                 if self._on_progress is not None:
                     self._on_progress(counters, sum(tailer.sizes().values()))
         finally:
+            announcing.cancel()
             self._service.stopping()
             tailer.stop()
             with contextlib.suppress(asyncio.TimeoutError):
@@ -167,6 +168,12 @@ class Agent:
                     await tailing
         if not tailing.cancelled():
             tailing.result()
+
+    async def _announce(self, tailer: Tailer) -> None:
+        """Say that the agent has started, once what is written from now on is read: also where `start: end` counts."""
+        await tailer.looked.wait()
+        self._service.ready(f"following {len(self.config.sources)} sources")
+        log.info("agent started", store=str(self.config.store.path), pid=os.getpid(), version=__version__)
 
     async def _pause(self) -> None:
         """Until something happened that the supervisor looks at, or its interval is over."""

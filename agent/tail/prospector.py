@@ -54,6 +54,7 @@ class Prospector:
         self._recovery = recovery
         self._avoid = avoid
         self._at_end = at_end  # files found by the very first look begin at their end where the source says so
+        self._early: set[FileKey] = set()  # those of them that could not be begun then
         self._suspects = CopySuspects(registry, once=once)
         self._copies: set[str] | None = None  # directories of new files, as a scan of this round has shown
         self._unsettled = False
@@ -167,11 +168,15 @@ class Prospector:
         is just being made of it may both be seen for the first time, and a rotated name is longer than its original.
         """
         self._suspects.look(fresh)
+        self._early.intersection_update({found.key for found in fresh})
         for found in sorted(fresh, key=lambda found: len(found.path)):
+            if self._at_end and found.source.start == "end":
+                self._early.add(found.key)
             if found.key in self._registry.by_key or self._suspects.holds(found):
                 continue
-            harvester = await self._registry.begin(found, at_end=self._at_end and found.source.start == "end")
+            harvester = await self._registry.begin(found, at_end=found.key in self._early)
             if harvester is not None:
+                self._early.discard(found.key)
                 self._suspects.add(harvester)
 
     def _report(self, scan: DirectoryScan) -> None:

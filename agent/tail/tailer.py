@@ -113,6 +113,7 @@ class Tailer:
         self._scan_cost_s = 0.0
         self._rounds = 0
         self._reloaded: tuple[Sequence[SourceSettings], Callable[[], None]] | None = None
+        self.looked = asyncio.Event()  # the files that were there at the start are known, and where each begins
 
     # the interface
 
@@ -313,6 +314,7 @@ class Tailer:
         timing = self._timing
         soon = not self._watcher.running or self._prospector.undecided
         self._next_scan = now + (timing.rescan_polling_s if soon else timing.rescan_s)
+        self.looked.set()
 
     async def _judge(self, harvester: Harvester, look: FileStatus) -> bool:
         """Whether there is something to read. Notices truncation and rewriting, errors, and the end of quiet files."""
