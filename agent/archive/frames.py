@@ -23,7 +23,7 @@ from agent.parse.formats import line_rules
 from agent.store.archives import FrameRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from agent.archive.container import FrameLocation
     from agent.archive.scan import LineFacts
@@ -71,16 +71,24 @@ class FrameSplitter:
         profile: where its fields are, if that is known; else the first frame tells, and `profile` is it then.
         observed: Unix ns, for events that do not say when they happened.
         frame_bytes: about how much of the log a frame holds.
+        in_log: of a redacted log, where an offset is in the log itself.
     """
 
     def __init__(
-        self, settings: ParseSettings, profile: Profile | None, observed: int, *, frame_bytes: int = FRAME_BYTES
+        self,
+        settings: ParseSettings,
+        profile: Profile | None,
+        observed: int,
+        *,
+        frame_bytes: int = FRAME_BYTES,
+        in_log: Callable[[int], int] | None = None,
     ) -> None:
         self.profile = profile
         self._settings = settings
         self._observed = observed
         self._parser: FrameParser | None = None
         self._frame_bytes = frame_bytes
+        self._in_log = in_log
         self._offset = 0
 
     def split(self, chunks: Iterable[bytes]) -> Iterator[IndexedFrame]:
@@ -123,7 +131,7 @@ class FrameSplitter:
         if easy is not None:
             self._offset += whole
             return easy
-        found = parser.parse(content, self._offset, final=False)
+        found = parser.parse(content, self._offset, final=False, in_log=self._in_log)
         end = found.end - self._offset
         last = found.offsets[-1] - self._offset if found.offsets else 0
         if found.tail_open and end > last:
@@ -146,17 +154,19 @@ class FrameSplitter:
 
     def _index(self, data: bytes, end: int) -> IndexedFrame:
         content = data[:end]
-        piece = index_frame(content, self._offset, self._settings, self._parser_for(content))
+        piece = index_frame(content, self._offset, self._settings, self._parser_for(content), self._in_log)
         self._offset += end
         return piece
 
 
-def index_frame(data: bytes, offset: int, settings: ParseSettings, parser: FrameParser) -> IndexedFrame:
+def index_frame(
+    data: bytes, offset: int, settings: ParseSettings, parser: FrameParser, in_log: Callable[[int], int] | None = None
+) -> IndexedFrame:
     """A frame that begins and ends with its events, and its index."""
     easy = _easy(data, parser, settings)
     if easy is not None:
         return easy
-    return _parsed(data, parser.parse(data, offset), settings)
+    return _parsed(data, parser.parse(data, offset, in_log=in_log), settings)
 
 
 def _easy(data: bytes, parser: FrameParser, settings: ParseSettings) -> IndexedFrame | None:
@@ -242,16 +252,20 @@ class FrameParser:
         self._observed = observed
         self._parser: FileParser | None = None
 
-    def parse(self, data: bytes, offset: int, *, final: bool = True) -> EventBatch:
+    def parse(
+        self, data: bytes, offset: int, *, final: bool = True, in_log: Callable[[int], int] | None = None
+    ) -> EventBatch:
         """The events of a frame.
 
         Args:
             data: its content.
-            offset: of its first byte in the log.
+            offset: of its first byte.
             final: nothing is to be held back.
+            in_log: of a redacted log, where an offset is in the log itself.
         """
         parser = self._parser or FileParser(self._settings, self._profile)
-        events = parser.feed(LineBatch(FileGeneration(0, "", "", 0, 0, 0), offset, data, self._observed, final=final))
+        batch = LineBatch(FileGeneration(0, "", "", 0, 0, 0), offset, data, self._observed, final=final)
+        events = parser.feed(batch, in_log=in_log)
         keep = self._profile is not None and parser.profile == self._profile and parser.deadline_s is None
         self._parser = parser if keep else None
         return events

@@ -92,7 +92,8 @@ def _read(path: Path, filters: FilterFile) -> ArchiveRow:
         parser = FrameParser(settings, Profile.from_json(said.profile) if said.profile else None, said.modified)
         frames = []
         for number, (data, location) in enumerate(zip(archive.verified(), archive.in_log(), strict=True)):
-            frame = index_frame(data, location.raw_offset, settings, parser).row(number, location)
+            in_log = archive.positions(number).in_log if said.version == REDACTED_VERSION else None
+            frame = index_frame(data, 0, settings, parser, in_log).row(number, location)
             filters.take(frame)
             frames.append(frame)
         made = ArchiveWritten(

@@ -126,6 +126,7 @@ def _write(
         msgspec.structs.replace(settings, redact=()),  # what there was to redact is redacted then
         Profile.from_json(profile) if profile else None,
         _modified(job, log),
+        in_log=None if redactor is None else redactor.in_log,
     )
     writer = ArchiveWriter(file, order.level)
     frames = []
@@ -200,6 +201,7 @@ def _content(
 def _read_archive(path: Path, redactor: LogRedactor, progress: Callable[[int], None]) -> Iterator[bytes]:
     """The log of an archive, redacted, perhaps once more."""
     with ArchiveReader(path) as archive:
+        redactor.again = archive.metadata.version == REDACTED_VERSION
         for number, data in enumerate(archive.verified()):
             start, before = 0, 0
             for end, shift in zip(*archive.positions(number), strict=True):

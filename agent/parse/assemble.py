@@ -6,6 +6,7 @@ It takes any bytes, never raises, and accounts for each of them: as an event's, 
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent.core.event import ERROR, raw_of_record
@@ -14,6 +15,8 @@ from agent.parse import careful, fields, multiline, textevent
 from agent.parse.formats import Partial, with_stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.core.fields import Profile
     from agent.parse.formats import Wrapped
     from agent.parse.multiline import OpenText
@@ -24,10 +27,21 @@ _LEARN_RECORDS = 32  # decoded records kept for detection
 
 
 class Assembler:
-    """Fills one EventBatch. `open` is the text event that the next line may continue, `partial` a split line."""
+    """Fills one EventBatch. `open` is the text event that the next line may continue, `partial` a split line.
 
-    def __init__(self, compiled: Compiled, profile: Profile, observed: int) -> None:
+    Args:
+        compiled: the settings.
+        profile: where the fields are.
+        observed: Unix ns, for events that do not say when they happened.
+        in_log: of a redacted log, where an offset is in the log itself, by whose sizes lines and events are too long;
+            the lines that a container runtime has split are told apart in it whatever their sizes are.
+    """
+
+    def __init__(
+        self, compiled: Compiled, profile: Profile, observed: int, in_log: Callable[[int], int] | None = None
+    ) -> None:
         self.compiled = compiled
+        self._in_log = in_log
         self.shapes = compiled.shapes(profile)
         self.observed = observed
         self.out = EventBatch()
@@ -42,7 +56,7 @@ class Assembler:
         self.json_lines = 0
         self._traces = compiled.traces
         self._rules = compiled.rules
-        self._takes_json, self._only_json = compiled.rules.json, compiled.rules.only_json
+        self._find_object = partial(careful.find_object, json=compiled.rules.json, only_json=compiled.rules.only_json)
 
     # --- lines
 
@@ -104,7 +118,7 @@ class Assembler:
     def _take_indented(self, parts: list[bytes], begin: int, end: int) -> tuple[int, int]:
         """Take a run of indented lines into the open trace at once; answers their number and size in bytes."""
         event = self.open
-        if event is None or event.extra or not self._traces or self.compiled.redactor is not None:
+        if event is None or event.extra or not self._traces or self.compiled.redactor is not None or self._in_log:
             return 0, 0
         before = event.size
         taken = multiline.take_indented(event, parts, begin, end, self.compiled.max_line)
@@ -114,7 +128,7 @@ class Assembler:
     def _line(self, line: bytes, offset: int, size: int) -> None:
         if line in (b"", b"\r"):
             self._blank(line, size)
-        elif len(line) > self.compiled.max_line:
+        elif len(line) > self.compiled.max_line < self._log_bytes(offset, len(line)):
             self.begin_rows()
             self.out.gaps.append(Gap(offset, offset + size, "over_long", self.sample(line)))
         elif line[0] == 0 and self._is_hole(line):
@@ -126,6 +140,10 @@ class Assembler:
                 self._line(rest, offset + hole, size - hole)
         else:
             self._full(line, offset, size)
+
+    def _log_bytes(self, offset: int, size: int) -> int:
+        """How many bytes of the log these are."""
+        return size if self._in_log is None else self._in_log(offset + size) - self._in_log(offset)
 
     def _is_hole(self, line: bytes) -> bool:
         """NULs before a line are a sparse hole; one single NUL before more of them is a line of UTF-16."""
@@ -165,40 +183,39 @@ class Assembler:
         self._content(line, line, offset, size, None)
 
     def _wrapped(self, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
-        partial, redactor = self.partial, self.compiled.redactor
+        split, redactor = self.partial, self.compiled.redactor
         if redactor is not None and redactor.may_apply(line):  # Docker's `attrs` are in no record, but in the line
             line = self._rules.wrappers[line[:1]].redact(line, lambda body: body, redactor)
-        if partial is not None and (
-            partial.stream != wrapped.stream or partial.size + len(wrapped.body) > self.compiled.max_line
+        if split is not None and (
+            split.stream != wrapped.stream
+            or (split.size + len(wrapped.body) > self.compiled.max_line and self._in_log is None)
         ):
             self._finish_partial()
-            partial = None
-        if partial is None and not wrapped.partial:
+            split = None
+        if split is None and not wrapped.partial:
             self._content(line, wrapped.body, offset, size, {"stream": wrapped.stream, "time": wrapped.time})
             return
-        if partial is None:
+        if split is None:
             self.close()
             self.end_tail()
-            partial = self.partial = Partial(offset, wrapped.stream, wrapped.time)
-        partial.add(line, wrapped.body, offset + size)
+            split = self.partial = Partial(offset, wrapped.stream, wrapped.time)
+        split.add(line, wrapped.body, offset + size)
         if not wrapped.partial:
-            partial.time = wrapped.time
+            split.time = wrapped.time
             self._finish_partial()
 
     def _finish_partial(self) -> None:
-        partial = self.partial
-        if partial is not None:
+        split = self.partial
+        if split is not None:
             self.partial = None
-            extra = {"stream": partial.stream, "time": partial.time}
-            raw, body = b"\n".join(partial.raws), b"".join(partial.bodies)
-            self._content(raw, body, partial.offset, partial.end - partial.offset, extra)
+            extra = {"stream": split.stream, "time": split.time}
+            raw, body = b"\n".join(split.raws), b"".join(split.bodies)
+            self._content(raw, body, split.offset, split.end - split.offset, extra)
 
     def _content(self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None) -> None:
         """One line of the application: `body` is what it wrote, `raw` what lies in the file."""
-        plain = body.removesuffix(b"\r")
-        if plain.startswith(careful.BOM):
-            plain = plain[3:]
-        line, error = self._object(plain)
+        plain = body.removesuffix(b"\r").removeprefix(careful.BOM)
+        line, error = self._find_object(plain)
         redactor, hidden = self.compiled.redactor, False
         if redactor is not None and line is not None:
             try:
@@ -207,27 +224,11 @@ class Assembler:
                 line, error = None, "nested too deep"
         if redactor is not None and line is None and (changed := redactor.line(plain)) is not plain:
             raw, plain = changed if extra is None else self._rewrap(raw, changed), changed
-            line, error = self._object(plain)  # what is kept is what is spoken of
+            line, error = self._find_object(plain)  # what is kept is what is spoken of
         if line is not None:
             self._json(line, raw, plain, offset, extra, hidden=hidden)
         else:
             self._text(raw, plain, offset, size, extra, error=error)
-
-    def _object(self, plain: bytes) -> tuple[careful.JsonLine | None, str | None]:
-        """The object that a line is; or why it is none, where that is worth saying."""
-        first = plain.lstrip(b" \t\r\n")[:1]
-        if not (self._takes_json and careful.may_be_json(plain, first, only_json=self._only_json)):
-            return None, "not JSON" if self._only_json else None
-        try:
-            return careful.read_object(plain), None
-        except careful.NotAnObjectError as reason:
-            return None, str(reason) if self._worth_saying(first, str(reason)) else None
-        except RecursionError:
-            return None, "nested too deep"
-
-    def _worth_saying(self, first: bytes, reason: str) -> bool:
-        """A text file's lines are no broken JSON; what begins as an object, or is another JSON value, says so."""
-        return first == b"{" or self._only_json or not reason.startswith("not JSON")
 
     def _rewrap(self, raw: bytes, body: bytes) -> bytes:
         """The lines of a container runtime with another body."""
@@ -318,12 +319,13 @@ class Assembler:
     ) -> None:
         text, bad = careful.decode_text(plain)
         self.text_lines += 1
-        if self.open is not None and self._goes_on(self.open, text, size, extra):
+        log_bytes = self._log_bytes(offset, size)
+        if self.open is not None and self._goes_on(self.open, text, log_bytes, extra):
             multiline.add(self.open, raw, text)
             self.open.end = offset + size
             self.open.error = self.open.error or bad
             return
-        if self.tail is not None and extra is None and self._goes_on(self.tail, text, size, None):
+        if self.tail is not None and extra is None and self._goes_on(self.tail, text, log_bytes, None):
             self.tail_lines += [*self.tail.blanks, raw]
             multiline.add(self.tail, raw, text)
             return

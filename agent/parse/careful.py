@@ -56,6 +56,28 @@ def read_object(line: bytes) -> JsonLine:
     return JsonLine(record, line.decode(), verbatim=True)
 
 
+def find_object(line: bytes, *, json: bool, only_json: bool) -> tuple[JsonLine | None, str | None]:
+    """The object that a line is; or why it is none, where that is worth saying: a text file's lines are no broken JSON,
+    but what begins as an object, or is another JSON value, says so.
+
+    Args:
+        line: without its newline, carriage return and byte order mark.
+        json: it may be an object.
+        only_json: nothing else is expected.
+    """
+    first = line.lstrip(b" \t\r\n")[:1]
+    if not (json and may_be_json(line, first, only_json=only_json)):
+        return None, "not JSON" if only_json else None
+    try:
+        return read_object(line), None
+    except NotAnObjectError as error:
+        reason = str(error)
+        is_worth_saying = first == b"{" or only_json or not reason.startswith("not JSON")
+        return None, reason if is_worth_saying else None
+    except RecursionError:
+        return None, "nested too deep"
+
+
 def may_be_json(line: bytes, first: bytes, *, only_json: bool) -> bool:
     """Whether it is worth trying to read a line as JSON.
 

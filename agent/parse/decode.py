@@ -71,12 +71,15 @@ class FileParser:
             self._set_profile(profile)
             self.profile_changed = False
 
-    def feed(self, batch: LineBatch, *, tail_open: bool = False) -> EventBatch:
+    def feed(
+        self, batch: LineBatch, *, tail_open: bool = False, in_log: Callable[[int], int] | None = None
+    ) -> EventBatch:
         """Parse a batch. Never raises for what the lines hold.
 
         Args:
             batch: of the file; it begins where the one before ended, or before that.
             tail_open: whether the event stored last of the file may be continued by lines of this batch.
+            in_log: of a redacted log, where an offset is in the log itself.
 
         Returns:
             The events, without those held back; `end` is the offset up to which the file is accounted for,
@@ -85,7 +88,7 @@ class FileParser:
         """
         released = self._take_held(batch)
         data, offset = (self._held + batch.data, self._held_at) if self._held else (batch.data, batch.offset)
-        work = Assembler(self._compiled, self.profile, batch.observed_timestamp)
+        work = Assembler(self._compiled, self.profile, batch.observed_timestamp, in_log)
         if released is not None:
             work.out = released
         else:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 16 << 20  # of a line that is redacted as a whole; of a longer one so much at a time
 _CUT_BYTES = 1 << 12  # at its end such a piece is cut between two words
+_MANY_POSITIONS = 1 << 12  # are forgotten at once
 
 
 class Positions(NamedTuple):
@@ -52,10 +53,14 @@ class LogRedactor:
     Args:
         settings: of its source; `redact` names the keys.
         located: whether positions will be asked for.
+
+    Attributes:
+        again: the log was redacted before.
     """
 
     def __init__(self, settings: ParseSettings, *, located: bool = True) -> None:
         self._located = located
+        self.again = False
         compiled = Compiled(settings)
         assert compiled.redactor is not None
         self._redactor = compiled.redactor
@@ -66,15 +71,19 @@ class LogRedactor:
         self._parts: list[tuple[bytes, Wrapper, Wrapped]] = []  # of a line that a runtime has split
         self._parts_bytes = 0
         self._out: list[bytes] = []
-        self._longer = 0  # bytes of the log that the lines before the next newline stand for beside their own
+        self._fed = 0  # bytes so far
+        self._taken = 0  # those of them that the result stands for
         self._content = 0  # bytes of the result so far
         self._shift = 0  # so many bytes further on is the same place in the log
+        self._earlier = Positions(array("Q"), array("q"))  # of what is fed in the log, where it was redacted before
+        self._earlier_shift = 0  # of the last of these that is forgotten
         self._ends = array("Q")
         self._shifts = array("q")
         self._asked_shift = 0  # of the last of these that was asked for, and is forgotten
 
     def feed(self, data: bytes) -> bytes:
         """The next bytes of the log; what is certain of the result now."""
+        self._fed += len(data)
         end = data.rfind(b"\n") + 1
         if end:
             whole = b"".join([*self._held, data[:end]])
@@ -98,8 +107,16 @@ class LogRedactor:
         return self._released()
 
     def lengthen(self, size: int) -> None:
-        """The log was redacted before, and the line whose bytes were fed last was so many bytes longer in it."""
-        self._longer += size
+        """The log was redacted before, and what was fed last was so many bytes longer in it."""
+        ends, shifts = self._earlier
+        shifts.append((shifts[-1] if shifts else self._earlier_shift) + size)
+        ends.append(self._fed)
+        done = bisect_right(ends, self._taken)
+        if done > _MANY_POSITIONS:
+            self._earlier_shift = shifts[done - 1]
+            del ends[:done], shifts[:done]
+        if self._taken == self._fed:
+            self._put(b"")
 
     def preview(self) -> bytes:
         """What `finish` would give now; the log goes on all the same."""
@@ -123,12 +140,17 @@ class LogRedactor:
             del self._ends[:count], self._shifts[:count]
         return Positions(ends, shifts)
 
+    def in_log(self, offset: int) -> int:
+        """Where an offset of the result is in the log; of a part whose positions were not asked for yet."""
+        index = bisect_right(self._ends, offset)
+        return offset + (self._shifts[index - 1] if index else self._asked_shift)
+
     # ------------------------------------------------------------ lines
 
     def _lines(self, whole: bytes) -> None:
         """Lines, each with its newline."""
         wrapped = bool(self._parts) or self._rules.may_wrap(whole)
-        if not wrapped and not self._longer and not self._redactor.may_apply(whole):
+        if not wrapped and not self._earlier.ends and not self._redactor.may_apply(whole):
             self._put(whole)
             return
         for line in whole.split(b"\n")[:-1]:
@@ -150,16 +172,17 @@ class LogRedactor:
             self._whole(line, newline)
 
     def _whole(self, line: bytes, newline: bytes) -> None:
-        wrapper = self._rules.wrappers.get(line[:1]) if len(line) <= self._max_line else None
+        wrapper = None if self._is_too_long(line) else self._rules.wrappers.get(line[:1])
         wrapped = None if wrapper is None else wrapper.unwrap(line.removesuffix(b"\r"))
         if wrapper is None or wrapped is None:
             self._join()
             self._plain(line, newline)
             return
-        if self._parts and (
-            self._parts[-1][2].stream != wrapped.stream or self._parts_bytes + len(wrapped.body) > self._max_line
-        ):
+        if self._parts and self._parts[-1][2].stream != wrapped.stream:
             self._join()
+        if self._parts and self._parts_bytes + len(wrapped.body) > self._max_line and not self.again:
+            self._join()
+            self._end_parts()
         if wrapped.partial or self._parts:
             self._parts.append((line + newline, wrapper, wrapped))
             self._parts_bytes += len(wrapped.body)
@@ -192,6 +215,10 @@ class LogRedactor:
             self._replace(old, line)
             self._put(newline)
 
+    def _end_parts(self) -> None:
+        """A blank line that is not in the log: what was split goes on, but is too long, and may be shorter by now."""
+        self._replace(b"", b"\n")
+
     def _plain(self, line: bytes, newline: bytes) -> None:
         """A line as an application wrote it, behind some NULs perhaps."""
         text = line.lstrip(b"\0") if line.startswith(b"\0") else line
@@ -204,9 +231,15 @@ class LogRedactor:
 
     def _within(self, line: bytes, hidden: bytes) -> bytes:
         """A line that was too long for an event stays so."""
-        if len(line) > self._max_line >= len(hidden):
+        if self._is_too_long(line) and len(hidden) <= self._max_line:
             return hidden.ljust(self._max_line + 1)
         return hidden
+
+    def _is_too_long(self, line: bytes) -> bool:
+        if len(line) <= self._max_line or not self._earlier.ends:
+            return len(line) > self._max_line
+        begin = self._taken + sum(len(part) for part, _, _ in self._parts)
+        return len(line) + self._before(begin + len(line)) - self._before(begin) > self._max_line
 
     def content(self, body: bytes) -> bytes:
         """What an application wrote as a line, redacted; the same bytes where there is nothing to replace."""
@@ -235,18 +268,25 @@ class LogRedactor:
 
     # ------------------------------------------------------------ the result
 
-    def _replace(self, old: bytes, new: bytes) -> None:
-        self._put(new)
-        further, self._longer = len(old) + self._longer - len(new), 0
-        if self._located and further:
-            self._shift += further
-            self._ends.append(self._content)
-            self._shifts.append(self._shift)
-
     def _put(self, data: bytes) -> None:
-        if data:
-            self._out.append(data)
-            self._content += len(data)
+        self._replace(data, data)
+
+    def _replace(self, old: bytes, new: bytes) -> None:
+        if new:
+            self._out.append(new)
+        self._taken += len(old)
+        self._content += len(new)
+        shift = self._taken + self._before(self._taken) - self._content
+        if shift != self._shift and self._located:
+            self._shift = shift
+            self._ends.append(self._content)
+            self._shifts.append(shift)
+
+    def _before(self, offset: int) -> int:
+        """So many bytes further on is the place in the log of an offset in what is fed."""
+        ends, shifts = self._earlier
+        index = bisect_right(ends, offset)
+        return shifts[index - 1] if index else self._earlier_shift
 
     def _released(self) -> bytes:
         out, self._out = b"".join(self._out), []

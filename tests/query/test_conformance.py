@@ -56,7 +56,8 @@ def json_line(draw) -> bytes:
         record["message"] = "y" * 310  # longer than a line may be
     line = json.dumps(record, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
     if not draw(st.integers(0, 8)):
-        line = line[:-1] + draw(st.sampled_from([b',"level":"error"}', b',"n":NaN}', b', "x": "\\ud800"}', b"", b" }"]))
+        # No key that comes twice: whether that is noticed depends on how many lines are read at once (docs/formats.md).
+        line = line[:-1] + draw(st.sampled_from([b',"n":NaN}', b', "x": "\\ud800"}', b"", b" }"]))
     return line
 
 

@@ -20,6 +20,7 @@ import msgspec
 
 from agent.archive.container import ArchiveReader
 from agent.archive.frames import JSON_LINES, FrameParser
+from agent.archive.metadata import REDACTED_VERSION
 from agent.archive.positions import NONE
 from agent.core.errors import ArchiveError
 from agent.core.event import EventRow, event_rows
@@ -82,6 +83,7 @@ class Searcher:
             self._groups.load()
         self._needles = needles(selection.query, [info for file in plan.files.values() for info in file.infos])
         self._positions = NONE  # of the frame that is searched
+        self._is_redacted = False  # its archive
         self._open: dict[int, ArchiveReader] = {}
         self._parsers: dict[int, FrameParser] = {}
 
@@ -94,6 +96,7 @@ class Searcher:
         file = self.files[ref.archive_id]
         reader = self._reader(ref.archive_id)
         self._positions = reader.positions(ref.number)
+        self._is_redacted = reader.metadata.version == REDACTED_VERSION
         rows = self._rows(ref, file, reader.read(ref.number))
         events = (ArchivedEvent(row, file.at(row.offset), self._groups) for row in rows)
         matching = (event for event in events if self._query.matches(event, self._groups.categories))
@@ -130,13 +133,16 @@ class Searcher:
         if alone is None:
             self._parsers.clear()  # frames come archive by archive, mostly
             alone = self._parsers[ref.archive_id] = FrameParser(file.settings, file.profile, file.observed)
-        batch = alone.parse(data, 0)
-        errors = {error.index: error for error in batch.errors}
         begins = list(accumulate((end - start for start, end in spans), initial=0))
-        for index in self._in_time(batch.timestamps):
-            offset = batch.offsets[index]
+
+        def in_log(offset: int) -> int:
             span = bisect_right(begins, offset, hi=len(spans)) - 1
-            place = ref.raw_offset + self._positions.in_log(spans[span][0] + offset - begins[span])
+            return self._positions.in_log(spans[span][0] + offset - begins[span])
+
+        batch = alone.parse(data, 0, in_log=in_log if self._is_redacted else None)
+        errors = {error.index: error for error in batch.errors}
+        for index in self._in_time(batch.timestamps):
+            place = ref.raw_offset + in_log(batch.offsets[index])
             if file.is_cold(place):
                 number = -((ref.archive_id << ID_BITS) + place)
                 group = errors.get(index)
