@@ -8,6 +8,7 @@ if anything had to be replaced.
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from bisect import bisect_right
 from copy import copy
@@ -43,8 +44,12 @@ class Positions(NamedTuple):
 
     def in_log(self, offset: int) -> int:
         """The place in the log of an offset in the content."""
+        return offset + self.shift_at(offset, 0)
+
+    def shift_at(self, offset: int, first: int) -> int:
+        """By how many bytes the place in the log of an offset lies further on; before the first end by `first`."""
         index = bisect_right(self.ends, offset)
-        return offset + self.shifts[index - 1] if index else offset
+        return self.shifts[index - 1] if index else first
 
 
 class LogRedactor:
@@ -142,8 +147,7 @@ class LogRedactor:
 
     def in_log(self, offset: int) -> int:
         """Where an offset of the result is in the log; of a part whose positions were not asked for yet."""
-        index = bisect_right(self._ends, offset)
-        return offset + (self._shifts[index - 1] if index else self._asked_shift)
+        return offset + Positions(self._ends, self._shifts).shift_at(offset, self._asked_shift)
 
     # ------------------------------------------------------------ lines
 
@@ -247,15 +251,10 @@ class LogRedactor:
         if not redactor.may_apply(body):
             return body
         plain = body.removesuffix(b"\r").removeprefix(careful.BOM)
-        first = plain.lstrip(b" \t\r\n")[:1]
-        if self._rules.json and careful.may_be_json(plain, first, only_json=self._rules.only_json):
-            try:
-                line = careful.read_object(plain)
-                is_hidden = redactor.record(line, plain)
-            except (careful.NotAnObjectError, RecursionError):
-                pass
-            else:
-                return line.text.encode() if is_hidden else body
+        line, _ = careful.find_object(plain, json=self._rules.json, only_json=self._rules.only_json)
+        if line is not None:
+            with contextlib.suppress(RecursionError):  # then it is text
+                return line.text.encode() if redactor.record(line, plain) else body
         hidden = redactor.line(plain)
         return body if hidden is plain else hidden
 
@@ -284,9 +283,7 @@ class LogRedactor:
 
     def _before(self, offset: int) -> int:
         """So many bytes further on is the place in the log of an offset in what is fed."""
-        ends, shifts = self._earlier
-        index = bisect_right(ends, offset)
-        return shifts[index - 1] if index else self._earlier_shift
+        return self._earlier.shift_at(offset, self._earlier_shift)
 
     def _released(self) -> bytes:
         out, self._out = b"".join(self._out), []
