@@ -25,7 +25,7 @@ import msgspec
 from agent.core.errors import RotateError
 from agent.core.text import OPEN_FLAGS
 from agent.hooks import program
-from agent.tail import locate
+from agent.tail import files, locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -278,7 +278,7 @@ class _RenamedLog(msgspec.Struct):
     def find(self, directory: str) -> bool:
         """Whether it is still in its directory; looks there only where it has got another name."""
         status = _status(self.place)
-        if status is not None and (status.st_dev, status.st_ino) == self.key:
+        if status is not None and files.is_file_as(status, self.key):
             return True
         place = locate.find_inode(self.key, [directory])
         self.place = place or self.place

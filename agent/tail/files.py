@@ -58,6 +58,11 @@ def file_key(status: os.stat_result) -> FileKey:
     return FileKey(status.st_dev, status.st_ino)
 
 
+def is_file_as(status: os.stat_result, key: FileKey) -> bool:
+    """Whether this is the status of the regular file `key`; the inode of a deleted one may be given to anything."""
+    return stat.S_ISREG(status.st_mode) and file_key(status) == key
+
+
 def exists(path: str) -> bool:
     """Whether there is anything under this name, or where it leads."""
     return os.path.exists(path)

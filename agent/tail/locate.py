@@ -61,14 +61,16 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
 
 
 def find_inode(key: FileKey, directories: Collection[str]) -> str | None:
-    """The path of an inode in one of the directories; None where it is not there (or they cannot be listed)."""
+    """The path of a regular file's inode in one of the directories; None where it is not there (or they cannot be
+    listed). A pipe, a directory or a link that was given the inode of a deleted log is not that log.
+    """
 
     def look() -> str | None:
         for directory in directories:
             for entry in _entries(directory):
                 if entry.inode() == key.inode:
                     with contextlib.suppress(OSError):
-                        if files.file_key(os.lstat(entry.path)) == key:
+                        if files.is_file_as(os.lstat(entry.path), key):
                             return entry.path
         return None
 

@@ -344,7 +344,7 @@ def _where(harvester: Harvester) -> str | None:
     """The path of the harvester's file: where it was, where its name leads, or a name in one of those directories."""
     for path in (harvester.file.current_path, os.path.realpath(harvester.file.path)):
         try:
-            if files.file_key(os.stat(path)) == harvester.key:
+            if files.is_file_as(os.stat(path), harvester.key):
                 return path
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ENOTDIR}:

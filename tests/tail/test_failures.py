@@ -1,8 +1,10 @@
 """Steps that fail half-way: nothing is lost, nothing is read twice, no descriptor leaks."""
 
+import contextlib
 import errno
 import os
 import shutil
+import socket
 
 import pytest
 from following import PATIENT, Following, append, asynchronous, joined, numbered
@@ -12,6 +14,9 @@ from agent.tail import files, locate, prospector, registry
 from agent.tail.discover import FoundFile
 from agent.tail.identity import FileKey
 from agent.tail.suspects import CopySuspects
+from tests.needs import limited
+
+REUSE_ATTEMPTS = 50
 
 
 def failing(times, error, original):
@@ -83,17 +88,43 @@ async def test_renamed_known_file_that_cannot_be_examined_is_found_by_its_conten
     assert tail.generations == [b"rest\n"]
 
 
+def reused(log, make):
+    """Delete `log`, and have `make` give its inode to something else: others make files on this disk as well."""
+    inode = log.stat().st_ino
+    log.unlink()
+    for number in range(1, REUSE_ATTEMPTS):
+        place = log.with_name(f"app.log.{number}")
+        make(place)
+        if place.lstat().st_ino == inode:
+            return
+    limited("inode reuse")
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(path.parent):
+        listener.bind(path.name)  # a socket's whole path may have 108 bytes
+
+
+ANYTHING_ELSE = {
+    "another log": lambda path: path.write_bytes(joined(numbered(50, 9))),
+    "pipe": os.mkfifo,
+    "directory": lambda path: path.mkdir(),
+    "link": lambda path: path.symlink_to("nowhere"),
+    "socket": make_socket,
+}
+
+
+@pytest.mark.parametrize("kind", ANYTHING_ELSE)
 @asynchronous
-async def test_inode_that_was_reused_under_another_name_is_not_taken_for_the_known_file(tmp_path):
+async def test_inode_that_was_given_to_something_else_is_not_taken_for_the_known_file(tmp_path, kind):
     log = tmp_path / "app.log"
     log.write_bytes(joined(numbered(0, 5)))
     known = (await Following(log, once=True).run_once()).stored()
-    log.unlink()
-    (tmp_path / "app.log.1").write_bytes(joined(numbered(50, 9)))
-    os.mkfifo(tmp_path / "app.log.2")
+    reused(log, ANYTHING_ELSE[kind])
     tail = await Following(log, known=known, once=True).run_once()
     assert tail.generations == []
     assert tail.rows[1].state == "finished"
+    assert tail.codes() == []
 
 
 @asynchronous
