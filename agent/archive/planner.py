@@ -239,7 +239,7 @@ class ArchivePlanner:
 
     def _followed(self, path: str, status: os.stat_result, source: str) -> FileRow | None:
         """The generation that this inode holds, if it does."""
-        for file in self._by_key.get(FileKey(status.st_dev, status.st_ino), ()):
+        for file in self._by_key.get(files.file_key(status), ()):
             if self._owners[file.id] == source and locate.compare_path(path, file) is Match.SAME:
                 return file
         return None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 from agent.core.errors import RotateError
 from agent.core.text import OPEN_FLAGS, without_group
 from agent.rotate.directory import LogDirectory
+from agent.tail.files import is_file_as
 from agent.tail.identity import FileKey
 from agent.tail.rotated_names import newest
 
@@ -187,7 +188,7 @@ class CopyTruncate:
 def _open_log(folder: LogDirectory, log: str, key: FileKey) -> int:
     fd = os.open(log, os.O_RDWR | OPEN_FLAGS, dir_fd=folder.fd)
     status = os.fstat(fd)
-    if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) == key and status.st_nlink == 1:
+    if is_file_as(status, key) and status.st_nlink == 1:
         return fd
     os.close(fd)
     folder.check(log, key)
@@ -260,9 +261,9 @@ def _clear(folder: LogDirectory, log: str, row: BegunRotation) -> None:
     copy, original = folder.status(first), folder.status(log)
     if not row.copy or copy is None or original is None:
         return
-    if (copy.st_ino, (original.st_dev, original.st_ino)) != (row.copy, FileKey(row.device, row.inode)):
+    if copy.st_ino != row.copy or not is_file_as(original, FileKey(row.device, row.inode)):
         return
-    if stat.S_ISREG(original.st_mode) and _begins_like(folder, log, first):
+    if _begins_like(folder, log, first):
         os.unlink(first, dir_fd=folder.fd)
 
 

@@ -19,7 +19,8 @@ from agent.core.model import newest_of_logs
 from agent.store import archives, tables
 from agent.store.archives import FileVersion
 from agent.tail import locate, rotated_names
-from agent.tail.identity import FileKey, Match
+from agent.tail.files import file_key
+from agent.tail.identity import Match
 
 if TYPE_CHECKING:
     import sqlite3
@@ -170,7 +171,7 @@ def _judge(path: str, status: os.stat_result, stored: _Stored, now_ns: int, *, h
 
 
 def _why_not_stored(path: str, status: os.stat_result, files: list[FileRow]) -> str:
-    key = FileKey(status.st_dev, status.st_ino)
+    key = file_key(status)
     for file in files:
         if (file.device, file.inode) == key and locate.compare_path(path, file) is Match.SAME:
             return "" if file.offset >= status.st_size else "not all of it is stored yet"

@@ -32,6 +32,7 @@ from agent.store import tables
 from agent.store.tables import BegunRotation
 from agent.tail import locate, rotated_names
 from agent.tail.discover import Discovery, tail_settings
+from agent.tail.files import is_file_as
 from agent.tail.identity import FileKey, Match
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class Rotator:
             status = os.stat(file.path)
         except OSError:
             return None  # the tailer says what is wrong with it
-        if (status.st_dev, status.st_ino) != (file.device, file.inode):
+        if not is_file_as(status, FileKey(file.device, file.inode)):
             return None  # it has just been replaced, and the tailer is going to see that
         policy, size = self.rules[file.source].policy, status.st_size
         if not size:

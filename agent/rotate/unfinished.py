@@ -15,6 +15,8 @@ from agent.core.text import to_text
 from agent.rotate import copytruncate
 from agent.rotate.postrotate import prepare
 from agent.store import tables
+from agent.tail.files import is_file_as
+from agent.tail.identity import FileKey
 from agent.tail.rotated_names import newest
 
 if TYPE_CHECKING:
@@ -131,10 +133,9 @@ def _is_renamed(row: BegunRotation) -> bool:
     if row.copy:
         return False
     try:
-        status = os.lstat(row.path)
+        return not is_file_as(os.lstat(row.path), FileKey(row.device, row.inode))
     except OSError:
         return True
-    return (status.st_dev, status.st_ino) != (row.device, row.inode)
 
 
 # ---------------------------------------------------------------- retries

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from agent.core.model import HEAD_BYTES
 from agent.tail import holes
+from agent.tail.files import is_file_as
 from agent.tail.identity import FileKey, generation, head_hash, same_generation
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _examine(harvester: Harvester, fd: int, status: os.stat_result, hole_grace_s
 def _check_closed(harvester: Harvester, hole_grace_s: float) -> FileStatus:
     path = harvester.file.current_path
     status = os.stat(path)
-    if (status.st_dev, status.st_ino) != harvester.key:
+    if not is_file_as(status, harvester.key):
         raise FileNotFoundError(errno.ENOENT, "replaced by another file", path)
     if (status.st_size, status.st_mtime_ns) == (harvester.size, harvester.mtime_ns):
         return FileStatus(status.st_size, status.st_mtime_ns, status.st_nlink)

@@ -354,6 +354,6 @@ def _where(harvester: Harvester) -> str | None:
 
 def _is_replaced(harvester: Harvester) -> bool:
     try:
-        return files.file_key(os.stat(harvester.file.path)) != harvester.key
+        return not files.is_file_as(os.stat(harvester.file.path), harvester.key)
     except OSError:
         return True

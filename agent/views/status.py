@@ -20,6 +20,8 @@ from agent.store import statistics
 from agent.store.lock import Owner, owner
 from agent.store.reader import get_meta
 from agent.tail import holes
+from agent.tail.files import is_file_as
+from agent.tail.identity import FileKey
 from agent.views import iso
 from agent.views.alerts import evictions, list_states
 
@@ -114,7 +116,7 @@ def _file(row: FollowedFile, now: int) -> dict[str, Any]:
     size, changed = row.offset, row.last_read
     try:
         status = Path(from_text(row.current_path)).stat()
-        if (status.st_dev, status.st_ino) == (row.device, row.inode):
+        if is_file_as(status, FileKey(row.device, row.inode)):
             size, changed = max(_data_end(row, status.st_size), row.offset), status.st_mtime_ns
     except OSError:
         pass  # deleted or out of reach: the tailer says so itself

@@ -12,6 +12,7 @@ from following import PATIENT, Following, append, asynchronous, joined, numbered
 from agent.core.errors import TailError
 from agent.tail import files, locate, prospector, registry
 from agent.tail.discover import FoundFile
+from agent.tail.harvester import check
 from agent.tail.identity import FileKey
 from agent.tail.suspects import CopySuspects
 from tests.needs import limited
@@ -88,16 +89,22 @@ async def test_renamed_known_file_that_cannot_be_examined_is_found_by_its_conten
     assert tail.generations == [b"rest\n"]
 
 
-def reused(log, make):
-    """Delete `log`, and have `make` give its inode to something else: others make files on this disk as well."""
+def logs(tmp_path):
+    """A log in a directory of its own, and another one for each time that its inode went to somebody else."""
+    for number in range(REUSE_ATTEMPTS):
+        log = tmp_path / str(number) / "app.log"
+        log.parent.mkdir()
+        log.write_bytes(joined(numbered(0, 5)))
+        yield log
+    limited("inode reuse")
+
+
+def reused(log, make, place):
+    """Delete `log`; whether what `make` makes got its inode: others make files on this disk as well."""
     inode = log.stat().st_ino
     log.unlink()
-    for number in range(1, REUSE_ATTEMPTS):
-        place = log.with_name(f"app.log.{number}")
-        make(place)
-        if place.lstat().st_ino == inode:
-            return
-    limited("inode reuse")
+    make(place)
+    return place.lstat().st_ino == inode
 
 
 def make_socket(path):
@@ -114,17 +121,60 @@ ANYTHING_ELSE = {
 }
 
 
+async def known_and_reused(tmp_path, kind):
+    """What a store would know of a log, and what was given its inode since."""
+    for log in logs(tmp_path):
+        known = (await Following(log, once=True).run_once()).stored()
+        place = log.with_name("app.log.1")
+        if reused(log, ANYTHING_ELSE[kind], place):
+            return log, known, place
+    raise AssertionError
+
+
 @pytest.mark.parametrize("kind", ANYTHING_ELSE)
 @asynchronous
 async def test_inode_that_was_given_to_something_else_is_not_taken_for_the_known_file(tmp_path, kind):
-    log = tmp_path / "app.log"
-    log.write_bytes(joined(numbered(0, 5)))
-    known = (await Following(log, once=True).run_once()).stored()
-    reused(log, ANYTHING_ELSE[kind])
+    log, known, _ = await known_and_reused(tmp_path, kind)
     tail = await Following(log, known=known, once=True).run_once()
     assert tail.generations == []
     assert tail.rows[1].state == "finished"
     assert tail.codes() == []
+
+
+NO_LOG = sorted(ANYTHING_ELSE.keys() - {"another log"})
+
+
+def said_of(kind):
+    """What is said of something that lies under a log's name: nothing of a link that leads nowhere."""
+    return set() if kind == "link" else {"SL202"}
+
+
+@pytest.mark.parametrize("kind", NO_LOG)
+@asynchronous
+async def test_what_was_given_the_inode_and_the_name_is_not_the_known_file(tmp_path, kind):
+    log, known, place = await known_and_reused(tmp_path, kind)
+    place.rename(log)
+    tail = await Following(log, known=known, once=True).run_once()
+    assert tail.rows[1].state == "finished"
+    assert set(tail.codes()) == said_of(kind)
+
+
+@pytest.mark.parametrize("kind", NO_LOG)
+@asynchronous
+async def test_what_was_given_inode_and_name_of_a_followed_file_is_never_opened(tmp_path, kind):
+    for log in logs(tmp_path):
+        async with Following(log) as tail:
+            await tail.until_read(*numbered(0, 5))
+            harvester = tail.tailer._registry.harvesters[1]
+            await tail.tailer._registry.descriptors.close(harvester)
+            place = log.with_name("place")
+            if reused(log, ANYTHING_ELSE[kind], place):
+                place.rename(log)
+                assert isinstance(check(harvester, 0.3).error, FileNotFoundError)
+                await tail.until(lambda: tail.rows[1].state == "finished")
+                await tail.rounds()
+                assert set(tail.codes()) == said_of(kind)
+                return
 
 
 @asynchronous
