@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 SIDELOG = [sys.executable, "-m", "agent"]
-QUICK = [sys.executable, str(Path(__file__).with_name("quick.py"))]
+RESCANNING = [sys.executable, str(Path(__file__).with_name("rescanning.py"))]
 
 
 def wait_until(condition, timeout_s: float = 20.0, what: str = "the condition"):
@@ -87,14 +87,17 @@ class Box:
         assert done.returncode == 0, done.stderr.decode()
         return done
 
-    def start(self, *wrap: str, quick: bool = False) -> subprocess.Popen:
-        """Start the agent, with `quick` one that does not wait ten seconds between two looks at its directories, and
-        wait until it says that it has started.
+    def start(self, *wrap: str, rescan_s: float | None = None) -> subprocess.Popen:
+        """Start the agent, with `rescan_s` one that waits so long between two looks at its directories, and not ten
+        seconds; and wait until it says that it has started.
         """
         before = self.said().count("agent started")
+        run = [*SIDELOG, "run", "-c", str(self.config)]
+        if rescan_s is not None:
+            run = [*RESCANNING, str(self.config), str(rescan_s)]
         with self.stderr.open("ab") as err:
             self.process = subprocess.Popen(
-                [*wrap, *QUICK, str(self.config)] if quick else [*wrap, *SIDELOG, "run", "-c", str(self.config)],
+                [*wrap, *run],
                 cwd=self.root,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
@@ -104,6 +107,16 @@ class Box:
             )
         wait_until(lambda: self.said().count("agent started") > before or self.process.poll() is not None, 60)
         return self.process
+
+    def place_of(self, path: Path) -> int:
+        """Up to where the agent has read a file that it has open; -1 where it has not."""
+        assert self.process is not None
+        for link in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if link.readlink() == path:
+                    info = Path(f"/proc/{self.process.pid}/fdinfo/{link.name}").read_text()
+                    return int(info.split("pos:")[1].split()[0])
+        return -1
 
     def said(self) -> str:
         """The agent's own log so far."""

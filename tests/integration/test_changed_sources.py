@@ -6,7 +6,6 @@ import json
 import signal
 import sqlite3
 import subprocess
-import time
 from collections import Counter
 
 import pytest
@@ -283,7 +282,7 @@ def test_two_sources_that_change_names_while_the_store_is_locked(box):
         append(box.log, event(2))
         wait_until(lambda: "SL408" in box.said(), what="a commit that cannot succeed")
         append(box.log, event(3, password=SECRET))
-        time.sleep(1)  # it is read
+        wait_until(lambda: box.place_of(box.log) == box.log.stat().st_size, what="its reading")
         change_live(box, ("other", ["app.log"], secretive), ("app", ["other.log"], {}))
         append(box.log, event(4, password=SECRET))
         append(other, event(102))

@@ -138,7 +138,7 @@ def test_what_was_there_at_the_start_and_resembles_another_file_begins_at_its_en
     head = event(0)
     append(box.log, head + events(1, 3))
     append(box.logs / "app.log.1", head + events(4, 3))
-    box.start(quick=True)
+    box.start(rescan_s=0.5)
     append(box.log, events(10, 1))
     wait_until(lambda: len(box.sql("SELECT 1 FROM files")) == 2, what="the second file")
     append(box.logs / "app.log.1", events(11, 1))

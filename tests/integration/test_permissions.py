@@ -53,7 +53,7 @@ def test_a_file_that_loses_its_permission_over_a_restart_goes_on_at_its_offset(b
 def test_a_directory_that_is_closed_and_opened_again_loses_nothing(box, ordinary):
     scribe = Scribe()
     scribe.append(box.log, 20)
-    box.start(*ordinary, quick=True)
+    box.start(*ordinary, rescan_s=0.5)
     box.wait_count(20)
     with box.log.open("ab", buffering=0) as writer:
         box.logs.chmod(0)
@@ -72,12 +72,12 @@ def test_a_directory_that_is_closed_over_a_restart_is_no_proof_that_its_files_ar
     elsewhere.mkdir()
     box.configure(include=[f"{box.logs}/*.log", f"{elsewhere}/*.log"])
     scribe.append(box.log, 20)
-    box.start(*ordinary, quick=True)
+    box.start(*ordinary, rescan_s=0.5)
     box.wait_count(20)
     box.kill()
     scribe.append(box.log, 5)
     box.logs.chmod(0)
-    box.start(*ordinary, quick=True)
+    box.start(*ordinary, rescan_s=0.5)
     nudge(box, other, elsewhere / "other.log")
     box.logs.chmod(0o700)
     settled(box, scribe, other)
@@ -87,7 +87,7 @@ def test_a_directory_that_vanishes_and_returns_is_followed_again(box):
     """Moved away and back (the same files go on), then replaced by a new one with new files."""
     scribe = Scribe()
     scribe.append(box.log, 10)
-    box.start(quick=True)
+    box.start(rescan_s=0.5)
     box.wait_count(10)
     away = box.root / "away"
     box.logs.rename(away)
@@ -105,7 +105,7 @@ def test_a_directory_that_vanishes_and_returns_is_followed_again(box):
 def test_a_directory_that_does_not_exist_yet_is_waited_for(box):
     box.configure(include=[f"{box.logs}/deep/er/*.log"])
     scribe = Scribe()
-    box.start(quick=True)
+    box.start(rescan_s=0.5)
     (box.logs / "deep" / "er").mkdir(parents=True)
     scribe.append(box.logs / "deep" / "er" / "app.log", 10)
     settled(box, scribe)

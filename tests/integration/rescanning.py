@@ -1,4 +1,6 @@
-"""The agent as `sidelog run -c FILE` starts it, that looks at its directories more often: python quick.py FILE."""
+"""The agent as `sidelog run -c FILE` starts it, but for how often it looks at its directories without being told to:
+python rescanning.py FILE SECONDS.
+"""
 
 import asyncio
 import sys
@@ -11,5 +13,5 @@ from agent.tail.harvester import Timing
 
 if __name__ == "__main__":
     logs.configure(0)
-    timing = Timing(rescan_s=0.5)  # the net under what inotify does not tell, such as a directory that is opened again
+    timing = Timing(rescan_s=float(sys.argv[2]))  # the net under what inotify does not tell
     asyncio.run(Agent(configuration.load(Path(sys.argv[1])), tail_timing=timing).run())
