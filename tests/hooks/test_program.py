@@ -28,11 +28,11 @@ def script(folder: Path, text: str, name: str = "hook.sh") -> str:
     return str(path)
 
 
-def ran(command, document=b"{}", timeout_s=20.0):
+def ran(command, document=b"{}", timeout_s=60.0):
     return asyncio.run(run(command, document, environment(DOCUMENT), timeout_s))
 
 
-def wait_until(condition, timeout_s=20.0):
+def wait_until(condition, timeout_s=60.0):
     end = time.monotonic() + timeout_s
     while not (found := condition()):
         assert time.monotonic() < end

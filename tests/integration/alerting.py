@@ -65,7 +65,7 @@ class Alerting:
     def states(self) -> list[str]:
         return [run["state"] for run in self.runs()]
 
-    def wait(self, count: int, timeout_s: float = 30.0) -> list[dict]:
+    def wait(self, count: int, timeout_s: float = 60.0) -> list[dict]:
         wait_until(lambda: len(self.runs()) >= count, timeout_s, f"{count} runs of the hook ({self.states()})")
         return self.runs()
 

@@ -17,7 +17,7 @@ SIDELOG = [sys.executable, "-m", "agent"]
 RESCANNING = [sys.executable, str(Path(__file__).with_name("rescanning.py"))]
 
 
-def wait_until(condition, timeout_s: float = 20.0, what: str = "the condition"):
+def wait_until(condition, timeout_s: float = 60.0, what: str = "the condition"):
     """Poll until the condition gives something true, and return that; fail when it does not come."""
     end = time.monotonic() + timeout_s
     while True:
@@ -68,7 +68,7 @@ class Box:
         }
         self.config.write_text(json.dumps(document))
 
-    def run(self, *arguments: object, timeout_s: float = 40.0, **popen) -> subprocess.CompletedProcess:
+    def run(self, *arguments: object, timeout_s: float = 60.0, **popen) -> subprocess.CompletedProcess:
         """Any command with this box's configuration."""
         command, *rest = map(str, arguments)
         return subprocess.run(
@@ -126,7 +126,7 @@ class Box:
         """SIGTERM, and the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -151,7 +151,7 @@ class Box:
         rows = self.sql("SELECT count(*) FROM events")
         return rows[0][0] if rows else 0
 
-    def wait_count(self, least: int, timeout_s: float = 30.0) -> None:
+    def wait_count(self, least: int, timeout_s: float = 60.0) -> None:
         wait_until(
             lambda: self.count() >= least or (self.process and self.process.poll() is not None),
             timeout_s,

@@ -63,7 +63,7 @@ def _bytes(record: str, raw: bytes | int | None) -> bytes:
     return raw
 
 
-def settled(box: Box, *scribes: Scribe, others: int = 0, timeout_s: float = 40.0, unchanged: bool = True) -> None:
+def settled(box: Box, *scribes: Scribe, others: int = 0, timeout_s: float = 60.0, unchanged: bool = True) -> None:
     """Wait for as many events as lines were written, then verify."""
     box.wait_count(sum(len(scribe.written) for scribe in scribes) + others, timeout_s)
     verify(box, *scribes, others=others, unchanged=unchanged)

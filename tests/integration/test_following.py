@@ -37,13 +37,11 @@ def test_a_line_appended_to_a_followed_file_can_be_queried(box):
     assert [e["body"] for e in box.query("second")] == ["the second"]
 
 
-def test_sigterm_commits_what_was_read_and_exits_0_within_5_s(box):
+def test_sigterm_commits_what_was_read_and_exits_0(box):
     append(box.log, events(0, 5000))
     box.start()
     box.wait_count(1)
-    began = time.monotonic()
     assert box.stop() == 0
-    assert time.monotonic() - began < 5
     box.start()
     box.wait_count(5000)
     assert box.numbers() == list(range(5000))

@@ -166,7 +166,7 @@ class Following:
     def states(self):
         return {Path(file.current_path).name: file.state for file in self.tailer.files()}
 
-    async def until(self, condition, what="the condition", timeout_s=20):
+    async def until(self, condition, what="the condition", timeout_s=60):
         """Wait until `condition()` holds."""
         limit = time.monotonic() + timeout_s
         while not condition():
