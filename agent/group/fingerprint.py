@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
     from agent.core.model import ErrorEvent
 
-VERSION = 2  # stored with each group: a later algorithm can tell its own groups from these
+VERSION = 3  # stored with each group: a later algorithm can tell its own groups from these
 _FRAMES = 12  # innermost frames of each link that count
 _LINKS = 5  # of a chain of causes
 _TRACE_CHARS = 65_536  # around the innermost frames; all of a trace of 1 MiB would take a second
-_OF_FRAMES = "frames"
+OF_FRAMES = "frames"
+_NO_TYPES = frozenset({"panic", "fatal error", "Fatal error"})  # what languages call all of their errors
 _PYTHON_STARTS = ("Traceback", '  File "')
 
 
@@ -43,19 +44,34 @@ def shape(error: ErrorEvent) -> str:
     """The text whose hash is the fingerprint."""
     if error.fingerprint:
         return f"explicit\n{error.fingerprint}"
-    if error.stacktrace and (links := chain(_decisive(error.stacktrace))):
-        lines = [_OF_FRAMES, type_name(error.exception_type or "")]
-        for index, (kind, names) in enumerate(links[:_LINKS]):
-            lines += [f"cause {kind}"] * bool(index) + names[:_FRAMES]
-        return "\n".join(lines)
+    frames = frames_shape(error)
+    if frames is not None:
+        return frames if has_type(error) else f"{OF_FRAMES}\n{fingerprint(frames)}\n{mask(said(error))}"
     if error.exception_type:
         return f"type\n{error.exception_type}\n{mask(error.exception_message or error.message)}"
     return f"message\n{error.logger or ''}\n{mask(error.message)}"
 
 
-def is_of_frames(text: str) -> bool:
-    """Whether a shape was made of frames and the exception's type alone."""
-    return text.startswith(_OF_FRAMES)
+def frames_shape(error: ErrorEvent) -> str | None:
+    """Its type and the frames of its trace as a text; None where it has no frames."""
+    links = chain(_decisive(error.stacktrace)) if error.stacktrace else []
+    if not links:
+        return None
+    lines = [OF_FRAMES, type_name(error.exception_type or "")]
+    for index, (kind, names) in enumerate(links[:_LINKS]):
+        lines += [f"cause {kind}"] * bool(index) + names[:_FRAMES]
+    return "\n".join(lines)
+
+
+def has_type(error: ErrorEvent) -> bool:
+    """Whether its exception has a type that tells it from others: Go's errors, panics of Go and Rust have none."""
+    return bool(error.exception_type) and error.exception_type not in _NO_TYPES
+
+
+def said(error: ErrorEvent) -> str:
+    """What an error without a type says: the message of the event, and that of its exception where that is another."""
+    message, why = error.message, error.exception_message
+    return message if not why or why in message else f"{message}: {why}"
 
 
 def frames_part(stacktrace: str) -> tuple[str, bool] | None:

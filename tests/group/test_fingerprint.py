@@ -114,7 +114,7 @@ def test_of_an_endless_trace_the_part_around_the_innermost_frames_counts():
         ("E: x\n" + java("z") + filler + java("a"), "E: x\n" + java("z") + filler + java("b")),
     ]:
         assert shape(error(stacktrace=one)) == shape(error(stacktrace=other))
-        assert fingerprint.is_of_frames(shape(error(stacktrace=one)))
+        assert fingerprint.frames_shape(error(stacktrace=one)) is not None
 
 
 def test_without_frames_the_type_and_the_template_count():
@@ -124,6 +124,26 @@ def test_without_frames_the_type_and_the_template_count():
     assert shape(error("id 1", exception_type="E")) != shape(error("id 1", exception_type="F"))
     assert shape(error("id 1", stacktrace="not a trace")) == shape(error("id 2", stacktrace="another"))
     assert shape(error("id 1", logger="a")) != shape(error("id 1", logger="b"))
+
+
+@pytest.mark.parametrize("kind", [None, "panic", "fatal error"])
+def test_without_a_type_the_constant_part_of_the_message_takes_its_place(kind):
+    trace = GO.format(line=3, hash="8f", release="", value="")
+    shapes = {
+        shape(error(message, exception_message=why, exception_type=kind, stacktrace=trace))
+        for message, why in [
+            ("cannot charge order 17", "timeout after 3s"), ("cannot charge order 4711", "timeout after 15s"),
+            ("cannot charge order 17", "no such card"), ("cannot refund order 17", "timeout after 3s"),
+        ]
+    }  # fmt: skip
+    assert len(shapes) == 3
+    assert len({shape(error(text, exception_type="main.Error", stacktrace=trace)) for text in "ab"}) == 1
+
+
+def test_what_a_typeless_error_says_is_said_once():
+    assert fingerprint.said(error("cannot charge: no card", exception_message="no card")) == "cannot charge: no card"
+    assert fingerprint.said(error("cannot charge", exception_message="no card")) == "cannot charge: no card"
+    assert fingerprint.said(error("cannot charge")) == "cannot charge"
 
 
 def test_an_explicit_fingerprint_decides_alone():
