@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from agent.core.model import ErrorEvent
 from agent.group import fingerprint
-from agent.group.fingerprint import chain, innermost, shape
+from agent.group.fingerprint import innermost, shape
+from agent.group.frames import chain
 
 CASES = tomllib.loads((Path(__file__).parent / "traces.toml").read_text(encoding="utf-8"))["case"]
 
