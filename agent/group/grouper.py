@@ -9,6 +9,7 @@ import msgspec
 from agent.core.model import ErrorEvent, GroupUpdate
 from agent.core.times import MINUTE_NS
 from agent.group import classify, fingerprint
+from agent.group.frames import has_python_frames
 from agent.group.miner import Miner, Template, renewed
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Grouper:
             known, of_frames = self._decide(error)
             if by_frames is not None and of_frames:
                 part = by_frames[2] or ""
-                if by_frames[0] is None or fingerprint.has_python_frames(part):
+                if by_frames[0] is None or has_python_frames(part):
                     raw = by_frames
             self._remember(raw, known)
         return known if known.scope is None else self._mine(error, known.scope)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from agent.core.fields import Path, find, json_text
 from agent.core.patterns import lazy
+from agent.parse import runtimes
 
 
 class ExceptionInfo(NamedTuple):
@@ -38,6 +39,11 @@ _FIRST_LINE = lazy(
     r"(?:Exception in thread \"[^\"]*\" |Unhandled exception\. |Uncaught |Caused by: )?"
     r"([A-Za-z_$][\w$.]*(?:::[\w:]+)?(?:`\d+)?)(?: \[[\w-]+\])?(?:: (.*))?$"
 )
+_GO_STACK = lazy(r"^[ \t]+\S+\.go:\d", re.MULTILINE)
+_GO_FIRST = lazy(r"[\w./~-]+\.(?:\(\*?[\w\[\].]+\)\.)?[\w.\[\]-]+(?:\(.*\))?$|goroutine \d")
+_RAILS = lazy(r"([A-Z]\w*(?:::[A-Z]\w*)*) \((.*)\):$")
+_FRAME_FIRST = lazy(r"#\d+ |[Ss]tack (?:back)?trace|stack traceback:|\s*\d+: |\s+\(")
+_GROUP = lazy(r"^[ |]*\| (?!Exception Group)([A-Za-z_][\w.]*)(?:: (.*))?$", re.MULTILINE)
 _GO_PANIC = lazy(r"(?:panic|fatal error): (.*)")
 _RUBY_FIRST = lazy(r"\S+:\d+:in [`'][^']*': (.*) \(([A-Z][\w:]*)\)")
 _EXC_INFO_LENGTH = 3  # type, "type: message", frames
@@ -97,6 +103,8 @@ def at(record: dict[str, Any], where: Places) -> ExceptionInfo:
         return ExceptionInfo(None, text, None) if type(text) is str and text else NONE
     if kind is None:
         derived = of_text(stack)
+        if message is None and derived.type is None:  # as zap's, whose error stands beside the stack
+            message = _text(record.get("error")) or _text(record.get("err"))
         return derived if message is None else ExceptionInfo(derived.type, message, stack)
     return ExceptionInfo(kind, message, stack)
 
@@ -229,7 +237,7 @@ def parts_of_text(trace: str) -> tuple[str | None, str | None, str | None]:
 
 
 def of_text(trace: str) -> ExceptionInfo:
-    """Type and message out of a stack trace: Python's last line, the first line of Java, Node, .NET, Go and Ruby."""
+    """Type and message out of a stack trace: Python's last line, the first line of most others."""
     if trace.startswith((_PYTHON_TRACE, '  File "')) or _PYTHON_TRACE in trace:
         return _of_python(trace)
     lines = trace.strip("\r\n").split("\n", 12)[:12]  # Node prints the place and the source line before the error
@@ -237,14 +245,31 @@ def of_text(trace: str) -> ExceptionInfo:
     panic = _GO_PANIC.search(first)
     if panic is not None:
         return ExceptionInfo("panic" if first.startswith("panic") else "fatal error", panic[1], trace)
+    if ".go:" in trace and _GO_STACK.search(trace):  # Go's errors have no type
+        return ExceptionInfo(None, None if _GO_FIRST.match(first) else first, trace)
+    language = runtimes.opened(first) or (runtimes.opened_below(lines[1]) if len(lines) > 1 else "")
+    if language:
+        return of_trace(language, trace)
+    return ExceptionInfo(*_of_first_lines(first, lines), trace)
+
+
+def _of_first_lines(first: str, lines: list[str]) -> tuple[str | None, str | None]:
     ruby = _RUBY_FIRST.match(first)
     if ruby is not None:
-        return ExceptionInfo(ruby[2], ruby[1], trace)
+        return ruby[2], ruby[1]
+    rails = _RAILS.match(first)
+    if rails is not None:
+        return rails[1], rails[2]
     for line in lines:
         match = _FIRST_LINE.match(line.rstrip("\r"))
         if match is not None and ("." in match[1] or match[1].endswith(("Error", "Exception")) or match[2] is not None):
-            return ExceptionInfo(match[1], match[2], trace)
-    return ExceptionInfo(None, first or None, trace)
+            return match[1], match[2]
+    return None, None if _FRAME_FIRST.match(first) else first or None
+
+
+def of_trace(language: str, trace: str) -> ExceptionInfo:
+    """`of_text` of a trace whose language is known, as `OpenText.trace` names it."""
+    return ExceptionInfo(*runtimes.said(language, trace), trace) if language in runtimes.RUNTIMES else of_text(trace)
 
 
 def _of_python(trace: str) -> ExceptionInfo:
@@ -263,5 +288,5 @@ def _of_python(trace: str) -> ExceptionInfo:
             break
         end = begin - 1
     last = trace[max(end, 0) :].strip("\r\n").replace("\r", "")
-    match = _LAST_PYTHON.match(last)
+    match = _LAST_PYTHON.match(last) or _GROUP.search(trace)
     return ExceptionInfo(match[1], match[2], trace) if match is not None else ExceptionInfo(None, None, trace)

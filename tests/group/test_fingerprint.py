@@ -163,9 +163,9 @@ def test_a_fingerprint_is_32_digits_also_of_what_utf8_cannot_say():
 HOSTILE = [
     '"', "'", "0", ".", "a.", "0.", "/a", "\n", "\n  ", " ", "(", ".(", "a.b(", "()", ":", "1:1", "\tat ", "    at a (",
     '  File "', "@a.", "a@", "-", "0x", "<", "$", "from a.rb:1:in `", "https://", "1-1", "\\", "at a.b(\n", "x.y(\n",
-    "#0 a(1): b(", "#0 ", "#0 \n", "Next A: x in ", "Uncaught A in ", "A in x.php:1 in ", "[object] (A at ", "0: a", "0: a\n at b\n",
-    "stack backtrace:\n 0: ", "    (a 1) a.ex:1: A.", "{a,b,[", "{a,b,1, ", "    in function a:b", "0 a + 1 in ", "1 a 0x1 b + 1",
-    "\ta.lua:1: in ", "\ta(b) called at ", "#0 a (dart:b", "\t[string ",
+    "#0 a(1): b(", "#0 ", "#0 \n", "Next A: x in ", "Uncaught A in ", "A in x.php:1 in ", "[object] (A at ", "0: a",
+    "0: a\n at b\n", "stack backtrace:\n 0: ", "    (a 1) a.ex:1: A.", "{a,b,[", "{a,b,1, ", "    in function a:b",
+    "0 a + 1 in ", "1 a 0x1 b + 1", "\ta.lua:1: in ", "\ta(b) called at ", "#0 a (dart:b", "\t[string ",
 ]  # fmt: skip
 
 
