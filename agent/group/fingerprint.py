@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from agent.core.patterns import lazy
 from agent.group.frames import begins_with_frame, chain, has_python_frames, type_name
 from agent.group.template import mask
 
@@ -54,6 +55,22 @@ def frames_shape(error: ErrorEvent) -> str | None:
     for index, (kind, names) in enumerate(links[:_LINKS]):
         lines += [f"cause {kind}"] * bool(index) + names[:_FRAMES]
     return "\n".join(lines)
+
+
+def older_shapes(frames: str, stacktrace: str) -> list[str]:
+    """By what versions up to 2 knew an error that has frames but no type; `frames` is its `frames_shape`.
+
+    Its frames alone decided, together with what looked like a type in the first lines of its trace: a function of Go,
+    or what stands before a colon.
+    """
+    begin, kind, rest = frames.split("\n", 2)
+    lines = stacktrace.strip("\r\n").split("\n", 12)[:12]
+    found = (match for line in lines if (match := _OLDER_TYPE.match(line.rstrip("\r"))) is not None)
+    taken = next((match[1] for match in found if "." in match[1] or match[2] is not None), None)
+    return [frames, *([f"{begin}\n{type_name(taken)}\n{rest}"] if taken and not kind else [])]
+
+
+_OLDER_TYPE = lazy(r"([A-Za-z_$][\w$.]*)(: .*)?$")
 
 
 def has_type(error: ErrorEvent) -> bool:

@@ -53,6 +53,7 @@ class Grouper:
         learning: bool = True,
     ) -> None:
         self._ids = dict(known)
+        self._older: dict[str, str] = {}  # as the miner's: no more than there are groups
         self._learning = learning
         self._next_id = max(self._ids.values(), default=0) + 1
         self._cache: dict[_RawShape, _Known] = {}
@@ -62,7 +63,7 @@ class Grouper:
             (mark, text if version == fingerprint.VERSION else renewed(text), last_seen)
             for mark, text, last_seen, version in templates
         )
-        self._miner = Miner(self._group_of, present, is_known=self._ids.__contains__, learning=learning)
+        self._miner = Miner(self._group_of, present, older=self._older, learning=learning)
 
     def assign(self, error: ErrorEvent) -> int:
         """The id of the group that this error belongs to; counted in `take_updates`."""
@@ -121,6 +122,9 @@ class Grouper:
             return _Known("", 0, scope=""), False
         mark = fingerprint.fingerprint(frames or fingerprint.shape(error))
         if frames is not None and not fingerprint.has_type(error):
+            older = map(fingerprint.fingerprint, fingerprint.older_shapes(frames, error.stacktrace or ""))
+            if (known := next((one for one in older if one in self._ids), None)) is not None:
+                self._older[mark] = known
             return _Known("", 0, scope=mark), True
         return _Known(mark, self._group_of(mark)), frames is not None
 
@@ -191,7 +195,8 @@ def _describe(known: _Known | Template, error: ErrorEvent) -> GroupUpdate:
 def _told(error: ErrorEvent) -> tuple[str, str | None, str | None, str]:
     """Title, culprit, exception type and category of a group, as its first event shows them."""
     culprit = fingerprint.innermost(error.stacktrace) if error.stacktrace else None
-    kind, text = error.exception_type, error.exception_message or error.message
+    kind = error.exception_type
+    text = (error.exception_message or error.message) if kind else fingerprint.said(error)
     title = f"{kind}: {text}" if kind else text
     return (
         _storable(" ".join(title.split())) or "(no message)",

@@ -26,7 +26,7 @@ from agent.group.fingerprint import OF_FRAMES, fingerprint
 from agent.group.template import VALUE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 WORD = "<word>"  # a column in which the words of many messages differed
 TEMPLATES = 5_000  # about 1.5 KB each
@@ -118,8 +118,8 @@ class Miner:
     Args:
         group_of: the group of a fingerprint, a new one where there is none.
         known: fingerprint, text and last_seen (Unix ns) of stored templates; the last seen first.
-        is_known: whether a fingerprint has a group. Up to version 2 frames decided alone where there is no type: the
-            first template of such frames takes that group over, with its state and its count.
+        older: fingerprint of frames -> that of the group which they made up to version 2, where they decided alone even
+            without a type. The first template of such frames takes that group over, with its state and its count.
         learning: templates may come to be and change.
     """
 
@@ -128,12 +128,12 @@ class Miner:
         group_of: Callable[[str], int],
         known: Iterable[tuple[str, str, int]] = (),
         *,
-        is_known: Callable[[str], bool] = lambda _: False,
+        older: Mapping[str, str] | None = None,
         learning: bool = True,
     ) -> None:
         self._group_of = group_of
-        self._is_known = is_known
-        self._heirs: set[str] = set()  # fingerprints of frames whose group was taken over
+        self._older = {} if older is None else older
+        self._of_frames: set[str] = set()  # fingerprints of the templates of frames
         self._learning = learning
         self._exact: dict[tuple[Scope, tuple[str, ...]], Template] = {}
         self._leaves: dict[tuple[Scope, int], _Leaf] = {}
@@ -190,8 +190,8 @@ class Miner:
                 and (alike := _alike(leaf.templates, words)) is not None
             ):
                 return self._generalise(leaf, *alike)
-        mark = scope[1]
-        if scope[0] != OF_FRAMES or mark in self._heirs or not self._is_known(mark):
+        mark = self._older.get(scope[1]) if scope[0] == OF_FRAMES else None
+        if mark is None or mark in self._of_frames:
             mark = fingerprint("\n".join([*scope, " ".join(words)]))
         made = Template(scope, words, mark, self._group_of(mark), timestamp)
         if not self._learning:
@@ -214,8 +214,8 @@ class Miner:
 
     def _add(self, one: Template) -> None:
         self._exact[one.scope, one.words] = one
-        if one.fingerprint == one.scope[1]:
-            self._heirs.add(one.fingerprint)
+        if one.scope[0] == OF_FRAMES:
+            self._of_frames.add(one.fingerprint)
         self._leaves.setdefault((one.scope, len(one.words)), _Leaf()).add(one)
         heapq.heappush(self._heap, (one.last_seen, one.group, one))
         self.changed[one.group] = one
@@ -228,7 +228,7 @@ class Miner:
                 break
             heapq.heappush(self._heap, (one.last_seen, group, one))
         one.live = False
-        self._heirs.discard(one.fingerprint)
+        self._of_frames.discard(one.fingerprint)
         del self._exact[one.scope, one.words]
         leaf = self._leaves[one.scope, len(one.words)]
         leaf.remove(one)

@@ -248,6 +248,8 @@ def of_text(trace: str) -> ExceptionInfo:
     if ".go:" in trace and _GO_STACK.search(trace):  # Go's errors have no type
         return ExceptionInfo(None, None if _GO_FIRST.match(first) else first, trace)
     language = runtimes.opened(first) or (runtimes.opened_below(lines[1]) if len(lines) > 1 else "")
+    if not language and "ack backtrace:\n" in trace:  # below the causes of Rust's anyhow, whose errors are all `Error`
+        language = "rust"
     if language:
         return of_trace(language, trace)
     return ExceptionInfo(*_of_first_lines(first, lines), trace)

@@ -8,6 +8,7 @@ ends. Blank lines inside a trace belong to it once it goes on.
 from __future__ import annotations
 
 from itertools import islice
+from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -92,8 +93,13 @@ def begin(start: int, line: bytes, text: str, read_head: FindHead, *, traces: bo
 # What every line that opens a trace begins with or contains: a cheap look before the patterns (0.5 µs instead of 4).
 _TRACE_STARTS = (
     _TRACEBACK, 'Exception in thread "', "Unhandled exception. ", "panic: ", "fatal error: ", "goroutine ", "/", "file://",
-    "node:",
+    "node:", *(f"{drive}:\\" for drive in ascii_uppercase), *runtimes.BEGINNINGS,
 )  # fmt: skip
+# The same by their first character: one look-up instead of fifty comparisons.
+_STARTS = {
+    first: tuple(start for start in _TRACE_STARTS if start[0] == first)
+    for first in {start[0] for start in _TRACE_STARTS}
+}
 
 
 def may_open_trace(line: str) -> bool:
@@ -102,24 +108,21 @@ def may_open_trace(line: str) -> bool:
         "Error" in line
         or "Exception" in line
         or ":in " in line
-        or line.startswith(_TRACE_STARTS)
-        or runtimes.may_begin(line)
-        or line[1:3] == ":\\"
+        or line.startswith(_STARTS.get(line[:1], "\0"))
         or "Throwable" in line
-        or "Failure" in line
-        or "Fault" in line
+        or ("Fa" in line and ("Failure" in line or "Fault" in line or "Fatal error: " in line))
         or line.endswith("):")
     )
 
 
 def may_begin_trace(message: str) -> bool:
     """Whether a message begins as the first line of a trace may."""
-    return message.startswith(_TRACE_STARTS) or message[1:3] == ":\\" or runtimes.may_begin(message)
+    return message.startswith(_STARTS.get(message[:1], "\0"))
 
 
 def may_open_below(line: str) -> bool:
     """Whether a line without an indent could open a trace of the event before it, which `_opens_trace` decides."""
-    return may_open_trace(line) or _GO_FUNCTION.match(line) is not None
+    return may_open_trace(line) or (" " not in line and _GO_FUNCTION.match(line) is not None)
 
 
 def opened_trace(message: str) -> str:

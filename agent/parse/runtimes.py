@@ -53,13 +53,11 @@ _OPENS = lazy(
     rf"(?P<php>{_PHP})|(?P<rust>{_RUST})|(?P<elixir>{_ELIXIR})|(?P<erlang>{_ERLANG})|(?P<dart>{_DART})"
     rf"|(?P<flutter>{_FLUTTER})|(?P<swift>{_SWIFT})|(?P<lua>{_LUA})|(?P<cpp>{_CPP})"
 )
-# What these begin with, by its first character: one look-up for nearly all lines that open none.
-_BEGINNINGS: dict[str, str | tuple[str, ...]] = {
-    "P": ("PHP ",), "F": ("FastCGI sent in stderr", "Fatal error: "), "U": ("Uncaught ", "Unhandled "), "*": "**",
-    "t": ("thread ", "terminate called "), "=": ("=CRASH ", "=ERROR ", "=SUPERVISOR "), "═": "══", "l": "lua",
-    "[": "[ERROR:flutter/", "💣": "💣 ",
-}  # fmt: skip
-_IN_LINE = "Fatal error: "  # Swift's after a place
+# How the first lines of all of these begin, but for Swift's below a place, which holds `Fatal error: `.
+BEGINNINGS = (
+    "PHP ", "FastCGI sent in stderr", "Fatal error: ", "Uncaught ", "Unhandled ", "**", "thread ", "terminate called ",
+    "=CRASH ", "=ERROR ", "=SUPERVISOR ", "══", "lua", "[ERROR:flutter/", "💣 ",
+)  # fmt: skip
 # Lines that open a trace below the line of a log that says what it is of: the trace is of that line on.
 _BELOW = lazy(
     r"(?P<php>Stack trace:$|\[stacktrace\]$|#0 (?:\{main\}|\[internal function\]|\S.*\(\d+\): ))|(?P<dart>#0 {2,}\S)"
@@ -70,14 +68,9 @@ _BELOW_STARTS = ("Stack ", "stack ", "[stacktrace]", "#0 ", "Current stack trace
 BELOW_BYTES = b"Ss[#C"  # how they begin
 
 
-def may_begin(text: str) -> bool:
-    """Whether `opened` could find a trace: a cheap look (0.1 µs)."""
-    return text.startswith(_BEGINNINGS.get(text[:1], "\0")) or _IN_LINE in text
-
-
 def opened(text: str) -> str:
     """The language of the trace that begins with this line, empty for none."""
-    found = _OPENS.match(text) if may_begin(text) else None
+    found = _OPENS.match(text) if text.startswith(BEGINNINGS) or "Fatal error: " in text else None
     return found.lastgroup or "" if found is not None else ""
 
 

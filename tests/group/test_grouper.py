@@ -1,5 +1,7 @@
 """Events get their groups; what a transaction adds is collected, bounded in memory, and storable whatever it is."""
 
+import pytest
+
 from agent.core.model import ErrorEvent
 from agent.group import fingerprint, grouper
 from agent.group.grouper import Grouper
@@ -109,6 +111,7 @@ def test_a_title_says_the_type_and_the_message_in_one_short_line():
     assert title("many\n  words\there") == "many words here"
     assert title(exception_type="E", exception_message="why") == "E: why"
     assert title("said", exception_type="E") == "E: said"
+    assert title("cannot charge", exception_message="no card") == "cannot charge: no card"
     assert title("") == "(no message)"
     assert title(" \n") == "(no message)"
     assert len(title("x" * 5_000)) == 200
@@ -199,9 +202,10 @@ def test_errors_without_a_type_are_told_apart_by_what_they_say_where_their_frame
     assert groups.take_updates()[0].culprit == "main.(*Cart).Add"
 
 
-def test_a_group_of_frames_alone_goes_on_with_the_first_message_that_comes():
+@pytest.mark.parametrize("taken_for_a_type", [None, "main.main"])
+def test_a_group_of_frames_alone_goes_on_with_the_first_message_that_comes(taken_for_a_type):
     """Up to version 2 the frames of an error without a type decided alone."""
-    older = fingerprint.fingerprint(fingerprint.frames_shape(error(stacktrace=GO)))
+    older = fingerprint.fingerprint(fingerprint.frames_shape(error(stacktrace=GO, exception_type=taken_for_a_type)))
     groups = Grouper([(older, 7)])
     events = [error(text, stacktrace=GO) for text in ("cannot charge order 1", "cannot refund order 1")]
     assert [groups.assign(one) for one in events] == [7, 8]
