@@ -99,6 +99,8 @@ _THINGS = (
 )
 _CREDENTIALS = "password login logon authentication credentials"
 _NAMING = frozenset([*_THINGS.split(), *_CREDENTIALS.split(), *_CREDENTIALS.title().split()])
+_NAMED_KEYS = tuple(_THINGS.split())
+_FLAGS = frozenset({"true", "false", "null", "none", "nil", "yes", "no", "on", "off"})
 _NO_NAME = (
     r"(?!(?:an?|the|this|that|is|are|was|were|has|have|had|not|no|can|cannot|could|does|did|do|and|or|for|from|to|in"
     r"|on|at|by|of|as|with|id|names?|already|unknown|invalid|error|failed|failure|timeout|down|up|unreachable"
@@ -185,12 +187,24 @@ def _sketched(text: str) -> str:
     if '"' in text or "'" in text or "`" in text:
         text = _QUOTED.sub(_unquoted, text)
     known = _words
-    words = [word if word.isalpha() else known[word] for word in text.split()]
+    words = text.split()
+    if "=" in text and all("=" in word for word in words):
+        words = [_pair(word) for word in words]
+    else:
+        words = [word if word.isalpha() else known[word] for word in words]
     text = " ".join(words)
     found = _joined.get(text)
     if found is None:
         found = _remember(_joined, text, _merged(text, words))
     return found
+
+
+def _pair(word: str) -> str:
+    """`key=value` of a message that has nothing else, where a plain word says what happened unless it is a name."""
+    key, _, value = word.partition("=")
+    value = value.rstrip(",;")
+    named = key.lower().endswith(_NAMED_KEYS) or value.lower() in _FLAGS
+    return word if value.isalpha() and key.isidentifier() and not named else _words[word]
 
 
 def _merged(text: str, words: list[str]) -> str:

@@ -225,3 +225,11 @@ def test_a_template_of_older_rules_takes_the_messages_that_the_present_ones_give
     [update] = groups.take_updates()
     assert update.template == "message\nshop\nread <*> of <*> for <word>"
     assert Grouper([("mark", 7)], [("mark", older, NOW, 3)]).assign(error("read 1 of a.yaml for b", logger="shop")) == 8
+
+
+def test_errors_that_are_nothing_but_pairs_are_told_apart_by_the_words_among_their_values():
+    """What stands for the message of a record that has none, and lines of `key=value`."""
+    groups = Grouper()
+    messages = ["step=charge order=17", "step=charge order=18", "step=refund order=17", "step=charge user=ann",
+                "step=charge user=bob"]  # fmt: skip
+    assert [groups.assign(error(message)) for message in messages] == [1, 1, 2, 3, 3]
