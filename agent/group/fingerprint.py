@@ -79,8 +79,10 @@ def has_type(error: ErrorEvent) -> bool:
 
 
 def said(error: ErrorEvent) -> str:
-    """What an error without a type says: the message of the event, and that of its exception where that is another."""
+    """What an error without a type says: a panic its message, another that of the event and its own if it has one."""
     message, why = error.message, error.exception_message
+    if error.exception_type:
+        return why or message
     return message if not why or why in message else f"{message}: {why}"
 
 

@@ -92,6 +92,7 @@ _ERLANG_SAID = lazy(
 )
 _ERLANG_REASON = lazy(r"(?:\*\* )?\{*'?([a-z]\w*)")
 _DART_SAID = lazy(r"(\w*(?:Error|Exception))(?: \([^)]*\))?: (.*)")
+_FLUTTER_SAID = lazy(r"The following (\S{1,200}) (?:object )?was thrown")
 _SWIFT_FATAL = lazy(r".*?Fatal error: (.*?)(?:: file \S+, line \d+)?$")
 _OBJC = lazy(r"\*\*\* Terminating app due to uncaught exception '([^']+)'(?:, reason: '(.*)')?")
 _CPP_TYPE = lazy(r"terminate called after throwing an instance of '([^']*)'")
@@ -152,17 +153,18 @@ def _of_erlang(lines: list[str]) -> Said:
 
 
 def _of_dart(lines: list[str]) -> Said:
-    _, _, rest = lines[0].partition("xception: ")
-    below = lines[0].startswith("═") + 1  # in Flutter's box what was thrown stands below what happened
-    said = rest or lines[0]
-    if "xception:" in lines[0] or below > 1:
-        said = rest or "".join(lines[below : below + 1])
-    found = _DART_SAID.match(said)
-    return (
-        (found[1], found[2])
-        if found is not None
-        else ("Unhandled exception" if "xception:" in lines[0] else None, said)
-    )
+    first = lines[0]
+    _, uncaught, rest = first.partition("xception:")
+    found = _DART_SAID.match(rest.strip() or "".join(lines[1:2]) if uncaught else first)
+    if found is not None:
+        return found[1], found[2]
+    return ("Unhandled exception", rest.strip() or "".join(lines[1:2]) or None) if uncaught else (None, first)
+
+
+def _of_flutter(lines: list[str]) -> Said:
+    """`The following StateError was thrown building Cart:` below the head of the box, and what it says below that."""
+    found = _FLUTTER_SAID.match("".join(lines[1:2]))
+    return found[1] if found is not None else None, "".join(lines[2:3]) or None
 
 
 def _of_swift(lines: list[str]) -> Said:
@@ -201,7 +203,7 @@ RUNTIMES = {
     "elixir": Runtime(_of_elixir, lazy(_ELIXIR_GOES_ON)),
     "erlang": Runtime(_of_erlang, None),
     "dart": Runtime(_of_dart, lazy(r"#\d+ |<asynchronous suspension>|\.\.\.$|\(elided "), message_below=True),
-    "flutter": Runtime(_of_dart, None, after_blank=True),
+    "flutter": Runtime(_of_flutter, None, after_blank=True),
     "swift": Runtime(_of_swift, lazy(_SWIFT_GOES_ON), after_blank=True),
     "lua": Runtime(_of_lua, lazy(r"stack traceback:$|coroutine \d+:$")),
     "cpp": Runtime(_of_cpp, lazy("Aborted")),

@@ -127,8 +127,8 @@ def test_without_frames_the_type_and_the_template_count():
     assert shape(error("id 1", logger="a")) != shape(error("id 1", logger="b"))
 
 
-@pytest.mark.parametrize("kind", [None, "panic", "fatal error"])
-def test_without_a_type_the_constant_part_of_the_message_takes_its_place(kind):
+@pytest.mark.parametrize(("kind", "troubles"), [(None, 3), ("panic", 2), ("fatal error", 2)])
+def test_without_a_type_the_constant_part_of_the_message_takes_its_place(kind, troubles):
     trace = GO.format(line=3, hash="8f", release="", value="")
     shapes = {
         shape(error(message, exception_message=why, exception_type=kind, stacktrace=trace))
@@ -137,7 +137,7 @@ def test_without_a_type_the_constant_part_of_the_message_takes_its_place(kind):
             ("cannot charge order 17", "no such card"), ("cannot refund order 17", "timeout after 3s"),
         ]
     }  # fmt: skip
-    assert len(shapes) == 3
+    assert len(shapes) == troubles
     assert len({shape(error(text, exception_type="main.Error", stacktrace=trace)) for text in "ab"}) == 1
 
 
@@ -145,6 +145,8 @@ def test_what_a_typeless_error_says_is_said_once():
     assert fingerprint.said(error("cannot charge: no card", exception_message="no card")) == "cannot charge: no card"
     assert fingerprint.said(error("cannot charge", exception_message="no card")) == "cannot charge: no card"
     assert fingerprint.said(error("cannot charge")) == "cannot charge"
+    assert fingerprint.said(error("thread 'main'", exception_type="panic", exception_message="no")) == "no"
+    assert fingerprint.said(error("panic: no", exception_type="panic")) == "panic: no"
 
 
 def test_an_explicit_fingerprint_decides_alone():
