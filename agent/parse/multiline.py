@@ -189,6 +189,8 @@ def _opens_trace(event: OpenText, text: str) -> bool:
     trace = opened_trace(text) or ("java" if _JAVA_MORE.match(text) else "")
     if trace == "" and (trace := runtimes.opened_below(text)):
         event.trace_at = len(event.lines) - 1
+    if trace == "" and runtimes.OBJECT in event.texts[-1] and _runtime_message(event, text):
+        trace, event.trace_at = "php", len(event.lines) - 1
     if trace == "" and head.timestamp is not None and head.severity >= WARN and _GO_FUNCTION.match(text):
         trace = "go"
     event.trace = trace
@@ -251,10 +253,18 @@ def _runtime(event: OpenText, text: str) -> bool:
     if runtimes.opened(text) and any(line.startswith(text[:_ALIKE]) for line in _of_trace(event)):
         return False  # the next one
     below = runtime.message_below and len(event.lines) == event.trace_at + 1 and event.texts[-1].endswith(":")
+    if event.trace == "php" and not event.blanks and _runtime_message(event, text):
+        return True
     if runtime.goes_on is None or below:
         event.closed = text.startswith(_BOX_END)
         return event.read_head(text).timestamp is None
     return runtime.goes_on.match(text) is not None
+
+
+def _runtime_message(event: OpenText, text: str) -> bool:
+    """Whether a line is one more of the message of PHP's exception."""
+    lines = event.texts[max(0, event.trace_at if event.trace else len(event.texts) - 1) :]
+    return runtimes.message_goes_on(lines) and event.read_head(text).timestamp is None
 
 
 def _of_trace(event: OpenText) -> Iterator[str]:

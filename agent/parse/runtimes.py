@@ -38,7 +38,7 @@ _PHP = (
     r'(?:FastCGI sent in stderr: ")?(?:PHP message: )?PHP (?:Fatal|Parse|Recoverable fatal) error: '
     r"|Fatal error: +Uncaught |Uncaught [A-Za-z_\\][\w\\]*(?=.*:\d+$)(?:: .*)? in \S"
 )
-_RUST = r"thread (?:'[^'\n]{0,200}'|<unnamed>)(?: \(\d+\))? panicked at "
+_RUST = r"(?:panic: )?thread (?:'[^'\n]{0,200}'|<unnamed>)(?: \(\d+\))? panicked at "
 _ELIXIR = r"\*\* \((?:[A-Z][\w.]*|exit|throw|stop|EXIT[^)\n]*)\) ?"
 _ERLANG = r"=(?:CRASH|ERROR|SUPERVISOR) REPORT==== |\*\* (?:Generic server|State machine|gen_event handler) "
 _DART = r"(?:\[ERROR:flutter/[^\]\n]{1,200}\] )?Unhandled [Ee]xception:(?: |$)"
@@ -55,7 +55,8 @@ _OPENS = lazy(
 )
 # How the first lines of all of these begin, but for Swift's below a place, which holds `Fatal error: `.
 BEGINNINGS = (
-    "PHP ", "FastCGI sent in stderr", "Fatal error: ", "Uncaught ", "Unhandled ", "**", "thread ", "terminate called ",
+    "PHP ", "FastCGI sent in stderr", "Fatal error: ", "Uncaught ", "Unhandled ", "**", "thread ", "panic: thread ",
+    "terminate called ",
     "=CRASH ", "=ERROR ", "=SUPERVISOR ", "══", "lua", "[ERROR:flutter/", "💣 ",
 )  # fmt: skip
 # Lines that open a trace below the line of a log that says what it is of: the trace is of that line on.
@@ -74,6 +75,19 @@ def opened(text: str) -> str:
     return found.lastgroup or "" if found is not None else ""
 
 
+def message_goes_on(lines: list[str]) -> bool:
+    """Whether the message of PHP's exception, the lines of whose trace these are, goes on: its place ends it."""
+    if len(lines) > _MESSAGE_LINES or _PHP_PLACE.search(lines[-1][-_PLACE_CHARS:]) or "Stack trace:" in lines:
+        return False
+    return "Uncaught " in lines[0] or OBJECT in lines[0]
+
+
+_PHP_PLACE = lazy(r":\d+\)?$")
+_PLACE_CHARS = 20
+_MESSAGE_LINES = 20
+OBJECT = '"[object] ('  # of Laravel's exceptions
+
+
 def opened_below(text: str) -> str:
     """The language of the trace that belongs to the line before this one, empty for none."""
     found = _BELOW.match(text) if text.startswith(_BELOW_STARTS) else None
@@ -85,7 +99,7 @@ def opened_below(text: str) -> str:
 _PHP_TYPE = lazy(r"([A-Za-z_\\][\w\\]*)(?=: | in )")
 _PHP_LEVEL = lazy(r"\bPHP ((?:Fatal|Parse|Recoverable fatal) error): +")
 _PHP_OBJECT = lazy(r"([A-Za-z_\\][\w\\]*)\(code: [^):]{1,50}\): ")
-_RUST_OLD = lazy(r"'(.*)', \S+:\d+:\d+$")
+_RUST_OLD = lazy(r"'(.*)'[,:] \S+:\d+(?::\d+)?$")
 _ELIXIR_SAID = lazy(r"\s*\*\* \(([A-Z][\w.]*|exit|throw|stop)\) ?(.*)")
 _ERLANG_SAID = lazy(
     r"\s*exception (?:error|exit|throw): (.*)|\*\* Reason for termination ?=* ?(.*)|.* with exit value:(.*)"

@@ -146,6 +146,8 @@ def _stands_alone(text: str, head: Head, following: bytes) -> bool:
         return False
     if 0 < head.severity < WARN or not head:  # no trace begins below them: `multiline.continues`
         return True
+    if runtimes.OBJECT in text:  # its message may go on
+        return False
     return following[:1] not in _MORE and not multiline.may_open_below(following.decode("utf-8", "replace"))
 
 
