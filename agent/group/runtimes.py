@@ -32,7 +32,7 @@ def _one(frames: list[tuple[str, bool]]) -> list[Link]:
 # ---------------------------------------------------------------- PHP
 
 _PHP_FRAME = lazy(
-    r"#\d+ (?:(\{main\})|(?:\[internal function\]|([^\n]{1,500}?)\(\d+\)): (\{closure[^}\n]*\}|[^\s(]{1,300}))"
+    r"#\d+ (?:(\{main\})|(?:\[internal function\]|([^\n]{1,500}?)\(\d+\))(?:: (\{closure[^}\n]*\}|[^\s(]{1,300})|$))"
 )
 _PHP_TYPE = lazy(r"[A-Za-z_\\][\w\\]{0,300}")
 _PHP_PLACE = lazy(r"\S.*\.php:\d+")
@@ -59,8 +59,10 @@ def php(text: str) -> list[Link]:
             if not links:
                 links.append(("", []))
             main, caller, function = frame.groups()
+            if not main and function is None:  # Monolog's, of a file alone
+                place = caller or place
             ours = _PHP_LIBRARY.search(place) is None if place else not (function or "").startswith(_PHP_NAMESPACES)
-            name = f"{module_of(place)}:main" if main else re.sub(r"\{closure[^}]*\}", "{closure}", function)
+            name = re.sub(r"\{closure[^}]*\}", "{closure}", function or f"{module_of(place)}:{'main' if main else ''}")
             if not (main and links[-1][1]):  # all of the script's frames end there
                 links[-1][1].append((name, ours))
             place = caller or "vendor/"  # what PHP itself calls is no file of the application

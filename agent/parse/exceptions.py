@@ -34,6 +34,7 @@ _STACK_KEYS = (
     "exc_traceback", "StackTraceString",
 )  # fmt: skip
 _RECORD_EXCEPTION: Path = ("record", "exception")
+_MONOLOG_EXCEPTION: Path = ("context", "exception")
 _LAST_PYTHON = lazy(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
 _FIRST_LINE = lazy(
     r"(?:Exception in thread \"[^\"]*\" |Unhandled exception\. |Uncaught |Caused by: )?"
@@ -48,6 +49,7 @@ _GO_PANIC = lazy(r"(?:panic|fatal error): (.*)")
 _RUBY_FIRST = lazy(r"\S+:\d+:in [`'][^']*': (.*) \(([A-Z][\w:]*)\)")
 _EXC_INFO_LENGTH = 3  # type, "type: message", frames
 _PYTHON_TRACE = "Traceback (most recent call last):"
+_MOST_CAUSES = 10
 _MOST_NAMES = 1_024
 _LONGEST_NAME = 100
 _names_met: set[str] = set()  # what Python's last line was found to begin with
@@ -61,6 +63,7 @@ class Places(NamedTuple):
     texts: tuple[str, ...]
     one_line: tuple[str, ...]
     loguru: bool
+    monolog: bool
     only: str | None  # the one key of all that the record has, as nearly always
 
 
@@ -77,6 +80,7 @@ def places(record: dict[str, Any]) -> Places | None:
         texts=tuple(key for key in _TEXT_KEYS if key in keys),
         one_line=tuple(key for key in _ONE_LINE_KEYS if key in keys),
         loguru="record" in keys,
+        monolog="context" in keys,
     )
 
 
@@ -91,7 +95,7 @@ def at(record: dict[str, Any], where: Places) -> ExceptionInfo:
     if where.only is not None and type(text := record[where.only]) is str and "\n" in text:
         return of_text(text)
     found = _flat(record) if where.flat else NONE
-    if not found and (where.objects or where.loguru):
+    if not found and (where.objects or where.loguru or where.monolog):
         found = _of_object(record, where)
     kind, message, stack = found
     if stack is None:
@@ -116,6 +120,10 @@ def _of_object(record: dict[str, Any], where: Places) -> ExceptionInfo:
             found = _structured(value)
             if found:
                 return found
+    if where.monolog:
+        inner = find(record, _MONOLOG_EXCEPTION)
+        if type(inner) is dict:
+            return _structured(inner)
     if where.loguru:
         inner = find(record, _RECORD_EXCEPTION)
         if type(inner) is dict:
@@ -154,7 +162,7 @@ _FLAT_KEYS = frozenset(name for names in _FLAT_NAMES for name in names)
 _FLAT_PLACES = _FLAT_KEYS | {"attributes", "Attributes"}
 _ONE_LINE_KEYS = ("@x", "exc_info", "exception", "stack_trace")
 TEXT_KEYS = frozenset(_TEXT_KEYS)
-ALL_KEYS = _FLAT_PLACES.union(_TEXT_KEYS, _OBJECT_KEYS, _ONE_LINE_KEYS, ("record",))
+ALL_KEYS = _FLAT_PLACES.union(_TEXT_KEYS, _OBJECT_KEYS, _ONE_LINE_KEYS, ("record", "context"))
 
 
 def _text(value: Any) -> str | None:
@@ -181,6 +189,8 @@ def _structured(value: Any) -> ExceptionInfo:
             value.get("extendedStackTrace") or value.get("stepArray") or value.get("stackTrace") or value.get("frames")
         )
         stack = _java_frames(kind, message, steps) if type(steps) is list else None
+    if stack is None and type(value.get("trace")) is list:
+        stack = _php_frames(kind, message, value)
     if kind is None and stack is not None:
         kind = of_text(stack).type
     return ExceptionInfo(kind, message, stack) if kind or stack or message else NONE
@@ -213,6 +223,21 @@ def _java_frames(kind: str | None, message: str | None, steps: list[Any]) -> str
             f"({step.get('file') or step.get('fileName')}:{step.get('line') or step.get('lineNumber')})"
         )
     return "\n".join([f"{kind}: {message}" if message else str(kind), *lines]) if lines else None
+
+
+def _php_frames(kind: str | None, message: str | None, value: dict[str, Any]) -> str | None:
+    """Monolog's `file` and `trace`, each `path:line`, as PHP writes a trace: the cause above it."""
+    parts: list[str] = []
+    one: Any = value
+    while type(one) is dict and len(parts) < _MOST_CAUSES:
+        trace = one.get("trace")
+        lines = [f"{_pick(one, _TYPE_KEYS) or kind}: {_pick(one, _MESSAGE_KEYS) or message} in {one.get('file')}"]
+        for number, step in enumerate(trace if type(trace) is list else ()):
+            path, _, line = step.rpartition(":") if type(step) is str else ("", "", "")
+            lines.append(f"#{number} {path}({line})")
+        parts.append("\n".join(lines))
+        one = one.get("previous")
+    return "\n\nNext ".join(reversed(parts)) if "\n" in "".join(parts) else None
 
 
 def _loguru(record: dict[str, Any], inner: dict[str, Any]) -> ExceptionInfo:
