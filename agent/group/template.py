@@ -1,9 +1,9 @@
 """The template of a message: its text with every value replaced by `<*>`.
 
-A value is a number, an identifier with a digit in it, a path, URL, host, address, date, quoted text, or what follows
-`key=`; with its unit, and lists of values as one. Names of people and things that are plain words (`user root`,
-`unknown column price`) are values where the words before them say so. What no rule can tell from one message is left
-to `agent.group.miner`, which sees many.
+A value is a number, an identifier with a digit in it, a path, file name, URL, host, address, date, quoted text, a list
+of words in brackets, or what follows `key=`; with its unit, and lists of values as one. Names of people and things that
+are plain words (`user root`, `unknown column price`) are values where the words before them say so. What no rule can
+tell from one message is left to `agent.group.miner`, which sees many.
 
 The rules know English and the customs of log messages, no program. They judge each word once and remember the verdict
 (for words with digits, that of all words of their shape), because one regular expression over the whole text took 40

@@ -42,7 +42,7 @@ _FIRST_LINE = lazy(
 )
 _GO_STACK = lazy(r"^[ \t]+\S+\.go:\d", re.MULTILINE)
 _GO_FIRST = lazy(r"[\w./~-]+\.(?:\(\*?[\w\[\].]+\)\.)?[\w.\[\]-]+(?:\(.*\))?$|goroutine \d")
-_RAILS = lazy(r"([A-Z]\w*(?:::[A-Z]\w*)*) \((.*)\):$")
+_RAILS = lazy(r"([A-Z]\w*(?:::[A-Z]\w*)+|[A-Z]\w*(?:Error|Exception)) \((.*)\):$")
 _FRAME_FIRST = lazy(r"#\d+ |[Ss]tack (?:back)?trace|stack traceback:|\s*\d+: |\s+\(")
 _GROUP = lazy(r"^[ |]*\| (?!Exception Group)([A-Za-z_][\w.]*)(?:: (.*))?$", re.MULTILINE)
 _GO_PANIC = lazy(r"(?:panic|fatal error): (.*)")

@@ -44,7 +44,7 @@ _GO_LINE = lazy(
 )
 # A function as zap and pkg/errors write it, alone in its line: `main.(*Cart).Add`, `example.com/shop/cart.Map[...]`.
 _GO_FUNCTION = lazy(r"(?:[\w.~-]+/)*[\w-]+\.(?:\(\*?[\w\[\].]+\)\.)?[A-Za-z_][\w.\[\]-]*$")
-_RAILS = lazy(r"[A-Z]\w*(?:::[A-Z]\w*)* \(.*\):$")
+_RAILS = lazy(r"(?:[A-Z]\w*(?:::[A-Z]\w*)+|[A-Z]\w*(?:Error|Exception)) \(.*\):$")
 _RUBY_FRAME = lazy(r"(?:from )?\S+:\d+:in [`']")
 _JAVA_THREAD = lazy(r'Exception in thread "|Unhandled exception\. ')
 _JAVA_MORE = lazy(
@@ -54,7 +54,7 @@ _FRAME = lazy(
     r"\s+(?:at |File \"|from \S+:\d+:in |\.\.\. \d+ |---> |--- End of |Caused by: |\| |\+ Exception Group "
     r"|\(\w+ [^\s)]+\) \S+:\d+: |\S.* called at \S+ line \d)"
 )
-_OF_PYTHON = ("File ", "+ Exception Group ", "| ")
+_OF_PYTHON = ("File ", "+ Exception Group ")
 
 
 class OpenText(msgspec.Struct):
@@ -275,8 +275,6 @@ def _of_trace(event: OpenText) -> Iterator[str]:
 
 
 _ALIKE = 3  # characters that tell `=ERROR REPORT` from the `** Generic server` below it
-
-
 _BOX_END = "═" * 20  # of what Flutter has caught
 _FOLLOW = {"python": _python, "go": _go, "node": _node, "ruby": _ruby, "java": _java}
 
