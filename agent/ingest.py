@@ -19,7 +19,7 @@ import msgspec
 
 from agent.core.errors import SidelogError, StoreError
 from agent.core.model import FileChange, LineBatch, Position
-from agent.group import fingerprint, miner
+from agent.group import miner
 from agent.group.grouper import Grouper
 from agent.parse.decode import join
 from agent.store.groups import known_groups
@@ -99,7 +99,7 @@ class Ingest(threading.Thread):
         self._on_fault = on_fault
         self._give_up_s = give_up_s
         self._hooks = hooks
-        self._grouper = Grouper(*known_groups(writer.connection, fingerprint.VERSION, miner.TEMPLATES))
+        self._grouper = Grouper(*known_groups(writer.connection, miner.TEMPLATES))
         self._filling = TransactionBuilder(settings.parse, known, self._grouper, reporter.report)
         self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
         self._last_commit = -math.inf  # monotonic seconds

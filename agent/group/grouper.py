@@ -9,7 +9,8 @@ import msgspec
 from agent.core.model import ErrorEvent, GroupUpdate
 from agent.core.times import MINUTE_NS
 from agent.group import classify, fingerprint
-from agent.group.miner import Miner, Template
+from agent.group.frames import has_python_frames
+from agent.group.miner import Miner, Template, renewed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,22 +19,20 @@ _CACHE_ENTRIES = 4_096  # raw shape -> fingerprint; an error storm repeats few s
 _CACHE_CHARS = 4 * 2**20  # stack traces can be long
 _TITLE_CHARS = 200
 
-# What two errors must have in common: explicit fingerprint, exception type, stack trace, message, logger. Without a
-# message: type and `frames_part`, of Python where the first is _PYTHON.
-_RawShape = tuple[str | None, str | None, str | None, str | None, str | None]
+# What decides by itself: explicit fingerprint, exception type, stack trace. Of a trace whose message does not matter
+# only `frames_part`, of Python where the first is _PYTHON.
+_RawShape = tuple[str | None, str | None, str | None]
 _PYTHON = "python"
 
 
 class _Known(msgspec.Struct):
-    """What errors of one raw shape have in common."""
+    """What errors of one raw shape have in common. Where that does not decide, their messages do within `scope`."""
 
     fingerprint: str
     group: int
     text: str | None = None  # only a Template has one
     told: tuple[str, str | None, str | None, str] | None = None  # by `_told` once it is asked for: that costs 30 µs
-
-
-_FRAMELESS = _Known("", 0)  # its stack trace says nothing: its message decides
+    scope: str | None = None  # fingerprint of frames without a type; empty for a trace that says nothing
 
 
 class Grouper:
@@ -41,24 +40,30 @@ class Grouper:
 
     Args:
         known: fingerprint and id of every group already stored.
-        templates: fingerprint, template and last_seen of those that have a template, the last seen first.
+        templates: fingerprint, template, last_seen and version of those that have a template, the last seen first. What
+            an older version made is read by the present rules, so that its messages find their groups.
         learning: groups and templates may come to be; else only `find` is to be used.
     """
 
     def __init__(
         self,
         known: Iterable[tuple[str, int]] = (),
-        templates: Iterable[tuple[str, str, int]] = (),
+        templates: Iterable[tuple[str, str, int, int]] = (),
         *,
         learning: bool = True,
     ) -> None:
         self._ids = dict(known)
+        self._older: dict[str, str] = {}  # as the miner's: no more than there are groups
         self._learning = learning
         self._next_id = max(self._ids.values(), default=0) + 1
         self._cache: dict[_RawShape, _Known] = {}
         self._cache_chars = 0
         self._updates: dict[int, GroupUpdate] = {}
-        self._miner = Miner(self._group_of, templates, learning=learning)
+        present = (
+            (mark, text if version == fingerprint.VERSION else renewed(text), last_seen)
+            for mark, text, last_seen, version in templates
+        )
+        self._miner = Miner(self._group_of, present, older=self._older, learning=learning)
 
     def assign(self, error: ErrorEvent) -> int:
         """The id of the group that this error belongs to; counted in `take_updates`."""
@@ -95,25 +100,38 @@ class Grouper:
         by_frames: _RawShape | None = None
         if stack and not error.fingerprint and (found := fingerprint.frames_part(stack)) is not None:
             part, is_python = found
-            by_frames = (_PYTHON if is_python else None, error.exception_type, part, None, None)
+            by_frames = (_PYTHON if is_python else None, error.exception_type, part)
             known = self._cache.get(by_frames)
             if known is not None:
-                return known
-        raw: _RawShape = (error.fingerprint, error.exception_type, stack, error.message, error.logger)
+                return known if known.scope is None else self._mine(error, known.scope)
+        raw: _RawShape = (error.fingerprint, error.exception_type, stack)
         known = self._cache.get(raw)
         if known is None:
-            text = fingerprint.shape(error)
-            if by_frames is not None and fingerprint.is_of_frames(text):
+            known, of_frames = self._decide(error)
+            if by_frames is not None and of_frames:
                 part = by_frames[2] or ""
-                if by_frames[0] is None or fingerprint.has_python_frames(part):
+                if by_frames[0] is None or has_python_frames(part):
                     raw = by_frames
-            decided = error.fingerprint or fingerprint.is_of_frames(text)
-            mark = fingerprint.fingerprint(text)
-            known = self._remember(raw, _Known(mark, self._group_of(mark)) if decided else _FRAMELESS)
-        return known if known is not _FRAMELESS else self._mine(error)
+            self._remember(raw, known)
+        return known if known.scope is None else self._mine(error, known.scope)
 
-    def _mine(self, error: ErrorEvent) -> Template:
-        """By what it says, where there is neither a fingerprint nor a frame."""
+    def _decide(self, error: ErrorEvent) -> tuple[_Known, bool]:
+        """What the fingerprint or the frames of an error say, and whether it was the frames."""
+        frames = None if error.fingerprint else fingerprint.frames_shape(error)
+        if frames is None and not error.fingerprint:
+            return _Known("", 0, scope=""), False
+        mark = fingerprint.fingerprint(frames or fingerprint.shape(error))
+        if frames is not None and not fingerprint.has_type(error):
+            older = map(fingerprint.fingerprint, fingerprint.older_shapes(frames, error.stacktrace or ""))
+            if (known := next((one for one in older if one in self._ids), None)) is not None:
+                self._older[mark] = known
+            return _Known("", 0, scope=mark), True
+        return _Known(mark, self._group_of(mark)), frames is not None
+
+    def _mine(self, error: ErrorEvent, frames: str = "") -> Template:
+        """By what it says, where there is neither a fingerprint nor a type with frames."""
+        if frames:
+            return self._miner.place(fingerprint.OF_FRAMES, frames, fingerprint.said(error), error.timestamp)
         kind = error.exception_type
         if kind:
             return self._miner.place("type", kind, error.exception_message or error.message, error.timestamp)
@@ -126,14 +144,13 @@ class Grouper:
             self._next_id += 1
         return group
 
-    def _remember(self, raw: _RawShape, known: _Known) -> _Known:
-        chars = len(raw[3] or "") + len(raw[2] or "")
+    def _remember(self, raw: _RawShape, known: _Known) -> None:
+        chars = len(raw[2] or "")
         if len(self._cache) >= _CACHE_ENTRIES or self._cache_chars + chars > _CACHE_CHARS:
             self._cache.clear()
             self._cache_chars = 0
         self._cache_chars += chars
         self._cache[raw] = known
-        return known
 
 
 def _count(update: GroupUpdate, error: ErrorEvent) -> None:
@@ -178,7 +195,8 @@ def _describe(known: _Known | Template, error: ErrorEvent) -> GroupUpdate:
 def _told(error: ErrorEvent) -> tuple[str, str | None, str | None, str]:
     """Title, culprit, exception type and category of a group, as its first event shows them."""
     culprit = fingerprint.innermost(error.stacktrace) if error.stacktrace else None
-    kind, text = error.exception_type, error.exception_message or error.message
+    kind = error.exception_type
+    text = (error.exception_message or error.message) if kind else fingerprint.said(error)
     title = f"{kind}: {text}" if kind else text
     return (
         _storable(" ".join(title.split())) or "(no message)",

@@ -18,13 +18,15 @@ from __future__ import annotations
 import bisect
 import heapq
 from operator import attrgetter, eq
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from agent.core.patterns import lazy
 from agent.group import template
-from agent.group.fingerprint import fingerprint
+from agent.group.fingerprint import OF_FRAMES, fingerprint
+from agent.group.template import VALUE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 WORD = "<word>"  # a column in which the words of many messages differed
 TEMPLATES = 5_000  # about 1.5 KB each
@@ -35,7 +37,8 @@ _VARIED = 5  # different words in that column
 _SEEN = 2_048  # messages that are placed by a look-up
 _SEEN_CHARS = 500  # longer ones are always sketched
 
-Scope = tuple[str, str]  # what else errors must have in common: ("type", exception type) or ("message", logger)
+# What else errors must have in common: ("type", exception type), ("message", logger), ("frames", their fingerprint).
+Scope = tuple[str, str]
 
 
 class Template:
@@ -65,24 +68,48 @@ def parse(text: str) -> tuple[Scope, tuple[str, ...]] | None:
     return ((kind, name), tuple(words.split(" "))) if separator else None
 
 
+def renewed(text: str) -> str:
+    """A template that older rules for values have made, as the present ones make it."""
+    found = parse(text)
+    return text if found is None else "\n".join([*found[0], " ".join(_words(" ".join(found[1])))])
+
+
 class _Leaf:
     """The templates of one scope and length, the oldest group first."""
 
-    __slots__ = ("general", "templates")
+    __slots__ = ("general", "of_words", "templates")
 
     def __init__(self) -> None:
         self.templates: list[Template] = []
         self.general: list[Template] = []  # those with a generalised column
+        self.of_words: dict[tuple[str, ...], list[Template]] = {}  # what is no value -> those that say it
 
     def add(self, one: Template) -> None:
         bisect.insort(self.templates, one, key=attrgetter("group"))
         if WORD in one.words:
             bisect.insort(self.general, one, key=attrgetter("group"))
+        bisect.insort(self.of_words.setdefault(_bare(one.words), []), one, key=attrgetter("group"))
 
     def remove(self, one: Template) -> None:
         self.templates.remove(one)
         if WORD in one.words:
             self.general.remove(one)
+        bare = _bare(one.words)
+        self.of_words[bare].remove(one)
+        if not self.of_words[bare]:
+            del self.of_words[bare]
+
+    def same_words(self, words: tuple[str, ...]) -> tuple[Template, tuple[str, ...]] | None:
+        """A template that differs only in how its values look, and what both are: one that is so already, if any."""
+        found = None
+        bare = _bare(words)
+        for one in self.of_words.get(bare, ()) if any(map(_is_word, bare)) else ():
+            common = tuple(map(_same_value, one.words, words))
+            if None not in common:
+                if common == one.words:
+                    return one, one.words
+                found = found or (one, cast("tuple[str, ...]", common))
+        return found
 
 
 class Miner:
@@ -91,13 +118,22 @@ class Miner:
     Args:
         group_of: the group of a fingerprint, a new one where there is none.
         known: fingerprint, text and last_seen (Unix ns) of stored templates; the last seen first.
+        older: fingerprint of frames -> that of the group which they made up to version 2, where they decided alone even
+            without a type. The first template of such frames takes that group over, with its state and its count.
         learning: templates may come to be and change.
     """
 
     def __init__(
-        self, group_of: Callable[[str], int], known: Iterable[tuple[str, str, int]] = (), *, learning: bool = True
+        self,
+        group_of: Callable[[str], int],
+        known: Iterable[tuple[str, str, int]] = (),
+        *,
+        older: Mapping[str, str] | None = None,
+        learning: bool = True,
     ) -> None:
         self._group_of = group_of
+        self._older = {} if older is None else older
+        self._of_frames: set[str] = set()  # fingerprints of the templates of frames
         self._learning = learning
         self._exact: dict[tuple[Scope, tuple[str, ...]], Template] = {}
         self._leaves: dict[tuple[Scope, int], _Leaf] = {}
@@ -145,13 +181,18 @@ class Miner:
             for one in leaf.general:
                 if _covers(one.words, words):
                     return one
+            same = leaf.same_words(words)
+            if same is not None and (same[0].words == same[1] or self._learning):
+                return same[0] if same[0].words == same[1] else self._generalise(leaf, *same)
             if (
                 self._learning
                 and len(leaf.templates) >= _ALIKE - 1
                 and (alike := _alike(leaf.templates, words)) is not None
             ):
                 return self._generalise(leaf, *alike)
-        mark = fingerprint("\n".join([*scope, " ".join(words)]))
+        mark = self._older.get(scope[1]) if scope[0] == OF_FRAMES else None
+        if mark is None or mark in self._of_frames:
+            mark = fingerprint("\n".join([*scope, " ".join(words)]))
         made = Template(scope, words, mark, self._group_of(mark), timestamp)
         if not self._learning:
             made.live = False
@@ -173,6 +214,8 @@ class Miner:
 
     def _add(self, one: Template) -> None:
         self._exact[one.scope, one.words] = one
+        if one.scope[0] == OF_FRAMES:
+            self._of_frames.add(one.fingerprint)
         self._leaves.setdefault((one.scope, len(one.words)), _Leaf()).add(one)
         heapq.heappush(self._heap, (one.last_seen, one.group, one))
         self.changed[one.group] = one
@@ -185,6 +228,7 @@ class Miner:
                 break
             heapq.heappush(self._heap, (one.last_seen, group, one))
         one.live = False
+        self._of_frames.discard(one.fingerprint)
         del self._exact[one.scope, one.words]
         leaf = self._leaves[one.scope, len(one.words)]
         leaf.remove(one)
@@ -235,4 +279,23 @@ def _alike(templates: Sequence[Template], words: tuple[str, ...]) -> tuple[Templ
 
 
 def _is_word(word: str) -> bool:
-    return word != WORD and template.VALUE not in word
+    return word != WORD and VALUE not in word
+
+
+_ALONE = lazy(r"([(\[{\"']*)<\*>([)\]}\"'.,:;!?]*)")
+
+
+def _bare(words: Iterable[str]) -> tuple[str, ...]:
+    """The words of which those that hold a value are that value alone."""
+    return tuple([VALUE if VALUE in word else word for word in words])
+
+
+def _same_value(one: str, other: str) -> str | None:
+    """What two words of one place are, of which one is a value and nothing else; None where they are two things."""
+    if one == other:
+        return one
+    for value, word in ((one, other), (other, one)):
+        alone = _ALONE.fullmatch(value)
+        if alone is not None and word.startswith(alone[1]) and word.endswith(alone[2]) and "=" not in word:
+            return value
+    return None

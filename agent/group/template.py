@@ -1,9 +1,9 @@
 """The template of a message: its text with every value replaced by `<*>`.
 
-A value is a number, an identifier with a digit in it, a path, URL, host, address, date, quoted text, or what follows
-`key=`; with its unit, and lists of values as one. Names of people and things that are plain words (`user root`,
-`unknown column price`) are values where the words before them say so. What no rule can tell from one message is left
-to `agent.group.miner`, which sees many.
+A value is a number, an identifier with a digit in it, a path, file name, URL, host, address, date, quoted text, a list
+of words in brackets, or what follows `key=`; with its unit, and lists of values as one. Names of people and things that
+are plain words (`user root`, `unknown column price`) are values where the words before them say so. What no rule can
+tell from one message is left to `agent.group.miner`, which sees many.
 
 The rules know English and the customs of log messages, no program. They judge each word once and remember the verdict
 (for words with digits, that of all words of their shape), because one regular expression over the whole text took 40
@@ -35,9 +35,19 @@ _NAMES_WITH_DIGITS = [
 ]  # fmt: skip
 _DRIVE = lazy(r"\b[A-Za-z]:(?=\\)")
 _PATH = lazy(r"(?:\\|\.{0,2}/|~/).+|[^/]+/[^/]+/.*|[^/]+/[^/.]*\..+|[^/][^/.]*\.[^/]*/.*", re.IGNORECASE)
+_H = "[0-9a-fA-F]"
+_COLONS = lazy(  # what the colons of an address would take apart: `[2001:db8::1]:443`, `::1`, `ff:ff:ff:ff:ff:ff`
+    rf"\[{_H}{{0,4}}(?::[0-9a-fA-F.]{{0,15}}){{2,8}}(?:%\w{{1,16}})?\](?::\d{{1,5}})?"
+    rf"|(?<![\w:.])(?:::{_H}[0-9a-fA-F:.]{{0,39}}|{_H}{{2}}(?::{_H}{{2}}){{5}})(?![\w:])"
+)
 _HOST = lazy(
     r"(?:[\w-]+\.)+(?:com|net|org|edu|gov|mil|info|biz|io|dev|app|cloud|local|internal|lan|localdomain|example|test"
     r"|(?:ac|co|com|edu|gov|net|org)\.[a-z]{2}|de|uk|fr|nl|eu|jp|cn|ru|br|it|pl|se|ch|at)",
+    re.IGNORECASE,
+)
+_FILE = lazy(
+    r"\.?[\w+-][\w.+-]*\.(?:txt|logs?|json|ya?ml|xml|csv|tsv|html?|conf|cfg|ini|toml|env|properties|gz|zip|tar|tgz|bz2|xz|zst"
+    r"|jar|war|so|dll|exe|png|jpe?g|gif|svg|pdf|docx?|xlsx?|db|sqlite|sql|parquet|tmp|bak|swp|pem|key|crt|lock|pid|sock)",
     re.IGNORECASE,
 )
 _URL = lazy(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s\"'<>\])]+", re.IGNORECASE)
@@ -52,20 +62,24 @@ _QUOTED = lazy(
     r'"((?:GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS|CONNECT|TRACE) )?[^"\n]{0,500}"'
     r"|(?<!\w)'[^'\n]{0,500}'(?!\w)|`[^`'\n]{0,500}[`']"
 )
+# Of `in state 'Inactive'` what is quoted stays as well, where it is one word.
+_STATED = lazy(r"(?:state|status|reason|cause|code|errno|signal) $", re.IGNORECASE)
+_STATE = lazy(r"\W[^\W\d_]+\W")
 _NO_OUTCOME = "".join(f"(?<!{key}=)" for key in _KEYS)
 _ASSIGNED = lazy(rf"=(?<![=!<>:]=){_NO_OUTCOME}(?![=\0>~])[^,;()\[\]=]+(?!=)")
 _ASSIGNED_APART = lazy(rf" = {_NO_OUTCOME.replace('=)', ' = )')} *(?!\0)[^\s,;()\[\]=]+(?!=)")
 _FLAG = lazy(r"= (?:true|false|null|none|nil)\b", re.IGNORECASE)
 
 # What surrounds a value belongs to it. All begin with a character that is found at once.
-_ADDRESS = lazy(r"\0(?::[0-9a-fA-F]{0,4}){0,8}:\0(?::[0-9a-fA-F]{2}\b)?")
+_ADDRESS = lazy(r"\0(?:(?::[0-9a-fA-F]{0,4}){0,8}:\0)+(?::[0-9a-fA-F]{2}\b)?")
 _SERVER = lazy(r"(?<![\w.-])(?:localhost|[a-z_-]+(?:\.[a-z_-]+)+)(?=:\0)")
 _UNIT = lazy(
     r"\0 ?(?:[kKMGTP]?i?[bB]|[Bb]ytes?|bits?|[mun]?s|secs?|[Ss]econds?|millis(?:econds?)?|micros(?:econds?)?|mins?"
     r"|[Mm]inutes?|h|[Hh]ours?|[Dd]ays?|%|[kKMG]?[Hh]z|UTC|GMT|[ECMP][SD]T|[CEW]ES?T|[aApP][mM])(?![\w/-])"
 )
 _HOSTS = lazy(r"(?<![\w-])[\w-]{1,100}-\[\0\]")  # node-[1-5,7]
-_LIST = lazy(r"\0(?:[\s,.:;/|x#*+~-]*\0)+")
+_LIST = lazy(r"\0(?:[\s,.:;/|x#*+~-]*\0| \(\0\))+")  # and what it is in other words: `1190 bytes (1.16 KB)`
+_WORDS_IN_BRACKETS = lazy(r"(?<=[\[{])[\w.\0-]+(?:, ?[\w.\0-]+)+(?=[\]}])")  # [name, price]
 _REPEATED = lazy(r"\0([^\0]{1,24})\0(?:\1\0)+")
 
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
@@ -81,10 +95,12 @@ _DATE = lazy(rf"(?:{_DAY} )?(?:{_MONTH} \0|\0 {_MONTH}(?!\w))|{_DAY} \0")
 # `session opened for user ann`, `unknown column price`, `password for root`: the word after it is a name.
 _THINGS = (
     "user username account group role host hostname node database schema table column field key property parameter"
-    " option variable topic queue bucket namespace pod plugin package tenant customer"
+    " option variable topic queue bucket namespace pod plugin package tenant customer domain"
 )
 _CREDENTIALS = "password login logon authentication credentials"
 _NAMING = frozenset([*_THINGS.split(), *_CREDENTIALS.split(), *_CREDENTIALS.title().split()])
+_NAMED_KEYS = tuple(_THINGS.split())
+_FLAGS = frozenset({"true", "false", "null", "none", "nil", "yes", "no", "on", "off"})
 _NO_NAME = (
     r"(?!(?:an?|the|this|that|is|are|was|were|has|have|had|not|no|can|cannot|could|does|did|do|and|or|for|from|to|in"
     r"|on|at|by|of|as|with|id|names?|already|unknown|invalid|error|failed|failure|timeout|down|up|unreachable"
@@ -96,6 +112,8 @@ _NAMED = lazy(
     rf"(?! user\b| account\b)) {_NO_NAME}"
     r"[^\s=:,;()\[\]{}<>|\"'#\0]+"
 )
+# `table user_accounts`: a word with an underscore after a thing is its name, whatever stands before.
+_NAMED_THING = lazy(rf"\b({_THINGS.replace(' ', '|')}) (?=[a-zA-Z]+_)\w+(?![\w(])")
 
 
 class _Words(dict[str, str]):
@@ -169,7 +187,11 @@ def _sketched(text: str) -> str:
     if '"' in text or "'" in text or "`" in text:
         text = _QUOTED.sub(_unquoted, text)
     known = _words
-    words = [word if word.isalpha() else known[word] for word in text.split()]
+    words = text.split()
+    if "=" in text and all("=" in word for word in words):
+        words = [_pair(word) for word in words]
+    else:
+        words = [word if word.isalpha() else known[word] for word in words]
     text = " ".join(words)
     found = _joined.get(text)
     if found is None:
@@ -177,12 +199,24 @@ def _sketched(text: str) -> str:
     return found
 
 
+def _pair(word: str) -> str:
+    """`key=value` of a message that has nothing else, where a plain word says what happened unless it is a name."""
+    key, _, value = word.partition("=")
+    value = value.rstrip(",;")
+    named = key.lower().endswith(_NAMED_KEYS) or value.lower() in _FLAGS
+    return word if value.isalpha() and key.isidentifier() and not named else _words[word]
+
+
 def _merged(text: str, words: list[str]) -> str:
     """Judged words with what several of them make together."""
     if not _NAMING.isdisjoint(words):
         text = _NAMED.sub(_without_name, text)
+        if "_" in text:
+            text = _NAMED_THING.sub(_without_name, text)
     if "= " in text:
         text = _FLAG.sub("= \0", _ASSIGNED_APART.sub(" = \0", text))
+    if "," in text:
+        text = _WORDS_IN_BRACKETS.sub(_V, text)
     if _V not in text:
         return text
     if ":\0" in text:
@@ -205,6 +239,8 @@ def _unquoted(quoted: re.Match[str]) -> str:
     start = quoted.start()
     if _OUTCOME.fullmatch(quoted.string, max(0, quoted.string.rfind(" ", 0, start) + 1, start - _OUTCOME_CHARS), start):
         return quoted[0]
+    if _STATED.search(quoted.string, max(0, start - _OUTCOME_CHARS), start) and _STATE.fullmatch(quoted[0]):
+        return quoted[0]
     return f"{quoted[1] or ''}{_V}"
 
 
@@ -214,6 +250,8 @@ def _judge(word: str) -> str:
         return f"{word[0]}{_V}{word[1]}"  # a value that is empty this time
     if ":\\" in word:
         word = _DRIVE.sub("", word)
+    if word.count(":") > 1:
+        word = _COLONS.sub(_V, word)
     if "://" in word:
         word = _URL.sub(_V, word)
     word = "".join([_V + _ending(part) if _is_value(part.rstrip(".!?")) else part for part in _SEPARATOR.split(word)])
@@ -233,5 +271,5 @@ def _is_value(part: str) -> bool:
     if "@" in part:
         return len(part) > 1
     if "." in part:
-        return _HOST.fullmatch(part) is not None
+        return _HOST.fullmatch(part) is not None or _FILE.fullmatch(part) is not None
     return len(part) > 1 and part.strip("*") == ""  # what somebody has blotted out

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from agent.core.fields import Path, find, json_text
 from agent.core.patterns import lazy
+from agent.parse import runtimes
 
 
 class ExceptionInfo(NamedTuple):
@@ -33,15 +34,22 @@ _STACK_KEYS = (
     "exc_traceback", "StackTraceString",
 )  # fmt: skip
 _RECORD_EXCEPTION: Path = ("record", "exception")
+_MONOLOG_EXCEPTION: Path = ("context", "exception")
 _LAST_PYTHON = lazy(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
 _FIRST_LINE = lazy(
     r"(?:Exception in thread \"[^\"]*\" |Unhandled exception\. |Uncaught |Caused by: )?"
     r"([A-Za-z_$][\w$.]*(?:::[\w:]+)?(?:`\d+)?)(?: \[[\w-]+\])?(?:: (.*))?$"
 )
+_GO_STACK = lazy(r"^[ \t]+\S+\.go:\d", re.MULTILINE)
+_GO_FIRST = lazy(r"[\w./~-]+\.(?:\(\*?[\w\[\].]+\)\.)?[\w.\[\]-]+(?:\(.*\))?$|goroutine \d")
+_RAILS = lazy(r"([A-Z]\w*(?:::[A-Z]\w*)+|[A-Z]\w*(?:Error|Exception)) \((.*)\):$")
+_FRAME_FIRST = lazy(r"#\d+ |[Ss]tack (?:back)?trace|stack traceback:|\s*\d+: |\s+\(")
+_GROUP = lazy(r"^[ |]*\| (?!Exception Group)([A-Za-z_][\w.]*)(?:: (.*))?$", re.MULTILINE)
 _GO_PANIC = lazy(r"(?:panic|fatal error): (.*)")
 _RUBY_FIRST = lazy(r"\S+:\d+:in [`'][^']*': (.*) \(([A-Z][\w:]*)\)")
 _EXC_INFO_LENGTH = 3  # type, "type: message", frames
 _PYTHON_TRACE = "Traceback (most recent call last):"
+_MOST_CAUSES = 10
 _MOST_NAMES = 1_024
 _LONGEST_NAME = 100
 _names_met: set[str] = set()  # what Python's last line was found to begin with
@@ -55,6 +63,7 @@ class Places(NamedTuple):
     texts: tuple[str, ...]
     one_line: tuple[str, ...]
     loguru: bool
+    monolog: bool
     only: str | None  # the one key of all that the record has, as nearly always
 
 
@@ -71,6 +80,7 @@ def places(record: dict[str, Any]) -> Places | None:
         texts=tuple(key for key in _TEXT_KEYS if key in keys),
         one_line=tuple(key for key in _ONE_LINE_KEYS if key in keys),
         loguru="record" in keys,
+        monolog="context" in keys,
     )
 
 
@@ -85,7 +95,7 @@ def at(record: dict[str, Any], where: Places) -> ExceptionInfo:
     if where.only is not None and type(text := record[where.only]) is str and "\n" in text:
         return of_text(text)
     found = _flat(record) if where.flat else NONE
-    if not found and (where.objects or where.loguru):
+    if not found and (where.objects or where.loguru or where.monolog):
         found = _of_object(record, where)
     kind, message, stack = found
     if stack is None:
@@ -97,6 +107,8 @@ def at(record: dict[str, Any], where: Places) -> ExceptionInfo:
         return ExceptionInfo(None, text, None) if type(text) is str and text else NONE
     if kind is None:
         derived = of_text(stack)
+        if message is None and derived.type is None:  # as zap's, whose error stands beside the stack
+            message = _text(record.get("error")) or _text(record.get("err"))
         return derived if message is None else ExceptionInfo(derived.type, message, stack)
     return ExceptionInfo(kind, message, stack)
 
@@ -108,6 +120,10 @@ def _of_object(record: dict[str, Any], where: Places) -> ExceptionInfo:
             found = _structured(value)
             if found:
                 return found
+    if where.monolog:
+        inner = find(record, _MONOLOG_EXCEPTION)
+        if type(inner) is dict:
+            return _structured(inner)
     if where.loguru:
         inner = find(record, _RECORD_EXCEPTION)
         if type(inner) is dict:
@@ -146,7 +162,7 @@ _FLAT_KEYS = frozenset(name for names in _FLAT_NAMES for name in names)
 _FLAT_PLACES = _FLAT_KEYS | {"attributes", "Attributes"}
 _ONE_LINE_KEYS = ("@x", "exc_info", "exception", "stack_trace")
 TEXT_KEYS = frozenset(_TEXT_KEYS)
-ALL_KEYS = _FLAT_PLACES.union(_TEXT_KEYS, _OBJECT_KEYS, _ONE_LINE_KEYS, ("record",))
+ALL_KEYS = _FLAT_PLACES.union(_TEXT_KEYS, _OBJECT_KEYS, _ONE_LINE_KEYS, ("record", "context"))
 
 
 def _text(value: Any) -> str | None:
@@ -173,6 +189,8 @@ def _structured(value: Any) -> ExceptionInfo:
             value.get("extendedStackTrace") or value.get("stepArray") or value.get("stackTrace") or value.get("frames")
         )
         stack = _java_frames(kind, message, steps) if type(steps) is list else None
+    if stack is None and type(value.get("trace")) is list:
+        stack = _php_frames(kind, message, value)
     if kind is None and stack is not None:
         kind = of_text(stack).type
     return ExceptionInfo(kind, message, stack) if kind or stack or message else NONE
@@ -207,6 +225,21 @@ def _java_frames(kind: str | None, message: str | None, steps: list[Any]) -> str
     return "\n".join([f"{kind}: {message}" if message else str(kind), *lines]) if lines else None
 
 
+def _php_frames(kind: str | None, message: str | None, value: dict[str, Any]) -> str | None:
+    """Monolog's `file` and `trace`, each `path:line`, as PHP writes a trace: the cause above it."""
+    parts: list[str] = []
+    one: Any = value
+    while type(one) is dict and len(parts) < _MOST_CAUSES:
+        trace = one.get("trace")
+        lines = [f"{_pick(one, _TYPE_KEYS) or kind}: {_pick(one, _MESSAGE_KEYS) or message} in {one.get('file')}"]
+        for number, step in enumerate(trace if type(trace) is list else ()):
+            path, _, line = step.rpartition(":") if type(step) is str else ("", "", "")
+            lines.append(f"#{number} {path}({line})")
+        parts.append("\n".join(lines))
+        one = one.get("previous")
+    return "\n\nNext ".join(reversed(parts)) if "\n" in "".join(parts) else None
+
+
 def _loguru(record: dict[str, Any], inner: dict[str, Any]) -> ExceptionInfo:
     text = record.get("text")
     begin = text.find(_PYTHON_TRACE) if type(text) is str else -1
@@ -229,7 +262,7 @@ def parts_of_text(trace: str) -> tuple[str | None, str | None, str | None]:
 
 
 def of_text(trace: str) -> ExceptionInfo:
-    """Type and message out of a stack trace: Python's last line, the first line of Java, Node, .NET, Go and Ruby."""
+    """Type and message out of a stack trace: Python's last line, the first line of most others."""
     if trace.startswith((_PYTHON_TRACE, '  File "')) or _PYTHON_TRACE in trace:
         return _of_python(trace)
     lines = trace.strip("\r\n").split("\n", 12)[:12]  # Node prints the place and the source line before the error
@@ -237,14 +270,33 @@ def of_text(trace: str) -> ExceptionInfo:
     panic = _GO_PANIC.search(first)
     if panic is not None:
         return ExceptionInfo("panic" if first.startswith("panic") else "fatal error", panic[1], trace)
+    if ".go:" in trace and _GO_STACK.search(trace):  # Go's errors have no type
+        return ExceptionInfo(None, None if _GO_FIRST.match(first) else first, trace)
+    language = runtimes.opened(first) or (runtimes.opened_below(lines[1]) if len(lines) > 1 else "")
+    if not language and "ack backtrace:\n" in trace:  # below the causes of Rust's anyhow, whose errors are all `Error`
+        language = "rust"
+    if language:
+        return of_trace(language, trace)
+    return ExceptionInfo(*_of_first_lines(first, lines), trace)
+
+
+def _of_first_lines(first: str, lines: list[str]) -> tuple[str | None, str | None]:
     ruby = _RUBY_FIRST.match(first)
     if ruby is not None:
-        return ExceptionInfo(ruby[2], ruby[1], trace)
+        return ruby[2], ruby[1]
+    rails = _RAILS.match(first)
+    if rails is not None:
+        return rails[1], rails[2]
     for line in lines:
         match = _FIRST_LINE.match(line.rstrip("\r"))
         if match is not None and ("." in match[1] or match[1].endswith(("Error", "Exception")) or match[2] is not None):
-            return ExceptionInfo(match[1], match[2], trace)
-    return ExceptionInfo(None, first or None, trace)
+            return match[1], match[2]
+    return None, None if _FRAME_FIRST.match(first) else first or None
+
+
+def of_trace(language: str, trace: str) -> ExceptionInfo:
+    """`of_text` of a trace whose language is known, as `OpenText.trace` names it."""
+    return ExceptionInfo(*runtimes.said(language, trace), trace) if language in runtimes.RUNTIMES else of_text(trace)
 
 
 def _of_python(trace: str) -> ExceptionInfo:
@@ -263,5 +315,5 @@ def _of_python(trace: str) -> ExceptionInfo:
             break
         end = begin - 1
     last = trace[max(end, 0) :].strip("\r\n").replace("\r", "")
-    match = _LAST_PYTHON.match(last)
+    match = _LAST_PYTHON.match(last) or _GROUP.search(trace)
     return ExceptionInfo(match[1], match[2], trace) if match is not None else ExceptionInfo(None, None, trace)

@@ -1,4 +1,5 @@
-"""Which text lines belong together: stack traces of Python, Java, Node, Go, Ruby and .NET, or an own pattern.
+"""Which text lines belong together: stack traces of Python, Java, Node, Go, Ruby and .NET, those of `parse.runtimes`,
+or an own pattern.
 
 A line is judged by the lines before it alone, never by the next one, so that events do not depend on where a chunk
 ends. Blank lines inside a trace belong to it once it goes on.
@@ -7,15 +8,19 @@ ends. Blank lines inside a trace belong to it once it goes on.
 from __future__ import annotations
 
 from itertools import islice
+from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.core.event import WARN
 from agent.core.patterns import lazy
+from agent.parse import runtimes
 from agent.parse.formats import Head
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.parse.formats import FindHead
 
 MAX_LINES = 1000  # of one event; what follows is a new event
@@ -27,6 +32,7 @@ _CHAIN = lazy(
     r"During handling of the above exception, another exception occurred:|"
     r"The above exception was the direct cause of the following exception:"
 )
+_EXCEPTION_GROUP = lazy(r"\s*\+ Exception Group Traceback")
 _DOTTED = lazy(r"(?:[A-Za-z_$][\w$]*\.)+[\w$]*(?:Exception|Error|Throwable|Failure|Fault)\b(?::|$|\s*$)")
 _JS_ERROR = lazy(r"(?:Uncaught )?(?:\w*(?:Error|Exception))(?: \[\w+\])?(?::|$)")
 _NODE_PLACE = lazy(r"(?:/|file://|node:|[A-Z]:\\)\S*:\d+$")
@@ -36,12 +42,19 @@ _GO_LINE = lazy(
     r"\[signal |[\w./*()\[\]{}~%·,-][\w./*)\[\]{}~%·,-]*\(.*\)$|"  # up to the first bracket alone: linear
     r"created by |exit status \d+|\.\.\.additional frames|\w{2,6} +0x"
 )
+# A function as zap and pkg/errors write it, alone in its line: `main.(*Cart).Add`, `example.com/shop/cart.Map[...]`.
+_GO_FUNCTION = lazy(r"(?:[\w.~-]+/)*[\w-]+\.(?:\(\*?[\w\[\].]+\)\.)?[A-Za-z_][\w.\[\]-]*$")
+_RAILS = lazy(r"(?:[A-Z]\w*(?:::[A-Z]\w*)+|[A-Z]\w*(?:Error|Exception)) \(.*\):$")
 _RUBY_FRAME = lazy(r"(?:from )?\S+:\d+:in [`']")
 _JAVA_THREAD = lazy(r'Exception in thread "|Unhandled exception\. ')
 _JAVA_MORE = lazy(
     r"Caused by: |Suppressed: |Wrapped by: |\.\.\. \d+ (?:more|common frames)|--- End of |---> |\[CIRCULAR REFERENCE"
 )
-_FRAME = lazy(r"\s+(?:at |File \"|from \S+:\d+:in |\.\.\. \d+ |---> |--- End of |Caused by: |\| )")
+_FRAME = lazy(
+    r"\s+(?:at |File \"|from \S+:\d+:in |\.\.\. \d+ |---> |--- End of |Caused by: |\| |\+ Exception Group "
+    r"|\(\w+ [^\s)]+\) \S+:\d+: |\S.* called at \S+ line \d)"
+)
+_OF_PYTHON = ("File ", "+ Exception Group ")
 
 
 class OpenText(msgspec.Struct):
@@ -69,7 +82,7 @@ class OpenText(msgspec.Struct):
 def begin(start: int, line: bytes, text: str, read_head: FindHead, *, traces: bool) -> OpenText:
     """A new event with its first line. `traces`: look for a trace that begins in this very line."""
     trace = opened_trace(text) if traces else ""  # before the head: "panic: x" and "Error: x" look like levels
-    head = Head() if trace else read_head(text)
+    head = Head() if trace and trace != "erlang" else read_head(text)  # Erlang's reports begin with an instant
     event = OpenText(start, start + len(line) + 1, head, read_head, [line], [text], len(line) + 1)
     event.trace = trace or (opened_trace(text[head.end :]) if traces and head.end else "")
     if event.trace:
@@ -80,8 +93,13 @@ def begin(start: int, line: bytes, text: str, read_head: FindHead, *, traces: bo
 # What every line that opens a trace begins with or contains: a cheap look before the patterns (0.5 µs instead of 4).
 _TRACE_STARTS = (
     _TRACEBACK, 'Exception in thread "', "Unhandled exception. ", "panic: ", "fatal error: ", "goroutine ", "/", "file://",
-    "node:",
+    "node:", *(f"{drive}:\\" for drive in ascii_uppercase), *runtimes.BEGINNINGS,
 )  # fmt: skip
+# The same by their first character: one look-up instead of fifty comparisons.
+_STARTS = {
+    first: tuple(start for start in _TRACE_STARTS if start[0] == first)
+    for first in {start[0] for start in _TRACE_STARTS}
+}
 
 
 def may_open_trace(line: str) -> bool:
@@ -90,24 +108,29 @@ def may_open_trace(line: str) -> bool:
         "Error" in line
         or "Exception" in line
         or ":in " in line
-        or line.startswith(_TRACE_STARTS)
-        or line[1:3] == ":\\"
+        or line.startswith(_STARTS.get(line[:1], "\0"))
         or "Throwable" in line
-        or "Failure" in line
-        or "Fault" in line
+        or ("Fa" in line and ("Failure" in line or "Fault" in line or "Fatal error: " in line))
+        or line.endswith("):")
     )
 
 
 def may_begin_trace(message: str) -> bool:
     """Whether a message begins as the first line of a trace may."""
-    return message.startswith(_TRACE_STARTS) or message[1:3] == ":\\"
+    return message.startswith(_STARTS.get(message[:1], "\0"))
+
+
+def may_open_below(line: str) -> bool:
+    """Whether a line without an indent could open a trace of the event before it, which `_opens_trace` decides."""
+    return may_open_trace(line) or (" " not in line and _GO_FUNCTION.match(line) is not None)
 
 
 def opened_trace(message: str) -> str:
     """The language of the trace that begins with this line, empty for none."""
-    if not may_open_trace(message):
-        return ""
-    if message.startswith(_TRACEBACK):
+    found = runtimes.opened(message) if may_open_trace(message) else ""
+    if found or not may_open_trace(message):  # before Node, whose errors can be `Uncaught` as well
+        return found
+    if message.startswith(_TRACEBACK) or _EXCEPTION_GROUP.match(message):
         return "python"
     if _JAVA_THREAD.match(message) or _DOTTED.match(message):
         return "java"
@@ -115,7 +138,7 @@ def opened_trace(message: str) -> str:
         return "go"
     if _NODE_PLACE.match(message) or _JS_ERROR.match(message):
         return "node"
-    return "ruby" if _RUBY_FRAME.match(message) else ""
+    return "ruby" if _RUBY_FRAME.match(message) or _RAILS.match(message) else ""
 
 
 def is_fatal(event: OpenText) -> bool:
@@ -131,8 +154,7 @@ def continues(event: OpenText, text: str) -> bool:
         return _continues_indented(event, text)
     if event.trace == "":
         return not event.blanks and _opens_trace(event, text)
-    follow = {"python": _python, "go": _go, "node": _node, "ruby": _ruby}.get(event.trace, _java)
-    if follow(event, text):
+    if _FOLLOW.get(event.trace, _runtime)(event, text):
         return True
     # A message of several lines, as SQLAlchemy's, in a file whose events begin with an instant.
     return event.head.timestamp is not None and not event.blanks and not event.read_head(text)
@@ -145,26 +167,34 @@ def takes_only_indented(event: OpenText) -> bool:
 
 def _continues_indented(event: OpenText, text: str) -> bool:
     if event.trace == "":
-        if event.blanks:
+        if event.blanks or (not event.head and _EXCEPTION_GROUP.match(text)):
             return False
         if _FRAME.match(text):
-            event.trace = "python" if text.lstrip().startswith("File ") else "java"
+            event.trace = "python" if text.lstrip().startswith(_OF_PYTHON) else "java"
             event.trace_at = len(event.lines)
             return True
         return bool(event.head)
     if event.closed and event.blanks and event.trace == "python":
         return False
-    return not event.blanks or event.trace in ("python", "go", "node") or _FRAME.match(text) is not None
+    if not event.blanks or event.trace in ("python", "go", "node") or _FRAME.match(text) is not None:
+        return True
+    return event.trace in runtimes.RUNTIMES and runtimes.RUNTIMES[event.trace].after_blank and not event.closed
 
 
 def _opens_trace(event: OpenText, text: str) -> bool:
     head = event.head
     if not head or 0 < head.severity < WARN:
         return False
+    event.trace_at = len(event.lines) + len(event.blanks)
     trace = opened_trace(text) or ("java" if _JAVA_MORE.match(text) else "")
-    if trace:
-        event.trace = trace
-        event.trace_at = len(event.lines) + len(event.blanks)
+    if trace == "" and (trace := runtimes.opened_below(text)):
+        event.trace_at = len(event.lines) - 1
+    if trace == "" and runtimes.OBJECT in event.texts[-1] and _runtime_message(event, text):
+        trace, event.trace_at = "php", len(event.lines) - 1
+    if trace == "" and head.timestamp is not None and head.severity >= WARN and _GO_FUNCTION.match(text):
+        trace = "go"
+    event.trace = trace
+    event.trace_at = event.trace_at if trace else -1
     return trace != ""
 
 
@@ -175,7 +205,11 @@ def _python(event: OpenText, text: str) -> bool:
         return going_on
     if _CHAIN.match(text):
         return True
-    if event.closed or (event.read_head(text) and not _DOTTED.match(text) and not _JS_ERROR.match(text)):
+    if (
+        event.closed
+        or _EXCEPTION_GROUP.match(next(_of_trace(event)))
+        or (event.read_head(text) and not _DOTTED.match(text) and not _JS_ERROR.match(text))
+    ):
         return False
     if not text.startswith("> File "):
         event.closed = True
@@ -187,7 +221,10 @@ def _java(event: OpenText, text: str) -> bool:
 
 
 def _go(_: OpenText, text: str) -> bool:
-    return _GOROUTINE.match(text) is not None or _GO_LINE.match(text) is not None
+    return any(pattern.match(text) for pattern in (_GOROUTINE, _GO_LINE, _GO_FUNCTION))
+
+
+_NODE_MORE = ("caused by: ", "[cause]", "Caused by:", "Stack backtrace:", "Location:")  # and of Rust's anyhow
 
 
 def _node(event: OpenText, text: str) -> bool:
@@ -195,13 +232,51 @@ def _node(event: OpenText, text: str) -> bool:
         return True
     if event.closed:
         return False
-    if text in ("}", "]") or _JS_ERROR.match(text) or text.startswith(("caused by: ", "[cause]")):
+    if text in ("}", "]") or text.startswith(_NODE_MORE):
         return True
+    if _JS_ERROR.match(text):  # of a trace that no line of the log is above: the one below its place in the source
+        return bool(event.head) or not any(_JS_ERROR.match(line) for line in _of_trace(event))
     return _NODE_PLACE.match(event.texts[0]) is not None and len(event.lines) == 1
 
 
 def _ruby(event: OpenText, text: str) -> bool:
-    return not event.blanks and _RUBY_FRAME.match(text) is not None
+    """Rails leaves lines blank between the error and its frames."""
+    if event.blanks and not _RAILS.match(next(_of_trace(event))):
+        return False
+    return _RUBY_FRAME.match(text) is not None
+
+
+def _runtime(event: OpenText, text: str) -> bool:
+    runtime = runtimes.RUNTIMES[event.trace]
+    if event.closed or (event.blanks and not runtime.after_blank):
+        return False
+    if runtimes.opened(text) and any(line.startswith(text[:_ALIKE]) for line in _of_trace(event)):
+        return False  # the next one
+    below = runtime.message_below and len(event.lines) == event.trace_at + 1 and event.texts[-1].endswith(":")
+    if event.trace == "php" and not event.blanks and _runtime_message(event, text):
+        return True
+    if runtime.goes_on is None or below:
+        event.closed = text.startswith(_BOX_END)
+        return event.read_head(text).timestamp is None
+    return runtime.goes_on.match(text) is not None
+
+
+def _runtime_message(event: OpenText, text: str) -> bool:
+    """Whether a line is one more of the message of PHP's exception."""
+    lines = event.texts[max(0, event.trace_at if event.trace else len(event.texts) - 1) :]
+    return runtimes.message_goes_on(lines) and event.read_head(text).timestamp is None
+
+
+def _of_trace(event: OpenText) -> Iterator[str]:
+    """The lines of its trace, without the head of the first."""
+    at = event.trace_at
+    yield event.texts[at][event.head.end if at == 0 else 0 :]
+    yield from event.texts[at + 1 :]
+
+
+_ALIKE = 3  # characters that tell `=ERROR REPORT` from the `** Generic server` below it
+_BOX_END = "═" * 20  # of what Flutter has caught
+_FOLLOW = {"python": _python, "go": _go, "node": _node, "ruby": _ruby, "java": _java}
 
 
 def add(event: OpenText, line: bytes, text: str) -> None:

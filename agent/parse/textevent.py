@@ -15,7 +15,7 @@ import orjson
 from agent.core.event import ERROR, FATAL, RAW_MESSAGE, WARN, raw_of_message
 from agent.core.model import ErrorEvent
 from agent.core.patterns import lazy
-from agent.parse import careful, exceptions, multiline, timestamps
+from agent.parse import careful, exceptions, multiline, runtimes, timestamps
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
 
@@ -31,7 +31,7 @@ _NAMED = lazy(
     r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$"
 )
 _OTHER_JSON = b'"-0123456789[tfn'  # how JSON values that are no objects begin
-_JAVA_MORE = b"CSW.-["  # how lines begin that only add to a trace
+_MORE = b"CSW.-[" + runtimes.BELOW_BYTES  # how lines begin that only add to a trace
 
 
 # ---------------------------------------------------------------- a line that is an event alone
@@ -146,7 +146,9 @@ def _stands_alone(text: str, head: Head, following: bytes) -> bool:
         return False
     if 0 < head.severity < WARN or not head:  # no trace begins below them: `multiline.continues`
         return True
-    return following[:1] not in _JAVA_MORE and not multiline.may_open_trace(following.decode("utf-8", "replace"))
+    if runtimes.OBJECT in text:  # its message may go on
+        return False
+    return following[:1] not in _MORE and not multiline.may_open_below(following.decode("utf-8", "replace"))
 
 
 # ---------------------------------------------------------------- an event that has all its lines
@@ -220,7 +222,7 @@ def _split(event: OpenText) -> tuple[str, ExceptionInfo]:
     if event.trace_at < 0:
         return "\n".join([first, *event.texts[1:]]), NONE
     if event.trace_at == 0:
-        exception = exceptions.of_text("\n".join([first, *event.texts[1:]]))
+        exception = exceptions.of_trace(event.trace, "\n".join([first, *event.texts[1:]]))
         if event.trace == "python" and exception.type is not None:
             return (f"{exception.type}: {exception.message}" if exception.message else exception.type), exception
         return first, exception
@@ -229,7 +231,7 @@ def _split(event: OpenText) -> tuple[str, ExceptionInfo]:
     named = _NAMED.search(message.rpartition("\n")[2]) if stack[:1].isspace() else None
     if named is not None:
         return message, ExceptionInfo(named[1], named[2], stack)
-    exception = exceptions.of_text(stack)
+    exception = exceptions.of_trace(event.trace, stack)
     if stack[:1].isspace() and event.trace != "python":
         exception = ExceptionInfo(None, None, stack)
     return message or exception.message or exception.type or "", exception

@@ -162,20 +162,19 @@ def group_facts(connection: sqlite3.Connection, groups: Sequence[int]) -> dict[i
 
 
 def known_groups(
-    connection: sqlite3.Connection, version: int, templates: int
-) -> tuple[list[tuple[str, int]], list[tuple[str, str, int]]]:
-    """Fingerprint and id of every group; and fingerprint, template and last_seen of some, the last seen first.
+    connection: sqlite3.Connection, templates: int
+) -> tuple[list[tuple[str, int]], list[tuple[str, str, int, int]]]:
+    """Fingerprint and id of every group; and fingerprint, template, last_seen and version of some, the last seen first.
 
     Args:
         connection: any.
-        version: of the algorithm; another one's templates would not be found by its messages.
         templates: how many at the most.
     """
     groups = connection.execute("SELECT fingerprint, id FROM error_groups").fetchall()
     return groups, connection.execute(
-        "SELECT fingerprint, template, last_seen FROM error_groups"
-        " WHERE template IS NOT NULL AND fingerprint_version = ? ORDER BY last_seen DESC, id DESC LIMIT ?",
-        (version, templates),
+        "SELECT fingerprint, template, last_seen, fingerprint_version FROM error_groups"
+        " WHERE template IS NOT NULL ORDER BY last_seen DESC, id DESC LIMIT ?",
+        (templates,),
     ).fetchall()
 
 

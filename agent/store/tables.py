@@ -60,6 +60,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'new', ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
   count = count + excluded.count,
   template = coalesce(excluded.template, template),
+  fingerprint_version = excluded.fingerprint_version,
   first_seen = min(first_seen, excluded.first_seen),
   last_seen = max(last_seen, excluded.last_seen),
   severity_number = max(severity_number, excluded.severity_number),

@@ -4,7 +4,8 @@ import pytest
 
 from agent.core.model import ErrorEvent
 from agent.group import fingerprint
-from agent.group.fingerprint import chain, innermost, shape
+from agent.group.fingerprint import innermost, shape
+from agent.group.frames import chain
 
 
 def error(message="boom", **facts):
@@ -114,7 +115,7 @@ def test_of_an_endless_trace_the_part_around_the_innermost_frames_counts():
         ("E: x\n" + java("z") + filler + java("a"), "E: x\n" + java("z") + filler + java("b")),
     ]:
         assert shape(error(stacktrace=one)) == shape(error(stacktrace=other))
-        assert fingerprint.is_of_frames(shape(error(stacktrace=one)))
+        assert fingerprint.frames_shape(error(stacktrace=one)) is not None
 
 
 def test_without_frames_the_type_and_the_template_count():
@@ -124,6 +125,28 @@ def test_without_frames_the_type_and_the_template_count():
     assert shape(error("id 1", exception_type="E")) != shape(error("id 1", exception_type="F"))
     assert shape(error("id 1", stacktrace="not a trace")) == shape(error("id 2", stacktrace="another"))
     assert shape(error("id 1", logger="a")) != shape(error("id 1", logger="b"))
+
+
+@pytest.mark.parametrize(("kind", "troubles"), [(None, 3), ("panic", 2), ("fatal error", 2)])
+def test_without_a_type_the_constant_part_of_the_message_takes_its_place(kind, troubles):
+    trace = GO.format(line=3, hash="8f", release="", value="")
+    shapes = {
+        shape(error(message, exception_message=why, exception_type=kind, stacktrace=trace))
+        for message, why in [
+            ("cannot charge order 17", "timeout after 3s"), ("cannot charge order 4711", "timeout after 15s"),
+            ("cannot charge order 17", "no such card"), ("cannot refund order 17", "timeout after 3s"),
+        ]
+    }  # fmt: skip
+    assert len(shapes) == troubles
+    assert len({shape(error(text, exception_type="main.Error", stacktrace=trace)) for text in "ab"}) == 1
+
+
+def test_what_a_typeless_error_says_is_said_once():
+    assert fingerprint.said(error("cannot charge: no card", exception_message="no card")) == "cannot charge: no card"
+    assert fingerprint.said(error("cannot charge", exception_message="no card")) == "cannot charge: no card"
+    assert fingerprint.said(error("cannot charge")) == "cannot charge"
+    assert fingerprint.said(error("thread 'main'", exception_type="panic", exception_message="no")) == "no"
+    assert fingerprint.said(error("panic: no", exception_type="panic")) == "panic: no"
 
 
 def test_an_explicit_fingerprint_decides_alone():
@@ -142,6 +165,9 @@ def test_a_fingerprint_is_32_digits_also_of_what_utf8_cannot_say():
 HOSTILE = [
     '"', "'", "0", ".", "a.", "0.", "/a", "\n", "\n  ", " ", "(", ".(", "a.b(", "()", ":", "1:1", "\tat ", "    at a (",
     '  File "', "@a.", "a@", "-", "0x", "<", "$", "from a.rb:1:in `", "https://", "1-1", "\\", "at a.b(\n", "x.y(\n",
+    "#0 a(1): b(", "#0 ", "#0 \n", "Next A: x in ", "Uncaught A in ", "A in x.php:1 in ", "[object] (A at ", "0: a",
+    "0: a\n at b\n", "stack backtrace:\n 0: ", "    (a 1) a.ex:1: A.", "{a,b,[", "{a,b,1, ", "    in function a:b",
+    "0 a + 1 in ", "1 a 0x1 b + 1", "\ta.lua:1: in ", "\ta(b) called at ", "#0 a (dart:b", "\t[string ",
 ]  # fmt: skip
 
 

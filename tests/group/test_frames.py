@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from agent.core.model import ErrorEvent
 from agent.group import fingerprint
-from agent.group.fingerprint import chain, innermost, shape
+from agent.group.fingerprint import innermost, shape
+from agent.group.frames import chain
 
 CASES = tomllib.loads((Path(__file__).parent / "traces.toml").read_text(encoding="utf-8"))["case"]
 
@@ -29,7 +30,7 @@ def test_a_trace_is_its_chain_of_frames(case):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_a_later_trace_of_the_same_trouble_has_its_shape(case):
     one, other = (error(text, exception_type="E", stacktrace=case[text]) for text in ("one", "other"))
-    assert fingerprint.is_of_frames(shape(one))
+    assert fingerprint.frames_shape(one) is not None
     assert shape(one) == shape(other)
     assert shape(one) != shape(error(exception_type="F", stacktrace=case["one"]))
 

@@ -1,7 +1,9 @@
 """Events get their groups; what a transaction adds is collected, bounded in memory, and storable whatever it is."""
 
+import pytest
+
 from agent.core.model import ErrorEvent
-from agent.group import grouper
+from agent.group import fingerprint, grouper
 from agent.group.grouper import Grouper
 
 MINUTE = 60 * 10**9
@@ -64,7 +66,7 @@ def test_a_group_goes_on_with_its_template_after_a_restart():
     assert updates[1].template == "message\nshop\ncannot load the plug-in bbb twice"
     again = Grouper(
         [(update.fingerprint, update.id) for update in updates],
-        [(update.fingerprint, update.template, update.last_seen) for update in reversed(updates)],
+        [(update.fingerprint, update.template, update.last_seen, 3) for update in reversed(updates)],
     )
     assert again.assign(error(message(20), logger="shop")) == 1
     assert again.assign(error(message(1), logger="shop")) == 2
@@ -85,7 +87,7 @@ def test_a_template_that_only_a_continued_event_changed_is_stored_with_the_next_
 def test_only_what_a_message_decides_has_a_template():
     groups = Grouper()
     trace = 'Traceback\n  File "a/b.py", line 1, in outer\nE: x\n'
-    assert groups.describe(error(stacktrace=trace)).template is None
+    assert groups.describe(error(stacktrace=trace, exception_type="E")).template is None
     assert groups.describe(error(fingerprint="mine")).template is None
     assert groups.describe(error("a 1", exception_type="E")).template == "type\nE\na <*>"
     for _ in range(2):
@@ -109,6 +111,7 @@ def test_a_title_says_the_type_and_the_message_in_one_short_line():
     assert title("many\n  words\there") == "many words here"
     assert title(exception_type="E", exception_message="why") == "E: why"
     assert title("said", exception_type="E") == "E: said"
+    assert title("cannot charge", exception_message="no card") == "cannot charge: no card"
     assert title("") == "(no message)"
     assert title(" \n") == "(no message)"
     assert len(title("x" * 5_000)) == 200
@@ -168,7 +171,7 @@ def test_finding_gives_the_group_that_was_given_and_learns_nothing():
         groups.assign(one)
     updates = groups.take_updates()
     known = [(update.fingerprint, update.id) for update in updates]
-    templates = [(update.fingerprint, update.template, update.last_seen) for update in updates if update.template]
+    templates = [(update.fingerprint, update.template, update.last_seen, 3) for update in updates if update.template]
     finder = Grouper(known, templates, learning=False)
     assert [finder.find(one) for one in errors] == [groups.assign(one) for one in errors]
     strangers = [
@@ -179,3 +182,54 @@ def test_finding_gives_the_group_that_was_given_and_learns_nothing():
     assert [finder.find(one) for one in strangers * 2] == [None] * 6
     assert finder.take_updates() == []
     assert finder.find(error("user zoe left the room")) == groups.assign(error("user zoe left the room"))
+
+
+GO = "main.(*Cart).Add\n\t/srv/shop/cart.go:12\nmain.main\n\t/srv/shop/main.go:7\n"
+
+
+def test_errors_without_a_type_are_told_apart_by_what_they_say_where_their_frames_are_the_same():
+    groups = Grouper()
+
+    def said(message, stacktrace=GO):
+        return groups.assign(error(message, stacktrace=stacktrace))
+
+    assert [said(f"cannot charge order {n}") for n in range(3)] == [1, 1, 1]
+    assert said("cannot refund order 1") == 2
+    assert said("cannot charge order 1", GO.replace("Add", "Pay")) == 3
+    assert groups.assign(error("cannot charge order 1", stacktrace=GO, exception_type="main.CardError")) == 4
+    words = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kite"]
+    assert len({said(f"cannot find the {word} in the zoo") for word in words}) == 9, "many words are a value here too"
+    assert groups.take_updates()[0].culprit == "main.(*Cart).Add"
+
+
+@pytest.mark.parametrize("taken_for_a_type", [None, "main.main"])
+def test_a_group_of_frames_alone_goes_on_with_the_first_message_that_comes(taken_for_a_type):
+    """Up to version 2 the frames of an error without a type decided alone."""
+    older = fingerprint.fingerprint(fingerprint.frames_shape(error(stacktrace=GO, exception_type=taken_for_a_type)))
+    groups = Grouper([(older, 7)])
+    events = [error(text, stacktrace=GO) for text in ("cannot charge order 1", "cannot refund order 1")]
+    assert [groups.assign(one) for one in events] == [7, 8]
+    updates = groups.take_updates()
+    assert (updates[0].fingerprint, updates[0].fingerprint_version) == (older, fingerprint.VERSION)
+    again = Grouper(
+        [(update.fingerprint, update.id) for update in updates],
+        [(update.fingerprint, update.template, update.last_seen, 3) for update in reversed(updates)],
+    )
+    assert [again.assign(one) for one in [*reversed(events), error("else", stacktrace=GO)]] == [8, 7, 9]
+
+
+def test_a_template_of_older_rules_takes_the_messages_that_the_present_ones_give_it():
+    older = "message\nshop\nread <*> (<*>) of settings.yaml for <word>"
+    groups = Grouper([("mark", 7)], [("mark", older, NOW, 2)])
+    assert groups.assign(error("read 1190 bytes (1.16 KB) of other.yaml for anyone", logger="shop")) == 7
+    [update] = groups.take_updates()
+    assert update.template == "message\nshop\nread <*> of <*> for <word>"
+    assert Grouper([("mark", 7)], [("mark", older, NOW, 3)]).assign(error("read 1 of a.yaml for b", logger="shop")) == 8
+
+
+def test_errors_that_are_nothing_but_pairs_are_told_apart_by_the_words_among_their_values():
+    """What stands for the message of a record that has none, and lines of `key=value`."""
+    groups = Grouper()
+    messages = ["step=charge order=17", "step=charge order=18", "step=refund order=17", "step=charge user=ann",
+                "step=charge user=bob"]  # fmt: skip
+    assert [groups.assign(error(message)) for message in messages] == [1, 1, 2, 3, 3]

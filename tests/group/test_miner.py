@@ -87,6 +87,42 @@ def test_too_little_in_common_is_no_template(pattern):
     assert len(groups) == 40
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [
+            "synchronized to 10.0.0.1, stratum 3",
+            "synchronized to LOCAL(0), stratum 10",
+            "synchronized to #3#, stratum 1",
+        ],
+        ["shop:80 is down", "10.0.0.1:80 is down", "cart:80 is down"],
+        ["writes (of x:7) to [a 5]", "writes (of 9) to [a 5]", "writes (of y:5) to [a 5]"],
+    ],
+)
+def test_values_that_look_different_are_values(texts):
+    """In any order that has the plain one among the first two."""
+    for order in (texts, [texts[1], texts[0], texts[2]]):
+        store = Store()
+        assert [store.place(text) for text in order] == [1, 1, 1]
+        store.start()
+        assert [store.place(text) for text in reversed(order)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a:1 failed", "b:1 failed"),
+        ("code=5 failed", "5 failed"),
+        ("x:1", "1"),
+        ("(1 failed", "x:1 failed"),
+        ("a 1", "b 1"),
+    ],
+)
+def test_values_with_different_names_stay_apart(one, other):
+    store = Store()
+    assert store.place(one) != store.place(other)
+
+
 def test_columns_with_few_words_keep_them_apart():
     """`started` and `stopped` stay two, though the service is a value."""
     store = Store()
@@ -176,7 +212,7 @@ def test_what_is_older_than_all_is_placed_too(monkeypatch):
     assert store.state() == ["message\napp\na", "message\napp\nb"]
 
 
-subjects = st.sampled_from([letters(number) for number in range(14)] + ["17", "x"])
+subjects = st.sampled_from([letters(number) for number in range(14)] + ["17", "x", "x:17", "y:17", "#17#", "[17]"])
 messages = st.one_of(
     st.builds("cannot open the {} of it".format, subjects),
     st.builds("the {} of {} is not there now".format, subjects, subjects),

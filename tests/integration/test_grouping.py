@@ -2,6 +2,7 @@
 
 import json
 
+from agent.group import fingerprint
 from tests.integration.harness import append, event, wait_until
 from tests.integration.oracle import change_store
 
@@ -150,3 +151,45 @@ def test_a_rule_is_told_that_an_ignored_group_has_come_back(box):
     assert come(box, 2, 1, 2) == ["regressed"]
     wait_until(told.exists, what="the hook")
     assert json.loads(told.read_text())["groups"][0]["id"] == 1
+
+
+# ------------------------------------------------------------ errors without a type
+
+ZAP = (
+    r'{"level":"error","ts":%d,"msg":"%s","error":"%s",'
+    r'"stacktrace":"main.pay\n\t/srv/shop/pay.go:%d\nmain.main\n\t/srv/shop/main.go:7"}'
+)
+
+
+def zap(box, *errors):
+    """Store errors as Go's zap writes them, all from one place; the group of each error so far."""
+    lines = [ZAP % (1_795_325_966 + index, *error, 10 + index) for index, error in enumerate(errors)]
+    append(box.log, "".join(line + "\n" for line in lines).encode())
+    assert box.once().returncode == 0
+    return [group for (group,) in box.sql("SELECT group_id FROM events ORDER BY id")]
+
+
+def test_go_errors_of_one_place_are_told_apart_by_what_they_say(box):
+    assert zap(
+        box,
+        ("cannot charge order 17", "card declined"),
+        ("cannot charge order 18", "card declined"),
+        ("cannot charge order 19", "dial tcp 10.0.0.1:443: i/o timeout"),
+        ("cannot refund order 17", "card declined"),
+    ) == [1, 1, 2, 3]
+    assert box.sql("SELECT title, culprit FROM error_groups WHERE id = 1") == [
+        ("cannot charge order 17: card declined", "main.pay")
+    ]
+
+
+def test_go_errors_whose_frames_made_a_group_of_an_older_version_stay_ignored(box):
+    assert zap(box, ("cannot charge order 17", "card declined")) == [1]
+    assert box.run("errors", "ignore", "1").returncode == 0
+    older = fingerprint.fingerprint("frames\n\nmain.pay\nmain.main")
+    change_store(box, f"UPDATE error_groups SET template = NULL, fingerprint_version = 2, fingerprint = '{older}'")
+    assert zap(box, ("cannot charge order 18", "card declined"), ("cannot refund order 1", "no")) == [1, 1, 2]
+    assert zap(box, ("cannot refund order 2", "no"), ("cannot charge order 19", "card declined"))[-2:] == [2, 1]
+    assert box.sql("SELECT id, state, count, fingerprint_version FROM error_groups") == [
+        (1, "ignored", 3, fingerprint.VERSION),
+        (2, "new", 2, fingerprint.VERSION),
+    ]

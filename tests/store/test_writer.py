@@ -197,7 +197,7 @@ def test_groups_gather_what_transactions_add(opened):
 
 
 def test_groups_keep_their_template_and_grouping_gets_it_back(opened):
-    """The last seen first, no more than asked for, and none that another version of the algorithm has made."""
+    """The last seen first, no more than asked for, each with the version of the rules that made it."""
     groups = [
         update(1, template="message\na\nx y"),
         update(2, timestamp=NOW + 1, template="message\na\n<*>"),
@@ -207,14 +207,15 @@ def test_groups_keep_their_template_and_grouping_gets_it_back(opened):
     ]
     for some in (groups, [update(2, timestamp=NOW + 1), update(1, timestamp=NOW - 1, template="message\na\nx <word>")]):
         write(opened, transaction(stored(tailed(), events(tailed().offset)), groups=some))
-    known, templates = known_groups(opened.writer.connection, 1, 10)
+    known, templates = known_groups(opened.writer.connection, 10)
     assert sorted(known) == [(f"print{number}", number) for number in range(1, 6)]
     assert templates == [
-        ("print5", "type\nE\n<word>", NOW + 1),
-        ("print2", "message\na\n<*>", NOW + 1),
-        ("print1", "message\na\nx <word>", NOW),
+        ("print4", "old", NOW + 2, 0),
+        ("print5", "type\nE\n<word>", NOW + 1, 1),
+        ("print2", "message\na\n<*>", NOW + 1, 1),
+        ("print1", "message\na\nx <word>", NOW, 1),
     ]
-    assert known_groups(opened.writer.connection, 1, 2)[1] == templates[:2]
+    assert known_groups(opened.writer.connection, 2)[1] == templates[:2]
 
 
 @pytest.mark.parametrize(

@@ -32,18 +32,18 @@ class ArchivedGroups:
     def __init__(self, connection: sqlite3.Connection | None = None) -> None:
         self.categories: dict[int, GroupTraits] = {}
         self._connection = connection
-        self._known: tuple[list[tuple[str, int]], list[tuple[str, str, int]]] = ([], [])
+        self._known: tuple[list[tuple[str, int]], list[tuple[str, str, int, int]]] = ([], [])
         self._grouper: Grouper | None = None
 
     def load(self) -> None:
         """Read them, if that has not been done: to be called before processes that ask for groups are started."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            from agent.group import fingerprint, miner  # noqa: PLC0415 - as long as the reading, and as rare
+            from agent.group import miner  # noqa: PLC0415 - as long as the reading, and as rare
             from agent.store.groups import group_traits, known_groups  # noqa: PLC0415
 
             self.categories = group_traits(connection, time.time_ns())
-            self._known = known_groups(connection, fingerprint.VERSION, miner.TEMPLATES)
+            self._known = known_groups(connection, miner.TEMPLATES)
 
     def find(self, error: ErrorEvent) -> int | None:
         """The id of an error's group; None where the store has no such group."""
