@@ -82,8 +82,8 @@ def instant(
             value = {"seconds": value, "nanos": record["timestampNanos"]}
         try:
             return instants.parse(value, observed), None
-        except timestamps.OutOfRangeError:
-            error = f"timestamp out of range: {str(value)[:_LONGEST_SHOWN]}"
+        except timestamps.InstantError as why:
+            error = f"{why.reason}: {str(value)[:_LONGEST_SHOWN]}"
         except ValueError:
             continue
     return observed, error
@@ -154,7 +154,7 @@ def _readable(role: str, path: Path, record: dict[str, Any], instants: Instants)
     if value is None or value == "":
         return False
     if role == "timestamp":
-        return instant(record, (path,), instants, 0)[1] is None
+        return instant(record, (path,), instants, timestamps.MAX_NS)[1] is None
     if role == "severity":
         return severity.read(value, severity.scale_of(path)) >= 0
     if role == "message":
