@@ -68,7 +68,7 @@ class Calendar:
             if batch.modified != self._modified or start < self._end:
                 self._full = None
             self._modified, self._end = batch.modified, self._place(batch.end)
-        self._instants.begin(reference)
+        self._instants.reference = reference
 
     def _entry_at(self, offset: int) -> int:
         return max(bisect_right(self.entries, (offset, 1 << 64)) - 1, 0)
@@ -87,7 +87,7 @@ class Calendar:
         self._instants.notes = []
         if self._is_plain(out, begin, notes):
             return False
-        texts = {row: text for row, (_, text) in zip(_noted_rows(out, begin, notes), notes, strict=False)}
+        texts = dict(notes)
         if self._recorded:
             changed, has_new = self._replay(out, texts), False
         else:
@@ -139,52 +139,49 @@ class Calendar:
 
     def _repair(self, out: EventBatch, begin: int, texts: dict[int, str]) -> bool:
         """Let the rows be in order where they can: those behind an instant that says its year follow that, all others
-        end at the reference.
+        end at the reference. A row that cannot be in order is for itself: a clock was wrong.
         """
         timestamps, errors = out.timestamps, out.parse_errors
         before = timestamps[begin:]
         full = [row for row in range(begin, len(out)) if row not in texts and row not in errors]
         first = begin if self._full is not None else full[0] if full else len(out)
         following = timestamps[full[0]] if self._full is None and full else None
-        for row in range(first - 1, begin - 1, -1):
-            if row in texts:
-                timestamps[row] = following = self._before(texts[row], timestamps[row], following)
-        last = self._full if self._full is not None else timestamps[first] if full else None
+        for row in reversed(range(begin, first)):
+            if row in texts and (found := self._before(texts[row], timestamps[row], following)) is not None:
+                timestamps[row] = following = found
+        last = self._full
         for row in range(first, len(out)):
-            if row in texts and last is not None:
-                found = self._after(texts[row], timestamps[row], last)
-                if found <= self._latest():
-                    timestamps[row] = last = found
-            elif row not in errors:
-                last = timestamps[row]
-        if full or self._full is not None:
-            self._full = last
+            if row not in texts or last is None:
+                last = timestamps[row] if row not in errors else last
+            elif (found := self._after(texts[row], timestamps[row], last)) is not None:
+                timestamps[row] = last = found
+        self._full = last
         return timestamps[begin:] != before
 
-    def _before(self, text: str, instant: int, following: int | None) -> int:
-        """What it is before a line with the instant `following`."""
+    def _before(self, text: str, instant: int, following: int | None) -> int | None:
+        """What it is before a line with the instant `following`; None where it cannot be there."""
         if following is None:
             return instant
         if not _is_dateless(text):
             return self._next_to(text, instant, following)
         if following + _LATE_NS - DAY_NS + _HOUR_NS < instant <= following + _LATE_NS:
             return instant
-        found = [one for one in self._dates(text, following) if one <= following + _LATE_NS]
-        return max(found, default=instant)
+        return max((one for one in self._dates(text, following) if one <= following + _LATE_NS), default=None)
 
-    def _after(self, text: str, instant: int, last: int) -> int:
-        """What it is behind a line with the instant `last`."""
+    def _after(self, text: str, instant: int, last: int) -> int | None:
+        """What it is behind a line with the instant `last`; None where it cannot be there."""
         if not _is_dateless(text):
             return self._next_to(text, instant, last)
         if last - _LATE_NS <= instant < last - _LATE_NS + DAY_NS - _HOUR_NS:
             return instant
-        return min((one for one in self._dates(text, last) if one >= last - _LATE_NS), default=instant)
+        found = min((one for one in self._dates(text, last) if one >= last - _LATE_NS), default=None)
+        return found if found is not None and found <= self._latest() else None
 
-    def _next_to(self, text: str, instant: int, near: int) -> int:
+    def _next_to(self, text: str, instant: int, near: int) -> int | None:
         if abs(instant - near) < _SURELY_THIS_YEAR_NS:
             return instant
         found = self._completed(text, Reference(near, nearest=True))
-        return instant if found is None or found > self._latest() else found
+        return found if found is not None and 0 <= found <= self._latest() else None
 
     def _latest(self) -> int:
         reference = self._instants.reference
@@ -210,17 +207,3 @@ def _is_dateless(text: str) -> bool:
 
 def _sure_ns(text: str) -> int:
     return _SURELY_THIS_DAY_NS if _is_dateless(text) else _SURELY_THIS_YEAR_NS
-
-
-def _noted_rows(out: EventBatch, begin: int, notes: list[tuple[int, str]]) -> Sequence[int]:
-    """The rows whose instants were noted: they were read in the order of the rows."""
-    if len(notes) == len(out) - begin:
-        return range(begin, len(out))
-    rows: list[int] = []
-    waiting = iter(notes)
-    note = next(waiting, None)
-    for row in range(begin, len(out)):
-        if note is not None and out.timestamps[row] == note[0]:
-            rows.append(row)
-            note = next(waiting, None)
-    return rows

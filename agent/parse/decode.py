@@ -113,6 +113,7 @@ class FileParser:
             work.out, self._settled = released, len(released)
         else:
             work.tail = self._known_tail(batch, offset) if tail_open else None
+        self._compiled.instants.rows = work.out.timestamps
         self._held, self.deadline_s = b"", None
         self._observed = batch.observed_timestamp
         if self.profile.format == "":
@@ -131,6 +132,7 @@ class FileParser:
         if not self._held:
             return EventBatch(end=max(self._end, 0))
         work = Assembler(self._compiled, self.profile, self._observed)
+        self._compiled.instants.rows = work.out.timestamps
         data, offset = self._held, self._held_at
         self._held, self.deadline_s = b"", None
         work.lines(data, offset)

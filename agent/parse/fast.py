@@ -184,8 +184,9 @@ class FastPath:
         found = []
         begin = len(work.out.records)
         for row, value in enumerate(column):
+            self._compiled.instants.further = row
             try:
-                found.append(self._compiled.instants.parse(value, work.observed))
+                found.append(fields.parse_instant(value, self._compiled.instants, work.observed))
             except ValueError:
                 record = load_record(records[row])
                 paths = self._compiled.paths["timestamp"]
@@ -193,6 +194,7 @@ class FastPath:
                 found.append(instant)
                 if error is not None:
                     work.out.parse_errors[begin + row] = error
+        self._compiled.instants.further = 0
         return found
 
     def _severities(self, column: list[Any], records: list[str]) -> list[int]:

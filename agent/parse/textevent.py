@@ -201,9 +201,9 @@ def written_instant(
         return observed, NO_TIMESTAMP
     contained = extra.get("time") if extra else None
     try:
-        return compiled.instants.parse(written, observed, contained), ""
+        return compiled.instants.parse(written, observed, None if contained is written else contained), ""
     except ValueError as why:
-        if contained is not None and contained != written:
+        if contained is not None and contained is not written:
             return written_instant(contained, compiled, observed)
         return observed, f"{why.reason}: {written}" if isinstance(why, timestamps.InstantError) else NO_TIMESTAMP
 

@@ -93,15 +93,17 @@ def checked(instant: int, observed: int = MAX_NS) -> int:
 class Instants:
     """`parse` for the timestamps of one source: the minute is looked up, seconds and fraction are added (1 µs, not 8).
 
-    A text without a year or a date is completed by `reference`: see `completion`. The owner of `notes`, where it is a
-    list, finds there what was completed, and may complete it better when it knows the lines around it.
+    A text without a year or a date is completed by `reference`: see `completion`. What was completed is in `notes`, as
+    the row that its instant is for and the text, for who knows the lines around it and may complete it better.
     """
 
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
         self.reference: Reference | None = None  # None: the time at which the line was read
         self.read_by = 0  # Unix ns: the lines were read by then, whenever their file was written
-        self.notes: list[tuple[int, str]] | None = None
+        self.notes: list[tuple[int, str]] = []
+        self.rows: list[int] | None = None  # the instants of the rows before; None: nothing is noted
+        self.further = 0  # so many rows, which are not among them yet, are before this one, too
         self.dateless = False  # some had the time of day alone
         self._clock_at = 0
         self._known: dict[str, int] = {}
@@ -193,6 +195,9 @@ class Instants:
             return instant
         reference = self._reference(observed, near)
         instant = complete(reading, self.zone, reference)
+        if instant > self.latest(observed) and near is None:
+            reference = Reference(self.latest(observed) - DAY_NS)
+            instant = complete(reading, self.zone, reference)
         if is_kept:
             kept = self._partial if near is None else self._near
             self._keep(kept, key, completed(reading, instant, after, reference))
@@ -206,13 +211,9 @@ class Instants:
         return self.reference or Reference(observed)
 
     def _noted(self, instant: int, value: str, observed: int, near: str | None) -> int:
-        if near is None and self.notes is not None and 0 <= instant <= self.latest(observed):
-            self.notes.append((instant, value))
+        if near is None and self.rows is not None and 0 <= instant <= self.latest(observed):
+            self.notes.append((len(self.rows) + self.further, value))
         return instant
-
-    def begin(self, reference: Reference) -> None:
-        """Lines follow that are to be completed by `reference`; what is noted from now on is theirs."""
-        self.reference, self.notes = reference, []
 
     def _keep(self, known: dict[str, Any], key: str, value: Any) -> None:
         if len(known) >= _MOST_KNOWN:
