@@ -27,7 +27,7 @@ _HOUR_NS = 3_600 * SECOND_NS
 _SURELY_THIS_YEAR_NS = 180 * DAY_NS  # nearer than half a year: no other year's instant is
 _SURELY_THIS_DAY_NS = 11 * _HOUR_NS
 _LATE_NS = 2 * _HOUR_NS  # how far a line may lie before the one above it: threads, and the hour that autumn repeats
-_MOST_ENTRIES = 1000  # 30 bytes each: more are the lines of a log that keeps no order
+_MOST_ENTRIES = 4000  # 30 bytes each; five years of times of day, or a log that keeps no order
 
 
 class Calendar:
@@ -65,7 +65,7 @@ class Calendar:
                 self.entries.pop()
             written = batch.modified or batch.observed_timestamp
             reference = Reference(min(written, batch.observed_timestamp))
-            if batch.modified != self._modified or start < self._end:
+            if batch.modified != self._modified or start != self._end:
                 self._full = None
             self._modified, self._end = batch.modified, self._place(batch.end)
         self._instants.reference = reference
