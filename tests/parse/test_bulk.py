@@ -3,7 +3,7 @@
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.parse import timestamps
@@ -39,6 +39,7 @@ def check(values: list[str]) -> None:
         assert extremes == (min(found), max(found))
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=8))
 @example(["2026-11-22T03:59:59Z", "2026-11-22T03:60:00Z", "2026-11-22T04:00:00Z"])
 @example(["2026-11-22T03:04:05Z", "2026-11-22T03:04:60Z", "2026-11-22T04:00:00Z"])
@@ -50,6 +51,7 @@ def test_a_column_is_converted_as_its_values_are(values):
     check(values)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(0, 3), DAMAGE)
 def test_a_value_of_another_layout_is_noticed(values, which, damage):
     """A character of one value is another, is missing, or is what stands between the rows when they are joined."""

@@ -268,3 +268,9 @@ def test_what_is_not_certain_is_no_instant(text, error):
 @pytest.mark.parametrize("text", ["2026-11-22", "[    12.345678]", "[12345.678901]", "12:30", "22 Nov", "2026-11", ""])
 def test_a_date_or_the_time_since_boot_is_no_instant(text):
     assert outcome(timestamps.parse, text, UTC, OBSERVED) is ValueError
+
+
+@pytest.mark.parametrize("piece", ["1", "[", "05:39:26 ", " m=+1", "Nov ", "2026-11-22 "])
+def test_a_text_that_is_longer_than_any_instant_is_none(piece):
+    assert outcome(timestamps.parse, piece * 161, UTC, OBSERVED) is ValueError
+    assert outcome(timestamps.Instants(UTC).parse, piece * 161, OBSERVED) is ValueError
