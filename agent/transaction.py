@@ -99,7 +99,8 @@ class TransactionBuilder:
         elif state.settings != settings:  # a reload has changed how this source is read
             if state.batch is not None:
                 self._add(state, state.parser, state.batch, state.parser.flush())
-            state.parser, state.settings, state.profile = FileParser(settings), settings, None
+            calendar = Profile(calendar=state.parser.profile.calendar)  # its years stay, whatever is found out anew
+            state.parser, state.settings, state.profile = FileParser(settings, calendar), settings, None
         state.batch = batch
         self._add(state, state.parser, batch, state.parser.feed(batch, tail_open=state.tail_open))
         if (start := settings.start) is not None and start.undecided:

@@ -70,6 +70,7 @@ class FrameSplitter:
         settings: how its lines are parsed.
         profile: where its fields are, if that is known; else the first frame tells, and `profile` is it then.
         observed: Unix ns, for events that do not say when they happened.
+        read_by: Unix ns; no event happened a day later.
         frame_bytes: about how much of the log a frame holds.
         in_log: of a redacted log, where an offset is in the log itself.
     """
@@ -80,16 +81,24 @@ class FrameSplitter:
         profile: Profile | None,
         observed: int,
         *,
+        read_by: int = 0,
         frame_bytes: int = FRAME_BYTES,
         in_log: Callable[[int], int] | None = None,
     ) -> None:
-        self.profile = profile
+        self._profile = profile
+        self._is_recorded = profile is not None and bool(profile.calendar)  # in the store: it stays as it is there
         self._settings = settings
         self._observed = observed
+        self._read_by = read_by
         self._parser: FrameParser | None = None
         self._frame_bytes = frame_bytes
         self._in_log = in_log
         self._offset = 0
+
+    @property
+    def profile(self) -> Profile | None:
+        """What is known of the log by now."""
+        return self._profile if self._parser is None else self._parser.profile
 
     def split(self, chunks: Iterable[bytes]) -> Iterator[IndexedFrame]:
         """Frames that make up the log, from pieces that make it up."""
@@ -144,29 +153,37 @@ class FrameSplitter:
         return self._index(data, end)
 
     def _parser_for(self, data: bytes) -> FrameParser:
-        if self.profile is None:
+        if self._profile is None:
             parser = FileParser(self._settings)
             parser.feed(LineBatch(FileGeneration(0, "", "", 0, 0, 0), 0, data[:_HEAD_LINES_BYTES], self._observed))
-            self.profile = parser.profile
+            self._profile = parser.profile
         if self._parser is None:
-            self._parser = FrameParser(self._settings, self.profile, self._observed)
+            self._parser = FrameParser(
+                self._settings, self._profile, self._observed, self._read_by, recorded=self._is_recorded
+            )
         return self._parser
 
     def _index(self, data: bytes, end: int) -> IndexedFrame:
         content = data[:end]
-        piece = index_frame(content, self._offset, self._settings, self._parser_for(content), self._in_log)
+        piece = index_frame(content, self._offset, self._settings, self._parser_for(content), in_log=self._in_log)
         self._offset += end
         return piece
 
 
 def index_frame(
-    data: bytes, offset: int, settings: ParseSettings, parser: FrameParser, in_log: Callable[[int], int] | None = None
+    data: bytes,
+    offset: int,
+    settings: ParseSettings,
+    parser: FrameParser,
+    *,
+    in_log: Callable[[int], int] | None = None,
+    place: Callable[[int], int] | None = None,
 ) -> IndexedFrame:
-    """A frame that begins and ends with its events, and its index."""
+    """A frame that begins and ends with its events, and its index. The arguments are those of `FrameParser.parse`."""
     easy = _easy(data, parser, settings)
     if easy is not None:
         return easy
-    return _parsed(data, parser.parse(data, offset, in_log=in_log), settings)
+    return _parsed(data, parser.parse(data, offset, in_log=in_log, place=place), settings)
 
 
 def _easy(data: bytes, parser: FrameParser, settings: ParseSettings) -> IndexedFrame | None:
@@ -244,16 +261,34 @@ class FrameParser:
         settings: of the source, as they were when the log was archived.
         profile: of the log.
         observed: Unix ns, for events that do not say when they happened.
+        read_by: Unix ns; no event happened a day later.
+        recorded: years and dates are those that the profile has; else they are found out, and `profile` has them.
     """
 
-    def __init__(self, settings: ParseSettings, profile: Profile | None, observed: int) -> None:
+    def __init__(
+        self,
+        settings: ParseSettings,
+        profile: Profile | None,
+        observed: int,
+        read_by: int = 0,
+        *,
+        recorded: bool = True,
+    ) -> None:
+        self.profile = profile
         self._settings = settings
-        self._profile = profile
         self._observed = observed
+        self._read_by = read_by
+        self._is_recorded = recorded
         self._parser: FileParser | None = None
 
     def parse(
-        self, data: bytes, offset: int, *, final: bool = True, in_log: Callable[[int], int] | None = None
+        self,
+        data: bytes,
+        offset: int,
+        *,
+        final: bool = True,
+        in_log: Callable[[int], int] | None = None,
+        place: Callable[[int], int] | None = None,
     ) -> EventBatch:
         """The events of a frame.
 
@@ -262,18 +297,24 @@ class FrameParser:
             offset: of its first byte.
             final: nothing is to be held back.
             in_log: of a redacted log, where an offset is in the log itself.
+            place: of lines that were taken out of their log, where an offset is in it.
         """
-        parser = self._parser or FileParser(self._settings, self._profile)
+        parser = self._parser or self._new_parser()
         batch = LineBatch(FileGeneration(0, "", "", 0, 0, 0), offset, data, self._observed, final=final)
-        events = parser.feed(batch, in_log=in_log)
-        keep = self._profile is not None and parser.profile == self._profile and parser.deadline_s is None
+        events = parser.feed(batch, in_log=in_log, place=place)
+        if self.profile is not None and parser.profile.calendar != self.profile.calendar:
+            self.profile = msgspec.structs.replace(self.profile, calendar=parser.profile.calendar)
+        keep = self.profile is not None and parser.profile == self.profile and parser.deadline_s is None
         self._parser = parser if keep else None
         return events
 
     def survey(self, data: bytes, longest: int) -> Survey | None:
         """What its events are, if that is easy to tell: see FileParser.survey."""
-        if self._profile is None:
+        if self.profile is None:
             return None
         if self._parser is None:
-            self._parser = FileParser(self._settings, self._profile)
-        return self._parser.survey(data, longest)
+            self._parser = self._new_parser()
+        return self._parser.survey(data, longest, self._observed)
+
+    def _new_parser(self) -> FileParser:
+        return FileParser(self._settings, self.profile, read_by=self._read_by, recorded=self._is_recorded)

@@ -89,17 +89,24 @@ def _read(path: Path, filters: FilterFile) -> ArchiveRow:
     with ArchiveReader(path) as archive:
         said = archive.metadata
         settings = _settings(path, said)
-        parser = FrameParser(settings, Profile.from_json(said.profile) if said.profile else None, said.modified)
+        profile = Profile.from_json(said.profile) if said.profile else None
+        parser = FrameParser(settings, profile, said.modified, said.created)
         frames = []
         for number, (data, location) in enumerate(zip(archive.verified(), archive.in_log(), strict=True)):
-            in_log = archive.positions(number).in_log if said.version == REDACTED_VERSION else None
-            frame = index_frame(data, 0, settings, parser, in_log).row(number, location)
+            in_frame = archive.positions(number).in_log
+            in_log = in_frame if said.version == REDACTED_VERSION else None
+            place = partial(_in_log, location.raw_offset, in_frame)
+            frame = index_frame(data, 0, settings, parser, in_log=in_log, place=place).row(number, location)
             filters.take(frame)
             frames.append(frame)
         made = ArchiveWritten(
             path=os.fsencode(path), size=archive.bytes, link=archive.link, metadata=said, frames=frames
         )
         return made.row()
+
+
+def _in_log(start: int, in_frame: Callable[[int], int], offset: int) -> int:
+    return start + in_frame(offset)
 
 
 def _settings(path: Path, said: ArchiveMetadata) -> ParseSettings:

@@ -126,6 +126,7 @@ def _write(
         msgspec.structs.replace(settings, redact=()),  # what there was to redact is redacted then
         Profile.from_json(profile) if profile else None,
         _modified(job, log),
+        read_by=order.created,
         in_log=None if redactor is None else redactor.in_log,
     )
     writer = ArchiveWriter(file, order.level)

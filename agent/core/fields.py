@@ -87,6 +87,7 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     trace_id: Path | None = None
     span_id: Path | None = None
     overrides: dict[str, Path] = {}
+    calendar: tuple[tuple[int, int], ...] = ()  # `parse.calendar`: from an offset on, next to which instant lines lie
 
     def to_json(self) -> str:
         """The form that `files.profile` keeps."""

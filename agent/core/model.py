@@ -144,6 +144,7 @@ class LineBatch(msgspec.Struct):
     gaps: list[Gap] = []  # after `data`, before the next batch; ascending
     final: bool = False
     ends: bool = False
+    modified: int = 0  # Unix ns: when the file was last written as its bytes were read; 0 where that is not known
 
     @property
     def end(self) -> int:

@@ -7,6 +7,7 @@ The layout is taken from the first row and checked for all of them; a column of 
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from operator import add
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import orjson
 
 from agent.core.patterns import lazy
 from agent.core.units import SECOND_NS
-from agent.parse import timestamps
+from agent.parse import timestamps, zones
 from agent.parse.timestamps import MAX_NS
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class _Seconds(dict[int, int]):
         rest, day = divmod(rest, 100)
         year, month = divmod(rest, 100)
         local = timestamps.local_seconds(year, month, day, hour, minute, second)
-        shift = self._shift if self._zone is None else timestamps.zone_offset(local, self._zone)
+        shift = self._shift if self._zone is None else zones.zone_offset(local, self._zone)
         if len(self) >= self.MOST:
             self.clear()
         instant = self[digits] = (local - shift - 1) * SECOND_NS
@@ -65,31 +66,41 @@ class BulkTimestamps:
         self._zone = zone
         self._layouts: dict[tuple[str, int], _Layout] = {}
 
-    def convert(self, values: Sequence[Any]) -> list[int] | None:
-        """Nanoseconds of all values, or None where they are not all of one kind and layout (then one by one)."""
+    def convert(self, values: Sequence[Any], latest: int = MAX_NS) -> list[int] | None:
+        """Nanoseconds of all values.
+
+        Args:
+            values: at least one.
+            latest: no line may name a later instant: `Instants.latest`.
+
+        Returns:
+            None where they are not all of one kind and layout, or one is out of range: then one by one.
+        """
         kinds = set(map(type, values))
         if len(kinds) != 1:
             return None
         kind = kinds.pop()
+        found = None
         if kind is str:
-            return self._texts(values)
-        if kind is int:
-            return _integers(values)
-        if kind is float:
-            return _floats(values)
-        return None
+            found = self._texts(values)
+        elif kind is int:
+            found = _integers(values)
+        elif kind is float:
+            found = _floats(values)
+        return found if found is None or max(found) <= latest else None
 
-    def extremes(self, values: Sequence[Any]) -> tuple[int, int] | None:
+    def extremes(self, values: Sequence[Any], latest: int = MAX_NS) -> tuple[int, int] | None:
         """The least and the greatest of what `convert` gives, at a quarter of its price where their order is that of
         texts.
         """
         if type(values[0]) is str:
             layout = self._layout(values[0])
             try:
-                return layout.extremes(values) if layout is not None else None
+                ends = layout.extremes(values) if layout is not None else None
             except TypeError:  # not all of them are texts
                 return None
-        found = self.convert(values)
+            return ends if ends is None or ends[1] <= latest else None
+        found = self.convert(values, latest)
         return None if found is None else (min(found), max(found))
 
     def _texts(self, values: Sequence[str]) -> list[int] | None:
@@ -115,14 +126,20 @@ class _Layout:
 
     def __init__(self, example: str, suffix: re.Match[str], zone: tzinfo) -> None:
         fraction, offset = suffix.groups()
-        self._seconds = _Seconds(zone) if offset is None else _Seconds(None, timestamps.offset_seconds(offset.strip()))
+        self.usable = True
+        shift = 0
+        try:
+            shift = zones.seconds_east(offset.strip(), 0, UTC) if offset is not None else 0
+        except ValueError:
+            self.usable = False
+        self._seconds = _Seconds(zone if offset is None else None, shift)
         row = example.translate(_DIGITS_TO_ZERO)
         self._row = row.encode("ascii", "replace") + b"\n"
         self._suffix = offset or ""
         self._is_numbered = offset is not None and "0" in offset.translate(_DIGITS_TO_ZERO)
         self._point = example[_HEAD] if fraction else ""
         self._zeros = "0" * (9 - len(fraction or ""))
-        self.usable = all(row[at] in _SEPARATORS.get(at, "0") for at in range(_HEAD))
+        self.usable &= all(row[at] in _SEPARATORS.get(at, "0") for at in range(_HEAD)) and row[4] == row[7]
 
     def convert(self, values: Sequence[str]) -> list[int] | None:
         """Nanoseconds, or None where a row differs from the layout or is out of range.

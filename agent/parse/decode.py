@@ -21,6 +21,7 @@ from agent.core.holes import split_holes
 from agent.core.model import Continuation, ErrorEvent, EventBatch, Gap, LineBatch
 from agent.parse import careful
 from agent.parse.assemble import Assembler
+from agent.parse.calendar import Calendar
 from agent.parse.fast import MIN_LINES, FastPath
 from agent.parse.formats import Head, line_rules
 from agent.parse.multiline import OpenText, add, begin, continues
@@ -49,12 +50,23 @@ class FileParser:
         settings: of the file's source.
         profile: what was found out about the file earlier, None for a new one.
         clock: monotonic seconds, for `deadline_s`.
+        read_by: Unix ns; the lines were read by then, whatever their batches say. 0: when those say.
+        recorded: the lines were read before: what the profile says of their years and dates stands.
     """
 
     def __init__(
-        self, settings: ParseSettings, profile: Profile | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: ParseSettings,
+        profile: Profile | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        read_by: int = 0,
+        recorded: bool = False,
     ) -> None:
         self._compiled = Compiled(settings)
+        self._compiled.instants.read_by = read_by
+        known = profile.calendar if profile is not None else ()
+        self._calendar = Calendar(self._compiled.instants, known, recorded=recorded)
         self.profile = Profile()
         self._fast: FastPath | None = None
         self._revisions = 0
@@ -65,6 +77,7 @@ class FileParser:
         self._tail: OpenText | None = None  # the last released event, if a later line may continue it
         self._end = -1
         self._observed = 0
+        self._settled = 0  # rows at the head of a batch whose instants are final
         self.deadline_s: float | None = None
         self.profile_changed = False  # set when detection has learnt something; the owner resets it
         if profile is not None:
@@ -72,7 +85,12 @@ class FileParser:
             self.profile_changed = False
 
     def feed(
-        self, batch: LineBatch, *, tail_open: bool = False, in_log: Callable[[int], int] | None = None
+        self,
+        batch: LineBatch,
+        *,
+        tail_open: bool = False,
+        in_log: Callable[[int], int] | None = None,
+        place: Callable[[int], int] | None = None,
     ) -> EventBatch:
         """Parse a batch. Never raises for what the lines hold.
 
@@ -80,6 +98,7 @@ class FileParser:
             batch: of the file; it begins where the one before ended, or before that.
             tail_open: whether the event stored last of the file may be continued by lines of this batch.
             in_log: of a redacted log, where an offset is in the log itself.
+            place: of lines that were taken out of their log, where an offset is in it.
 
         Returns:
             The events, without those held back; `end` is the offset up to which the file is accounted for,
@@ -88,22 +107,24 @@ class FileParser:
         """
         released = self._take_held(batch)
         data, offset = (self._held + batch.data, self._held_at) if self._held else (batch.data, batch.offset)
+        self._calendar.begin(batch, place or in_log)
         work = Assembler(self._compiled, self.profile, batch.observed_timestamp, in_log)
         if released is not None:
-            work.out = released
+            work.out, self._settled = released, len(released)
         else:
             work.tail = self._known_tail(batch, offset) if tail_open else None
+        self._compiled.instants.rows = work.out.timestamps
         self._held, self.deadline_s = b"", None
         self._observed = batch.observed_timestamp
         if self.profile.format == "":
             self._look_ahead(data)
-        place = offset
+        at = offset
         for text, hole in split_holes(data):
-            self._region(work, text, place, [_SPLITS])
-            place += len(text)
+            self._region(work, text, at, [_SPLITS])
+            at += len(text)
             if hole:
-                _cut_off(work, text, place, hole)
-                place += hole
+                _cut_off(work, text, at, hole)
+                at += hole
         return self._finish(work, batch, data, offset)
 
     def flush(self) -> EventBatch:
@@ -111,21 +132,25 @@ class FileParser:
         if not self._held:
             return EventBatch(end=max(self._end, 0))
         work = Assembler(self._compiled, self.profile, self._observed)
+        self._compiled.instants.rows = work.out.timestamps
         data, offset = self._held, self._held_at
         self._held, self.deadline_s = b"", None
         work.lines(data, offset)
         work.finish()
         return self._released(work, offset + len(data))
 
-    def survey(self, data: bytes, longest: int) -> Survey | None:
+    def survey(self, data: bytes, longest: int, observed: int) -> Survey | None:
         """What the events are that `feed` would make of a file's only batch, where that is easy to tell; None where it
         is not. Nothing is learnt or held back, and each line is an event.
 
         Args:
             data: lines, each with its newline; UTF-8, and each begins with `{` and ends with `}`.
             longest: the bytes of the longest line, without the newline.
+            observed: when they were read, Unix ns.
         """
-        return self._fast.survey(data, longest) if self._fast is not None else None
+        if self._fast is None:
+            return None
+        return self._fast.survey(data, longest, self._compiled.instants.latest(observed))
 
     # --- the two paths
 
@@ -160,6 +185,7 @@ class FileParser:
             self._set_profile(self._compiled.detect(records))
 
     def _set_profile(self, profile: Profile) -> None:
+        profile = replace(profile, calendar=tuple(self._calendar.entries))
         if profile == self.profile and self._fast is not None:
             return
         self.profile_changed |= profile != self.profile
@@ -231,6 +257,10 @@ class FileParser:
             )
         if tail is not None and tail.blanks:  # they are counted as blank lines now: nothing joins it behind them
             tail = None
+        if self._calendar.settle(out, self._settled):
+            self.profile = replace(self.profile, calendar=tuple(self._calendar.entries))
+            self.profile_changed = True
+        self._settled = 0
         work.end_tail()
         last = tail if continued else work.last_text
         if last is not None and not last.extra and self._compiled.settings.multiline != "off":
@@ -260,7 +290,7 @@ class FileParser:
         found = self._compiled.detect(work.seen)
         if known:
             found = _merged(self.profile, found, replace=many)
-        if found != self.profile:
+        if replace(found, calendar=self.profile.calendar) != self.profile:
             self._revisions += 1
             self._set_profile(found)
 

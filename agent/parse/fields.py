@@ -81,12 +81,21 @@ def instant(
         if path == ("timestampSeconds",) and "timestampNanos" in record:
             value = {"seconds": value, "nanos": record["timestampNanos"]}
         try:
-            return instants.parse(value, observed), None
-        except timestamps.OutOfRangeError:
-            error = f"timestamp out of range: {str(value)[:_LONGEST_SHOWN]}"
+            return parse_instant(value, instants, observed), None
+        except timestamps.InstantError as why:
+            error = f"{why.reason}: {str(value)[:_LONGEST_SHOWN]}"
         except ValueError:
             continue
     return observed, error
+
+
+def parse_instant(value: Any, instants: Instants, observed: int) -> int:
+    """What `Instants.parse` gives or raises, but of a time of day alone ValueError: `00:00:01.250` in a field is a
+    duration as often, so that no date is made up for it.
+    """
+    if type(value) is str and ":" in value[1:3]:
+        raise ValueError
+    return instants.parse(value, observed)
 
 
 def severity_number(record: dict[str, Any], paths: tuple[Path, ...]) -> int:
@@ -154,7 +163,8 @@ def _readable(role: str, path: Path, record: dict[str, Any], instants: Instants)
     if value is None or value == "":
         return False
     if role == "timestamp":
-        return instant(record, (path,), instants, 0)[1] is None
+        alone = timestamps.Instants(instants.zone)  # this is no row's
+        return instant(record, (path,), alone, timestamps.MAX_NS)[1] is None
     if role == "severity":
         return severity.read(value, severity.scale_of(path)) >= 0
     if role == "message":

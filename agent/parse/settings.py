@@ -152,7 +152,8 @@ class Compiled:
 
     def detect(self, records: list[dict[str, Any]]) -> Profile:
         """Where the fields are in these records."""
-        return Profile(format="json", overrides=self.overrides, **detect(records, self.paths, self.instants))
+        found = detect(records, self.paths, self.instants)
+        return msgspec.structs.replace(Profile(format="json", overrides=self.overrides), **found)
 
     def text_profile(self) -> Profile:
         """Where the fields are in the records that are made of text lines."""

@@ -118,7 +118,7 @@ def _row(  # noqa: PLR0917 - called for every line
     instant, missing = observed, NO_TIMESTAMP
     record = {}
     if written is not None:
-        instant, missing = written_instant(written, compiled, observed)
+        instant, missing = written_instant(written, compiled, observed, extra)
         record["timestamp"] = written
     if missing:
         out.parse_errors[row] = missing
@@ -171,7 +171,7 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
     """Make the record `{timestamp, level, logger, message, exception.*}` of an event that has all its lines."""
     message, exception = _split(event)
     written = event.head.timestamp or event.extra.get("time")
-    instant, error = written_instant(written, compiled, observed)
+    instant, error = written_instant(written, compiled, observed, event.extra)
     number = event.head.severity
     if number == 0 and event.trace:
         number = FATAL if multiline.is_fatal(event) else ERROR
@@ -188,16 +188,26 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
     )
 
 
-def written_instant(written: Any, compiled: Compiled, observed: int) -> tuple[int, str]:
-    """Nanoseconds since 1970 and nothing, or the observed time and why."""
+def written_instant(
+    written: Any, compiled: Compiled, observed: int, extra: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Nanoseconds since 1970 and nothing, or the observed time and why.
+
+    Args:
+        written: what the line says.
+        compiled: settings.
+        observed: when the line was read (ns).
+        extra: of a container's line, whose own time completes what is written, or counts in its place.
+    """
     if written is None:
         return observed, NO_TIMESTAMP
+    contained = extra.get("time") if extra else None
     try:
-        return compiled.instants.parse(written, observed), ""
-    except timestamps.OutOfRangeError:
-        return observed, f"timestamp out of range: {written}"
-    except ValueError:
-        return observed, NO_TIMESTAMP
+        return compiled.instants.parse(written, observed, None if contained is written else contained), ""
+    except ValueError as why:
+        if contained is not None and contained is not written:
+            return written_instant(contained, compiled, observed)
+        return observed, f"{why.reason}: {written}" if isinstance(why, timestamps.InstantError) else NO_TIMESTAMP
 
 
 def _record(event: OpenText, written: Any, message: str, exception: ExceptionInfo) -> dict[str, Any]:

@@ -239,7 +239,7 @@ class ChunkReader:
         if harvester.retry_s:
             harvester.retry_s = 0.0
             self._registry.conditions.end(harvester.file.current_path, "SL208")
-        begin = reader.position
+        begin, reader.modified = reader.position, harvester.mtime_ns
         harvester.grow_head(begin, data[len(known) : len(known) + HEAD_BYTES])
         self.bytes_read += len(data) - len(known)
         for start in range(len(known), len(data), CHUNK_BYTES):

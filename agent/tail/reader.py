@@ -22,11 +22,14 @@ class LineReader:
     is what a marker at that offset is made of.
     """
 
-    __slots__ = ("_before_skip", "_nuls", "_sample", "_skip_from", "before", "carry", "file", "max_line", "position")
+    __slots__ = (
+        "_before_skip", "_nuls", "_sample", "_skip_from", "before", "carry", "file", "max_line", "modified", "position"
+    )  # fmt: skip
 
     def __init__(self, file: FileGeneration, max_line: int, offset: int, before: bytes = b"") -> None:
         self.file = file  # as the next batch is to say it
         self.max_line = max_line
+        self.modified = 0  # Unix ns: when the file was last written, at the last look at it; 0 before that
         self.position = offset
         self.carry = b""
         self.before = before  # the at most MARKER_BYTES bytes before the carry, or before position where it is empty
@@ -144,7 +147,7 @@ class LineReader:
         self.before = data[-MARKER_BYTES:] if len(data) >= MARKER_BYTES else (self.before + data)[-MARKER_BYTES:]
 
     def _batch(self, offset: int, data: bytes, now_ns: int) -> LineBatch:
-        batch = LineBatch(self.file, offset, data, now_ns, self.before)
+        batch = LineBatch(self.file, offset, data, now_ns, self.before, modified=self.modified)
         self._advance(data)
         return batch
 

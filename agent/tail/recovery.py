@@ -290,6 +290,7 @@ class Recovery:
             self._registry.dormant.pop(job.file.id, None)
             self._registry.save(job.file)
             job.reader = LineReader(job.file, job.source.max_line, place.offset, archive.recent)
+            job.reader.modified = archive.version[1]  # compressors leave their archive the log's
 
     async def _read(self, job: _Job, archive: CompressedLog, reader: LineReader) -> None:
         """Deliver a chunk; at the end of the archive the file is finished."""

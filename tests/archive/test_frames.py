@@ -10,7 +10,7 @@ from agent.core.model import FileGeneration, LineBatch
 from agent.parse.decode import FileParser
 from tests.sources import parsing
 
-OBSERVED = 1_795_000_000 * 10**9
+OBSERVED = 1_795_400_000 * 10**9  # 2026-11-23
 SETTINGS = parsing()
 TEXTS = [
     "2026-11-22 03:04:05 ERROR shop: it broke",
@@ -22,6 +22,11 @@ TEXTS = [
     "plain text",
     "\tat com.example.Main.run(Main.java:5)",
     "2026-11-22 03:04:06,123 INFO other: größer",
+    "Dec 31 23:59:59 web1 cron[7]: the old year",
+    "Jan  1 00:00:01 web1 cron[7]: the new year",
+    "Nov 22 03:04:05 web1 cron[7]: today",
+    '{"log":"x\\n","stream":"stdout","time":"23:00:00"}',
+    '{"log":"x\\n","stream":"stdout","time":"11:00:00"}',
 ]
 JSON = [json.dumps({"timestamp": f"2026-11-22T03:04:{n:02d}Z", "level": "info", "n": n}) for n in range(60)]
 LINES = st.lists(st.sampled_from(JSON) | st.sampled_from(TEXTS), max_size=60)
@@ -29,7 +34,7 @@ LOGS = st.builds(lambda lines, end: ("\n".join(lines) + end).encode(), LINES, st
 
 
 def whole(data: bytes, profile) -> list:
-    batch = FileParser(SETTINGS, profile).feed(
+    batch = FileParser(SETTINGS, profile, recorded=True).feed(
         LineBatch(FileGeneration(0, "", "", 0, 0, 0), 0, data, OBSERVED, final=True)
     )
     return list(zip(batch.offsets, batch.timestamps, batch.severities, batch.records, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -99,23 +100,25 @@ def test_an_instant_looked_up_is_the_one_parsed(value, zone):
     assert [outcome(instants.parse, value, OBSERVED) for _ in range(2)] == [wanted] * 2
 
 
-def test_seconds_looked_up_are_bounded(monkeypatch):
-    monkeypatch.setattr(timestamps, "_MOST_SECONDS", 2)
-    instants = timestamps.Instants(timestamps.UTC)
-    for second in range(5):
-        assert instants.parse(f"1970-01-01 00:00:0{second}", OBSERVED) == second * 10**9
+def test_what_is_looked_up_is_bounded(monkeypatch):
+    monkeypatch.setattr(timestamps, "_MOST_KNOWN", 2)
+    instants = timestamps.Instants(UTC)
+    for minute in range(5):
+        assert instants.parse(f"1970-01-01 00:0{minute}:01", OBSERVED) == (60 * minute + 1) * 10**9
+        assert instants.parse(f"700101 000{minute}01", OBSERVED) == (60 * minute + 1) * 10**9
+    assert len(instants._minutes) <= 2
     assert len(instants._known) <= 2
 
 
 @pytest.mark.parametrize("month", ["Jan", "Feb", "May", "Jun", "Jul", "Dec"])
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland"])
 @pytest.mark.parametrize("day", [1, 15, 22, 28])
-def test_an_instant_without_a_year_is_the_nearest_one(month, zone, day):
+def test_an_instant_without_a_year_is_the_last_one_that_may_be_written(month, zone, day):
     found = timestamps.parse(f"{month} {day} 05:39:26", ZoneInfo(zone), OBSERVED)
     number = 1 + "JanFebMarAprMayJunJulAugSepOctNovDec".index(month) // 3
     written = [f"{year}-{number:02d}-{day:02d} 05:39:26" for year in range(2024, 2030)]
-    years = [timestamps.parse(text, ZoneInfo(zone), OBSERVED) for text in written]
-    assert found == min(years, key=lambda instant: abs(instant - OBSERVED))
+    years = [timestamps.parse(text, ZoneInfo(zone), timestamps.MAX_NS) for text in written]
+    assert found == max(year for year in years if year <= OBSERVED + 86_400 * 10**9)
 
 
 @settings(max_examples=examples(300), deadline=None)

@@ -51,7 +51,7 @@ def survey_of(out: EventBatch) -> tuple:
 def check_survey(data: bytes, out: EventBatch, profile, config=None) -> None:
     lines = data.split(b"\n")[:-1]
     if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
-        survey = FileParser(config or parsing(), profile).survey(data, max(map(len, lines)))
+        survey = FileParser(config or parsing(), profile).survey(data, max(map(len, lines)), OBSERVED)
         assert survey is None or survey == survey_of(out)
 
 
@@ -165,7 +165,7 @@ def test_a_usual_chunk_goes_the_fast_path(monkeypatch):
     monkeypatch.setattr("agent.parse.careful.read_object", lambda _: pytest.fail("careful path taken"))
     out = parse_once(data, parser)
     assert len(out) == 100
-    assert parser.survey(data, 100) == survey_of(out)
+    assert parser.survey(data, 100, OBSERVED) == survey_of(out)
 
 
 def test_one_odd_line_does_not_send_the_chunk_the_careful_path(monkeypatch):

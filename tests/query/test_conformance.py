@@ -69,6 +69,8 @@ TEXT_LINES = st.one_of(
             b"plain text",
             b"invalid \xff byte \xc3",
             b"2026-11-18 10:01:00 ERROR shop.cart: order 17 failed",
+            b"Nov 18 10:01:30 web1 cron[7]: no year",
+            b"Dec 18 10:01:30 web1 cron[7]: no year either",
             b"2026-11-18 10:02:30,500 INFO shop: gr\xc3\xb6\xc3\x9fer",
             b"Traceback (most recent call last):",
             b'  File "shop/cart.py", line 7, in add',

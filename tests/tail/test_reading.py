@@ -50,6 +50,19 @@ async def test_once_reads_files_of_many_chunks_and_ends(tmp_path):
 
 
 @asynchronous
+async def test_a_batch_says_when_its_file_was_last_written(tmp_path):
+    log = tmp_path / "app.log"
+    log.write_bytes(b"one\n")
+    os.utime(log, ns=(1, 1_700_000_000_123_456_789))
+    async with Following(log) as tail:
+        await tail.until_read(b"one")
+        assert [batch.modified for batch in tail.batches if batch.data] == [1_700_000_000_123_456_789]
+        append(log, b"two\n")
+        await tail.until_read(b"one", b"two")
+        assert tail.batches[-1].modified == log.stat().st_mtime_ns
+
+
+@asynchronous
 async def test_over_long_line_passes_in_bounded_memory_and_survives_a_restart(tmp_path):
     log = tmp_path / "app.log"
     with log.open("wb") as file:

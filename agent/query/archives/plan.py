@@ -64,6 +64,7 @@ class SearchedArchive(msgspec.Struct):
     file: FileInfo
     settings: ParseSettings
     profile: Profile | None
+    read_by: int  # Unix ns: when the archive was made
     observed: int  # Unix ns: when the log was last written, and its archive therefore was made to say so
     bytes: int
     hot: tuple[int, int]
@@ -248,6 +249,7 @@ def _searched_archive(row: ArchiveRow, logs: dict[int, list[_StoredPart]], *, wi
         file=infos[-1],
         settings=ParseSettings.from_document(read_settings(row.settings)),
         profile=profile,
+        read_by=row.created,
         observed=row.modified,
         bytes=row.bytes,
         hot=_hot_span(parts) if parts and with_hot else _EVERYTHING,

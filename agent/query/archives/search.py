@@ -132,17 +132,22 @@ class Searcher:
         alone = self._parsers.get(ref.archive_id)
         if alone is None:
             self._parsers.clear()  # frames come archive by archive, mostly
-            alone = self._parsers[ref.archive_id] = FrameParser(file.settings, file.profile, file.observed)
+            alone = self._parsers[ref.archive_id] = FrameParser(
+                file.settings, file.profile, file.observed, file.read_by
+            )
         begins = list(accumulate((end - start for start, end in spans), initial=0))
 
         def in_log(offset: int) -> int:
             span = bisect_right(begins, offset, hi=len(spans)) - 1
             return self._positions.in_log(spans[span][0] + offset - begins[span])
 
-        batch = alone.parse(data, 0, in_log=in_log if self._is_redacted else None)
+        def place_in_log(offset: int) -> int:
+            return ref.raw_offset + in_log(offset)
+
+        batch = alone.parse(data, 0, in_log=in_log if self._is_redacted else None, place=place_in_log)
         errors = {error.index: error for error in batch.errors}
         for index in self._in_time(batch.timestamps):
-            place = ref.raw_offset + in_log(batch.offsets[index])
+            place = place_in_log(batch.offsets[index])
             if file.is_cold(place):
                 number = -((ref.archive_id << ID_BITS) + place)
                 group = errors.get(index)
