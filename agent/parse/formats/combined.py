@@ -1,0 +1,167 @@
+r"""Access logs of web servers: the common and combined formats of Apache, nginx, lighttpd, Traefik and Caddy's text.
+
+`[VHOST ]CLIENT IDENT USER [INSTANT] "METHOD TARGET HTTP/VERSION" STATUS SIZE[ "REFERER"[ "USER AGENT"]][ …]`
+
+What follows the user agent is a server's own: `name=value`, a client behind a proxy, and how long the request took,
+where it is written so that its unit is plain (`0.012` are seconds, `12ms` says so; a mere integer may be either).
+https://httpd.apache.org/docs/2.4/logs.html#accesslog https://nginx.org/en/docs/http/ngx_http_log_module.html
+
+The pattern has no alternative that begins like another one behind it, so that it also finds all lines of a chunk at
+once, with `^` before it, `$` behind it and MULTILINE.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.core.event import ERROR, INFO, WARN
+from agent.core.patterns import lazy
+from agent.parse.formats import Head, TextFormat
+from agent.parse.timestamps import CLF, ISO
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_QUOTED = r'"((?:[^"\\]|\\.)*+)"'
+_LINE = lazy(
+    r"(?:([^\s\[\]\"]{1,255}) (?=[^\s.:]{0,255}+[.:]))?"  # a virtual host, where an address or a name comes next
+    r"([^\s\"]{1,255})(?: (\S{1,255}) ([^\[\]]{1,255}))? "  # a user's name may have blanks
+    rf"\[({CLF}|{ISO})\] "
+    r'"(?:([A-Z][A-Z_-]{0,31}) (/[^\s"?\\]*)(?:\?([^\s"\\]*))? HTTP/(\d(?:\.\d)?)"|((?:[^"\\]|\\.)*+)") '
+    rf"(\d{{3}}|-) (\d{{1,18}}|-)(?: {_QUOTED}(?: {_QUOTED})?)?(?: (.*))?"
+)
+_TARGET_GROUPS = 4  # of a request as it should be
+_ESCAPE = lazy(r'\\(["\\])|\\x22')  # Apache writes a quote as `\"`, nginx as `\x22`
+_METHOD = lazy(r"([A-Za-z][A-Za-z_-]{0,31}) +(\S.*)")
+_VERSION = lazy(r"\d(?:\.\d)?")
+_ABSOLUTE = lazy(r"[A-Za-z][\w+.-]{0,31}://[^/?]*([^?]*)(?:\?(.*))?")
+_AUTHORITY = lazy(r"(\[[^\]]*\]|[^/?:]+):(\d{1,5})")
+_REST = lazy(
+    r'([A-Za-z_][\w.-]{0,63})=(?:"((?:[^"\\]|\\.)*+)"|(\S*+))|"((?:[^"\\]|\\.)*+)"|(\d+\.\d+|\d+ms|\d+us|\d+s)(?!\S)|\S++'
+)
+_MOST_PARTS = 32  # that are looked at behind the user agent
+_DURATION, _UPSTREAM_DURATION = "http.server.request.duration", "http.client.request.duration"
+_UNITS = {"ms": 1e-3, "us": 1e-6, "s": 1.0}
+_OF_DURATION = ("rt", "request_time")
+_LEVELS = {"4": WARN, "-": INFO, "0": INFO, "1": INFO, "2": INFO, "3": INFO}  # by the first digit of the status
+_NOTHING = ("-", "", '""', None)
+
+
+def find(line: str) -> Head | None:
+    """The head of a line of an access log: its message is `METHOD PATH STATUS`."""
+    if '] "' not in line:
+        return None
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None
+    host, client, ident, user, instant, method, path, query, version, other, status, size, referer, agent, rest = (
+        match.groups()
+    )
+    fields: dict[str, Any] = {}
+    if client != "-":
+        fields["client.address"] = client
+    if user not in _NOTHING:
+        fields["user.name"] = user
+    if other is None:
+        fields["http.request.method"] = method
+        fields["url.path"] = message = path
+        if query:
+            fields["url.query"] = query
+        fields["network.protocol.version"] = version
+        message = f"{method} {path} {status}"
+    else:
+        message = f"{_read_request(other, fields)} {status}"
+    if status != "-":
+        fields["http.response.status_code"] = int(status)
+    if size != "-":
+        fields["http.response.body.size"] = int(size)
+    if referer not in _NOTHING:
+        fields["http.request.header.referer"] = _unescaped(referer)
+    if agent not in _NOTHING:
+        fields["user_agent.original"] = _unescaped(agent)
+    if host is not None:
+        _name_server(host, fields)
+    if ident not in _NOTHING:  # lighttpd has the virtual host here
+        fields["server.address" if "." in ident and host is None else "client.ident"] = ident
+    if rest:
+        _read_rest(rest, fields)
+    return Head(instant, None, _LEVELS.get(status[0], ERROR), None, len(line), message, fields)
+
+
+def _read_request(request: str, fields: dict[str, Any]) -> str:
+    """Read a request that is not as most are: an absolute target, one with blanks, none at all; the beginning of the
+    message.
+    """
+    request = _unescaped(request)
+    match = _METHOD.fullmatch(request)
+    if match is None:
+        return request or "-"
+    method, target = match.groups()
+    before, found, version = target.rpartition(" HTTP/")
+    if found and _VERSION.fullmatch(version):
+        fields["network.protocol.version"] = version
+        target = before.rstrip(" ")
+    elif not target.startswith(("/", "*")) and "://" not in target:
+        return request  # words, and no request
+    fields["http.request.method"] = method
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None:
+        fields["url.full"] = target
+        path, query = absolute[1] or "/", absolute[2]
+    elif target.startswith("/"):
+        path, _, query = target.partition("?")
+    else:
+        authority = _AUTHORITY.fullmatch(target)
+        if authority is not None:
+            fields["server.address"], fields["server.port"] = authority[1], int(authority[2])
+        return f"{method} {target}"
+    fields["url.path"] = path
+    if query:
+        fields["url.query"] = query
+    return f"{method} {path}"
+
+
+def _name_server(host: str, fields: dict[str, Any]) -> None:
+    """Note the virtual host `NAME` or `NAME:PORT`."""
+    name, _, port = host.rpartition(":")
+    if name and len(port) <= len("65535") and port.isascii() and port.isdigit():
+        fields["server.address"], fields["server.port"] = name, int(port)
+    else:
+        fields["server.address"] = host
+
+
+def _read_rest(rest: str, fields: dict[str, Any]) -> None:
+    """Note what a server writes behind the user agent, as far as it says what it is."""
+    for count, match in enumerate(_REST.finditer(rest)):
+        if count == _MOST_PARTS:
+            return
+        name, quoted, plain, text, duration = match.groups()
+        if name is not None:
+            value = _unescaped(quoted) if quoted is not None else plain
+            fields.setdefault(name, value)
+            if name in _OF_DURATION:
+                _note_duration(value, fields)
+        elif duration is not None:
+            _note_duration(duration, fields)
+        elif text and text != "-" and not _note_duration(text, fields) and count == 0:
+            fields["http.request.header.x-forwarded-for"] = _unescaped(text)  # nginx: as in its own configuration
+
+
+_SECONDS = lazy(r"(\d{1,9}\.\d{1,9})|(\d{1,12})(ms|us|s)")
+
+
+def _note_duration(text: str, fields: dict[str, Any]) -> bool:
+    """Note a duration in seconds: the first is the request's, the second that of the server behind."""
+    match = _SECONDS.fullmatch(text)
+    if match is None:
+        return False
+    name = _UPSTREAM_DURATION if _DURATION in fields else _DURATION
+    fields.setdefault(name, float(match[1]) if match[1] else round(int(match[2]) * _UNITS[match[3]], 6))
+    return True
+
+
+def _unescaped(text: str | Any) -> str:
+    return _ESCAPE.sub(lambda found: found[1] or '"', text) if "\\" in text else text
+
+
+FORMAT = TextFormat("", find)

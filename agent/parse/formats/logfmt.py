@@ -1,0 +1,137 @@
+r"""logfmt: `ts=2026-11-22T05:39:26Z level=error msg="connection \"db\" lost" attempt=3`.
+
+As go-kit, logrus, slog's TextHandler, zerolog, Heroku's router, Grafana and Prometheus write it. The record has the
+keys of the line, so that the same names count as in a JSON line (`core.fields.ALIASES`); a key without a value is true,
+of a key that comes twice the last value counts, integers are numbers, and everything else is text, which compares as a
+number where it is one. A line without a message is its own.
+https://brandur.org/logfmt https://pkg.go.dev/github.com/go-logfmt/logfmt
+
+What a line holds is found by one pattern, which also finds the pairs of all lines of a chunk at once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agent.core import severity
+from agent.core.fields import ALIASES
+from agent.core.patterns import lazy
+from agent.parse.formats import ROLE_KEYS, Head, TextFormat
+
+if TYPE_CHECKING:
+    import re
+
+_PAIR = lazy(r'([^\s="]+)(?:(=)(?:"((?:[^"\\]|\\.)*+)"?|([^\s"]\S*+)?))?|\S++')
+_BEGIN = lazy(r'[A-Za-z_@][^\s="]{0,127}=')
+_ESCAPE = lazy(r"\\(?:u([0-9A-Fa-f]{4})|(.))")
+_SHORT = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
+_MOST_DIGITS = 15  # of an integer that every reader of JSON keeps
+_INSTANT = lazy(r"\d{4}[-/]\d\d[-/]\d\d|\d{9,19}(?:\.\d+)?$|\d\d/[A-Z][a-z]{2}/\d{4}:|[A-Z][a-z]{2}[ ,]", 0)
+_AUDIT = lazy(r"audit\((\d{9,12}\.\d{1,9}):\d+\):?")  # Linux's audit daemon: `type=SYSCALL msg=audit(INSTANT:ID): …`
+_DURATION = lazy(r"\d+(?:\.\d+)?(?:ms|µs|us|s)")
+_USUAL_LENGTH = 4096  # characters of a line whose keys may be remembered
+_MORE_NAMES = {"timestamp": ("t",), "severity": ("at",), "logger": (), "message": ()}  # Grafana's, Heroku's
+_NAMES = {
+    role: {name: rank for rank, name in enumerate([*(path[0] for path in ALIASES[role] if len(path) == 1), *more])}
+    for role, more in _MORE_NAMES.items()
+}
+_CERTAIN = frozenset(("msg", "message"))  # keys of a message that few others mean something by
+
+
+class _Roles(NamedTuple):
+    """Of the keys of a line those that may hold instant, level, logger and message, in the order in which they count."""
+
+    timestamp: list[str]
+    severity: list[str]
+    logger: list[str]
+    message: list[str]
+
+
+@lru_cache(maxsize=256)
+def _roles(keys: tuple[str, ...]) -> _Roles:
+    return _Roles(*(sorted([key for key in keys if key in names], key=names.__getitem__) for names in _NAMES.values()))
+
+
+def find(line: str) -> Head | None:
+    """The head of a line that begins with a pair."""
+    return _find(line, sure=False)
+
+
+def find_surely(line: str) -> Head | None:
+    """The head of a line that is logfmt beyond doubt: it consists of pairs, one of them an instant, a level or a
+    message.
+    """
+    return _find(line, sure=True)
+
+
+def _find(line: str, *, sure: bool) -> Head | None:
+    if _BEGIN.match(line) is None:
+        return None
+    found = _PAIR.findall(line)
+    if sure and len(found) < 2:  # noqa: PLR2004 - prose has one, perhaps
+        return None
+    fields: dict[str, Any] = {}
+    bare = 0
+    for key, equals, quoted, plain in found:
+        if plain:
+            fields[key] = int(plain) if plain.isdigit() and _is_integer(plain) else plain
+        elif equals:
+            fields[key] = _unescaped(quoted) if "\\" in quoted else quoted
+        else:
+            bare += 1
+            if key:
+                fields.setdefault(key, True)
+    if sure and (bare * 2 > len(found) or len(found) - bare < 2):  # noqa: PLR2004
+        return None
+    keys = tuple(fields)
+    return _head(line, fields, (_roles if len(line) <= _USUAL_LENGTH else _roles.__wrapped__)(keys), sure=sure)
+
+
+def _is_integer(digits: str) -> bool:
+    return digits.isascii() and len(digits) <= _MOST_DIGITS and (digits[0] != "0" or len(digits) == 1)
+
+
+def _head(line: str, fields: dict[str, Any], roles: _Roles, *, sure: bool) -> Head | None:
+    timestamp_key, level_key, logger_key, message_key = ROLE_KEYS
+    written = level = logger = message = None
+    number = end = 0
+    for key in roles.timestamp:
+        value = fields[key]
+        if _INSTANT.match(str(value)):
+            written, timestamp_key = str(value), key
+            break
+    for key in roles.severity:
+        value = fields[key]
+        found = severity.look_up(value, (key,)) if value is not True else -1
+        if found >= 0:
+            number, level, level_key = found, str(value), key
+            break
+    if roles.logger:
+        logger_key = roles.logger[0]
+        logger = fields[logger_key] if type(fields[logger_key]) is str and fields[logger_key] else None
+    if roles.message:
+        message_key = roles.message[0]
+        message, end = str(fields[message_key]), len(line)
+        audit = _AUDIT.fullmatch(message) if message.startswith("audit(") else None
+        if audit is not None:
+            written, message, end, message_key = written or audit[1], None, 0, ROLE_KEYS[3]
+    if sure and written is None and number == 0 and _CERTAIN.isdisjoint(fields):
+        return None
+    if type(service := fields.get("service")) is str and _DURATION.fullmatch(service):
+        fields["service_time"] = fields.pop("service")  # Heroku's router: a time, and no name
+    return Head(written, level, number, logger, end, message, fields, (timestamp_key, level_key, logger_key, message_key))
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(_character, text)
+
+
+def _character(match: re.Match[str]) -> str:
+    if match[1] is not None:
+        code = int(match[1], 16)
+        return match[0] if 0xD800 <= code <= 0xDFFF else chr(code)  # noqa: PLR2004 - half of a pair of surrogates
+    return _SHORT.get(match[2], match[0])
+
+
+FORMAT = TextFormat("", find, find_surely)
