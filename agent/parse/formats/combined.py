@@ -12,6 +12,7 @@ once, with `^` before it, `$` behind it and MULTILINE.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent.core.event import ERROR, INFO, WARN
@@ -22,12 +23,12 @@ from agent.parse.timestamps import CLF, ISO
 if TYPE_CHECKING:
     from typing import Any
 
-_QUOTED = r'"((?:[^"\\]|\\.)*+)"'
+_QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _LINE = lazy(
     r"(?:([^\s\[\]\"]{1,255}) (?=[^\s.:]{0,255}+[.:]))?"  # a virtual host, where an address or a name comes next
     r"([^\s\"]{1,255})(?: (\S{1,255}) ([^\[\]]{1,255}))? "  # a user's name may have blanks
     rf"\[({CLF}|{ISO})\] "
-    r'"(?:([A-Z][A-Z_-]{0,31}) (/[^\s"?\\]*)(?:\?([^\s"\\]*))? HTTP/(\d(?:\.\d)?)"|((?:[^"\\]|\\.)*+)") '
+    r'"(?:([A-Z][A-Z_-]{0,31}) (/[^\s"?\\]*)(?:\?([^\s"\\]*))? HTTP/(\d(?:\.\d)?)"|([^"\\]*+(?:\\.[^"\\]*+)*+)") '
     rf"(\d{{3}}|-) (\d{{1,18}}|-)(?: {_QUOTED}(?: {_QUOTED})?)?(?: (.*))?"
 )
 _TARGET_GROUPS = 4  # of a request as it should be
@@ -36,9 +37,9 @@ _METHOD = lazy(r"([A-Za-z][A-Za-z_-]{0,31}) +(\S.*)")
 _VERSION = lazy(r"\d(?:\.\d)?")
 _ABSOLUTE = lazy(r"[A-Za-z][\w+.-]{0,31}://[^/?]*([^?]*)(?:\?(.*))?")
 _AUTHORITY = lazy(r"(\[[^\]]*\]|[^/?:]+):(\d{1,5})")
-_REST = lazy(
-    r'([A-Za-z_][\w.-]{0,63})=(?:"((?:[^"\\]|\\.)*+)"|(\S*+))|"((?:[^"\\]|\\.)*+)"|(\d+\.\d+|\d+ms|\d+us|\d+s)(?!\S)|\S++'
-)
+_FIRST_QUOTED = lazy(rf"{_QUOTED}(?: (.*))?")
+_NAME = lazy(r"[A-Za-z_][\w.-]{0,63}")
+_PART = lazy(rf'(?<!\S)(?:([A-Za-z_][\w.-]{{0,63}})=(?:{_QUOTED}|(\S*+))|"?(\d++(?:\.\d++|[mu]?s))"?(?!\S))')
 _MOST_PARTS = 32  # that are looked at behind the user agent
 _DURATION, _UPSTREAM_DURATION = "http.server.request.duration", "http.client.request.duration"
 _UNITS = {"ms": 1e-3, "us": 1e-6, "s": 1.0}
@@ -132,19 +133,29 @@ def _name_server(host: str, fields: dict[str, Any]) -> None:
 
 def _read_rest(rest: str, fields: dict[str, Any]) -> None:
     """Note what a server writes behind the user agent, as far as it says what it is."""
-    for count, match in enumerate(_REST.finditer(rest)):
-        if count == _MOST_PARTS:
-            return
-        name, quoted, plain, text, duration = match.groups()
-        if name is not None:
+    if rest[0] == '"' and (match := _FIRST_QUOTED.match(rest)) is not None:
+        text, rest = match[1], match[2] or ""
+        if text not in _NOTHING and not _note_duration(text, fields):
+            fields["http.request.header.x-forwarded-for"] = _unescaped(text)  # nginx: as in its own configuration
+    if '"' not in rest:  # a third of the time of looking for parts
+        for part in rest.split(None, _MOST_PARTS)[:_MOST_PARTS]:
+            name, equals, value = part.partition("=")
+            if not equals:
+                _note_duration(part, fields)
+            elif _NAME.fullmatch(name):
+                fields.setdefault(name, value)
+                if name in _OF_DURATION:
+                    _note_duration(value, fields)
+        return
+    for match in islice(_PART.finditer(rest), _MOST_PARTS):
+        name, quoted, plain, duration = match.groups()
+        if duration is not None:
+            _note_duration(duration, fields)
+        elif name is not None:
             value = _unescaped(quoted) if quoted is not None else plain
             fields.setdefault(name, value)
             if name in _OF_DURATION:
                 _note_duration(value, fields)
-        elif duration is not None:
-            _note_duration(duration, fields)
-        elif text and text != "-" and not _note_duration(text, fields) and count == 0:
-            fields["http.request.header.x-forwarded-for"] = _unescaped(text)  # nginx: as in its own configuration
 
 
 _SECONDS = lazy(r"(\d{1,9}\.\d{1,9})|(\d{1,12})(ms|us|s)")
@@ -152,7 +163,7 @@ _SECONDS = lazy(r"(\d{1,9}\.\d{1,9})|(\d{1,12})(ms|us|s)")
 
 def _note_duration(text: str, fields: dict[str, Any]) -> bool:
     """Note a duration in seconds: the first is the request's, the second that of the server behind."""
-    match = _SECONDS.fullmatch(text)
+    match = _SECONDS.fullmatch(text) if text[:1].isdigit() else None
     if match is None:
         return False
     name = _UPSTREAM_DURATION if _DURATION in fields else _DURATION

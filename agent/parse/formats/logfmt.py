@@ -12,6 +12,7 @@ What a line holds is found by one pattern, which also finds the pairs of all lin
 from __future__ import annotations
 
 from functools import lru_cache
+from string import ascii_letters
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.core import severity
@@ -22,7 +23,7 @@ from agent.parse.formats import ROLE_KEYS, Head, TextFormat
 if TYPE_CHECKING:
     import re
 
-_PAIR = lazy(r'([^\s="]+)(?:(=)(?:"((?:[^"\\]|\\.)*+)"?|([^\s"]\S*+)?))?|\S++')
+_PAIR = lazy(r'([^\s="]+)(?:(=)(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|([^\s"]\S*+)?))?|\S++')
 _BEGIN = lazy(r'[A-Za-z_@][^\s="]{0,127}=')
 _ESCAPE = lazy(r"\\(?:u([0-9A-Fa-f]{4})|(.))")
 _SHORT = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
@@ -68,24 +69,61 @@ def find_surely(line: str) -> Head | None:
 def _find(line: str, *, sure: bool) -> Head | None:
     if _BEGIN.match(line) is None:
         return None
-    found = _PAIR.findall(line)
-    if sure and len(found) < 2:  # noqa: PLR2004 - prose has one, perhaps
-        return None
+    fields = _plain_pairs(line) if "\\" not in line else None
+    if fields is None:
+        fields = _pairs(line)
+    if sure:
+        bare = sum(value is True for value in fields.values()) if True in fields.values() else 0
+        if bare * 2 > len(fields) or len(fields) - bare < 2:  # noqa: PLR2004 - prose has one, perhaps
+            return None
+    roles = _roles(tuple(fields)) if len(line) <= _USUAL_LENGTH else _roles.__wrapped__(tuple(fields))
+    return _head(line, fields, roles, sure=sure)
+
+
+def _pairs(line: str) -> dict[str, Any]:
+    """The pairs of any line."""
     fields: dict[str, Any] = {}
-    bare = 0
-    for key, equals, quoted, plain in found:
+    for key, equals, quoted, plain in _PAIR.findall(line):
         if plain:
-            fields[key] = int(plain) if plain.isdigit() and _is_integer(plain) else plain
+            fields[key] = _value(plain)
         elif equals:
             fields[key] = _unescaped(quoted) if "\\" in quoted else quoted
-        else:
-            bare += 1
-            if key:
-                fields.setdefault(key, True)
-    if sure and (bare * 2 > len(found) or len(found) - bare < 2):  # noqa: PLR2004
+        elif key:
+            fields.setdefault(key, True)
+    return fields
+
+
+def _plain_pairs(line: str) -> dict[str, Any] | None:
+    """The same for a line without a backslash where each quote is one around a whole value, which most lines are: half
+    the time. None for another one.
+    """
+    fields: dict[str, Any] = {}
+    parts = line.split('"')
+    last = len(parts) - 1
+    if last & 1:
         return None
-    keys = tuple(fields)
-    return _head(line, fields, (_roles if len(line) <= _USUAL_LENGTH else _roles.__wrapped__)(keys), sure=sure)
+    for index in range(0, last + 1, 2):
+        part = parts[index]
+        quoted = index < last
+        if (quoted and part[-1:] != "=") or (index and part and not part[0].isspace()):
+            return None
+        for token in part.split():
+            key, equals, value = token.partition("=")
+            if value:
+                fields[key] = int(value) if value.isdigit() and _is_integer(value) else value
+            elif equals:
+                fields[key] = ""
+            else:
+                fields.setdefault(key, True)
+        if quoted:
+            if not token.endswith("=") or token.count("=") != 1:
+                return None
+            fields[key] = parts[index + 1]
+    return None if "" in fields else fields
+
+
+def _value(text: str) -> int | str:
+    return int(text) if text.isdigit() and _is_integer(text) else text
 
 
 def _is_integer(digits: str) -> bool:
@@ -96,16 +134,16 @@ def _head(line: str, fields: dict[str, Any], roles: _Roles, *, sure: bool) -> He
     timestamp_key, level_key, logger_key, message_key = ROLE_KEYS
     written = level = logger = message = None
     number = end = 0
-    for key in roles.timestamp:
-        value = fields[key]
-        if _INSTANT.match(str(value)):
-            written, timestamp_key = str(value), key
-            break
     for key in roles.severity:
         value = fields[key]
         found = severity.look_up(value, (key,)) if value is not True else -1
         if found >= 0:
             number, level, level_key = found, str(value), key
+            break
+    for key in roles.timestamp:
+        value = str(fields[key])
+        if (number and len(roles.timestamp) == 1) or _INSTANT.match(value):  # one that is none says so when it is read
+            written, timestamp_key = value, key
             break
     if roles.logger:
         logger_key = roles.logger[0]
@@ -118,7 +156,8 @@ def _head(line: str, fields: dict[str, Any], roles: _Roles, *, sure: bool) -> He
             written, message, end, message_key = written or audit[1], None, 0, ROLE_KEYS[3]
     if sure and written is None and number == 0 and _CERTAIN.isdisjoint(fields):
         return None
-    if type(service := fields.get("service")) is str and _DURATION.fullmatch(service):
+    service = fields.get("service")
+    if type(service) is str and _DURATION.fullmatch(service):
         fields["service_time"] = fields.pop("service")  # Heroku's router: a time, and no name
     return Head(written, level, number, logger, end, message, fields, (timestamp_key, level_key, logger_key, message_key))
 
@@ -134,4 +173,4 @@ def _character(match: re.Match[str]) -> str:
     return _SHORT.get(match[2], match[0])
 
 
-FORMAT = TextFormat("", find, find_surely)
+FORMAT = TextFormat(ascii_letters + "_@", find, find_surely)

@@ -44,8 +44,8 @@ _LINE = lazy(
 )
 _BARE = lazy(rf"<(\d{{1,3}})>(?=[^\s\d])(?:([^\s\[\]:<>=]{{1,128}}){_PID}:(?=\s|\Z) ?)?")  # the instant is lacking
 _PROTOCOL = lazy(r"<(\d{1,3})>\d{1,2} (\S{1,64}) (\S{1,255}) (\S{1,255}) (\S{1,128}) (\S{1,255}) (?:- ?|(?=\[))")
-_ELEMENT = lazy(r'\[([^\s="\]]{1,128})((?: +[^\s="\]]{1,128}="(?:[^"\\]|\\.)*+")*+) *\]')
-_PARAMETER = lazy(r' ([^\s="\]]{1,128})="((?:[^"\\]|\\.)*+)"')
+_ELEMENT = lazy(r'\[([^\s="\]]{1,128})((?: +[^\s="\]]{1,128}="[^"\\]*+(?:\\.[^"\\]*+)*+")*+) *\]')
+_PARAMETER = lazy(r' ([^\s="\]]{1,128})="([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 _ESCAPE = lazy(r'\\(["\\\]])')
 _BOM = "\ufeff"
 _BOOT = lazy(r"\[ *(\d{1,9}\.\d{1,9})\] ")
@@ -68,6 +68,12 @@ def find(line: str) -> Head | None:
 
 def find_surely(line: str) -> Head | None:
     """The head of a line that is one of syslog's beyond doubt: it has a priority, or host and tag."""
+    first = line[:1]
+    if first.isdigit():
+        if line[10:11] != "T":  # as most texts that begin with an instant have a blank there
+            return None
+    elif first != "<" and line[3:4] != " ":
+        return None
     return _find(line, sure=True)
 
 
@@ -209,4 +215,4 @@ def _read_pairs(line: str, head: Head) -> None:
     head.attributes = {**{key: value for key, value in pairs.items() if key not in used}, **head.attributes}
 
 
-FORMAT = TextFormat(ascii_uppercase + digits + "<*.:", find, find_surely)
+FORMAT = TextFormat(ascii_uppercase + digits + "<", find, find_surely)
