@@ -29,10 +29,7 @@ _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
     *("ntp", "audit", "alert", "clock", *(f"local{number}" for number in range(8))),
 )
-_PRIORITIES = [
-    (severity.read(number % 8), _FACILITIES[number // 8] if number // 8 < len(_FACILITIES) else str(number // 8))
-    for number in range(1000)
-]
+_SEVERITIES = tuple(severity.read(number) for number in range(8))
 _BSD = r"[A-Z][a-z]{2} [ \d]?\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,9})?"
 _ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _PID = r"(?:\[([^\[\]\s]{1,128})\])?"
@@ -99,8 +96,7 @@ def _find(line: str, *, sure: bool) -> Head | None:
         if boot is not None:
             fields["system.uptime"], begin = float(boot[1]), boot.end()
     if priority is not None:
-        number, fields["syslog.facility"] = _PRIORITIES[int(priority)]
-        level = None
+        number, level = _read_priority(priority, fields), None
     head = Head(bsd or iso, level, number, tag, begin, None, fields)
     if number == 0:
         _read_message(line, head)
@@ -125,8 +121,8 @@ def _protocol(line: str) -> Head | None:
         return None
     priority, instant, host, name, pid, message_id = match.groups()
     begin = match.end()
-    number, facility = _PRIORITIES[int(priority)]
-    fields: dict[str, Any] = {"syslog.facility": facility}
+    fields: dict[str, Any] = {}
+    number = _read_priority(priority, fields)
     if host != "-":
         fields["host.name"] = host
     if pid != "-":
@@ -148,8 +144,8 @@ def _bare(line: str) -> Head | None:
     match = _BARE.match(line)
     if match is None:
         return None
-    number, facility = _PRIORITIES[int(match[1])]
-    fields: dict[str, Any] = {"syslog.facility": facility}
+    fields: dict[str, Any] = {}
+    number = _read_priority(match[1], fields)
     if match[3] is not None:
         _name_process(match[3], fields)
     return Head(None, None, number, match[2], match.end(), None, fields)
@@ -172,6 +168,14 @@ def _structured_data(line: str, begin: int) -> tuple[dict[str, Any], int]:
             else:
                 parameters[name] = [parameters[name], text_value]
     return found, begin + line.startswith(" ", begin)
+
+
+def _read_priority(written: str, fields: dict[str, Any]) -> int:
+    """The severity of a priority, whose facility is noted where it has a name."""
+    facility, number = divmod(int(written), 8)
+    if facility < len(_FACILITIES):
+        fields["syslog.facility"] = _FACILITIES[facility]
+    return _SEVERITIES[number]
 
 
 def _name_process(pid: str, fields: dict[str, Any]) -> None:
