@@ -1,4 +1,4 @@
-r"""The text of an event, in which words and phrases are searched for: its record, and its line where that is another text.
+r"""The text of an event, in which words and phrases are searched for: its record, and its line where that differs.
 
 A record has what was understood of a line, in other words and another order: of `Nov 22 05:39:26 web1 sshd[663]: …` it
 has host, tag and number by themselves, and nobody who looks for `sshd[663]` would find it there. So whatever stands in

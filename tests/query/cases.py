@@ -65,8 +65,10 @@ LINES = st.one_of(
         lambda word, ascii_only: json.dumps({"log": word}, ensure_ascii=ascii_only or "\ud800" in word).encode(),
         st.sampled_from(WORDS), st.booleans(),
     ),
-    st.lists(st.sampled_from([b"ann", b"Ann", b"\0", b"\xff", b"\xc3", b"\x80", b"\\", b"{", "ö".encode(), b"ser"]), max_size=4)
-    .map(b"".join),
+    st.lists(
+        st.sampled_from([b"ann", b"Ann", b"\0", b"\xff", b"\xc3", b"\x80", b"\\", b"{", "ö".encode(), b"ser"]),
+        max_size=4,
+    ).map(b"".join),
 )  # fmt: skip
 ROWS = st.lists(
     st.builds(

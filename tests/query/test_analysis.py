@@ -159,7 +159,9 @@ def test_live_rules_find_what_matches_and_nothing_else(rows, queries, group):
             matching = {str(match.query) for match in step.matching(event, CATEGORIES)}
             assert matching == {text for text in texts if parse_query(text).matches(event, CATEGORIES)}
             assert row in looked_at or not matching
-            needed = step.present([one.record for one in batch], [one.raw for one in batch if isinstance(one.raw, bytes)])
+            needed = step.present(
+                [one.record for one in batch], [one.raw for one in batch if isinstance(one.raw, bytes)]
+            )
             counted = [lane for lane, _ in step.counting(event, CATEGORIES, needed)]
             assert sorted(counted) == sorted(index.lane_of[text].number for text in matching)
 

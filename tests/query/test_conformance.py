@@ -90,6 +90,7 @@ def format_line(draw) -> bytes:
     """A line of which a format understands parts, which are in the record by themselves, or in other words."""
     text = draw(TEXTS).replace("\n", " ")
     quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    clf = "18/Nov/2026:10:02:30 +0000"
     number, level = draw(st.integers(0, 700)), draw(st.sampled_from(["info", "error", "warn"]))
     return draw(
         st.sampled_from(
@@ -98,8 +99,8 @@ def format_line(draw) -> bytes:
                 f"<{number}>Nov 18 10:02:00 Web1 app: {level}: {text}",
                 f"2026-11-18T10:01:30.5+00:00 web1 app[{number}]: {text}",
                 f'<{number % 192}>1 2026-11-18T10:01:30Z web1 app {number} ID47 [a@1 k="{quoted}" K="7"][b@1] {text}',
-                f'10.0.0.1 - a b [18/Nov/2026:10:02:30 +0000] "GET /a/{number}?x=7 HTTP/1.1" {number:03} 7 "-" "{quoted}"',
-                f'shop:443 ::1 - - [18/Nov/2026:10:02:30 +0000] "{quoted}" 500 - "{quoted}" "-" "-" 0.0{number} {number}ms',
+                f'10.0.0.1 - a b [{clf}] "GET /a/{number}?x=7 HTTP/1.1" {number:03} 7 "-" "{quoted}"',
+                f'shop:443 ::1 - - [{clf}] "{quoted}" 500 - "{quoted}" "-" "-" 0.0{number} {number}ms',
                 f'ts=2026-11-18T10:03:00.5Z level={level} msg="{quoted}" n={number} x= Bare user="a b"',
             ]
         )
@@ -136,8 +137,11 @@ def plain_log(draw) -> bytes:
 
 
 WORDS = st.one_of(
-    TEXTS.filter(bool), st.sampled_from(["error", "shop", "xff", "message", "failed", "Order", "level", "7"]
-        + ["web1 sshd[", "sshd[7", "Web1", "GET /a", "auth", '[a@1 k="', "0.0", "HTTP/1.1", "host.name", "true"])
+    TEXTS.filter(bool),
+    st.sampled_from(["error", "shop", "xff", "message", "failed", "Order", "level", "7"]),
+    st.sampled_from(
+        ["web1 sshd[", "sshd[7", "Web1", "GET /a", "auth", '[a@1 k="', "0.0", "HTTP/1.1", "host.name", "true"]
+    ),
 )
 VALUES = st.one_of(
     WORDS,

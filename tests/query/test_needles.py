@@ -38,7 +38,11 @@ def lines(draw) -> bytes:
         st.sampled_from(
             [
                 *("2026-11-22 03:04:05 ERROR shop: ", "", "Traceback (most recent call last):"),
-                *("<13>Nov 22 03:04:05 web1 shop[7]: ", "2026-11-22T03:04:05Z web1 shop: level=error x=", "level=info msg="),
+                *(
+                    "<13>Nov 22 03:04:05 web1 shop[7]: ",
+                    "2026-11-22T03:04:05Z web1 shop: level=error x=",
+                    "level=info msg=",
+                ),
                 '1.2.3.4 - a k [22/Nov/2026:03:04:05 +0000] "GET /abk?k HTTP/1.1" 500 7 "-" "-" 7ms ',
                 '<13>1 2026-11-22T03:04:05Z web1 shop 7 - [a@1 k="b"] ',
             ]

@@ -12,7 +12,7 @@ What a line holds is found by one pattern, which also finds the pairs of all lin
 from __future__ import annotations
 
 from functools import lru_cache
-from string import ascii_letters
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.core import severity
@@ -29,6 +29,7 @@ _ESCAPE = lazy(r"\\(?:u([0-9A-Fa-f]{4})|(.))")
 _SHORT = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 _MOST_DIGITS = 15  # of an integer that every reader of JSON keeps
 _INSTANT = lazy(r"\d{4}[-/]\d\d[-/]\d\d|\d{9,19}(?:\.\d+)?$|\d\d/[A-Z][a-z]{2}/\d{4}:|[A-Z][a-z]{2}[ ,]", 0)
+_WORDS = lazy(r'[^\s"]\S*(?:\s++(?![^\s="]+=)\S+)*')
 _AUDIT = lazy(r"audit\((\d{9,12}\.\d{1,9}):\d+\):?")  # Linux's audit daemon: `type=SYSCALL msg=audit(INSTANT:ID): …`
 _DURATION = lazy(r"\d+(?:\.\d+)?(?:ms|µs|us|s)")
 _USUAL_LENGTH = 4096  # characters of a line whose keys may be remembered
@@ -37,11 +38,12 @@ _NAMES = {
     role: {name: rank for rank, name in enumerate([*(path[0] for path in ALIASES[role] if len(path) == 1), *more])}
     for role, more in _MORE_NAMES.items()
 }
+_REASONS = ("err", "error", "desc", "reason")  # which are the message where there is none
 _CERTAIN = frozenset(("msg", "message"))  # keys of a message that few others mean something by
 
 
 class _Roles(NamedTuple):
-    """Of the keys of a line those that may hold instant, level, logger and message, in the order in which they count."""
+    """Keys of a line that may hold instant, level, logger and message, in the order in which they count."""
 
     timestamp: list[str]
     severity: list[str]
@@ -110,7 +112,7 @@ def _plain_pairs(line: str) -> dict[str, Any] | None:
         for token in part.split():
             key, equals, value = token.partition("=")
             if value:
-                fields[key] = int(value) if value.isdigit() and _is_integer(value) else value
+                fields[key] = value if value[-1] not in digits else _value(value)
             elif equals:
                 fields[key] = ""
             else:
@@ -123,43 +125,74 @@ def _plain_pairs(line: str) -> dict[str, Any] | None:
 
 
 def _value(text: str) -> int | str:
-    return int(text) if text.isdigit() and _is_integer(text) else text
-
-
-def _is_integer(digits: str) -> bool:
-    return digits.isascii() and len(digits) <= _MOST_DIGITS and (digits[0] != "0" or len(digits) == 1)
+    number = text[1:] if text[0] == "-" else text
+    plain = number.isdigit() and number.isascii() and len(number) <= _MOST_DIGITS and (number[0] != "0" or text == "0")
+    return int(text) if plain else text
 
 
 def _head(line: str, fields: dict[str, Any], roles: _Roles, *, sure: bool) -> Head | None:
-    timestamp_key, level_key, logger_key, message_key = ROLE_KEYS
-    written = level = logger = message = None
-    number = end = 0
-    for key in roles.severity:
-        value = fields[key]
-        found = severity.look_up(value, (key,)) if value is not True else -1
-        if found >= 0:
-            number, level, level_key = found, str(value), key
-            break
-    for key in roles.timestamp:
-        value = str(fields[key])
-        if (number and len(roles.timestamp) == 1) or _INSTANT.match(value):  # one that is none says so when it is read
-            written, timestamp_key = value, key
-            break
-    if roles.logger:
-        logger_key = roles.logger[0]
-        logger = fields[logger_key] if type(fields[logger_key]) is str and fields[logger_key] else None
-    if roles.message:
-        message_key = roles.message[0]
-        message, end = str(fields[message_key]), len(line)
-        audit = _AUDIT.fullmatch(message) if message.startswith("audit(") else None
-        if audit is not None:
-            written, message, end, message_key = written or audit[1], None, 0, ROLE_KEYS[3]
+    number, level, level_key = _level(fields, roles)
+    written, timestamp_key = _instant(fields, roles, sure=number > 0)
     if sure and written is None and number == 0 and _CERTAIN.isdisjoint(fields):
         return None
+    logger_key = roles.logger[0] if roles.logger else ROLE_KEYS[2]
+    logger = fields[logger_key] if roles.logger else None
+    message, message_key = _message(line, fields, roles)
+    if message is not None and message.startswith("audit(") and (audit := _AUDIT.fullmatch(message)) is not None:
+        written, message, message_key = written or audit[1], None, ROLE_KEYS[3]
     service = fields.get("service")
     if type(service) is str and _DURATION.fullmatch(service):
         fields["service_time"] = fields.pop("service")  # Heroku's router: a time, and no name
-    return Head(written, level, number, logger, end, message, fields, (timestamp_key, level_key, logger_key, message_key))
+    return Head(
+        *(written, level, number, logger if type(logger) is str and logger else None),
+        *(0 if message is None else len(line), message, fields),
+        (timestamp_key, level_key, logger_key, message_key),
+    )
+
+
+def _level(fields: dict[str, Any], roles: _Roles) -> tuple[int, str | None, str]:
+    """Severity, level as it is written and its key, of the first key whose value is one."""
+    for key in roles.severity:
+        value = fields[key]
+        number = severity.look_up(value, (key,)) if value is not True else 0
+        if number > 0:
+            return number, str(value), key
+    return 0, None, ROLE_KEYS[1]
+
+
+def _instant(fields: dict[str, Any], roles: _Roles, *, sure: bool) -> tuple[str | None, str]:
+    """The instant as it is written, and its key; where the line is `sure` to be logfmt the only one that there is, for
+    one that is none says so when it is read.
+    """
+    for key in roles.timestamp:
+        written = str(fields[key])
+        if (sure and len(roles.timestamp) == 1) or _INSTANT.match(written):
+            if key in _MORE_NAMES["timestamp"]:
+                del fields[key]  # no reader of the record knows this name
+                return written, ROLE_KEYS[0]
+            return written, key
+    return None, ROLE_KEYS[0]
+
+
+def _message(line: str, fields: dict[str, Any], roles: _Roles) -> tuple[str | None, str]:
+    """The message and its key; None where the whole line is the message."""
+    if roles.message:
+        key = roles.message[0]
+        return _with_words(line, key, fields) if True in fields.values() else str(fields[key]), key
+    reason = next((fields[key] for key in _REASONS if key in fields), None)
+    return (reason if type(reason) is str and reason else None), ROLE_KEYS[3]
+
+
+def _with_words(line: str, key: str, fields: dict[str, Any]) -> str:
+    """The message with the words that follow it, where a person has left out its quotes; they are no keys then."""
+    start = 0 if line.startswith(f"{key}=") else line.find(f" {key}=") + 1
+    match = _WORDS.match(line, start + len(key) + 1) if line.startswith(key, start) else None
+    if match is None:
+        return str(fields[key])
+    for word in match[0].split():
+        if fields.get(word) is True:
+            del fields[word]
+    return match[0].rstrip()
 
 
 def _unescaped(text: str) -> str:

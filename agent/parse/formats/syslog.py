@@ -1,4 +1,4 @@
-r"""syslog as it lies in files: RFC 3164 and RFC 5424, with and without a priority, and rsyslog's layout with ISO instants.
+r"""syslog as it lies in files: RFC 3164 and RFC 5424, with and without a priority, and with rsyslog's instants.
 
     <34>Nov 22 05:39:26 web1 sshd[663]: …                 RFC 3164, the year or a fraction of the second perhaps in it
     2026-11-22T05:39:26.123456+01:00 web1 sshd[663]: …    rsyslog's RSYSLOG_FileFormat; Heroku's without the host
@@ -33,11 +33,18 @@ _SEVERITIES = tuple(severity.read(number) for number in range(8))
 _BSD = r"[A-Z][a-z]{2} [ \d]?\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,9})?"
 _ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _PID = r"(?:\[([^\[\]\s]{1,128})\])?"
+_TAG = (
+    r"[^\s\[\]:%][^\s\[\]:]{0,127}"
+    r"|[^\s\[\]:][^\[\]:]{0,63}(?=\[\d{1,10}\]:)"  # with blanks only where a number follows
+)
+_AFTER_TAG = (
+    r"(?:(?:(?<=syslogd)|(?<=klogd)) \d[\d.]{0,15})?"  # their version
+    r"(?::(?=\s|\Z) ?| (?=\([^()\s]{1,255}\):))"  # macOS: `launchd[1] (com.apple.x): …`
+)
 _LINE = lazy(
     rf"(?:<(\d{{1,3}})>)?(?:\d{{1,10}}: )?[*.]?(?:({_BSD})|({_ISO}))(?: [A-Z]{{3,4}}(?=:))?:? "
     r"(?:(\w[\w.:%-]{0,254}(?<=\w)) (?:: (?=%))?)?"  # the host: no tag, which a colon follows
-    rf"(?:([^\s\[\]:%][^\s\[\]:]{{0,127}}|[^\s\[\]:][^\[\]:]{{0,63}}(?=\[\d{{1,10}}\]:)){_PID}(?:(?:(?<=syslogd)|(?<=klogd)) \d[\d.]{{0,15}})?:(?=\s|\Z) ?|%(\w{{1,32}})-(\d)-(\w{{1,64}}): ?)?",
-    0,
+    rf"(?: ?-- )?(?:({_TAG}){_PID}{_AFTER_TAG}|%(\w{{1,32}})-(\d)-(\w{{1,64}}): ?)?"
 )
 _BARE = lazy(rf"<(\d{{1,3}})>(?=[^\s\d])(?:([^\s\[\]:<>=]{{1,128}}){_PID}:(?=\s|\Z) ?)?")  # the instant is lacking
 _PROTOCOL = lazy(r"<(\d{1,3})>\d{1,2} (\S{1,64}) (\S{1,255}) (\S{1,255}) (\S{1,128}) (\S{1,255}) (?:- ?|(?=\[))")
@@ -47,7 +54,10 @@ _ESCAPE = lazy(r'\\(["\\\]])')
 _BOM = "\ufeff"
 _BOOT = lazy(r"\[ *(\d{1,9}\.\d{1,9})\] ")
 _REPEATED = ("last message repeated ", "message repeated ", "--- last message repeated ")
-_LEVEL = lazy(r"(?:\[\d+(?:-\d+)?\] +)?(?:\[([A-Za-z]{3,13})\]|<([A-Za-z]{3,13})>|([A-Za-z]{3,13}):(?!\S)|([A-Z]{4,13})(?=[ \t]))")
+_LEVEL = lazy(
+    r"(?:\[\d+(?:-\d+)?\] +)?"  # PostgreSQL counts its lines
+    r"(?:\[([A-Za-z]{3,13})\]|<([A-Za-z]{3,13})>|([A-Za-z]{3,13}):(?!\S)|([A-Z]{4,13})(?=[ \t]))"
+)
 _LEVELS = {
     name: severity.read(name)
     for name in (
@@ -55,7 +65,6 @@ _LEVELS = {
         *("emerg", "emergency", "fatal", "panic", "severe"),
     )
 }
-_LONGEST_HEAD = 4096  # characters in which the head is looked for, without structured data
 
 
 def find(line: str) -> Head | None:
@@ -91,10 +100,8 @@ def _find(line: str, *, sure: bool) -> Head | None:
     if cisco is not None:
         number, tag, level = severity.read(int(degree)), cisco, degree
         fields["syslog.msgid"] = mnemonic
-    if tag == "kernel" and line.startswith("[", begin):
-        boot = _BOOT.match(line, begin)
-        if boot is not None:
-            fields["system.uptime"], begin = float(boot[1]), boot.end()
+    if tag == "kernel":
+        begin = _read_uptime(line, begin, fields)
     if priority is not None:
         number, level = _read_priority(priority, fields), None
     head = Head(bsd or iso, level, number, tag, begin, None, fields)
@@ -148,7 +155,16 @@ def _bare(line: str) -> Head | None:
     number = _read_priority(match[1], fields)
     if match[3] is not None:
         _name_process(match[3], fields)
-    return Head(None, None, number, match[2], match.end(), None, fields)
+    return Head(None, None, number, match[2], _read_uptime(line, match.end(), fields), None, fields)
+
+
+def _read_uptime(line: str, begin: int, fields: dict[str, Any]) -> int:
+    """Note the seconds since the boot, which the kernel writes before its messages; where the message begins."""
+    match = _BOOT.match(line, begin) if line.startswith("[", begin) else None
+    if match is None:
+        return begin
+    fields["system.uptime"] = float(match[1])
+    return match.end()
 
 
 def _structured_data(line: str, begin: int) -> tuple[dict[str, Any], int]:

@@ -35,7 +35,8 @@ _MADE = (
     " http.request.header.referer http.request.header.x-forwarded-for"
     " http.server.request.duration http.client.request.duration"
     # of syslog and logfmt
-    " host.name process.pid system.uptime syslog.facility syslog.msgid syslog.procid syslog.structured_data service_time"
+    " host.name process.pid system.uptime service_time syslog.facility syslog.msgid syslog.procid"
+    " syslog.structured_data"
     " kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp audit alert clock"
     " local0 local1 local2 local3 local4 local5 local6 local7 true"
 )
