@@ -147,7 +147,12 @@ def _stands_alone(text: str, head: Head, following: bytes) -> bool:
         return False
     if 0 < head.severity < WARN or not head:  # no trace begins below them: `multiline.continues`
         return True
-    return following[:1] not in _JAVA_MORE and not multiline.may_open_trace(following.decode("utf-8", "replace"))
+    return opens_no_trace(following)
+
+
+def opens_no_trace(line: bytes) -> bool:
+    """Whether a line that is not indented surely begins no trace, so that no event without one goes on with it."""
+    return line[:1] not in _JAVA_MORE and not multiline.may_open_trace(line.decode("utf-8", "replace"))
 
 
 # ---------------------------------------------------------------- an event that has all its lines
