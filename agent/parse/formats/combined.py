@@ -25,13 +25,12 @@ if TYPE_CHECKING:
 
 _QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _LINE = lazy(
-    r"(?:([^\s\[\]\"]{1,255}) (?=[^\s.:]{0,255}+[.:]))?"  # a virtual host, where an address or a name comes next
-    r"([^\s\"]{1,255})(?: (\S{1,255}) ([^\[\]]{1,255}))? "  # a user's name may have blanks
+    r"(?:([^\s\[\]\"]{1,255}+) (?=[^\s.:]{0,255}+[.:]))?"  # a virtual host, where an address or a name comes next
+    r"([^\s\"]{1,255}+)(?: (\S{1,255}+) ([^\[\]]{1,255}))? "  # a user's name may have blanks
     rf"\[({CLF}|{ISO})\] "
-    r'"(?:([A-Z][A-Z_-]{0,31}) (/[^\s"?\\]*)(?:\?([^\s"\\]*))? HTTP/(\d(?:\.\d)?)"|([^"\\]*+(?:\\.[^"\\]*+)*+)") '
+    r'"(?:([A-Z][A-Z_-]{0,31}+) (/[^\s"?\\]*+)(?:\?([^\s"\\]*+))? HTTP/(\d(?:\.\d)?)"|([^"\\]*+(?:\\.[^"\\]*+)*+)") '
     rf"(\d{{3}}|-) (\d{{1,18}}|-)(?: {_QUOTED}(?: {_QUOTED})?)?(?: (.*))?"
 )
-_TARGET_GROUPS = 4  # of a request as it should be
 _ESCAPE = lazy(r'\\(["\\])|\\x22')  # Apache writes a quote as `\"`, nginx as `\x22`
 _METHOD = lazy(r"([A-Za-z][A-Za-z_-]{0,31}) +(\S.*)")
 _VERSION = lazy(r"\d(?:\.\d)?")
@@ -77,9 +76,9 @@ def find(line: str) -> Head | None:  # noqa: C901, PLR0912 - a branch for each p
     if size != "-":
         fields["http.response.body.size"] = int(size)
     if referer not in _NOTHING:
-        fields["http.request.header.referer"] = _unescaped(referer)
+        fields["http.request.header.referer"] = referer if "\\" not in referer else _unescaped(referer)
     if agent not in _NOTHING:
-        fields["user_agent.original"] = _unescaped(agent)
+        fields["user_agent.original"] = agent if "\\" not in agent else _unescaped(agent)
     if host is not None:
         _name_server(host, fields)
     if ident not in _NOTHING:  # lighttpd has the virtual host here
@@ -177,7 +176,7 @@ def _note_duration(text: str, fields: dict[str, Any]) -> bool:
     return True
 
 
-def _unescaped(text: str | Any) -> str:
+def _unescaped(text: str) -> str:
     return _ESCAPE.sub(lambda found: found[1] or '"', text) if "\\" in text else text
 
 
