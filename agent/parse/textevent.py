@@ -147,11 +147,15 @@ def _stands_alone(text: str, head: Head, following: bytes) -> bool:
         return False
     if 0 < head.severity < WARN or not head:  # no trace begins below them: `multiline.continues`
         return True
-    return opens_no_trace(following)
+    return _opens_no_trace(following)
 
 
-def opens_no_trace(line: bytes) -> bool:
-    """Whether a line that is not indented surely begins no trace, so that no event without one goes on with it."""
+def ends_before(event: OpenText, line: bytes) -> bool:
+    """Whether an open event surely does not go on with a line that is not indented."""
+    return event.trace == "" and _opens_no_trace(line)
+
+
+def _opens_no_trace(line: bytes) -> bool:
     return line[:1] not in _JAVA_MORE and not multiline.may_open_trace(line.decode("utf-8", "replace"))
 
 
