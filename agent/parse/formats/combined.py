@@ -6,8 +6,8 @@ What follows the user agent is a server's own: `name=value`, a client behind a p
 where it is written so that its unit is plain (`0.012` are seconds, `12ms` says so; a mere integer may be either).
 https://httpd.apache.org/docs/2.4/logs.html#accesslog https://nginx.org/en/docs/http/ngx_http_log_module.html
 
-The pattern has no alternative that begins like another one behind it, so that it also finds all lines of a chunk at
-once, with `^` before it, `$` behind it and MULTILINE.
+The pattern does not reach over the end of a line, so that it also finds all lines of a chunk at once, with `^` before
+it, `$` behind it and MULTILINE.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from agent.parse.timestamps import CLF, ISO
 if TYPE_CHECKING:
     from typing import Any
 
-_QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
+_INSIDE = r'([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)'
+_QUOTED = f'"{_INSIDE}"'
 _LINE = lazy(
     r"(?:([^\s\[\]\"]{1,255}+) (?=[^\s.:]{0,255}+[.:]))?"  # a virtual host, where an address or a name comes next
-    r"([^\s\"]{1,255}+)(?: (\S{1,255}+) ([^\[\]]{1,255}))? "  # a user's name may have blanks
+    r"([^\s\"]{1,255}+)(?: (\S{1,255}+) ([^\[\]\n]{1,255}))? "  # a user's name may have blanks
     rf"\[({CLF}|{ISO})\] "
-    r'"(?:([A-Z][A-Z_-]{0,31}+) (/[^\s"?\\]*+)(?:\?([^\s"\\]*+))? HTTP/(\d(?:\.\d)?)"|([^"\\]*+(?:\\.[^"\\]*+)*+)") '
+    r'"(?:([A-Z][A-Z_-]{0,31}+) (/[^\s"?\\]*+)(?:\?([^\s"\\]*+))? HTTP/(\d(?:\.\d)?)"'
+    rf'|{_INSIDE}") '
     rf"(\d{{3}}|-) (\d{{1,18}}|-)(?: {_QUOTED}(?: {_QUOTED})?)?(?: (.*))?"
 )
 _ESCAPE = lazy(r'\\(["\\])|\\x22')  # Apache writes a quote as `\"`, nginx as `\x22`

@@ -6,7 +6,7 @@ of a key that comes twice the last value counts, integers are numbers, and every
 number where it is one. A line without a message is its own.
 https://brandur.org/logfmt https://pkg.go.dev/github.com/go-logfmt/logfmt
 
-What a line holds is found by one pattern, which also finds the pairs of all lines of a chunk at once.
+The pattern of a pair also finds those of all lines of a chunk at once, where none of its quotes reaches over a line.
 """
 
 from __future__ import annotations
