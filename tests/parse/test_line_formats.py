@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -284,6 +286,25 @@ def test_a_long_line_that_is_hard_is_read(form):
             if not known.starts or line[0] in known.starts:
                 known.find(line)
                 (known.find_surely or known.find)(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'a - - [{CLF}] "GET / HTTP/1.1" ٢٠٠ 7',
+        f'a - - [{CLF}] "GET / HTTP/1.1" 200 ٧٧٧',
+        f'a - - [{CLF}] "GET / HTTP/1.1" 200 7 "-" "-" ٠.١٢٣',
+        f"{BSD} web1 app[٦٦٣]: x",
+        f"{BSD} web1 kernel: [ ١٢.٣٤٥] x",
+        "level=info msg=x n=٧٧٧",
+    ],
+)
+def test_digits_of_other_scripts_stay_as_they_are(line):
+    """Archives look for the digits of a number in the line."""
+    [record] = parse_once(f"{line}\n".encode()).records
+    numbers = {value for value in json.loads(record).values() if type(value) is float or value in (663, 777, 12, 200)}
+    assert numbers <= {200}
+    assert "٢٠٠" not in line or 200 not in numbers
 
 
 def test_a_megabyte_of_pairs_is_remembered_by_nobody():

@@ -12,6 +12,7 @@ it, `$` behind it and MULTILINE.
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -31,16 +32,17 @@ _LINE = lazy(
     rf"\[({CLF}|{ISO})\] "
     r'"(?:([A-Z][A-Z_-]{0,31}+) (/[^\s"?\\]*+)(?:\?([^\s"\\]*+))? HTTP/(\d(?:\.\d)?)"'
     rf'|{_INSIDE}") '
-    rf"(\d{{3}}|-) (\d{{1,18}}|-)(?: {_QUOTED}(?: {_QUOTED})?)?(?: (.*))?"
+    rf"(\d{{3}}|-) (\d{{1,18}}|-)(?: {_QUOTED}(?: {_QUOTED})?)?(?: (.*))?",
+    re.ASCII,  # a digit of another script would be another text in the record
 )
 _ESCAPE = lazy(r'\\(["\\])|\\x22')  # Apache writes a quote as `\"`, nginx as `\x22`
 _METHOD = lazy(r"([A-Za-z][A-Za-z_-]{0,31}) +(\S.*)")
 _VERSION = lazy(r"\d(?:\.\d)?")
 _ABSOLUTE = lazy(r"[A-Za-z][\w+.-]{0,31}://[^/?]*([^?]*)(?:\?(.*))?")
-_AUTHORITY = lazy(r"(\[[^\]]*\]|[^/?:]+):(\d{1,5})")
+_AUTHORITY = lazy(r"(\[[^\]]*\]|[^/?:]+):(\d{1,5})", re.ASCII)
 _FIRST_QUOTED = lazy(rf"{_QUOTED}(?: (.*))?")
 _NAME = lazy(r"[A-Za-z_][\w.-]{0,63}")
-_PART = lazy(rf'(?<!\S)(?:([A-Za-z_][\w.-]{{0,63}})=(?:{_QUOTED}|(\S*+))|"?(\d++(?:\.\d++|[mu]?s))"?(?!\S))')
+_PART = lazy(rf'(?<!\S)(?:([A-Za-z_][\w.-]{{0,63}})=(?:{_QUOTED}|(\S*+))|"?(\d++(?:\.\d++|[mu]?s))"?(?!\S))', re.ASCII)
 _MOST_PARTS = 32  # that are looked at behind the user agent
 _DURATION, _UPSTREAM_DURATION = "http.server.request.duration", "http.client.request.duration"
 _UNITS = {"ms": 1e-3, "us": 1e-6, "s": 1.0}
@@ -165,7 +167,7 @@ def _note_named(name: str, value: str, fields: dict[str, Any]) -> None:
         _note_duration(value, fields)
 
 
-_SECONDS = lazy(r"(\d{1,9}\.\d{1,9})|(\d{1,12})(ms|us|s)")
+_SECONDS = lazy(r"(\d{1,9}\.\d{1,9})|(\d{1,12})(ms|us|s)", re.ASCII)
 
 
 def _note_duration(text: str, fields: dict[str, Any]) -> bool:

@@ -15,15 +15,13 @@ Each of the two patterns also finds all lines of a chunk at once, with `^` befor
 
 from __future__ import annotations
 
+import re
 from string import ascii_uppercase, digits
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.core import severity
 from agent.core.patterns import lazy
 from agent.parse.formats import Head, TextFormat, logfmt, text
-
-if TYPE_CHECKING:
-    import re
 
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
@@ -44,15 +42,18 @@ _AFTER_TAG = (
 _LINE = lazy(
     rf"(?:<(\d{{1,3}})>)?(?:\d{{1,10}}: )?[*.]?(?:({_BSD})|({_ISO}))(?: [A-Z]{{3,4}}(?=:))?:? "
     r"(?:(\w[\w.:%-]{0,254}(?<=\w)) (?:: (?=%))?)?"  # the host: no tag, which a colon follows
-    rf"(?: ?-- )?(?:({_TAG}){_PID}{_AFTER_TAG}|%(\w{{1,32}})-(\d)-(\w{{1,64}}): ?)?"
+    rf"(?: ?-- )?(?:({_TAG}){_PID}{_AFTER_TAG}|%(\w{{1,32}})-(\d)-(\w{{1,64}}): ?)?",
+    re.ASCII,  # a digit of another script would be another text in the record
 )
-_BARE = lazy(rf"<(\d{{1,3}})>(?=[^\s\d])(?:([^\s\[\]:<>=]{{1,128}}){_PID}:(?=\s|\Z) ?)?")  # the instant is lacking
-_PROTOCOL = lazy(r"<(\d{1,3})>\d{1,2} (\S{1,64}) (\S{1,255}) (\S{1,255}) (\S{1,128}) (\S{1,255}) (?:- ?|(?=\[))")
+_BARE = lazy(rf"<(\d{{1,3}})>(?=[^\s\d])(?:([^\s\[\]:<>=]{{1,128}}){_PID}:(?=\s|\Z) ?)?", re.ASCII)
+_PROTOCOL = lazy(
+    r"<(\d{1,3})>\d{1,2} (\S{1,64}) (\S{1,255}) (\S{1,255}) (\S{1,128}) (\S{1,255}) (?:- ?|(?=\[))", re.ASCII
+)
 _ELEMENT = lazy(r'\[([^\s="\]]{1,128})((?: +[^\s="\]]{1,128}="[^"\\]*+(?:\\.[^"\\]*+)*+")*+) *\]')
 _PARAMETER = lazy(r' ([^\s="\]]{1,128})="([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 _ESCAPE = lazy(r'\\(["\\\]])')
 _BOM = "\ufeff"
-_BOOT = lazy(r"\[ *(\d{1,9}\.\d{1,9})\] ")
+_BOOT = lazy(r"\[ *(\d{1,9}\.\d{1,9})\] ", re.ASCII)
 _REPEATED = ("last message repeated ", "message repeated ", "--- last message repeated ")
 _LEVEL = lazy(
     r"(?:\[\d+(?:-\d+)?\] +)?"  # PostgreSQL counts its lines
