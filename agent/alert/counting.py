@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent.alert.rules import AlertRule
     from agent.config import RuleConfig
     from agent.core.groups import GroupTraits
-    from agent.core.model import JoinedEvent, Stored, StoredBatch, StoredRange
+    from agent.core.model import EventBatch, JoinedEvent, Stored, StoredBatch, StoredRange
     from agent.core.stored import StoredEvent
 
 _MOST_FILES = 1_000  # remembered; no more are read at a time
@@ -118,7 +118,7 @@ class EventCounter:
             by_severity = steps[1 if is_ignored else 0]
             if severity not in by_severity:
                 step = self._index.step(file.source, severity, ignored=bool(is_ignored))
-                by_severity[severity] = step, step.present([events.records[r] for r in rows])
+                by_severity[severity] = step, step.present(*_texts(events, rows))
             step, needles = by_severity[severity]
             event = _event(part, row, info)
             self._hit(event, step, step.counting(event, found.categories, needles), found)
@@ -160,9 +160,9 @@ class EventCounter:
         """An event that later lines have changed: it may match now, or belong to a new group."""
         file, info = joined.batch.file, self._info(joined.batch)
 
-        def event(severity: int, group: int | None, record: str) -> LiveEvent:
+        def event(severity: int, group: int | None, record: str, raw: bytes | int | None) -> LiveEvent:
             head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, file.id, joined.offset)
-            return LiveEvent(EventRow(*head, group, record), info)
+            return LiveEvent(EventRow(*head, group, record, raw), info)
 
         def counting(one: LiveEvent) -> tuple[PossibleMatches, Sequence[SeriesKey]]:
             step = self._index.step(file.source, one.severity_number, ignored=one.group in found.ignored)
@@ -206,10 +206,16 @@ def _event(part: StoredRange, row: int, info: LiveFile) -> LiveEvent:
     return LiveEvent(events.values(row, info.id, events.offsets[row], number, batch.observed_timestamp, group), info)
 
 
+def _texts(events: EventBatch, rows: Sequence[int]) -> tuple[list[str], list[bytes]]:
+    """What text terms look at in some events: their records, and lines beside them."""
+    raws = [raw for row in rows if isinstance(raw := events.raws.get(row), bytes)] if events.raws else []
+    return [events.records[row] for row in rows], raws
+
+
 def _groups_of(stored: Stored) -> set[int]:
     """The error groups of what one transaction has stored or changed."""
     groups: set[int] = set().union(*(part.batch.group_ids.values() for part in stored.ranges))
-    joined = {group for one in stored.joined for _, group, _ in (one.before, one.after) if group is not None}
+    joined = {group for one in stored.joined for _, group, *_ in (one.before, one.after) if group is not None}
     return groups | joined
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from agent.core.fields import Profile, decode_record, read_message, read_service
 from agent.core.stored import FileInfo, StoredEvent
 from agent.core.values import text_of
-from agent.query.predicate import decoded_text, getter
+from agent.query.predicate import getter
+from agent.query.searched import folded_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +58,7 @@ class LiveEvent(StoredEvent):
     @_Once
     def folded(self) -> bytes:
         """Its text in lower case, as text terms without a capital see it."""
-        return decoded_text(self.record).encode("utf-8", "surrogatepass").lower()
+        return folded_text(self.record, self.raw)
 
 
 class LiveFile(FileInfo):

@@ -195,16 +195,19 @@ class PossibleMatches:
         ]
         return [match for match in found if match.accepts(event, categories)]
 
-    def present(self, records: Sequence[str]) -> list[NeededText]:
-        """The texts that rules ask for and that some of these records may have: one look at all of them, in place of
-        one at each.
+    def present(self, records: Sequence[str], lines: Sequence[bytes] = ()) -> list[NeededText]:
+        """The texts that rules ask for and that some events may have: one look at all of them, in place of one at each.
+
+        Args:
+            records: of the events.
+            lines: those that are kept beside them.
         """
         if not self._needles:
             return []
-        text = "\n".join(records)
-        if "\\u00" in text:  # a letter may hide behind it
+        text = b"\n".join(["\n".join(records).encode("utf-8", "surrogatepass"), *lines])
+        if b"\\u00" in text:  # a letter may hide behind it
             return self._needles
-        folded = text.encode("utf-8", "surrogatepass").lower()
+        folded = text.lower()
         return [(needle, match) for needle, match in self._needles if _may_hide(needle) or needle in folded]
 
     def counting(

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 # A format of log lines is registered here; `agent.parse.formats` has the module of its name. `auto` takes each line for
 # what it looks like, and tries the formats in this order.
 Format = Literal["auto", "json", "text", "logfmt", "cri", "docker", "syslog", "combined"]
-PLANNED = ("logfmt", "syslog", "combined")  # a configuration may name them, and is told that this version lacks them
-REGISTERED: tuple[str, ...] = tuple(name for name in get_args(Format) if name not in PLANNED)
+REGISTERED: tuple[str, ...] = get_args(Format)
 
 
 # ---------------------------------------------------------------- secrets

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.config.convert import close_to, nearest, shown
-from agent.config.schema import FIELD_ROLES, PLANNED, WHEN_FORMS, MultilineConfig
+from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
 from agent.core.errors import ConfigError
 from agent.core.patterns import lazy
 from agent.core.times import parse_hours, time_of_day
@@ -283,7 +283,4 @@ def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
     found = {
         section: what for section, what in _MISSING_SECTIONS.items() if getattr(config, section) not in (None, [], {})
     }
-    for index, source in enumerate(config.sources):
-        if source.format in PLANNED:
-            found[f"sources[{index}].format"] = f"the format {source.format} (source {source.name}) is"
     return [ConfigError.of("SL109", f"{file}: {place}" if file else place, what=what) for place, what in found.items()]

@@ -283,8 +283,8 @@ class JoinedEvent(msgspec.Struct):
     timestamp: int
     observed_timestamp: int
     offset: int
-    before: tuple[int, int | None, str]  # severity, group, record
-    after: tuple[int, int | None, str]
+    before: tuple[int, int | None, str, bytes | int | None]  # severity, group, record, raw
+    after: tuple[int, int | None, str, bytes | int | None]
 
 
 class Stored(msgspec.Struct):

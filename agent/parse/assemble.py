@@ -110,7 +110,7 @@ class Assembler:
             event is not None
             and not event.extra  # the text inside a container's line may be indented
             and b"!" <= line[:1] <= b"~"
-            and (not self._traces or multiline.takes_only_indented(event))
+            and (not self._traces or multiline.takes_only_indented(event) or textevent.ends_before(event, line))
         ):
             self.close()
         return self.open is None

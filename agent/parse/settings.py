@@ -27,7 +27,7 @@ class ParseSettings(msgspec.Struct, frozen=True, dict=True):
     """How the lines of one source are read; the values are checked by the configuration.
 
     Args:
-        format: `auto`, `json`, `text`, `docker` or `cri`.
+        format: `auto`, or one that `agent.parse.formats` has.
         fields: role (`timestamp`, `severity`, `message`, …) to dotted path, tried before every known name.
         timezone: IANA name, of timestamps without an offset.
         multiline: `auto`, `off`, or `start` with `multiline_start`.

@@ -117,16 +117,17 @@ def _row(  # noqa: PLR0917 - called for every line
     written = head.timestamp if head.timestamp is not None or extra is None else extra["time"]
     instant, missing = observed, NO_TIMESTAMP
     record = {}
+    timestamp_key, level_key, logger_key, message_key = head.keys
     if written is not None:
         instant, missing = written_instant(written, compiled, observed, extra)
-        record["timestamp"] = written
-    if missing:
-        out.parse_errors[row] = missing
+        record[timestamp_key] = written
+    if missing or head.error:
+        out.parse_errors[row] = "; ".join(filter(None, (head.error, missing)))
     if head.level is not None:
-        record["level"] = head.level
+        record[level_key] = head.level
     if head.logger is not None:
-        record["logger"] = head.logger
-    record["message"] = message
+        record[logger_key] = head.logger
+    record[message_key] = message
     if head.attributes is not None:
         record = {**head.attributes, **record}
     if extra is not None:
@@ -148,7 +149,16 @@ def _stands_alone(text: str, head: Head, following: bytes) -> bool:
         return True
     if runtimes.OBJECT in text:  # its message may go on
         return False
-    return following[:1] not in _MORE and not multiline.may_open_below(following.decode("utf-8", "replace"))
+    return _opens_no_trace(following)
+
+
+def ends_before(event: OpenText, line: bytes) -> bool:
+    """Whether an open event surely does not go on with a line that is not indented."""
+    return event.trace == "" and runtimes.OBJECT not in event.texts[-1] and _opens_no_trace(line)
+
+
+def _opens_no_trace(line: bytes) -> bool:
+    return line[:1] not in _MORE and not multiline.may_open_below(line.decode("utf-8", "replace"))
 
 
 # ---------------------------------------------------------------- an event that has all its lines
@@ -183,7 +193,7 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
         message=message,
         record=orjson.dumps(_record(event, written, message, exception)).decode(),
         raw=raw_of_message(raw, message),
-        error="; ".join(filter(None, (event.error, error))) or None,
+        error="; ".join(filter(None, (event.error, event.head.error, error))) or None,
         exception=exception,
     )
 
@@ -211,11 +221,12 @@ def written_instant(
 
 
 def _record(event: OpenText, written: Any, message: str, exception: ExceptionInfo) -> dict[str, Any]:
+    timestamp_key, level_key, logger_key, message_key = event.head.keys
     record = {
-        "timestamp": written,
-        "level": event.head.level,
-        "logger": event.head.logger,
-        "message": message,
+        timestamp_key: written,
+        level_key: event.head.level,
+        logger_key: event.head.logger,
+        message_key: message,
         "exception.type": exception.type,
         "exception.message": exception.message,
         "exception.stacktrace": exception.stacktrace,

@@ -19,7 +19,8 @@ import msgspec
 from agent.core.severity import ERRORS_FROM, HIGHEST
 from agent.core.stored import resource_service
 from agent.core.values import lookup, number
-from agent.query.predicate import BUILT_IN, compile_conditions, is_exact_case, severity_numbers
+from agent.query.predicate import BUILT_IN, compile_conditions, severity_numbers
+from agent.query.searched import is_exact_case
 from agent.query.terms import LINE, NAMED_FIELDS, Either
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ _SERVICE_LABEL = "service.name"  # a line may name it under another key
 class RequiredText(msgspec.Struct, frozen=True):
     """A text that stands in the record of each event for which a term holds.
 
-    There are three ways round it, which whoever looks for it has to let through:
+    There are four ways round it, which whoever looks for it has to let through:
 
+    - a text that is searched for in all of the event may stand in its line beside the record (`searched`);
     - an escape of JSON may stand for any character of it, so that a record with a backslash says nothing;
     - a message may be put together from a template and other fields (`composed`);
     - a label of the event's file may give the value in place of the line (`is_labelled`).
@@ -53,7 +55,7 @@ class RequiredText(msgspec.Struct, frozen=True):
     """
 
     text: str  # not empty, without surrogates
-    field: str | None = None  # None: it is searched for in all of the record
+    field: str | None = None  # None: it is searched for in all of the event
     folded: bool = False  # ASCII, and ASCII letters of either case are alike
     is_key: bool = False  # the end of the key under which a value stands, with its quote; else the value itself
     is_prefix: bool = False  # only how the value begins

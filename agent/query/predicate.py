@@ -14,10 +14,10 @@ from agent.core.errors import SidelogError, UsageError
 from agent.core.event import severity_text
 from agent.core.expressions import MOST_CHARACTERS, Expression, TimeBudget, UndecidedError, wrong_with
 from agent.core.groups import GroupTraits
-from agent.core.patterns import lazy
 from agent.core.severity import HIGHEST, level_range
 from agent.core.times import format_utc
 from agent.core.values import exact, lookup, number, text_of
+from agent.query.searched import holds, is_exact_case
 from agent.query.terms import LINE, NAMED_FIELDS, Alternatives, Conjunction, Either, Term
 
 Categories = Mapping[int, GroupTraits]  # of each error group, and its state
@@ -41,6 +41,8 @@ class Matchable(Protocol):
     def group(self) -> int | None: ...
     @property
     def record(self) -> str: ...
+    @property
+    def raw(self) -> bytes | int | None: ...
     @property
     def fields(self) -> dict[str, Any]: ...
     @property
@@ -143,37 +145,10 @@ def compile_term(term: Term, budget: TimeBudget | None = None) -> Check:
 
 # ---------------------------------------------------------------- text
 
-_ESCAPE = lazy(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
-_SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-
-
-def decoded_text(record: str) -> str:
-    r"""The text of a record with the escapes of JSON decoded: `\u00f6` is ö, `\"` a quote."""
-    return _ESCAPE.sub(_unescaped, record) if "\\" in record else record
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    escape = found[0]
-    if len(escape) == 12:  # noqa: PLR2004 - a surrogate pair
-        return chr(0x10000 + ((int(escape[2:6], 16) - 0xD800) << 10) + int(escape[8:], 16) - 0xDC00)
-    if escape[1] == "u" and len(escape) == 6:  # noqa: PLR2004
-        return chr(int(escape[2:], 16))  # noqa: FURB166 - it is no number with a prefix
-    return _SHORT.get(escape[1], escape[1])
-
-
-def is_exact_case(text: str) -> bool:
-    """Whether a search text has a capital, so that case counts."""
-    return any(character.isupper() for character in text)
-
 
 def _text_check(text: str) -> Check:
-    if is_exact_case(text):
-        return lambda event, _: text in decoded_text(event.record)
-    if text.isascii():  # folds ASCII only, as SQL's LIKE does: the Kelvin sign is no k
-        folded = text.lower().encode()
-        return lambda event, _: folded in decoded_text(event.record).encode("utf-8", "surrogatepass").lower()
-    wide = text.casefold()
-    return lambda event, _: wide in decoded_text(event.record).casefold()
+    is_there = holds(text)
+    return lambda event, _: is_there(event.record, event.raw)
 
 
 # ---------------------------------------------------------------- severity

@@ -240,7 +240,8 @@ class StoreWriter:
             "UPDATE events SET record = ?, raw = ?, group_id = ?, severity_number = ? WHERE id = ?",
             (record, raw, group_id, severity, event.id),
         )
-        before, after = (event.severity_number, event.group_id, event.record), (severity, group_id, record)
+        before = (event.severity_number, event.group_id, event.record, event.raw)
+        after = (severity, group_id, record, raw)
         self._stored.joined.append(
             JoinedEvent(batch, event.id, event.timestamp, event.observed_timestamp, event.offset, before, after)
         )

@@ -10,7 +10,7 @@ from agent.query.language import parse_query, parse_terms
 
 
 def event(**fields):
-    return SimpleNamespace(fields=fields, resource={}, record="", service=fields.get("service"), group=None)
+    return SimpleNamespace(fields=fields, resource={}, record="", raw=None, service=fields.get("service"), group=None)
 
 
 def command(match: str, key: dict) -> list[str]:

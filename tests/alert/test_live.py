@@ -439,7 +439,8 @@ def test_an_event_that_later_lines_change_is_counted_by_rules_that_did_not_match
     file = tailed(1, source="app")
     batch = StoredBatch(file, EventBatch(), 0, b"", one.at)
     joined = JoinedEvent(
-        batch, 7, one.at, one.at, 0, (9, None, '{"message":"boom"}'), (17, None, '{"message":"boom x"}')
+        *(batch, 7, one.at, one.at, 0),
+        *((9, None, '{"message":"boom"}', None), (17, None, '{"message":"boom x"}', b"boom\n x")),
     )
     found = list(one.alerts._counting.count(Stored(joined=[joined]), one.at))
     level = one.alerts.rules["level"].counter

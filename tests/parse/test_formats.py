@@ -1,4 +1,4 @@
-"""Formats of lines: what is registered has a module, what the configuration takes is registered or planned."""
+"""Formats of lines: what the configuration takes has a module, and how formats stand beside each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from agent.config.schema import PLANNED, REGISTERED, SourceConfig
+from agent.config.schema import REGISTERED, SourceConfig
 from agent.core.model import LineBatch
 from agent.parse import formats
 from agent.parse.decode import FileParser, join
@@ -25,8 +25,8 @@ def test_each_registered_format_has_a_module_and_each_module_is_registered():
         assert isinstance(import_module(f"agent.parse.formats.{name}").FORMAT, Wrapper | TextFormat)
 
 
-def test_the_configuration_takes_what_is_registered_and_what_is_planned():
-    assert set(get_args(get_type_hints(SourceConfig)["format"])) == {*REGISTERED, *PLANNED}
+def test_the_configuration_takes_what_is_registered():
+    assert get_args(get_type_hints(SourceConfig)["format"]) == REGISTERED
 
 
 def test_wrappers_are_told_apart_by_their_first_byte():

@@ -58,6 +58,18 @@ def _plain(record):
     return True
 
 
+# What is kept beside a record: text as it is, JSON as a container runtime writes it, and any bytes.
+LINES = st.one_of(
+    st.lists(st.sampled_from(WORDS), max_size=4).map(lambda words: " ".join(words).encode("utf-8", "replace")),
+    st.builds(
+        lambda word, ascii_only: json.dumps({"log": word}, ensure_ascii=ascii_only or "\ud800" in word).encode(),
+        st.sampled_from(WORDS), st.booleans(),
+    ),
+    st.lists(
+        st.sampled_from([b"ann", b"Ann", b"\0", b"\xff", b"\xc3", b"\x80", b"\\", b"{", "ö".encode(), b"ser"]),
+        max_size=4,
+    ).map(b"".join),
+)  # fmt: skip
 ROWS = st.lists(
     st.builds(
         EventRow,
@@ -67,6 +79,7 @@ ROWS = st.lists(
         timestamp=st.integers(-3, 3).map(lambda n: BASE + n * SECOND),
         severity=st.sampled_from([0, 3, *NUMBERS.values(), 19]),
         file=st.integers(1, 3),
+        raw=st.sampled_from([None, None, None, 1, 2]) | LINES,
     ),
     min_size=1, max_size=6,
 )  # fmt: skip

@@ -20,7 +20,7 @@ from agent.core.values import text_of
 from agent.query.aggregate import buckets
 from agent.query.groups import describe_group
 from agent.query.language import Grouping, Query, Selection, Term, parse_query
-from agent.query.predicate import decoded_text
+from agent.query.searched import decoded_text
 from tests.query.cases import queries_of
 from tests.query.conformance import ENGINES, ListEngine
 from tests.query.tiers import OBSERVED, small_frames
@@ -85,13 +85,37 @@ TEXT_LINES = st.one_of(
     ),
     TEXTS.map(lambda text: text.replace("\n", " ").encode()),
 )
+
+
+@st.composite
+def format_line(draw) -> bytes:
+    """A line of which a format understands parts, which are in the record by themselves, or in other words."""
+    text = draw(TEXTS).replace("\n", " ")
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    clf = "18/Nov/2026:10:02:30 +0000"
+    number, level = draw(st.integers(0, 700)), draw(st.sampled_from(["info", "error", "warn"]))
+    return draw(
+        st.sampled_from(
+            [
+                f"Nov 18 10:02:00 web1 sshd[{number}]: {text}",
+                f"<{number}>Nov 18 10:02:00 Web1 app: {level}: {text}",
+                f"2026-11-18T10:01:30.5+00:00 web1 app[{number}]: {text}",
+                f'<{number % 192}>1 2026-11-18T10:01:30Z web1 app {number} ID47 [a@1 k="{quoted}" K="7"][b@1] {text}',
+                f'10.0.0.1 - a b [{clf}] "GET /a/{number}?x=7 HTTP/1.1" {number:03} 7 "-" "{quoted}"',
+                f'shop:443 ::1 - - [{clf}] "{quoted}" 500 - "{quoted}" "-" "-" 0.0{number} {number}ms',
+                f'ts=2026-11-18T10:03:00.5Z level={level} msg="{quoted}" n={number} x= Bare user="a b"',
+            ]
+        )
+    ).encode()
+
+
 ENDS = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n"])
 
 
 @st.composite
 def docker_log(draw) -> bytes:
     lines = []
-    for line in draw(st.lists(json_line() | TEXT_LINES, max_size=8)):
+    for line in draw(st.lists(json_line() | TEXT_LINES | format_line(), max_size=8)):
         text = line.decode(errors="replace") + draw(st.sampled_from(["\n", "\n", ""]))
         row = {
             "log": text,
@@ -104,14 +128,22 @@ def docker_log(draw) -> bytes:
 
 @st.composite
 def plain_log(draw) -> bytes:
-    kinds = draw(st.sampled_from([json_line(), json_line(), TEXT_LINES, json_line() | TEXT_LINES]))
+    kinds = draw(
+        st.sampled_from(
+            [json_line(), json_line(), TEXT_LINES, format_line(), json_line() | TEXT_LINES, TEXT_LINES | format_line()]
+        )
+    )
     lines = draw(st.lists(st.tuples(kinds, ENDS), max_size=14))
     data = b"".join(line + end for line, end in lines)
     return data[: len(data) - draw(st.sampled_from([0, 0, 1, 2]))]
 
 
 WORDS = st.one_of(
-    TEXTS.filter(bool), st.sampled_from(["error", "shop", "xff", "message", "failed", "Order", "level", "7"])
+    TEXTS.filter(bool),
+    st.sampled_from(["error", "shop", "xff", "message", "failed", "Order", "level", "7"]),
+    st.sampled_from(
+        ["web1 sshd[", "sshd[7", "Web1", "GET /a", "auth", '[a@1 k="', "0.0", "HTTP/1.1", "host.name", "true"]
+    ),
 )
 VALUES = st.one_of(
     WORDS,
@@ -148,7 +180,7 @@ SELECTIONS = st.builds(
 )
 ECHOES = st.tuples(
     st.integers(0, 40),
-    st.sampled_from(["text", "text", "field", "lower", "body", "prefix", "own"]),
+    st.sampled_from(["text", "text", "line", "line", "field", "lower", "body", "prefix", "own"]),
     st.integers(0, 60),
     st.integers(1, 20),
 )
@@ -246,7 +278,8 @@ def echoed(events: list, number: int, kind: str, start: int, length: int) -> Ter
         if kind == "prefix":
             return Term(name, "=", value[:length], prefix=True)
         return Term(f"attributes.{name}" if kind == "own" else name, "=", value)
-    text = decoded_text(event.record)
+    raw = event.raw if kind == "line" and isinstance(event.raw, bytes) else None
+    text = decoded_text(event.record) if raw is None else raw.decode("utf-8", "replace")
     start = min(start, max(0, len(text) - length))
     piece = text[start : start + length]
     return Term(None, "", piece.lower() if kind == "lower" else piece)

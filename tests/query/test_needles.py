@@ -34,7 +34,20 @@ def lines(draw) -> bytes:
         return line.encode("utf-8", "surrogatepass").replace(
             b'":"', draw(st.sampled_from([b'":"', b'":"', b'":"\xff']))
         )
-    text = draw(st.sampled_from(["2026-11-22 03:04:05 ERROR shop: ", "", "Traceback (most recent call last):"]))
+    text = draw(
+        st.sampled_from(
+            [
+                *("2026-11-22 03:04:05 ERROR shop: ", "", "Traceback (most recent call last):"),
+                *(
+                    "<13>Nov 22 03:04:05 web1 shop[7]: ",
+                    "2026-11-22T03:04:05Z web1 shop: level=error x=",
+                    "level=info msg=",
+                ),
+                '1.2.3.4 - a k [22/Nov/2026:03:04:05 +0000] "GET /abk?k HTTP/1.1" 500 7 "-" "-" 7ms ',
+                '<13>1 2026-11-22T03:04:05Z web1 shop 7 - [a@1 k="b"] ',
+            ]
+        )
+    )
     words = [draw(WORDS).replace("\n", " ").encode() for _ in range(2)]
     return text.encode() + draw(st.sampled_from([b"", b"\xff", b"\xc3"])).join(words)
 
@@ -50,6 +63,7 @@ TEXTS = st.one_of(
             "ffid4bf92f3577b34d",
             "Trace",
             "shop",
+            *("web1 shop[", "GET /abk 500", "T /", "0.007", "user", "syslog.f", "true", "500 7", 'HTTP/1.1" 500'),
             "level",
             "1500000000000",
             'n":1500000000000.0',

@@ -9,7 +9,8 @@ from agent.core.errors import SidelogError
 from agent.core.groups import GroupTraits
 from agent.core.values import number, pick
 from agent.query.language import parse_query, parse_terms
-from agent.query.predicate import decoded_text, grep_pattern
+from agent.query.predicate import grep_pattern
+from agent.query.searched import decoded_text
 
 RECORD = {
     "message": "Payment failed for order 17",

@@ -5,7 +5,7 @@ kinds; `json` alone has no module, for JSON objects have a road of their own (`a
 
 - a Wrapper takes off what a container runtime puts around a line (`docker`, `cri`);
 - a TextFormat finds instant, level, logger, message and further fields in a line of text. `text` is the one of the
-  layouts that applications write; under `auto` the others are tried before it.
+  layouts that applications write; under `auto`, and for what a wrapper holds, the others are tried before it.
 
 `line_rules` gives what the name of a format in the configuration means.
 """
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Find = TypeVar("Find")
 
+ROLE_KEYS = ("timestamp", "level", "logger", "message")  # under which the record of a text line has what its head says
 _INNER = 0x80  # the first two bits of a byte of UTF-8 that begins no character
 
 
@@ -43,6 +44,8 @@ class Head(msgspec.Struct):
         end: where the message begins; 0 where the message is the whole line.
         message: where it is not the rest of the line from `end` on; `end` is not 0 then.
         attributes: further fields of the record; those above count before fields of their names.
+        keys: under which the record has instant, level, logger and message, where a line has names for them itself.
+        error: what is wrong with the line; empty where nothing is.
     """
 
     timestamp: str | None = None
@@ -52,6 +55,8 @@ class Head(msgspec.Struct):
     end: int = 0
     message: str | None = None
     attributes: dict[str, Any] | None = None
+    keys: tuple[str, str, str, str] = ROLE_KEYS
+    error: str = ""
 
     def __bool__(self) -> bool:
         return self.timestamp is not None or self.severity > 0
@@ -67,10 +72,12 @@ class TextFormat(NamedTuple):
         starts: the characters with which its lines can begin, all of them where it is empty.
         find: the head of a line (without newline and carriage return, not blank); None where the line has another
             format. It takes time linear in the length of the line.
+        find_surely: the same where the format is not declared: None also for a line that may have another one.
     """
 
     starts: str
     find: Callable[[str], Head | None]
+    find_surely: Callable[[str], Head | None] | None = None
 
 
 class Wrapped(NamedTuple):
@@ -202,9 +209,15 @@ def line_rules(name: str) -> LineRules:
         known: import_module(f"{__name__}.{known}").FORMAT for known in REGISTERED if known not in {"auto", "json"}
     }
     own, text = formats.get(name), formats.pop("text")
-    tried = formats.values() if name == "auto" else [one for one in (own,) if one is not None and one is not text]
+    assert isinstance(text, TextFormat)
+    if isinstance(own, TextFormat) and own is not text:
+        find_head = _declared(name, own, text)
+    elif name == "auto" or isinstance(own, Wrapper):
+        find_head = _first_found([*(one for one in formats.values() if isinstance(one, TextFormat)), text])
+    else:
+        find_head = cast("FindHead", text.find)
+    tried = formats.values() if name == "auto" else (own,)
     wrappers = [one for one in tried if isinstance(one, Wrapper)]
-    find_head = _first_found([one for one in (*tried, text) if isinstance(one, TextFormat)])
     return LineRules(
         wrappers={bytes([first]): one for one in wrappers for first in one.starts},
         wrapped=isinstance(own, Wrapper),
@@ -228,11 +241,22 @@ def by_first(layouts: Iterable[tuple[str, Find]]) -> tuple[dict[str, tuple[Find,
     return found, tuple(find for chars, find in table if not chars)
 
 
+def _declared(name: str, own: TextFormat, text: TextFormat) -> FindHead:
+    """Of a format that all lines are to have. Another line is read as text, and says so."""
+    error = f"not {name}"
+
+    def find_head(line: str) -> Head:
+        found = own.find(line)
+        if found is None:
+            found = msgspec.structs.replace(text.find(line) or NOTHING, error=error)
+        return found
+
+    return find_head
+
+
 def _first_found(formats: list[TextFormat]) -> FindHead:
-    """Of the first format that finds one; of the last, which always does."""
-    if len(formats) == 1:
-        return cast("FindHead", formats[0].find)  # 0.2 µs less
-    table, rest = by_first(formats)
+    """Of the first format that surely finds one; of the last, which always does."""
+    table, rest = by_first([(one.starts, one.find_surely or one.find) for one in formats])
 
     def find_head(line: str) -> Head:
         for find in table.get(line[:1], rest):

@@ -29,7 +29,20 @@ if TYPE_CHECKING:
 _MADE = (
     '{"timestamp":"","level":"","logger":"","message":"","exception.type":"","exception.message":"",'
     '"exception.stacktrace":"","log.iostream":"stdout stderr"} trace debug info warn warning error fatal critical'
+    # of access logs
+    " client.address client.ident user.name server.address server.port url.full url.path url.query user_agent.original"
+    " http.request.method http.response.status_code http.response.body.size network.protocol.version"
+    " http.request.header.referer http.request.header.x-forwarded-for"
+    " http.server.request.duration http.client.request.duration"
+    # of syslog and logfmt
+    " host.name process.pid system.uptime service_time syslog.facility syslog.msgid syslog.procid"
+    " syslog.structured_data"
+    " kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp audit alert clock"
+    " local0 local1 local2 local3 local4 local5 local6 local7 true"
 )
+# Part of a number that a format has made of another one, as 0.012 of `12ms`: the digits of a line stay together, but a
+# point, a nought before them and an exponent may be new.
+_MADE_NUMBER = lazy(r"\d{0,2}|0\d*|\d*\.\d*|\d*\.?\d*e-?\d*")
 _NOT_IN_TEXT = frozenset('"\\/{}[]:,')  # of JSON itself, or escaped by some
 _NOT_IN_JSON = frozenset('"\\/')
 _ESCAPED_WIDE = b"\\u"
@@ -61,15 +74,26 @@ def needles(query: Query, files: Iterable[FileInfo]) -> list[Needle]:
     """What every match holds, the longest first."""
     resources = [file.resource for file in files]
     alone = [condition.required[0] for condition in query.analysis.conditions if len(condition.required) == 1]
-    found = [_needle(required) for required in alone if _stands_in_lines(required, resources)]
+    found = [_needle(one) for required in alone if _stands_in_lines(required, resources) for one in _parts(required)]
     return sorted(filter(None, found), key=lambda needle: -len(needle.bytes))
+
+
+def _parts(required: RequiredText) -> list[RequiredText]:
+    """A text, and where it has blanks its longest word too: a message may be made of words that lie apart in a line, as
+    that of an access log.
+    """
+    if required.is_value or " " not in required.text:
+        return [required]
+    word = msgspec.structs.replace(required, text=max(required.text.split(" "), key=len))
+    return [required, word] if word.text else [required]
 
 
 def _needle(required: RequiredText) -> Needle | None:
     text = required.text
     if not text.isprintable() or _NOT_IN_JSON & set(text):
         return None
-    made = required.is_value or text.casefold() in _MADE or bool(_NOT_IN_TEXT & set(text))
+    made = required.is_value or text.casefold() in _MADE or bool(_NOT_IN_TEXT & set(text)) or " " in text
+    made = made or _MADE_NUMBER.fullmatch(text) is not None
     return Needle(
         text.encode(),
         folded=required.folded,

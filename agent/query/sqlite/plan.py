@@ -17,6 +17,7 @@ import msgspec
 from agent.core.groups import NEW_FOR_NS
 from agent.core.severity import ERRORS_FROM, HIGHEST
 from agent.core.values import number
+from agent.query.searched import like_pattern, line_clause
 from agent.query.terms import NOT_IGNORED, Term
 
 if TYPE_CHECKING:
@@ -171,12 +172,15 @@ def _text_clause(required: RequiredText, files: Files) -> Clause | None:
     """The record holds the text, or has one of the ways round it."""
     if not _bindable(required.text):
         return None
+    parameters: tuple[Any, ...]
     if required.folded:
-        escaped = required.text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        sql, pattern = "e.record LIKE ? ESCAPE '!'", f"%{escaped}%"
+        sql, parameters = "e.record LIKE ? ESCAPE '!'", (like_pattern(required.text),)
     else:
-        sql, pattern = "e.record GLOB ?", _containing(required.text)
+        sql, parameters = "e.record GLOB ?", (_containing(required.text),)
     sql += f" OR {_ESCAPED}"
+    if required.field is None:
+        line, more = line_clause(required.text, folded=required.folded)
+        sql, parameters = f"{sql} OR {line}", (*parameters, *more)
     if required.composed:
         sql += f" OR {_TEMPLATE}"
     if required.may_be_labelled:
@@ -185,7 +189,7 @@ def _text_clause(required: RequiredText, files: Files) -> Clause | None:
             return None
         if labelled:
             sql += f" OR {_in_files(labelled)}"
-    return Clause(f"({sql})", (pattern,))
+    return Clause(f"({sql})", parameters)
 
 
 def _bindable(text: str) -> bool:
