@@ -118,7 +118,7 @@ class Assembler:
     def _take_indented(self, parts: list[bytes], begin: int, end: int) -> tuple[int, int]:
         """Take a run of indented lines into the open trace at once; answers their number and size in bytes."""
         event = self.open
-        if event is None or event.extra or not self._traces or self.compiled.redactor is not None or self._in_log:
+        if event is None or event.extra or event.explicit or not self._traces or self.compiled.redactor or self._in_log:
             return 0, 0
         before = event.size
         taken = multiline.take_indented(event, parts, begin, end, self.compiled.max_line)
@@ -339,7 +339,8 @@ class Assembler:
             )
         ):
             return
-        event = multiline.begin(offset, raw, text, self._rules.read_head, traces=self._traces)
+        rules = self._rules
+        event = multiline.begin(offset, raw, text, rules.read_head, traces=self._traces, explicit=rules.explicit)
         event.end = offset + size
         event.error = error
         if extra is not None:

@@ -43,6 +43,7 @@ class Head(msgspec.Struct):
         end: where the message begins; 0 where the message is the whole line.
         message: where it is not the rest of the line from `end` on; `end` is not 0 then.
         attributes: further fields of the record; those above count before fields of their names.
+        error: why the line is none of its source's format, where that is worth saying.
     """
 
     timestamp: str | None = None
@@ -52,6 +53,7 @@ class Head(msgspec.Struct):
     end: int = 0
     message: str | None = None
     attributes: dict[str, Any] | None = None
+    error: str | None = None
 
     def __bool__(self) -> bool:
         return self.timestamp is not None or self.severity > 0
@@ -142,6 +144,7 @@ class LineRules(msgspec.Struct, frozen=True):
         find_head: of a line of text.
         read_head: the same, remembered for the last few lines: a line is looked at as a continuation of the event
             before it, and then as the beginning of one.
+        explicit: a line that has a head begins an event, whatever it begins with: a person has said what begins one.
     """
 
     wrappers: Mapping[bytes, Wrapper]
@@ -150,6 +153,7 @@ class LineRules(msgspec.Struct, frozen=True):
     only_json: bool
     find_head: FindHead
     read_head: FindHead
+    explicit: bool = False
 
     @property
     def in_bulk(self) -> bool:
