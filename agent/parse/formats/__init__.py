@@ -219,6 +219,25 @@ def line_rules(name: str) -> LineRules:
     )
 
 
+def recognised(line: bytes, text: str) -> str:
+    """The name of the format by which `auto` reads a line; `text` also where it has no layout that is known.
+
+    Args:
+        line: without newline and carriage return.
+        text: the same, decoded.
+    """
+    for name in REGISTERED:
+        if name in {"auto", "json", "text"}:
+            continue
+        known = import_module(f"{__name__}.{name}").FORMAT
+        first = line[:1] if isinstance(known, Wrapper) else text[:1]
+        if known.starts and first not in known.starts:
+            continue
+        if (known.unwrap(line) if isinstance(known, Wrapper) else known.find(text)) is not None:
+            return name
+    return "json" if line.lstrip()[:1] == b"{" else "text"
+
+
 def by_first(layouts: Iterable[tuple[str, Find]]) -> tuple[dict[str, tuple[Find, ...]], tuple[Find, ...]]:
     """A table of what to try for a text that begins with a character, in the order of the layouts, and what to try
     where the table has none.
