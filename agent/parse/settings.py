@@ -11,6 +11,7 @@ import msgspec
 from agent.core.expressions import LIVE_BUDGET_S, Expression, TimeBudget, UndecidedError
 from agent.core.fields import ALIASES, ROLES, Path, Profile
 from agent.core.stored import resource_json
+from agent.parse.bulk import BulkTimestamps
 from agent.parse.fields import Shapes, detect
 from agent.parse.formats import LineRules, line_rules
 from agent.parse.patterns import PATTERN, LinePatterns, PatternRedactor
@@ -150,6 +151,7 @@ class Compiled:
         self.traces = settings.multiline == "auto"
         self.zone = _zone(settings.timezone)
         self.instants = Instants(self.zone)
+        self.bulk_instants = BulkTimestamps(self.zone)
         self.overrides: dict[str, Path] = {role: (name,) for role, name in settings.fields.items()}
         self.paths: dict[str, tuple[Path, ...]] = {role: self._role_paths(role) for role in ROLES}
         self.redactor = _redactor(settings)

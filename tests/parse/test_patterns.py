@@ -139,6 +139,21 @@ def test_the_short_way_of_a_line_alone_gives_the_rows_of_the_long_one(rows):
     assert columns(parse(data, short)) == columns(parse(data, long))
 
 
+@settings(max_examples=examples(20), deadline=None)
+@given(st.lists(st.tuples(lines, st.integers(0, 60)), max_size=12), st.sampled_from(["UTC", "Europe/Vienna"]))
+def test_runs_of_lines_that_fit_give_the_rows_of_the_long_way(rows, timezone):
+    """Between other lines, over the size of a run, with instants of one layout and of several."""
+    stamps = ("2026-11-22T05:39:26Z", "2026-11-22 05:39:26,5", "2026-10-25 02:30:00", "soon", "2031-01-01T00:00:00Z")
+    fitting = [f"WARN [t{n}] {stamps[n % 50 == 0 and n % 5]} message ü {n}".encode() for n in range(620)]
+    for number, (row, many) in enumerate(rows):
+        fitting[number * 37 : number * 37] = [row.replace(b"\n", b" ")] * (1 + many // 20)
+    data = b"\n".join(fitting) + b"\n"
+    layout = r"^ *(?P<severity>[A-Z]+) \[(?P<thread__name>[^\]]*)\] (?P<timestamp>\S+(?: \d\S+)?) (?P<message>.*)"
+    short = with_patterns(layout, timezone=timezone)
+    long = with_patterns(layout, timezone=timezone, redact=["nowhere"])
+    assert columns(parse(data, short)) == columns(parse(data, long))
+
+
 def test_lines_that_come_late_join_their_event_by_the_pattern():
     config = with_patterns(LAYOUT)
     first, late = b"ERROR [main] 2026-11-22T05:39:26Z failed\n", b"  more\n INFO [main] 2026-11-22T05:39:27Z next\n"
