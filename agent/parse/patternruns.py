@@ -36,15 +36,13 @@ class PatternRuns:
         out: takes the rows.
         compiled: settings, of which `textevent.takes` says that lines may be looked at by themselves.
         observed: when the lines were read (ns).
-        begin_rows: ends what is open.
     """
 
-    def __init__(self, out: EventBatch, compiled: Compiled, observed: int, begin_rows: Callable[[], None]) -> None:
+    def __init__(self, out: EventBatch, compiled: Compiled, observed: int) -> None:
         self._out = out
         self._compiled = compiled
         self._patterns = compiled.settings.line_patterns
         self._observed = observed
-        self._begin_rows = begin_rows
         self._texts: list[str] = []  # none where lines need a closer look
 
     def begin(self, data: bytes) -> PatternRuns | None:
@@ -57,13 +55,15 @@ class PatternRuns:
                 self._texts = data.decode().split("\n")
         return self if self._texts else None
 
-    def take(self, lines: list[bytes], begin: int, offset: int) -> tuple[int, int]:
+    def take(self, lines: list[bytes], begin: int, offset: int, begin_rows: Callable[[], None]) -> tuple[int, int]:
         """Append the rows of the lines from `begin` on of which each fits, as does the line behind it.
 
         Args:
             lines: without their newlines.
             begin: the first one that is looked at.
             offset: of that one in its file.
+            begin_rows: ends what is open; called before the first row. Not kept, for it is of the owner of this: what a
+                batch holds would go no sooner than the next collection of garbage.
 
         Returns:
             How many lines were taken, never the last of all, and their bytes with their newlines.
@@ -72,7 +72,7 @@ class PatternRuns:
         taken = len(found) - 1
         if taken <= 0:
             return 0, 0
-        self._begin_rows()
+        begin_rows()
         out, run = self._out, found[:taken]
         first = len(out.records)
         instants = self._instants([parts[0] for parts in run], first)
