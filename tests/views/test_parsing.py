@@ -16,7 +16,7 @@ from agent.parse.decode import FileParser
 from agent.views import parsing
 from agent.views.parsing import LogReader
 from tests.parse.effort import examples
-from tests.parse.test_patterns import streams
+from tests.parse.test_line_patterns import streams
 from tests.parse.test_twin import parse_once
 from tests.sources import parsing as settings_of
 
