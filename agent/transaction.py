@@ -73,7 +73,7 @@ class TransactionBuilder:
     def reload(self, settings: Mapping[str, ParseSettings]) -> None:
         """Go on with the settings of a reload. The last batches of a source that is gone may still be held back."""
         self.settings |= settings
-        self._undecided.keep({name for name, one in settings.items() if one.start is not None})
+        self._undecided.keep({name for name, one in settings.items() if one.start or one.line_patterns})
 
     def take(self) -> Transaction:
         """The transaction, which is stored now: what comes goes into a new one."""
@@ -103,14 +103,19 @@ class TransactionBuilder:
             state.parser, state.settings, state.profile = FileParser(settings, calendar), settings, None
         state.batch = batch
         self._add(state, state.parser, batch, state.parser.feed(batch, tail_open=state.tail_open))
-        if (start := settings.start) is not None and start.undecided:
-            self._undecided.meet("SL301", file.source, start.undecided, path=file.path)
-            start.undecided = 0
+        self._report_undecided(file, state.settings or settings)
         if batch.final:
             self._held.pop(file.id, None)
             state.parser = state.batch = None
         if batch.ends:  # not earlier: a crash before the last lines are stored must leave a file that is to be read
             self._finish(state, replace(file, state="finished"))
+
+    def _report_undecided(self, file: FileGeneration, settings: ParseSettings) -> None:
+        """Say on how many lines an expression of the source was not done in time."""
+        for key, expressions in (("SL301", settings.start), ("SL310", settings.line_patterns)):
+            if expressions is not None and expressions.undecided:
+                self._undecided.meet(key, file.source, expressions.undecided, path=file.path)
+                expressions.undecided = 0
 
     def _begin(self, batch: LineBatch) -> _FileState:
         """How a file stands of which no line has come in this run."""

@@ -19,7 +19,6 @@ from agent.core.event import REDACTED
 from agent.core.model import FileGeneration, LineBatch
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.fast import Survey
-from agent.parse.formats import line_rules
 from agent.store.archives import FrameRow
 
 if TYPE_CHECKING:
@@ -244,7 +243,7 @@ def shape_of(data: bytes, lines: LineFacts, settings: ParseSettings) -> int:
 
 
 def _is_wrapped(data: bytes, settings: ParseSettings) -> bool:
-    expected = line_rules(settings.format)
+    expected = settings.rules
     return expected.wrapped or expected.unwrap(data[: data.find(b"\n") + 1 or None]) is not None
 
 

@@ -34,6 +34,7 @@ COMMANDS = {
         "alerts": "Show, test and silence alert rules.",
         "status": "Show the health of the agent.",
         "sql": "Run read-only SQL on the store.",
+        "parse": "Show how lines would be read; find a pattern for them.",
     },
     "Keep": {
         "archive": "List, verify and restore archived logs.",

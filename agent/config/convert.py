@@ -124,7 +124,7 @@ def _union(members: tuple[Any, ...], value: Any, path: KeyPath, findings: Config
         return None
     rest = [member for member in members if member is not type(None)]
     if len(rest) > 1:  # the only such union: words, or a mapping with more to say
-        rest = [member for member in rest if (typing.get_origin(member) is Literal) != isinstance(value, dict)]
+        rest = [member for member in rest if (typing.get_origin(member) is Literal) != isinstance(value, dict | list)]
     return to_type(rest[0], value, path, findings)
 
 
@@ -134,6 +134,8 @@ def _annotated(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: 
     bounds = next((mark for mark in marks if isinstance(mark, Within)), None)
     if unit == "threshold":
         return _threshold(value, path, findings)
+    if unit == "patterns":
+        return _patterns(plain, value, path, findings)
     if unit and unit not in _UNITS:
         return _located(unit, value, path, findings)
     number = _quantity(unit, value, path, findings) if unit else to_type(plain, value, path, findings)
@@ -186,6 +188,14 @@ def _located(unit: str, value: Any, path: KeyPath, findings: ConfigFindings) -> 
     return str(_absolute(text, path, findings)) if is_path else text
 
 
+def _patterns(plain: Any, value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
+    """A list of them, of which one alone may stand without brackets."""
+    if not isinstance(value, list):
+        found = to_type(typing.get_args(plain)[0], value, path, findings)
+        return found if found is INVALID else [found]
+    return to_type(plain, value, path, findings)
+
+
 def _absolute(text: Any, path: KeyPath, findings: ConfigFindings) -> Path:
     base = findings.merged.place(path).layer.base
     return Path(os.path.normpath(base / os.path.expanduser(text)))  # noqa: PTH111 - Path.expanduser raises
@@ -194,8 +204,16 @@ def _absolute(text: Any, path: KeyPath, findings: ConfigFindings) -> Path:
 def _choice(words: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if isinstance(value, str) and value in words:
         return str(value)
+    if path[-1] == "format" and isinstance(value, str) and _is_named_pattern(value):
+        return findings.add("SL104.named", path, value=shown(value), name=value)
     near = close_to(value, words) if isinstance(value, str) else ""
     return findings.add("SL104.choice", path, value=shown(value), words=", ".join(words), near=near)
+
+
+def _is_named_pattern(name: str) -> bool:
+    from agent.core.named_patterns import NAMED  # noqa: PLC0415 - only a mistake pays for it
+
+    return name in NAMED
 
 
 def _list(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:

@@ -157,6 +157,16 @@ class MultilineConfig(msgspec.Struct, frozen=True, kw_only=True):
     timeout: Annotated[Seconds, Within(0.01, HOUR)] = 2.0
 
 
+class PatternConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A pattern of log lines: a regular expression with named groups, or the name of one (`sidelog parse --list`)."""
+
+    pattern: str | None = None
+    include: str | None = None
+
+
+Patterns = Annotated[list[PatternConfig], "patterns"]  # one alone may stand without the brackets
+
+
 class SignalConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How the application is told to reopen its log."""
 
@@ -183,7 +193,7 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     include: list[Glob]
     exclude: list[Glob] = []
-    format: Format = "auto"
+    format: Format | Patterns = "auto"
     start: Literal["beginning", "end"] = "beginning"
     fields: dict[str, str] = {}
     timezone: str = "UTC"
@@ -192,6 +202,15 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     redact: list[str] = []
     rotate: RotateConfig | None = None
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The regular expressions of `format`, those with a name too; none where it is a word."""
+        if isinstance(self.format, str):
+            return ()
+        from agent.core.named_patterns import NAMED  # noqa: PLC0415 - most have none
+
+        return tuple(one.pattern or NAMED[one.include or ""].text for one in self.format)
 
     @property
     def multiline_start(self) -> str | None:

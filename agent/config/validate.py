@@ -93,6 +93,7 @@ def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> No
             findings.add("SL103.field", (*path, "fields", role), field=role, near=near, fields=roles)
         elif not all(where.split(".")):
             findings.add("SL104.dotted", (*path, "fields", role), value=shown(where))
+    _patterns(findings.merged.get((*path, "format")), (*path, "format"), findings)
     _timezone(source.timezone, (*path, "timezone"), findings)
     if isinstance(source.multiline, MultilineConfig):
         _regex(source.multiline.start, (*path, "multiline", "start"), findings)
@@ -103,6 +104,37 @@ def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> No
         findings.add("SL104", (*path, "redact"), problem="holds an empty name")
     if source.rotate is not None:
         _rotate(source, (*path, "rotate"), findings)
+
+
+def _patterns(written: Any, path: KeyPath, findings: ConfigFindings) -> None:
+    """The patterns of `format` as they stand in the document: a mapping, or a list of them; else it is a word."""
+    if isinstance(written, dict):
+        _pattern(written, path, findings)
+    if not isinstance(written, list):
+        return
+    from agent.core.line_patterns import MOST_PATTERNS  # noqa: PLC0415 - most sources have none
+
+    if not written:
+        findings.add("SL130.none", path)
+    elif len(written) > MOST_PATTERNS:
+        findings.add("SL130.many", path, count=len(written), most=MOST_PATTERNS)
+    for index, one in enumerate(written):
+        if isinstance(one, dict):
+            _pattern(one, (*path, index), findings)
+
+
+def _pattern(written: dict[str, Any], path: KeyPath, findings: ConfigFindings) -> None:
+    from agent.core.line_patterns import problem_with  # noqa: PLC0415 - as above
+    from agent.core.named_patterns import NAMED  # noqa: PLC0415
+
+    pattern, name = written.get("pattern"), written.get("include")
+    if (pattern is None) == (name is None):
+        if not written.keys() - {"pattern", "include"}:
+            findings.add("SL105.pattern" if pattern is None else "SL108.pattern", path)
+    elif isinstance(name, str) and name not in NAMED:
+        findings.add("SL130.include", (*path, "include"), value=shown(name), near=close_to(name, NAMED))
+    elif isinstance(pattern, str) and (problem := problem_with(str(pattern))) is not None:
+        findings.add(problem.key, (*path, "pattern"), **problem.facts)
 
 
 def _timezone(name: str, path: KeyPath, findings: ConfigFindings) -> None:

@@ -10,7 +10,7 @@ The bound counts the ways in which each part can match at one place, and the ste
 - parts in a row: the ways multiply, the steps of a part are made once for each way of those before it;
 - alternatives: both add up;
 - a repetition of one character, up to the end of the text: n + 1 ways. Where what follows cannot be that character
-  (`\S+ `), only one of them leads on;
+  (`\S+ `), only one of them leads on, as wherever the next character decides (`expression_first`);
 - a repetition without end of what can match in several ways, as in `(\w+)+`: there is no bound.
 
 A search tries each place of the text. Where one character before the repetition is none of those that are repeated
@@ -20,11 +20,11 @@ A search tries each place of the text. Where one character before the repetition
 from __future__ import annotations
 
 import re
-
-# `re` reads an expression into this tree since Python 3.11; what of it is not known here counts as without a bound.
 from re import _constants as op  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
+
+from agent.core.expression_first import one_way
+from agent.core.expression_tree import CHARACTERS, REPEATS, Part, inside, parts_of, read
 
 _DEGREE = 3  # of the polynomials
 _MOST_STEPS = 1e12
@@ -38,21 +38,12 @@ _ONE: Polynomial = (1.0, 0.0, 0.0, 0.0)
 _NONE: Polynomial = (0.0, 0.0, 0.0, 0.0)
 _ALL: Polynomial = (1.0, 1.0, 0.0, 0.0)  # n + 1
 
-REPEATS = frozenset((op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT))
-CHARACTERS = frozenset((op.LITERAL, op.NOT_LITERAL, op.ANY, op.IN))
 _FOLDED_BEYOND_ASCII = frozenset("iksIKS")  # İ, ı, K (Kelvin) and ſ match them without regard to case
+_ENDS = frozenset((op.AT_END, op.AT_END_STRING))
 _CATEGORIES = {
     op.CATEGORY_DIGIT: "d", op.CATEGORY_NOT_DIGIT: "D", op.CATEGORY_SPACE: "s", op.CATEGORY_NOT_SPACE: "S",
     op.CATEGORY_WORD: "w", op.CATEGORY_NOT_WORD: "W",
 }  # fmt: skip
-
-
-class Part(NamedTuple):
-    """One element of an expression, with the flags that hold for it."""
-
-    kind: Any
-    value: Any
-    flags: int
 
 
 class _Bound(NamedTuple):
@@ -66,37 +57,16 @@ class NoBoundError(Exception):
     """There is no polynomial bound, or one of too high a degree."""
 
 
-def read(text: str) -> list[Part]:
-    """The parts of an expression in a row; groups without alternatives are dissolved.
-
-    Raises:
-        re.error, RecursionError, OverflowError: it is none.
-    """
-    tree = _parser.parse(text)
-    return parts_of(tree, tree.state.flags)
-
-
-def parts_of(tree: Any, flags: int) -> list[Part]:
-    """The parts of a subtree."""
-    found: list[Part] = []
-    for kind, value in tree:
-        if kind is op.SUBPATTERN:
-            _, added, removed, inner = value
-            found += parts_of(inner, (flags | added) & ~removed)
-        else:
-            found.append(Part(kind, value, flags))
-    return found
-
-
-def safe_length(text: str) -> float:
+def safe_length(text: str, *, at_start: bool = False) -> float:
     """The number of characters up to which a text may be given to `re`: it makes no more steps there than _FREE_STEPS
     and _FREE_STEPS_PER_CHARACTER. Infinite where that holds for all texts, -1 where it cannot be said of any.
 
     Args:
         text: the expression; it can be compiled.
+        at_start: it is tried at the beginning of the text alone, which is a line.
     """
     try:
-        total = search_steps(text)
+        total = match_steps(text) if at_start else search_steps(text)
     except (NoBoundError, RecursionError):
         return -1
 
@@ -113,28 +83,6 @@ def safe_length(text: str) -> float:
     return low
 
 
-def nesting(parts: list[Part]) -> int:
-    """How deep repetitions lie in each other."""
-    deepest = 0
-    for kind, value, flags in parts:
-        if kind in REPEATS:
-            deepest = max(deepest, 1 + nesting(parts_of(value[2], flags)))
-        else:
-            deepest = max([deepest, *(nesting(parts_of(inner, flags)) for inner in inside(kind, value))])
-    return deepest
-
-
-def inside(kind: Any, value: Any) -> list[Any]:
-    """The subtrees of a part that is no repetition."""
-    if kind is op.BRANCH:
-        return list(value[1])
-    if kind is op.ATOMIC_GROUP:
-        return [value]
-    if kind in (op.ASSERT, op.ASSERT_NOT):
-        return [value[1]]
-    return [inner for inner in value[1:] if inner is not None] if kind is op.GROUPREF_EXISTS else []
-
-
 def search_steps(text: str) -> Polynomial:
     """An upper bound of the steps of `re.search`.
 
@@ -142,10 +90,41 @@ def search_steps(text: str) -> Polynomial:
         NoBoundError: there is none.
     """
     parts = read(text)
-    steps = _sequence(parts).steps
+    steps = _whole(parts).steps
     if parts and _is_begin(parts[0]):
         return _sum(_ALL, steps)
     return _walked_once(parts) or _product(_ALL, steps)
+
+
+def match_steps(text: str) -> Polynomial:
+    """An upper bound of the steps of `re.match` on a line, which has no newline in it.
+
+    Many end with `.*` or `.*$`, which takes the rest of a line: reached once, it is found, and the ways of what stands
+    before it need not be tried any more. `.+` is refused at the end of the line at once.
+
+    Raises:
+        NoBoundError: there is none.
+    """
+    parts = read(text)
+    if len(parts) > 1 and parts[-1].kind is op.AT and parts[-1].value in _ENDS and _takes_rest(parts[-2]):
+        parts.pop()
+    if not parts or not _takes_rest(parts[-1]):
+        return _whole(parts).steps
+    before = _whole(parts[:-1], follow=parts[-1:])
+    return _sum(before.steps, _sum(_product(before.ways, (2.0, 0.0, 0.0, 0.0)), _ALL))
+
+
+def _takes_rest(part: Part) -> bool:
+    if part.kind is not op.MAX_REPEAT or part.value[0] > 1 or part.value[1] is not op.MAXREPEAT:
+        return False
+    inner = _repeated(part)
+    return len(inner) == 1 and inner[0].kind is op.ANY
+
+
+def is_anchored(text: str) -> bool:
+    """Whether an expression, which can be compiled, is found nowhere but at the beginning of a text."""
+    parts = read(text)
+    return bool(parts) and _is_begin(parts[0])
 
 
 def _is_begin(part: Part) -> bool:
@@ -172,17 +151,39 @@ def _walked_once(parts: list[Part]) -> Polynomial | None:
 # ---------------------------------------------------------------- parts
 
 
+def _whole(parts: list[Part], follow: list[Part] | None = None) -> _Bound:
+    """The parts of an expression in a row, those that have one way on together; `follow` are parts behind them."""
+    ways, steps, index = _ONE, _NONE, 0
+    while index < len(parts):
+        count, effort = one_way([*parts[index:], *(follow or [])], len(parts) - index)
+        if count:
+            bound = _Bound(_ONE, (effort.fixed, effort.each, 0.0, 0.0))
+        else:
+            count, bound = 1, _in_row(parts, index)
+        steps = _sum(steps, _product(ways, bound.steps))
+        ways = _product(ways, bound.ways)
+        index += count
+    return _Bound(ways, steps)
+
+
 def _sequence(parts: list[Part]) -> _Bound:
     ways, steps = _ONE, _NONE
-    for index, part in enumerate(parts):
-        bound = _bound(part)
-        if index + 1 < len(parts) and part.kind in REPEATS and _is_one_character(inner := _repeated(part)):
-            follower = parts[index + 1]
-            if is_disjoint(follower, inner[0]) or is_disjoint(inner[0], follower):
-                bound = _Bound(_ONE, _sum(bound.steps, bound.ways))
+    for index in range(len(parts)):
+        bound = _in_row(parts, index)
         steps = _sum(steps, _product(ways, bound.steps))
         ways = _product(ways, bound.ways)
     return _Bound(ways, steps)
+
+
+def _in_row(parts: list[Part], index: int) -> _Bound:
+    """Of a part by itself, but for what a character behind it says."""
+    part = parts[index]
+    bound = _bound(part)
+    if index + 1 < len(parts) and part.kind in REPEATS and _is_one_character(inner := _repeated(part)):
+        follower = parts[index + 1]
+        if is_disjoint(follower, inner[0]) or is_disjoint(inner[0], follower):
+            return _Bound(_ONE, _sum(bound.steps, bound.ways))
+    return bound
 
 
 def _bound(part: Part) -> _Bound:

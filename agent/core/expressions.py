@@ -87,15 +87,20 @@ def _free_s(length: int) -> float:
     return _FREE_S + _FREE_S_PER_CHARACTER * length
 
 
-def wrong_with(text: str) -> str:
-    """Why a text is refused as a regular expression; empty where it is not."""
-    if len(text) > MOST_CHARACTERS:
-        return f"it has {len(text)} characters; {MOST_CHARACTERS} are allowed"
+def wrong_with(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Why a text is refused as a regular expression; empty where it is not.
+
+    Args:
+        text: anything.
+        most: how many characters it may have.
+    """
+    if len(text) > most:
+        return f"it has {len(text)} characters; {most} are allowed"
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         return str(error) or type(error).__name__
-    from agent.core.expression_cost import nesting, read  # noqa: PLC0415
+    from agent.core.expression_tree import nesting, read  # noqa: PLC0415
 
     if nesting(read(text)) > _MOST_NESTED:
         return f"repetitions lie in each other more than {_MOST_NESTED} deep"
@@ -108,10 +113,11 @@ class Expression:
     Args:
         text: as the module `re` takes it; nothing is `wrong_with` it.
         budget: None: that of a command, which fails where it passes.
+        at_start: it is to be found at the beginning of a text alone, which is a line.
 
     Attributes:
-        search: whether it is found in a text; anything that is true or false. Raises UndecidedError, or SidelogError
-            (SL524) where no budget was given.
+        search: where it is found in a text: a match, whose groups have numbers; None where it is not. Raises
+            UndecidedError, or SidelogError (SL524) where no budget was given.
 
     Raises:
         re.error, RecursionError, OverflowError: it is none.
@@ -119,25 +125,26 @@ class Expression:
 
     search: Callable[[str], Any]
 
-    def __init__(self, text: str, budget: TimeBudget | None = None) -> None:
+    def __init__(self, text: str, budget: TimeBudget | None = None, *, at_start: bool = False) -> None:
         compiled = re.compile(text)
         self.text = text
         self.budget = budget or TimeBudget(QUERY_BUDGET_S)
-        self._plain = compiled.search
+        self._at_start = at_start
+        self._plain = compiled.match if at_start else compiled.search
         self._guarded: Callable[..., Any] | None = None
         self._given_up = 0  # texts in a row
         from agent.core.expression_cost import safe_length  # noqa: PLC0415  most commands have no expression
 
-        self._safe_length = safe_length(text)
+        self._safe_length = safe_length(text, at_start=at_start)
         if self._safe_length == float("inf"):
-            self.search = compiled.search  # no call between: most expressions
+            self.search = self._plain  # no call between: most expressions
         else:
             self.search = self._search if budget is not None else self._search_or_fail
 
-    def _search(self, text: str) -> bool:
+    def _search(self, text: str) -> Any:
         length = len(text)
         if length <= self._safe_length:
-            return self._plain(text) is not None
+            return self._plain(text)
         search = self._guarded or self._compile()
         now = time.monotonic()
         limit_s = self.budget.limit_s(length, now)
@@ -153,7 +160,7 @@ class Expression:
             while tries:
                 tries -= 1
                 try:
-                    found = search(text, timeout=limit_s, concurrent=length > _LETS_OTHERS_RUN) is not None
+                    found = search(text, timeout=limit_s, concurrent=length > _LETS_OTHERS_RUN)
                 except (TimeoutError, MemoryError):
                     continue
                 self._given_up = 0
@@ -163,7 +170,7 @@ class Expression:
         self._given_up += 1
         raise UndecidedError(length)
 
-    def _search_or_fail(self, text: str) -> bool:
+    def _search_or_fail(self, text: str) -> Any:
         try:
             return self._search(text)
         except UndecidedError as error:
@@ -172,8 +179,8 @@ class Expression:
     def _compile(self) -> Callable[..., Any]:
         import regex  # noqa: PLC0415  25 ms that most expressions never need
 
-        from agent.core.expression_cost import nesting, read  # noqa: PLC0415
         from agent.core.expression_text import as_regex  # noqa: PLC0415
+        from agent.core.expression_tree import nesting, read  # noqa: PLC0415
 
         if nesting(read(self.text)) > _MOST_NESTED:  # of an archive that was made before that was refused
             self._guarded = _never
@@ -183,7 +190,8 @@ class Expression:
         except KeyError:  # Python has something new
             written = self.text
         try:
-            self._guarded = regex.compile(written, regex.VERSION0).search
+            compiled = regex.compile(written, regex.VERSION0)
+            self._guarded = compiled.match if self._at_start else compiled.search
         except (regex.error, RecursionError, OverflowError):
             self._guarded = _never
         return self._guarded

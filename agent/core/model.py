@@ -221,7 +221,8 @@ class Continuation(msgspec.Struct):
 
     raw: bytes  # the lines without the last one's newline, to be appended after a newline
     traces: bool = True  # whether stack traces are to be looked for in the joined event
-    format: str = "auto"  # of its source (`agent.core.formats`)
+    format: str = "auto"  # of its source (`agent.parse.formats`)
+    patterns: tuple[str, ...] = ()  # of its source's lines
 
 
 class GroupUpdate(msgspec.Struct):

@@ -13,6 +13,7 @@ from agent.core.event import ERROR, raw_of_record
 from agent.core.model import EventBatch, Gap
 from agent.parse import careful, fields, multiline, textevent
 from agent.parse.formats import Partial, with_stream
+from agent.parse.patternruns import PatternRuns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,10 +53,9 @@ class Assembler:
         self.tail_lines: list[bytes] = []
         self._after = b""  # the next line, where it is at hand
         self.seen: list[dict[str, Any]] = []
-        self.text_lines = 0
-        self.json_lines = 0
-        self._traces = compiled.traces
-        self._rules = compiled.rules
+        self.text_lines = self.json_lines = 0
+        self._traces, self._rules = compiled.traces, compiled.rules
+        self._runs = PatternRuns(self.out, compiled, observed)
         self._find_object = partial(careful.find_object, json=compiled.rules.json, only_json=compiled.rules.only_json)
 
     # --- lines
@@ -66,12 +66,15 @@ class Assembler:
         parts = data.split(b"\n")
         if not parts[-1]:  # behind the last newline, or no data at all: no line, not even a blank one
             parts.pop()
-        last = len(parts) - 1
+        index, last = 0, len(parts) - 1
         text_alone, json_alone = textevent.takes(self.compiled, data)
         longest = self.compiled.max_line
         wrappers = self._rules.wrappers if self._rules.may_wrap(data) else {}  # one look for all: 0.1 µs a line
-        index = 0
+        runs = self._runs.begin(data) if text_alone and self._rules.explicit else None
         while index <= last:
+            if runs is not None:
+                taken, size = runs.take(parts, index, offset, self.begin_rows)
+                index, offset, self.text_lines = index + taken, offset + size, self.text_lines + taken
             line = parts[index]
             index += 1
             size = len(line) + (1 if terminated or index <= last else 0)
@@ -118,7 +121,7 @@ class Assembler:
     def _take_indented(self, parts: list[bytes], begin: int, end: int) -> tuple[int, int]:
         """Take a run of indented lines into the open trace at once; answers their number and size in bytes."""
         event = self.open
-        if event is None or event.extra or not self._traces or self.compiled.redactor is not None or self._in_log:
+        if event is None or event.extra or event.explicit or not self._traces or self.compiled.redactor or self._in_log:
             return 0, 0
         before = event.size
         taken = multiline.take_indented(event, parts, begin, end, self.compiled.max_line)
@@ -339,11 +342,9 @@ class Assembler:
             )
         ):
             return
-        event = multiline.begin(offset, raw, text, self._rules.read_head, traces=self._traces)
-        event.end = offset + size
-        event.error = error
-        if extra is not None:
-            event.extra = extra
+        rules = self._rules
+        event = multiline.begin(offset, raw, text, rules.read_head, traces=self._traces, explicit=rules.explicit)
+        event.end, event.error, event.extra = offset + size, error, extra or {}
         self.open = event
 
     def _goes_on(self, event: OpenText, text: str, size: int, extra: dict[str, str] | None) -> bool:

@@ -25,6 +25,7 @@ from agent.parse.calendar import Calendar
 from agent.parse.fast import MIN_LINES, FastPath
 from agent.parse.formats import Head, line_rules
 from agent.parse.multiline import OpenText, add, begin, continues
+from agent.parse.patterns import patterns_of
 from agent.parse.settings import PLAIN, Compiled, ParseSettings
 from agent.parse.textevent import build, text_error
 
@@ -214,7 +215,9 @@ class FileParser:
             return self._tail
         if self._end >= 0:
             return None
-        return OpenText(0, 0, Head(level="", severity=_UNKNOWN_SEVERITY), self._compiled.rules.read_head, [b""], [""])
+        rules = self._compiled.rules
+        head = Head(level="", severity=_UNKNOWN_SEVERITY)
+        return OpenText(0, 0, head, rules.read_head, [b""], [""], explicit=rules.explicit)
 
     def _finish(self, work: Assembler, batch: LineBatch, data: bytes, offset: int) -> EventBatch:
         end = offset + len(data)
@@ -252,9 +255,9 @@ class FileParser:
         tail = work.tail
         continued = tail is not None
         if work.tail_lines:
-            out.continuation = Continuation(
-                b"\n".join(work.tail_lines), self._compiled.traces, self._compiled.settings.format
-            )
+            settings = self._compiled.settings
+            lines = b"\n".join(work.tail_lines)
+            out.continuation = Continuation(lines, self._compiled.traces, settings.format, tuple(settings.patterns))
         if tail is not None and tail.blanks:  # they are counted as blank lines now: nothing joins it behind them
             tail = None
         if self._calendar.settle(out, self._settled):
@@ -319,8 +322,10 @@ def join(
     """
     lines = [*original_of(record, raw).split(b"\n"), *continuation.raw.split(b"\n")]
     texts = [careful.decode_text(line.removesuffix(b"\r"))[0] for line in lines]
-    read_head = line_rules(continuation.format).read_head
-    event = begin(0, lines[0], texts[0].removeprefix("\ufeff"), read_head, traces=continuation.traces)
+    patterns = continuation.patterns
+    rules = patterns_of(patterns).rules() if patterns else line_rules(continuation.format)
+    first = texts[0].removeprefix("\ufeff")
+    event = begin(0, lines[0], first, rules.read_head, traces=continuation.traces, explicit=rules.explicit)
     for line, text in zip(lines[1:], texts[1:], strict=True):
         if text:
             if continuation.traces:

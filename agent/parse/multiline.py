@@ -73,17 +73,24 @@ class OpenText(msgspec.Struct):
     closed: bool = False  # Python: the line with the exception has come
     error: str | None = None
     extra: dict[str, str] = {}
+    explicit: bool = False  # as LineRules says
 
     def may_go_on(self) -> bool:
         """Whether it is worth waiting for another line before this event is released."""
         return len(self.lines) > 1 or self.trace != "" or self.head.severity >= WARN
 
 
-def begin(start: int, line: bytes, text: str, read_head: FindHead, *, traces: bool) -> OpenText:
-    """A new event with its first line. `traces`: look for a trace that begins in this very line."""
-    trace = opened_trace(text) if traces else ""  # before the head: "panic: x" and "Error: x" look like levels
-    head = Head() if trace and trace != "erlang" else read_head(text)  # Erlang's reports begin with an instant
+def begin(start: int, line: bytes, text: str, read_head: FindHead, *, traces: bool, explicit: bool = False) -> OpenText:
+    """A new event with its first line. `traces`: look for a trace that begins in this very line; `explicit` is as
+    LineRules says.
+    """
+    head = read_head(text) if explicit else None
+    # Before the head, for "panic: x" and "Error: x" look like levels.
+    trace = opened_trace(text) if traces and not head else ""
+    if head is None:
+        head = Head() if trace and trace != "erlang" else read_head(text)  # Erlang's reports begin with an instant
     event = OpenText(start, start + len(line) + 1, head, read_head, [line], [text], len(line) + 1)
+    event.explicit = explicit
     event.trace = trace or (opened_trace(text[head.end :]) if traces and head.end else "")
     if event.trace:
         event.trace_at = 0
@@ -148,7 +155,7 @@ def is_fatal(event: OpenText) -> bool:
 
 def continues(event: OpenText, text: str) -> bool:
     """Whether a line (not blank, without CR) belongs to the event; notes what the line says about the trace."""
-    if len(event.lines) + len(event.blanks) >= MAX_LINES:
+    if len(event.lines) + len(event.blanks) >= MAX_LINES or (event.explicit and event.read_head(text)):
         return False
     if text[:1] in " \t":
         return _continues_indented(event, text)

@@ -11,8 +11,10 @@ import msgspec
 from agent.core.expressions import LIVE_BUDGET_S, Expression, TimeBudget, UndecidedError
 from agent.core.fields import ALIASES, ROLES, Path, Profile
 from agent.core.stored import resource_json
+from agent.parse.bulk import BulkTimestamps
 from agent.parse.fields import Shapes, detect
-from agent.parse.formats import line_rules
+from agent.parse.formats import LineRules, line_rules
+from agent.parse.patterns import PATTERN, LinePatterns, PatternRedactor
 from agent.parse.redact import Redactor
 from agent.parse.timestamps import Instants
 
@@ -27,7 +29,8 @@ class ParseSettings(msgspec.Struct, frozen=True, dict=True):
     """How the lines of one source are read; the values are checked by the configuration.
 
     Args:
-        format: `auto`, or one that `agent.parse.formats` has.
+        format: `auto`, or one that `agent.parse.formats` has; `pattern` where there are some.
+        patterns: of its lines, tried in order. They are whole here, for an archive is read by them for ever.
         fields: role (`timestamp`, `severity`, `message`, …) to dotted path, tried before every known name.
         timezone: IANA name, of timestamps without an offset.
         multiline: `auto`, `off`, or `start` with `multiline_start`.
@@ -45,6 +48,17 @@ class ParseSettings(msgspec.Struct, frozen=True, dict=True):
     multiline_timeout_s: float
     max_line_bytes: int
     redact: Sequence[str]
+    patterns: Sequence[str]
+
+    @cached_property
+    def line_patterns(self) -> LinePatterns | None:
+        """The patterns of its lines. All files of a source share them, as they do what follows."""
+        return LinePatterns(self.patterns) if self.patterns else None
+
+    @cached_property
+    def rules(self) -> LineRules:
+        """What its lines can be."""
+        return line_rules(self.format) if self.line_patterns is None else self.line_patterns.rules()
 
     @cached_property
     def start(self) -> LineStart | None:
@@ -56,9 +70,9 @@ class ParseSettings(msgspec.Struct, frozen=True, dict=True):
     @staticmethod
     def from_source(source: SourceConfig) -> ParseSettings:
         """How the configuration says that the lines of a source are read."""
-        start = source.multiline_start
+        start, patterns = source.multiline_start, source.patterns
         return ParseSettings(
-            format=source.format,
+            format=PATTERN if patterns else str(source.format),
             fields=dict(source.fields),
             timezone=source.timezone,
             multiline=str(source.multiline) if start is None else "start",
@@ -66,6 +80,7 @@ class ParseSettings(msgspec.Struct, frozen=True, dict=True):
             multiline_timeout_s=source.multiline_timeout,
             max_line_bytes=source.max_line,
             redact=tuple(source.redact),
+            patterns=patterns,
         )
 
     @staticmethod
@@ -75,7 +90,8 @@ class ParseSettings(msgspec.Struct, frozen=True, dict=True):
         Raises:
             TypeError: it names a setting that there is not.
         """
-        return msgspec.structs.replace(PLAIN, **{**document, "redact": tuple(document.get("redact", ()))})
+        lists = {name: tuple(document.get(name, ())) for name in ("redact", "patterns")}
+        return msgspec.structs.replace(PLAIN, **{**document, **lists})
 
     def document(self) -> dict[str, Any]:
         """The settings as JSON can hold them, without those that are PLAIN's."""
@@ -94,6 +110,7 @@ PLAIN = ParseSettings(
     multiline_timeout_s=2.0,
     max_line_bytes=1 << 20,
     redact=(),
+    patterns=(),
 )
 
 
@@ -130,13 +147,14 @@ class Compiled:
 
     def __init__(self, settings: ParseSettings) -> None:
         self.settings = settings
-        self.rules = line_rules(settings.format)
+        self.rules = settings.rules
         self.traces = settings.multiline == "auto"
         self.zone = _zone(settings.timezone)
         self.instants = Instants(self.zone)
+        self.bulk_instants = BulkTimestamps(self.zone)
         self.overrides: dict[str, Path] = {role: (name,) for role, name in settings.fields.items()}
         self.paths: dict[str, tuple[Path, ...]] = {role: self._role_paths(role) for role in ROLES}
-        self.redactor = Redactor(settings.redact) if settings.redact else None
+        self.redactor = _redactor(settings)
         self.start = settings.start
         self.max_line = settings.max_line_bytes
         self._shapes: tuple[Profile, Shapes] | None = None
@@ -157,7 +175,8 @@ class Compiled:
 
     def text_profile(self) -> Profile:
         """Where the fields are in the records that are made of text lines."""
-        return msgspec.structs.replace(_TEXT, overrides=self.overrides)
+        found = _PATTERN if self.settings.patterns else _TEXT
+        return msgspec.structs.replace(found, overrides=self.overrides)
 
     def shapes(self, profile: Profile) -> Shapes:
         """The shapes of records under a profile; kept for the last one asked for."""
@@ -167,6 +186,14 @@ class Compiled:
 
 
 _TEXT = Profile(format="text", timestamp=("timestamp",), severity=("level",), message=("message",), logger=("logger",))
+_PATTERN = msgspec.structs.replace(_TEXT, service=("service",), trace_id=("trace_id",), span_id=("span_id",))
+
+
+def _redactor(settings: ParseSettings) -> Redactor | None:
+    if not settings.redact:
+        return None
+    patterns = settings.line_patterns
+    return Redactor(settings.redact) if patterns is None else PatternRedactor(settings.redact, patterns)
 
 
 def _zone(name: str) -> tzinfo:

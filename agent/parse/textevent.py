@@ -139,7 +139,7 @@ def _row(  # noqa: PLR0917 - called for every line
     out.offsets.append(offset)
     out.raws[row] = raw
     if severity >= ERROR:
-        out.errors.append(ErrorEvent(row, instant, severity, message, head.logger))
+        out.errors.append(ErrorEvent(row, instant, severity, message, head.logger, _service(head)))
 
 
 def _stands_alone(text: str, head: Head, following: bytes) -> bool:
@@ -175,6 +175,7 @@ class TextEvent(msgspec.Struct):
     raw: bytes | int | None
     error: str | None
     exception: ExceptionInfo
+    service: str | None = None
 
 
 def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
@@ -195,7 +196,14 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
         raw=raw_of_message(raw, message),
         error="; ".join(filter(None, (event.error, event.head.error, error))) or None,
         exception=exception,
+        service=_service(event.head),
     )
+
+
+def _service(head: Head) -> str | None:
+    """The service that the line itself names, which a text format finds among its fields."""
+    found = head.attributes.get("service") if head.attributes is not None else None
+    return found if type(found) is str and found else None
 
 
 def written_instant(
@@ -261,4 +269,6 @@ def _split(event: OpenText) -> tuple[str, ExceptionInfo]:
 def text_error(built: TextEvent, row: int) -> ErrorEvent:
     """What grouping needs of a text event with severity ERROR or above."""
     kind, message, stack = built.exception
-    return ErrorEvent(row, built.timestamp, built.severity, built.message, built.logger, None, kind, message, stack)
+    return ErrorEvent(
+        row, built.timestamp, built.severity, built.message, built.logger, built.service, kind, message, stack
+    )

@@ -15,6 +15,11 @@ def iso(instant: int | None) -> str | None:
     return None if instant is None else format_utc(instant)
 
 
+def short_iso(instant: int) -> str:
+    """The same for people: without zeros at its end."""
+    return format_utc(instant).rstrip("Z").rstrip("0").rstrip(".") + "Z"
+
+
 def encode_document(document: Any) -> bytes:
     """A document (an object or a list of rows) as JSON; file names that are not UTF-8 become text (`core.text`)."""
     import orjson  # noqa: PLC0415 - 8 ms with all that it imports, of which text for people needs nothing

@@ -1,5 +1,6 @@
 """Users' regular expressions: the same meaning on either road, and an end on every text."""
 
+import contextlib
 import pickle
 import re
 import signal
@@ -11,9 +12,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.core.errors import SidelogError
-from agent.core.expression_cost import NoBoundError, read, safe_length, search_steps
+from agent.core.expression_cost import NoBoundError, match_steps, safe_length, search_steps
 from agent.core.expression_text import as_regex
-from agent.core.expression_trial import TooManyStepsError, count_steps, hard_text
+from agent.core.expression_tree import read
+from agent.core.expression_trial import TooManyStepsError, _Matcher, count_steps, hard_text
 from agent.core.expressions import LIVE_BUDGET_S, Expression, TimeBudget, UndecidedError, wrong_with
 
 pytestmark = pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")  # `[[:a]` may be one some day
@@ -63,15 +65,17 @@ def compiled(text):
 def test_both_roads_find_the_same(text, subjects):
     pattern = compiled(text)
     assume(not wrong_with(text))
-    expression = Expression(text)
-    expression._safe_length = -1  # nothing goes to `re`
-    for subject in subjects:
-        try:
-            count_steps(read(text), subject)
-            wanted = pattern.search(subject) is not None
-        except (TooManyStepsError, RecursionError, SystemError):  # `re` itself would be stuck, or has a bug of its own
-            continue
-        assert expression._search(subject) == wanted, (subject, as_regex(text))
+    for method, at_start in ((pattern.search, False), (pattern.match, True)):
+        expression = Expression(text, at_start=at_start)
+        expression._safe_length = -1  # nothing goes to `re`
+        for subject in subjects:
+            try:
+                count_steps(read(text), subject)
+                wanted = method(subject)
+            except (TooManyStepsError, RecursionError, SystemError):  # `re` would be stuck, or has a bug of its own
+                continue
+            found = expression._search(subject)
+            assert (found and found.span()) == (wanted and wanted.span()), (subject, as_regex(text))
 
 
 @settings(max_examples=400, deadline=None)
@@ -89,6 +93,21 @@ def test_no_search_takes_more_steps_than_its_bound(text, subjects):
             assert count_steps(read(text), subject) <= most, subject
         except TooManyStepsError:
             assert most > 50_000, subject
+
+
+@settings(max_examples=400, deadline=None)
+@given(EXPRESSIONS, st.sampled_from(["", ".*", ".*$", r".+\Z"]), st.lists(PLAIN_TEXTS, min_size=1, max_size=6))
+def test_no_match_at_the_beginning_of_a_line_takes_more_steps_than_its_bound(text, rest, lines):
+    compiled(text := text + rest)
+    try:
+        bound = match_steps(text)
+    except NoBoundError:
+        return
+    for line in (one.replace("\n", " ") for one in lines):
+        matcher = _Matcher(line, 50_000)
+        with contextlib.suppress(TooManyStepsError):
+            next(matcher.row(read(text), 0, 0), None)
+        assert matcher.steps <= max(1, sum(factor * len(line) ** power for power, factor in enumerate(bound))), line
 
 
 @pytest.mark.parametrize(

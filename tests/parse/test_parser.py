@@ -277,7 +277,7 @@ def test_what_a_document_leaves_out_never_changes():
     """Archives that were written by it mean it."""
     assert msgspec.to_builtins(ParseSettings.from_document({})) == {
         "format": "auto", "fields": {}, "timezone": "UTC", "multiline": "auto", "multiline_start": None,
-        "multiline_timeout_s": 2.0, "max_line_bytes": 1_048_576, "redact": (),
+        "multiline_timeout_s": 2.0, "max_line_bytes": 1_048_576, "redact": (), "patterns": (),
     }  # fmt: skip
 
 

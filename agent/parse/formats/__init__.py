@@ -149,6 +149,7 @@ class LineRules(msgspec.Struct, frozen=True):
         find_head: of a line of text.
         read_head: the same, remembered for the last few lines: a line is looked at as a continuation of the event
             before it, and then as the beginning of one.
+        explicit: a line that has a head begins an event, whatever it begins with: a person has said what begins one.
     """
 
     wrappers: Mapping[bytes, Wrapper]
@@ -157,6 +158,7 @@ class LineRules(msgspec.Struct, frozen=True):
     only_json: bool
     find_head: FindHead
     read_head: FindHead
+    explicit: bool = False
 
     @property
     def in_bulk(self) -> bool:
@@ -226,6 +228,25 @@ def line_rules(name: str) -> LineRules:
         find_head=find_head,
         read_head=lru_cache(maxsize=4)(find_head),
     )
+
+
+def recognised(line: bytes, text: str) -> str:
+    """The name of the format by which `auto` reads a line; `text` also where it has no layout that is known.
+
+    Args:
+        line: without newline and carriage return.
+        text: the same, decoded.
+    """
+    for name in REGISTERED:
+        if name in {"auto", "json", "text"}:
+            continue
+        known = import_module(f"{__name__}.{name}").FORMAT
+        first = line[:1] if isinstance(known, Wrapper) else text[:1]
+        if known.starts and first not in known.starts:
+            continue
+        if (known.unwrap(line) if isinstance(known, Wrapper) else known.find(text)) is not None:
+            return name
+    return "json" if line.lstrip()[:1] == b"{" else "text"
 
 
 def by_first(layouts: Iterable[tuple[str, Find]]) -> tuple[dict[str, tuple[Find, ...]], tuple[Find, ...]]:
