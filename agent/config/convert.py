@@ -134,6 +134,8 @@ def _annotated(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: 
     bounds = next((mark for mark in marks if isinstance(mark, Within)), None)
     if unit == "threshold":
         return _threshold(value, path, findings)
+    if unit == "priority":  # a name, or its number
+        return _text(str(value) if type(value) is int else value, path, findings)
     if unit and unit not in _UNITS:
         return _located(unit, value, path, findings)
     number = _quantity(unit, value, path, findings) if unit else to_type(plain, value, path, findings)

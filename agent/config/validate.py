@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.config.convert import close_to, nearest, shown
-from agent.config.schema import FIELD_ROLES, PLANNED, WHEN_FORMS, MultilineConfig
+from agent.config.schema import FIELD_ROLES, PLANNED, PRIORITIES, WHEN_FORMS, MultilineConfig
 from agent.core.errors import ConfigError
 from agent.core.patterns import lazy
 from agent.core.times import parse_hours, time_of_day
@@ -25,6 +25,7 @@ _NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # it becomes a direc
 _LABEL = lazy(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
 _HEADER = lazy(r"[!#$%&'*+.^_`|~A-Za-z0-9-]+", re.ASCII)  # token of RFC 9110, section 5.6.2
 _PORTS = range(1, 65_536)
+_PRIORITIES = frozenset((*PRIORITIES, *"01234567"))
 
 
 def validate(config: Config, findings: ConfigFindings) -> None:
@@ -85,8 +86,7 @@ def _regex(pattern: str, path: KeyPath, findings: ConfigFindings) -> None:
 
 def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:
     _name(source.name, (*path, "name"), findings)
-    if not findings.merged.get((*path, "include")):
-        findings.add("SL104.include", (*path, "include"))
+    _origin(source, path, findings)
     for role, where in source.fields.items():
         if role not in FIELD_ROLES:
             near, roles = close_to(role, FIELD_ROLES), ", ".join(FIELD_ROLES)
@@ -103,6 +103,33 @@ def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> No
         findings.add("SL104", (*path, "redact"), problem="holds an empty name")
     if source.rotate is not None:
         _rotate(source, (*path, "rotate"), findings)
+
+
+def _origin(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:
+    """Where its lines come from: files or a journal."""
+    written = findings.merged.get(path) or {}
+    if "journal" not in written:
+        if "include" not in written:
+            findings.add("SL105", path, key="include")
+        elif not written["include"]:
+            findings.add("SL104.include", (*path, "include"))
+        return
+    for key in ("include", "exclude", "rotate"):
+        if written.get(key):
+            findings.add("SL108.journal", (*path, key), key=key)
+    if source.journal is None:
+        if written["journal"] is None:
+            findings.add("SL104.journal", (*path, "journal"))
+        return
+    where = (*path, "journal")
+    for key in ("units", "identifiers"):
+        for index, name in enumerate(getattr(source.journal, key)):
+            if not name.strip() or not name.isprintable():
+                findings.add("SL104", (*where, key, index), problem="names nothing")
+    given = source.journal.priority
+    if given is not None and given not in _PRIORITIES:
+        words, near = ", ".join(PRIORITIES), close_to(given, PRIORITIES)
+        findings.add("SL104.choice", (*where, "priority"), value=shown(given), words=f"{words}, 0 to 7", near=near)
 
 
 def _timezone(name: str, path: KeyPath, findings: ConfigFindings) -> None:

@@ -26,6 +26,7 @@ from agent.tail.polling import ChunkReader, PollScheduler
 from agent.tail.prospector import Prospector
 from agent.tail.recovery import Recovery
 from agent.tail.registry import Registry
+from agent.tail.streams import Streams
 from agent.tail.watch import Watcher
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Tailer:
         avoid: files and directories of the agent itself.
         first_start: nothing is known because the store is new: `start: end` applies to the files that are there.
         once: stop when everything that is there has been read.
+        stdin: the descriptor of standard input, where that is to be read: stop at its end.
         clock: Unix nanoseconds, for what is stored; waiting is done by the monotonic clock.
         timing: the durations to wait by.
     """
@@ -75,18 +77,21 @@ class Tailer:
         avoid: Collection[Path] = (),
         first_start: bool = False,
         once: bool = False,
+        stdin: int | None = None,
         clock: Callable[[], int] = time.time_ns,
         timing: Timing | None = None,
     ) -> None:
         self._timing = timing or Timing()
         self._hole_grace_s = 0.0 if once else self._timing.hole_grace_s
         self._once = once
+        self._sources = sources
+        self._ends = once or stdin is not None
         self._room = room
         self._conditions = Conditions(report)
         self._executor = ThreadPoolExecutor(_EXECUTOR_THREADS, thread_name_prefix="tail")
         self._watcher = Watcher(self._wake_from_thread)
         self._registry = Registry(
-            known=known,
+            known=[row for row in known if not row.is_stream],
             deliver=deliver,
             changed=changed,
             allocate_id=allocate_id,
@@ -96,6 +101,18 @@ class Tailer:
             clock=clock,
             timing=self._timing,
             look_soon=self.look_soon,
+        )
+        self._streams = Streams(
+            [row for row in known if row.is_stream],
+            deliver=deliver,
+            changed=changed,
+            room=room,
+            allocate_id=allocate_id,
+            conditions=self._conditions,
+            clock=clock,
+            wake=self._wakeup_now,
+            once=once,
+            stdin=stdin,
         )
         self._recovery = Recovery(self._registry, self._run)
         self._prospector = Prospector(
@@ -120,23 +137,26 @@ class Tailer:
     @property
     def progress(self) -> int:
         """Grows with every round and byte, for the service manager's watchdog."""
-        return self._rounds + self._chunks.bytes_read
+        return self._rounds + self._chunks.bytes_read + self._streams.progress
 
     async def run(self) -> None:
-        """Follow the files until `stop`, or with `once` until all of them are read to their end and delivered."""
+        """Follow files and journals until `stop`, or with `once` until all of them are read to their end and delivered."""
         self._loop = asyncio.get_running_loop()
         try:
             if not self._once:
                 self._scheduler.start_watching()
+            async with self._streams.gate:
+                await self._streams.apply(self._sources)
             while not self._stopping:
                 await self._round()
-                if self._once and self._is_done():
+                if self._ends and self._is_done():
                     break
                 await self._sleep()
             if not self._stopping:
                 for harvester in list(self._registry.harvesters.values()):
                     await self._registry.flush(harvester)
         finally:
+            await self._streams.stop()
             self._watcher.stop()
             self._recovery.close()
             for harvester in list(self._registry.harvesters.values()):
@@ -170,7 +190,8 @@ class Tailer:
 
     def files(self) -> list[FileRow]:
         """All generations that are being followed. Any thread may call it."""
-        return [self._registry.positions.row(harvester.file) for harvester in list(self._registry.harvesters.values())]
+        harvesters = list(self._registry.harvesters.values())
+        return [*(self._registry.positions.row(one.file) for one in harvesters), *self._streams.files()]
 
     @property
     def claims(self) -> LogClaims:
@@ -179,9 +200,13 @@ class Tailer:
 
     def sizes(self) -> dict[int, int]:
         """The size in bytes of each followed file as last seen, by file id: what lag is computed from."""
-        return {s.file.id: max(s.size, s.reader.position) for s in self._registry.harvesters.values()}
+        sizes = {s.file.id: max(s.size, s.reader.position) for s in self._registry.harvesters.values()}
+        return sizes | {row.id: row.offset for row in self._streams.files()}
 
     # waking
+
+    def _wakeup_now(self) -> None:
+        self._wakeup.set()
 
     def _wake_from_thread(self) -> None:
         if not self._wakeup.is_set():
@@ -231,12 +256,15 @@ class Tailer:
 
     async def _round(self) -> None:
         self._rounds += 1
+        self._streams.check()
         self._take_events()
         self._prospector.begin_round()
         if self._reloaded is not None:
             (sources, taken), self._reloaded = self._reloaded, None
-            await self._apply(sources)
-            taken()
+            async with self._streams.gate:
+                await self._apply(sources)
+                await self._streams.apply(sources)
+                taken()
         if time.monotonic() >= self._next_scan:
             await self._scan()
         if self._recovery.active:
@@ -273,8 +301,8 @@ class Tailer:
                     await self._scan()
 
     def _is_done(self) -> bool:
-        """With `once`: whether everything that was seen has been read, apart from what cannot be."""
-        if time.monotonic() >= self._next_scan or self._recovery.active:
+        """Whether everything that was seen has been read, apart from what cannot be."""
+        if not self._streams.done or time.monotonic() >= self._next_scan or self._recovery.active:
             return False
         return all(s.drained or s.retry_s for s in self._registry.harvesters.values())
 
