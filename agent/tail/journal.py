@@ -108,15 +108,25 @@ class JournalFollower:
         self._conditions.end(self.subject, *_CODES)
 
     async def _read_all(self) -> None:
-        """Let one journalctl write, and read it to its end.
+        """Read what is there, and then what comes, as long as a journalctl follows.
+
+        A following one shows the entries of the last boot alone, unless it is told to merge, which for this machine's
+        journal would bring those of others.
 
         Raises:
             TailError: it cannot be started, or it has ended although it was to go on.
         """
-        directory, cursor = self.selection.directory, self.lines.cursor
+        directory = self.selection.directory
         if directory is not None and not os.path.isdir(directory):  # noqa: PTH112
             raise TailError.of("SL213", self.subject, directory=directory)
-        how = [] if self._once else ["--follow", "--no-tail"]
+        if self._once or directory is None:
+            await self._run([])
+        if not self._once:
+            await self._run(["--follow", "--no-tail", *(["--merge"] if directory is not None else [])])
+
+    async def _run(self, how: list[str]) -> None:
+        """Let one journalctl write, and read it to its end."""
+        cursor = self.lines.cursor
         where = [f"--cursor={cursor.removeprefix(TOLD).decode()}"] if cursor else []
         program = await Journalctl.start(*self.selection.arguments, *how, *where)
         self.lines.begin()
@@ -126,7 +136,7 @@ class JournalFollower:
             code = await program.end()
         finally:
             await program.kill()
-        if code or not self._once:
+        if code or how:
             raise refusal(self.subject, self.selection, program.said) or failure(self.subject, code, program.said)
         await self._look_behind()
 
@@ -152,6 +162,7 @@ class JournalFollower:
         finally:
             if reading is not None:
                 reading.cancel()
+                await asyncio.wait({reading})
 
     async def _wait_for_room(self) -> bool:
         """Wait until there is room; whether that was for long."""

@@ -148,18 +148,38 @@ async def first_entry(selection: JournalSelection, *more: str) -> bytes | None:
     Raises:
         TailError: it cannot be asked.
     """
-    program = await Journalctl.start(*selection.place, "--lines=1", "--output-fields=_BOOT_ID", *more)
+    cursor, code, said = await _ask(*selection.place, *more)
+    if code:
+        raise refusal(PROGRAM, selection, said) or failure(PROGRAM, code, said)
+    return cursor
+
+
+async def has_entries(subject: str, selection: JournalSelection) -> bool:
+    """Whether there is any entry that a source selects.
+
+    Raises:
+        TailError: the journal cannot be read, or not all of it.
+    """
+    cursor, code, said = await _ask(*selection.arguments)
+    if (error := refusal(subject, selection, said)) is not None:
+        raise error
+    if code:
+        raise failure(subject, code, said)
+    return cursor is not None
+
+
+async def _ask(*arguments: str) -> tuple[bytes | None, int, str]:
+    """The cursor of the first entry shown, the exit code, and what was said."""
+    program = await Journalctl.start("--lines=1", "--output-fields=_BOOT_ID", *arguments)
     try:
         data = await asyncio.wait_for(program.output.read(), _PROBE_S)
         code = await asyncio.wait_for(program.end(), _PROBE_S)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         raise TailError.of("SL214", PROGRAM, ending=f"no answer within {_PROBE_S:.0f} s", why="nothing") from None
     finally:
         await program.kill()
-    if code:
-        raise refusal(PROGRAM, selection, program.said) or failure(PROGRAM, code, program.said)
     found = _CURSOR.search(data)
-    return found[1] if found else None
+    return found[1] if found else None, code, program.said
 
 
 # ---------------------------------------------------------------- lines and cursors

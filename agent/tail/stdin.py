@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from agent.tail.reader import LineReader
 
 _CHUNK_BYTES = 1 << 18
+_SMALL_CHUNK_BYTES = 1 << 13  # of lines shorter than _SHORT_LINE_BYTES: what is not stored yet must not be many lines
+_SHORT_LINE_BYTES = 64
 _ROOM_S = 0.25
 
 
@@ -53,6 +55,7 @@ class InputReader:
         self._clock = clock
         self._ready = asyncio.Event()
         self._stopping = False
+        self._chunk_bytes = _SMALL_CHUNK_BYTES
 
     def stop(self) -> None:
         """Let `run` end with what was read until now."""
@@ -68,6 +71,8 @@ class InputReader:
                 data = await self._read()
                 if not data:
                     break
+                is_short = data.count(b"\n") * _SHORT_LINE_BYTES > len(data)
+                self._chunk_bytes = _SMALL_CHUNK_BYTES if is_short else _CHUNK_BYTES
                 async with self._gate:
                     for batch in self.reader.feed(data, self._clock()):
                         await self._deliver(batch)
@@ -88,7 +93,7 @@ class InputReader:
             loop.add_reader(self._fd, self._ready.set)
         except PermissionError:  # a file, of which there is always something to read, or its end
             await asyncio.sleep(0)
-            return os.read(self._fd, _CHUNK_BYTES)
+            return os.read(self._fd, self._chunk_bytes)
         try:
             await self._ready.wait()
         finally:
@@ -96,4 +101,4 @@ class InputReader:
         if self._stopping:
             return b""
         self._ready.clear()
-        return os.read(self._fd, _CHUNK_BYTES)
+        return os.read(self._fd, self._chunk_bytes)

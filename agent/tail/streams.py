@@ -102,9 +102,9 @@ class Streams:
         """Read for these sources from now on. Streams that are no source's any more are left where they stand; they
         are continued should a later reload name them again. The `gate` is held meanwhile.
         """
-        for row in [row for row in self._dormant.values() if row.path == STDIN]:  # of a process that has died
-            del self._dormant[row.id]
-            self._save(replace(row.generation_now, state="finished"), row.position)
+        for left_over in [row for row in self._dormant.values() if row.path == STDIN]:  # by a process that has died
+            del self._dormant[left_over.id]
+            self._save(replace(left_over.generation_now, state="finished"), left_over.position)
         wanted = [source for source in sources if source.journal is not None]
         following, self._followers = self._followers, []
         left = {one.lines.file.id: one for one in following}
@@ -146,7 +146,7 @@ class Streams:
         rows.sort(key=lambda row: row.id)
         named = [row for row in rows if row.source == source.name and _directory(row) == source.journal.place]
         same = [row for row in rows if row.source not in names and row.current_path == source.journal.name]
-        return (named or same or [None])[-1]
+        return (named or same)[-1] if named or same else None
 
     async def _follow(self, source: SourceSettings, row: FileRow | None, before: JournalFollower | None) -> None:
         """Begin to read for a source, where the row ends if there is one."""
@@ -250,14 +250,12 @@ class Streams:
         batch = LineBatch(reader.file, reader.offset, b"", self._clock(), final=True, ends=True)
         await self._deliver(batch)
         number = self._allocate_id()
-        reader.file = replace(
-            reader.file, id=number, inode=number, resource=source.resource, last_read=self._clock()
-        )
+        reader.file = replace(reader.file, id=number, inode=number, resource=source.resource, last_read=self._clock())
         self._save(reader.file, Position(reader.offset))
 
     def _save(self, file: FileGeneration, place: Position) -> None:
-        marker = {"marker_length": place.marker_length, "marker_hash": place.marker_hash}
-        self._changed(FileChange(file, place.offset, **marker))
+        length, marker = place.marker_length, place.marker_hash
+        self._changed(FileChange(file, place.offset, marker_length=length, marker_hash=marker))
 
     # tasks
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from agent.alert.check import names_nowhere, unusable
 from agent.config import listen_address, unsupported
 from agent.core.errors import ConfigError, RotateError, SidelogError
+from agent.core.model import JOURNAL
 from agent.core.units import format_size
 from agent.hooks import program as hooks
 from agent.store.reader import open_reader
@@ -30,7 +31,7 @@ from agent.views.expressions import hard_expressions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agent.config import Config, HookConfig, RotateConfig
+    from agent.config import Config, HookConfig, JournalConfig, RotateConfig
     from agent.tail.discover import DirectoryScan
 
 _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
@@ -121,6 +122,8 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
             closed[found.source.name].append(found.path)
     for index, source in enumerate(config.sources):
         place = f"sources[{index}] {source.name}"
+        if source.journal is not None:
+            yield journal(place, source.name, source.journal)
         if closed[source.name]:
             yield _unreadable(place, closed[source.name], "file")
         elif sizes[source.name]:
@@ -132,6 +135,20 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
         yield _unreadable("sources", sorted(scan.errors), "path")
     for path, refused in sorted(scan.refused.items()):
         yield Diagnostic.at(path, refused)
+
+
+def journal(place: str, name: str, selected: JournalConfig) -> Diagnostic:
+    """Whether a source's journal can be read, and has anything for it: journalctl is asked."""
+    import asyncio  # noqa: PLC0415 - for who reads a journal alone
+
+    from agent.tail.journalctl import JournalSelection, has_entries  # noqa: PLC0415
+
+    try:
+        if asyncio.run(has_entries(f"{JOURNAL}{name}", JournalSelection.from_config(selected))):
+            return ok(place, "the journal can be read")
+    except SidelogError as problem:
+        return Diagnostic.of(problem)
+    return warning("SL111.journal", place)
 
 
 def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
