@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from agent.config.convert import ConfigFindings
     from agent.config.layers import KeyPath
-    from agent.config.schema import Config, HookConfig, HttpConfig, RotateConfig, RuleConfig, SourceConfig
+    from agent.config.schema import (
+        Config,
+        HookConfig,
+        HttpConfig,
+        JournalConfig,
+        RotateConfig,
+        RuleConfig,
+        SourceConfig,
+    )
 
 _NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # it becomes a directory of the archive
 _LABEL = lazy(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
@@ -121,12 +129,15 @@ def _origin(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> No
         if written["journal"] is None:
             findings.add("SL104.journal", (*path, "journal"))
         return
-    where = (*path, "journal")
+    _journal(source.journal, (*path, "journal"), findings)
+
+
+def _journal(journal: JournalConfig, where: KeyPath, findings: ConfigFindings) -> None:
     for key in ("units", "identifiers"):
-        for index, name in enumerate(getattr(source.journal, key)):
+        for index, name in enumerate(getattr(journal, key)):
             if not name.strip() or not name.isprintable():
                 findings.add("SL104", (*where, key, index), problem="names nothing")
-    given = source.journal.priority
+    given = journal.priority
     if given is not None and given not in _PRIORITIES:
         words, near = ", ".join(PRIORITIES), close_to(given, PRIORITIES)
         findings.add("SL104.choice", (*where, "priority"), value=shown(given), words=f"{words}, 0 to 7", near=near)

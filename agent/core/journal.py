@@ -1,7 +1,7 @@
 """The entries of systemd's journal as `journalctl -o json` writes them, and the names that their fields have here.
 
-https://systemd.io/JOURNAL_EXPORT_FORMATS/#journal-json-format has the form: a value is a text, an array of bytes where it
-is no printable UTF-8, null where it was too large, or an array of these where a field comes several times.
+https://systemd.io/JOURNAL_EXPORT_FORMATS/#journal-json-format has the form: a value is a text, an array of bytes where
+it is no printable UTF-8, null where it was too large, or an array of these where a field comes several times.
 https://www.freedesktop.org/software/systemd/man/latest/systemd.journal-fields.html has the fields.
 """
 

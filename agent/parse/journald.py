@@ -1,8 +1,8 @@
 """The entries of a journal into events: fields under OpenTelemetry's names, and what the message itself says.
 
-A message is seen into as the line inside a container's: a JSON object gives its fields, a head of text its level, instant
-and logger, and they count before those of the entry. A stack trace in one message is an exception; so is one whose
-lines a service has written to its standard output, of which journald makes an entry each.
+A message is seen into as the line inside a container's: a JSON object gives its fields, a head of text its level,
+instant and logger, and they count before those of the entry. A stack trace in one message is an exception; so is one
+whose lines a service has written to its standard output, of which journald makes an entry each.
 
 The record is the entry with other names, so that the line need not be kept beside it (`core.journal.line_of`): real
 entries have a kilobyte of fields.
@@ -231,7 +231,7 @@ class _Entries:
         record = renamed(entry)
         instant = None
         if head:
-            instant = self._written(head, bad)
+            instant = self._written(head)
             _take_head(record, head, message)
         elif "logger" not in record and (name := record.get("process.executable.name")):
             record["logger"] = name
@@ -243,7 +243,7 @@ class _Entries:
             text = record.get("message")
             self.out.errors.append(ErrorEvent(row, self.out.timestamps[row], number, str(text or ""), name))
 
-    def _written(self, head: Head, bad: str | None) -> int | None:
+    def _written(self, head: Head) -> int | None:
         """The instant that a message itself names, if it can be read."""
         if head.timestamp is None:
             return None
@@ -272,7 +272,7 @@ class _Entries:
         given = _priority(entry)
         # What a service writes to its standard output has the priority `info`, whatever it is.
         number = event.head.severity or (built.severity if event.trace and given in (0, INFO) else given)
-        row = self._append(entry, record, raw, offset, number, self._written(event.head, None), event.error)
+        row = self._append(entry, record, raw, offset, number, self._written(event.head), event.error)
         if number >= ERROR:
             error = textevent.text_error(built, row)
             error.timestamp, error.severity_number = self.out.timestamps[row], number

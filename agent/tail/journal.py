@@ -8,7 +8,6 @@ there when it was read.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -72,6 +71,7 @@ class JournalFollower:
         self.lines = lines
         self.selection: JournalSelection = source.journal
         self.bytes_read = 0
+        self.at_end = False  # it is to begin behind the newest entry, which is not known yet
         self._deliver = deliver
         self._room = room
         self._gate = gate
@@ -86,6 +86,15 @@ class JournalFollower:
     def subject(self) -> str:
         """Whom its conditions are about."""
         return self.lines.file.path
+
+    async def begin_at_end(self) -> None:
+        """Let reading begin behind the newest entry that there is now.
+
+        Raises:
+            TailError: the journal cannot be read.
+        """
+        self.lines.cursor = await first_entry(self.selection) or b""
+        self.at_end = False
 
     async def run(self) -> None:
         """Read, and begin again where journalctl has ended, until this is cancelled; with `once` to the end."""
@@ -117,8 +126,12 @@ class JournalFollower:
             TailError: it cannot be started, or it has ended although it was to go on.
         """
         directory = self.selection.directory
-        if directory is not None and not os.path.isdir(directory):  # noqa: PTH112
+        if not self.selection.is_there():
             raise TailError.of("SL213", self.subject, directory=directory)
+        if self.at_end:
+            await self.begin_at_end()
+            async with self._gate:
+                await self._deliver(self.lines.moved(self.lines.cursor, self._clock()))
         if self._once or directory is None:
             await self._run([])
         if not self._once:

@@ -52,6 +52,10 @@ class JournalSelection(msgspec.Struct, frozen=True):
         directory = None if journal.directory is None else str(journal.directory)
         return JournalSelection(tuple(journal.units), tuple(journal.identifiers), journal.priority, directory)
 
+    def is_there(self) -> bool:
+        """Whether its directory is there, if it has one of its own."""
+        return self.directory is None or os.path.isdir(self.directory)  # noqa: PTH112
+
     @property
     def name(self) -> str:
         """How it is called, as one text."""
@@ -73,8 +77,8 @@ class JournalSelection(msgspec.Struct, frozen=True):
 
 
 class Journalctl:
-    """A running journalctl. Its output is a pipe: with `-f` it ends by itself when the other end is closed, so that none
-    outlives an agent that was killed.
+    """A running journalctl. Its output is a pipe: when the other end is closed it ends by itself, also while it waits
+    for entries, so that none outlives an agent that was killed.
     """
 
     def __init__(self, process: Process) -> None:
@@ -126,9 +130,7 @@ def refusal(subject: str, selection: JournalSelection, said: str) -> TailError |
     """What keeps journalctl from reading entries, from what it has said; None where nothing does."""
     if "insufficient permissions" in said or "not seeing messages from" in said or "Permission denied" in said:
         return TailError.of("SL212", subject, why=_last_line(said))
-    if selection.directory is not None and not os.path.isdir(selection.directory):  # noqa: PTH112
-        return TailError.of("SL213", subject, directory=selection.directory)
-    return None
+    return None if selection.is_there() else TailError.of("SL213", subject, directory=selection.directory)
 
 
 def failure(subject: str, code: int, said: str) -> TailError:

@@ -74,6 +74,10 @@ class Registry:
         self._over: set[int] = set()  # ids whose last batch was delivered, though perhaps not stored yet
         self._compressed: dict[FileKey, int] = {}  # size when it was looked at
 
+    def followed(self) -> list[FileGeneration]:
+        """The files that are followed. Any thread may call it."""
+        return [harvester.file for harvester in list(self.harvesters.values())]
+
     def generations(self) -> dict[FileKey, int]:
         """The generation of each followed file."""
         return {key: harvester.file.generation for key, harvester in self.by_key.items()}
@@ -245,7 +249,7 @@ class Registry:
 
     def _all_generations(self) -> list[FileGeneration]:
         """Those that are followed and those that were. Any thread may call it."""
-        return [*(harvester.file for harvester in list(self.harvesters.values())), *list(self.dormant.values())]
+        return [*self.followed(), *list(self.dormant.values())]
 
     async def reject_compressed(self, harvester: Harvester, found: FoundFile, chunk: bytes) -> bool:
         """Stop following a file of which nothing was read yet if `chunk`, its first bytes, show it as compressed."""

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from agent.core.errors import TailError
 from agent.core.model import JOURNAL, STDIN, FileChange, FileGeneration, FileRow, LineBatch, Position
 from agent.tail.journal import JournalFollower
-from agent.tail.journalctl import JournalLines, first_entry
+from agent.tail.journalctl import JournalLines
 from agent.tail.reader import LineReader
 from agent.tail.stdin import InputReader
 
@@ -98,6 +98,15 @@ class Streams:
             rows.append(FileRow.of(self._input.reader.file, Position(self._input.reader.offset)))
         return rows
 
+    def sizes(self) -> dict[int, int]:
+        """As far as each of them is known, by id."""
+        return {row.id: row.offset for row in self.files()}
+
+    async def begin(self, sources: Sequence[SourceSettings]) -> None:
+        """Read for these sources."""
+        async with self.gate:
+            await self.apply(sources)
+
     async def apply(self, sources: Sequence[SourceSettings]) -> None:
         """Read for these sources from now on. Streams that are no source's any more are left where they stand; they
         are continued should a later reload name them again. The `gate` is held meanwhile.
@@ -151,12 +160,11 @@ class Streams:
     async def _follow(self, source: SourceSettings, row: FileRow | None, before: JournalFollower | None) -> None:
         """Begin to read for a source, where the row ends if there is one."""
         assert source.journal is not None
-        if row is None:
-            row = await self._new(source)
-        else:
-            self._dormant.pop(row.id, None)
-            if before is not None:
-                before.end_conditions()
+        is_new = row is None
+        row = row or FileRow.of(self._generation(JOURNAL + source.name, source), Position())
+        self._dormant.pop(row.id, None)
+        if before is not None:
+            before.end_conditions()
         lines = JournalLines(row.generation_now, source.max_line, row.offset, row.marker_hash)
         follower = JournalFollower(
             source,
@@ -169,19 +177,12 @@ class Streams:
             once=self._once,
         )
         self._followers.append(follower)
+        if is_new and source.start == "end":
+            follower.at_end = True
+            with contextlib.suppress(TailError):  # who reads says so
+                await follower.begin_at_end()
         await self._hand_over(follower, source)
         self._start(follower, follower.run())
-
-    async def _new(self, source: SourceSettings) -> FileRow:
-        """A journal that is not known yet begins at its beginning, or behind its newest entry."""
-        assert source.journal is not None
-        cursor = b""
-        if source.start == "end":
-            try:
-                cursor = await first_entry(source.journal) or b""
-            except TailError:
-                pass  # said by who reads it
-        return FileRow.of(self._generation(JOURNAL + source.name, source), Position(0, len(cursor), cursor))
 
     def _generation(self, path: str, source: SourceSettings) -> FileGeneration:
         now, number = self._clock(), self._allocate_id()

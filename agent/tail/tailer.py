@@ -83,6 +83,7 @@ class Tailer:
     ) -> None:
         self._timing = timing or Timing()
         self._hole_grace_s = 0.0 if once else self._timing.hole_grace_s
+        self._wakeup = asyncio.Event()
         self._once = once
         self._sources = sources
         self._ends = once or stdin is not None
@@ -110,7 +111,7 @@ class Tailer:
             allocate_id=allocate_id,
             conditions=self._conditions,
             clock=clock,
-            wake=self._wakeup_now,
+            wake=self._wakeup.set,
             once=once,
             stdin=stdin,
         )
@@ -124,10 +125,8 @@ class Tailer:
         )
         self._chunks = ChunkReader(self._registry, clock, self._timing.busy_interval_s, self._scheduler)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wakeup = asyncio.Event()
         self._stopping = False
-        self._next_scan = 0.0
-        self._scan_cost_s = 0.0
+        self._next_scan = self._scan_cost_s = 0.0
         self._rounds = 0
         self._reloaded: tuple[Sequence[SourceSettings], Callable[[], None]] | None = None
         self.looked = asyncio.Event()  # the files that were there at the start are known, and where each begins
@@ -140,13 +139,12 @@ class Tailer:
         return self._rounds + self._chunks.bytes_read + self._streams.progress
 
     async def run(self) -> None:
-        """Follow files and journals until `stop`, or with `once` until all of them are read to their end and delivered."""
+        """Follow them until `stop`, or with `once` until all of them are read to their end and delivered."""
         self._loop = asyncio.get_running_loop()
         try:
             if not self._once:
                 self._scheduler.start_watching()
-            async with self._streams.gate:
-                await self._streams.apply(self._sources)
+            await self._streams.begin(self._sources)
             while not self._stopping:
                 await self._round()
                 if self._ends and self._is_done():
@@ -190,8 +188,8 @@ class Tailer:
 
     def files(self) -> list[FileRow]:
         """All generations that are being followed. Any thread may call it."""
-        harvesters = list(self._registry.harvesters.values())
-        return [*(self._registry.positions.row(one.file) for one in harvesters), *self._streams.files()]
+        registry = self._registry
+        return [*map(registry.positions.row, registry.followed()), *self._streams.files()]
 
     @property
     def claims(self) -> LogClaims:
@@ -201,12 +199,9 @@ class Tailer:
     def sizes(self) -> dict[int, int]:
         """The size in bytes of each followed file as last seen, by file id: what lag is computed from."""
         sizes = {s.file.id: max(s.size, s.reader.position) for s in self._registry.harvesters.values()}
-        return sizes | {row.id: row.offset for row in self._streams.files()}
+        return sizes | self._streams.sizes()
 
     # waking
-
-    def _wakeup_now(self) -> None:
-        self._wakeup.set()
 
     def _wake_from_thread(self) -> None:
         if not self._wakeup.is_set():
@@ -234,8 +229,7 @@ class Tailer:
         events = self._watcher.take()
         harvesters = self._registry.harvesters
         for token in events.files:
-            harvester = harvesters.get(token)
-            if harvester is not None:
+            if (harvester := harvesters.get(token)) is not None:
                 harvester.armed = False
                 self._watcher.disarm(token)
                 harvester.next_poll = 0.0
@@ -263,7 +257,6 @@ class Tailer:
             (sources, taken), self._reloaded = self._reloaded, None
             async with self._streams.gate:
                 await self._apply(sources)
-                await self._streams.apply(sources)
                 taken()
         if time.monotonic() >= self._next_scan:
             await self._scan()
@@ -339,9 +332,8 @@ class Tailer:
         for harvester in self._registry.harvesters.values():
             if not harvester.retry_s:
                 harvester.next_poll = min(harvester.next_poll, now)
-        timing = self._timing
         soon = not self._watcher.running or self._prospector.undecided
-        self._next_scan = now + (timing.rescan_polling_s if soon else timing.rescan_s)
+        self._next_scan = now + (self._timing.rescan_polling_s if soon else self._timing.rescan_s)
         self.looked.set()
 
     async def _judge(self, harvester: Harvester, look: FileStatus) -> bool:
@@ -392,6 +384,7 @@ class Tailer:
             else:
                 await self._registry.hand_over(harvester, source)
         await self._recovery.reload(self._prospector.source_of)
+        await self._streams.apply(sources)
 
     async def _dismiss(self, harvester: Harvester) -> None:
         """Read a file to its present end and follow it no more; its unfinished line stays unread."""

@@ -78,6 +78,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
         avoid=[config.store.path.with_name(config.store.path.name + end) for end in ("", "-wal", "-shm")],
     ).scan()
     yield from sources(config, scan)
+    yield from journals(config)
     yield from limits(scan)
     yield from store(config)
     yield from (warning(key, place, **facts) for key, place, facts in hard_expressions(config))
@@ -122,8 +123,6 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
             closed[found.source.name].append(found.path)
     for index, source in enumerate(config.sources):
         place = f"sources[{index}] {source.name}"
-        if source.journal is not None:
-            yield journal(place, source.name, source.journal)
         if closed[source.name]:
             yield _unreadable(place, closed[source.name], "file")
         elif sizes[source.name]:
@@ -137,8 +136,15 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
         yield Diagnostic.at(path, refused)
 
 
-def journal(place: str, name: str, selected: JournalConfig) -> Diagnostic:
-    """Whether a source's journal can be read, and has anything for it: journalctl is asked."""
+def journals(config: Config) -> Iterator[Diagnostic]:
+    """Whether the journals of sources can be read."""
+    for index, source in enumerate(config.sources):
+        if source.journal is not None:
+            yield _journal(f"sources[{index}] {source.name}", source.name, source.journal)
+
+
+def _journal(place: str, name: str, selected: JournalConfig) -> Diagnostic:
+    """Whether a journal can be read, and has anything that is selected: journalctl is asked."""
     import asyncio  # noqa: PLC0415 - for who reads a journal alone
 
     from agent.tail.journalctl import JournalSelection, has_entries  # noqa: PLC0415
