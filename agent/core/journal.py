@@ -85,9 +85,10 @@ def message_of(entry: dict[str, Any]) -> tuple[str, bytes | None]:
     value = entry.get("MESSAGE")
     if type(value) is str or value is None:
         return value or "", None
-    several = value if type(value) is list else [value]
-    text = text_of(several)
-    return (text, bytes(several)) if type(text) is str else ("\n".join(map(str, text)), None)
+    if type(value) is not list:
+        return str(value), None
+    text = text_of(value)
+    return (text, bytes(value)) if type(text) is str else ("\n".join(map(str, text)), None)
 
 
 def stream_of(entry: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ import orjson
 from msgspec.structs import replace
 
 from agent.core import severity
-from agent.core.event import ERROR, INFO, RAW_JOURNAL
+from agent.core.event import ERROR, INFO, RAW_JOURNAL, WARN
 from agent.core.fields import Profile, message_at
 from agent.core.journal import NAMES, decode, line_of, message_of, renamed, stream_of, text_of
 from agent.core.model import ErrorEvent, EventBatch
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _DAY_NS = 86_400 * 10**9
 _INSTANTS = ("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP")  # µs; in the order in which journalctl shows them
 _PRIORITY = ("PRIORITY",)
+_PLAIN_TRACES = ("python", "go")  # whose first lines are nothing else
 
 
 class _OpenEntry(msgspec.Struct):
@@ -216,7 +217,7 @@ class _Entries:
     ) -> None:
         compiled = self.compiled
         if stream or "\n" in message or (compiled.traces and multiline.may_open_trace(message)):
-            event = self._opened(message, offset)
+            event = self._opened(message, offset, _priority(entry))
             event.error = bad
             if stream and (compiled.start is not None or (compiled.traces and event.may_go_on())):
                 self.open = _OpenEntry(stream, entry, event, offset, before, [line])
@@ -229,6 +230,8 @@ class _Entries:
             head = compiled.rules.find_head(message) if message else NOTHING
         number = head.severity or _priority(entry)
         record = renamed(entry)
+        if "message" in record:
+            record["message"] = message
         instant = None
         if head:
             instant = self._written(head)
@@ -250,15 +253,18 @@ class _Entries:
         instant, why = textevent.written_instant(head.timestamp, self.compiled, self.observed)
         return None if why else instant
 
-    def _opened(self, message: str, offset: int) -> OpenText:
-        """A text event of all lines of a message."""
+    def _opened(self, message: str, offset: int, priority: int) -> OpenText:
+        """A text event of all lines of a message; what else than a trace could look so opens one in a warning alone."""
         first, *more = message.rstrip("\n").split("\n")
         event = multiline.begin(offset, b"", first, self.compiled.rules.read_head, traces=self.compiled.traces)
         for text in more:
             if not text:
                 event.blanks.append(b"")
                 continue
-            if self.compiled.traces:
+            trace = "" if event.trace or not self.compiled.traces else multiline.opened_trace(text)
+            if trace in _PLAIN_TRACES or (trace and (event.head.severity or priority) >= WARN):
+                event.trace, event.trace_at = trace, len(event.lines) + len(event.blanks)
+            elif self.compiled.traces:
                 multiline.continues(event, text)
             multiline.add(event, b"", text)
         return event

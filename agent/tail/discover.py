@@ -48,7 +48,7 @@ class SourceSettings(msgspec.Struct, frozen=True):
     max_line: int
     resource: str  # JSON object: the resource attributes of its events
     look_interval_s: float  # a file that grows by little is looked at this often, or as one that grows by much
-    journal: JournalSelection | None = None  # what it reads instead of files
+    journal: JournalSelection | None  # what it reads instead of files
 
     def owns(self, file: FileGeneration) -> bool:
         """Whether what is read of the file from now on has the same source and resource as what was read before."""

@@ -41,10 +41,10 @@ _JOURNAL_ID = lazy(rb"(?:^|;)s=([0-9a-f]+)(?:;|$)")
 class JournalSelection(msgspec.Struct, frozen=True):
     """Which entries a source reads; an entry fits one of the units, one of the identifiers, and the priority."""
 
-    units: tuple[str, ...] = ()
-    identifiers: tuple[str, ...] = ()
-    priority: str | None = None
-    directory: str | None = None
+    units: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    priority: str | None
+    directory: str | None
 
     @staticmethod
     def from_config(journal: JournalConfig) -> JournalSelection:

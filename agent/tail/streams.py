@@ -23,8 +23,8 @@ from agent.tail.stdin import InputReader
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from agent.core.conditions import Conditions
     from agent.tail.discover import SourceSettings
+    from agent.tail.registry import Registry
 
 
 class Streams:
@@ -32,12 +32,8 @@ class Streams:
 
     Args:
         known: the streams that the store remembers.
-        deliver: takes a batch.
-        changed: takes what is to be written of a stream that is new or has changed.
-        room: whether there is room behind `deliver`; waits for it, at most so many seconds.
-        allocate_id: gives the id of a new generation.
-        conditions: of reading.
-        clock: Unix ns.
+        registry: of the files; it says where batches go and ids come from.
+        room: whether there is room for another read; waits for it, at most so many seconds.
         wake: called when a stream has come to its end.
         once: read what is there to its end.
         stdin: the descriptor of standard input, where that is to be read.
@@ -46,24 +42,20 @@ class Streams:
     def __init__(
         self,
         known: Iterable[FileRow],
+        registry: Registry,
         *,
-        deliver: Callable[[LineBatch], Awaitable[None]],
-        changed: Callable[[FileChange], None],
         room: Callable[[float], Awaitable[bool]],
-        allocate_id: Callable[[], int],
-        conditions: Conditions,
-        clock: Callable[[], int],
         wake: Callable[[], None],
         once: bool,
         stdin: int | None,
     ) -> None:
         self._dormant = {row.id: row for row in known if row.state != "finished"}  # not read now
-        self._deliver = deliver
-        self._changed = changed
+        self._deliver = registry.deliver
+        self._changed = registry.changed
         self._room = room
-        self._allocate_id = allocate_id
-        self._conditions = conditions
-        self._clock = clock
+        self._allocate_id = registry.allocate_id
+        self._conditions = registry.conditions
+        self._clock = registry.clock
         self._wake = wake
         self._once = once
         self._stdin = stdin

@@ -89,8 +89,7 @@ class Tailer:
         self._ends = once or stdin is not None
         self._room = room
         self._conditions = Conditions(report)
-        self._executor = ThreadPoolExecutor(_EXECUTOR_THREADS, thread_name_prefix="tail")
-        self._watcher = Watcher(self._wake_from_thread)
+        self._executor, self._watcher = ThreadPoolExecutor(_EXECUTOR_THREADS, "tail"), Watcher(self._wake_from_thread)
         self._registry = Registry(
             known=[row for row in known if not row.is_stream],
             deliver=deliver,
@@ -105,12 +104,8 @@ class Tailer:
         )
         self._streams = Streams(
             [row for row in known if row.is_stream],
-            deliver=deliver,
-            changed=changed,
+            self._registry,
             room=room,
-            allocate_id=allocate_id,
-            conditions=self._conditions,
-            clock=clock,
             wake=self._wakeup.set,
             once=once,
             stdin=stdin,
@@ -295,9 +290,8 @@ class Tailer:
 
     def _is_done(self) -> bool:
         """Whether everything that was seen has been read, apart from what cannot be."""
-        if not self._streams.done or time.monotonic() >= self._next_scan or self._recovery.active:
-            return False
-        return all(s.drained or s.retry_s for s in self._registry.harvesters.values())
+        is_calm = self._streams.done and time.monotonic() < self._next_scan and not self._recovery.active
+        return is_calm and all(s.drained or s.retry_s for s in self._registry.harvesters.values())
 
     async def _read(self, harvester: Harvester) -> bool:
         """Open the file if it is closed, and read from it; False where either failed and is to be tried later.
