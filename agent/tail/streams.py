@@ -31,7 +31,7 @@ class Streams:
     """All streams of one agent. Used on the event loop only.
 
     Args:
-        known: the streams that the store remembers.
+        known: the generations that the store remembers, those of files included.
         registry: of the files; it says where batches go and ids come from.
         room: whether there is room for another read; waits for it, at most so many seconds.
         wake: called when a stream has come to its end.
@@ -49,7 +49,7 @@ class Streams:
         once: bool,
         stdin: int | None,
     ) -> None:
-        self._dormant = {row.id: row for row in known if row.state != "finished"}  # not read now
+        self._dormant = {row.id: row for row in known if row.is_stream and row.state != "finished"}  # not read now
         self._deliver = registry.deliver
         self._changed = registry.changed
         self._room = room

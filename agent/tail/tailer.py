@@ -102,14 +102,7 @@ class Tailer:
             timing=self._timing,
             look_soon=self.look_soon,
         )
-        self._streams = Streams(
-            [row for row in known if row.is_stream],
-            self._registry,
-            room=room,
-            wake=self._wakeup.set,
-            once=once,
-            stdin=stdin,
-        )
+        self._streams = Streams(known, self._registry, room=room, wake=self._wakeup.set, once=once, stdin=stdin)
         self._recovery = Recovery(self._registry, self._run)
         self._prospector = Prospector(
             self._registry, sources, avoid, recovery=self._recovery, at_end=first_start, once=once, run=self._run

@@ -247,6 +247,10 @@ entries = st.builds(
 )
 
 
+def rows(out):
+    return list(zip(out.offsets, out.records, out.severities, out.timestamps, strict=True))
+
+
 @given(
     st.lists(st.one_of(entries, st.binary(max_size=20).filter(lambda data: b"\n" not in data)), max_size=8), st.data()
 )
@@ -265,7 +269,5 @@ def test_any_lines_cut_anywhere_are_accounted_for(lines, data):
         out = parser.feed(LineBatch(FILE, place, part, NOW, final=end == len(lines) and begin == (cuts or [0])[-1]))
         place += len(part)
         found += rows(out)
-    found += list(
-        zip(*(lambda out: (out.offsets, out.records, out.severities, out.timestamps))(parser.flush()), strict=True)
-    )
+    found += rows(parser.flush())
     assert found == rows(whole)
