@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from agent.core import severity
 from agent.core.event import ERROR, INFO, RAW_JOURNAL, WARN
 from agent.core.fields import Profile, message_at
-from agent.core.journal import NAMES, decode, line_of, message_of, renamed, stream_of, text_of
+from agent.core.journal import NAMES, decode, message_of, renamed, stream_of, text_of
 from agent.core.model import ErrorEvent, EventBatch
 from agent.parse import careful, fields, multiline, textevent
 from agent.parse.assemble import SAMPLE_BYTES
@@ -216,7 +216,11 @@ class _Entries:
         self, entry: dict[str, Any], message: str, bad: str | None, line: bytes, offset: int, stream: str, before: bytes
     ) -> None:
         compiled = self.compiled
-        if stream or "\n" in message or (compiled.traces and multiline.may_open_trace(message)):
+        head = NOTHING
+        is_plain = "\n" not in message and not (compiled.traces and multiline.may_open_trace(message))
+        if is_plain and message:
+            head = compiled.rules.find_head(message)
+        if not is_plain or (stream and (compiled.start is not None or head.severity >= WARN)):
             event = self._opened(message, offset, _priority(entry))
             event.error = bad
             if stream and (compiled.start is not None or (compiled.traces and event.may_go_on())):
@@ -226,10 +230,8 @@ class _Entries:
                 self._long(entry, event, line, offset)
                 return
             head = event.head
-        else:
-            head = compiled.rules.find_head(message) if message else NOTHING
         number = head.severity or _priority(entry)
-        record = renamed(entry)
+        record, is_plain = renamed(entry)
         if "message" in record:
             record["message"] = message
         instant = None
@@ -237,9 +239,9 @@ class _Entries:
             instant = self._written(head)
             _take_head(record, head, message)
         elif "logger" not in record and (name := record.get("process.executable.name")):
-            record["logger"] = name
+            record["logger"], is_plain = name, False
         row = self._append(entry, record, line, offset, number, instant, bad)
-        if not head and all(type(value) in (str, int) for value in record.values()) and line_of(record) == line:
+        if is_plain and not head and orjson.dumps(entry) == line:
             self.out.raws[row] = RAW_JOURNAL
         if number >= ERROR:
             name = self.out.loggers[row]
@@ -272,7 +274,7 @@ class _Entries:
     def _long(self, entry: dict[str, Any], event: OpenText, raw: bytes, offset: int) -> None:
         """The row of a message, or of entries, with several lines or a trace."""
         built = textevent.build(event, self.compiled, self.observed)
-        record = {**_without(renamed(entry), "message"), **_named(entry, orjson.loads(built.record))}
+        record = {**_without(renamed(entry)[0], "message"), **_named(entry, orjson.loads(built.record))}
         if "logger" not in record and (name := entry.get("_COMM")):
             record["logger"] = text_of(name)
         given = _priority(entry)
@@ -293,7 +295,7 @@ class _Entries:
         number = fields.severity_number(inner, shape.severity) or _priority(entry)
         name = fields.logger(inner, shape.logger)
         record = _named(entry, inner)
-        outer = _without(renamed(entry), "message")
+        outer = _without(renamed(entry)[0], "message")
         if name is not None and "logger" in outer:
             outer["syslog.identifier"] = outer.pop("logger")
         elif name is None and "logger" not in outer and (command := outer.get("process.executable.name")):

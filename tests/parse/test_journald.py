@@ -210,12 +210,27 @@ def test_what_is_to_be_hidden_is_nowhere():
 
 
 def test_a_plain_entry_is_kept_once():
-    out = parse(line("a", _PID="0017", N="1"), line("b", _PID="17"))
-    assert [original_of(record, out.raws.get(row)) for row, record in enumerate(out.records)] == [
-        line("a", _PID="0017", N="1"), line("b", _PID="17"),
-    ]  # fmt: skip
-    assert isinstance(out.raws[0], bytes)
-    assert isinstance(out.raws[1], int)
+    """The line comes out of the record; one that a record does not say exactly is kept beside it."""
+    lines = [
+        line("größer", _PID="17"),
+        line("a", _PID="0017"),
+        line("a", _PID="٣"),
+        line("a", X=[255]),
+        line("a", pid="1"),
+    ]
+    out = parse(*lines)
+    assert [original_of(record, out.raws.get(row)) for row, record in enumerate(out.records)] == lines
+    assert [isinstance(out.raws[row], int) for row in range(5)] == [
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]  # json.dumps escapes
+    assert isinstance(
+        parse(json.dumps(json.loads(line("größer")), ensure_ascii=False, separators=(",", ":")).encode()).raws[0], int
+    )
+    assert isinstance(parse(line("a", message="b")).raws[0], bytes)
 
 
 @pytest.mark.parametrize(
