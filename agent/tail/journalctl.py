@@ -31,6 +31,7 @@ CHUNK_BYTES = 1 << 18
 TOLD = b"~"  # before a cursor: that it was vacuumed is a gap already
 _SAID_BYTES = 4096
 _PROBE_S = 30.0
+_KILL_S = 1.0
 # A quote inside a value has a backslash before it: these bytes are the key itself, wherever they stand.
 _CURSOR = lazy(rb'[{,]"__CURSOR":"([^"\\]{1,512})"')
 _CURSOR_BYTES = 1024  # in which key and value fit
@@ -121,6 +122,10 @@ class Journalctl:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._listening.cancel()
+        with contextlib.suppress(asyncio.TimeoutError):  # one that hangs in a system call on a dead disk
+            await asyncio.wait_for(self._drain(), _KILL_S)
+
+    async def _drain(self) -> None:
         while await self.output.read(CHUNK_BYTES):
             pass
         await self._process.wait()

@@ -220,13 +220,8 @@ def test_a_plain_entry_is_kept_once():
     ]
     out = parse(*lines)
     assert [original_of(record, out.raws.get(row)) for row, record in enumerate(out.records)] == lines
-    assert [isinstance(out.raws[row], int) for row in range(5)] == [
-        False,
-        True,
-        True,
-        False,
-        True,
-    ]  # json.dumps escapes
+    # json.dumps escapes what is no ASCII, and journalctl does not.
+    assert [isinstance(out.raws[row], int) for row in range(5)] == [False, True, False, False, True]
     assert isinstance(
         parse(json.dumps(json.loads(line("größer")), ensure_ascii=False, separators=(",", ":")).encode()).raws[0], int
     )
