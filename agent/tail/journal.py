@@ -170,8 +170,9 @@ class JournalFollower:
                 if not data:
                     return
                 await self._take(data, blocked=blocked)
-                if self._works:
-                    patience_s = _IDLE_S
+                if not self._works:
+                    self._judge(program)
+                patience_s = _IDLE_S
         finally:
             if reading is not None:
                 reading.cancel()
@@ -185,7 +186,7 @@ class JournalFollower:
         return time.monotonic() - began >= _BLOCKED_S
 
     def _judge(self, program: Journalctl) -> None:
-        """It runs, and has had the time to say what is wrong."""
+        """It has given entries, or had the time to say what is wrong."""
         self._works = True
         error = refusal(self.subject, self.selection, program.said)
         self._conditions.end(self.subject, *(code for code in _CODES if error is None or code != error.code))
