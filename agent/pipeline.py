@@ -10,7 +10,8 @@
 A room is a whole capability, and arrows between rooms go downwards only (`pyproject.toml` has the contract):
 
 - **core** has what all rooms need of an event and of a file, and knows none of them.
-- **tail** finds files, keeps their identity over renames, truncation and restarts, and hands out `LineBatch`es.
+- **tail** finds files, keeps their identity over renames, truncation and restarts, and hands out `LineBatch`es; those
+  of journals and of standard input too (`tail.streams`).
 - **parse** turns lines into columns (`EventBatch`); **group** gives each error its group.
 - **store** is the one SQLite file: one writing connection, and a transaction for everything of one moment.
 - **alert** judges rules in the transaction; **hooks** tells people of them.

@@ -8,6 +8,8 @@ give the same rows, which the twins of `tests/parse` hold them to:
     a line of text that is alone          textevent.append              6 µs   formats
     any other, whatever its bytes         Assembler._line           ≤ 20 µs    formats, careful, multiline, textevent
 
+The entries of a journal have a parser of their own (`journald`), which sees into their messages by the same rules.
+
 The last one takes off wrappers of container runtimes, joins the lines of an event, redacts, and says what is wrong with
 a line. What a line may be follows from its source's format: `formats`, where one is added by its module.
 """
