@@ -46,6 +46,7 @@ class Agent:
     Args:
         config: validated.
         once: read everything that is there and end, instead of following.
+        stdin: the descriptor of standard input, where that is to be read: end with it.
         load_config: reads the configuration again, for SIGHUP.
         on_progress: called on the event loop now and then with the counters and the bytes still to read.
         service: the service manager.
@@ -57,6 +58,7 @@ class Agent:
         config: Config,
         *,
         once: bool = False,
+        stdin: int | None = None,
         load_config: Callable[[], Config] | None = None,
         on_progress: Callable[[Counters, int], None] | None = None,
         service: ServiceManager | None = None,
@@ -64,6 +66,7 @@ class Agent:
     ) -> None:
         self.config = config
         self._once = once
+        self._stdin = stdin
         self._load_config = load_config
         self._on_progress = on_progress
         self._service = service or ServiceManager()
@@ -122,6 +125,7 @@ class Agent:
             opened,
             self.reporter,
             once=self._once,
+            stdin=self._stdin,
             started_at=self._started_at,
             stopping=self._stop.is_set,
             tail_timing=self._tail_timing,

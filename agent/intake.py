@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent.parse.settings import ParseSettings
 
 _BATCH_OVERHEAD_BYTES = 512  # so that a thousand empty batches have a weight too
+_LEAST_LINE_BYTES = 128  # a line weighs no less: of a million of a byte, as `yes` writes them, each becomes an event
 
 
 class IngestSettings(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ class Intake:
                 await self._room.wait()
         with self._changed:
             self._messages.append(batch)
-            self._bytes += len(batch.data) + _BATCH_OVERHEAD_BYTES
+            self._bytes += max(len(batch.data), _LEAST_LINE_BYTES * batch.data.count(b"\n")) + _BATCH_OVERHEAD_BYTES
             self._changed.notify()
 
     def send(self, change: FileChange | IngestSettings) -> None:

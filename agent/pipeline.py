@@ -10,7 +10,8 @@
 A room is a whole capability, and arrows between rooms go downwards only (`pyproject.toml` has the contract):
 
 - **core** has what all rooms need of an event and of a file, and knows none of them.
-- **tail** finds files, keeps their identity over renames, truncation and restarts, and hands out `LineBatch`es.
+- **tail** finds files, keeps their identity over renames, truncation and restarts, and hands out `LineBatch`es; those
+  of journals and of standard input too (`tail.streams`).
 - **parse** turns lines into columns (`EventBatch`); **group** gives each error its group.
 - **store** is the one SQLite file: one writing connection, and a transaction for everything of one moment.
 - **alert** judges rules in the transaction; **hooks** tells people of them.
@@ -102,6 +103,7 @@ class Pipeline:
         opened: the store. Its connection belongs to the writer thread from `start` until that has ended.
         reporter: collects own errors from all threads.
         once: read everything that is there and end, instead of following.
+        stdin: the descriptor of standard input, where that is to be read: end with it.
         started_at: of the agent, Unix ns.
         stopping: whether somebody has asked for a stop.
         tail_timing: how long the tailer waits.
@@ -114,6 +116,7 @@ class Pipeline:
         reporter: Reporter,
         *,
         once: bool,
+        stdin: int | None = None,
         started_at: int,
         stopping: Callable[[], bool],
         tail_timing: Timing | None = None,
@@ -123,6 +126,7 @@ class Pipeline:
         self._opened = opened
         self._reporter = reporter
         self._once = once
+        self._ends = once or stdin is not None  # by itself
         self._stopping = stopping
         connection, settings = opened.writer.connection, IngestSettings.from_config(config)
         known = tables.load_files(connection)
@@ -140,6 +144,7 @@ class Pipeline:
             avoid=_own_paths(config),
             first_start=opened.created and opened.moved_aside is None,
             once=once,
+            stdin=stdin,
             timing=tail_timing,
         )
         # The event loop runs the hooks; the rules belong to the writer thread.
@@ -191,12 +196,12 @@ class Pipeline:
         """Store what the tailer, which has ended, has read, and let everything end."""
         await asyncio.to_thread(self._logkeeping.stop)
         await self._drain()
-        await self._alerting.finish(lambda: self._once and not self._stopping())
+        await self._alerting.finish(lambda: self._ends and not self._stopping())
 
     async def _drain(self) -> None:
         """Let the writer commit what was read; what it cannot commit in time will be read again."""
         self._intake.close()
-        patience = None if self._once and not self._stopping() else STOP_TIMEOUT_S / 2
+        patience = None if self._ends and not self._stopping() else STOP_TIMEOUT_S / 2
         await asyncio.to_thread(self.ingest.join, patience)
         if self.ingest.is_alive():
             self.ingest.hurry()

@@ -11,9 +11,18 @@ from msgspec.structs import replace
 
 from agent.core.conditions import PassingConditions
 from agent.core.fields import Profile
-from agent.core.model import EventBatch, FileChange, FileGeneration, LineBatch, StoredBatch, Transaction
+from agent.core.model import (
+    JOURNAL,
+    EventBatch,
+    FileChange,
+    FileGeneration,
+    LineBatch,
+    StoredBatch,
+    Transaction,
+)
 from agent.core.stored import service_in
 from agent.parse.decode import FileParser, ParseSettings
+from agent.parse.journald import JournalParser
 from agent.parse.settings import PLAIN
 from agent.tail.identity import marker, marker_at
 
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from agent.core.model import FileRow
     from agent.group.grouper import Grouper
 
+Parser = FileParser | JournalParser
 _FINISHED_KEPT = 4_096  # finished files remembered, in case one is moved back; the tailer remembers fewer
 
 
@@ -38,7 +48,7 @@ class _FileState(msgspec.Struct):
     profile: Profile | None = None
     profile_text: str | None = None
     file: FileGeneration | None = None  # as its row will be; None: it is to be written with the next batch
-    parser: FileParser | None = None
+    parser: Parser | None = None
     settings: ParseSettings | None = None
     batch: LineBatch | None = None
 
@@ -95,12 +105,12 @@ class TransactionBuilder:
             self.change_file(FileChange(file, state.end))
         settings = self.settings.get(file.source, PLAIN)  # unknown: the end of a file whose source is gone
         if state.parser is None:
-            state.parser, state.settings = FileParser(settings, state.profile), settings
+            state.parser, state.settings = _parser(file, settings, state.profile), settings
         elif state.settings != settings:  # a reload has changed how this source is read
             if state.batch is not None:
                 self._add(state, state.parser, state.batch, state.parser.flush())
             calendar = Profile(calendar=state.parser.profile.calendar)  # its years stay, whatever is found out anew
-            state.parser, state.settings, state.profile = FileParser(settings, calendar), settings, None
+            state.parser, state.settings, state.profile = _parser(file, settings, calendar), settings, None
         state.batch = batch
         self._add(state, state.parser, batch, state.parser.feed(batch, tail_open=state.tail_open))
         self._report_undecided(file, state.settings or settings)
@@ -145,7 +155,7 @@ class TransactionBuilder:
         if len(self._finished) > _FINISHED_KEPT:
             self._files.pop(self._finished.popleft(), None)
 
-    def _add(self, state: _FileState, parser: FileParser, batch: LineBatch, events: EventBatch) -> None:
+    def _add(self, state: _FileState, parser: Parser, batch: LineBatch, events: EventBatch) -> None:
         """Put parsed events into the transaction, with the place in the file that they lead to."""
         file = batch.file
         if parser.deadline_s is not None:
@@ -153,7 +163,7 @@ class TransactionBuilder:
         else:
             self._held.pop(file.id, None)
             state.batch = None
-        marker_there = marker_at(batch, events.end)
+        marker_there = _marker(batch, events)
         if events.end == state.end and not events and marker_there in (None, state.marker):
             return  # all of it is held back
         if parser.profile is not state.profile:
@@ -172,6 +182,7 @@ class TransactionBuilder:
             StoredBatch(file, events, *state.marker, batch.observed_timestamp, groups, state.profile_text)
         )
         self.transaction.bytes += events.end - state.end
+        self.transaction.rows += len(events)
         state.end = events.end
 
     def settle(self) -> None:
@@ -186,3 +197,14 @@ class TransactionBuilder:
             due = parser is not None and parser.deadline_s is not None and parser.deadline_s <= now
             if parser is not None and state.batch is not None and (due or not due_only):
                 self._add(state, parser, state.batch, parser.flush())
+
+
+def _parser(file: FileGeneration, settings: ParseSettings, profile: Profile | None) -> Parser:
+    return JournalParser(settings) if file.path.startswith(JOURNAL) else FileParser(settings, profile)
+
+
+def _marker(batch: LineBatch, events: EventBatch) -> tuple[int, bytes] | None:
+    """Where the events of a batch end, as in Position; None where that is not known from the batch."""
+    if batch.file.is_stream:
+        return (len(events.cursor), events.cursor) if events.cursor else None
+    return marker_at(batch, events.end)

@@ -150,7 +150,8 @@ class Archiver:
         """
 
         def known(connection: sqlite3.Connection) -> tuple[list[FileRow], list[ArchivedLog], list[ArchiveRow]]:
-            return tables.load_files(connection), archives.logs(connection), archives.load(connection)
+            files = [row for row in tables.load_files(connection) if not row.is_stream]
+            return files, archives.logs(connection), archives.load(connection)
 
         followed, logs, rows = self._change(known, durable=False)
         planner = ArchivePlanner(

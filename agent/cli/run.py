@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -12,14 +13,18 @@ import msgspec
 from agent import config as configuration
 from agent.cli.common import Bar, Context, print_warnings, with_context
 from agent.core.errors import EXIT_DONE, ConfigError, UsageError
+from agent.core.model import STDIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from agent.config import Config
     from agent.core.errors import SidelogError
     from agent.ingest import Counters
     from agent.pipeline import Summary
+
+_INPUT = "-"  # in place of a pattern
 
 
 @click.command()
@@ -30,7 +35,8 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     """Follow log files and store every event.
 
     With PATTERNs ('/var/log/shop/*.log') and no configuration file it works at once: nothing is archived and nothing
-    deleted. With both, the patterns replace the configuration's sources.
+    deleted. With both, the patterns replace the configuration's sources. `-` is standard input, which is read to its
+    end.
     """
     from agent.core import logs  # with the pipeline 0.3 s of CPU, which `run --help` need not take
     from agent.daemon import Agent
@@ -41,9 +47,10 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     def load() -> Config:
         return _load(context, patterns, names)
 
+    stdin = _standard_input(patterns)
     config = load()
     logs.configure(context.verbosity)
-    if patterns or once:
+    if stdin is None and (patterns or once):
         print_warnings(_unmatched(config, patterns, names))
     if once:
         with Bar("reading") as bar:
@@ -52,13 +59,25 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
                 done = f"{counters.bytes / 1e6:,.1f} of {total_bytes / 1e6:,.1f} MB"
                 bar.step(counters.bytes, total_bytes, f"{done}, {counters.events:,} events")
 
-            agent = Agent(config, once=True, load_config=load, on_progress=show if bar.is_shown else None)
+            progress = show if bar.is_shown else None
+            agent = Agent(config, once=True, stdin=stdin, load_config=load, on_progress=progress)
             summary = asyncio.run(agent.run())
-        if context.verbosity >= 0:
-            click.echo(_summary_line(summary), err=True)
     else:
-        asyncio.run(Agent(config, load_config=load).run())
+        summary = asyncio.run(Agent(config, stdin=stdin, load_config=load).run())
+    if context.verbosity >= 0 and (once or stdin is not None):
+        click.echo(_summary_line(summary), err=True)
     return EXIT_DONE
+
+
+def _standard_input(patterns: tuple[str, ...]) -> int | None:
+    """The descriptor of standard input, where that is what is to be read."""
+    if _INPUT not in patterns:
+        return None
+    if patterns != (_INPUT,):
+        raise UsageError.of("SL215.alone", _INPUT)
+    if sys.stdin.name == os.devnull:  # given in place of one that was closed; a redirected one has no such name
+        raise UsageError.of("SL215.closed", _INPUT)
+    return sys.stdin.fileno()
 
 
 def _unmatched(config: Config, patterns: tuple[str, ...], names: frozenset[str]) -> Iterator[SidelogError]:
@@ -77,12 +96,18 @@ def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) ->
     file = context.find_config()
     if file is None and not patterns:
         raise UsageError.of("SL503", "sidelog run")
+    if patterns == (_INPUT,):
+        return _with_input(context, file)
     if file is None:
         config = configuration.for_patterns(patterns, context.store, overrides=context.overrides, names=names)
     else:
         config = context.config()
         if patterns:
             config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns, names=names).sources)
+    return _usable(config, file)
+
+
+def _usable(config: Config, file: Path | None) -> Config:
     missing = configuration.unsupported(config, file)
     if config.alerts:
         from agent.alert.check import unusable  # without rules an agent keeps no memory for their matching
@@ -93,6 +118,17 @@ def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) ->
     if not config.sources:
         raise ConfigError.of("SL121", file)
     return config
+
+
+def _with_input(context: Context, file: Path | None) -> Config:
+    """The configuration with standard input for its only source: as its own source of that name says, if it has one."""
+    if file is None:
+        config = configuration.for_patterns((), context.store, overrides=context.overrides)
+    else:
+        config = context.config()
+    own = [one for one in config.sources if one.name == STDIN] or [configuration.SourceConfig(name=STDIN)]
+    source = msgspec.structs.replace(own[0], include=[], exclude=[], journal=None, rotate=None)
+    return _usable(msgspec.structs.replace(config, sources=[source]), file)
 
 
 def _summary_line(summary: Summary) -> str:

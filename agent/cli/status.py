@@ -152,6 +152,8 @@ def _file_lines(files: list[dict[str, Any]], *, show_all: bool) -> list[str]:
     for file in shown:
         lag = f"{_size(file['lag_bytes'])} behind, {file['lag_seconds']:.1f} s" if file["lag_bytes"] else "up to date"
         moved = f" (now {safe_text(file['current_path'])})" if file["current_path"] != file["path"] else ""
+        if not file["path"].startswith("/"):  # it lies nowhere: what else is known of it is how it is read
+            moved = moved.replace("(now ", "(", 1)
         lines.append(
             f"  {safe_text(file['source']):12} {safe_text(file['path'])}{moved}  {file['events']:,} events, {lag}"
         )

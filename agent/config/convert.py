@@ -136,6 +136,8 @@ def _annotated(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: 
         return _threshold(value, path, findings)
     if unit == "patterns":
         return _patterns(plain, value, path, findings)
+    if unit == "priority":  # a name, or its number
+        return _text(str(value) if type(value) is int else value, path, findings)
     if unit and unit not in _UNITS:
         return _located(unit, value, path, findings)
     number = _quantity(unit, value, path, findings) if unit else to_type(plain, value, path, findings)

@@ -120,6 +120,7 @@ Factor = Annotated[float, "factor"]  # written 4x
 Rate = Annotated[float, "rate"]  # written 10/m, kept per second
 Threshold = Annotated[float, "threshold"]  # written like the form of `when` that it belongs to
 Glob = Annotated[str, "glob"]  # made absolute; `~` is the home directory
+Priority = Annotated[str, "priority"]  # a name of PRIORITIES or its number
 Program = Annotated[str, "program"]  # the first of a command is a path when it holds a slash
 
 FIELD_ROLES = ("timestamp", "severity", "message", "logger", "service", "trace_id", "span_id")
@@ -187,11 +188,29 @@ class RotateConfig(msgspec.Struct, frozen=True, kw_only=True):
     timeout: Annotated[Seconds, Within(0.1, HOUR)] = 10.0
 
 
+class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries of systemd's journal a source reads: those of any of the units, and any of the identifiers, and of
+    at least the priority. `directory` None is this machine's journal.
+    """
+
+    units: list[str] = []
+    identifiers: list[str] = []
+    priority: Priority | None = None
+    directory: Path | None = None
+
+
+# As journalctl(1) knows them, the most urgent first; their numbers are those of syslog.
+PRIORITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+
+
 class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A set of log files that are read in the same way. `include` and `exclude` are absolute glob patterns."""
+    """A set of log files that are read in the same way, or a part of a journal. `include` and `exclude` are absolute
+    glob patterns.
+    """
 
     name: str
-    include: list[Glob]
+    include: list[Glob] = []
+    journal: JournalConfig | None = None
     exclude: list[Glob] = []
     format: Format | Patterns = "auto"
     start: Literal["beginning", "end"] = "beginning"

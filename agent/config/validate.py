@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.config.convert import close_to, nearest, shown
-from agent.config.schema import FIELD_ROLES, WHEN_FORMS, MultilineConfig
+from agent.config.schema import FIELD_ROLES, PRIORITIES, WHEN_FORMS, MultilineConfig
 from agent.core.errors import ConfigError
 from agent.core.patterns import lazy
 from agent.core.times import parse_hours, time_of_day
@@ -19,12 +19,21 @@ if TYPE_CHECKING:
 
     from agent.config.convert import ConfigFindings
     from agent.config.layers import KeyPath
-    from agent.config.schema import Config, HookConfig, HttpConfig, RotateConfig, RuleConfig, SourceConfig
+    from agent.config.schema import (
+        Config,
+        HookConfig,
+        HttpConfig,
+        JournalConfig,
+        RotateConfig,
+        RuleConfig,
+        SourceConfig,
+    )
 
 _NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # it becomes a directory of the archive
 _LABEL = lazy(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
 _HEADER = lazy(r"[!#$%&'*+.^_`|~A-Za-z0-9-]+", re.ASCII)  # token of RFC 9110, section 5.6.2
 _PORTS = range(1, 65_536)
+_PRIORITIES = frozenset((*PRIORITIES, *"01234567"))
 
 
 def validate(config: Config, findings: ConfigFindings) -> None:
@@ -85,8 +94,7 @@ def _regex(pattern: str, path: KeyPath, findings: ConfigFindings) -> None:
 
 def _source(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:
     _name(source.name, (*path, "name"), findings)
-    if not findings.merged.get((*path, "include")):
-        findings.add("SL104.include", (*path, "include"))
+    _origin(source, path, findings)
     for role, where in source.fields.items():
         if role not in FIELD_ROLES:
             near, roles = close_to(role, FIELD_ROLES), ", ".join(FIELD_ROLES)
@@ -135,6 +143,36 @@ def _pattern(written: dict[str, Any], path: KeyPath, findings: ConfigFindings) -
         findings.add("SL130.include", (*path, "include"), value=shown(name), near=close_to(name, NAMED))
     elif isinstance(pattern, str) and (problem := problem_with(str(pattern))) is not None:
         findings.add(problem.key, (*path, "pattern"), **problem.facts)
+
+
+def _origin(source: SourceConfig, path: KeyPath, findings: ConfigFindings) -> None:
+    """Where its lines come from: files or a journal."""
+    written = findings.merged.get(path) or {}
+    if "journal" not in written:
+        if "include" not in written:
+            findings.add("SL105", path, key="include")
+        elif not written["include"]:
+            findings.add("SL104.include", (*path, "include"))
+        return
+    for key in ("include", "exclude", "rotate"):
+        if written.get(key):
+            findings.add("SL108.journal", (*path, key), key=key)
+    if source.journal is None:
+        if written["journal"] is None:
+            findings.add("SL104.journal", (*path, "journal"))
+        return
+    _journal(source.journal, (*path, "journal"), findings)
+
+
+def _journal(journal: JournalConfig, where: KeyPath, findings: ConfigFindings) -> None:
+    for key in ("units", "identifiers"):
+        for index, name in enumerate(getattr(journal, key)):
+            if not name.strip() or not name.isprintable():
+                findings.add("SL104", (*where, key, index), problem="names nothing")
+    given = journal.priority
+    if given is not None and given not in _PRIORITIES:
+        words, near = ", ".join(PRIORITIES), close_to(given, PRIORITIES)
+        findings.add("SL104.choice", (*where, "priority"), value=shown(given), words=f"{words}, 0 to 7", near=near)
 
 
 def _timezone(name: str, path: KeyPath, findings: ConfigFindings) -> None:

@@ -18,6 +18,7 @@ TRACE, DEBUG, INFO, WARN, ERROR, FATAL = 1, 5, 9, 13, 17, 21  # first number of 
 # Values of `events.raw` that are not the original bytes themselves; NULL: the line is the record.
 RAW_CARRIAGE_RETURN = 1  # the line is the record and a carriage return
 RAW_MESSAGE = 2  # the line is the record's `message`, encoded as UTF-8
+RAW_JOURNAL = 8  # the line is an entry of a journal, and the record has its fields (`agent.core.journal`)
 
 REDACTED = "[redacted]"  # what stands in a record in place of a value that is to be hidden
 
@@ -44,6 +45,11 @@ def original_of(record: str | bytes, raw: bytes | int | None) -> bytes:
 
         text = record.decode("utf-8", "surrogatepass") if isinstance(record, bytes) else record
         return str(load_record(text).get("message", "")).encode("utf-8", "surrogatepass")
+    if raw == RAW_JOURNAL:
+        from agent.core.fields import load_record  # noqa: PLC0415
+        from agent.core.journal import line_of  # noqa: PLC0415
+
+        return line_of(load_record(record.decode() if isinstance(record, bytes) else record))
     line = record if isinstance(record, bytes) else record.encode("utf-8", "surrogatepass")
     return line + b"\r" if raw == RAW_CARRIAGE_RETURN else line
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MARKER_BYTES = 256  # how much before an offset is hashed to recognise the place again
+JOURNAL = "journal:"  # how the paths of journals begin
+STDIN = "stdin"  # the path of standard input, and the name of its source
 HEAD_BYTES = 1024  # how much of a file's beginning is hashed at the most
 
 
@@ -32,6 +34,9 @@ class FileGeneration(msgspec.Struct, frozen=True):
     So is one that belongs to another source now, or whose source has other labels: what was stored keeps the source and
     the resource that it was stored with. Its successor begins at the offset where it ended, with the same path and
     `first_seen`: by these the generations of one log are known (`newest_of_logs`).
+
+    A journal, and standard input, is a stream: it has a name for a path, no inode but a number of its own, and offsets
+    that count the bytes read of it.
     """
 
     id: int
@@ -48,11 +53,17 @@ class FileGeneration(msgspec.Struct, frozen=True):
     last_read: int = 0
     resource: str = "{}"  # JSON object: the resource attributes of its events, which are labels and host name
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether there is no file: nothing of it can be found, compared, rotated or archived."""
+        return not self.path.startswith("/")
+
 
 class Position(msgspec.Struct, frozen=True):
     """A place in a file: its offset, and length and hash of the bytes before it (`tail.identity.marker`).
 
-    What a file's row in the store says of it is the writer's; it tells the event loop of each commit.
+    What a file's row in the store says of it is the writer's; it tells the event loop of each commit. A place in a
+    journal is known by the cursor of the entry before it, which stands in place of the hash.
     """
 
     offset: int = 0  # every byte before it is stored (or a blank line, or a gap)
@@ -120,11 +131,13 @@ class FileChange(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct):
-    """Bytes [start, end) of a file that could not become an event, with the reason and a sample (at most 1 KiB)."""
+    """Bytes [start, end) of a file that could not become an event, with the reason and a sample (at most 1 KiB). What
+    a journal has lost has no bytes that anybody knows: its gap has one for each entry.
+    """
 
     start: int
     end: int
-    reason: str  # over_long | hole | vanished | truncated
+    reason: str  # over_long | hole | vanished | truncated | vacuumed
     sample: bytes = b""
 
 
@@ -145,6 +158,7 @@ class LineBatch(msgspec.Struct):
     final: bool = False
     ends: bool = False
     modified: int = 0  # Unix ns: when the file was last written as its bytes were read; 0 where that is not known
+    cursor: bytes = b""  # of a journal: that of the entry before `end`
 
     @property
     def end(self) -> int:
@@ -183,6 +197,7 @@ class EventBatch(msgspec.Struct):
     end: int = 0  # the file is accounted for up to here; less than the LineBatch's end while lines are held back
     continuation: Continuation | None = None
     tail_open: bool = False  # the last event (of this batch or before it) may be continued by later lines
+    cursor: bytes = b""  # of a journal: that of the entry before `end`; empty: as before
 
     def __len__(self) -> int:
         return len(self.records)
@@ -304,6 +319,7 @@ class Transaction(msgspec.Struct):
     groups: list[GroupUpdate] = []
     own_errors: list[OwnError] = []
     bytes: int = 0  # of source data in `batches`
+    rows: int = 0  # of events in `batches`
     watched: bool = False  # to be committed also when it holds nothing: alerts have something to say
 
     def __bool__(self) -> bool:

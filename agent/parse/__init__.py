@@ -9,6 +9,8 @@ give the same rows, which the twins of `tests/parse` hold them to:
     lines in a row that a pattern fits    patternruns.PatternRuns       4 µs   patterns, bulk
     any other, whatever its bytes         Assembler._line           ≤ 20 µs    formats, careful, multiline, textevent
 
+The entries of a journal have a parser of their own (`journald`), which sees into their messages by the same rules.
+
 The last one takes off wrappers of container runtimes, joins the lines of an event, redacts, and says what is wrong with
 a line. What a line may be follows from its source's format: `formats`, where one is added by its module.
 """

@@ -1,5 +1,7 @@
 """Tailing: from files on disk to batches of whole lines, each byte of each file generation exactly once.
 
+What is no file, a journal or standard input, is read likewise: `streams`, with the journal's cursor for a position.
+
 `Tailer` does it all; `SourceSettings` tells it what to follow; `marker` and `head_hash` are shared with the store's
 side, which remembers what they return.
 """

@@ -19,6 +19,7 @@ from agent.core.errors import TailError
 from agent.core.patterns import lazy
 from agent.core.stored import resource_json
 from agent.tail import files
+from agent.tail.journalctl import JournalSelection
 from agent.tail.links import LinkResolver, existing
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class SourceSettings(msgspec.Struct, frozen=True):
     max_line: int
     resource: str  # JSON object: the resource attributes of its events
     look_interval_s: float  # a file that grows by little is looked at this often, or as one that grows by much
+    journal: JournalSelection | None  # what it reads instead of files
 
     def owns(self, file: FileGeneration) -> bool:
         """Whether what is read of the file from now on has the same source and resource as what was read before."""
@@ -66,6 +68,7 @@ class SourceSettings(msgspec.Struct, frozen=True):
             max_line=source.max_line,
             resource=resource_json(source.labels),
             look_interval_s=min(flush_interval_s, _LONGEST_PAUSE_S),
+            journal=None if source.journal is None else JournalSelection.from_config(source.journal),
         )
 
 

@@ -67,12 +67,16 @@ class Registry:
         self.conditions = conditions
         self.deliver = deliver
         self.clock = clock
-        self._changed = changed
-        self._allocate_id = allocate_id
+        self.changed = changed
+        self.allocate_id = allocate_id
         self._watcher = watcher
         self._finished: deque[int] = deque()
         self._over: set[int] = set()  # ids whose last batch was delivered, though perhaps not stored yet
         self._compressed: dict[FileKey, int] = {}  # size when it was looked at
+
+    def followed(self) -> list[FileGeneration]:
+        """The files that are followed. Any thread may call it."""
+        return [harvester.file for harvester in list(self.harvesters.values())]
 
     def generations(self) -> dict[FileKey, int]:
         """The generation of each followed file."""
@@ -81,7 +85,7 @@ class Registry:
     def save(self, file: FileGeneration) -> None:
         """Let the store's row of this file be written again, whether or not lines come."""
         place = self.positions[file.id]
-        self._changed(FileChange(file, place.offset, marker_length=place.marker_length, marker_hash=place.marker_hash))
+        self.changed(FileChange(file, place.offset, marker_length=place.marker_length, marker_hash=place.marker_hash))
 
     async def begin(self, found: FoundFile, *, at_end: bool = False, offset: int = 0) -> Harvester | None:
         """Follow a new file from `offset` (or, with `at_end`, from its last line); None where it cannot be yet."""
@@ -104,7 +108,7 @@ class Registry:
         offset = files.last_line(handle.fileno(), info.size) if at_end else min(offset, info.size)
         now_ns = self.clock()
         file = FileGeneration(
-            id=self._allocate_id(),
+            id=self.allocate_id(),
             source=found.source.name,
             path=found.origin or found.path,
             device=info.key.device,
@@ -184,7 +188,7 @@ class Registry:
         return self._succeed(file, source, place)
 
     def _succeed(self, file: FileGeneration, source: SourceSettings, place: Position) -> FileGeneration:
-        successor = replace(file, id=self._allocate_id(), source=source.name, resource=source.resource)
+        successor = replace(file, id=self.allocate_id(), source=source.name, resource=source.resource)
         self.positions.begin(successor.id, place)
         self.dormant[successor.id] = successor  # at first: other threads ask for all generations
         self._forget(file.id)
@@ -245,7 +249,7 @@ class Registry:
 
     def _all_generations(self) -> list[FileGeneration]:
         """Those that are followed and those that were. Any thread may call it."""
-        return [*(harvester.file for harvester in list(self.harvesters.values())), *list(self.dormant.values())]
+        return [*self.followed(), *list(self.dormant.values())]
 
     async def reject_compressed(self, harvester: Harvester, found: FoundFile, chunk: bytes) -> bool:
         """Stop following a file of which nothing was read yet if `chunk`, its first bytes, show it as compressed."""

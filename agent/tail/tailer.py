@@ -26,6 +26,7 @@ from agent.tail.polling import ChunkReader, PollScheduler
 from agent.tail.prospector import Prospector
 from agent.tail.recovery import Recovery
 from agent.tail.registry import Registry
+from agent.tail.streams import Streams
 from agent.tail.watch import Watcher
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Tailer:
         avoid: files and directories of the agent itself.
         first_start: nothing is known because the store is new: `start: end` applies to the files that are there.
         once: stop when everything that is there has been read.
+        stdin: the descriptor of standard input, where that is to be read: stop at its end.
         clock: Unix nanoseconds, for what is stored; waiting is done by the monotonic clock.
         timing: the durations to wait by.
     """
@@ -75,18 +77,21 @@ class Tailer:
         avoid: Collection[Path] = (),
         first_start: bool = False,
         once: bool = False,
+        stdin: int | None = None,
         clock: Callable[[], int] = time.time_ns,
         timing: Timing | None = None,
     ) -> None:
         self._timing = timing or Timing()
         self._hole_grace_s = 0.0 if once else self._timing.hole_grace_s
+        self._wakeup = asyncio.Event()
         self._once = once
+        self._sources = sources
+        self._ends = once or stdin is not None
         self._room = room
         self._conditions = Conditions(report)
-        self._executor = ThreadPoolExecutor(_EXECUTOR_THREADS, thread_name_prefix="tail")
-        self._watcher = Watcher(self._wake_from_thread)
+        self._executor, self._watcher = ThreadPoolExecutor(_EXECUTOR_THREADS, "tail"), Watcher(self._wake_from_thread)
         self._registry = Registry(
-            known=known,
+            known=[row for row in known if not row.is_stream],
             deliver=deliver,
             changed=changed,
             allocate_id=allocate_id,
@@ -97,6 +102,7 @@ class Tailer:
             timing=self._timing,
             look_soon=self.look_soon,
         )
+        self._streams = Streams(known, self._registry, room=room, wake=self._wakeup.set, once=once, stdin=stdin)
         self._recovery = Recovery(self._registry, self._run)
         self._prospector = Prospector(
             self._registry, sources, avoid, recovery=self._recovery, at_end=first_start, once=once, run=self._run
@@ -107,10 +113,8 @@ class Tailer:
         )
         self._chunks = ChunkReader(self._registry, clock, self._timing.busy_interval_s, self._scheduler)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wakeup = asyncio.Event()
         self._stopping = False
-        self._next_scan = 0.0
-        self._scan_cost_s = 0.0
+        self._next_scan = self._scan_cost_s = 0.0
         self._rounds = 0
         self._reloaded: tuple[Sequence[SourceSettings], Callable[[], None]] | None = None
         self.looked = asyncio.Event()  # the files that were there at the start are known, and where each begins
@@ -120,23 +124,25 @@ class Tailer:
     @property
     def progress(self) -> int:
         """Grows with every round and byte, for the service manager's watchdog."""
-        return self._rounds + self._chunks.bytes_read
+        return self._rounds + self._chunks.bytes_read + self._streams.progress
 
     async def run(self) -> None:
-        """Follow the files until `stop`, or with `once` until all of them are read to their end and delivered."""
+        """Follow them until `stop`, or with `once` until all of them are read to their end and delivered."""
         self._loop = asyncio.get_running_loop()
         try:
             if not self._once:
                 self._scheduler.start_watching()
+            await self._streams.begin(self._sources)
             while not self._stopping:
                 await self._round()
-                if self._once and self._is_done():
+                if self._ends and self._is_done():
                     break
                 await self._sleep()
             if not self._stopping:
                 for harvester in list(self._registry.harvesters.values()):
                     await self._registry.flush(harvester)
         finally:
+            await self._streams.stop()
             self._watcher.stop()
             self._recovery.close()
             for harvester in list(self._registry.harvesters.values()):
@@ -170,7 +176,8 @@ class Tailer:
 
     def files(self) -> list[FileRow]:
         """All generations that are being followed. Any thread may call it."""
-        return [self._registry.positions.row(harvester.file) for harvester in list(self._registry.harvesters.values())]
+        registry = self._registry
+        return [*map(registry.positions.row, registry.followed()), *self._streams.files()]
 
     @property
     def claims(self) -> LogClaims:
@@ -179,7 +186,8 @@ class Tailer:
 
     def sizes(self) -> dict[int, int]:
         """The size in bytes of each followed file as last seen, by file id: what lag is computed from."""
-        return {s.file.id: max(s.size, s.reader.position) for s in self._registry.harvesters.values()}
+        sizes = {s.file.id: max(s.size, s.reader.position) for s in self._registry.harvesters.values()}
+        return sizes | self._streams.sizes()
 
     # waking
 
@@ -209,8 +217,7 @@ class Tailer:
         events = self._watcher.take()
         harvesters = self._registry.harvesters
         for token in events.files:
-            harvester = harvesters.get(token)
-            if harvester is not None:
+            if (harvester := harvesters.get(token)) is not None:
                 harvester.armed = False
                 self._watcher.disarm(token)
                 harvester.next_poll = 0.0
@@ -231,12 +238,14 @@ class Tailer:
 
     async def _round(self) -> None:
         self._rounds += 1
+        self._streams.check()
         self._take_events()
         self._prospector.begin_round()
         if self._reloaded is not None:
             (sources, taken), self._reloaded = self._reloaded, None
-            await self._apply(sources)
-            taken()
+            async with self._streams.gate:
+                await self._apply(sources)
+                taken()
         if time.monotonic() >= self._next_scan:
             await self._scan()
         if self._recovery.active:
@@ -273,10 +282,9 @@ class Tailer:
                     await self._scan()
 
     def _is_done(self) -> bool:
-        """With `once`: whether everything that was seen has been read, apart from what cannot be."""
-        if time.monotonic() >= self._next_scan or self._recovery.active:
-            return False
-        return all(s.drained or s.retry_s for s in self._registry.harvesters.values())
+        """Whether everything that was seen has been read, apart from what cannot be."""
+        is_calm = self._streams.done and time.monotonic() < self._next_scan and not self._recovery.active
+        return is_calm and all(s.drained or s.retry_s for s in self._registry.harvesters.values())
 
     async def _read(self, harvester: Harvester) -> bool:
         """Open the file if it is closed, and read from it; False where either failed and is to be tried later.
@@ -311,9 +319,8 @@ class Tailer:
         for harvester in self._registry.harvesters.values():
             if not harvester.retry_s:
                 harvester.next_poll = min(harvester.next_poll, now)
-        timing = self._timing
         soon = not self._watcher.running or self._prospector.undecided
-        self._next_scan = now + (timing.rescan_polling_s if soon else timing.rescan_s)
+        self._next_scan = now + (self._timing.rescan_polling_s if soon else self._timing.rescan_s)
         self.looked.set()
 
     async def _judge(self, harvester: Harvester, look: FileStatus) -> bool:
@@ -364,6 +371,7 @@ class Tailer:
             else:
                 await self._registry.hand_over(harvester, source)
         await self._recovery.reload(self._prospector.source_of)
+        await self._streams.apply(sources)
 
     async def _dismiss(self, harvester: Harvester) -> None:
         """Read a file to its present end and follow it no more; its unfinished line stays unread."""

@@ -101,8 +101,11 @@ class Survivors:
 
         Returns:
             The descriptor and `whole` or `partly` (its end is gone). Or why it cannot be compared: `gone`,
-            `replaced` (another generation has its inode, or other content), `truncated`, `unreadable`.
+            `replaced` (another generation has its inode, or other content), `truncated`, `unreadable`; `no` where it
+            never was one.
         """
+        if not file.path.startswith("/"):
+            return "no"
         key = FileKey(file.identity["device"], file.identity["inode"])
         verdict = "gone"
         for path in _paths(file, key):

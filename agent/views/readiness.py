@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from agent.alert.check import names_nowhere, unusable
 from agent.config import listen_address, unsupported
 from agent.core.errors import ConfigError, RotateError, SidelogError
+from agent.core.model import JOURNAL
 from agent.core.units import format_size
 from agent.hooks import program as hooks
 from agent.store.reader import open_reader
@@ -30,7 +31,7 @@ from agent.views.expressions import hard_expressions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agent.config import Config, HookConfig, RotateConfig
+    from agent.config import Config, HookConfig, JournalConfig, RotateConfig
     from agent.tail.discover import DirectoryScan
 
 _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
@@ -77,6 +78,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
         avoid=[config.store.path.with_name(config.store.path.name + end) for end in ("", "-wal", "-shm")],
     ).scan()
     yield from sources(config, scan)
+    yield from journals(config)
     yield from limits(scan)
     yield from store(config)
     yield from (warning(key, place, **facts) for key, place, facts in hard_expressions(config))
@@ -132,6 +134,27 @@ def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
         yield _unreadable("sources", sorted(scan.errors), "path")
     for path, refused in sorted(scan.refused.items()):
         yield Diagnostic.at(path, refused)
+
+
+def journals(config: Config) -> Iterator[Diagnostic]:
+    """Whether the journals of sources can be read."""
+    for index, source in enumerate(config.sources):
+        if source.journal is not None:
+            yield _journal(f"sources[{index}] {source.name}", source.name, source.journal)
+
+
+def _journal(place: str, name: str, selected: JournalConfig) -> Diagnostic:
+    """Whether a journal can be read, and has anything that is selected: journalctl is asked."""
+    import asyncio  # noqa: PLC0415 - for who reads a journal alone
+
+    from agent.tail.journalctl import JournalSelection, has_entries  # noqa: PLC0415
+
+    try:
+        if asyncio.run(has_entries(f"{JOURNAL}{name}", JournalSelection.from_config(selected))):
+            return ok(place, "the journal can be read")
+    except SidelogError as problem:
+        return Diagnostic.of(problem)
+    return warning("SL111.journal", place)
 
 
 def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:

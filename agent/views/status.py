@@ -114,12 +114,18 @@ def _agent(run: dict[str, Any], running: Owner | None) -> dict[str, Any]:
 
 def _file(row: FollowedFile, now: int) -> dict[str, Any]:
     size, changed = row.offset, row.last_read
+    if not row.path.startswith("/"):  # a stream: what is still to come of it nobody knows
+        return _entry(row, size, now, changed)
     try:
         status = Path(from_text(row.current_path)).stat()
         if is_file_as(status, FileKey(row.device, row.inode)):
             size, changed = max(_data_end(row, status.st_size), row.offset), status.st_mtime_ns
     except OSError:
         pass  # deleted or out of reach: the tailer says so itself
+    return _entry(row, size, now, changed)
+
+
+def _entry(row: FollowedFile, size: int, now: int, changed: int) -> dict[str, Any]:
     lag = size - row.offset
     waiting_since = max(row.last_read, min(changed, now))
     return {
