@@ -29,7 +29,7 @@ _ZONE = (
 
 # The commonest by itself: `2026-11-22T05:39:26.123Z` with all that libraries make of it. A zone that nobody knows belongs
 # to it as well, where it surely is one: what cannot be told must not be read as if it were not there.
-_UNKNOWN_ZONE = rf"[A-Z]{{3,5}}(?![\w/])| (?!{levels.ANY}\b)[A-Z]{{2,5}}(?= \[\d{{1,10}}\])"
+_UNKNOWN_ZONE = rf"[A-Z]{{3,5}}(?![\w/])| (?=[A-Z]{{2,5}} \[\d{{1,10}}\])(?!{levels.ANY}\b)[A-Z]{{2,5}}"
 ISO = (
     r"\d{4}[-/]\d\d[-/]\d\d(?:[Tt]|, | {1,2})\d\d?:\d\d"
     rf"(?::\d\d(?:[.,]\d{{1,30}})?(?:{_UNKNOWN_ZONE}|{_ZONE})|{_ZONE})"

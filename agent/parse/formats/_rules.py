@@ -85,7 +85,7 @@ _PHP = (
     "|Parse error|Strict Standards"
 )
 _PROCESS = r"[\w.-]{1,40}\[\d{1,10}\][ :]"
-_WORD = r"(?=[A-Za-z]{1,12}\d?(?:[^\w.@$]|$))"  # where a level may stand by itself
+_WORD = r"(?=[A-Za-z]{1,12}+\d?+(?:[^\w.@$]|$))"  # where a level may stand by itself
 
 
 def _word(pattern: str, then: str, *, capitals: bool = False) -> Rule:
@@ -98,17 +98,19 @@ _IN_CAPITALS = (
     _word(rf"(?P<level>{levels.CAPITALS})/(?P<thread>[\w.@:-]{{1,60}})\](?=[ \t]|$)", "TASK", capitals=True),
     _word(rf"(?P<level>{levels.BEFORE_COLON})(?=[ \t]{{0,9}}[|:](?!:))", "LEVEL"),
 )
-_BEFORE_MESSAGE = (
+_IN_BRACKETS_ALONE = (
     Rule("[", rf"\[ {{0,9}}(?P<level>{levels.BRACKETED}|{levels.LETTERS}) {{0,9}}\]", "BRACKET"),
     Rule("[", rf"\[(?P<logger>[\w.*-]{{0,60}}):(?P<level>{levels.BRACKETED})\]", "BRACKET"),  # Apache
     Rule("[", rf"\[(?P<thread>[^\[\]/\n]{{1,60}})/(?P<level>{levels.CAPITALS})\]", "BRACKET"),
     Rule("<({", rf"[<({{] {{0,9}}(?P<level>{levels.BRACKETED}) {{0,9}}[>)}}](?=[ \t:]|$)", "BRACKET"),
-    *_IN_CAPITALS,
+)
+_BY_NAME = (
     Rule("P", rf"(?=(?:PHP message: )?PHP (?P<level>{_PHP}):[ \t])", END, second="H"),
     Rule(
         ascii_letters + "_", rf"(?P<logger>[A-Za-z_][\w-]{{0,60}})\.(?P<level>{levels.CAPITALS}):(?=[ \t]|$)", "LOGGED"
     ),  # Monolog
 )
+_BEFORE_MESSAGE = (*_IN_BRACKETS_ALONE, *_IN_CAPITALS, *_BY_NAME)
 _SYSTEM_LOG = Rule(  # macOS: `log show`, and below its compact style
     "0",
     r"0x[0-9a-f]{1,16} {1,12}(?P<level>Default|Info|Debug|Error|Fault) {1,12}0x[0-9a-f]{1,16} {1,24}"
@@ -130,10 +132,12 @@ _IN_PARTS = (
         END,
     ),
     Rule(digits, r"(?P<tid>\d{1,18}) \[(?P<level>Note|Warning|ERROR|System)\]", "BRACKET"),  # MySQL
-    *_BEFORE_MESSAGE,
+    *_IN_BRACKETS_ALONE,
+    *_IN_CAPITALS,
     _word(rf"(?P<level>{levels.WORDS})(?=\t|  )", "LEVEL"),  # a column: zap, Windows' CBS
     _word(rf"(?<=- )(?P<level>{levels.WORDS})(?= {{1,9}}- )", "LEVEL"),
     _word(rf"(?P<level>{levels.WORDS})(?= {_PROCESS})", "LEVEL"),
+    *_BY_NAME,
     # logcat: https://developer.android.com/tools/logcat
     Rule(digits, r"(?P<pid>\d{1,7})[ -]{1,7}(?P<tid>\d{1,7}) {1,3}(?P<level>[VDIWEFS])(?= )", "TAG"),
     Rule("VDIWEFS", r"(?P<level>[VDIWEFS])/(?P<logger>[^(\n]{1,60}?) {0,30}\( {0,6}(?P<pid>\d{1,7})\):(?: |$)", END, second="/"),
