@@ -29,12 +29,13 @@ _ZONE = (
 
 # The commonest by itself: `2026-11-22T05:39:26.123Z` with all that libraries make of it. A zone that nobody knows belongs
 # to it as well, where it surely is one: what cannot be told must not be read as if it were not there.
-_UNKNOWN_ZONE = rf"[A-Z]{{3,5}}(?![\w/])| (?=[A-Z]{{2,5}} \[\d{{1,10}}\])(?!{levels.ANY}\b)[A-Z]{{2,5}}"
+_UNKNOWN_ZONE = rf"[A-Z]{{3,5}}(?![\w/])| (?=[A-Z]{{2,5}} \[\d{{1,10}}\])(?!{levels.FIVE_LETTERS} )[A-Z]{{2,5}}"
 ISO = (
     r"\d{4}[-/]\d\d[-/]\d\d(?:[Tt]|, | {1,2})\d\d?:\d\d"
-    rf"(?::\d\d(?:[.,]\d{{1,30}})?(?:{_UNKNOWN_ZONE}|{_ZONE})|{_ZONE})"
+    rf"(?::\d\d(?:[.,]\d{{1,30}})?)?(?:{_UNKNOWN_ZONE}|{_ZONE})"
 )
 CLF = rf"\d\d/{_MONTH}/\d{{4}}:{_CLOCK}(?: [+-]\d{{4}})?"
+REDIS = rf"\d\d? {_MONTH}(?: \d{{4}})? {_CLOCK}"
 DIGITS = "|".join((
     rf"\d\d?-{_MONTH}-\d{{4}} {_CLOCK}{_ZONE}",  # Tomcat, PHP, BIND
     rf"\d{{8}}(?:[Tt-]| {{1,2}})\d\d?:\d\d?:\d\d?(?:[.,:]\d{{1,9}})?{_ZONE}",
@@ -64,4 +65,9 @@ EPOCH = r"(?:1\d{9}|20\d{8})(?:\.\d{1,9})?|1\d{12}|1\.\d{3,12}e\+09"
 KLOG = r"(?:20\d\d)?[01]\d[0-3]\d {1,2}\d\d:\d\d:\d\d(?:\.\d{1,9})?"
 AFTER = r"(?![^ \t\n|,;:\[\]<{(>)\"-])"  # what may be next to an instant
 AFTER_NUMBERS = r"(?![^ \t\n|,;:\[\]<{(>)\"-])(?![:-][^ \t\nA-Z])"  # where it is a number or a time alone
-ANY = rf"(?:{ISO}|{CLF}|{DIGITS}|{SYSLOG}|{LETTERS}|{TIME})"
+# What any of them begins with, and little else.
+BEGINNING = (
+    r"(?:\d{4}[-/]\d\d[-/]|\d\d?:\d\d|\d\d?[-/.]\d\d?[-/. ]|\d{6,8}[ T-]|\d\d?[- /][A-Z][a-z]{2}|[A-Z][a-z]{2,8},? |@4|1\d{9}"
+    r"|20\d{8}|1\.\d)"
+)
+PLAIN = rf"(?:\d{{4}}-\d\d-\d\d[T ]|\d{{6}} ){_CLOCK}(?:Z|[+-]\d\d:?\d\d)?"  # of libraries that know no other

@@ -74,7 +74,7 @@ _NAME = r"[A-Za-z_$][\w$./:<>#-]{0,120}"
 _DOTTED = r"[A-Za-z_$][\w$-]{0,60}(?:(?:\.|/|::)[\w$<>-]{1,80}){1,14}"
 _NO_EXCEPTION = "(?<!Error)(?<!Exception)(?<!Throwable)(?<!Failure)(?<!Fault)(?<!Warning)"
 _AFTER_NAME = r"(?:[ \t]{1,60}-|[ \t]{0,60}:)(?:[ \t]|$)"
-_FILE = r"(?=[\w./\\+-]{1,160}+:\d|[\w./-]{1,160}+ \(line )[\w./\\+-]{1,160}\.[a-z]{1,5}"
+_FILE = r"(?=[\w./])(?=[\w./\\+-]{1,160}+:\d|[\w./-]{1,160}+ \(line )[\w./\\+-]{1,160}\.[a-z]{1,5}"
 _IN_BRACKETS = r"[^\[\]\n]{0,120}(?:\[[^\[\]\n]{0,60}\][^\[\]\n]{0,120})?"
 _PIPED = r"(?:(?<=\|)|(?<=\| )|(?<=\|  ))"
 
@@ -96,7 +96,8 @@ _IN_CAPITALS = (
     _word(rf"(?P<level>{levels.CAPITALS})(?![^ \t\n|:\])>\[,-])(?!,[^ \t]|-[^ \t\n>-])", "LEVEL", capitals=True),
     # Celery: `[instant: ERROR/ForkPoolWorker-1] task[id]: …`
     _word(rf"(?P<level>{levels.CAPITALS})/(?P<thread>[\w.@:-]{{1,60}})\](?=[ \t]|$)", "TASK", capitals=True),
-    _word(rf"(?P<level>{levels.BEFORE_COLON})(?=[ \t]{{0,9}}[|:](?!:))", "LEVEL"),
+    # In any case before a mark, in a column (zap, Windows' CBS), before the name of a process
+    _word(rf"(?P<level>{levels.WORDS})(?=[ \t]{{0,9}}(?:[|:](?!:)|- )|\t|  | {_PROCESS})", "LEVEL"),
 )
 _IN_BRACKETS_ALONE = (
     Rule("[", rf"\[ {{0,9}}(?P<level>{levels.BRACKETED}|{levels.LETTERS}) {{0,9}}\]", "BRACKET"),
@@ -118,6 +119,7 @@ _SYSTEM_LOG = Rule(  # macOS: `log show`, and below its compact style
     END,
     second="x",
 )
+_SPECIAL = 3  # the first rules only say more of what later ones would take
 _IN_PARTS = (
     # Kafka's log4j writes the logger behind the message, tracing-subscriber a target of one word
     Rule(
@@ -132,12 +134,7 @@ _IN_PARTS = (
         END,
     ),
     Rule(digits, r"(?P<tid>\d{1,18}) \[(?P<level>Note|Warning|ERROR|System)\]", "BRACKET"),  # MySQL
-    *_IN_BRACKETS_ALONE,
-    *_IN_CAPITALS,
-    _word(rf"(?P<level>{levels.WORDS})(?=\t|  )", "LEVEL"),  # a column: zap, Windows' CBS
-    _word(rf"(?<=- )(?P<level>{levels.WORDS})(?= {{1,9}}- )", "LEVEL"),
-    _word(rf"(?P<level>{levels.WORDS})(?= {_PROCESS})", "LEVEL"),
-    *_BY_NAME,
+    *_BEFORE_MESSAGE,
     # logcat: https://developer.android.com/tools/logcat
     Rule(digits, r"(?P<pid>\d{1,7})[ -]{1,7}(?P<tid>\d{1,7}) {1,3}(?P<level>[VDIWEFS])(?= )", "TAG"),
     Rule("VDIWEFS", r"(?P<level>[VDIWEFS])/(?P<logger>[^(\n]{1,60}?) {0,30}\( {0,6}(?P<pid>\d{1,7})\):(?: |$)", END, second="/"),
@@ -216,7 +213,7 @@ def _any_of(rules: tuple[Rule, ...]) -> str:
 # with a mark, is no part of a head, unless it is a level before the name of a process.
 _A_LEVEL_FOLLOWS = (
     rf"(?={_BETWEEN}(?![A-Za-z][a-z]*+ (?!{_PROCESS})[^A-Z\[|:<({{ -])"
-    rf"(?>(?!{_any_of(_IN_PARTS)}){_any_of(_PARTS)}{_BETWEEN}){{0,8}}{_any_of(_IN_PARTS)})"
+    rf"(?:(?>{_any_of(_PARTS)}){_BETWEEN}){{0,8}}?{_any_of(_IN_PARTS[_SPECIAL:])})"
 )
 
 # ---------------------------------------------------------------- behind a level
@@ -322,7 +319,7 @@ _BEHIND_WORD = (
 # ---------------------------------------------------------------- instants
 
 
-def _instants(then: str, syslog: str) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+def _instant_rules(then: str, syslog: str) -> tuple[Rule, ...]:
     """Instants by themselves, and in brackets; `syslog` is the state that follows RFC 3164's."""
     clock, after_clock = f"{instants.TIME}|{instants.KITCHEN}", instants.AFTER_NUMBERS
     kinds = (
@@ -334,23 +331,15 @@ def _instants(then: str, syslog: str) -> tuple[tuple[Rule, ...], tuple[Rule, ...
         ("@", "4", instants.TAI64N, then, instants.AFTER),
         (digits, digits + ":", clock, then, after_clock),
     )
-    bare = (
+    return (
         *(Rule(first, f"(?P<timestamp>{one}){after}", state, second=second) for first, second, one, state, after in kinds),
         Rule(digits, rf"(?P<timestamp>{instants.EPOCH})(?=[ \t]{{1,9}}[^\s])", then),
-    )
-    enclosed = (
         *(
             Rule("[(<", rf"[\[(<] ?(?P<timestamp>{one}){after}(?: ?[\])>])?", state, second=first + " ")
             for first, _, one, state, after in kinds
         ),
         Rule("[", rf"\[(?P<timestamp>{instants.EPOCH})\](?=[ \t:]{{1,9}}[^\s])", then),
     )
-    return bare, enclosed
-
-
-def _instant_rules(then: str) -> tuple[Rule, ...]:
-    bare, enclosed = _instants(then, then)
-    return (*bare, *enclosed)
 
 
 _PREFIXED = r"(?:-|[\w$][\w$./@:+-]{1,120})[ \t]{1,9}(?:[-|] )?"
@@ -371,17 +360,17 @@ _COMPLETE = (
     # Ruby's Logger, Rails
     Rule(
         "DIWEFAU",
-        rf"[DIWEFAU], \[(?P<timestamp>{instants.ISO}) #(?P<pid>\d{{1,10}})\] {{1,9}}(?P<level>\w{{1,12}}) -- "
+        rf"[DIWEFAU], \[(?P<timestamp>{instants.PLAIN}) #(?P<pid>\d{{1,10}})\] {{1,9}}(?P<level>\w{{1,12}}) -- "
         r"(?P<logger>[^:\n]{0,120}): ?",
         END,
     ),
     # Redis: https://redis.io/docs/latest/operate/oss_and_stack/management/config-file/
-    Rule(digits, rf"(?P<pid>\d{{1,10}}):[A-Z] (?P<timestamp>{instants.DIGITS}) (?P<level>[.*#-]) ", END),
-    Rule("[", rf"\[(?P<pid>\d{{1,10}})\] (?P<timestamp>{instants.DIGITS}) (?P<level>[.*#-]) ", END),
+    Rule(digits, rf"(?P<pid>\d{{1,10}}):[A-Z] (?P<timestamp>{instants.REDIS}) (?P<level>[.*#-]) ", END),
+    Rule("[", rf"\[(?P<pid>\d{{1,10}})\] (?P<timestamp>{instants.REDIS}) (?P<level>[.*#-]) ", END),
     # Tornado, Jupyter
     Rule(
         "[",
-        rf"\[(?P<level>[DIWECF]) (?P<timestamp>{instants.ANY})(?: (?P<logger>[\w.-]{{1,80}})"
+        rf"\[(?P<level>[DIWECF]) (?P<timestamp>{instants.PLAIN})(?: (?P<logger>[\w.-]{{1,80}})"
         r"(?::(?P<line>\d{1,6}))?)?\][ \t]?",
         END,
     ),
@@ -390,7 +379,7 @@ _COMPLETE = (
     # logrus, on a terminal
     Rule(
         "IWEDFPT",
-        rf"(?P<level>INFO|WARN|ERRO|DEBU|FATA|PANI|TRAC)\[(?:\d{{4,6}}|(?P<timestamp>{instants.ANY}))\] ?",
+        rf"(?P<level>INFO|WARN|ERRO|DEBU|FATA|PANI|TRAC)\[(?:\d{{4,6}}|(?P<timestamp>{instants.PLAIN}))\] ?",
         END,
     ),
     # .NET's console
@@ -405,19 +394,19 @@ _COMPLETE = (
     Rule("VDIWEF", r"(?P<level>[VDIWEF])/(?P<logger>[^(\n]{1,60}?) {0,30}\( {0,6}(?P<pid>\d{1,7})\):(?: |$)", END),
     Rule("P", rf"(?=PHP (?P<level>{_PHP}):[ \t])", END),
     # syslog's priority, and sd-daemon(3)'s
-    Rule("<", rf"<(?P<priority>\d{{1,3}})>(?={_any_of(_instant_rules(''))})", "PRIORITY"),
+    Rule("<", rf"<(?P<priority>\d{{1,3}})>(?=[\[(]?{instants.BEGINNING})", "PRIORITY"),
     Rule("<", r"<(?P<priority>[0-7])>(?=[^\s>])", END),
 )
 _FIRST_LEVELS = (
     Rule("[", rf"\[ {{0,9}}(?P<level>{levels.BRACKETED}|[DIWEF]) {{0,9}}\](?=:?[ \t]|[\[:|-]|$)", "FIRST_BRACKET"),
     Rule(
         ascii_uppercase,
-        rf"(?P<level>{levels.CAPITALS})(?=[ \t]{{0,9}}[:|]|[ \t]{{1,9}}-[ \t]|  |\t|[ \t]\[|[ \t]{instants.ANY})",
+        rf"(?P<level>{levels.CAPITALS})(?=[ \t]{{0,9}}[:|]|[ \t]{{1,9}}-[ \t]|  |\t|[ \t]\[|[ \t]{instants.BEGINNING})",
         "FIRST_LEVEL",
     ),
     Rule(ascii_uppercase, rf"(?P<level>{levels.MAIN})(?=[ \t]|$)", "FIRST_LEVEL"),
     Rule(ascii_letters, rf"(?P<level>{levels.FIRST_WORDS})(?=:(?:[ \t]|$))", "FIRST_LEVEL"),
-    Rule("DIWEF", rf"(?P<level>[DIWEF])(?=[ \t]{instants.ISO})", "FIRST_LEVEL"),
+    Rule("DIWEF", rf"(?P<level>[DIWEF])(?=[ \t]{instants.PLAIN})", "FIRST_LEVEL"),
 )
 _LEVEL_AFTER_NAME = rf"(?:{levels.MAIN}(?=[ \t|:]|$)|\[ ?{levels.BRACKETED} {{0,9}}\])"
 _FIRST_NAMES = (
@@ -440,20 +429,19 @@ _ACCESS = (
     Rule("", rf"[^\s\[]{{1,80}} \[(?P<timestamp>{instants.CLF})\] ", WHOLE),  # HAProxy, written to a file
     Rule("[*", rf"(?:\[pid: |\*\*\* )[^\[\n]{{1,160}}\[(?P<timestamp>{instants.LETTERS})\] ", WHOLE),  # uWSGI
 )
-_FIRST_NAME_RUN = (
-    Rule("", rf"(?=(?=-|[\w$]{{0,60}}[\d._/@:$-])(?:{_PREFIXED}){{1,5}}(?:{_any_of(_instant_rules(''))}))", "PREFIX", seen=True),
+_FIRST_NAME_RUN = Rule(
+    "", rf"(?=(?=-|[\w$]{{0,60}}[\d._/@:$-])(?:{_PREFIXED}){{1,5}}[\[(<]?{instants.BEGINNING})", "PREFIX"
 )
-_BARE, _ENCLOSED = _instants("INSTANT", "SYSLOG")
 _BEGINNING = (
-    *_BARE,
     _PROSE,
     *_COMPLETE,
     *_FIRST_LEVELS,
-    *_ENCLOSED,
     *_FIRST_NAMES,
     *_FIRST_WORDS,
     *_ACCESS,
 )
+# A cheap look: what begins with no instant need not be tried for each of them.
+_LIKE_INSTANT = Rule("", rf"(?=[\[(<]? ?{instants.BEGINNING})", "")
 
 # ---------------------------------------------------------------- syslog's tag
 
@@ -480,13 +468,22 @@ _OTHER_TAGS = (
 _HEADED = Rule("", _A_LEVEL_FOLLOWS, "PARTS", seen=True)
 _STRIP = r"[ \t|:,-]*+"
 
+_AFTER_FIRST_LEVEL = (
+    Rule("[", rf"\[(?P<thread>{_IN_BRACKETS})\][ \t]{{1,9}}(?={instants.BEGINNING})", "THEN_INSTANT"),
+    *_BEHIND_WORD,
+    Rule("[", rf"(?<=[A-Z] )\[(?P<logger>{_NAME})\][ \t]{{1,9}}", END),
+)
 _LEVEL_BEFORE = {"LEVEL": "FIRST_LEVEL", "BRACKET": "FIRST_BRACKET"}  # an instant may follow
 
 STATES = {
-    "START": State("", (*_BEGINNING, _COMPOSE, *_FIRST_NAME_RUN), WHOLE),
-    "AGAIN": State("", (*_BEGINNING, *_FIRST_NAME_RUN), WHOLE),
-    "PRIORITY": State("", (*_BARE, *_ENCLOSED), END),
-    "PREFIX": State("", (*_instant_rules("NAMED"), Rule("", _PREFIXED, "PREFIX")), WHOLE),
+    "START": State("", (_LIKE_INSTANT._replace(then="FIRST_INSTANT"),), "WORDS"),
+    "FIRST_INSTANT": State("", _instant_rules("INSTANT", "SYSLOG"), "WORDS"),
+    "WORDS": State("", (*_BEGINNING, _COMPOSE, _FIRST_NAME_RUN), WHOLE),
+    "AGAIN": State("", (_LIKE_INSTANT._replace(then="INSTANT_AGAIN"),), "WORDS_AGAIN"),
+    "INSTANT_AGAIN": State("", _instant_rules("INSTANT", "SYSLOG"), "WORDS_AGAIN"),
+    "WORDS_AGAIN": State("", (*_BEGINNING, _FIRST_NAME_RUN), WHOLE),
+    "PRIORITY": State("", _instant_rules("INSTANT", "SYSLOG"), END),
+    "PREFIX": State("", (*_instant_rules("NAMED", "NAMED"), Rule("", _PREFIXED, "PREFIX")), WHOLE),
     "INSTANT": State("", (_HEADED, *_OTHER_TAGS), "STRIP"),
     "SYSLOG": State("", (*_SYSLOG_TAGS, _HEADED), "STRIP"),
     "NAMED": State("", (_HEADED,), WHOLE),
@@ -504,18 +501,13 @@ STATES = {
     "LEVEL": State(_GAP, _BEHIND_WORD, END),
     "BRACKET": State(_GAP, _BEHIND_BRACKET, END),
     "LOGGED": State(_GAP, (), END),
-    "FIRST_LEVEL": State(
-        _GAP,
-        (
-            *_instant_rules("BEHIND_BOTH"),
-            Rule("[", rf"\[(?P<thread>{_IN_BRACKETS})\][ \t]{{1,9}}(?={instants.ANY})", "THEN_INSTANT"),
-            *_BEHIND_WORD,
-            Rule("[", rf"(?<=[A-Z] )\[(?P<logger>{_NAME})\][ \t]{{1,9}}", END),
-        ),
-        END,
-    ),
-    "FIRST_BRACKET": State(_GAP, (*_instant_rules("BEHIND_BOTH"), *_BEHIND_BRACKET), END),
-    "THEN_INSTANT": State("", _instant_rules("BEHIND_BOTH"), END),
+    "FIRST_LEVEL": State(_GAP, (_LIKE_INSTANT._replace(then="SECOND_INSTANT"), *_AFTER_FIRST_LEVEL), END),
+    "SECOND_INSTANT": State("", _instant_rules("BEHIND_BOTH", "BEHIND_BOTH"), "AFTER_FIRST_LEVEL"),
+    "AFTER_FIRST_LEVEL": State("", _AFTER_FIRST_LEVEL, END),
+    "FIRST_BRACKET": State(_GAP, (_LIKE_INSTANT._replace(then="THIRD_INSTANT"), *_BEHIND_BRACKET), END),
+    "THIRD_INSTANT": State("", _instant_rules("BEHIND_BOTH", "BEHIND_BOTH"), "AFTER_BRACKET"),
+    "AFTER_BRACKET": State("", _BEHIND_BRACKET, END),
+    "THEN_INSTANT": State("", _instant_rules("BEHIND_BOTH", "BEHIND_BOTH"), END),
     "BEHIND_BOTH": State(
         _GAP,
         (
