@@ -40,12 +40,12 @@ DIGITS = "|".join((
     rf"\d\d?-{_MONTH}-\d{{4}} {_CLOCK}{_ZONE}",  # Tomcat, PHP, BIND
     rf"\d{{8}}(?:[Tt-]| {{1,2}})\d\d?:\d\d?:\d\d?(?:[.,:]\d{{1,9}})?{_ZONE}",
     r"\d{6} \d{6}",  # HDFS
-    rf"\d{{6}} {{1,2}}\d\d?:\d\d:\d\d",  # MySQL up to 5.5
+    r"\d{6} {1,2}\d\d?:\d\d:\d\d",  # MySQL up to 5.5
     rf"\d\d/\d\d/\d\d,? {_CLOCK}",  # Spark
     rf"\d\d? {_MONTH}(?: \d{{4}})?,? {_CLOCK}{_ZONE}",  # Redis
     rf"\d\d-\d\d {_CLOCK}",  # Android
-    rf"\d\d?[-/]\d\d?[-/]\d{{4}},? {{1,2}}\d\d?:\d\d(?::\d\d(?:[.,]\d{{1,9}})?)?(?: [AaPp][Mm])?",  # Windows
-    rf"\d\d?\.\d\d?\.\d{{4}},? \d\d?:\d\d(?::\d\d(?:[.,]\d{{1,9}})?)?",
+    r"\d\d?[-/]\d\d?[-/]\d{4},? {1,2}\d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: [AaPp][Mm])?",  # Windows
+    r"\d\d?\.\d\d?\.\d{4},? \d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?",
     r"\d\d[./]\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,9})?",
 ))  # fmt: skip
 SYSLOG = rf"{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{{1,9}})?(?! \d{{4}}[ \]:]| [A-Z]{{2,5}} \d{{4}})"

@@ -12,309 +12,18 @@ The names of a pattern's groups say what was found (`_shapes.ATTRIBUTES`); no ot
 anchored, bounded but for runs of separators, and take no newline: they are linear in the length of the line, and fit
 many lines at once. A word of the message is no level: one counts in brackets, in capitals, before a colon or in a
 column, with nothing but parts of heads before it.
+
 """
 
 from __future__ import annotations
 
-import re
 from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
-from typing import NamedTuple
 
 from agent.parse.formats import _instants as instants
 from agent.parse.formats import _levels as levels
-
-END = "END"  # the message begins here
-WHOLE = "WHOLE"  # the message is the whole line
-
-
-class Rule(NamedTuple):
-    """One kind of part.
-
-    Attributes:
-        starts: the characters with which it begins, all where they are empty.
-        pattern: a regular expression; each of its groups has a name.
-        then: the state that follows.
-        seen: it takes nothing, and is true wherever the parts that follow it are found.
-        second: the characters that may come second, all where they are empty.
-        guard: a cheap look, true wherever the pattern fits; rules with the same one stand together.
-    """
-
-    starts: str
-    pattern: str
-    then: str
-    seen: bool = False
-    second: str = ""
-    guard: str = ""
-
-    def may_fit_where(self, other: Rule) -> bool:
-        """Whether a text that the other one fits could be this one's, by its first two characters."""
-        return _may_meet(self.starts, other.starts) and _may_meet(self.second, other.second)
-
-
-def _may_meet(one: str, other: str) -> bool:
-    return not one or not other or not set(one).isdisjoint(other)
-
-
-class State(NamedTuple):
-    """What is passed over, what may follow, and what is next where nothing of it does."""
-
-    lead: str
-    rules: tuple[Rule, ...]
-    otherwise: str
-
-
-_GAP = r"[ \t]*+(?:(?:[|:\]]|-{1,3}(?=[ \t]|$)|--?>)[ \t]*+)*+"  # between a level and what follows
-_BETWEEN = r"[ \t]*+(?:(?:[|,;:>\]]|-{1,3}(?=[ \t\[<{]))[ \t]*+)*+"  # between the parts of a head
-_EDGE = r"(?=[ \t|,;:\])>]|$)"
-_NUMBER_EDGE = r"(?=[ \t|,;\])>]|:[ \t\[]|$)"
-
-# ---------------------------------------------------------------- names
-
-_NAME = r"[A-Za-z_$][\w$./:<>#-]{0,120}"
-_DOTTED = r"[A-Za-z_$][\w$-]{0,60}(?:(?:\.|/|::)[\w$<>-]{1,80}){1,14}"
-_NO_EXCEPTION = "(?<!Error)(?<!Exception)(?<!Throwable)(?<!Failure)(?<!Fault)(?<!Warning)"
-_AFTER_NAME = r"(?:[ \t]{1,60}-|[ \t]{0,60}:)(?:[ \t]|$)"
-_FILE = r"(?=[\w./])(?=[\w./\\+-]{1,160}+:\d|[\w./-]{1,160}+ \(line )[\w./\\+-]{1,160}\.[a-z]{1,5}"
-_IN_BRACKETS = r"[^\[\]\n]{0,120}(?:\[[^\[\]\n]{0,60}\][^\[\]\n]{0,120})?"
-_PIPED = r"(?:(?<=\|)|(?<=\| )|(?<=\|  ))"
-
-# ---------------------------------------------------------------- a level behind an instant and other parts
-
-_PHP = (
-    "(?:Recoverable |Catchable )?[Ff]atal error|(?:Core |Compile |User )?(?:Warning|Error|Notice|Deprecated)"
-    "|Parse error|Strict Standards"
-)
-_PROCESS = r"[\w.-]{1,40}\[\d{1,10}\][ :]"
-_WORD = r"(?=[A-Za-z]{1,12}+\d?+(?:[^\w.@$]|$))"  # where a level may stand by itself
-
-
-def _word(pattern: str, then: str, *, capitals: bool = False) -> Rule:
-    return Rule(ascii_uppercase if capitals else levels.FIRST_LETTERS, pattern, then, guard=_WORD)
-
-
-_IN_CAPITALS = (
-    _word(rf"(?P<level>{levels.CAPITALS})(?![^ \t\n|:\])>\[,-])(?!,[^ \t]|-[^ \t\n>-])", "LEVEL", capitals=True),
-    # Celery: `[instant: ERROR/ForkPoolWorker-1] task[id]: …`
-    _word(rf"(?P<level>{levels.CAPITALS})/(?P<thread>[\w.@:-]{{1,60}})\](?=[ \t]|$)", "TASK", capitals=True),
-    # In any case before a mark, in a column (zap, Windows' CBS), before the name of a process
-    _word(rf"(?P<level>{levels.WORDS})(?=[ \t]{{0,9}}(?:[|:](?!:)|- )|\t|  | {_PROCESS})", "LEVEL"),
-)
-_IN_BRACKETS_ALONE = (
-    Rule("[", rf"\[ {{0,9}}(?P<level>{levels.BRACKETED}|{levels.LETTERS}) {{0,9}}\]", "BRACKET"),
-    Rule("[", rf"\[(?P<logger>[\w.*-]{{0,60}}):(?P<level>{levels.BRACKETED})\]", "BRACKET"),  # Apache
-    Rule("[", rf"\[(?P<thread>[^\[\]/\n]{{1,60}})/(?P<level>{levels.CAPITALS})\]", "BRACKET"),
-    Rule("<({", rf"[<({{] {{0,9}}(?P<level>{levels.BRACKETED}) {{0,9}}[>)}}](?=[ \t:]|$)", "BRACKET"),
-)
-_BY_NAME = (
-    Rule("P", rf"(?=(?:PHP message: )?PHP (?P<level>{_PHP}):[ \t])", END, second="H"),
-    Rule(
-        ascii_letters + "_", rf"(?P<logger>[A-Za-z_][\w-]{{0,60}})\.(?P<level>{levels.CAPITALS}):(?=[ \t]|$)", "LOGGED"
-    ),  # Monolog
-)
-_BEFORE_MESSAGE = (*_IN_BRACKETS_ALONE, *_IN_CAPITALS, *_BY_NAME)
-_SYSTEM_LOG = Rule(  # macOS: `log show`, and below its compact style
-    "0",
-    r"0x[0-9a-f]{1,16} {1,12}(?P<level>Default|Info|Debug|Error|Fault) {1,12}0x[0-9a-f]{1,16} {1,24}"
-    r"(?P<pid>\d{1,9}) {1,9}\d{1,6} {1,9}(?P<logger>[\w.-]{1,60}): ",
-    END,
-    second="x",
-)
-_SPECIAL = 3  # the first rules only say more of what later ones would take
-_IN_PARTS = (
-    # Kafka's log4j writes the logger behind the message, tracing-subscriber a target of one word
-    Rule(
-        ascii_uppercase,
-        rf"(?<=\d\] )(?P<level>{levels.MAIN}) (?=[^\n]{{0,2000}} "
-        r"\((?P<logger>[a-z]\w{0,60}(?:\.[\w$]{1,80}){1,14})\)$)",
-        END,
-    ),
-    Rule(
-        ascii_uppercase,
-        rf"(?:(?<=\.\d\d\d\d\d\dZ )|(?<=\.\d\d\d\d\d\dZ  ))(?P<level>{levels.MAIN}) (?P<logger>[a-z_]\w{{0,60}}): ",
-        END,
-    ),
-    Rule(digits, r"(?P<tid>\d{1,18}) \[(?P<level>Note|Warning|ERROR|System)\]", "BRACKET"),  # MySQL
-    *_BEFORE_MESSAGE,
-    # logcat: https://developer.android.com/tools/logcat
-    Rule(digits, r"(?P<pid>\d{1,7})[ -]{1,7}(?P<tid>\d{1,7}) {1,3}(?P<level>[VDIWEFS])(?= )", "TAG"),
-    Rule("VDIWEFS", r"(?P<level>[VDIWEFS])/(?P<logger>[^(\n]{1,60}?) {0,30}\( {0,6}(?P<pid>\d{1,7})\):(?: |$)", END, second="/"),
-    # MongoDB before 4.4
-    Rule(
-        "IWEFD",
-        r"(?P<level>[IWEFD])[1-5]? {1,3}(?P<logger>[A-Z]{1,10}|-) {1,9}\[(?P<thread>[\w.-]{1,60})\] ?",
-        END,
-        second=digits + " ",
-    ),
-    Rule("IWENDAC", r"(?P<level>In|Wa|Er|No|Db|Al|Cr|Em)\(\d{1,3}\)(?= )", "LEVEL", second=ascii_lowercase),  # ESXi 8
-    _SYSTEM_LOG,
-    Rule(
-        "DIEF",
-        r"(?P<level>Df|I|Db|E|F) {1,3}(?P<logger>[\w.-]{1,60})\[(?P<pid>\d{1,9}):[0-9a-f]{1,16}\] ",
-        END,
-        second="fb ",
-    ),
-    Rule("ls", rf"(?=(?:level|lvl|severity)=\"?(?P<level>{levels.WORDS})\"?[ \t,])", END, second="ev"),
-)
-
-# ---------------------------------------------------------------- other parts before a level
-
-# A word of a sentence is none of them: they hold a digit or a mark, or are capitals; a plain word only next to a level.
-_NO_NAME = (
-    "(?!(?:[Aa]n?|[Tt]he|[Nn]o|[Aa]nd|[Oo]r|[Ww]ith|[Gg]ot|[Rr]eceived|[Tt]his|[Tt]hat|[Oo]f|[Oo]n|[Ii]n|[Tt]o|[Ff]or"
-    r"|[Ff]rom|[Ii]s|[Ww]as|[Aa]ny|[Aa]s|[Bb]y|[Aa]t|[Nn]ew|[Ff]irst|[Ll]ast)[ \t])"
-)
-_PARTS = (
-    Rule("pP", r"(?:pid|PID)[=: ]{1,2}(?P<pid>\d{1,18})" + _EDGE, "PARTS"),
-    Rule(ascii_letters + digits + "_$", r"[\w$.-]{1,60}@[\w$.-]{1,60}(?=[ :])", "PARTS"),  # PostgreSQL's user and database
-    Rule(ascii_letters + "_", r'[A-Za-z_][\w.]{0,40}=[^\s"]{0,160}', "PARTS"),
-    Rule(
-        "[(",
-        r"[\[(](?:pid[ :=]{0,2})?(?P<pid>\d{1,18})(?:[:/ ](?:tid[ :=]{0,2})?(?P<tid>\d{1,18}))?[\])]",
-        "PARTS",
-    ),
-    Rule("[", r"\[\d{1,18}-\d{1,10}\]", "PARTS"),
-    Rule("{", rf"\{{{{1,2}}(?P<file>{_FILE}):(?P<line>\d{{1,6}})\}}{{1,2}}", "PARTS"),
-    Rule("[", r"\[(?P<logger>[\w.]{1,100}) {1,60}:(?P<line>\d{1,6}) {0,9}\]", "PARTS"),  # Salt
-    Rule("[", rf"\[(?P<where>{_IN_BRACKETS})\]", "PARTS"),
-    Rule("(", r"\((?P<thread>[\w .:/#-]{1,60})\)", "PARTS"),
-    Rule("<", r"<[\w.:/-]{1,60}>", "PARTS"),
-    Rule(ascii_letters + digits, r"(?P<client>[\w.-]{1,80})\((?P<port>\d{1,5})\)(?=[: ])", "PARTS"),  # PostgreSQL's %r
-    Rule(digits, r"(?P<pid>\d{1,18})(?:#(?P<tid>\d{1,10}))?" + _NUMBER_EDGE, "PARTS"),
-    Rule(ascii_letters + "_", r"(?P<logger>[A-Za-z_][\w./-]{0,60})\[(?P<pid>\d{1,10})\]", "PARTS"),
-    Rule(
-        ascii_letters + digits + "_./",
-        rf"(?P<file>{_FILE}):(?P<line>\d{{1,6}})" + _EDGE,
-        "PARTS",
-    ),
-    Rule(ascii_letters + "_$", rf"(?P<logger>{_DOTTED})(?::\d{{1,6}})?" + _EDGE, "PARTS"),
-    Rule(
-        ascii_letters + digits + "_$", r"(?=[\w$]{0,60}[\d._/@$-])[\w$][\w$./@:-]{1,120}" + _EDGE, "PARTS"
-    ),
-    Rule(ascii_uppercase, r"[A-Z][A-Z0-9_]{1,40}(?=[ \t|](?!ALERT))", "PARTS"),
-    Rule(
-        ascii_letters + "_",
-        rf"{_NO_NAME}(?P<logger>[A-Za-z_]\w{{0,60}})(?=[ \t]{{1,30}}(?:(?:\||-|:)[ \t]{{1,9}})?"
-        rf"(?:{levels.MAIN}(?=[ \t|:]|$)|\[ ?{levels.BRACKETED} {{0,9}}\]|(?<=- ){levels.WORDS} {{1,9}}- ))",
-        "PARTS",
-    ),
-)
-
-
-def unnamed(pattern: str) -> str:
-    """The pattern with groups that are not kept."""
-    return re.sub(r"\(\?P<\w+>", "(?:", pattern)
-
-
-def _any_of(rules: tuple[Rule, ...]) -> str:
-    return "(?:" + "|".join(unnamed(rule.pattern) for rule in rules) + ")"
-
-
-# Of a message most are told by its first word: a word in small letters, then one that begins neither in capitals nor
-# with a mark, is no part of a head, unless it is a level before the name of a process.
-_A_LEVEL_FOLLOWS = (
-    rf"(?={_BETWEEN}(?![A-Za-z][a-z]*+ (?!{_PROCESS})[^A-Z\[|:<({{ -])"
-    rf"(?:(?>{_any_of(_PARTS)}){_BETWEEN}){{0,8}}?{_any_of(_IN_PARTS[_SPECIAL:])})"
-)
-
-# ---------------------------------------------------------------- behind a level
-
-_FIRST_IN_BRACKETS = (
-    Rule("[", r"(?<=\])\[(?P<pid>\d{1,18})\][ \t]?", END),
-    Rule("[", r"(?<=\])\[(?P<logger>[a-z]\.[a-z]\.[\w.$-]{1,100}) {0,60}\] \[(?P<node>[\w.-]{1,80})\] ?", END),
-    Rule(
-        "[",
-        r"(?<=\])\[(?P<logger>[\w.$/:@#-]{1,100}) {0,60}\]"
-        rf"(?: \[(?P<file>{_FILE}):(?P<line>\d{{1,6}})\])?[ \t]?",
-        END,
-    ),
-    # structlog's console pads the level, and the logger follows the event
-    Rule("", r"(?<= \] )(?=[^\n\[]{1,400}\[(?P<logger>[A-Za-z_][\w.]{0,100})\](?: [\w.]{1,60}=|$))", END),
-)
-_IN_BRACKETS_BEHIND = (
-    Rule(  # Apache
-        "[",
-        r"\[pid (?P<pid>\d{1,10})(?::tid (?P<tid>\d{1,20}))?\]"
-        r"(?: \[client (?P<client>[\w.:%-]{1,60}?)(?:(?<=\d):(?P<port>\d{1,5}))?\])?[ \t]?",
-        END,
-    ),
-    Rule("[", r"\[client (?P<client>[\w.:%-]{1,60}?)(?:(?<=\d):(?P<port>\d{1,5}))?\][ \t]?", END),
-    Rule("[", r"\[(?P<code>MY-\d{6})\] \[(?P<logger>\w{1,40})\][ \t]?", END),  # MySQL 8
-    # ZooKeeper: `[thread:Class@line]`
-    Rule("[", rf"\[(?P<thread>{_IN_BRACKETS}):(?P<logger>[\w.$]{{1,100}})@(?P<line>\d{{1,6}})\](?: - |[ \t])", END),
-    Rule("[", rf"\[(?P<thread>{_IN_BRACKETS})\][ \t]{{1,20}}(?P<logger>{_NAME}){_AFTER_NAME}", END),  # log4j
-    Rule("[", r"\[(?P<logger>[\w.$-]{1,120})\] \((?P<thread>[^)\n]{1,80})\)[ \t]", END),  # JBoss, Quarkus
-    # Tomcat: no mark between logger and message
-    Rule("[", rf"\[(?P<thread>{_IN_BRACKETS})\] (?P<logger>[a-z]\w{{0,40}}(?:\.[\w$]{{1,80}}){{2,14}})[ \t]", END),
-    Rule("[", r"\[(?P<logger>[A-Za-z_][\w./-]{0,80}):(?P<line>\d{1,6})\][ \t]", END),
-    Rule(
-        "[",
-        rf"\[(?P<logger>[a-z_]\w{{0,60}}(?:::\w{{1,60}}){{1,8}})\] (?:(?P<file>{_FILE}):(?P<line>\d{{1,6}}): )?",
-        END,
-    ),
-)
-_NUMBERS_BEHIND = (
-    Rule(  # Spring Boot
-        digits,
-        r"(?P<pid>\d{1,10}) {1,3}--- {1,3}(?:\[[^\]\n]{0,80}\] {1,3}){0,3}?\[(?P<thread>[^\]\n]{0,120})\] {1,3}"
-        r"(?P<logger>\S{1,120}) {1,60}: ?",
-        END,
-    ),
-    Rule(digits, r"(?P<pid>\d{1,10})#(?P<tid>\d{1,10}): ?", END),  # nginx
-)
-_NO_SENTENCE = r"(?![\w$]++ [\w\"'])"
-
-
-def _named(starts: str, pattern: str, then: str = END) -> Rule:
-    return Rule(starts, pattern, then, guard=_NO_SENTENCE)
-
-
-_NAMES_BEHIND = (
-    _named(ascii_letters + "_$", rf"(?P<logger>(?>{_DOTTED})){_NO_EXCEPTION}{_AFTER_NAME}"),
-    _named(
-        ascii_letters + digits + "_./",
-        rf"(?P<file>{_FILE}):(?P<line>\d{{1,6}})(?: -|:| >|\]:?)(?:[ \t]|$)",
-    ),
-    _named(ascii_letters, rf"(?P<file>{_FILE}) \(line (?P<line>\d{{1,6}})\)[ \t]"),
-    _named(ascii_letters + "_$", rf"(?P<logger>(?>{_DOTTED})){_NO_EXCEPTION}:(?P<line>\d{{1,6}}){_AFTER_NAME}"),
-    _named(ascii_letters + "_$", rf"(?P<logger>{_DOTTED}) (?=\[(?:req-|-\]))"),  # OpenStack
-    _named(ascii_letters + "_", r"(?P<logger>[A-Za-z_][\w.-]{0,60})\[(?P<pid>\d{1,10})\]:?[ \t]"),
-)
-_BEHIND_ALL = (
-    Rule(  # AWS Lambda
-        digits + "abcdef",
-        r"(?P<invocation>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\t",
-        END,
-        second=digits + "abcdef",
-    ),
-    Rule("", rf"{_PIPED}(?P<thread>[^|\n]{{1,60}}?) {{1,30}}\| {{1,3}}(?P<logger>[^\s|]{{1,120}}) {{1,60}}\| ?", END),
-    Rule("", rf"{_PIPED}(?P<logger>[^\s|]{{1,120}}) {{0,60}}(?: - |\| ?)", END),  # loguru, NLog
-)
-_BEHIND_BRACKET = (*_FIRST_IN_BRACKETS, *_IN_BRACKETS_BEHIND, *_NUMBERS_BEHIND, *_NAMES_BEHIND, *_BEHIND_ALL)
-_BEHIND_WORD = (
-    *_IN_BRACKETS_BEHIND,
-    *_NUMBERS_BEHIND,
-    *_NAMES_BEHIND,
-    _named(ascii_letters + digits + "_.-$", r"(?<=[A-Z]:)(?P<logger>[\w.$-]{1,120}):", "LOGGED"),
-    _named(  # tracing: spans with their fields before the target
-        ascii_letters + "_",
-        r"\w{1,60}\{[^}\n]{0,200}\}:(?:[\w-]{1,60}(?:\{[^}\n]{0,200}\})?:){0,6} "
-        r"(?P<logger>\w{1,60}(?:::\w{1,60}){0,8}): ",
-    ),
-    _named("T", r"ThreadId\((?P<tid>\d{1,9})\) (?P<logger>\w{1,60}(?:::\w{1,60}){0,8}): "),
-    _named(  # Java's simple names
-        ascii_uppercase,
-        rf"(?P<logger>(?>[A-Z][a-z0-9]{{1,40}}(?:[A-Z][A-Za-z0-9]{{0,40}}){{1,8}}\$?)){_NO_EXCEPTION}:(?:[ \t]|$)",
-    ),
-    _named(ascii_letters + "_$", r"(?P<logger>[A-Za-z_$][\w$.-]{0,80})[ \t]{1,30}-[ \t]"),
-    _named(  # zap's console: logger and caller are columns, and a message before its fields is none
-        ascii_letters + "_",
-        rf"(?<=\t)(?P<logger>[A-Za-z_][\w.-]{{0,80}})\t(?:(?P<file>{_FILE}):(?P<line>\d{{1,6}})\t)?(?![{{\n]|$)",
-    ),
-    _named(ascii_letters + digits + "_./", rf"(?<=\t)(?P<file>{_FILE}):(?P<line>\d{{1,6}})\t"),
-    _named(ascii_letters + "_", r"(?P<logger>[\w.$-]{1,100}(?:::[\w$]{1,60}){0,8})(?::(?P<line>\d{1,6}))?\](?:[ \t]|$)"),
-    Rule(ascii_uppercase, r"(?<=  )(?P<logger>[A-Z][A-Z0-9]{1,15}) {2,9}", END),  # Windows' CBS
-    *_BEHIND_ALL,
-)
+from agent.parse.formats._before import A_LEVEL_FOLLOWS, BEFORE_MESSAGE, IN_PARTS, PARTS, PHP
+from agent.parse.formats._behind import BEHIND_BRACKET, BEHIND_WORD
+from agent.parse.formats._grammar import BETWEEN, END, GAP, IN_BRACKETS, NAME, NO_EXCEPTION, WHOLE, Rule, State
 
 # ---------------------------------------------------------------- instants
 
@@ -332,7 +41,10 @@ def _instant_rules(then: str, syslog: str) -> tuple[Rule, ...]:
         (digits, digits + ":", clock, then, after_clock),
     )
     return (
-        *(Rule(first, f"(?P<timestamp>{one}){after}", state, second=second) for first, second, one, state, after in kinds),
+        *(
+            Rule(first, f"(?P<timestamp>{one}){after}", state, second=second)
+            for first, second, one, state, after in kinds
+        ),
         Rule(digits, rf"(?P<timestamp>{instants.EPOCH})(?=[ \t]{{1,9}}[^\s])", then),
         *(
             Rule("[(<", rf"[\[(<] ?(?P<timestamp>{one}){after}(?: ?[\])>])?", state, second=first + " ")
@@ -383,7 +95,9 @@ _COMPLETE = (
         END,
     ),
     # .NET's console
-    Rule("tdiwfc", r"(?P<level>trce|dbug|info|warn|fail|crit): (?P<logger>[A-Za-z_][\w.]{0,120})\[\d{1,9}\](?: |$)", END),
+    Rule(
+        "tdiwfc", r"(?P<level>trce|dbug|info|warn|fail|crit): (?P<logger>[A-Za-z_][\w.]{0,120})\[\d{1,9}\](?: |$)", END
+    ),
     # `dmesg -x`
     Rule(
         "kumdaslnfc",
@@ -392,7 +106,7 @@ _COMPLETE = (
         END,
     ),
     Rule("VDIWEF", r"(?P<level>[VDIWEF])/(?P<logger>[^(\n]{1,60}?) {0,30}\( {0,6}(?P<pid>\d{1,7})\):(?: |$)", END),
-    Rule("P", rf"(?=PHP (?P<level>{_PHP}):[ \t])", END),
+    Rule("P", rf"(?=PHP (?P<level>{PHP}):[ \t])", END),
     # syslog's priority, and sd-daemon(3)'s
     Rule("<", rf"<(?P<priority>\d{{1,3}})>(?=[\[(]?{instants.BEGINNING})", "PRIORITY"),
     Rule("<", r"<(?P<priority>[0-7])>(?=[^\s>])", END),
@@ -412,13 +126,31 @@ _LEVEL_AFTER_NAME = rf"(?:{levels.MAIN}(?=[ \t|:]|$)|\[ ?{levels.BRACKETED} {{0,
 _FIRST_NAMES = (
     Rule(digits, rf"(?P<pid>\d{{1,18}})(?=[ \t]{{1,9}}(?:-|\|)[ \t]{{1,9}}{_LEVEL_AFTER_NAME})", "NAMES"),
     Rule("[", rf"\[(?P<pid>\d{{1,18}})\](?=[ \t:]{{1,9}}{_LEVEL_AFTER_NAME})", "NAMES"),
-    Rule("[", rf"\[[\d.,:-]{{1,30}}m?s?\](?=(?:\[[^\[\]\n]{{1,60}}\]){{0,3}}[ \t:]{{0,9}}{_LEVEL_AFTER_NAME})", "NAMES"),
-    Rule("[", rf"\[(?P<where>{_IN_BRACKETS})\](?=(?:\[[^\[\]\n]{{1,60}}\]){{0,3}}[ \t:]{{0,9}}{_LEVEL_AFTER_NAME})", "NAMES"),
+    Rule(
+        "[", rf"\[[\d.,:-]{{1,30}}m?s?\](?=(?:\[[^\[\]\n]{{1,60}}\]){{0,3}}[ \t:]{{0,9}}{_LEVEL_AFTER_NAME})", "NAMES"
+    ),
+    Rule(
+        "[",
+        rf"\[(?P<where>{IN_BRACKETS})\](?=(?:\[[^\[\]\n]{{1,60}}\]){{0,3}}[ \t:]{{0,9}}{_LEVEL_AFTER_NAME})",
+        "NAMES",
+    ),
 )
 _FIRST_WORDS = (
     Rule(
         ascii_letters + "_",
-        rf"(?P<logger>{_NAME})(?=[ \t]{{1,9}}[-|][ \t]{{1,9}}(?:{levels.MAIN}|\[{levels.BRACKETED}\])[ \t]{{0,9}}(?:[-:|]|\[))",
+        rf"(?P<logger>{NAME})[ \t]{{1,9}}-[ \t]{{1,9}}(?P<level>{levels.MAIN})[ \t]{{1,9}}-[ \t]{{1,9}}",
+        END,
+    ),
+    # `nginx: [emerg] …`, `ls: error: …`
+    Rule(ascii_letters + "_/", rf"(?P<logger>[\w./-]{{1,80}}): \[(?P<level>{levels.BRACKETED})\][ \t]{{1,9}}", END),
+    Rule(
+        ascii_lowercase + "/",
+        rf"(?P<logger>[a-z/][\w./+-]{{0,80}}){NO_EXCEPTION}: (?P<level>{levels.FIRST_WORDS}):[ \t]{{1,9}}",
+        END,
+    ),
+    Rule(
+        ascii_letters + "_",
+        rf"(?P<logger>{NAME})(?=[ \t]{{1,9}}[-|][ \t]{{1,9}}(?:{levels.MAIN}|\[{levels.BRACKETED}\])[ \t]{{0,9}}(?:[-:|]|\[))",
         "NAMES",
     ),
     Rule(ascii_letters + "_", rf"(?P<thread>[\w.-]{{1,60}})(?=::{levels.MAIN}::)", "NAMES"),
@@ -454,7 +186,11 @@ _SYSLOG_TAGS = (
         r"(?:\[(?P<pid>\d{1,10})\])?(?: \([^)\n]{1,120}\))?:(?: |$)",
         "TAGGED",
     ),
-    Rule(" \t", rf"[ \t]{{1,9}}{_NO_LEVEL}(?P<logger>{_TAG})(?:<[\w<>+/=.-]{{1,60}}>)?(?:\[(?P<pid>\d{{1,10}})\])?:(?: |$)", "TAGGED"),
+    Rule(
+        " \t",
+        rf"[ \t]{{1,9}}{_NO_LEVEL}(?P<logger>{_TAG})(?:<[\w<>+/=.-]{{1,60}}>)?(?:\[(?P<pid>\d{{1,10}})\])?:(?: |$)",
+        "TAGGED",
+    ),
 )
 _OTHER_TAGS = (
     Rule("|", r"\|(?P<logger>[A-Za-z_][\w.-]{0,80})\|(?P<pid>\d{1,12})\|", END),
@@ -465,13 +201,13 @@ _OTHER_TAGS = (
     ),
     Rule(" \t", r"[ \t](?P<logger>[A-Za-z][\w.-]{0,60})\[[\w.-]{1,60}\]:(?: |$)", "TAGGED"),  # Heroku
 )
-_HEADED = Rule("", _A_LEVEL_FOLLOWS, "PARTS", seen=True)
+_HEADED = Rule("", A_LEVEL_FOLLOWS, "PARTS", seen=True)
 _STRIP = r"[ \t|:,-]*+"
 
 _AFTER_FIRST_LEVEL = (
-    Rule("[", rf"\[(?P<thread>{_IN_BRACKETS})\][ \t]{{1,9}}(?={instants.BEGINNING})", "THEN_INSTANT"),
-    *_BEHIND_WORD,
-    Rule("[", rf"(?<=[A-Z] )\[(?P<logger>{_NAME})\][ \t]{{1,9}}", END),
+    Rule("[", rf"\[(?P<thread>{IN_BRACKETS})\][ \t]{{1,9}}(?={instants.BEGINNING})", "THEN_INSTANT"),
+    *BEHIND_WORD,
+    Rule("[", rf"(?<=[A-Z] )\[(?P<logger>{NAME})\][ \t]{{1,9}}", END),
 )
 _LEVEL_BEFORE = {"LEVEL": "FIRST_LEVEL", "BRACKET": "FIRST_BRACKET"}  # an instant may follow
 
@@ -488,31 +224,33 @@ STATES = {
     "SYSLOG": State("", (*_SYSLOG_TAGS, _HEADED), "STRIP"),
     "NAMED": State("", (_HEADED,), WHOLE),
     "STRIP": State(_STRIP, (), END),
-    "TAGGED": State("[ \t]*+", _BEFORE_MESSAGE, END),
-    "PARTS": State(_BETWEEN, (*_IN_PARTS, *_PARTS), END),
+    "TAGGED": State("[ \t]*+", BEFORE_MESSAGE, END),
+    "PARTS": State(BETWEEN, (*IN_PARTS, *PARTS), END),
     "NAMES": State(
-        _BETWEEN,
+        BETWEEN,
         (
-            *(rule._replace(then=_LEVEL_BEFORE.get(rule.then, rule.then)) for rule in _BEFORE_MESSAGE),
+            *(rule._replace(then=_LEVEL_BEFORE.get(rule.then, rule.then)) for rule in BEFORE_MESSAGE),
             *_FIRST_NAMES,
         ),
         END,
     ),
-    "LEVEL": State(_GAP, _BEHIND_WORD, END),
-    "BRACKET": State(_GAP, _BEHIND_BRACKET, END),
-    "LOGGED": State(_GAP, (), END),
-    "FIRST_LEVEL": State(_GAP, (_LIKE_INSTANT._replace(then="SECOND_INSTANT"), *_AFTER_FIRST_LEVEL), END),
+    "LEVEL": State(GAP, BEHIND_WORD, END),
+    "BRACKET": State(GAP, BEHIND_BRACKET, END),
+    "LOGGED": State(GAP, (), END),
+    "FIRST_LEVEL": State(GAP, (_LIKE_INSTANT._replace(then="SECOND_INSTANT"), *_AFTER_FIRST_LEVEL), END),
     "SECOND_INSTANT": State("", _instant_rules("BEHIND_BOTH", "BEHIND_BOTH"), "AFTER_FIRST_LEVEL"),
     "AFTER_FIRST_LEVEL": State("", _AFTER_FIRST_LEVEL, END),
-    "FIRST_BRACKET": State(_GAP, (_LIKE_INSTANT._replace(then="THIRD_INSTANT"), *_BEHIND_BRACKET), END),
+    "FIRST_BRACKET": State(GAP, (_LIKE_INSTANT._replace(then="THIRD_INSTANT"), *BEHIND_BRACKET), END),
     "THIRD_INSTANT": State("", _instant_rules("BEHIND_BOTH", "BEHIND_BOTH"), "AFTER_BRACKET"),
-    "AFTER_BRACKET": State("", _BEHIND_BRACKET, END),
+    "AFTER_BRACKET": State("", BEHIND_BRACKET, END),
     "THEN_INSTANT": State("", _instant_rules("BEHIND_BOTH", "BEHIND_BOTH"), END),
     "BEHIND_BOTH": State(
-        _GAP,
+        GAP,
         (
-            Rule(ascii_letters + "_", r"(?P<logger>[A-Za-z_][\w.]{0,80}) (?P<pid>\d{1,10}) (?P<tid>\d{1,20})[ \t]", END),
-            *_BEHIND_WORD,
+            Rule(
+                ascii_letters + "_", r"(?P<logger>[A-Za-z_][\w.]{0,80}) (?P<pid>\d{1,10}) (?P<tid>\d{1,20})[ \t]", END
+            ),
+            *BEHIND_WORD,
         ),
         END,
     ),

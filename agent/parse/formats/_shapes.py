@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from agent.core import severity
 from agent.core.patterns import lazy
 from agent.parse.formats import NOTHING, Head
+from agent.parse.formats._grammar import END, WHOLE, unnamed
 from agent.parse.formats._levels import SEVERITIES
-from agent.parse.formats._rules import END, STATES, WHOLE, unnamed
+from agent.parse.formats._rules import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from agent.parse.formats._rules import Rule, State
+    from agent.parse.formats._grammar import Rule, State
 
 _GROUP = lazy(r"\(\?P<(\w+)>")
 
@@ -92,12 +93,17 @@ class Shape:
         self._empty = self._timestamp is None and self._level is None and self._priority is None
 
     @cached_property
+    def expression(self) -> str:
+        """The text of `pattern`."""
+        return "^" + "".join(_expression(STATES[name], number) for name, number in self.steps)
+
+    @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Of a head, at the beginning of a line: its groups are what `head` takes, what follows is the message.
 
-        It takes 1 to 5 ms to compile.
+        A thousand characters of the expression take 0.5 ms to compile.
         """
-        return re.compile("^" + "".join(_expression(STATES[name], number) for name, number in self.steps), re.MULTILINE)
+        return re.compile(self.expression, re.MULTILINE)
 
     @cached_property
     def match(self) -> Callable[[str], re.Match[str] | None]:

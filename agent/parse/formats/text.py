@@ -15,8 +15,9 @@ _RECENT = 6  # shapes that are tried; a log has one to five
 _WORTH_COMPILING = 3  # lines of a shape: an expression takes as long as a hundred walks
 _MOST_COMPILED = 256  # however strange the lines are
 
+_LONGEST_COMPILED = 20_000  # characters of an expression: 10 ms; longer ones belong to odd lines
 _ESCAPE = lazy(r"\x1b\[[0-9;:?]{0,32}[A-Za-z]")
-_RESET = lazy(r"(?:\x1b\[0{0,3}m)+")
+_RESETS = lazy(r"(?:\x1b\[0{0,3}m)+")
 
 
 class _Finder:
@@ -46,7 +47,11 @@ class _Finder:
         shape.times += 1
         if shape.times == _WORTH_COMPILING:
             self._compiled += 1
-        if shape.times >= _WORTH_COMPILING and self._compiled <= _MOST_COMPILED:
+        if (
+            shape.times >= _WORTH_COMPILING
+            and self._compiled <= _MOST_COMPILED
+            and len(shape.expression) <= _LONGEST_COMPILED
+        ):
             self._recent = [shape, *self._recent[: _RECENT - 1]]
         return head
 
@@ -60,20 +65,21 @@ def find_head(line: str) -> Head:
 
 
 def _coloured(line: str) -> Head:
-    """The head of a line with escape sequences of terminals."""
+    """The head of a line with escape sequences of terminals. Where the message begins, a colour that ends is left out."""
     pieces = _ESCAPE.split(line)
     head = _FINDER.find("".join(pieces))
     if head.end == 0:
         return head
     left, at = head.end, 0
-    escapes = _ESCAPE.finditer(line)
-    for piece in pieces:
+    for piece, escape in zip(pieces, _ESCAPE.finditer(line), strict=False):
         if left <= len(piece):
             break
         left -= len(piece)
-        at = next(escapes).end()
-    ...
-    return head
+        at = escape.end()
+    at += left
+    resets = _RESETS.match(line, at)
+    end = at if resets is None else resets.end()
+    return Head(head.timestamp, head.level, head.severity, head.logger, end, None, head.attributes)
 
 
 FORMAT = TextFormat("", find_head)
