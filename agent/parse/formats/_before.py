@@ -105,7 +105,7 @@ _NO_NAME = (
 PARTS = (
     Rule("pP", r"(?:pid|PID)[=: ]{1,2}(?P<pid>\d{1,18})" + EDGE, "PARTS"),
     Rule(
-        ascii_letters + digits + "_$", r"[\w$.-]{1,60}@[\w$.-]{1,60}(?=[ :])", "PARTS"
+        ascii_letters + digits + "_$", r"[A-Za-z0-9_$][\w$.-]{0,60}@[\w$.-]{1,60}(?=[ :])", "PARTS"
     ),  # PostgreSQL's user and database
     Rule(ascii_letters + "_", r'[A-Za-z_][\w.]{0,40}=[^\s"]{0,160}', "PARTS"),
     Rule(
@@ -119,7 +119,7 @@ PARTS = (
     Rule("[", rf"\[(?P<where>{IN_BRACKETS})\]", "PARTS"),
     Rule("(", r"\((?P<thread>[\w .:/#-]{1,60})\)", "PARTS"),
     Rule("<", r"<[\w.:/-]{1,60}>", "PARTS"),
-    Rule(ascii_letters + digits, r"(?P<client>[\w.-]{1,80})\((?P<port>\d{1,5})\)(?=[: ])", "PARTS"),  # PostgreSQL's %r
+    Rule(ascii_letters + digits, r"(?P<client>[A-Za-z0-9][\w.-]{0,80})\((?P<port>\d{1,5})\)(?=[: ])", "PARTS"),  # PostgreSQL's %r
     Rule(digits, r"(?P<pid>\d{1,18})(?:#(?P<tid>\d{1,10}))?" + NUMBER_EDGE, "PARTS"),
     Rule(ascii_letters + "_", r"(?P<logger>[A-Za-z_][\w./-]{0,60})\[(?P<pid>\d{1,10})\]", "PARTS"),
     Rule(

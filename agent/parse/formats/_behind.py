@@ -87,7 +87,7 @@ BEHIND_WORD = (
     _named(ascii_letters + digits + "_.-$", r"(?<=[A-Z]:)(?P<logger>[\w.$-]{1,120}):", "LOGGED"),
     _named(  # tracing: spans with their fields before the target
         ascii_letters + "_",
-        r"\w{1,60}\{[^}\n]{0,200}\}:(?:[\w-]{1,60}(?:\{[^}\n]{0,200}\})?:){0,6} "
+        r"[A-Za-z_]\w{0,60}\{[^}\n]{0,200}\}:(?:[\w-]{1,60}(?:\{[^}\n]{0,200}\})?:){0,6} "
         r"(?P<logger>\w{1,60}(?:::\w{1,60}){0,8}): ",
     ),
     _named("T", r"ThreadId\((?P<tid>\d{1,9})\) (?P<logger>\w{1,60}(?:::\w{1,60}){0,8}): "),
@@ -102,7 +102,7 @@ BEHIND_WORD = (
     ),
     _named(ascii_letters + digits + "_./", rf"(?<=\t)(?P<file>{FILE}):(?P<line>\d{{1,6}})\t"),
     _named(
-        ascii_letters + "_", r"(?P<logger>[\w.$-]{1,100}(?:::[\w$]{1,60}){0,8})(?::(?P<line>\d{1,6}))?\](?:[ \t]|$)"
+        ascii_letters + "_", r"(?P<logger>[A-Za-z_$][\w.$-]{0,100}(?:::[\w$]{1,60}){0,8})(?::(?P<line>\d{1,6}))?\](?:[ \t]|$)"
     ),
     Rule(ascii_uppercase, r"(?<=  )(?P<logger>[A-Z][A-Z0-9]{1,15}) {2,9}", END),  # Windows' CBS
     *_BEHIND_ALL,

@@ -142,7 +142,7 @@ _FIRST_WORDS = (
         END,
     ),
     # `nginx: [emerg] …`, `ls: error: …`
-    Rule(ascii_letters + "_/", rf"(?P<logger>[\w./-]{{1,80}}): \[(?P<level>{levels.BRACKETED})\][ \t]{{1,9}}", END),
+    Rule(ascii_letters + "_/", rf"(?P<logger>[A-Za-z_/][\w./-]{{0,80}}): \[(?P<level>{levels.BRACKETED})\][ \t]{{1,9}}", END),
     Rule(
         ascii_lowercase + "/",
         rf"(?P<logger>[a-z/][\w./+-]{{0,80}}){NO_EXCEPTION}: (?P<level>{levels.FIRST_WORDS}):[ \t]{{1,9}}",
@@ -153,7 +153,7 @@ _FIRST_WORDS = (
         rf"(?P<logger>{NAME})(?=[ \t]{{1,9}}[-|][ \t]{{1,9}}(?:{levels.MAIN}|\[{levels.BRACKETED}\])[ \t]{{0,9}}(?:[-:|]|\[))",
         "NAMES",
     ),
-    Rule(ascii_letters + "_", rf"(?P<thread>[\w.-]{{1,60}})(?=::{levels.MAIN}::)", "NAMES"),
+    Rule(ascii_letters + "_", rf"(?P<thread>[A-Za-z_][\w.-]{{0,60}})(?=::{levels.MAIN}::)", "NAMES"),
 )
 _COMPOSE = Rule("", r"(?P<container>[A-Za-z0-9][\w.-]{0,63}) {1,30}\| {1,2}(?=[\w\[<])", "AGAIN")
 _ACCESS = (
