@@ -118,6 +118,8 @@ SIZE = 1_000_000
     "[", "[a", "[a]", "(", "<", "{a", " ", "- ", ": ", "|", "a.", "a::", "a/", "a", "A", "1", "1 ", "ERROR ", "ERROR:",
     "[ERROR]", "a=b ", "\t", ",", "\x1b[0m", "\x1b[", "x\x1b[1m", "a b ", "a: ", "é", "a@", "a(1):",
 ])  # fmt: skip
-@pytest.mark.parametrize("start", ["", "2026-11-22 05:39:26 ", "2026-11-22 05:39:26 ERROR ", "Nov 22 05:39:26 ", "[main] ERROR "])
+@pytest.mark.parametrize(
+    "start", ["", "2026-11-22 05:39:26 ", "2026-11-22 05:39:26 ERROR ", "Nov 22 05:39:26 ", "[main] ERROR "]
+)
 def test_a_megabyte_of_what_is_hard_is_read(start, piece):
     assert find_head(start + piece * (SIZE // len(piece))).end <= SIZE + 100

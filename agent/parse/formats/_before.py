@@ -5,7 +5,19 @@ from __future__ import annotations
 from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 
 from agent.parse.formats import _levels as levels
-from agent.parse.formats._grammar import BETWEEN, DOTTED, EDGE, END, FILE, IN_BRACKETS, NAME, NUMBER_EDGE, Rule, any_of
+from agent.parse.formats._grammar import (
+    BETWEEN,
+    DOTTED,
+    EDGE,
+    END,
+    FILE,
+    IN_BRACKETS,
+    NAME,
+    NO_SUBJECT,
+    NUMBER_EDGE,
+    Rule,
+    any_of,
+)
 
 # ---------------------------------------------------------------- a level behind an instant and other parts
 
@@ -22,7 +34,11 @@ def _word(pattern: str, then: str, *, capitals: bool = False) -> Rule:
 
 
 _IN_CAPITALS = (
-    _word(rf"(?P<level>{levels.CAPITALS})(?![^ \t\n|:\])>\[,-])(?!,[^ \t]|-[^ \t\n>-])", "LEVEL", capitals=True),
+    _word(
+        rf"(?P<level>{levels.CAPITALS})(?![^ \t\n|:\])>\[,-])(?!,[^ \t]|-[^ \t\n>-]){NO_SUBJECT}",
+        "LEVEL",
+        capitals=True,
+    ),
     # Celery: `[instant: ERROR/ForkPoolWorker-1] task[id]: …`
     _word(rf"(?P<level>{levels.CAPITALS})/(?P<thread>[\w.@:-]{{1,60}})\](?=[ \t]|$)", "TASK", capitals=True),
     # In any case before a mark, in a column (zap, Windows' CBS), before the name of a process
@@ -119,7 +135,9 @@ PARTS = (
     Rule("[", rf"\[(?P<where>{IN_BRACKETS})\]", "PARTS"),
     Rule("(", r"\((?P<thread>[\w .:/#-]{1,60})\)", "PARTS"),
     Rule("<", r"<[\w.:/-]{1,60}>", "PARTS"),
-    Rule(ascii_letters + digits, r"(?P<client>[A-Za-z0-9][\w.-]{0,80})\((?P<port>\d{1,5})\)(?=[: ])", "PARTS"),  # PostgreSQL's %r
+    Rule(
+        ascii_letters + digits, r"(?P<client>[A-Za-z0-9][\w.-]{0,80})\((?P<port>\d{1,5})\)(?=[: ])", "PARTS"
+    ),  # PostgreSQL's %r
     Rule(digits, r"(?P<pid>\d{1,18})(?:#(?P<tid>\d{1,10}))?" + NUMBER_EDGE, "PARTS"),
     Rule(ascii_letters + "_", r"(?P<logger>[A-Za-z_][\w./-]{0,60})\[(?P<pid>\d{1,10})\]", "PARTS"),
     Rule(

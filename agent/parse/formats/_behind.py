@@ -102,7 +102,8 @@ BEHIND_WORD = (
     ),
     _named(ascii_letters + digits + "_./", rf"(?<=\t)(?P<file>{FILE}):(?P<line>\d{{1,6}})\t"),
     _named(
-        ascii_letters + "_", r"(?P<logger>[A-Za-z_$][\w.$-]{0,100}(?:::[\w$]{1,60}){0,8})(?::(?P<line>\d{1,6}))?\](?:[ \t]|$)"
+        ascii_letters + "_",
+        r"(?P<logger>[A-Za-z_$][\w.$-]{0,100}(?:::[\w$]{1,60}){0,8})(?::(?P<line>\d{1,6}))?\](?:[ \t]|$)",
     ),
     Rule(ascii_uppercase, r"(?<=  )(?P<logger>[A-Z][A-Z0-9]{1,15}) {2,9}", END),  # Windows' CBS
     *_BEHIND_ALL,

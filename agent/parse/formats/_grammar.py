@@ -47,6 +47,7 @@ class State(NamedTuple):
 
 GAP = r"[ \t]*+(?:(?:[|:\]]|-{1,3}(?=[ \t]|$)|--?>)[ \t]*+)*+"  # between a level and what follows
 BETWEEN = r"[ \t]*+(?:(?:[|,;:>\]]|-{1,3}(?=[ \t\[<{]))[ \t]*+)*+"  # between the parts of a head
+NO_SUBJECT = "(?! (?:is|are|was|were|and|or|of)[ ,])"  # of a sentence: `ERROR is what we call it`
 EDGE = r"(?=[ \t|,;:\])>]|$)"
 NUMBER_EDGE = r"(?=[ \t|,;\])>]|:[ \t\[]|$)"
 

@@ -50,8 +50,8 @@ _MORE = (
     "DEBUG2", "DEBUG3", "DEBUG4", "DEBUG5", "INFORMATION",
 )  # fmt: skip
 _SHORT = ("DBG", "INF", "WRN", "FTL", "TRC", "VRB", "PNC", "DEBU", "ERRO", "FATA", "TRAC", "PANI")
-_POSTGRES = ("LOG", "STATEMENT", "DETAIL", "HINT", "CONTEXT", "QUERY", "LOCATION")
-ADDING = tuple(f"{word}:  " for word in _POSTGRES[1:])  # PostgreSQL's lines that belong to the one before them
+POSTGRES_ADDING = ("STATEMENT", "DETAIL", "HINT", "CONTEXT", "QUERY", "LOCATION")  # to the line before them
+_POSTGRES = ("LOG", *POSTGRES_ADDING)
 
 
 def any_of(words: Iterable[str]) -> str:

@@ -23,7 +23,18 @@ from agent.parse.formats import _instants as instants
 from agent.parse.formats import _levels as levels
 from agent.parse.formats._before import A_LEVEL_FOLLOWS, BEFORE_MESSAGE, IN_PARTS, PARTS, PHP
 from agent.parse.formats._behind import BEHIND_BRACKET, BEHIND_WORD
-from agent.parse.formats._grammar import BETWEEN, END, GAP, IN_BRACKETS, NAME, NO_EXCEPTION, WHOLE, Rule, State
+from agent.parse.formats._grammar import (
+    BETWEEN,
+    END,
+    GAP,
+    IN_BRACKETS,
+    NAME,
+    NO_EXCEPTION,
+    NO_SUBJECT,
+    WHOLE,
+    Rule,
+    State,
+)
 
 # ---------------------------------------------------------------- instants
 
@@ -118,7 +129,7 @@ _FIRST_LEVELS = (
         rf"(?P<level>{levels.CAPITALS})(?=[ \t]{{0,9}}[:|]|[ \t]{{1,9}}-[ \t]|  |\t|[ \t]\[|[ \t]{instants.BEGINNING})",
         "FIRST_LEVEL",
     ),
-    Rule(ascii_uppercase, rf"(?P<level>{levels.MAIN})(?=[ \t]|$)", "FIRST_LEVEL"),
+    Rule(ascii_uppercase, rf"(?P<level>{levels.MAIN})(?=[ \t]|$){NO_SUBJECT}", "FIRST_LEVEL"),
     Rule(ascii_letters, rf"(?P<level>{levels.FIRST_WORDS})(?=:(?:[ \t]|$))", "FIRST_LEVEL"),
     Rule("DIWEF", rf"(?P<level>[DIWEF])(?=[ \t]{instants.PLAIN})", "FIRST_LEVEL"),
 )
@@ -142,7 +153,11 @@ _FIRST_WORDS = (
         END,
     ),
     # `nginx: [emerg] …`, `ls: error: …`
-    Rule(ascii_letters + "_/", rf"(?P<logger>[A-Za-z_/][\w./-]{{0,80}}): \[(?P<level>{levels.BRACKETED})\][ \t]{{1,9}}", END),
+    Rule(
+        ascii_letters + "_/",
+        rf"(?P<logger>[A-Za-z_/][\w./-]{{0,80}}): \[(?P<level>{levels.BRACKETED})\][ \t]{{1,9}}",
+        END,
+    ),
     Rule(
         ascii_lowercase + "/",
         rf"(?P<logger>[a-z/][\w./+-]{{0,80}}){NO_EXCEPTION}: (?P<level>{levels.FIRST_WORDS}):[ \t]{{1,9}}",
