@@ -30,8 +30,9 @@ TOKENS = sorted({token for line in PLAIN_LINES for token in re.findall(r"[\w.$]+
 starts = st.builds(lambda line, end: line[:end], st.sampled_from(PLAIN_LINES), st.integers(0, 70))
 ends = st.builds(lambda line, begin: line[begin:], st.sampled_from(PLAIN_LINES), st.integers(0, 70))
 tokens = st.lists(st.sampled_from(TOKENS), max_size=4).map("".join)
-spliced = st.builds(lambda *parts: "".join(parts), starts, tokens, ends)
-lines = st.one_of(spliced, st.sampled_from(PLAIN_LINES), st.lists(st.sampled_from(TOKENS), max_size=14).map("".join),
+shaped = st.builds(lambda *parts: "".join(parts), starts, tokens, ends)
+free = st.lists(st.sampled_from(TOKENS), max_size=14).map("".join)
+lines = st.one_of(shaped, st.sampled_from(PLAIN_LINES), free,
                   st.text(max_size=60).map(lambda text: text.replace("\n", " ")))  # fmt: skip
 
 

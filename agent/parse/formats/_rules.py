@@ -9,10 +9,9 @@ themselves, and come in any order. A new kind of part is one rule here, and case
       └──── name, number ──▶ PREFIX ── instant ──▶ NAMED                    └─┘ pid, thread, host, name
 
 The names of a pattern's groups say what was found (`_shapes.ATTRIBUTES`); no other groups are kept. All patterns are
-anchored, bounded but for runs of separators, and take no newline: they are linear in the length of the line, and fit
-many lines at once. A word of the message is no level: one counts in brackets, in capitals, before a colon or in a
-column, with nothing but parts of heads before it.
-
+anchored, bounded and take no newline, so that a head costs the same whatever follows it, and many lines can be read at
+once. A word of the message is no level: one counts in brackets, in capitals, before a colon or in a column, with
+nothing but parts of heads before it.
 """
 
 from __future__ import annotations
@@ -165,7 +164,8 @@ _FIRST_WORDS = (
     ),
     Rule(
         ascii_letters + "_",
-        rf"(?P<logger>{NAME})(?=[ \t]{{1,9}}[-|][ \t]{{1,9}}(?:{levels.MAIN}|\[{levels.BRACKETED}\])[ \t]{{0,9}}(?:[-:|]|\[))",
+        rf"(?P<logger>{NAME})"
+        rf"(?=[ \t]{{1,9}}[-|][ \t]{{1,9}}(?:{levels.MAIN}|\[{levels.BRACKETED}\])[ \t]{{0,9}}[-:|\[])",
         "NAMES",
     ),
     Rule(ascii_letters + "_", rf"(?P<thread>[A-Za-z_][\w.-]{{0,60}})(?=::{levels.MAIN}::)", "NAMES"),
@@ -217,7 +217,7 @@ _OTHER_TAGS = (
     Rule(" \t", r"[ \t](?P<logger>[A-Za-z][\w.-]{0,60})\[[\w.-]{1,60}\]:(?: |$)", "TAGGED"),  # Heroku
 )
 _HEADED = Rule("", A_LEVEL_FOLLOWS, "PARTS", seen=True)
-_STRIP = r"[ \t|:,-]*+"
+_STRIP = r"[ \t|:,-]{0,80}+"
 
 _AFTER_FIRST_LEVEL = (
     Rule("[", rf"\[(?P<thread>{IN_BRACKETS})\][ \t]{{1,9}}(?={instants.BEGINNING})", "THEN_INSTANT"),
@@ -239,7 +239,7 @@ STATES = {
     "SYSLOG": State("", (*_SYSLOG_TAGS, _HEADED), "STRIP"),
     "NAMED": State("", (_HEADED,), WHOLE),
     "STRIP": State(_STRIP, (), END),
-    "TAGGED": State("[ \t]*+", BEFORE_MESSAGE, END),
+    "TAGGED": State("[ \t]{0,80}+", BEFORE_MESSAGE, END),
     "PARTS": State(BETWEEN, (*IN_PARTS, *PARTS), END),
     "NAMES": State(
         BETWEEN,
@@ -270,5 +270,7 @@ STATES = {
         END,
     ),
     "TAG": State(" {1,3}", (Rule("", r"(?P<logger>[^:\n]{1,80}?) {0,30}:(?: |$)", END),), END),
-    "TASK": State("[ \t]*+", (Rule("", r"(?P<logger>[A-Za-z_][\w.]{0,120})\[[0-9a-f-]{8,40}\](?:: )?", END),), END),
+    "TASK": State(
+        "[ \t]{0,80}+", (Rule("", r"(?P<logger>[A-Za-z_][\w.]{0,120})\[[0-9a-f-]{8,40}\](?:: )?", END),), END
+    ),
 }

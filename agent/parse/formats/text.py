@@ -1,8 +1,8 @@
 """Plain text: the leading instant, level, logger and other parts of a line, without configuration.
 
-The grammar is `_rules`; `_shapes` reads a line by it, and makes one expression of the parts that were found. Lines of one
-log have few shapes, so those of the last lines are tried first (2 µs a line), and the grammar where none fits. Both find
-the same: `tests/parse/test_heads.py`.
+The grammar is `_rules`; `_shapes` reads a line by it, and makes one expression of the parts that were found. Lines of
+one log have few shapes, so those of the last lines are tried first (2 µs a line), and the grammar where none fits.
+Both find the same: `tests/parse/test_heads.py`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def find_head(line: str) -> Head:
 
 
 def _coloured(line: str) -> Head:
-    """The head of a line with escape sequences of terminals. Where the message begins, a colour that ends is left out."""
+    """The head of a line with escape sequences of terminals; a colour that ends where the message begins is no part of
+    it.
+    """
     pieces = _ESCAPE.split(line)
     head = _FINDER.find("".join(pieces))
     if head.end == 0:
