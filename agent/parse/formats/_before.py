@@ -41,6 +41,7 @@ _IN_CAPITALS = (
     ),
     # Celery: `[instant: ERROR/ForkPoolWorker-1] task[id]: …`
     _word(rf"(?P<level>{levels.CAPITALS})/(?P<thread>[\w.@:-]{{1,60}})\](?=[ \t]|$)", "TASK", capitals=True),
+    _word(rf"(?P<level>{levels.POSTGRES})(?=:  )", "LEVEL", capitals=True),
     # In any case before a mark, in a column (zap, Windows' CBS), before the name of a process
     _word(rf"(?P<level>{levels.WORDS})(?=[ \t]{{0,9}}(?:[|:](?!:)|- )|\t|  | {PROCESS})", "LEVEL"),
 )

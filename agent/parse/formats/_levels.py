@@ -72,10 +72,11 @@ def _in_three_cases(words: Iterable[str]) -> str:
 # Texts of regular expressions without groups that are kept.
 MAIN = any_of(_MAIN)  # in capitals, in which they count without punctuation wherever a line begins
 CAPITALS = any_of((*_MAIN, *_MORE, *_SHORT, "FAULT"))  # and where a line has begun with an instant
-WORDS = _in_three_cases((*_MAIN, *_MORE, *_SHORT, *_POSTGRES))  # where they stand apart, by a mark or in a column
+WORDS = _in_three_cases((*_MAIN, *_MORE, *_SHORT))  # where they stand apart, by a mark or in a column
 BRACKETED = _in_three_cases((*_MAIN, *_MORE, *_SHORT, "NOTE", "SYSTEM", "FAULT"))
 LETTERS = "[VDIWEFCT]"
 FIRST_WORDS = _in_three_cases((*_MAIN, "EMERGENCY", "DPANIC"))  # a line's first word, with a colon: no prose begins so
+POSTGRES = any_of(_POSTGRES)  # with a colon and two spaces
 FIVE_LETTERS = any_of((*_MAIN, *_SHORT, *_POSTGRES, "ALERT", "FINE"))  # that could be the name of a zone
 FIRST_LETTERS = "".join(
     sorted({form[0] for word in (*_MAIN, *_MORE, *_SHORT, *_POSTGRES) for form in (word, word.lower())})

@@ -134,6 +134,7 @@ _FIRST_LEVELS = (
 )
 _LEVEL_AFTER_NAME = rf"(?:{levels.MAIN}(?=[ \t|:]|$)|\[ ?{levels.BRACKETED} {{0,9}}\])"
 _FIRST_NAMES = (
+    Rule(digits, rf"\d[\d./,:T-]{{6,40}}(?=:{levels.MAIN}:)", "NAMES"),  # an instant that nobody can read
     Rule(digits, rf"(?P<pid>\d{{1,18}})(?=[ \t]{{1,9}}(?:-|\|)[ \t]{{1,9}}{_LEVEL_AFTER_NAME})", "NAMES"),
     Rule("[", rf"\[(?P<pid>\d{{1,18}})\](?=[ \t:]{{1,9}}{_LEVEL_AFTER_NAME})", "NAMES"),
     Rule(
