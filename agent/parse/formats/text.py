@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from agent.core.patterns import lazy
 from agent.parse.formats import Head, TextFormat
-from agent.parse.formats._shapes import Shape, walk
+from agent.parse.formats._shapes import HeadShape, walk
 
 _RECENT = 6  # shapes that are tried; a log has one to five
 _WORTH_COMPILING = 3  # lines of a shape: an expression takes as long as a hundred walks
@@ -24,7 +24,7 @@ class _Finder:
     """Finds heads, and remembers the shapes of the last ones. What it finds does not depend on what it remembers."""
 
     def __init__(self) -> None:
-        self._recent: list[Shape] = [walk("")[0]]
+        self._recent: list[HeadShape] = [walk("")[0]]
         self._compiled = 0
 
     def find(self, line: str) -> Head:
