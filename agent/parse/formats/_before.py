@@ -121,9 +121,12 @@ _NO_NAME = (
 )
 PARTS = (
     Rule("pP", r"(?:pid|PID)[=: ]{1,2}(?P<pid>\d{1,18})" + EDGE, "PARTS"),
-    Rule(
-        ascii_letters + digits + "_$", r"[A-Za-z0-9_$][\w$.-]{0,60}@[\w$.-]{1,60}(?=[ :])", "PARTS"
-    ),  # PostgreSQL's user and database
+    Rule(  # PostgreSQL's user and database
+        ascii_letters + digits + "_$[",
+        r"(?:\[unknown\]|(?P<user>[A-Za-z0-9_$][\w$.-]{0,62}))@(?:\[unknown\]|(?P<database>[\w$.-]{1,63}))"
+        r"(?= [A-Z1-9]{3,9}:  )",
+        "PARTS",
+    ),
     Rule(ascii_letters + "_", r'[A-Za-z_][\w.]{0,40}=[^\s"]{0,160}', "PARTS"),
     Rule(
         "[(",

@@ -34,6 +34,8 @@ ATTRIBUTES: dict[str, _Kept] = {
     "tid": ("thread.id", int),
     "thread": ("thread.name", str.strip),
     "host": ("host.name", str),
+    "user": ("user.name", str),
+    "database": ("db.namespace", str),
     "file": ("code.file.path", str),
     "line": ("code.line.number", int),
     "client": ("client.address", str),
