@@ -15,7 +15,7 @@ import msgspec
 
 from agent.core.event import WARN
 from agent.core.patterns import lazy
-from agent.parse import runtimes
+from agent.parse import additions, runtimes
 from agent.parse.formats import Head
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def continues(event: OpenText, text: str) -> bool:
     if text[:1] in " \t":
         return _continues_indented(event, text)
     if event.trace == "":
-        return not event.blanks and _opens_trace(event, text)
+        return not event.blanks and (_opens_trace(event, text) or _adds(event, text))
     if _FOLLOW.get(event.trace, _runtime)(event, text):
         return True
     # A message of several lines, as SQLAlchemy's, in a file whose events begin with an instant.
@@ -169,7 +169,13 @@ def continues(event: OpenText, text: str) -> bool:
 
 def takes_only_indented(event: OpenText) -> bool:
     """Whether no other line than an indented one can belong to the event."""
-    return event.trace == "" and (not event.head or 0 < event.head.severity < WARN)
+    if event.trace != "" or additions.may_follow(event.head, event.texts[0]):
+        return False
+    return not event.head or 0 < event.head.severity < WARN
+
+
+def _adds(event: OpenText, text: str) -> bool:
+    return additions.may_follow(event.head, event.texts[0]) and additions.begins_at(text, event.read_head) > 0
 
 
 def _continues_indented(event: OpenText, text: str) -> bool:

@@ -15,7 +15,7 @@ import orjson
 from agent.core.event import ERROR, FATAL, RAW_MESSAGE, WARN, raw_of_message
 from agent.core.model import ErrorEvent
 from agent.core.patterns import lazy
-from agent.parse import careful, exceptions, multiline, runtimes, timestamps
+from agent.parse import additions, careful, exceptions, multiline, runtimes, timestamps
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
 
@@ -145,6 +145,8 @@ def _row(  # noqa: PLR0917 - called for every line
 def _stands_alone(text: str, head: Head, following: bytes) -> bool:
     if multiline.may_open_trace(text) or (head.end and multiline.may_begin_trace(text[head.end :])):
         return False
+    if additions.may_follow(head, text) and additions.may_add(following):
+        return False
     if 0 < head.severity < WARN or not head:  # no trace begins below them: `multiline.continues`
         return True
     if runtimes.OBJECT in text:  # its message may go on
@@ -154,7 +156,9 @@ def _stands_alone(text: str, head: Head, following: bytes) -> bool:
 
 def ends_before(event: OpenText, line: bytes) -> bool:
     """Whether an open event surely does not go on with a line that is not indented."""
-    return event.trace == "" and runtimes.OBJECT not in event.texts[-1] and _opens_no_trace(line)
+    if event.trace != "" or runtimes.OBJECT in event.texts[-1] or not _opens_no_trace(line):
+        return False
+    return not (additions.may_follow(event.head, event.texts[0]) and additions.may_add(line))
 
 
 def _opens_no_trace(line: bytes) -> bool:
@@ -249,7 +253,7 @@ def _split(event: OpenText) -> tuple[str, ExceptionInfo]:
     head = event.head
     first = event.texts[0][head.end :] if head.message is None else head.message
     if event.trace_at < 0:
-        return "\n".join([first, *event.texts[1:]]), NONE
+        return "\n".join([first, *_further(event)]), NONE
     if event.trace_at == 0:
         exception = exceptions.of_trace(event.trace, "\n".join([first, *event.texts[1:]]))
         if event.trace == "python" and exception.type is not None:
@@ -264,6 +268,14 @@ def _split(event: OpenText) -> tuple[str, ExceptionInfo]:
     if stack[:1].isspace() and event.trace != "python":
         exception = ExceptionInfo(None, None, stack)
     return message or exception.message or exception.type or "", exception
+
+
+def _further(event: OpenText) -> list[str]:
+    """The lines after the first, without heads that say nothing new."""
+    texts = event.texts[1:]
+    if not additions.may_follow(event.head, event.texts[0]):
+        return texts
+    return [text[additions.begins_at(text, event.read_head) :] for text in texts]
 
 
 def text_error(built: TextEvent, row: int) -> ErrorEvent:

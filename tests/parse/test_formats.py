@@ -19,7 +19,7 @@ from tests.sources import parsing
 
 
 def test_each_registered_format_has_a_module_and_each_module_is_registered():
-    modules = {module.name for module in pkgutil.iter_modules(formats.__path__)}
+    modules = {module.name for module in pkgutil.iter_modules(formats.__path__) if module.name[0] != "_"}
     assert modules == set(REGISTERED) - {"auto", "json"}
     for name in modules:
         assert isinstance(import_module(f"agent.parse.formats.{name}").FORMAT, Wrapper | TextFormat)
