@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from agent.parse.settings import ParseSettings
-    from agent.views.parsing import Reading
+    from agent.views.parsing import LogReading
     from agent.views.proposals import Proposal
 
 _CHUNK_BYTES = 1 << 17
@@ -165,7 +165,7 @@ def _check_patterns(patterns: tuple[str, ...]) -> None:
 # ---------------------------------------------------------------- what was read, for people
 
 
-def _pictures(reading: Reading, width: int, color: bool) -> Iterator[str]:
+def _pictures(reading: LogReading, width: int, color: bool) -> Iterator[str]:
     from agent.views.picture import LEGEND
 
     for title, pictures in (("", reading.pictures), ("Not read:", reading.unread)):
@@ -179,7 +179,7 @@ def _pictures(reading: Reading, width: int, color: bool) -> Iterator[str]:
         yield f"{LEGEND}\n"
 
 
-def _summary(reading: Reading) -> Iterator[str]:
+def _summary(reading: LogReading) -> Iterator[str]:
     formats = [f"{name} {_percent(count, reading.formats.total())}" for name, count in reading.formats.most_common()]
     from agent.views import short_iso
 
@@ -201,7 +201,7 @@ def _summary(reading: Reading) -> Iterator[str]:
         yield f"gaps       {count}  {reason}"
 
 
-def _share(reading: Reading, count: int) -> str:
+def _share(reading: LogReading, count: int) -> str:
     return f"{_percent(count, reading.events):>7}  {count}"
 
 
@@ -211,7 +211,7 @@ def _percent(count: int, of: int) -> str:
     return f"{max(tenths, 1 if count else 0) / 10:.1f} %"
 
 
-def _advice(reading: Reading, settings: ParseSettings, proposed: Sequence[Proposal], name: str) -> Iterator[str]:
+def _advice(reading: LogReading, settings: ParseSettings, proposed: Sequence[Proposal], name: str) -> Iterator[str]:
     """What to do next."""
     if not reading.events:
         return

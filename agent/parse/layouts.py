@@ -77,7 +77,7 @@ LAYOUTS = (
     _Layout(
         "iso",
         "2026-11-22T05:39:26.123456789+01:00[Europe/Berlin]",
-        rf"{_YEAR}(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<day>\d\d?)(?:[Tt_]|,? ){_ANY_CLOCK}{_ZONE}",
+        rf"{_YEAR}(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<day>\d\d?)(?:[Tt_]|,? {{1,2}}){_ANY_CLOCK}{_ZONE}",
     ),
     # Apache's common log format: https://httpd.apache.org/docs/2.4/mod/mod_log_config.html
     _Layout("clf", "22/Nov/2026:05:39:26 +0100", rf"(?P<day>\d\d)/{_NAME}/{_YEAR}[: ]{_CLOCK}{_ZONE}"),

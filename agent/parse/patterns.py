@@ -40,7 +40,7 @@ class PatternHead(Head):
     """The head of a line by a pattern. It begins an event also where it has neither instant nor severity."""
 
     def __bool__(self) -> bool:
-        return self.error is None
+        return not self.error
 
 
 _UNFIT, _UNDECIDED = PatternHead(error=NO_PATTERN), PatternHead(error=NOT_IN_TIME)

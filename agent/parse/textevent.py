@@ -122,7 +122,7 @@ def _row(  # noqa: PLR0917 - called for every line
         instant, missing = written_instant(written, compiled, observed, extra)
         record[timestamp_key] = written
     if missing or head.error:
-        out.parse_errors[row] = "; ".join(filter(None, (head.error, missing)))
+        out.parse_errors[row] = _wrong(head, missing)
     if head.level is not None:
         record[level_key] = head.level
     if head.logger is not None:
@@ -198,10 +198,17 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
         message=message,
         record=orjson.dumps(_record(event, written, message, exception)).decode(),
         raw=raw_of_message(raw, message),
-        error="; ".join(filter(None, (event.error, event.head.error, error))) or None,
+        error="; ".join(filter(None, (event.error, _wrong(event.head, error)))) or None,
         exception=exception,
         service=_service(event.head),
     )
+
+
+def _wrong(head: Head, missing: str) -> str:
+    """What is wrong with a line; of one that is none of its source's format it is plain that no instant was found."""
+    if head.error and missing == NO_TIMESTAMP:
+        return head.error
+    return "; ".join(filter(None, (head.error, missing)))
 
 
 def _service(head: Head) -> str | None:

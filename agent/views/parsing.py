@@ -45,7 +45,7 @@ class ReadEvent(NamedTuple):
     parse_error: str | None
 
 
-class Reading(msgspec.Struct):
+class LogReading(msgspec.Struct):
     """What was read, in numbers, and the first lines as pictures."""
 
     lines: int = 0
@@ -115,7 +115,7 @@ class LogReader:
         self._resource = resource
         self._held: ReadEvent | None = None  # the last one, which lines of the next batch may continue
         self._places: list[tuple[int, bytes, int]] = []  # offset, bytes and lines before, of the last two batches
-        self.reading = Reading()
+        self.reading = LogReading()
 
     def events(self, pieces: Iterable[bytes]) -> Iterator[ReadEvent]:
         """The events of a log whose bytes come in pieces; a last line needs no newline."""
@@ -139,7 +139,7 @@ class LogReader:
         )  # fmt: skip
         return StoredEvent(row, info)
 
-    def survey(self, pieces: Iterable[bytes], shown: int) -> Reading:
+    def survey(self, pieces: Iterable[bytes], shown: int) -> LogReading:
         """Read all of it; or what came until somebody interrupted, with KeyboardInterrupt going on to the caller.
 
         Args:

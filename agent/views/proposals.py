@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from agent.parse.settings import ParseSettings
-    from agent.views.parsing import Reading
+    from agent.views.parsing import LogReading
 
 _MOST_LINES = 500  # that are looked at
 _MOST_CHARACTERS = 300  # of each
@@ -107,11 +107,11 @@ def proposals(lines: Sequence[str]) -> list[Proposal]:
         proposal = max(made, key=lambda one: one.text.count("(?P<"))  # of two that say as much the one with a name
         found.append(proposal)
         fits = LinePatterns([proposal.text])
-        left = [line for line in left if fits.find_head(line).error is not None]
+        left = [line for line in left if fits.find_head(line).error]
     return found
 
 
-def proposals_for(reading: Reading, settings: ParseSettings) -> list[Proposal]:
+def proposals_for(reading: LogReading, settings: ParseSettings) -> list[Proposal]:
     """Patterns for a log that was read; none where it was read well, or is not text.
 
     Args:
@@ -129,7 +129,7 @@ def proposals_for(reading: Reading, settings: ParseSettings) -> list[Proposal]:
 def _fitting(text: str, lines: list[str]) -> int:
     """How many lines a pattern fits, within its budget of time."""
     patterns = LinePatterns([text])
-    return sum(patterns.find_head(line).error is None for line in lines)
+    return sum(not patterns.find_head(line).error for line in lines)
 
 
 def _named(lines: list[str]) -> Proposal | None:

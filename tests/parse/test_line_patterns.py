@@ -214,7 +214,7 @@ def test_no_pattern_and_no_line_raise(text, texts):
     for line in (one.replace("\n", " ") for one in texts):
         found = patterns.pieces(line)
         head = patterns.find_head(line)
-        assert (found is None) == (head.error is not None)
+        assert (found is None) == bool(head.error)
         if found is not None:
             assert all(0 <= piece.start <= piece.end <= len(line) for piece in found[1])
 

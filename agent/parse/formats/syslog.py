@@ -41,7 +41,7 @@ _AFTER_TAG = (
 )
 _LINE = lazy(
     rf"(?:<(\d{{1,3}})>)?(?:\d{{1,10}}: )?[*.]?(?:({_BSD})|({_ISO}))(?: [A-Z]{{3,4}}(?=:))?:? "
-    r"(?:(\w[\w.:%-]{0,254}(?<=\w)) (?:: (?=%))?)?"  # the host: no tag, which a colon follows
+    r"(?:(?!last message repeated )(\w[\w.:%-]{0,254}(?<=\w)) (?:: (?=%))?)?"  # the host: no tag, which a colon follows
     rf"(?: ?-- )?(?:({_TAG}){_PID}{_AFTER_TAG}|%(\w{{1,32}})-(\d)-(\w{{1,64}}): ?)?",
     re.ASCII,  # a digit of another script would be another text in the record
 )
