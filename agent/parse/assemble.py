@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from agent.core.event import ERROR, raw_of_record
 from agent.core.model import EventBatch, Gap
 from agent.parse import careful, fields, multiline, textevent
-from agent.parse.formats import Partial, with_stream
+from agent.parse.formats import with_stream
+from agent.parse.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     from agent.parse.formats import Wrapped
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
+    from agent.parse.streams import Stream
 
 SAMPLE_BYTES = 1024
 _LEARN_RECORDS = 32  # decoded records kept for detection
 
 
 class Assembler:
-    """Fills one EventBatch. `open` is the text event that the next line may continue, `partial` a split line.
+    """Fills one EventBatch. `open` is the text event that the next line may continue; `streams` has a container's.
 
     Args:
         compiled: the settings.
@@ -42,11 +44,12 @@ class Assembler:
     ) -> None:
         self.compiled = compiled
         self._in_log = in_log
+        self.is_redacted = in_log is not None
         self.shapes = compiled.shapes(profile)
         self.observed = observed
         self.out = EventBatch()
         self.open: OpenText | None = None
-        self.partial: Partial | None = None
+        self.streams = Streams(self)
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []
@@ -103,12 +106,11 @@ class Assembler:
 
     def _nothing_open(self, line: bytes) -> bool:
         """Whether this line belongs to nothing before it; closes an event that this is plain to see for."""
-        if self.partial is not None or self.tail is not None:
+        if self.streams.used or self.tail is not None:
             return False
         event = self.open
         if (
             event is not None
-            and not event.extra  # the text inside a container's line may be indented
             and b"!" <= line[:1] <= b"~"
             and (not self._traces or multiline.takes_only_indented(event))
         ):
@@ -118,7 +120,7 @@ class Assembler:
     def _take_indented(self, parts: list[bytes], begin: int, end: int) -> tuple[int, int]:
         """Take a run of indented lines into the open trace at once; answers their number and size in bytes."""
         event = self.open
-        if event is None or event.extra or not self._traces or self.compiled.redactor is not None or self._in_log:
+        if event is None or not self._traces or self.compiled.redactor is not None or self._in_log:
             return 0, 0
         before = event.size
         taken = multiline.take_indented(event, parts, begin, end, self.compiled.max_line)
@@ -128,7 +130,7 @@ class Assembler:
     def _line(self, line: bytes, offset: int, size: int) -> None:
         if line in (b"", b"\r"):
             self._blank(line, size)
-        elif len(line) > self.compiled.max_line < self._log_bytes(offset, len(line)):
+        elif len(line) > self.compiled.max_line < self.log_bytes(offset, len(line)):
             self.begin_rows()
             self.out.gaps.append(Gap(offset, offset + size, "over_long", self.sample(line)))
         elif line[0] == 0 and self._is_hole(line):
@@ -141,7 +143,7 @@ class Assembler:
         else:
             self._full(line, offset, size)
 
-    def _log_bytes(self, offset: int, size: int) -> int:
+    def log_bytes(self, offset: int, size: int) -> int:
         """How many bytes of the log these are."""
         return size if self._in_log is None else self._in_log(offset + size) - self._in_log(offset)
 
@@ -157,7 +159,8 @@ class Assembler:
         return sample
 
     def _blank(self, line: bytes, size: int) -> None:
-        self._finish_partial()
+        if self.streams.used:
+            self.streams.end()
         event = self.open or self.tail
         whole = size > len(line)  # only a file's very last line has no newline, and nothing can follow it
         if event is not None and whole and self._takes_blank(event):
@@ -178,42 +181,32 @@ class Assembler:
             if wrapped is not None:
                 self._wrapped(wrapped, line, offset, size)
                 return
-            if self.partial is not None:
-                self._finish_partial()
-        self._content(line, line, offset, size, None)
+            if self.streams.used:
+                self.streams.end()
+        self.content(line, line, offset, size, None)
 
     def _wrapped(self, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
-        split, redactor = self.partial, self.compiled.redactor
+        redactor = self.compiled.redactor
         if redactor is not None and redactor.may_apply(line):  # Docker's `attrs` are in no record, but in the line
             line = self._rules.wrappers[line[:1]].redact(line, lambda body: body, redactor)
-        if split is not None and (
-            split.stream != wrapped.stream
-            or (split.size + len(wrapped.body) > self.compiled.max_line and self._in_log is None)
-        ):
-            self._finish_partial()
-            split = None
-        if split is None and not wrapped.partial:
-            self._content(line, wrapped.body, offset, size, {"stream": wrapped.stream, "time": wrapped.time})
-            return
-        if split is None:
-            self.close()
-            self.end_tail()
-            split = self.partial = Partial(offset, wrapped.stream, wrapped.time)
-        split.add(line, wrapped.body, offset + size)
-        if not wrapped.partial:
-            split.time = wrapped.time
-            self._finish_partial()
+        if self.open is not None or self.tail is not None:
+            self.begin_rows()
+        self.last_text = None
+        self.streams.add(wrapped, line, offset, size)
 
-    def _finish_partial(self) -> None:
-        split = self.partial
-        if split is not None:
-            self.partial = None
-            extra = {"stream": split.stream, "time": split.time}
-            raw, body = b"\n".join(split.raws), b"".join(split.bodies)
-            self._content(raw, body, split.offset, split.end - split.offset, extra)
+    def content(
+        self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None, *, woven: bool = False
+    ) -> None:
+        """Take one line of the application.
 
-    def _content(self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None) -> None:
-        """One line of the application: `body` is what it wrote, `raw` what lies in the file."""
+        Args:
+            raw: what lies in the file.
+            body: what the application wrote.
+            offset: of its first byte.
+            size: of its bytes, newlines included; of a container's line of those in the log.
+            extra: of a container's line its stream and time.
+            woven: it was split, and lines of the other stream lie between its parts.
+        """
         plain = body.removesuffix(b"\r").removeprefix(careful.BOM)
         line, error = self._find_object(plain)
         redactor, hidden = self.compiled.redactor, False
@@ -223,30 +216,32 @@ class Assembler:
             except RecursionError:
                 line, error = None, "nested too deep"
         if redactor is not None and line is None and (changed := redactor.line(plain)) is not plain:
-            raw, plain = changed if extra is None else self._rewrap(raw, changed), changed
+            raw, plain = changed if extra is None else self._rewrap(raw, changed, woven=woven), changed
             line, error = self._find_object(plain)  # what is kept is what is spoken of
         if line is not None:
-            self._json(line, raw, plain, offset, extra, hidden=hidden)
+            kept = None if extra is None or not hidden else self._rewrap(raw, line.text.encode(), woven=woven)
+            self._json(line, kept or raw, plain, offset, extra, hidden=hidden)
         else:
             self._text(raw, plain, offset, size, extra, error=error)
 
-    def _rewrap(self, raw: bytes, body: bytes) -> bytes:
+    def _rewrap(self, raw: bytes, body: bytes, *, woven: bool) -> bytes:
         """The lines of a container runtime with another body."""
         compiled = self.compiled
         assert compiled.redactor is not None
-        return b"\n".join(self._rules.rewrap(raw.split(b"\n"), body, compiled.redactor, compiled.max_line))
+        lines = raw.split(b"\n")
+        return b"\n".join(self._rules.rewrap(lines, body, compiled.redactor, compiled.max_line, woven=woven))
 
     # --- JSON
 
     def _plain_json(self, line: bytes, offset: int) -> bool:
         """A JSON line without anything special about it: 12 µs instead of 18. Answers whether it was one."""
-        if self.partial is not None or line.endswith(b"\r"):
+        if line.endswith(b"\r"):
             return False
         try:
             read = careful.read_object(line)
         except (careful.NotAnObjectError, RecursionError):
             return False
-        if self.open is not None or self.tail is not None:
+        if self.open is not None or self.tail is not None or self.streams.used:
             self.begin_rows()
         self.last_text = None
         self._json_row(read.record, read.text, offset, read.error, None if read.verbatim else line)
@@ -262,12 +257,13 @@ class Assembler:
         *,
         hidden: bool,
     ) -> None:
-        self.begin_rows()
         record, text = line.record, line.text
         kept = raw if extra is not None or not line.verbatim else raw_of_record(raw, plain)
-        if hidden:
-            kept = None if extra is None else self._rewrap(raw, text.encode())
-        if extra is not None:
+        if extra is None:
+            self.begin_rows()
+            kept = None if hidden else kept
+        else:
+            self.streams.starts(offset, extra["stream"])
             named = {**record, "log.iostream": extra["stream"]}
             with contextlib.suppress(RecursionError):  # then it keeps its own
                 text = careful.dump(named) if "log.iostream" in record else with_stream(text, extra["stream"])
@@ -319,17 +315,22 @@ class Assembler:
     ) -> None:
         text, bad = careful.decode_text(plain)
         self.text_lines += 1
-        log_bytes = self._log_bytes(offset, size)
-        if self.open is not None and self._goes_on(self.open, text, log_bytes, extra):
-            multiline.add(self.open, raw, text)
-            self.open.end = offset + size
-            self.open.error = self.open.error or bad
+        holder: Assembler | Stream = self if extra is None else self.streams[extra["stream"]]
+        log_bytes = self.log_bytes(offset, size) if extra is None else size
+        if holder.open is not None and self._goes_on(holder.open, text, log_bytes):
+            multiline.add(holder.open, raw, text)
+            holder.open.end = offset + size
+            holder.open.error = holder.open.error or bad
             return
-        if self.tail is not None and extra is None and self._goes_on(self.tail, text, log_bytes, None):
+        if self.tail is not None and self._goes_on(self.tail, text, log_bytes):
             self.tail_lines += [*self.tail.blanks, raw]
             multiline.add(self.tail, raw, text)
             return
-        self._close_all()
+        if extra is None:
+            self.finish()
+            self.end_tail()
+        else:
+            self.streams.starts(offset, extra["stream"])
         error = (f"{error}, {bad}" if error else bad) if bad else error
         if (
             extra is not None
@@ -344,12 +345,10 @@ class Assembler:
         event.error = error
         if extra is not None:
             event.extra = extra
-        self.open = event
+        holder.open = event
 
-    def _goes_on(self, event: OpenText, text: str, size: int, extra: dict[str, str] | None) -> bool:
+    def _goes_on(self, event: OpenText, text: str, size: int) -> bool:
         if event.size + size > self.compiled.max_line or len(event.lines) >= multiline.MAX_LINES:
-            return False
-        if event.extra.get("stream") != (extra or {}).get("stream"):
             return False
         if self.compiled.start is not None:
             return not self.compiled.start.begins(text)
@@ -363,6 +362,10 @@ class Assembler:
         self.open = None
         self.last_text = None if event.blanks else event  # the blank lines are counted: what follows is not its own
         self._count_blanks(event)
+        self.append_text(event)
+
+    def append_text(self, event: OpenText) -> None:
+        """Append the row of a text event that has all its lines."""
         row = len(self.out.records)
         built = textevent.build(event, self.compiled, self.observed)
         self._append(built.timestamp, built.severity, name=built.logger, offset=event.start, record=built.record)
@@ -383,17 +386,14 @@ class Assembler:
             self._count_blanks(self.tail)
             self.tail = None
 
-    def _close_all(self) -> None:
-        self._finish_partial()
-        self.close()
-        self.end_tail()
-
     def begin_rows(self) -> None:
         """A row or a gap follows that no line before it belongs to: whatever is open ends here."""
-        self._close_all()
+        self.finish()
+        self.end_tail()
         self.last_text = None
 
     def finish(self) -> None:
         """Release everything."""
-        self._finish_partial()
+        if self.streams.used:
+            self.streams.end()
         self.close()

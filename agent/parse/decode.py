@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -62,6 +63,7 @@ class FileParser:
         self._clock = clock
         self._held = b""
         self._held_at = 0
+        self._waiting: dict[tuple[int, int], float] = {}  # what is held back: from, to -> until when
         self._tail: OpenText | None = None  # the last released event, if a later line may continue it
         self._end = -1
         self._observed = 0
@@ -195,30 +197,36 @@ class FileParser:
         event = work.open
         if batch.final or batch.gaps:
             work.finish()
-        elif work.partial is not None:
-            self._hold(work, data, work.partial.offset, offset)
-            work.partial, end = None, self._held_at
+        elif waiting := work.streams.waiting():
+            self._hold(work, data, work.streams.begin, offset, waiting)
+            work.streams.forget()
+            end = self._held_at
         elif event is not None and (self._compiled.start is not None or event.may_go_on()):
-            self._hold(work, data, event.start, offset)
+            self._hold(work, data, event.start, offset, [(event.start, event.end)])
             work.open, end = None, self._held_at
         elif work.tail is not None and work.tail.blanks:  # they belong to it if it goes on
-            self._hold(work, data, end - sum(len(blank) + 1 for blank in work.tail.blanks), offset)
+            start = end - sum(len(blank) + 1 for blank in work.tail.blanks)
+            self._hold(work, data, start, offset, [(start, end)])
             work.tail.blanks.clear()
             end = self._held_at
         else:
-            work.close()
+            work.finish()
         out = self._released(work, end)
         if batch.final or batch.gaps:
-            _note_unterminated(out, data, offset)
+            _note_unterminated(work, data, offset)
         if batch.gaps:
             out.gaps.extend(replace(gap, sample=work.sample(gap.sample)) for gap in batch.gaps)
             out.end = self._end = batch.end
             out.tail_open, self._tail = False, None
         return out
 
-    def _hold(self, work: Assembler, data: bytes, start: int, offset: int) -> None:
+    def _hold(self, work: Assembler, data: bytes, start: int, offset: int, waiting: list[tuple[int, int]]) -> None:
+        """Hold back what lies behind `start`; `waiting` are the events, from and to, that lines may continue."""
         self._held, self._held_at = data[start - offset :], start
-        self.deadline_s = self._clock() + self._compiled.settings.multiline_timeout_s
+        deadline_s = self._clock() + self._compiled.settings.multiline_timeout_s
+        # Lines of another stream make nobody wait longer for those of an event.
+        self._waiting = {event: self._waiting.get(event, deadline_s) for event in waiting}
+        self.deadline_s = min(self._waiting.values())
         work.last_text = None
 
     def _released(self, work: Assembler, end: int) -> EventBatch:
@@ -308,16 +316,18 @@ _PLAIN = Compiled(PLAIN)
 def _cut_off(work: Assembler, text: bytes, end: int, nuls: int) -> None:
     """The hole [end, end + nuls) follows `text`: a line that has no newline before it will never have one."""
     work.begin_rows()
-    _note_unterminated(work.out, text, end - len(text))
+    _note_unterminated(work, text, end - len(text))
     work.out.gaps.append(Gap(end, end + nuls, "hole"))
 
 
-def _note_unterminated(out: EventBatch, data: bytes, offset: int) -> None:
+def _note_unterminated(work: Assembler, data: bytes, offset: int) -> None:
     """A last line whose newline never came is an event, which may be less than its writer meant to write."""
+    out = work.out
     begin = data.rfind(b"\n") + 1
     is_gap = bool(out.gaps) and out.gaps[-1].end > offset + begin
     if len(out) and data[begin:].strip() and not is_gap:
-        row = len(out) - 1
+        end, start = work.streams.latest
+        row = bisect_left(out.offsets, start) if end == offset + len(data) else len(out) - 1
         known = out.parse_errors.get(row)
         out.parse_errors[row] = f"{known}; unterminated" if known else "unterminated"
 

@@ -92,7 +92,7 @@ def append_contained(  # noqa: PLR0917 - called for every line
 ) -> bool:
     """The same for the text inside a container's line; `following` is the next line with its wrapper."""
     wrapper = compiled.rules.wrappers.get(following[:1])
-    if compiled.start is not None or wrapper is None or not wrapper.begins_plainly(following):
+    if compiled.start is not None or wrapper is None or wrapper.plain_stream(following) != extra["stream"]:
         return False
     head = compiled.rules.find_head(text)
     if compiled.traces and not ((not head or 0 < head.severity < WARN) and _stands_alone(text, head, b"")):

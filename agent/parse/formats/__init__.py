@@ -82,29 +82,6 @@ class Wrapped(NamedTuple):
     partial: bool  # the application's line goes on in the next one
 
 
-class Partial:
-    """Parts of one application line that a container runtime split; joined when the last part comes.
-
-    `time` is the first part's until the last one comes, and the last one's then.
-    """
-
-    def __init__(self, offset: int, stream: str, time: str) -> None:
-        self.offset = offset
-        self.end = offset
-        self.stream = stream
-        self.time = time
-        self.raws: list[bytes] = []
-        self.bodies: list[bytes] = []
-        self.size = 0
-
-    def add(self, line: bytes, body: bytes, end: int) -> None:
-        """Another part; `end` is where its line ends in the file."""
-        self.raws.append(line)
-        self.bodies.append(body)
-        self.size += len(body)
-        self.end = end
-
-
 def with_stream(record: str, stream: str) -> str:
     """The JSON object of a wrapped line, with the stream it came by as `log.iostream` (OpenTelemetry's name)."""
     inner = record.rstrip()[:-1].rstrip()
@@ -120,15 +97,15 @@ class Wrapper(NamedTuple):
         unwrap: what a line (without newline and carriage return) holds, None where it is no wrapper.
         redact: such a line with its values replaced: what the application wrote by the first function, the rest by the
             Redactor; the same bytes where nothing had to be.
-        begins_plainly: whether what a line holds begins with a visible character, so that it is neither blank nor
-            indented; False says nothing.
+        plain_stream: the stream of a line that holds a whole one which begins with a visible character, so that it is
+            neither blank nor indented; None says nothing.
     """
 
     starts: bytes
     may_wrap: Callable[[bytes], bool]
     unwrap: Callable[[bytes], Wrapped | None]
     redact: Callable[[bytes, Callable[[bytes], bytes], Redactor], bytes]
-    begins_plainly: Callable[[bytes], bool]
+    plain_stream: Callable[[bytes], str | None]
 
 
 class LineRules(msgspec.Struct, frozen=True):
@@ -165,7 +142,9 @@ class LineRules(msgspec.Struct, frozen=True):
         wrapper = self.wrappers.get(line[:1])
         return None if wrapper is None else wrapper.unwrap(line)
 
-    def rewrap(self, lines: Sequence[bytes], body: bytes, redactor: Redactor, most_bytes: int) -> list[bytes]:
+    def rewrap(
+        self, lines: Sequence[bytes], body: bytes, redactor: Redactor, most_bytes: int, *, woven: bool = False
+    ) -> list[bytes]:
         """The lines of which an application's line was read, with another body: one that holds all of it, or where
         that would be too long to be read, as many as there were.
 
@@ -174,12 +153,13 @@ class LineRules(msgspec.Struct, frozen=True):
             body: what the application's line is now.
             redactor: of the rest of the lines.
             most_bytes: that a line may have.
+            woven: other lines lie between them: there are to be as many as there were, of which the first holds all.
         """
         parts = [part for line in lines if (part := self.unwrap(line.removesuffix(b"\r"))) is not None]
-        instant = lines[0] if parts[-1].partial else lines[-1]
+        instant = lines[0] if parts[-1].partial or woven else lines[-1]
         whole = self._holding(instant, body, redactor)
         if len(whole) <= most_bytes or len(lines) == 1:
-            return [whole]
+            return [whole, *(self._holding(line, b"", redactor) for line in lines[1:] if woven)]
         found = []
         for line, part in zip(lines[:-1], parts, strict=False):
             end = len(part.body)
