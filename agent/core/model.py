@@ -174,7 +174,7 @@ class EventBatch(msgspec.Struct):
     loggers: list[str | None] = []
     offsets: list[int] = []
     records: list[str] = []
-    raws: dict[int, bytes | int] = {}  # row -> original bytes or RAW_*; absent: record
+    raws: dict[int, bytes | int | str] = {}  # row -> as `core.event.original_of` takes it; absent: record
     parse_errors: dict[int, str] = {}  # row -> reason
     errors: list[ErrorEvent] = []
     gaps: list[Gap] = []

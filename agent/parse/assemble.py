@@ -258,16 +258,17 @@ class Assembler:
         hidden: bool,
     ) -> None:
         record, text = line.record, line.text
-        kept = raw if extra is not None or not line.verbatim else raw_of_record(raw, plain)
+        kept: bytes | int | str | None
         if extra is None:
             self.begin_rows()
-            kept = None if hidden else kept
+            kept = None if hidden else raw_of_record(raw, plain) if line.verbatim else raw
         else:
             self.streams.starts(offset, extra["stream"])
             named = {**record, "log.iostream": extra["stream"]}
             with contextlib.suppress(RecursionError):  # then it keeps its own
                 text = careful.dump(named) if "log.iostream" in record else with_stream(text, extra["stream"])
                 record = named
+            kept = self._rules.kept(raw, text)
         self._json_row(record, text, offset, line.error, kept, extra)
 
     def _json_row(  # noqa: PLR0917 - called for every line
@@ -276,7 +277,7 @@ class Assembler:
         text: str,
         offset: int,
         error: str | None,
-        raw: bytes | int | None,
+        raw: bytes | int | str | None,
         extra: dict[str, str] | None = None,
     ) -> None:
         """Append the row of a decoded JSON object; instant, severity and logger by the known names."""

@@ -283,8 +283,8 @@ def _merged(old: Profile, new: Profile, *, replace: bool) -> Profile:
 
 
 def join(
-    record: str, raw: bytes | int | None, continuation: Continuation
-) -> tuple[str, bytes | int | None, ErrorEvent | None]:
+    record: str, raw: bytes | int | str | None, continuation: Continuation
+) -> tuple[str, bytes | int | str | None, ErrorEvent | None]:
     """Append further lines to a stored text event; its instant does not change.
 
     Args:

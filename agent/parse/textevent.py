@@ -131,12 +131,13 @@ def _row(  # noqa: PLR0917 - called for every line
         record = {**head.attributes, **record}
     if extra is not None:
         record["log.iostream"] = extra["stream"]
-    out.records.append(orjson.dumps(record).decode())
+    encoded = orjson.dumps(record).decode()
+    out.records.append(encoded)
     out.timestamps.append(instant)
     out.severities.append(severity)
     out.loggers.append(head.logger)
     out.offsets.append(offset)
-    out.raws[row] = raw
+    out.raws[row] = raw if extra is None or isinstance(raw, int) else compiled.rules.kept(raw, encoded)
     if severity >= ERROR:
         out.errors.append(ErrorEvent(row, instant, severity, message, head.logger))
 
@@ -160,7 +161,7 @@ class TextEvent(msgspec.Struct):
     logger: str | None
     message: str
     record: str
-    raw: bytes | int | None
+    raw: bytes | int | str | None
     error: str | None
     exception: ExceptionInfo
 
@@ -174,13 +175,14 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
     if number == 0 and event.trace:
         number = FATAL if multiline.is_fatal(event) else ERROR
     raw = b"\n".join(event.lines)
+    record = orjson.dumps(_record(event, written, message, exception)).decode()
     return TextEvent(
         timestamp=instant,
         severity=number,
         logger=event.head.logger,
         message=message,
-        record=orjson.dumps(_record(event, written, message, exception)).decode(),
-        raw=raw_of_message(raw, message),
+        record=record,
+        raw=compiled.rules.kept(raw, record) if event.extra else raw_of_message(raw, message),
         error="; ".join(filter(None, (event.error, error))) or None,
         exception=exception,
     )

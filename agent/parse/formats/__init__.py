@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import msgspec
 
 from agent.config.schema import REGISTERED
+from agent.core.wrapping import Part, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,13 +74,7 @@ class TextFormat(NamedTuple):
     find: Callable[[str], Head | None]
 
 
-class Wrapped(NamedTuple):
-    """One unwrapped line: the bytes that the application wrote, without its newline."""
-
-    body: bytes
-    stream: str  # stdout | stderr
-    time: str  # as it is written
-    partial: bool  # the application's line goes on in the next one
+Wrapped = Part  # what a Wrapper takes off a line
 
 
 def with_stream(record: str, stream: str) -> str:
@@ -168,6 +163,12 @@ class LineRules(msgspec.Struct, frozen=True):
             found.append(self._holding(line, body[:end], redactor))
             body = body[end:]
         return [*found, self._holding(lines[-1], body, redactor)]
+
+    def kept(self, raw: bytes, record: str) -> bytes | str:
+        """What is kept of a container runtime's lines beside the record of their event."""
+        parts = [self.unwrap(line) for line in raw.split(b"\n")]
+        whole = [part for part in parts if part is not None]
+        return code_of(raw, record, whole) or raw if len(whole) == len(parts) else raw
 
     def _holding(self, line: bytes, body: bytes, redactor: Redactor) -> bytes:
         return self.wrappers[line[:1]].redact(line, lambda _: body, redactor)
