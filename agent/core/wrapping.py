@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DOCKER, DOCKER_PLAIN, DOCKER_SPACED, CRI = range(4)  # as Docker escapes, as other JSON does, with blanks; of Kubernetes
 RECORD, MESSAGE, TEXT = range(3)  # the text is the record without its stream, its `message`, or in the code
-_FIRST, _FORMS = ord("A"), 4
+FIRST, _FORMS = ord("A"), 4  # the character of the first source and form; forms of a source
 _TIME_CHARS = 12
 _CODE_CHARS = 1 + _TIME_CHARS
 _SEVERAL = "+"
@@ -39,7 +39,7 @@ _ZONE_ZERO = 32  # what stands for `+00:00`; 0 is `Z`, and any other one half an
 _MOST_NS = 1 << 62
 _ENDS = {stream: f'"log.iostream":"{stream}"}}' for stream in ("stdout", "stderr")}
 _END_CHARS = len(_ENDS["stdout"])
-_NOT_AS_JSON = re.compile("[<>&\u2028\u2029\t\b\f]")  # what Docker escapes, and others do not or in another way
+NOT_AS_JSON = re.compile("[<>&\u2028\u2029\t\b\f]")  # what Docker escapes, and others do not or in another way
 
 
 class Part(NamedTuple):
@@ -72,7 +72,7 @@ def code_of(raw: bytes, record: str, parts: Sequence[Part]) -> str | None:
             if time is None or raw[:1] != b"{" or _wrapped(parts[0], form) != raw:
                 return None
         source, rest = _source(record, text)
-        return None if rest is None else f"{chr(_FIRST + source * _FORMS + form)}{time}{rest}"
+        return None if rest is None else f"{chr(FIRST + source * _FORMS + form)}{time}{rest}"
     return _code_of_several(raw, record, parts)
 
 
@@ -89,9 +89,9 @@ def _code_of_several(raw: bytes, record: str, parts: Sequence[Part]) -> str | No
         form = next((form for form in {_form(line), DOCKER_PLAIN} if _wrapped(part, form) == line), None)
         if form is None or time is None or part.stream != parts[0].stream:
             return None
-        codes.append(f"{chr(_FIRST + form)}{time}")
+        codes.append(f"{chr(FIRST + form)}{time}")
     source, rest = _source(record, b"".join(pieces))
-    return None if rest is None else f"{_SEVERAL}{','.join(lengths)}:{''.join(codes)}{chr(_FIRST + source)}{rest}"
+    return None if rest is None else f"{_SEVERAL}{','.join(lengths)}:{''.join(codes)}{chr(FIRST + source)}{rest}"
 
 
 def _source(record: str, text: bytes) -> tuple[int, str | None]:
@@ -133,19 +133,20 @@ def _time_code(text: str) -> str | None:
         if not 0 < zone < 2 * _ZONE_ZERO:
             return None
     instant = seconds * SECOND_NS + int(fraction.ljust(9, "0"))
-    return time_codes([instant], len(fraction), zone)[0] if 0 <= instant < _MOST_NS else None
+    return time_codes([instant], [len(fraction)], zone)[0] if 0 <= instant < _MOST_NS else None
 
 
-def time_codes(instants: Sequence[int], digits: int, zone: int = 0) -> list[str]:
+def time_codes(instants: Sequence[int], digits: Sequence[int], zone: int = 0) -> list[str]:
     """The code of each time as it is written.
 
     Args:
         instants: nanoseconds since 1970 of the digits as they stand, not negative, below 2^62.
-        digits: after the second.
+        digits: after the second of each.
         zone: 0 for `Z`.
     """
-    head = (zone << 66) | (digits << 62)
-    found = b2a_base64(b"".join([(head | instant).to_bytes(9, "big") for instant in instants]), newline=False).decode()
+    head = zone << 66
+    whole = [(head | count << 62 | instant).to_bytes(9, "big") for instant, count in zip(instants, digits, strict=True)]
+    found = b2a_base64(b"".join(whole), newline=False).decode()
     return [found[at : at + _TIME_CHARS] for at in range(0, len(found), _TIME_CHARS)]
 
 
@@ -156,18 +157,18 @@ def lines_of(code: str, record: str) -> bytes:
     """The lines of an event, without the last newline."""
     stream = "stderr" if record.endswith(_ENDS["stderr"]) else "stdout"
     if not code.startswith(_SEVERAL):
-        source, form = divmod(ord(code[0]) - _FIRST, _FORMS)
+        source, form = divmod(ord(code[0]) - FIRST, _FORMS)
         text = _text_of(source, code[_CODE_CHARS:], record)
         return _wrapped(Part(text, stream, _time_of(code[1:_CODE_CHARS]), partial=False), form)
     head, _, rest = code[len(_SEVERAL) :].partition(":")
     lengths = head.split(",")
     at = len(lengths) * _CODE_CHARS
-    text = _text_of(ord(rest[at]) - _FIRST, rest[at + 1 :], record)
+    text = _text_of(ord(rest[at]) - FIRST, rest[at + 1 :], record)
     lines = []
     for number, length in enumerate(lengths):
         own, partial, size = rest[number * _CODE_CHARS :], length.endswith("p"), int(length.rstrip("p"))
         part = Part(text[:size], stream, _time_of(own[1:_CODE_CHARS]), partial)
-        lines.append(_wrapped(part, ord(own[0]) - _FIRST))
+        lines.append(_wrapped(part, ord(own[0]) - FIRST))
         text = text[size + (not partial) :]
     return b"\n".join(lines)
 
@@ -225,11 +226,11 @@ def escaped(text: str, form: int) -> bytes:
 
     https://github.com/moby/moby/blob/master/daemon/logger/jsonfilelog/jsonlog/jsonlogbytes.go
     """
-    if form == DOCKER and (found := _NOT_AS_JSON.search(text)) is not None:
+    if form == DOCKER and (found := NOT_AS_JSON.search(text)) is not None:
         pieces, at = [], 0
         while found is not None:
             pieces += [orjson.dumps(text[at : found.start()])[1:-1], b"\\u%04x" % ord(found[0])]
             at = found.end()
-            found = _NOT_AS_JSON.search(text, at)
+            found = NOT_AS_JSON.search(text, at)
         return b"".join([*pieces, orjson.dumps(text[at:])[1:-1]])
     return orjson.dumps(text)[1:-1]

@@ -49,7 +49,7 @@ class Assembler:
         self.observed = observed
         self.out = EventBatch()
         self.open: OpenText | None = None
-        self.streams = Streams(self)
+        self.streams = Streams(compiled)
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []
@@ -61,10 +61,10 @@ class Assembler:
         self._rules = compiled.rules
         self._find_object = partial(careful.find_object, json=compiled.rules.json, only_json=compiled.rules.only_json)
 
-    # --- lines
-
-    def lines(self, data: bytes, offset: int) -> None:
-        """All lines of `data`, whose first byte lies at `offset`; a last line may lack its newline."""
+    def lines(self, data: bytes, offset: int, following: bytes = b"") -> None:
+        """All lines of `data`, whose first byte lies at `offset`; a last line may lack its newline. `following` is the
+        line behind them, where it is known.
+        """
         terminated = data.endswith(b"\n")
         parts = data.split(b"\n")
         if not parts[-1]:  # behind the last newline, or no data at all: no line, not even a blank one
@@ -78,7 +78,7 @@ class Assembler:
             line = parts[index]
             index += 1
             size = len(line) + (1 if terminated or index <= last else 0)
-            self._after = after = parts[index] if index <= last else b""
+            self._after = after = parts[index] if index <= last else following
             if (
                 wrappers
                 and (wrapper := wrappers.get(line[:1])) is not None
@@ -160,7 +160,7 @@ class Assembler:
 
     def _blank(self, line: bytes, size: int) -> None:
         if self.streams.used:
-            self.streams.end()
+            self.streams.end(self)
         event = self.open or self.tail
         whole = size > len(line)  # only a file's very last line has no newline, and nothing can follow it
         if event is not None and whole and self._takes_blank(event):
@@ -182,7 +182,7 @@ class Assembler:
                 self._wrapped(wrapped, line, offset, size)
                 return
             if self.streams.used:
-                self.streams.end()
+                self.streams.end(self)
         self.content(line, line, offset, size, None)
 
     def _wrapped(self, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
@@ -192,7 +192,7 @@ class Assembler:
         if self.open is not None or self.tail is not None:
             self.begin_rows()
         self.last_text = None
-        self.streams.add(wrapped, line, offset, size)
+        self.streams.add(self, wrapped, line, offset, size)
 
     def content(
         self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None, *, woven: bool = False
@@ -263,7 +263,7 @@ class Assembler:
             self.begin_rows()
             kept = None if hidden else raw_of_record(raw, plain) if line.verbatim else raw
         else:
-            self.streams.starts(offset, extra["stream"])
+            self.streams.starts(self, offset, extra["stream"])
             named = {**record, "log.iostream": extra["stream"]}
             with contextlib.suppress(RecursionError):  # then it keeps its own
                 text = careful.dump(named) if "log.iostream" in record else with_stream(text, extra["stream"])
@@ -331,7 +331,7 @@ class Assembler:
             self.finish()
             self.end_tail()
         else:
-            self.streams.starts(offset, extra["stream"])
+            self.streams.starts(self, offset, extra["stream"])
         error = (f"{error}, {bad}" if error else bad) if bad else error
         if (
             extra is not None
@@ -396,5 +396,5 @@ class Assembler:
     def finish(self) -> None:
         """Release everything."""
         if self.streams.used:
-            self.streams.end()
+            self.streams.end(self)
         self.close()

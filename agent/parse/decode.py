@@ -22,9 +22,11 @@ from agent.core.holes import split_holes
 from agent.core.model import Continuation, ErrorEvent, EventBatch, Gap, LineBatch
 from agent.parse import careful
 from agent.parse.assemble import Assembler
-from agent.parse.fast import MIN_LINES, FastPath
+from agent.parse.containers import ContainerPath, unwrap_cri, unwrap_docker
+from agent.parse.fast import FastPath
 from agent.parse.formats import Head, line_rules
 from agent.parse.multiline import OpenText, add, begin, continues
+from agent.parse.runs import CRI, DOCKER, MIN_LINES, OBJECT, Runs
 from agent.parse.settings import PLAIN, Compiled, ParseSettings
 from agent.parse.textevent import build, text_error
 
@@ -32,12 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.parse.fast import Survey
+    from agent.parse.runs import BulkPath
 
 __all__ = ["FileParser", "ParseSettings", "join"]
 
-_SPLITS = 8  # halvings of a batch that does not fit: one odd line of 800 costs 50 careful ones
 _MANY_LINES = 32  # whose shape stands for the file's: a profile is replaced only by so many
-_SMALLEST_REGION_BYTES = 2048  # a batch below it is not halved; `bytes.count` of its lines would cost 0.3 µs a line
+_SMALLEST_REGION_BYTES = 2048  # of whose lines `bytes.count` costs less than 0.3 µs a line
 _MOST_LOOKS = 100  # small batches that are searched for fields not seen yet: 30 µs each
 _MOST_REVISIONS = 16  # of a file's profile: one that mixes shapes would be detected anew for ever
 _UNKNOWN_SEVERITY = ERROR  # of the stored event before a restart: take what can only be a trace's continuation
@@ -58,6 +60,7 @@ class FileParser:
         self._compiled = Compiled(settings)
         self.profile = Profile()
         self._fast: FastPath | None = None
+        self._runs: Runs | None = None  # None: line by line
         self._revisions = 0
         self._looks = 0
         self._clock = clock
@@ -101,7 +104,7 @@ class FileParser:
             self._look_ahead(data)
         place = offset
         for text, hole in split_holes(data):
-            self._region(work, text, place, [_SPLITS])
+            self._region(work, text, place)
             place += len(text)
             if hole:
                 _cut_off(work, text, place, hole)
@@ -131,45 +134,45 @@ class FileParser:
 
     # --- the two paths
 
-    def _region(self, work: Assembler, data: bytes, offset: int, splits: list[int]) -> None:
-        """Lines by the fast path where they fit; a region that does not fit is halved until little is left."""
-        fast = self._fast
-        small = len(data) < _SMALLEST_REGION_BYTES
-        few = small and (splits[0] < _SPLITS or data.count(b"\n") < MIN_LINES)
-        if fast is None or few or not data.endswith(b"\n"):
+    def _region(self, work: Assembler, data: bytes, offset: int) -> None:
+        """Lines in bulk where they fit."""
+        runs = self._runs
+        few = len(data) < _SMALLEST_REGION_BYTES and data.count(b"\n") < MIN_LINES
+        if runs is None or few or not data.endswith(b"\n"):
             work.lines(data, offset)
-        elif not fast.add(data, offset, work):
-            half = data.find(b"\n", len(data) // 2) + 1
-            if splits[0] <= 0 or half in (0, len(data)) or small:
-                work.lines(data, offset)
-                return
-            splits[0] -= 1
-            self._region(work, data[:half], offset, splits)
-            self._region(work, data[half:], offset + half, splits)
+        else:
+            runs.take(data, offset, work)
 
     def _look_ahead(self, data: bytes) -> None:
         """Detect the format from the first lines of a first batch, so that it can go the fast path at once."""
-        if data.count(b"\n", 0, 1 << 16) < _MANY_LINES or not self._compiled.rules.in_bulk:
+        if data.count(b"\n", 0, 1 << 16) < _MANY_LINES or not self._compiled.rules.json:
             return
         unwrap = self._compiled.rules.unwrap
         records = []
         for line in data[: 1 << 16].split(b"\n", _MANY_LINES)[:_MANY_LINES]:
-            if unwrap(line) is None:
-                with contextlib.suppress(orjson.JSONDecodeError):
-                    records.append(orjson.loads(line))
+            wrapped = unwrap(line)
+            with contextlib.suppress(orjson.JSONDecodeError):
+                records.append(orjson.loads(line if wrapped is None else wrapped.body))
         records = [record for record in records if type(record) is dict]
         if records:
             self._set_profile(self._compiled.detect(records))
 
     def _set_profile(self, profile: Profile) -> None:
-        if profile == self.profile and self._fast is not None:
+        if profile == self.profile and self._runs is not None:
             return
         self.profile_changed |= profile != self.profile
         self.profile = profile
-        self._fast = None
-        if profile.format == "json" and self._compiled.rules.in_bulk:
-            fast = FastPath(self._compiled, profile)
-            self._fast = fast if fast.usable else None
+        self._fast, self._runs = None, None
+        rules = self._compiled.rules
+        fast = FastPath(self._compiled, profile) if profile.format == "json" and rules.json else None
+        if fast is not None and fast.usable:
+            paths: dict[str, BulkPath] = {
+                DOCKER: ContainerPath(self._compiled, unwrap_docker, fast),
+                CRI: ContainerPath(self._compiled, unwrap_cri, fast),
+            }
+            if rules.in_bulk:
+                self._fast = paths[OBJECT] = fast
+            self._runs = Runs(rules, paths)
 
     # --- holding back
 
@@ -199,7 +202,7 @@ class FileParser:
             work.finish()
         elif waiting := work.streams.waiting():
             self._hold(work, data, work.streams.begin, offset, waiting)
-            work.streams.forget()
+            work.streams.forget(work.out)
             end = self._held_at
         elif event is not None and (self._compiled.start is not None or event.may_go_on()):
             self._hold(work, data, event.start, offset, [(event.start, event.end)])

@@ -36,7 +36,6 @@ _by_index = attrgetter("index")
 class LineTaker(Protocol):
     """Who knows what an application's line is: the Assembler."""
 
-    compiled: Compiled
     out: EventBatch
     is_redacted: bool
 
@@ -98,7 +97,8 @@ class Stream:
 
 
 class Streams:
-    """The streams of one file, for who knows what a line is.
+    """The streams of one file. Who knows what a line is comes with each call: kept here, the two would hold each other,
+    and with them a chunk of lines until a garbage collection.
 
     Attributes:
         used: something may be open.
@@ -107,10 +107,10 @@ class Streams:
         latest: where the last line ends, and the offset of the event that has it.
     """
 
-    def __init__(self, work: LineTaker) -> None:
-        self._work = work
+    def __init__(self, compiled: Compiled) -> None:
+        self._compiled = compiled
         self._streams = {name: Stream() for name in STREAMS}
-        self._most_bytes = max(work.compiled.max_line, MOST_WOVEN_BYTES)
+        self._most_bytes = max(compiled.max_line, MOST_WOVEN_BYTES)
         self._woven = False
         self._line = 0  # the offset of the line that was taken last
         self.used = False
@@ -121,15 +121,15 @@ class Streams:
     def __getitem__(self, name: str) -> Stream:
         return self._streams[name]
 
-    def add(self, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
+    def add(self, work: LineTaker, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
         """Take a line of one of the streams, which lies at `offset` and has so many bytes with its newline."""
-        work, stream = self._work, self._streams[wrapped.stream]
+        stream = self._streams[wrapped.stream]
         self._line, self.used = offset, True
-        if self._others_open(stream, complete=not wrapped.partial) and self._is_too_much(offset + size):
-            self.end()
+        if self._others_open(work, stream, complete=not wrapped.partial) and self._is_too_much(work, offset + size):
+            self.end(work)
         split = stream.split
-        if split is not None and not work.is_redacted and not split.has_room(wrapped.body, work.compiled.max_line):
-            self.end()  # of both: `logredactor` can tell the end of a split line by what ends everything alone
+        if split is not None and not work.is_redacted and not split.has_room(wrapped.body, self._compiled.max_line):
+            self.end(work)  # of both: `logredactor` can tell the end of a split line by what ends everything alone
             split = None
         self.used = True
         log_bytes = work.log_bytes(offset, size)
@@ -138,13 +138,13 @@ class Streams:
             work.content(line, wrapped.body, offset, log_bytes, extra)
         else:
             if split is None:
-                self._begins(offset)
+                self._begins(work, offset)
                 split = stream.split = Partial(offset, wrapped.stream, wrapped.time)
             split.add(line, wrapped.body, offset, size, log_bytes)
             self.latest = offset + size, split.offset
             if not wrapped.partial:
                 split.time = wrapped.time
-                self._finish_split(stream)
+                self._finish_split(work, stream)
         stream.apart = 0
         if stream.open is not None:
             stream.open.end = offset + size
@@ -152,7 +152,7 @@ class Streams:
         elif split is None:
             self.latest = offset + size, offset
 
-    def _others_open(self, stream: Stream, *, complete: bool) -> bool:
+    def _others_open(self, work: LineTaker, stream: Stream, *, complete: bool) -> bool:
         """Whether something of another stream is open, which a line of this one leaves open."""
         found = False
         for other in self._streams.values():
@@ -161,53 +161,65 @@ class Streams:
             if other.open is not None and complete:
                 other.apart += 1
                 if other.apart > MOST_APART:
-                    self.close(other)
+                    self._close(work, other)
             found |= other.open is not None or other.split is not None
         return found
 
-    def _is_too_much(self, end: int) -> bool:
-        return self._work.log_bytes(self.begin, end - self.begin) > self._most_bytes
+    def _is_too_much(self, work: LineTaker, end: int) -> bool:
+        return work.log_bytes(self.begin, end - self.begin) > self._most_bytes
 
-    def _finish_split(self, stream: Stream) -> None:
+    def _finish_split(self, work: LineTaker, stream: Stream) -> None:
         split = stream.split
         if split is not None:
             stream.split = None
             extra = {"stream": split.stream, "time": split.time}
             raw, body = b"\n".join(split.raws), b"".join(split.bodies)
-            self._work.content(raw, body, split.offset, split.log_bytes, extra, woven=split.woven)
+            work.content(raw, body, split.offset, split.log_bytes, extra, woven=split.woven)
 
-    def close(self, stream: Stream) -> None:
+    def _close(self, work: LineTaker, stream: Stream) -> None:
         """The open event of a stream becomes a row."""
         event, stream.open = stream.open, None
         if event is not None:
-            self._work.append_text(event)
+            work.append_text(event)
 
-    def starts(self, offset: int, name: str) -> None:
+    def are_over(self, work: LineTaker, names: set[str]) -> bool:
+        """Whether an object in each of these streams ends all that is open, which ends then; else it stays."""
+        if not self.used:
+            return True
+        if any(
+            stream.split is not None or (stream.open is not None and name not in names)
+            for name, stream in self._streams.items()
+        ):
+            return False
+        self.end(work)
+        return True
+
+    def starts(self, work: LineTaker, offset: int, name: str) -> None:
         """An event of a stream begins at `offset`: the one before it is over."""
-        self.close(self._streams[name])
-        self._begins(offset)
+        self._close(work, self._streams[name])
+        self._begins(work, offset)
 
-    def _begins(self, offset: int) -> None:
+    def _begins(self, work: LineTaker, offset: int) -> None:
         """An event or a line that is split begins at `offset`."""
         if offset != self._line:  # a line that was split, which `add` has told of
             return
         if any(stream.open is not None or stream.split is not None for stream in self._streams.values()):
             self._woven = True
         else:
-            self._settle()
-            self.begin, self.row = offset, len(self._work.out.records)
+            self._settle(work.out)
+            self.begin, self.row = offset, len(work.out.records)
 
-    def end(self) -> None:
+    def end(self, work: LineTaker) -> None:
         """No further line belongs to anything that is open."""
         for stream in self._streams.values():
-            self._finish_split(stream)
-            self.close(stream)
-        self._settle()
+            self._finish_split(work, stream)
+            self._close(work, stream)
+        self._settle(work.out)
         self.used = False
 
-    def _settle(self) -> None:
+    def _settle(self, out: EventBatch) -> None:
         if self._woven:
-            in_order(self._work.out, self.row)
+            in_order(out, self.row)
             self._woven = False
 
     # --- at the end of a batch
@@ -218,27 +230,27 @@ class Streams:
         for stream in self._streams.values():
             if stream.split is not None:
                 found.append((stream.split.offset, stream.split.end))
-            if stream.open is not None and (self._work.compiled.start is not None or stream.open.may_go_on()):
+            if stream.open is not None and (self._compiled.start is not None or stream.open.may_go_on()):
                 found.append((stream.open.start, stream.open.end))
         return found
 
-    def forget(self) -> None:
+    def forget(self, out: EventBatch) -> None:
         """What lies behind `begin` will be read again, its rows included."""
         self._streams = {name: Stream() for name in STREAMS}
-        drop(self._work.out, self.row)
+        drop(out, self.row)
         self._woven = self.used = False
 
 
 def in_order(out: EventBatch, first: int) -> None:
     """Put the rows from `first` on into the order of their offsets."""
-    rows = range(first, len(out.offsets))
+    rows = list(range(first, len(out.offsets)))
     order = sorted(rows, key=out.offsets.__getitem__)
-    place = {old: new for new, old in zip(rows, order, strict=True) if new != old}
-    if not place:
+    if order == rows:
         return
     columns: Iterable[list[object]] = (out.timestamps, out.severities, out.loggers, out.offsets, out.records)  # type: ignore[assignment]
     for column in columns:
-        column[first:] = [column[row] for row in order]
+        column[first:] = map(column.__getitem__, order)
+    place = dict(zip(order, rows, strict=True))
     out.raws = {place.get(row, row): raw for row, raw in out.raws.items()}
     out.parse_errors = {place.get(row, row): why for row, why in out.parse_errors.items()}
     for error in out.errors:

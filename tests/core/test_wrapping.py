@@ -55,8 +55,7 @@ FORMS = {
 @example([("go", "a\\tb <\t>", "2026-11-22T05:39:26.5Z", "F")], "")
 def test_lines_come_back_as_they_were(lines, end):
     rows = [
-        FORMS[form](text if form != "cri" else text.replace("\n", " "), time, tag)
-        for form, text, time, tag in lines
+        FORMS[form](text if form != "cri" else text.replace("\n", " "), time, tag) for form, text, time, tag in lines
     ]
     data = "".join(row + end + "\n" for row in rows).encode("utf-8", "replace")
     out = parse(data)
