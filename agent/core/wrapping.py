@@ -42,7 +42,7 @@ _END_CHARS = len(_ENDS["stdout"])
 NOT_AS_JSON = re.compile("[<>&\u2028\u2029\t\b\f]")  # what Docker escapes, and others do not or in another way
 
 
-class Part(NamedTuple):
+class Wrapped(NamedTuple):
     """What one line of a runtime holds."""
 
     body: bytes  # that the application wrote, without its newline
@@ -54,7 +54,7 @@ class Part(NamedTuple):
 # ---------------------------------------------------------------- lines into a code
 
 
-def code_of(raw: bytes, record: str, parts: Sequence[Part]) -> str | None:
+def code_of(raw: bytes, record: str, parts: Sequence[Wrapped]) -> str | None:
     """The code of an event's lines; None where there is none, or they would come back other than they are.
 
     Args:
@@ -76,7 +76,7 @@ def code_of(raw: bytes, record: str, parts: Sequence[Part]) -> str | None:
     return _code_of_several(raw, record, parts)
 
 
-def _code_of_several(raw: bytes, record: str, parts: Sequence[Part]) -> str | None:
+def _code_of_several(raw: bytes, record: str, parts: Sequence[Wrapped]) -> str | None:
     lengths, codes, pieces = [], [], []
     for number, part in enumerate(parts, 1):
         pieces.append(part.body if part.partial or number == len(parts) else part.body + b"\n")
@@ -159,7 +159,7 @@ def lines_of(code: str, record: str) -> bytes:
     if not code.startswith(_SEVERAL):
         source, form = divmod(ord(code[0]) - FIRST, _FORMS)
         text = _text_of(source, code[_CODE_CHARS:], record)
-        return _wrapped(Part(text, stream, _time_of(code[1:_CODE_CHARS]), partial=False), form)
+        return _wrapped(Wrapped(text, stream, _time_of(code[1:_CODE_CHARS]), partial=False), form)
     head, _, rest = code[len(_SEVERAL) :].partition(":")
     lengths = head.split(",")
     at = len(lengths) * _CODE_CHARS
@@ -167,7 +167,7 @@ def lines_of(code: str, record: str) -> bytes:
     lines = []
     for number, length in enumerate(lengths):
         own, partial, size = rest[number * _CODE_CHARS :], length.endswith("p"), int(length.rstrip("p"))
-        part = Part(text[:size], stream, _time_of(own[1:_CODE_CHARS]), partial)
+        part = Wrapped(text[:size], stream, _time_of(own[1:_CODE_CHARS]), partial)
         lines.append(_wrapped(part, ord(own[0]) - FIRST))
         text = text[size + (not partial) :]
     return b"\n".join(lines)
@@ -206,7 +206,7 @@ def _time_of(code: str) -> str:
 # ---------------------------------------------------------------- forms of lines
 
 
-def _wrapped(part: Part, form: int) -> bytes:
+def _wrapped(part: Wrapped, form: int) -> bytes:
     """A line as a runtime writes it; another one than that of the part where its text is no UTF-8."""
     text, stream, time, partial = part
     if form == CRI:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.core.fields import Profile
-    from agent.parse.formats import Wrapped
+    from agent.core.wrapping import Wrapped
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
     from agent.parse.streams import Stream

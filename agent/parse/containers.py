@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 _TIME = lazy(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 _WHOLE, _SHORTEST, _NO_FRACTION = 30, 22, 20  # characters of a time with nine digits behind the second, with one, none
-_ENDS = {stream: f',"log.iostream":"{stream}"}}' for stream in ("stdout", "stderr")}
+_ENDS = {stream: f',"log.iostream":"{stream}"}}\n'.encode() for stream in ("stdout", "stderr")}
 _CRI_COLUMNS = 4
-_ODD_ENDS = frozenset("{ \t")  # before the last brace of objects whose stream cannot be taken off again as it was put
-_before_last = itemgetter(-2)
+_BRACE = ord("}")
+_ODD_ENDS = frozenset(b"{ \t")  # before the last brace of objects whose stream cannot be taken off again as it was put
 _FIRSTS = [chr(wrapping.FIRST + form) for form in range(4)]
 
 
@@ -52,7 +52,8 @@ class _Key(msgspec.Struct, gc=False, rename={"found": "log.iostream"}):
 class Unwrapped(NamedTuple):
     """What a chunk of lines holds, column by column."""
 
-    inside: bytes  # the application's lines, each with its newline
+    bodies: Sequence[bytes]  # the application's lines
+    newline: int  # how many bytes of each are its newline
     streams: Sequence[str]
     times: list[str]
     lengths: list[int]  # of the lines with their newlines
@@ -83,14 +84,13 @@ class ContainerPath:
         found = None if b"\r" in data else self._unwrap(data)
         if found is None or len(found.streams) < MIN_LINES or max(found.lengths) > self._compiled.max_line:
             return False
-        timed = self._timed(found.times)
+        inside, timed = self._with_streams(found, data), self._timed(found.times)
         rows = Rows(work.observed)
         if (
             timed is None
-            or not self._keeps_streams(found.inside)
-            or not self._inside.add(found.inside, 0, rows)
+            or inside is None
+            or not self._inside.add(inside, 0, rows)
             or len(rows.out.records) != len(found.streams)
-            or not _ODD_ENDS.isdisjoint(map(_before_last, rows.out.records))
             or not work.streams.are_over(work, set(found.streams))
         ):
             return False
@@ -107,9 +107,7 @@ class ContainerPath:
             digits = [max(len(time) - _WHOLE + 9, 0) for time in times]
             if not all(len(time) == _NO_FRACTION or _SHORTEST <= len(time) <= _WHOLE for time in times):
                 return None
-            times = [
-                f"{time[:-1]}{'' if time[19:20] == '.' else '.'}".ljust(_WHOLE - 1, "0") + time[-1:] for time in times
-            ]
+            times = [time if len(time) == _WHOLE else _padded(time) for time in times]
         if _TIME.fullmatch(times[0]) is None or ":60." in "\n".join(times):
             return None
         instants = self._times.convert(times)
@@ -117,22 +115,30 @@ class ContainerPath:
             return None
         return instants, wrapping.time_codes(instants, digits)
 
-    def _keeps_streams(self, inside: bytes) -> bool:
-        """Whether no object has the key already."""
-        if b"iostream" in inside:
-            return False
-        if b"\\u00" in inside:  # it may be written with escapes
+    def _with_streams(self, found: Unwrapped, data: bytes) -> bytes | None:
+        """The application's lines with their streams, as `formats.with_stream` puts them into objects; None where they
+        are none for sure, or have the key already, or it could not be taken off again. `data` is what holds them.
+        """
+        newline, bodies = found.newline, found.bodies
+        try:
+            ends = set(map(itemgetter(-1 - newline), bodies)), set(map(itemgetter(-2 - newline), bodies))
+        except IndexError:
+            return None
+        if ends[0] != {_BRACE} or not ends[1].isdisjoint(_ODD_ENDS) or b"iostream" in data:
+            return None
+        if b"\\u00" in data:  # it may be written with escapes
             try:
-                self._keys.decode_lines(inside)
+                self._keys.decode_lines((b"" if newline else b"\n").join(bodies))
             except (ValueError, msgspec.MsgspecError, RecursionError):
-                return False
-        return True
+                return None
+        cut, streams = -1 - newline, map(_ENDS.__getitem__, found.streams)
+        return b"".join([body[:cut] + end for body, end in zip(bodies, streams, strict=True)])
 
     @staticmethod
     def _append(
         rows: EventBatch, found: Unwrapped, timed: tuple[list[int], list[str]], offset: int, out: EventBatch
     ) -> None:
-        """Append the rows of what is inside with the offsets, the streams and, where they have none, the times."""
+        """Append the rows of what is inside with their offsets, their codes and, where they have none, the times."""
         instants, codes = timed
         for row in rows.parse_errors:  # there are no others than of instants
             rows.timestamps[row] = instants[row]
@@ -140,11 +146,14 @@ class ContainerPath:
             if error.index in rows.parse_errors:
                 error.timestamp = instants[error.index]
         rows.parse_errors = {}
-        ends = map(_ENDS.__getitem__, found.streams)
-        rows.records = [record[:-1] + end for record, end in zip(rows.records, ends, strict=True)]
         rows.offsets = list(accumulate(found.lengths[:-1], initial=offset))
         rows.raws = dict(enumerate(map(add, map(_FIRSTS.__getitem__, found.forms), codes)))
         append_rows(rows, out)
+
+
+def _padded(time: str) -> str:
+    """A time with nine digits behind the second; another text is none then either."""
+    return f"{time[:-1]}{'' if time[19:20] == '.' else '.'}".ljust(_WHOLE - 1, "0") + time[-1:]
 
 
 # ---------------------------------------------------------------- Docker
@@ -152,7 +161,11 @@ class ContainerPath:
 _docker_lines = msgspec.json.Decoder(_DockerLine)
 _encoder = msgspec.json.Encoder()
 _log, _stream, _time = attrgetter("log"), attrgetter("stream"), attrgetter("time")
-_ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"), ("\u2028".encode(), b"\\u2028"))
+_ESCAPES = tuple((character.encode(), b"\\u%04x" % ord(character)) for character in "<>&\u2028\u2029")
+_LAST_BYTES = [plain[-1:] for plain, _ in _ESCAPES]  # looked for at a twentieth of the price of several
+_CONTROLS = (b"\t", b"\b", b"\f", b"\r")  # which are written in several ways, or are taken off with the newline
+_NEWLINE = ord("\n")
+_last = itemgetter(-1)
 
 
 def unwrap_docker(data: bytes) -> Unwrapped | None:
@@ -161,24 +174,24 @@ def unwrap_docker(data: bytes) -> Unwrapped | None:
     lines.pop()
     try:
         found = _docker_lines.decode_lines(data)
+        texts = list(map(str.encode, map(_log, found)))  # one by one: most are ASCII, which all together are not
     except (ValueError, msgspec.MsgspecError, RecursionError):
         return None
-    texts, streams, times = list(map(_log, found)), list(map(_stream, found)), list(map(_time, found))
-    whole = "".join(texts)
+    streams, times, inside = list(map(_stream, found)), list(map(_time, found)), b"".join(texts)
     # As many documents as lines, newlines and texts, each with one at its end: each line is one whole line.
-    if not len(found) == len(lines) == whole.count("\n") or not all(text.endswith("\n") for text in texts):
+    if not len(found) == len(lines) == inside.count(b"\n") or set(map(_last, texts)) != {_NEWLINE}:
         return None
-    if not set(streams) <= _ENDS.keys() or "\t" in whole or "\b" in whole or "\f" in whole or "\r" in whole:
+    if not set(streams) <= _ENDS.keys() or any(control in inside for control in _CONTROLS):
         return None
     form = _docker_form(data, found)
     if form is None:
         return None
     forms: Iterable[int] = repeat(form, len(found))
     if form == wrapping.DOCKER_PLAIN:  # which a text that is written in one way only says nothing of
+        is_odd = any(plain in inside for plain in _LAST_BYTES)
         odd = wrapping.NOT_AS_JSON.search
-        is_odd = odd(whole) is not None
-        forms = [form if is_odd and odd(text) else wrapping.DOCKER for text in texts]
-    return Unwrapped(whole.encode(), streams, times, [len(line) + 1 for line in lines], forms)
+        forms = [form if is_odd and odd(text.decode()) else wrapping.DOCKER for text in texts]
+    return Unwrapped(texts, 1, streams, times, [len(line) + 1 for line in lines], forms)
 
 
 def _docker_form(data: bytes, found: list[_DockerLine]) -> int | None:
@@ -192,7 +205,7 @@ def _docker_form(data: bytes, found: list[_DockerLine]) -> int | None:
     again = _encoder.encode_lines(found)
     if again == data:
         return wrapping.DOCKER_PLAIN
-    for plain, escape in (*_ESCAPES, ("\u2029".encode(), b"\\u2029")):
+    for plain, escape in _ESCAPES:
         again = again.replace(plain, escape)
     return wrapping.DOCKER if again == data else None
 
@@ -210,7 +223,6 @@ def unwrap_cri(data: bytes) -> Unwrapped | None:
     times, streams, tags, bodies = columns
     if set(tags) != {b"F"} or not set(streams) <= {b"stdout", b"stderr"}:
         return None
-    inside = b"\n".join(bodies) + b"\n"
     texts = b"\n".join(times).decode("ascii", "replace").split("\n")
     names = b"\n".join(streams).decode().split("\n")
-    return Unwrapped(inside, names, texts, [len(line) + 1 for line in lines], repeat(wrapping.CRI, len(lines)))
+    return Unwrapped(bodies, 0, names, texts, [len(line) + 1 for line in lines], repeat(wrapping.CRI, len(lines)))

@@ -22,7 +22,8 @@ from agent.parse.settings import Compiled
 from agent.parse.streams import MOST_PARTS, MOST_WOVEN_BYTES
 
 if TYPE_CHECKING:
-    from agent.parse.formats import Wrapped, Wrapper
+    from agent.core.wrapping import Wrapped
+    from agent.parse.formats import Wrapper
     from agent.parse.settings import ParseSettings
 
 _MOST_BYTES = 16 << 20  # of a line that is redacted as a whole; of a longer one so much at a time

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.core.model import EventBatch
-    from agent.parse.formats import Wrapped
+    from agent.core.wrapping import Wrapped
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
 

@@ -17,7 +17,7 @@ _MOST_APART_BYTES = 4 << 20  # between an event's beginning and its end, far mor
 _MOST_QUEUES = 2  # as many streams
 
 
-class Window(Protocol):
+class _Window(Protocol):
     """A file that is there: `compare.Window`."""
 
     def read(self, start: int, length: int) -> bytes:
@@ -56,7 +56,7 @@ class Woven:
             self._queues.append((offset, deque(rest)))
         return offset + len(first) + 1
 
-    def take(self, start: int, target: int, window: Window | None) -> int:
+    def take(self, start: int, target: int, window: _Window | None) -> int:
         """How far the bytes from `start` on, where no event begins before `target`, are such lines."""
         if window is None:
             return self._by_length(start, target)
@@ -64,7 +64,7 @@ class Woven:
             start += length
         return start
 
-    def _next(self, start: int, window: Window) -> int:
+    def _next(self, start: int, window: _Window) -> int:
         """The length of the next line, with its newline, if it is one that is waited for."""
         for number, (_, queue) in enumerate(self._queues):
             actual = window.read(start, len(queue[0]) + 1)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.core.event import original_of
-from agent.core.wrapping import Part, code_of, lines_of
+from agent.core.wrapping import Wrapped, code_of, lines_of
 from tests.parse.test_streams import parse
 
 TIMES = st.builds(
@@ -97,7 +97,7 @@ def test_of_several_lines_the_text_is_kept_once(form):
 
 
 def test_what_comes_back_otherwise_has_no_code():
-    part = Part(b"\xff", "stdout", "2026-11-22T05:39:26Z", partial=False)
+    part = Wrapped(b"\xff", "stdout", "2026-11-22T05:39:26Z", partial=False)
     record = '{"message":"\\\\xff","log.iostream":"stdout"}'
     raw = b"2026-11-22T05:39:26Z stdout F \xff"
     assert code_of(raw, record, [part]) is None
@@ -105,7 +105,7 @@ def test_what_comes_back_otherwise_has_no_code():
     assert code_of(raw, "{}", [part]) is None
     assert code_of(raw, record, [part, part]) is None
     assert code_of(raw + b"\n" + raw, record, [part, part._replace(time="yesterday")]) is None
-    good = Part(b"x", "stdout", "2026-11-22T05:39:26Z", partial=False)
+    good = Wrapped(b"x", "stdout", "2026-11-22T05:39:26Z", partial=False)
     code = code_of(b"2026-11-22T05:39:26Z stdout F x", record, [good])
     assert code is not None
     assert code.endswith("x")

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import msgspec
 
 from agent.config.schema import REGISTERED
-from agent.core.wrapping import Part, code_of
+from agent.core.wrapping import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from agent.core.wrapping import Wrapped
     from agent.parse.redact import Redactor
 
     FindHead = Callable[[str], "Head"]
@@ -72,9 +73,6 @@ class TextFormat(NamedTuple):
 
     starts: str
     find: Callable[[str], Head | None]
-
-
-Wrapped = Part  # what a Wrapper takes off a line
 
 
 def with_stream(record: str, stream: str) -> str:

@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from agent.core.patterns import lazy
-from agent.parse.formats import Wrapped, Wrapper
+from agent.core.wrapping import Wrapped
+from agent.parse.formats import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from agent.parse.formats import Wrapped, Wrapper
+from agent.core.wrapping import Wrapped
+from agent.parse.formats import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
