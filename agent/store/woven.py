@@ -6,15 +6,10 @@ Such an event lies at the offset of its first line. Its other lines are between 
 from __future__ import annotations
 
 from collections import deque
-from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Protocol
 
 _MARKS = (b" stdout ", b" stderr ", b'"stream"')  # in each line that a container runtime has written
 _MOST_APART_BYTES = 4 << 20  # between an event's beginning and its end, far more than `parse.streams` lets there be
-_MOST_QUEUES = 2  # as many streams
 
 
 class _Window(Protocol):
@@ -79,24 +74,20 @@ class Woven:
         return 0
 
     def _by_length(self, start: int, target: int) -> int:
-        """The same of a file that is gone: of each event so many lines that they have this length together."""
+        """The same of a file that is gone: whose lines these are is not known, but all of them must be somewhere."""
         if start < self._hidden_until:
             return target
-        queues = [queue for _, queue in self._queues][:_MOST_QUEUES]
-        sums = [list(accumulate((len(line) + 1 for line in queue), initial=0)) for queue in queues]
-        second = {length: count for count, length in enumerate(sums[1])} if len(sums) > 1 else {0: 0}
-        for count, length in enumerate(sums[0] if sums else ()):
-            rest = second.get(target - start - length)
-            if rest is not None:
-                self._drop((count, rest))
-                return target
-        return start
-
-    def _drop(self, counts: Sequence[int]) -> None:
-        for (_, queue), count in zip(self._queues, counts, strict=False):
-            for _ in range(count):
-                queue.popleft()
+        rest = target - start
+        for _, queue in self._queues:
+            while queue and rest:
+                taken = min(rest, len(queue[0]) + 1)
+                rest -= taken
+                if taken > len(queue[0]):
+                    queue.popleft()
+                else:
+                    queue[0] = queue[0][taken:]
         self._queues = [(offset, queue) for offset, queue in self._queues if queue]
+        return target - rest
 
     def expire(self, target: int) -> None:
         """The events before `target` were deleted; lines of them may lie behind it."""

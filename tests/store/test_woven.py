@@ -92,9 +92,23 @@ def test_lines_of_deleted_events_may_lie_behind_the_first_that_is_there(path):
     assert file.differences == []
 
 
-def test_lengths_alone_may_fit_nothing():
+def test_of_a_file_that_is_gone_lengths_are_all_there_is():
     lines = Woven()
     lines.begin(0, b"aa\nbb\ncc", hidden=False)
-    assert lines.take(3, 5, None) == 3
-    assert lines.take(3, 6, None) == 6
+    assert lines.take(3, 5, None) == 5
+    assert lines.take(7, 10, None) == 10
     assert lines.end() == [(0, 1)]
+    lines.begin(0, b"aa\nbb", hidden=False)
+    assert lines.take(3, 9, None) == 6
+    assert lines.end() == []
+
+
+def test_lines_of_one_length_in_both_streams_are_told_apart_in_neither(path):
+    """Which stream a line is of is not to be known of a file that is gone."""
+    rows = [
+        ("stderr", "Traceback (most recent call last):", "F"),
+        ("stdout", "Traceback (most recent call last):", "F"),
+    ]
+    rows += [(name, text, "F") for text in ("  File", "KeyError") for name in ("stdout", "stderr", "stdout")]
+    data, _ = file_of(rows, "cri")
+    assert audited(data, parse(data), path, gone=True).differences == []
