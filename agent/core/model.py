@@ -302,6 +302,7 @@ class Transaction(msgspec.Struct):
     groups: list[GroupUpdate] = []
     own_errors: list[OwnError] = []
     bytes: int = 0  # of source data in `batches`
+    events: int = 0  # in `batches`
     watched: bool = False  # to be committed also when it holds nothing: alerts have something to say
 
     def __bool__(self) -> bool:
