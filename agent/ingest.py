@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from agent.store.writer import CommitHook, StoreWriter
 
 _T = TypeVar("_T")
-TRANSACTION_BYTES = 2 * 2**20  # 4 MiB is not faster and takes 4 MB more memory
-_TRANSACTION_ROWS = 32_768  # of lines of a few bytes, whose events take a hundred times as much memory
 _COMMIT_PAUSE_S = 0.02  # at the least between two commits: a thousand files with a line each share one
 _COMMIT_BYTES = 8_192  # of lines, that need not wait for more: a commit writes that much in pages for a single line
 _PUNCTUAL = 0.9
@@ -173,8 +171,7 @@ class Ingest(threading.Thread):
         for message in messages:
             if isinstance(message, LineBatch):
                 self._filling.add(message)
-                filled = self._filling.transaction
-                if filled.bytes >= TRANSACTION_BYTES or filled.rows >= _TRANSACTION_ROWS:
+                if self._filling.is_full:
                     self._commit()
             elif isinstance(message, FileChange):
                 self._filling.change_file(message)

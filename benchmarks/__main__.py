@@ -10,10 +10,23 @@ import argparse
 import sys
 import time
 
-from benchmarks import alerting, archive, common, grouping, idle, ingest, latency, peers, query, restart, trickle
+from benchmarks import (
+    alerting,
+    archive,
+    common,
+    grouping,
+    idle,
+    ingest,
+    ingest_formats,
+    latency,
+    peers,
+    query,
+    restart,
+    trickle,
+)
 
-MODULES = (ingest, idle, trickle, restart, latency, alerting, query, peers, grouping, archive)
-PARTS = {part.__name__.rpartition(".")[2]: part for part in MODULES}
+MODULES = (ingest, ingest_formats, idle, trickle, restart, latency, alerting, query, peers, grouping, archive)
+PARTS = {part.__name__.rpartition(".")[2].replace("_", "-"): part for part in MODULES}
 
 
 def main() -> None:

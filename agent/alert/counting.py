@@ -160,7 +160,7 @@ class EventCounter:
         """An event that later lines have changed: it may match now, or belong to a new group."""
         file, info = joined.batch.file, self._info(joined.batch)
 
-        def event(severity: int, group: int | None, record: str, raw: bytes | int | None) -> LiveEvent:
+        def event(severity: int, group: int | None, record: str, raw: bytes | int | str | None) -> LiveEvent:
             head = (joined.id, joined.timestamp, joined.observed_timestamp, severity, file.id, joined.offset)
             return LiveEvent(EventRow(*head, group, record, raw), info)
 

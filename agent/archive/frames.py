@@ -203,7 +203,7 @@ def _parsed(data: bytes, events: EventBatch, settings: ParseSettings) -> Indexed
 
 def _has_changed(events: EventBatch, settings: ParseSettings) -> bool:
     """Whether some records are not their lines: the line is kept beside such, unless something of it was redacted."""
-    if any(type(raw) is bytes for raw in events.raws.values()):
+    if any(type(raw) is not int for raw in events.raws.values()):
         return True
     return bool(settings.redact) and any(REDACTED in record for record in events.records)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from agent.archive.logfile import LogFile, changed_ns, version_at
 from agent.archive.protocol import ArchiveJob, StoredGeneration
+from agent.core.containerpaths import file_resource
 from agent.core.errors import ArchiveError, TailError
 from agent.core.model import HEAD_BYTES, newest_of_logs
 from agent.store.archives import FileVersion
@@ -216,8 +217,8 @@ class ArchivePlanner:
         facts = self._facts[source]
         kept = {self._stored_as[self._known_by[one.id]] for one in ([file] if file is not None else candidates)}
         # A log that was followed keeps the source and the labels that its last lines were stored with.
-        own = kept.pop() if len(kept) == 1 else (source, facts.resource)
         log_path = file.path if file is not None else os.path.join(os.path.dirname(path), original)
+        own = kept.pop() if len(kept) == 1 else (source, file_resource(facts.resource, log_path, path))
         self._plan.jobs.append(
             ArchiveJob(
                 source=own[0],

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 SEVERITY_TEXTS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 TRACE, DEBUG, INFO, WARN, ERROR, FATAL = 1, 5, 9, 13, 17, 21  # first number of each range; 0 is unknown
 
-# Values of `events.raw` that are not the original bytes themselves; NULL: the line is the record.
+# Values of `events.raw` that are not the original bytes themselves; NULL: the line is the record. A text is a code of
+# `core.wrapping`, for lines of a container runtime.
 RAW_CARRIAGE_RETURN = 1  # the line is the record and a carriage return
 RAW_MESSAGE = 2  # the line is the record's `message`, encoded as UTF-8
 RAW_JOURNAL = 8  # the line is an entry of a journal, and the record has its fields (`agent.core.journal`)
@@ -31,15 +32,19 @@ def severity_text(number: int) -> str | None:
 # ---------------------------------------------------------------- a line and its record
 
 
-def original_of(record: str | bytes, raw: bytes | int | None) -> bytes:
+def original_of(record: str | bytes, raw: bytes | int | str | None) -> bytes:
     """The line or lines of an event as they were in the file, without the last newline.
 
     Args:
         record: the column `record`; bytes: its UTF-8.
-        raw: the column `raw`: the line itself, a RAW_* number, or None where the record is the line.
+        raw: the column `raw`: the line itself, a RAW_* number, a code, or None where the record is the line.
     """
     if isinstance(raw, bytes):
         return raw
+    if isinstance(raw, str):
+        from agent.core.wrapping import lines_of  # noqa: PLC0415 - of containers alone
+
+        return lines_of(raw, record.decode("utf-8", "surrogatepass") if isinstance(record, bytes) else record)
     if raw == RAW_MESSAGE:
         from agent.core.fields import load_record  # noqa: PLC0415 - most who know severities read no record: 4 ms
 
@@ -80,7 +85,7 @@ class EventRow(NamedTuple):
     offset: int  # of the first byte of its line
     group_id: int | None
     record: str  # JSON
-    raw: bytes | int | None = None  # see `original_of`
+    raw: bytes | int | str | None = None  # see `original_of`
     parse_error: str | None = None
 
 

@@ -189,7 +189,7 @@ class EventBatch(msgspec.Struct):
     loggers: list[str | None] = []
     offsets: list[int] = []
     records: list[str] = []
-    raws: dict[int, bytes | int] = {}  # row -> original bytes or RAW_*; absent: record
+    raws: dict[int, bytes | int | str] = {}  # row -> as `core.event.original_of` takes it; absent: record
     parse_errors: dict[int, str] = {}  # row -> reason
     errors: list[ErrorEvent] = []
     gaps: list[Gap] = []
@@ -299,8 +299,8 @@ class JoinedEvent(msgspec.Struct):
     timestamp: int
     observed_timestamp: int
     offset: int
-    before: tuple[int, int | None, str, bytes | int | None]  # severity, group, record, raw
-    after: tuple[int, int | None, str, bytes | int | None]
+    before: tuple[int, int | None, str, bytes | int | str | None]  # severity, group, record, raw
+    after: tuple[int, int | None, str, bytes | int | str | None]
 
 
 class Stored(msgspec.Struct):
@@ -319,7 +319,7 @@ class Transaction(msgspec.Struct):
     groups: list[GroupUpdate] = []
     own_errors: list[OwnError] = []
     bytes: int = 0  # of source data in `batches`
-    rows: int = 0  # of events in `batches`
+    events: int = 0  # in `batches`
     watched: bool = False  # to be committed also when it holds nothing: alerts have something to say
 
     def __bool__(self) -> bool:

@@ -57,7 +57,7 @@ class StoredEvent:
         self.offset: int
         self.group: int | None
         self.record: str
-        self.raw: bytes | int | None
+        self.raw: bytes | int | str | None
         self.parse_error: str | None
         (  # in one go: half the time of ten looks into the tuple
             self.id,

@@ -12,23 +12,25 @@ from typing import TYPE_CHECKING, Any
 from agent.core.event import ERROR, raw_of_record
 from agent.core.model import EventBatch, Gap
 from agent.parse import careful, fields, multiline, textevent
-from agent.parse.formats import Partial, with_stream
+from agent.parse.formats import with_stream
 from agent.parse.patternruns import PatternRuns
+from agent.parse.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.core.fields import Profile
-    from agent.parse.formats import Wrapped
+    from agent.core.wrapping import Wrapped
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
+    from agent.parse.streams import Stream
 
 SAMPLE_BYTES = 1024
 _LEARN_RECORDS = 32  # decoded records kept for detection
 
 
 class Assembler:
-    """Fills one EventBatch. `open` is the text event that the next line may continue, `partial` a split line.
+    """Fills one EventBatch. `open` is the text event that the next line may continue; `streams` has a container's.
 
     Args:
         compiled: the settings.
@@ -43,11 +45,12 @@ class Assembler:
     ) -> None:
         self.compiled = compiled
         self._in_log = in_log
+        self.is_redacted = in_log is not None
         self.shapes = compiled.shapes(profile)
         self.observed = observed
         self.out = EventBatch()
         self.open: OpenText | None = None
-        self.partial: Partial | None = None
+        self.streams = Streams(compiled)
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []
@@ -58,10 +61,10 @@ class Assembler:
         self._runs = PatternRuns(self.out, compiled, observed)
         self._find_object = partial(careful.find_object, json=compiled.rules.json, only_json=compiled.rules.only_json)
 
-    # --- lines
-
-    def lines(self, data: bytes, offset: int) -> None:
-        """All lines of `data`, whose first byte lies at `offset`; a last line may lack its newline."""
+    def lines(self, data: bytes, offset: int, following: bytes = b"") -> None:
+        """All lines of `data`, whose first byte lies at `offset`; a last line may lack its newline. `following` is the
+        line behind them, where it is known.
+        """
         terminated = data.endswith(b"\n")
         parts = data.split(b"\n")
         if not parts[-1]:  # behind the last newline, or no data at all: no line, not even a blank one
@@ -78,7 +81,7 @@ class Assembler:
             line = parts[index]
             index += 1
             size = len(line) + (1 if terminated or index <= last else 0)
-            self._after = after = parts[index] if index <= last else b""
+            self._after = after = parts[index] if index <= last else following
             if (
                 wrappers
                 and (wrapper := wrappers.get(line[:1])) is not None
@@ -106,12 +109,11 @@ class Assembler:
 
     def _nothing_open(self, line: bytes) -> bool:
         """Whether this line belongs to nothing before it; closes an event that this is plain to see for."""
-        if self.partial is not None or self.tail is not None:
+        if self.streams.used or self.tail is not None:
             return False
         event = self.open
         if (
             event is not None
-            and not event.extra  # the text inside a container's line may be indented
             and b"!" <= line[:1] <= b"~"
             and (not self._traces or multiline.takes_only_indented(event) or textevent.ends_before(event, line))
         ):
@@ -121,7 +123,7 @@ class Assembler:
     def _take_indented(self, parts: list[bytes], begin: int, end: int) -> tuple[int, int]:
         """Take a run of indented lines into the open trace at once; answers their number and size in bytes."""
         event = self.open
-        if event is None or event.extra or event.explicit or not self._traces or self.compiled.redactor or self._in_log:
+        if event is None or event.explicit or not self._traces or self.compiled.redactor or self._in_log:
             return 0, 0
         before = event.size
         taken = multiline.take_indented(event, parts, begin, end, self.compiled.max_line)
@@ -131,7 +133,7 @@ class Assembler:
     def _line(self, line: bytes, offset: int, size: int) -> None:
         if line in (b"", b"\r"):
             self._blank(line, size)
-        elif len(line) > self.compiled.max_line < self._log_bytes(offset, len(line)):
+        elif len(line) > self.compiled.max_line < self.log_bytes(offset, len(line)):
             self.begin_rows()
             self.out.gaps.append(Gap(offset, offset + size, "over_long", self.sample(line)))
         elif line[0] == 0 and self._is_hole(line):
@@ -144,7 +146,7 @@ class Assembler:
         else:
             self._full(line, offset, size)
 
-    def _log_bytes(self, offset: int, size: int) -> int:
+    def log_bytes(self, offset: int, size: int) -> int:
         """How many bytes of the log these are."""
         return size if self._in_log is None else self._in_log(offset + size) - self._in_log(offset)
 
@@ -160,7 +162,8 @@ class Assembler:
         return sample
 
     def _blank(self, line: bytes, size: int) -> None:
-        self._finish_partial()
+        if self.streams.used:
+            self.streams.end(self)
         event = self.open or self.tail
         whole = size > len(line)  # only a file's very last line has no newline, and nothing can follow it
         if event is not None and whole and self._takes_blank(event):
@@ -181,42 +184,32 @@ class Assembler:
             if wrapped is not None:
                 self._wrapped(wrapped, line, offset, size)
                 return
-            if self.partial is not None:
-                self._finish_partial()
-        self._content(line, line, offset, size, None)
+            if self.streams.used:
+                self.streams.end(self)
+        self.content(line, line, offset, size, None)
 
     def _wrapped(self, wrapped: Wrapped, line: bytes, offset: int, size: int) -> None:
-        split, redactor = self.partial, self.compiled.redactor
+        redactor = self.compiled.redactor
         if redactor is not None and redactor.may_apply(line):  # Docker's `attrs` are in no record, but in the line
             line = self._rules.wrappers[line[:1]].redact(line, lambda body: body, redactor)
-        if split is not None and (
-            split.stream != wrapped.stream
-            or (split.size + len(wrapped.body) > self.compiled.max_line and self._in_log is None)
-        ):
-            self._finish_partial()
-            split = None
-        if split is None and not wrapped.partial:
-            self._content(line, wrapped.body, offset, size, {"stream": wrapped.stream, "time": wrapped.time})
-            return
-        if split is None:
-            self.close()
-            self.end_tail()
-            split = self.partial = Partial(offset, wrapped.stream, wrapped.time)
-        split.add(line, wrapped.body, offset + size)
-        if not wrapped.partial:
-            split.time = wrapped.time
-            self._finish_partial()
+        if self.open is not None or self.tail is not None:
+            self.begin_rows()
+        self.last_text = None
+        self.streams.add(self, wrapped, line, offset, size)
 
-    def _finish_partial(self) -> None:
-        split = self.partial
-        if split is not None:
-            self.partial = None
-            extra = {"stream": split.stream, "time": split.time}
-            raw, body = b"\n".join(split.raws), b"".join(split.bodies)
-            self._content(raw, body, split.offset, split.end - split.offset, extra)
+    def content(
+        self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None, *, woven: bool = False
+    ) -> None:
+        """Take one line of the application.
 
-    def _content(self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None) -> None:
-        """One line of the application: `body` is what it wrote, `raw` what lies in the file."""
+        Args:
+            raw: what lies in the file.
+            body: what the application wrote.
+            offset: of its first byte.
+            size: of its bytes, newlines included; of a container's line of those in the log.
+            extra: of a container's line its stream and time.
+            woven: it was split, and lines of the other stream lie between its parts.
+        """
         plain = body.removesuffix(b"\r").removeprefix(careful.BOM)
         line, error = self._find_object(plain)
         redactor, hidden = self.compiled.redactor, False
@@ -226,30 +219,32 @@ class Assembler:
             except RecursionError:
                 line, error = None, "nested too deep"
         if redactor is not None and line is None and (changed := redactor.line(plain)) is not plain:
-            raw, plain = changed if extra is None else self._rewrap(raw, changed), changed
+            raw, plain = changed if extra is None else self._rewrap(raw, changed, woven=woven), changed
             line, error = self._find_object(plain)  # what is kept is what is spoken of
         if line is not None:
-            self._json(line, raw, plain, offset, extra, hidden=hidden)
+            kept = None if extra is None or not hidden else self._rewrap(raw, line.text.encode(), woven=woven)
+            self._json(line, kept or raw, plain, offset, extra, hidden=hidden)
         else:
             self._text(raw, plain, offset, size, extra, error=error)
 
-    def _rewrap(self, raw: bytes, body: bytes) -> bytes:
+    def _rewrap(self, raw: bytes, body: bytes, *, woven: bool) -> bytes:
         """The lines of a container runtime with another body."""
         compiled = self.compiled
         assert compiled.redactor is not None
-        return b"\n".join(self._rules.rewrap(raw.split(b"\n"), body, compiled.redactor, compiled.max_line))
+        lines = raw.split(b"\n")
+        return b"\n".join(self._rules.rewrap(lines, body, compiled.redactor, compiled.max_line, woven=woven))
 
     # --- JSON
 
     def _plain_json(self, line: bytes, offset: int) -> bool:
         """A JSON line without anything special about it: 12 µs instead of 18. Answers whether it was one."""
-        if self.partial is not None or line.endswith(b"\r"):
+        if line.endswith(b"\r"):
             return False
         try:
             read = careful.read_object(line)
         except (careful.NotAnObjectError, RecursionError):
             return False
-        if self.open is not None or self.tail is not None:
+        if self.open is not None or self.tail is not None or self.streams.used:
             self.begin_rows()
         self.last_text = None
         self._json_row(read.record, read.text, offset, read.error, None if read.verbatim else line)
@@ -265,16 +260,18 @@ class Assembler:
         *,
         hidden: bool,
     ) -> None:
-        self.begin_rows()
         record, text = line.record, line.text
-        kept = raw if extra is not None or not line.verbatim else raw_of_record(raw, plain)
-        if hidden:
-            kept = None if extra is None else self._rewrap(raw, text.encode())
-        if extra is not None:
+        kept: bytes | int | str | None
+        if extra is None:
+            self.begin_rows()
+            kept = None if hidden else raw_of_record(raw, plain) if line.verbatim else raw
+        else:
+            self.streams.starts(self, offset, extra["stream"])
             named = {**record, "log.iostream": extra["stream"]}
             with contextlib.suppress(RecursionError):  # then it keeps its own
                 text = careful.dump(named) if "log.iostream" in record else with_stream(text, extra["stream"])
                 record = named
+            kept = self._rules.kept(raw, text)
         self._json_row(record, text, offset, line.error, kept, extra)
 
     def _json_row(  # noqa: PLR0917 - called for every line
@@ -283,7 +280,7 @@ class Assembler:
         text: str,
         offset: int,
         error: str | None,
-        raw: bytes | int | None,
+        raw: bytes | int | str | None,
         extra: dict[str, str] | None = None,
     ) -> None:
         """Append the row of a decoded JSON object; instant, severity and logger by the known names."""
@@ -322,17 +319,22 @@ class Assembler:
     ) -> None:
         text, bad = careful.decode_text(plain)
         self.text_lines += 1
-        log_bytes = self._log_bytes(offset, size)
-        if self.open is not None and self._goes_on(self.open, text, log_bytes, extra):
-            multiline.add(self.open, raw, text)
-            self.open.end = offset + size
-            self.open.error = self.open.error or bad
+        holder: Assembler | Stream = self if extra is None else self.streams[extra["stream"]]
+        log_bytes = self.log_bytes(offset, size) if extra is None else size
+        if holder.open is not None and self._goes_on(holder.open, text, log_bytes):
+            multiline.add(holder.open, raw, text)
+            holder.open.end = offset + size
+            holder.open.error = holder.open.error or bad
             return
-        if self.tail is not None and extra is None and self._goes_on(self.tail, text, log_bytes, None):
+        if self.tail is not None and self._goes_on(self.tail, text, log_bytes):
             self.tail_lines += [*self.tail.blanks, raw]
             multiline.add(self.tail, raw, text)
             return
-        self._close_all()
+        if extra is None:
+            self.finish()
+            self.end_tail()
+        else:
+            self.streams.starts(self, offset, extra["stream"])
         error = (f"{error}, {bad}" if error else bad) if bad else error
         if (
             extra is not None
@@ -345,12 +347,10 @@ class Assembler:
         rules = self._rules
         event = multiline.begin(offset, raw, text, rules.read_head, traces=self._traces, explicit=rules.explicit)
         event.end, event.error, event.extra = offset + size, error, extra or {}
-        self.open = event
+        holder.open = event
 
-    def _goes_on(self, event: OpenText, text: str, size: int, extra: dict[str, str] | None) -> bool:
+    def _goes_on(self, event: OpenText, text: str, size: int) -> bool:
         if event.size + size > self.compiled.max_line or len(event.lines) >= multiline.MAX_LINES:
-            return False
-        if event.extra.get("stream") != (extra or {}).get("stream"):
             return False
         if self.compiled.start is not None:
             return not self.compiled.start.begins(text)
@@ -364,6 +364,10 @@ class Assembler:
         self.open = None
         self.last_text = None if event.blanks else event  # the blank lines are counted: what follows is not its own
         self._count_blanks(event)
+        self.append_text(event)
+
+    def append_text(self, event: OpenText) -> None:
+        """Append the row of a text event that has all its lines."""
         row = len(self.out.records)
         built = textevent.build(event, self.compiled, self.observed)
         self._append(built.timestamp, built.severity, name=built.logger, offset=event.start, record=built.record)
@@ -384,17 +388,14 @@ class Assembler:
             self._count_blanks(self.tail)
             self.tail = None
 
-    def _close_all(self) -> None:
-        self._finish_partial()
-        self.close()
-        self.end_tail()
-
     def begin_rows(self) -> None:
         """A row or a gap follows that no line before it belongs to: whatever is open ends here."""
-        self._close_all()
+        self.finish()
+        self.end_tail()
         self.last_text = None
 
     def finish(self) -> None:
         """Release everything."""
-        self._finish_partial()
+        if self.streams.used:
+            self.streams.end(self)
         self.close()

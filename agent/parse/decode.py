@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,10 +23,12 @@ from agent.core.model import Continuation, ErrorEvent, EventBatch, Gap, LineBatc
 from agent.parse import careful
 from agent.parse.assemble import Assembler
 from agent.parse.calendar import Calendar
-from agent.parse.fast import MIN_LINES, FastPath
+from agent.parse.containers import ContainerPath, unwrap_cri, unwrap_docker
+from agent.parse.fast import FastPath
 from agent.parse.formats import Head, line_rules
 from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.patterns import patterns_of
+from agent.parse.runs import CRI, DOCKER, MIN_LINES, OBJECT, Runs
 from agent.parse.settings import PLAIN, Compiled, ParseSettings
 from agent.parse.textevent import build, text_error
 
@@ -33,12 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.parse.fast import Survey
+    from agent.parse.runs import BulkPath
 
 __all__ = ["FileParser", "ParseSettings", "join"]
 
-_SPLITS = 8  # halvings of a batch that does not fit: one odd line of 800 costs 50 careful ones
 _MANY_LINES = 32  # whose shape stands for the file's: a profile is replaced only by so many
-_SMALLEST_REGION_BYTES = 2048  # a batch below it is not halved; `bytes.count` of its lines would cost 0.3 µs a line
+_SMALLEST_REGION_BYTES = 2048  # of whose lines `bytes.count` costs less than 0.3 µs a line
 _MOST_LOOKS = 100  # small batches that are searched for fields not seen yet: 30 µs each
 _MOST_REVISIONS = 16  # of a file's profile: one that mixes shapes would be detected anew for ever
 _UNKNOWN_SEVERITY = ERROR  # of the stored event before a restart: take what can only be a trace's continuation
@@ -70,11 +73,13 @@ class FileParser:
         self._calendar = Calendar(self._compiled.instants, known, recorded=recorded)
         self.profile = Profile()
         self._fast: FastPath | None = None
+        self._runs: Runs | None = None  # None: line by line
         self._revisions = 0
         self._looks = 0
         self._clock = clock
         self._held = b""
         self._held_at = 0
+        self._waiting: dict[tuple[int, int], float] = {}  # what is held back: from, to -> until when
         self._tail: OpenText | None = None  # the last released event, if a later line may continue it
         self._end = -1
         self._observed = 0
@@ -121,7 +126,7 @@ class FileParser:
             self._look_ahead(data)
         at = offset
         for text, hole in split_holes(data):
-            self._region(work, text, at, [_SPLITS])
+            self._region(work, text, at)
             at += len(text)
             if hole:
                 _cut_off(work, text, at, hole)
@@ -155,46 +160,46 @@ class FileParser:
 
     # --- the two paths
 
-    def _region(self, work: Assembler, data: bytes, offset: int, splits: list[int]) -> None:
-        """Lines by the fast path where they fit; a region that does not fit is halved until little is left."""
-        fast = self._fast
-        small = len(data) < _SMALLEST_REGION_BYTES
-        few = small and (splits[0] < _SPLITS or data.count(b"\n") < MIN_LINES)
-        if fast is None or few or not data.endswith(b"\n"):
+    def _region(self, work: Assembler, data: bytes, offset: int) -> None:
+        """Lines in bulk where they fit."""
+        runs = self._runs
+        few = len(data) < _SMALLEST_REGION_BYTES and data.count(b"\n") < MIN_LINES
+        if runs is None or few or not data.endswith(b"\n"):
             work.lines(data, offset)
-        elif not fast.add(data, offset, work):
-            half = data.find(b"\n", len(data) // 2) + 1
-            if splits[0] <= 0 or half in (0, len(data)) or small:
-                work.lines(data, offset)
-                return
-            splits[0] -= 1
-            self._region(work, data[:half], offset, splits)
-            self._region(work, data[half:], offset + half, splits)
+        else:
+            runs.take(data, offset, work)
 
     def _look_ahead(self, data: bytes) -> None:
         """Detect the format from the first lines of a first batch, so that it can go the fast path at once."""
-        if data.count(b"\n", 0, 1 << 16) < _MANY_LINES or not self._compiled.rules.in_bulk:
+        if data.count(b"\n", 0, 1 << 16) < _MANY_LINES or not self._compiled.rules.json:
             return
         unwrap = self._compiled.rules.unwrap
         records = []
         for line in data[: 1 << 16].split(b"\n", _MANY_LINES)[:_MANY_LINES]:
-            if unwrap(line) is None:
-                with contextlib.suppress(orjson.JSONDecodeError):
-                    records.append(orjson.loads(line))
+            wrapped = unwrap(line)
+            with contextlib.suppress(orjson.JSONDecodeError):
+                records.append(orjson.loads(line if wrapped is None else wrapped.body))
         records = [record for record in records if type(record) is dict]
         if records:
             self._set_profile(self._compiled.detect(records))
 
     def _set_profile(self, profile: Profile) -> None:
         profile = replace(profile, calendar=tuple(self._calendar.entries))
-        if profile == self.profile and self._fast is not None:
+        if profile == self.profile and self._runs is not None:
             return
         self.profile_changed |= profile != self.profile
         self.profile = profile
-        self._fast = None
-        if profile.format == "json" and self._compiled.rules.in_bulk:
-            fast = FastPath(self._compiled, profile)
-            self._fast = fast if fast.usable else None
+        self._fast, self._runs = None, None
+        rules = self._compiled.rules
+        fast = FastPath(self._compiled, profile) if profile.format == "json" and rules.json else None
+        if fast is not None and fast.usable:
+            paths: dict[str, BulkPath] = {
+                DOCKER: ContainerPath(self._compiled, unwrap_docker, fast),
+                CRI: ContainerPath(self._compiled, unwrap_cri, fast),
+            }
+            if rules.in_bulk:
+                self._fast = paths[OBJECT] = fast
+            self._runs = Runs(rules, paths)
 
     # --- holding back
 
@@ -224,30 +229,36 @@ class FileParser:
         event = work.open
         if batch.final or batch.gaps:
             work.finish()
-        elif work.partial is not None:
-            self._hold(work, data, work.partial.offset, offset)
-            work.partial, end = None, self._held_at
+        elif waiting := work.streams.waiting():
+            self._hold(work, data, work.streams.begin, offset, waiting)
+            work.streams.forget(work.out)
+            end = self._held_at
         elif event is not None and (self._compiled.start is not None or event.may_go_on()):
-            self._hold(work, data, event.start, offset)
+            self._hold(work, data, event.start, offset, [(event.start, event.end)])
             work.open, end = None, self._held_at
         elif work.tail is not None and work.tail.blanks:  # they belong to it if it goes on
-            self._hold(work, data, end - sum(len(blank) + 1 for blank in work.tail.blanks), offset)
+            start = end - sum(len(blank) + 1 for blank in work.tail.blanks)
+            self._hold(work, data, start, offset, [(start, end)])
             work.tail.blanks.clear()
             end = self._held_at
         else:
-            work.close()
+            work.finish()
         out = self._released(work, end)
         if batch.final or batch.gaps:
-            _note_unterminated(out, data, offset)
+            _note_unterminated(work, data, offset)
         if batch.gaps:
             out.gaps.extend(replace(gap, sample=work.sample(gap.sample)) for gap in batch.gaps)
             out.end = self._end = batch.end
             out.tail_open, self._tail = False, None
         return out
 
-    def _hold(self, work: Assembler, data: bytes, start: int, offset: int) -> None:
+    def _hold(self, work: Assembler, data: bytes, start: int, offset: int, waiting: list[tuple[int, int]]) -> None:
+        """Hold back what lies behind `start`; `waiting` are the events, from and to, that lines may continue."""
         self._held, self._held_at = data[start - offset :], start
-        self.deadline_s = self._clock() + self._compiled.settings.multiline_timeout_s
+        deadline_s = self._clock() + self._compiled.settings.multiline_timeout_s
+        # Lines of another stream make nobody wait longer for those of an event.
+        self._waiting = {event: self._waiting.get(event, deadline_s) for event in waiting}
+        self.deadline_s = min(self._waiting.values())
         work.last_text = None
 
     def _released(self, work: Assembler, end: int) -> EventBatch:
@@ -308,8 +319,8 @@ def _merged(old: Profile, new: Profile, *, replace: bool) -> Profile:
 
 
 def join(
-    record: str, raw: bytes | int | None, continuation: Continuation
-) -> tuple[str, bytes | int | None, ErrorEvent | None]:
+    record: str, raw: bytes | int | str | None, continuation: Continuation
+) -> tuple[str, bytes | int | str | None, ErrorEvent | None]:
     """Append further lines to a stored text event; its instant does not change.
 
     Args:
@@ -343,16 +354,18 @@ _PLAIN = Compiled(PLAIN)
 def _cut_off(work: Assembler, text: bytes, end: int, nuls: int) -> None:
     """The hole [end, end + nuls) follows `text`: a line that has no newline before it will never have one."""
     work.begin_rows()
-    _note_unterminated(work.out, text, end - len(text))
+    _note_unterminated(work, text, end - len(text))
     work.out.gaps.append(Gap(end, end + nuls, "hole"))
 
 
-def _note_unterminated(out: EventBatch, data: bytes, offset: int) -> None:
+def _note_unterminated(work: Assembler, data: bytes, offset: int) -> None:
     """A last line whose newline never came is an event, which may be less than its writer meant to write."""
+    out = work.out
     begin = data.rfind(b"\n") + 1
     is_gap = bool(out.gaps) and out.gaps[-1].end > offset + begin
     if len(out) and data[begin:].strip() and not is_gap:
-        row = len(out) - 1
+        end, start = work.streams.latest
+        row = bisect_left(out.offsets, start) if end == offset + len(data) else len(out) - 1
         known = out.parse_errors.get(row)
         out.parse_errors[row] = f"{known}; unterminated" if known else "unterminated"
 

@@ -29,13 +29,13 @@ from agent.parse import fields
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
 from agent.parse.decoders import INSTANT, ROLES, ErrorDecoder, compiled_columns
+from agent.parse.runs import MIN_LINES
 from agent.parse.timestamps import MAX_NS
 
 if TYPE_CHECKING:
-    from agent.parse.assemble import Assembler
+    from agent.parse.runs import RowTaker
     from agent.parse.settings import Compiled
 
-MIN_LINES = 4  # fewer go the careful path, which notices duplicate keys: the batch costs 25 µs, a careful line 12
 _MAX_SAFE_LINE = 2 * MAX_DEPTH  # bytes; a shorter line cannot nest deeper, since brackets come in pairs
 _FIRST, _LAST = itemgetter(0), itemgetter(-1)
 
@@ -65,7 +65,7 @@ class FastPath:
         if columns is not None:
             self._decoder, self._getters, self._probes = columns
 
-    def add(self, data: bytes, offset: int, work: Assembler) -> bool:
+    def add(self, data: bytes, offset: int, work: RowTaker) -> bool:
         """Append the rows of whole lines to `work`.
 
         Args:
@@ -155,7 +155,7 @@ class FastPath:
             column = [None if value is None else getter(value) for value in column]
         return column
 
-    def _fill(self, structs: list[Any], records: list[str], work: Assembler) -> None:
+    def _fill(self, structs: list[Any], records: list[str], work: RowTaker) -> None:
         out = work.out
         begin = len(out.records)
         instants = self._instants(self._column("timestamp", structs), records, work)
@@ -175,7 +175,7 @@ class FastPath:
         found = [-1 if value is None else value.seconds * SECOND_NS + value.nanos for value in column]
         return found if min(found) >= 0 and max(found) <= latest else None
 
-    def _instants(self, column: list[Any], records: list[str], work: Assembler) -> list[int]:
+    def _instants(self, column: list[Any], records: list[str], work: RowTaker) -> list[int]:
         whole = self._whole_column(column, self._compiled.instants.latest(work.observed))
         if whole is not None:
             return whole

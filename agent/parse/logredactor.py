@@ -14,12 +14,16 @@ from bisect import bisect_right
 from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from agent.core.holes import split_holes
 from agent.parse import careful
 from agent.parse.settings import Compiled
+from agent.parse.streams import MOST_PARTS, MOST_WOVEN_BYTES
 
 if TYPE_CHECKING:
-    from agent.parse.formats import Wrapped, Wrapper
+    from agent.core.wrapping import Wrapped
+    from agent.parse.formats import Wrapper
     from agent.parse.settings import ParseSettings
 
 _MOST_BYTES = 16 << 20  # of a line that is redacted as a whole; of a longer one so much at a time
@@ -52,6 +56,41 @@ class Positions(NamedTuple):
         return self.shifts[index - 1] if index else first
 
 
+class _Piece(msgspec.Struct):
+    """What stands in the log, and what is to stand for it."""
+
+    old: bytes
+    new: bytes
+    newline: bytes = b""  # that follows `new`, and is the end of `old`
+
+
+class _Split(msgspec.Struct):
+    """The parts of a line that a runtime has split, and which pieces these are of those that wait for its end."""
+
+    parts: list[tuple[Wrapper, Wrapped]] = []
+    pieces: list[int] = []
+    bytes: int = 0  # of what the parts hold
+
+    def add(self, wrapper: Wrapper, wrapped: Wrapped, piece: int) -> None:
+        """Another part."""
+        self.parts.append((wrapper, wrapped))
+        self.pieces.append(piece)
+        self.bytes += len(wrapped.body)
+
+    def of(self) -> _Split:
+        """A copy that may go on by itself."""
+        return _Split([*self.parts], [*self.pieces], self.bytes)
+
+    def has_room(self, wrapped: Wrapped, most_bytes: int) -> bool:
+        """Whether it may have another part."""
+        return self.bytes + len(wrapped.body) <= most_bytes and len(self.parts) < MOST_PARTS
+
+    @property
+    def is_woven(self) -> bool:
+        """Whether something else lies between the parts."""
+        return self.pieces[-1] - self.pieces[0] >= len(self.pieces)
+
+
 class LogRedactor:
     """Redacts one log, whose bytes come in pieces.
 
@@ -73,8 +112,9 @@ class LogRedactor:
         self._max_line = compiled.max_line
         self._held: list[bytes] = []  # the beginning of a line, in pieces
         self._held_bytes = 0
-        self._parts: list[tuple[bytes, Wrapper, Wrapped]] = []  # of a line that a runtime has split
-        self._parts_bytes = 0
+        self._splits: dict[str, _Split] = {}  # lines that a runtime has split, by their stream
+        self._waiting: list[_Piece] = []  # what lies between the beginning of the first of them and the end
+        self._waiting_bytes = 0  # of the log
         self._out: list[bytes] = []
         self._fed = 0  # bytes so far
         self._taken = 0  # those of them that the result stands for
@@ -108,7 +148,7 @@ class LogRedactor:
         self._held = []
         if rest:
             self._line(rest, b"")
-        self._join()
+        self._join_all()
         return self._released()
 
     def lengthen(self, size: int) -> None:
@@ -126,7 +166,8 @@ class LogRedactor:
     def preview(self) -> bytes:
         """What `finish` would give now; the log goes on all the same."""
         other = copy(self)
-        other._held, other._parts, other._out = [*self._held], [*self._parts], []  # noqa: SLF001
+        other._held, other._out, other._waiting = [*self._held], [], list(map(copy, self._waiting))  # noqa: SLF001
+        other._splits = {name: split.of() for name, split in self._splits.items()}  # noqa: SLF001
         other._located = False  # noqa: SLF001
         return other.finish()
 
@@ -153,7 +194,7 @@ class LogRedactor:
 
     def _lines(self, whole: bytes) -> None:
         """Lines, each with its newline."""
-        wrapped = bool(self._parts) or self._rules.may_wrap(whole)
+        wrapped = bool(self._splits) or self._rules.may_wrap(whole)
         if not wrapped and not self._earlier.ends and not self._redactor.may_apply(whole):
             self._put(whole)
             return
@@ -168,7 +209,7 @@ class LogRedactor:
                 if text:
                     self._whole(text, b"" if hole else newline)
                 if hole:
-                    self._join()
+                    self._join_all()
                     self._put(bytes(hole))
             if pieces[-1][1]:
                 self._put(newline)
@@ -179,45 +220,61 @@ class LogRedactor:
         wrapper = None if self._is_too_long(line) else self._rules.wrappers.get(line[:1])
         wrapped = None if wrapper is None else wrapper.unwrap(line.removesuffix(b"\r"))
         if wrapper is None or wrapped is None:
-            self._join()
+            self._join_all()
             self._plain(line, newline)
             return
-        if self._parts and self._parts[-1][2].stream != wrapped.stream:
-            self._join()
-        if self._parts and self._parts_bytes + len(wrapped.body) > self._max_line and not self.again:
-            self._join()
+        size, split = len(line) + len(newline), self._splits.get(wrapped.stream)
+        is_woven = bool(self._splits) and (split is None or len(self._splits) > 1)
+        if not self.again and (
+            (split is not None and not split.has_room(wrapped, self._max_line))
+            or (is_woven and self._waiting_bytes + size > max(self._max_line, MOST_WOVEN_BYTES))
+        ):
+            self._join_all()
             self._end_parts()
-        if wrapped.partial or self._parts:
-            self._parts.append((line + newline, wrapper, wrapped))
-            self._parts_bytes += len(wrapped.body)
+            split = None
+        if wrapped.partial or split is not None:
+            split = split or self._splits.setdefault(wrapped.stream, _Split())
+            self._put(line + newline)
+            split.add(wrapper, wrapped, len(self._waiting) - 1)
             if not wrapped.partial:
-                self._join()
+                self._join(wrapped.stream)
         else:
             hidden = self._redactor.may_apply(line)
             self._replace(line, wrapper.redact(line, self.content, self._redactor) if hidden else line)
             self._put(newline)
 
-    def _join(self) -> None:
+    def _join_all(self) -> None:
+        """Nothing goes on behind this place."""
+        for name in list(self._splits):
+            self._join(name)
+
+    def _join(self, name: str) -> None:
         """A line that was split is at its end."""
-        parts, self._parts, self._parts_bytes = self._parts, [], 0
-        if not parts:
-            return
-        body = b"".join([wrapped.body for _, _, wrapped in parts])
+        split = self._splits.pop(name)
+        pieces = [self._waiting[index] for index in split.pieces]
+        body = b"".join([wrapped.body for _, wrapped in split.parts])
         hidden = self.content(body)
-        lines = [line.removesuffix(b"\n") for line, _, _ in parts]
+        lines = [piece.old.removesuffix(b"\n") for piece in pieces]
+        ends = [piece.old[len(line) :] for line, piece in zip(lines, pieces, strict=True)]
         if hidden == body:
             new = [
                 wrapper.redact(line, lambda part: part, self._redactor)
-                for line, (_, wrapper, _) in zip(lines, parts, strict=True)
+                for line, (wrapper, _) in zip(lines, split.parts, strict=True)
             ]
         else:
-            new = self._rules.rewrap(lines, hidden, self._redactor, self._max_line)
-        ends = [line[len(bare) :] for bare, (line, _, _) in zip(lines, parts, strict=True)]
-        if len(new) < len(lines):
-            lines, ends = [b"".join([line for line, _, _ in parts]).removesuffix(b"\n")], ends[-1:]
-        for old, line, newline in zip(lines, new, ends, strict=True):
-            self._replace(old, line)
-            self._put(newline)
+            new = self._rules.rewrap(lines, hidden, self._redactor, self._max_line, woven=split.is_woven)
+        if len(new) < len(lines):  # one that stands for all of them
+            pieces[0].old = b"".join([piece.old for piece in pieces])
+            for piece in pieces[1:]:
+                piece.old = piece.new = b""
+            ends = ends[-1:]
+        for piece, line, end in zip(pieces, new, ends, strict=False):
+            piece.new, piece.newline = line, end
+        if not self._splits:
+            waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            for piece in waiting:
+                self._replace(piece.old.removesuffix(piece.newline), piece.new)
+                self._put(piece.newline)
 
     def _end_parts(self) -> None:
         """A blank line that is not in the log: what was split goes on, but is too long, and may be shorter by now."""
@@ -242,7 +299,7 @@ class LogRedactor:
     def _is_too_long(self, line: bytes) -> bool:
         if len(line) <= self._max_line or not self._earlier.ends:
             return len(line) > self._max_line
-        begin = self._taken + sum(len(part) for part, _, _ in self._parts)
+        begin = self._taken + self._waiting_bytes
         return len(line) + self._before(begin + len(line)) - self._before(begin) > self._max_line
 
     def content(self, body: bytes) -> bytes:
@@ -271,6 +328,10 @@ class LogRedactor:
         self._replace(data, data)
 
     def _replace(self, old: bytes, new: bytes) -> None:
+        if self._splits:
+            self._waiting.append(_Piece(old, new))
+            self._waiting_bytes += len(old)
+            return
         if new:
             self._out.append(new)
         self._taken += len(old)

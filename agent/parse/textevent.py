@@ -92,7 +92,7 @@ def append_contained(  # noqa: PLR0917 - called for every line
 ) -> bool:
     """The same for the text inside a container's line; `following` is the next line with its wrapper."""
     wrapper = compiled.rules.wrappers.get(following[:1])
-    if compiled.start is not None or wrapper is None or not wrapper.begins_plainly(following):
+    if compiled.start is not None or wrapper is None or wrapper.plain_stream(following) != extra["stream"]:
         return False
     head = compiled.rules.find_head(text)
     if compiled.traces and not ((not head or 0 < head.severity < WARN) and _stands_alone(text, head, b"")):
@@ -132,12 +132,13 @@ def _row(  # noqa: PLR0917 - called for every line
         record = {**head.attributes, **record}
     if extra is not None:
         record["log.iostream"] = extra["stream"]
-    out.records.append(orjson.dumps(record).decode())
+    encoded = orjson.dumps(record).decode()
+    out.records.append(encoded)
     out.timestamps.append(instant)
     out.severities.append(severity)
     out.loggers.append(head.logger)
     out.offsets.append(offset)
-    out.raws[row] = raw
+    out.raws[row] = raw if extra is None or isinstance(raw, int) else compiled.rules.kept(raw, encoded)
     if severity >= ERROR:
         out.errors.append(ErrorEvent(row, instant, severity, message, head.logger, _service(head)))
 
@@ -176,7 +177,7 @@ class TextEvent(msgspec.Struct):
     logger: str | None
     message: str
     record: str
-    raw: bytes | int | None
+    raw: bytes | int | str | None
     error: str | None
     exception: ExceptionInfo
     service: str | None = None
@@ -191,13 +192,14 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
     if number == 0 and event.trace:
         number = FATAL if multiline.is_fatal(event) else ERROR
     raw = b"\n".join(event.lines)
+    record = orjson.dumps(_record(event, written, message, exception)).decode()
     return TextEvent(
         timestamp=instant,
         severity=number,
         logger=event.head.logger,
         message=message,
-        record=orjson.dumps(_record(event, written, message, exception)).decode(),
-        raw=raw_of_message(raw, message),
+        record=record,
+        raw=compiled.rules.kept(raw, record) if event.extra else raw_of_message(raw, message),
         error="; ".join(filter(None, (event.error, _wrong(event.head, error)))) or None,
         exception=exception,
         service=_service(event.head),

@@ -15,12 +15,14 @@ import re
 from typing import TYPE_CHECKING
 
 from agent.core.patterns import lazy
+from agent.core.wrapping import text_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ESCAPE = lazy(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+Raw = bytes | int | str | None  # as `agent.core.event.original_of` takes it
 _NEVER_TEXT = b"\xff"  # in no UTF-8: nothing that is searched for reaches over it
 
 
@@ -43,34 +45,36 @@ def is_exact_case(text: str) -> bool:
     return any(character.isupper() for character in text)
 
 
-def holds(text: str) -> Callable[[str, bytes | int | None], bool]:
+def holds(text: str) -> Callable[[str, Raw], bool]:
     """Whether an event, by its record and its column `raw`, has a text. Case counts where it has a capital."""
     if is_exact_case(text):
         exact = text.encode("utf-8", "surrogatepass")
-        return lambda record, raw: text in decoded_text(record) or (isinstance(raw, bytes) and exact in _line(raw))
+        return lambda record, raw: text in decoded_text(record) or exact in _line(raw)
     if text.isascii():  # folds ASCII only, as SQL's LIKE does: the Kelvin sign is no k
         folded = text.lower().encode()
-        return lambda record, raw: (
-            folded in _encoded(record).lower() or (isinstance(raw, bytes) and folded in _line(raw).lower())
-        )
+        return lambda record, raw: folded in _encoded(record).lower() or folded in _line(raw).lower()
     wide = text.casefold()
     return lambda record, raw: (
-        wide in decoded_text(record).casefold()
-        or (isinstance(raw, bytes) and wide in _line(raw).decode("utf-8", "replace").casefold())
+        wide in decoded_text(record).casefold() or wide in _line(raw).decode("utf-8", "replace").casefold()
     )
 
 
-def folded_text(record: str, raw: bytes | int | None) -> bytes:
+def folded_text(record: str, raw: Raw) -> bytes:
     """All of it in lower case, as a text in ASCII without a capital sees it."""
     text = _encoded(record)
-    return (b"%b%b%b" % (text, _NEVER_TEXT, _line(raw)) if isinstance(raw, bytes) else text).lower()
+    return (b"%b%b%b" % (text, _NEVER_TEXT, line) if (line := _line(raw)) else text).lower()
 
 
 def _encoded(record: str) -> bytes:
     return decoded_text(record).encode("utf-8", "surrogatepass")
 
 
-def _line(raw: bytes) -> bytes:
+def _line(raw: Raw) -> bytes:
+    """What is kept of the line beside the record: the line, or the text inside a container's one; empty for nothing."""
+    if isinstance(raw, str):
+        raw = text_in(raw).encode()
+    elif not isinstance(raw, bytes):
+        return b""
     if raw[:1] != b"{" or b"\\" not in raw:
         return raw
     return decoded_text(raw.decode("utf-8", "replace")).encode("utf-8", "surrogatepass")
@@ -78,7 +82,7 @@ def _line(raw: bytes) -> bytes:
 
 # ---------------------------------------------------------------- in SQL
 
-_BLOB = "typeof(e.raw) = 'blob'"
+_KEPT = "typeof(e.raw) IN ('blob', 'text')"
 _MAY_HIDE = frozenset('"\\/')  # what JSON may write with a backslash, beside control characters
 
 
@@ -90,11 +94,11 @@ def line_clause(text: str, *, folded: bool) -> tuple[str, tuple[str | bytes, ...
         folded: it is ASCII, and ASCII letters of either case are alike.
     """
     hidden = r"'\'" if _MAY_HIDE & set(text) or not text.isprintable() else r"'\u'"
-    json = f"(substr(e.raw, 1, 1) = x'7b' AND instr(e.raw, CAST({hidden} AS BLOB)))"
+    json = f"instr(CAST(e.raw AS BLOB), CAST({hidden} AS BLOB))"
     if not folded:
-        return f"({_BLOB} AND (instr(e.raw, ?) OR {json}))", (text.encode(),)
+        return f"({_KEPT} AND (instr(CAST(e.raw AS BLOB), ?) OR {json}))", (text.encode(),)
     # LIKE ends at a NUL.
-    sql = f"({_BLOB} AND (CAST(e.raw AS TEXT) LIKE ? ESCAPE '!' OR instr(e.raw, x'00') OR {json}))"
+    sql = f"({_KEPT} AND (CAST(e.raw AS TEXT) LIKE ? ESCAPE '!' OR instr(CAST(e.raw AS BLOB), x'00') OR {json}))"
     return sql, (like_pattern(text),)
 
 

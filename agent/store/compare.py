@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from agent.core.event import REDACTED
+from agent.store.woven import Woven, may_be_woven
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,6 +114,7 @@ class FileAudit(msgspec.Struct):
     differences: list[tuple[int, str]] = []  # the first of them: offset, what differs
     difference_count: int = 0
     _next_gap: int = 0
+    _woven: Woven = msgspec.field(default_factory=Woven)
     _loose: bool = False  # the last event was redacted: where it ends is not certain
 
     def __post_init__(self) -> None:
@@ -160,7 +162,7 @@ class FileAudit(msgspec.Struct):
         known from the line.
         """
         if window is None:
-            return _REDACTED not in originals[-1]
+            return _REDACTED not in originals[-1] and not may_be_woven(originals[-1])
         expected = b"\n".join(originals) + b"\n"
         if window.read(start, len(expected)) != expected:
             return False
@@ -172,6 +174,9 @@ class FileAudit(msgspec.Struct):
         end = offset + len(original)
         self._loose = False
         redacted = _REDACTED in original
+        if may_be_woven(original) and (window is None or window.read(offset, len(original)) != original):
+            self.position = self._take_woven(offset, original, window, redacted=redacted)
+            return
         if window is None or (end > window.size and not redacted):
             # Where a redacted event ends is known from its lines alone: what follows up to the next one is its.
             self.position, self._loose = (offset + 1, True) if redacted else (end + 1, False)
@@ -190,12 +195,30 @@ class FileAudit(msgspec.Struct):
         elif len(actual) < len(original) and window.has_shrunk():
             self.position = end + 1
         else:
-            place = _first_difference(original, actual)
-            self.differs(
-                offset + place,
-                f"the file has {_excerpt(actual, place)} where the event at {offset} has {_excerpt(original, place)}",
-            )
+            self._differs_at(offset, original, actual, _first_difference(original, actual))
             self.position = end + 1
+
+    def _take_woven(self, offset: int, original: bytes, window: Window | None, *, redacted: bool) -> int:
+        """Judge the first line of an event; the others lie somewhere behind it. Where that one ends."""
+        end = self._woven.begin(offset, original, hidden=redacted)
+        if window is None:
+            return offset + 1 if redacted else end
+        actual = window.read(offset, end - offset)
+        if actual == original[: end - offset]:
+            self.compared_bytes += len(actual)
+        elif redacted:
+            self.redacted_events += 1
+            return window.after_lines(offset, 1)
+        elif end <= window.size or not window.has_shrunk():
+            place = _first_difference(original, actual)
+            self._differs_at(offset, original, actual, place)
+        return end
+
+    def _differs_at(self, offset: int, original: bytes, actual: bytes, place: int) -> None:
+        self.differs(
+            offset + place,
+            f"the file has {_excerpt(actual, place)} where the event at {offset} has {_excerpt(original, place)}",
+        )
 
     # ------------------------------------------------------------ what lies between events
 
@@ -216,6 +239,7 @@ class FileAudit(msgspec.Struct):
                 self.differs(gap.start, f"the gap ({gap.reason}) {gap.start} to {gap.end} lies inside of an event")
                 continue
             self._blank(gap.start, window)
+            self._end_woven()
             self._gap(gap, window)
         self._blank(target, window)
 
@@ -226,6 +250,7 @@ class FileAudit(msgspec.Struct):
             return
         start, self.position = self.position, target
         self.expired_bytes += target - start
+        self._woven.expire(target)
         while self._next_gap < len(self.gaps) and self.gaps[self._next_gap].end <= target:
             gap = self.gaps[self._next_gap]
             self.expired_bytes -= gap.end - max(gap.start, start)
@@ -240,8 +265,15 @@ class FileAudit(msgspec.Struct):
                 self.compared_bytes += len(block)
         self.position = gap.end
 
+    def _end_woven(self) -> None:
+        for offset, lines in self._woven.end():
+            self.differs(offset, f"{lines} lines of the event at {offset} are not behind it")
+
     def _blank(self, target: int, window: Window | None) -> None:
         start, loose = self.position, self._loose
+        if target > start:
+            start, met = self._woven.take(start, target, window), start
+            self.compared_bytes += 0 if window is None else start - met
         if target <= start:
             self.position = target
             return
@@ -263,6 +295,7 @@ class FileAudit(msgspec.Struct):
     def finish(self, window: Window | None) -> None:
         """Judge what is left, and the books as a whole."""
         self._reach(max(self.offset, self.position), window)
+        self._end_woven()
         self.judge_books()
         if self.found > self.events:
             self.differs(self.offset, f"the store has {self.found} events of this file, its books say {self.events}")

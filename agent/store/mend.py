@@ -104,8 +104,12 @@ def _walk(connection: sqlite3.Connection, lost: list[tuple[int, int]]) -> dict[i
         if offset > file.position and _some_lost(starts, lost, file.previous, number):
             file.holes.append((file.position, offset))
         length = len(original_of(record, raw)) + 1
-        file.event_bytes += length - max(0, file.position - offset)  # one stored without its newline counts it not
-        file.position = max(file.position, offset + length)
+        if offset < file.position - 1:  # between the lines of the event before it, which has some behind it
+            file.event_bytes += length
+            file.position += length
+        else:
+            file.event_bytes += length - max(0, file.position - offset)  # one stored without its newline counts it not
+            file.position = max(file.position, offset + length)
         file.previous = number
         file.found += 1
     return files

@@ -42,9 +42,9 @@ _BUSY_TIMEOUT_S = 2.0  # per attempt, and attempts go on for ever: a stop need n
 _CACHE_KIB = 4_096
 
 _T = TypeVar("_T")
-Joined = tuple[str, bytes | int | None, ErrorEvent | None]
+Joined = tuple[str, bytes | int | str | None, ErrorEvent | None]
 # (record, raw, continuation) of the stored event -> its record and raw with the further lines
-Joiner = Callable[[str, bytes | int | None, Continuation], Joined]
+Joiner = Callable[[str, bytes | int | str | None, Continuation], Joined]
 
 
 class CommitHook(Protocol):
@@ -83,7 +83,7 @@ class _TailEvent(NamedTuple):
 
     id: int
     record: str
-    raw: bytes | int | None
+    raw: bytes | int | str | None
     group_id: int | None
     timestamp: int
     severity_number: int

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from agent.config.convert import close_to
+from agent.core.containerpaths import file_resource
 from agent.core.errors import TailError
 from agent.core.patterns import lazy
 from agent.core.stored import resource_json
@@ -46,7 +47,7 @@ class SourceSettings(msgspec.Struct, frozen=True):
     exclude: tuple[str, ...]
     start: Literal["beginning", "end"]
     max_line: int
-    resource: str  # JSON object: the resource attributes of its events
+    resource: str  # JSON object: the resource attributes of its events, as far as they are not a file's own
     look_interval_s: float  # a file that grows by little is looked at this often, or as one that grows by much
     journal: JournalSelection | None  # what it reads instead of files
 
@@ -54,8 +55,12 @@ class SourceSettings(msgspec.Struct, frozen=True):
         """Whether what is read of the file from now on has the same source and resource as what was read before."""
         if self.name != file.source:
             return False
-        known, own = file.resource, self.resource
+        known, own = file.resource, self.resource_of(file)
         return known == own or json.loads(known) == json.loads(own)  # labels in another order
+
+    def resource_of(self, file: FileGeneration) -> str:
+        """The resource attributes of the events of a file: the source's, and those of the container that wrote it."""
+        return file_resource(self.resource, file.path, file.current_path)
 
     @staticmethod
     def from_source(source: SourceConfig, flush_interval_s: float) -> SourceSettings:

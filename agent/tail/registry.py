@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from agent.core.containerpaths import file_resource
 from agent.core.decompress import compression
 from agent.core.errors import TailError
 from agent.core.holes import before_hole
@@ -107,10 +108,11 @@ class Registry:
         """A generation of what was opened just now."""
         offset = files.last_line(handle.fileno(), info.size) if at_end else min(offset, info.size)
         now_ns = self.clock()
+        path = found.origin or found.path
         file = FileGeneration(
             id=self.allocate_id(),
             source=found.source.name,
-            path=found.origin or found.path,
+            path=path,
             device=info.key.device,
             inode=info.key.inode,
             generation=info.generation,
@@ -118,7 +120,7 @@ class Registry:
             state="rotated" if found.origin else "active",
             first_seen=now_ns,
             last_read=now_ns,
-            resource=found.source.resource,
+            resource=file_resource(found.source.resource, path, info.real),
         )
         self.positions.begin(file.id, Position(offset))
         return await self._enroll(file, found.source, handle, info, globbed=not found.origin)
@@ -182,13 +184,13 @@ class Registry:
             return file
         place = self.positions[file.id]
         if self.positions.starts_at(file.id, place.offset):  # nothing that could keep anything
-            return replace(file, source=source.name, resource=source.resource)
+            return replace(file, source=source.name, resource=source.resource_of(file))
         if not self.is_over(file):
             self.save(replace(file, state="finished"))
         return self._succeed(file, source, place)
 
     def _succeed(self, file: FileGeneration, source: SourceSettings, place: Position) -> FileGeneration:
-        successor = replace(file, id=self.allocate_id(), source=source.name, resource=source.resource)
+        successor = replace(file, id=self.allocate_id(), source=source.name, resource=source.resource_of(file))
         self.positions.begin(successor.id, place)
         self.dormant[successor.id] = successor  # at first: other threads ask for all generations
         self._forget(file.id)
@@ -202,7 +204,7 @@ class Registry:
         reader.rewind()
         place, before = Position(reader.offset, *marker(reader.before_offset)), reader.before_offset
         if self.positions.starts_at(file.id, place.offset):
-            harvester.change(source=source.name, resource=source.resource)
+            harvester.change(source=source.name, resource=source.resource_of(file))
             reader.max_line = source.max_line
         else:
             await self.conclude(file, reader)

@@ -41,7 +41,7 @@ class ReadEvent(NamedTuple):
     severity: int
     offset: int
     record: str
-    raw: bytes | int | None
+    raw: bytes | int | str | None
     parse_error: str | None
 
 

@@ -92,6 +92,10 @@ LINES = {
     "cri begins": cri(SECRET[:66], "P"),
     "cri goes on": cri(SECRET[66:]),
     "cri other": cri("INFO token=" + CANARY, stream="stderr"),
+    "cri other begins": cri("INFO token=" + CANARY * 9 + " and ", "P", "stderr"),
+    "cri other traces": cri("Traceback (most recent call last):", stream="stderr"),
+    "cri traces": cri("Traceback (most recent call last):"),
+    "cri indented part": cri(f"  f(token={CANARY})", "P"),
 }
 LOGS = st.lists(st.sampled_from(sorted(LINES)), max_size=8)
 
@@ -140,6 +144,10 @@ def events(data: bytes, settings, in_log=None):
 @example(["docker begins"], b"", [30], 0)
 @example(["too long for an event", "json"], b"\n", [5000], 0)
 @example(["cri shorter begins", "cri shorter begins", "cri end"], b"\n", [], 2)
+@example(["cri begins", "cri other", "cri goes on"], b"", [], 0)
+@example(["cri begins", "cri other begins", "cri goes on", "cri other"], b"\n", [30], 0)
+@example(["cri traces", "cri indented part", "cri other traces", "cri end", "cri other"], b"\n", [], 0)
+@example(["cri other begins", "cri shorter begins", "cri other", "cri shorter begins", "cri end"], b"\n", [], 2)
 @example(["docker longer begins", "docker longer goes on"], b"\n", [], 2)
 @example(["trace", "longer indented", "longer trace"], b"\n", [], 1)
 def test_it_is_read_as_what_is_stored_of_the_log(names, end, cuts, limit):

@@ -25,6 +25,7 @@ FROZEN = {
     "v005_removals.py": "0c3c7e6666c11953e0f7610965561bbb915b2e9f5fe0bfade7603258e031a0ec",
     "v006_shapes.py": "4cac6afe83a4bd4c6621fd116b163b72cc988dca66982465c84b389f7976b17a",
     "v007_plain_ids.py": "36c236b4e256ab247dfc53a42758046ea2ace5505ea5abdaf5705ca09b9f3864",
+    "v008_line_codes.py": "489dec17fbf528cf5aa38cf525c958337c9db72f4cb445a71fcbf6d537ce43bc",
 }
 OLDEST = "001-start-offset"
 STEPS = [name for name, _ in migrations._STEPS]
@@ -49,7 +50,7 @@ def test_every_version_has_its_frozen_file():
 def test_a_step_keeps_its_name():
     """Stores note by it which steps they have taken."""
     assert STEPS[:6] == ["events_and_files", "templates", "alerting", "group_lives", "archives", "archive_removals"]
-    assert STEPS[6:] == ["shapes", "plain_ids"]
+    assert STEPS[6:] == ["shapes", "plain_ids", "line_codes"]
 
 
 def state(path):

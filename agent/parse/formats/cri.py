@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from agent.core.patterns import lazy
-from agent.parse.formats import Wrapped, Wrapper
+from agent.core.wrapping import Wrapped
+from agent.parse.formats import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ _LINE = lazy(
     re.DOTALL,
 )
 _PARTS = 4
+_STREAMS = {b"stdout": "stdout", b"stderr": "stderr"}
 
 
 def _may_wrap(lines: bytes) -> bool:
@@ -44,9 +46,11 @@ def _redact(line: bytes, content: Callable[[bytes], bytes], _: Redactor) -> byte
     return line[: match.start(4)] + hidden.replace(b"\n", b"\\n")  # Docker's part of a line may have had one
 
 
-def _begins_plainly(line: bytes) -> bool:
+def _plain_stream(line: bytes) -> str | None:
     parts = line.split(b" ", 3)
-    return len(parts) == _PARTS and parts[1] in (b"stdout", b"stderr") and b"!" <= parts[3][:1] <= b"~"
+    if len(parts) != _PARTS or parts[2] != b"F" or not b"!" <= parts[3][:1] <= b"~":
+        return None
+    return _STREAMS.get(parts[1])
 
 
-FORMAT = Wrapper(b"0123456789", _may_wrap, _unwrap, _redact, _begins_plainly)
+FORMAT = Wrapper(b"0123456789", _may_wrap, _unwrap, _redact, _plain_stream)

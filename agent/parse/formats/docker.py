@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from agent.parse.formats import Wrapped, Wrapper
+from agent.core.wrapping import Wrapped
+from agent.parse.formats import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 STREAM = "stream"  # no other lines of JSON that are one event have all its keys, and few this one
 _KEYS = {"log", STREAM, "time", "attrs"}
 _BEGIN = b'{"log":"'  # eight bytes
+_STREAM = b'\\n","stream":"'  # between a whole text, which cannot hold it, and the stream
+_STREAMS = {b"stdout": "stdout", b"stderr": "stderr"}
 _KEY_BYTES = 12  # in which the first key ends
 
 
@@ -56,9 +59,14 @@ def _redact(line: bytes, content: Callable[[bytes], bytes], redactor: Redactor) 
     return json.dumps(changed, ensure_ascii=line.isascii(), separators=separators).encode()
 
 
-def _begins_plainly(line: bytes) -> bool:
+def _plain_stream(line: bytes) -> str | None:
     first = line[8:9]
-    return line.startswith(_BEGIN) and b"!" <= first <= b"~" and first not in (b'"', b"\\")
+    if not (line.startswith(_BEGIN) and b"!" <= first <= b"~" and first not in (b'"', b"\\")):
+        return None
+    if line.count(_STREAM) != 1 or b'"attrs"' in line:  # another one may be in these
+        return None
+    place = line.index(_STREAM) + len(_STREAM)
+    return _STREAMS.get(line[place : place + 6])
 
 
-FORMAT = Wrapper(b"{", _may_wrap, _unwrap, _redact, _begins_plainly)
+FORMAT = Wrapper(b"{", _may_wrap, _unwrap, _redact, _plain_stream)
