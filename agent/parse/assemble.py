@@ -14,7 +14,7 @@ from agent.core.model import EventBatch, Gap
 from agent.parse import careful, fields, multiline, textevent
 from agent.parse.formats import with_stream
 from agent.parse.patternruns import PatternRuns
-from agent.parse.streams import Streams
+from agent.parse.streams import ContainerStreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,13 +44,12 @@ class Assembler:
         self, compiled: Compiled, profile: Profile, observed: int, in_log: Callable[[int], int] | None = None
     ) -> None:
         self.compiled = compiled
-        self._in_log = in_log
-        self.is_redacted = in_log is not None
+        self._in_log, self.is_redacted = in_log, in_log is not None
         self.shapes = compiled.shapes(profile)
         self.observed = observed
         self.out = EventBatch()
         self.open: OpenText | None = None
-        self.streams = Streams(compiled)
+        self.streams = ContainerStreams(compiled)
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []

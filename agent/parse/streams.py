@@ -6,7 +6,7 @@ earlier. Two things follow, and both are here:
 
 - Rows are in the order of their offsets: those that came too early are put in their places (`in_order`) as soon as
   nothing is open.
-- A file can be read on at an offset only where no event lies on both sides of it. `Streams.begin` is the last such
+- A file can be read on at an offset only where no event lies on both sides of it. `ContainerStreams.begin` is the last such
   place: what is held back at the end of a batch begins there, with the rows behind it, so that what is stored before
   the committed offset is whole, and what is read again after a crash gives the same rows.
 
@@ -96,7 +96,7 @@ class Stream:
         self.apart = 0  # lines of the other stream since the last one of `open`
 
 
-class Streams:
+class ContainerStreams:
     """The streams of one file. Who knows what a line is comes with each call: kept here, the two would hold each other,
     and with them a chunk of lines until a garbage collection.
 
