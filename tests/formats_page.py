@@ -68,7 +68,8 @@ def _event(out: EventBatch, row: int, parser: FileParser) -> str:
     if out.loggers[row] is not None:
         parts.append(f"logger `{out.loggers[row]}`")
     parts.append(f"message {_code(fields.body or '')}")
-    parts.extend(f"`{name}` {_code(value)}" for name, value in sorted(_flat(fields.attributes(record))))
+    attributes = sorted(_flat(fields.attributes(record)))
+    parts.extend(f"`{name}` {_code(value)}" for name, value in attributes if name != "logger")
     if row in out.parse_errors and not observed:
         parts.append(f"`parse_error` {_code(out.parse_errors[row])}")
     return "; ".join(parts)
