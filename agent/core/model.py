@@ -191,6 +191,7 @@ class EventBatch(msgspec.Struct):
     records: list[str] = []
     raws: dict[int, bytes | int | str] = {}  # row -> as `core.event.original_of` takes it; absent: record
     parse_errors: dict[int, str] = {}  # row -> reason
+    completed: dict[int, str] = {}  # row -> its instant's text, whose year or date was completed; only while parsing
     errors: list[ErrorEvent] = []
     gaps: list[Gap] = []
     blank_bytes: int = 0  # empty lines with their newlines

@@ -57,7 +57,7 @@ class Assembler:
         self.seen: list[dict[str, Any]] = []
         self.text_lines = self.json_lines = 0
         self._traces, self._rules = compiled.traces, compiled.rules
-        self._runs = PatternRuns(self.out, compiled, observed)
+        self._runs = PatternRuns(compiled, observed)
         self._find_object = partial(careful.find_object, json=compiled.rules.json, only_json=compiled.rules.only_json)
 
     def lines(self, data: bytes, offset: int, following: bytes = b"") -> None:
@@ -75,7 +75,7 @@ class Assembler:
         runs = self._runs.begin(data) if text_alone and self._rules.explicit else None
         while index <= last:
             if runs is not None:
-                taken, size = runs.take(parts, index, offset, self.begin_rows)
+                taken, size = runs.take(self.out, parts, index, offset, self.begin_rows)
                 index, offset, self.text_lines = index + taken, offset + size, self.text_lines + taken
             line = parts[index]
             index += 1

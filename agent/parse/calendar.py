@@ -79,15 +79,14 @@ class Calendar:
         Returns:
             Whether there are other entries than before.
         """
-        notes = self._instants.notes
-        if not notes:
+        texts = out.completed
+        if not texts:
             if not self._recorded and len(out) > begin and len(out) - 1 not in out.parse_errors:
                 self._full = out.timestamps[-1]
             return False
-        self._instants.notes = []
-        if self._is_plain(out, begin, notes):
+        out.completed = {}
+        if self._is_plain(out, begin, len(texts)):
             return False
-        texts = dict(notes)
         if self._recorded:
             changed, has_new = self._replay(out, texts), False
         else:
@@ -97,13 +96,13 @@ class Calendar:
                 error.timestamp = out.timestamps[error.index]
         return has_new
 
-    def _is_plain(self, out: EventBatch, begin: int, notes: list[tuple[int, str]]) -> bool:
+    def _is_plain(self, out: EventBatch, begin: int, noted: int) -> bool:
         """Whether it is plain to see that all rows are right and nothing is to be noted: in a log of syslog they nearly
         always are.
         """
         if self._recorded:
             return self._entry_at(self._place(out.offsets[-1])) == self._entry
-        if self._instants.dateless or self._full is not None or len(notes) != len(out) - begin or not self.entries:
+        if self._instants.dateless or self._full is not None or noted != len(out) - begin or not self.entries:
             return False
         found, base = out.timestamps[begin:], self.entries[-1][1]
         low, high = min(found), max(found)

@@ -31,10 +31,11 @@ _LEAP_YEARS = 8  # from 29 February to the next at the most
 
 
 class Reference(NamedTuple):
-    """What completes an instant. `nearest`: it is near by, before or after."""
+    """What completes an instant. `nearest`: it is near by, before or after; `own`: the line itself says it."""
 
     instant: int
     nearest: bool = False
+    own: bool = False
 
 
 class Completed(NamedTuple):

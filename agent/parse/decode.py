@@ -119,7 +119,7 @@ class FileParser:
             work.out, self._settled = released, len(released)
         else:
             work.tail = self._known_tail(batch, offset) if tail_open else None
-        self._compiled.instants.rows = work.out.timestamps
+        self._compiled.instants.out = work.out
         self._held, self.deadline_s = b"", None
         self._observed = batch.observed_timestamp
         if self.profile.format == "":
@@ -138,7 +138,7 @@ class FileParser:
         if not self._held:
             return EventBatch(end=max(self._end, 0))
         work = Assembler(self._compiled, self.profile, self._observed)
-        self._compiled.instants.rows = work.out.timestamps
+        self._compiled.instants.out = work.out
         data, offset = self._held, self._held_at
         self._held, self.deadline_s = b"", None
         work.lines(data, offset)
@@ -274,7 +274,7 @@ class FileParser:
         if self._calendar.settle(out, self._settled):
             self.profile = replace(self.profile, calendar=tuple(self._calendar.entries))
             self.profile_changed = True
-        self._settled = 0
+        self._settled, self._compiled.instants.out = 0, None
         work.end_tail()
         last = tail if continued else work.last_text
         if last is not None and not last.extra and self._compiled.settings.multiline != "off":

@@ -182,19 +182,20 @@ class FastPath:
         if self._paths["timestamp"] == INSTANT:
             column = [None] * len(column)
         found = []
-        begin = len(work.out.records)
+        instants, begin = self._compiled.instants, len(work.out.records)
+        before, instants.out = instants.out, work.out
         for row, value in enumerate(column):
-            self._compiled.instants.further = row
+            instants.further = row
             try:
-                found.append(fields.parse_instant(value, self._compiled.instants, work.observed))
+                found.append(fields.parse_instant(value, instants, work.observed))
             except ValueError:
                 record = load_record(records[row])
                 paths = self._compiled.paths["timestamp"]
-                instant, error = fields.instant(record, paths, self._compiled.instants, work.observed)
+                instant, error = fields.instant(record, paths, instants, work.observed)
                 found.append(instant)
                 if error is not None:
                     work.out.parse_errors[begin + row] = error
-        self._compiled.instants.further = 0
+        instants.out, instants.further = before, 0
         return found
 
     def _severities(self, column: list[Any], records: list[str]) -> list[int]:

@@ -33,13 +33,11 @@ class PatternRuns:
     """The runs of lines that lie together.
 
     Args:
-        out: takes the rows.
         compiled: settings, of which `textevent.takes` says that lines may be looked at by themselves.
         observed: when the lines were read (ns).
     """
 
-    def __init__(self, out: EventBatch, compiled: Compiled, observed: int) -> None:
-        self._out = out
+    def __init__(self, compiled: Compiled, observed: int) -> None:
         self._compiled = compiled
         self._patterns = compiled.settings.line_patterns
         self._observed = observed
@@ -55,10 +53,13 @@ class PatternRuns:
                 self._texts = data.decode().split("\n")
         return self if self._texts else None
 
-    def take(self, lines: list[bytes], begin: int, offset: int, begin_rows: Callable[[], None]) -> tuple[int, int]:
+    def take(
+        self, out: EventBatch, lines: list[bytes], begin: int, offset: int, begin_rows: Callable[[], None]
+    ) -> tuple[int, int]:
         """Append the rows of the lines from `begin` on of which each fits, as does the line behind it.
 
         Args:
+            out: takes the rows.
             lines: without their newlines.
             begin: the first one that is looked at.
             offset: of that one in its file.
@@ -73,9 +74,9 @@ class PatternRuns:
         if taken <= 0:
             return 0, 0
         begin_rows()
-        out, run = self._out, found[:taken]
+        run = found[:taken]
         first = len(out.records)
-        instants = self._instants([parts[0] for parts in run], first)
+        instants = self._instants(out, [parts[0] for parts in run])
         texts, taken_lines = self._texts[begin : begin + taken], lines[begin : begin + taken]
         ends = list(accumulate([len(line) + 1 for line in taken_lines], initial=offset))
         out.offsets += ends[:-1]
@@ -105,18 +106,20 @@ class PatternRuns:
                 break  # a trace may begin in its message
         return found
 
-    def _instants(self, written: list[str | None], first: int) -> list[int]:
+    def _instants(self, out: EventBatch, written: list[str | None]) -> list[int]:
         observed, compiled = self._observed, self._compiled
         if None not in written:
             found = compiled.bulk_instants.convert(written)
             if found is not None and max(found) <= observed:
                 return found
         instants = []
-        for row, text in enumerate(written, first):
+        for row, text in enumerate(written):
+            compiled.instants.further = row
             instant, missing = (observed, NO_TIMESTAMP) if text is None else written_instant(text, compiled, observed)
             instants.append(instant)
             if missing:
-                self._out.parse_errors[row] = missing
+                out.parse_errors[len(out.records) + row] = missing
+        compiled.instants.further = 0
         return instants
 
 

@@ -84,6 +84,7 @@ def append_rows(rows: EventBatch, out: EventBatch) -> None:
     out.errors += rows.errors
     out.raws.update((begin + row, raw) for row, raw in rows.raws.items())
     out.parse_errors.update((begin + row, why) for row, why in rows.parse_errors.items())
+    out.completed.update((begin + row, text) for row, text in rows.completed.items())
 
 
 class Runs:

@@ -253,6 +253,7 @@ def in_order(out: EventBatch, first: int) -> None:
     place = dict(zip(order, rows, strict=True))
     out.raws = {place.get(row, row): raw for row, raw in out.raws.items()}
     out.parse_errors = {place.get(row, row): why for row, why in out.parse_errors.items()}
+    out.completed = dict(sorted((place.get(row, row), text) for row, text in out.completed.items()))
     for error in out.errors:
         error.index = place.get(error.index, error.index)
     out.errors.sort(key=_by_index)
@@ -265,4 +266,5 @@ def drop(out: EventBatch, first: int) -> None:
         del column[first:]
     out.raws = {row: raw for row, raw in out.raws.items() if row < first}
     out.parse_errors = {row: why for row, why in out.parse_errors.items() if row < first}
+    out.completed = {row: text for row, text in out.completed.items() if row < first}
     out.errors = [error for error in out.errors if error.index < first]

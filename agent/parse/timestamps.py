@@ -21,6 +21,7 @@ from agent.parse.zones import AheadError, InstantError, OutOfRangeError, ZoneErr
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from agent.core.model import EventBatch
     from agent.parse.layouts import Reading
 
 __all__ = ["CLF", "ISO", "SYSLOG", "InstantError", "Instants", "OutOfRangeError", "parse"]
@@ -94,17 +95,16 @@ def checked(instant: int, observed: int = MAX_NS) -> int:
 class Instants:
     """`parse` for the timestamps of one source: the minute is looked up, seconds and fraction are added (1 µs, not 8).
 
-    A text without a year or a date is completed by `reference`: see `completion`. What was completed is in `notes`, as
-    the row that its instant is for and the text, for who knows the lines around it and may complete it better.
+    A text without a year or a date is completed by `reference`: see `completion`. It is noted in the batch that its row
+    is for, for who knows the lines around it and may complete it better.
     """
 
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
         self.reference: Reference | None = None  # None: the time at which the line was read
         self.read_by = 0  # Unix ns: the lines were read by then, whenever their file was written
-        self.notes: list[tuple[int, str]] = []
-        self.rows: list[int] | None = None  # the instants of the rows before; None: nothing is noted
-        self.further = 0  # so many rows, which are not among them yet, are before this one, too
+        self.out: EventBatch | None = None  # has the rows before the one whose instant is read; None: nothing is noted
+        self.further = 0  # so many rows, which are not in it yet, are before this one, too
         self.dateless = False  # some had the time of day alone
         self._clock_at = 0
         self._known: dict[str, int] = {}
@@ -162,7 +162,7 @@ class Instants:
         if known is not None and second < "60":
             reference = self._reference(observed, near)
             if known.since <= reference.instant < known.until and known.nearest == reference.nearest:
-                return self._noted(known.minute + after, value, observed, near)
+                return self._noted(known.minute + after, value, observed, reference)
         return self._unknown(value, key, after, observed, near)
 
     def _iso(self, value: str, observed: int) -> int:
@@ -196,24 +196,24 @@ class Instants:
             return instant
         reference = self._reference(observed, near)
         instant = complete(reading, self.zone, reference)
-        if instant > self.latest(observed) and near is None:
+        if instant > self.latest(observed) and not reference.own:
             reference = Reference(self.latest(observed) - DAY_NS)
             instant = complete(reading, self.zone, reference)
         if is_kept:
             kept = self._partial if near is None else self._near
             self._keep(kept, key, completed(reading, instant, after, reference))
         self.dateless |= reading.month is None
-        return self._noted(instant, value, observed, near)
+        return self._noted(instant, value, observed, reference)
 
     def _reference(self, observed: int, near: str | None) -> Reference:
-        if near is not None:
+        if near is not None and near[:4].isdigit() and near[4:5] in _ISO_MARKS:  # all runtimes write the year
             with suppress(ValueError):
-                return Reference(self.parse(near, observed), nearest=True)
+                return Reference(self.parse(near, observed), nearest=True, own=True)
         return self.reference or Reference(observed)
 
-    def _noted(self, instant: int, value: str, observed: int, near: str | None) -> int:
-        if near is None and self.rows is not None and 0 <= instant <= self.latest(observed):
-            self.notes.append((len(self.rows) + self.further, value))
+    def _noted(self, instant: int, value: str, observed: int, reference: Reference) -> int:
+        if not reference.own and self.out is not None and 0 <= instant <= self.latest(observed):
+            self.out.completed[len(self.out.timestamps) + self.further] = value
         return instant
 
     def _keep(self, known: dict[str, Any], key: str, value: Any) -> None:

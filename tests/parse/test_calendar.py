@@ -11,7 +11,7 @@ from agent.core.model import LineBatch
 from agent.parse.decode import FileParser
 from tests.parse.effort import examples
 from tests.parse.test_cases import iso
-from tests.parse.test_twin import tailed
+from tests.parse.test_twin import columns, tailed
 from tests.sources import parsing
 
 NS = 10**9
@@ -81,6 +81,15 @@ def test_times_of_day_end_with_the_file():
     assert [iso(one) for one in found] == [f"2024-03-{day}Z" for day in days]
 
 
+def test_lines_that_a_pattern_fits_together_are_noted_each_for_itself():
+    config = parsing(
+        format="pattern", patterns=(r"^(?P<severity>[A-Z]+) (?P<timestamp>\w+ +\d+ [\d:]+) (?P<message>.*)",)
+    )
+    lines = [f"INFO {day} 10:00:00 x" for day in ("Nov 30", "Dec 22", "Dec 24", "Dec 25", "Dec 26")]
+    found = read(lines, "2026-12-23T00:00:00", parser=FileParser(config))
+    assert {instant[:4] for instant in found} == {"2025"}
+
+
 def years(start: datetime, steps: list[int]) -> list[datetime]:
     found, at = [], start
     for step in steps:
@@ -142,7 +151,24 @@ MIXED = st.lists(
         st.datetimes(day(2019), day(2026)).map(lambda at: f"{at:%Y-%m-%d %H:%M:%S} ERROR x"),
         st.datetimes(day(2019), day(2027)).map("E{:%m%d %H:%M:%S}.000001   1 a.go:5] x".format),
         st.datetimes(day(2019), day(2027)).map(lambda at: f'{{"log":"x\\n","stream":"stdout","time":"{at:%H:%M:%S}"}}'),
-        st.just('{"log":"05:39:26 x\\n","stream":"stderr","time":"2026-11-22T05:39:27Z"}'),
+        st.builds(
+            '{{"log":"{}","stream":"{}","time":"{}"}}'.format,
+            st.sampled_from(
+                [
+                    r"05:39:26 x\n",
+                    r"Feb 29 00:00:00 web app: x\n",
+                    r"Jan  1 00:00:00 web app: x\n",
+                    "05:39",
+                    r":26 ERROR x\n",
+                    r"{\"time\":\"Jan  1 00:00:00\"}\n",
+                    r"x\n",
+                ]
+            ),
+            st.sampled_from(["stdout", "stderr"]),
+            st.sampled_from(
+                ["2026-11-22T05:39:27Z", "Jan  1 00:00:00", "00:00:00", "2026-13-01T00:00:00Z", "  11-22 05:39:27"]
+            ),
+        ),
         st.just("no time"),
         st.just('{"time":"2024-02-29T00:00:00Z","level":"error"}'),
         st.just('{"time":"Feb 29 00:00:00","level":"error"}'),
@@ -151,9 +177,14 @@ MIXED = st.lists(
     max_size=12,
 )
 
+OBJECTS = [f'{{"time":"{time}","level":"error"}}' for time in ("Feb 28 00:00:00", "Dec 24 00:00:00")] * 2
+LATE = '{"log":"05:39:26 x\\n","stream":"stderr","time":"2026-11-22T05:39:27Z"}'
+DATELESS = '{"log":"x\\n","stream":"stdout","time":"00:00:00"}'
+
 
 @given(MIXED, st.lists(st.integers(0, 12), max_size=4), st.integers(0, 3000))
 @settings(max_examples=examples(200), deadline=None)
+@example([*["Jan  1 00:00:00 web app: x"] * 3, LATE, DATELESS], [], 0)
 def test_whatever_was_decided_is_decided_again(lines, cuts, age):
     """Nothing is ahead, no two readings differ, and grouping has the instants that the rows have."""
     data = [f"{line}\n".encode() for line in lines]
@@ -170,3 +201,19 @@ def test_whatever_was_decided_is_decided_again(lines, cuts, age):
     out = again.feed(LineBatch(tailed(), 0, b"".join(data), NOW, final=True))
     assert out.timestamps == found
     assert [out.parse_errors.get(row) for row in range(len(out))] == errors
+
+
+@given(st.lists(MIXED, min_size=1, max_size=6), st.integers(0, 3000))
+@settings(max_examples=examples(100), deadline=None)
+def test_what_is_read_in_bulk_is_completed_like_what_is_not(lines, age):
+    """Objects are taken together, whatever stands between them, and what holds them is put into order afterwards."""
+    data = "".join(f"{line}\n" for some in lines for line in [*some, *OBJECTS]).encode()
+    learner, found = FileParser(parsing()), []
+    learner._look_ahead("\n".join(OBJECTS * 9).encode())
+    for in_bulk in (True, False):
+        parser = FileParser(parsing(), learner.profile)
+        if not in_bulk:
+            parser._runs = None
+        out = parser.feed(LineBatch(tailed(), 0, data, NOW, modified=NOW - age * DAY, final=True))
+        found.append((columns(out), parser.profile.calendar))
+    assert found[0] == found[1]

@@ -105,6 +105,15 @@ def test_a_named_pattern_refuses_prose(name):
 
 # ---------------------------------------------------------------- the same rows on every road
 
+
+def test_rows_behind_a_jump_follow_the_event_that_was_held_back():
+    parser = FileParser(with_patterns(LAYOUT))
+    line = b"ERROR [main] 2026-11-22T05:39:26Z failed\n"
+    assert len(parser.feed(LineBatch(tailed(), 0, line, OBSERVED))) == 0
+    out = parser.feed(LineBatch(tailed(), 1000, line * 4, OBSERVED, final=True))
+    assert out.offsets == [0, *range(1000, 1000 + 4 * len(line), len(line))]
+
+
 lines = st.one_of(
     st.sampled_from([
         b"ERROR [main] 2026-11-22T05:39:26Z failed", b" INFO [main] 2026-11-22T05:39:26Z fine", b"  INFO [x] y z",
