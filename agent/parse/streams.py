@@ -6,9 +6,9 @@ earlier. Two things follow, and both are here:
 
 - Rows are in the order of their offsets: those that came too early are put in their places (`in_order`) as soon as
   nothing is open.
-- A file can be read on at an offset only where no event lies on both sides of it. `ContainerStreams.begin` is the last such
-  place: what is held back at the end of a batch begins there, with the rows behind it, so that what is stored before
-  the committed offset is whole, and what is read again after a crash gives the same rows.
+- A file can be read on at an offset only where no event lies on both sides of it. `ContainerStreams.begin` is the last
+  such place: what is held back at the end of a batch begins there, with the rows behind it, so that what is stored
+  before the committed offset is whole, and what is read again after a crash gives the same rows.
 
 What lies between such places is bounded in lines and bytes, and in time by `multiline.timeout`.
 """
