@@ -1,4 +1,4 @@
-"""What a format makes and no line holds, as names of attributes and words of levels: archives find it as the store does.
+"""What a format makes and no line holds, as names of attributes and words of levels: archives find it like the store.
 
 Over all cases of tests/cases, each event by itself: whatever else lies in its frame hides a mistake.
 """
