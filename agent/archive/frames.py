@@ -15,7 +15,7 @@ import msgspec
 from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
 from agent.archive.scan import build, lines
-from agent.core.event import REDACTED
+from agent.core.event import RAW_MESSAGE, REDACTED
 from agent.core.model import FileGeneration, LineBatch
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.fast import Survey
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a longer event, which no search shows
 _HEAD_LINES_BYTES = 1 << 16
+_TEXT_IN_BRACES = '{"message":"{'  # how the record of a line begins that looks like an object and is none
 
 
 class IndexedFrame(msgspec.Struct):
@@ -196,14 +197,20 @@ def _easy(data: bytes, parser: FrameParser, settings: ParseSettings) -> IndexedF
 
 def _parsed(data: bytes, events: EventBatch, settings: ParseSettings) -> IndexedFrame:
     piece = _piece(data, lines(data), _survey(events), settings)
+    if piece.shape & JSON_LINES and any(events.records[row].startswith(_TEXT_IN_BRACES) for row in events.raws):
+        piece.shape &= ~JSON_LINES
     if _has_changed(events, settings):
         piece.shape += CHANGED
     return piece
 
 
 def _has_changed(events: EventBatch, settings: ParseSettings) -> bool:
-    """Whether some records are not their lines: the line is kept beside such, unless something of it was redacted."""
-    if any(type(raw) is not int for raw in events.raws.values()):
+    """Whether some records have more than their lines: the line is kept beside such, unless something of it was
+    redacted, or it is the message.
+    """
+    if any(
+        type(raw) is not int or (raw == RAW_MESSAGE and ',"' in events.records[row]) for row, raw in events.raws.items()
+    ):
         return True
     return bool(settings.redact) and any(REDACTED in record for record in events.records)
 
@@ -238,7 +245,7 @@ CHANGED = 16  # some records are not their lines byte for byte: a value was reda
 
 def shape_of(data: bytes, lines: LineFacts, settings: ParseSettings) -> int:
     """The shape of a frame with these lines: a sum of the constants above."""
-    found = JSON_LINES * lines.objects + ESCAPED * lines.escaped + INVALID * (not lines.valid)
+    found = JSON_LINES * (lines.objects and settings.rules.json) + ESCAPED * lines.escaped + INVALID * (not lines.valid)
     return found + WRAPPED * _is_wrapped(data, settings)
 
 

@@ -46,7 +46,8 @@ def decode(frame: bytes) -> Positions:
         raise PositionsError("it has no positions where the seek table says so")
     try:
         size = zstandard.get_frame_parameters(packed).content_size
-        if size % _ENTRY_BYTES or size > _MOST_BYTES:
+        # Of a frame without content, or whose damaged header says so, zstandard looks at nothing behind the header.
+        if size % _ENTRY_BYTES or size > _MOST_BYTES or (not size and frame != encode(NONE)):
             raise PositionsError("its positions have an impossible size")
         data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:

@@ -23,6 +23,7 @@ from agent.archive.tokens import (
     TOKENS_PER_BLOCK,
     WORD_BYTES,
     TokenFilter,
+    as_read,
 )
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def build(data: bytes, events: int) -> TokenFilter:
     """
     if len(data) > _MOST_BYTES:
         return TokenFilter(b"", NO_BOUND)
+    if plain := as_read(data):
+        data = b"%b\n%b" % (data, plain)
     begins, ends = _tokens(data)
     if not len(begins):
         longest, hashes = MIN_TOKEN - 1, np.zeros(0, np.uint64)

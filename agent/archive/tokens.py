@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from agent.archive.simd import find
 from agent.core.patterns import lazy
 
 MIN_TOKEN = 12
@@ -27,6 +28,8 @@ HASHED_WORDS = 8  # of a token's beginning; of a longer one also the last
 MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio (Knuth, TAOCP 6.4)
 _64_BITS = (1 << 64) - 1
 _ANY_RUN = lazy("[0-9A-Za-z]+")
+_COLOUR = lazy(rb"\x1b\[[0-9;:?]{0,32}[A-Za-z]")  # as the format `text` sees through them
+_QUOTE = rb"\x22"  # as nginx writes one
 
 
 class TokenFilter(NamedTuple):
@@ -58,6 +61,17 @@ def _mask(hashed: int) -> int:
     for number in range(2 * BLOCK_WORDS):
         found |= 1 << (number // 2 * 64 + (hashed >> 6 * number & 63))
     return found
+
+
+def as_read(data: bytes) -> bytes:
+    """Lines of text without what formats see through, colours and escaped quotes, for it hides where words begin; empty
+    where there is none of it.
+    """
+    if b"\x1b[" in data:
+        data = _COLOUR.sub(b"", data)
+    elif find(data, _QUOTE) < 0:
+        return b""
+    return data.replace(_QUOTE, b'"')
 
 
 class TokenProbe(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ _KEYS = {"severity": "level"}  # of the record, where they are others than the n
 _GROK = lazy(r"%\{[A-Z][A-Z0-9_]*(?::[^}]*)?\}")
 _OTHER_GROUP = lazy(r"\(\?(?:<([A-Za-z_][\w.-]*)>|'([A-Za-z_][\w.-]*)')")
 _BAD_NAME = lazy(r"\(\?P<([^>)=!]*)>")
+_GROUP = lazy(r"\(\?P<(\w+)>")
 _DOT = lazy(r"(?<=[^_])__(?=_*[^_])")
 _VERBOSE = lazy(r"\(\?[aiLmsu]*x")
 
@@ -56,6 +57,11 @@ def attributes_of(names: dict[str, int]) -> dict[str, int]:
 def attribute_name(group: str) -> str:
     """What the attribute of a group is called: two underscores between its words are a dot."""
     return _DOT.sub(".", group)
+
+
+def names_in(text: str) -> list[str]:
+    """What the groups of a pattern are called in the records of its lines, whether they have a role or not."""
+    return [attribute_name(name) for name in _GROUP.findall(text)]
 
 
 def problem_with(text: str) -> Problem | None:

@@ -214,7 +214,7 @@ class LogReader:
         self.reading.samples.append(text[:_SAMPLE_CHARACTERS])
         patterns = self._settings.line_patterns
         if patterns is None:
-            self.reading.formats[recognised(line, text)] += 1
+            self.reading.formats[recognised(line, text, self._settings.format)] += 1
         else:
             found = patterns.pieces(text)
             self.reading.formats[f"pattern {found[0] + 1}" if found is not None else NO_PATTERN] += 1

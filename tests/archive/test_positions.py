@@ -2,7 +2,7 @@
 
 from array import array
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.archive import positions, seekable
@@ -28,6 +28,7 @@ def test_any_bytes_are_refused_or_are_positions(data, framed):
 
 
 @given(NUMBERS.filter(len), st.integers(0), st.integers(1, 255))
+@example([(0, 1)], 12, 2)  # the size of the content is 0 then
 def test_a_changed_byte_is_noticed_or_says_nothing(pairs, place, change):
     found = Positions(array("I", [end for end, _ in pairs]), array("q", [shift for _, shift in pairs]))
     data = bytearray(positions.encode(found))

@@ -79,7 +79,10 @@ TEXT_LINES = st.one_of(
             b"\tat com.example.Main.run(Main.java:5)",
             b"z" * 320,
             b"{",
+            b"{no object}",
             b"null",
+            b"I1118 10:01:30.123456   17 server.go:42] up",
+            b"\x1b[2m2026-11-18T10:01:30Z\x1b[0m \x1b[31mERROR\x1b[0m \x1b[36mnotificationservice\x1b[0m: lost",
             b"[1]",
         ]
     ),
@@ -142,7 +145,20 @@ WORDS = st.one_of(
     TEXTS.filter(bool),
     st.sampled_from(["error", "shop", "xff", "message", "failed", "Order", "level", "7"]),
     st.sampled_from(
-        ["web1 sshd[", "sshd[7", "Web1", "GET /a", "auth", '[a@1 k="', "0.0", "HTTP/1.1", "host.name", "true"]
+        [
+            "web1 sshd[",
+            "sshd[7",
+            "Web1",
+            "GET /a",
+            "auth",
+            '[a@1 k="',
+            "0.0",
+            "HTTP/1.1",
+            "host.name",
+            "true",
+            "code.file.path",
+            "notificationservice",
+        ]
     ),
 )
 VALUES = st.one_of(

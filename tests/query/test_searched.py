@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from agent.alert.event import LiveEvent, LiveFile
 from agent.core.event import RAW_CARRIAGE_RETURN, RAW_MESSAGE
-from agent.query.language import Query, parse_query
+from agent.query.language import Query, Selection, parse_query
 from agent.query.searched import decoded_text, folded_text, holds
 from agent.query.terms import Term
 from tests.parse.test_twin import parse_once
 from tests.query.test_conformance import TEXT_LINES, format_line
+from tests.query.tiers import Tiers
 
 FILE = LiveFile(1, "app", "/var/log/app.log", {}, None, (0, 0, 0), 0)
 SSHD = b"Nov 22 05:39:26 web1 sshd[663]: Accepted publickey for ann"
@@ -58,7 +59,7 @@ def test_each_piece_of_a_line_is_found(line, wrap, start, length, fold):
     [
         *((SSHD, text) for text in ("web1", "sshd[663]", "Nov 22 05:39:26 web1", "663", "Accepted", "host.name")),
         *((in_docker(SSHD), text) for text in ("web1", "sshd[663]: Acc", "stdout")),
-        *((in_cri(SSHD), text) for text in ("web1", "sshd[663]: Acc", "F Nov 22")),
+        *((in_cri(SSHD), text) for text in ("web1", "sshd[663]: Acc", "Nov 22 05:39:26 web1")),
         *(
             (ACCESS, text)
             for text in ('"GET /cart?x=7 HTTP/1.1" 500', "GET /cart 500", "- Ann [22/Nov", '\\"odd\\"', '"odd"')
@@ -73,6 +74,48 @@ def test_it_is_found(line, text):
     assert query.matches(event)
     assert not Query((Term(None, "", text, negated=True),)).matches(event)
     assert (text.lower().encode() in event.folded) == text.isascii() or not text.isascii()
+
+
+PARTS = (
+    b"2026-11-22T05:39:28Z stderr P 2026-11-22 05:39:26 [main] ERR\n"
+    b"2026-11-22T05:39:28Z stderr F OR shop.Cart - Gr\xc3\xb6\xc3\x9fe [Odd]\n"
+)
+TRACE = "".join(
+    json.dumps({"log": f"{text}\n", "stream": "stdout", "time": "2026-11-22T05:39:29Z"}, separators=(",", ":")) + "\n"
+    for text in (
+        "Nov 22 05:39:26 web1 shop[7]: Traceback (most recent call last):",
+        '  File "cart.py", line 7, in add',
+        "ValueError: none",
+    )
+).encode()
+CONTAINED = [
+    *((in_docker(SSHD) + b"\n", text) for text in ("web1 sshd[663]: Acc", "Nov 22 05:39:26 web1", "26 web1 ")),
+    *((in_cri(ACCESS) + b"\n", text) for text in ('"GET /cart?x=7 HTTP/1.1" 500', "- Ann [22/Nov", '\\"odd\\"')),
+    *((in_docker(ACCESS) + b"\n", text) for text in ('/1.1" 500 12', "- ann [22")),
+    *((PARTS, text) for text in ("[main] ERROR shop", "[main] error", "Größe [O", "größe [")),
+    *((TRACE, text) for text in ("web1 shop[7]: Trace", "web1 shop[7]", 'File "cart.py"')),
+]
+OTHER = in_cri(b"Nov 22 05:39:26 db1 cron[9]: nothing") + b"\n"
+
+
+@pytest.mark.parametrize(("log", "text"), CONTAINED)
+def test_the_text_in_a_container_is_found_in_the_store_while_following_and_in_archives(tmp_path, log, text):
+    found, lacking = (Selection(Query((Term(None, "", text, negated=negated),))) for negated in (False, True))
+    with Tiers(tmp_path) as tiers:
+        tiers.store("app.log", log + OTHER)
+        kept = [raw for (raw,) in tiers.reader.execute("SELECT raw FROM events")]
+        assert [type(raw) for raw in kept] == [str, str]
+        hot = tiers.engine(archived=False)
+        [event], [other] = hot.events(found), hot.events(lacking)
+        assert "cron" in other.record
+        assert [one.record for one in hot.follow(found, 0, wait=False) if not isinstance(one, int)] == [event.record]
+        tiers.archive("app.log", log + OTHER)
+        tiers.expire()
+        archived = tiers.engine()
+        assert list(hot.events(found)) == []
+        assert [one.record for one in archived.events(found)] == [event.record]
+        assert [one.record for one in archived.events(lacking)] == [other.record]
+        assert archived.errors == []
 
 
 def test_nothing_reaches_over_the_end_of_a_record():

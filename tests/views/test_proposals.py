@@ -100,7 +100,7 @@ def test_a_proposal_compiles_and_matches_the_lines_that_it_was_made_of(lines, ti
         assert problem_with(proposal.text) is None
         assert proposal.text.isprintable()
         fits = LinePatterns([proposal.text])
-        matched = [line for line in left if fits.find_head(line).error is None]
+        matched = [line for line in left if not fits.find_head(line).error]
         assert (len(matched), len(left)) == (proposal.lines, proposal.of)
         assert len(matched) >= 0.6 * len(left) > 0
         left = [line for line in left if line not in matched]

@@ -215,21 +215,26 @@ def line_rules(name: str) -> LineRules:
     )
 
 
-def recognised(line: bytes, text: str) -> str:
-    """The name of the format by which `auto` reads a line; `text` also where it has no layout that is known.
+def recognised(line: bytes, text: str, declared: str = "auto") -> str:
+    """The name of the format by which a line is read; `text` also where it has no layout that is known.
 
     Args:
         line: without newline and carriage return.
         text: the same, decoded.
+        declared: the format of its source.
     """
-    for name in REGISTERED:
+    own = None if declared in {"auto", "json", "text"} else import_module(f"{__name__}.{declared}").FORMAT
+    if declared == "text" or isinstance(own, TextFormat):
+        return declared if own is None or own.find(text) is not None else "text"
+    for name in REGISTERED if declared != "json" else ():
         if name in {"auto", "json", "text"}:
             continue
         known = import_module(f"{__name__}.{name}").FORMAT
         first = line[:1] if isinstance(known, Wrapper) else text[:1]
         if known.starts and first not in known.starts:
             continue
-        if (known.unwrap(line) if isinstance(known, Wrapper) else known.find(text)) is not None:
+        found = known.unwrap(line) if isinstance(known, Wrapper) else (known.find_surely or known.find)(text)
+        if found is not None:
             return name
     return "json" if line.lstrip()[:1] == b"{" else "text"
 

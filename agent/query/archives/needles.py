@@ -39,6 +39,9 @@ _MADE = (
     " syslog.structured_data"
     " kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp audit alert clock"
     " local0 local1 local2 local3 local4 local5 local6 local7 true"
+    # of the heads of other lines
+    " thread.id thread.name code.file.path code.line.number client.port db.namespace db.response.status_code"
+    " elasticsearch.node.name container.name faas.invocation_id service trace_id span_id"
 )
 # Part of a number that a format has made of another one, as 0.012 of `12ms`: the digits of a line stay together, but a
 # point, a nought before them and an exponent may be new.
@@ -70,11 +73,13 @@ class RequiredTokens(NamedTuple):
     hidden_in: int
 
 
-def needles(query: Query, files: Iterable[FileInfo]) -> list[Needle]:
-    """What every match holds, the longest first."""
+def needles(query: Query, files: Iterable[FileInfo], made: str = "") -> list[Needle]:
+    """What every match holds, the longest first. The arguments are those of `token_probes`."""
     resources = [file.resource for file in files]
     alone = [condition.required[0] for condition in query.analysis.conditions if len(condition.required) == 1]
-    found = [_needle(one) for required in alone if _stands_in_lines(required, resources) for one in _parts(required)]
+    found = [
+        _needle(one, made) for required in alone if _stands_in_lines(required, resources) for one in _parts(required)
+    ]
     return sorted(filter(None, found), key=lambda needle: -len(needle.bytes))
 
 
@@ -88,11 +93,11 @@ def _parts(required: RequiredText) -> list[RequiredText]:
     return [required, word] if word.text else [required]
 
 
-def _needle(required: RequiredText) -> Needle | None:
+def _needle(required: RequiredText, made_names: str) -> Needle | None:
     text = required.text
     if not text.isprintable() or _NOT_IN_JSON & set(text):
         return None
-    made = required.is_value or text.casefold() in _MADE or bool(_NOT_IN_TEXT & set(text)) or " " in text
+    made = required.is_value or _is_made(text, made_names) or bool(_NOT_IN_TEXT & set(text)) or " " in text
     made = made or _MADE_NUMBER.fullmatch(text) is not None
     return Needle(
         text.encode(),
@@ -101,6 +106,12 @@ def _needle(required: RequiredText) -> Needle | None:
         in_text=not made,
         hidden_in=_hidden_in(required),
     )
+
+
+def _is_made(text: str, made_names: str) -> bool:
+    """Whether it may stand in the record of a text line by itself."""
+    folded = text.casefold()
+    return folded in _MADE or folded in made_names
 
 
 def _hidden_in(required: RequiredText) -> int:
@@ -132,27 +143,36 @@ def _is_literal(required: RequiredText) -> bool:
     return required.text in words or (required.is_prefix and any(word.startswith(required.text) for word in words))
 
 
-def token_probes(query: Query, files: Iterable[FileInfo]) -> list[list[RequiredTokens]]:
+def token_probes(query: Query, files: Iterable[FileInfo], made: str = "") -> list[list[RequiredTokens]]:
     """Per condition its alternatives, each with the tokens that a match of it holds.
 
     A condition one of whose alternatives says nothing is left out.
+
+    Args:
+        query: what is asked for.
+        files: that are searched.
+        made: the names, in small letters, that their sources' own patterns give to parts of lines.
     """
     resources = [file.resource for file in files]
-    return [found for one in query.analysis.conditions if (found := _token_alternatives(one, resources))]
+    return [found for one in query.analysis.conditions if (found := _token_alternatives(one, resources, made))]
 
 
-def _token_alternatives(condition: Condition, resources: list[dict[str, Any]]) -> list[RequiredTokens]:
+def _token_alternatives(condition: Condition, resources: list[dict[str, Any]], made: str) -> list[RequiredTokens]:
     """Empty where one of them says nothing. Of several conditions of a branch one is looked for."""
     if condition.branches:
         of_branches = [
-            min(filter(None, (_token_alternatives(one, resources) for one in branch.conditions)), key=len, default=None)
+            min(
+                filter(None, (_token_alternatives(one, resources, made) for one in branch.conditions)),
+                key=len,
+                default=None,
+            )
             for branch in condition.branches
         ]
         return [] if None in of_branches else [one for several in of_branches for one in several or ()]
     found = [
         RequiredTokens(tokens.probes(one.text, whole=one.is_value and not one.is_prefix), _hidden_in(one))
         for one in condition.required
-        if _stands_in_lines(one, resources)
+        if _stands_in_lines(one, resources) and (one.is_value or not _is_made(one.text, made))
     ]
     complete = len(found) == len(condition.values) and all(one.probes for one in found)
     return found if complete else []
@@ -173,7 +193,9 @@ def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:
         if needle.folded:
             lowered = lower(data) if lowered is None else lowered
         if find(lowered if needle.folded and lowered is not None else data, needle.bytes) < 0:
-            return False
+            plain = b"" if shape & JSON_LINES else tokens.as_read(data)
+            if not plain or find(lower(plain) if needle.folded else plain, needle.bytes) < 0:
+                return False
     return True
 
 

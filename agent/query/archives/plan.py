@@ -14,6 +14,7 @@ import msgspec
 from agent.archive.directory import load
 from agent.archive.tokens import block_sql
 from agent.core.fields import Profile
+from agent.core.line_patterns import names_in
 from agent.core.stored import FileInfo
 from agent.parse.settings import ParseSettings
 from agent.query.analysis import ALL_SEVERITIES
@@ -104,6 +105,17 @@ class FramePlan(msgspec.Struct):
     frames: list[FrameRef]
     groups: ArchivedGroups = msgspec.field(default_factory=ArchivedGroups)
 
+    @property
+    def infos(self) -> list[FileInfo]:
+        """All files that events of the archives are of."""
+        return [info for file in self.files.values() for info in file.infos]
+
+    @property
+    def made(self) -> str:
+        """The names, in small letters, that sources' own patterns give to parts of lines."""
+        patterns = dict.fromkeys(text for file in self.files.values() for text in file.settings.patterns)
+        return " ".join(name for text in patterns for name in names_in(text)).casefold()
+
 
 def make_frame_plan(
     connection: sqlite3.Connection, directory: Path, selection: Selection, *, with_hot: bool
@@ -147,11 +159,11 @@ def _planned(connection: sqlite3.Connection, directory: Path, selection: Selecti
     files = {row.id: _searched_archive(row, logs, with_hot=with_hot) for row in rows}
     analysis = selection.query.analysis
     files = {key: file for key, file in files.items() if any(map(analysis.accepts_file, file.infos))}
-    probes = token_probes(selection.query, [info for file in files.values() for info in file.infos])
-    frames: list[FrameRef] = []
+    plan = FramePlan(files, [], ArchivedGroups(connection))
+    probes = token_probes(selection.query, plan.infos, plan.made)
     for key, file in files.items():
-        frames += _frames(file, _rows(connection, key, (since, until), probes), selection, probes)
-    return FramePlan(files, frames, ArchivedGroups(connection))
+        plan.frames += _frames(file, _rows(connection, key, (since, until), probes), selection, probes)
+    return plan
 
 
 def _frames(file: SearchedArchive, rows: list[Any], selection: Selection, probes: Probes) -> Iterator[FrameRef]:

@@ -81,7 +81,7 @@ class Searcher:
         named = selection.query.analysis.fields.union(grouping.by if grouping is not None else ())
         if not named.isdisjoint(("group", "category", "state")):
             self._groups.load()
-        self._needles = needles(selection.query, [info for file in plan.files.values() for info in file.infos])
+        self._needles = needles(selection.query, plan.infos, plan.made)
         self._positions = NONE  # of the frame that is searched
         self._is_redacted = False  # its archive
         self._open: dict[int, ArchiveReader] = {}
