@@ -6,9 +6,9 @@ earlier. Two things follow, and both are here:
 
 - Rows are in the order of their offsets: those that came too early are put in their places (`in_order`) as soon as
   nothing is open.
-- A file can be read on at an offset only where no event lies on both sides of it. `ContainerStreams.begin` is the last such
-  place: what is held back at the end of a batch begins there, with the rows behind it, so that what is stored before
-  the committed offset is whole, and what is read again after a crash gives the same rows.
+- A file can be read on at an offset only where no event lies on both sides of it. `ContainerStreams.begin` is the last
+  such place: what is held back at the end of a batch begins there, with the rows behind it, so that what is stored
+  before the committed offset is whole, and what is read again after a crash gives the same rows.
 
 What lies between such places is bounded in lines and bytes, and in time by `multiline.timeout`.
 """
@@ -219,7 +219,7 @@ class ContainerStreams:
 
     def _settle(self, out: EventBatch) -> None:
         if self._woven:
-            in_order(out, self.row)
+            in_order(out, self.row, self._compiled.instants.notes)
             self._woven = False
 
     # --- at the end of a batch
@@ -237,12 +237,12 @@ class ContainerStreams:
     def forget(self, out: EventBatch) -> None:
         """What lies behind `begin` will be read again, its rows included."""
         self._streams = {name: Stream() for name in STREAMS}
-        drop(out, self.row)
+        drop(out, self.row, self._compiled.instants.notes)
         self._woven = self.used = False
 
 
-def in_order(out: EventBatch, first: int) -> None:
-    """Put the rows from `first` on into the order of their offsets."""
+def in_order(out: EventBatch, first: int, notes: list[tuple[int, str]]) -> None:
+    """Put the rows from `first` on into the order of their offsets; `notes` are `Instants.notes` of them."""
     rows = list(range(first, len(out.offsets)))
     order = sorted(rows, key=out.offsets.__getitem__)
     if order == rows:
@@ -256,13 +256,15 @@ def in_order(out: EventBatch, first: int) -> None:
     for error in out.errors:
         error.index = place.get(error.index, error.index)
     out.errors.sort(key=_by_index)
+    notes[:] = sorted([(place.get(row, row), text) for row, text in notes])
 
 
-def drop(out: EventBatch, first: int) -> None:
-    """Take the rows from `first` on away."""
+def drop(out: EventBatch, first: int, notes: list[tuple[int, str]]) -> None:
+    """Take the rows from `first` on away; `notes` are `Instants.notes` of them."""
     columns: Iterable[list[object]] = (out.timestamps, out.severities, out.loggers, out.offsets, out.records)  # type: ignore[assignment]
     for column in columns:
         del column[first:]
     out.raws = {row: raw for row, raw in out.raws.items() if row < first}
     out.parse_errors = {row: why for row, why in out.parse_errors.items() if row < first}
     out.errors = [error for error in out.errors if error.index < first]
+    notes[:] = [(row, text) for row, text in notes if row < first]
