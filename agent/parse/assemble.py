@@ -94,7 +94,7 @@ class Assembler:
             elif (
                 text_alone
                 and len(line) <= longest
-                and self._nothing_open(line)
+                and self.nothing_open(line)
                 and textevent.append(self.out, self.compiled, self.observed, line, after, offset)
             ):
                 self.text_lines += 1
@@ -106,7 +106,7 @@ class Assembler:
                     size += size_taken
             offset += size
 
-    def _nothing_open(self, line: bytes) -> bool:
+    def nothing_open(self, line: bytes) -> bool:
         """Whether this line belongs to nothing before it; closes an event that this is plain to see for."""
         if self.streams.used or self.tail is not None:
             return False

@@ -1,8 +1,9 @@
 """`FileParser`: the LineBatches of one file into EventBatches. The room's only entrance.
 
-A chunk of JSON lines that all fit goes the fast path (`fast`), everything else line by line (`assemble`); both give
-the same events. A text event that later lines may continue is held back at the end of a batch, in memory only: the
-committed offset lies before it, so that a crash reads it again.
+A chunk of JSON lines that all fit goes the fast path (`fast`), lines of text that stand alone one of their own
+(`textpath`), everything else line by line (`assemble`); all give the same events. A text event that later lines may
+continue is held back at the end of a batch, in memory only: the committed offset lies before it, so that a crash reads
+it again.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from agent.parse.fast import FastPath
 from agent.parse.formats import Head, line_rules
 from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.patterns import patterns_of
-from agent.parse.runs import CRI, DOCKER, MIN_LINES, OBJECT, Runs
+from agent.parse.runs import CRI, DOCKER, MIN_LINES, OBJECT, OTHER, Runs
 from agent.parse.settings import PLAIN, Compiled, ParseSettings
 from agent.parse.textevent import build, text_error
+from agent.parse.textpath import TextPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +75,7 @@ class FileParser:
         self._calendar = Calendar(self._compiled.instants, known, recorded=recorded)
         self.profile = Profile()
         self._fast: FastPath | None = None
-        self._runs: Runs | None = None  # None: line by line
+        self._runs = self._runs_of(self.profile)  # None: line by line
         self._revisions = 0
         self._looks = 0
         self._clock = clock
@@ -158,7 +160,7 @@ class FileParser:
             return None
         return self._fast.survey(data, longest, self._compiled.instants.latest(observed))
 
-    # --- the two paths
+    # --- the paths
 
     def _region(self, work: Assembler, data: bytes, offset: int) -> None:
         """Lines in bulk where they fit."""
@@ -189,17 +191,22 @@ class FileParser:
             return
         self.profile_changed |= profile != self.profile
         self.profile = profile
-        self._fast, self._runs = None, None
+        self._fast = None
+        self._runs = self._runs_of(profile)
+
+    def _runs_of(self, profile: Profile) -> Runs | None:
+        """The bulk paths of the kinds of lines that a file can have."""
         rules = self._compiled.rules
+        paths: dict[str, BulkPath] = {}
+        if not (rules.wrapped or rules.only_json or rules.explicit):
+            paths[OTHER] = TextPath(self._compiled)
         fast = FastPath(self._compiled, profile) if profile.format == "json" and rules.json else None
         if fast is not None and fast.usable:
-            paths: dict[str, BulkPath] = {
-                DOCKER: ContainerPath(self._compiled, unwrap_docker, fast),
-                CRI: ContainerPath(self._compiled, unwrap_cri, fast),
-            }
+            paths[DOCKER] = ContainerPath(self._compiled, unwrap_docker, fast)
+            paths[CRI] = ContainerPath(self._compiled, unwrap_cri, fast)
             if rules.in_bulk:
                 self._fast = paths[OBJECT] = fast
-            self._runs = Runs(rules, paths)
+        return Runs(rules, paths) if paths else None
 
     # --- holding back
 

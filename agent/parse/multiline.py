@@ -19,7 +19,7 @@ from agent.parse import additions, runtimes
 from agent.parse.formats import Head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from agent.parse.formats import FindHead
 
@@ -50,6 +50,9 @@ _JAVA_THREAD = lazy(r'Exception in thread "|Unhandled exception\. ')
 _JAVA_MORE = lazy(
     r"Caused by: |Suppressed: |Wrapped by: |\.\.\. \d+ (?:more|common frames)|--- End of |---> |\[CIRCULAR REFERENCE"
 )
+MORE_STARTS = (
+    *("Caused by: ", "Suppressed: ", "Wrapped by: ", "... ", "--- End of ", "---> ", "[CIRCULAR REFERENCE"),
+)  # how what `_JAVA_MORE` fits begins
 _FRAME = lazy(
     r"\s+(?:at |File \"|from \S+:\d+:in |\.\.\. \d+ |---> |--- End of |Caused by: |\| |\+ Exception Group "
     r"|\(\w+ [^\s)]+\) \S+:\d+: |\S.* called at \S+ line \d)"
@@ -109,6 +112,9 @@ _STARTS = {
 }
 
 
+_TRACE_WORDS = (b"Error", b"Exception", b":in ", b"Throwable", b"Failure", b"Fault", b"Fatal error: ", b"):\n")
+
+
 def may_open_trace(line: str) -> bool:
     """Whether `opened_trace` could find one in this line, or in an end of it that does not `may_begin_trace`."""
     return (
@@ -120,6 +126,11 @@ def may_open_trace(line: str) -> bool:
         or ("Fa" in line and ("Failure" in line or "Fault" in line or "Fatal error: " in line))
         or line.endswith("):")
     )
+
+
+def may_open_traces(lines: bytes, firsts: Collection[str]) -> bool:
+    """The same for any of many lines, which begin with these characters: False where none could open one for sure."""
+    return any(word in lines for word in _TRACE_WORDS) or not _STARTS.keys().isdisjoint(firsts)
 
 
 def may_begin_trace(message: str) -> bool:

@@ -65,8 +65,7 @@ _BELOW = lazy(
     r"|(?P<rust>[Ss]tack backtrace:$)|(?P<lua>stack traceback:$)|(?P<swift>Current stack trace:$)"
     r"|(?P<elixir>Server: \S+:\d+ \(https?\)$|Start Call: )"
 )
-_BELOW_STARTS = ("Stack ", "stack ", "[stacktrace]", "#0 ", "Current stack trace:", "Server: ", "Start Call: ")
-BELOW_BYTES = b"Ss[#C"  # how they begin
+BELOW_STARTS = ("Stack ", "stack ", "[stacktrace]", "#0 ", "Current stack trace:", "Server: ", "Start Call: ")
 
 
 def opened(text: str) -> str:
@@ -90,7 +89,7 @@ OBJECT = '"[object] ('  # of Laravel's exceptions
 
 def opened_below(text: str) -> str:
     """The language of the trace that belongs to the line before this one, empty for none."""
-    found = _BELOW.match(text) if text.startswith(_BELOW_STARTS) else None
+    found = _BELOW.match(text) if text.startswith(BELOW_STARTS) else None
     return found.lastgroup or "" if found is not None else ""
 
 

@@ -30,8 +30,11 @@ _NAMED = lazy(
     r"(?<![\w$.])(?:(?![A-Za-z_$])[\w$.])*"
     r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$"
 )
-_OTHER_JSON = b'"-0123456789[tfn'  # how JSON values that are no objects begin
-_MORE = b"CSW.-[" + runtimes.BELOW_BYTES  # how lines begin that only add to a trace
+OTHER_JSON = '"-0123456789[tfn'  # how JSON values that are no objects begin
+_OTHER_JSON_BYTES = OTHER_JSON.encode()
+MORE = (*multiline.MORE_STARTS, *runtimes.BELOW_STARTS)  # how lines begin that only add to a trace
+MORE_FIRST = frozenset(start[0] for start in MORE)
+_MORE_BYTES = tuple(start.encode() for start in MORE)
 
 
 # ---------------------------------------------------------------- a line that is an event alone
@@ -71,7 +74,7 @@ def append(  # noqa: PLR0917 - called for every line
         return False
     head = rules.find_head(text)
     if "\0" in text or not (
-        head.timestamp is not None or first not in _OTHER_JSON or not rules.json or careful.surely_text(line)
+        head.timestamp is not None or first not in _OTHER_JSON_BYTES or not rules.json or careful.surely_text(line)
     ):
         return False
     if compiled.traces and not _stands_alone(text, head, following):
@@ -122,7 +125,7 @@ def _row(  # noqa: PLR0917 - called for every line
         instant, missing = written_instant(written, compiled, observed, extra)
         record[timestamp_key] = written
     if missing or head.error:
-        out.parse_errors[row] = _wrong(head, missing)
+        out.parse_errors[row] = wrong(head, missing)
     if head.level is not None:
         record[level_key] = head.level
     if head.logger is not None:
@@ -140,7 +143,7 @@ def _row(  # noqa: PLR0917 - called for every line
     out.offsets.append(offset)
     out.raws[row] = raw if extra is None or isinstance(raw, int) else compiled.rules.kept(raw, encoded)
     if severity >= ERROR:
-        out.errors.append(ErrorEvent(row, instant, severity, message, head.logger, _service(head)))
+        out.errors.append(ErrorEvent(row, instant, severity, message, head.logger, service_of(head)))
 
 
 def _stands_alone(text: str, head: Head, following: bytes) -> bool:
@@ -163,7 +166,7 @@ def ends_before(event: OpenText, line: bytes) -> bool:
 
 
 def _opens_no_trace(line: bytes) -> bool:
-    return line[:1] not in _MORE and not multiline.may_open_below(line.decode("utf-8", "replace"))
+    return not line.startswith(_MORE_BYTES) and not multiline.may_open_below(line.decode("utf-8", "replace"))
 
 
 # ---------------------------------------------------------------- an event that has all its lines
@@ -200,20 +203,20 @@ def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
         message=message,
         record=record,
         raw=compiled.rules.kept(raw, record) if event.extra else raw_of_message(raw, message),
-        error="; ".join(filter(None, (event.error, _wrong(event.head, error)))) or None,
+        error="; ".join(filter(None, (event.error, wrong(event.head, error)))) or None,
         exception=exception,
-        service=_service(event.head),
+        service=service_of(event.head),
     )
 
 
-def _wrong(head: Head, missing: str) -> str:
+def wrong(head: Head, missing: str) -> str:
     """What is wrong with a line; of one that is none of its source's format it is plain that no instant was found."""
     if head.error and missing == NO_TIMESTAMP:
         return head.error
     return "; ".join(filter(None, (head.error, missing)))
 
 
-def _service(head: Head) -> str | None:
+def service_of(head: Head) -> str | None:
     """The service that the line itself names, which a text format finds among its fields."""
     found = head.attributes.get("service") if head.attributes is not None else None
     return found if type(found) is str and found else None

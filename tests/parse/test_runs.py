@@ -179,6 +179,15 @@ def test_what_stands_between_objects_does_not_keep_them_from_their_path(monkeypa
     assert out.loggers.count("a.b") == 100
 
 
+def test_years_that_are_completed_are_those_of_their_rows():
+    """The rows of the objects are there first, and are put into their places when those of the text follow."""
+    lines = [encode({"timestamp": f"2024{WRITTEN[4:]}", "n": n}) for n in range(9)]
+    lines[4:4] = [b"Nov 22 05:39:26 web1 shop[663]: x", b"Nov 22 05:39:26 web1 shop[663]: x"]
+    in_bulk, by_line = both(b"\n".join(lines) + b"\n", parsing(), final=True)
+    assert in_bulk == by_line
+    assert {instant // 10**9 for instant in in_bulk[0][0]} == {1732253966}  # 2024-11-22T05:39:26Z
+
+
 class LinesAlone:
     """A bulk path of text whose lines are all events by themselves."""
 
