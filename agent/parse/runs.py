@@ -66,7 +66,6 @@ class Rows:
     def __init__(self, observed: int) -> None:
         self.observed = observed
         self.out = EventBatch()
-        self.notes: list[tuple[int, str]] = []  # of their instants: `Instants.notes`
 
     def begin_rows(self) -> None:
         """Nothing is open here."""
@@ -171,24 +170,20 @@ class Runs:
     def _objects_apart(self, lines: Sequence[bytes], kinds: Sequence[str], offset: int, work: Assembler) -> None:
         """All objects at once, then what stands between them: each of those ends what is open before it."""
         begins = list(accumulate([len(line) + 1 for line in lines], initial=offset))
-        rows, count, instants = Rows(work.observed), len(lines), work.compiled.instants
-        notes, batch_rows = instants.notes, instants.rows
-        instants.notes, instants.rows = rows.notes, rows.out.timestamps if batch_rows is not None else None
+        rows, count = Rows(work.observed), len(lines)
         objects = [index for index in range(count) if kinds[index] is OBJECT]
         taken = set(objects).difference(self._gathered(OBJECT, objects, lines, begins, rows, [_SPLITS]))
-        if taken and OTHER in self._paths:  # a line between two objects is an event by itself
-            alone = [at for at in range(1, count - 1) if kinds[at] is OTHER and {at - 1, at + 1} <= taken]
-            taken |= set(alone).difference(self._gathered(OTHER, alone, lines, begins, rows, [_SPLITS]))
-        instants.notes, instants.rows = notes, batch_rows
         if not taken:
             work.lines(b"\n".join(lines) + b"\n", offset)
             return
+        if OTHER in self._paths:  # a line between two objects is an event by itself
+            alone = [at for at in range(1, count - 1) if kinds[at] is OTHER and {at - 1, at + 1} <= taken]
+            taken |= set(alone).difference(self._gathered(OTHER, alone, lines, begins, rows, [_SPLITS]))
         first = min(taken)
         if first:  # it may go on with what is open
             self._side_by_side(lines, 0, first, OTHER if OBJECT not in kinds[:first] else "", offset, work)
         work.begin_rows()
         row = len(work.out.records)
-        instants.notes += [(row + noted, text) for noted, text in rows.notes]
         append_rows(rows.out, work.out)
         end = first
         for begin in range(first, count):
@@ -198,13 +193,13 @@ class Runs:
             while end < count and end not in taken:
                 end += 1
             if end == count:  # what follows it is not known yet
-                in_order(work.out, row, instants.notes)
+                in_order(work.out, row)
                 row = len(work.out.records)
             kind = OTHER if OBJECT not in kinds[begin:end] else ""
             self._side_by_side(lines, begin, end, kind, begins[begin], work)
             if end < count:
                 work.begin_rows()
-        in_order(work.out, row, instants.notes)
+        in_order(work.out, row)
 
     def _gathered(  # noqa: PLR0917 - of a region
         self,

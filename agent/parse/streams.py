@@ -219,7 +219,7 @@ class ContainerStreams:
 
     def _settle(self, out: EventBatch) -> None:
         if self._woven:
-            in_order(out, self.row, self._compiled.instants.notes)
+            in_order(out, self.row)
             self._woven = False
 
     # --- at the end of a batch
@@ -237,12 +237,12 @@ class ContainerStreams:
     def forget(self, out: EventBatch) -> None:
         """What lies behind `begin` will be read again, its rows included."""
         self._streams = {name: Stream() for name in STREAMS}
-        drop(out, self.row, self._compiled.instants.notes)
+        drop(out, self.row)
         self._woven = self.used = False
 
 
-def in_order(out: EventBatch, first: int, notes: list[tuple[int, str]]) -> None:
-    """Put the rows from `first` on into the order of their offsets; `notes` are `Instants.notes` of them."""
+def in_order(out: EventBatch, first: int) -> None:
+    """Put the rows from `first` on into the order of their offsets."""
     rows = list(range(first, len(out.offsets)))
     order = sorted(rows, key=out.offsets.__getitem__)
     if order == rows:
@@ -257,11 +257,10 @@ def in_order(out: EventBatch, first: int, notes: list[tuple[int, str]]) -> None:
     for error in out.errors:
         error.index = place.get(error.index, error.index)
     out.errors.sort(key=_by_index)
-    notes[:] = sorted([(place.get(row, row), text) for row, text in notes])
 
 
-def drop(out: EventBatch, first: int, notes: list[tuple[int, str]]) -> None:
-    """Take the rows from `first` on away; `notes` are `Instants.notes` of them."""
+def drop(out: EventBatch, first: int) -> None:
+    """Take the rows from `first` on away."""
     columns: Iterable[list[object]] = (out.timestamps, out.severities, out.loggers, out.offsets, out.records)  # type: ignore[assignment]
     for column in columns:
         del column[first:]
@@ -269,4 +268,3 @@ def drop(out: EventBatch, first: int, notes: list[tuple[int, str]]) -> None:
     out.parse_errors = {row: why for row, why in out.parse_errors.items() if row < first}
     out.completed = {row: text for row, text in out.completed.items() if row < first}
     out.errors = [error for error in out.errors if error.index < first]
-    notes[:] = [(row, text) for row, text in notes if row < first]

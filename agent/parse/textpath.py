@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from agent.core.event import ERROR, RAW_MESSAGE, WARN
-from agent.core.model import ErrorEvent
+from agent.core.model import ErrorEvent, EventBatch
 from agent.parse import additions, careful, multiline, runtimes, textevent
 from agent.parse.fields import NO_TIMESTAMP
 from agent.parse.runs import MIN_LINES, Rows
@@ -22,7 +22,6 @@ from agent.parse.runs import MIN_LINES, Rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from agent.core.model import EventBatch
     from agent.parse.assemble import Assembler
     from agent.parse.formats import Head
     from agent.parse.settings import Compiled
@@ -204,19 +203,20 @@ class EventRows:
     def _by_text(self, written: list[str | None], texts: Iterable[str]) -> list[int]:
         """Each text once. Those that are completed are noted for each row, as if they had been read there."""
         instants, observed = self._compiled.instants, self._observed
-        notes, completed = instants.notes, set()
+        noting, completed = instants.out, set()
+        scratch = instants.out = None if noting is None else EventBatch()
         known: dict[str | None, int] = {None: observed}
-        before = len(notes)
         for text in texts:
             known[text], missing = textevent.written_instant(text, self._compiled, observed)
             if missing:
                 self._missing.update((at, missing) for at, one in enumerate(written) if one == text)
-            if len(notes) > before:
-                del notes[before:]
+            if scratch is not None and scratch.completed:
+                scratch.completed.clear()
                 completed.add(text)
+        instants.out = noting
         if completed:
             first = len(self._out.timestamps)
-            notes += [(at, text) for at, text in enumerate(written, first) if text in completed]
+            self._out.completed.update((at, text) for at, text in enumerate(written, first) if text in completed)
         return [known[text] for text in written]
 
     def append(self, texts: list[str], lines: list[bytes], heads: list[Head], instants: list[int], offset: int) -> int:
