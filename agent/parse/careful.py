@@ -15,6 +15,7 @@ import orjson
 
 from agent.core.fields import exact_int
 from agent.core.patterns import lazy
+from agent.parse.exports import MESSAGE, RESOURCE_LOGS, unfolded
 
 BOM = b"\xef\xbb\xbf"
 MAX_DEPTH = 900  # SQLite's json_valid stops at 1,000 levels, orjson at 1,024
@@ -51,8 +52,11 @@ def read_object(line: bytes) -> JsonLine:
     if too_deep(line):
         raise NotAnObjectError("nested too deep")
     duplicate = _duplicate_key(record, line)
-    if duplicate is not None:
-        return JsonLine(record, dump(record), verbatim=False, error=f"duplicate key {duplicate!r}")
+    error = None if duplicate is None else f"duplicate key {duplicate!r}"
+    if (RESOURCE_LOGS in record or MESSAGE in record) and (made := unfolded(record)) is not None:
+        return JsonLine(made, dump(made), verbatim=False, error=error)
+    if error is not None:
+        return JsonLine(record, dump(record), verbatim=False, error=error)
     return JsonLine(record, line.decode(), verbatim=True)
 
 

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from agent.core import dialects
+from agent.core.fallback import DERIVING
 from agent.core.fields import load_record
 from agent.core.model import ErrorEvent
 from agent.core.patterns import lazy
-from agent.parse import exceptions, fields
+from agent.core.severity import TELLING
+from agent.parse import exceptions, exports, fields
 from agent.parse.formats import docker
 
 if TYPE_CHECKING:
@@ -31,7 +34,8 @@ _TYPES: dict[str, Any] = {"timestamp": str | int | float | None, "severity": str
 _TWO_KEYS: Path = ("timestampSeconds",)  # needs a second key: careful path
 _COMBINATIONS = 64  # as many applications, each with its own names, hardly write on one machine
 _NO_FIELD_NAME = lazy(r'["\\\x00-\x1f]')
-_Tree = dict[str, Any]  # key -> role name, None (forbidden), or a nested _Tree
+_NO_NAME = int | float | None  # before a name no number counts
+_Tree = dict[str, Any]  # key -> role name, None (forbidden) or another type that it may have, or a nested _Tree
 
 
 class Instant(msgspec.Struct, gc=False, rename={"seconds": "epochSecond", "nanos": "nanoOfSecond"}):
@@ -46,16 +50,23 @@ class Columns(NamedTuple):
 
     decoder: msgspec.json.Decoder[Any]
     getters: dict[str, list[attrgetter[Any]]]  # role -> how to get from a struct to the value
-    probes: dict[str, msgspec.json.Decoder[Any]]  # severity and logger: refuses a line with another name of the role
+    # severity and logger: refuses a line with another name of the role, or from which it could be derived; scale: one
+    # in which a number at the severity's path may mean something else than usual
+    probes: dict[str, msgspec.json.Decoder[Any]]
 
 
 @lru_cache(maxsize=_COMBINATIONS)
-def compiled_columns(own: tuple[Path | None, ...], known: tuple[tuple[Path, ...], ...]) -> Columns | None:
+def compiled_columns(
+    own: tuple[Path | None, ...],
+    known: tuple[tuple[Path, ...], ...],
+    needed: frozenset[str] = frozenset(),
+) -> Columns | None:
     """The decoders for paths.
 
     Args:
         own: of each of ROLES, the path in this file's lines.
         known: of each of ROLES, every path that it may have, in the order in which they count.
+        needed: the keys that a line must have.
 
     Returns:
         None where a path is both a value and an object, needs two keys, or has a key that no field can be named.
@@ -67,9 +78,15 @@ def compiled_columns(own: tuple[Path | None, ...], known: tuple[tuple[Path, ...]
         return None
     paths = dict(zip(ROLES, own, strict=True))
     getters: dict[str, list[attrgetter[Any]]] = {}
-    decoder = msgspec.json.Decoder(_struct(tree, [], paths, getters))
-    others = dict(zip(ROLES, known, strict=True))
-    probes = {role: _probe(paths[role], others[role]) for role in ("severity", "logger")}
+    decoder = msgspec.json.Decoder(_struct(tree, [], paths, getters, needed))
+    others = {role: frozenset(path[0] for path in found) for role, found in zip(ROLES, known, strict=True)}
+    levels = others["severity"] | dialects.FIRST_KEYS["severity"]
+    probes = {
+        "severity": _probe(paths["severity"], levels | DERIVING),
+        "logger": _probe(paths["logger"], others["logger"] | dialects.FIRST_KEYS["logger"]),
+        # A number may mean something else beside these keys.
+        "scale": _probe(paths["severity"], levels | TELLING),
+    }
     return Columns(decoder, getters, probes)
 
 
@@ -84,15 +101,26 @@ def _tree(own: tuple[Path | None, ...], known: tuple[tuple[Path, ...], ...]) -> 
     for role, path in zip(ROLES, own, strict=True):
         if path == _TWO_KEYS or (path is not None and not _put(tree, path, role)):
             return None
-    for path, others in zip(own, known, strict=True):
+    for role, path, others in zip(ROLES, own, known, strict=True):
         for other in others:
             if other == path:
                 break
-            if not _put(tree, other, None):
+            nothing = _NO_NAME if role == "severity" else None
+            if not _put(tree, other, nothing) and not (role != "timestamp" and _is_object(tree, other)):
                 return None
     tree.setdefault(docker.STREAM, None)  # its lines are JSON too, but the event is inside
     tree.setdefault(fields.CLEF_TIMESTAMP, None)
+    for key in exports.KEYS:  # the record is made of such a line
+        tree.setdefault(key, exports.PLAIN_VALUES[key])
     return tree
+
+
+def _is_object(tree: _Tree, path: Path) -> bool:
+    """Whether the struct takes nothing but an object at this path, which is no level and no name."""
+    node: Any = tree
+    for key in path:
+        node = node.get(key) if type(node) is dict else None
+    return type(node) is dict
 
 
 def _struct(
@@ -100,44 +128,45 @@ def _struct(
     above: list[attrgetter[Any]],
     paths: dict[str, Path | None],
     getters: dict[str, list[attrgetter[Any]]],
+    needed: frozenset[str] = frozenset(),
 ) -> type[msgspec.Struct]:
     """A struct type of a tree; notes in `getters` how to get at the roles in it."""
-    members: list[tuple[str, Any, Any]] = []
+    members: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     names = {}
     for number, (key, leaf) in enumerate(tree.items()):
         name = f"f{number}"
         names[name] = key
         getter = [*above, attrgetter(name)]
+        kind: Any = leaf
         if type(leaf) is dict:
-            members.append((name, _struct(leaf, getter, paths, getters) | None, None))
-        elif leaf is None:
-            members.append((name, None, None))
-        else:
+            kind = _struct(leaf, getter, paths, getters) | None
+        elif type(leaf) is str:
             getters[leaf] = getter
             kind = Instant | None if paths[leaf] == INSTANT else _TYPES[leaf]
-            members.append((name, kind, None))
-    return msgspec.defstruct("Line", members, rename=names, gc=False)
+        members.append((name, kind) if key in needed else (name, kind, None))
+    for number, key in enumerate(sorted(needed.difference(tree))):
+        names[f"n{number}"] = key
+        members.append((f"n{number}", msgspec.Raw))
+    return msgspec.defstruct("Line", members, rename=names, gc=False, kw_only=True)
 
 
-def _probe(own: Path | None, known: tuple[Path, ...]) -> msgspec.json.Decoder[Any]:
-    """A decoder that refuses a line with any other name of the role, at the top level."""
-    keys = {path[0] for path in known}
-    if own is not None and len(own) == 1:
-        keys -= {own[0]}
+def _probe(own: Path | None, known: frozenset[str]) -> msgspec.json.Decoder[Any]:
+    """A decoder that refuses a line with any of these names but the own one, at the top level."""
+    keys = known - {own[0]} if own is not None and len(own) == 1 else known
     members: list[tuple[str, Any, Any]] = [(f"f{n}", None, None) for n in range(len(keys))]
     names = {f"f{n}": key for n, key in enumerate(sorted(keys))}
     return msgspec.json.Decoder(msgspec.defstruct("Probe", members, rename=names, gc=False))
 
 
-def _put(tree: _Tree, path: Path, leaf: str | None) -> bool:
+def _put(tree: _Tree, path: Path, leaf: Any) -> bool:
     """Add a path to the tree; False where it crosses another one. What lies below a forbidden key is forbidden."""
     node = tree
     for key in path[:-1]:
         node = node.setdefault(key, {})
         if type(node) is not dict:
-            return node is None and leaf is None
+            return type(node) is not str and type(leaf) is not str
     if path[-1] in node:
-        return leaf is None and node[path[-1]] is None
+        return type(leaf) is not str and type(node[path[-1]]) not in (str, dict)
     node[path[-1]] = leaf
     return True
 
@@ -203,12 +232,17 @@ class ErrorDecoder:
                 found.append(self._whole(row, records, begin, instants, levels, loggers))
                 continue
             kind, why, stack = exceptions.NONE if trace is None else parts_of_text(trace)
+            message = line.message or why or kind or ""
+            if not message or "\x1b" in message:
+                misfits += 1
+                found.append(self._whole(row, records, begin, instants, levels, loggers))
+                continue
             found.append(
                 ErrorEvent(
                     begin + row,
                     instants[row],
                     levels[row],
-                    line.message or why or kind or "",
+                    message,
                     loggers[row],
                     line.service or None,
                     kind,
