@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from agent.core.fields import Path
+Path = tuple[str, ...]
 
 
 class Dialect(NamedTuple):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Iterable
 
-Path = tuple[str, ...]
+Path = dialects.Path
 _decode = msgspec.json.Decoder().decode
 
 

@@ -10,9 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent.core.event import ERROR, raw_of_record
+from agent.core.holes import begins_hole
 from agent.core.model import EventBatch, Gap
 from agent.parse import careful, fields, multiline, textevent
 from agent.parse.formats import Partial, with_stream
+from agent.parse.multijson import Line, OpenObject, may_begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +49,7 @@ class Assembler:
         self.out = EventBatch()
         self.open: OpenText | None = None
         self.partial: Partial | None = None
+        self.several = OpenObject(self)
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []
@@ -89,10 +92,12 @@ class Assembler:
             elif (
                 text_alone
                 and len(line) <= longest
+                and not (line[:1] in b"[]," and may_begin(line))
                 and self._nothing_open(line)
                 and textevent.append(self.out, self.compiled, self.observed, line, after, offset)
             ):
                 self.text_lines += 1
+                self.several.after_object = False
             else:
                 self._line(line, offset, size)
                 if after[:1] in multiline.INDENTS and self.open is not None and self.open.trace:
@@ -103,7 +108,7 @@ class Assembler:
 
     def _nothing_open(self, line: bytes) -> bool:
         """Whether this line belongs to nothing before it; closes an event that this is plain to see for."""
-        if self.partial is not None or self.tail is not None:
+        if self.partial is not None or self.tail is not None or self.several:
             return False
         event = self.open
         if (
@@ -127,11 +132,11 @@ class Assembler:
 
     def _line(self, line: bytes, offset: int, size: int) -> None:
         if line in (b"", b"\r"):
-            self._blank(line, size)
+            self.blank(line, offset, size)
         elif len(line) > self.compiled.max_line < self._log_bytes(offset, len(line)):
             self.begin_rows()
             self.out.gaps.append(Gap(offset, offset + size, "over_long", self.sample(line)))
-        elif line[0] == 0 and self._is_hole(line):
+        elif line[0] == 0 and begins_hole(line):
             rest = line.lstrip(b"\0")
             hole = len(line) - len(rest)
             self.begin_rows()
@@ -145,19 +150,18 @@ class Assembler:
         """How many bytes of the log these are."""
         return size if self._in_log is None else self._in_log(offset + size) - self._in_log(offset)
 
-    def _is_hole(self, line: bytes) -> bool:
-        """NULs before a line are a sparse hole; one single NUL before more of them is a line of UTF-16."""
-        return line[:2] == b"\0\0" or len(line) == 1 or b"\0" not in line[1:]
-
     def sample(self, line: bytes) -> bytes:
         """What a gap keeps of a line, redacted."""
-        sample = line[:SAMPLE_BYTES]
-        if self.compiled.redactor is not None:
-            sample = self.compiled.redactor.text(sample.decode("utf-8", "backslashreplace")).encode()[:SAMPLE_BYTES]
-        return sample
+        sample, redactor = line[:SAMPLE_BYTES], self.compiled.redactor
+        if redactor is None:
+            return sample
+        return redactor.text(sample.decode("utf-8", "backslashreplace")).encode()[:SAMPLE_BYTES]
 
-    def _blank(self, line: bytes, size: int) -> None:
+    def blank(self, line: bytes, offset: int, size: int) -> None:
+        """A line with nothing in it."""
         self._finish_partial()
+        if self.several and self.several.takes_blank(line, offset, size):
+            return
         event = self.open or self.tail
         whole = size > len(line)  # only a file's very last line has no newline, and nothing can follow it
         if event is not None and whole and self._takes_blank(event):
@@ -214,33 +218,38 @@ class Assembler:
 
     def _content(self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None) -> None:
         """One line of the application: `body` is what it wrote, `raw` what lies in the file."""
-        plain = body.removesuffix(b"\r").removeprefix(careful.BOM)
-        line, error = self._find_object(plain)
-        redactor, hidden = self.compiled.redactor, False
-        if redactor is not None and line is not None:
-            try:
-                hidden = redactor.record(line, plain)
-            except RecursionError:
-                line, error = None, "nested too deep"
-        if redactor is not None and line is None and (changed := redactor.line(plain)) is not plain:
-            raw, plain = changed if extra is None else self._rewrap(raw, changed), changed
-            line, error = self._find_object(plain)  # what is kept is what is spoken of
-        if line is not None:
-            self._json(line, raw, plain, offset, extra, hidden=hidden)
-        else:
-            self._text(raw, plain, offset, size, extra, error=error)
+        line = Line(raw, body.removesuffix(b"\r").removeprefix(careful.BOM), offset, size, extra)
+        if not (self.several and self.several.goes_on(line)):
+            self.line_alone(line, may_begin=True)
 
-    def _rewrap(self, raw: bytes, body: bytes) -> bytes:
-        """The lines of a container runtime with another body."""
-        compiled = self.compiled
-        assert compiled.redactor is not None
-        return b"\n".join(self._rules.rewrap(raw.split(b"\n"), body, compiled.redactor, compiled.max_line))
+    def line_alone(self, line: Line, *, may_begin: bool) -> None:
+        """A line that goes on with no object before it; `may_begin` one of several lines."""
+        plain, extra = line.plain, line.extra
+        found, error = self._find_object(plain)
+        redactor, hidden = self.compiled.redactor, False
+        if redactor is not None and found is not None:
+            try:
+                hidden = redactor.record(found, plain)
+            except RecursionError:
+                found, error = None, "nested too deep"
+        if found is not None:
+            self.object(found, line, hidden=hidden)
+            return
+        original = line if may_begin else None
+        if redactor is not None and (changed := redactor.line(plain)) is not plain:
+            raw = changed if extra is None else self.compiled.rewrapped(line.raw, changed)
+            line = line._replace(raw=raw, plain=changed)
+            found, error = self._find_object(changed)  # what is kept is what is spoken of
+        if found is not None:
+            self.object(found, line, hidden=False)
+        else:
+            self._text(line, original, error=error)
 
     # --- JSON
 
     def _plain_json(self, line: bytes, offset: int) -> bool:
         """A JSON line without anything special about it: 12 µs instead of 18. Answers whether it was one."""
-        if self.partial is not None or line.endswith(b"\r"):
+        if self.partial is not None or self.several or line.endswith(b"\r"):
             return False
         try:
             read = careful.read_object(line)
@@ -252,27 +261,19 @@ class Assembler:
         self._json_row(read.record, read.text, offset, read.error, None if read.verbatim else line)
         return True
 
-    def _json(
-        self,
-        line: careful.JsonLine,
-        raw: bytes,
-        plain: bytes,
-        offset: int,
-        extra: dict[str, str] | None,
-        *,
-        hidden: bool,
-    ) -> None:
+    def object(self, found: careful.JsonLine, line: Line, *, hidden: bool) -> None:
+        """The row of an object that a line is, or several are; `hidden`: something in it was replaced."""
         self.begin_rows()
-        record, text = line.record, line.text
-        kept = raw if extra is not None or not line.verbatim else raw_of_record(raw, plain)
+        record, text, raw, extra = found.record, found.text, line.raw, line.extra
+        kept = raw if extra is not None or not found.verbatim else raw_of_record(raw, line.plain)
         if hidden:
-            kept = None if extra is None else self._rewrap(raw, text.encode())
+            kept = None if extra is None else self.compiled.rewrapped(raw, text.encode())
         if extra is not None:
             named = {**record, "log.iostream": extra["stream"]}
             with contextlib.suppress(RecursionError):  # then it keeps its own
                 text = careful.dump(named) if "log.iostream" in record else with_stream(text, extra["stream"])
                 record = named
-        self._json_row(record, text, offset, line.error, kept, extra)
+        self._json_row(record, text, line.offset, found.error, kept, extra)
 
     def _json_row(  # noqa: PLR0917 - called for every line
         self,
@@ -287,6 +288,7 @@ class Assembler:
         compiled, out = self.compiled, self.out
         row = len(out.records)
         self.json_lines += 1
+        self.several.after_object = True
         if len(self.seen) < _LEARN_RECORDS:
             self.seen.append(record)
         if raw is not None:
@@ -314,9 +316,9 @@ class Assembler:
 
     # --- text
 
-    def _text(
-        self, raw: bytes, plain: bytes, offset: int, size: int, extra: dict[str, str] | None, *, error: str | None
-    ) -> None:
+    def _text(self, line: Line, original: Line | None, *, error: str | None) -> None:
+        """A line that is no object; `original`, before redaction, where it may begin one of several lines."""
+        raw, plain, offset, size, extra = line
         text, bad = careful.decode_text(plain)
         self.text_lines += 1
         log_bytes = self._log_bytes(offset, size)
@@ -330,18 +332,15 @@ class Assembler:
             multiline.add(self.tail, raw, text)
             return
         self._close_all()
+        if original is not None and self.several.begins(original):
+            return
+        self.several.opens_text()
         error = (f"{error}, {bad}" if error else bad) if bad else error
-        if (
-            extra is not None
-            and error is None
-            and textevent.append_contained(
-                self.out, self.compiled, self.observed, raw, text, self._after, offset, extra
-            )
-        ):
+        here = (self.out, self.compiled, self.observed, raw, text, self._after, offset)
+        if extra is not None and error is None and textevent.append_contained(*here, extra):
             return
         event = multiline.begin(offset, raw, text, self._rules.read_head, traces=self._traces)
-        event.end = offset + size
-        event.error = error
+        event.end, event.error = offset + size, error
         if extra is not None:
             event.extra = extra
         self.open = event
@@ -385,6 +384,7 @@ class Assembler:
 
     def _close_all(self) -> None:
         self._finish_partial()
+        self.several.release()
         self.close()
         self.end_tail()
 
@@ -396,4 +396,5 @@ class Assembler:
     def finish(self) -> None:
         """Release everything."""
         self._finish_partial()
+        self.several.release()
         self.close()

@@ -64,6 +64,7 @@ class FileParser:
         self._held_at = 0
         self._tail: OpenText | None = None  # the last released event, if a later line may continue it
         self._end = -1
+        self._after_object = True  # whether the last line before what is held was an object, or may have been one
         self._observed = 0
         self.deadline_s: float | None = None
         self.profile_changed = False  # set when detection has learnt something; the owner resets it
@@ -88,7 +89,10 @@ class FileParser:
         """
         released = self._take_held(batch)
         data, offset = (self._held + batch.data, self._held_at) if self._held else (batch.data, batch.offset)
+        if offset != self._end and not self._held:
+            self._after_object = not batch.before or batch.before.rstrip(b" \t\r\n,")[-1:] == b"}"
         work = Assembler(self._compiled, self.profile, batch.observed_timestamp, in_log)
+        work.several.after_object = self._after_object
         if released is not None:
             work.out = released
         else:
@@ -111,6 +115,7 @@ class FileParser:
         if not self._held:
             return EventBatch(end=max(self._end, 0))
         work = Assembler(self._compiled, self.profile, self._observed)
+        work.several.after_object = self._after_object
         data, offset = self._held, self._held_at
         self._held, self.deadline_s = b"", None
         work.lines(data, offset)
@@ -195,8 +200,9 @@ class FileParser:
         event = work.open
         if batch.final or batch.gaps:
             work.finish()
-        elif work.partial is not None:
-            self._hold(work, data, work.partial.offset, offset)
+        elif work.several or work.partial is not None:
+            begin = work.several.offset if work.several else 0 if work.partial is None else work.partial.offset
+            self._hold(work, data, begin, offset)
             work.partial, end = None, self._held_at
         elif event is not None and (self._compiled.start is not None or event.may_go_on()):
             self._hold(work, data, event.start, offset)
@@ -223,6 +229,7 @@ class FileParser:
 
     def _released(self, work: Assembler, end: int) -> EventBatch:
         out = work.out
+        self._after_object = work.several.before if self._held else work.several.after_object
         tail = work.tail
         continued = tail is not None
         if work.tail_lines:

@@ -114,6 +114,7 @@ class FastPath:
         if len(structs) != len(records) or not self._sizes_fit(records, max(lengths), newline):
             return False
         work.begin_rows()
+        work.several.after_object = True
         self._fill(structs, records, work)
         out = work.out
         begin = len(out.records)

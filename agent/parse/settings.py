@@ -154,6 +154,11 @@ class Compiled:
         """Where the fields are in these records."""
         return Profile(format="json", overrides=self.overrides, **detect(records, self.paths, self.instants))
 
+    def rewrapped(self, raw: bytes, body: bytes) -> bytes:
+        """The lines of a container runtime with another body, for which there is a redactor."""
+        assert self.redactor is not None
+        return b"\n".join(self.rules.rewrap(raw.split(b"\n"), body, self.redactor, self.max_line))
+
     def text_profile(self) -> Profile:
         """Where the fields are in the records that are made of text lines."""
         return msgspec.structs.replace(_TEXT, overrides=self.overrides)

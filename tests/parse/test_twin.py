@@ -246,6 +246,15 @@ pieces = st.one_of(
         b'{"log":"end\\n","stream":"stdout","time":"2026-11-22T05:39:26Z"}',
         b"2026-11-22T05:39:26.1Z stderr P first ", b"2026-11-22T05:39:26.2Z stderr F last",
     ]),
+    st.sampled_from([
+        b"[", b"]", b",", b"],", b'{"a":[', b'{"level":"error",', b'"b": "x",', b'"b": 2', b'  "msg": "m"', b"  {",
+        b"  }", b"  },", b"},", b"}", b'"msg":"m"}', b'{"a":1},', b'[{"a":1}', b',{"a":1}', b'{"a":1}]', b'[{"a":1}]',
+        b'\x1e{"a":1}', b"\x1e{", b'"b":{', b"\xef\xbb\xbf[", b"{\r", b'"c":1}\r', b"[\r",
+        b'{"log":"{\\n","stream":"stdout","time":"2026-11-22T05:39:26Z"}',
+        b'{"log":"\\"level\\":3}\\n","stream":"stdout","time":"2026-11-22T05:39:27Z"}',
+        b"2026-11-22T05:39:26.1Z stderr F [", b"2026-11-22T05:39:26.1Z stderr F {",
+        b'2026-11-22T05:39:26.1Z stderr F "a":1},',
+    ]),
 )  # fmt: skip
 streams = st.lists(pieces, max_size=25).map(lambda lines: b"".join(line.replace(b"\n", b" ") + b"\n" for line in lines))
 

@@ -1,0 +1,224 @@
+"""One JSON object over several lines: pretty-printed, with a stack trace as an array (Elasticsearch 7), as an element
+of an array whose brackets and commas stand around it, or behind a record separator (RFC 7464).
+
+Lines are held while they can be the beginning of one object. As soon as they cannot, each of them is what it would be
+alone; so are they where an object is longer than an event may be. A bracket or comma alone in its line, between
+objects, is counted as a blank line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.core.patterns import lazy
+from agent.parse import careful
+from agent.parse.multiline import MAX_LINES
+
+if TYPE_CHECKING:
+    from agent.parse.assemble import Assembler
+
+_AROUND = b" \t\r\n\x1e,[]"  # what may stand around an object
+_OPENING, _CLOSING = b"[", b"],"
+_BEGINS = frozenset(b"{[,]\x1e")
+# One token of JSON; what it may not follow is judged by `Scan`. A string cannot go on in the next line.
+_TOKEN = lazy(
+    rb'[ \t\r\n]*+(?:([{}\[\],:])|("[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+")'
+    rb"|-?[0-9][0-9.eE+-]*+|true|false|null)"
+)
+_BLANK = b" \t\r\n"
+_BEHIND = frozenset({b"", b",", b"]", b"],"})  # the object, in its last line
+_VALUE, _VALUE_OR_END, _KEY, _KEY_OR_END, _COLON, _AFTER = range(6)
+_VALUES, _KEYS = (_VALUE, _VALUE_OR_END), (_KEY, _KEY_OR_END)
+
+
+def may_begin(line: bytes) -> bool:
+    """Whether a line that begins with a bracket or a comma may be part of an array of objects; a cheap look."""
+    return line[1:2] == b"{" or not line[1:].strip()
+
+
+class Scan:
+    """Whether lines are the beginning of one JSON object, as far as brackets, commas and keys say; linear."""
+
+    def __init__(self) -> None:
+        self._open = bytearray()
+        self._expected = _VALUE
+        self.done = False
+
+    def add(self, text: bytes) -> bool:
+        """Go on with a line; False where it cannot belong to the object. `done` is whether the object has ended."""
+        at = 0
+        while not self.done:
+            token = _TOKEN.match(text, at)
+            if token is None:
+                return not text[at:].strip(_BLANK)
+            if not self._take(token[1], is_text=token[2] is not None):
+                return False
+            at = token.end()
+        return text[at:].strip(_BLANK) in _BEHIND
+
+    def _take(self, mark: bytes | None, *, is_text: bool) -> bool:
+        """Whether a token may follow; what may follow it then."""
+        expected = self._expected
+        if mark is None:
+            is_key = is_text and expected in _KEYS
+            self._expected = _COLON if is_key else _AFTER
+            return is_key or (expected in _VALUES and bool(self._open))
+        if mark in b"{[":
+            is_right = expected in _VALUES and bool(self._open or mark == b"{") and len(self._open) < careful.MAX_DEPTH
+            self._open += mark
+            self._expected = _KEY_OR_END if mark == b"{" else _VALUE_OR_END
+        elif mark in b"}]":
+            is_right = expected in (_AFTER, _KEY_OR_END if mark == b"}" else _VALUE_OR_END) and (
+                self._open.endswith(b"{" if mark == b"}" else b"[")
+            )
+            del self._open[-1:]
+            self._expected = _AFTER
+            self.done = not self._open
+        elif mark == b":":
+            is_right = expected == _COLON
+            self._expected = _VALUE
+        else:
+            is_right = expected == _AFTER
+            self._expected = _KEY if self._open.endswith(b"{") else _VALUE
+        return is_right
+
+
+class Line(NamedTuple):
+    """What an application wrote as a line."""
+
+    raw: bytes  # as it lies in the file
+    plain: bytes  # without what a container runtime puts around it, carriage return and byte order mark
+    offset: int
+    size: int
+    extra: dict[str, str] | None  # what a container runtime says of it
+
+
+class OpenObject:
+    """The lines of an object that has begun; false where there are none.
+
+    Args:
+        work: whose lines they are.
+
+    Attributes:
+        after_object: whether the last line was, or may have been, a JSON object.
+        before: the same of the line before the event that is open.
+    """
+
+    def __init__(self, work: Assembler) -> None:
+        self._work = work
+        self._enabled = work.compiled.rules.json
+        self._lines: list[Line] = []
+        self._scan = Scan()
+        self._size = 0
+        self.after_object = self.before = True
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    @property
+    def offset(self) -> int:
+        """Where the first line that is held begins."""
+        return self._lines[0].offset
+
+    def begins(self, line: Line) -> bool:
+        """Take a line that belongs to nothing before it and is no object by itself, if it can be the beginning of one,
+        or one with a comma or bracket beside it.
+        """
+        first = line.plain.lstrip(b" \t")[:1]
+        if not (self._enabled and first and first[0] in _BEGINS):
+            return False
+        bare = line.plain.strip()
+        if len(bare) == 1 and bare != b"{":
+            if bare in _CLOSING and self.after_object:
+                self._work.out.blank_bytes += line.size
+                return True
+            return bare == _OPENING and self._hold(line, b"")
+        if line.plain[:1] != first and not self.after_object:  # indented: part of an array, or of a text
+            return False
+        body = line.plain.strip(_AROUND)
+        return body[:1] == b"{" and (self._whole(body, [line]) or self._hold(line, line.plain.lstrip(_AROUND)))
+
+    def goes_on(self, line: Line) -> bool:
+        """Whether a line belongs to the object; where it does not, what is held is released first."""
+        first = self._lines[0]
+        if (
+            (first.extra or {}).get("stream") != (line.extra or {}).get("stream")
+            or len(self._lines) >= MAX_LINES
+            or self._size + len(line.plain) + 1 > self._work.compiled.max_line
+        ):
+            self.release()
+            return False
+        if first.plain.strip() == _OPENING:  # nothing of the object was seen yet
+            return self._after_bracket(line)
+        text = line.plain
+        if self._scan.add(text):
+            self._lines.append(line)
+            self._size += len(text) + 1
+            if not self._scan.done:
+                return True
+            lines, self._lines = self._lines, []
+            if self._whole(b"\n".join([one.plain for one in lines]).strip(_AROUND), lines):
+                return True
+            self._lines = lines[:-1]
+        self.release()
+        return False
+
+    def takes_blank(self, line: bytes, offset: int, size: int) -> bool:
+        """Whether a blank line may lie between the lines of the object; where not, these are released."""
+        if len(self._lines) >= MAX_LINES:
+            self.release()
+            return False
+        self._lines.append(Line(line, b"", offset, size, self._lines[0].extra))
+        self._size += len(line) + 1
+        return True
+
+    def opens_text(self) -> None:
+        """A text event begins."""
+        self.before, self.after_object = self.after_object, False
+
+    def release(self) -> None:
+        """No further line belongs to them: each is what it is alone, a bracket alone nothing."""
+        lines, self._lines = self._lines, []
+        if lines and all(line.plain.strip() in (_OPENING, b"") for line in lines):
+            self._work.out.blank_bytes += sum(line.size for line in lines)
+        else:
+            self._alone(lines)
+
+    def _alone(self, lines: list[Line]) -> None:
+        self._lines = []
+        for line in lines:
+            if line.plain:
+                self._work.line_alone(line, may_begin=False)
+            else:
+                self._work.blank(line.raw, line.offset, line.size)
+
+    # --- inside
+
+    def _after_bracket(self, line: Line) -> bool:
+        if line.plain.lstrip()[:1] != b"{":
+            self._alone(self._lines)
+            return False
+        lines, self._lines = self._lines, []
+        self._work.out.blank_bytes += sum(one.size for one in lines)
+        self.after_object = True
+        return self.begins(line)
+
+    def _hold(self, line: Line, text: bytes) -> bool:
+        self._scan = Scan()
+        if not self._scan.add(text) or self._scan.done:
+            return False
+        self.before = self.after_object
+        self._lines, self._size = [line], len(line.plain) + 1
+        return True
+
+    def _whole(self, body: bytes, lines: list[Line]) -> bool:
+        """Make the event of an object that has all its lines; False where it is none."""
+        if body[-1:] != b"}":
+            return False
+        found, _ = careful.find_object(body, json=True, only_json=False)
+        if found is None:
+            return False
+        first, redactor = lines[0], self._work.compiled.redactor
+        whole = Line(b"\n".join([one.raw for one in lines]), body, first.offset, 0, first.extra)
+        self._work.object(found, whole, hidden=redactor is not None and redactor.record(found, body))
+        return True
