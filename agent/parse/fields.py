@@ -109,8 +109,16 @@ def _zoned(value: Any, date: dict[str, Any]) -> Any:
 
 
 def severity_number(record: dict[str, Any], paths: tuple[Path, ...]) -> int:
-    """1 to 24, or 0 where the record has no readable level. A name counts before a number, which stands for different
-    levels elsewhere; without either the record may still tell (`core.fallback`).
+    """1 to 24, or 0: of the record's level, or what it tells that has none (`core.fallback`)."""
+    found = level_of(record, paths)
+    if found >= 0:
+        return found
+    return derived_severity(record) if record.get(CLEF_TIMESTAMP) is None else _CLEF_DEFAULT
+
+
+def level_of(record: dict[str, Any], paths: tuple[Path, ...]) -> int:
+    """The severity of a record's level, UNREADABLE where it has none. A name counts before a number, which stands for
+    different levels elsewhere.
     """
     found = severity.UNREADABLE
     for path in paths:
@@ -123,9 +131,7 @@ def severity_number(record: dict[str, Any], paths: tuple[Path, ...]) -> int:
                 return number
         elif found < 0:
             found = severity.read(value, severity.scale_in(record, path))
-    if found >= 0:
-        return found
-    return derived_severity(record) if record.get(CLEF_TIMESTAMP) is None else _CLEF_DEFAULT
+    return found
 
 
 def logger(record: dict[str, Any], paths: tuple[Path, ...]) -> str | None:

@@ -8,14 +8,15 @@ objects, is counted as a blank line.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agent.core.patterns import lazy
 from agent.parse import careful
 from agent.parse.multiline import MAX_LINES
 
 if TYPE_CHECKING:
-    from agent.parse.assemble import Assembler
+    from agent.core.model import EventBatch
+    from agent.parse.settings import Compiled
 
 _AROUND = b" \t\r\n\x1e,[]"  # what may stand around an object
 _OPENING, _CLOSING = b"[", b"],"
@@ -93,6 +94,18 @@ class Line(NamedTuple):
     extra: dict[str, str] | None  # what a container runtime says of it
 
 
+class Rows(Protocol):
+    """What makes rows of lines: `assemble.Assembler`."""
+
+    # ruff: noqa: D102 - described there
+    compiled: Compiled
+    out: EventBatch
+
+    def line_alone(self, line: Line, *, may_begin: bool) -> None: ...
+    def object(self, found: careful.JsonLine, line: Line, *, hidden: bool) -> None: ...
+    def blank(self, line: bytes, offset: int, size: int) -> None: ...
+
+
 class OpenObject:
     """The lines of an object that has begun; false where there are none.
 
@@ -104,7 +117,7 @@ class OpenObject:
         before: the same of the line before the event that is open.
     """
 
-    def __init__(self, work: Assembler) -> None:
+    def __init__(self, work: Rows) -> None:
         self._work = work
         self._enabled = work.compiled.rules.json
         self._lines: list[Line] = []
@@ -129,6 +142,8 @@ class OpenObject:
             return False
         bare = line.plain.strip()
         if len(bare) == 1 and bare != b"{":
+            if line.extra is not None or line.raw.strip() != bare:
+                return False
             if bare in _CLOSING and self.after_object:
                 self._work.out.blank_bytes += line.size
                 return True

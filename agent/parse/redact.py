@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.event import REDACTED
 from agent.core.patterns import lazy
-from agent.parse.careful import decode_text, dump
+from agent.parse.careful import decode_text, dump, locate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,10 +59,25 @@ class Redactor:
         return hidden
 
     def line(self, line: bytes) -> bytes:
-        """A line of text with replacements; bytes that are no UTF-8 stay, but in a value."""
+        """A line of text with replacements, those in an object at its end as in a line that is one; bytes that are no
+        UTF-8 stay, but in a value.
+        """
         text = line.decode("utf-8", "surrogateescape")
-        hidden = self.text(text)
+        found = locate(text.rstrip())
+        hidden = self.text(text) if found is None else self._with_object(text, *found)
         return line if hidden == text else hidden.encode("utf-8", "surrogateescape")
+
+    def _with_object(self, text: str, begin: int, line: JsonLine) -> str:
+        """The text that has an object from `begin` on, which may be the value of a key before it."""
+        before = text[:begin]
+        if any(match.end() > begin for match in self._pair.finditer(f"{before}x")):
+            return self.text(f"{before}x")
+        original = text[begin:].rstrip()
+        try:
+            hidden = self.record(line, original.encode("utf-8", "surrogateescape"))
+        except RecursionError:
+            return self.text(text)
+        return self.text(before) + (line.text if hidden else original) + text[begin + len(original) :]
 
     def value(self, value: Any) -> tuple[Any, bool]:
         """The JSON value with replacements, and whether there were any. The input is left as it is."""

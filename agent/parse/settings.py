@@ -154,6 +154,11 @@ class Compiled:
         """Where the fields are in these records."""
         return Profile(format="json", overrides=self.overrides, **detect(records, self.paths, self.instants))
 
+    @cached_property
+    def inner_shapes(self) -> Shapes:
+        """The shapes of objects inside of text."""
+        return Shapes(self.paths, Profile())
+
     def rewrapped(self, raw: bytes, body: bytes) -> bytes:
         """The lines of a container runtime with another body, for which there is a redactor."""
         assert self.redactor is not None

@@ -15,7 +15,7 @@ import orjson
 from agent.core.event import ERROR, FATAL, RAW_MESSAGE, WARN, raw_of_message
 from agent.core.model import ErrorEvent
 from agent.core.patterns import lazy
-from agent.parse import careful, exceptions, multiline, timestamps
+from agent.parse import careful, embedded, exceptions, multiline, timestamps
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
 
@@ -76,7 +76,7 @@ def append(  # noqa: PLR0917 - called for every line
         return False
     if compiled.traces and not _stands_alone(text, head, following):
         return False
-    _row(out, compiled, observed, line if head.end else RAW_MESSAGE, text, head, offset, None)
+    _row(out, compiled, observed, line, line if head.end else RAW_MESSAGE, text, head, offset, None)
     return True
 
 
@@ -98,7 +98,7 @@ def append_contained(  # noqa: PLR0917 - called for every line
     if compiled.traces and not ((not head or 0 < head.severity < WARN) and _stands_alone(text, head, b"")):
         return False
     redacted = compiled.redactor is not None and head.end == 0 and text.encode() == line
-    _row(out, compiled, observed, RAW_MESSAGE if redacted else line, text, head, offset, extra)
+    _row(out, compiled, observed, line, RAW_MESSAGE if redacted else line, text, head, offset, extra)
     return True
 
 
@@ -106,14 +106,19 @@ def _row(  # noqa: PLR0917 - called for every line
     out: EventBatch,
     compiled: Compiled,
     observed: int,
+    line: bytes,
     raw: bytes | int,
     text: str,
     head: Head,
     offset: int,
     extra: dict[str, str] | None,
 ) -> None:
-    severity, row = head.severity, len(out.records)
+    row = len(out.records)
     message = text[head.end :] if head.message is None else head.message
+    inner = embedded.look(message, compiled) if message[-1:] == "}" and text[:1] != "{" else None
+    if inner is not None:
+        head = embedded.seen_through(head, inner)
+        message, raw = (message, raw) if inner.message is None else (inner.message, line)
     written = head.timestamp if head.timestamp is not None or extra is None else extra["time"]
     instant, missing = observed, NO_TIMESTAMP
     record = {}
@@ -131,14 +136,15 @@ def _row(  # noqa: PLR0917 - called for every line
         record = {**head.attributes, **record}
     if extra is not None:
         record["log.iostream"] = extra["stream"]
-    out.records.append(orjson.dumps(record).decode())
+    out.records.append(orjson.dumps(record).decode() if inner is None else embedded.merged(inner, record))
     out.timestamps.append(instant)
-    out.severities.append(severity)
+    out.severities.append(head.severity)
     out.loggers.append(head.logger)
     out.offsets.append(offset)
     out.raws[row] = raw
-    if severity >= ERROR:
-        out.errors.append(ErrorEvent(row, instant, severity, message, head.logger))
+    if head.severity >= ERROR:
+        error = NONE if inner is None else inner.exception
+        out.errors.append(ErrorEvent(row, instant, head.severity, message, head.logger, None, *error))
 
 
 def _stands_alone(text: str, head: Head, following: bytes) -> bool:
@@ -168,18 +174,25 @@ class TextEvent(msgspec.Struct):
 def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
     """Make the record `{timestamp, level, logger, message, exception.*}` of an event that has all its lines."""
     message, exception = _split(event)
-    written = event.head.timestamp or event.extra.get("time")
+    head, inner = event.head, None
+    if event.trace_at != 0 and message[-1:] == "}" and "\n" not in message and event.texts[0][:1] != "{":
+        inner = embedded.look(message, compiled)
+    if inner is not None:
+        head = embedded.seen_through(head, inner)
+        message, exception = inner.message or message, exception or inner.exception
+    written = head.timestamp or event.extra.get("time")
     instant, error = written_instant(written, compiled, observed)
-    number = event.head.severity
+    number = head.severity
     if number == 0 and event.trace:
         number = FATAL if multiline.is_fatal(event) else ERROR
     raw = b"\n".join(event.lines)
+    record = _record(event, head, written, message, exception if event.trace_at >= 0 else NONE)
     return TextEvent(
         timestamp=instant,
         severity=number,
-        logger=event.head.logger,
+        logger=head.logger,
         message=message,
-        record=orjson.dumps(_record(event, written, message, exception)).decode(),
+        record=orjson.dumps(record).decode() if inner is None else embedded.merged(inner, record),
         raw=raw_of_message(raw, message),
         error="; ".join(filter(None, (event.error, error))) or None,
         exception=exception,
@@ -198,11 +211,11 @@ def written_instant(written: Any, compiled: Compiled, observed: int) -> tuple[in
         return observed, NO_TIMESTAMP
 
 
-def _record(event: OpenText, written: Any, message: str, exception: ExceptionInfo) -> dict[str, Any]:
+def _record(event: OpenText, head: Head, written: Any, message: str, exception: ExceptionInfo) -> dict[str, Any]:
     record = {
         "timestamp": written,
-        "level": event.head.level,
-        "logger": event.head.logger,
+        "level": head.level,
+        "logger": head.logger,
         "message": message,
         "exception.type": exception.type,
         "exception.message": exception.message,
@@ -210,7 +223,7 @@ def _record(event: OpenText, written: Any, message: str, exception: ExceptionInf
         "log.iostream": event.extra.get("stream"),
     }
     known = {key: value for key, value in record.items() if value is not None}
-    return known if event.head.attributes is None else {**event.head.attributes, **known}
+    return known if head.attributes is None else {**head.attributes, **known}
 
 
 def _split(event: OpenText) -> tuple[str, ExceptionInfo]:
