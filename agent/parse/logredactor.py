@@ -2,20 +2,23 @@
 that are stored of the log itself. Where they are in the log stays known.
 
 A line is redacted as `assemble` redacts it: an object as such, other lines as text, and of a line in the wrapper of a
-container runtime what the application wrote. Where a runtime has split a line, one line of the result holds all of it,
-if anything had to be replaced.
+container runtime what the application wrote. Where a runtime has split a line, or an application wrote an object over
+several (`multijson`), one line of the result holds all of it, if anything had to be replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from array import array
 from bisect import bisect_right
 from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.core.holes import split_holes
+from agent.core.patterns import lazy
 from agent.parse import careful
+from agent.parse.multijson import Line, OpenObject
 from agent.parse.settings import Compiled
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 16 << 20  # of a line that is redacted as a whole; of a longer one so much at a time
 _CUT_BYTES = 1 << 12  # at its end such a piece is cut between two words
+_BEHIND = b" \t\r\n,"  # an object
+_BEGIN_OBJECT = lazy(rb"^[ \t\x1e,\[]*(?:\{|\[[ \t\r]*$)", re.MULTILINE)
 _MANY_POSITIONS = 1 << 12  # are forgotten at once
 
 
@@ -66,11 +71,12 @@ class LogRedactor:
     def __init__(self, settings: ParseSettings, *, located: bool = True) -> None:
         self._located = located
         self.again = False
-        compiled = Compiled(settings)
+        self.compiled = compiled = Compiled(settings)
         assert compiled.redactor is not None
         self._redactor = compiled.redactor
         self._rules = compiled.rules
         self._max_line = compiled.max_line
+        self._object = OpenObject(self)
         self._held: list[bytes] = []  # the beginning of a line, in pieces
         self._held_bytes = 0
         self._parts: list[tuple[bytes, Wrapper, Wrapped]] = []  # of a line that a runtime has split
@@ -109,6 +115,7 @@ class LogRedactor:
         if rest:
             self._line(rest, b"")
         self._join()
+        self._object.release()
         return self._released()
 
     def lengthen(self, size: int) -> None:
@@ -128,6 +135,7 @@ class LogRedactor:
         other = copy(self)
         other._held, other._parts, other._out = [*self._held], [*self._parts], []  # noqa: SLF001
         other._located = False  # noqa: SLF001
+        other._object = self._object.copied(other)  # noqa: SLF001
         return other.finish()
 
     def positions(self, start: int, size: int) -> Positions:
@@ -153,8 +161,9 @@ class LogRedactor:
 
     def _lines(self, whole: bytes) -> None:
         """Lines, each with its newline."""
-        wrapped = bool(self._parts) or self._rules.may_wrap(whole)
-        if not wrapped and not self._earlier.ends and not self._redactor.may_apply(whole):
+        wrapped = bool(self._parts or self._object) or self._rules.may_wrap(whole)
+        if not wrapped and not self._earlier.ends and not self._redactor.may_apply(whole) and not _has_parts(whole):
+            self._object.after_object = whole.rstrip(_BEHIND)[-1:] == b"}"
             self._put(whole)
             return
         for line in whole.split(b"\n")[:-1]:
@@ -169,6 +178,7 @@ class LogRedactor:
                     self._whole(text, b"" if hole else newline)
                 if hole:
                     self._join()
+                    self._object.release()
                     self._put(bytes(hole))
             if pieces[-1][1]:
                 self._put(newline)
@@ -180,8 +190,9 @@ class LogRedactor:
         wrapped = None if wrapper is None else wrapper.unwrap(line.removesuffix(b"\r"))
         if wrapper is None or wrapped is None:
             self._join()
-            self._plain(line, newline)
+            self._gather(line, newline)
             return
+        self._object.release()
         if self._parts and self._parts[-1][2].stream != wrapped.stream:
             self._join()
         if self._parts and self._parts_bytes + len(wrapped.body) > self._max_line and not self.again:
@@ -196,6 +207,36 @@ class LogRedactor:
             hidden = self._redactor.may_apply(line)
             self._replace(line, wrapper.redact(line, self.content, self._redactor) if hidden else line)
             self._put(newline)
+
+    def _gather(self, line: bytes, newline: bytes) -> None:
+        """A line as an application wrote it, alone or one of those of an object."""
+        plain = line.removesuffix(b"\r").removeprefix(careful.BOM)
+        one = Line(line, plain, 0, len(line) + len(newline), None)
+        if self._is_too_long(line) or line.startswith(b"\0"):
+            self._object.release()
+            self._plain(line, newline)
+        elif not plain:
+            if not (self._object and self._object.takes_blank(line, 0, one.size)):
+                self._plain(line, newline)
+        elif not (self._object and self._object.goes_on(one)):
+            is_object = plain[:1] == b"{" and plain[-1:] == b"}"
+            if is_object or not self._object.begins(one):
+                self.line_alone(one, may_begin=False)
+
+    def line_alone(self, line: Line, *, may_begin: bool) -> None:  # noqa: ARG002
+        """A line that is none of those of an object."""
+        self._object.after_object = line.plain[:1] == b"{" and line.plain[-1:] == b"}"
+        self._plain(line.raw, _newline(line))
+
+    def object(self, found: careful.JsonLine, line: Line, *, hidden: bool) -> None:
+        """The lines of an object."""
+        self._object.after_object = True
+        self._replace(line.raw, found.text.encode() if hidden else line.raw)
+        self._put(_newline(line))
+
+    def blank(self, line: bytes, offset: int, size: int) -> None:  # noqa: ARG002
+        """A line with nothing in it, or nothing but a bracket."""
+        self._put(line + b"\n" * (size - len(line)))
 
     def _join(self) -> None:
         """A line that was split is at its end."""
@@ -242,7 +283,7 @@ class LogRedactor:
     def _is_too_long(self, line: bytes) -> bool:
         if len(line) <= self._max_line or not self._earlier.ends:
             return len(line) > self._max_line
-        begin = self._taken + sum(len(part) for part, _, _ in self._parts)
+        begin = self._taken + sum(len(part) for part, _, _ in self._parts) + self._object.held_bytes
         return len(line) + self._before(begin + len(line)) - self._before(begin) > self._max_line
 
     def content(self, body: bytes) -> bytes:
@@ -288,3 +329,13 @@ class LogRedactor:
     def _released(self) -> bytes:
         out, self._out = b"".join(self._out), []
         return out
+
+
+def _newline(line: Line) -> bytes:
+    return b"\n" * (line.size - len(line.raw))
+
+
+def _has_parts(lines: bytes) -> bool:
+    """Whether some of the lines may be those of one object: one begins as an object, and one does not end as one."""
+    ends = lines.count(b"}\n") + lines.count(b"}\r\n")
+    return ends < lines.count(b"\n") and _BEGIN_OBJECT.search(lines) is not None

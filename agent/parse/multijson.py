@@ -8,6 +8,7 @@ objects, is counted as a blank line.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agent.core.patterns import lazy
@@ -15,7 +16,6 @@ from agent.parse import careful
 from agent.parse.multiline import MAX_LINES
 
 if TYPE_CHECKING:
-    from agent.core.model import EventBatch
     from agent.parse.settings import Compiled
 
 _AROUND = b" \t\r\n\x1e,[]"  # what may stand around an object
@@ -95,11 +95,10 @@ class Line(NamedTuple):
 
 
 class Rows(Protocol):
-    """What makes rows of lines: `assemble.Assembler`."""
+    """What is done with lines: `assemble.Assembler` makes rows of them."""
 
     # ruff: noqa: D102 - described there
     compiled: Compiled
-    out: EventBatch
 
     def line_alone(self, line: Line, *, may_begin: bool) -> None: ...
     def object(self, found: careful.JsonLine, line: Line, *, hidden: bool) -> None: ...
@@ -128,6 +127,18 @@ class OpenObject:
     def __bool__(self) -> bool:
         return bool(self._lines)
 
+    def copied(self, work: Rows) -> OpenObject:
+        """The same for another one's lines."""
+        other = OpenObject(work)
+        other._lines, other._scan, other._size = [*self._lines], deepcopy(self._scan), self._size
+        other.after_object, other.before = self.after_object, self.before
+        return other
+
+    @property
+    def held_bytes(self) -> int:
+        """The size of the lines that are held."""
+        return sum(line.size for line in self._lines)
+
     @property
     def offset(self) -> int:
         """Where the first line that is held begins."""
@@ -138,14 +149,15 @@ class OpenObject:
         or one with a comma or bracket beside it.
         """
         first = line.plain.lstrip(b" \t")[:1]
-        if not (self._enabled and first and first[0] in _BEGINS):
+        one_by_one = line.extra is not None and self._work.compiled.redactor is not None  # are such lines redacted
+        if not (self._enabled and first and first[0] in _BEGINS) or one_by_one:
             return False
         bare = line.plain.strip()
         if len(bare) == 1 and bare != b"{":
             if line.extra is not None or line.raw.strip() != bare:
                 return False
             if bare in _CLOSING and self.after_object:
-                self._work.out.blank_bytes += line.size
+                self._work.blank(line.raw, line.offset, line.size)
                 return True
             return bare == _OPENING and self._hold(line, b"")
         if line.plain[:1] != first and not self.after_object:  # indented: part of an array, or of a text
@@ -194,10 +206,14 @@ class OpenObject:
     def release(self) -> None:
         """No further line belongs to them: each is what it is alone, a bracket alone nothing."""
         lines, self._lines = self._lines, []
-        if lines and all(line.plain.strip() in (_OPENING, b"") for line in lines):
-            self._work.out.blank_bytes += sum(line.size for line in lines)
+        if all(line.plain.strip() in (_OPENING, b"") for line in lines):
+            self._blank(lines)
         else:
             self._alone(lines)
+
+    def _blank(self, lines: list[Line]) -> None:
+        for line in lines:
+            self._work.blank(line.raw, line.offset, line.size)
 
     def _alone(self, lines: list[Line]) -> None:
         self._lines = []
@@ -214,7 +230,7 @@ class OpenObject:
             self._alone(self._lines)
             return False
         lines, self._lines = self._lines, []
-        self._work.out.blank_bytes += sum(one.size for one in lines)
+        self._blank(lines)
         self.after_object = True
         return self.begins(line)
 
@@ -234,6 +250,7 @@ class OpenObject:
         if found is None:
             return False
         first, redactor = lines[0], self._work.compiled.redactor
-        whole = Line(b"\n".join([one.raw for one in lines]), body, first.offset, 0, first.extra)
+        size = sum(one.size for one in lines)
+        whole = Line(b"\n".join([one.raw for one in lines]), body, first.offset, size, first.extra)
         self._work.object(found, whole, hidden=redactor is not None and redactor.record(found, body))
         return True
