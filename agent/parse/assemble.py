@@ -50,6 +50,7 @@ class Assembler:
         self.open: OpenText | None = None
         self.partial: Partial | None = None
         self.several = OpenObject(self)
+        self.object_rows = 0  # so many rows there are right behind that of an object
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []
@@ -97,7 +98,6 @@ class Assembler:
                 and textevent.append(self.out, self.compiled, self.observed, line, after, offset)
             ):
                 self.text_lines += 1
-                self.several.after_object = False
             else:
                 self._line(line, offset, size)
                 if after[:1] in multiline.INDENTS and self.open is not None and self.open.trace:
@@ -106,9 +106,14 @@ class Assembler:
                     size += size_taken
             offset += size
 
+    @property
+    def after_object(self) -> bool:
+        """Whether the last line was a JSON object; at first whether one may have been before."""
+        return self.object_rows == len(self.out.records)
+
     def _nothing_open(self, line: bytes) -> bool:
         """Whether this line belongs to nothing before it; closes an event that this is plain to see for."""
-        if self.partial is not None or self.tail is not None or self.several:
+        if self.partial is not None or self.tail is not None or self.several.lines:
             return False
         event = self.open
         if (
@@ -160,7 +165,7 @@ class Assembler:
     def blank(self, line: bytes, offset: int, size: int) -> None:
         """A line with nothing in it."""
         self._finish_partial()
-        if self.several and self.several.takes_blank(line, offset, size):
+        if self.several.lines and self.several.takes_blank(line, offset, size):
             return
         event = self.open or self.tail
         whole = size > len(line)  # only a file's very last line has no newline, and nothing can follow it
@@ -219,7 +224,7 @@ class Assembler:
     def _content(self, raw: bytes, body: bytes, offset: int, size: int, extra: dict[str, str] | None) -> None:
         """One line of the application: `body` is what it wrote, `raw` what lies in the file."""
         line = Line(raw, body.removesuffix(b"\r").removeprefix(careful.BOM), offset, size, extra)
-        if not (self.several and self.several.goes_on(line)):
+        if not (self.several.lines and self.several.goes_on(line)):
             self.line_alone(line, may_begin=True)
 
     def line_alone(self, line: Line, *, may_begin: bool) -> None:
@@ -249,7 +254,7 @@ class Assembler:
 
     def _plain_json(self, line: bytes, offset: int) -> bool:
         """A JSON line without anything special about it: 12 µs instead of 18. Answers whether it was one."""
-        if self.partial is not None or self.several or line.endswith(b"\r"):
+        if self.partial is not None or self.several.lines or line.endswith(b"\r"):
             return False
         try:
             read = careful.read_object(line)
@@ -288,7 +293,7 @@ class Assembler:
         compiled, out = self.compiled, self.out
         row = len(out.records)
         self.json_lines += 1
-        self.several.after_object = True
+        self.object_rows = row + 1
         if len(self.seen) < _LEARN_RECORDS:
             self.seen.append(record)
         if raw is not None:
@@ -334,7 +339,6 @@ class Assembler:
         self._close_all()
         if original is not None and self.several.begins(original):
             return
-        self.several.opens_text()
         error = (f"{error}, {bad}" if error else bad) if bad else error
         here = (self.out, self.compiled, self.observed, raw, text, self._after, offset)
         if extra is not None and error is None and textevent.append_contained(*here, extra):
@@ -361,7 +365,7 @@ class Assembler:
             return
         self.open = None
         self.last_text = None if event.blanks else event  # the blank lines are counted: what follows is not its own
-        self._count_blanks(event)
+        self.out.blank_bytes += multiline.drop_blanks(event)
         row = len(self.out.records)
         built = textevent.build(event, self.compiled, self.observed)
         self._append(built.timestamp, built.severity, name=built.logger, offset=event.start, record=built.record)
@@ -372,14 +376,10 @@ class Assembler:
         if built.severity >= ERROR:
             self.out.errors.append(textevent.text_error(built, row))
 
-    def _count_blanks(self, event: OpenText) -> None:
-        self.out.blank_bytes += sum(len(blank) + 1 for blank in event.blanks)
-        event.blanks.clear()
-
     def end_tail(self) -> None:
         """No further line belongs to the last stored event."""
         if self.tail is not None:
-            self._count_blanks(self.tail)
+            self.out.blank_bytes += multiline.drop_blanks(self.tail)
             self.tail = None
 
     def _close_all(self) -> None:

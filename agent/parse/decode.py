@@ -92,11 +92,11 @@ class FileParser:
         if offset != self._end and not self._held:
             self._after_object = not batch.before or batch.before.rstrip(b" \t\r\n,")[-1:] == b"}"
         work = Assembler(self._compiled, self.profile, batch.observed_timestamp, in_log)
-        work.several.after_object = self._after_object
         if released is not None:
             work.out = released
         else:
             work.tail = self._known_tail(batch, offset) if tail_open else None
+        work.object_rows = len(work.out.records) if self._after_object else -1
         self._held, self.deadline_s = b"", None
         self._observed = batch.observed_timestamp
         if self.profile.format == "":
@@ -115,7 +115,7 @@ class FileParser:
         if not self._held:
             return EventBatch(end=max(self._end, 0))
         work = Assembler(self._compiled, self.profile, self._observed)
-        work.several.after_object = self._after_object
+        work.object_rows = 0 if self._after_object else -1
         data, offset = self._held, self._held_at
         self._held, self.deadline_s = b"", None
         work.lines(data, offset)
@@ -200,8 +200,8 @@ class FileParser:
         event = work.open
         if batch.final or batch.gaps:
             work.finish()
-        elif work.several or work.partial is not None:
-            begin = work.several.offset if work.several else 0 if work.partial is None else work.partial.offset
+        elif work.several.lines or work.partial is not None:
+            begin = work.several.offset if work.several.lines else 0 if work.partial is None else work.partial.offset
             self._hold(work, data, begin, offset)
             work.partial, end = None, self._held_at
         elif event is not None and (self._compiled.start is not None or event.may_go_on()):
@@ -229,7 +229,7 @@ class FileParser:
 
     def _released(self, work: Assembler, end: int) -> EventBatch:
         out = work.out
-        self._after_object = work.several.before if self._held else work.several.after_object
+        self._after_object = work.after_object
         tail = work.tail
         continued = tail is not None
         if work.tail_lines:

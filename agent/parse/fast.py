@@ -29,7 +29,7 @@ from agent.core.units import SECOND_NS
 from agent.parse import fields
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
-from agent.parse.decoders import INSTANT, ROLES, Columns, ErrorDecoder, compiled_columns
+from agent.parse.decoders import INSTANT, ROLES, Columns, ErrorDecoder, Probe, compiled_columns
 from agent.parse.timestamps import MAX_NS
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 MIN_LINES = 4  # fewer go the careful path, which notices duplicate keys: the batch costs 25 µs, a careful line 12
 _MAX_SAFE_LINE = 2 * MAX_DEPTH  # bytes; a shorter line cannot nest deeper, since brackets come in pairs
+_LEARN_LINES = 4  # of a frame: their keys are those of most
 _FIRST, _LAST = itemgetter(0), itemgetter(-1)
 
 
@@ -64,6 +65,9 @@ class FastPath:
         self._default_level = 9 if self._paths["timestamp"] == (fields.CLEF_TIMESTAMP,) else 0
         self._columns = self._ways(compiled)
         self.usable = bool(self._columns)
+        self._chunk = b""  # that is added
+        self._clean: Any = None  # a probe's decoder that has taken all of it
+        self._probes = {role: Probe(keys) for role, keys in self._columns[0].telling.items()} if self.usable else {}
 
     def _ways(self, compiled: Compiled) -> list[Columns]:
         """How the columns are read: where a path counts beside certain keys only, a way for each set of such keys."""
@@ -114,11 +118,12 @@ class FastPath:
         if len(structs) != len(records) or not self._sizes_fit(records, max(lengths), newline):
             return False
         work.begin_rows()
-        work.several.after_object = True
+        self._chunk, self._clean = data, None
         self._fill(structs, records, work)
         out = work.out
         begin = len(out.records)
         out.records += records
+        work.object_rows = len(out.records)
         out.offsets += accumulate([offset, *[length + newline for length in lengths[:-1]]])
         if newline == 2:  # noqa: PLR2004
             out.raws.update(zip(range(begin, len(out.records)), repeat(RAW_CARRIAGE_RETURN), strict=False))
@@ -156,10 +161,10 @@ class FastPath:
         if min(severities, default=0) >= 0:
             return severities
         for role, present in (("scale", min(severities) <= NUMBER), ("severity", UNREADABLE in severities)):
-            if present:
-                try:
-                    self._columns[0].probes[role].decode_lines(data)
-                except msgspec.ValidationError:
+            probe = self._probes[role]
+            if present and not probe.is_clean(data):
+                probe.odd(range(_LEARN_LINES), data.decode().split("\n", _LEARN_LINES)[:_LEARN_LINES])
+                if not probe.is_clean(data):
                     return Counter({UNREADABLE: 1})
         found: Counter[int] = Counter()
         for number, count in severities.items():
@@ -240,10 +245,19 @@ class FastPath:
                 levels[row] = self._default_level
             for row in numbers:
                 levels[row] = NUMBER - levels[row]
-            for row in (*self._others("severity", missing, records), *self._others("scale", numbers, records)):
+            for row in (*self._odd("severity", missing, records), *self._odd("scale", numbers, records)):
                 record = load_record(records[row])
                 levels[row] = fields.severity_number(record, self._shapes.of(record).severity)
         return levels
+
+    def _odd(self, role: str, rows: list[int], records: list[str]) -> list[int]:
+        """Those of the rows that have to be looked at closer; mostly a chunk is decoded once for all roles."""
+        probe = self._probes[role]
+        whole = bool(rows) and len(rows) == len(records)
+        if whole and (self._clean is probe.decoder or probe.is_clean(self._chunk)):
+            self._clean = probe.decoder
+            return []
+        return probe.odd(rows, records)
 
     def _loggers(self, column: list[Any], records: list[str]) -> list[str | None]:
         if all(column):
@@ -251,21 +265,10 @@ class FastPath:
         missing = [row for row, name in enumerate(column) if not name]
         for row in missing:
             column[row] = None
-        for row in self._others("logger", missing, records):
+        for row in self._odd("logger", missing, records):
             record = load_record(records[row])
             column[row] = fields.logger(record, self._shapes.of(record).logger)
         return column
-
-    def _others(self, role: str, rows: list[int], records: list[str]) -> list[int]:
-        """Those rows that the probe of this name refuses."""
-        if not rows:
-            return []
-        probe = self._columns[0].probes[role]
-        try:
-            probe.decode_lines("\n".join([records[row] for row in rows]))
-        except msgspec.ValidationError:
-            return [row for row in rows if _refuses(probe, records[row])]
-        return []
 
 
 def _split(data: bytes) -> tuple[list[str], list[int]]:
@@ -277,11 +280,3 @@ def _split(data: bytes) -> tuple[list[str], list[int]]:
     lines = data.split(b"\n")
     lines.pop()
     return list(map(bytes.decode, lines)), list(map(len, lines))
-
-
-def _refuses(probe: msgspec.json.Decoder[Any], record: str) -> bool:
-    try:
-        probe.decode(record)
-    except msgspec.ValidationError:
-        return True
-    return False

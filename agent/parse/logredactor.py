@@ -66,6 +66,7 @@ class LogRedactor:
 
     Attributes:
         again: the log was redacted before.
+        after_object: whether the last line was an object; at first whether one may have been before.
     """
 
     def __init__(self, settings: ParseSettings, *, located: bool = True) -> None:
@@ -76,6 +77,7 @@ class LogRedactor:
         self._redactor = compiled.redactor
         self._rules = compiled.rules
         self._max_line = compiled.max_line
+        self.after_object = True
         self._object = OpenObject(self)
         self._held: list[bytes] = []  # the beginning of a line, in pieces
         self._held_bytes = 0
@@ -163,7 +165,7 @@ class LogRedactor:
         """Lines, each with its newline."""
         wrapped = bool(self._parts or self._object) or self._rules.may_wrap(whole)
         if not wrapped and not self._earlier.ends and not self._redactor.may_apply(whole) and not _has_parts(whole):
-            self._object.after_object = whole.rstrip(_BEHIND)[-1:] == b"}"
+            self.after_object = whole.rstrip(_BEHIND)[-1:] == b"}"
             self._put(whole)
             return
         for line in whole.split(b"\n")[:-1]:
@@ -225,12 +227,12 @@ class LogRedactor:
 
     def line_alone(self, line: Line, *, may_begin: bool) -> None:  # noqa: ARG002
         """A line that is none of those of an object."""
-        self._object.after_object = line.plain[:1] == b"{" and line.plain[-1:] == b"}"
+        self.after_object = line.plain[:1] == b"{" and line.plain[-1:] == b"}"
         self._plain(line.raw, _newline(line))
 
     def object(self, found: careful.JsonLine, line: Line, *, hidden: bool) -> None:
         """The lines of an object."""
-        self._object.after_object = True
+        self.after_object = True
         self._replace(line.raw, found.text.encode() if hidden else line.raw)
         self._put(_newline(line))
 

@@ -100,6 +100,11 @@ class Rows(Protocol):
     # ruff: noqa: D102 - described there
     compiled: Compiled
 
+    @property
+    def after_object(self) -> bool:
+        """Whether the last line was, or may have been, a JSON object."""
+        ...
+
     def line_alone(self, line: Line, *, may_begin: bool) -> None: ...
     def object(self, found: careful.JsonLine, line: Line, *, hidden: bool) -> None: ...
     def blank(self, line: bytes, offset: int, size: int) -> None: ...
@@ -112,39 +117,36 @@ class OpenObject:
         work: whose lines they are.
 
     Attributes:
-        after_object: whether the last line was, or may have been, a JSON object.
-        before: the same of the line before the event that is open.
+        lines: what is held.
     """
 
     def __init__(self, work: Rows) -> None:
         self._work = work
         self._enabled = work.compiled.rules.json
-        self._lines: list[Line] = []
+        self.lines: list[Line] = []
         self._scan = Scan()
         self._size = 0
-        self.after_object = self.before = True
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self.lines)
 
     def copied(self, work: Rows) -> OpenObject:
         """The same for another one's lines."""
         other = OpenObject(work)
-        other._lines, other._scan, other._size = [*self._lines], deepcopy(self._scan), self._size
-        other.after_object, other.before = self.after_object, self.before
+        other.lines, other._scan, other._size = [*self.lines], deepcopy(self._scan), self._size
         return other
 
     @property
     def held_bytes(self) -> int:
         """The size of the lines that are held."""
-        return sum(line.size for line in self._lines)
+        return sum(line.size for line in self.lines)
 
     @property
     def offset(self) -> int:
         """Where the first line that is held begins."""
-        return self._lines[0].offset
+        return self.lines[0].offset
 
-    def begins(self, line: Line) -> bool:
+    def begins(self, line: Line, *, in_array: bool = False) -> bool:
         """Take a line that belongs to nothing before it and is no object by itself, if it can be the beginning of one,
         or one with a comma or bracket beside it.
         """
@@ -156,21 +158,23 @@ class OpenObject:
         if len(bare) == 1 and bare != b"{":
             if line.extra is not None or line.raw.strip() != bare:
                 return False
-            if bare in _CLOSING and self.after_object:
+            if bare in _CLOSING and self._work.after_object:
                 self._work.blank(line.raw, line.offset, line.size)
                 return True
             return bare == _OPENING and self._hold(line, b"")
-        if line.plain[:1] != first and not self.after_object:  # indented: part of an array, or of a text
+        if line.plain[:1] != first and not (
+            in_array or self._work.after_object
+        ):  # indented: part of an array, or of a text
             return False
         body = line.plain.strip(_AROUND)
         return body[:1] == b"{" and (self._whole(body, [line]) or self._hold(line, line.plain.lstrip(_AROUND)))
 
     def goes_on(self, line: Line) -> bool:
         """Whether a line belongs to the object; where it does not, what is held is released first."""
-        first = self._lines[0]
+        first = self.lines[0]
         if (
             (first.extra or {}).get("stream") != (line.extra or {}).get("stream")
-            or len(self._lines) >= MAX_LINES
+            or len(self.lines) >= MAX_LINES
             or self._size + len(line.plain) + 1 > self._work.compiled.max_line
         ):
             self.release()
@@ -179,33 +183,29 @@ class OpenObject:
             return self._after_bracket(line)
         text = line.plain
         if self._scan.add(text):
-            self._lines.append(line)
+            self.lines.append(line)
             self._size += len(text) + 1
             if not self._scan.done:
                 return True
-            lines, self._lines = self._lines, []
+            lines, self.lines = self.lines, []
             if self._whole(b"\n".join([one.plain for one in lines]).strip(_AROUND), lines):
                 return True
-            self._lines = lines[:-1]
+            self.lines = lines[:-1]
         self.release()
         return False
 
     def takes_blank(self, line: bytes, offset: int, size: int) -> bool:
         """Whether a blank line may lie between the lines of the object; where not, these are released."""
-        if len(self._lines) >= MAX_LINES:
+        if len(self.lines) >= MAX_LINES:
             self.release()
             return False
-        self._lines.append(Line(line, b"", offset, size, self._lines[0].extra))
+        self.lines.append(Line(line, b"", offset, size, self.lines[0].extra))
         self._size += len(line) + 1
         return True
 
-    def opens_text(self) -> None:
-        """A text event begins."""
-        self.before, self.after_object = self.after_object, False
-
     def release(self) -> None:
         """No further line belongs to them: each is what it is alone, a bracket alone nothing."""
-        lines, self._lines = self._lines, []
+        lines, self.lines = self.lines, []
         if all(line.plain.strip() in (_OPENING, b"") for line in lines):
             self._blank(lines)
         else:
@@ -216,7 +216,7 @@ class OpenObject:
             self._work.blank(line.raw, line.offset, line.size)
 
     def _alone(self, lines: list[Line]) -> None:
-        self._lines = []
+        self.lines = []
         for line in lines:
             if line.plain:
                 self._work.line_alone(line, may_begin=False)
@@ -227,19 +227,17 @@ class OpenObject:
 
     def _after_bracket(self, line: Line) -> bool:
         if line.plain.lstrip()[:1] != b"{":
-            self._alone(self._lines)
+            self._alone(self.lines)
             return False
-        lines, self._lines = self._lines, []
+        lines, self.lines = self.lines, []
         self._blank(lines)
-        self.after_object = True
-        return self.begins(line)
+        return self.begins(line, in_array=True)
 
     def _hold(self, line: Line, text: bytes) -> bool:
         self._scan = Scan()
         if not self._scan.add(text) or self._scan.done:
             return False
-        self.before = self.after_object
-        self._lines, self._size = [line], len(line.plain) + 1
+        self.lines, self._size = [line], len(line.plain) + 1
         return True
 
     def _whole(self, body: bytes, lines: list[Line]) -> bool:

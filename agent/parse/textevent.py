@@ -21,6 +21,7 @@ from agent.parse.fields import NO_TIMESTAMP
 
 if TYPE_CHECKING:
     from agent.core.model import EventBatch
+    from agent.parse.embedded import Embedded
     from agent.parse.formats import Head
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
@@ -113,12 +114,11 @@ def _row(  # noqa: PLR0917 - called for every line
     offset: int,
     extra: dict[str, str] | None,
 ) -> None:
-    row = len(out.records)
+    severity, row = head.severity, len(out.records)
     message = text[head.end :] if head.message is None else head.message
-    inner = embedded.look(message, compiled) if message[-1:] == "}" and text[:1] != "{" else None
-    if inner is not None:
-        head = embedded.seen_through(head, inner)
-        message, raw = (message, raw) if inner.message is None else (inner.message, line)
+    if message[-1:] == "}" and text[:1] != "{" and (inner := embedded.look(message, compiled)) is not None:
+        _inner_row(out, compiled, observed, line, raw, message, head, inner, offset, extra)
+        return
     written = head.timestamp if head.timestamp is not None or extra is None else extra["time"]
     instant, missing = observed, NO_TIMESTAMP
     record = {}
@@ -136,15 +136,48 @@ def _row(  # noqa: PLR0917 - called for every line
         record = {**head.attributes, **record}
     if extra is not None:
         record["log.iostream"] = extra["stream"]
-    out.records.append(orjson.dumps(record).decode() if inner is None else embedded.merged(inner, record))
+    out.records.append(orjson.dumps(record).decode())
+    out.timestamps.append(instant)
+    out.severities.append(severity)
+    out.loggers.append(head.logger)
+    out.offsets.append(offset)
+    out.raws[row] = raw
+    if severity >= ERROR:
+        out.errors.append(ErrorEvent(row, instant, severity, message, head.logger))
+
+
+def _inner_row(  # noqa: PLR0917 - as `_row`
+    out: EventBatch,
+    compiled: Compiled,
+    observed: int,
+    line: bytes,
+    raw: bytes | int,
+    message: str,
+    head: Head,
+    inner: Embedded,
+    offset: int,
+    extra: dict[str, str] | None,
+) -> None:
+    """The row of a line whose message ends with an object."""
+    row, head = len(out.records), embedded.seen_through(head, inner)
+    if inner.message is not None:
+        message, raw = inner.message, line
+    written = head.timestamp if head.timestamp is not None or extra is None else extra["time"]
+    instant, missing = written_instant(written, compiled, observed)
+    if missing:
+        out.parse_errors[row] = missing
+    own = {"timestamp": written, "level": head.level, "logger": head.logger, "message": message}
+    record = {**(head.attributes or {}), **{key: value for key, value in own.items() if value is not None}}
+    if extra is not None:
+        record["log.iostream"] = extra["stream"]
+    out.records.append(embedded.merged(inner, record))
     out.timestamps.append(instant)
     out.severities.append(head.severity)
     out.loggers.append(head.logger)
     out.offsets.append(offset)
     out.raws[row] = raw
     if head.severity >= ERROR:
-        error = NONE if inner is None else inner.exception
-        out.errors.append(ErrorEvent(row, instant, head.severity, message, head.logger, None, *error))
+        out.errors.append(ErrorEvent(row, instant, head.severity, message, head.logger, None, *inner.exception))
 
 
 def _stands_alone(text: str, head: Head, following: bytes) -> bool:
