@@ -149,7 +149,9 @@ class FastPath:
             structs = self._decoded(data)
         except (ValueError, msgspec.MsgspecError, RecursionError):
             return None
-        extremes = self._extremes(self._column("timestamp", structs)) if len(structs) >= MIN_LINES else None
+        if len(structs) < MIN_LINES:
+            return None
+        extremes = self._extremes(self._column("timestamp", structs))
         severities: Counter[int] = Counter()
         for value, count in Counter(self._column("severity", structs)).items():
             severities[self._levels[value]] += count

@@ -211,6 +211,19 @@ def test_a_usual_chunk_goes_the_fast_path(monkeypatch):
     assert parser.survey(data, 100) == survey_of(out)
 
 
+@pytest.mark.parametrize("level", [{}, {"level": 30}, {"level": "info"}])
+@pytest.mark.parametrize("lines", range(8))
+def test_any_number_of_lines_can_be_surveyed(lines, level):
+    """Fewer than a chunk needs are not."""
+    data = b"".join(encode({"timestamp": WRITTEN, **level, "n": n}) + b"\n" for n in range(lines))
+    usual = b"".join(encode({"timestamp": WRITTEN, **level, "n": n}) + b"\n" for n in range(40))
+    parser = FileParser(parsing())
+    parser._look_ahead(usual)
+    survey = FileParser(parsing(), parser.profile).survey(data, 100)
+    assert (survey is None) == (lines < fast.MIN_LINES)
+    assert survey is None or survey == survey_of(careful(data, parser.profile))
+
+
 def test_one_odd_line_does_not_send_the_chunk_the_careful_path(monkeypatch):
     rows = [encode({"timestamp": WRITTEN, "level": "info", "n": n}) for n in range(1000)]
     rows[500] = b"not JSON"
