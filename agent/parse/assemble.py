@@ -44,6 +44,7 @@ class Assembler:
     ) -> None:
         self.compiled = compiled
         self._in_log = in_log
+        self.redacted = in_log is not None or compiled.redactor is not None
         self.shapes = compiled.shapes(profile)
         self.observed = observed
         self.out = EventBatch()
@@ -56,8 +57,7 @@ class Assembler:
         self.tail_lines: list[bytes] = []
         self._after = b""  # the next line, where it is at hand
         self.seen: list[dict[str, Any]] = []
-        self.text_lines = 0
-        self.json_lines = 0
+        self.text_lines = self.json_lines = 0
         self._traces = compiled.traces
         self._rules = compiled.rules
         self._find_object = partial(careful.find_object, json=compiled.rules.json, only_json=compiled.rules.only_json)

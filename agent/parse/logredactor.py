@@ -72,6 +72,7 @@ class LogRedactor:
     def __init__(self, settings: ParseSettings, *, located: bool = True) -> None:
         self._located = located
         self.again = False
+        self.redacted = True
         self.compiled = compiled = Compiled(settings)
         assert compiled.redactor is not None
         self._redactor = compiled.redactor

@@ -99,6 +99,7 @@ class Rows(Protocol):
 
     # ruff: noqa: D102 - described there
     compiled: Compiled
+    redacted: bool  # whether values are replaced in the log, or were
 
     @property
     def after_object(self) -> bool:
@@ -151,7 +152,7 @@ class OpenObject:
         or one with a comma or bracket beside it.
         """
         first = line.plain.lstrip(b" \t")[:1]
-        one_by_one = line.extra is not None and self._work.compiled.redactor is not None  # are such lines redacted
+        one_by_one = line.extra is not None and self._work.redacted  # are such lines redacted
         if not (self._enabled and first and first[0] in _BEGINS) or one_by_one:
             return False
         bare = line.plain.strip()
