@@ -23,6 +23,7 @@ from agent.query.language import Grouping, Query, Selection, Term, parse_query
 from agent.query.predicate import decoded_text
 from tests.query.cases import queries_of
 from tests.query.conformance import ENGINES, ListEngine
+from tests.query.dialects import dialect_line, json_in_text, several_lines
 from tests.query.tiers import OBSERVED, small_frames
 
 EVERYTHING = Selection(Query())
@@ -83,13 +84,14 @@ TEXT_LINES = st.one_of(
     ),
     TEXTS.map(lambda text: text.replace("\n", " ").encode()),
 )
+OTHER_JSON = dialect_line(TEXTS) | several_lines(TEXTS) | json_in_text(TEXTS)
 ENDS = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n"])
 
 
 @st.composite
 def docker_log(draw) -> bytes:
     lines = []
-    for line in draw(st.lists(json_line() | TEXT_LINES, max_size=8)):
+    for line in draw(st.lists(json_line() | TEXT_LINES | OTHER_JSON, max_size=8)):
         text = line.decode(errors="replace") + draw(st.sampled_from(["\n", "\n", ""]))
         row = {
             "log": text,
@@ -102,14 +104,27 @@ def docker_log(draw) -> bytes:
 
 @st.composite
 def plain_log(draw) -> bytes:
-    kinds = draw(st.sampled_from([json_line(), json_line(), TEXT_LINES, json_line() | TEXT_LINES]))
+    kinds = draw(
+        st.sampled_from(
+            [
+                json_line(),
+                json_line(),
+                TEXT_LINES,
+                json_line() | TEXT_LINES,
+                dialect_line(TEXTS),
+                json_line() | OTHER_JSON,
+            ]
+        )
+    )
     lines = draw(st.lists(st.tuples(kinds, ENDS), max_size=14))
     data = b"".join(line + end for line, end in lines)
     return data[: len(data) - draw(st.sampled_from([0, 0, 1, 2]))]
 
 
 WORDS = st.one_of(
-    TEXTS.filter(bool), st.sampled_from(["error", "shop", "xff", "message", "failed", "Order", "level", "7"])
+    TEXTS.filter(bool),
+    st.sampled_from(["error", "shop", "xff", "message", "failed", "Order", "level", "7"]),
+    st.sampled_from(["log.prefix", "embedded", "logRecords", "GET /", "n=", "second", "app", "password"]),
 )
 VALUES = st.one_of(
     WORDS,
@@ -117,6 +132,10 @@ VALUES = st.one_of(
 )
 TERM_FIELDS = [
     *FIELDS,
+    "log.prefix",
+    "embedded.level",
+    "method",
+    "body",
     "http.status",
     "http.path",
     "severity",
