@@ -15,6 +15,8 @@ from agent.core.errors import UsageError
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agent.core.fields import Path
 
 HIGHEST = 24
@@ -83,6 +85,7 @@ _SCALES = {  # the last key of a path -> its scale, whatever stands beside it
     "LogLevel": "dotnet",
     "s": "mongodb",
 }
+_USUAL_SCALES = ("auto", "severity")  # those that a key beside the number can change
 # Keys beside a number that tell its scale, the first that a record has.
 _BESIDE: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"reqId"}), "up"),  # Nextcloud
@@ -99,7 +102,7 @@ _BESIDE: tuple[tuple[frozenset[str], str], ...] = (
     ),
 )  # fmt: skip
 # A number means the usual thing for its key where a record has none of these.
-TELLING = frozenset().union(*(keys for keys, _ in _BESIDE))
+_TELLING = frozenset().union(*(keys for keys, _ in _BESIDE))
 
 
 class SeverityTable(dict[Any, int]):
@@ -137,9 +140,18 @@ def scale_of(path: Path) -> str:
 def scale_in(record: dict[str, Any], path: Path) -> str:
     """The scale of a number at this path of a record; it is told by the keys beside it."""
     scale = scale_of(path)
-    if scale not in ("auto", "severity") or TELLING.isdisjoint(record):
+    if scale not in _USUAL_SCALES or _TELLING.isdisjoint(record):
         return scale
     return next(told for keys, told in _BESIDE if not keys.isdisjoint(record))
+
+
+def telling_keys(numbers: Iterable[Any], path: Path) -> frozenset[str]:
+    """The keys beside which one of these numbers at this path may have another severity than it has without them."""
+    usual, numbers = scale_of(path), list(numbers)
+    if usual not in _USUAL_SCALES:
+        return frozenset()
+    found = (keys for keys, told in _BESIDE if any(read(one, told) != read(one, usual) for one in numbers))
+    return frozenset().union(*found)
 
 
 def is_number(value: Any) -> bool:

@@ -18,7 +18,7 @@ from agent.core.fallback import DERIVING
 from agent.core.fields import load_record
 from agent.core.model import ErrorEvent
 from agent.core.patterns import lazy
-from agent.core.severity import TELLING
+from agent.core.severity import telling_keys
 from agent.parse import exceptions, exports, fields
 from agent.parse.formats import docker
 
@@ -33,6 +33,7 @@ INSTANT: Path = ("instant",)
 _TYPES: dict[str, Any] = {"timestamp": str | int | float | None, "severity": str | int | None, "logger": str | None}
 _TWO_KEYS: Path = ("timestampSeconds",)  # needs a second key: careful path
 _MOST_HARMLESS = 64  # keys that a Probe remembers, and times that it does
+_MOST_MET = 4096  # numbers that are remembered; of levels there are ten
 _COMBINATIONS = 64  # as many applications, each with its own names, hardly write on one machine
 _NO_FIELD_NAME = lazy(r'["\\\x00-\x1f]')
 _NO_NAME = int | float | None  # before a name no number counts
@@ -52,7 +53,7 @@ class Columns(NamedTuple):
     decoder: msgspec.json.Decoder[Any]
     getters: dict[str, list[attrgetter[Any]]]  # role -> how to get from a struct to the value
     # The keys besides the own one beside which a line has to be looked at closer: `severity` and `logger` where it has
-    # none at its own path, `scale` where its level is a number.
+    # none at its own path, `scale` where its level is a number, whose own are those of `severity.telling_keys`.
     telling: dict[str, frozenset[str]]
 
 
@@ -86,7 +87,7 @@ def compiled_columns(
     telling = {
         "severity": (levels | DERIVING) - own_keys,
         "logger": (others["logger"] | dialects.FIRST_KEYS["logger"]) - own_keys,
-        "scale": (levels | TELLING) - own_keys,
+        "scale": levels - own_keys,
     }
     return Columns(decoder, getters, telling)
 
@@ -103,6 +104,8 @@ def _tree(own: tuple[Path | None, ...], known: tuple[tuple[Path, ...], ...]) -> 
         if path == _TWO_KEYS or (path is not None and not _put(tree, path, role)):
             return None
     for role, path, others in zip(ROLES, own, known, strict=True):
+        if path is None and role != "timestamp":
+            continue  # a Probe looks at each line; a hundred names here would cost 0.6 µs a line
         for other in others:
             if other == path:
                 break
@@ -177,25 +180,57 @@ class Probe:
 
     def odd(self, rows: Sequence[int], records: list[str]) -> list[int]:
         """Those of the rows of which the records have one of the keys."""
-        if not rows or self.is_clean("\n".join([records[row] for row in rows])):
+        if self._are_clean(rows, records):
             return []
         found = []
-        for row in rows:
+        for place, row in enumerate(rows, 1):
             if self.is_clean(records[row]):
                 continue
             keys = load_record(records[row]).keys()
-            if self._keys.isdisjoint(keys):
-                self._learn(keys)
-            else:
+            if not self._keys.isdisjoint(keys):
                 found.append(row)
+            elif self._learn(keys) and self._are_clean(rows[place:], records):
+                break
         return found
 
-    def _learn(self, keys: Collection[str]) -> None:
+    def _are_clean(self, rows: Sequence[int], records: list[str]) -> bool:
+        return not rows or self.is_clean("\n".join([records[row] for row in rows]))
+
+    def _learn(self, keys: Collection[str]) -> bool:
+        """Remember the keys of a line that has none of those that are looked for; whether there were new ones."""
         harmless = tuple(dict.fromkeys((*self._harmless, *filter(is_field_name, keys))))
-        if len(harmless) <= _MOST_HARMLESS and self._most > 0 and harmless != self._harmless:
-            self._most -= 1
-            self._harmless = harmless
-            self.decoder = _only(harmless)
+        if len(harmless) > _MOST_HARMLESS or self._most <= 0 or harmless == self._harmless:
+            return False
+        self._most -= 1
+        self._harmless = harmless
+        self.decoder = _only(harmless)
+        return True
+
+
+class NumberProbe(Probe):
+    """A Probe for lines with a number as their level: it looks for the keys that matter beside the numbers met so far,
+    so that `reqId` beside pino's 30, which is on no scale that this key tells, is like any other.
+
+    Args:
+        keys: that are looked for beside every number.
+        path: of the numbers.
+    """
+
+    def __init__(self, keys: frozenset[str], path: Path) -> None:
+        super().__init__(keys)
+        self._path = path
+        self._met: set[Any] = set()
+
+    def meet(self, numbers: set[Any]) -> None:
+        """These are the numbers in what is looked at next."""
+        if numbers <= self._met:
+            return
+        if len(self._met) > _MOST_MET:
+            self._met.clear()
+        self._keys |= telling_keys(numbers - self._met, self._path)
+        self._met |= numbers
+        self._harmless = tuple(key for key in self._harmless if key not in self._keys)
+        self.decoder = _only(self._harmless)
 
 
 @lru_cache(maxsize=_COMBINATIONS)

@@ -29,10 +29,12 @@ from agent.core.units import SECOND_NS
 from agent.parse import fields
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
-from agent.parse.decoders import INSTANT, ROLES, Columns, ErrorDecoder, Probe, compiled_columns
+from agent.parse.decoders import INSTANT, ROLES, Columns, ErrorDecoder, NumberProbe, Probe, compiled_columns
 from agent.parse.timestamps import MAX_NS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agent.parse.assemble import Assembler
     from agent.parse.settings import Compiled
 
@@ -67,7 +69,10 @@ class FastPath:
         self.usable = bool(self._columns)
         self._chunk = b""  # that is added
         self._clean: Any = None  # a probe's decoder that has taken all of it
-        self._probes = {role: Probe(keys) for role, keys in self._columns[0].telling.items()} if self.usable else {}
+        telling = self._columns[0].telling if self.usable else {}
+        self._probes = {role: Probe(keys) for role, keys in telling.items()}
+        if self.usable and severity is not None:
+            self._numbers = self._probes["scale"] = NumberProbe(telling["scale"], severity)
 
     def _ways(self, compiled: Compiled) -> list[Columns]:
         """How the columns are read: where a path counts beside certain keys only, a way for each set of such keys."""
@@ -152,16 +157,19 @@ class FastPath:
         if len(structs) < MIN_LINES:
             return None
         extremes = self._extremes(self._column("timestamp", structs))
+        values = Counter(self._column("severity", structs))
         severities: Counter[int] = Counter()
-        for value, count in Counter(self._column("severity", structs)).items():
+        for value, count in values.items():
             severities[self._levels[value]] += count
-        severities = self._usual(severities, data)
+        severities = self._usual(severities, values, data)
         return None if extremes is None or UNREADABLE in severities else Survey(len(structs), *extremes, severities)
 
-    def _usual(self, severities: Counter[int], data: bytes) -> Counter[int]:
+    def _usual(self, severities: Counter[int], values: Iterable[Any], data: bytes) -> Counter[int]:
         """The same where no number means anything else than usual, and no line without a level tells one."""
         if min(severities, default=0) >= 0:
             return severities
+        if min(severities) <= NUMBER:
+            self._numbers.meet({value for value in values if self._levels[value] <= NUMBER})
         for role, present in (("scale", min(severities) <= NUMBER), ("severity", UNREADABLE in severities)):
             probe = self._probes[role]
             if present and not probe.is_clean(data):
@@ -243,6 +251,8 @@ class FastPath:
         if min(levels) < 0:
             missing = [row for row, level in enumerate(levels) if level == UNREADABLE]
             numbers = [row for row, level in enumerate(levels) if level <= NUMBER]
+            if numbers:
+                self._numbers.meet({value for value in set(column) if self._levels[value] <= NUMBER})
             for row in missing:
                 levels[row] = self._default_level
             for row in numbers:
