@@ -39,6 +39,8 @@ _MADE = (
     " syslog.structured_data"
     " kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp audit alert clock"
     " local0 local1 local2 local3 local4 local5 local6 local7 true"
+    # of other text, of objects in text, and of those that are made of other ones
+    " code.file.path code.line.number thread.id thread.name log.prefix embedded logrecords"
 )
 # Part of a number that a format has made of another one, as 0.012 of `12ms`: the digits of a line stay together, but a
 # point, a nought before them and an exponent may be new.
