@@ -5,7 +5,7 @@ were found; of a line that is redacted what is left of it.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from agent.core.event import ERROR
 from agent.parse import careful, fields
@@ -14,13 +14,26 @@ from agent.parse.formats import with_stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.parse.assemble import Assembler
+    from agent.core.model import EventBatch
+    from agent.parse.fields import Shapes
     from agent.parse.multijson import Line
     from agent.parse.settings import Compiled
 
     FindObject = Callable[[bytes], tuple[careful.JsonLine | None, str | None]]
 
 _LEARN_RECORDS = 32  # decoded records kept for detection
+
+
+class ObjectTaker(Protocol):
+    """Takes rows, and counts and keeps what they were made of: the Assembler."""
+
+    compiled: Compiled
+    shapes: Shapes
+    observed: int
+    out: EventBatch
+    json_lines: int
+    object_rows: int
+    seen: list[dict[str, Any]]
 
 
 class Found(NamedTuple):
@@ -62,7 +75,7 @@ def named(found: careful.JsonLine, stream: str) -> tuple[dict[str, Any], str]:
 
 
 def append(  # noqa: PLR0917 - called for every line
-    work: Assembler,
+    work: ObjectTaker,
     record: dict[str, Any],
     text: str,
     offset: int,
