@@ -302,15 +302,13 @@ class _Entries:
             outer["logger"] = command
         if message_at(inner, shape.message)[0] is None:
             outer["message"] = message
-            inner = {**inner, "message": message}
         record = {**outer, **record}
         error = found.error
         row = self._append(entry, record, line, offset, number, None if missing else instant, error)
         self.out.loggers[row] = name = name or self.out.loggers[row]
         if number >= ERROR:
-            shape = self._shapes.of(inner)
             event = fields.error_event(row, inner, shape, self.out.timestamps[row], number, name)
-            event.message = event.message or message
+            event.message = message if "message" in outer else event.message or message
             self.out.errors.append(event)
 
     # --- several entries

@@ -9,7 +9,6 @@ several (`multijson`), one line of the result holds all of it, if anything had t
 from __future__ import annotations
 
 import contextlib
-import re
 from array import array
 from bisect import bisect_right
 from copy import copy
@@ -18,9 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from agent.core.holes import split_holes
-from agent.core.patterns import lazy
 from agent.parse import careful
-from agent.parse.multijson import Line, OpenObject
+from agent.parse.multijson import Line, OpenObject, has_parts
 from agent.parse.settings import Compiled
 from agent.parse.streams import MOST_PARTS, MOST_WOVEN_BYTES
 
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 _MOST_BYTES = 16 << 20  # of a line that is redacted as a whole; of a longer one so much at a time
 _CUT_BYTES = 1 << 12  # at its end such a piece is cut between two words
 _BEHIND = b" \t\r\n,"  # an object
-_BEGIN_OBJECT = lazy(rb"^[ \t\x1e,\[]*(?:\{|\[[ \t\r]*$)", re.MULTILINE)
 _MANY_POSITIONS = 1 << 12  # are forgotten at once
 
 
@@ -206,7 +203,7 @@ class LogRedactor:
     def _lines(self, whole: bytes) -> None:
         """Lines, each with its newline."""
         wrapped = bool(self._splits or self._object) or self._rules.may_wrap(whole)
-        if not wrapped and not self._earlier.ends and not self._redactor.may_apply(whole) and not _has_parts(whole):
+        if not wrapped and not self._earlier.ends and not self._redactor.may_apply(whole) and not has_parts(whole):
             self.after_object = whole.rstrip(_BEHIND)[-1:] == b"}"
             self._put(whole)
             return
@@ -398,9 +395,3 @@ class LogRedactor:
 
 def _newline(line: Line) -> bytes:
     return b"\n" * (line.size - len(line.raw))
-
-
-def _has_parts(lines: bytes) -> bool:
-    """Whether some of the lines may be those of one object: one begins as an object, and one does not end as one."""
-    ends = lines.count(b"}\n") + lines.count(b"}\r\n")
-    return ends < lines.count(b"\n") and _BEGIN_OBJECT.search(lines) is not None

@@ -8,6 +8,7 @@ objects, is counted as a blank line.
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -26,6 +27,7 @@ _TOKEN = lazy(
     rb'[ \t\r\n]*+(?:([{}\[\],:])|("[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+")'
     rb"|-?[0-9][0-9.eE+-]*+|true|false|null)"
 )
+_BEGIN_OBJECT = lazy(rb"^[ \t\x1e,\[]*(?:\{|\[[ \t\r]*$)", re.MULTILINE)
 _BLANK = b" \t\r\n"
 _BEHIND = frozenset({b"", b",", b"]", b"],"})  # the object, in its last line
 _VALUE, _VALUE_OR_END, _KEY, _KEY_OR_END, _COLON, _AFTER = range(6)
@@ -35,6 +37,12 @@ _VALUES, _KEYS = (_VALUE, _VALUE_OR_END), (_KEY, _KEY_OR_END)
 def may_begin(line: bytes) -> bool:
     """Whether a line that begins with a bracket or a comma may be part of an array of objects; a cheap look."""
     return line[1:2] == b"{" or not line[1:].strip()
+
+
+def has_parts(lines: bytes) -> bool:
+    """Whether some of the lines may be those of one object: one begins as an object, and one does not end as one."""
+    ends = lines.count(b"}\n") + lines.count(b"}\r\n")
+    return ends < lines.count(b"\n") and _BEGIN_OBJECT.search(lines) is not None
 
 
 class Scan:
@@ -95,7 +103,7 @@ class Line(NamedTuple):
     woven: bool = False  # it was split, and lines of the other stream lie between its parts
 
 
-class Rows(Protocol):
+class LineRows(Protocol):
     """What is done with lines: `assemble.Assembler` makes rows of them."""
 
     # ruff: noqa: D102 - described there
@@ -149,7 +157,7 @@ class OpenObject:
         """Where the first line that is held begins."""
         return self.lines[0].offset
 
-    def begins(self, work: Rows, line: Line, *, in_array: bool = False) -> bool:
+    def begins(self, work: LineRows, line: Line, *, in_array: bool = False) -> bool:
         """Take a line that belongs to nothing before it and is no object by itself, if it can be the beginning of one,
         or one with a comma or bracket beside it.
         """
@@ -171,7 +179,7 @@ class OpenObject:
         body = line.plain.strip(_AROUND)
         return body[:1] == b"{" and (self._whole(work, body, [line]) or self._hold(line, line.plain.lstrip(_AROUND)))
 
-    def goes_on(self, work: Rows, line: Line) -> bool:
+    def goes_on(self, work: LineRows, line: Line) -> bool:
         """Whether a line belongs to the object; where it does not, what is held is released first."""
         first = self.lines[0]
         if (
@@ -196,7 +204,7 @@ class OpenObject:
         self.release(work)
         return False
 
-    def takes_blank(self, work: Rows, line: bytes, offset: int, size: int) -> bool:
+    def takes_blank(self, work: LineRows, line: bytes, offset: int, size: int) -> bool:
         """Whether a blank line may lie between the lines of the object; where not, these are released."""
         if len(self.lines) >= MAX_LINES:
             self.release(work)
@@ -205,7 +213,7 @@ class OpenObject:
         self._size += len(line) + 1
         return True
 
-    def release(self, work: Rows) -> None:
+    def release(self, work: LineRows) -> None:
         """No further line belongs to them: each is what it is alone, a bracket alone nothing."""
         lines, self.lines = self.lines, []
         if all(line.plain.strip() in (_OPENING, b"") for line in lines):
@@ -213,11 +221,11 @@ class OpenObject:
         else:
             self._alone(work, lines)
 
-    def _blank(self, work: Rows, lines: list[Line]) -> None:
+    def _blank(self, work: LineRows, lines: list[Line]) -> None:
         for line in lines:
             work.blank(line.raw, line.offset, line.size)
 
-    def _alone(self, work: Rows, lines: list[Line]) -> None:
+    def _alone(self, work: LineRows, lines: list[Line]) -> None:
         self.lines = []
         for line in lines:
             if line.plain or line.extra is not None:
@@ -227,7 +235,7 @@ class OpenObject:
 
     # --- inside
 
-    def _after_bracket(self, work: Rows, line: Line) -> bool:
+    def _after_bracket(self, work: LineRows, line: Line) -> bool:
         if line.plain.lstrip()[:1] != b"{":
             self._alone(work, self.lines)
             return False
@@ -242,7 +250,7 @@ class OpenObject:
         self.lines, self._size = [line], len(line.plain) + 1
         return True
 
-    def _whole(self, work: Rows, body: bytes, lines: list[Line]) -> bool:
+    def _whole(self, work: LineRows, body: bytes, lines: list[Line]) -> bool:
         """Make the event of an object that has all its lines; False where it is none."""
         if body[-1:] != b"}":
             return False

@@ -4,7 +4,7 @@ Each stream has a line that is split and an event that later lines may continue,
 them. So an event may hold lines that do not lie side by side, and a row may be ready before another one that begins
 earlier. Two things follow, and both are here:
 
-- Rows are in the order of their offsets: those that came too early are put in their places (`in_order`) as soon as
+- LineRows are in the order of their offsets: those that came too early are put in their places (`in_order`) as soon as
   nothing is open.
 - A file can be read on at an offset only where no event lies on both sides of it. `ContainerStreams.begin` is the last
   such place: what is held back at the end of a batch begins there, with the rows behind it, so that what is stored
@@ -18,7 +18,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
-from agent.parse.multijson import OpenObject, Rows
+from agent.parse.multijson import LineRows, OpenObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +35,7 @@ MOST_PARTS = 4096  # of a line that is split, however few bytes they hold; runti
 _by_index = attrgetter("index")
 
 
-class LineTaker(Rows, Protocol):
+class LineTaker(LineRows, Protocol):
     """Who knows what an application's line is: the Assembler."""
 
     out: EventBatch
