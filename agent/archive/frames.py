@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agent.parse.decode import ParseSettings
 
 _MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a longer event, which no search shows
+_OF_ARRAYS = b" \t[],"  # how lines begin that are read by what was before them
 _HEAD_LINES_BYTES = 1 << 16
 _TEXT_IN_BRACES = '{"message":"{'  # how the record of a line begins that looks like an object and is none
 
@@ -145,6 +146,7 @@ class FrameSplitter:
         last = found.offsets[-1] - self._offset if found.offsets else 0
         if found.tail_open and end > last:
             end = last
+        end = _unmistakable(data, end, [offset - self._offset for offset in found.offsets])
         if end <= 0:
             return None
         if end == whole and not found.tail_open:
@@ -168,6 +170,26 @@ class FrameSplitter:
         piece = index_frame(content, self._offset, self._settings, self._parser_for(content), in_log=self._in_log)
         self._offset += end
         return piece
+
+
+def _unmistakable(data: bytes, end: int, begins: list[int]) -> int:
+    """The last cut up to this one behind which a frame is read as in the whole log: a bracket, a comma or an indented
+    brace is read as part of an array of objects where an object, or nothing, was before.
+
+    Args:
+        data: what is cut.
+        end: where an event ends.
+        begins: of the events.
+    """
+    for begin in reversed(begins):
+        if begin >= end:
+            continue
+        if data[end : end + 1] not in _OF_ARRAYS:  # which b"" is in, where it is not known what follows
+            break
+        if data[begin : begin + 1] == b"{" and data[begin:end].rstrip(b" \t\r\n[],")[-1:] == b"}":
+            break
+        end = begin
+    return end
 
 
 def index_frame(

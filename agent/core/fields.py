@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
+from agent.core import dialects, fallback
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Iterable
 
-Path = tuple[str, ...]
+Path = dialects.Path
 _decode = msgspec.json.Decoder().decode
 
 
@@ -40,19 +41,26 @@ ALIASES: dict[str, tuple[Path, ...]] = {
     "timestamp": _paths(
         "timestamp @timestamp time ts @t Timestamp asctime datetime record.time.repr record.time.timestamp instant"
         " timeMillis timestampMillis epochMillis timestampSeconds eventTime timeUnixNano TimeUnixNano created date"
-        " observedTimestamp ObservedTimestamp"
+        " observedTimestamp ObservedTimestamp observedTimeUnixNano t.$date __REALTIME_TIMESTAMP written_at written_ts"
+        " start_time startTime StartUTC receiveTimestamp record.timestamp datetime.date time.$date"
     ),
     "severity": _paths(
         "level severity log.level levelname lvl @l record.level.name record.level.no severity_text severityText"
         " SeverityText severity_number severityNumber SeverityNumber loglevel logLevel LogLevel log_level Level"
-        " Severity LEVEL level_name levelno level_value syslog.severity PRIORITY"
+        " Severity LEVEL level_name levelno level_value syslog.severity PRIORITY @level level.levelStr level.level"
+        " level_number _level_name _levelName record.level context.logLevel severityLevel jsonPayload.severity"
+        " jsonPayload.level @fields.levelname @fields.level"
     ),
     "logger": _paths(
-        "logger logger_name loggerName log.logger logger.name record.name SourceContext Category channel name"
+        "logger logger_name loggerName log.logger logger.name record.name SourceContext Category channel name @module"
+        " categoryName component scope.name SYSLOG_IDENTIFIER _COMM _logger _log_logger _logger_name _loggerName"
+        " Properties.SourceContext context.namespace context.package"
     ),
     "message": _paths(
         "message msg event @m short_message body Body body.stringValue Body.stringValue textPayload record.message"
-        " text log MESSAGE Message @mt"
+        " text log MESSAGE Message @mt fields.message @message RenderedMessage MessageTemplate record"
+        " jsonPayload.message jsonPayload.msg body.message message.message message.msg message.Message"
+        " @fields.message eventMessage"
     ),
     "service": _paths(
         "service.name service service_name serviceName serviceContext.service resource.service.name"
@@ -68,6 +76,7 @@ ALIASES: dict[str, tuple[Path, ...]] = {
     ),
 }
 ROLES = tuple(ALIASES)
+_LOG4JS: Path = ("data",)  # the arguments of a call
 _NANOSECONDS_BESIDE = {("timestampSeconds",): ("timestampNanos",)}  # a role that two keys hold
 
 
@@ -204,8 +213,16 @@ def read_fields(record: dict[str, Any], profile: Profile | None = None) -> Recor
 
 
 def read_message(record: dict[str, Any], profile: Profile | None) -> tuple[Path | None, str]:
-    """Where the message is, and the message; None and an empty text where there is none."""
-    return message_at(record, _candidates(record, "message", profile))
+    """Where the message is, and the message. Where there is none: what the record says instead, and no path, or that
+    of an empty one.
+    """
+    path, message = message_at(record, _candidates(record, "message", profile))
+    return path, message or fallback_message(record)
+
+
+def fallback_message(record: dict[str, Any]) -> str:
+    """What stands for the message of a record that has none."""
+    return fallback.message_of(record, _UNSAID)
 
 
 def read_service(record: dict[str, Any], profile: Profile | None) -> str | None:
@@ -228,9 +245,15 @@ def own_paths(profile: Profile | None, role: str) -> list[Path]:
 
 
 def message_at(record: dict[str, Any], paths: Iterable[Path]) -> tuple[Path | None, str]:
-    """`read_message` at the given paths alone."""
-    path, value = _first_at(record, paths, _is_message)
-    return path, "" if path is None else _message_text(path, value, record)
+    """`read_message` at the given paths alone; an empty text where there is none."""
+    empty = None
+    for path in paths:
+        value = record.get(path[0]) if len(path) == 1 else find(record, path)
+        if value is not None and is_message(value, path):
+            if value != "":
+                return path, _message_text(path, value, record)
+            empty = empty or path
+    return empty, ""
 
 
 def service_at(record: dict[str, Any], paths: Iterable[Path]) -> str | None:
@@ -245,14 +268,20 @@ def trace_id_at(record: dict[str, Any], paths: Iterable[Path]) -> tuple[Path | N
     return path, None if path is None else str(value).rpartition("/traces/")[2]  # Google: projects/P/traces/ID
 
 
-_FIRST_KEYS = {role: frozenset(path[0] for path in paths) for role, paths in ALIASES.items()}
+_FIRST_KEYS = {
+    role: frozenset(path[0] for path in paths) | dialects.FIRST_KEYS.get(role, frozenset())
+    for role, paths in ALIASES.items()
+}
+_UNSAID = frozenset().union(*(_FIRST_KEYS[role] for role in ROLES if role != "message")) - {
+    "context", "record", "jsonPayload", "@fields", "type",
+}  # fmt: skip
 
 
 def _candidates(record: dict[str, Any], role: str, profile: Profile | None) -> Iterable[Path]:
     """The paths to try: configured, detected, known."""
     if _FIRST_KEYS[role].isdisjoint(record):  # 0.2 µs instead of 2 for all the names
         return own_paths(profile, role)
-    return chain(own_paths(profile, role), ALIASES[role])
+    return chain(own_paths(profile, role), ALIASES[role], dialects.paths_in(record, role))
 
 
 def _first(
@@ -282,8 +311,11 @@ def _is_text(value: Any) -> bool:
     return type(value) is str and value != ""
 
 
-def _is_message(value: Any) -> bool:
-    return type(value) is not dict and type(value) is not list
+def is_message(value: Any, path: Path) -> bool:
+    """Whether what stands at a message's path is one: any value but an object, of lists those of texts alone."""
+    if type(value) is list:
+        return bool(value) and (path == _LOG4JS or all(type(one) is str for one in value))
+    return type(value) is not dict
 
 
 def _is_id(value: Any) -> bool:
@@ -295,6 +327,8 @@ def _is_value(value: Any) -> bool:
 
 
 def _message_text(path: Path, value: Any, record: dict[str, Any]) -> str:
+    if type(value) is list and all(type(one) is str for one in value):
+        return "\n".join(value)
     if type(value) is not str:
         return json_text(value)
     return render_template(value, record) if path == ("@mt",) else value

@@ -43,3 +43,8 @@ def before_hole(data: bytes, begin: int = 0) -> bytes:
     hole = data.find(_HOLE, begin)
     kept = data if hole < 0 else data[:hole]
     return data[: max(begin, len(kept.rstrip(b"\0")))]
+
+
+def begins_hole(line: bytes) -> bool:
+    """Whether the NULs that a line begins with are a hole; one single NUL before more of them is a line of UTF-16."""
+    return line[:2] == b"\0\0" or len(line) == 1 or b"\0" not in line[1:]

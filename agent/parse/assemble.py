@@ -5,14 +5,14 @@ It takes any bytes, never raises, and accounts for each of them: as an event's, 
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent.core.event import ERROR, raw_of_record
+from agent.core.holes import begins_hole
 from agent.core.model import EventBatch, Gap
-from agent.parse import careful, fields, multiline, textevent
-from agent.parse.formats import with_stream
+from agent.parse import careful, jsonrows, multiline, textevent
+from agent.parse.multijson import Line, OpenObject, may_begin
 from agent.parse.patternruns import PatternRuns
 from agent.parse.streams import ContainerStreams
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from agent.parse.streams import Stream
 
 SAMPLE_BYTES = 1024
-_LEARN_RECORDS = 32  # decoded records kept for detection
 
 
 class Assembler:
@@ -45,11 +44,14 @@ class Assembler:
     ) -> None:
         self.compiled = compiled
         self._in_log, self.is_redacted = in_log, in_log is not None
+        self.redacted = in_log is not None or compiled.redactor is not None
         self.shapes = compiled.shapes(profile)
         self.observed = observed
         self.out = EventBatch()
         self.open: OpenText | None = None
         self.streams = ContainerStreams(compiled)
+        self.several = OpenObject(compiled)
+        self.object_rows = 0  # so many rows there are right behind that of an object; other than those of containers
         self.last_text: OpenText | None = None  # the last row, where it is a text event that was closed by nothing
         self.tail: OpenText | None = None  # the last stored event, while lines continue it
         self.tail_lines: list[bytes] = []
@@ -94,6 +96,7 @@ class Assembler:
             elif (
                 text_alone
                 and len(line) <= longest
+                and not (line[:1] in b"[]," and may_begin(line))
                 and self.nothing_open(line)
                 and textevent.append(self.out, self.compiled, self.observed, line, after, offset)
             ):
@@ -106,9 +109,14 @@ class Assembler:
                     size += size_taken
             offset += size
 
+    @property
+    def after_object(self) -> bool:
+        """Whether the last line was a JSON object; at first whether one may have been before."""
+        return self.object_rows == len(self.out.records)
+
     def nothing_open(self, line: bytes) -> bool:
         """Whether this line belongs to nothing before it; closes an event that this is plain to see for."""
-        if self.streams.used or self.tail is not None:
+        if self.streams.used or self.tail is not None or self.several.lines:
             return False
         event = self.open
         if (
@@ -131,11 +139,11 @@ class Assembler:
 
     def _line(self, line: bytes, offset: int, size: int) -> None:
         if line in (b"", b"\r"):
-            self._blank(line, size)
+            self.blank(line, offset, size)
         elif len(line) > self.compiled.max_line < self.log_bytes(offset, len(line)):
             self.begin_rows()
             self.out.gaps.append(Gap(offset, offset + size, "over_long", self.sample(line)))
-        elif line[0] == 0 and self._is_hole(line):
+        elif line[0] == 0 and begins_hole(line):
             rest = line.lstrip(b"\0")
             hole = len(line) - len(rest)
             self.begin_rows()
@@ -149,20 +157,19 @@ class Assembler:
         """How many bytes of the log these are."""
         return size if self._in_log is None else self._in_log(offset + size) - self._in_log(offset)
 
-    def _is_hole(self, line: bytes) -> bool:
-        """NULs before a line are a sparse hole; one single NUL before more of them is a line of UTF-16."""
-        return line[:2] == b"\0\0" or len(line) == 1 or b"\0" not in line[1:]
-
     def sample(self, line: bytes) -> bytes:
         """What a gap keeps of a line, redacted."""
-        sample = line[:SAMPLE_BYTES]
-        if self.compiled.redactor is not None:
-            sample = self.compiled.redactor.text(sample.decode("utf-8", "backslashreplace")).encode()[:SAMPLE_BYTES]
-        return sample
+        sample, redactor = line[:SAMPLE_BYTES], self.compiled.redactor
+        if redactor is None:
+            return sample
+        return redactor.text(sample.decode("utf-8", "backslashreplace")).encode()[:SAMPLE_BYTES]
 
-    def _blank(self, line: bytes, size: int) -> None:
+    def blank(self, line: bytes, offset: int, size: int) -> None:
+        """A line with nothing in it."""
         if self.streams.used:
             self.streams.end(self)
+        if self.several.lines and self.several.takes_blank(self, line, offset, size):
+            return
         event = self.open or self.tail
         whole = size > len(line)  # only a file's very last line has no newline, and nothing can follow it
         if event is not None and whole and self._takes_blank(event):
@@ -191,9 +198,9 @@ class Assembler:
         redactor = self.compiled.redactor
         if redactor is not None and redactor.may_apply(line):  # Docker's `attrs` are in no record, but in the line
             line = self._rules.wrappers[line[:1]].redact(line, lambda body: body, redactor)
-        if self.open is not None or self.tail is not None:
+        if self.open is not None or self.tail is not None or self.several.lines:
             self.begin_rows()
-        self.last_text = None
+        self.last_text, self.object_rows = None, -1
         self.streams.add(self, wrapped, line, offset, size)
 
     def content(
@@ -209,35 +216,24 @@ class Assembler:
             extra: of a container's line its stream and time.
             woven: it was split, and lines of the other stream lie between its parts.
         """
-        plain = body.removesuffix(b"\r").removeprefix(careful.BOM)
-        line, error = self._find_object(plain)
-        redactor, hidden = self.compiled.redactor, False
-        if redactor is not None and line is not None:
-            try:
-                hidden = redactor.record(line, plain)
-            except RecursionError:
-                line, error = None, "nested too deep"
-        if redactor is not None and line is None and (changed := redactor.line(plain)) is not plain:
-            raw, plain = changed if extra is None else self._rewrap(raw, changed, woven=woven), changed
-            line, error = self._find_object(plain)  # what is kept is what is spoken of
-        if line is not None:
-            kept = None if extra is None or not hidden else self._rewrap(raw, line.text.encode(), woven=woven)
-            self._json(line, kept or raw, plain, offset, extra, hidden=hidden)
-        else:
-            self._text(raw, plain, offset, size, extra, error=error)
+        line = Line(raw, body.removesuffix(b"\r").removeprefix(careful.BOM), offset, size, extra, woven)
+        several = self.several if extra is None else self.streams[extra["stream"]].several
+        if not (several.lines and several.goes_on(self, line)):
+            self.line_alone(line, may_begin=True)
 
-    def _rewrap(self, raw: bytes, body: bytes, *, woven: bool) -> bytes:
-        """The lines of a container runtime with another body."""
-        compiled = self.compiled
-        assert compiled.redactor is not None
-        lines = raw.split(b"\n")
-        return b"\n".join(self._rules.rewrap(lines, body, compiled.redactor, compiled.max_line, woven=woven))
+    def line_alone(self, line: Line, *, may_begin: bool) -> None:
+        """A line that goes on with no object before it; `may_begin` one of several lines."""
+        found, rest, error, hidden = jsonrows.find(line, self.compiled, self._find_object)
+        if found is not None:
+            self.object(found, rest, hidden=hidden)
+        else:
+            self._text(rest, line if may_begin else None, error=error)
 
     # --- JSON
 
     def _plain_json(self, line: bytes, offset: int) -> bool:
         """A JSON line without anything special about it: 12 µs instead of 18. Answers whether it was one."""
-        if line.endswith(b"\r"):
+        if self.several.lines or line.endswith(b"\r"):
             return False
         try:
             read = careful.read_object(line)
@@ -246,76 +242,30 @@ class Assembler:
         if self.open is not None or self.tail is not None or self.streams.used:
             self.begin_rows()
         self.last_text = None
-        self._json_row(read.record, read.text, offset, read.error, None if read.verbatim else line)
+        jsonrows.append(self, read.record, read.text, offset, read.error, None if read.verbatim else line)
         return True
 
-    def _json(
-        self,
-        line: careful.JsonLine,
-        raw: bytes,
-        plain: bytes,
-        offset: int,
-        extra: dict[str, str] | None,
-        *,
-        hidden: bool,
-    ) -> None:
-        record, text = line.record, line.text
+    def object(self, found: careful.JsonLine, line: Line, *, hidden: bool) -> None:
+        """The row of an object that a line is, or several are; `hidden`: something in it was replaced."""
+        raw, extra = line.raw, line.extra
         kept: bytes | int | str | None
         if extra is None:
             self.begin_rows()
-            kept = None if hidden else raw_of_record(raw, plain) if line.verbatim else raw
+            kept = None if hidden else raw_of_record(raw, line.plain) if found.verbatim else raw
+            record, text = found.record, found.text
         else:
-            self.streams.starts(self, offset, extra["stream"])
-            named = {**record, "log.iostream": extra["stream"]}
-            with contextlib.suppress(RecursionError):  # then it keeps its own
-                text = careful.dump(named) if "log.iostream" in record else with_stream(text, extra["stream"])
-                record = named
+            self.streams.starts(self, line.offset, extra["stream"])
+            if hidden:
+                raw = self.compiled.rewrapped(raw, found.text.encode(), woven=line.woven)
+            record, text = jsonrows.named(found, extra["stream"])
             kept = self._rules.kept(raw, text)
-        self._json_row(record, text, offset, line.error, kept, extra)
-
-    def _json_row(  # noqa: PLR0917 - called for every line
-        self,
-        record: dict[str, Any],
-        text: str,
-        offset: int,
-        error: str | None,
-        raw: bytes | int | str | None,
-        extra: dict[str, str] | None = None,
-    ) -> None:
-        """Append the row of a decoded JSON object; instant, severity and logger by the known names."""
-        compiled, out = self.compiled, self.out
-        row = len(out.records)
-        self.json_lines += 1
-        if len(self.seen) < _LEARN_RECORDS:
-            self.seen.append(record)
-        if raw is not None:
-            out.raws[row] = raw
-        shape = self.shapes.of(record)
-        instant, missing = fields.instant(record, shape.timestamp, compiled.instants, self.observed)
-        if missing is not None and extra is not None:
-            instant, missing = fields.instant(extra, (("time",),), compiled.instants, self.observed)
-        number = fields.severity_number(record, shape.severity)
-        name = fields.logger(record, shape.logger)
-        self._append(instant, number, name=name, offset=offset, record=text)
-        why = error if missing is None else missing if error is None else f"{error}; {missing}"
-        if why is not None:
-            out.parse_errors[row] = why
-        if number >= ERROR:
-            out.errors.append(fields.error_event(row, record, shape, instant, number, name))
-
-    def _append(self, instant: int, number: int, *, name: str | None, offset: int, record: str) -> None:
-        out = self.out
-        out.timestamps.append(instant)
-        out.severities.append(number)
-        out.loggers.append(name)
-        out.offsets.append(offset)
-        out.records.append(record)
+        jsonrows.append(self, record, text, line.offset, found.error, kept, extra)
 
     # --- text
 
-    def _text(
-        self, raw: bytes, plain: bytes, offset: int, size: int, extra: dict[str, str] | None, *, error: str | None
-    ) -> None:
+    def _text(self, line: Line, original: Line | None, *, error: str | None) -> None:
+        """A line that is no object; `original`, before redaction, where it may begin one of several lines."""
+        raw, plain, offset, size, extra, _ = line
         text, bad = careful.decode_text(plain)
         self.text_lines += 1
         holder: Assembler | Stream = self if extra is None else self.streams[extra["stream"]]
@@ -334,14 +284,12 @@ class Assembler:
             self.end_tail()
         else:
             self.streams.starts(self, offset, extra["stream"])
+        if original is not None and holder.several.begins(self, original):
+            return
         error = (f"{error}, {bad}" if error else bad) if bad else error
-        if (
-            extra is not None
-            and error is None
-            and textevent.append_contained(
-                self.out, self.compiled, self.observed, raw, text, self._after, offset, extra
-            )
-        ):
+        after = self._after if original is not None else b""  # it is not behind this line
+        here = (self.out, self.compiled, self.observed, raw, text, after, offset)
+        if extra is not None and error is None and textevent.append_contained(*here, extra):
             return
         rules = self._rules
         event = multiline.begin(offset, raw, text, rules.read_head, traces=self._traces, explicit=rules.explicit)
@@ -362,29 +310,30 @@ class Assembler:
             return
         self.open = None
         self.last_text = None if event.blanks else event  # the blank lines are counted: what follows is not its own
-        self._count_blanks(event)
+        self.out.blank_bytes += multiline.drop_blanks(event)
         self.append_text(event)
 
     def append_text(self, event: OpenText) -> None:
         """Append the row of a text event that has all its lines."""
-        row = len(self.out.records)
+        out = self.out
+        row = len(out.records)
         built = textevent.build(event, self.compiled, self.observed)
-        self._append(built.timestamp, built.severity, name=built.logger, offset=event.start, record=built.record)
+        out.timestamps.append(built.timestamp)
+        out.severities.append(built.severity)
+        out.loggers.append(built.logger)
+        out.offsets.append(event.start)
+        out.records.append(built.record)
         if built.raw is not None:
-            self.out.raws[row] = built.raw
+            out.raws[row] = built.raw
         if built.error is not None:
-            self.out.parse_errors[row] = built.error
+            out.parse_errors[row] = built.error
         if built.severity >= ERROR:
-            self.out.errors.append(textevent.text_error(built, row))
-
-    def _count_blanks(self, event: OpenText) -> None:
-        self.out.blank_bytes += sum(len(blank) + 1 for blank in event.blanks)
-        event.blanks.clear()
+            out.errors.append(textevent.text_error(built, row))
 
     def end_tail(self) -> None:
         """No further line belongs to the last stored event."""
         if self.tail is not None:
-            self._count_blanks(self.tail)
+            self.out.blank_bytes += multiline.drop_blanks(self.tail)
             self.tail = None
 
     def begin_rows(self) -> None:
@@ -397,4 +346,6 @@ class Assembler:
         """Release everything."""
         if self.streams.used:
             self.streams.end(self)
+        if self.several.lines:
+            self.several.release(self)
         self.close()

@@ -15,10 +15,13 @@ import orjson
 
 from agent.core.fields import exact_int
 from agent.core.patterns import lazy
+from agent.parse.exports import MESSAGE, RESOURCE_LOGS, unfolded
 
 BOM = b"\xef\xbb\xbf"
 MAX_DEPTH = 900  # SQLite's json_valid stops at 1,000 levels, orjson at 1,024
 _SAFE_BRACKETS = 500
+_MOST_TRIES = 4  # places in a text where an object may begin, each read once at the most
+_BEGIN = lazy(r'\{\s{0,8}"')
 _SURROGATE = lazy("[\ud800-\udfff]")
 _ESCAPED_BYTE = 0xDC80  # where surrogateescape begins to put bytes that are no UTF-8
 
@@ -51,8 +54,11 @@ def read_object(line: bytes) -> JsonLine:
     if too_deep(line):
         raise NotAnObjectError("nested too deep")
     duplicate = _duplicate_key(record, line)
-    if duplicate is not None:
-        return JsonLine(record, dump(record), verbatim=False, error=f"duplicate key {duplicate!r}")
+    error = None if duplicate is None else f"duplicate key {duplicate!r}"
+    if (RESOURCE_LOGS in record or MESSAGE in record) and (made := unfolded(record)) is not None:
+        return JsonLine(made, dump(made), verbatim=False, error=error)
+    if error is not None:
+        return JsonLine(record, dump(record), verbatim=False, error=error)
     return JsonLine(record, line.decode(), verbatim=True)
 
 
@@ -76,6 +82,24 @@ def find_object(line: bytes, *, json: bool, only_json: bool) -> tuple[JsonLine |
         return None, reason if is_worth_saying else None
     except RecursionError:
         return None, "nested too deep"
+
+
+def locate(text: str) -> tuple[int, JsonLine] | None:
+    """Where the object begins that a text ends with, and the object; None where it ends with none.
+
+    Args:
+        text: without newline; bytes that are no UTF-8 may be surrogates. It takes time linear in its length.
+    """
+    if text[-1:] != "}":
+        return None
+    for count, match in enumerate(_BEGIN.finditer(text)):
+        if count == _MOST_TRIES:
+            break
+        try:
+            return match.start(), read_object(text[match.start() :].encode("utf-8", "surrogateescape"))
+        except (NotAnObjectError, RecursionError, UnicodeEncodeError):
+            continue
+    return None
 
 
 def may_be_json(line: bytes, first: bytes, *, only_json: bool) -> bool:

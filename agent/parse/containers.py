@@ -96,7 +96,7 @@ class ContainerPath:
             return False
         if work.open is not None or work.tail is not None:
             work.begin_rows()
-        work.last_text = None
+        work.last_text, work.object_rows = None, -1
         self._append(rows.out, found, timed, offset, work.out)
         return True
 

@@ -134,7 +134,7 @@ def _of_object(record: dict[str, Any], where: Places) -> ExceptionInfo:
 def _stack_text(record: dict[str, Any], where: Places, *, named: bool) -> str | None:
     """A stack trace as a text of several lines; where nothing else is known, an exception in one line."""
     for key in where.texts:
-        if type(value := record[key]) is str and "\n" in value:
+        if type(value := _joined(record[key])) is str and "\n" in value:
             return value
     if not named:
         for key in where.one_line:
@@ -170,7 +170,14 @@ def _text(value: Any) -> str | None:
 
 
 def _pick(value: dict[str, Any], keys: tuple[str, ...]) -> str | None:
-    return next((v for key in keys if type(v := value.get(key)) is str and v), None)
+    return next((v for key in keys if type(v := _joined(value.get(key))) is str and v), None)
+
+
+def _joined(value: Any) -> Any:
+    """A trace as a list of its lines (Elasticsearch 7, semantic_logger) as one text; any other value as it is."""
+    if type(value) is list and value and all(type(line) is str for line in value):
+        return "\n".join(value)
+    return value
 
 
 def _structured(value: Any) -> ExceptionInfo:

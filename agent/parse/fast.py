@@ -21,22 +21,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from agent.core import dialects
 from agent.core.event import ERROR, RAW_CARRIAGE_RETURN
 from agent.core.fields import Profile, load_record
-from agent.core.severity import UNREADABLE, SeverityTable, scale_of
+from agent.core.severity import NUMBER, UNREADABLE, MarkedTable, scale_of
 from agent.core.units import SECOND_NS
 from agent.parse import fields
 from agent.parse.bulk import BulkTimestamps
 from agent.parse.careful import MAX_DEPTH, too_deep
-from agent.parse.decoders import INSTANT, ROLES, ErrorDecoder, compiled_columns
+from agent.parse.decoders import INSTANT, ROLES, Columns, ErrorDecoder, NumberProbe, Probe, compiled_columns
 from agent.parse.runs import MIN_LINES
 from agent.parse.timestamps import MAX_NS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agent.parse.runs import RowTaker
     from agent.parse.settings import Compiled
 
 _MAX_SAFE_LINE = 2 * MAX_DEPTH  # bytes; a shorter line cannot nest deeper, since brackets come in pairs
+_LEARN_LINES = 4  # of a frame: their keys are those of most
 _FIRST, _LAST = itemgetter(0), itemgetter(-1)
 
 
@@ -54,16 +58,41 @@ class FastPath:
 
     def __init__(self, compiled: Compiled, profile: Profile) -> None:
         self._compiled = compiled
-        self._errors = ErrorDecoder(compiled.shapes(profile))
+        self._shapes = compiled.shapes(profile)
+        self._errors = ErrorDecoder(self._shapes)
         self._bulk = BulkTimestamps(compiled.zone)
         self._paths = {role: profile.path(role) for role in ROLES}
         severity = self._paths["severity"]
-        self._levels = SeverityTable(scale_of(severity) if severity is not None else "auto")
+        self._levels = MarkedTable(scale_of(severity) if severity is not None else "auto")
         self._default_level = 9 if self._paths["timestamp"] == (fields.CLEF_TIMESTAMP,) else 0
-        columns = compiled_columns(tuple(self._paths.values()), tuple(compiled.paths[role] for role in ROLES))
-        self.usable = columns is not None
-        if columns is not None:
-            self._decoder, self._getters, self._probes = columns
+        self._columns = self._ways(compiled)
+        self.usable = bool(self._columns)
+        self._chunk = b""  # that is added
+        self._clean: Any = None  # a probe's decoder that has taken all of it
+        telling = self._columns[0].telling if self.usable else {}
+        self._probes = {role: Probe(keys) for role, keys in telling.items()}
+        if self.usable and severity is not None:
+            self._numbers = self._probes["scale"] = NumberProbe(telling["scale"], severity)
+
+    def _ways(self, compiled: Compiled) -> list[Columns]:
+        """How the columns are read: where a path counts beside certain keys only, a way for each set of such keys."""
+        own = tuple(self._paths.values())
+        needed = dialects.needed_for(own) if set(own) - {None} - set().union(*compiled.paths.values()) else []
+        known = tuple(compiled.paths[role] for role in ROLES)
+        ways = [compiled_columns(own, known, keys) for keys in needed or [frozenset[str]()]]
+        return [columns for columns in ways if columns is not None]
+
+    def _decoded(self, data: bytes) -> list[Any]:
+        """The lines as structs. Raises what decoding raises, where they fit in no way."""
+        for columns in self._columns[1:]:
+            try:
+                found = self._columns[0].decoder.decode_lines(data)
+            except msgspec.ValidationError:
+                self._columns.remove(columns)
+                self._columns.insert(0, columns)
+            else:
+                return found
+        return self._columns[0].decoder.decode_lines(data)
 
     def add(self, data: bytes, offset: int, work: RowTaker) -> bool:
         """Append the rows of whole lines to `work`.
@@ -88,16 +117,18 @@ class FastPath:
             records, lengths = _split(data)
             if len(records) < MIN_LINES or set(map(_FIRST, records)) != {"{"} or set(map(_LAST, records)) != {"}"}:
                 return False
-            structs = self._decoder.decode_lines(data)
+            structs = self._decoded(data)
         except (IndexError, ValueError, msgspec.MsgspecError, RecursionError):  # ValueError: UTF-8, integers too long
             return False
         if len(structs) != len(records) or not self._sizes_fit(records, max(lengths), newline):
             return False
         work.begin_rows()
+        self._chunk, self._clean = data, None
         self._fill(structs, records, work)
         out = work.out
         begin = len(out.records)
         out.records += records
+        work.object_rows = len(out.records)
         out.offsets += accumulate([offset, *[length + newline for length in lengths[:-1]]])
         if newline == 2:  # noqa: PLR2004
             out.raws.update(zip(range(begin, len(out.records)), repeat(RAW_CARRIAGE_RETURN), strict=False))
@@ -121,14 +152,35 @@ class FastPath:
         if redactor is not None and redactor.may_apply(data):
             return None
         try:
-            structs = self._decoder.decode_lines(data)
+            structs = self._decoded(data)
         except (ValueError, msgspec.MsgspecError, RecursionError):
             return None
-        extremes = self._extremes(self._column("timestamp", structs), latest) if len(structs) >= MIN_LINES else None
+        if len(structs) < MIN_LINES:
+            return None
+        extremes = self._extremes(self._column("timestamp", structs), latest)
+        values = Counter(self._column("severity", structs))
         severities: Counter[int] = Counter()
-        for value, count in Counter(self._column("severity", structs)).items():
-            severities[self._default_level if self._paths["severity"] is None else self._levels[value]] += count
+        for value, count in values.items():
+            severities[self._levels[value]] += count
+        severities = self._usual(severities, values, data)
         return None if extremes is None or UNREADABLE in severities else Survey(len(structs), *extremes, severities)
+
+    def _usual(self, severities: Counter[int], values: Iterable[Any], data: bytes) -> Counter[int]:
+        """The same where no number means anything else than usual, and no line without a level tells one."""
+        if min(severities, default=0) >= 0:
+            return severities
+        if min(severities) <= NUMBER:
+            self._numbers.meet({value for value in values if self._levels[value] <= NUMBER})
+        for role, present in (("scale", min(severities) <= NUMBER), ("severity", UNREADABLE in severities)):
+            probe = self._probes[role]
+            if present and not probe.is_clean(data):
+                probe.odd(range(_LEARN_LINES), data.decode().split("\n", _LEARN_LINES)[:_LEARN_LINES])
+                if not probe.is_clean(data):
+                    return Counter({UNREADABLE: 1})
+        found: Counter[int] = Counter()
+        for number, count in severities.items():
+            found[self._default_level if number == UNREADABLE else NUMBER - number if number < 0 else number] += count
+        return found
 
     def _extremes(self, column: list[Any], latest: int) -> tuple[int, int] | None:
         """Of `_whole_column`."""
@@ -147,7 +199,7 @@ class FastPath:
     # --- columns
 
     def _column(self, role: str, structs: list[Any]) -> list[Any]:
-        getters = self._getters.get(role)
+        getters = self._columns[0].getters.get(role)
         if getters is None:
             return [None] * len(structs)
         column = list(map(getters[0], structs))
@@ -190,7 +242,7 @@ class FastPath:
                 found.append(fields.parse_instant(value, instants, work.observed))
             except ValueError:
                 record = load_record(records[row])
-                paths = self._compiled.paths["timestamp"]
+                paths = self._shapes.of(record).timestamp
                 instant, error = fields.instant(record, paths, instants, work.observed)
                 found.append(instant)
                 if error is not None:
@@ -199,35 +251,40 @@ class FastPath:
         return found
 
     def _severities(self, column: list[Any], records: list[str]) -> list[int]:
-        if self._paths["severity"] is None:
-            return [self._default_level] * len(column)
         levels = list(map(self._levels.__getitem__, column))
-        if UNREADABLE in levels:
+        if min(levels) < 0:
             missing = [row for row, level in enumerate(levels) if level == UNREADABLE]
+            numbers = [row for row, level in enumerate(levels) if level <= NUMBER]
+            if numbers:
+                self._numbers.meet({value for value in set(column) if self._levels[value] <= NUMBER})
             for row in missing:
                 levels[row] = self._default_level
-            for row in self._with_other_names("severity", missing, records):
-                levels[row] = fields.severity_number(load_record(records[row]), self._compiled.paths["severity"])
+            for row in numbers:
+                levels[row] = NUMBER - levels[row]
+            for row in (*self._odd("severity", missing, records), *self._odd("scale", numbers, records)):
+                record = load_record(records[row])
+                levels[row] = fields.severity_number(record, self._shapes.of(record).severity)
         return levels
 
+    def _odd(self, role: str, rows: list[int], records: list[str]) -> list[int]:
+        """Those of the rows that have to be looked at closer; mostly a chunk is decoded once for all roles."""
+        probe = self._probes[role]
+        whole = bool(rows) and len(rows) == len(records)
+        if whole and (self._clean is probe.decoder or probe.is_clean(self._chunk)):
+            self._clean = probe.decoder
+            return []
+        return probe.odd(rows, records)
+
     def _loggers(self, column: list[Any], records: list[str]) -> list[str | None]:
-        if self._paths["logger"] is None or all(column):
+        if all(column):
             return column
         missing = [row for row, name in enumerate(column) if not name]
         for row in missing:
             column[row] = None
-        for row in self._with_other_names("logger", missing, records):
-            column[row] = fields.logger(load_record(records[row]), self._compiled.paths["logger"])
+        for row in self._odd("logger", missing, records):
+            record = load_record(records[row])
+            column[row] = fields.logger(record, self._shapes.of(record).logger)
         return column
-
-    def _with_other_names(self, role: str, rows: list[int], records: list[str]) -> list[int]:
-        """Those rows that have another known name of the role at their top level."""
-        probe = self._probes[role]
-        try:
-            probe.decode_lines("\n".join([records[row] for row in rows]))
-        except msgspec.ValidationError:
-            return [row for row in rows if _refuses(probe, records[row])]
-        return []
 
 
 def _split(data: bytes) -> tuple[list[str], list[int]]:
@@ -239,11 +296,3 @@ def _split(data: bytes) -> tuple[list[str], list[int]]:
     lines = data.split(b"\n")
     lines.pop()
     return list(map(bytes.decode, lines)), list(map(len, lines))
-
-
-def _refuses(probe: msgspec.json.Decoder[Any], record: str) -> bool:
-    try:
-        probe.decode(record)
-    except msgspec.ValidationError:
-        return True
-    return False

@@ -308,7 +308,7 @@ class _Entries:
         self.out.loggers[row] = name = name or self.out.loggers[row]
         if number >= ERROR:
             event = fields.error_event(row, inner, shape, self.out.timestamps[row], number, name)
-            event.message = event.message or message
+            event.message = message if "message" in outer else event.message or message
             self.out.errors.append(event)
 
     # --- several entries

@@ -2,8 +2,8 @@
 that are stored of the log itself. Where they are in the log stays known.
 
 A line is redacted as `assemble` redacts it: an object as such, other lines as text, and of a line in the wrapper of a
-container runtime what the application wrote. Where a runtime has split a line, one line of the result holds all of it,
-if anything had to be replaced.
+container runtime what the application wrote. Where a runtime has split a line, or an application wrote an object over
+several (`multijson`), one line of the result holds all of it, if anything had to be replaced.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 
 from agent.core.holes import split_holes
 from agent.parse import careful
+from agent.parse.multijson import Line, OpenObject, has_parts
 from agent.parse.settings import Compiled
 from agent.parse.streams import MOST_PARTS, MOST_WOVEN_BYTES
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 16 << 20  # of a line that is redacted as a whole; of a longer one so much at a time
 _CUT_BYTES = 1 << 12  # at its end such a piece is cut between two words
+_BEHIND = b" \t\r\n,"  # an object
 _MANY_POSITIONS = 1 << 12  # are forgotten at once
 
 
@@ -100,16 +102,20 @@ class LogRedactor:
 
     Attributes:
         again: the log was redacted before.
+        after_object: whether the last line was an object; at first whether one may have been before.
     """
 
     def __init__(self, settings: ParseSettings, *, located: bool = True) -> None:
         self._located = located
         self.again = False
-        compiled = Compiled(settings)
+        self.redacted = True
+        self.compiled = compiled = Compiled(settings)
         assert compiled.redactor is not None
         self._redactor = compiled.redactor
         self._rules = compiled.rules
         self._max_line = compiled.max_line
+        self.after_object = True
+        self._object = OpenObject(compiled)
         self._held: list[bytes] = []  # the beginning of a line, in pieces
         self._held_bytes = 0
         self._splits: dict[str, _Split] = {}  # lines that a runtime has split, by their stream
@@ -149,6 +155,7 @@ class LogRedactor:
         if rest:
             self._line(rest, b"")
         self._join_all()
+        self._object.release(self)
         return self._released()
 
     def lengthen(self, size: int) -> None:
@@ -169,6 +176,7 @@ class LogRedactor:
         other._held, other._out, other._waiting = [*self._held], [], list(map(copy, self._waiting))  # noqa: SLF001
         other._splits = {name: split.of() for name, split in self._splits.items()}  # noqa: SLF001
         other._located = False  # noqa: SLF001
+        other._object = self._object.copied()  # noqa: SLF001
         return other.finish()
 
     def positions(self, start: int, size: int) -> Positions:
@@ -194,8 +202,9 @@ class LogRedactor:
 
     def _lines(self, whole: bytes) -> None:
         """Lines, each with its newline."""
-        wrapped = bool(self._splits) or self._rules.may_wrap(whole)
-        if not wrapped and not self._earlier.ends and not self._redactor.may_apply(whole):
+        wrapped = bool(self._splits or self._object) or self._rules.may_wrap(whole)
+        if not wrapped and not self._earlier.ends and not self._redactor.may_apply(whole) and not has_parts(whole):
+            self.after_object = whole.rstrip(_BEHIND)[-1:] == b"}"
             self._put(whole)
             return
         for line in whole.split(b"\n")[:-1]:
@@ -210,6 +219,7 @@ class LogRedactor:
                     self._whole(text, b"" if hole else newline)
                 if hole:
                     self._join_all()
+                    self._object.release(self)
                     self._put(bytes(hole))
             if pieces[-1][1]:
                 self._put(newline)
@@ -221,8 +231,10 @@ class LogRedactor:
         wrapped = None if wrapper is None else wrapper.unwrap(line.removesuffix(b"\r"))
         if wrapper is None or wrapped is None:
             self._join_all()
-            self._plain(line, newline)
+            self._gather(line, newline)
             return
+        self._object.release(self)
+        self.after_object = False
         size, split = len(line) + len(newline), self._splits.get(wrapped.stream)
         is_woven = bool(self._splits) and (split is None or len(self._splits) > 1)
         if not self.again and (
@@ -242,6 +254,36 @@ class LogRedactor:
             hidden = self._redactor.may_apply(line)
             self._replace(line, wrapper.redact(line, self.content, self._redactor) if hidden else line)
             self._put(newline)
+
+    def _gather(self, line: bytes, newline: bytes) -> None:
+        """A line as an application wrote it, alone or one of those of an object."""
+        plain = line.removesuffix(b"\r").removeprefix(careful.BOM)
+        one = Line(line, plain, 0, len(line) + len(newline), None)
+        if self._is_too_long(line) or line.startswith(b"\0"):
+            self._object.release(self)
+            self._plain(line, newline)
+        elif not plain:
+            if not (self._object and self._object.takes_blank(self, line, 0, one.size)):
+                self._plain(line, newline)
+        elif not (self._object and self._object.goes_on(self, one)):
+            is_object = plain[:1] == b"{" and plain[-1:] == b"}"
+            if is_object or not self._object.begins(self, one):
+                self.line_alone(one, may_begin=False)
+
+    def line_alone(self, line: Line, *, may_begin: bool) -> None:  # noqa: ARG002
+        """A line that is none of those of an object."""
+        self.after_object = line.plain[:1] == b"{" and line.plain[-1:] == b"}"
+        self._plain(line.raw, _newline(line))
+
+    def object(self, found: careful.JsonLine, line: Line, *, hidden: bool) -> None:
+        """The lines of an object."""
+        self.after_object = True
+        self._replace(line.raw, found.text.encode() if hidden else line.raw)
+        self._put(_newline(line))
+
+    def blank(self, line: bytes, offset: int, size: int) -> None:  # noqa: ARG002
+        """A line with nothing in it, or nothing but a bracket."""
+        self._put(line + b"\n" * (size - len(line)))
 
     def _join_all(self) -> None:
         """Nothing goes on behind this place."""
@@ -299,7 +341,7 @@ class LogRedactor:
     def _is_too_long(self, line: bytes) -> bool:
         if len(line) <= self._max_line or not self._earlier.ends:
             return len(line) > self._max_line
-        begin = self._taken + self._waiting_bytes
+        begin = self._taken + self._waiting_bytes + self._object.held_bytes
         return len(line) + self._before(begin + len(line)) - self._before(begin) > self._max_line
 
     def content(self, body: bytes) -> bytes:
@@ -349,3 +391,7 @@ class LogRedactor:
     def _released(self) -> bytes:
         out, self._out = b"".join(self._out), []
         return out
+
+
+def _newline(line: Line) -> bytes:
+    return b"\n" * (line.size - len(line.raw))

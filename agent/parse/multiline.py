@@ -355,3 +355,10 @@ def take_indented(event: OpenText, parts: list[bytes], begin: int, end: int, max
 def takes_blank(event: OpenText) -> bool:
     """Whether a blank line may lie inside the event: only in a trace, and few in a row."""
     return event.trace != "" and len(event.blanks) < _MAX_BLANKS
+
+
+def drop_blanks(event: OpenText) -> int:
+    """Blank lines behind the event do not belong to it: how many bytes they are."""
+    size = sum(len(blank) + 1 for blank in event.blanks)
+    event.blanks.clear()
+    return size

@@ -102,6 +102,8 @@ class PatternRuns:
             if parts is None:
                 break
             found.append(parts)
+            if (parts[5] or text)[-1:] == "}":
+                break  # an object may end its message
             if traces and parts[4] and multiline.may_open_trace(text[parts[4] :]):
                 break  # a trace may begin in its message
         return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.event import REDACTED
 from agent.core.patterns import lazy
-from agent.parse.careful import decode_text, dump
+from agent.parse.careful import decode_text, dump, locate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Letters whose lower case, or whose match without regard to case, is an ASCII letter: K (Kelvin), ſ, İ and ı.
 _FOLDED = b"\xe2\x84\xaa|\xc5\xbf|\xc4[\xb0\xb1]"
+# journald's message as an array of bytes, also inside of a string: `exports` makes a text of it.
+_SPELT_IN_BYTES = rb"""(?-i:MESSAGE\\*"[\s\\nrt]*+:[\s\\nrt]*+\[)"""
 _ESCAPED = lazy(r"\\{1,32}u(?!d[89a-f]|00[01])([0-9a-f]{4})", re.IGNORECASE)  # no control, no surrogate
 # JSON inside a string, or cut off, has backslashes before its quotes, and \n before the next word.
 _QUOTE = r"""(?:\\{0,32}["'])?"""
@@ -28,7 +30,7 @@ class Redactor:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = {key.lower() for key in keys}
         names = "|".join(sorted((re.escape(key) for key in keys), key=len, reverse=True))
-        self._present = re.compile(names.encode() + b"|" + _FOLDED, re.IGNORECASE)
+        self._present = re.compile(b"|".join((names.encode(), _FOLDED, _SPELT_IN_BYTES)), re.IGNORECASE)
         self._ascii = names.isascii()
         # key=value, key: value, "key": "value"; bounded repetition before the value keeps it linear. What was replaced
         # before stays as it is.
@@ -59,10 +61,25 @@ class Redactor:
         return hidden
 
     def line(self, line: bytes) -> bytes:
-        """A line of text with replacements; bytes that are no UTF-8 stay, but in a value."""
+        """A line of text with replacements, those in an object at its end as in a line that is one; bytes that are no
+        UTF-8 stay, but in a value.
+        """
         text = line.decode("utf-8", "surrogateescape")
-        hidden = self.text(text)
+        found = locate(text.rstrip())
+        hidden = self.text(text) if found is None else self._with_object(text, *found)
         return line if hidden == text else hidden.encode("utf-8", "surrogateescape")
+
+    def _with_object(self, text: str, begin: int, line: JsonLine) -> str:
+        """The text that has an object from `begin` on, which may be the value of a key before it."""
+        before = text[:begin]
+        if any(match.end() > begin for match in self._pair.finditer(f"{before}x")):
+            return self.text(f"{before}x")
+        original = text[begin:].rstrip()
+        try:
+            hidden = self.record(line, original.encode("utf-8", "surrogateescape"))
+        except RecursionError:
+            return self.text(text)
+        return self.text(before) + (line.text if hidden else original) + text[begin + len(original) :]
 
     def value(self, value: Any) -> tuple[Any, bool]:
         """The JSON value with replacements, and whether there were any. The input is left as it is."""

@@ -28,6 +28,7 @@ _SPLITS = 8  # halvings of what does not fit: one odd line of 800 costs 50 that 
 _SMALLEST_BYTES = 2048  # what is smaller is not halved
 _DOCKER_BEGINS = (b'{"log":"', b'{"log": "')
 _CRI_STREAMS = (b" stdout ", b" stderr ")
+_VALUE_FOLLOWS = frozenset((b":", b"[", b","))  # what ends a line, in an object over several
 _LONGEST_TIME = 48  # bytes before the stream of a line of CRI
 
 
@@ -36,6 +37,7 @@ class RowTaker(Protocol):
 
     out: EventBatch
     observed: int
+    object_rows: int  # how many rows there are behind that of an object
 
     def begin_rows(self) -> None:
         """Rows follow that no line before them belongs to."""
@@ -66,6 +68,7 @@ class Rows:
     def __init__(self, observed: int) -> None:
         self.observed = observed
         self.out = EventBatch()
+        self.object_rows = 0
 
     def begin_rows(self) -> None:
         """Nothing is open here."""
@@ -140,7 +143,7 @@ class Runs:
     def _halve(self, kind: str, data: bytes, offset: int, work: Assembler, splits: list[int]) -> None:
         path = self._paths.get(kind)
         few = len(data) < _SMALLEST_BYTES and data.count(b"\n", 0, _SMALLEST_BYTES) < MIN_LINES
-        if path is None or few:
+        if path is None or few or work.several.lines:  # whose object may go on with lines that are objects
             work.lines(data, offset)
             return
         if path.add(data, offset, work):
@@ -171,7 +174,7 @@ class Runs:
         """All objects at once, then what stands between them: each of those ends what is open before it."""
         begins = list(accumulate([len(line) + 1 for line in lines], initial=offset))
         rows, count = Rows(work.observed), len(lines)
-        objects = [index for index in range(count) if kinds[index] is OBJECT]
+        objects = [index for index in _events(lines) if kinds[index] is OBJECT]
         taken = set(objects).difference(self._gathered(OBJECT, objects, lines, begins, rows, [_SPLITS]))
         if not taken:
             work.lines(b"\n".join(lines) + b"\n", offset)
@@ -195,10 +198,13 @@ class Runs:
             if end == count:  # what follows it is not known yet
                 in_order(work.out, row)
                 row = len(work.out.records)
+            _behind(kinds[begin - 1], work)
             kind = OTHER if OBJECT not in kinds[begin:end] else ""
             self._side_by_side(lines, begin, end, kind, begins[begin], work)
             if end < count:
                 work.begin_rows()
+        if end < count:
+            _behind(kinds[-1], work)
         in_order(work.out, row)
 
     def _gathered(  # noqa: PLR0917 - of a region
@@ -224,3 +230,20 @@ class Runs:
         half = len(indices) // 2
         left = self._gathered(kind, indices[:half], lines, begins, rows, splits)
         return left + self._gathered(kind, indices[half:], lines, begins, rows, splits)
+
+
+def _behind(kind: str, work: Assembler) -> None:
+    """What follows is behind a row of this kind."""
+    work.object_rows = len(work.out.records) if kind is OBJECT else -1
+
+
+def _events(lines: Sequence[bytes]) -> list[int]:
+    """The lines that are events if they are objects: no value of one over several lines."""
+    found, before = [], b""
+    for index, line in enumerate(lines):
+        if before not in _VALUE_FOLLOWS:
+            found.append(index)
+        bare = line.rstrip()
+        if bare:
+            before = bare[-1:]
+    return found

@@ -173,6 +173,21 @@ class Compiled:
         found = detect(records, self.paths, self.instants)
         return msgspec.structs.replace(Profile(format="json", overrides=self.overrides), **found)
 
+    @cached_property
+    def inner_shapes(self) -> Shapes:
+        """The shapes of objects inside of text."""
+        return Shapes(self.paths, Profile())
+
+    @cached_property
+    def inner_instants(self) -> Instants:
+        """For looking whether a value is an instant; it is that of no row."""
+        return Instants(self.zone)
+
+    def rewrapped(self, raw: bytes, body: bytes, *, woven: bool) -> bytes:
+        """The lines of a container runtime with another body, for which there is a redactor; as `LineRules.rewrap`."""
+        assert self.redactor is not None
+        return b"\n".join(self.rules.rewrap(raw.split(b"\n"), body, self.redactor, self.max_line, woven=woven))
+
     def text_profile(self) -> Profile:
         """Where the fields are in the records that are made of text lines."""
         found = _PATTERN if self.settings.patterns else _TEXT

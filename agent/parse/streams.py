@@ -4,7 +4,7 @@ Each stream has a line that is split and an event that later lines may continue,
 them. So an event may hold lines that do not lie side by side, and a row may be ready before another one that begins
 earlier. Two things follow, and both are here:
 
-- Rows are in the order of their offsets: those that came too early are put in their places (`in_order`) as soon as
+- LineRows are in the order of their offsets: those that came too early are put in their places (`in_order`) as soon as
   nothing is open.
 - A file can be read on at an offset only where no event lies on both sides of it. `ContainerStreams.begin` is the last
   such place: what is held back at the end of a batch begins there, with the rows behind it, so that what is stored
@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
+
+from agent.parse.multijson import LineRows, OpenObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +35,7 @@ MOST_PARTS = 4096  # of a line that is split, however few bytes they hold; runti
 _by_index = attrgetter("index")
 
 
-class LineTaker(Protocol):
+class LineTaker(LineRows, Protocol):
     """Who knows what an application's line is: the Assembler."""
 
     out: EventBatch
@@ -86,14 +88,25 @@ class Partial:
 
 
 class Stream:
-    """What is open of one stream."""
+    """What is open of one stream: an event, or an object over several lines, and a line that is split."""
 
-    __slots__ = ("apart", "open", "split")
+    __slots__ = ("apart", "open", "several", "split")
 
-    def __init__(self) -> None:
+    def __init__(self, compiled: Compiled) -> None:
         self.open: OpenText | None = None
+        self.several = OpenObject(compiled)
         self.split: Partial | None = None
-        self.apart = 0  # lines of the other stream since the last one of `open`
+        self.apart = 0  # lines of the other stream since the last one of `open` or `several`
+
+    @property
+    def has_event(self) -> bool:
+        """Whether a line may be another one of an event that is open."""
+        return self.open is not None or bool(self.several.lines)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is open."""
+        return self.split is not None or self.has_event
 
 
 class ContainerStreams:
@@ -109,7 +122,7 @@ class ContainerStreams:
 
     def __init__(self, compiled: Compiled) -> None:
         self._compiled = compiled
-        self._streams = {name: Stream() for name in STREAMS}
+        self._streams = {name: Stream(self._compiled) for name in STREAMS}
         self._most_bytes = max(compiled.max_line, MOST_WOVEN_BYTES)
         self._woven = False
         self._line = 0  # the offset of the line that was taken last
@@ -146,7 +159,9 @@ class ContainerStreams:
                 split.time = wrapped.time
                 self._finish_split(work, stream)
         stream.apart = 0
-        if stream.open is not None:
+        if stream.several.lines:
+            self.latest = offset + size, stream.several.offset
+        elif stream.open is not None:
             stream.open.end = offset + size
             self.latest = offset + size, stream.open.start
         elif split is None:
@@ -158,11 +173,11 @@ class ContainerStreams:
         for other in self._streams.values():
             if other is stream:
                 continue
-            if other.open is not None and complete:
+            if complete and other.has_event:
                 other.apart += 1
                 if other.apart > MOST_APART:
                     self._close(work, other)
-            found |= other.open is not None or other.split is not None
+            found |= other.is_used
         return found
 
     def _is_too_much(self, work: LineTaker, end: int) -> bool:
@@ -177,7 +192,9 @@ class ContainerStreams:
             work.content(raw, body, split.offset, split.log_bytes, extra, woven=split.woven)
 
     def _close(self, work: LineTaker, stream: Stream) -> None:
-        """The open event of a stream becomes a row."""
+        """The open event of a stream becomes a row; so does each line of an object that has no end."""
+        if stream.several.lines:
+            stream.several.release(work)
         event, stream.open = stream.open, None
         if event is not None:
             work.append_text(event)
@@ -187,7 +204,7 @@ class ContainerStreams:
         if not self.used:
             return True
         if any(
-            stream.split is not None or (stream.open is not None and name not in names)
+            stream.split is not None or stream.several.lines or (stream.open is not None and name not in names)
             for name, stream in self._streams.items()
         ):
             return False
@@ -203,7 +220,7 @@ class ContainerStreams:
         """An event or a line that is split begins at `offset`."""
         if offset != self._line:  # a line that was split, which `add` has told of
             return
-        if any(stream.open is not None or stream.split is not None for stream in self._streams.values()):
+        if any(stream.is_used for stream in self._streams.values()):
             self._woven = True
         else:
             self._settle(work.out)
@@ -230,13 +247,15 @@ class ContainerStreams:
         for stream in self._streams.values():
             if stream.split is not None:
                 found.append((stream.split.offset, stream.split.end))
+            if stream.several.lines:
+                found.append((stream.several.offset, stream.several.lines[-1].offset))
             if stream.open is not None and (self._compiled.start is not None or stream.open.may_go_on()):
                 found.append((stream.open.start, stream.open.end))
         return found
 
     def forget(self, out: EventBatch) -> None:
         """What lies behind `begin` will be read again, its rows included."""
-        self._streams = {name: Stream() for name in STREAMS}
+        self._streams = {name: Stream(self._compiled) for name in STREAMS}
         drop(out, self.row)
         self._woven = self.used = False
 

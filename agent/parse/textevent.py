@@ -15,12 +15,13 @@ import orjson
 from agent.core.event import ERROR, FATAL, RAW_MESSAGE, WARN, raw_of_message
 from agent.core.model import ErrorEvent
 from agent.core.patterns import lazy
-from agent.parse import additions, careful, exceptions, multiline, runtimes, timestamps
+from agent.parse import additions, careful, embedded, exceptions, multiline, runtimes, timestamps
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
 
 if TYPE_CHECKING:
     from agent.core.model import EventBatch
+    from agent.parse.embedded import Embedded
     from agent.parse.formats import Head
     from agent.parse.multiline import OpenText
     from agent.parse.settings import Compiled
@@ -79,7 +80,7 @@ def append(  # noqa: PLR0917 - called for every line
         return False
     if compiled.traces and not _stands_alone(text, head, following):
         return False
-    _row(out, compiled, observed, line if head.end else RAW_MESSAGE, text, head, offset, None)
+    _row(out, compiled, observed, line, line if head.end else RAW_MESSAGE, text, head, offset, None)
     return True
 
 
@@ -101,7 +102,7 @@ def append_contained(  # noqa: PLR0917 - called for every line
     if compiled.traces and not ((not head or 0 < head.severity < WARN) and _stands_alone(text, head, b"")):
         return False
     redacted = compiled.redactor is not None and head.end == 0 and text.encode() == line
-    _row(out, compiled, observed, RAW_MESSAGE if redacted else line, text, head, offset, extra)
+    _row(out, compiled, observed, line, RAW_MESSAGE if redacted else line, text, head, offset, extra)
     return True
 
 
@@ -109,6 +110,7 @@ def _row(  # noqa: PLR0917 - called for every line
     out: EventBatch,
     compiled: Compiled,
     observed: int,
+    line: bytes,
     raw: bytes | int,
     text: str,
     head: Head,
@@ -117,6 +119,9 @@ def _row(  # noqa: PLR0917 - called for every line
 ) -> None:
     severity, row = head.severity, len(out.records)
     message = text[head.end :] if head.message is None else head.message
+    if message[-1:] == "}" and text[:1] != "{" and (inner := embedded.look(message, compiled)) is not None:
+        _inner_row(out, compiled, observed, line, raw, message, head, inner, offset, extra)
+        return
     written = head.timestamp if head.timestamp is not None or extra is None else extra["time"]
     instant, missing = observed, NO_TIMESTAMP
     record = {}
@@ -144,6 +149,43 @@ def _row(  # noqa: PLR0917 - called for every line
     out.raws[row] = raw if extra is None or isinstance(raw, int) else compiled.rules.kept(raw, encoded)
     if severity >= ERROR:
         out.errors.append(ErrorEvent(row, instant, severity, message, head.logger, service_of(head)))
+
+
+def _inner_row(  # noqa: PLR0917 - as `_row`
+    out: EventBatch,
+    compiled: Compiled,
+    observed: int,
+    line: bytes,
+    raw: bytes | int,
+    message: str,
+    head: Head,
+    inner: Embedded,
+    offset: int,
+    extra: dict[str, str] | None,
+) -> None:
+    """The row of a line whose message ends with an object."""
+    row, head = len(out.records), embedded.seen_through(head, inner)
+    if inner.message is not None:
+        message, raw = inner.message, line
+    written = head.timestamp if head.timestamp is not None or extra is None else extra["time"]
+    instant, missing = written_instant(written, compiled, observed, extra)
+    if missing or head.error:
+        out.parse_errors[row] = wrong(head, missing)
+    own = zip(head.keys, (written, head.level, head.logger, message), strict=True)
+    record = {**(head.attributes or {}), **{key: value for key, value in own if value is not None}}
+    if extra is not None:
+        record["log.iostream"] = extra["stream"]
+    encoded = embedded.merged(inner, record, head.keys[0])
+    out.records.append(encoded)
+    out.timestamps.append(instant)
+    out.severities.append(head.severity)
+    out.loggers.append(head.logger)
+    out.offsets.append(offset)
+    out.raws[row] = raw if extra is None or isinstance(raw, int) else compiled.rules.kept(raw, encoded)
+    if head.severity >= ERROR:
+        out.errors.append(
+            ErrorEvent(row, instant, head.severity, message, head.logger, service_of(head), *inner.exception)
+        )
 
 
 def _stands_alone(text: str, head: Head, following: bytes) -> bool:
@@ -189,21 +231,28 @@ class TextEvent(msgspec.Struct):
 def build(event: OpenText, compiled: Compiled, observed: int) -> TextEvent:
     """Make the record `{timestamp, level, logger, message, exception.*}` of an event that has all its lines."""
     message, exception = _split(event)
-    written = event.head.timestamp or event.extra.get("time")
+    head, inner = event.head, None
+    if event.trace_at != 0 and message[-1:] == "}" and "\n" not in message and event.texts[0][:1] != "{":
+        inner = embedded.look(message, compiled)
+    if inner is not None:
+        head = embedded.seen_through(head, inner)
+        message, exception = inner.message or message, exception or inner.exception
+    written = head.timestamp or event.extra.get("time")
     instant, error = written_instant(written, compiled, observed, event.extra)
-    number = event.head.severity
+    number = head.severity
     if number == 0 and event.trace:
         number = FATAL if multiline.is_fatal(event) else ERROR
     raw = b"\n".join(event.lines)
-    record = orjson.dumps(_record(event, written, message, exception)).decode()
+    fields = _record(event, head, written, message, exception if event.trace_at >= 0 else NONE)
+    record = orjson.dumps(fields).decode() if inner is None else embedded.merged(inner, fields, head.keys[0])
     return TextEvent(
         timestamp=instant,
         severity=number,
-        logger=event.head.logger,
+        logger=head.logger,
         message=message,
         record=record,
         raw=compiled.rules.kept(raw, record) if event.extra else raw_of_message(raw, message),
-        error="; ".join(filter(None, (event.error, wrong(event.head, error)))) or None,
+        error="; ".join(filter(None, (event.error, wrong(head, error)))) or None,
         exception=exception,
         service=service_of(event.head),
     )
@@ -244,12 +293,12 @@ def written_instant(
         return observed, f"{why.reason}: {written}" if isinstance(why, timestamps.InstantError) else NO_TIMESTAMP
 
 
-def _record(event: OpenText, written: Any, message: str, exception: ExceptionInfo) -> dict[str, Any]:
-    timestamp_key, level_key, logger_key, message_key = event.head.keys
+def _record(event: OpenText, head: Head, written: Any, message: str, exception: ExceptionInfo) -> dict[str, Any]:
+    timestamp_key, level_key, logger_key, message_key = head.keys
     record = {
         timestamp_key: written,
-        level_key: event.head.level,
-        logger_key: event.head.logger,
+        level_key: head.level,
+        logger_key: head.logger,
         message_key: message,
         "exception.type": exception.type,
         "exception.message": exception.message,
@@ -257,7 +306,7 @@ def _record(event: OpenText, written: Any, message: str, exception: ExceptionInf
         "log.iostream": event.extra.get("stream"),
     }
     known = {key: value for key, value in record.items() if value is not None}
-    return known if event.head.attributes is None else {**event.head.attributes, **known}
+    return known if head.attributes is None else {**head.attributes, **known}
 
 
 def _split(event: OpenText) -> tuple[str, ExceptionInfo]:

@@ -17,6 +17,7 @@ from agent.core.event import ERROR, RAW_MESSAGE, WARN
 from agent.core.model import ErrorEvent, EventBatch
 from agent.parse import additions, careful, multiline, runtimes, textevent
 from agent.parse.fields import NO_TIMESTAMP
+from agent.parse.multijson import may_begin
 from agent.parse.runs import MIN_LINES, Rows
 
 if TYPE_CHECKING:
@@ -128,7 +129,11 @@ class TextPath:
         return offset
 
     def _needs_look(self, text: str, line: bytes, head: Head) -> bool:
-        """Whether a line that opens no trace itself may still be JSON, or have a message that opens one."""
+        """Whether a line that opens no trace itself may still be JSON, or a part of it, or have an object at its end, or a
+        message that opens a trace.
+        """
+        if text.endswith("}") or (text[0] in "[]," and may_begin(line)):
+            return True
         if head.timestamp is None and self._rules.json and text[0] in textevent.OTHER_JSON:
             return not careful.surely_text(line)
         return self._traces and head.end > 0 and multiline.may_begin_trace(text[head.end :])

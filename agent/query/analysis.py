@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from agent.core.fallback import may_be_composed
 from agent.core.severity import ERRORS_FROM, HIGHEST
 from agent.core.stored import resource_service
 from agent.core.values import lookup, number
@@ -227,11 +228,11 @@ def _is_of_the_line_alone(field: str) -> bool:
 
 
 def _may_be_written_otherwise(term: Term) -> bool:
-    """Whether a record may hold a value that is equal to this one in another form: 500 as 5e2, a list with blanks.
-    A service is a string or none.
+    """Whether a record may hold a value that is equal to this one in another form: 500 as 5e2, a list with blanks, a
+    request in parts. A service is a string or none.
     """
     value = term.value
-    if not value or value[0] in "[{":
+    if not value or value[0] in "[{" or (term.field == "message" and may_be_composed(value)):
         return True
     return term.field != "service" and (value[0] in _OF_NUMBERS if term.prefix else number(value) is not None)
 

@@ -285,7 +285,7 @@ class FileAudit(msgspec.Struct):
         if window is None:
             return
         for place, block in _blocks(window, start, target):
-            text = block.lstrip(b"\r\n")
+            text = block.lstrip(_EMPTY)
             if text or b"\r\r" in block:
                 at = place + len(block) - len(text)
                 self.differs(at, f"bytes {at} to {target} are in no event, no blank line and no gap: {_excerpt(text)}")
@@ -315,6 +315,10 @@ class FileAudit(msgspec.Struct):
         rows = sum(gap.end - gap.start for gap in self.gaps)
         if rows != self.gap_bytes:
             self.differs(self.offset, f"the gaps have {rows} bytes, the books say {self.gap_bytes}")
+
+
+# What blank lines consist of, and what stands alone in a line between the objects of an array.
+_EMPTY = b"\r\n \t[],"
 
 
 def _blocks(window: Window, start: int, end: int) -> Iterator[tuple[int, bytes]]:

@@ -1,7 +1,7 @@
 """Every case of tests/cases/*.toml: input bytes to expected events. A new case needs no code.
 
-A case has `name`, where docs/formats.md shows it `family`, `input` (text; or `bytes`, Latin-1 text with \\x escapes as
-TOML writes them), optional `settings`
+A case has `name`, where docs/formats.md shows it `family`, `input` (text; or `bytes`, Latin-1 text with \\x escapes
+as TOML writes them), optional `settings`
 (of ParseSettings), and `events`, a list of what must hold of each event; `gaps` and `blank` where there are any.
 """
 

@@ -34,6 +34,11 @@ def cri(text: str, tag: str = "F", stream: str = "stdout") -> bytes:
 
 
 SECRET = json.dumps({"timestamp": TIME, "message": "in", "password": CANARY, "deep": [{"Token": [CANARY, 2]}]})
+JOURNAL = json.dumps({"PRIORITY": "3", "MESSAGE": list(f"\x01 password={CANARY}".encode())})
+EXPORTED = {
+    "body": {"stringValue": f"password={CANARY}"},
+    "attributes": [{"key": "token", "value": {"stringValue": CANARY}}],
+}
 LINES = {
     "json": SECRET.encode(),
     "short value": b'{"message":"m","password":1}',
@@ -60,6 +65,30 @@ LINES = {
     "docker carriage return": docker(SECRET + "\r\n"),
     "docker spaced": docker("see password: a, b\n"),
     "message of it": b'{"level": "warn", "message": "see password: a, b"}\r',
+    "object begins": b"{",
+    "object begins with a key": f'{{"a":1,"password":"{CANARY}",'.encode(),
+    "hidden member": f'"password": "{CANARY}",'.encode(),
+    "hidden object begins": b'  "password": {',
+    "member": b'    "old": "x"',
+    "object ends": b"}",
+    "object ends and another follows": b"  },",
+    "object with a comma": SECRET.encode() + b",",
+    "object in brackets": b"[" + SECRET.encode() + b"]",
+    "bracket": b"[",
+    "end of brackets": b"]",
+    "behind a record separator": b"\x1e" + SECRET.encode(),
+    "in text": b"2026-11-22 05:39:26,123 ERROR a.b: " + SECRET.encode(),
+    "docker several lines at once": docker(json.dumps({"a": 1, "password": CANARY}, indent=1) + "\n"),
+    "docker behind a record separator": docker(f"\x1e{SECRET}\n"),
+    "docker object begins": docker("{\n"),
+    "docker hidden member": docker(f'"password": "{CANARY}"\n'),
+    "docker object ends": docker("}\n"),
+    "message in bytes": JOURNAL.encode(),
+    "message in bytes over lines": JOURNAL.replace(", ", ",\r").encode(),
+    "docker message in bytes": docker(f"{JOURNAL}\n"),
+    "message in bytes in text": f"app: {JOURNAL}".encode(),
+    "exported": json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [EXPORTED, EXPORTED]}]}]}).encode(),
+    "in text as a value": f'INFO token={{"a":"{CANARY}","b":"{CANARY}"}}'.encode(),
     "blank": b"",
     "holes": b"\0\0\0\0",
     "behind a long hole": b"\0" * 100 + SECRET.encode(),

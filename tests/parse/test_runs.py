@@ -19,7 +19,7 @@ from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.settings import Compiled
 from tests.core.test_wrapping import FORMS
 from tests.parse.effort import examples
-from tests.parse.test_streams import TRACE
+from tests.parse.test_streams import OBJECT, TRACE
 from tests.parse.test_twin import OBSERVED, WRITTEN, columns, encode, parse_once, tailed
 from tests.sources import parsing
 
@@ -33,6 +33,7 @@ ODD = [
 TEXTS = [
     b"2026-11-22 05:39:26 INFO a.b: x", b"2026-11-22 05:39:26 ERROR a.b: x", b"  indented", b"", b"\r", b"\0\0\0",
     b"42", b"Traceback (most recent call last):", b"ValueError: x", b"plain", b"x" * 400,
+    *(b"{", b"[", b"]", b",", b"}", b'{"a":', b'{"a":[', b"]}", b"  {"),
 ]  # fmt: skip
 CONFIGS = [
     parsing(), parsing(format="docker"), parsing(format="cri"), parsing(redact=["user"]), parsing(max_line_bytes=300),
@@ -70,7 +71,10 @@ class Lines:
             return chance.choices(TEXTS, k=3)
         if kind == 5:
             name = chance.choice(["stdout", "stderr"])
-            return [wrapped_in("cri", name, TIME, line.encode()) for line in TRACE[: chance.randrange(1, 5)]]
+            return [
+                wrapped_in("cri", name, TIME, line.encode())
+                for line in chance.choice([TRACE, OBJECT])[: chance.randrange(1, 6)]
+            ]
         parts = [[*[self.object() for _ in range(chance.randrange(6))], chance.choice(TEXTS)] for _ in range(8)]
         return [line for part in parts for line in part]
 
@@ -242,3 +246,17 @@ def test_a_chunk_is_freed_as_soon_as_it_is_parsed(monkeypatch):
         assert [one() for one in known] == [None] * len(known)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "parts", [['{"a":', '{"b":1}', "}"], ['{"a":[', '{"b":1}', ",", '{"c":2}', "]}"], ["{", '"a":', "", "{}}"]]
+)
+def test_an_object_inside_of_another_one_is_no_event_for_its_line_alone(parts):
+    """Whatever stands around it is read in bulk."""
+    usual = [encode({"timestamp": WRITTEN, "level": "info", "n": n}) for n in range(60)]
+    data = b"\n".join([*usual[:30], *map(str.encode, parts), *usual[30:], b""])
+    in_bulk, by_line = both(data, parsing(), final=True)
+    assert in_bulk == by_line
+    out = parse_once(data, FileParser(parsing()))
+    assert len(out) == 61
+    assert original_of(out.records[30], out.raws.get(30)) == "\n".join(parts).encode()

@@ -21,6 +21,7 @@ from tests.sources import parsing
 TIME = "2026-11-22T05:39:26.123456789Z"
 TRACE = ["Traceback (most recent call last):", '  File "x.py", line 3, in f', "    g()", "ValueError: bad"]
 JAVA = ["2026-11-22 05:39:26 ERROR a.b: failed", "java.lang.IllegalStateException: x", "\tat a.b.C.d(C.java:12)"]
+OBJECT = ["{", '  "level": "error",', "", '  "message": "spread"', "}"]
 OTHERS = [
     "plain", "", "  indented", '{"level":"info","message":"in"}', '{"level":"error"', "2026-11-22 05:39:26 INFO a: x",
     "2026-11-22 05:39:26 ERROR a: y", "Caused by: a.b.CException: y", "öäü", "\r",
@@ -33,7 +34,7 @@ FORMATS = {
 }
 lines = st.one_of(
     st.sampled_from(OTHERS).map(lambda text: [(text, "F")]),
-    st.sampled_from([TRACE, JAVA]).map(lambda texts: [(text, "F") for text in texts]),
+    st.sampled_from([TRACE, JAVA, OBJECT, OBJECT[:3]]).map(lambda texts: [(text, "F") for text in texts]),
     st.sampled_from([('{"level":"warn","mes', 'sage":"lo', 'ng"}'), ("one ", "two"), ("  in two", " parts")]).map(
         lambda parts: [*((part, "P") for part in parts[:-1]), (parts[-1], "F")]
     ),
@@ -228,3 +229,13 @@ def test_the_order_of_rows_is_that_of_everything_beside_them():
     assert [error.index for error in out.errors] == [0, 1]
     assert out.parse_errors == {2: "NaN is not JSON"}
     assert columns(out)[5].keys() == {0, 1, 2}
+
+
+def test_an_object_over_several_lines_is_whole_whatever_the_other_stream_writes_between():
+    rows = woven([(text, "F") for text in OBJECT], [("plain", "F")] * 4, [False, True] * 4)
+    data, offsets = file_of(rows, "cri")
+    out = parse(data)
+    assert [out.severities[row] for row in range(len(out))] == [17, 0, 0, 0, 0]
+    assert out.offsets[0] == offsets[0]
+    assert original_of(out.records[0], out.raws.get(0)).count(b"\n") == len(OBJECT) - 1
+    assert '"message":"spread"' in out.records[0].replace(": ", ":")

@@ -79,12 +79,17 @@ def check_valid(out: EventBatch) -> None:
 
 keys = st.sampled_from(
     ["timestamp", "@timestamp", "time", "ts", "@t", "level", "severity", "lvl", "levelno", "logger", "name", "log",
-     "log.level", "message", "msg", "event", "record", "instant", "stream", "exc_info", "error", "trace_id", "x", "a.b"]
+     "log.level", "message", "msg", "event", "record", "instant", "stream", "exc_info", "error", "trace_id", "x", "a.b",
+     "level_name", "LogLevel", "reqId", "lineno", "EventId", "t", "s", "c", "target", "fields", "startTime", "category",
+     "data", "datetime", "context", "$date", "method", "path", "status", "v", "err", "caller", "MESSAGE", "PRIORITY",
+     "resourceLogs", "@level", "levelStr"]
 )  # fmt: skip
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from([WRITTEN, "2026-11-22 05:39:26,5", "2026-11-22T05:39:60Z", "1795327456", "", "error", "INFO", "x.y",
-                     "ö", "\u2028", "\x00", "40", "Verbose", 30, 1795327456.25, 1795327456789, 10**18]),
+                     "ö", "\u2028", "\x00", "40", "Verbose",
+                     "E", "D1", "GET", "\x1b[31merror\x1b[0m", "200", 3, 30, 200, 404, 500,
+                     1795327456.25, 1795327456789, 10**18]),
     st.text(max_size=8),
 )  # fmt: skip
 objects = st.dictionaries(
@@ -95,7 +100,7 @@ usual = st.builds(
         **rest, "timestamp": f"2026-11-22T05:39:26.{micros:06d}Z", "level": level, "logger": logger,
     },
     st.integers(0, 999_999),
-    st.sampled_from(["info", "error", "WARNING", "debug", 30, "3", "nonsense", None]),
+    st.sampled_from(["info", "error", "WARNING", "debug", 30, 200, "3", "nonsense", "\x1b[31merror\x1b[39m", None]),
     st.sampled_from(["a", "shop.pay", "", None]),
     objects,
 )  # fmt: skip
@@ -108,6 +113,44 @@ def encode(record: dict, ascii_only=0, gap="") -> bytes:
 
 
 json_lines = st.builds(encode, st.one_of(usual, usual, objects), st.booleans(), st.sampled_from(["", " "]))
+
+
+DIALECTS = [
+    {"t": {"$date": WRITTEN}, "s": "E", "c": "NETWORK", "msg": "m"},
+    {"startTime": WRITTEN, "categoryName": "c", "data": ["a"], "level": {"level": 20000, "levelStr": "INFO"}},
+    {"startTime": WRITTEN, "category": "c", "data": "a", "level": "WARN"},
+    {"timestamp": WRITTEN, "level": "ERROR", "fields": {"message": "m"}, "target": "a::b"},
+    {"timestamp": WRITTEN, "level": "ERROR", "message": "m", "target": "a::b", "line_number": 7},
+    {"datetime": WRITTEN, "level": 400, "level_name": "ERROR", "channel": "app", "message": "m"},
+    {"time": WRITTEN, "level": 3, "reqId": "x", "remoteAddr": "", "app": "core", "message": "m"},
+    {"time": WRITTEN, "level": 40, "msg": "m"},
+    {"time": WRITTEN, "level": 40, "msg": "m", "lineno": 7},
+    {"time": WRITTEN, "severity": 400, "message": "m"},
+    {"start_time": WRITTEN, "method": "GET", "path": "/", "response_code": 503},
+    {"ts": 1795327456.25, "caller": "a.go:7", "msg": "m", "err": "x"},
+    {"__REALTIME_TIMESTAMP": "1795327456123456", "PRIORITY": "3", "MESSAGE": [109], "_COMM": "x"},
+    {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "1795327456123456789"}]}]}]},
+]  # fmt: skip
+of_dialects = st.builds(
+    lambda record, more, less: encode({**{k: v for k, v in record.items() if k != less}, **more}),
+    st.sampled_from(DIALECTS),
+    st.one_of(st.just({}), st.just({}), objects),
+    st.one_of(st.just(""), keys),
+)  # fmt: skip
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(st.sampled_from(DIALECTS), st.lists(st.one_of(json_lines, of_dialects), max_size=6), st.integers(0, 99))
+def test_the_records_of_a_library_with_some_of_others_agree(record, others, number):
+    lines = [encode(record)] * 40
+    for n, other in enumerate(others):
+        lines[(number + 7 * n) % 40] = other
+    data = b"\n".join(lines) + b"\n"
+    parser = FileParser(parsing())
+    parser._look_ahead(data)
+    out = parse_once(data, FileParser(parsing(), parser.profile))
+    assert columns(out) == columns(careful(data, parser.profile))
+    check_survey(data, out, parser.profile)
 
 
 @settings(max_examples=examples(60), deadline=None)
@@ -168,6 +211,19 @@ def test_a_usual_chunk_goes_the_fast_path(monkeypatch):
     assert parser.survey(data, 100, OBSERVED) == survey_of(out)
 
 
+@pytest.mark.parametrize("level", [{}, {"level": 30}, {"level": "info"}])
+@pytest.mark.parametrize("lines", range(8))
+def test_any_number_of_lines_can_be_surveyed(lines, level):
+    """Fewer than a chunk needs are not."""
+    data = b"".join(encode({"timestamp": WRITTEN, **level, "n": n}) + b"\n" for n in range(lines))
+    usual = b"".join(encode({"timestamp": WRITTEN, **level, "n": n}) + b"\n" for n in range(40))
+    parser = FileParser(parsing())
+    parser._look_ahead(usual)
+    survey = FileParser(parsing(), parser.profile).survey(data, 100, OBSERVED)
+    assert (survey is None) == (lines < fast.MIN_LINES)
+    assert survey is None or survey == survey_of(careful(data, parser.profile))
+
+
 def test_one_odd_line_does_not_send_the_chunk_the_careful_path(monkeypatch):
     rows = [encode({"timestamp": WRITTEN, "level": "info", "n": n}) for n in range(1000)]
     rows[500] = b"not JSON"
@@ -210,6 +266,18 @@ pieces = st.one_of(
         b'{"log":"part ","stream":"stdout","time":"2026-11-22T05:39:26Z"}',
         b'{"log":"end\\n","stream":"stdout","time":"2026-11-22T05:39:26Z"}',
         b"2026-11-22T05:39:26.1Z stderr P first ", b"2026-11-22T05:39:26.2Z stderr F last",
+    ]),
+    st.sampled_from([
+        b"[", b"]", b",", b"],", b'{"a":[', b'{"level":"error",', b'"b": "x",', b'"b": 2', b'  "msg": "m"', b"  {",
+        b"  }", b"  },", b"},", b"}", b'"msg":"m"}', b'{"a":1},', b'[{"a":1}', b',{"a":1}', b'{"a":1}]', b'[{"a":1}]',
+        b'\x1e{"a":1}', b"\x1e{", b'"b":{', b"\xef\xbb\xbf[", b"{\r", b'"c":1}\r', b"[\r",
+        b'{"log":"{\\n","stream":"stdout","time":"2026-11-22T05:39:26Z"}',
+        b'{"log":"\\"level\\":3}\\n","stream":"stdout","time":"2026-11-22T05:39:27Z"}',
+        b'2026-11-22 05:39:26 INFO {"level":"error","msg":"x"}', b'app: {"time":"2026-11-22T05:39:26Z","a":1}',
+        b'x {"a":"\xff"}',
+        b'ERROR {x} {"stack":"E: m\\\\n  at f"}', b'2026-11-22T05:39:26.1Z stderr F a {"level":"warn"}',
+        b"2026-11-22T05:39:26.1Z stderr F [", b"2026-11-22T05:39:26.1Z stderr F {",
+        b'2026-11-22T05:39:26.1Z stderr F "a":1},',
     ]),
 )  # fmt: skip
 streams = st.lists(pieces, max_size=25).map(lambda lines: b"".join(line.replace(b"\n", b" ") + b"\n" for line in lines))

@@ -23,6 +23,7 @@ from agent.query.language import Grouping, Query, Selection, Term, parse_query
 from agent.query.searched import decoded_text
 from tests.query.cases import queries_of
 from tests.query.conformance import ENGINES, ListEngine
+from tests.query.dialects import dialect_line, json_in_text, several_lines
 from tests.query.tiers import OBSERVED, small_frames
 
 EVERYTHING = Selection(Query())
@@ -112,13 +113,14 @@ def format_line(draw) -> bytes:
     ).encode()
 
 
+OTHER_JSON = dialect_line(TEXTS) | several_lines(TEXTS) | json_in_text(TEXTS)
 ENDS = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n"])
 
 
 @st.composite
 def docker_log(draw) -> bytes:
     lines = []
-    for line in draw(st.lists(json_line() | TEXT_LINES | format_line(), max_size=8)):
+    for line in draw(st.lists(json_line() | TEXT_LINES | format_line() | OTHER_JSON, max_size=8)):
         text = line.decode(errors="replace") + draw(st.sampled_from(["\n", "\n", ""]))
         row = {
             "log": text,
@@ -133,7 +135,16 @@ def docker_log(draw) -> bytes:
 def plain_log(draw) -> bytes:
     kinds = draw(
         st.sampled_from(
-            [json_line(), json_line(), TEXT_LINES, format_line(), json_line() | TEXT_LINES, TEXT_LINES | format_line()]
+            [
+                json_line(),
+                json_line(),
+                TEXT_LINES,
+                format_line(),
+                json_line() | TEXT_LINES,
+                TEXT_LINES | format_line(),
+                dialect_line(TEXTS),
+                json_line() | OTHER_JSON,
+            ]
         )
     )
     lines = draw(st.lists(st.tuples(kinds, ENDS), max_size=14))
@@ -160,6 +171,7 @@ WORDS = st.one_of(
             "notificationservice",
         ]
     ),
+    st.sampled_from(["log.prefix", "embedded", "logRecords", "GET /", "n=", "second", "app", "password"]),
 )
 VALUES = st.one_of(
     WORDS,
@@ -167,6 +179,10 @@ VALUES = st.one_of(
 )
 TERM_FIELDS = [
     *FIELDS,
+    "log.prefix",
+    "embedded.level",
+    "method",
+    "body",
     "http.status",
     "http.path",
     "severity",

@@ -42,6 +42,8 @@ _MADE = (
     # of the heads of other lines
     " thread.id thread.name code.file.path code.line.number client.port db.namespace db.response.status_code"
     " elasticsearch.node.name container.name faas.invocation_id service trace_id span_id"
+    # of objects in text, and of those that are made of other ones
+    " log.prefix embedded logrecords"
 )
 # Part of a number that a format has made of another one, as 0.012 of `12ms`: the digits of a line stay together, but a
 # point, a nought before them and an exponent may be new.

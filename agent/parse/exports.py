@@ -1,0 +1,108 @@
+"""Records that are made of a JSON line because its own form hides what it says: OpenTelemetry's export of logs, and
+journald's messages as arrays of bytes. The line is kept beside such a record.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+RESOURCE_LOGS, MESSAGE = "resourceLogs", "MESSAGE"
+# What such a line has under these keys no other line has; a chunk is read in bulk where they hold one of these types.
+PLAIN_VALUES: dict[str, Any] = {RESOURCE_LOGS: None, MESSAGE: str | None}
+_LEVELS = ("severityText", "severityNumber")
+_OF_ONE = (*_LEVELS, "traceId", "spanId")  # and not of all log records of a line
+KEYS = tuple(PLAIN_VALUES)
+
+
+def unfolded(record: dict[str, Any]) -> dict[str, Any] | None:
+    """The record that is made of a line; None where the line is its record."""
+    if RESOURCE_LOGS in record:
+        return _of_otlp(record)
+    return _of_journal(record) if type(record.get(MESSAGE)) is list else None
+
+
+# ---------------------------------------------------------------- journald
+
+
+def _of_journal(record: dict[str, Any]) -> dict[str, Any] | None:
+    """`journalctl -o json` writes a value that is no printable UTF-8 as an array of its bytes.
+
+    https://systemd.io/JOURNAL_EXPORT_FORMATS/#journal-json-format
+    """
+    texts = {key: text for key, value in record.items() if type(value) is list and (text := _text(value)) is not None}
+    return {**record, **texts} if MESSAGE in texts else None
+
+
+def _text(value: list[Any]) -> str | None:
+    try:
+        return bytes(value).decode("utf-8", "backslashreplace") if value else None
+    except (TypeError, ValueError):  # texts, or numbers that are no bytes
+        return None
+
+
+# ---------------------------------------------------------------- OpenTelemetry
+
+
+def _of_otlp(line: dict[str, Any]) -> dict[str, Any] | None:
+    """OTLP/JSON, one LogsData a line: the attributes of the log record at the top, beside its fields in their names.
+
+    Of several log records the first gives the instant and most fields; the severity is the highest, the body all
+    bodies, one a line; and `logRecords` holds each of them.
+    https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/
+    """
+    found: list[dict[str, Any]] = []
+    for resource in _objects(line.get(RESOURCE_LOGS)):
+        about = _attributes(_object(resource.get("resource")).get("attributes"))
+        for scope in (*_objects(resource.get("scopeLogs")), *_objects(resource.get("instrumentationLibraryLogs"))):
+            named = _object(scope.get("scope") or scope.get("instrumentationLibrary"))
+            found += [_log_record(one, about, named) for one in _objects(scope.get("logRecords"))]
+    if len(found) <= 1:
+        return found[0] if found else None
+    worst = max(found, key=lambda one: _number(one.get("severityNumber")))
+    bodies = [body for one in found if type(body := one.get("body")) is str and body]
+    shared = {key: value for key, value in found[0].items() if key not in _OF_ONE}
+    levels = {key: worst[key] for key in _LEVELS if key in worst}
+    return shared | levels | {"body": "\n".join(bodies), "logRecords": found}
+
+
+def _log_record(record: dict[str, Any], resource: dict[str, Any], scope: dict[str, Any]) -> dict[str, Any]:
+    own = {key: value for key, value in record.items() if key not in ("attributes", "body")}
+    if own.get("timeUnixNano") in ("0", 0, ""):  # unknown: then it was observed
+        del own["timeUnixNano"]
+    made = {**_attributes(record.get("attributes")), **own}
+    if "body" in record:
+        made["body"] = _value(record["body"])
+    if scope:
+        made["scope"] = {**scope, "attributes": _attributes(scope["attributes"])} if "attributes" in scope else scope
+    return {**made, "resource": resource} if resource else made
+
+
+def _number(value: Any) -> int:
+    return value if type(value) is int else 0
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if type(value) is dict else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if type(one) is dict] if type(value) is list else []
+
+
+def _attributes(pairs: Any) -> dict[str, Any]:
+    return {key: _value(pair.get("value")) for pair in _objects(pairs) if type(key := pair.get("key")) is str}
+
+
+def _value(value: Any) -> Any:
+    """Of an AnyValue: `{"stringValue": "x"}` is x. Integers of 64 bits stand in quotes there."""
+    if type(value) is not dict or len(value) != 1:
+        return value
+    ((kind, inner),) = value.items()
+    if kind == "intValue" and type(inner) is str and inner.removeprefix("-").isdecimal() and len(inner) < 20:  # noqa: PLR2004
+        return int(inner)
+    if kind == "arrayValue":
+        values = _object(inner).get("values")
+        return [_value(one) for one in values] if type(values) is list else []
+    if kind == "kvlistValue":
+        return _attributes(_object(inner).get("values"))
+    return inner if kind in ("stringValue", "boolValue", "intValue", "doubleValue", "bytesValue") else value
