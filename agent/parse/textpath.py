@@ -129,8 +129,8 @@ class TextPath:
         return offset
 
     def _needs_look(self, text: str, line: bytes, head: Head) -> bool:
-        """Whether a line that opens no trace itself may still be JSON, or a part of it, or have an object at its end, or a
-        message that opens a trace.
+        """Whether a line that opens no trace itself may still be JSON, a part of it, or have an object at its end or
+        a message that opens a trace.
         """
         if text.endswith("}") or (text[0] in "[]," and may_begin(line)):
             return True
