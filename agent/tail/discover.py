@@ -92,6 +92,7 @@ class DirectoryScan(msgspec.Struct):
     files: list[FoundFile] = []
     directories: set[str] = set()
     names: set[tuple[str, str]] = set()  # directory and name: links on the way to files, and their targets
+    aliases: dict[str, str] = {}  # where links lead, whether or not a file is there now -> the paths that match
     refused: dict[str, TailError] = {}
     errors: dict[str, OSError] = {}
 
@@ -263,6 +264,8 @@ class _Scanner:
         """Add the file unless it is not regular, the agent's own, or found already under another name."""
         directory, name = os.path.split(path)
         real = self.links.lead(path) if is_link else os.path.join(self.links.real(directory), name)
+        if real != path and self.discovery.source_of(real) is None:  # else a file there goes by its own name
+            self.scan.aliases[real] = path
         try:
             status = files.check(path)
         except OSError as error:

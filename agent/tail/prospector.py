@@ -63,7 +63,7 @@ class Prospector:
         self._born: dict[str, tuple[str, float]] = {}
         self._created: dict[str, tuple[bool, float]] = {}  # as `created` was told a moment ago, and when
         self._names: set[tuple[str, str]] = set()  # of links and their targets, as the last scan met them
-        self._aliases: dict[str, str] = {}  # targets of links -> their paths that the patterns match
+        self._aliases: dict[str, str] = {}  # as the last scan met them
         self.discovery = Discovery(sources, avoid)
 
     @property
@@ -144,7 +144,7 @@ class Prospector:
         """Bring the registry in line with `scan`: find moved files, resume known ones, begin new ones."""
         self._report(scan)
         self._names = scan.names
-        self._aliases = {found.real: found.path for found in scan.files if found.real != found.path}
+        self._aliases = scan.aliases
         await self._find_moved(scan)
         self._add_born(scan)
         self._unsettled = False

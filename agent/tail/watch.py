@@ -10,7 +10,7 @@ with all events of that directory behind it, has one thread per watched director
 the kernel's queue overflowed.
 """
 
-# ruff: noqa: PTH116, PTH118 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
+# ruff: noqa: PTH116, PTH118, PTH120 - paths are str here: a pathlib object costs 20 times as much, 1,000 files a scan
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from watchdog.observers.inotify_c import InotifyEvent
 
-_PENDING_MOVES = 1024  # halves of renames out of the watched directories, whose other halves never come
+_KEPT_MOVES = 1024  # first halves of renames; the other halves follow at once, or never
 
 
 class Events(msgspec.Struct):
@@ -51,7 +51,7 @@ class Watcher:
         self._wake = wake
         self._lock = threading.Lock()
         self._events = Events()
-        self._moved_from: dict[int, str] = {}
+        self._moved_from: dict[int, list[str]] = {}  # by the rename's cookie: the path in each watch of its directory
         self._fd: Any = None
         self._directories: dict[str, tuple[_DirectoryWatch, tuple[int, int]]] = {}
         self._files: dict[int, _FileWatch] = {}
@@ -85,8 +85,8 @@ class Watcher:
         """Everything since the last call."""
         with self._lock:
             events, self._events = self._events, Events()
-            if len(self._moved_from) > _PENDING_MOVES:
-                self._moved_from.clear()
+            for cookie in list(self._moved_from)[:-_KEPT_MOVES]:
+                del self._moved_from[cookie]
         return events
 
     def watch_directories(self, wanted: set[str]) -> bool:
@@ -143,11 +143,11 @@ class Watcher:
             if event.is_create or event.is_moved_to:
                 self._events.created[os.path.join(directory, name)] = event.is_create
             if event.is_moved_from:
-                self._moved_from[event.cookie] = os.path.join(directory, name)
-            elif event.is_moved_to:
-                source = self._moved_from.pop(event.cookie, None)
-                if source is not None:
-                    self._events.renames.append((source, os.path.join(directory, name)))
+                self._moved_from.setdefault(event.cookie, []).append(os.path.join(directory, name))
+            elif event.is_moved_to and (sources := self._moved_from.get(event.cookie)):
+                # A directory that is watched under two paths, one of them through a link, tells both halves twice.
+                source = next((path for path in sources if os.path.dirname(path) == directory), sources[0])
+                self._events.renames.append((source, os.path.join(directory, name)))
             self._events.names.add((directory, name))
         self._wake()
 

@@ -10,7 +10,7 @@ from tests.integration.archiving import archives, configure
 from tests.integration.harness import append, events, wait_until
 from tests.integration.oracle import Scribe, verify
 
-SOON_S = 6.0  # the net under all events, a look every ten seconds, comes too late for it
+NEVER_S = 3600.0  # the net under all events, a look every ten seconds, helps no test here
 
 
 def rotate(target):
@@ -46,17 +46,17 @@ def test_a_target_that_rotates_while_the_agent_is_down(box, target):
 def test_a_target_that_rotates_live_and_again_before_anybody_looks(box, target):
     scribe = Scribe()
     scribe.append(target, 5)
-    box.start()
+    box.start(rescan_s=NEVER_S)
     box.wait_count(5)
     for _ in range(3):
         rotate(target)
         scribe.append(target, 5)
-        box.wait_count(len(scribe.written), SOON_S)
+        box.wait_count(len(scribe.written))
     for _ in range(5):
         scribe.append(target, 5)
         rotate(target)
         scribe.append(target, 5)
-    box.wait_count(len(scribe.written), SOON_S)
+    box.wait_count(len(scribe.written))
     assert box.stop() == 0
     verify(box, scribe)
     states = box.sql("SELECT state, count(*) FROM files GROUP BY 1")
@@ -69,7 +69,7 @@ def test_other_ways_to_rotate_a_target(box, target, way, live):
     scribe = Scribe()
     scribe.append(target, 20)
     if live:
-        box.start()
+        box.start(rescan_s=NEVER_S)
         box.wait_count(20)
     else:
         box.once()
@@ -131,13 +131,13 @@ def test_the_links_of_kubernetes(box, live):
     def write(count: int) -> None:
         scribe.append(pod.log, count)
         if live:
-            box.wait_count(len(scribe.written), SOON_S)
+            box.wait_count(len(scribe.written))
         else:
             box.once()
             scribe.append(pod.log, 2)  # behind what is known when the links change
 
     if live:
-        box.start()
+        box.start(rescan_s=NEVER_S)
     for step in range(3):
         write(5)
         rotate(pod.log)
@@ -177,7 +177,7 @@ def test_a_deployment_behind_a_link_to_its_directory(box, live):
     box.configure(include=[f"{current}/log/*.log"])
     scribes = [Scribe(f"release {number}") for number in range(4)]
     if live:
-        box.start()
+        box.start(rescan_s=NEVER_S)
     for number, scribe in enumerate(scribes):
         folder = releases / str(number) / "log"
         folder.mkdir(parents=True)
@@ -191,7 +191,7 @@ def test_a_deployment_behind_a_link_to_its_directory(box, live):
             scribes[number - 1].append(releases / str(number - 1) / "log" / "app.log", 5)
         scribe.append(current / "log" / "app.log", 5)
         if live:
-            box.wait_count(sum(len(scribe.written) for scribe in scribes), SOON_S)
+            box.wait_count(sum(len(scribe.written) for scribe in scribes))
         else:
             box.once()
             scribe.append(current / "log" / "app.log", 5)
@@ -206,11 +206,11 @@ def test_directories_that_come_under_a_pattern(box):
     app = box.root / "app"
     box.configure(include=[f"{app}/releases/*/log/*.log", f"{box.root}/other/**/deep.log"])
     scribe = Scribe()
-    box.start()
+    box.start(rescan_s=NEVER_S)
 
     def expect(path) -> None:
         scribe.append(path, 3)
-        box.wait_count(len(scribe.written), SOON_S)
+        box.wait_count(len(scribe.written))
 
     for number in range(3):
         folder = app / "releases" / str(number) / "log"
@@ -226,7 +226,7 @@ def test_directories_that_come_under_a_pattern(box):
     ready.mkdir(parents=True)
     scribe.append(ready / "app.log", 3)
     ready.parent.rename(app / "releases" / "ready")
-    box.wait_count(len(scribe.written), SOON_S)
+    box.wait_count(len(scribe.written))
     linked = box.root / "linked" / "log"
     linked.mkdir(parents=True)
     (app / "releases" / "linked").symlink_to(linked.parent)
@@ -242,13 +242,13 @@ def test_a_link_that_leads_nowhere_at_first(box):
     scribe = Scribe()
     (box.logs / "a.log").symlink_to("../later/on/a.log")
     (box.logs / "b.log").symlink_to("../links/b.log")
-    box.start()
+    box.start(rescan_s=NEVER_S)
     (box.root / "links").mkdir()
     (box.root / "links" / "b.log").symlink_to("../later/on/b.log")
     (box.root / "later" / "on").mkdir(parents=True)
     for name in "ab":
         scribe.append(box.root / "later" / "on" / f"{name}.log", 3)
-        box.wait_count(len(scribe.written), SOON_S)
+        box.wait_count(len(scribe.written))
     verify(box, scribe)
 
 
@@ -259,7 +259,7 @@ def test_rotated_targets_are_archived(box, target):
     scribe.append(target.with_name("0.log.2"), 4)  # never followed
     scribe.append(target.with_name("0.log.1"), 5)
     scribe.append(target, 5)
-    box.start()
+    box.start(rescan_s=NEVER_S)
     box.wait_count(5)
     rotate(target)
     scribe.append(target, 5)
@@ -276,7 +276,7 @@ def test_targets_that_a_link_has_left_are_archived(box):
     """`current.log → app-1.log`, then `→ app-2.log`, beside it or not; the one that it leads to now stays."""
     configure(box, source={"include": [f"{box.logs}/current.log", f"{box.root}/current/*.log"]})
     scribe = Scribe()
-    box.start()
+    box.start(rescan_s=NEVER_S)
     for number in range(3):
         release = box.root / "releases" / str(number)
         release.mkdir(parents=True)
@@ -300,7 +300,7 @@ def test_a_linked_directory_is_archived_once(box):
     box.logs.rename(real)
     box.logs.symlink_to(real)
     append(box.log, events(0, 5))
-    box.start()
+    box.start(rescan_s=NEVER_S)
     box.wait_count(5)
     box.log.rename(box.logs / "app.log.1")
     append(box.log, events(5, 5))

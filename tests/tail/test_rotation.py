@@ -67,10 +67,18 @@ async def test_chain_of_renames_keeps_every_identity(tmp_path):
         assert len(tail.tailer.files()) == 5
 
 
+@pytest.mark.parametrize("way", ["itself", "link", "linked directory"])
 @asynchronous
-async def test_files_born_and_renamed_between_two_looks_are_read(tmp_path):
-    log = tmp_path / "app.log"
-    async with Following(log, timing=PATIENT) as tail:
+async def test_files_born_and_renamed_between_two_looks_are_read(tmp_path, way):
+    """Also where the last look before them found nothing, at the end of a link that it knows."""
+    followed = log = tmp_path / "app.log"
+    if way == "link":
+        followed = tmp_path / "link.log"
+        followed.symlink_to(log)
+    elif way == "linked directory":
+        (tmp_path / "current").symlink_to(tmp_path)
+        followed = tmp_path / "current" / "app.log"
+    async with Following(followed, timing=structs.replace(PATIENT, rescan_s=3600.0)) as tail:
         await tail.rounds()
         for step in range(10):
             for number in range(step - 1, 0, -1):
@@ -79,7 +87,7 @@ async def test_files_born_and_renamed_between_two_looks_are_read(tmp_path):
                 log.rename(f"{log}.1")
             log.write_bytes(joined(numbered(step * 2, 2)))
         await tail.until_read(*numbered(0, 20))
-        assert {file.path for file in tail.tailer.files()} == {str(log)}
+        assert {file.path for file in tail.tailer.files()} == {str(followed)}
 
 
 @asynchronous
