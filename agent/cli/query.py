@@ -139,7 +139,7 @@ def understand(options: dict[str, Any], now_ns: int) -> Request:
         None if options["until"] is None else parse_time(options["until"], now_ns),
     )
     grouping = None
-    if any(options[name] for name in ("counting", "by", "every", "agg")):
+    if options["counting"] or any(options[name] is not None for name in ("by", "every", "agg")):
         grouping = Grouping(_names(options["by"], "--by"), _bucket(options["every"]), options["top"])
     _refuse_contradictions(options, grouping)
     lines = options["lines"]

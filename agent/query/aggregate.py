@@ -66,8 +66,13 @@ def _order(values: tuple[Fragment, ...]) -> tuple[bytes, ...]:
 
 def count_event(counts: Counts, event: StoredEvent, grouping: Grouping, categories: Categories) -> None:
     """Add one event."""
+    counts[key_of(event, grouping, categories)] += 1
+
+
+def key_of(event: StoredEvent, grouping: Grouping, categories: Categories) -> tuple[int | None, tuple[Fragment, ...]]:
+    """Which of the `Counts` an event belongs to."""
     bucket = None if grouping.every_ns is None else event.timestamp // grouping.every_ns
-    counts[bucket, tuple(value_of(event, name, categories) for name in grouping.by)] += 1
+    return bucket, tuple(value_of(event, name, categories) for name in grouping.by)
 
 
 def value_of(event: StoredEvent, name: str, categories: Categories) -> Fragment:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agent.core import values
 from agent.core.errors import UsageError
 from agent.core.patterns import lazy
-from agent.query.aggregate import Bucket, buckets, value_of
+from agent.query.aggregate import Bucket, buckets, key_of, value_of
 from agent.query.syntax import read_names
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def measured(
     numbers: defaultdict[tuple[int | None, tuple[Fragment, ...], str], list[values.Number]] = defaultdict(list)
     fields = sorted({measure.field for measure in measures})
     for event in events:
-        bucket = None if grouping.every_ns is None else event.timestamp // grouping.every_ns
-        row = tuple(value_of(event, name, categories) for name in grouping.by)
+        bucket, row = key_of(event, grouping, categories)
         counts[bucket, row] += 1
         for field in fields:
             number = number_of(value_of(event, field, categories))

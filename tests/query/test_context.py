@@ -96,7 +96,8 @@ def test_aggregates_stand_beside_the_counts(store, capfdbinary):
     assert out.split() == ["count", "max:n", "9", "7"]
     _, out, _ = query(capfdbinary, store, "--every", "4s", "--agg", "min:n", "-o", "csv")
     assert out.splitlines()[0] == "time,count,min:n"
-    assert query(capfdbinary, store, "--agg", "mean:n")[0] == 2
+    for wrong in (["--agg", "mean:n"], ["--agg", ""], ["--by", ""], ["--every", ""]):
+        assert query(capfdbinary, store, *wrong)[0] == 2
 
 
 def test_times_for_people_are_local_or_in_utc(store, capfdbinary, monkeypatch):
