@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import closing, suppress
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.core.stored import StoredEvent
+    from agent.query.aggregate import Bucket
+    from agent.query.context import Surroundings
     from agent.query.cursor import CursorFile
     from agent.query.engine import Engine
+    from agent.query.measures import Measure
 
 DEFAULT_LINES = 100
+_LINES = click.IntRange(0, 1_000_000)  # around an event
 _WRITE_BYTES = 65_536  # output is collected to this before it is written
 
 EPILOG = """\b
@@ -42,6 +47,7 @@ category, state, or a path into the line such as http.status, attributes.path or
   sidelog query '(user=ann OR path=/var/log/shop/*) !healthcheck'
   sidelog query -f '!healthcheck'
   sidelog query -S today --by logger,severity --top 10
+  sidelog query -C 3 'payment failed'
 """
 
 
@@ -52,6 +58,8 @@ class Request(msgspec.Struct):
     output: Output
     lines: int | None
     grouping: Grouping | None
+    measures: Sequence[Measure]  # beside the counts of `grouping`
+    around: Surroundings | None
     newest_first: bool
     follow: bool
     cursor: CursorFile | None
@@ -83,16 +91,21 @@ class LinesType(click.ParamType[Any]):
 @click.option("-n", "--lines", type=LinesType(), metavar="N|all", help="The newest N events (default 100), or all.")
 @click.option("-r", "--reverse", is_flag=True, help="Newest first.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with events as they are stored.")
+@click.option("-A", "--after", "after", type=_LINES, metavar="N", help="And N lines of the same log after each event.")
+@click.option("-B", "--before", "before", type=_LINES, metavar="N", help="And N lines of it before each event.")
+@click.option("-C", "--context", "around", type=_LINES, metavar="N", help="Both.")
 @click.option("-o", "--output", "form", type=click.Choice(FORMS), default="short", help="How to print (default short).")
 @click.option("--fields", metavar="A,B", help="Print these fields only.")
 @click.option("--count", "counting", is_flag=True, help="Print how many events match.")
 @click.option("--by", metavar="FIELD,…", help="Count per value of these fields, largest first.")
 @click.option("--every", metavar="DURATION", help="Count per time bucket, such as 1m.")
+@click.option("--agg", metavar="F:FIELD,…", help="And sum, avg, min, max or p95 of fields: avg:size,p95:duration_ms.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the N largest values of --by.")
 @click.option("--hot", is_flag=True, help="Only the store.")
 @click.option("--archives", is_flag=True, help="Only the archives.")
 @click.option("--cursor-file", type=PATH, metavar="FILE", help="Go on after what the last such call printed.")
 @click.option("--csv-safe", is_flag=True, help="In csv, put ' before text that a spreadsheet would compute.")
+@click.option("--utc", is_flag=True, help="Show times in UTC instead of local time.")
 @with_context
 def command(context: Context, **options: Any) -> int:
     """Search the events: the newest that match all TERMs, oldest first."""
@@ -126,7 +139,7 @@ def understand(options: dict[str, Any], now_ns: int) -> Request:
         None if options["until"] is None else parse_time(options["until"], now_ns),
     )
     grouping = None
-    if options["counting"] or options["by"] is not None or options["every"] is not None:
+    if options["counting"] or any(options[name] is not None for name in ("by", "every", "agg")):
         grouping = Grouping(_names(options["by"], "--by"), _bucket(options["every"]), options["top"])
     _refuse_contradictions(options, grouping)
     lines = options["lines"]
@@ -139,10 +152,13 @@ def understand(options: dict[str, Any], now_ns: int) -> Request:
             fields=_names(options["fields"], "--fields"),
             color=use_color(),
             terminal=sys.stdout.isatty(),
+            zone=UTC if options["utc"] else None,
             csv_safe=options["csv_safe"],
         ),
         lines=None if lines == "all" else lines,
         grouping=grouping,
+        measures=_measures(options["agg"]),
+        around=_around(options),
         newest_first=options["reverse"],
         follow=options["follow"],
         cursor=_cursor(options["cursor_file"]),
@@ -160,6 +176,24 @@ def _names(text: str | None, option: str) -> tuple[str, ...]:
     return names
 
 
+def _measures(text: str | None) -> Sequence[Measure]:
+    if text is None:
+        return ()
+    from agent.query.measures import read_measures
+
+    return read_measures(text)
+
+
+def _around(options: dict[str, Any]) -> Surroundings | None:
+    both = options["around"] or 0
+    before, after = (both if options[name] is None else options[name] for name in ("before", "after"))
+    if not before and not after:
+        return None
+    from agent.query.context import Surroundings
+
+    return Surroundings(before, after)
+
+
 def _bucket(text: str | None) -> int | None:
     if text is None:
         return None
@@ -170,6 +204,12 @@ def _bucket(text: str | None) -> int | None:
 
 
 def _refuse_contradictions(options: dict[str, Any], grouping: Grouping | None) -> None:
+    if any(options[name] for name in ("before", "after", "around")):
+        for name in ("follow", "cursor_file", "reverse"):
+            if options[name]:
+                raise UsageError.of("SL518.context", f"--{name.replace('_', '-')}")
+        if grouping is not None:
+            raise UsageError.of("SL518.context", "counting")
     if options["top"] is not None and (grouping is None or not grouping.by):
         raise UsageError.of("SL518.top", options["top"])
     if grouping is not None:
@@ -195,10 +235,7 @@ def _answer(request: Request, engine: Engine) -> int:
     out = sys.stdout.buffer
     request.output.categories = engine.categories
     if request.grouping is not None:
-        from agent.query.aggregate import buckets, render_buckets
-
-        rows = buckets(engine.counts(request.selection, request.grouping), request.grouping)
-        out.write(render_buckets(rows, request.grouping, request.output))
+        rows = _count(request, request.grouping, engine, out)
         found = any(row.count for row in rows)
         empty = [name for at, name in enumerate(request.grouping.by) if not any(row.values[at] for row in rows)]
     else:
@@ -208,7 +245,10 @@ def _answer(request: Request, engine: Engine) -> int:
         else:
             position = engine.position()
             events = engine.events(request.selection, request.lines, newest_first=request.newest_first, upto=position)
-            found = _write(out, events, request.output)
+            if request.around is not None:
+                found = _write_stretches(out, events, request.around, engine, position, request.output)
+            else:
+                found = _write(out, events, request.output)
         empty = [name for name in request.output.fields if name in request.output.missing]
     out.flush()
     print_errors(errors := engine.errors)
@@ -218,6 +258,47 @@ def _answer(request: Request, engine: Engine) -> int:
     if request.follow:
         _follow(request, engine, position, out)
     return EXIT_FAILED if errors else EXIT_DONE
+
+
+def _count(request: Request, grouping: Grouping, engine: Engine, out: BinaryIO) -> Sequence[Bucket]:
+    """Print counts and aggregates; answers the rows."""
+    from agent.query.aggregate import buckets, render_buckets
+
+    if not request.measures:
+        rows = buckets(engine.counts(request.selection, grouping), grouping)
+        out.write(render_buckets(rows, grouping, request.output))
+        return rows
+    from agent.query.measures import measured, number_text
+
+    found = measured(engine.events(request.selection), grouping, request.measures, engine.categories)
+    columns = {
+        measure.text: [None if (number := row.numbers[at]) is None else number_text(number) for row in found]
+        for at, measure in enumerate(request.measures)
+    }
+    rows = [row.bucket for row in found]
+    out.write(render_buckets(rows, grouping, request.output, columns))
+    return rows
+
+
+def _write_stretches(  # noqa: PLR0917 - as `_write`, with what the lines around need
+    out: BinaryIO,
+    matches: Iterable[StoredEvent],
+    around: Surroundings,
+    engine: Engine,
+    position: int,
+    output: Output,
+) -> bool:
+    """Print events with the lines around them, and tell whether there were any. For people `--` stands between two
+    stretches, as grep has it; for machines each event is one as any other.
+    """
+    from agent.query.context import in_context
+
+    found = False
+    for stretch in in_context(engine, matches, around, position):
+        if found and output.form in ("short", "verbose", "logfmt", "raw"):
+            out.write(b"--\n")
+        found = _write(out, stretch, output) or found
+    return found
 
 
 def _reasons(request: Request, engine: Engine, empty: Sequence[str] | None) -> Iterable[SidelogError]:

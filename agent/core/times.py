@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import time as clocks
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 import msgspec
 
@@ -149,11 +149,11 @@ def format_utc(timestamp_ns: int) -> str:
     return f"{text}.{rest:09d}Z"
 
 
-def format_local(timestamp_ns: int, digits: int = 3) -> str:
-    """Local time for people, `2026-11-22 05:39:26.123`, with so many digits of the second."""
+def format_local(timestamp_ns: int, digits: int = 3, zone: tzinfo | None = None) -> str:
+    """Time for people, `2026-11-22 05:39:26.123`, with so many digits of the second; local where no zone is given."""
     second, rest = divmod(timestamp_ns, SECOND_NS)
     try:
-        when = (_EPOCH + timedelta(seconds=second)).astimezone()
+        when = (_EPOCH + timedelta(seconds=second)).astimezone(zone)
     except (OverflowError, ValueError, OSError):
         return f"@{second}.{rest:09d}"
     return f"{when:%Y-%m-%d %H:%M:%S}.{rest:09d}"[: 20 + digits]

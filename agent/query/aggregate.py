@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from agent.query.predicate import Categories
 
 
+_BAR_CHARS = 40  # of the largest count's bar
+_EIGHTHS = "▏▎▍▌▋▊▉"
+
+
 class Bucket(msgspec.Struct, frozen=True):
     """One row of the answer; `time` is the bucket's start in nanoseconds."""
 
@@ -62,8 +66,13 @@ def _order(values: tuple[Fragment, ...]) -> tuple[bytes, ...]:
 
 def count_event(counts: Counts, event: StoredEvent, grouping: Grouping, categories: Categories) -> None:
     """Add one event."""
+    counts[key_of(event, grouping, categories)] += 1
+
+
+def key_of(event: StoredEvent, grouping: Grouping, categories: Categories) -> tuple[int | None, tuple[Fragment, ...]]:
+    """Which of the `Counts` an event belongs to."""
     bucket = None if grouping.every_ns is None else event.timestamp // grouping.every_ns
-    counts[bucket, tuple(value_of(event, name, categories) for name in grouping.by)] += 1
+    return bucket, tuple(value_of(event, name, categories) for name in grouping.by)
 
 
 def value_of(event: StoredEvent, name: str, categories: Categories) -> Fragment:
@@ -83,20 +92,49 @@ def named_value(name: str, severity_number: int, file: FileInfo) -> Fragment:
 # ---------------------------------------------------------------- printing
 
 
-def render_buckets(rows: Sequence[Bucket], grouping: Grouping, output: Output) -> bytes:
-    """The answer in the form of `-o`; any form that is not json or csv is an aligned table."""
-    names = [*(["time"] if grouping.every_ns is not None else []), *grouping.by, "count"]
+def render_buckets(
+    rows: Sequence[Bucket], grouping: Grouping, output: Output, more: Mapping[str, Sequence[str | None]] | None = None
+) -> bytes:
+    """The answer in the form of `-o`; any form that is not json or csv is an aligned table.
+
+    Args:
+        rows: of the answer.
+        grouping: what was counted by.
+        output: how to print; on a terminal a table over time has a bar beside each row.
+        more: further columns by their names: of each row a number as JSON has it, None where there is none.
+    """
+    more = more or {}
+    names = [*(["time"] if grouping.every_ns is not None else []), *grouping.by, "count", *more]
     if output.form == "json":
-        return output.finish(b"".join(encode(_row_object(row, grouping)) + b"\n" for row in rows))
+        documents = [_row_object(row, grouping) for row in rows]
+        for name, column in more.items():
+            for document, number in zip(documents, column, strict=True):
+                document[name] = None if number is None else Raw(number.encode())
+        return output.finish(b"".join(encode(document) + b"\n" for document in documents))
+    numbers = [[str(row.count), *(column[at] or "" for column in more.values())] for at, row in enumerate(rows)]
     cells = [
-        [*([format_utc(row.time)] if row.time is not None else []), *map(as_text, row.values), str(row.count)]
-        for row in rows
+        [*_time_cell(row, output), *map(as_text, row.values), *counted]
+        for row, counted in zip(rows, numbers, strict=True)
     ]
     if output.form == "csv":
         return output.finish("".join(csv_row(line) for line in [names, *cells]))
     if len(names) == 1:
         return f"{rows[0].count}\n".encode()
-    return _table(names, cells).encode("utf-8", "backslashreplace")
+    bars = _bars(rows) if output.terminal and grouping.every_ns is not None else None
+    return _table(names, cells, 1 + len(more), bars).encode("utf-8", "backslashreplace")
+
+
+def _time_cell(row: Bucket, output: Output) -> list[str]:
+    if row.time is None:
+        return []
+    return [format_utc(row.time) if output.form == "csv" else output.time(row.time).removesuffix(".000")]
+
+
+def _bars(rows: Sequence[Bucket]) -> list[str]:
+    """A bar for each row, in eighths of a character, the largest count's as long as one may be."""
+    most = max((row.count for row in rows), default=0) or 1
+    eighths = [-(-row.count * _BAR_CHARS * 8 // most) for row in rows]
+    return ["█" * (size // 8) + ("" if size % 8 == 0 else _EIGHTHS[size % 8 - 1]) for size in eighths]
 
 
 def _row_object(row: Bucket, grouping: Grouping) -> dict[str, Any]:
@@ -108,13 +146,18 @@ def _row_object(row: Bucket, grouping: Grouping) -> dict[str, Any]:
     return {**found, "count": row.count}
 
 
-def _table(names: list[str], cells: list[list[str]]) -> str:
+def _table(names: list[str], cells: list[list[str]], numbers: int, bars: list[str] | None) -> str:
+    """Columns, of which the last `numbers` are set to the right; and a bar behind each line of cells."""
     shown = [[escape(cell) or "-" for cell in line] for line in [names, *cells]]
     widths = [min(80, max(len(line[column]) for line in shown)) for column in range(len(names))]
+    texts = len(names) - numbers
     lines = []
     for line in shown:
-        left = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
-        lines.append("  ".join([*left, line[-1].rjust(widths[-1])]))
+        left = [cell.ljust(width) for cell, width in zip(line[:texts], widths, strict=False)]
+        right = [cell.rjust(width) for cell, width in zip(line[texts:], widths[texts:], strict=True)]
+        lines.append("  ".join([*left, *right]))
+    if bars is not None:
+        lines = [lines[0], *(f"{line}  {bar}" for line, bar in zip(lines[1:], bars, strict=True))]
     return "\n".join(lines) + "\n"
 
 

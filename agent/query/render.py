@@ -22,6 +22,8 @@ from agent.query.fragments import as_text, attributes, encode, flattened, severi
 from agent.query.fragments import field as field_of
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from agent.query.predicate import Categories
 
 FORMS = ("short", "verbose", "json", "csv", "logfmt", "raw")
@@ -46,12 +48,17 @@ class Output(msgspec.Struct):
     fields: Sequence[str] = ()
     color: bool = False
     terminal: bool = False
+    zone: tzinfo | None = None  # of the times that people see; None: local ones
     csv_safe: bool = False  # a quote before text that a spreadsheet would take for a formula
     categories: Categories = {}  # of error groups
     missing: set[str] = set()  # of `fields`, those that no event that was printed has
 
     def __post_init__(self) -> None:
         self.missing = set(self.fields)
+
+    def time(self, timestamp_ns: int, digits: int = 3) -> str:
+        """An instant for people, with so many digits of the second."""
+        return format_local(timestamp_ns, digits, self.zone)
 
     def header(self) -> bytes:
         """What precedes the first event."""
@@ -130,7 +137,7 @@ class Output(msgspec.Struct):
                 extra = _worth_a_glance(event)
             rest = " ".join(logfmt_pair(name, _cut(value)) for name, value in extra)
             parts = (
-                self._paint(format_local(event.timestamp), "dim"),
+                self._paint(self.time(event.timestamp), "dim"),
                 self._paint(f"{level or '-':5}", *_LEVEL_COLORS.get(level, ("dim",))),
                 self._paint(escape(event.source), "cyan") + ("" if not rest and not message else ":"),
                 message,
@@ -144,7 +151,7 @@ class Output(msgspec.Struct):
         def render(event: StoredEvent) -> str:
             level = severity_name(event)
             head = (
-                f"{self._paint(format_local(event.timestamp, 9), 'dim')}"
+                f"{self._paint(self.time(event.timestamp, 9), 'dim')}"
                 f" {self._paint(level or '-', *_LEVEL_COLORS.get(level, ('dim',)))}"
                 f" {self._paint(escape(event.source), 'cyan')}"
             )

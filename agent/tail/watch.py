@@ -85,8 +85,8 @@ class Watcher:
         """Everything since the last call."""
         with self._lock:
             events, self._events = self._events, Events()
-            for cookie in list(self._moved_from)[:-_KEPT_MOVES]:
-                del self._moved_from[cookie]
+            while len(self._moved_from) > _KEPT_MOVES:
+                del self._moved_from[next(iter(self._moved_from))]
         return events
 
     def watch_directories(self, wanted: set[str]) -> bool:

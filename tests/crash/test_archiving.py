@@ -16,7 +16,7 @@ POINTS = 2
 pytestmark = needs("strace", "tracing", "zstd")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scene", archiving.SCENES)
 def test_nothing_is_lost_or_doubled_at_sampled_points(tmp_path, scene):
     points = archiving.count(tmp_path / "count", scene)
@@ -41,7 +41,7 @@ def test_nothing_is_lost_or_doubled_at_any_point(tmp_path, scene):
     assert sum(outcome.fired for outcome in outcomes) >= len(points) * 3 // 4
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_deleting_before_verifying_is_found(tmp_path):
     kill = Point("rename", 1)
     assert not archiving.crash(tmp_path / "product", kill).problems
@@ -49,7 +49,7 @@ def test_deleting_before_verifying_is_found(tmp_path):
 
 
 @needs("root", "mount", "e2fsprogs", "block devices")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("number", "placement"), [(SEED, archive_power.PLACEMENTS[SEED % 3])], ids=["sampled"])
 def test_after_a_power_cut_every_log_is_there_or_archived(tmp_path, number, placement):
     point = archive_power.choose(SEED * 10 + number)
@@ -58,7 +58,7 @@ def test_after_a_power_cut_every_log_is_there_or_archived(tmp_path, number, plac
 
 
 @needs("root", "mount", "e2fsprogs", "block devices")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("placement", "point", "mutant"),
     [

@@ -16,7 +16,7 @@ SEQUENCES = 4
 
 
 @needs("strace", "tracing")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_nothing_is_lost_or_doubled_at_sampled_crash_points(tmp_path):
     enumerator = points.Enumerator(tmp_path, SEED, brief=True)
     try:
@@ -30,7 +30,7 @@ def test_nothing_is_lost_or_doubled_at_sampled_crash_points(tmp_path):
     assert ended == [], "a passing fault ended the agent"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", range(PROGRAMS))
 def test_nothing_is_lost_or_doubled_by_random_kills(tmp_path, zygote, number):
     seed = SEED * 1000 + number
@@ -47,7 +47,7 @@ def test_rows_and_offsets_agree_after_a_power_cut_and_nothing_is_lost_or_doubled
     assert result.green, str(result)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_nothing_is_lost_or_doubled_by_rotations_under_load(tmp_path, zygote):
     result = rotations.rotate(50, SEED, tmp_path / "box", zygote)
     assert result.green, f"seed {SEED}: {result.verdict}"
@@ -59,7 +59,7 @@ def test_nothing_is_lost_or_doubled_by_recreated_files(tmp_path, zygote):
     assert result.green, f"seed {SEED}: {result.verdict}"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_each_page_and_each_resolve_is_told_under_one_id_whenever_the_agent_is_killed(tmp_path, zygote):
     result = alerts.run_program(SEED, tmp_path / "box", zygote, ALERT_KILLS)
     assert result.green, str(result)
@@ -67,7 +67,7 @@ def test_each_page_and_each_resolve_is_told_under_one_id_whenever_the_agent_is_k
     assert result.keys
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", range(SEQUENCES))
 def test_nothing_is_lost_doubled_or_misnamed_whatever_changes_around_the_agent(tmp_path, zygote, number):
     seed = SEED * 1000 + number

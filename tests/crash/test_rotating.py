@@ -16,7 +16,7 @@ CRITICAL = [Point("renameat2", number) for number in (1, 2, 3, 4)] + [Point("ftr
 pytestmark = needs("strace", "tracing")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_nothing_is_lost_or_doubled_at_a_sampled_point(tmp_path):
     outcome = rotating.crash(tmp_path / "point", random.Random(SEED).choice(CRITICAL))
     assert (f"seed {SEED}: {outcome}", outcome.problems) == (f"seed {SEED}: {outcome}", [])

@@ -58,7 +58,7 @@ def test_a_restart_goes_on_at_the_offset(box):
     assert box.numbers() == list(range(200))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_sigkill_at_any_moment_neither_loses_nor_doubles(box):
     """Ten kills at growing distances while lines are written all the time."""
     written = 0

@@ -30,7 +30,7 @@ def test_a_writer_that_pauses_within_a_line_gives_no_fragment(box):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_writer_that_pauses_for_a_minute_gives_no_fragment(box):
     scribe = Scribe()
     line = scribe.lines(1)
@@ -90,7 +90,7 @@ def test_an_unterminated_last_line_of_a_file_rotated_while_down_is_stored_once(b
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(600)
 def test_an_unterminated_last_line_of_a_renamed_file_is_stored_after_its_grace_time(box):
     scribe = Scribe()
     append(box.log, scribe.lines(3)[:-1])

@@ -154,7 +154,7 @@ def test_a_store_that_is_locked_for_long_is_waited_for_and_named(box):
     wait_until(lambda: box.status()["healthy"], what="the condition's end")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.soak
 def test_a_reader_that_never_ends_stops_the_reading_at_the_limit_of_the_wal(box):
     """400 MB come while a program keeps an old state open: at 64 MiB it is named, at 256 MiB reading pauses, and all

@@ -121,6 +121,7 @@ def test_what_must_be_there_is_there_in_each_match(rows, query, group):
 
 @settings(max_examples=200, deadline=None)
 @given(ROWS, QUERIES, GROUPS)
+@example([EventRow({}), EventRow({}, severity=17)], Query((Term("group", "=", "\ud800"),)), 0)
 def test_the_plan_in_sql_says_what_the_analysis_says(store, rows, query, group):
     """To the letter: nothing more is let through, and what needs no predicate is what matches."""
     store.execute("DELETE FROM events")

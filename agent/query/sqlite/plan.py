@@ -137,7 +137,7 @@ def _clause(condition: Condition, files: Files) -> Clause | None:
     if condition.terms == _ANY_GROUP:
         return Clause("e.group_id IS NOT NULL", exact=True)
     if condition.field in ("group", "category", "state"):
-        if not condition.is_equality or not all(map(_bindable, condition.values)):
+        if not condition.is_equality:
             return None
         return _any_of([_group_clause(condition.field, value) for value in condition.values])
     clauses = [_text_clause(required, files) for required in condition.required]
@@ -156,6 +156,8 @@ def _any_of(clauses: list[Clause]) -> Clause:
 
 
 def _group_clause(field: str, value: str) -> Clause:
+    if field != "group" and not _bindable(value):  # no name that the store has
+        return Clause(_NOTHING, exact=True)
     if field == "category":
         return Clause("e.group_id IN (SELECT id FROM error_groups WHERE category = ?)", (value,), exact=True)
     if field == "state":
