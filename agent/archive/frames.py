@@ -15,9 +15,12 @@ import msgspec
 from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
 from agent.archive.scan import build, lines
+from agent.archive.simd import find
 from agent.core.event import RAW_MESSAGE, REDACTED
 from agent.core.model import FileGeneration, LineBatch
+from agent.core.patterns import lazy
 from agent.parse.decode import FileParser, ParseSettings
+from agent.parse.exports import SPELT_IN_BYTES
 from agent.parse.fast import Survey
 from agent.store.archives import FrameRow
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 _MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a longer event, which no search shows
 _OF_ARRAYS = b" \t[],"  # how lines begin that are read by what was before them
 _HEAD_LINES_BYTES = 1 << 16
+_SPELT_IN_BYTES = lazy(SPELT_IN_BYTES)
 _TEXT_IN_BRACES = '{"message":"{'  # how the record of a line begins that looks like an object and is none
 
 
@@ -173,8 +177,8 @@ class FrameSplitter:
 
 
 def _unmistakable(data: bytes, end: int, begins: list[int]) -> int:
-    """The last cut up to this one behind which a frame is read as in the whole log: a bracket, a comma or an indented
-    brace is read as part of an array of objects where an object, or nothing, was before.
+    """The last cut up to this one whose frames are read as in the whole log: a bracket, a comma or an indented brace is
+    read as part of an array of objects where an object, or nothing, was before; an opening bracket by what follows it.
 
     Args:
         data: what is cut.
@@ -183,6 +187,9 @@ def _unmistakable(data: bytes, end: int, begins: list[int]) -> int:
     """
     for begin in reversed(begins):
         if begin >= end:
+            continue
+        if data[begin:end].strip() == b"[":
+            end = begin
             continue
         if data[end : end + 1] not in _OF_ARRAYS:  # which b"" is in, where it is not known what follows
             break
@@ -261,7 +268,7 @@ def _piece(data: bytes, found: LineFacts, events: Survey | None, settings: Parse
 JSON_LINES = 1  # each line is a JSON object of its own, so that any of them can be parsed without the others
 ESCAPED = 2  # escapes hide ASCII characters
 INVALID = 4  # not UTF-8 all through: such bytes stand in an event's record as escapes
-WRAPPED = 8  # lines of a container runtime, in which the application's own lines may be split
+WRAPPED = 8  # lines in which an event's text may stand in pieces, or in numbers: of a container runtime, or journald's
 CHANGED = 16  # some records are not their lines byte for byte: a value was redacted, a key was there twice, …
 
 
@@ -273,7 +280,9 @@ def shape_of(data: bytes, lines: LineFacts, settings: ParseSettings) -> int:
 
 def _is_wrapped(data: bytes, settings: ParseSettings) -> bool:
     expected = settings.rules
-    return expected.wrapped or expected.unwrap(data[: data.find(b"\n") + 1 or None]) is not None
+    if expected.wrapped or expected.unwrap(data[: data.find(b"\n") + 1 or None]) is not None:
+        return True
+    return find(data, b"MESSAGE") >= 0 and _SPELT_IN_BYTES.search(data) is not None
 
 
 # ---------------------------------------------------------------- a frame parsed alone

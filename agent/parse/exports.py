@@ -13,6 +13,9 @@ _LEVELS = ("severityText", "severityNumber")
 _OF_ONE = (*_LEVELS, "traceId", "spanId")  # and not of all log records of a line
 KEYS = tuple(PLAIN_VALUES)
 
+# A message as an array of bytes, also inside of a string: none of its letters stands in the line.
+SPELT_IN_BYTES = rb"""(?-i:MESSAGE\\*"[\s\\nrt]*+:[\s\\nrt]*+\[)"""
+
 
 def unfolded(record: dict[str, Any]) -> dict[str, Any] | None:
     """The record that is made of a line; None where the line is its record."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent.core.event import REDACTED
 from agent.core.patterns import lazy
 from agent.parse.careful import decode_text, dump, locate
+from agent.parse.exports import SPELT_IN_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 # Letters whose lower case, or whose match without regard to case, is an ASCII letter: K (Kelvin), ſ, İ and ı.
 _FOLDED = b"\xe2\x84\xaa|\xc5\xbf|\xc4[\xb0\xb1]"
-# journald's message as an array of bytes, also inside of a string: `exports` makes a text of it.
-_SPELT_IN_BYTES = rb"""(?-i:MESSAGE\\*"[\s\\nrt]*+:[\s\\nrt]*+\[)"""
 _ESCAPED = lazy(r"\\{1,32}u(?!d[89a-f]|00[01])([0-9a-f]{4})", re.IGNORECASE)  # no control, no surrogate
 # JSON inside a string, or cut off, has backslashes before its quotes, and \n before the next word.
 _QUOTE = r"""(?:\\{0,32}["'])?"""
@@ -30,7 +29,7 @@ class Redactor:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = {key.lower() for key in keys}
         names = "|".join(sorted((re.escape(key) for key in keys), key=len, reverse=True))
-        self._present = re.compile(b"|".join((names.encode(), _FOLDED, _SPELT_IN_BYTES)), re.IGNORECASE)
+        self._present = re.compile(b"|".join((names.encode(), _FOLDED, SPELT_IN_BYTES)), re.IGNORECASE)
         self._ascii = names.isascii()
         # key=value, key: value, "key": "value"; bounded repetition before the value keeps it linear. What was replaced
         # before stays as it is.

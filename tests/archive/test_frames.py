@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.archive.frames import WRAPPED, FrameParser, FrameSplitter, index_frame
@@ -42,6 +42,8 @@ def whole(data: bytes, profile) -> list:
 
 
 @given(LOGS, st.integers(1, 700), st.integers(1, 300))
+@example(b"[\n2026-11-22 03:04:05 ERROR shop: it broke\n", 1, 1)
+@example(b'{"a":1}\n[\n\n[\nplain text\n[\n{"a":1}\n', 1, 1)
 @settings(max_examples=200, deadline=None)
 def test_frames_make_up_the_log_and_its_events(data, frame_bytes, chunk):
     splitter = FrameSplitter(SETTINGS, None, OBSERVED, frame_bytes=frame_bytes)

@@ -67,7 +67,8 @@ def queries(record: dict[str, Any]) -> Iterator[Query]:
         for text in (name, value):
             words |= dict.fromkeys(([text] if text.strip() else []) + WORD.findall(text)[:MOST_WORDS])
         if value:
-            yield Query((Term(name, "=", value),))
+            field = "attributes.severity" if name == "severity" else name  # which may be no level
+            yield Query((Term(field, "=", value),))
     for word in words:
         yield Query((Term(None, "", word),))
         yield Query((Term(None, "", word.upper()),))
@@ -105,6 +106,7 @@ ELASTICSEARCH = b"[2026-11-22T05:39:26,123][WARN ][o.e.n.Node               ] [e
         (COLOURED, {}, ["logger=notificationservice", "notificationservice", "4bf92f3577b34da6", "[31m"]),
         (b"2026-11-22 05:39:26 ER\x1b[1mROR lost\n", {}, ["error lost", "lost"]),
         (b"\x1b[36mI1122 05:39:26.123456   17 server\x1b[0m.go:42] up\n", {}, ["server.go", "code.file.path"]),
+        (b'{"MESSAGE":[108,111,115,116,255]}\n{"MESSAGE":"found"}\n', {}, ["lost", "xff", "found", "message=found"]),
         (ACCESS, {}, ['user_agent.original="\\"notificationservice\\""', "notificationservice"]),
     ],
 )
