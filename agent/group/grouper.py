@@ -39,7 +39,7 @@ class Grouper:
     """Groups of one store.
 
     Args:
-        known: fingerprint and id of every group already stored.
+        known: fingerprint, id and version of every group already stored.
         templates: fingerprint, template, last_seen and version of those that have a template, the last seen first. What
             an older version made is read by the present rules, so that its messages find their groups.
         learning: groups and templates may come to be; else only `find` is to be used.
@@ -47,12 +47,17 @@ class Grouper:
 
     def __init__(
         self,
-        known: Iterable[tuple[str, int]] = (),
+        known: Iterable[tuple[str, int, int]] = (),
         templates: Iterable[tuple[str, str, int, int]] = (),
         *,
         learning: bool = True,
     ) -> None:
-        self._ids = dict(known)
+        self._ids: dict[str, int] = {}
+        self._of_older_rules: set[str] = set()  # fingerprints of groups
+        for mark, group, version in known:
+            self._ids[mark] = group
+            if version < fingerprint.VERSION:
+                self._of_older_rules.add(mark)
         self._older: dict[str, str] = {}  # as the miner's: no more than there are groups
         self._learning = learning
         self._next_id = max(self._ids.values(), default=0) + 1
@@ -123,7 +128,7 @@ class Grouper:
         mark = fingerprint.fingerprint(frames or fingerprint.shape(error))
         if frames is not None and not fingerprint.has_type(error):
             older = map(fingerprint.fingerprint, fingerprint.older_shapes(frames, error.stacktrace or ""))
-            if (known := next((one for one in older if one in self._ids), None)) is not None:
+            if (known := next((one for one in older if one in self._of_older_rules), None)) is not None:
                 self._older[mark] = known
             return _Known("", 0, scope=mark), True
         return _Known(mark, self._group_of(mark)), frames is not None

@@ -270,6 +270,8 @@ class Assembler:
         self.text_lines += 1
         holder: Assembler | Stream = self if extra is None else self.streams[extra["stream"]]
         log_bytes = self.log_bytes(offset, size) if extra is None else size
+        if original is not None and holder.several.is_whole(self, original):
+            return
         if holder.open is not None and self._goes_on(holder.open, text, log_bytes):
             multiline.add(holder.open, raw, text)
             holder.open.end = offset + size

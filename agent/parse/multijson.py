@@ -157,27 +157,31 @@ class OpenObject:
         """Where the first line that is held begins."""
         return self.lines[0].offset
 
+    def is_whole(self, work: LineRows, line: Line) -> bool:
+        """Take a line that is one object with commas, brackets or a record separator beside it. Like an object alone it
+        belongs to nothing before it.
+        """
+        return bool(self._may_begin(work, line) and line.plain[:1] != b"{" and self._takes(work, line, in_array=False))
+
     def begins(self, work: LineRows, line: Line, *, in_array: bool = False) -> bool:
         """Take a line that belongs to nothing before it and is no object by itself, if it can be the beginning of one,
         or one with a comma or bracket beside it.
         """
-        first = line.plain.lstrip(b" \t")[:1]
-        one_by_one = line.extra is not None and work.redacted  # are such lines redacted
-        after_object = work.after_object and line.extra is None
-        if not (self._enabled and first and first[0] in _BEGINS) or one_by_one:
+        if not self._may_begin(work, line):
             return False
         bare = line.plain.strip()
         if len(bare) == 1 and bare != b"{":
             if line.extra is not None or line.raw.strip() != bare:
                 return False
-            if bare in _CLOSING and after_object:
+            if bare in _CLOSING and work.after_object:
                 work.blank(line.raw, line.offset, line.size)
                 return True
             return bare == _OPENING and self._hold(line, b"")
-        if line.plain[:1] != first and not (in_array or after_object):  # indented: part of an array, or of a text
-            return False
-        body = line.plain.strip(_AROUND)
-        return body[:1] == b"{" and (self._whole(work, body, [line]) or self._hold(line, line.plain.lstrip(_AROUND)))
+        return self._takes(work, line, in_array=in_array) or (
+            self._stands_in_array(work, line, in_array=in_array)
+            and line.plain.strip(_AROUND)[:1] == b"{"
+            and self._hold(line, line.plain.lstrip(_AROUND))
+        )
 
     def goes_on(self, work: LineRows, line: Line) -> bool:
         """Whether a line belongs to the object; where it does not, what is held is released first."""
@@ -234,6 +238,24 @@ class OpenObject:
                 work.blank(line.raw, line.offset, line.size)
 
     # --- inside
+
+    def _may_begin(self, work: LineRows, line: Line) -> bool:
+        first = line.plain.lstrip(b" \t")[:1]
+        one_by_one = line.extra is not None and work.redacted  # are such lines redacted
+        return self._enabled and bool(first) and first[0] in _BEGINS and not one_by_one
+
+    @staticmethod
+    def _stands_in_array(work: LineRows, line: Line, *, in_array: bool) -> bool:
+        """Whether an indented line is part of an array, and not of a text."""
+        return line.plain[:1] not in b" \t" or in_array or (work.after_object and line.extra is None)
+
+    def _takes(self, work: LineRows, line: Line, *, in_array: bool) -> bool:
+        body = line.plain.strip(_AROUND)
+        return (
+            body[:1] == b"{"
+            and self._stands_in_array(work, line, in_array=in_array)
+            and self._whole(work, body, [line])
+        )
 
     def _after_bracket(self, work: LineRows, line: Line) -> bool:
         if line.plain.lstrip()[:1] != b"{":

@@ -163,14 +163,15 @@ def group_facts(connection: sqlite3.Connection, groups: Sequence[int]) -> dict[i
 
 def known_groups(
     connection: sqlite3.Connection, templates: int
-) -> tuple[list[tuple[str, int]], list[tuple[str, str, int, int]]]:
-    """Fingerprint and id of every group; and fingerprint, template, last_seen and version of some, the last seen first.
+) -> tuple[list[tuple[str, int, int]], list[tuple[str, str, int, int]]]:
+    """Fingerprint, id and version of every group; and fingerprint, template, last_seen and version of some, the last
+    seen first.
 
     Args:
         connection: any.
         templates: how many at the most.
     """
-    groups = connection.execute("SELECT fingerprint, id FROM error_groups").fetchall()
+    groups = connection.execute("SELECT fingerprint, id, fingerprint_version FROM error_groups").fetchall()
     return groups, connection.execute(
         "SELECT fingerprint, template, last_seen, fingerprint_version FROM error_groups"
         " WHERE template IS NOT NULL ORDER BY last_seen DESC, id DESC LIMIT ?",

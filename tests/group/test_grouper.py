@@ -39,7 +39,7 @@ def test_known_groups_keep_their_ids_and_new_ones_follow():
     groups = Grouper()
     groups.assign(error("one"))
     [update] = groups.take_updates()
-    again = Grouper([(update.fingerprint, 41)])
+    again = Grouper([(update.fingerprint, 41, 3)])
     assert again.assign(error("one")) == 41
     assert again.assign(error("two")) == 42
 
@@ -65,7 +65,7 @@ def test_a_group_goes_on_with_its_template_after_a_restart():
     assert updates[0].template == "message\nshop\ncannot load the plug-in <word> twice"
     assert updates[1].template == "message\nshop\ncannot load the plug-in bbb twice"
     again = Grouper(
-        [(update.fingerprint, update.id) for update in updates],
+        [(update.fingerprint, update.id, 3) for update in updates],
         [(update.fingerprint, update.template, update.last_seen, 3) for update in reversed(updates)],
     )
     assert again.assign(error(message(20), logger="shop")) == 1
@@ -170,7 +170,7 @@ def test_finding_gives_the_group_that_was_given_and_learns_nothing():
     for one in errors:
         groups.assign(one)
     updates = groups.take_updates()
-    known = [(update.fingerprint, update.id) for update in updates]
+    known = [(update.fingerprint, update.id, 3) for update in updates]
     templates = [(update.fingerprint, update.template, update.last_seen, 3) for update in updates if update.template]
     finder = Grouper(known, templates, learning=False)
     assert [finder.find(one) for one in errors] == [groups.assign(one) for one in errors]
@@ -206,25 +206,36 @@ def test_errors_without_a_type_are_told_apart_by_what_they_say_where_their_frame
 def test_a_group_of_frames_alone_goes_on_with_the_first_message_that_comes(taken_for_a_type):
     """Up to version 2 the frames of an error without a type decided alone."""
     older = fingerprint.fingerprint(fingerprint.frames_shape(error(stacktrace=GO, exception_type=taken_for_a_type)))
-    groups = Grouper([(older, 7)])
+    groups = Grouper([(older, 7, 2)])
     events = [error(text, stacktrace=GO) for text in ("cannot charge order 1", "cannot refund order 1")]
     assert [groups.assign(one) for one in events] == [7, 8]
     updates = groups.take_updates()
     assert (updates[0].fingerprint, updates[0].fingerprint_version) == (older, fingerprint.VERSION)
     again = Grouper(
-        [(update.fingerprint, update.id) for update in updates],
+        [(update.fingerprint, update.id, 3) for update in updates],
         [(update.fingerprint, update.template, update.last_seen, 3) for update in reversed(updates)],
     )
     assert [again.assign(one) for one in [*reversed(events), error("else", stacktrace=GO)]] == [8, 7, 9]
 
 
+def test_an_error_without_a_type_is_no_other_of_one_with_the_same_frames():
+    groups = Grouper()
+    stack = 'Traceback (most recent call last):\n  File "shop/web.py", line 7, in handle\nValueError: user 1'
+    assert groups.assign(error("x", stacktrace=stack, exception_type="ValueError")) == 1
+    assert groups.assign(error("x", stacktrace=stack)) == 2
+    [typed, _] = groups.take_updates()
+    assert Grouper([(typed.fingerprint, 1, fingerprint.VERSION)]).assign(error("x", stacktrace=stack)) == 2
+
+
 def test_a_template_of_older_rules_takes_the_messages_that_the_present_ones_give_it():
     older = "message\nshop\nread <*> (<*>) of settings.yaml for <word>"
-    groups = Grouper([("mark", 7)], [("mark", older, NOW, 2)])
+    groups = Grouper([("mark", 7, 2)], [("mark", older, NOW, 2)])
     assert groups.assign(error("read 1190 bytes (1.16 KB) of other.yaml for anyone", logger="shop")) == 7
     [update] = groups.take_updates()
     assert update.template == "message\nshop\nread <*> of <*> for <word>"
-    assert Grouper([("mark", 7)], [("mark", older, NOW, 3)]).assign(error("read 1 of a.yaml for b", logger="shop")) == 8
+    assert (
+        Grouper([("mark", 7, 2)], [("mark", older, NOW, 3)]).assign(error("read 1 of a.yaml for b", logger="shop")) == 8
+    )
 
 
 def test_errors_that_are_nothing_but_pairs_are_told_apart_by_the_words_among_their_values():

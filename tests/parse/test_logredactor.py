@@ -178,6 +178,8 @@ def events(data: bytes, settings, in_log=None):
 @example(["cri traces", "cri indented part", "cri other traces", "cri end", "cri other"], b"\n", [], 0)
 @example(["cri other begins", "cri shorter begins", "cri other", "cri shorter begins", "cri end"], b"\n", [], 2)
 @example(["docker longer begins", "docker longer goes on"], b"\n", [], 2)
+@example(["trace", "object in brackets"], b"\n", [], 0)
+@example(["trace", "object with a comma", "behind a record separator"], b"\n", [], 0)
 @example(["trace", "longer indented", "longer trace"], b"\n", [], 1)
 def test_it_is_read_as_what_is_stored_of_the_log(names, end, cuts, limit):
     data = log_of(names, end)
