@@ -161,7 +161,9 @@ class OpenObject:
         """Take a line that is one object with commas, brackets or a record separator beside it. Like an object alone it
         belongs to nothing before it.
         """
-        return bool(self._may_begin(work, line) and line.plain[:1] != b"{" and self._takes(work, line, in_array=False))
+        plain = line.plain
+        has_more = plain.strip(_BLANK) != plain.strip(_AROUND)
+        return has_more and self._may_begin(work, line) and self._takes(work, line, in_array=False)
 
     def begins(self, work: LineRows, line: Line, *, in_array: bool = False) -> bool:
         """Take a line that belongs to nothing before it and is no object by itself, if it can be the beginning of one,

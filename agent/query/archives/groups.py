@@ -32,7 +32,7 @@ class ArchivedGroups:
     def __init__(self, connection: sqlite3.Connection | None = None) -> None:
         self.categories: dict[int, GroupTraits] = {}
         self._connection = connection
-        self._known: tuple[list[tuple[str, int]], list[tuple[str, str, int, int]]] = ([], [])
+        self._known: tuple[list[tuple[str, int, int]], list[tuple[str, str, int, int]]] = ([], [])
         self._grouper: Grouper | None = None
 
     def load(self) -> None:
