@@ -189,6 +189,8 @@ def _inner_row(  # noqa: PLR0917 - as `_row`
 
 
 def _stands_alone(text: str, head: Head, following: bytes) -> bool:
+    if text[:1] == "#" and additions.begins_block(text):
+        return False
     if multiline.may_open_trace(text) or (head.end and multiline.may_begin_trace(text[head.end :])):
         return False
     if additions.may_follow(head, text) and additions.may_add(following):
@@ -203,6 +205,8 @@ def _stands_alone(text: str, head: Head, following: bytes) -> bool:
 def ends_before(event: OpenText, line: bytes) -> bool:
     """Whether an open event surely does not go on with a line that is not indented."""
     if event.trace != "" or runtimes.OBJECT in event.texts[-1] or not _opens_no_trace(line):
+        return False
+    if additions.begins_block(event.texts[0]):
         return False
     return not (additions.may_follow(event.head, event.texts[0]) and additions.may_add(line))
 
