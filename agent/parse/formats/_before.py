@@ -25,7 +25,7 @@ PHP = (
     "(?:Recoverable |Catchable )?[Ff]atal error|(?:Core |Compile |User )?(?:Warning|Error|Notice|Deprecated)"
     "|Parse error|Strict Standards"
 )
-PROCESS = r"[\w.-]{1,40}\[\d{1,10}\][ :]"
+PROCESS = r"[\w.-]{1,40}(?:\[\d{1,10}\][ :]|  ?\[\d{1,10}\]\w)"
 _WORD = r"(?=[A-Za-z]{1,12}+\d?+(?:[^\w.@$]|$))"  # where a level may stand by itself
 
 
@@ -34,6 +34,7 @@ def _word(pattern: str, then: str, *, capitals: bool = False) -> Rule:
 
 
 _IN_CAPITALS = (
+    _word(rf"(?:(?<=[,;])|(?<=[,;] ))(?P<level>{levels.WORDS})[,;]", "LEVEL"),  # CSV
     _word(
         rf"(?P<level>{levels.CAPITALS})(?![^ \t\n|:\])>\[,-])(?!,[^ \t]|-[^ \t\n>-]){NO_SUBJECT}",
         "LEVEL",
@@ -50,6 +51,13 @@ _IN_BRACKETS_ALONE = (
     Rule("[", rf"\[(?P<logger>[\w.*-]{{0,60}}):(?P<level>{levels.BRACKETED})\]", "BRACKET"),  # Apache
     Rule("[", rf"\[(?P<thread>[^\[\]/\n]{{1,60}})/(?P<level>{levels.CAPITALS})\]", "BRACKET"),
     Rule("<({", rf"[<({{] {{0,9}}(?P<level>{levels.BRACKETED}) {{0,9}}[>)}}](?=[ \t:]|$)", "BRACKET"),
+    Rule('"', rf'"(?P<level>{levels.BRACKETED})"(?:[,;\t]|$)', "BRACKET"),  # CSV
+    # Pairs of which one is the level: the structured data of VMware's syslog
+    Rule(
+        "[",
+        rf'\[[^\[\]\n]{{0,300}}? (?:level|severity)="?(?P<level>{levels.WORDS})"?(?: [^\[\]\n]{{0,300}})?\] {{0,9}}',
+        END,
+    ),
 )
 _BY_NAME = (
     Rule("P", rf"(?=(?:PHP message: )?PHP (?P<level>{PHP}):[ \t])", END, second="H"),
@@ -139,6 +147,7 @@ PARTS = (
     Rule("[", rf"\[(?P<where>{IN_BRACKETS})\]", "PARTS"),
     Rule("(", r"\((?P<thread>[\w .:/#-]{1,60})\)", "PARTS"),
     Rule("<", r"<[\w.:/-]{1,60}>", "PARTS"),
+    Rule('"', r'"[^"\n]{0,80}"(?=[,;\t])', "PARTS"),
     Rule(
         ascii_letters + digits, r"(?P<client>[A-Za-z0-9][\w.-]{0,80})\((?P<port>\d{1,5})\)(?=[: ])", "PARTS"
     ),  # PostgreSQL's %r

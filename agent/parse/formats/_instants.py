@@ -31,29 +31,33 @@ _ZONE = (
 # The commonest by itself: `2026-11-22T05:39:26.123Z` with all that libraries make of it. A zone that nobody knows
 # belongs to it as well, where it surely is one: what cannot be told must not be read as if it were not there.
 _UNKNOWN_ZONE = rf"[A-Z]{{3,5}}(?![\w/])| (?=[A-Z]{{2,5}} \[\d{{1,10}}\])(?!{levels.FIVE_LETTERS} )[A-Z]{{2,5}}"
+# Between date and time: nothing else stands there, but some write them as two columns (fern's `[date][time]`, CSV).
+_APART = r"(?:[Tt_]| {1,2}|, ?|[;\t]|\] ?\[| \| |\"[ \t,;]\")"
 ISO = (
-    r"\d{4}[-/]\d\d[-/]\d\d(?:[Tt]|, | {1,2})\d\d?:\d\d"
+    rf"\d{{4}}[-/]\d\d[-/]\d\d{_APART}\d\d?:\d\d"
     rf"(?::\d\d(?:[.,]\d{{1,30}})?)?(?:{_UNKNOWN_ZONE}|{_ZONE})"
 )
-CLF = rf"\d\d/{_MONTH}/\d{{4}}:{_CLOCK}(?: [+-]\d{{4}})?"
+CLF = rf"\d\d/{_MONTH}/\d{{4}}[: ]{_CLOCK}(?: [+-]\d{{4}})?"
 REDIS = rf"\d\d? {_MONTH}(?: \d{{4}})? {_CLOCK}"
 DIGITS = "|".join((
     rf"\d\d?-{_MONTH}-\d{{4}} {_CLOCK}{_ZONE}",  # Tomcat, PHP, BIND
     rf"\d{{8}}(?:[Tt-]| {{1,2}})\d\d?:\d\d?:\d\d?(?:[.,:]\d{{1,9}})?{_ZONE}",
+    rf"\d{{8}}[Tt.-]\d{{6}}(?:[.,]\d{{1,9}})?{_ZONE}",  # ISO 8601 without punctuation
+    rf"\d{{4}}-\d{{3}}[Tt]{_CLOCK}{_ZONE}",  # and with the day of the year
     r"\d{6} \d{6}",  # HDFS
     r"\d{6} {1,2}\d\d?:\d\d:\d\d",  # MySQL up to 5.5
     rf"\d\d/\d\d/\d\d,? {_CLOCK}",  # Spark
-    rf"\d\d? {_MONTH}(?: \d{{4}})?,? {_CLOCK}{_ZONE}",  # Redis
+    rf"\d\d? {_MONTH}(?: \d\d(?:\d\d)?)?,? {_CLOCK}{_ZONE}",  # Redis, RFC 822
     rf"\d\d-\d\d {_CLOCK}",  # Android
-    r"\d\d?[-/]\d\d?[-/]\d{4},? {1,2}\d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: [AaPp][Mm])?",  # Windows
-    r"\d\d?\.\d\d?\.\d{4},? \d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?",
+    rf"\d\d?[-/]\d\d?[-/]\d{{4}}(?:,  ?|{_APART})\d\d?:\d\d(?::\d\d(?:[.,]\d{{1,9}})?)?(?: [AaPp][Mm])?",  # Windows
+    rf"\d\d?\.\d\d?\.\d{{4}}{_APART}\d\d?:\d\d(?::\d\d(?:[.,]\d{{1,9}})?)?",
     r"\d\d[./]\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,9})?",
 ))  # fmt: skip
 SYSLOG = rf"{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{{1,9}})?(?! \d{{4}}[ \]:]| [A-Z]{{2,5}} \d{{4}})"
 LETTERS = "|".join((
     rf"(?:{_DAY} )?{_MONTH} {{1,2}}\d\d? {_CLOCK}(?: {_ZONE_NAMES}| {_OFFSET})? \d{{4}}",  # ctime
     rf"(?:{_DAY} )?{_MONTH} {{1,2}}\d\d?,? \d{{4}},? \d?\d:\d\d:\d\d(?:[.,]\d{{1,9}})?{_HALF}{_ZONE}",  # JUL
-    rf"{_DAY}, \d\d? {_MONTH} \d{{4}} {_CLOCK}{_ZONE}",  # RFC 1123
+    rf"{_DAY},? \d\d? {_MONTH} \d\d(?:\d\d)? {_CLOCK}{_ZONE}",  # RFC 1123, RFC 822
     rf"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, \d\d-{_MONTH}-\d{{2,4}} {_CLOCK}{_ZONE}",  # RFC 850
     rf"{_DAY} {_MONTH} {{1,2}}\d\d? {_CLOCK}",  # without a year
 ))  # fmt: skip
@@ -67,7 +71,7 @@ AFTER = r"(?![^ \t\n|,;:\[\]<{(>)\"-])"  # what may be next to an instant
 AFTER_NUMBERS = r"(?![^ \t\n|,;:\[\]<{(>)\"-])(?![:-][^ \t\nA-Z])"  # where it is a number or a time alone
 # What any of them begins with, and little else.
 BEGINNING = (
-    r"(?:\d{4}[-/]\d\d[-/]|\d\d?:\d\d|\d\d?[-/.]\d\d?[-/. ]|\d{6,8}[ T-]|\d\d?[- /][A-Z][a-z]{2}|[A-Z][a-z]{2,8},? "
+    r"(?:\d{4}[-/]\d\d[-/\dT]|\d\d?:\d\d|\d\d?[-/.]\d\d?[-/. ]|\d{6,8}[ T.-]|\d\d?[- /][A-Z][a-z]{2}|[A-Z][a-z]{2,8},? "
     r"|@4|1\d{9}|20\d{8}|1\.\d)"
 )
 PLAIN = rf"(?:\d{{4}}-\d\d-\d\d[T ]|\d{{6}} ){_CLOCK}(?:Z|[+-]\d\d:?\d\d)?"  # of libraries that know no other

@@ -61,6 +61,11 @@ def _instant_rules(then: str, syslog: str) -> tuple[Rule, ...]:
             for first, _, one, state, after in kinds
         ),
         Rule("[", rf"\[(?P<timestamp>{instants.EPOCH})\](?=[ \t:]{{1,9}}[^\s])", then),
+        # CSV; alone it is a text of JSON
+        *(
+            Rule('"', rf'"(?P<timestamp>{one})"(?=[ \t]{{0,9}}[^\s])', state, second=first)
+            for first, _, one, state, _ in kinds
+        ),
     )
 
 
@@ -89,12 +94,19 @@ _COMPLETE = (
     # Redis: https://redis.io/docs/latest/operate/oss_and_stack/management/config-file/
     Rule(digits, rf"(?P<pid>\d{{1,10}}):[A-Z] (?P<timestamp>{instants.REDIS}) (?P<level>[.*#-]) ", END),
     Rule("[", rf"\[(?P<pid>\d{{1,10}})\] (?P<timestamp>{instants.REDIS}) (?P<level>[.*#-]) ", END),
+    Rule(digits, rf"(?P<pid>\d{{1,10}}):signal-handler \((?P<timestamp>{instants.EPOCH})\) ", END),
     # Tornado, Jupyter
     Rule(
         "[",
         rf"\[(?P<level>[DIWECF]) (?P<timestamp>{instants.PLAIN})(?: (?P<logger>[\w.-]{{1,80}})"
         r"(?::(?P<line>\d{1,6}))?)?\][ \t]?",
         END,
+    ),
+    # MySQL's slow query log, and the comments in W3C's extended format
+    Rule(
+        "#",
+        rf"# ?(?:Start-)?(?:Date|Time): {{1,3}}(?P<timestamp>{instants.ISO}|{instants.CLF}|{instants.DIGITS})(?![\w:])",
+        WHOLE,
     ),
     # HAProxy's own lines
     Rule("[", rf"\[(?P<level>{levels.CAPITALS})\] {{1,9}}(?:\d{{3}}/\d{{6}} )?\((?P<pid>\d{{1,10}})\) : ", END),
@@ -189,7 +201,7 @@ _BEGINNING = (
     *_ACCESS,
 )
 # A cheap look: what begins with no instant need not be tried for each of them.
-_LIKE_INSTANT = Rule("", rf"(?=[\[(<]? ?{instants.BEGINNING})", "")
+_LIKE_INSTANT = Rule("", rf'(?=[\[(<"]? ?{instants.BEGINNING})', "")
 
 # ---------------------------------------------------------------- syslog's tag
 
