@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,8 +71,8 @@ def command(context: Context, file: Path | None, as_json: bool, **options: Any) 
 
     name = "-" if file is None else str(file)
     path = name if name == "-" else os.path.abspath(name)  # noqa: PTH100 - a link keeps its name
-    reader = LogReader(settings, source or "parse", path, resource)
-    with _opened(name) as content:
+    with _opened(name) as (content, modified):
+        reader = LogReader(settings, source or "parse", path, resource, modified)
         if output:
             return _print_events(reader, content)
         code = EXIT_DONE
@@ -247,21 +248,26 @@ def _quoted(text: str) -> str:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[Iterator[bytes]]:
-    """The bytes of a log, decompressed; `-` is standard input.
+def _opened(name: str) -> Iterator[tuple[Iterator[bytes], int]]:
+    """The bytes of a log, decompressed, and when it was last written (Unix ns; 0 of a pipe); `-` is standard input.
 
     Raises:
         SidelogError: SL560, it cannot be read, or what is left of it cannot be decompressed.
     """
     if name == "-":
-        yield _pieces(sys.stdin.buffer, name)
+        yield _pieces(sys.stdin.buffer, name), _modified(sys.stdin.buffer)
         return
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - what fails inside of the block is no fault of this file
     except OSError as error:
         raise SidelogError.of("SL560", name, why=error) from None
     with file:
-        yield _pieces(file, name)
+        yield _pieces(file, name), _modified(file)
+
+
+def _modified(file: Any) -> int:
+    found = os.fstat(file.fileno())
+    return found.st_mtime_ns if stat.S_ISREG(found.st_mode) else 0
 
 
 def _pieces(file: Any, name: str) -> Iterator[bytes]:
