@@ -48,7 +48,7 @@ class Said(NamedTuple):
 
 _MONTH = r"(?P<name>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 _CLOCK = r"(?P<h>\d\d?):(?P<m>\d\d)(?::(?P<s>\d\d)(?:[.,:](?P<f>\d+))?)?(?: ?(?P<half>[AP]M))?"
-_ZONE = r"(?: ?(?P<zone>Z|[+-]\d\d:?\d\d|UTC|GMT|[ECP][DES]?[SD]T|CES?T)(?!\w))?"
+_ZONE = r"(?: ?(?P<zone>Z|[+-]\d\d:?\d\d|UTC|GMT|[ECP][DES]?[SD]T|CES?T)(?!\w))?(?![A-Z])"  # none unknown here
 _LAYOUTS = [
     re.compile(rf"(?<![\w.:]){text}")
     for text in (
@@ -58,7 +58,8 @@ _LAYOUTS = [
         rf"{_MONTH} +(?P<day>\d\d?) {_CLOCK}{_ZONE} (?P<year>\d{{4}})",
         rf"{_MONTH} +(?P<day>\d\d?) {_CLOCK}",
         rf"(?P<day>\d\d?) {_MONTH} {_CLOCK}",
-        rf"(?P<year>\d{{4}})(?P<month>\d\d)(?P<day>\d\d)[-.T ]{_CLOCK}",
+        r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)-(?P<h>\d\d?):(?P<m>\d\d?):(?P<s>\d\d?)(?:[.:](?P<f>\d+))?",
+        rf"(?P<year>\d{{4}})(?P<month>\d\d)(?P<day>\d\d)[.T ]{_CLOCK}",
         r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)\.(?P<h>\d\d)(?P<m>\d\d)(?P<s>\d\d)(?:,(?P<f>\d+))?",
         rf"(?P<year>\d\d)/(?P<month>\d\d)/(?P<day>\d\d) {_CLOCK}",
         r"(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d) (?P<h>\d\d)(?P<m>\d\d)(?P<s>\d\d)(?!\d)",
@@ -139,7 +140,7 @@ def _of_value(value: Any) -> list[Said]:
     if isinstance(value, dict) and "epochSecond" in value:
         return [Said(value["epochSecond"] * 10**9 + value.get("nanoOfSecond", 0), None, None, 0)]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        value = repr(value)
+        value = repr(value).removesuffix(".0")
     if not isinstance(value, str):
         return []
     return [said for _, said in _written(value)]
@@ -200,11 +201,12 @@ def level_of(name: str) -> int | None:
 
 
 def level(line: str) -> int | None:
-    """Which of the six levels a line has, 0 to 5; None where none is seen."""
+    """Which of the six levels a line has, 0 to 5, the highest of several records in it; None where none is seen."""
     found = _object(line)
     if found is not None:
         names = [value for key, value in _pairs(found) if _LEVEL_KEY.match(key) and isinstance(value, str)]
-        return next((known for name in names if (known := level_of(name)) is not None), None)
+        known = [one for name in names if (one := level_of(name)) is not None]
+        return max(known) if "resourceLogs" in found and known else next(iter(known), None)
     text = _COLOUR.sub("", line)
     if match := _PRIORITY.match(text):
         return _SYSLOG[int(match[1]) % 8]

@@ -30,6 +30,8 @@ _WIDTH = 160  # of what is piped
 _SHOWN = 5
 _MOST_REASONS = 8
 _WRITE_BYTES = 1 << 16
+_GAPS = {"over_long": "longer than `max_line`", "hole": "NUL bytes, which hold no line"}
+_NO_TEXT = ("NUL bytes", "invalid UTF-8")  # how the reasons begin of lines that are no text
 
 EPILOG = """\b
   sidelog parse /var/log/shop.log
@@ -199,7 +201,7 @@ def _summary(reading: LogReading) -> Iterator[str]:
     for reason, count in reading.reasons.most_common(_MOST_REASONS):
         yield f"not read   {_share(reading, count)}  {safe_text(reason)}"
     for reason, count in reading.gaps.items():
-        yield f"gaps       {count}  {reason}"
+        yield f"gaps       {count}  {_GAPS.get(reason, reason)}"
 
 
 def _share(reading: LogReading, count: int) -> str:
@@ -217,8 +219,17 @@ def _advice(reading: LogReading, settings: ParseSettings, proposed: Sequence[Pro
     if not reading.events:
         return
     if not proposed:
+        from agent.views.proposals import needs_pattern
+
         if settings.format == "auto" and reading.with_instant == reading.events:
             yield "\nNothing needs to be configured: `format: auto` reads it."
+        elif sum(count for why, count in reading.reasons.items() if why.startswith(_NO_TEXT)) > reading.events / 2:
+            yield "\nMost of this is no text in UTF-8. Of UTF-16, as some programs of Windows write it, try:"
+            yield f"  iconv -f UTF-16 -t UTF-8 {shlex.quote(name)} | sidelog parse -"
+        elif not settings.patterns and needs_pattern(reading):
+            yield "\nThese lines have too little in common for a proposal. Begin with one part that you know:"
+            yield f"  sidelog parse --pattern '^(?P<timestamp>\\S+ \\S+) (?P<message>.*)$' {shlex.quote(name)}"
+            yield "docs/patterns.md says what groups there are, and what else a pattern can do."
         return
     yield "\nA pattern made of these lines; rename its groups, then try it:"
     words = [f"--pattern {shlex.quote(one.text)}" for one in proposed if one.name is None]

@@ -31,6 +31,7 @@ _NAMED = lazy(
     r"(?<![\w$.])(?:(?![A-Za-z_$])[\w$.])*"
     r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$"
 )
+UNREADABLE = "timestamp in no known layout"  # where a person has said that it is one
 OTHER_JSON = '"-0123456789[tfn'  # how JSON values that are no objects begin
 _OTHER_JSON_BYTES = OTHER_JSON.encode()
 MORE = (*multiline.MORE_STARTS, *runtimes.BELOW_STARTS)  # how lines begin that only add to a trace
@@ -294,7 +295,9 @@ def written_instant(
     except ValueError as why:
         if contained is not None and contained is not written:
             return written_instant(contained, compiled, observed)
-        return observed, f"{why.reason}: {written}" if isinstance(why, timestamps.InstantError) else NO_TIMESTAMP
+        if isinstance(why, timestamps.InstantError):
+            return observed, f"{why.reason}: {written}"
+        return observed, UNREADABLE if compiled.rules.explicit else NO_TIMESTAMP
 
 
 def _record(event: OpenText, head: Head, written: Any, message: str, exception: ExceptionInfo) -> dict[str, Any]:

@@ -80,9 +80,14 @@ def proposals_for(reading: LogReading, settings: ParseSettings) -> list[Proposal
     lines, patterns = reading.samples, settings.line_patterns
     if patterns is not None:
         return proposals([line for line in lines if patterns.pieces(line) is None])
-    is_text = reading.formats["text"] > len(lines) / 2
+    return proposals(lines) if needs_pattern(reading) else []
+
+
+def needs_pattern(reading: LogReading) -> bool:
+    """Whether a log that was read without patterns is text that was not read well."""
+    is_text = reading.formats["text"] > len(reading.samples) / 2
     is_read = min(reading.share(reading.with_instant), reading.share(reading.with_severity)) >= _WELL_READ
-    return proposals(lines) if is_text and not is_read else []
+    return is_text and not is_read
 
 
 def _fitting(text: str, lines: list[str]) -> int:
