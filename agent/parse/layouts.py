@@ -88,7 +88,8 @@ LAYOUTS = (
     _Layout(
         "syslog",
         "Nov 22 05:39:26.123",
-        rf"(?:{_DAY_NAME} )?{_NAME} {{1,2}}(?P<day>\d\d?)(?:,? {_YEAR})?(?:,? (?:@ |at )?){_CLOCK}{_ZONE}",
+        rf"(?:(?:{_DAY_NAME}|{_DAY_NAMES}),? )?{_NAME} {{1,2}}(?P<day>\d\d?)(?:,? {_YEAR})?"
+        rf"(?:,? (?:@ |at )?){_CLOCK}{_ZONE}",
     ),
     # asctime(3), as Apache's error log writes it with a fraction, and date(1) with a zone
     _Layout(
@@ -115,7 +116,10 @@ LAYOUTS = (
         rf"{_DAY_NAME} {_NAME} (?P<day>\d\d) {_YEAR} {_CLOCK}{_ZONE} \([^()\n]{{1,60}}\)",
     ),
     # Redis (no year before 3.2); Tomcat, PHP and BIND with dashes
-    _Layout("redis", "22 Nov 2026 05:39:26.123", rf"(?P<day>\d\d?) {_NAME}(?:,? {_ANY_YEAR})?,? {_CLOCK}{_ZONE}"),
+    _Layout("redis", "22 Nov 2026 05:39:26.123", rf"(?P<day>\d\d?)[ .]{_NAME}(?:,? {_ANY_YEAR})?,? {_CLOCK}{_ZONE}"),
+    _Layout("boost", "2026-Nov-22 05:39:26.123", rf"{_YEAR}[-/. ]{_NAME}[-/. ](?P<day>\d\d?) {_CLOCK}{_ZONE}"),
+    _Layout("minecraft", "22Nov2026 05:39:26.123", rf"(?P<day>\d\d?){_NAME}{_ANY_YEAR} {_CLOCK}{_ZONE}"),
+    _Layout("american", "Nov-22-2026 05:39:26", rf"{_NAME}-(?P<day>\d\d?)-{_YEAR} {_CLOCK}{_ZONE}"),
     _Layout("tomcat", "22-Nov-2026 05:39:26.123", rf"(?P<day>\d\d?)-{_NAME}-{_YEAR} {_CLOCK}{_ZONE}"),
     # glog and others without punctuation; ISO 8601's basic format
     _Layout(
@@ -127,7 +131,7 @@ LAYOUTS = (
     _Layout(
         "digits",
         "20261122T053926Z",
-        r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)[Tt_.-]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)"
+        r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)[Tt_. -]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)"
         rf"{_FRACTION}{_ZONE}",
         begins=False,
     ),
@@ -148,7 +152,11 @@ LAYOUTS = (
         "11/22/2026 05:39:26 AM",
         rf"(?P<first>\d\d?)(?P<mark>[-/])(?P<then>\d\d?)(?P=mark){_YEAR}{_APART}{_ANY_CLOCK}{_ZONE}",
     ),
-    _Layout("dots", "22.11.2026 05:39:26", rf"(?P<day>\d\d?)\.(?P<month>\d\d?)\.{_YEAR}{_APART}{_ANY_CLOCK}{_ZONE}"),
+    _Layout(
+        "dots",
+        "22.11.2026 05:39:26",
+        rf"(?P<day>\d\d?)\.(?P<month>\d\d?)\.{_ANY_YEAR}{_APART}{_ANY_CLOCK}{_ZONE}",
+    ),
     # logcat of Android: https://developer.android.com/tools/logcat
     _Layout("android", "11-22 05:39:26.123", rf"(?P<month>\d\d)-(?P<day>\d\d) {_CLOCK}{_ZONE}"),
     _Layout("yearless", "11/22 05:39:26", rf"(?P<first>\d\d)[/.](?P<then>\d\d)[ -]{_CLOCK}{_ZONE}"),

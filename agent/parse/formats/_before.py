@@ -51,6 +51,7 @@ _IN_BRACKETS_ALONE = (
     Rule("[", rf"\[(?P<logger>[\w.*-]{{0,60}}):(?P<level>{levels.BRACKETED})\]", "BRACKET"),  # Apache
     Rule("[", rf"\[(?P<thread>[^\[\]/\n]{{1,60}})/(?P<level>{levels.CAPITALS})\]", "BRACKET"),
     Rule("<({", rf"[<({{] {{0,9}}(?P<level>{levels.BRACKETED}) {{0,9}}[>)}}](?=[ \t:]|$)", "BRACKET"),
+    Rule("<({", rf"[<({{](?P<level>{levels.LETTERS})[>)}}](?=[ \t:]|$)", "BRACKET"),
     Rule('"', rf'"(?P<level>{levels.BRACKETED})"(?:[,;\t]|$)', "BRACKET"),  # CSV
     # Pairs of which one is the level: the structured data of VMware's syslog
     Rule(
@@ -117,7 +118,15 @@ IN_PARTS = (
         END,
         second="fb ",
     ),
-    Rule("ls", rf"(?=(?:level|lvl|severity)=\"?(?P<level>{levels.WORDS})\"?[ \t,])", END, second="ev"),
+    Rule("ls", rf"(?=(?:level|lvl|severity)(?:=|: )\"?(?P<level>{levels.WORDS})\"?[ \t,])", END, second="ev"),
+    Rule(  # OpenWrt's logread
+        ascii_lowercase,
+        r"(?:kern|user|mail|daemon|auth|syslog|lpr|news|authpriv|ftp|cron|local\d)"
+        r"\.(?P<level>emerg|alert|crit|err|warn|notice|info|debug) "
+        r"(?:(?P<logger>[\w./-]{1,60})(?:\[(?P<pid>\d{1,10})\])?:(?: |$))?",
+        END,
+    ),
+    Rule(ascii_lowercase, rf"(?P<logger>[a-z][\w-]{{1,40}}): (?P<level>{levels.FIRST_WORDS}): ", END),  # BIND
 )
 
 # ---------------------------------------------------------------- other parts before a level
@@ -142,6 +151,7 @@ PARTS = (
         "PARTS",
     ),
     Rule("[", r"\[\d{1,18}-\d{1,10}\]", "PARTS"),
+    Rule("{", r"\{[\w-]{0,60}\}", "PARTS"),  # ClickHouse's query
     Rule("{", rf"\{{{{1,2}}(?P<file>{FILE}):(?P<line>\d{{1,6}})\}}{{1,2}}", "PARTS"),
     Rule("[", r"\[(?P<logger>[\w.]{1,100}) {1,60}:(?P<line>\d{1,6}) {0,9}\]", "PARTS"),  # Salt
     Rule("[", rf"\[(?P<where>{IN_BRACKETS})\]", "PARTS"),
