@@ -26,7 +26,20 @@ from benchmarks import (
     trickle,
 )
 
-MODULES = (ingest, ingest_formats, idle, trickle, restart, latency, alerting, query, peers, grouping, survey_formats, archive)
+MODULES = (
+    ingest,
+    ingest_formats,
+    idle,
+    trickle,
+    restart,
+    latency,
+    alerting,
+    query,
+    peers,
+    grouping,
+    survey_formats,
+    archive,
+)
 PARTS = {part.__name__.rpartition(".")[2].replace("_", "-"): part for part in MODULES}
 
 

@@ -13,6 +13,7 @@ _LONG_MONTH = (
     "|Nov(?:ember)?|Dec(?:ember)?)"
 )
 _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_LONG_DAY = rf"(?:{_DAY}(?:[a-z]{{0,6}}day)?,? )?"
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,30})?"
 _HALF = r"(?:[ \u202f\u00a0][AaPp][Mm])?"
 _ZONE_NAMES = levels.any_of((
@@ -64,8 +65,7 @@ DIGITS = "|".join((
 SYSLOG = rf"{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{{1,9}})?(?! \d{{4}}[ \]:]| [A-Z]{{2,5}} \d{{4}})"
 LETTERS = "|".join((
     rf"(?:{_DAY} )?{_MONTH} {{1,2}}\d\d? {_CLOCK}(?: {_ZONE_NAMES}| {_OFFSET})? \d{{4}}",  # ctime
-    rf"(?:{_DAY}(?:[a-z]{{0,6}}day)?,? )?{_LONG_MONTH} {{1,2}}\d\d?,? \d{{4}},? (?:at )?"
-    rf"\d?\d:\d\d:\d\d(?:[.,]\d{{1,9}})?{_HALF}{_ZONE}",  # JUL
+    rf"{_LONG_DAY}{_LONG_MONTH} {{1,2}}\d\d?,? \d{{4}},? (?:at )?\d?\d:\d\d:\d\d(?:[.,]\d{{1,9}})?{_HALF}{_ZONE}",  # JUL
     rf"{_DAY},? \d\d? {_MONTH} \d\d(?:\d\d)? {_CLOCK}{_ZONE}",  # RFC 1123, RFC 822
     rf"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, \d\d-{_MONTH}-\d{{2,4}} {_CLOCK}{_ZONE}",  # RFC 850
     rf"{_DAY} {_MONTH} {{1,2}}\d\d? {_CLOCK}",  # without a year

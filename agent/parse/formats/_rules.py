@@ -197,7 +197,9 @@ _ACCESS = (
     Rule("[*", rf"(?:\[pid: |\*\*\* )[^\[\n]{{1,160}}\[(?P<timestamp>{instants.LETTERS})\] ", WHOLE),  # uWSGI
 )
 _FIRST_NAME_RUN = Rule(
-    "", rf"(?=(?=[-*#>=\[]|[A-Z]{{3,20}} |[\w$]{{0,60}}[\d._/@:$-])(?:{_PREFIXED}){{1,5}}[\[(<]?{instants.BEGINNING})", "PREFIX"
+    "",
+    rf"(?=(?=[-*#>=\[]|[A-Z]{{3,20}} |[\w$]{{0,60}}[\d._/@:$-])(?:{_PREFIXED}){{1,5}}[\[(<]?{instants.BEGINNING})",
+    "PREFIX",
 )
 _BEGINNING = (
     _PROSE,
