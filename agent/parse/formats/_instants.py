@@ -65,7 +65,7 @@ DIGITS = "|".join((
 SYSLOG = rf"{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{{1,9}})?(?! \d{{4}}[ \]:]| [A-Z]{{2,5}} \d{{4}})"
 LETTERS = "|".join((
     rf"(?:{_DAY} )?{_MONTH} {{1,2}}\d\d? {_CLOCK}(?: {_ZONE_NAMES}| {_OFFSET})? \d{{4}}",  # ctime
-    rf"{_LONG_DAY}{_LONG_MONTH} {{1,2}}\d\d?,? \d{{4}},? (?:at )?\d?\d:\d\d:\d\d(?:[.,]\d{{1,9}})?{_HALF}{_ZONE}",  # JUL
+    rf"{_LONG_DAY}{_LONG_MONTH} {{1,2}}\d\d?,? \d{{4}},? (?:at )?\d?\d:\d\d:\d\d(?:[.,]\d{{1,9}})?{_HALF}{_ZONE}",
     rf"{_DAY},? \d\d? {_MONTH} \d\d(?:\d\d)? {_CLOCK}{_ZONE}",  # RFC 1123, RFC 822
     rf"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, \d\d-{_MONTH}-\d{{2,4}} {_CLOCK}{_ZONE}",  # RFC 850
     rf"{_DAY} {_MONTH} {{1,2}}\d\d? {_CLOCK}",  # without a year
