@@ -197,7 +197,10 @@ def measure(options: argparse.Namespace) -> list[Row]:
     counts = tally.counts
     rows = []
     if paths:
-        beside = f"{counts['instant']:,} of {counts['events']:,} events in {len(paths)} files say one"
+        wrong = {what: counts[what] - counts[f"{what}, right"] for what in ("instant", "severity")}
+        beside = (
+            f"{wrong['instant']} not, of {counts['instant']:,} of {counts['events']:,} events in {len(paths)} files"
+        )
         rows = [
             Row("real logs, instants right", tally.share("instant"), "%", 98, at_least=True, beside=beside),
             Row("real logs, instants in the future", counts["future"], "events", 0),
@@ -207,7 +210,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
                 "%",
                 97,
                 at_least=True,
-                beside=f"{counts['severity']:,} events",
+                beside=f"{wrong['severity']} not, of {counts['severity']:,} events",
             ),
         ]
     return [*rows, false_severities(shown)]
