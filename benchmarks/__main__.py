@@ -22,10 +22,24 @@ from benchmarks import (
     peers,
     query,
     restart,
+    survey_formats,
     trickle,
 )
 
-MODULES = (ingest, ingest_formats, idle, trickle, restart, latency, alerting, query, peers, grouping, archive)
+MODULES = (
+    ingest,
+    ingest_formats,
+    idle,
+    trickle,
+    restart,
+    latency,
+    alerting,
+    query,
+    peers,
+    grouping,
+    survey_formats,
+    archive,
+)
 PARTS = {part.__name__.rpartition(".")[2].replace("_", "-"): part for part in MODULES}
 
 
@@ -38,6 +52,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30, help="how long to watch an agent that has little to do")
     parser.add_argument("--trials", type=int, default=30, help="lone lines and bursts to time")
     parser.add_argument("--loghub", metavar="FOLDER", help="LogHub's sets of 2,000 lines (default: $LOGHUB)")
+    parser.add_argument("--logs", nargs="*", metavar="FOLDER", help="with lnav's and LogHub's logs (default: $LOGS)")
     parser.add_argument("--fresh", action="store_true", help="build the stores to ask anew")
     parser.add_argument("--quick", action="store_true", help="small sizes")
     options = parser.parse_args()

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ _WIDTH = 160  # of what is piped
 _SHOWN = 5
 _MOST_REASONS = 8
 _WRITE_BYTES = 1 << 16
+_GAPS = {"over_long": "longer than `max_line`", "hole": "NUL bytes, which hold no line"}
+_NO_TEXT = ("NUL bytes", "invalid UTF-8")  # how the reasons begin of lines that are no text
 
 EPILOG = """\b
   sidelog parse /var/log/shop.log
@@ -70,8 +73,8 @@ def command(context: Context, file: Path | None, as_json: bool, **options: Any) 
 
     name = "-" if file is None else str(file)
     path = name if name == "-" else os.path.abspath(name)  # noqa: PTH100 - a link keeps its name
-    reader = LogReader(settings, source or "parse", path, resource)
-    with _opened(name) as content:
+    with _opened(name) as (content, modified):
+        reader = LogReader(settings, source or "parse", path, resource, modified)
         if output:
             return _print_events(reader, content)
         code = EXIT_DONE
@@ -198,7 +201,7 @@ def _summary(reading: LogReading) -> Iterator[str]:
     for reason, count in reading.reasons.most_common(_MOST_REASONS):
         yield f"not read   {_share(reading, count)}  {safe_text(reason)}"
     for reason, count in reading.gaps.items():
-        yield f"gaps       {count}  {reason}"
+        yield f"gaps       {count}  {_GAPS.get(reason, reason)}"
 
 
 def _share(reading: LogReading, count: int) -> str:
@@ -216,8 +219,17 @@ def _advice(reading: LogReading, settings: ParseSettings, proposed: Sequence[Pro
     if not reading.events:
         return
     if not proposed:
+        from agent.views.proposals import needs_pattern
+
         if settings.format == "auto" and reading.with_instant == reading.events:
             yield "\nNothing needs to be configured: `format: auto` reads it."
+        elif sum(count for why, count in reading.reasons.items() if why.startswith(_NO_TEXT)) > reading.events / 2:
+            yield "\nMost of this is no text in UTF-8. Of UTF-16, as some programs of Windows write it, try:"
+            yield f"  iconv -f UTF-16 -t UTF-8 {shlex.quote(name)} | sidelog parse -"
+        elif not settings.patterns and needs_pattern(reading):
+            yield "\nThese lines have too little in common for a proposal. Begin with one part that you know:"
+            yield f"  sidelog parse --pattern '^(?P<timestamp>\\S+ \\S+) (?P<message>.*)$' {shlex.quote(name)}"
+            yield "docs/patterns.md says what groups there are, and what else a pattern can do."
         return
     yield "\nA pattern made of these lines; rename its groups, then try it:"
     words = [f"--pattern {shlex.quote(one.text)}" for one in proposed if one.name is None]
@@ -247,21 +259,26 @@ def _quoted(text: str) -> str:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[Iterator[bytes]]:
-    """The bytes of a log, decompressed; `-` is standard input.
+def _opened(name: str) -> Iterator[tuple[Iterator[bytes], int]]:
+    """The bytes of a log, decompressed, and when it was last written (Unix ns; 0 of a pipe); `-` is standard input.
 
     Raises:
         SidelogError: SL560, it cannot be read, or what is left of it cannot be decompressed.
     """
     if name == "-":
-        yield _pieces(sys.stdin.buffer, name)
+        yield _pieces(sys.stdin.buffer, name), _modified(sys.stdin.buffer)
         return
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - what fails inside of the block is no fault of this file
     except OSError as error:
         raise SidelogError.of("SL560", name, why=error) from None
     with file:
-        yield _pieces(file, name)
+        yield _pieces(file, name), _modified(file)
+
+
+def _modified(file: Any) -> int:
+    found = os.fstat(file.fileno())
+    return found.st_mtime_ns if stat.S_ISREG(found.st_mode) else 0
 
 
 def _pieces(file: Any, name: str) -> Iterator[bytes]:

@@ -42,14 +42,16 @@ ALIASES: dict[str, tuple[Path, ...]] = {
         "timestamp @timestamp time ts @t Timestamp asctime datetime record.time.repr record.time.timestamp instant"
         " timeMillis timestampMillis epochMillis timestampSeconds eventTime timeUnixNano TimeUnixNano created date"
         " observedTimestamp ObservedTimestamp observedTimeUnixNano t.$date __REALTIME_TIMESTAMP written_at written_ts"
-        " start_time startTime StartUTC receiveTimestamp record.timestamp datetime.date time.$date"
+        " start_time startTime StartUTC receiveTimestamp record.timestamp datetime.date time.$date event_time"
+        " event_timestamp eventTimestamp EventTime event.created started_at logged_at log_time logTime DateTime"
+        " dateTime TimeGenerated TimeCreated UtcTime EdgeStartTimestamp EdgeEndTimestamp @fields.timestamp"
     ),
     "severity": _paths(
         "level severity log.level levelname lvl @l record.level.name record.level.no severity_text severityText"
         " SeverityText severity_number severityNumber SeverityNumber loglevel logLevel LogLevel log_level Level"
         " Severity LEVEL level_name levelno level_value syslog.severity PRIORITY @level level.levelStr level.level"
         " level_number _level_name _levelName record.level context.logLevel severityLevel jsonPayload.severity"
-        " jsonPayload.level @fields.levelname @fields.level"
+        " jsonPayload.level @fields.levelname @fields.level @fields.lvl @fields.severity fields.level fields.lvl"
     ),
     "logger": _paths(
         "logger logger_name loggerName log.logger logger.name record.name SourceContext Category channel name @module"
@@ -60,7 +62,7 @@ ALIASES: dict[str, tuple[Path, ...]] = {
         "message msg event @m short_message body Body body.stringValue Body.stringValue textPayload record.message"
         " text log MESSAGE Message @mt fields.message @message RenderedMessage MessageTemplate record"
         " jsonPayload.message jsonPayload.msg body.message message.message message.msg message.Message"
-        " @fields.message eventMessage"
+        " @fields.message eventMessage @fields.msg fields.msg"
     ),
     "service": _paths(
         "service.name service service_name serviceName serviceContext.service resource.service.name"

@@ -29,7 +29,7 @@ _RANGE = 4  # numbers of each of OpenTelemetry's six levels
 NAMES = {
     **dict.fromkeys(("trace", "finest", "silly", "all", "trc", "vrb", "t"), 1),
     "finer": 2,
-    **dict.fromkeys(("debug", "fine", "dbg", "d", "verbose", "config"), 5),
+    **dict.fromkeys(("debug", "fine", "dbg", "d", "verbose", "config", "debug5"), 5),
     "http": 8,  # npm's levels: below info, above verbose
     **dict.fromkeys(("info", "information", "informational", "inf", "i", "log", "default", "ok"), 9),
     **dict.fromkeys(("notice", "success", "note", "n"), 10),

@@ -8,6 +8,7 @@ can take the same characters: linear in the length of the text.
 from __future__ import annotations
 
 import re
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.core.patterns import lazy
@@ -49,8 +50,10 @@ _NAME = (
 _DAY_NAME = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _DAY_NAMES = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 _YEAR = r"(?P<year>\d{4})"
+_ANY_YEAR = r"(?P<year>\d{4}|\d\d)"
 _FRACTION = r"(?:[.,:](?P<fraction>\d{1,30}))?"
 _HALF = "(?:[ \u202f\u00a0]?(?P<half>[AaPp][Mm]|[ap]\\.m\\.))?"  # Java puts a narrow no-break space before it since 20
+_APART = r"(?:[Tt_]|,? {1,2}|[,;\t]|\] ?\[| \| |\"[ \t,;]\")"  # date and time, where they may be two columns
 _MINUTE = r"(?P<hour>\d\d?):(?P<minute>\d\d)"
 _CLOCK = rf"{_MINUTE}:(?P<second>\d\d){_FRACTION}{_HALF}"
 # Without a second no offset has one, so that there is one place in a text where three numbers are the clock's.
@@ -77,7 +80,7 @@ LAYOUTS = (
     _Layout(
         "iso",
         "2026-11-22T05:39:26.123456789+01:00[Europe/Berlin]",
-        rf"{_YEAR}(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<day>\d\d?)(?:[Tt_]|,? {{1,2}}){_ANY_CLOCK}{_ZONE}",
+        rf"{_YEAR}(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<day>\d\d?){_APART}{_ANY_CLOCK}{_ZONE}",
     ),
     # Apache's common log format: https://httpd.apache.org/docs/2.4/mod/mod_log_config.html
     _Layout("clf", "22/Nov/2026:05:39:26 +0100", rf"(?P<day>\d\d)/{_NAME}/{_YEAR}[: ]{_CLOCK}{_ZONE}"),
@@ -85,7 +88,8 @@ LAYOUTS = (
     _Layout(
         "syslog",
         "Nov 22 05:39:26.123",
-        rf"(?:{_DAY_NAME} )?{_NAME} {{1,2}}(?P<day>\d\d?)(?:,? {_YEAR})?(?:,? (?:@ |at )?){_CLOCK}{_ZONE}",
+        rf"(?:(?:{_DAY_NAME}|{_DAY_NAMES}),? )?{_NAME} {{1,2}}(?P<day>\d\d?)(?:,? {_YEAR})?"
+        rf"(?:,? (?:@ |at )?){_CLOCK}{_ZONE}",
     ),
     # asctime(3), as Apache's error log writes it with a fraction, and date(1) with a zone
     _Layout(
@@ -97,7 +101,7 @@ LAYOUTS = (
     _Layout(
         "mail",
         "Sun, 22 Nov 2026 05:39:26 +0100",
-        rf"(?P<mail>{_DAY_NAME}), (?P<day>\d\d?) {_NAME} {_YEAR} {_ANY_CLOCK}{_ZONE}(?: \([A-Za-z ]{{1,40}}\))?",
+        rf"(?P<mail>{_DAY_NAME}),? (?P<day>\d\d?) {_NAME} {_ANY_YEAR} {_ANY_CLOCK}{_ZONE}(?: \([A-Za-z ]{{1,40}}\))?",
     ),
     # RFC 850, https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7
     _Layout(
@@ -112,7 +116,10 @@ LAYOUTS = (
         rf"{_DAY_NAME} {_NAME} (?P<day>\d\d) {_YEAR} {_CLOCK}{_ZONE} \([^()\n]{{1,60}}\)",
     ),
     # Redis (no year before 3.2); Tomcat, PHP and BIND with dashes
-    _Layout("redis", "22 Nov 2026 05:39:26.123", rf"(?P<day>\d\d?) {_NAME}(?:,? {_YEAR})?,? {_CLOCK}{_ZONE}"),
+    _Layout("redis", "22 Nov 2026 05:39:26.123", rf"(?P<day>\d\d?)[ .]{_NAME}(?:,? {_ANY_YEAR})?,? {_CLOCK}{_ZONE}"),
+    _Layout("boost", "2026-Nov-22 05:39:26.123", rf"{_YEAR}[-/. ]{_NAME}[-/. ](?P<day>\d\d?) {_CLOCK}{_ZONE}"),
+    _Layout("minecraft", "22Nov2026 05:39:26.123", rf"(?P<day>\d\d?){_NAME}{_ANY_YEAR} {_CLOCK}{_ZONE}"),
+    _Layout("american", "Nov-22-2026 05:39:26", rf"{_NAME}-(?P<day>\d\d?)-{_YEAR} {_CLOCK}{_ZONE}"),
     _Layout("tomcat", "22-Nov-2026 05:39:26.123", rf"(?P<day>\d\d?)-{_NAME}-{_YEAR} {_CLOCK}{_ZONE}"),
     # glog and others without punctuation; ISO 8601's basic format
     _Layout(
@@ -124,10 +131,11 @@ LAYOUTS = (
     _Layout(
         "digits",
         "20261122T053926Z",
-        r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)[Tt_-]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)"
+        r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)[Tt_. -]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)"
         rf"{_FRACTION}{_ZONE}",
         begins=False,
     ),
+    _Layout("ordinal", "2026-326T05:39:26", rf"{_YEAR}-(?P<ordinal>\d{{3}})[Tt]{_CLOCK}{_ZONE}"),
     # log4j's `yyMMdd HHmmss` of HDFS, and MySQL up to 5.6, whose hour may have one digit
     _Layout(
         "hdfs", "081109 203615", r"(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d) "
@@ -142,9 +150,13 @@ LAYOUTS = (
     _Layout(
         "slashes",
         "11/22/2026 05:39:26 AM",
-        rf"(?P<first>\d\d?)(?P<mark>[-/])(?P<then>\d\d?)(?P=mark){_YEAR}(?:T|,? {{1,2}}){_ANY_CLOCK}{_ZONE}",
+        rf"(?P<first>\d\d?)(?P<mark>[-/])(?P<then>\d\d?)(?P=mark){_YEAR}{_APART}{_ANY_CLOCK}{_ZONE}",
     ),
-    _Layout("dots", "22.11.2026 05:39:26", rf"(?P<day>\d\d?)\.(?P<month>\d\d?)\.{_YEAR},? {_ANY_CLOCK}{_ZONE}"),
+    _Layout(
+        "dots",
+        "22.11.2026 05:39:26",
+        rf"(?P<day>\d\d?)\.(?P<month>\d\d?)\.{_ANY_YEAR}{_APART}{_ANY_CLOCK}{_ZONE}",
+    ),
     # logcat of Android: https://developer.android.com/tools/logcat
     _Layout("android", "11-22 05:39:26.123", rf"(?P<month>\d\d)-(?P<day>\d\d) {_CLOCK}{_ZONE}"),
     _Layout("yearless", "11/22 05:39:26", rf"(?P<first>\d\d)[/.](?P<then>\d\d)[ -]{_CLOCK}{_ZONE}"),
@@ -156,6 +168,8 @@ LAYOUTS = (
         r"(?:\.(?P<fraction>\d{1,30}))?(?P<minutes>[+-]\d{3})?",
     ),
     _Layout("time", "05:39:26.123", rf"{_CLOCK}{_ZONE}"),
+    # Go's time.Kitchen, which zerolog's console writes: the minute is all that it says
+    _Layout("kitchen", "5:39AM", r"(?P<hour>\d\d?):(?P<minute>\d\d) ?(?P<half>[AaPp][Mm])"),
 )  # fmt: skip
 
 # What may begin a line, by the layout's name: texts of regular expressions without groups that are kept.
@@ -218,6 +232,11 @@ def _date(found: dict[str, str | None]) -> tuple[int | None, int | None, int]:
     if (first := found.get("first")) is not None and (then := found.get("then")) is not None:
         return year, *_month_and_day(int(first), int(then))
     name = found.get("name")
+    if (ordinal := found.get("ordinal")) is not None and year is not None:
+        found_day = date(year, 1, 1) + timedelta(days=int(ordinal) - 1)
+        if found_day.year != year:
+            raise ValueError
+        return year, found_day.month, found_day.day
     number = found.get("month")
     month = _MONTHS[name.lower()] if name is not None else None if number is None else int(number)
     return year, month, int(found.get("day") or 0)

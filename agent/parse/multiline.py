@@ -80,7 +80,9 @@ class OpenText(msgspec.Struct):
 
     def may_go_on(self) -> bool:
         """Whether it is worth waiting for another line before this event is released."""
-        return len(self.lines) > 1 or self.trace != "" or self.head.severity >= WARN
+        if len(self.lines) > 1 or self.trace != "" or self.head.severity >= WARN:
+            return True
+        return additions.lacks_level(self.head, self.texts[0]) or additions.begins_block(self.texts[0])
 
 
 def begin(start: int, line: bytes, text: str, read_head: FindHead, *, traces: bool, explicit: bool = False) -> OpenText:
@@ -180,13 +182,24 @@ def continues(event: OpenText, text: str) -> bool:
 
 def takes_only_indented(event: OpenText) -> bool:
     """Whether no other line than an indented one can belong to the event."""
-    if event.trace != "" or additions.may_follow(event.head, event.texts[0]):
+    first = event.texts[0]
+    if event.trace != "" or additions.may_follow(event.head, first) or additions.begins_block(first):
         return False
     return not event.head or 0 < event.head.severity < WARN
 
 
 def _adds(event: OpenText, text: str) -> bool:
-    return additions.may_follow(event.head, event.texts[0]) and additions.begins_at(text, event.read_head) > 0
+    if additions.begins_block(event.texts[0]):
+        return not additions.begins_next_block(event.texts[: len(event.lines)], text) and not event.read_head(text)
+    if not additions.may_follow(event.head, event.texts[0]):
+        return False
+    return additions.begins_at(text, event.read_head) > 0 or _completed(event, text) is not None
+
+
+def _completed(event: OpenText, text: str) -> Head | None:
+    """The head of an event whose level stands in its second line, with that line; None where this is none."""
+    is_second = len(event.lines) == 1 and not event.blanks and event.head.level is None
+    return additions.completed(event.head, event.texts[0], text) if is_second else None
 
 
 def _continues_indented(event: OpenText, text: str) -> bool:
@@ -304,7 +317,14 @@ _FOLLOW = {"python": _python, "go": _go, "node": _node, "ruby": _ruby, "java": _
 
 
 def add(event: OpenText, line: bytes, text: str) -> None:
-    """Append a line to the event, with the blank lines before it."""
+    """Append a line to the event, with the blank lines before it. One that completes its head becomes one with it."""
+    if text.startswith(additions.LEVELS) and (head := _completed(event, text)) is not None:
+        event.head = head
+        event.lines[0] += b"\n" + line
+        event.texts[0] += "\n" + text
+        event.size += len(line) + 1
+        event.end += len(line) + 1
+        return
     for blank in event.blanks:
         event.lines.append(blank)
         event.texts.append("")

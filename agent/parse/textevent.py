@@ -31,6 +31,7 @@ _NAMED = lazy(
     r"(?<![\w$.])(?:(?![A-Za-z_$])[\w$.])*"
     r"([A-Za-z_$][\w$.]*(?:Exception|Error|Throwable|Failure|Fault))(?:: (.*))?$"
 )
+UNREADABLE = "timestamp in no known layout"  # where a person has said that it is one
 OTHER_JSON = '"-0123456789[tfn'  # how JSON values that are no objects begin
 _OTHER_JSON_BYTES = OTHER_JSON.encode()
 MORE = (*multiline.MORE_STARTS, *runtimes.BELOW_STARTS)  # how lines begin that only add to a trace
@@ -189,6 +190,8 @@ def _inner_row(  # noqa: PLR0917 - as `_row`
 
 
 def _stands_alone(text: str, head: Head, following: bytes) -> bool:
+    if text[:1] == "#" and additions.begins_block(text):
+        return False
     if multiline.may_open_trace(text) or (head.end and multiline.may_begin_trace(text[head.end :])):
         return False
     if additions.may_follow(head, text) and additions.may_add(following):
@@ -203,6 +206,8 @@ def _stands_alone(text: str, head: Head, following: bytes) -> bool:
 def ends_before(event: OpenText, line: bytes) -> bool:
     """Whether an open event surely does not go on with a line that is not indented."""
     if event.trace != "" or runtimes.OBJECT in event.texts[-1] or not _opens_no_trace(line):
+        return False
+    if additions.begins_block(event.texts[0]):
         return False
     return not (additions.may_follow(event.head, event.texts[0]) and additions.may_add(line))
 
@@ -290,7 +295,9 @@ def written_instant(
     except ValueError as why:
         if contained is not None and contained is not written:
             return written_instant(contained, compiled, observed)
-        return observed, f"{why.reason}: {written}" if isinstance(why, timestamps.InstantError) else NO_TIMESTAMP
+        if isinstance(why, timestamps.InstantError):
+            return observed, f"{why.reason}: {written}"
+        return observed, UNREADABLE if compiled.rules.explicit else NO_TIMESTAMP
 
 
 def _record(event: OpenText, head: Head, written: Any, message: str, exception: ExceptionInfo) -> dict[str, Any]:

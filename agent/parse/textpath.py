@@ -180,8 +180,13 @@ class _Look:
         self.below.update(at for at, text in enumerate(texts) if " " not in text)
         if runtimes.OBJECT.encode() in data:
             self.odd.update(at for at, text in enumerate(texts) if runtimes.OBJECT in text)
-        if additions.may_add(data):
+        if additions.may_add_any(data):
             self.odd.update(at - 1 for at, text in enumerate(texts) if at and additions.may_add(text.encode()))
+        if "#" in firsts:
+            self.odd.update(at for at, text in enumerate(texts) if additions.begins_block(text))
+        if not additions.LEVEL_FIRSTS.isdisjoint(firsts):
+            levels = additions.LEVELS
+            self.odd.update(at - 1 for at, text in enumerate(texts) if at and text.startswith(levels))
 
 
 class EventRows:

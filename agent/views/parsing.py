@@ -105,13 +105,17 @@ class LogReader:
         source: the name that its events have.
         path: the path that they have.
         resource: their resource attributes.
+        modified: when the log was last written, Unix ns, by which a missing year is completed; 0 where nobody knows.
     """
 
-    def __init__(self, settings: ParseSettings, source: str, path: str, resource: dict[str, Any]) -> None:
+    def __init__(
+        self, settings: ParseSettings, source: str, path: str, resource: dict[str, Any], modified: int = 0
+    ) -> None:
         self._settings = settings
         self._parser = FileParser(settings)
         self._file = FileGeneration(1, source, path, 0, 0, 0)
         self._observed = time.time_ns()
+        self._modified = modified
         self._resource = resource
         self._held: ReadEvent | None = None  # the last one, which lines of the next batch may continue
         self._places: list[tuple[int, bytes, int]] = []  # offset, bytes and lines before, of the last two batches
@@ -121,6 +125,7 @@ class LogReader:
         """The events of a log whose bytes come in pieces; a last line needs no newline."""
         tail_open = False
         for batch in _batches(pieces, self._file, self._observed):
+            batch.modified = self._modified
             self._note(batch)
             out = self._parser.feed(batch, tail_open=tail_open)
             tail_open = out.tail_open

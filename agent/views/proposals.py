@@ -12,14 +12,14 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.core import severity
 from agent.core.line_patterns import problem_with
 from agent.core.named_patterns import NAMED
 from agent.core.patterns import lazy
 from agent.parse.patterns import LinePatterns
+from agent.views.line_tokens import ANY_WORD, GROUPS, INSTANTS, STATUS, Column, Token, are_levels, cells, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from agent.parse.settings import ParseSettings
     from agent.views.parsing import LogReading
@@ -35,45 +35,8 @@ _MANY_FIELDS = 3  # make a pattern worth while that has neither instant nor leve
 _MOSTLY = 0.8  # a pattern that has a name is proposed where it fits so many
 _AHEAD = 14  # tokens behind a word in which something that is no message may stand
 
-_WEEKDAY = r"(?:[A-Z][a-z]{2},? )?"
-_MONTH = r"[A-Z][a-z]{2,8}"
-_CLOCK = r"\d\d?:\d\d(?::\d\d(?:[.,:]\d+)?)?"
-_ZONE = r"(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
-# What is taken for an instant; the first that fits at a place.
-_INSTANTS = (
-    rf"\d{{4}}[-/.]\d\d?[-/.]\d\d?[T ] ?{_CLOCK}{_ZONE}",
-    rf"\d\d?/{_MONTH}/\d{{4}}[: ]{_CLOCK}{_ZONE}",
-    rf"\d\d?[-. /]{_MONTH}[-. /]\d{{4}},? {_CLOCK}{_ZONE}",
-    rf"\d\d?[./-]\d\d?[./-]\d{{2,4}},? {_CLOCK}(?: [AP]M)?{_ZONE}",
-    rf"{_WEEKDAY}{_MONTH} +\d\d?(?:,? \d{{4}})?,? {_CLOCK}(?: [AP]M)?{_ZONE}(?: \d{{4}})?",
-    rf"{_WEEKDAY}\d\d? {_MONTH} \d{{4}},? {_CLOCK}{_ZONE}",
-    rf"\d{{8}}[ T-]{_CLOCK}{_ZONE}",
-    r"\d{6} \d{6}(?!\d)",
-    rf"\d\d-\d\d {_CLOCK}",
-    r"\d{2}:\d{2}:\d{2}(?:[.,]\d+)?",
-    r"1\d{9}(?:\.\d+|\d{3}(?:\d{3}){0,2})?(?![\d.])",
-)
 _WORD_CLASSES = (r"[\w.-]+", r"[\w.$/:-]+", r"[\w.$/:@#-]+")
-_ANY_WORD = r"[^\s\[\](){}<>\"=,;|]+"
-# Kind, what it is at a place of the line, and what stands for it in a pattern (empty: the text itself).
-_KINDS = (
-    ("space", r"[ \t]+", ""),
-    ("address", r"(?:\d{1,3}\.){3}\d{1,3}(?![\w.])", r"[\d.]+"),
-    ("pair", r"[A-Za-z_][\w.-]{0,40}=(?=[\w\"/.:+-])", ""),
-    ("quoted", r'"[^"]*"', r'[^"]*'),
-    ("number", r"-?\d+(?![\w.:/-])|\d+(?=: |\]|:$)", r"-?\d+"),
-    ("level", r"[A-Za-z]+(?![\w.-])", r"[A-Za-z]+"),
-    ("word", rf"{_ANY_WORD[:-1]}*[^\s\[\](){{}}<>\"=,;|:]", ""),
-)
-_TOKENS = tuple((kind, lazy(text)) for kind, text, _ in _KINDS)
-_INSTANT = lazy("|".join(f"({text})" for text in _INSTANTS))
-_GROUPS = {kind: text for kind, _, text in _KINDS if text}
-_CLOSING = {"[": "]", "(": ")", "<": ">", "{": "}"}
-_LEVELS = frozenset({
-    "trace", "debug", "info", "information", "notice", "warn", "warning", "error", "err", "critical", "crit", "fatal",
-    "severe", "emerg", "verbose",
-})  # fmt: skip
-_STATUS = "http__response__status_code"
+_NAMES = {"word", "level"}  # as which the names of levels may be cut out of lines
 _NOT_MESSAGE = frozenset({"instant", "level", "quoted", "address"})
 
 
@@ -86,11 +49,6 @@ class Proposal(NamedTuple):
     of: int
 
 
-class _Token(NamedTuple):
-    kind: str  # of `_KINDS`, `instant N`, `inside X` for what stands between brackets, or the character itself
-    text: str
-
-
 def proposals(lines: Sequence[str]) -> list[Proposal]:
     """Patterns for lines, the one that fits most of them first; none where they have nothing in common.
 
@@ -101,10 +59,11 @@ def proposals(lines: Sequence[str]) -> list[Proposal]:
     least = max(1, int(_FEW_LEFT * len(left)))
     found: list[Proposal] = []
     while len(left) >= least and len(found) < _MOST_PATTERNS:
-        made = [one for one in (_named(left), _made(left)) if one is not None]
+        columns = (_columns([list(tokens(line)) for line in left]), cells(left))
+        made = [one for one in (_named(left), *(_made(some, left) for some in columns)) if one is not None]
         if not made:
             break
-        proposal = max(made, key=lambda one: one.text.count("(?P<"))  # of two that say as much the one with a name
+        proposal = max(made, key=_says)  # of two that say as much the one with a name
         found.append(proposal)
         fits = LinePatterns([proposal.text])
         left = [line for line in left if fits.find_head(line).error]
@@ -121,9 +80,14 @@ def proposals_for(reading: LogReading, settings: ParseSettings) -> list[Proposal
     lines, patterns = reading.samples, settings.line_patterns
     if patterns is not None:
         return proposals([line for line in lines if patterns.pieces(line) is None])
-    is_text = reading.formats["text"] > len(lines) / 2
+    return proposals(lines) if needs_pattern(reading) else []
+
+
+def needs_pattern(reading: LogReading) -> bool:
+    """Whether a log that was read without patterns is text that was not read well."""
+    is_text = reading.formats["text"] > len(reading.samples) / 2
     is_read = min(reading.share(reading.with_instant), reading.share(reading.with_severity)) >= _WELL_READ
-    return proposals(lines) if is_text and not is_read else []
+    return is_text and not is_read
 
 
 def _fitting(text: str, lines: list[str]) -> int:
@@ -143,8 +107,13 @@ def _named(lines: list[str]) -> Proposal | None:
     return proposal if count >= _MOSTLY * len(lines) else None
 
 
-def _made(lines: list[str]) -> Proposal | None:
-    columns = _columns([list(_tokens(line)) for line in lines])
+def _says(proposal: Proposal) -> tuple[int, int]:
+    """How much a pattern says of a line: instant and level count before the number of its groups."""
+    text = proposal.text
+    return sum(f"(?P<{name}>" in text for name in ("timestamp", "severity")), text.count("(?P<")
+
+
+def _made(columns: list[Column], lines: list[str]) -> Proposal | None:
     while _says_something(columns):
         text = _pattern(columns)
         if problem_with(text) is None and (count := _fitting(text, lines)) >= _COMMON * len(lines):
@@ -153,100 +122,41 @@ def _made(lines: list[str]) -> Proposal | None:
     return None
 
 
-def _says_something(columns: list[_Column]) -> bool:
+def _says_something(columns: list[Column]) -> bool:
     fields = [column.kind for column in columns if column.is_field]
     return len(fields) >= _MANY_FIELDS or any(kind == "level" or kind.startswith("instant") for kind in fields)
-
-
-# ---------------------------------------------------------------- tokens
-
-
-def _tokens(line: str) -> Iterator[_Token]:
-    at, closing = 0, ""
-    while at < len(line):
-        if closing:  # all up to the bracket, unless it is something by itself
-            end = line.find(closing, at)
-            yield from _inside(line[at:end], closing)
-            at, closing = end, ""
-            continue
-        token = _token(line, at)
-        yield token
-        at += len(token.text)
-        other = _CLOSING.get(token.text, "")
-        if other and line.find(other, at) > at:
-            closing = other
-
-
-def _inside(text: str, closing: str) -> Iterator[_Token]:
-    """What stands before a closing bracket: an instant, a level, a number, or anything."""
-    token = _token(text, 0)
-    if token.text == text and token.kind not in {"word", "space"}:
-        yield token
-    elif text.isalpha() and len(text) > 1 and severity.read(text) > 0:
-        yield _Token("level", text)
-    else:
-        yield _Token(f"inside {closing}", text)
-
-
-def _token(line: str, at: int) -> _Token:
-    match = _INSTANT.match(line, at)
-    if match is not None:
-        return _Token(f"instant {match.lastindex}", match[0])
-    for kind, pattern in _TOKENS:
-        match = pattern.match(line, at)
-        if match is None or not match[0]:
-            continue
-        if kind == "level" and not _is_level(line, at, match.end()):
-            continue
-        return _Token(f"pair {match[0]}" if kind == "pair" else kind, match[0])
-    return _Token(line[at], line[at])
-
-
-def _is_level(line: str, start: int, end: int) -> bool:
-    """Whether a word may be a level: whether it is one is seen where most lines have one there."""
-    word, before, after = line[start:end], line[start - 1 : start], line[end : end + 1]
-    if len(word) == 1:
-        return word in "VDIWEF" and before in {"", " "} and after in {" ", "/"}
-    return word.lower() in _LEVELS or (word.isupper() and severity.read(word) > 0)
 
 
 # ---------------------------------------------------------------- columns
 
 
-class _Column(NamedTuple):
-    kind: str
-    texts: list[str]
-    before: str  # the kind before it
-
-    @property
-    def is_field(self) -> bool:
-        """Whether it becomes a group."""
-        return self.kind in {*_GROUPS, _STATUS, "word"} or self.kind.startswith(("instant", "inside"))
-
-
-def _columns(rows: list[list[_Token]]) -> list[_Column]:
-    live, columns = rows, list[_Column]()
+def _columns(rows: list[list[Token]]) -> list[Column]:
+    live, columns = rows, list[Column]()
     while len(columns) < _MOST_COLUMNS:
         at = len(columns)
         kinds = Counter(row[at].kind for row in live if len(row) > at)
         if not kinds:
             break
         kind, count = kinds.most_common(1)[0]
+        some = {kind}
+        if kind in _NAMES and are_levels({row[at].text for row in live if len(row) > at and row[at].kind in _NAMES}):
+            kind, some = "level", _NAMES
+            count = sum(kinds[one] for one in _NAMES)
         if count < _COMMON * len(rows):
             break
-        live = [row for row in live if len(row) > at and row[at].kind == kind]
+        live = [row for row in live if len(row) > at and row[at].kind in some]
         if kind in {"word", "number"} and not _is_part_of_head(live, at, columns):
             break
         before = [column.kind for column in columns[-2:]]
         if kind == "number" and _is_status(live, at, before):
-            kind = _STATUS
-        columns.append(_Column(kind, [row[at].text for row in live], before[-1] if before else ""))
+            kind = STATUS
+        columns.append(Column(kind, [row[at].text for row in live], before[-1] if before else ""))
     while columns and columns[-1].kind in {"word", "number"}:
         columns.pop()
     return columns
 
 
-def _is_part_of_head(live: list[list[_Token]], at: int, columns: list[_Column]) -> bool:
+def _is_part_of_head(live: list[list[Token]], at: int, columns: list[Column]) -> bool:
     """Whether a word or a number belongs to what stands before the message: it is a value, something follows that is
     no message, or punctuation sets it apart.
     """
@@ -256,7 +166,7 @@ def _is_part_of_head(live: list[list[_Token]], at: int, columns: list[_Column]) 
     if before and (
         before[-1].startswith(("pair", "[", "(", "#"))
         or _is_status(live, at, before)
-        or before[-2:] == [_STATUS, "space"]
+        or before[-2:] == [STATUS, "space"]
     ):
         return True
     ahead = [Counter(row[at + step].kind for row in live if len(row) > at + step) for step in range(1, _AHEAD)]
@@ -277,7 +187,7 @@ def _is_part_of_head(live: list[list[_Token]], at: int, columns: list[_Column]) 
     )
 
 
-def _is_status(live: list[list[_Token]], at: int, before: list[str]) -> bool:
+def _is_status(live: list[list[Token]], at: int, before: list[str]) -> bool:
     """Whether numbers behind something in quotes are the status of an answer of HTTP."""
     return before[-2:] == ["quoted", "space"] and all(_HTTP_STATUS.fullmatch(row[at].text) for row in live)
 
@@ -285,7 +195,7 @@ def _is_status(live: list[list[_Token]], at: int, before: list[str]) -> bool:
 # ---------------------------------------------------------------- the pattern
 
 
-def _pattern(columns: list[_Column]) -> str:
+def _pattern(columns: list[Column]) -> str:
     names, parts = _Names(), ["^"]
     for index, column in enumerate(columns):
         following = columns[index + 1].kind if index + 1 < len(columns) else ""
@@ -294,18 +204,20 @@ def _pattern(columns: list[_Column]) -> str:
     return "".join(parts) + (rest if columns[-1].kind in {"space", ":", "|", "]"} or not columns else " *" + rest)
 
 
-def _part(column: _Column, following: str, names: _Names) -> str:
+def _part(column: Column, following: str, names: _Names) -> str:
     kind, texts = column.kind, column.texts
     if kind == "space":
         return " " if set(texts) == {" "} else r"[ \t]+"
     if not column.is_field:
         return _literal(texts[0])
     if kind.startswith("instant"):
-        return f"(?P<{names.of('timestamp')}>{_instant(texts, _INSTANTS[int(kind.split()[1]) - 1])})"
+        return f"(?P<{names.of('timestamp')}>{_instant(texts, INSTANTS[int(kind.split()[1]) - 1])})"
+    if kind.startswith("cell"):
+        return f"(?P<{names.of(names.cell(texts, column.before))}>[^{re.escape(kind[-1])}]*)"
     if kind.startswith("inside"):
         return f"(?P<{names.inside(texts)}>[^{re.escape(kind[-1])}]*)"
     name = names.word(texts, column.before, following) if kind == "word" else names.of(_name_of(kind, column.before))
-    group = f"(?P<{name}>{_class_of(texts) if kind == 'word' else _GROUPS.get(kind, '[0-9]{3}')})"
+    group = f"(?P<{name}>{_class_of(texts) if kind == 'word' else GROUPS.get(kind, '[0-9]{3}')})"
     return f'"{group}"' if kind == "quoted" else group
 
 
@@ -326,7 +238,7 @@ def _name_of(kind: str, before: str) -> str:
         return re.sub(r"\W", "_", before.split()[1].rstrip("=").replace(".", "__"), flags=re.ASCII)
     if kind == "number":
         return "pid" if before in {"[", "#", "("} else "number"
-    return {"level": "severity", "address": "client__address", _STATUS: _STATUS}.get(kind, kind)
+    return {"level": "severity", "address": "client__address", STATUS: STATUS}.get(kind, kind)
 
 
 def _instant(texts: list[str], known: str) -> str:
@@ -360,7 +272,7 @@ def _class_of(texts: list[str]) -> str:
         compiled = re.compile(found)
         if all(compiled.fullmatch(text) for text in texts):
             return found
-    return _ANY_WORD
+    return ANY_WORD
 
 
 class _Names:
@@ -379,6 +291,13 @@ class _Names:
         if not self._given["logger"] and all(_LOGGER.fullmatch(text) for text in texts):
             return self.of("logger")
         return self.of("thread") if not self._given["thread"] else self.of("field")
+
+    def cell(self, texts: list[str], before: str) -> str:
+        """For what stands between two marks."""
+        if before.startswith("pair"):
+            return _name_of("cell", before)
+        is_logger = not self._given["logger"] and all(_LOGGER.fullmatch(text) for text in texts)
+        return "logger" if is_logger else "field"
 
     def word(self, texts: list[str], before: str, following: str) -> str:
         """For a word: with dots, or set apart by a colon or a dash, it names the logger."""

@@ -54,7 +54,7 @@ def test_a_shape_finds_what_the_grammar_finds(line, shapes):
 
 
 @settings(max_examples=examples(30), deadline=None)
-@given(st.lists(lines, max_size=12), st.lists(st.sampled_from(SHAPES), min_size=4, max_size=4))
+@given(st.lists(lines, min_size=1, max_size=12), st.lists(st.sampled_from(SHAPES), min_size=4, max_size=4))
 def test_a_pattern_fits_many_lines_at_once(some, shapes):
     joined = "\n".join(some)
     for shape in shapes:

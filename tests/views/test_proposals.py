@@ -45,6 +45,18 @@ CASES = {
         {"timestamp": "11-22 05:39:07.811", "number": "1702", "number_2": "7", "severity": "E", "logger": "ShopManager",
          "message": "printing 7"},
     ),
+    "cells": (
+        lambda n: f"{'WEN'[n % 3]}~{1795300000 + n}~gate{n % 4}~veh={n}~{('opened', 'closed by guard')[n % 2]}",
+        {"severity": "E", "timestamp": "1795300007", "field": "gate3", "veh": "7", "message": "closed by guard"},
+    ),
+    "a mark between blanks is no word": (
+        lambda n: f"till-{n % 4} # {('ok', 'warning', 'failure')[n % 3]} # 22/11/2026 05:39:{n:02d} # drawer {n} stuck",
+        {"field": "till-3", "severity": "warning", "timestamp": "22/11/2026 05:39:07", "message": "drawer 7 stuck"},
+    ),
+    "two brackets": (
+        lambda n: f"<<{n:02d}h>> {{PLC-{n % 4}}} lvl=4 :: valve {n}",
+        {"thread": "07h", "field": "PLC-3", "lvl": "4", "message": "valve 7"},
+    ),
     "logger behind the level": (
         lambda n: f"{n} 2026/11/22 05:39:26 INFO com.shop.Pay$Card{n} took {n}",
         {"number": "7", "timestamp": "2026/11/22 05:39:26", "severity": "INFO", "logger": "com.shop.Pay$Card7",

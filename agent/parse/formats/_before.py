@@ -25,7 +25,7 @@ PHP = (
     "(?:Recoverable |Catchable )?[Ff]atal error|(?:Core |Compile |User )?(?:Warning|Error|Notice|Deprecated)"
     "|Parse error|Strict Standards"
 )
-PROCESS = r"[\w.-]{1,40}\[\d{1,10}\][ :]"
+PROCESS = r"[\w.-]{1,40}(?:\[\d{1,10}\][ :]|  ?\[\d{1,10}\]\w)"
 _WORD = r"(?=[A-Za-z]{1,12}+\d?+(?:[^\w.@$]|$))"  # where a level may stand by itself
 
 
@@ -34,6 +34,7 @@ def _word(pattern: str, then: str, *, capitals: bool = False) -> Rule:
 
 
 _IN_CAPITALS = (
+    _word(rf"(?:(?<=[,;])|(?<=[,;] ))(?P<level>{levels.WORDS})[,;]", "LEVEL"),  # CSV
     _word(
         rf"(?P<level>{levels.CAPITALS})(?![^ \t\n|:\])>\[,-])(?!,[^ \t]|-[^ \t\n>-]){NO_SUBJECT}",
         "LEVEL",
@@ -50,6 +51,14 @@ _IN_BRACKETS_ALONE = (
     Rule("[", rf"\[(?P<logger>[\w.*-]{{0,60}}):(?P<level>{levels.BRACKETED})\]", "BRACKET"),  # Apache
     Rule("[", rf"\[(?P<thread>[^\[\]/\n]{{1,60}})/(?P<level>{levels.CAPITALS})\]", "BRACKET"),
     Rule("<({", rf"[<({{] {{0,9}}(?P<level>{levels.BRACKETED}) {{0,9}}[>)}}](?=[ \t:]|$)", "BRACKET"),
+    Rule("<({", rf"[<({{](?P<level>{levels.LETTERS})[>)}}](?=[ \t:]|$)", "BRACKET"),
+    Rule('"', rf'"(?P<level>{levels.BRACKETED})"(?:[,;\t]|$)', "BRACKET"),  # CSV
+    # Pairs of which one is the level: the structured data of VMware's syslog
+    Rule(
+        "[",
+        rf'\[[^\[\]\n]{{0,300}}? (?:level|severity)="?(?P<level>{levels.WORDS})"?(?: [^\[\]\n]{{0,300}})?\] {{0,9}}',
+        END,
+    ),
 )
 _BY_NAME = (
     Rule("P", rf"(?=(?:PHP message: )?PHP (?P<level>{PHP}):[ \t])", END, second="H"),
@@ -109,7 +118,15 @@ IN_PARTS = (
         END,
         second="fb ",
     ),
-    Rule("ls", rf"(?=(?:level|lvl|severity)=\"?(?P<level>{levels.WORDS})\"?[ \t,])", END, second="ev"),
+    Rule("ls", rf"(?=(?:level|lvl|severity)(?:=|: )\"?(?P<level>{levels.WORDS})\"?[ \t,])", END, second="ev"),
+    Rule(  # OpenWrt's logread
+        ascii_lowercase,
+        r"(?:kern|user|mail|daemon|auth|syslog|lpr|news|authpriv|ftp|cron|local\d)"
+        r"\.(?P<level>emerg|alert|crit|err|warn|notice|info|debug) "
+        r"(?:(?P<logger>[\w./-]{1,60})(?:\[(?P<pid>\d{1,10})\])?:(?: |$))?",
+        END,
+    ),
+    Rule(ascii_lowercase, rf"(?P<logger>[a-z][\w-]{{1,40}}): (?P<level>{levels.FIRST_WORDS}): ", END),  # BIND
 )
 
 # ---------------------------------------------------------------- other parts before a level
@@ -134,11 +151,13 @@ PARTS = (
         "PARTS",
     ),
     Rule("[", r"\[\d{1,18}-\d{1,10}\]", "PARTS"),
+    Rule("{", r"\{[\w-]{0,60}\}", "PARTS"),  # ClickHouse's query
     Rule("{", rf"\{{{{1,2}}(?P<file>{FILE}):(?P<line>\d{{1,6}})\}}{{1,2}}", "PARTS"),
     Rule("[", r"\[(?P<logger>[\w.]{1,100}) {1,60}:(?P<line>\d{1,6}) {0,9}\]", "PARTS"),  # Salt
     Rule("[", rf"\[(?P<where>{IN_BRACKETS})\]", "PARTS"),
     Rule("(", r"\((?P<thread>[\w .:/#-]{1,60})\)", "PARTS"),
     Rule("<", r"<[\w.:/-]{1,60}>", "PARTS"),
+    Rule('"', r'"[^"\n]{0,80}"(?=[,;\t])', "PARTS"),
     Rule(
         ascii_letters + digits, r"(?P<client>[A-Za-z0-9][\w.-]{0,80})\((?P<port>\d{1,5})\)(?=[: ])", "PARTS"
     ),  # PostgreSQL's %r

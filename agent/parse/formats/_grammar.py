@@ -46,7 +46,9 @@ class State(NamedTuple):
 
 
 GAP = r"[ \t]{0,80}+(?:(?:[|:\]]|-{1,3}(?=[ \t]|$)|--?>)[ \t]{0,80}+){0,6}+"  # between a level and what follows
-BETWEEN = r"[ \t]{0,80}+(?:(?:[|,;:>\]]|-{1,3}(?=[ \t\[<{]))[ \t]{0,80}+){0,6}+"  # between the parts of a head
+BETWEEN = (
+    r"[ \t]{0,80}+(?:(?:\|-(?=[A-Z])|[|,;:>\]]|-{1,3}(?=[ \t\[<{]))[ \t]{0,80}+){0,6}+"  # between the parts of a head
+)
 NO_SUBJECT = "(?! (?:is|are|was|were|and|or|of)[ ,])"  # of a sentence: `ERROR is what we call it`
 EDGE = r"(?=[ \t|,;:\])>]|$)"
 NUMBER_EDGE = r"(?=[ \t|,;\])>]|:[ \t\[]|$)"

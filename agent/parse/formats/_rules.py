@@ -61,10 +61,22 @@ def _instant_rules(then: str, syslog: str) -> tuple[Rule, ...]:
             for first, _, one, state, after in kinds
         ),
         Rule("[", rf"\[(?P<timestamp>{instants.EPOCH})\](?=[ \t:]{{1,9}}[^\s])", then),
+        # CSV; alone it is a text of JSON
+        *(
+            Rule('"', rf'"(?P<timestamp>{one})"(?=[ \t]{{0,9}}[^\s])', state, second=first)
+            for first, _, one, state, _ in kinds
+        ),
     )
 
 
-_PREFIXED = r"(?:-|[\w$][\w$./@:+-]{1,120})[ \t]{1,9}(?:[-|] )?"
+# No name before an instant is what looks like a date: the time of day behind it would be taken for one of today.
+_NO_DATE = (
+    r"(?!\d{1,4}[./-](?:\d\d?|[A-Z][a-z]{2})[./-]\d{1,4}[ \t]|[A-Z][a-z]{2}[./-]\d|\d\d?[A-Z][a-z]{2}\d"
+    r"|\d\d? [A-Z][a-z]{2,8},? (?:\d{4} )?|(?:19|20)\d\d (?:[A-Z][a-z]{2}|\d\d ))"
+)
+_PREFIXED = (
+    rf"(?:-|[*#>=-]{{2,5}}|\*|{_NO_DATE}#?[\w$][\w$./@:+-]{{0,120}}|\[[\w$./@:+ -]{{1,60}}\])[ \t]{{1,9}}(?:[-|] )?"
+)
 # Most lines without a head are told by two words, or begin with a blank. No rule below takes them.
 _TWO_WORDS = r"[A-Za-z][a-z]*+ [a-z]"
 _PROSE = Rule(ascii_letters + " \t", rf"(?=[ \t]|{_TWO_WORDS})", WHOLE)
@@ -89,12 +101,19 @@ _COMPLETE = (
     # Redis: https://redis.io/docs/latest/operate/oss_and_stack/management/config-file/
     Rule(digits, rf"(?P<pid>\d{{1,10}}):[A-Z] (?P<timestamp>{instants.REDIS}) (?P<level>[.*#-]) ", END),
     Rule("[", rf"\[(?P<pid>\d{{1,10}})\] (?P<timestamp>{instants.REDIS}) (?P<level>[.*#-]) ", END),
+    Rule(digits, rf"(?P<pid>\d{{1,10}}):signal-handler \((?P<timestamp>{instants.EPOCH})\) ", END),
     # Tornado, Jupyter
     Rule(
         "[",
         rf"\[(?P<level>[DIWECF]) (?P<timestamp>{instants.PLAIN})(?: (?P<logger>[\w.-]{{1,80}})"
         r"(?::(?P<line>\d{1,6}))?)?\][ \t]?",
         END,
+    ),
+    # MySQL's slow query log, and the comments in W3C's extended format
+    Rule(
+        "#",
+        rf"# ?(?:Start-)?(?:Date|Time): {{1,3}}(?P<timestamp>{instants.ISO}|{instants.CLF}|{instants.DIGITS})(?![\w:])",
+        WHOLE,
     ),
     # HAProxy's own lines
     Rule("[", rf"\[(?P<level>{levels.CAPITALS})\] {{1,9}}(?:\d{{3}}/\d{{6}} )?\((?P<pid>\d{{1,10}})\) : ", END),
@@ -178,7 +197,9 @@ _ACCESS = (
     Rule("[*", rf"(?:\[pid: |\*\*\* )[^\[\n]{{1,160}}\[(?P<timestamp>{instants.LETTERS})\] ", WHOLE),  # uWSGI
 )
 _FIRST_NAME_RUN = Rule(
-    "", rf"(?=(?=-|[A-Z]{{3,20}} |[\w$]{{0,60}}[\d._/@:$-])(?:{_PREFIXED}){{1,5}}[\[(<]?{instants.BEGINNING})", "PREFIX"
+    "",
+    rf"(?=(?=[-*#>=\[]|[A-Z]{{3,20}} |[\w$]{{0,60}}[\d._/@:$-])(?:{_PREFIXED}){{1,5}}[\[(<]?{instants.BEGINNING})",
+    "PREFIX",
 )
 _BEGINNING = (
     _PROSE,
@@ -189,7 +210,7 @@ _BEGINNING = (
     *_ACCESS,
 )
 # A cheap look: what begins with no instant need not be tried for each of them.
-_LIKE_INSTANT = Rule("", rf"(?=[\[(<]? ?{instants.BEGINNING})", "")
+_LIKE_INSTANT = Rule("", rf'(?=[\[(<"]? ?{instants.BEGINNING})', "")
 
 # ---------------------------------------------------------------- syslog's tag
 
@@ -235,7 +256,15 @@ STATES = {
     "INSTANT_AGAIN": State("", _instant_rules("INSTANT", "SYSLOG"), "WORDS_AGAIN"),
     "WORDS_AGAIN": State("", (*_BEGINNING, _FIRST_NAME_RUN), WHOLE),
     "PRIORITY": State("", _instant_rules("INSTANT", "SYSLOG"), END),
-    "PREFIX": State("", (*_instant_rules("NAMED", "NAMED"), Rule("", _PREFIXED, "PREFIX")), WHOLE),
+    "PREFIX": State(
+        "",
+        (
+            *_instant_rules("NAMED", "NAMED"),
+            Rule(ascii_uppercase, rf"(?P<level>{levels.MAIN})[ \t]{{1,9}}(?=[\[(<]?{instants.BEGINNING})", "PREFIX"),
+            Rule("", _PREFIXED, "PREFIX"),
+        ),
+        WHOLE,
+    ),
     "INSTANT": State("", (_HEADED, *_OTHER_TAGS), "STRIP"),
     "SYSLOG": State("", (*_SYSLOG_TAGS, _HEADED), "STRIP"),
     "NAMED": State("", (_HEADED,), WHOLE),

@@ -47,7 +47,7 @@ _MOST_PARTS = 32  # that are looked at behind the user agent
 _DURATION, _UPSTREAM_DURATION = "http.server.request.duration", "http.client.request.duration"
 _UNITS = {"ms": 1e-3, "us": 1e-6, "s": 1.0}
 _OF_DURATION = ("rt", "request_time")
-_LEVELS = {"4": WARN, "-": INFO, "0": INFO, "1": INFO, "2": INFO, "3": INFO}  # by the first digit of the status
+LEVELS = {"4": WARN, "-": INFO, "0": INFO, "1": INFO, "2": INFO, "3": INFO}  # by the first digit of the status
 _NOTHING = ("-", "", '""', None)
 
 
@@ -89,7 +89,7 @@ def find(line: str) -> Head | None:  # noqa: C901, PLR0912 - a branch for each p
         fields["server.address" if "." in ident and host is None else "client.ident"] = ident
     if rest:
         _read_rest(rest, fields)
-    return Head(instant, None, _LEVELS.get(status[0], ERROR), None, len(line), message, fields)
+    return Head(instant, None, LEVELS.get(status[0], ERROR), None, len(line), message, fields)
 
 
 def _read_request(request: str, fields: dict[str, Any]) -> str:

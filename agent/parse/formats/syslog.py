@@ -21,7 +21,7 @@ from typing import Any
 
 from agent.core import severity
 from agent.core.patterns import lazy
-from agent.parse.formats import Head, TextFormat, logfmt, text
+from agent.parse.formats import Head, TextFormat, combined, logfmt, text
 
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
@@ -59,6 +59,7 @@ _LEVEL = lazy(
     r"(?:\[\d+(?:-\d+)?\] +)?"  # PostgreSQL counts its lines
     r"(?:\[([A-Za-z]{3,13})\]|<([A-Za-z]{3,13})>|([A-Za-z]{3,13}):(?!\S)|([A-Z]{4,13})(?=[ \t]))"
 )
+_REQUEST = lazy(r'"[A-Z]{3,10} [^"]{1,4000}" ([1-5])\d\d ')  # of a web server that logs by syslog
 _LEVELS = {
     name: severity.read(name)
     for name in (
@@ -220,6 +221,8 @@ def _read_message(line: str, head: Head) -> None:
             return
     if "=" in line[begin : begin + 16]:
         _read_pairs(line, head)
+    elif "HTTP/" in line and (request := _REQUEST.search(line, begin)) is not None:
+        head.severity = combined.LEVELS.get(request[1], severity.ERRORS_FROM)
 
 
 def _read_pairs(line: str, head: Head) -> None:
