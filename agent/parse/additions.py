@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MARK = ":  "
 _WORDS = tuple(f"{word}{_MARK}" for word in POSTGRES_ADDING)
+_MARK_BYTES = _MARK.encode()
 _WORD_BYTES = tuple(word.encode() for word in _WORDS)
 
 
@@ -25,8 +26,8 @@ def may_follow(head: Head, text: str) -> bool:
 
 
 def may_add(line: bytes) -> bool:
-    """A cheap look: False where the line adds to no event for sure."""
-    return any(word in line for word in _WORD_BYTES)
+    """A cheap look at one line or many: False where none adds to an event for sure."""
+    return _MARK_BYTES in line and any(word in line for word in _WORD_BYTES)
 
 
 def begins_at(text: str, read_head: FindHead) -> int:
