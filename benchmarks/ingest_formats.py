@@ -28,6 +28,10 @@ _LEVELS = ("INFO",) * 86 + ("DEBUG",) * 9 + ("WARNING",) * 4 + ("ERROR",)
 _SAID = "order %d placed for user %d in %d ms, %d items left in stock, route /api/v1/orders/%d answered %d"
 _TEXT_EVERY = 7  # line of the mixed log is text
 _NS = 10**9
+_PATTERN = (  # of lines with eight parts
+    r"^(?P<timestamp>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (?P<host__name>\S+) (?P<severity>[A-Z]+) "
+    r"(?P<logger>[\w.]+) \[(?P<thread__name>[^\]]+)\] (?P<process__pid>\d+) order=(?P<order>\d+): (?P<message>.*)$"
+)
 
 
 class Moment(NamedTuple):
@@ -104,6 +108,13 @@ def text(moment: Moment, _: str) -> str:
     return f"{time} {moment.draw.choice(_LEVELS)} shop.pay: {moment.said}"
 
 
+def own(moment: Moment, _: str) -> str:
+    """A layout that only a pattern of the user's knows."""
+    time = f"{moment.at('%Y-%m-%d %H:%M:%S')},{moment.nanos // 1_000_000:03d}"
+    level, number = moment.draw.choice(_LEVELS), moment.number
+    return f"{time} web{number % 3} {level} shop.pay [worker-{number % 16}] 663 order={number}: {moment.said}"
+
+
 def mixed(moment: Moment, line: str) -> str:
     """JSON, and a line of text now and then."""
     return line if moment.number % _TEXT_EVERY else text(moment, line)
@@ -116,6 +127,7 @@ class Kind(NamedTuple):
     make: Callable[[Moment, str], str]
     goal: float | None  # times the CPU of plain JSON
     inside: bool = False  # the store is to be compared with that of plain JSON
+    pattern: str = ""  # by which its lines are read
 
 
 KINDS = (
@@ -127,6 +139,7 @@ KINDS = (
     Kind("RFC 5424", syslog5424, 1.8),
     Kind("logfmt", logfmt, 1.8),
     Kind("text", text, 1.8),
+    Kind("own pattern", own, 1.8, pattern=_PATTERN),
     Kind("mixed", mixed, 1.3),
 )
 
@@ -149,10 +162,16 @@ def write(path: Path, count: int, kind: Kind) -> None:
         file.writelines(f"{line}\n" for line in lines(count, kind.make))
 
 
-def once(folder: Path, log: Path, events: int) -> tuple[common.Usage, int]:
+def once(folder: Path, log: Path, kind: Kind, events: int) -> tuple[common.Usage, int]:
     """One run into a fresh store: what it cost, and the store's size."""
     store = folder / "store" / "sidelog.db"
-    usage = common.run([common.sidelog(), "run", "--once", log, "--store", store], cwd=folder)
+    what: list[str | Path] = [log]
+    if kind.pattern:
+        config = folder / "sidelog.json"
+        source = {"name": "own", "include": [str(log)], "format": {"pattern": kind.pattern}}
+        config.write_text(json.dumps({"sources": [source]}))
+        what = ["-c", config]
+    usage = common.run([common.sidelog(), "run", "--once", *what, "--store", store], cwd=folder)
     count = common.stored(store)
     if count > events:
         sys.exit(f"{count:,} events in the store, {events:,} lines in {log.name}")
@@ -170,7 +189,9 @@ def measure(options: argparse.Namespace) -> list[Row]:
         logs = {kind.name: folder / f"{kind.name}.log".replace(" ", "-") for kind in chosen}
         for kind in chosen:
             write(logs[kind.name], events, kind)
-        rounds = [{kind.name: once(folder, logs[kind.name], events) for kind in chosen} for _ in range(options.repeat)]
+        rounds = [
+            {kind.name: once(folder, logs[kind.name], kind, events) for kind in chosen} for _ in range(options.repeat)
+        ]
     rows = []
     for kind in chosen:
         usages = [found[kind.name][0] for found in rounds]

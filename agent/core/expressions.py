@@ -141,6 +141,12 @@ class Expression:
         else:
             self.search = self._search if budget is not None else self._search_or_fail
 
+    def plain_up_to(self, length: int) -> Callable[[str], Any] | None:
+        """The same as `search` for texts of so many characters at most, where it is one of `re` that makes few steps on
+        them.
+        """
+        return self._plain if length <= self._safe_length else None
+
     def _search(self, text: str) -> Any:
         length = len(text)
         if length <= self._safe_length:

@@ -14,9 +14,12 @@ have no code, and are kept as they are.
 from __future__ import annotations
 
 import re
+import sys
+from array import array
 from binascii import a2b_base64, b2a_base64
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import or_
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -37,6 +40,7 @@ _TIME = lazy(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|(?!-00:00)[+-]
 _HALF_HOUR_S = 1800
 _ZONE_ZERO = 32  # what stands for `+00:00`; 0 is `Z`, and any other one half an hour more or less
 _MOST_NS = 1 << 62
+_LOW_DIGITS = [(digits & 3) << 62 for digits in range(16)]
 _ENDS = {stream: f'"log.iostream":"{stream}"}}' for stream in ("stdout", "stderr")}
 _END_CHARS = len(_ENDS["stdout"])
 NOT_AS_JSON = re.compile("[<>&\u2028\u2029\t\b\f]")  # what Docker escapes, and others do not or in another way
@@ -144,9 +148,15 @@ def time_codes(instants: Sequence[int], digits: Sequence[int], zone: int = 0) ->
         digits: after the second of each.
         zone: 0 for `Z`.
     """
-    head = zone << 66
-    whole = [(head | count << 62 | instant).to_bytes(9, "big") for instant, count in zip(instants, digits, strict=True)]
-    found = b2a_base64(b"".join(whole), newline=False).decode()
+    # Nine bytes each: 0.15 µs by slices of all of them, 0.3 by `to_bytes`.
+    low = array("Q", map(or_, map(_LOW_DIGITS.__getitem__, digits), instants))
+    if sys.byteorder == "little":
+        low.byteswap()
+    eight, whole = low.tobytes(), bytearray(9 * len(instants))
+    whole[::9] = bytes(digits).translate(bytes([zone << 2 | count >> 2 for count in range(16)]).ljust(256))
+    for at in range(8):
+        whole[at + 1 :: 9] = eight[at::8]
+    found = b2a_base64(whole, newline=False).decode()
     return [found[at : at + _TIME_CHARS] for at in range(0, len(found), _TIME_CHARS)]
 
 

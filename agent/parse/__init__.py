@@ -4,11 +4,11 @@ A line takes one of seven roads. `runs.Runs` decides about a chunk, `Assembler.l
 same rows, which the twins of `tests/parse` hold them to:
 
     JSON objects that fit, many at once   fast.FastPath.add           1.5 µs   decoders, bulk
-    such objects in containers' lines     containers.ContainerPath    3.5 µs   core.wrapping, fast
+    such objects in containers' lines     containers.ContainerPath      3 µs   core.wrapping, fast
     a JSON object with nothing special    Assembler._plain_json        12 µs   careful, fields
-    text that stands alone, many at once  textpath.TextPath.add       ≥ 3 µs   formats, textevent, bulk
+    text that stands alone, many at once  textpath.TextPath.add       ≥ 3 µs   formats, textrows, bulk
     a line of text that is alone          textevent.append              6 µs   formats
-    lines in a row that a pattern fits    patternruns.PatternRuns       4 µs   patterns, bulk
+    lines in a row that a pattern fits    patternruns.PatternRuns       2 µs   patterns, patterncolumns, textrows
     any other, whatever its bytes         Assembler._line           ≤ 20 µs    formats, careful, multiline, textevent
 
 The entries of a journal have a parser of their own (`journald`), which sees into their messages by the same rules.

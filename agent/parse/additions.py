@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MARK = ":  "
 _WORDS = tuple(f"{word}{_MARK}" for word in POSTGRES_ADDING)
+_MARK_BYTES = _MARK.encode()
 _WORD_BYTES = tuple(word.encode() for word in _WORDS)
 LEVELS = ("SEVERE: ", "WARNING: ", "INFO: ", "CONFIG: ", "FINE: ", "FINER: ", "FINEST: ")  # of java.util.logging
 LEVEL_FIRSTS = frozenset(level[0] for level in LEVELS)
@@ -69,7 +70,7 @@ def may_add(line: bytes) -> bool:
 
 def may_add_any(lines: bytes) -> bool:
     """The same of PostgreSQL's lines for many."""
-    return any(word in lines for word in _WORD_BYTES)
+    return _MARK_BYTES in lines and any(word in lines for word in _WORD_BYTES)
 
 
 def begins_at(text: str, read_head: FindHead) -> int:

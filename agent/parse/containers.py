@@ -8,9 +8,11 @@ chunk is taken only where each line holds a whole one that is a JSON object, and
 from __future__ import annotations
 
 from datetime import UTC
-from itertools import accumulate, repeat
+from functools import cached_property
+from io import BytesIO
+from itertools import accumulate, count, repeat
 from operator import add, attrgetter, itemgetter
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import orjson
@@ -18,22 +20,25 @@ import orjson
 from agent.core import wrapping
 from agent.core.patterns import lazy
 from agent.parse.bulk import BulkTimestamps
+from agent.parse.fast import FastPath, split_lines
 from agent.parse.runs import MIN_LINES, Rows, append_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from agent.core.fields import Profile
     from agent.core.model import EventBatch
     from agent.parse.assemble import Assembler
-    from agent.parse.fast import FastPath
     from agent.parse.settings import Compiled
 
 _TIME = lazy(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
-_WHOLE, _SHORTEST, _NO_FRACTION = 30, 22, 20  # characters of a time with nine digits behind the second, with one, none
-_ENDS = {stream: f',"log.iostream":"{stream}"}}\n'.encode() for stream in ("stdout", "stderr")}
+_WHOLE = 30  # characters of a time with nine digits behind the second
+_DIGITS = {20: 0, **{21 + digits: digits for digits in range(1, 10)}}  # how many there are in a time, by its characters
+STREAM = "log.iostream"  # the key under which the stream is
+_ENDS = {stream: f',"{STREAM}":"{stream}"}}' for stream in ("stdout", "stderr")}
 _CRI_COLUMNS = 4
-_BRACE = ord("}")
-_ODD_ENDS = frozenset(b"{ \t")  # before the last brace of objects whose stream cannot be taken off again as it was put
+_ODD_ENDS = frozenset("{ \t")  # before the last brace of objects whose stream cannot be taken off again as it was put
+_LAST = itemgetter(-1)
 _FIRSTS = [chr(wrapping.FIRST + form) for form in range(4)]
 
 
@@ -43,20 +48,15 @@ class _DockerLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     time: str
 
 
-class _Key(msgspec.Struct, gc=False, rename={"found": "log.iostream"}):
-    """Refuses a line that has the key by which the stream is put into records, whatever its value."""
-
-    found: Annotated[int, msgspec.Meta(ge=1, le=0)] = 0
-
-
 class Unwrapped(NamedTuple):
     """What a chunk of lines holds, column by column."""
 
-    bodies: Sequence[bytes]  # the application's lines
-    newline: int  # how many bytes of each are its newline
+    texts: list[str]  # the application's lines
+    newline: int  # how many characters of each are its newline
+    content: bytes  # all of them, with newlines between them
     streams: Sequence[str]
     times: list[str]
-    lengths: list[int]  # of the lines with their newlines
+    lengths: list[int]  # of the container's lines in bytes, with their newlines
     forms: Iterable[int]  # of `core.wrapping`
 
 
@@ -66,33 +66,34 @@ class ContainerPath:
     Args:
         compiled: the settings.
         unwrap: takes the wrappers off a chunk; None where it cannot.
-        inside: the bulk path of the JSON objects inside.
+        profile: where the fields of the JSON objects inside are.
     """
 
-    def __init__(self, compiled: Compiled, unwrap: Callable[[bytes], Unwrapped | None], inside: FastPath) -> None:
+    def __init__(self, compiled: Compiled, unwrap: Callable[[bytes], Unwrapped | None], profile: Profile) -> None:
         self._compiled = compiled
         self._unwrap = unwrap
-        self._inside = inside
+        self._profile = profile
         self._times = BulkTimestamps(UTC)
-        self._keys = msgspec.json.Decoder(_Key)
+
+    @cached_property
+    def _inside(self) -> FastPath:
+        """The bulk path of the objects inside, none of which may have the key by which the stream is put into them."""
+        return FastPath(self._compiled, self._profile, STREAM)
 
     def add(self, data: bytes, offset: int, work: Assembler) -> bool:
         """Append the rows of lines, as `runs.BulkPath` says."""
         redactor = self._compiled.redactor
         if redactor is not None and redactor.may_apply(data):
             return False
-        found = None if b"\r" in data else self._unwrap(data)
+        found = None if b"\r" in data or not self._inside.usable else self._unwrap(data)
         if found is None or len(found.streams) < MIN_LINES or max(found.lengths) > self._compiled.max_line:
             return False
-        inside, timed = self._with_streams(found, data), self._timed(found.times)
-        rows = Rows(work.observed)
-        if (
-            timed is None
-            or inside is None
-            or not self._inside.add(inside, 0, rows)
-            or len(rows.out.records) != len(found.streams)
-            or not work.streams.are_over(work, set(found.streams))
-        ):
+        records, timed, rows = _with_streams(found), self._timed(found.times), Rows(work.observed)
+        if timed is None or records is None or (redactor is not None and redactor.may_apply(found.content)):
+            return False
+        # A record is shorter than its line, which has a time besides the stream.
+        fits = self._inside.add_records(records, found.content, max(found.lengths), rows)
+        if not (fits and work.streams.are_over(work, set(found.streams))):
             return False
         if work.open is not None or work.tail is not None:
             work.begin_rows()
@@ -102,37 +103,19 @@ class ContainerPath:
 
     def _timed(self, times: list[str]) -> tuple[list[int], list[str]] | None:
         """The instants of the runtime's times, and their codes."""
+        lengths = list(map(len, times))
         digits = [9] * len(times)
-        if set(map(len, times)) != {_WHOLE}:  # Docker writes no zeros at the end
-            digits = [max(len(time) - _WHOLE + 9, 0) for time in times]
-            if not all(len(time) == _NO_FRACTION or _SHORTEST <= len(time) <= _WHOLE for time in times):
+        if set(lengths) != {_WHOLE}:  # Docker writes no zeros at the end
+            if not _DIGITS.keys() >= set(lengths):
                 return None
-            times = [time if len(time) == _WHOLE else _padded(time) for time in times]
+            digits = list(map(_DIGITS.__getitem__, lengths))
+            times = [time if count == 9 else _padded(time) for time, count in zip(times, digits, strict=True)]  # noqa: PLR2004
         if _TIME.fullmatch(times[0]) is None or ":60." in "\n".join(times):
             return None
         instants = self._times.convert(times)
         if instants is None or max(instants) >= 1 << 62:
             return None
         return instants, wrapping.time_codes(instants, digits)
-
-    def _with_streams(self, found: Unwrapped, data: bytes) -> bytes | None:
-        """The application's lines with their streams, as `formats.with_stream` puts them into objects; None where they
-        are none for sure, or have the key already, or it could not be taken off again. `data` is what holds them.
-        """
-        newline, bodies = found.newline, found.bodies
-        try:
-            ends = set(map(itemgetter(-1 - newline), bodies)), set(map(itemgetter(-2 - newline), bodies))
-        except IndexError:
-            return None
-        if ends[0] != {_BRACE} or not ends[1].isdisjoint(_ODD_ENDS) or b"iostream" in data:
-            return None
-        if b"\\u00" in data:  # it may be written with escapes
-            try:
-                self._keys.decode_lines((b"" if newline else b"\n").join(bodies))
-            except (ValueError, msgspec.MsgspecError, RecursionError):
-                return None
-        cut, streams = -1 - newline, map(_ENDS.__getitem__, found.streams)
-        return b"".join([body[:cut] + end for body, end in zip(bodies, streams, strict=True)])
 
     @staticmethod
     def _append(
@@ -147,8 +130,24 @@ class ContainerPath:
                 error.timestamp = instants[error.index]
         rows.parse_errors = {}
         rows.offsets = list(accumulate(found.lengths[:-1], initial=offset))
-        rows.raws = dict(enumerate(map(add, map(_FIRSTS.__getitem__, found.forms), codes)))
+        begin = len(out.records)
         append_rows(rows, out)
+        out.raws.update(zip(count(begin), map(add, map(_FIRSTS.__getitem__, found.forms), codes), strict=False))
+
+
+def _with_streams(found: Unwrapped) -> list[str] | None:
+    """The application's lines with their streams, as `formats.with_stream` puts them into objects; None where they are
+    none for sure, or it could not be taken off again.
+    """
+    texts, newline = found.texts, found.newline
+    try:
+        ends = set(map(itemgetter(-1 - newline), texts)), set(map(itemgetter(-2 - newline), texts))
+    except IndexError:
+        return None
+    if ends[0] != {"}"} or not ends[1].isdisjoint(_ODD_ENDS):
+        return None
+    cut = -1 - newline
+    return [text[:cut] + end for text, end in zip(texts, map(_ENDS.__getitem__, found.streams), strict=True)]
 
 
 def _padded(time: str) -> str:
@@ -162,36 +161,39 @@ _docker_lines = msgspec.json.Decoder(_DockerLine)
 _encoder = msgspec.json.Encoder()
 _log, _stream, _time = attrgetter("log"), attrgetter("stream"), attrgetter("time")
 _ESCAPES = tuple((character.encode(), b"\\u%04x" % ord(character)) for character in "<>&\u2028\u2029")
-_LAST_BYTES = [plain[-1:] for plain, _ in _ESCAPES]  # looked for at a twentieth of the price of several
+_ASCII_ESCAPED = (b"<", b">", b"&")
 _CONTROLS = (b"\t", b"\b", b"\f", b"\r")  # which are written in several ways, or are taken off with the newline
-_NEWLINE = ord("\n")
-_last = itemgetter(-1)
 
 
 def unwrap_docker(data: bytes) -> Unwrapped | None:
     """The wrappers of Docker's json-file driver off whole lines."""
-    lines = data.split(b"\n")
-    lines.pop()
+    lengths = list(map(len, BytesIO(data)))  # of lines that are gone at once: a third of the price of `split`
     try:
         found = _docker_lines.decode_lines(data)
-        texts = list(map(str.encode, map(_log, found)))  # one by one: most are ASCII, which all together are not
     except (ValueError, msgspec.MsgspecError, RecursionError):
         return None
-    streams, times, inside = list(map(_stream, found)), list(map(_time, found)), b"".join(texts)
+    texts, streams, times = list(map(_log, found)), list(map(_stream, found)), list(map(_time, found))
+    try:
+        inside = b"".join(map(str.encode, texts))  # one by one: most are ASCII, which all together are not
+        is_whole = set(map(_LAST, texts)) == {"\n"} and set(streams) <= _ENDS.keys()
+    except (IndexError, UnicodeEncodeError):
+        return None
     # As many documents as lines, newlines and texts, each with one at its end: each line is one whole line.
-    if not len(found) == len(lines) == inside.count(b"\n") or set(map(_last, texts)) != {_NEWLINE}:
+    if not len(found) == len(lengths) == inside.count(b"\n") or any(control in inside for control in _CONTROLS):
         return None
-    if not set(streams) <= _ENDS.keys() or any(control in inside for control in _CONTROLS):
-        return None
-    form = _docker_form(data, found)
+    form = _docker_form(data, found) if is_whole else None
     if form is None:
         return None
     forms: Iterable[int] = repeat(form, len(found))
     if form == wrapping.DOCKER_PLAIN:  # which a text that is written in one way only says nothing of
-        is_odd = any(plain in inside for plain in _LAST_BYTES)
-        odd = wrapping.NOT_AS_JSON.search
-        forms = [form if is_odd and odd(text.decode()) else wrapping.DOCKER for text in texts]
-    return Unwrapped(texts, 1, streams, times, [len(line) + 1 for line in lines], forms)
+        is_odd = any(plain in inside for plain in _ASCII_ESCAPED)
+        odd = wrapping.NOT_AS_JSON.search if is_odd else _has_separator
+        forms = [form if odd(text) else wrapping.DOCKER for text in texts]
+    return Unwrapped(texts, 1, inside, streams, times, lengths, forms)
+
+
+def _has_separator(text: str) -> bool:
+    return not text.isascii() and ("\u2028" in text or "\u2029" in text)
 
 
 def _docker_form(data: bytes, found: list[_DockerLine]) -> int | None:
@@ -223,6 +225,12 @@ def unwrap_cri(data: bytes) -> Unwrapped | None:
     times, streams, tags, bodies = columns
     if set(tags) != {b"F"} or not set(streams) <= {b"stdout", b"stderr"}:
         return None
-    texts = b"\n".join(times).decode("ascii", "replace").split("\n")
-    names = b"\n".join(streams).decode().split("\n")
-    return Unwrapped(bodies, 0, names, texts, [len(line) + 1 for line in lines], repeat(wrapping.CRI, len(lines)))
+    try:
+        texts = split_lines(b"\n".join((*bodies, b"")))[0]
+    except UnicodeDecodeError:
+        return None
+    written = b"\n".join(times).decode("ascii", "replace").split("\n")
+    names, content = b"\n".join(streams).decode().split("\n"), b"\n".join(bodies)
+    return Unwrapped(
+        texts, 0, content, names, written, [len(line) + 1 for line in lines], repeat(wrapping.CRI, len(lines))
+    )

@@ -207,8 +207,8 @@ class FileParser:
             paths[OTHER] = TextPath(self._compiled)
         fast = FastPath(self._compiled, profile) if profile.format == "json" and rules.json else None
         if fast is not None and fast.usable:
-            paths[DOCKER] = ContainerPath(self._compiled, unwrap_docker, fast)
-            paths[CRI] = ContainerPath(self._compiled, unwrap_cri, fast)
+            paths[DOCKER] = ContainerPath(self._compiled, unwrap_docker, profile)
+            paths[CRI] = ContainerPath(self._compiled, unwrap_cri, profile)
             if rules.in_bulk:
                 self._fast = paths[OBJECT] = fast
         return Runs(rules, paths) if paths else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -36,6 +36,7 @@ _MOST_HARMLESS = 64  # keys that a Probe remembers, and times that it does
 _MOST_MET = 4096  # numbers that are remembered; of levels there are ten
 _COMBINATIONS = 64  # as many applications, each with its own names, hardly write on one machine
 _NO_FIELD_NAME = lazy(r'["\\\x00-\x1f]')
+_NEVER = Annotated[int, msgspec.Meta(ge=1, le=0)]  # no value at all, null neither
 _NO_NAME = int | float | None  # before a name no number counts
 _Tree = dict[str, Any]  # key -> role name, None (forbidden) or another type that it may have, or a nested _Tree
 
@@ -59,25 +60,26 @@ class Columns(NamedTuple):
 
 @lru_cache(maxsize=_COMBINATIONS)
 def compiled_columns(
-    own: tuple[Path | None, ...],
-    known: tuple[tuple[Path, ...], ...],
-    needed: frozenset[str] = frozenset(),
+    own: tuple[Path | None, ...], known: tuple[tuple[Path, ...], ...], needed: frozenset[str], refused: str
 ) -> Columns | None:
     """The decoders for paths.
 
     Args:
         own: of each of ROLES, the path in this file's lines.
-        known: of each of ROLES, every path that it may have, in the order in which they count.
+        known: of each of ROLES, every path that it may have, in their order.
         needed: the keys that a line must have.
+        refused: the key that no line may have, whatever its value; none where it is empty.
 
     Returns:
-        None where a path is both a value and an object, needs two keys, or has a key that no field can be named.
+        None where a path is both a value and an object, needs two keys, or has a key that is refused or no field's.
     """
     if not all(map(is_field_name, chain.from_iterable(chain(*known, filter(None, own))))):
         return None
     tree = _tree(own, known)
-    if tree is None:
+    if tree is None or type(tree.get(refused)) in (str, dict):
         return None
+    if refused:
+        tree[refused] = _NEVER
     paths = dict(zip(ROLES, own, strict=True))
     getters: dict[str, list[attrgetter[Any]]] = {}
     decoder = msgspec.json.Decoder(_struct(tree, [], paths, getters, needed))
@@ -93,7 +95,7 @@ def compiled_columns(
 
 
 def is_field_name(key: str) -> bool:
-    """Whether msgspec takes it as a field's name; a configured one may be anything."""
+    """Whether msgspec takes it as a field's name."""
     return _NO_FIELD_NAME.search(key) is None
 
 

@@ -54,9 +54,15 @@ class Survey(NamedTuple):
 
 
 class FastPath:
-    """The compiled decoder of one profile; `usable` is False where its paths cannot be compiled."""
+    """The compiled decoder of one profile; `usable` is False where its paths cannot be compiled.
 
-    def __init__(self, compiled: Compiled, profile: Profile) -> None:
+    Args:
+        compiled: the settings.
+        profile: where the fields are.
+        refused: a key that no line may have, whatever its value; none where it is empty.
+    """
+
+    def __init__(self, compiled: Compiled, profile: Profile, refused: str = "") -> None:
         self._compiled = compiled
         self._shapes = compiled.shapes(profile)
         self._errors = ErrorDecoder(self._shapes)
@@ -65,24 +71,24 @@ class FastPath:
         severity = self._paths["severity"]
         self._levels = MarkedTable(scale_of(severity) if severity is not None else "auto")
         self._default_level = 9 if self._paths["timestamp"] == (fields.CLEF_TIMESTAMP,) else 0
-        self._columns = self._ways(compiled)
+        self._columns = self._ways(compiled, refused)
         self.usable = bool(self._columns)
-        self._chunk = b""  # that is added
+        self._chunk: bytes | str = b""  # that is added
         self._clean: Any = None  # a probe's decoder that has taken all of it
         telling = self._columns[0].telling if self.usable else {}
         self._probes = {role: Probe(keys) for role, keys in telling.items()}
         if self.usable and severity is not None:
             self._numbers = self._probes["scale"] = NumberProbe(telling["scale"], severity)
 
-    def _ways(self, compiled: Compiled) -> list[Columns]:
+    def _ways(self, compiled: Compiled, refused: str) -> list[Columns]:
         """How the columns are read: where a path counts beside certain keys only, a way for each set of such keys."""
         own = tuple(self._paths.values())
         needed = dialects.needed_for(own) if set(own) - {None} - set().union(*compiled.paths.values()) else []
         known = tuple(compiled.paths[role] for role in ROLES)
-        ways = [compiled_columns(own, known, keys) for keys in needed or [frozenset[str]()]]
+        ways = [compiled_columns(own, known, keys, refused) for keys in needed or [frozenset[str]()]]
         return [columns for columns in ways if columns is not None]
 
-    def _decoded(self, data: bytes) -> list[Any]:
+    def _decoded(self, data: bytes | str) -> list[Any]:
         """The lines as structs. Raises what decoding raises, where they fit in no way."""
         for columns in self._columns[1:]:
             try:
@@ -114,24 +120,39 @@ class FastPath:
                 return False
             data, newline = data.replace(b"\r\n", b"\n"), 2
         try:
-            records, lengths = _split(data)
+            records, lengths = split_lines(data)
+        except UnicodeDecodeError:
+            return False
+        if not records or not self.add_records(records, data, max(lengths) + newline - 1, work):
+            return False
+        out, end = work.out, len(work.out.records)
+        out.offsets += accumulate([offset, *[length + newline for length in lengths[:-1]]])
+        if newline == 2:  # noqa: PLR2004
+            out.raws.update(zip(range(end - len(records), end), repeat(RAW_CARRIAGE_RETURN), strict=False))
+        return True
+
+    def add_records(self, records: list[str], data: bytes | str, longest: int, work: RowTaker) -> bool:
+        """The same for lines that are nothing to be replaced in; their offsets are left to the caller.
+
+        Args:
+            records: the lines.
+            data: all of them in one, with newlines between them.
+            longest: the bytes of the longest line, with what is behind it before the newline.
+            work: as in `add`.
+        """
+        try:
             if len(records) < MIN_LINES or set(map(_FIRST, records)) != {"{"} or set(map(_LAST, records)) != {"}"}:
                 return False
             structs = self._decoded(data)
         except (IndexError, ValueError, msgspec.MsgspecError, RecursionError):  # ValueError: UTF-8, integers too long
             return False
-        if len(structs) != len(records) or not self._sizes_fit(records, max(lengths), newline):
+        if len(structs) != len(records) or not self._sizes_fit(records, longest):
             return False
         work.begin_rows()
         self._chunk, self._clean = data, None
         self._fill(structs, records, work)
-        out = work.out
-        begin = len(out.records)
-        out.records += records
-        work.object_rows = len(out.records)
-        out.offsets += accumulate([offset, *[length + newline for length in lengths[:-1]]])
-        if newline == 2:  # noqa: PLR2004
-            out.raws.update(zip(range(begin, len(out.records)), repeat(RAW_CARRIAGE_RETURN), strict=False))
+        work.out.records += records
+        work.object_rows = len(work.out.records)
         return True
 
     def survey(self, data: bytes, longest: int, latest: int = MAX_NS) -> Survey | None:
@@ -189,11 +210,11 @@ class FastPath:
         found = self._whole_column(column, latest)
         return None if found is None else (min(found), max(found))
 
-    def _sizes_fit(self, records: list[str], longest: int, newline: int) -> bool:
-        if longest <= _MAX_SAFE_LINE and longest < self._compiled.max_line:
-            return True
-        if longest + newline - 1 > self._compiled.max_line:
+    def _sizes_fit(self, records: list[str], longest: int) -> bool:
+        if longest > self._compiled.max_line:
             return False
+        if longest <= _MAX_SAFE_LINE:
+            return True
         return not any(too_deep(record.encode()) for record in records if len(record) * 4 > _MAX_SAFE_LINE)
 
     # --- columns
@@ -287,8 +308,8 @@ class FastPath:
         return column
 
 
-def _split(data: bytes) -> tuple[list[str], list[int]]:
-    """Lines as text and their lengths in bytes. Raises UnicodeDecodeError."""
+def split_lines(data: bytes) -> tuple[list[str], list[int]]:
+    """Lines, each with its newline, as text without it, and their lengths in bytes. Raises UnicodeDecodeError."""
     if data.isascii():
         records = data.decode("ascii").split("\n")
         records.pop()

@@ -112,9 +112,13 @@ _STARTS = {
     first: tuple(start for start in _TRACE_STARTS if start[0] == first)
     for first in {start[0] for start in _TRACE_STARTS}
 }
+BEGINNING = 4  # characters
+_BEGINNINGS = frozenset(start[:BEGINNING] for start in _TRACE_STARTS)
+_SHORT_STARTS = tuple(start for start in _TRACE_STARTS if len(start) < BEGINNING)
 
 
-_TRACE_WORDS = (b"Error", b"Exception", b":in ", b"Throwable", b"Failure", b"Fault", b"Fatal error: ", b"):\n")
+_TRACE_WORDS = (b"Error", b"Exception", b":in ", b"Throwable", b"):\n")  # each costs 0.1 µs a line of text
+_FAULTS = (b"Failure", b"Fault", b"Fatal error: ")
 
 
 def may_open_trace(line: str) -> bool:
@@ -130,9 +134,18 @@ def may_open_trace(line: str) -> bool:
     )
 
 
-def may_open_traces(lines: bytes, firsts: Collection[str]) -> bool:
-    """The same for any of many lines, which begin with these characters: False where none could open one for sure."""
-    return any(word in lines for word in _TRACE_WORDS) or not _STARTS.keys().isdisjoint(firsts)
+def may_open_traces(lines: bytes, beginnings: Collection[str]) -> bool:
+    """The same for any of many lines, which begin with these (`BEGINNING`); False is for sure."""
+    if any(word in lines for word in _TRACE_WORDS) or may_begin_traces(beginnings):
+        return True
+    return b"Fa" in lines and any(word in lines for word in _FAULTS)
+
+
+def may_begin_traces(beginnings: Collection[str]) -> bool:
+    """`may_begin_trace` for any of many messages, which begin with these (`BEGINNING`); False is for sure."""
+    if not _BEGINNINGS.isdisjoint(beginnings):
+        return True
+    return any(beginning.startswith(_SHORT_STARTS) for beginning in beginnings)
 
 
 def may_begin_trace(message: str) -> bool:

@@ -1,32 +1,41 @@
-"""Lines in a row that the patterns of a source fit: half the price of one by one.
+"""Lines in a row that the patterns of a source fit: a third of the price of one by one.
 
 Where a person has said what begins an event, a line that fits begins one, and so does the line behind it: nothing needs
-to be held open between them. So their rows are made of what the groups have found, and their instants in bulk.
+to be held open between them. So their rows are made of what the groups have found, many lines at once.
 """
 
 from __future__ import annotations
 
 import contextlib
-from itertools import accumulate, islice
-from typing import TYPE_CHECKING
-
-import orjson
+from bisect import bisect_left
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.core.event import ERROR, RAW_MESSAGE
 from agent.core.model import ErrorEvent
 from agent.parse import multiline
-from agent.parse.fields import NO_TIMESTAMP
-from agent.parse.textevent import written_instant
+from agent.parse.patterns import columns_of
+from agent.parse.textrows import EventRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.core.model import EventBatch
-    from agent.parse.patterns import Parts
+    from agent.parse.patterncolumns import Columns
+    from agent.parse.patterns import LinePatterns
     from agent.parse.settings import Compiled
 
 _ODD = (b"\r", b"\0", b"\xef\xbb\xbf")  # what is taken off a line, or says what is wrong with it
-_MOST_LINES = 500  # at once
+_FEWEST_LINES, _MOST_LINES = 4, 500  # at once
+
+
+class _Block(NamedTuple):
+    """Lines from `begin` to `end` that each fit, and what they hold; none of it where they are too few."""
+
+    begin: int
+    end: int
+    columns: Columns | None = None
+    odd: tuple[int, ...] = ()  # those of them that need a closer look, in order
 
 
 class PatternRuns:
@@ -42,15 +51,22 @@ class PatternRuns:
         self._patterns = compiled.settings.line_patterns
         self._observed = observed
         self._texts: list[str] = []  # none where lines need a closer look
+        self._blanks: list[int] = []
+        self._longest = 0  # characters of a line
+        self._may_open = False  # one of them may open a trace in its middle
+        self._block = _Block(0, 0)
 
     def begin(self, data: bytes) -> PatternRuns | None:
         """Look at the lines of some data as a whole, at a tenth of the price of a look at each; itself, to take runs of
         them, or None where they need a closer look.
         """
-        self._texts = []
+        self._texts, self._block = [], _Block(0, 0)
         if self._patterns is not None and len(data) <= self._compiled.max_line and not any(odd in data for odd in _ODD):
             with contextlib.suppress(UnicodeDecodeError):
                 self._texts = data.decode().split("\n")
+                self._blanks = [at for at, text in enumerate(self._texts) if not text]
+                self._longest = max(map(len, self._texts))
+                self._may_open = multiline.may_open_traces(data, ())
         return self if self._texts else None
 
     def take(
@@ -69,76 +85,61 @@ class PatternRuns:
         Returns:
             How many lines were taken, never the last of all, and their bytes with their newlines.
         """
-        found = self._fitting(begin)
-        taken = len(found) - 1
-        if taken <= 0:
+        block = self._block
+        if begin >= block.end and self._patterns is not None:
+            block = self._block = self._fitting(begin, self._patterns)
+        if block.columns is None:
+            return 0, 0
+        odd = bisect_left(block.odd, begin)
+        end = block.odd[odd] if odd < len(block.odd) else block.end - 1  # what is behind that may go on with it
+        if end - begin < _FEWEST_LINES:
             return 0, 0
         begin_rows()
-        run = found[:taken]
-        first = len(out.records)
-        instants = self._instants(out, [parts[0] for parts in run])
-        texts, taken_lines = self._texts[begin : begin + taken], lines[begin : begin + taken]
-        ends = list(accumulate([len(line) + 1 for line in taken_lines], initial=offset))
+        ends = list(accumulate([len(line) + 1 for line in lines[begin:end]], initial=offset))
         out.offsets += ends[:-1]
+        self._append(out, lines[begin:end], slice(begin - block.begin, end - block.begin), block.columns)
+        return end - begin, ends[-1] - offset
+
+    def _append(self, out: EventBatch, lines: list[bytes], rows: slice, columns: Columns) -> None:
+        first = len(out.records)
+        made = EventRows(self._compiled, out, self._observed)
+        instants = made.instants(columns.timestamps[rows])
+        out.parse_errors.update((first + at, why) for at, why in made.missing.items())
+        severities, starts = columns.severities[rows], columns.starts[rows]
         out.timestamps += instants
-        out.severities += [parts[2] for parts in run]
-        out.loggers += [parts[3] for parts in run]
-        out.records += map(_record, texts, run)
-        kept = [line if parts[4] else RAW_MESSAGE for line, parts in zip(taken_lines, run, strict=True)]
-        out.raws.update(zip(range(first, first + taken), kept, strict=True))
-        for row, parts in enumerate(run):
-            if parts[2] >= ERROR:
-                out.errors.append(_error(first + row, instants[row], texts[row], parts))
-        return taken, ends[-1] - offset
+        out.severities += severities
+        out.loggers += columns.loggers[rows]
+        out.records += columns.records[rows]
+        kept = lines if all(starts) else [line if at else RAW_MESSAGE for line, at in zip(lines, starts, strict=True)]
+        out.raws.update(zip(range(first, first + len(lines)), kept, strict=True))
+        if max(severities) >= ERROR:
+            messages, services = columns.messages[rows], columns.services[rows]
+            for at, severity in enumerate(severities):
+                if severity >= ERROR:
+                    out.errors.append(
+                        ErrorEvent(
+                            *(first + at, instants[at], severity, messages[at], columns.loggers[rows.start + at]),
+                            services[at] or None,
+                        )
+                    )
 
-    def _fitting(self, begin: int) -> list[Parts]:
-        """What the lines hold from the first to the last of which that is certain; the last one may go on."""
-        found: list[Parts] = []
-        if self._patterns is None:
-            return found
-        read, traces = self._patterns.read, self._compiled.traces
-        for text in islice(self._texts, begin, begin + _MOST_LINES):
-            parts = read(text) if text else None
-            if parts is None:
-                break
-            found.append(parts)
-            if (parts[5] or text)[-1:] == "}":
-                break  # an object may end its message
-            if traces and parts[4] and multiline.may_open_trace(text[parts[4] :]):
-                break  # a trace may begin in its message
-        return found
+    def _fitting(self, begin: int, patterns: LinePatterns) -> _Block:
+        """The lines from the first to the last of which it is certain that they fit."""
+        blank = bisect_left(self._blanks, begin)
+        end = self._blanks[blank] if blank < len(self._blanks) else len(self._texts)
+        texts = self._texts[begin : min(end, begin + _MOST_LINES)]
+        fitted, matches = patterns.fitting(texts, self._longest)
+        end = begin + len(matches)
+        if len(matches) <= _FEWEST_LINES:
+            return _Block(begin, end)
+        del texts[len(matches) :]
+        columns = columns_of(fitted, texts, matches)
+        return _Block(begin, end, columns, tuple(begin + at for at in self._odd(texts, columns)))
 
-    def _instants(self, out: EventBatch, written: list[str | None]) -> list[int]:
-        observed, compiled = self._observed, self._compiled
-        if None not in written:
-            found = compiled.bulk_instants.convert(written)
-            if found is not None and max(found) <= observed:
-                return found
-        instants = []
-        for row, text in enumerate(written):
-            compiled.instants.further = row
-            instant, missing = (observed, NO_TIMESTAMP) if text is None else written_instant(text, compiled, observed)
-            instants.append(instant)
-            if missing:
-                out.parse_errors[len(out.records) + row] = missing
-        compiled.instants.further = 0
-        return instants
-
-
-def _record(text: str, parts: Parts) -> str:
-    timestamp, level, _, logger, start, message, record = parts
-    if timestamp is not None:
-        record["timestamp"] = timestamp
-    if level is not None:
-        record["level"] = level
-    if logger is not None:
-        record["logger"] = logger
-    record["message"] = text[start:] if message is None else message
-    return orjson.dumps(record).decode()
-
-
-def _error(row: int, instant: int, text: str, parts: Parts) -> ErrorEvent:
-    _, _, severity, logger, start, message, record = parts
-    return ErrorEvent(
-        row, instant, severity, text[start:] if message is None else message, logger, record.get("service") or None
-    )
+    def _odd(self, texts: list[str], columns: Columns) -> list[int]:
+        """The lines with an object at the end of their message, or a trace that may begin in it."""
+        odd = {at for at, text in enumerate(columns.messages) if (text or texts[at])[-1:] == "}"}
+        if self._compiled.traces:
+            may_open = multiline.may_open_trace if self._may_open else multiline.may_begin_trace
+            odd |= {at for at, begin in enumerate(columns.starts) if begin and may_open(texts[at][begin:])}
+        return sorted(odd)

@@ -9,7 +9,9 @@ with the event before it where a line of text would.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from contextlib import suppress
+from functools import cached_property, lru_cache
+from itertools import repeat, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.core.event import ERROR, REDACTED, WARN
@@ -18,6 +20,7 @@ from agent.core.expressions import LIVE_BUDGET_S, Expression, TimeBudget, Undeci
 from agent.core.line_patterns import attributes_of, roles_of
 from agent.core.severity import UNREADABLE, SeverityTable
 from agent.parse.formats import Head, LineRules
+from agent.parse.patterncolumns import STATUS, Columns, PatternColumns
 from agent.parse.redact import Redactor
 
 if TYPE_CHECKING:
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 PATTERN = "pattern"  # the name of the format in the settings of a source that has patterns
 NO_PATTERN = "no pattern fits"
 NOT_IN_TIME = "no pattern fits: not done in time"
-_STATUS = "http.response.status_code"  # of a line without a severity it says one
 _SERVER_ERROR, _CLIENT_ERROR, _INFO = 500, 400, 9
 # What programs write that no library of JSON lines does: Redis' marks, Android's verbose, MySQL's System, and the
 # lines that PostgreSQL writes below another.
@@ -69,7 +71,7 @@ class _Levels(SeverityTable):
 _MOST_LEVELS = 4096
 
 
-class _Pattern:
+class Pattern:
     """One pattern: where it is tried, and what its groups are."""
 
     def __init__(self, text: str, budget: TimeBudget) -> None:
@@ -84,12 +86,20 @@ class _Pattern:
             by_number.get(roles.get(role, 0), "") for role in ("timestamp", "severity", "logger", "message")
         )
         self._renamed = {by_number[number]: name for number, name in self._names.items() if by_number[number] != name}
-        self._has_status = _STATUS in attributes
+        self._has_status = STATUS in attributes
         self._levels = _Levels("auto")
-        self._at_start = Expression(text, budget, at_start=True).search
+        start = Expression(text, budget, at_start=True)
+        self._at_start, self.plain_up_to = start.search, start.plain_up_to
+        self._roles = roles
         self._anywhere = None if is_anchored(text) else Expression(text, budget).search
 
-    def _match(self, line: str) -> Any:
+    @cached_property
+    def columns(self) -> PatternColumns:
+        """For what it finds in many lines."""
+        return PatternColumns(self._names, self._roles, self._levels, _severity_of_status)
+
+    def match(self, line: str) -> Any:
+        """Its match in a line, None where it does not fit. Raises UndecidedError."""
         match = self._at_start(line)
         return self._anywhere(line) if match is None and self._anywhere is not None else match
 
@@ -97,7 +107,7 @@ class _Pattern:
         """What each of its groups has found, in the order of the line; None where it does not fit. Raises
         UndecidedError.
         """
-        match = self._match(line)
+        match = self.match(line)
         if match is None:
             return None
         spans = [Piece(match.start(number), match.end(number), name) for number, name in self._names.items()]
@@ -129,7 +139,7 @@ class _Pattern:
             found = {self._renamed.get(name, name): value for name, value in found.items()}
         severity = self._levels[level] if level else 0
         if self._has_status and not severity:
-            severity = _severity_of_status(found.get(_STATUS))
+            severity = _severity_of_status(found.get(STATUS))
         return timestamp or None, level or None, severity, logger or None, start, message, found
 
 
@@ -157,7 +167,7 @@ class LinePatterns:
 
     def __init__(self, texts: Sequence[str]) -> None:
         budget = TimeBudget(LIVE_BUDGET_S)
-        self._patterns = [_Pattern(text, budget) for text in texts]
+        self._patterns = [Pattern(text, budget) for text in texts]
         self._decided = True  # about the last line that none fitted
         self.undecided = 0  # lines since the last report on which one of them was not done in time
 
@@ -174,6 +184,38 @@ class LinePatterns:
                 return parts
         self._decided = decided
         self.undecided += not decided
+        return None
+
+    def fitting(self, lines: Sequence[str], longest: int) -> tuple[list[Pattern], list[Any]]:
+        """Which pattern is the first that fits each line, and its match there: as far as each line has one.
+
+        Args:
+            lines: any.
+            longest: so many characters have they at most.
+        """
+        patterns: list[Pattern] = []
+        matches: list[Any] = []
+        first, rest = self._patterns[0], iter(lines)
+        plain = first.plain_up_to(longest)
+        while len(matches) < len(lines):
+            if plain is not None:
+                matches += takewhile(bool, map(plain, rest))
+                patterns += repeat(first, len(matches) - len(patterns))
+                if len(matches) == len(lines):
+                    break
+            found = self._first_fitting(lines[len(matches)])
+            if found is None:
+                break
+            patterns.append(found[0])
+            matches.append(found[1])
+        return patterns, matches
+
+    def _first_fitting(self, line: str) -> tuple[Pattern, Any] | None:
+        for pattern in self._patterns:
+            with suppress(UndecidedError):
+                match = pattern.match(line)
+                if match is not None:
+                    return pattern, match
         return None
 
     def find_head(self, line: str) -> Head:
@@ -241,6 +283,26 @@ class PatternRedactor(Redactor):
     def text(self, text: str) -> str:
         """A line with replacements."""
         return super().text(self._hidden(text))
+
+
+def columns_of(patterns: Sequence[Pattern], lines: Sequence[str], matches: Sequence[Any]) -> Columns:
+    """The columns of lines, at least one.
+
+    Args:
+        patterns: the one that fits each.
+        lines: as they are.
+        matches: of the pattern in the line.
+    """
+    used = set(patterns)
+    if len(used) == 1:
+        return patterns[0].columns.of(lines, matches)
+    rows: list[Any] = [()] * len(lines)
+    for pattern in used:
+        places = [at for at, one in enumerate(patterns) if one is pattern]
+        columns = pattern.columns.of([lines[at] for at in places], [matches[at] for at in places])
+        for at, row in zip(places, zip(*columns, strict=True), strict=True):
+            rows[at] = row
+    return Columns(*map(list, zip(*rows, strict=True)))
 
 
 @lru_cache(maxsize=32)

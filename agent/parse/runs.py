@@ -85,7 +85,7 @@ def append_rows(rows: EventBatch, out: EventBatch) -> None:
     out.offsets += rows.offsets
     out.records += rows.records
     out.errors += rows.errors
-    out.raws.update((begin + row, raw) for row, raw in rows.raws.items())
+    out.raws.update(zip(map(begin.__add__, rows.raws), rows.raws.values(), strict=True))
     out.parse_errors.update((begin + row, why) for row, why in rows.parse_errors.items())
     out.completed.update((begin + row, text) for row, text in rows.completed.items())
 

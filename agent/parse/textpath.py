@@ -8,20 +8,16 @@ Instants are converted as whole columns, or once for each text that several line
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
-import orjson
-
-from agent.core.event import ERROR, RAW_MESSAGE, WARN
-from agent.core.model import ErrorEvent, EventBatch
+from agent.core.event import WARN
 from agent.parse import additions, careful, multiline, runtimes, textevent
-from agent.parse.fields import NO_TIMESTAMP
 from agent.parse.multijson import may_begin
 from agent.parse.runs import MIN_LINES, Rows
+from agent.parse.textrows import EventRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from agent.parse.assemble import Assembler
     from agent.parse.formats import Head
@@ -30,6 +26,9 @@ if TYPE_CHECKING:
 _VISIBLE = frozenset(map(chr, range(ord("!"), ord("~") + 1))) - {"{"}  # with which a line that stands alone begins
 _MOST_LINES = 256  # whose heads are there at once: 1 KB each
 _ODD = (b"\r", b"\0", b"\n{")
+_PARTS = frozenset("[],")  # with which a part of an object over several lines may begin
+_BEGINNING = multiline.BEGINNING
+_OTHER_JSON = frozenset(textevent.OTHER_JSON)
 
 
 class TextPath:
@@ -58,7 +57,7 @@ class TextPath:
         look = _Look(texts, data, self._compiled)
         odd = look.odd | {at for at, line in enumerate(lines) if self._is_odd(line)} if look.is_close else look.odd
         if isinstance(work, Rows):
-            return not odd and self._apart(texts, lines, offset, work)
+            return not odd and self._apart(texts, lines, look, offset, work)
         self._in_runs(texts, lines, look, odd, offset, work)
         return True
 
@@ -78,12 +77,12 @@ class TextPath:
 
     # --- which lines stand alone
 
-    def _apart(self, texts: list[str], lines: list[bytes], offset: int, work: Rows) -> bool:
+    def _apart(self, texts: list[str], lines: list[bytes], look: _Look, offset: int, work: Rows) -> bool:
         heads = list(map(self._rules.find_head, texts))
-        if any(map(self._needs_look, texts, lines, heads)):
+        if self._needing_look(texts, lines, heads, look):
             return False
         rows = EventRows(self._compiled, work.out, work.observed)
-        rows.append(texts, lines, heads, rows.instants(heads), offset)
+        rows.append(texts, lines, heads, rows.instants([head.timestamp for head in heads]), offset)
         return True
 
     def _in_runs(  # noqa: PLR0917 - of a region
@@ -98,21 +97,21 @@ class TextPath:
                 offset, slow = _by_line(lines, slow, begin, offset, work), end
                 for first in range(begin, end, _MOST_LINES):
                     last = min(first + _MOST_LINES, end)
-                    offset = self._run(texts[first:last], lines[first : last + 1], look.below, first, offset, work)
+                    offset = self._run(texts[first:last], lines[first : last + 1], look, first, offset, work)
             begin = end + 1
         _by_line(lines, slow, count, offset, work)
 
     def _run(  # noqa: PLR0917 - of a region
-        self, texts: list[str], lines: list[bytes], below: set[int], first: int, offset: int, work: Assembler
+        self, texts: list[str], lines: list[bytes], look: _Look, first: int, offset: int, work: Assembler
     ) -> int:
         """Take the lines but for the last; the offset of that."""
         count, begin = len(texts), 0
         if count < MIN_LINES:
             return _by_line(lines, 0, count, offset, work)
         heads = list(map(self._rules.find_head, texts))
-        odd = {at for at in range(count) if self._needs_look(texts[at], lines[at], heads[at])}
-        if below:
-            odd.update(at for at in range(count) if first + at + 1 in below and _may_go_on(heads[at]))
+        odd = self._needing_look(texts, lines, heads, look)
+        if look.below:
+            odd.update(at for at in range(count) if first + at + 1 in look.below and _may_go_on(heads[at]))
         for end in [*sorted(odd), count]:
             while begin < end and not work.nothing_open(lines[begin]):
                 offset = _by_line(lines, begin, begin + 1, offset, work)
@@ -122,21 +121,33 @@ class TextPath:
                 rows = EventRows(self._compiled, work.out, work.observed)
                 run = heads[begin:end]
                 work.text_lines += end - begin
-                offset = rows.append(texts[begin:end], lines[begin:end], run, rows.instants(run), offset)
+                instants = rows.instants([head.timestamp for head in run])
+                offset = rows.append(texts[begin:end], lines[begin:end], run, instants, offset)
                 begin = end
             offset = _by_line(lines, begin, min(end + 1, count), offset, work)
             begin = end + 1
         return offset
 
-    def _needs_look(self, text: str, line: bytes, head: Head) -> bool:
-        """Whether a line that opens no trace itself may still be JSON, a part of it, or have an object at its end or
-        a message that opens a trace.
+    def _needing_look(
+        self, texts: Sequence[str], lines: Sequence[bytes], heads: Sequence[Head], look: _Look
+    ) -> set[int]:
+        """Of lines that open no trace themselves those that may still be JSON, a part of it, or have an object at their
+        end or a message that opens a trace.
         """
-        if text.endswith("}") or (text[0] in "[]," and may_begin(line)):
-            return True
-        if head.timestamp is None and self._rules.json and text[0] in textevent.OTHER_JSON:
-            return not careful.surely_text(line)
-        return self._traces and head.end > 0 and multiline.may_begin_trace(text[head.end :])
+        found = set()
+        if look.may_have_objects:
+            messages = [text if head.message is None else head.message for text, head in zip(texts, heads, strict=True)]
+            found = {at for at, message in enumerate(messages) if message[-1:] == "}"}
+            found.update(at for at, text in enumerate(texts) if text[0] in _PARTS and may_begin(lines[at]))
+        if self._rules.json and not _OTHER_JSON.isdisjoint(look.firsts):
+            bare = [at for at, head in enumerate(heads) if head.timestamp is None and texts[at][0] in _OTHER_JSON]
+            found.update(at for at in bare if not careful.surely_text(lines[at]))
+        if self._traces:
+            begins = {text[head.end : head.end + _BEGINNING] for text, head in zip(texts, heads, strict=True)}
+            if multiline.may_begin_traces(begins):
+                headed = [at for at, head in enumerate(heads) if head.end]
+                found.update(at for at in headed if multiline.may_begin_trace(texts[at][heads[at].end :]))
+        return found
 
 
 def _by_line(lines: list[bytes], begin: int, end: int, offset: int, work: Assembler) -> int:
@@ -158,6 +169,8 @@ class _Look:
 
     Attributes:
         is_close: a line may be too long, or a container's.
+        firsts: the first characters of all lines.
+        may_have_objects: a line may end with an object, or be a part of one.
         odd: lines that need a closer look.
         unseen: lines that do not begin with a visible character: those before them may go on.
         below: lines that may belong to the one before.
@@ -165,14 +178,15 @@ class _Look:
 
     def __init__(self, texts: list[str], data: bytes, compiled: Compiled) -> None:
         self.is_close = len(data) > compiled.max_line or compiled.rules.may_wrap(data)
-        firsts = {text[:1] for text in texts}
+        self.firsts = firsts = {text[:1] for text in texts}
+        self.may_have_objects = b"}" in data or not _PARTS.isdisjoint(firsts)
         self.unseen: set[int] = set()
         if not firsts <= _VISIBLE:
             self.unseen = {at for at, text in enumerate(texts) if text[:1] not in _VISIBLE}
         self.odd, self.below = self.unseen.copy(), set[int]()
         if not compiled.traces:
             return
-        if multiline.may_open_traces(data, firsts):
+        if multiline.may_open_traces(data, {text[:_BEGINNING] for text in texts}):
             self.odd.update(at for at, text in enumerate(texts) if multiline.may_open_trace(text))
         if not textevent.MORE_FIRST.isdisjoint(firsts):
             self.below = {at for at, text in enumerate(texts) if text.startswith(textevent.MORE)}
@@ -187,82 +201,3 @@ class _Look:
         if not additions.LEVEL_FIRSTS.isdisjoint(firsts):
             levels = additions.LEVELS
             self.odd.update(at - 1 for at, text in enumerate(texts) if at and text.startswith(levels))
-
-
-class EventRows:
-    """Makes rows of lines that stand alone."""
-
-    def __init__(self, compiled: Compiled, out: EventBatch, observed: int) -> None:
-        self._compiled, self._out, self._observed = compiled, out, observed
-        self._missing: dict[int, str] = {}  # which of the heads has no instant, and why
-
-    def instants(self, heads: Sequence[Head]) -> list[int]:
-        """Those of the heads, whose rows are the next ones."""
-        written = [head.timestamp for head in heads]
-        texts = set(written)
-        if None in texts:
-            self._missing = {at: NO_TIMESTAMP for at, text in enumerate(written) if text is None}
-            texts.discard(None)
-        elif len(texts) * 2 > len(written):
-            latest = self._compiled.instants.latest(self._observed)
-            found = self._compiled.bulk_instants.convert(written, latest)
-            if found is not None:
-                return found
-        return self._by_text(written, {text for text in texts if text is not None})
-
-    def _by_text(self, written: list[str | None], texts: Iterable[str]) -> list[int]:
-        """Each text once. Those that are completed are noted for each row, as if they had been read there."""
-        instants, observed = self._compiled.instants, self._observed
-        noting, completed = instants.out, set()
-        scratch = instants.out = None if noting is None else EventBatch()
-        known: dict[str | None, int] = {None: observed}
-        for text in texts:
-            known[text], missing = textevent.written_instant(text, self._compiled, observed)
-            if missing:
-                self._missing.update((at, missing) for at, one in enumerate(written) if one == text)
-            if scratch is not None and scratch.completed:
-                scratch.completed.clear()
-                completed.add(text)
-        instants.out = noting
-        if completed:
-            first = len(self._out.timestamps)
-            self._out.completed.update((at, text) for at, text in enumerate(written, first) if text in completed)
-        return [known[text] for text in written]
-
-    def append(self, texts: list[str], lines: list[bytes], heads: list[Head], instants: list[int], offset: int) -> int:
-        """Append the rows; the offset of what is behind the lines."""
-        out, first = self._out, len(self._out.records)
-        ends = list(accumulate([len(line) + 1 for line in lines], initial=offset))
-        severities = [head.severity for head in heads]
-        if max(severities) >= ERROR:
-            rows = [at for at, severity in enumerate(severities) if severity >= ERROR]
-            out.errors += [_error(first + at, instants[at], texts[at], heads[at]) for at in rows]
-        for at in {*self._missing, *(at for at, head in enumerate(heads) if head.error)}:
-            out.parse_errors[first + at] = textevent.wrong(heads[at], self._missing.get(at, ""))
-        kept = [line if head.end else RAW_MESSAGE for line, head in zip(lines, heads, strict=True)]
-        out.raws.update(zip(range(first, first + len(lines)), kept, strict=True))
-        out.offsets += ends[:-1]
-        out.timestamps += instants
-        out.severities += severities
-        out.loggers += [head.logger for head in heads]
-        out.records += map(_record, texts, heads)
-        return ends[-1]
-
-
-def _record(text: str, head: Head) -> str:
-    """The record of a line. The attributes of its head become that: nobody else has them."""
-    record = head.attributes if head.attributes is not None else {}
-    timestamp_key, level_key, logger_key, message_key = head.keys
-    if head.timestamp is not None:
-        record[timestamp_key] = head.timestamp
-    if head.level is not None:
-        record[level_key] = head.level
-    if head.logger is not None:
-        record[logger_key] = head.logger
-    record[message_key] = text[head.end :] if head.message is None else head.message
-    return orjson.dumps(record).decode()
-
-
-def _error(row: int, instant: int, text: str, head: Head) -> ErrorEvent:
-    message = text[head.end :] if head.message is None else head.message
-    return ErrorEvent(row, instant, head.severity, message, head.logger, textevent.service_of(head))

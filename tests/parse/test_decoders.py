@@ -31,11 +31,11 @@ NOTHING = ((), (), ())
     ],
 )
 def test_paths_that_cross_or_cannot_be_named_are_not_compiled(own, known):
-    assert compiled_columns(own, known) is None
+    assert compiled_columns(own, known, frozenset(), "") is None
 
 
 def test_what_lies_below_a_name_that_counts_before_is_forbidden_with_it():
-    found = compiled_columns((("time",), None, None), ((("at",), ("at", "s"), ("time",)), (), ()))
+    found = compiled_columns((("time",), None, None), ((("at",), ("at", "s"), ("time",)), (), ()), frozenset(), "")
     assert found is not None
     line = found.decoder.decode(b'{"time":1,"at":null}')
     assert [getter(line) for getter in found.getters["timestamp"]] == [1]

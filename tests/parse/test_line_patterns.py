@@ -163,6 +163,30 @@ def test_runs_of_lines_that_fit_give_the_rows_of_the_long_way(rows, timezone):
     assert columns(parse(data, short)) == columns(parse(data, long))
 
 
+SHAPES = [
+    (r"^(?P<message>.*?) (?P<level>[A-Z]+)$",),
+    (r"(?P<http__response__status_code>\d{3}) (?P<service>\w*) ?(?P<time>20\S+)?",),
+    (r"^(?P<level>[A-Z]*) (?P<logger>\w*)(?: (?P<message>.*))?", r"^(?P<a__b>\d+)(?: (?P<time>\S+))?(?P<msg>.*)"),
+    (r"(?P<x>(?:a+)+)(?P<message>.*)b$", r"(?P<message>)(?P<trace_id>[\w-]*)"),
+    (r"^(?P<ü>\S+)$", r'(?P<timestamp>\S*) "(?P<message>[^"]*)" ?(?P<rest>.*)'),
+]
+pieces = st.sampled_from([
+    "INFO", "ERROR", "error", "500", "200", "2026-11-22T05:39:26Z", "shop", "x}", '{"level":"error"}', "panic: boom",
+    "java.lang.Error: x", '"', '"a"', "ü\\\x7f\u2028", "", "aaaa", "b", "\t\b\x01",
+])  # fmt: skip
+texts = st.lists(pieces, min_size=1, max_size=4).map(" ".join) | st.text(max_size=8)
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(st.lists(st.tuples(texts, st.integers(1, 9)), min_size=1, max_size=8), st.sampled_from(SHAPES))
+def test_what_many_lines_hold_is_what_each_holds(rows, patterns):
+    """Optional and empty groups, messages anywhere or nowhere, several patterns, and letters that JSON escapes."""
+    data = "".join(f"{row}\n" * many for row, many in rows).encode("utf-8", "replace")
+    assert columns(parse(data, with_patterns(*patterns))) == columns(
+        parse(data, with_patterns(*patterns, redact=["nowhere"]))
+    )
+
+
 def test_lines_that_come_late_join_their_event_by_the_pattern():
     config = with_patterns(LAYOUT)
     first, late = b"ERROR [main] 2026-11-22T05:39:26Z failed\n", b"  more\n INFO [main] 2026-11-22T05:39:27Z next\n"

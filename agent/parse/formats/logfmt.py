@@ -74,12 +74,11 @@ def _find(line: str, *, sure: bool) -> Head | None:
     fields = _plain_pairs(line) if "\\" not in line else None
     if fields is None:
         fields = _pairs(line)
-    if sure:
-        bare = sum(value is True for value in fields.values()) if True in fields.values() else 0
-        if bare * 2 > len(fields) or len(fields) - bare < 2:  # noqa: PLR2004 - prose has one, perhaps
-            return None
+    bare = sum(value is True for value in fields.values()) if True in fields.values() else 0
+    if sure and (bare * 2 > len(fields) or len(fields) - bare < 2):  # noqa: PLR2004 - prose has one, perhaps
+        return None
     roles = _roles(tuple(fields)) if len(line) <= _USUAL_LENGTH else _roles.__wrapped__(tuple(fields))
-    return _head(line, fields, roles, sure=sure)
+    return _head(line, fields, roles, sure=sure, bare=bare > 0)
 
 
 def _pairs(line: str) -> dict[str, Any]:
@@ -130,31 +129,34 @@ def _value(text: str) -> int | str:
     return int(text) if plain else text
 
 
-def _head(line: str, fields: dict[str, Any], roles: _Roles, *, sure: bool) -> Head | None:
+def _head(line: str, fields: dict[str, Any], roles: _Roles, *, sure: bool, bare: bool) -> Head | None:
     number, level, level_key = _level(fields, roles)
     written, timestamp_key = _instant(fields, roles, sure=number > 0)
     if sure and written is None and number == 0 and _CERTAIN.isdisjoint(fields):
         return None
     logger_key = roles.logger[0] if roles.logger else ROLE_KEYS[2]
     logger = fields[logger_key] if roles.logger else None
-    message, message_key = _message(line, fields, roles)
+    message, message_key = _message(line, fields, roles, bare=bare)
     if message is not None and message.startswith("audit(") and (audit := _AUDIT.fullmatch(message)) is not None:
         written, message, message_key = written or audit[1], None, ROLE_KEYS[3]
     service = fields.get("service")
     if type(service) is str and _DURATION.fullmatch(service):
         fields["service_time"] = fields.pop("service")  # Heroku's router: a time, and no name
-    return Head(
-        *(written, level, number, logger if type(logger) is str and logger else None),
-        *(0 if message is None else len(line), message, fields),
-        (timestamp_key, level_key, logger_key, message_key),
-    )
+    name = logger if type(logger) is str and logger else None
+    end, keys = 0 if message is None else len(line), (timestamp_key, level_key, logger_key, message_key)
+    return Head(written, level, number, name, end, message, fields, keys)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _severity_of(value: int | str, key: str) -> int:
+    return severity.look_up(value, (key,))
 
 
 def _level(fields: dict[str, Any], roles: _Roles) -> tuple[int, str | None, str]:
     """Severity, level as it is written and its key, of the first key whose value is one."""
     for key in roles.severity:
         value = fields[key]
-        number = severity.look_up(value, (key,)) if value is not True else 0
+        number = _severity_of(value, key) if value is not True else 0
         if number > 0:
             return number, str(value), key
     return 0, None, ROLE_KEYS[1]
@@ -174,11 +176,11 @@ def _instant(fields: dict[str, Any], roles: _Roles, *, sure: bool) -> tuple[str 
     return None, ROLE_KEYS[0]
 
 
-def _message(line: str, fields: dict[str, Any], roles: _Roles) -> tuple[str | None, str]:
-    """The message and its key; None where the whole line is the message."""
+def _message(line: str, fields: dict[str, Any], roles: _Roles, *, bare: bool) -> tuple[str | None, str]:
+    """The message and its key; None where the whole line is the message. `bare`: there are keys without a value."""
     if roles.message:
         key = roles.message[0]
-        return _with_words(line, key, fields) if True in fields.values() else str(fields[key]), key
+        return _with_words(line, key, fields) if bare else str(fields[key]), key
     reason = next((fields[key] for key in _REASONS if key in fields), None)
     return (reason if type(reason) is str and reason else None), ROLE_KEYS[3]
 
