@@ -219,7 +219,6 @@ def test_help_and_version_import_nothing_heavy():
         "msgspec",
         "orjson",
         "structlog",
-        "rich",
         "sqlite3",
         "sqlite_utils",
         "watchdog",
