@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.core.errors import SidelogError
 
-Command = TypeVar("Command", bound="Callable[..., Any]")
+Function = TypeVar("Function", bound="Callable[..., Any]")
 
 COLORS = ("auto", "always", "never")
 PATH = click.Path(path_type=Path, readable=False)  # who opens it has better words than click, and another exit code
@@ -112,7 +112,7 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
         context.color = context.find_root().color = {"always": True, "never": False}.get(value)
 
 
-def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+def _option(*names: str, **settings: Any) -> Callable[[Function], Function]:
     return click.option(*names, expose_value=False, callback=_remember, **settings)
 
 
@@ -128,14 +128,37 @@ CONFIG_OPTIONS = (
 )
 
 
-def output_options(function: Command) -> Command:
+class Command(click.Command):
+    """A command whose help ends with its examples, in one form everywhere."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What more there is to say, then the examples."""
+        from agent.cli.examples import examples_of
+
+        super().format_epilog(ctx, formatter)
+        examples = examples_of(ctx.command_path.partition(" ")[2])
+        if not examples:
+            return
+        width = max(len(example.line) for example in examples)
+        with formatter.section("Examples"):
+            for line, about in examples:
+                formatter.write(f"{'':{formatter.current_indent}}{line:{width}}  # {about}\n")
+
+
+class Group(Command, click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+def output_options(function: Function) -> Function:
     """Add `--color`, `-v` and `-q` to a command that needs no configuration."""
     for option in reversed(OUTPUT_OPTIONS):
         function = option(function)
     return function
 
 
-def with_context(function: Command) -> Command:
+def with_context(function: Function) -> Function:
     """Add the options of every command; the function gets a `Context` before its own arguments."""
 
     @functools.wraps(function)
@@ -148,7 +171,7 @@ def with_context(function: Command) -> Command:
     return wrapped  # type: ignore[no-any-return]
 
 
-def json_option(text: str = "One JSON document.") -> Callable[[Command], Command]:
+def json_option(text: str = "One JSON document.") -> Callable[[Function], Function]:
     """Add `--json`; the function gets `as_json`. A group's counts for its commands: `alerts --json history`."""
     return click.option("--json", "as_json", is_flag=True, flag_value=True, default=_given_to_group, help=text)
 

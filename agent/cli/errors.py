@@ -11,6 +11,7 @@ import click
 
 from agent.cli.common import (
     Context,
+    Group,
     echo_json,
     json_option,
     paint,
@@ -41,7 +42,7 @@ _GROUP_ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
 _LAST_NS = 2**63 - 1  # the year 2262
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """`errors` and `errors --sort count` mean `errors list` and `errors list --sort count`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent import __version__
-from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS, Context, print_error
+from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS, Context, Group, print_error
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, SidelogError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _PLACES = {  # of the commands that are not `command` in the module of their nam
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """Imports a command's module when that command is called, and lists only those that exist."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -111,7 +111,6 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
             help="Print the version.",
         )
     ],
-    epilog="Begin with: sidelog run '/var/log/app/*.log', then from another terminal: sidelog query -f",
 )
 @click.pass_context
 def cli(context: click.Context) -> None:

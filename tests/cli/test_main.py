@@ -232,6 +232,7 @@ def test_help_and_version_import_nothing_heavy():
 _ALLOWED = {
     "agent.cli",
     "agent.cli.common",
+    "agent.cli.examples",
     "agent.cli.main",
     "agent.core",
     "agent.core.errors",
