@@ -32,6 +32,8 @@ from agent.views.errors import group_document, view_document, view_group
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
     from agent.core.groups import ErrorGroup
     from agent.core.stored import StoredEvent
     from agent.query.engine import Engine
@@ -48,9 +50,15 @@ class _Commands(Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does, with `list` where options stand alone."""
         named = {*self.commands, *ctx.help_option_names} & {*args}
-        if not named and (not args or args[0].startswith("-")):
+        alone = args[0].startswith("-") if args else not ctx.resilient_parsing  # completion: a command may follow
+        if not named and alone:
             args = ["list", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """As click does, with the options of `list`."""
+        of_list = self.commands["list"].shell_complete(ctx, incomplete) if incomplete.startswith("-") else []
+        return [*super().shell_complete(ctx, incomplete), *of_list]
 
 
 def _engine(context: Context, *, archived: bool) -> contextlib.closing[Engine]:

@@ -191,6 +191,11 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog explain", "all codes"),
         ("sidelog explain | grep archive", "those about archives"),
     ),
+    "completion": (
+        ("sidelog completion bash > ~/.local/share/bash-completion/completions/sidelog", "for bash, from now on"),
+        ("sidelog completion zsh > ~/.zfunc/_sidelog", "for zsh, with ~/.zfunc in its fpath"),
+        ("sidelog completion fish > ~/.config/fish/completions/sidelog.fish", "for fish"),
+    ),
 }
 
 
