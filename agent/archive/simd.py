@@ -38,7 +38,7 @@ def digest(data: bytes) -> int:
     return found
 
 
-def count(data: bytes, byte: bytes) -> int:
-    """How often one byte occurs."""
-    found: int = stringzilla.count(data, byte)
+def count(data: bytes, needle: bytes) -> int:
+    """How often some bytes occur, which do not overlap themselves."""
+    found: int = stringzilla.count(data, needle)
     return found
