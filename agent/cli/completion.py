@@ -17,7 +17,6 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete
 
 from agent.cli.common import Command, Context, output_options, safe_text
-from agent.cli.init import shared
 from agent.cli.offers import offer
 from agent.core.patterns import lazy
 
@@ -35,6 +34,8 @@ def command(shell: str) -> None:
     An installed package has brought it where bash, zsh and fish look for it if its `share` lies beside a `bin` on the
     PATH. Else: eval "$(sidelog completion bash)" in ~/.bashrc, or a file as in the examples.
     """
+    from agent.cli.init import shared
+
     click.echo(shared(f"etc/completion/{SCRIPTS[shell]}"), nl=False)
 
 

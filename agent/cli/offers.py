@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
 MEASURES = ("sum", "avg", "min", "max", "p50", "p95", "p99")
-_SAMPLED_EVENTS = 200  # the newest, whose fields are offered: some 10 ms
+_SAMPLED_EVENTS = 100  # the newest, whose fields are offered: some 10 ms
 _VALUES = 30  # of a field
 _GROUPS = 50
 _TERM = lazy(r"(\(*!?\(*)([^\s=!<>~()]*)(!=|=|>=|<=|>|<)(.*)", re.DOTALL)
