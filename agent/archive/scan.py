@@ -15,9 +15,9 @@ from agent.archive.tokens import BLOCK_BYTES, EVENT_BYTES, NO_BOUND, TOKENS_PER_
 from agent.core.patterns import lazy
 
 try:
-    from agent.archive import scan_numpy as tokens_of_frames
+    from agent.archive.scan_numpy import NumpyTokens as FrameTokens
 except ImportError:
-    from agent.archive import scan_plain as tokens_of_frames  # type: ignore[no-redef]
+    from agent.archive.scan_plain import PlainTokens as FrameTokens  # type: ignore[assignment]
 
 SHORT_LINE = 1024  # bytes: how short lines are is not worth to be known
 _MOST_BYTES = 4 << 20  # of a frame; a larger one is one event, whose filter would have four bytes
@@ -78,6 +78,6 @@ def build(data: bytes, events: int) -> TokenFilter:
         return TokenFilter(b"", NO_BOUND)
     if plain := as_read(data):
         data = b"%b\n%b" % (data, plain)
-    found = tokens_of_frames.FrameTokens(data)
+    found = FrameTokens(data)
     size = min(events * EVENT_BYTES // BLOCK_BYTES, found.number // TOKENS_PER_BLOCK + 1)
     return TokenFilter(found.blocks(size), min(found.longest, NO_BOUND - 1))

@@ -25,7 +25,7 @@ _LOWER_CASE = np.uint64(0x2020202020202020)  # makes letters small and leaves di
 _MULTIPLIER = np.uint64(MULTIPLIER)
 
 
-class FrameTokens:
+class NumpyTokens:
     """The distinct tokens of a frame, as what is kept of them."""
 
     def __init__(self, data: bytes) -> None:

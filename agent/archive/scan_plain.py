@@ -22,7 +22,7 @@ _BITS_OF_WORDS = 0xC0C0_8080_4040_0000  # the first bit of the word that each of
 _NEIGHBOUR = bytes(byte ^ 1 for byte in range(_BITS))
 
 
-class FrameTokens:
+class PlainTokens:
     """The distinct tokens of a frame, as what is kept of them."""
 
     def __init__(self, data: bytes) -> None:

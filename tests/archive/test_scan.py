@@ -5,11 +5,11 @@ import re
 import subprocess
 import sys
 
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.archive import scan_numpy, scan_plain
-from agent.archive.scan import SHORT_LINE, LineFacts, lines, tokens_of_frames
+from agent.archive.scan import SHORT_LINE, FrameTokens, LineFacts, lines
 from agent.archive.tokens import MIN_TOKEN, token_hash
 
 CHARACTERS = st.text(list('{}\\u0041f6 "a1\u00e9\u2028\n\r'), max_size=40).map(str.encode)
@@ -31,6 +31,10 @@ def one_by_one(data: bytes) -> LineFacts:
     return LineFacts(len(found), max([SHORT_LINE, *map(len, found)]), objects, escaped, valid)
 
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a machine may be busy
+
+
+@unhurried
 @given(FRAMES)
 @example(b"")
 @example(b"{")
@@ -48,6 +52,7 @@ def test_lines(data):
 TOKENS = st.lists(st.text("aZ09_", max_size=40) | st.text("a0", min_size=11, max_size=90), max_size=12).map(" ".join)
 
 
+@unhurried
 @given(TOKENS)
 @example("a" * 12)
 @example("_" + "a" * 12 + "_" + "0" * 100)
@@ -59,25 +64,25 @@ def test_tokens(text):
     assert scan_plain._tokens(data) == [data[begin:end].lower() for begin, end in expected]
 
 
+@unhurried
 @given(TOKENS, st.integers(0, 5))
 @example(" ".join(f"{number:032x} {number * 77:016X}" for number in range(500)), 63)
 @example(" ".join("0" * number for number in range(12, 200)), 7)
 def test_both_ways_give_the_same_bytes(text, size):
     data = text.encode()
-    one, other = scan_numpy.FrameTokens(data), scan_plain.FrameTokens(data)
+    one, other = scan_numpy.NumpyTokens(data), scan_plain.PlainTokens(data)
     assert (one.longest, one.number, one.blocks(size)) == (other.longest, other.number, other.blocks(size))
 
 
 def test_numpy_is_used_where_it_is_installed():
-    code = (
-        "import sys; sys.modules['numpy'] = None; from agent.archive import scan; print(scan.tokens_of_frames.__name__)"
-    )
+    code = "import sys; sys.modules['numpy'] = None; from agent.archive import scan; print(scan.FrameTokens.__name__)"
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
-    assert done.stdout == "agent.archive.scan_plain\n"
-    assert tokens_of_frames is scan_numpy
+    assert done.stdout == "PlainTokens\n"
+    assert FrameTokens is scan_numpy.NumpyTokens
 
 
+@unhurried
 @given(st.sets(st.text("ab019", min_size=MIN_TOKEN, max_size=100), min_size=1))
 def test_many_hashes_at_once_are_those_of_each(tokens):
     for length in {len(token) for token in tokens}:
