@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import tomllib
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.command_tree import entries
 from tests.needs import needs
 
 ENTRIES = list(entries())
+ROOT = reference_page.DOCS.parent
 CARD = reference_page.DOCS / "card.md"
 
 
@@ -92,3 +94,15 @@ def test_each_line_of_the_card_is_understood():
         with query.command.make_context("query", [*shlex.split(text), *rest]) as context:
             assert query.understand(context.params, 1_790_000_000_000_000_000), text
     assert len(CARD.read_text().splitlines()) <= 60, "a page"
+
+
+def test_a_wheel_brings_pages_and_scripts_to_where_they_are_looked_for():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"]["etc/completion"] == "agent/_share/etc/completion"
+    assert wheel["shared-data"] == {
+        "docs/man": "share/man/man1",
+        "etc/completion/sidelog.bash": "share/bash-completion/completions/sidelog",
+        "etc/completion/_sidelog": "share/zsh/site-functions/_sidelog",
+        "etc/completion/sidelog.fish": "share/fish/vendor_completions.d/sidelog.fish",
+    }
+    assert all((ROOT / name).exists() for name in wheel["shared-data"])
