@@ -12,7 +12,7 @@ ARGS  ?=
 CODE  := agent tests benchmarks etc/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-parts lint unit docs wheel-test bench soak fmt lock clean venv venv-dev
+.PHONY: help run test test-parts lint unit docs man wheel-test bench soak fmt lock clean venv venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +35,12 @@ unit: venv-dev
 	@rm -f .coverage .coverage.*
 	COVERAGE_CORE=$(CORE) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not soak' --cov --cov-report=term --cov-report=xml:build/coverage.xml $(ARGS)
 
-docs: venv-dev ## Write the families of docs/formats.md from the cases that test them
+docs: venv-dev man ## Write docs/reference.md, the manual pages, and the families of docs/formats.md from code and cases
 	$(BIN)/python -m tests.formats_page
+	$(BIN)/python -m tests.reference_page
+
+man: venv-dev ## Write the manual pages of the commands, docs/man, from their help
+	$(BIN)/python -m tests.manual_pages
 
 wheel-test: venv-dev ## Build the wheel, install it alone into an empty environment and run the tests against it
 	PYTHON=$(BIN)/python etc/wheel-test.sh $(ARGS)

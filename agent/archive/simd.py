@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import stringzilla
 
 _LOWER = bytes(range(256)).lower()
 
 
-def find(data: bytes, needle: bytes, start: int = 0) -> int:
-    """The place of the first occurrence from `start` on, or -1."""
-    found: int = stringzilla.find(data, needle, start)
-    return found
+if TYPE_CHECKING:
 
+    def find(data: bytes, needle: bytes, start: int = 0) -> int:
+        """The place of the first occurrence from `start` on, or -1."""
 
-def translate(data: bytes, table: bytes) -> bytes:
-    """Each byte as the table of 256 has it."""
-    found: bytes = stringzilla.translate(data, table)
-    return found
+    def translate(data: bytes, table: bytes) -> bytes:
+        """Each byte as the table of 256 has it."""
+
+else:  # asked for each token of a frame: a call of ours around theirs would cost as much
+    find, translate = stringzilla.find, stringzilla.translate
 
 
 def lower(data: bytes) -> bytes:
@@ -38,7 +40,7 @@ def digest(data: bytes) -> int:
     return found
 
 
-def count(data: bytes, byte: bytes) -> int:
-    """How often one byte occurs."""
-    found: int = stringzilla.count(data, byte)
+def count(data: bytes, needle: bytes) -> int:
+    """How often some bytes occur, which do not overlap themselves."""
+    found: int = stringzilla.count(data, needle)
     return found

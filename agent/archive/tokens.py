@@ -26,6 +26,7 @@ BLOCK_BYTES = BLOCK_WORDS * WORD_BYTES
 TOKENS_PER_BLOCK = 16
 HASHED_WORDS = 8  # of a token's beginning; of a longer one also the last
 MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio (Knuth, TAOCP 6.4)
+IS_TOKEN = bytes(byte < 0x80 and chr(byte).isalnum() for byte in range(256))  # noqa: PLR2004 - ASCII
 _64_BITS = (1 << 64) - 1
 _ANY_RUN = lazy("[0-9A-Za-z]+")
 _COLOUR = lazy(rb"\x1b\[[0-9;:?]{0,32}[A-Za-z]")  # as the format `text` sees through them
@@ -67,7 +68,7 @@ def as_read(data: bytes) -> bytes:
     """Lines of text without what formats see through, colours and escaped quotes, for it hides where words begin; empty
     where there is none of it.
     """
-    if b"\x1b[" in data:
+    if find(data, b"\x1b[") >= 0:
         data = _COLOUR.sub(b"", data)
     elif find(data, _QUOTE) < 0:
         return b""

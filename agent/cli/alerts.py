@@ -13,6 +13,7 @@ from agent.alert import operations
 from agent.alert.rules import compile_rule, shown_key, shown_value
 from agent.cli.common import (
     Context,
+    Group,
     echo_json,
     json_option,
     paint,
@@ -36,7 +37,7 @@ _COLORS = {"ok": "green", "resolved": "green", "pending": "yellow", "repeat": "r
 _NS = 1_000_000_000
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option()
 @with_context
 def command(_: Context, *, as_json: bool) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import PATH, Bar, Context, echo_json, json_option, print_error, safe_text, with_context
+from agent.cli.common import PATH, Bar, Context, Group, echo_json, json_option, print_error, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
 from agent.views import archives as views
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agent.store.opening import OpenStore
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option()
 @with_context
 def command(_: Context, *, as_json: bool) -> Any:

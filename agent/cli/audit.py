@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import Bar, Context, echo_json, json_option, paint, safe_text, use_color, with_context
+from agent.cli.common import Bar, Command, Context, echo_json, json_option, paint, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED
 from agent.views.audit import audit_books, audit_document, audit_files
 
@@ -23,7 +23,7 @@ _UNCOMPARED = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
 @json_option("One JSON array.")
 @click.option("--quick", is_flag=True, help="Only add up the books; compare no file.")
 @with_context

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import Context, echo_json, json_option, output_options, paint, safe_text, use_color, with_context
+from agent.cli.common import (
+    Command,
+    Context,
+    echo_json,
+    json_option,
+    output_options,
+    paint,
+    safe_text,
+    use_color,
+    with_context,
+)
 from agent.core import catalogue
 from agent.core.errors import UsageError
 
@@ -16,7 +26,7 @@ if TYPE_CHECKING:
 _COLORS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
-@click.command(short_help="Tell whether a configuration is ready to run.")
+@click.command(cls=Command, short_help="Tell whether a configuration is ready to run.")
 @with_context
 @json_option("Print one JSON document.")
 def command(context: Context, *, as_json: bool) -> int:
@@ -51,7 +61,7 @@ def _print(diagnostic: Diagnostic) -> None:
 # ---------------------------------------------------------------- explain
 
 
-@click.command(short_help="Explain an error code.")
+@click.command(cls=Command, short_help="Explain an error code.")
 @click.argument("code", required=False)
 @output_options
 def explain(code: str | None) -> None:

@@ -5,9 +5,11 @@ Nothing heavy is imported before it is needed: a command pays only for what it u
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
@@ -23,12 +25,16 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.core.errors import SidelogError
 
-Command = TypeVar("Command", bound="Callable[..., Any]")
+Function = TypeVar("Function", bound="Callable[..., Any]")
 
 COLORS = ("auto", "always", "never")
 PATH = click.Path(path_type=Path, readable=False)  # who opens it has better words than click, and another exit code
 _LINE_SEPARATORS = "\u2028\u2029"  # no terminal takes them for line ends
 _NOTE_CHARS = 40  # beside the bar; of a longer one, such as a path, the end
+_BAR_COLUMNS = 30
+_REDRAW_S = 0.1
+_COLUMNS = 80  # of a terminal that does not say
+_ERASE = "\x1b[K"  # what stands behind the cursor on its line: ECMA-48, EL
 
 
 class Context:
@@ -106,7 +112,7 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
         context.color = context.find_root().color = {"always": True, "never": False}.get(value)
 
 
-def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+def _option(*names: str, **settings: Any) -> Callable[[Function], Function]:
     return click.option(*names, expose_value=False, callback=_remember, **settings)
 
 
@@ -122,14 +128,37 @@ CONFIG_OPTIONS = (
 )
 
 
-def output_options(function: Command) -> Command:
+class Command(click.Command):
+    """A command whose help ends with its examples, in one form everywhere."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What more there is to say, then the examples."""
+        from agent.cli.examples import examples_of
+
+        super().format_epilog(ctx, formatter)
+        examples = examples_of(ctx.command_path.partition(" ")[2])
+        if not examples:
+            return
+        width = max(len(example.line) for example in examples)
+        with formatter.section("Examples"):
+            for line, about in examples:
+                formatter.write(f"{'':{formatter.current_indent}}{line:{width}}  # {about}\n")
+
+
+class Group(Command, click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+def output_options(function: Function) -> Function:
     """Add `--color`, `-v` and `-q` to a command that needs no configuration."""
     for option in reversed(OUTPUT_OPTIONS):
         function = option(function)
     return function
 
 
-def with_context(function: Command) -> Command:
+def with_context(function: Function) -> Function:
     """Add the options of every command; the function gets a `Context` before its own arguments."""
 
     @functools.wraps(function)
@@ -142,7 +171,7 @@ def with_context(function: Command) -> Command:
     return wrapped  # type: ignore[no-any-return]
 
 
-def json_option(text: str = "One JSON document.") -> Callable[[Command], Command]:
+def json_option(text: str = "One JSON document.") -> Callable[[Function], Function]:
     """Add `--json`; the function gets `as_json`. A group's counts for its commands: `alerts --json history`."""
     return click.option("--json", "as_json", is_flag=True, flag_value=True, default=_given_to_group, help=text)
 
@@ -209,7 +238,7 @@ def paint(text: str, color: str, *, enabled: bool, bold: bool = False) -> str:
 
 
 class Bar:
-    """Shown from the first step on, gone at the end of the block.
+    """One line on a terminal's stderr, shown from the first step on, gone at the end of the block.
 
     Args:
         what: a word for what is being done.
@@ -217,35 +246,43 @@ class Bar:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._progress: Any = None
-        self._task: Any = None
+        self._start = self._next = 0.0
         self.is_shown = sys.stderr.isatty() and current().verbosity >= 0
 
     def __enter__(self) -> Self:
-        if self.is_shown:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._task = self._progress.add_task(self._what, total=None, note="")
-            self._progress.start()
+        self._start = time.monotonic()
         return self
 
     def step(self, done: float, total: float, note: str = "") -> None:
-        """Draw that `done` of `total` units are done."""
-        if self._progress is not None:
-            self._progress.update(self._task, completed=done, total=total, note=note[-_NOTE_CHARS:])
+        """Draw that `done` of `total` units are done; ten times a second at the most."""
+        now = time.monotonic()
+        if not self.is_shown or now < self._next:
+            return
+        self._next = now + _REDRAW_S
+        share = min(done / total, 1.0) if total > 0 else 0.0
+        left = (now - self._start) * (1 - share) / share if share else None
+        filled = int(share * _BAR_COLUMNS)
+        parts = [
+            f"{self._what} [{'#' * filled}{' ' * (_BAR_COLUMNS - filled)}] {share:4.0%}",
+            "" if left is None else f"{int(left) // 3600}:{int(left) // 60 % 60:02}:{int(left) % 60:02}",
+            safe_text(note[-_NOTE_CHARS:]),
+        ]
+        self._write(f"\r{' '.join(filter(None, parts))[: _columns(sys.stderr) - 1]}{_ERASE}")
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a terminal that is gone is no reason to stop the work
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._next:
+            self._write(f"\r{_ERASE}")
+
+
+def _columns(terminal: IO[Any]) -> int:
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS

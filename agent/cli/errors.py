@@ -11,6 +11,7 @@ import click
 
 from agent.cli.common import (
     Context,
+    Group,
     echo_json,
     json_option,
     paint,
@@ -31,6 +32,8 @@ from agent.views.errors import group_document, view_document, view_group
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
     from agent.core.groups import ErrorGroup
     from agent.core.stored import StoredEvent
     from agent.query.engine import Engine
@@ -41,15 +44,21 @@ _GROUP_ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
 _LAST_NS = 2**63 - 1  # the year 2262
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """`errors` and `errors --sort count` mean `errors list` and `errors list --sort count`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does, with `list` where options stand alone."""
         named = {*self.commands, *ctx.help_option_names} & {*args}
-        if not named and (not args or args[0].startswith("-")):
+        alone = args[0].startswith("-") if args else not ctx.resilient_parsing  # completion: a command may follow
+        if not named and alone:
             args = ["list", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """As click does, with the options of `list`."""
+        of_list = self.commands["list"].shell_complete(ctx, incomplete) if incomplete.startswith("-") else []
+        return [*super().shell_complete(ctx, incomplete), *of_list]
 
 
 def _engine(context: Context, *, archived: bool) -> contextlib.closing[Engine]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.common import PATH, current, output_options, safe_text
+from agent.cli.common import PATH, Command, current, output_options, safe_text
 from agent.core.errors import SidelogError, UsageError
 
 UNIT_PROGRAM = "/usr/local/bin/sidelog"  # as the unit file has it
@@ -24,7 +24,7 @@ next:
 """
 
 
-@click.command(short_help="Write a commented configuration, or install the service.")
+@click.command(cls=Command, short_help="Write a commented configuration, or install the service.")
 @click.option("--system", is_flag=True, help="Install configuration, unit, user and folders of the service.")
 @click.option("--force", is_flag=True, help="Replace what is there; the old file is kept as FILE.old.")
 @click.option("--root", type=PATH, metavar="DIR", help="With --system: install below DIR.")

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent import __version__
-from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS, Context, print_error
+from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS, Context, Group, print_error
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, SidelogError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
+
+    from click.shell_completion import CompletionItem
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 EXIT_PIPE = 141  # 128 + SIGPIPE: the reader of a pipe has left
@@ -44,7 +46,10 @@ COMMANDS = {
         "restore": "Bring a backup back.",
         "verify": "Check the store, and repair it.",
     },
-    "Help": {"explain": "Explain an error code."},
+    "Help": {
+        "explain": "Explain an error code.",
+        "completion": "Print the script by which a shell completes.",
+    },
 }
 _PLACES = {  # of the commands that are not `command` in the module of their name
     "backup": "store:back_up",
@@ -54,7 +59,7 @@ _PLACES = {  # of the commands that are not `command` in the module of their nam
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """Imports a command's module when that command is called, and lists only those that exist."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -69,6 +74,14 @@ class LazyGroup(click.Group):
         module, _, attribute = _PLACES.get(cmd_name, f"{cmd_name}:command").partition(":")
         command: click.Command = getattr(importlib.import_module(f"agent.cli.{module}"), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """The table above, without importing anything, and the options."""
+        from click.shell_completion import CompletionItem
+
+        rows = [row for section in COMMANDS.values() for row in section.items() if row[0].startswith(incomplete)]
+        found = [CompletionItem(name, help=text) for name, text in rows]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -111,7 +124,6 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
             help="Print the version.",
         )
     ],
-    epilog="Begin with: sidelog run '/var/log/app/*.log', then from another terminal: sidelog query -f",
 )
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -166,7 +178,9 @@ def _open_streams() -> None:
 
 def _invoke(arguments: list[str], state: Context) -> int:
     if "_SIDELOG_COMPLETE" in os.environ:
-        cli.main(args=arguments, prog_name="sidelog")  # completion of the shell: click answers and exits
+        from agent.cli.completion import answer
+
+        return answer(cli, os.environ["_SIDELOG_COMPLETE"])
     try:
         with cli.make_context("sidelog", arguments, obj=state) as context:
             result: Any = cli.invoke(context)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from agent.cli.common import PATH, Context, echo_json, json_option, safe_text, use_color, with_context
+from agent.cli.common import PATH, Command, Context, echo_json, json_option, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, SidelogError, UsageError
 
 if TYPE_CHECKING:
@@ -33,17 +33,10 @@ _WRITE_BYTES = 1 << 16
 _GAPS = {"over_long": "longer than `max_line`", "hole": "NUL bytes, which hold no line"}
 _NO_TEXT = ("NUL bytes", "invalid UTF-8")  # how the reasons begin of lines that are no text
 
-EPILOG = """\b
-  sidelog parse /var/log/shop.log
-  sidelog parse --pattern '^(?P<timestamp>\\S+) (?P<severity>\\w+) (?P<message>.*)' shop.log
-  sidelog parse --format postgresql -o json shop.log.1.gz | jq .attributes
-  journalctl -u shop -o cat | sidelog parse -
-\b
-Groups of a pattern: timestamp severity message logger trace_id span_id service; any other is an attribute.
-"""
+EPILOG = "Groups of a pattern: timestamp severity message logger trace_id span_id service; any other is an attribute."
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG)
 @click.argument("file", required=False, type=PATH, metavar="FILE|-")
 @click.option("--format", "form", metavar="NAME", help="A format (default auto), or a named pattern.")
 @click.option(

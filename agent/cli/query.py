@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import msgspec
 
-from agent.cli.common import PATH, Context, print_errors, print_warnings, safe_text, use_color, with_context
+from agent.cli.common import PATH, Command, Context, print_errors, print_warnings, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.times import parse_duration, parse_time
 from agent.query import open_engine
@@ -41,13 +41,6 @@ A TERM is a word or "quoted phrase", FIELD=VALUE, !=, >, >=, <, <=, FIELD~REGEX,
 value begins, FIELD=* any value. All TERMs must hold; FIELD=A FIELD=B means either, as does OR between them,
 with parentheses around. FIELD is severity, logger, service, source, path, message, trace_id, span_id, group,
 category, state, or a path into the line such as http.status, attributes.path or "Response Code".
-\b
-  sidelog query -p error -S 1h
-  sidelog query timeout service=shop 'http.status>=500'
-  sidelog query '(user=ann OR path=/var/log/shop/*) !healthcheck'
-  sidelog query -f '!healthcheck'
-  sidelog query -S today --by logger,severity --top 10
-  sidelog query -C 3 'payment failed'
 """
 
 
@@ -81,7 +74,7 @@ class LinesType(click.ParamType[Any]):
         return int(value)
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG)
 @click.argument("terms", nargs=-1, metavar="[TERM]...")
 @click.option("-S", "--since", metavar="TIME", help="From this time on: 15m, '1h ago', today, 2026-11-22, @EPOCH.")
 @click.option("-U", "--until", metavar="TIME", help="Before this time.")

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Context, print_warnings, with_context
+from agent.cli.common import Bar, Command, Context, print_warnings, with_context
 from agent.core.errors import EXIT_DONE, ConfigError, UsageError
 from agent.core.model import STDIN
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _INPUT = "-"  # in place of a pattern
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--once", is_flag=True, help="Read everything that is there to its end, then stop.")
 @with_context

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from agent.cli.common import PATH, Bar, Context, echo_json, json_option, safe_text, with_context
+from agent.cli.common import PATH, Bar, Command, Context, echo_json, json_option, safe_text, with_context
 from agent.cli.killloop import KillLoop, Verdict
 from agent.core.errors import EXIT_DONE, EXIT_FAILED
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--kill9", "kills", type=click.IntRange(1, 100_000), default=100, metavar="N", help="How many kills (100)."
 )

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import orjson
 
-from agent.cli.common import Context, safe_text, with_context
+from agent.cli.common import Command, Context, safe_text, with_context
 from agent.core.errors import EXIT_DONE
 from agent.core.text import escape_json
 from agent.query.sqlite.guard import GuardedStatement
@@ -23,7 +23,7 @@ _WIDEST_COLUMN = 80  # a wider cell pushes the rest of its line; it is not cut
 Rows = list[tuple[Any, ...]]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("statement")
 @click.option("--json", "form", flag_value="json", help="Print one JSON array of objects.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV with a header.")

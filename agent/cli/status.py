@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.alert.rules import shown_key
-from agent.cli.common import Context, echo_json, json_option, paint, safe_text, use_color, with_context
+from agent.cli.common import Command, Context, echo_json, json_option, paint, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
 from agent.store.reader import open_reader
 from agent.views import status
@@ -21,7 +21,7 @@ _FILES_SHOWN = 20
 _LOOK_INTERVAL_S = 0.1
 
 
-@click.command()
+@click.command(cls=Command)
 @json_option()
 @click.option("-a", "--all", "show_all", is_flag=True, help="Every file, not only the first and the late ones.")
 @with_context

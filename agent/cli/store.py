@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import PATH, Bar, Context, echo_json, json_option, safe_text, with_context
+from agent.cli.common import PATH, Bar, Command, Context, echo_json, json_option, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, StoreError
 from agent.store import backup
 from agent.store.reader import open_reader
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FINDINGS_SHOWN = 20
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--repair", is_flag=True, help="Make a new store of what can be read; the damaged one is kept.")
 @json_option()
 @with_context
@@ -111,7 +111,7 @@ def _print(path: Path, findings: list[StoreFinding], saved: SalvageReport | None
 # ---------------------------------------------------------------- copies
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("destination", metavar="DEST", type=PATH)
 @json_option()
 @with_context
@@ -133,7 +133,7 @@ def back_up(context: Context, *, destination: Path, as_json: bool) -> int:
     return EXIT_DONE
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", metavar="SRC", type=PATH)
 @click.option("--force", is_flag=True, help="Move a store that is there aside.")
 @json_option()

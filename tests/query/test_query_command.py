@@ -361,7 +361,7 @@ def test_a_query_loads_neither_the_writers_libraries_nor_the_agent(store):
     script = (
         "import sys; from agent.cli.main import run_command_line as run;"
         f"run(['query', '--store', {str(store)!r}, '-p', 'error']);"
-        "heavy = {'sqlite_utils', 'rich', 'watchdog', 'structlog', 'asyncio', 'yaml', 'zstandard', 'agent.pipeline'};"
+        "heavy = {'sqlite_utils', 'watchdog', 'structlog', 'asyncio', 'yaml', 'zstandard', 'agent.pipeline'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

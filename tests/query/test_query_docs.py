@@ -1,4 +1,4 @@
-"""The examples of the documentation and of the texts of errors are commands that are understood."""
+"""The examples of the documentation are commands that are understood."""
 
 import re
 import shlex
@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 import pytest
 
-from agent.cli.query import EPILOG, command, understand
+from agent.cli.query import command, understand
 from agent.cli.sql import command as sql_command
 from agent.query.render import FORMS
 
 DOCS = (Path(__file__).parents[2] / "docs" / "query.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^ *(sidelog (?:query|sql) .*)$", DOCS + EPILOG, re.MULTILINE)
+EXAMPLES = re.findall(r"^ *(sidelog (?:query|sql) .*)$", DOCS, re.MULTILINE)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
