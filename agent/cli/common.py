@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from datetime import UTC
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
@@ -18,6 +19,7 @@ from agent.core.text import escape
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
+    from datetime import tzinfo
     from types import TracebackType
 
     from agent.config import Config
@@ -40,6 +42,7 @@ class Context:
         self.overrides: tuple[str, ...] = ()
         self.verbosity = 0  # -1 with `-q`, 1 with `-v`, 2 with `-vv`
         self.color = color
+        self.utc = False
 
     def use_color(self, stream: IO[Any]) -> bool:
         """Whether to colour what goes to a stream: `--color`, else NO_COLOR (https://no-color.org), else a terminal."""
@@ -142,6 +145,10 @@ def with_context(function: Command) -> Command:
     return wrapped  # type: ignore[no-any-return]
 
 
+# For commands that show times.
+utc_option = _option("--utc", is_flag=True, help="Show times in UTC instead of local time.")
+
+
 def json_option(text: str = "One JSON document.") -> Callable[[Command], Command]:
     """Add `--json`; the function gets `as_json`. A group's counts for its commands: `alerts --json history`."""
     return click.option("--json", "as_json", is_flag=True, flag_value=True, default=_given_to_group, help=text)
@@ -170,6 +177,23 @@ def safe_text(text: str, keep: str = "") -> str:
         keep: control characters that may stay, such as "\n\t" for a stack trace.
     """
     return escape(text, keep + _LINE_SEPARATORS)
+
+
+def zone() -> tzinfo | None:
+    """The zone of the times that the running command shows to people; None: local ones."""
+    return UTC if current().utc else None
+
+
+def shown_time(instant: int | str, digits: int = 0) -> str:
+    """An instant for people, with so many digits of the second.
+
+    Args:
+        instant: Unix ns, or RFC 3339 as documents have it.
+        digits: at most 9.
+    """
+    from agent.core.times import format_local, parse_time
+
+    return format_local(parse_time(instant, 0) if isinstance(instant, str) else instant, digits, zone())
 
 
 def print_error(error: SidelogError, state: Context | None = None) -> None:
