@@ -93,6 +93,7 @@ class Summary(msgspec.Struct):
     counters: Counters
     files: int
     seconds: float
+    undelivered: dict[str, int] = {}  # of each hook how many deliveries are left for the next start
 
 
 class Pipeline:
@@ -128,6 +129,7 @@ class Pipeline:
         self._once = once
         self._ends = once or stdin is not None  # by itself
         self._stopping = stopping
+        self._undelivered: dict[str, int] = {}
         connection, settings = opened.writer.connection, IngestSettings.from_config(config)
         known = tables.load_files(connection)
         judged_until = _begin_run(connection, started_at, once=once)
@@ -196,7 +198,7 @@ class Pipeline:
         """Store what the tailer, which has ended, has read, and let everything end."""
         await asyncio.to_thread(self._logkeeping.stop)
         await self._drain()
-        await self._alerting.finish(lambda: self._ends and not self._stopping())
+        self._undelivered = await self._alerting.finish(lambda: self._ends and not self._stopping())
 
     async def _drain(self) -> None:
         """Let the writer commit what was read; what it cannot commit in time will be read again."""
@@ -229,7 +231,8 @@ class Pipeline:
             tables.end_run(writer.connection, time.time_ns())
             late = self._reporter.take()  # what was reported after the writer had ended
             writer.change(partial(tables.save_own_errors, errors=late))
-        return Summary(self.ingest.counters, len(self.tailer.files()), time.monotonic() - self._began)
+        seconds = time.monotonic() - self._began
+        return Summary(self.ingest.counters, len(self.tailer.files()), seconds, self._undelivered)
 
 
 def _begin_run(connection: sqlite3.Connection, started_at: int, *, once: bool) -> int:

@@ -11,16 +11,16 @@ import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Context, print_warnings, with_context
-from agent.core.errors import EXIT_DONE, ConfigError, UsageError
+from agent.cli.common import Bar, Context, print_error, print_warnings, with_context
+from agent.core.errors import EXIT_DONE, ConfigError, SidelogError, UsageError
 from agent.core.model import STDIN
+from agent.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from agent.config import Config
-    from agent.core.errors import SidelogError
     from agent.ingest import Counters
     from agent.pipeline import Summary
 
@@ -64,8 +64,11 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
             summary = asyncio.run(agent.run())
     else:
         summary = asyncio.run(Agent(config, stdin=stdin, load_config=load).run())
-    if context.verbosity >= 0 and (once or stdin is not None):
-        click.echo(_summary_line(summary), err=True)
+    if once or stdin is not None:
+        if context.verbosity >= 0:
+            click.echo(_summary_line(summary), err=True)
+        for hook, count in summary.undelivered.items():
+            print_error(SidelogError.of("SL713", hook, pages=counted(count, "page is", "pages are")))
     return EXIT_DONE
 
 
@@ -132,14 +135,14 @@ def _with_input(context: Context, file: Path | None) -> Config:
 
 
 def _summary_line(summary: Summary) -> str:
-    counted = summary.counters
-    rate = counted.events / summary.seconds if summary.seconds else 0.0
+    done = summary.counters
+    rate = done.events / summary.seconds if summary.seconds else 0.0
     parts = [
-        f"{counted.events:,} events ({counted.errors:,} errors) from {summary.files:,} files",
-        f"{counted.bytes / 1e6:,.1f} MB in {summary.seconds:.1f} s ({rate:,.0f} events/s)",
+        f"{counted(done.events, 'event')} ({counted(done.errors, 'error')}) from {counted(summary.files, 'file')}",
+        f"{done.bytes / 1e6:,.1f} MB in {summary.seconds:.1f} s ({rate:,.0f} events/s)",
     ]
-    if counted.parse_errors:
-        parts.append(f"{counted.parse_errors:,} events with a parse error")
-    if counted.gaps:
-        parts.append(f"{counted.gaps:,} gaps, see `sidelog status`")
+    if done.parse_errors:
+        parts.append(f"{counted(done.parse_errors, 'event')} with a parse error")
+    if done.gaps:
+        parts.append(f"{counted(done.gaps, 'gap')}, see `sidelog status`")
     return "; ".join(parts)

@@ -264,3 +264,14 @@ def test_a_replay_that_needs_no_field_of_an_event_says_the_same_page_by_page(sid
     found = [document(sidelog("alerts", "test", rule, "--json", "-c", config))["firing"] for rule in ("r", "read")]
     assert found[0] == found[1]
     assert len(found[0]) == 2
+
+
+def test_a_run_does_not_wait_for_a_hook_that_keeps_failing_and_says_what_is_left(sidelog, tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.alert.running.RETRIES_TIMEOUT_S", 0.0)
+    config = configured(tmp_path, {"when": {"count": 3}, "hooks": ["page"]}, hooks={"page": {"exec": ["/bin/false"]}})
+    logged(tmp_path, *[second / 60 for second in range(8)])
+    said = sidelog("run", "--once", "-c", config)
+    assert said.code == 0
+    assert "error[SL713]: 1 page is not delivered yet by the hook page" in said.err
+    status = document(sidelog("status", "--json", "-c", config))
+    assert [(hook["name"], hook["waiting"]) for hook in status["hooks"]] == [("page", 1)]
