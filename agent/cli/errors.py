@@ -18,8 +18,8 @@ from agent.cli.common import (
     utc_option,
     with_context,
 )
-from agent.cli.group_text import print_group, print_groups
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
+from agent.cli.group_text import print_diff, print_group, print_groups
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.groups import STATES, GroupFilter
 from agent.core.text import counted
 from agent.core.times import parse_duration, parse_time
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.query.engine import Engine
+    from agent.views.error_diff import Side
 
 SORTS = ("last-seen", "first-seen", "count", "trend")  # agent.store.groups.SORTS, without importing it for a help text
 _GROUP_ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
@@ -167,6 +168,70 @@ def show(context: Context, *, group: int, as_json: bool, full: bool) -> int:
             print_group(view, full=full)
         print_errors(errors := engine.errors)
     return EXIT_FAILED if errors else EXIT_DONE
+
+
+@command.command("diff")
+@click.option("--at", default=None, metavar="TIME", help="Compare before and after this time (default: --after ago).")
+@click.option("--before", default="1h", metavar="DURATION", help="How long before it (default 1h).")
+@click.option("--after", default="1h", metavar="DURATION", help="How long after it (default 1h).")
+@click.option("--label", metavar="FIELD=VALUE", help="Compare the events with this value with all others of the time.")
+@click.option("--against", metavar="VALUE", help="With --label: only with those that have this value.")
+@click.option("-a", "--all", "show_all", is_flag=True, help="Also groups that are as they were.")
+@json_option("One JSON object.")
+@utc_option
+@with_context
+def diff(context: Context, *, as_json: bool, show_all: bool, **options: str | None) -> int:
+    r"""Show which errors are new, gone or changed since a moment, or with a version.
+
+    \b
+      sidelog errors diff --at 14:05 --before 1h --after 20m
+      sidelog errors diff --label service.version=1.3 --before 1d
+    """
+    from agent.views.error_diff import compare
+
+    now = time.time_ns()
+    before, after = _sides(now, **options)
+    with _engine(context, archived=True) as engine:
+        found = compare(engine, before, after, now)
+        if not found.errors[1] and options["label"] is not None:
+            from agent.query.language import Selection
+            from agent.query.reasons import reasons
+
+            print_warnings(reasons(engine, Selection(after.query, after.since, after.until)))
+        print_errors(errors := engine.errors)
+    if as_json:
+        echo_json(found.document())
+    else:
+        print_diff(found, show_all=show_all)
+    return EXIT_FAILED if errors else EXIT_DONE
+
+
+def _sides(
+    now: int, *, at: str | None, before: str | None, after: str | None, label: str | None, against: str | None
+) -> tuple[Side, Side]:
+    """What the options of `diff` compare.
+
+    Raises:
+        UsageError: SL514, SL515 a time or duration cannot be read; SL541 the label, or nothing lies on a side.
+    """
+    from agent.query.language import parse_terms
+    from agent.query.terms import Term
+    from agent.views.error_diff import sides_in_time, sides_of_field
+
+    first, second = (parse_duration(text or "") for text in (before, after))
+    if first <= 0 or second <= 0:
+        raise UsageError.of("SL541.length", before if first <= 0 else after)
+    moment = now - second if at is None else parse_time(at, now)
+    if moment >= now:
+        raise UsageError.of("SL541.future", at)
+    if label is None:
+        if against is not None:
+            raise UsageError.of("SL541.against", against)
+        return sides_in_time(moment, first, min(second, now - moment))
+    terms = parse_terms([label]).terms
+    if len(terms) != 1 or not isinstance(terms[0], Term) or not terms[0].is_equality or terms[0].field is None:
+        raise UsageError.of("SL541", label)
+    return sides_of_field(terms[0].field, terms[0].value, against, moment - first, min(now, moment + second))
 
 
 # ---------------------------------------------------------------- states

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from agent.core.groups import ErrorGroup
     from agent.core.stored import StoredEvent
+    from agent.views.error_diff import ErrorDiff, GroupChange, Side
     from agent.views.errors import GroupView
 
 _SEVERITY_COLORS = {"ERROR": "red", "FATAL": "magenta"}
@@ -156,6 +157,46 @@ def _state(group: ErrorGroup) -> str:
         left = (until - time.time_ns()) // 10**9
         ends.append(f"until {shown_time(until)} ({f'{length(left)} left' if left > 0 else 'over: it comes back'})")
     return f"ignored {' or '.join(ends)}" if ends else "ignored"
+
+
+# ---------------------------------------------------------------- what changed
+
+
+_CHANGE_COLORS = {"new": "red", "gone": "green", "changed": "yellow"}
+
+
+def print_diff(diff: ErrorDiff, *, show_all: bool) -> None:
+    """One line for each group that came, went or changed, and a sentence on stderr about both sides."""
+    width = terminal_columns()
+    shown = [change for change in diff.changes if show_all or change.kind != "same"]
+    counts = [f"{change.before:,} > {change.after:,}" for change in shown]
+    ratios = [_ratio(change) for change in shown]
+    ids = [str(change.group.id) for change in shown]
+    places = [max(map(len, column), default=0) for column in (ids, counts, ratios)]
+    for change, *cells in zip(shown, ids, counts, ratios, strict=True):
+        number, count, ratio = (f"{cell:>{place}}" for cell, place in zip(cells, places, strict=True))
+        before = f"{number} {change.kind:7} {count} {ratio} "
+        kind = _painted(f"{change.kind:7}", _CHANGE_COLORS.get(change.kind, "white"))
+        click.echo(f"{number} {kind} {count} {ratio} {_what(change.group, width and width - columns(before))}")
+    first, second = (
+        f"{counted(count, 'error')} {_side(side)}"
+        for side, count in zip((diff.before, diff.after), diff.errors, strict=True)
+    )
+    same = sum(change.kind == "same" for change in diff.changes)
+    rest = f"; {counted(same, 'group is', 'groups are')} as before" if same and not show_all else ""
+    click.echo(f"{first}, {second}{rest}", err=True)
+
+
+def _side(side: Side) -> str:
+    if side.query.terms:
+        return f"with {safe_text(str(side.query))}"
+    return f"from {shown_time(side.since)} to {shown_time(side.until)}"
+
+
+def _ratio(change: GroupChange) -> str:
+    if change.ratio is None or change.kind == "gone":
+        return "-"
+    return f"{times_sign()}{change.ratio:.3g}"
 
 
 def terminal_columns() -> int | None:
