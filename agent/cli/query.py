@@ -57,6 +57,7 @@ category, state, or a path into the line such as http.status, attributes.path or
   sidelog query -f '!healthcheck'
   sidelog query -S today --by logger,severity --top 10
   sidelog query -C 3 'payment failed'
+  sidelog query --bundle group-7.html 7
 """
 
 
@@ -113,11 +114,16 @@ class LinesType(click.ParamType[Any]):
 @click.option("--hot", is_flag=True, help="Only the store.")
 @click.option("--archives", is_flag=True, help="Only the archives.")
 @click.option("--cursor-file", type=PATH, metavar="FILE", help="Go on after what the last such call printed.")
+@click.option("--bundle", type=PATH, metavar="FILE", help="Write one HTML file about the group or trace that TERM is.")
 @click.option("--csv-safe", is_flag=True, help="In csv, put ' before text that a spreadsheet would compute.")
 @utc_option
 @with_context
 def command(context: Context, **options: Any) -> int:
     """Search the events: the newest that match all TERMs, oldest first."""
+    if options["bundle"] is not None:
+        from agent.cli.bundle import write_bundle
+
+        return write_bundle(context, options)
     try:
         request = understand(options, time.time_ns())
     except QueryError as error:
