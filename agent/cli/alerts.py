@@ -102,6 +102,8 @@ def history(context: Context, *, as_json: bool) -> int:
         click.echo(
             f"{shown_time(row['time'], 3)} {safe_text(str(row['rule']))} {safe_text(str(row['key']))} {row['state']}"
         )
+    if not rows and not as_json:
+        click.echo("no alert has fired yet", err=True)
     return EXIT_DONE
 
 

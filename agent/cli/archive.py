@@ -60,6 +60,8 @@ def list_archives(context: Context, *, as_json: bool = False) -> int:
         span = f", {shown_time(row['first'])} to {shown_time(row['last'])}" if row["first"] and row["last"] else ""
         size = f"{counted(row['bytes'], 'byte')} of {row['raw_bytes']:,}"
         click.echo(f"{safe_text(row['path'])} {size}, {counted(row['lines'], 'line')}{span}")
+    if not rows and not as_json:
+        click.echo("no archives", err=True)
     return EXIT_DONE
 
 
@@ -268,16 +270,16 @@ def _sentence(summary: ArchivingSummary, rotated: int) -> str:
     if summary.bytes:
         ratio = summary.raw_bytes / summary.bytes
         parts[0] += f", {summary.raw_bytes / 1e6:,.1f} MB in {summary.bytes / 1e6:,.1f} MB ({ratio:.1f} : 1)"
-    for count, what in (
-        (rotated, "logs rotated"),
-        (summary.known, "archived before"),
-        (summary.deleted, "logs deleted"),
-        (summary.removed, "old archives removed"),
-        (summary.waiting, "logs not due yet, or not fully stored"),
-        (len(summary.failed), "failures"),
+    for count, one, many in (
+        (rotated, "log rotated", "logs rotated"),
+        (summary.known, "archived before", "archived before"),
+        (summary.deleted, "log deleted", "logs deleted"),
+        (summary.removed, "old archive removed", "old archives removed"),
+        (summary.waiting, "log not due yet, or not fully stored", "logs not due yet, or not fully stored"),
+        (len(summary.failed), "failure", "failures"),
     ):
         if count:
-            parts.append(f"{count:,} {what}")
+            parts.append(counted(count, one, many))
     if not summary.archived and len(parts) == 1:
         parts[0] += ": nothing new beside the files that `include` matches is named like a rotation of theirs"
     return "; ".join(parts)

@@ -11,8 +11,8 @@ import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Context, print_error, print_warnings, with_context
-from agent.core.errors import EXIT_DONE, ConfigError, SidelogError, UsageError
+from agent.cli.common import Bar, Context, print_error, print_warnings, safe_text, with_context
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError, UsageError
 from agent.core.model import STDIN
 from agent.core.text import counted
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agent.pipeline import Summary
 
 _INPUT = "-"  # in place of a pattern
+_SHOWN = 3  # names of what could not be read
 
 
 @click.command()
@@ -51,7 +52,9 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     config = load()
     logs.configure(context.verbosity)
     if stdin is None and (patterns or once):
-        print_warnings(_unmatched(config, patterns, names))
+        print_warnings(unmatched := list(_unmatched(config, patterns, names)))
+        if unmatched and not once and context.verbosity >= 0:
+            click.echo("sidelog: waiting for files that match, and following those that do", err=True)
     if once:
         with Bar("reading") as bar:
 
@@ -69,7 +72,7 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
             click.echo(_summary_line(summary), err=True)
         for hook, count in summary.undelivered.items():
             print_error(SidelogError.of("SL713", hook, pages=counted(count, "page is", "pages are")))
-    return EXIT_DONE
+    return EXIT_FAILED if once and summary.unread else EXIT_DONE
 
 
 def _standard_input(patterns: tuple[str, ...]) -> int | None:
@@ -145,4 +148,8 @@ def _summary_line(summary: Summary) -> str:
         parts.append(f"{counted(done.parse_errors, 'event')} with a parse error")
     if done.gaps:
         parts.append(f"{counted(done.gaps, 'gap')}, see `sidelog status`")
+    if summary.unread:
+        shown = ", ".join(map(safe_text, sorted(summary.unread)[:_SHOWN]))
+        more = f" and {len(summary.unread) - _SHOWN:,} more" if len(summary.unread) > _SHOWN else ""
+        parts.append(f"could not be read: {shown}{more}, see `sidelog status`")
     return "; ".join(parts)
