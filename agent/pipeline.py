@@ -81,6 +81,7 @@ if TYPE_CHECKING:
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
 _ONCE_GIVES_UP_S = 10.0
+_UNREAD = frozenset({"SL201", "SL207", "SL208", "SL209", "SL211", "SL212", "SL213"})  # what keeps from reading a source
 _CLOCK_GAP_S = 86_400.0  # at a start: a longer time since the last event may be a wrong clock
 _ONCE_CLOCK_GAP_S = 8 * _CLOCK_GAP_S  # `--once` may be a weekly job
 
@@ -93,6 +94,8 @@ class Summary(msgspec.Struct):
     counters: Counters
     files: int
     seconds: float
+    undelivered: dict[str, int] = {}  # of each hook how many deliveries are left for the next start
+    unread: list[str] = []  # files, directories and journals that were to be read and could not
 
 
 class Pipeline:
@@ -196,7 +199,7 @@ class Pipeline:
         """Store what the tailer, which has ended, has read, and let everything end."""
         await asyncio.to_thread(self._logkeeping.stop)
         await self._drain()
-        await self._alerting.finish(lambda: self._ends and not self._stopping())
+        self._undelivered: dict[str, int] = await self._alerting.finish(lambda: self._ends and not self._stopping())
 
     async def _drain(self) -> None:
         """Let the writer commit what was read; what it cannot commit in time will be read again."""
@@ -229,7 +232,9 @@ class Pipeline:
             tables.end_run(writer.connection, time.time_ns())
             late = self._reporter.take()  # what was reported after the writer had ended
             writer.change(partial(tables.save_own_errors, errors=late))
-        return Summary(self.ingest.counters, len(self.tailer.files()), time.monotonic() - self._began)
+        seconds = time.monotonic() - self._began
+        unread = self._reporter.holding(_UNREAD)
+        return Summary(self.ingest.counters, len(self.tailer.files()), seconds, self._undelivered, unread)
 
 
 def _begin_run(connection: sqlite3.Connection, started_at: int, *, once: bool) -> int:

@@ -88,6 +88,7 @@ class DeliveryBuilder:
             counts = _merged_groups((change, *more))
             samples = [sample for one in (change, *more) for sample in one.samples][-SAMPLES:]
         events = self._events(samples)
+        groups = self._groups(counts, events)
         found: dict[str, Any] = {
             "rule": change.rule,
             "state": change.state,
@@ -98,8 +99,8 @@ class DeliveryBuilder:
             "window": format_duration(facts["window"]),
             "started_at": format_utc(change.started_at),
             "ended_at": None if over is None else format_utc(over),
-            "summary": summary(facts, change, len(more), self._title(facts, key)),
-            "groups": self._groups(counts, events),
+            "summary": summary(facts, change, len(more), self._title(facts, key), groups),
+            "groups": groups,
             "events": [_shortened(event) for event in events],
             "host": self._host,
             "query": query_command(facts, {} if more else key, change.started_at, over),
@@ -170,8 +171,18 @@ def delivery_id(change: StateChange, hook: str, *, merged: bool = False) -> str:
     return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
 
 
-def summary(facts: Facts, change: StateChange, more: int = 0, title: str = "") -> str:
-    """One sentence for people; `title`: of the error group that it is about, where there is one."""
+def summary(
+    facts: Facts, change: StateChange, more: int = 0, title: str = "", groups: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """One sentence for people.
+
+    Args:
+        facts: of the rule.
+        change: what happened.
+        more: further keys to which it happened.
+        title: of the error group that it is about, where there is one.
+        groups: of the events, those with most of them first: the first says what broke.
+    """
     where = shown_key({name: value and _cut(value, _KEY_CHARS) for name, value in json.loads(change.key).items()})
     subject = f"{change.rule} ({where})" if where else change.rule
     others = f", and {more} more" if more else ""
@@ -180,6 +191,8 @@ def summary(facts: Facts, change: StateChange, more: int = 0, title: str = "") -
         return f"{subject}{others}: resolved after {lasted}"
     still = "still " if change.state == "repeat" else ""
     named = f": {_cut(title, _TITLE_CHARS)}" if title else ""
+    if groups and not title:
+        named = f", {'mostly ' * (len(groups) > 1)}{_cut(str(groups[0]['title']), _TITLE_CHARS)}"
     return f"{subject}{others}: {still}{condition(facts, change.value)}{named}"
 
 

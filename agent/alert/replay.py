@@ -17,9 +17,10 @@ from agent.alert.counting import group_key
 from agent.alert.engine import RuleEngine
 from agent.alert.event import Keys
 from agent.alert.matching import RuleMatch
-from agent.alert.rules import DAY_NS, AlertRule, compile_rule
+from agent.alert.rules import AlertRule, compile_rule
 from agent.alert.state import RuleHit, StateChange
 from agent.core.groups import GroupFilter
+from agent.core.times import DAY_NS
 from agent.query.language import Grouping, Query, Selection, all_equal
 from agent.query.terms import NOT_IGNORED, Term
 
@@ -252,6 +253,6 @@ class _Source:
         return counts
 
 
-def around(instant: int, rule_window_ns: int, steps: int = 20) -> list[int]:
-    """Instants from one window before an instant to one after."""
-    return [instant + rule_window_ns * step // steps for step in range(-steps, steps + 1)]
+def around(instant: int, rule_window_ns: int, now: int, steps: int = 20) -> list[int]:
+    """Instants from one window before an instant to one after, none after now: what is to come is not known."""
+    return sorted({min(now, instant + rule_window_ns * step // steps) for step in range(-steps, steps + 1)})

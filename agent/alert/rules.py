@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.alert.window import BUCKETS
+from agent.core.times import DAY_NS
 from agent.core.units import format_duration
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 GROUP_FORMS = {"new_group": "new", "regressed": "regressed"}  # form of `when` -> what became of the group
 COUNTER = "#"  # what a counter's name begins with, and no rule's
-DAY_NS = 86_400 * 10**9
 DAY_GRAIN_NS = DAY_NS // BUCKETS  # 675 s: a bucket of the day that a spike is also measured against
 DEFAULT_MINIMUM = 10  # events that a ratio or a spike is judged on when `min` says nothing: 1 of 1 is no error rate
 _NS = 1_000_000_000
@@ -200,6 +200,6 @@ def condition(facts: Mapping[str, Any], value: float) -> str:
     if form == "regressed":
         return "an error that was resolved or ignored has come back"
     if form == "count":
-        return f"{shown} events in {window} (threshold {limit})"
+        return f"{shown} {'event' if shown == '1' else 'events'} in {window} (threshold {limit})"
     what = {"rate": "events", "ratio": "of all events", "spike": "the usual number of events"}[form]
     return f"{shown} {what} in {window} (threshold {limit})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from agent.alert.live import LiveAlerts
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from agent.core.outbox import Delivery, DeliveryOutcome
 
 HOOKS_TIMEOUT_S = 2.0  # for hooks that run when the agent is stopped; they are killed then, and run again
+RETRIES_TIMEOUT_S = 10.0  # for hooks that fail when all is read that was to be: three retries, or four
 _POLL_S = 0.05
 
 
@@ -59,17 +61,22 @@ class Alerting:
         self._hooks.use(config.hooks)
         self.rules.reload(config)
 
-    async def finish(self, may_wait: Callable[[], bool]) -> None:
-        """Let hooks end, once the writer thread has: all that is to be delivered while that may be waited for, then
-        what runs, for a moment. What is not delivered then is delivered after the next start.
+    async def finish(self, may_wait: Callable[[], bool]) -> dict[str, int]:
+        """Let hooks end, once the writer thread has: while that may be waited for each delivery is tried once, and what
+        fails again for a few seconds; then what runs has a moment.
+
+        Returns:
+            How many deliveries of each hook are left for the next start.
         """
         await asyncio.sleep(0)  # the last transaction's deliveries arrive
+        end = time.monotonic() + RETRIES_TIMEOUT_S
         with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop; hooks may be told twice
-            while self._hooks.busy and may_wait():
+            while self._hooks.busy and may_wait() and (self._hooks.has_untried or time.monotonic() < end):
                 await asyncio.sleep(_POLL_S)
                 self.rules.save_outcomes()
             await self._hooks.stop(HOOKS_TIMEOUT_S)
             self.rules.save_outcomes()
+        return self._hooks.left()
 
     def _deliver(self, deliveries: list[Delivery]) -> None:
         if deliveries:

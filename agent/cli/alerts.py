@@ -20,14 +20,16 @@ from agent.cli.common import (
     print_errors,
     print_warnings,
     safe_text,
+    shown_time,
     use_color,
+    utc_option,
     with_context,
 )
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
+from agent.core.text import counted
 from agent.core.times import parse_duration, parse_time
 from agent.core.units import format_duration
 from agent.views import alerts as views
-from agent.views import iso
 
 if TYPE_CHECKING:
     from agent.alert.replay import Replay
@@ -39,6 +41,7 @@ _NS = 1_000_000_000
 
 @click.group(cls=Group, invoke_without_command=True)
 @json_option()
+@utc_option
 @with_context
 def command(_: Context, *, as_json: bool) -> Any:
     """Show, test and silence alert rules."""
@@ -50,6 +53,7 @@ def command(_: Context, *, as_json: bool) -> Any:
 
 @command.command("list")
 @json_option()
+@utc_option
 @with_context
 def list_rules(context: Context, *, as_json: bool = False) -> int:
     """Show the rules with their live state."""
@@ -71,10 +75,11 @@ def _state_line(row: dict[str, Any]) -> str:
     if row["key"]:
         parts.insert(2, _key_text(row["key"]))
     if row["since"]:
-        parts.append(f"since {row['since']}")
+        parts.append(f"since {shown_time(row['since'])}")
     if row["silenced"]:
         held = row["silenced"]
-        parts.append(f"silenced until {held['until']} by {safe_text(held['author'])}: {safe_text(held['comment'])}")
+        until = shown_time(held["until"])
+        parts.append(f"silenced until {until} by {safe_text(held['author'])}: {safe_text(held['comment'])}")
     elif row["quiet"]:
         parts.append(row["quiet"])
     return "  ".join(parts)
@@ -86,6 +91,7 @@ def _key_text(key: dict[str, str | None]) -> str:
 
 @command.command("history")
 @json_option()
+@utc_option
 @with_context
 def history(context: Context, *, as_json: bool) -> int:
     """Show when alerts fired and resolved, newest last."""
@@ -94,7 +100,11 @@ def history(context: Context, *, as_json: bool) -> int:
     if as_json:
         echo_json(rows)
     for row in rows if not as_json else []:
-        click.echo(f"{row['time']} {safe_text(str(row['rule']))} {safe_text(str(row['key']))} {row['state']}")
+        click.echo(
+            f"{shown_time(row['time'], 3)} {safe_text(str(row['rule']))} {safe_text(str(row['key']))} {row['state']}"
+        )
+    if not rows and not as_json:
+        click.echo("no alert has fired yet", err=True)
     return EXIT_DONE
 
 
@@ -106,6 +116,7 @@ def history(context: Context, *, as_json: bool) -> int:
 @click.option("--for", "duration", required=True, metavar="DURATION", help="How long: 30m, 2h, 1d.")
 @click.option("--comment", default="", help="Why; shown by `alerts list`.")
 @click.option("--author", default=None, help="Who (default: the user's name).")
+@utc_option
 @with_context
 def silence(context: Context, rule: str, *, duration: str, comment: str, author: str | None) -> int:
     """Tell nobody that a rule fires, for a while. One that fires still when the silence ends is told then."""
@@ -113,7 +124,7 @@ def silence(context: Context, rule: str, *, duration: str, comment: str, author:
     now = time.time_ns()
     until = now + parse_duration(duration)
     operations.silence(config, rule, now=now, until=until, author=author or _user(), comment=comment.strip())
-    click.echo(f"{safe_text(rule)} is silenced until {iso(until)}", err=True)
+    click.echo(f"{safe_text(rule)} is silenced until {shown_time(until)}", err=True)
     return EXIT_DONE
 
 
@@ -179,6 +190,7 @@ def send_test(context: Context, hook: str) -> int:
 @click.option("-U", "--until", default="now", metavar="TIME", help="Up to this time.")
 @click.option("--explain", metavar="TIME", help="Show the window's values around this instant: why, or why not.")
 @json_option()
+@utc_option
 @with_context
 def test(context: Context, rule: str, *, since: str, until: str, explain: str | None, as_json: bool) -> int:
     """Say when a rule would have fired, by the events that are stored. Nobody is told."""
@@ -196,7 +208,7 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
             raise InvalidConfigError(faults)
         now = time.time_ns()
         start, end = parse_time(since, now), parse_time(until, now)
-        moments = [] if explain is None else replay.around(parse_time(explain, now), round(chosen.window * _NS))
+        moments = [] if explain is None else replay.around(parse_time(explain, now), round(chosen.window * _NS), now)
         found = replay.replay(engine, chosen, start, end, nearby=not as_json, moments=moments)
         errors = engine.errors
         if not found.events:
@@ -216,9 +228,13 @@ def _print_test(rule: RuleConfig, found: Replay, *, explained: bool) -> None:
         end = firing.ended_at
         lasted = "still firing" if end is None else f"for {format_duration(max(1, (end - firing.started_at) // _NS))}"
         key = f"  {_key_text(row['key'])}" if row["key"] else ""
-        click.echo(f"{row['started_at']}  {lasted}{key}  value {shown_value(compiled.form, firing.value)}")
+        click.echo(
+            f"{shown_time(row['started_at'], 3)}  {lasted}{key}  value {shown_value(compiled.form, firing.value)}"
+        )
     click.echo(
-        f"{found.events:,} events matched; {safe_text(rule.name)} would have fired {len(found.firings)} times", err=True
+        f"{counted(found.events, 'event')} matched; {safe_text(rule.name)} would have fired"
+        f" {counted(len(found.firings), 'time')}",
+        err=True,
     )
     if len(found.nearby) > 1:
         counts = ", ".join(f"{shown_value(compiled.form, limit)}: {count}" for limit, count in found.nearby)
@@ -227,4 +243,4 @@ def _print_test(rule: RuleConfig, found: Replay, *, explained: bool) -> None:
         key = f"  {_key_text(moment['key'])}" if moment["key"] else ""
         value = shown_value(compiled.form, moment["value"])
         limit = shown_value(compiled.form, compiled.threshold)
-        click.echo(f"{moment['time']}  {moment['state']:8} {value} of {limit}{key}")
+        click.echo(f"{shown_time(moment['time'], 3)}  {moment['state']:8} {value} of {limit}{key}")

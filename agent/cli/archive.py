@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import PATH, Bar, Context, Group, echo_json, json_option, print_error, safe_text, with_context
+from agent.cli.common import (
+    PATH,
+    Bar,
+    Context,
+    Group,
+    echo_json,
+    json_option,
+    print_error,
+    safe_text,
+    shown_time,
+    utc_option,
+    with_context,
+)
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
+from agent.core.text import counted
 from agent.views import archives as views
 
 if TYPE_CHECKING:
@@ -24,6 +37,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group, invoke_without_command=True)
 @json_option()
+@utc_option
 @with_context
 def command(_: Context, *, as_json: bool) -> Any:
     """Show the archives; make, verify and read them."""
@@ -35,6 +49,7 @@ def command(_: Context, *, as_json: bool) -> Any:
 
 @command.command("list")
 @json_option()
+@utc_option
 @with_context
 def list_archives(context: Context, *, as_json: bool = False) -> int:
     """List the archives, oldest first."""
@@ -43,7 +58,11 @@ def list_archives(context: Context, *, as_json: bool = False) -> int:
     if as_json:
         echo_json(rows)
     for row in rows if not as_json else []:
-        click.echo(f"{safe_text(row['path'])} {row['bytes']:,} bytes of {row['raw_bytes']:,}, {row['lines']:,} lines")
+        span = f", {shown_time(row['first'])} to {shown_time(row['last'])}" if row["first"] and row["last"] else ""
+        size = f"{counted(row['bytes'], 'byte')} of {row['raw_bytes']:,}"
+        click.echo(f"{safe_text(row['path'])} {size}, {counted(row['lines'], 'line')}{span}")
+    if not rows and not as_json:
+        click.echo("no archives", err=True)
     return EXIT_DONE
 
 
@@ -62,7 +81,7 @@ def verify(context: Context, *, as_json: bool = False) -> int:
     for finding in findings if not as_json else []:
         print_error(finding.error)
     if not as_json and not findings:
-        click.echo(f"{checked:,} archives are whole", err=True)
+        click.echo(f"{counted(checked, 'archive is', 'archives are')} whole", err=True)
     return EXIT_FAILED if findings else EXIT_DONE
 
 
@@ -92,7 +111,7 @@ def restore(context: Context, name: str, destination: Path) -> int:
 
     connection, config = context.open_store()
     path, size = restore_archive(find_archive(connection, config.archive_directory, name), destination)
-    click.echo(f"restored {safe_text(str(path))}, {size:,} bytes", err=True)
+    click.echo(f"restored {safe_text(str(path))}, {counted(size, 'byte')}", err=True)
     return EXIT_DONE
 
 
@@ -197,7 +216,7 @@ def _make_index(context: Context, *, as_json: bool) -> int:
         for finding in findings:
             print_error(finding.error)
         if context.verbosity >= 0:
-            click.echo(f"{count:,} archives indexed", err=True)
+            click.echo(f"{counted(count, 'archive')} indexed", err=True)
     return EXIT_FAILED if findings else EXIT_DONE
 
 
@@ -220,7 +239,7 @@ def _redact(context: Context, *, as_json: bool) -> int:
         for error in failures:
             print_error(error)
         if context.verbosity >= 0:
-            click.echo(f"{count:,} archives redacted", err=True)
+            click.echo(f"{counted(count, 'archive')} redacted", err=True)
     return EXIT_FAILED if failures else EXIT_DONE
 
 
@@ -248,20 +267,20 @@ def _owned(config: Config) -> Iterator[OpenStore]:
 
 
 def _sentence(summary: ArchivingSummary, rotated: int) -> str:
-    parts = [f"{summary.archived:,} logs archived"]
+    parts = [f"{counted(summary.archived, 'log')} archived"]
     if summary.bytes:
         ratio = summary.raw_bytes / summary.bytes
         parts[0] += f", {summary.raw_bytes / 1e6:,.1f} MB in {summary.bytes / 1e6:,.1f} MB ({ratio:.1f} : 1)"
-    for count, what in (
-        (rotated, "logs rotated"),
-        (summary.known, "archived before"),
-        (summary.deleted, "logs deleted"),
-        (summary.removed, "old archives removed"),
-        (summary.waiting, "logs not due yet, or not fully stored"),
-        (len(summary.failed), "failures"),
+    for count, one, many in (
+        (rotated, "log rotated", "logs rotated"),
+        (summary.known, "archived before", "archived before"),
+        (summary.deleted, "log deleted", "logs deleted"),
+        (summary.removed, "old archive removed", "old archives removed"),
+        (summary.waiting, "log not due yet, or not fully stored", "logs not due yet, or not fully stored"),
+        (len(summary.failed), "failure", "failures"),
     ):
         if count:
-            parts.append(f"{count:,} {what}")
+            parts.append(counted(count, one, many))
     if not summary.archived and len(parts) == 1:
         parts[0] += ": nothing new beside the files that `include` matches is named like a rotation of theirs"
     return "; ".join(parts)

@@ -8,6 +8,7 @@ import click
 
 from agent.cli.common import Bar, Command, Context, echo_json, json_option, paint, safe_text, use_color, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED
+from agent.core.text import counted
 from agent.views.audit import audit_books, audit_document, audit_files
 
 if TYPE_CHECKING:
@@ -56,17 +57,18 @@ def command(context: Context, *, as_json: bool, quick: bool) -> int:
 def _lines(file: FileAudit) -> list[str]:
     color = use_color()
     mark = paint("ok ", "green", enabled=color) if file.complete else paint("DIFFERS", "red", enabled=color)
+    read, gaps = file.offset - file.start_offset, counted(len(file.gaps), "gap")
     balance = (
-        f"{mark} {safe_text(file.path)}: {file.offset - file.start_offset} bytes read ="
-        f" {file.event_bytes} in {file.events} events + {file.blank_bytes} blank"
-        f" + {file.gap_bytes} in {len(file.gaps)} gaps; {_compared(file)}"
+        f"{mark} {safe_text(file.path)}: {counted(read, 'byte')} read = {file.event_bytes:,} in"
+        f" {counted(file.events, 'event')} + {file.blank_bytes:,} blank + {file.gap_bytes:,} in {gaps};"
+        f" {_compared(file)}"
     )
     lines = [balance, *(f"    gap {gap.reason}: bytes {gap.start} to {gap.end}" for gap in file.gaps[:_GAPS_SHOWN])]
     if len(file.gaps) > _GAPS_SHOWN:
-        lines.append(f"    … and {len(file.gaps) - _GAPS_SHOWN:,} gaps more: sidelog audit --json")
+        lines.append(f"    … and {counted(len(file.gaps) - _GAPS_SHOWN, 'gap')} more: sidelog audit --json")
     lines += [f"    {safe_text(file.current_path)} at {offset}: {safe_text(what)}" for offset, what in file.differences]
     if file.difference_count > len(file.differences):
-        lines.append(f"    … and {file.difference_count - len(file.differences):,} differences more")
+        lines.append(f"    … and {counted(file.difference_count - len(file.differences), 'difference')} more")
     return lines
 
 
@@ -77,7 +79,7 @@ def _compared(file: FileAudit) -> str:
     if file.expired_bytes:
         parts.append(f"{file.expired_bytes} expired")
     if file.redacted_events:
-        parts.append(f"{file.redacted_events} events redacted, their lines counted only")
+        parts.append(f"{counted(file.redacted_events, 'event')} redacted, their lines counted only")
     return ", ".join(parts)
 
 
@@ -86,5 +88,8 @@ def _verdict(files: list[FileAudit]) -> str:
     compared = sum(file.compared_bytes for file in files)
     read = sum(file.offset - file.start_offset for file in files)
     gaps = sum(len(file.gaps) for file in files)
-    verdict = f"{wrong:,} of {len(files):,} files differ" if wrong else f"{len(files):,} files, no difference"
-    return f"audit: {verdict}; {read:,} bytes read, {compared:,} compared, {gaps:,} gaps"
+    all_files = counted(len(files), "file")
+    verdict = (
+        f"{wrong:,} of {all_files} {'differs' if wrong == 1 else 'differ'}" if wrong else f"{all_files}, no difference"
+    )
+    return f"audit: {verdict}; {counted(read, 'byte')} read, {compared:,} compared, {counted(gaps, 'gap')}"

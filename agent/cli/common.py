@@ -10,6 +10,7 @@ import functools
 import os
 import sys
 import time
+from datetime import UTC
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
@@ -20,6 +21,7 @@ from agent.core.text import escape
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
+    from datetime import tzinfo
     from types import TracebackType
 
     from agent.config import Config
@@ -46,6 +48,7 @@ class Context:
         self.overrides: tuple[str, ...] = ()
         self.verbosity = 0  # -1 with `-q`, 1 with `-v`, 2 with `-vv`
         self.color = color
+        self.utc = False
 
     def use_color(self, stream: IO[Any]) -> bool:
         """Whether to colour what goes to a stream: `--color`, else NO_COLOR (https://no-color.org), else a terminal."""
@@ -171,6 +174,10 @@ def with_context(function: Function) -> Function:
     return wrapped  # type: ignore[no-any-return]
 
 
+# For commands that show times.
+utc_option = _option("--utc", is_flag=True, help="Show times in UTC instead of local time.")
+
+
 def json_option(text: str = "One JSON document.") -> Callable[[Function], Function]:
     """Add `--json`; the function gets `as_json`. A group's counts for its commands: `alerts --json history`."""
     return click.option("--json", "as_json", is_flag=True, flag_value=True, default=_given_to_group, help=text)
@@ -199,6 +206,23 @@ def safe_text(text: str, keep: str = "") -> str:
         keep: control characters that may stay, such as "\n\t" for a stack trace.
     """
     return escape(text, keep + _LINE_SEPARATORS)
+
+
+def zone() -> tzinfo | None:
+    """The zone of the times that the running command shows to people; None: local ones."""
+    return UTC if current().utc else None
+
+
+def shown_time(instant: int | str, digits: int = 0) -> str:
+    """An instant for people, with so many digits of the second.
+
+    Args:
+        instant: Unix ns, or RFC 3339 as documents have it.
+        digits: at most 9.
+    """
+    from agent.core.times import format_local, parse_time
+
+    return format_local(parse_time(instant, 0) if isinstance(instant, str) else instant, digits, zone())
 
 
 def print_error(error: SidelogError, state: Context | None = None) -> None:

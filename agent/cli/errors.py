@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +13,19 @@ from agent.cli.common import (
     Group,
     echo_json,
     json_option,
-    paint,
     print_errors,
     print_warnings,
-    safe_text,
-    use_color,
+    shown_time,
+    utc_option,
     with_context,
 )
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
+from agent.cli.group_text import print_diff, print_group, print_groups
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.groups import STATES, GroupFilter
+from agent.core.text import counted
 from agent.core.times import parse_duration, parse_time
 from agent.query import open_engine
 from agent.store.edit import editing, set_group_state
-from agent.views import iso
 from agent.views.errors import group_document, view_document, view_group
 
 if TYPE_CHECKING:
@@ -34,10 +33,8 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from agent.core.groups import ErrorGroup
-    from agent.core.stored import StoredEvent
     from agent.query.engine import Engine
-    from agent.views.errors import GroupView
+    from agent.views.error_diff import Side
 
 SORTS = ("last-seen", "first-seen", "count", "trend")  # agent.store.groups.SORTS, without importing it for a help text
 _GROUP_ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
@@ -73,6 +70,7 @@ def _engine(context: Context, *, archived: bool) -> contextlib.closing[Engine]:
 
 @click.group(cls=_Commands)
 @json_option("One JSON array.")
+@utc_option
 @with_context
 def command(_: Context, *, as_json: bool) -> None:
     """Show groups of errors and manage their state; without a command the list."""
@@ -166,183 +164,139 @@ def _instant(text: str | None, now: int) -> int | None:
 @command.command("show")
 @click.argument("group", type=_GROUP_ID, metavar="ID")
 @json_option("One JSON object.")
+@click.option("--full", is_flag=True, help="The stack trace with all frames of libraries.")
+@utc_option
 @with_context
-def show(context: Context, *, group: int, as_json: bool) -> int:
+def show(context: Context, *, group: int, as_json: bool, full: bool) -> int:
     """Show one group. What to do, stack trace, trends, services, sample events, and the latest one's trace."""
     with _engine(context, archived=True) as engine:
         view = view_group(engine, group, time.time_ns())
         if as_json:  # while the store is open: an archived event's group is found when it is asked for
             echo_json(view_document(view))
         else:
-            print_group(view)
+            print_group(view, full=full)
         print_errors(errors := engine.errors)
     return EXIT_FAILED if errors else EXIT_DONE
 
 
-def _change(context: Context, group: int, state: str, **limits: int | None) -> None:
+@command.command("diff")
+@click.option("--at", default=None, metavar="TIME", help="Compare before and after this time (default: --after ago).")
+@click.option("--before", default="1h", metavar="DURATION", help="How long before it (default 1h).")
+@click.option("--after", default="1h", metavar="DURATION", help="How long after it (default 1h).")
+@click.option("--label", metavar="FIELD=VALUE", help="Compare the events with this value with all others of the time.")
+@click.option("--against", metavar="VALUE", help="With --label: only with those that have this value.")
+@click.option("-a", "--all", "show_all", is_flag=True, help="Also groups that are as they were.")
+@json_option("One JSON object.")
+@utc_option
+@with_context
+def diff(context: Context, *, as_json: bool, show_all: bool, **options: str | None) -> int:
+    r"""Show which errors are new, gone or changed since a moment, or with a version.
+
+    \b
+      sidelog errors diff --at 14:05 --before 1h --after 20m
+      sidelog errors diff --label service.version=1.3 --before 1d
+    """
+    from agent.views.error_diff import compare
+
+    now = time.time_ns()
+    before, after = _sides(now, **options)
+    with _engine(context, archived=True) as engine:
+        found = compare(engine, before, after, now)
+        if not found.errors[1] and options["label"] is not None:
+            from agent.query.language import Selection
+            from agent.query.reasons import reasons
+
+            print_warnings(reasons(engine, Selection(after.query, after.since, after.until)))
+        print_errors(errors := engine.errors)
+    if as_json:
+        echo_json(found.document())
+    else:
+        print_diff(found, show_all=show_all)
+    return EXIT_FAILED if errors else EXIT_DONE
+
+
+def _sides(
+    now: int, *, at: str | None, before: str | None, after: str | None, label: str | None, against: str | None
+) -> tuple[Side, Side]:
+    """What the options of `diff` compare.
+
+    Raises:
+        UsageError: SL514, SL515 a time or duration cannot be read; SL541 the label, or nothing lies on a side.
+    """
+    from agent.query.language import parse_terms
+    from agent.query.terms import Term
+    from agent.views.error_diff import sides_in_time, sides_of_field
+
+    first, second = (parse_duration(text or "") for text in (before, after))
+    if first <= 0 or second <= 0:
+        raise UsageError.of("SL541.length", before if first <= 0 else after)
+    moment = now - second if at is None else parse_time(at, now)
+    if moment >= now:
+        raise UsageError.of("SL541.future", at)
+    if label is None:
+        if against is not None:
+            raise UsageError.of("SL541.against", against)
+        return sides_in_time(moment, first, min(second, now - moment))
+    terms = parse_terms([label]).terms
+    if len(terms) != 1 or not isinstance(terms[0], Term) or not terms[0].is_equality or terms[0].field is None:
+        raise UsageError.of("SL541", label)
+    return sides_of_field(terms[0].field, terms[0].value, against, moment - first, min(now, moment + second))
+
+
+# ---------------------------------------------------------------- states
+
+
+_GROUP_IDS = click.argument("groups", type=_GROUP_ID, metavar="ID...", nargs=-1, required=True)
+
+
+def _change(context: Context, groups: Sequence[int], state: str, **limits: int | None) -> str:
+    """Give groups a state, all of them or none; answers which were meant, for people.
+
+    Raises:
+        SidelogError: SL540, there is no such group.
+    """
+    numbers = list(dict.fromkeys(groups))
     with editing(context.config().store.path) as connection:
-        if not set_group_state(connection, group, state, time.time_ns(), **limits):
-            raise SidelogError.of("SL540", group)
+        changed = [set_group_state(connection, number, state, time.time_ns(), **limits) for number in numbers]
+        unknown = [number for number, known in zip(numbers, changed, strict=True) if not known]
+        if unknown:  # takes the others back, too
+            variant = "" if len(numbers) == 1 else ".one" if len(unknown) == 1 else ".several"
+            raise SidelogError.of(f"SL540{variant}", _listed(unknown))
+    return f"group {_listed(numbers)} is" if len(numbers) == 1 else f"groups {_listed(numbers)} are"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _state_command(name: str, state: str, text: str) -> None:
     @command.command(name, help=text)
-    @click.argument("group", type=_GROUP_ID, metavar="ID")
+    @_GROUP_IDS
     @with_context
-    def change(context: Context, group: int) -> int:
-        _change(context, group, state)
-        click.echo(f"group {group} is {state}", err=True)
+    def change(context: Context, groups: tuple[int, ...]) -> int:
+        click.echo(f"{_change(context, groups, state)} {state}", err=True)
         return 0
 
 
-_state_command("resolve", "resolved", "Mark a group as resolved. A later event brings it back as regressed.")
-_state_command("reopen", "ongoing", "Make a resolved or ignored group ongoing again.")
+_state_command("resolve", "resolved", "Mark groups as resolved. A later event brings one back as regressed.")
+_state_command("reopen", "ongoing", "Make resolved or ignored groups ongoing again.")
 
 
 @command.command("ignore")
-@click.argument("group", type=_GROUP_ID, metavar="ID")
+@_GROUP_IDS
 @click.option("--until-count", type=click.IntRange(1, 2**62), metavar="N", help="Until N more events have come.")
 @click.option("--for", "duration", metavar="DURATION", help="Until it comes back after this time: 12h, 2d.")
+@utc_option
 @with_context
-def ignore(context: Context, *, group: int, until_count: int | None, duration: str | None) -> int:
-    """Ignore a group. With an option until it comes back as regressed, with both until what happens first."""
+def ignore(context: Context, *, groups: tuple[int, ...], until_count: int | None, duration: str | None) -> int:
+    """Ignore groups. With an option each until it comes back as regressed, with both until what happens first."""
     until = None if duration is None else min(time.time_ns() + parse_duration(duration), _LAST_NS)
-    _change(context, group, "ignored", until=until, until_count=until_count)
+    ignored = _change(context, groups, "ignored", until=until, until_count=until_count)
     ends = []
     if until_count:
-        ends.append(f"{until_count:,} more events have come" if until_count > 1 else "1 more event has come")
+        ends.append(f"{counted(until_count, 'more event has', 'more events have')} come")
     if until is not None:
-        ends.append(f"it comes back after {iso(until)}")
-    click.echo(f"group {group} is ignored{' until ' * bool(ends)}{' or '.join(ends)}", err=True)
+        ends.append(f"it comes back after {shown_time(until)}")
+    click.echo(f"{ignored} ignored{' until ' * bool(ends)}{' or '.join(ends)}", err=True)
     return 0
-
-
-# ---------------------------------------------------------------- groups for people
-
-
-_SEVERITY_COLORS = {"ERROR": "red", "FATAL": "magenta"}
-_STATE_COLORS = {"new": "yellow", "regressed": "bright_red", "resolved": "green", "ignored": "bright_black"}
-_NO_SERVICE = "(none)"
-_FIXED_COLUMNS = 26  # id, severity, state, and the blanks between all
-
-
-def print_groups(groups: Sequence[ErrorGroup]) -> None:
-    """One line per group."""
-    color, sign = use_color(), times_sign()
-    width = _terminal_columns()
-    for group in groups:
-        severity = paint(f"{group.severity:5}", _SEVERITY_COLORS.get(group.severity or "", "red"), enabled=color)
-        state = paint(f"{group.state:9}", _STATE_COLORS.get(group.state, "white"), enabled=color)
-        count, trend, seen = f"{group.count:>7,} {sign}", sparkline(group.trend), f"{ago(group.last_seen):>8}"
-        title = safe_text(group.title)
-        if width:
-            title = _cut(title, width - _FIXED_COLUMNS - len(count) - len(trend) - len(seen))
-        click.echo(f"{group.id:>5} {severity} {state} {count} {trend} {seen}  {title}")
-
-
-def print_group(view: GroupView) -> None:
-    """All about one group."""
-    detail, color = view.detail, use_color()
-    group, history = detail.group, detail.history
-    click.echo(paint(safe_text(group.title), "red", enabled=color, bold=True))
-    click.echo(f"group {group.id}, {_state(group)}, {group.severity}, category {group.category}")
-    click.echo(view.suggestion)
-    if group.culprit:
-        click.echo(f"culprit {safe_text(group.culprit)}")
-    if history.services:
-        click.echo(f"services {', '.join(f'{safe_text(name) or _NO_SERVICE} {n:,}' for name, n in history.services)}")
-    click.echo(
-        f"{group.count:,} events, first {iso(group.first_seen)} ({ago(group.first_seen)}),"
-        f" last {iso(group.last_seen)} ({ago(group.last_seen)})"
-    )
-    click.echo(_trend_line("last 24 hours", group.trend, "hour"))
-    click.echo(_trend_line("last 30 days", history.counts, "day"))
-    if view.stacktrace:
-        click.echo("\n" + safe_text(view.stacktrace.rstrip("\n"), keep="\n"))
-    if detail.samples:
-        click.echo("\nsample events: the latest, some between, the first")
-        _print_events(detail.samples)
-    if detail.trace:
-        click.echo(f"\nlast events of trace {safe_text(detail.trace[0].trace_id or '')}")
-        _print_events(detail.trace)
-
-
-def _print_events(events: Sequence[StoredEvent]) -> None:
-    from agent.query.fragments import severity_name
-
-    for event in events:
-        level = severity_name(event) or "-"
-        click.echo(f"  {iso(event.timestamp)} {level:5} {safe_text(event.source)} {safe_text(event.body)}")
-
-
-def _trend_line(name: str, counts: Sequence[int], unit: str) -> str:
-    most = f", at most {max(counts):,} in one {unit}" if sum(counts) else ""
-    return f"{name:13} [{sparkline(counts)}] {sum(counts):,} events{most}"
-
-
-def _state(group: ErrorGroup) -> str:
-    """The state, with what ends it."""
-    if group.state != "ignored":
-        return group.state
-    ends = []
-    if group.ignored_events_left is not None:
-        ends.append(f"for {group.ignored_events_left:,} more events")
-    if (until := group.ignored_until) is not None:
-        left = (until - time.time_ns()) // 10**9
-        ends.append(f"until {iso(until)} ({f'{length(left)} left' if left > 0 else 'over: it comes back'})")
-    return f"ignored {' or '.join(ends)}" if ends else "ignored"
-
-
-def _terminal_columns() -> int | None:
-    """The width of the terminal; None where the output goes elsewhere, and is not to be cut."""
-    if not sys.stdout.isatty():
-        return None
-    import shutil
-
-    return shutil.get_terminal_size().columns
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= max(width, 20) else text[: max(width, 20) - 3] + "..."
-
-
-# ---------------------------------------------------------------- numbers over time
-
-
-BLOCKS = " ▁▂▃▄▅▆▇█"
-ASCII_BLOCKS = " .:-=+*#@"
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
-
-
-def _can_show(text: str) -> bool:
-    """Whether the encoding of standard output has these characters."""
-    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
-
-
-def sparkline(counts: Sequence[int]) -> str:
-    """One mark per count, as high as its share of the largest; a count above 0 is never a blank."""
-    marks = BLOCKS if _can_show(BLOCKS) else ASCII_BLOCKS
-    top = max(counts, default=0) or 1
-    steps = len(marks) - 1
-    return "".join(marks[max(0, -(-count * steps // top))] for count in counts)
-
-
-def times_sign() -> str:
-    """What stands after a number of events."""
-    return "×" if _can_show("×") else "x"
-
-
-def length(seconds: int) -> str:
-    """A duration in its largest unit, rounded down: `3d`, `2h`, `5m`, `40s`."""
-    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), (1, "s"))
-    return f"{max(0, seconds) // size}{unit}"
-
-
-def ago(instant: int) -> str:
-    """How long ago an instant (Unix ns) was: `2h ago`; what lies ahead is now."""
-    return f"{length((time.time_ns() - instant) // 10**9)} ago"

@@ -44,6 +44,7 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog query -f '!healthcheck'", "go on with what is stored from now on"),
         ("sidelog query -S today --by logger,severity --top 10", "counts instead of events"),
         ("sidelog query -C 3 'payment failed'", "with three lines around each"),
+        ("sidelog query --bundle group-7.html 7", "an error group and its lines as a file to attach"),
     ),
     "errors": (
         ("sidelog errors", "the groups, the last seen first"),

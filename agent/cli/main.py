@@ -203,6 +203,7 @@ def _usage_error(error: click.ClickException) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "sidelog"
     words = " ".join(error.format_message().split()).rstrip(".")
+    words = words.replace("is not a valid integer range", "is no whole number")  # of click's own
     return UsageError.of("SL501.usage", path, problem=words[:1].lower() + words[1:])
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import closing, suppress
-from datetime import UTC
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import msgspec
 
-from agent.cli.common import PATH, Command, Context, print_errors, print_warnings, safe_text, use_color, with_context
+from agent.cli.common import (
+    PATH,
+    Command,
+    Context,
+    print_errors,
+    print_warnings,
+    safe_text,
+    use_color,
+    utc_option,
+    with_context,
+    zone,
+)
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.times import parse_duration, parse_time
 from agent.query import open_engine
@@ -97,11 +107,16 @@ class LinesType(click.ParamType[Any]):
 @click.option("--hot", is_flag=True, help="Only the store.")
 @click.option("--archives", is_flag=True, help="Only the archives.")
 @click.option("--cursor-file", type=PATH, metavar="FILE", help="Go on after what the last such call printed.")
+@click.option("--bundle", type=PATH, metavar="FILE", help="Write one HTML file about the group or trace that TERM is.")
 @click.option("--csv-safe", is_flag=True, help="In csv, put ' before text that a spreadsheet would compute.")
-@click.option("--utc", is_flag=True, help="Show times in UTC instead of local time.")
+@utc_option
 @with_context
 def command(context: Context, **options: Any) -> int:
     """Search the events: the newest that match all TERMs, oldest first."""
+    if options["bundle"] is not None:
+        from agent.cli.bundle import write_bundle
+
+        return write_bundle(context, options)
     try:
         request = understand(options, time.time_ns())
     except QueryError as error:
@@ -133,7 +148,8 @@ def understand(options: dict[str, Any], now_ns: int) -> Request:
     )
     grouping = None
     if options["counting"] or any(options[name] is not None for name in ("by", "every", "agg")):
-        grouping = Grouping(_names(options["by"], "--by"), _bucket(options["every"]), options["top"])
+        by, every = _names(options["by"], "--by"), _bucket(options["every"])
+        grouping = Grouping(by, every, options["top"], is_local=zone() is None)
     _refuse_contradictions(options, grouping)
     lines = options["lines"]
     if lines is None:
@@ -145,7 +161,7 @@ def understand(options: dict[str, Any], now_ns: int) -> Request:
             fields=_names(options["fields"], "--fields"),
             color=use_color(),
             terminal=sys.stdout.isatty(),
-            zone=UTC if options["utc"] else None,
+            zone=zone(),
             csv_safe=options["csv_safe"],
         ),
         lines=None if lines == "all" else lines,
@@ -258,7 +274,7 @@ def _count(request: Request, grouping: Grouping, engine: Engine, out: BinaryIO) 
     from agent.query.aggregate import buckets, render_buckets
 
     if not request.measures:
-        rows = buckets(engine.counts(request.selection, grouping), grouping)
+        rows = buckets(engine.counts(request.selection, grouping.counted), grouping)
         out.write(render_buckets(rows, grouping, request.output))
         return rows
     from agent.query.measures import measured, number_text

@@ -11,20 +11,21 @@ import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Command, Context, print_warnings, with_context
-from agent.core.errors import EXIT_DONE, ConfigError, UsageError
+from agent.cli.common import Bar, Command, Context, print_error, print_warnings, safe_text, with_context
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError, UsageError
 from agent.core.model import STDIN
+from agent.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from agent.config import Config
-    from agent.core.errors import SidelogError
     from agent.ingest import Counters
     from agent.pipeline import Summary
 
 _INPUT = "-"  # in place of a pattern
+_SHOWN = 3  # names of what could not be read
 
 
 @click.command(cls=Command)
@@ -51,7 +52,9 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     config = load()
     logs.configure(context.verbosity)
     if stdin is None and (patterns or once):
-        print_warnings(_unmatched(config, patterns, names))
+        print_warnings(unmatched := list(_unmatched(config, patterns, names)))
+        if unmatched and not once and context.verbosity >= 0:
+            click.echo("sidelog: waiting for files that match, and following those that do", err=True)
     if once:
         with Bar("reading") as bar:
 
@@ -64,9 +67,12 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
             summary = asyncio.run(agent.run())
     else:
         summary = asyncio.run(Agent(config, stdin=stdin, load_config=load).run())
-    if context.verbosity >= 0 and (once or stdin is not None):
-        click.echo(_summary_line(summary), err=True)
-    return EXIT_DONE
+    if once or stdin is not None:
+        if context.verbosity >= 0:
+            click.echo(_summary_line(summary), err=True)
+        for hook, count in summary.undelivered.items():
+            print_error(SidelogError.of("SL713", hook, pages=counted(count, "page is", "pages are")))
+    return EXIT_FAILED if once and summary.unread else EXIT_DONE
 
 
 def _standard_input(patterns: tuple[str, ...]) -> int | None:
@@ -132,14 +138,18 @@ def _with_input(context: Context, file: Path | None) -> Config:
 
 
 def _summary_line(summary: Summary) -> str:
-    counted = summary.counters
-    rate = counted.events / summary.seconds if summary.seconds else 0.0
+    done = summary.counters
+    rate = done.events / summary.seconds if summary.seconds else 0.0
     parts = [
-        f"{counted.events:,} events ({counted.errors:,} errors) from {summary.files:,} files",
-        f"{counted.bytes / 1e6:,.1f} MB in {summary.seconds:.1f} s ({rate:,.0f} events/s)",
+        f"{counted(done.events, 'event')} ({counted(done.errors, 'error')}) from {counted(summary.files, 'file')}",
+        f"{done.bytes / 1e6:,.1f} MB in {summary.seconds:.1f} s ({rate:,.0f} events/s)",
     ]
-    if counted.parse_errors:
-        parts.append(f"{counted.parse_errors:,} events with a parse error")
-    if counted.gaps:
-        parts.append(f"{counted.gaps:,} gaps, see `sidelog status`")
+    if done.parse_errors:
+        parts.append(f"{counted(done.parse_errors, 'event')} with a parse error")
+    if done.gaps:
+        parts.append(f"{counted(done.gaps, 'gap')}, see `sidelog status`")
+    if summary.unread:
+        shown = ", ".join(map(safe_text, sorted(summary.unread)[:_SHOWN]))
+        more = f" and {len(summary.unread) - _SHOWN:,} more" if len(summary.unread) > _SHOWN else ""
+        parts.append(f"could not be read: {shown}{more}, see `sidelog status`")
     return "; ".join(parts)

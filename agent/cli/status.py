@@ -9,8 +9,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.alert.rules import shown_key
-from agent.cli.common import Command, Context, echo_json, json_option, paint, safe_text, use_color, with_context
+from agent.cli.common import (
+    Command,
+    Context,
+    echo_json,
+    json_option,
+    paint,
+    safe_text,
+    shown_time,
+    use_color,
+    utc_option,
+    with_context,
+)
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
+from agent.core.text import counted
 from agent.store.reader import open_reader
 from agent.views import status
 
@@ -23,6 +35,7 @@ _LOOK_INTERVAL_S = 0.1
 
 @click.command(cls=Command)
 @json_option()
+@utc_option
 @click.option("-a", "--all", "show_all", is_flag=True, help="Every file, not only the first and the late ones.")
 @with_context
 def command(context: Context, *, as_json: bool, show_all: bool) -> int:
@@ -90,7 +103,9 @@ def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
         paint("healthy", "green", enabled=color) if document["healthy"] else paint("unhealthy", "red", enabled=color)
     )
     lines = [f"{verdict}: agent {_agent_text(agent)}"]
-    lines += [f"  {paint('!', 'red', enabled=color)} {safe_text(problem)}" for problem in document["problems"]]
+    lines += [
+        f"  {paint('!', 'red', enabled=color)} {safe_text(problem)}" for problem in status.brief_problems(document)
+    ]
     lines.append(
         f"events  {events['total']:,} stored; last minutes {events['per_second']:,.1f}/s,"
         f" errors {events['errors_per_second']:,.2f}/s"
@@ -101,19 +116,24 @@ def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
     lines += _alert_lines(document)
     lines += _file_lines(document["files"], show_all=show_all)
     lines += [
-        f"gap     {safe_text(gap['path'])} bytes {gap['from']}–{gap['to']}: {gap['reason']} ({gap['time']})"
+        f"gap     {safe_text(gap['path'])} bytes {gap['from']}–{gap['to']}: {gap['reason']} ({shown_time(gap['time'])})"
         for gap in document["gaps"][:10]
     ]
-    lines += [
-        f"error   {error['code']} {'active' if error['active'] else 'over'}, {error['count']} ×:"
-        f" {safe_text(error['message'])}"
-        for error in document["errors"][:10]
-    ]
-    return lines
+    return lines + [_finding_line(finding) for finding in document["findings"][:10]]
+
+
+def _finding_line(finding: dict[str, Any]) -> str:
+    """One line for all own errors of a code, with the newest one's sentence."""
+    word = "warning" if status.is_warning(finding) else "error  "
+    parts = [f"{finding['code']} {'active' if finding['active'] else 'over'}"]
+    parts += [f"{finding['subjects']:,} findings"] if finding["subjects"] > 1 else []
+    parts.append(f"{finding['count']:,} ×")
+    parts += [f"the newest of {shown_time(finding['last_seen'])}"] if finding["subjects"] > 1 else []
+    return f"{word} {', '.join(parts)}: {safe_text(finding['message'])}"
 
 
 def _archive_line(archive: dict[str, Any]) -> str:
-    line = f"archive {archive['files']:,} files, {_size(archive['bytes'])}"
+    line = f"archive {counted(archive['files'], 'file')}, {_size(archive['bytes'])}"
     if archive["searchable_share"] is not None:
         line += f"; of the events that have left the store {archive['searchable_share']:.0%} can still be searched"
     return line
@@ -125,9 +145,11 @@ def _alert_lines(document: dict[str, Any]) -> list[str]:
         key = f" ({safe_text(shown_key(row['key']))})" if row["key"] else ""
         quiet = f", {row['quiet']}" if row["quiet"] else ""
         value = f"{row['value']:g} of {row['threshold']:g}"
-        lines.append(f"alert   {safe_text(row['rule'])}{key} {row['state']} since {row['since']}, {value}{quiet}")
+        lines.append(
+            f"alert   {safe_text(row['rule'])}{key} {row['state']} since {shown_time(row['since'])}, {value}{quiet}"
+        )
     evicted = {row["rule"]: row["evicted"] for row in document["alerts"] if row["evicted"]}
-    lines += [f"alert   {safe_text(rule)}: {count:,} idle keys given up" for rule, count in evicted.items()]
+    lines += [f"alert   {safe_text(rule)}: {counted(count, 'idle key')} given up" for rule, count in evicted.items()]
     for hook in document["hooks"]:
         counts = f"{hook['delivered']} delivered, {hook['waiting']} waiting, {hook['dead']} dead"
         fault = f"; last: {safe_text(hook['last_error'])}" if hook["last_error"] else ""
@@ -137,11 +159,11 @@ def _alert_lines(document: dict[str, Any]) -> list[str]:
 
 def _agent_text(agent: dict[str, Any]) -> str:
     if agent["running"]:
-        return f"runs as process {agent['pid']} since {agent['started_at']}, version {agent['version']}"
+        return f"runs as process {agent['pid']} since {shown_time(agent['started_at'])}, version {agent['version']}"
     if agent["died"]:
-        return f"died (was process {agent['pid']}, started {agent['started_at']})"
+        return f"died (was process {agent['pid']}, started {shown_time(agent['started_at'])})"
     if agent["stopped_at"]:
-        return f"is stopped since {agent['stopped_at']}"
+        return f"is stopped since {shown_time(agent['stopped_at'])}"
     return "has never run on this store"
 
 
@@ -155,7 +177,8 @@ def _file_lines(files: list[dict[str, Any]], *, show_all: bool) -> list[str]:
         if not file["path"].startswith("/"):  # it lies nowhere: what else is known of it is how it is read
             moved = moved.replace("(now ", "(", 1)
         lines.append(
-            f"  {safe_text(file['source']):12} {safe_text(file['path'])}{moved}  {file['events']:,} events, {lag}"
+            f"  {safe_text(file['source']):12} {safe_text(file['path'])}{moved}"
+            f"  {counted(file['events'], 'event')}, {lag}"
         )
     if len(shown) < len(files):
         lines.append(f"  … and {len(files) - len(shown):,} more: sidelog status --all")

@@ -123,7 +123,10 @@ def _union(members: tuple[Any, ...], value: Any, path: KeyPath, findings: Config
     if value is None and type(None) in members:
         return None
     rest = [member for member in members if member is not type(None)]
-    if len(rest) > 1:  # the only such union: words, or a mapping with more to say
+    if Secret in rest[:1] and len(rest) > 1:  # where the text is alone, or a mapping that has it among other keys
+        has_more = isinstance(value, dict) and not _fields(rest[1]).keys().isdisjoint(value)
+        rest = rest[1:] if has_more else rest[:1]
+    elif len(rest) > 1:  # words, or a mapping with more to say
         rest = [member for member in rest if (typing.get_origin(member) is Literal) != isinstance(value, dict | list)]
     return to_type(rest[0], value, path, findings)
 
@@ -178,10 +181,14 @@ def _threshold(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
 
 
 def _located(unit: str, value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
-    """A glob or a program as an absolute path, unless it is a bare name (`*.tmp`, `notify-send`)."""
+    """A glob or a program as an absolute path, unless it is a bare name (`*.tmp`, `notify-send`). Of a program's
+    arguments only those that begin with `./` or `../` are meant as paths for certain.
+    """
     text = _text(value, path, findings)
-    if text is INVALID or (unit == "program" and path[-1] != 0):
+    if text is INVALID:
         return text
+    if unit == "program" and path[-1] != 0:
+        return str(_absolute(text, path, findings)) if text.startswith(("./", "../")) else text
     if not text:
         return findings.add("SL104.glob", path)
     is_path = "/" in text or text.startswith("~") or path[-2] == "include"

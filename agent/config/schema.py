@@ -301,15 +301,36 @@ class RuleConfig(msgspec.Struct, frozen=True, kw_only=True, rename={"for_": "for
     hooks: list[str] = []
 
 
+# What a webhook's body is made for; `agent.hooks.payloads` has a function of each name.
+WebhookFormat = Literal["generic", "slack", "mattermost", "teams", "discord", "pagerduty", "ntfy"]
+
+
+class WebhookConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook of a service that wants a body of its own. `key` is the secret that PagerDuty has in the body."""
+
+    url: Secret
+    format: WebhookFormat = "generic"
+    key: Secret | None = None
+
+    def resolve(self) -> str:
+        """The address, as `Secret.resolve`."""
+        return self.url.resolve()
+
+
 class HookConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What runs when an alert changes its state: a program or a webhook."""
 
     exec: list[Program] | None = None
-    webhook: Secret | None = None
+    webhook: Secret | WebhookConfig | None = None
     headers: dict[str, Secret] = {}
     timeout: Annotated[Seconds, Within(0.1, DAY)] = 10.0
     retries: Annotated[int, Within(0, 100)] = 5
     concurrency: Annotated[int, Within(1, 64)] = 1
+
+    @property
+    def service(self) -> WebhookConfig | None:
+        """The webhook with what is said beside its address, or as if nothing were."""
+        return WebhookConfig(url=self.webhook) if isinstance(self.webhook, Secret) else self.webhook
 
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):

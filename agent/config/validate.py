@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         RotateConfig,
         RuleConfig,
         SourceConfig,
+        WebhookConfig,
     )
 
 _NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # it becomes a directory of the archive
@@ -299,8 +300,9 @@ def _hook(name: str, hook: HookConfig, path: KeyPath, findings: ConfigFindings) 
         findings.add("SL108.both" if "exec" in written else "SL108.neither", path)
     if "exec" in written and not written["exec"]:
         findings.add("SL104.program", (*path, "exec"), example="[/etc/sidelog/hooks/page.sh]")
-    if hook.webhook is not None and hook.webhook.literal is not None:
-        _url(hook.webhook.literal, (*path, "webhook"), findings)
+    if hook.service is not None:
+        place = (*path, "webhook")
+        _webhook(hook.service, place, (*place, "url") if hook.service is hook.webhook else place, findings)
     if hook.headers and hook.webhook is None and "webhook" not in written:
         findings.add("SL108.headers", (*path, "headers"))
     for header, secret in hook.headers.items():
@@ -308,6 +310,17 @@ def _hook(name: str, hook: HookConfig, path: KeyPath, findings: ConfigFindings) 
             findings.add("SL104.header", (*path, "headers", header), value=shown(header))
         elif secret.literal is not None and not secret.literal.isprintable():
             findings.add("SL104", (*path, "headers", header), problem="holds a control character")
+
+
+def _webhook(webhook: WebhookConfig, path: KeyPath, of_url: KeyPath, findings: ConfigFindings) -> None:
+    if webhook.url.literal is not None:
+        _url(webhook.url.literal, of_url, findings)
+        if webhook.format == "ntfy" and not urlsplit(webhook.url.literal).path.strip("/"):
+            findings.add("SL104", of_url, problem="names no topic: it ends in one, as https://ntfy.sh/TOPIC")
+    if webhook.format == "pagerduty" and webhook.key is None:
+        findings.add("SL108.keyless", path)
+    elif webhook.format != "pagerduty" and webhook.key is not None:
+        findings.add("SL108.key", path, format=webhook.format)
 
 
 def _url(text: str, path: KeyPath, findings: ConfigFindings) -> None:

@@ -67,6 +67,11 @@ class Reporter:
         for code, subject in ended:
             self.report(SidelogError(code, "", subject, "", hint=""), active=False)
 
+    def holding(self, codes: frozenset[str]) -> list[str]:
+        """The subjects of the conditions that hold now and have one of these codes."""
+        with self._lock:
+            return [subject for code, subject in self._logged if code in codes]
+
     @property
     def waiting(self) -> bool:
         """Whether something waits to be stored."""

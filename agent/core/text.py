@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import unicodedata
 from typing import TYPE_CHECKING
 
 from agent.core.patterns import lazy
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # C0, DEL, C1, marks that reorder text, and the separators that some programs take for line ends.
 _UNSAFE = lazy("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_CUT = "..."  # a terminal's encoding may have no ellipsis
 _COLORS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}
 
 
@@ -40,6 +42,36 @@ def escape_json(text: str) -> str:
 def _visible(character: str) -> str:
     code = ord(character)
     return _SHORT.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with what it counts: `1 file`, `2,000 files`; `many` where that is not made with an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a printable text takes."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, width: int, *, from_end: bool = False) -> str:
+    """A printable text in at most so many columns, with `...` where it was cut: at its end, or at its beginning."""
+    if columns(text) <= width:
+        return text
+    kept, left = [], width - len(_CUT)
+    for character in reversed(text) if from_end else text:
+        left -= columns(character)
+        if left < 0:
+            break
+        kept.append(character)
+    part = "".join(reversed(kept) if from_end else kept)
+    return (f"{_CUT}{part}" if from_end else f"{part}{_CUT}")[: max(0, width)]
 
 
 def paint(text: str, *colors: str) -> str:

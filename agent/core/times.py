@@ -22,6 +22,7 @@ from agent.core.patterns import lazy
 from agent.core.units import SECOND_NS, parse_nanoseconds
 
 MINUTE_NS = 60 * SECOND_NS
+DAY_NS = 1440 * MINUTE_NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BOOTTIME: int = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)  # the former is Linux's
@@ -156,7 +157,29 @@ def format_local(timestamp_ns: int, digits: int = 3, zone: tzinfo | None = None)
         when = (_EPOCH + timedelta(seconds=second)).astimezone(zone)
     except (OverflowError, ValueError, OSError):
         return f"@{second}.{rest:09d}"
-    return f"{when:%Y-%m-%d %H:%M:%S}.{rest:09d}"[: 20 + digits]
+    return f"{when:%Y-%m-%d %H:%M:%S}.{rest:09d}"[: 20 + digits if digits else 19]
+
+
+def local_floor(timestamp_ns: int, every_ns: int) -> int:
+    """The instant at which the local bucket of an instant begins: a part of a day that divides it, or whole days.
+
+    Buckets begin with local midnight, and days are numbered from 1970-01-01 on. Where the clocks change a day has 23
+    or 25 hours, an hour that comes twice is two buckets, and one that would begin at a time which the clocks leave out
+    begins with the change.
+    """
+    second = timestamp_ns // SECOND_NS
+    try:
+        when = (_EPOCH + timedelta(seconds=second)).astimezone().replace(tzinfo=None, fold=0)
+        midnight = datetime.combine(when, time())
+        if every_ns % DAY_NS == 0:
+            number = (when.date() - _EPOCH.date()).days % (every_ns // DAY_NS)
+            return _local(midnight - timedelta(days=number))
+        into_day_ns = (when - midnight) // _MICROSECOND * 1_000
+        wall = when - timedelta(microseconds=into_day_ns % every_ns // 1_000)
+        starts = [start for fold in (0, 1) if (start := _local(wall.replace(fold=fold))) <= timestamp_ns]
+    except (OverflowError, ValueError, OSError):  # beyond the calendar
+        starts = []
+    return max(starts, default=timestamp_ns // every_ns * every_ns)
 
 
 # ---------------------------------------------------------------- times of the day

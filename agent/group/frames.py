@@ -10,6 +10,7 @@ pattern is anchored at a line's beginning and cannot leave its line, so that a h
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.core.patterns import lazy
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from agent.group.runtimes import Link
 
+Reader = Callable[[str], "list[Link]"]  # of a trace's text
 Chain = list[tuple[str, list[str]]]  # links of which only the frames that count are left
 
 _PYTHON = lazy(r'^[ \t|+-]*File "([^"\n]{1,1000})", line \d+, in (.+)$', re.MULTILINE)
@@ -90,7 +92,7 @@ _TYPE_GENERATED = lazy(r"\$\d+|<locals>\.|0x[0-9a-f]+", re.IGNORECASE)
 
 def chain(text: str) -> Chain:
     """The reported exception and its causes: type and frames of each, the innermost frame first; empty for none."""
-    links = next((links for read in _READERS if (links := read(text))), [])
+    links = next((links for read in READERS if (links := read(text))), [])
     of_application = any(ours for _, frames in links for _, ours in frames)
     return [
         (kind, list(dict.fromkeys(name for name, ours in frames if ours or not of_application)))
@@ -117,7 +119,8 @@ def type_name(kind: str) -> str:
     return _TYPE_GENERATED.sub("", kind)
 
 
-def _python(text: str) -> list[Link]:
+def python(text: str) -> list[Link]:
+    """`  File "shop/cart.py", line 12, in add`; chained exceptions with the sentences between them."""
     links: list[Link] = []
     for part in _PYTHON_CHAINED.split(text):
         frames, end = [], 0
@@ -132,7 +135,9 @@ def _python(text: str) -> list[Link]:
     return [("", links[0][1]), *links[1:]] if any(frames for _, frames in links) else []
 
 
-def _node(text: str) -> list[Link]:
+def node(text: str) -> list[Link]:
+    """`    at add (/srv/cart.js:12:9)`."""
+
     def frames() -> Iterator[tuple[str, bool] | str]:
         for function, path, cause in _NODE.findall(text):
             if path:
@@ -144,7 +149,8 @@ def _node(text: str) -> list[Link]:
     return _linked(frames())
 
 
-def _java(text: str) -> list[Link]:
+def java(text: str) -> list[Link]:
+    r"""`\tat shop.Cart.add(Cart.java:12)`, and .NET's."""
     if "\tSuppressed: " in text:
         text = _SUPPRESSED.sub("", text)
 
@@ -159,7 +165,9 @@ def _java(text: str) -> list[Link]:
     return _linked(frames())
 
 
-def _ruby(text: str) -> list[Link]:
+def ruby(text: str) -> list[Link]:
+    """`cart.rb:12:in 'Cart#add'`."""
+
     def frames() -> Iterator[tuple[str, bool] | str]:
         for index, (inner, path, function, kind) in enumerate(_RUBY.findall(text)):
             if kind and not inner and index:
@@ -170,7 +178,8 @@ def _ruby(text: str) -> list[Link]:
     return _linked(frames())
 
 
-def _go(text: str) -> list[Link]:
+def go(text: str) -> list[Link]:
+    r"""`shop.Add(0x1)` and `\t/srv/cart.go:12` below it."""
     starts = [found.start() for found in _GO_NEXT.finditer(text)][:2]
     frames = []
     for function, path in _GO.findall(text, 0, starts[1] if len(starts) > 1 else len(text)):
@@ -182,7 +191,15 @@ def _go(text: str) -> list[Link]:
     return [("", frames)] if frames else []
 
 
-_READERS = (runtimes.rust, _python, _node, _java, _ruby, _go, *runtimes.OTHERS)  # Rust's `at` looks like Node's
+READERS: tuple[Reader, ...] = (
+    runtimes.rust,
+    python,
+    node,
+    java,
+    ruby,
+    go,
+    *runtimes.OTHERS,
+)  # Rust's `at` looks like Node's
 
 
 def _linked(found: Iterable[tuple[str, bool] | str]) -> list[Link]:

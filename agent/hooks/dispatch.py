@@ -17,7 +17,7 @@ import structlog
 
 from agent.core.errors import SidelogError
 from agent.core.outbox import Delivery, DeliveryOutcome
-from agent.hooks import program
+from agent.hooks import payloads, program
 from agent.hooks.program import HookResult
 
 if TYPE_CHECKING:
@@ -35,12 +35,16 @@ async def tell(config: HookConfig, document: str) -> HookResult:
     body = document.encode("utf-8", "surrogatepass")
     if config.exec:
         return await program.run(config.exec, body, program.environment(json.loads(document)), config.timeout)
-    assert config.webhook is not None
+    service = config.service
+    assert service is not None
     try:
         headers = {name: secret.resolve_header() for name, secret in config.headers.items()}
-        url = config.webhook.resolve()
+        url = service.resolve()
+        key = "" if service.key is None else service.key.resolve()
     except SidelogError as error:
         return HookResult(ok=False, said=error.message, error="SL110.hook")
+    if service.format != "generic":
+        url, body = payloads.request(service.format, json.loads(document), url, key)
     return await program.post(url, headers, body, config.timeout)
 
 
@@ -100,6 +104,20 @@ class HookDispatcher:
     def busy(self) -> bool:
         """Whether a delivery waits or runs."""
         return any(queue.waiting for queue in self._queues.values())
+
+    @property
+    def has_untried(self) -> bool:
+        """Whether a delivery waits or runs for the first time, of a hook that does not fail all the time."""
+        return any(
+            not delivery.attempts
+            for queue in self._queues.values()
+            for delivery in queue.waiting.values()
+            if not queue.circuit.is_open
+        )
+
+    def left(self) -> dict[str, int]:
+        """How many deliveries of each hook are not made yet."""
+        return {hook: len(queue.waiting) for hook, queue in self._queues.items() if queue.waiting}
 
     async def stop(self, patience_s: float) -> None:
         """Start nothing more, wait a little for what runs, then kill it: it is made again at the next start."""

@@ -39,10 +39,14 @@ class Bucket(msgspec.Struct, frozen=True):
 
 
 def buckets(parts: Iterable[Counts], grouping: Grouping) -> list[Bucket]:
-    """Counts (`Engine.counts`) as rows, in their order; without fields and buckets one row."""
-    counts: Counts = Counter()
+    """Counts (`Engine.counts` of `grouping.counted`) as rows, in their order; without fields and buckets one row."""
+    counted: Counts = Counter()
     for part in parts:
-        counts.update(part)
+        counted.update(part)
+    starts = {bucket: grouping.start_of(bucket) for bucket in {key[0] for key in counted} if bucket is not None}
+    counts: Counts = Counter()
+    for (bucket, values), count in counted.items():
+        counts[None if bucket is None else starts[bucket], values] += count
     if not grouping.by and grouping.every_ns is None:
         return [Bucket(None, (), counts.total())]
     if grouping.top is not None:
@@ -51,12 +55,7 @@ def buckets(parts: Iterable[Counts], grouping: Grouping) -> list[Bucket]:
             totals[values] += count
         kept = set(sorted(totals, key=lambda values: (-totals[values], _order(values)))[: grouping.top])
         counts = Counter({key: count for key, count in counts.items() if key[1] in kept})
-    every = grouping.every_ns or 1
-    rows = [
-        Bucket(None if bucket is None else bucket * every, values, count)
-        for (bucket, values), count in counts.items()
-        if count
-    ]
+    rows = [Bucket(start, values, count) for (start, values), count in counts.items() if count]
     return sorted(rows, key=lambda row: (row.time or 0, -row.count, _order(row.values)))
 
 

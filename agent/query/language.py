@@ -18,12 +18,14 @@ read as one string. `str(query)` gives a string that reads back as the same quer
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.core.severity import number_range
+from agent.core.times import DAY_NS, MINUTE_NS, local_floor
 from agent.query.analysis import Analysis, analyse
 from agent.query.predicate import compile_conditions
 from agent.query.syntax import read_arguments, read_text
@@ -120,12 +122,34 @@ def severity_query(text: str) -> Query:
 # ---------------------------------------------------------------- what to count by
 
 
+_QUARTER_NS = 15 * MINUTE_NS  # of an hour: by so much zones differ
+
+
 class Grouping(msgspec.Struct, frozen=True):
-    """What to count by: fields, time buckets of `every_ns` aligned to the epoch, the `top` largest."""
+    """What to count by: fields, time buckets of `every_ns`, the `top` largest. Buckets are aligned to the epoch, or to
+    local midnight where `is_local`: days, and what divides one. Engines know only the former: they are asked for
+    `counted`, of which each bucket lies in one of these.
+    """
 
     by: Sequence[str] = ()
     every_ns: int | None = None
     top: int | None = None
+    is_local: bool = False
+
+    @property
+    def counted(self) -> Grouping:
+        """What engines count."""
+        every = self.every_ns
+        if not self.is_local or every is None or every % MINUTE_NS or (DAY_NS % every and every % DAY_NS):
+            return Grouping(self.by, every, self.top)
+        return Grouping(self.by, math.gcd(every, _QUARTER_NS), self.top)
+
+    def start_of(self, bucket: int) -> int:
+        """When (Unix ns) the bucket begins in which one of `counted` lies, by the number of that."""
+        step = self.counted.every_ns or 1
+        if step == self.every_ns or self.every_ns is None:
+            return bucket * step
+        return local_floor(bucket * step, self.every_ns)
 
 
 # ---------------------------------------------------------------- what is asked for

@@ -85,30 +85,28 @@ def measured(
 
     Args:
         events: all that match, in any order.
-        grouping: how they are divided.
+        grouping: how they are divided, buckets of its own and not those that engines count.
         measures: what to compute of each part.
         categories: of error groups.
     """
     counts: Counts = Counter()
     numbers: defaultdict[tuple[int | None, tuple[Fragment, ...], str], list[values.Number]] = defaultdict(list)
     fields = sorted({measure.field for measure in measures})
+    counted = grouping.counted
+    starts: dict[int | None, int | None] = {None: None}
     for event in events:
-        bucket, row = key_of(event, grouping, categories)
+        bucket, row = key_of(event, counted, categories)
         counts[bucket, row] += 1
+        if bucket is not None and bucket not in starts:
+            starts[bucket] = grouping.start_of(bucket)
         for field in fields:
             number = number_of(value_of(event, field, categories))
             if number is not None:
-                numbers[bucket, row, field].append(number)
+                numbers[starts[bucket], row, field].append(number)
     return [
-        Measured(
-            row, tuple(measure.of(numbers[_bucket(row, grouping), row.values, measure.field]) for measure in measures)
-        )
+        Measured(row, tuple(measure.of(numbers[row.time, row.values, measure.field]) for measure in measures))
         for row in buckets([counts], grouping)
     ]
-
-
-def _bucket(row: Bucket, grouping: Grouping) -> int | None:
-    return None if row.time is None else row.time // (grouping.every_ns or 1)
 
 
 def number_of(value: Fragment) -> values.Number | None:

@@ -15,11 +15,12 @@ from msgspec import Raw
 
 from agent.core.event import severity_text
 from agent.core.patterns import lazy
-from agent.core.stored import StoredEvent, resource_service
+from agent.core.stored import StoredEvent
 from agent.core.text import escape, escape_json, paint
 from agent.core.times import format_local, format_utc
 from agent.query.fragments import as_text, attributes, encode, flattened, severity_name
 from agent.query.fragments import field as field_of
+from agent.query.glance import glance
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -31,8 +32,8 @@ CSV_FIELDS = (
     "timestamp", "severity", "source", "service", "logger", "message", "trace_id", "group", "path", "offset",
 )  # fmt: skip
 _LOGFMT_FIELDS = ("timestamp", "severity", "source", "logger", "message")
-_SHORT_ATTRIBUTES = 12  # so many attributes follow a message in `short`
-_SHORT_VALUE = 100  # characters of each
+_SHORT_VALUE = 100  # characters of an attribute in `short`
+_SHORT_FAILURE = 300  # and of what an exception says
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # cells that spreadsheets would compute
 _LEVEL_COLORS = {"ERROR": ("red",), "FATAL": ("red", "bold"), "WARN": ("yellow",), "INFO": ("green",)}
 _PLAIN = lazy(r'[^\s"=\\]+')
@@ -127,15 +128,16 @@ class Output(msgspec.Struct):
         return render
 
     def _short(self) -> Callable[[StoredEvent], str]:
+        if self.fields:
+            return self._short_fields
+
         def render(event: StoredEvent) -> str:
             level = severity_name(event)
             message = escape(_first_line(event.body))
-            if self.fields:
-                found = self._values(event, self.fields)
-                extra = [(name, as_text(fragment)) for name, fragment in found if fragment is not None]
-            else:
-                extra = _worth_a_glance(event)
-            rest = " ".join(logfmt_pair(name, _cut(value)) for name, value in extra)
+            failed, pairs = glance(event)
+            if failed:
+                message += f"{': ' * bool(message)}{escape(_cut(failed, _SHORT_FAILURE))}"
+            rest = " ".join(logfmt_pair(name, _cut(value)) for name, value in pairs)
             parts = (
                 self._paint(self.time(event.timestamp), "dim"),
                 self._paint(f"{level or '-':5}", *_LEVEL_COLORS.get(level, ("dim",))),
@@ -147,11 +149,26 @@ class Output(msgspec.Struct):
 
         return render
 
+    def _short_fields(self, event: StoredEvent) -> str:
+        """The fields of `--fields` that an event has, and nothing else; what needs no name has none."""
+        parts = []
+        for name, fragment in self._values(event, self.fields):
+            if name == "timestamp":
+                parts.append(self._paint(self.time(event.timestamp), "dim"))
+            elif name == "severity" and fragment is not None:
+                level = escape(as_text(fragment))
+                parts.append(self._paint(f"{level:5}", *_LEVEL_COLORS.get(level, ("dim",))))
+            elif name == "message":
+                parts.append(escape(_first_line(event.body)))
+            elif fragment is not None:
+                parts.append(logfmt_pair(name, as_text(fragment)))
+        return (" ".join(part for part in parts if part).rstrip() or "-") + "\n"
+
     def _verbose(self) -> Callable[[StoredEvent], str]:
         def render(event: StoredEvent) -> str:
             level = severity_name(event)
             head = (
-                f"{self._paint(self.time(event.timestamp, 9), 'dim')}"
+                f"{self._paint(self.time(event.timestamp), 'dim')}"
                 f" {self._paint(level or '-', *_LEVEL_COLORS.get(level, ('dim',)))}"
                 f" {self._paint(escape(event.source), 'cyan')}"
             )
@@ -243,20 +260,5 @@ def _first_line(text: str) -> str:
     return text if len(lines) == 1 else f"{lines[0]} (+{len(lines) - 1} lines)"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHORT_VALUE else text[: _SHORT_VALUE - 1] + "…"
-
-
-def _worth_a_glance(event: StoredEvent) -> list[tuple[str, str]]:
-    """Logger, then the attributes, without texts of several lines: those are for `verbose`."""
-    own = flattened(event)
-    names = {name for name, _ in own}
-    pairs = [] if not event.logger or "logger" in names else [("logger", event.logger)]
-    service = event.own_service
-    if service and service != resource_service(event.file.resource) and "service" not in names:
-        pairs.append(("service", service))
-    values = {value for _, value in pairs}
-    for name, value in own:
-        if "\n" not in value and value not in values:
-            pairs.append((name, value))
-    return pairs[:_SHORT_ATTRIBUTES]
+def _cut(text: str, most: int = _SHORT_VALUE) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -151,6 +151,35 @@ def own_errors(connection: sqlite3.Connection, limit: int) -> list[OwnErrorRow]:
     return [OwnErrorRow(*row) for row in rows]
 
 
+class FindingRow(msgspec.Struct, frozen=True):
+    """The agent's own errors of one code that last, or that are over; the sentence is the newest one's."""
+
+    code: str
+    active: int
+    subjects: int
+    count: int
+    last_seen: int  # Unix ns
+    message: str
+    hint: str
+
+
+def own_findings(connection: sqlite3.Connection, limit: int) -> list[FindingRow]:
+    """The agent's own errors by code: those that last before those that are over, the latest first."""
+    # Of a group with max() SQLite takes the bare columns out of the row that has it.
+    rows = connection.execute(
+        "SELECT code, active, count(*), sum(count), max(last_seen), message, hint FROM own_errors"
+        " GROUP BY code, active ORDER BY active DESC, 5 DESC LIMIT ?",
+        (limit,),
+    )
+    return [FindingRow(*row) for row in rows]
+
+
+def first_event_since(connection: sqlite3.Connection, instant: int) -> int | None:
+    """When the first event from an instant (Unix ns) on happened; None where there is none."""
+    row = connection.execute("SELECT min(timestamp) FROM events WHERE timestamp >= ?", (instant,)).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
 def schema_version(connection: sqlite3.Connection) -> int:
     """The version of the store's tables."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])

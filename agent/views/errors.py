@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.core.errors import SidelogError
-from agent.core.times import format_utc
+from agent.core.text import cut
+from agent.views import iso
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
     from agent.core.stored import StoredEvent
     from agent.query.engine import Engine
     from agent.query.groups import GroupDetail
+
+
+_REQUEST_IDS = ("requestid", "reqid", "correlationid")
+_REQUEST_PATHS = frozenset(
+    (
+        "path", "url", "uri", "route", "endpoint", "urlpath", "urlfull", "requestpath", "requesturl", "requesturi",
+        "httppath", "httpurl", "httpuri", "httproute", "httptarget", "httprequesturl", "httprequestpath", "reqpath",
+        "requrl",
+    )
+)  # fmt: skip
+_FACT_CHARS = 100  # of a path or an id
+_MOST_FACTS = 5
 
 
 class GroupView(msgspec.Struct):
@@ -51,12 +64,24 @@ def view_group(engine: Engine, number: int, now: int) -> GroupView:
     )
 
 
+def request_facts(event: StoredEvent) -> list[tuple[str, str]]:
+    """Which request an event is of, by the names in its line: trace, request id and path, as far as it says them."""
+    from agent.query.fragments import flattened  # noqa: PLC0415 - as above
+
+    found = [("trace_id", event.trace_id)] if event.trace_id else []
+    for name, value in flattened(event):
+        plain = _plain_name(name)
+        if plain.endswith(_REQUEST_IDS) or (plain in _REQUEST_PATHS and value.startswith(("/", "http"))):
+            found.append((name, cut(value, _FACT_CHARS)))
+    return [(name, value) for name, value in found if value not in ("", "null")][:_MOST_FACTS]
+
+
+def _plain_name(name: str) -> str:
+    """A field's name as libraries agree on it: `http.request_id`, `X-Request-Id` and `httpRequestId` are alike."""
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
 # ---------------------------------------------------------------- documents
-
-
-def iso(instant: int | None) -> str | None:
-    """RFC 3339."""
-    return None if instant is None else format_utc(instant)
 
 
 def group_document(group: ErrorGroup) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from agent.core.event import severity_text
 from agent.core.fields import ALIASES, find, own_paths, read_fields
-from agent.core.text import escape, paint
+from agent.core.text import columns, escape, paint
 from agent.parse.patterns import Piece
 from agent.views import iso, short_iso
 
@@ -73,16 +72,16 @@ class PicturedLine(msgspec.Struct):
         taken |= {at: piece for piece in self.pieces if piece.name != "message" for at in range(piece.start, piece.end)}
         for at, character in enumerate(self.text):
             cell = escape(character)
-            columns = sum(map(_columns, cell))
-            if used + columns > width - 1:
+            taking = columns(cell)
+            if used + taking > width - 1:
                 shown.append("…")
                 break
             piece = taken.get(at)
             mark, shade = _NOT_TAKEN if piece is None else MARKS.get(piece.name, _ATTRIBUTE)
             plain = piece is None and not character.isalnum()
             shown.append(paint(cell, shade) if color and not plain else cell)
-            marks.append(" " * columns if plain else mark * columns)
-            used += columns
+            marks.append(" " * taking if plain else mark * taking)
+            used += taking
         return "".join(shown), "".join(marks)
 
     def _meaning(self) -> str:
@@ -95,15 +94,6 @@ class PicturedLine(msgspec.Struct):
             text = value if type(value) is str else _written(value)
             parts.append(f"{name}={text if len(text) <= _VALUE_CHARACTERS else text[:_VALUE_CHARACTERS] + '…'}")
         return "  ".join(parts)
-
-
-def _columns(character: str) -> int:
-    """How many columns of a terminal a printable character takes."""
-    if character.isascii():
-        return 1
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def without_trace(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -290,9 +290,11 @@ def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
 
 def hook_secrets(hook: HookConfig) -> Iterator[Diagnostic]:
     """Whether the secrets that a hook refers to are there, and fit their place. Their text goes nowhere."""
-    looks = [secret.resolve_header for secret in hook.headers.values()]
+    looks: list[Callable[[], str]] = [secret.resolve_header for secret in hook.headers.values()]
     if hook.webhook is not None:
         looks.append(hook.webhook.resolve)
+    if hook.service is not None and hook.service.key is not None:
+        looks.append(hook.service.key.resolve)
     for look in looks:
         try:
             look()

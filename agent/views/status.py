@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from agent.core.text import from_text
+from agent.core.times import MINUTE_NS
 from agent.store import alerts as alert_tables
 from agent.store import statistics
 from agent.store.lock import Owner, owner
@@ -28,7 +29,7 @@ from agent.views.alerts import evictions, list_states
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.store.statistics import FollowedFile, OwnErrorRow
+    from agent.store.statistics import FindingRow, FollowedFile, OwnErrorRow
 
 SECOND_LOOK_S = 3.0  # an agent that is well reads a line within two
 _STUCK_S = 120.0  # lines that have waited for so long while the agent runs are a fault
@@ -36,6 +37,9 @@ _LINE_BYTES = 2**20
 _MAX_GAPS = 50
 _MAX_ERRORS = 50
 _RATE_MINUTES = 5
+_LEAST_RATE_NS = 10**9  # of less time a rate says nothing
+_WARNINGS = frozenset({"SL807"})  # what costs space alone: all is read, stored and archived, and the log stays
+_BRIEF = 5  # problems of one kind that people are shown
 
 
 class Snapshot(msgspec.Struct):
@@ -69,6 +73,32 @@ class Snapshot(msgspec.Struct):
         return {"healthy": not problems, "problems": problems, "agent": self.agent, **self.parts}
 
 
+def brief_problems(document: Mapping[str, Any]) -> list[str]:
+    """The problems of a document for people: of many own errors of one code the newest with their number."""
+    running = document["agent"]["running"]
+    own = {_sentence(error) for error in document["errors"]}
+    findings = [one for one in document["findings"] if one["active"] and one["code"] not in _WARNINGS]
+    others = [problem for problem in document["problems"] if problem not in own]
+    brief = others if len(others) <= _BRIEF else [*others[:_BRIEF], f"… and {len(others) - _BRIEF:,} more of this kind"]
+    return [*brief, *map(brief_finding, findings if running else [])]
+
+
+def brief_finding(finding: Mapping[str, Any]) -> str:
+    """One sentence for all own errors of one code."""
+    if finding["subjects"] == 1:
+        return _sentence(finding)
+    return f"{finding['code']}: {finding['subjects']:,} findings, the newest: {finding['message']}"
+
+
+def is_warning(finding: Mapping[str, Any]) -> bool:
+    """Whether a finding lasts that leaves the agent healthy."""
+    return bool(finding["active"]) and finding["code"] in _WARNINGS
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    return f"{error['code']}: {error['message']}"
+
+
 def look(connection: sqlite3.Connection, path: Path, now: int | None = None) -> Snapshot:
     """Look at the agent once, without waiting.
 
@@ -82,19 +112,24 @@ def look(connection: sqlite3.Connection, path: Path, now: int | None = None) -> 
     followed = statistics.followed_files(connection)
     files = [_file(row, now) for row in followed]
     errors = [_own_error(row) for row in statistics.own_errors(connection, _MAX_ERRORS)]
+    findings = [{**asdict(row), **_finding_facts(row)} for row in statistics.own_findings(connection, _MAX_ERRORS)]
     if running is not None and running.fault is not None:
         errors.insert(0, _unstored_error(running.fault, path, now))
+        findings.insert(0, {**errors[0], "subjects": 1})
+    run = get_meta(connection, "run")
+    started_at = run.get("started_at")
     return Snapshot(
-        _agent(get_meta(connection, "run"), running),
+        _agent(run, running),
         {
             "files": files,
-            "events": _events(connection, now),
+            "events": _events(connection, started_at if isinstance(started_at, int) else None, now),
             "gaps": _gaps(connection),
             "store": _store(connection, path),
             "archive": _archive(connection),
             "alerts": _alerts(connection, now),
             "hooks": alert_tables.hook_rows(connection),
             "errors": errors,
+            "findings": findings,
         },
         _suspects(followed, files, running.started_at, now) if running else [],
     )
@@ -176,10 +211,10 @@ def _holds_line(file: dict[str, Any]) -> bool:
     return b"\n" in data or len(data) == _LINE_BYTES
 
 
-def _events(connection: sqlite3.Connection, now: int) -> dict[str, Any]:
+def _events(connection: sqlite3.Connection, started_at: int | None, now: int) -> dict[str, Any]:
     totals = statistics.event_totals(connection)
     events, errors = statistics.recent_counts(connection, now, _RATE_MINUTES)
-    seconds = (_RATE_MINUTES - 1) * 60 + (now % 60_000_000_000) / 1e9
+    seconds = _counted_seconds(connection, started_at, now)
     return {
         "total": totals.events,
         "parse_errors": totals.parse_errors,
@@ -188,6 +223,17 @@ def _events(connection: sqlite3.Connection, now: int) -> dict[str, Any]:
         "per_second": round(events / seconds, 3),
         "errors_per_second": round(errors / seconds, 3),
     }
+
+
+def _counted_seconds(connection: sqlite3.Connection, started_at: int | None, now: int) -> float:
+    """The time in which the recent events came: less than the minutes looked at where the agent has just begun and
+    nothing is stored from before.
+    """
+    begin = (now // MINUTE_NS - _RATE_MINUTES + 1) * MINUTE_NS
+    if started_at is not None and started_at > begin:
+        first = statistics.first_event_since(connection, begin)
+        begin = min(started_at, now if first is None else first)
+    return max(now - begin, _LEAST_RATE_NS) / 1e9
 
 
 def _gaps(connection: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -241,6 +287,10 @@ def _alerts(connection: sqlite3.Connection, now: int) -> list[dict[str, Any]]:
     return found
 
 
+def _finding_facts(row: FindingRow) -> dict[str, Any]:
+    return {"last_seen": iso(row.last_seen), "active": bool(row.active)}
+
+
 def _own_error(row: OwnErrorRow) -> dict[str, Any]:
     times = {"first_seen": iso(row.first_seen), "last_seen": iso(row.last_seen)}
     return {**asdict(row), **times, "active": bool(row.active)}
@@ -258,7 +308,7 @@ def _problems(agent: dict[str, Any], stuck: list[dict[str, Any]], errors: list[d
     if agent["died"]:
         problems.append(f"the agent (process {agent['pid']}) has ended without stopping as it should")
     if agent["running"]:
-        problems += [f"{error['code']}: {error['message']}" for error in errors if error["active"]]
+        problems += [_sentence(error) for error in errors if error["active"] and error["code"] not in _WARNINGS]
         problems += [
             f"{file['path']}: {file['lag_bytes']} bytes wait and nothing was read for {_STUCK_S:.0f} s or longer"
             for file in stuck

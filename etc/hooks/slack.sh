@@ -10,6 +10,8 @@ jq '
   def safe: gsub("&"; "&amp;") | gsub("<"; "&lt;") | gsub(">"; "&gt;");
   {text: ((if .state == "resolved" then ":white_check_mark:" else ":rotating_light:" end)
     + " *" + (.summary | safe) + "* on " + (.host | safe)
+    + ([.groups[:3][] | "\n• \(.count) × " + (.title[:200] | safe)
+        + (if .culprit then " (" + (.culprit[:100] | safe) + ")" else "" end)] | add // "")
     + ([.events[-3:][] | "\n> " + (.body | split("\n")[0][:300] | safe)] | add // "")
     + "\n`" + (.query | safe) + "`")}' |
   curl --silent --show-error --fail --max-time 10 --header 'Content-Type: application/json' --data-binary @- \

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.alert.document import query_command
+from agent.alert.document import query_command, summary
+from agent.alert.state import StateChange
 from agent.query.language import parse_query, parse_terms
 
 
@@ -38,3 +39,21 @@ def test_the_terms_are_those_of_the_rule_and_of_the_key(match, key):
             one.body = more.get("message", "")
             in_state = all(value is None or str(one.fields.get(name)) == value for name, value in key.items())
             assert found.matches(one) == (rule.matches(one) and in_state)
+
+
+FACTS = {"form": "count", "window": 60, "threshold": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("state", "titles", "said"),
+    [
+        ("firing", [], "r: 9 events in 1m (threshold 5)"),
+        ("firing", ["OSError: gone"], "r: 9 events in 1m (threshold 5), OSError: gone"),
+        ("repeat", ["OSError: gone", "KeyError"], "r: still 9 events in 1m (threshold 5), mostly OSError: gone"),
+        ("firing", ["m" * 300], f"r: 9 events in 1m (threshold 5), {'m' * 200}…"),
+        ("resolved", ["OSError: gone"], "r: resolved after 1s"),
+    ],
+)
+def test_a_summary_says_what_broke(state, titles, said):
+    change = StateChange(rule="r", key="{}", state=state, at=10**9, started_at=0, value=9.0)
+    assert summary(FACTS, change, groups=[{"title": title} for title in titles]) == said

@@ -77,9 +77,9 @@ def test_the_history_comes_newest_last_and_cannot_drive_the_terminal(sidelog, st
         "threshold": 50.0,
     }
     assert rows[1]["rule"] == HOSTILE
-    said = sidelog("alerts", "history", "--store", store)
+    said = sidelog("alerts", "history", "--utc", "--store", store)
     assert said.code == 0
-    assert said.out.splitlines()[0] == '2026-11-18T11:06:40.000000000Z errors {"service":"shop"} firing'
+    assert said.out.splitlines()[0] == '2026-11-18 11:06:40.000 errors {"service":"shop"} firing'
     assert "\x1b" not in said.out
 
 
@@ -153,7 +153,7 @@ def test_a_replay_says_when_a_rule_would_have_fired(sidelog, tmp_path, form, val
     assert (firing["key"], firing["value"]) == ({}, pytest.approx(value))
     assert found["from"] < firing["started_at"] < firing["ended_at"] < found["to"]
     said = sidelog("alerts", "test", "r", "--since", "1d", "-c", config)
-    assert "8 events matched; r would have fired 1 times" in said.err
+    assert "8 events matched; r would have fired 1 time\n" in said.err
     assert "by threshold: " in said.err
     assert document(sidelog("alerts", "test", "r", "--since", "1h", "--json", "-c", config))["firing"] == []
 
@@ -264,3 +264,14 @@ def test_a_replay_that_needs_no_field_of_an_event_says_the_same_page_by_page(sid
     found = [document(sidelog("alerts", "test", rule, "--json", "-c", config))["firing"] for rule in ("r", "read")]
     assert found[0] == found[1]
     assert len(found[0]) == 2
+
+
+def test_a_run_does_not_wait_for_a_hook_that_keeps_failing_and_says_what_is_left(sidelog, tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.alert.running.RETRIES_TIMEOUT_S", 0.0)
+    config = configured(tmp_path, {"when": {"count": 3}, "hooks": ["page"]}, hooks={"page": {"exec": ["/bin/false"]}})
+    logged(tmp_path, *[second / 60 for second in range(8)])
+    said = sidelog("run", "--once", "-c", config)
+    assert said.code == 0
+    assert "error[SL713]: 1 page is not delivered yet by the hook page" in said.err
+    status = document(sidelog("status", "--json", "-c", config))
+    assert [(hook["name"], hook["waiting"]) for hook in status["hooks"]] == [("page", 1)]

@@ -44,11 +44,14 @@ def test_archives_are_listed_oldest_first(sidelog, store, arguments):
     said = sidelog(*arguments, "--store", store)
     assert said.code == 0
     assert said.out.splitlines()[1] == "/var/lib/empty.zst 1,000 bytes of 20,000, 70 lines"
+    first = sidelog(*arguments, "--utc", "--store", store).out.splitlines()[0]
+    assert first.endswith(".zst 1,000 bytes of 20,000, 70 lines, 2026-11-18 11:06:40 to 2026-11-18 11:06:40")
     assert "\x1b" not in said.out
 
 
 def test_a_store_without_archives_lists_none(sidelog, tmp_path):
     make(tmp_path / "s.db")
     assert json.loads(sidelog("archive", "--json", "--store", tmp_path / "s.db").out) == []
-    assert sidelog("archive", "--store", tmp_path / "s.db").out == ""
+    said = sidelog("archive", "--store", tmp_path / "s.db")
+    assert (said.out, said.err.strip()) == ("", "no archives")
     assert sidelog("archive", "--store", tmp_path / "none.db").code == 3

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import errors
+from agent.cli import errors, group_text
 from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS
+from agent.core import text
 from tests.cli.stores import HOSTILE, error_batch, make, tailed
 
 TRACE = 'Traceback (most recent call last):\n  File "shop/cart.py", line 7, in add\n    x\nValueError: no item\n'
@@ -255,6 +256,67 @@ def test_show_for_people_keeps_the_traces_lines_and_nothing_else(sidelog, store)
     assert "\x1b" not in hostile.out
 
 
+@pytest.mark.parametrize(("verb", "state"), [("resolve", "resolved"), ("ignore", "ignored"), ("reopen", "ongoing")])
+def test_several_groups_get_a_state_at_once(sidelog, store, verb, state):
+    said = sidelog("errors", verb, "2", "1", "2", "--store", store)
+    assert (said.code, said.out, said.err.strip()) == (0, "", f"groups 2 and 1 are {state}")
+    assert {row["state"] for row in rows(sidelog, store)} == {state}
+
+
+@pytest.mark.parametrize(
+    ("ids", "told"), [((2, 9), "no error group 9, so"), ((9, 1, 8, 7), "no error groups 9, 8 and 7, so that none")]
+)
+def test_where_one_of_several_groups_is_unknown_none_is_changed(sidelog, store, ids, told):
+    said = sidelog("errors", "resolve", *ids, "--store", store)
+    assert (said.code, said.out) == (1, "")
+    assert "error[SL540]: there" in said.err
+    assert told in said.err
+    assert [row["state"] for row in rows(sidelog, store)] == ["new", "new"]
+
+
+def test_times_are_local_and_utc_when_asked_for(sidelog, store, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        seen = rows(sidelog, store, "show", "2")["last_seen"]
+        local = sidelog("errors", "show", "2", "--store", store).out
+        utc = sidelog("errors", "show", "2", "--utc", "--store", store).out
+        assert sidelog("errors", "--utc", "show", "2", "--store", store).out == utc
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert f"last {seen[:19].replace('T', ' ')} (" in utc
+    assert f"last {seen[:19].replace('T', ' ')} (" not in local
+    assert re.search(r"\n  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ERROR app order 6 failed\n", local), "no nanoseconds"
+
+
+def test_samples_say_which_request_they_are_of(sidelog, tmp_path):
+    lines = [
+        {"message": "x", "trace_id": "t1", "http": {"request_id": "r\x1b9", "path": "/cart"}, "n": 1},
+        {"message": "x", "X-Request-Id": "q", "url": "no path", "id": 5},
+    ]
+    batch, groups = error_batch(lines)
+    make(tmp_path / "s.db", batches=[batch], groups=groups)
+    said = sidelog("errors", "show", "1", "--store", tmp_path / "s.db").out
+    assert "\n      trace_id=t1 http.request_id=r\\x1b9 http.path=/cart in /var/log/app-1.log\n" in said
+    assert "\n      X-Request-Id=q in /var/log/app-1.log\n" in said
+
+
+def test_frames_of_libraries_are_folded_unless_all_are_wanted(sidelog, tmp_path):
+    frame = '  File "/v/site-packages/web/app.py", line 1, in call\n    f()\n'
+    trace = TRACE.replace("  File", frame * 40 + "  File", 1)
+    batch, groups = error_batch([{"message": "x", "exc_type": "ValueError", "stack_trace": trace}])
+    make(tmp_path / "s.db", batches=[batch], groups=groups)
+    said = sidelog("errors", "show", "1", "--store", tmp_path / "s.db").out
+    assert "site-packages" not in said
+    assert "  ... 40 frames of libraries\n" in said
+    assert "(without 40 frames of libraries: --full shows them)" in said
+    assert 'File "shop/cart.py", line 7, in add' in said
+    full = sidelog("errors", "show", "1", "--full", "--store", tmp_path / "s.db").out
+    assert full.count("site-packages") == 40
+    assert rows(sidelog, tmp_path / "s.db", "show", "1")["stacktrace"] == trace
+
+
 @pytest.mark.parametrize("verb", ["show", "resolve", "ignore", "reopen"])
 def test_a_group_that_is_not_there_is_one_sentence(sidelog, store, verb):
     said = sidelog("errors", verb, "99", "--store", store)
@@ -347,6 +409,28 @@ def test_on_a_terminal_a_title_ends_at_its_edge(tmp_path, monkeypatch):
     assert said[0].endswith("...")
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_a_group_is_one_row_with_title_culprit_and_service(tmp_path, monkeypatch, width):
+    """Whatever the language of the title, which may take two columns for a character."""
+    lines = [
+        {"message": title, "exc_type": "shop.errors.PaymentRefusedError", "service": "checkout",
+         "stack_trace": TRACE.replace("add", function).replace("ValueError: no item", f"shop.errors.E: {title}")}
+        for title, function in (
+            ("card 4 was refused by the bank for good", "pay"), ("支払いが拒否されました" * 4, "refund"),
+        )
+    ]  # fmt: skip
+    batch, groups = error_batch(lines)
+    make(tmp_path / "s.db", batches=[batch], groups=groups)
+    monkeypatch.setenv("COLUMNS", str(width))
+    said = on_a_terminal(monkeypatch, "--color", "never", "errors", "--store", tmp_path / "s.db").splitlines()
+    assert len(said) == 2
+    for line, culprit in zip(said, ("refund", "pay"), strict=True):
+        assert text.columns(line) <= width
+        assert "[checkout]" in line
+        assert "PaymentRefused" in line
+        assert width == 60 or f"cart.py:{culprit}" in line
+
+
 @pytest.mark.parametrize("arguments", [("errors",), ("errors", "show", "1")])
 def test_on_a_terminal_there_is_colour_and_no_title_can_drive_it(sidelog, store, monkeypatch, arguments):
     said = on_a_terminal(monkeypatch, *arguments, "--store", store)
@@ -361,7 +445,7 @@ def test_on_a_terminal_there_is_colour_and_no_title_can_drive_it(sidelog, store,
     [([], ""), ([0, 0], "  "), ([1, 2, 4, 8], "▁▂▄█"), ([1, 10_000], "▁█"), ([0, 5], " █")],
 )
 def test_a_trend_is_as_high_as_its_share_and_never_hides_an_event(counts, marks):
-    assert errors.sparkline(counts) == marks
+    assert group_text.sparkline(counts) == marks
 
 
 @pytest.mark.parametrize(
@@ -370,19 +454,19 @@ def test_a_trend_is_as_high_as_its_share_and_never_hides_an_event(counts, marks)
 def test_how_long_ago(seconds, text, monkeypatch):
     now = time.time_ns()
     monkeypatch.setattr("time.time_ns", lambda: now)
-    assert errors.ago(now - seconds * 10**9) == text
+    assert group_text.ago(now - seconds * 10**9) == text
 
 
 def test_the_documentation_has_every_command_option_state_and_order():
-    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     shared = {name for option in (*CONFIG_OPTIONS, *OUTPUT_OPTIONS) for name in _options(option)}
     for name, one in errors.command.commands.items():
-        assert f"`{name}" in text or f"errors {name}" in text
+        assert f"`{name}" in page or f"errors {name}" in page
         for option in one.params:
             for spelling in {*option.opts} - shared:
-                assert f"`{spelling}" in text or spelling == "group", spelling
+                assert f"`{spelling}" in page or spelling in ("group", "groups"), spelling
     for word in (*errors.STATES, *(f"--sort {sort}" for sort in errors.SORTS)):
-        assert f"`{word}`" in text
+        assert f"`{word}`" in page
 
 
 def _options(decorate):

@@ -156,8 +156,8 @@ def test_archives_and_rotation_are_made_together(scene, sidelog):
     scene.write()
     said = sidelog("archive", "run")
     assert said.code == 0, said.err
-    assert said.err.startswith("1 logs archived"), "what was just rotated is quiet at once here"
-    assert "1 logs rotated; 1 logs deleted" in said.err
+    assert said.err.startswith("1 log archived"), "what was just rotated is quiet at once here"
+    assert "1 log rotated; 1 log deleted" in said.err
     assert scene.names() == []
 
 

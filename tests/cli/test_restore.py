@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 
+from agent.core.text import counted
 from agent.store import backup, schema
 from agent.store.lock import lock_path
 from agent.store.tables import begin_run
@@ -290,7 +291,8 @@ def test_a_backup_that_is_older_than_the_archives_says_so_and_one_command_heals(
     def reindex():
         assert sidelog("archive", "run", "--reindex", *archive).code == 0
         said = sidelog("archive", "verify", *archive)
-        assert (said.code, said.err) == (0, f"{len([*tmp_path.glob('archive/*/*')])} archives are whole\n")
+        count = len([*tmp_path.glob("archive/*/*")])
+        assert (said.code, said.err) == (0, f"{counted(count, 'archive is', 'archives are')} whole\n")
 
     run(1, 2)
     assert sidelog("backup", tmp_path / "saved.db", "--store", store).code == 0

@@ -86,7 +86,7 @@ def test_everything_is_shown_and_nothing_can_drive_the_terminal(sidelog, store):
     assert said.code == 0
     for expected in (
         "events  2 stored",
-        "archive 1 files, 2.0 KiB",
+        "archive 1 file, 2.0 KiB",
         "files   1 followed, 0 with unread bytes",
         "(now /var/log/moved.1)  2 events, up to date",
         ": over_long (20",
@@ -97,6 +97,18 @@ def test_everything_is_shown_and_nothing_can_drive_the_terminal(sidelog, store):
     for control in "\x1b\x07\u202e\x9b\x7f\r":
         assert control not in said.out
     json.loads(sidelog("status", "--json", "--store", store).out)
+
+
+def test_many_findings_of_one_code_are_one_line(sidelog, tmp_path):
+    store = tmp_path / "s.db"
+    errors = [OwnError("SL201", f"/{n}", f"cannot read /{n}", "", n * 10**9) for n in range(62)]
+    make(store, own_errors=[*errors, OwnError("SL702", "page", "no program", "", 5)])
+    said = sidelog("status", "--utc", "--store", store).out.splitlines()
+    lines = [line for line in said if line.startswith("error")]
+    assert lines == [
+        "error   SL201 active, 62 findings, 62 ×, the newest of 1970-01-01 00:01:01: cannot read /61",
+        "error   SL702 active, 1 ×: no program",
+    ]
 
 
 def test_late_files_come_first_and_the_others_are_counted(sidelog, store, tmp_path):

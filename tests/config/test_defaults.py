@@ -22,6 +22,7 @@ from agent.config.schema import (
     SignalConfig,
     SourceConfig,
     StoreConfig,
+    WebhookConfig,
 )
 from agent.core import units
 from agent.parse.settings import ParseSettings
@@ -39,6 +40,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "archive.retention": ArchiveRetentionConfig,
     "alerts": RuleConfig,
     "hooks": HookConfig,
+    "hooks.webhook": WebhookConfig,
     "http": HttpConfig,
 }
 

@@ -180,6 +180,26 @@ CASES = [
     ("hooks: {c: {webhook: 'http://[s3cret'}}\n", "SL104", "1: hooks.c.webhook: is not an http:// or https:// URL"),
     ("hooks: {c: {webhook: {evn: s3cret}}}\n", "SL104", "1: hooks.c.webhook: is not a text and not a reference"),
     ("hooks: {c: {webhook: {env: 's3 cret'}}}\n", "SL104", "1: hooks.c.webhook: is not a text and not a reference"),
+    ("hooks: {c: {webhook: {format: slack}}}\n", "SL105", "1: hooks.c.webhook: the key 'url' is missing"),
+    ("hooks: {c: {webhook: {url: 'http://x', fromat: slack}}}\n", "SL103", "1: hooks.c.webhook.fromat: unknown key"),
+    ("hooks: {c: {webhook: {url: 'http://x', format: slak}}}\n", "SL104", "1: hooks.c.webhook.format: 'slak'"),
+    ("hooks: {c: {webhook: {url: 's3cret', format: slack}}}\n", "SL104", "1: hooks.c.webhook.url: is not an http://"),
+    ("hooks: {c: {webhook: {url: {evn: s3cret}}}}\n", "SL104", "1: hooks.c.webhook.url: is not a text and not"),
+    (
+        "hooks: {c: {webhook: {url: 'http://x', format: pagerduty}}}\n",
+        "SL108",
+        "1: hooks.c.webhook: the format 'pagerduty' needs 'key'",
+    ),
+    (
+        "hooks: {c: {webhook: {url: 'http://x', key: s3cret}}}\n",
+        "SL108",
+        "1: hooks.c.webhook: 'key' goes with the format 'pagerduty', not",
+    ),
+    (
+        "hooks: {c: {webhook: {url: 'http://s3cret/', format: ntfy}}}\n",
+        "SL104",
+        "1: hooks.c.webhook.url: names no topic",
+    ),
     (
         "hooks: {c: {webhook: 'http://x', headers: {'a b': s3cret}}}\n",
         "SL104",
@@ -272,6 +292,19 @@ def test_what_else_passes(workshop):
     assert source.rotate.signal.pidfile == workshop.path / "run/x.pid"
     assert (config.archive.delete_source, config.archive.directory, config.archive.inactive) == (False, None, 86_400)
     assert config.hooks["page"].exec == ["notify-send", "a/b"], "a bare name is looked up in PATH, arguments stay"
+    assert config.hooks["chat"].service.format == "generic"
+    assert config.hooks["page"].service is None
+    team = workshop.load(
+        "hooks: {t: {webhook: {url: {file: u}, format: pagerduty, key: {env: K}}}, p: {exec: [./x, ./y, ../z, -y]}}"
+    )
+    assert (team.hooks["t"].webhook.format, team.hooks["t"].webhook.key.env) == ("pagerduty", "K")
+    assert team.hooks["t"].webhook.url.file == workshop.path / "u"
+    assert team.hooks["p"].exec == [
+        str(workshop.path / "x"),
+        str(workshop.path / "y"),
+        str(workshop.path.parent / "z"),
+        "-y",
+    ]
     assert config.hooks["chat"].headers["A"].file == workshop.path / "tok"
     assert workshop.load(GOOD).sources[0].multiline == "auto"
 

@@ -11,6 +11,7 @@ from agent.core.errors import UsageError
 from agent.core.times import (
     format_local,
     format_utc,
+    local_floor,
     parse_duration,
     parse_time,
     recent_midnights,
@@ -150,3 +151,38 @@ def test_recent_midnights_are_local_and_whole_days_over_a_change_of_the_clock():
 def test_the_clock_that_nobody_can_set_counts_on():
     first = since_boot_ns()
     assert 0 < first <= since_boot_ns()
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "every", "begins", "lasts"),
+    [
+        ("Europe/Berlin", "2026-11-22T23:30:00Z", "1d", "2026-11-22T23:00:00Z", 24),
+        ("Europe/Berlin", "2026-10-25T12:00:00Z", "1d", "2026-10-24T22:00:00Z", 25),
+        ("Europe/Berlin", "2026-03-29T12:00:00Z", "1d", "2026-03-28T23:00:00Z", 23),
+        ("Europe/Berlin", "2026-10-25T00:30:00Z", "1h", "2026-10-25T00:00:00Z", 1),  # 02:00 for the first time
+        ("Europe/Berlin", "2026-10-25T01:30:00Z", "1h", "2026-10-25T01:00:00Z", 1),  # and once more
+        ("Europe/Berlin", "2026-10-25T03:00:00Z", "6h", "2026-10-24T22:00:00Z", 7),
+        ("Asia/Kathmandu", "2026-11-22T10:00:00Z", "1h", "2026-11-22T09:15:00Z", 1),
+        ("America/Sao_Paulo", "2018-11-04T12:00:00Z", "1d", "2018-11-04T03:00:00Z", 23),  # midnight is left out
+        ("America/Havana", "2026-11-01T12:00:00Z", "1d", "2026-11-01T04:00:00Z", 25),  # midnight comes twice
+        ("UTC", "1969-12-31T23:00:00Z", "1d", "1969-12-31T00:00:00Z", 24),
+    ],
+)
+def test_days_and_hours_begin_by_the_local_clock(  # noqa: PLR0917 - a row of the table
+    monkeypatch, zone, at, every, begins, lasts
+):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        every_ns, start = parse_duration(every), parse_time(begins, NOW)
+        assert local_floor(parse_time(at, NOW), every_ns) == start
+        end = start + lasts * 3_600 * SECOND_NS
+        assert (local_floor(start, every_ns), local_floor(end - 1, every_ns)) == (start, start)
+        assert local_floor(end, every_ns) == end
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_beyond_the_calendar_a_day_is_a_day():
+    assert local_floor(2**63 - 1, 86_400 * SECOND_NS) % (86_400 * SECOND_NS) == 0

@@ -331,3 +331,43 @@ def test_an_address_that_is_none_is_never_said_and_not_tried_again(url):
     result = asyncio.run(tell(HookConfig(webhook=Secret(literal=url)), delivery(1).document))
     assert (result.ok, result.retryable) == (False, False)
     assert "s3cret" not in result.said
+
+
+def test_what_is_left_is_counted_and_a_hook_that_only_fails_is_not_waited_for(tmp_path):
+    """As `run --once` asks: each delivery is tried once, and retries are not what keeps it."""
+    hooks = {"good": HookConfig(exec=[script(tmp_path, "exit 0")]), "bad": HookConfig(exec=["/bin/false"])}
+    told, seen = Told(), []
+
+    async def work():
+        dispatcher = HookDispatcher(
+            hooks, finished=told.outcomes.append, changed=lambda *_: None, report=lambda *_: None,
+            backoff=Backoff(first_retry_ns=3600 * S),
+        )  # fmt: skip
+        assert not dispatcher.has_untried
+        dispatcher.add([delivery(1, hook="good"), delivery(2, hook="bad"), delivery(3, hook="bad", key="{1}")])
+        async with asyncio.timeout(50):
+            while dispatcher.has_untried:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        seen.append(dispatcher.busy)
+        await dispatcher.stop(0.0)
+        return dispatcher.left()
+
+    assert asyncio.run(work()) == {"bad": 2}
+    assert seen == [True]
+    assert sorted(told.states()) == [(1, "delivered"), (2, "waiting"), (3, "waiting")]
+
+
+def test_a_hook_whose_circuit_is_open_is_not_waited_for():
+    async def work():
+        dispatcher = HookDispatcher(
+            {"bad": HookConfig(exec=["/bin/false"], concurrency=1)}, finished=lambda _: None,
+            changed=lambda *_: None, report=lambda *_: None, backoff=Backoff(first_retry_ns=3600 * S),
+        )  # fmt: skip
+        dispatcher.add([delivery(number, hook="bad", key=f"{number}") for number in range(1, 20)])
+        async with asyncio.timeout(50):
+            while dispatcher.has_untried:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        await dispatcher.stop(0.0)
+        return dispatcher.left()
+
+    assert asyncio.run(work()) == {"bad": 19}

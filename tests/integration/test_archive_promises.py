@@ -135,7 +135,7 @@ def test_a_bar_is_drawn_on_a_terminal_and_the_sum_said(box):
     assert b"archiving" in seen
     assert b"100%" in seen
     assert b"app.log.1" in seen
-    assert b"1 logs archived" in seen
+    assert b"1 log archived" in seen
 
 
 def test_every_command_of_zstd_reads_an_archive(box, tmp_path):

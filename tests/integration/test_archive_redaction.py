@@ -201,7 +201,7 @@ def test_a_damaged_archive_is_not_made_anew(box):
     configure(box, REDACT)
     done = box.run("archive", "run", "--redact")
     assert (done.returncode, done.stderr.count(b"error[SL803]")) == (1, 1)
-    assert b"1 archives redacted" in done.stderr
+    assert b"1 archive redacted" in done.stderr
     assert first.exists()
     assert len(archives(box)) == 2
 

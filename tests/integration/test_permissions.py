@@ -1,10 +1,11 @@
 """Permission lost and given back, directories that vanish and return: one message, nothing lost, nothing twice."""
 
 import os
+import subprocess
 
 import pytest
 
-from tests.integration.harness import wait_until
+from tests.integration.harness import SIDELOG, wait_until
 from tests.integration.oracle import Scribe, nudge, settled
 
 BOUND = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
@@ -109,3 +110,15 @@ def test_a_directory_that_does_not_exist_yet_is_waited_for(box):
     (box.logs / "deep" / "er").mkdir(parents=True)
     scribe.append(box.logs / "deep" / "er" / "app.log", 10)
     settled(box, scribe)
+
+
+def test_a_run_to_the_end_of_files_that_cannot_be_read_fails_and_names_them(box, ordinary):
+    scribe = Scribe()
+    scribe.append(box.log, 20)
+    scribe.append(box.logs / "closed.log", 1)
+    (box.logs / "closed.log").chmod(0)
+    run = [*ordinary, *SIDELOG, "run", "--once", "-c", str(box.config)]
+    done = subprocess.run(run, env=box.env, cwd=box.root, capture_output=True, timeout=50, check=False)
+    assert done.returncode == 1
+    assert f"could not be read: {box.logs}/closed.log, see `sidelog status`" in done.stderr.decode()
+    assert box.count() == 20

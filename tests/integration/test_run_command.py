@@ -35,15 +35,15 @@ def test_once_draws_a_bar_on_a_terminal_and_sums_up(box):
     append(box.log, events(0, 2000))
     seen = on_terminal(box, "run", "--once", "-c", str(box.config))
     assert "reading" in seen
-    assert "2,000 events (0 errors) from 1 files" in seen
+    assert "2,000 events (0 errors) from 1 file" in seen
 
 
 def test_the_summary_counts_what_was_odd(box):
     box.configure(max_line="64B")
     append(box.log, event(0, pad="x" * 100) + b'{"cut\n')
     done = box.once()
-    assert b"1 events with a parse error" in done.stderr
-    assert b"1 gaps" in done.stderr
+    assert b"1 event with a parse error" in done.stderr
+    assert b"1 gap," in done.stderr
 
 
 @pytest.mark.parametrize("configured", [True, False])

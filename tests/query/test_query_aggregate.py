@@ -1,6 +1,7 @@
 """Counts: rollups say what a scan says, buckets are aligned, tables come in every form."""
 
 import json
+import time
 from collections import Counter
 from contextlib import closing
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.times import local_floor
 from agent.query.aggregate import Bucket, buckets, render_buckets
 from agent.query.language import Grouping, Selection, parse_query
 from agent.query.render import Output
@@ -132,6 +134,31 @@ def test_an_instant_before_1970_is_in_its_own_bucket(memory):
     for by in ((), ("user",)):
         rows = count_events(memory, Selection(parse_query("")), Grouping(by, 7 * MINUTE), NOW)
         assert [(row.time, row.count) for row in rows] == [(-7 * MINUTE, 2), (0, 1)]
+
+
+@pytest.mark.parametrize(("every", "text"), [(86_400, ""), (86_400, "user=ann"), (3_600, "severity>=warn"), (420, "")])
+def test_local_days_hold_what_the_local_clock_says(memory, monkeypatch, every, text):
+    """Whoever counts them, rollups or a scan: each event is in the bucket that its own instant begins."""
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        rows = [EventRow({"user": "ann"}, START + number * 1_700 * SECOND, 17) for number in range(90)]
+        refill(memory, rows)
+        grouping = Grouping((), every * SECOND, is_local=True)
+        selection = Selection(parse_query(text))
+        found = buckets([stored_counts(memory, selection, grouping.counted, NOW)], grouping)
+        wanted = Counter(
+            local_floor(row.timestamp, every * SECOND)
+            if every != 420
+            else row.timestamp // (every * SECOND) * every * SECOND
+            for row in rows
+        )
+        assert {row.time: row.count for row in found} == wanted
+        if every == 86_400:
+            assert (found[0].time + 20_700 * SECOND) % (86_400 * SECOND) == 0, "midnight of 05:45"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_too_many_logger_names_are_counted_by_a_scan(memory):

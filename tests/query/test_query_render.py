@@ -104,7 +104,12 @@ def test_fields_print_only_these_as_named():
     row = next(csv.reader(io.StringIO(shown(event, "csv", fields=names).decode())))
     assert row[:6] == ['pay "x"', "502", "1e999", "ERROR", "a", ""]
     assert shown(event, "logfmt", fields=("message", "missing", "tags.1")) == b'message="pay \\"x\\"" tags.1=1.50\n'
-    assert b"http.status=502" in shown(event, "short", fields=("http.status", "missing"))
+    assert shown(event, "short", fields=("http.status", "missing")) == b"http.status=502\n"
+    assert shown(event, "short", fields=("severity", "message", "source")) == b'ERROR pay "x" source=shop\n'
+    assert shown(event, "short", fields=("missing",)) == b"-\n"
+    assert re.fullmatch(
+        rb"2026-09-21 \d\d:\d\d:20.000 ERROR\n", shown(event, "short", fields=("timestamp", "severity"))
+    )
     verbose = shown(event, "verbose", fields=("http.status",)).decode()
     assert "http.status: 502" in verbose
     assert "big" not in verbose
@@ -180,6 +185,54 @@ def test_short_names_the_service_of_a_line_that_differs():
     assert "logger=lg service=other" in text
     assert text.count("other") == 1
     assert text.count("lg") == 1
+
+
+LOGURU = {
+    "text": "2026-11-22 05:00:00.000 | ERROR | shop.pay:pay:7 - cannot pay\n",
+    "record": {
+        "elapsed": {"repr": "0:00:01.5", "seconds": 1.5}, "exception": None, "extra": {"order": 7, "tags": []},
+        "file": {"name": "pay.py", "path": "/srv/pay.py"}, "function": "pay",
+        "level": {"icon": "X", "name": "ERROR", "no": 40}, "line": 7, "message": "cannot pay", "module": "pay",
+        "name": "shop.pay", "process": {"id": 1, "name": "Main"}, "thread": {"id": 2, "name": "Main"},
+        "time": {"repr": "2026-11-22 05:00:00", "timestamp": 1795323600.0},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("record", "end"),
+    [
+        (LOGURU, "shop: cannot pay logger=shop.pay record.extra.order=7\n"),
+        ({"message": "m", "a": None, "b": "", "c": [], "d": {}, "e": 0}, "shop: m e=0\n"),
+        ({"message": "m", "took": {"repr": "1 s", "s": 1}, "odd.repr": "x"}, "shop: m took.s=1 odd.repr=x\n"),
+        ({"message": "m", "@version": "1", "level_value": 40000, "n": 1}, "shop: m n=1\n"),
+        ({"message": "m", "record": {"id": 5, "exception": None}}, "shop: m record.id=5\n"),
+    ],
+)
+def test_short_leaves_out_what_says_nothing(record, end):
+    """Nulls, what is empty, another form of what stands beside, and what libraries wrap around each line."""
+    assert shown(stored(record, severity=17), "short").decode().endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"exception.type": "KeyError", "exception.message": "'x'"}, "unhandled exception: KeyError: 'x'"),
+        ({"exception": {"type": "shop.PayError", "message": "no\nmore"}}, "unhandled exception: shop.PayError: no"),
+        ({"stack_trace": 'Traceback (most recent call last):\n  File "a.py", line 1, in f\nOSError: gone'},
+         "unhandled exception: OSError: gone"),
+        ({"message": "KeyError: 'x'", "exception.type": "KeyError", "exception.message": "'x'"}, "KeyError: 'x'"),
+        ({"message": "cannot: 'x'", "exception.type": "KeyError", "exception.message": "'x'"}, "cannot: 'x': KeyError"),
+        ({"exception.type": "E\x1b[2J", "exception.message": "y" * 900},
+         "unhandled exception: E\\x1b[2J: " + "y" * 292 + "…"),
+        ({"error": "refused"}, "unhandled exception error=refused"),
+    ],
+)  # fmt: skip
+def test_short_says_what_broke(record, said):
+    """Type and message of the exception, where the message does not, and not once more as fields."""
+    record = {"message": "unhandled exception", **record}
+    assert shown(stored(record, severity=17), "short").decode().partition("shop: ")[2] == f"{said}\n"
+    assert "PayError: no" not in shown(stored(record, severity=9), "short").decode(), "of errors alone"
 
 
 def test_verbose_shows_everything_with_its_lines():

@@ -253,6 +253,57 @@ def test_own_errors_make_a_running_agent_unhealthy_while_they_last(path):
         assert not found["errors"][0]["active"]
 
 
+def test_many_own_errors_of_one_code_are_one_finding_with_the_newest(path):
+    with store_at(path) as opened:
+        begin(opened)
+        errors = [OwnError("SL201", f"/{n}", f"cannot read /{n}", "chmod", NOW + n) for n in range(70)]
+        write(opened, transaction(own_errors=[*errors, OwnError("SL703", "page", "gave up", "see", NOW)]))
+        found = status_at(path)
+        first, second = found["findings"]
+        assert (first["code"], first["active"], first["subjects"], first["count"]) == ("SL201", True, 70, 70)
+        assert (first["message"], first["last_seen"]) == ("cannot read /69", "2026-11-18T11:06:40.000000069Z")
+        assert second["code"] == "SL703"
+        assert status.brief_problems(found) == [
+            "SL201: 70 findings, the newest: cannot read /69", "SL703: gave up",
+        ]  # fmt: skip
+        assert len(found["problems"]) == 50, "the document goes on naming each"
+
+
+def test_other_problems_stand_before_and_are_cut_to_a_few():
+    document = {"agent": {"running": True}, "errors": [], "findings": [], "problems": [f"/{n} waits" for n in range(9)]}
+    assert status.brief_problems(document) == [*(f"/{n} waits" for n in range(5)), "… and 4 more of this kind"]
+
+
+def test_logs_that_cannot_be_deleted_after_archiving_are_a_warning(path):
+    """They cost space alone; an exit code that is 1 for good would say nothing when something happens."""
+    with store_at(path) as opened:
+        begin(opened)
+        write(opened, transaction(own_errors=[OwnError("SL807", f"/{n}", "stays", "", NOW) for n in range(3)]))
+        found = status_at(path)
+        assert (found["healthy"], found["problems"], status.brief_problems(found)) == (True, [], [])
+        assert status.is_warning(found["findings"][0])
+        write(opened, transaction(own_errors=[OwnError("SL804", "/a", "no archive", "", NOW)]))
+        assert status_at(path)["problems"] == ["SL804: no archive"]
+
+
+@pytest.mark.parametrize(
+    ("started", "first", "seconds"),
+    [
+        (NOW - 23 * 10**9, NOW - 20 * 10**9, 23),  # it has just begun
+        (NOW - 23 * 10**9, NOW - 60 * 10**9, 60),  # and has read what was there
+        (NOW - HOUR, NOW - 20 * 10**9, 4 * 60 + NOW % MINUTE / 1e9),
+        (NOW - 23 * 10**9, NOW - HOUR, 23),  # an old log
+        (NOW + HOUR, NOW - 10 * 10**9, 10),  # the clock was set back
+    ],
+)
+def test_rates_are_over_the_time_that_has_passed(path, started, first, seconds):
+    with store_at(path) as opened:
+        begin(opened, started)
+        write(opened, transaction(stored(tailed(), events(count=6, timestamp=first))))
+        recent = 0 if first < NOW - 5 * MINUTE else 6
+        assert status_at(path)["events"]["per_second"] == round(recent / seconds, 3)
+
+
 def test_counts_rates_and_gaps(path):
     with store_at(path) as opened:
         batch = events(count=5, blank_bytes=4, parse_errors={3: "not JSON"})
