@@ -59,9 +59,13 @@ class Context:
         Raises:
             ConfigError: it is wrong (exit code 78).
         """
+        return self.config_of(self.find_config())()
+
+    def config_of(self, file: Path | None) -> Callable[[], Config]:
+        """What reads this file as the configuration that applies."""
         from agent.config.loader import load
 
-        return load(self.find_config(), store=self.store, overrides=self.overrides)
+        return functools.partial(load, file, store=self.store, overrides=self.overrides)
 
     def open_store(self) -> tuple[sqlite3.Connection, Config]:
         """The store of the configuration that applies, open for reading until the command ends, and that configuration.
