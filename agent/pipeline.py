@@ -63,7 +63,7 @@ from agent.ingest import Counters, Ingest
 from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
 from agent.store import alerts as alert_tables
-from agent.store import tables
+from agent.store import tables, team
 from agent.store.lock import lock_path
 from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, known_ns
 from agent.tail.discover import tail_settings
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.core.conditions import Reporter
+    from agent.store.edit import Change
     from agent.store.opening import OpenStore
     from agent.tail.harvester import Timing
 
@@ -173,6 +174,7 @@ class Pipeline:
     async def start(self) -> None:
         """Begin to store; what the tailer is to read is stored from now on."""
         await asyncio.to_thread(clear_interrupted, self._opened.writer.change)
+        await asyncio.to_thread(self._share, self._opened.writer.change)
         self.ingest.start()
         if not self._once:
             self._logkeeping.start()
@@ -186,11 +188,22 @@ class Pipeline:
         """Go on with another configuration, each of the parts as soon as it can."""
         self._config = config
         settings = IngestSettings.from_config(config)
+        with contextlib.suppress(StoreError):  # the writer has ended, which is told by itself
+            await asyncio.to_thread(self._share, self.ingest.change)
         self._intake.configure(settings)
         self._alerting.reload(config)
         self._logkeeping.reload(config)
         # A name may be another source's now: what was read for the old one is parsed as that says, redaction included.
         await self.tailer.reload(tail_settings(config), partial(self._intake.send, settings))
+
+    def _share(self, change: Change) -> None:
+        """Let the group of the configuration read the store, or take that back."""
+        path, group = self._config.store.path, self._config.store.group
+        problem = change(lambda connection: team.share(connection, path, group), durable=False)
+        if problem is None:
+            self._reporter.clear(frozenset({"SL416"}))
+        else:
+            self._reporter.report(problem)
 
     async def finish(self) -> None:
         """Store what the tailer, which has ended, has read, and let everything end."""

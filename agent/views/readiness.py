@@ -31,6 +31,7 @@ from agent.tail.discover import Discovery, tail_settings, unmatched
 from agent.views import keeping, programs
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
 from agent.views.expressions import hard_expressions
+from agent.views.team import team
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -175,6 +176,7 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
         if config.archive.delete_source:
             yield from _looked("sources", lambda: keeping.deletion(config, scan, view))
     yield from _looked("archive.directory", lambda: keeping.redacted_archives(config))
+    yield from _looked("store.group", lambda: team(config, view))
     for name, hook in config.hooks.items():
         for look in (
             lambda: programs.hook_program(name, hook, view),  # noqa: B023 - called before the next turn

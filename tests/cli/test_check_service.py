@@ -249,6 +249,18 @@ def test_a_webhook_that_the_unit_blocks(machine):
     machine.heals()
 
 
+def test_a_group_that_is_to_read_has_to_be_the_agents(machine):
+    machine.config(store={"path": str(machine.place / "state/s.db"), "min_free": "0B", "group": "games"})
+    plain = machine.problems("--as-user", "nobody")["SL148", "store.group"]
+    assert plain["fix"] == ["usermod -aG games nobody"]
+    machine.unit(*PLAIN, "PrivateUsers=yes", "SupplementaryGroups=games", f"ReadWritePaths={machine.place}/state")
+    assert machine.problems()["SL148", "store.group"]["fix"] == ["Group=games", "SupplementaryGroups=nogroup"]
+    machine.heals()
+    machine.unit(*PLAIN, "StateDirectory=none-of-it", "StateDirectoryMode=0700", "Group=games")
+    machine.config(store={"path": "/var/lib/none-of-it/s.db", "min_free": "0B", "group": "games"})
+    assert machine.problems()["SL148", "store.group"]["fix"] == ["StateDirectoryMode=0750"]
+
+
 def test_a_unit_whose_user_or_program_is_missing(machine, monkeypatch, sidelog):
     machine.unit("User=nobody-at-all", "ExecStart=/bin/true")
     said = sidelog("check", "-c", machine.place / "sidelog.json", "--unit", machine.file)
