@@ -67,6 +67,11 @@ class Reporter:
         for code, subject in ended:
             self.report(SidelogError(code, "", subject, "", hint=""), active=False)
 
+    def active(self, *codes: str) -> list[tuple[str, str]]:
+        """Code and subject of the conditions with one of these codes that hold now."""
+        with self._lock:
+            return sorted(key for key in self._logged if key[0] in codes)
+
     @property
     def waiting(self) -> bool:
         """Whether something waits to be stored."""

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.alert.check import names_nowhere, unusable
-from agent.config import listen_address, unsupported
+from agent.alert.check import names_nowhere, unusable, with_unusable
+from agent.config import InvalidConfigError, listen_address, unsupported
+from agent.config.misspelt import misspelt
 from agent.core import catalogue
 from agent.core.errors import ConfigError, SidelogError
 from agent.core.model import JOURNAL
@@ -73,7 +74,7 @@ def configuration_diagnostics(file: Path | None, load: Callable[[], Config], vie
         view: for whom the machine is to be ready; where that is another user, a child looks in its place.
     """
     if file is None:
-        return [Diagnostic.of(ConfigError.of("SL101.none", "configuration"))]
+        return [*_slips(), Diagnostic.of(ConfigError.of("SL101.none", "configuration"))]
     if view.account.is_current:
         return _diagnostics(file, load, view)
     catalogue.load()
@@ -118,11 +119,18 @@ def _escaped(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
 def _diagnostics(file: Path, load: Callable[[], Config], view: Viewpoint) -> list[Diagnostic]:
     try:
         config = load()
+    except InvalidConfigError as problem:
+        return [*_slips(), *(Diagnostic.of(one) for one in with_unusable(problem).findings)]
     except ConfigError as problem:
-        findings = [Diagnostic.of(one) for one in getattr(problem, "findings", (problem,))]
+        findings = [Diagnostic.of(problem)]
         return [_readable(one, file, view) if one.code == "SL101" else one for one in findings]
     missing = [Diagnostic.of(one) for one in (*unsupported(config, file), *unusable(config, file))]
-    return [ok(str(file), "is valid"), *_for_whom(view), *_protected(file), *missing, *examine(config, view)]
+    valid = [] if missing else [ok(str(file), "is valid")]
+    return [*valid, *_for_whom(view), *_slips(), *_protected(file), *missing, *examine(config, view)]
+
+
+def _slips() -> list[Diagnostic]:
+    return [Diagnostic.of(one, "warning") for one in misspelt(os.environ)]
 
 
 def _readable(finding: Diagnostic, file: Path, view: Viewpoint) -> Diagnostic:
