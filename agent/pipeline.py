@@ -174,7 +174,9 @@ class Pipeline:
     async def start(self) -> None:
         """Begin to store; what the tailer is to read is stored from now on."""
         await asyncio.to_thread(clear_interrupted, self._opened.writer.change)
-        await asyncio.to_thread(self._share, self._opened.writer.change)
+        writer = self._opened.writer
+        if team.is_due(writer.connection, self._config.store.group):
+            await asyncio.to_thread(self._share, writer.change)
         self.ingest.start()
         if not self._once:
             self._logkeeping.start()
@@ -186,10 +188,12 @@ class Pipeline:
 
     async def reload(self, config: Config) -> None:
         """Go on with another configuration, each of the parts as soon as it can."""
+        groups = {self._config.store.group, config.store.group}
         self._config = config
         settings = IngestSettings.from_config(config)
-        with contextlib.suppress(StoreError):  # the writer has ended, which is told by itself
-            await asyncio.to_thread(self._share, self.ingest.change)
+        if groups != {None}:
+            with contextlib.suppress(StoreError):  # the writer has ended, which is told by itself
+                await asyncio.to_thread(self._share, self.ingest.change)
         self._intake.configure(settings)
         self._alerting.reload(config)
         self._logkeeping.reload(config)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -14,6 +16,7 @@ from agent.service.sandbox import Sandbox
 from agent.service.unit import Unit  # noqa: TC001
 
 PREFIX = "SIDELOG_"
+_MANAGER = Path("/run/systemd/system")  # there where systemd is the service manager (sd_booted(3))
 
 
 class Viewpoint(msgspec.Struct, frozen=True):
@@ -57,7 +60,8 @@ def choose(*, user: str | None = None, unit: str | None = None, system: bool = F
     Args:
         user: the wish to look for this user, without any sandbox.
         unit: the wish to look for the user of this unit, a name or a file.
-        system: the configuration is that of the service: it is meant also where its unit is not installed.
+        system: the configuration is that of the service: root means it also where its unit is not installed, and
+            others are told that they look for themselves.
 
     Raises:
         SidelogError: SL141, there is no such unit, or it cannot be read; SL142, its user or that user does not exist.
@@ -68,13 +72,16 @@ def choose(*, user: str | None = None, unit: str | None = None, system: bool = F
     me = accounts.current()
     if user is not None:
         return _allowed(Viewpoint(accounts.of_user(user)), me)
-    if unit is not None:
-        if (named := units.find(unit)) is None:
-            raise SidelogError.of("SL141", unit, unit=unit)
-        return _allowed(Viewpoint(accounts.of_unit(named), named), me)
-    found = units.find()
-    if found is None and system and me.uid == 0:
-        found = units.packaged()
+    if unit is None:
+        return _by_itself(me, system=system)
+    if (named := units.find(unit)) is None:
+        raise SidelogError.of("SL141", unit, unit=unit)
+    return _allowed(Viewpoint(accounts.of_unit(named), named), me)
+
+
+def _by_itself(me: Account, *, system: bool) -> Viewpoint:
+    """For whom to look where nobody has a wish."""
+    found = units.find() or (_meant() if system and me.uid == 0 else None)
     if found is None:
         return Viewpoint(me)
     try:
@@ -83,7 +90,18 @@ def choose(*, user: str | None = None, unit: str | None = None, system: bool = F
         return Viewpoint(me, found, problem=problem)
     if me.uid == account.uid != 0:
         return Viewpoint(me, found)
-    return Viewpoint(account, found) if me.uid == 0 else Viewpoint(me, service=found)
+    if me.uid == 0:
+        return Viewpoint(account, found)
+    return Viewpoint(me, service=found if system else None)
+
+
+def _meant() -> Unit | None:
+    """The unit that comes along, where a service manager runs or its user exists; in a container root is meant."""
+    unit = units.packaged()
+    with suppress(SidelogError):
+        accounts.of_unit(unit)
+        return unit
+    return unit if _MANAGER.is_dir() else None
 
 
 def unit_config(viewpoint: Viewpoint) -> str | None:

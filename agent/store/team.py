@@ -32,6 +32,11 @@ def parts(path: Path) -> list[Path]:
     return [*(path.with_name(path.name + end) for end in ("", "-wal", "-shm")), lock_path(path)]
 
 
+def is_due(connection: sqlite3.Connection, group: str | None) -> bool:
+    """Whether `share` has anything to do: a group is named, or was once."""
+    return group is not None or bool(get_meta(connection, _KEY))
+
+
 def share(connection: sqlite3.Connection, path: Path, group: str | None) -> StoreError | None:
     """Let a group read the store, or take that back from the one that could; inside a transaction.
 
@@ -98,7 +103,7 @@ def close(connection: sqlite3.Connection, path: Path, *, checkpoint: bool = Fals
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 connection.close()
                 last.close()
-    except sqlite3.Error:  # a damaged store, or a full disk: it is closed all the same
+    except (sqlite3.Error, ValueError):  # a damaged store, or a full disk: it is closed all the same
         return
 
 

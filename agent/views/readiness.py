@@ -253,9 +253,10 @@ def sources(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[Di
 def _hidden(source: SourceConfig, files: list[str], view: Viewpoint) -> dict[Restriction, list[str]]:
     """The files and the patterns of a source that the sandbox hides, by what hides them."""
     found: dict[Restriction, list[str]] = {}
+    sandbox = view.sandbox
     for path in [*source.include, *files]:
         head = Path(path) if path in files else _before_wildcard(path)
-        if (restriction := view.sandbox.hides(str(head))) is not None:
+        if (restriction := sandbox.hides(str(head))) is not None:
             found.setdefault(restriction, []).append(path)
     return found
 

@@ -310,9 +310,10 @@ def test_wishes_that_do_not_go(machine, sidelog):
 def test_who_is_not_root_judges_for_themselves_and_says_so(machine, sidelog, monkeypatch):
     monkeypatch.setattr("agent.service.unit.DIRECTORIES", (str(machine.file.parent),))
     machine.unit("User=daemon", "ExecStart=/bin/true", "PrivateTmp=yes")
+    monkeypatch.setattr("agent.config.loader.SYSTEM_FILE", machine.place / "sidelog.json")
     os.seteuid(65_534)
     try:
-        said = sidelog("check", "-c", machine.place / "sidelog.json")
+        said = sidelog("check")
         refused = sidelog("check", "-c", machine.place / "sidelog.json", "--fix", "--yes")
         other = sidelog("check", "-c", machine.place / "sidelog.json", "--as-user", "daemon")
     finally:
