@@ -82,8 +82,7 @@ def _not_started(place: str, program: str, view: Viewpoint) -> Diagnostic:
         fixes = access.grants(found, view.account, in_unit=view.unit is not None)
         facts = {"program": program, "user": view.account.name, "part": found.path, "hint": hint(fixes, view.unit)}
         return error("SL117.closed", place, fixes=fixes, **facts)
-    executable = Path(program).stat().st_mode & 0o111
-    fixes = (Fix(command=("chmod", "a+rx" if executable else "+x"), target=os.path.realpath(program)),)
+    fixes = (Fix(command=("chmod", "a+rx"), target=os.path.realpath(program)),)
     facts = {"program": program, "hint": hint(fixes, view.unit)}
     return error("SL117.mode", place, fixes=fixes, **facts)
 

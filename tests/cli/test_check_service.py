@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from agent.store import schema
 from tests.needs import needs
 
 pytestmark = needs("root")
@@ -87,6 +90,40 @@ def test_an_installed_unit_is_found_by_itself_with_its_configuration(machine, si
     machine.unit(*PLAIN, f"Environment=SIDELOG_CONFIG={machine.place}/sidelog.json")
     document = json.loads(sidelog("check", "--json").out)
     assert (document["user"], document["config"]) == (USER, str(machine.place / "sidelog.json"))
+
+
+def test_a_user_who_cannot_read_this_program_finds_all_the_same(machine):
+    """What the look needs is imported before: everything that a configuration can ask for."""
+    shop = {
+        "name": "shop",
+        "include": [f"{machine.place}/logs/*.log"],
+        "format": [{"include": "postgresql"}, {"pattern": "^(?P<message>.*x)"}],
+        "timezone": "Europe/Vienna",
+        "redact": ["password"],
+        "rotate": {"size": "1MiB", "command": ["/bin/true"]},
+    }
+    rule = {"name": "r", "match": "levl=error message~a+b", "when": {"count": 1}, "per": ["servce"], "hooks": ["page"]}
+    machine.config(
+        sources=[shop, {"name": "j", "journal": {"directory": str(machine.place / "none")}}],
+        archive={"directory": str(machine.place / "state/archive")},
+        alerts=[rule],
+        hooks={"page": {"webhook": "https://none.invalid/x", "headers": {"A": {"env": "NOT_SET"}}}},
+    )
+    machine.unit(*PLAIN, "IPAddressDeny=192.0.2.0/24")
+    store = sqlite3.connect(machine.place / "state/s.db", isolation_level=None)
+    schema.prepare_file(store)
+    schema.migrate(store)
+    store.close()
+    os.chown(machine.place / "state/s.db", 65_534, -1)
+    command = [sys.executable, "-m", "agent", "check", "--json", "-c", machine.place / "sidelog.json"]
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("SIDELOG_")}
+    done = subprocess.run(
+        [*command, "--unit", machine.file], capture_output=True, env=environ, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 78, done.stderr
+    codes = {one["code"] for one in json.loads(done.stdout)["findings"]}
+    assert {"SL110", "SL144"} <= codes
+    assert codes & {"SL145", "SL999"} == set()
 
 
 @pytest.mark.parametrize(
