@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import grp
 import os
 import pwd
@@ -128,12 +130,12 @@ def _group_id(name: str) -> int:
 def run_as(account: Account, environ: Mapping[str, str], work: Callable[[], bytes]) -> bytes:
     """What a function gives when it is called as another user, with these variables; only root can.
 
-    The child is forked and starts no program: nothing of the other user's runs with root's rights, and what the
-    function needs must have been imported before, for that user may not be able to read this program.
+    The child is forked and starts no program: nothing of the other user's runs with root's rights. It calls the
+    function twice, before it becomes that user too, for the imports alone: that user may not be able to read this
+    program. So the function must change nothing.
 
     Raises:
-        RuntimeError: the function has raised an error, whose words it repeats.
-        OSError: no child could be made.
+        OSError: no child could be made, or the function has raised an error, whose words this one repeats.
     """
     source, sink = os.pipe()
     sys.stdout.flush()
@@ -150,16 +152,18 @@ def run_as(account: Account, environ: Mapping[str, str], work: Callable[[], byte
     _, status = os.waitpid(pid, 0)
     if status:
         words = said.decode(errors="replace") or f"ended with status {os.waitstatus_to_exitcode(status)}"
-        raise RuntimeError(f"the look as {account.name} failed: {words}")
+        raise ChildProcessError(errno.ECHILD, words)
     return said
 
 
 def _child(account: Account, environ: Mapping[str, str], work: Callable[[], bytes], sink: int) -> NoReturn:
     status = 1
     try:
-        _become(account)
         os.environ.clear()
         os.environ.update(environ)
+        with contextlib.suppress(Exception):
+            work()
+        _become(account)
         said = work()
         status = 0
     except BaseException as error:  # noqa: BLE001 - nothing of the parent's may go on in the child

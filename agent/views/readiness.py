@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import importlib
 import os
 import resource
 import socket
@@ -46,25 +45,6 @@ _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks 
 _INOTIFY = Path("/proc/sys/fs/inotify")
 
 
-# What a look needs, imported before it is made as another user, who may not be able to read this program.
-_NEEDED = (
-    "agent.config.documents",
-    "agent.alert.matching",
-    "agent.archive.lock",
-    "agent.archive.rewriter",
-    "agent.core.expressions",
-    "agent.core.named_patterns",
-    "agent.query.reasons",
-    "agent.query.sqlite.engine",
-    "agent.rotate.postrotate",
-    "agent.tail.journalctl",
-    "asyncio",
-    "encodings.idna",
-    "yaml",
-    "zoneinfo",
-)
-
-
 def configuration_diagnostics(file: Path | None, load: Callable[[], Config], view: Viewpoint) -> list[Diagnostic]:
     """What is to be said of a configuration: whether it is valid, and if so whether this machine is ready for it.
 
@@ -78,11 +58,12 @@ def configuration_diagnostics(file: Path | None, load: Callable[[], Config], vie
     if view.account.is_current:
         return _diagnostics(file, load, view)
     catalogue.load()
-    for name in _NEEDED:
-        importlib.import_module(name)
-    said = run_as(
-        view.account, view.environment(), lambda: msgspec.json.encode(_escaped(_diagnostics(file, load, view)))
-    )
+    try:
+        said = run_as(
+            view.account, view.environment(), lambda: msgspec.json.encode(_escaped(_diagnostics(file, load, view)))
+        )
+    except OSError as problem:
+        return [error("SL145", view.account.name, path=f"the machine, as {view.account.name},", why=problem)]
     return msgspec.json.decode(said, type=list[Diagnostic])
 
 
