@@ -99,6 +99,8 @@ def _print_script(diagnostics: list[Diagnostic], view: Viewpoint) -> None:
     """The findings as comments, and below them the steps: all of it is a script."""
     from agent.service.fix import script
 
+    if all(one.level == "ok" for one in diagnostics):
+        click.echo("# nothing to heal")
     for one in diagnostics:
         if one.level != "ok":
             click.echo(f"# {one.level} {one.code} {safe_text(one.place)}: {safe_text(one.sentence)}")

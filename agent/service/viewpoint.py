@@ -110,9 +110,17 @@ def _meant() -> Unit | None:
 
 
 def unit_config(viewpoint: Viewpoint) -> str | None:
-    """The configuration file that the unit's program is told of."""
-    who = viewpoint.account
-    return None if viewpoint.unit is None else viewpoint.unit.environment(who.name, who.home).get("SIDELOG_CONFIG")
+    """The configuration file that the unit's program is told of, by an option or by its environment."""
+    who, unit = viewpoint.account, viewpoint.unit
+    if unit is None:
+        return None
+    words = unit.words("ExecStart")
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in ("-c", "--config"):
+            return following
+        if word.startswith("--config="):
+            return word.removeprefix("--config=")
+    return unit.environment(who.name, who.home).get("SIDELOG_CONFIG")
 
 
 def _allowed(wanted: Viewpoint, me: Account) -> Viewpoint:

@@ -39,10 +39,12 @@ def unit_program(view: Viewpoint) -> Iterator[Diagnostic]:
     if not words:
         return
     program = words[0].lstrip(_MARKS)
-    restriction = view.sandbox.hides(program)
-    if restriction is not None:
-        yield error("SL143.hidden", view.unit.name, program=program, setting=restriction.setting)
-    elif not access.may(program, os.X_OK) or not _interpreter_runs(program):
+    needed = [program, *_interpreters(program)]
+    hidden = {part: restriction for part in needed if (restriction := view.sandbox.hides(part)) is not None}
+    if hidden:
+        part = next(iter(hidden))
+        yield error("SL143.hidden", view.unit.name, program=part, setting=hidden[part].setting)
+    elif not all(access.may(part, os.X_OK) for part in needed) or not access.may(program, os.R_OK):
         found = access.obstacle(program, os.X_OK) or access.obstacle(os.path.realpath(program), os.X_OK)
         fixes = access.grants(found, view.account, in_unit=True) if found else ()
         key = "SL143" if os.path.lexists(program) else "SL143.missing"
@@ -139,12 +141,13 @@ def _interpreter(program: str) -> list[str]:
     return [words[0], *[word for word in words[1:] if not word.startswith("-") and "=" not in word][:1]]
 
 
-def _interpreter_runs(program: str) -> bool:
+def _interpreters(program: str) -> list[str]:
+    """The programs that a script's first line names, each with its whole path; none of what cannot be read."""
     try:
         named = _interpreter(program)
     except OSError:
-        return False
-    return all(shutil.which(part, path=hooks.SEARCH_PATH) is not None for part in named)
+        return []
+    return [part if "/" in part else shutil.which(part, path=hooks.SEARCH_PATH) or part for part in named]
 
 
 def hook_secrets(hook: HookConfig) -> Iterator[Diagnostic]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import sqlite3
 import subprocess
 import sys
@@ -12,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.core import catalogue
 from agent.store import schema
 from tests.needs import needs
 
 pytestmark = needs("root")
 
 USER = "nobody"
+GROUP = grp.getgrgid(pwd.getpwnam(USER).pw_gid).gr_name
 PLAIN = ("User=nobody", "ExecStart=/bin/true")
 
 
@@ -80,16 +84,18 @@ def machine(sidelog, place):
 def test_whose_rights_counted_is_said_first(machine, sidelog):
     code, document = machine.check()
     assert (code, document["user"], document["unit"]) == (0, USER, str(machine.file))
-    assert document["findings"][1]["sentence"].startswith("judged for the user nobody (groups nogroup)")
+    assert document["findings"][1]["sentence"].startswith(f"judged for the user nobody (groups {GROUP})")
     code, document = machine.check("--as-user", "root")
     assert (code, document["user"], document["unit"]) == (0, "root", None)
 
 
 def test_an_installed_unit_is_found_by_itself_with_its_configuration(machine, sidelog, monkeypatch):
     monkeypatch.setattr("agent.service.unit.DIRECTORIES", (str(machine.file.parent),))
-    machine.unit(*PLAIN, f"Environment=SIDELOG_CONFIG={machine.place}/sidelog.json")
-    document = json.loads(sidelog("check", "--json").out)
-    assert (document["user"], document["config"]) == (USER, str(machine.place / "sidelog.json"))
+    option = ("User=nobody", f"ExecStart=/bin/true run -c {machine.place}/sidelog.json")
+    for lines in ((*PLAIN, f"Environment=SIDELOG_CONFIG={machine.place}/sidelog.json"), option):
+        machine.unit(*lines)
+        document = json.loads(sidelog("check", "--json").out)
+        assert (document["user"], document["config"]) == (USER, str(machine.place / "sidelog.json"))
 
 
 def test_a_user_who_cannot_read_this_program_finds_all_the_same(machine):
@@ -146,7 +152,7 @@ def test_what_the_user_may_not_read_or_pass_is_named_and_healed(machine, closed,
 
 def test_a_group_that_may_read_is_joined(machine):
     (machine.place / "logs").chmod(0o750)
-    os.chown(machine.place / "logs", 0, 4)
+    os.chown(machine.place / "logs", 0, grp.getgrnam("adm").gr_gid)
     (found,) = machine.problems().values()
     assert (found["code"], found["fix"]) == ("SL112", ["SupplementaryGroups=adm"])
     machine.heals()
@@ -188,7 +194,7 @@ def test_logs_that_cannot_be_deleted(machine):
     machine.config(archive={})
     found = machine.problems()["SL144", "sources[0] app"]
     assert found["fix"] == [
-        f"chgrp nogroup {machine.place}/logs",
+        f"chgrp {GROUP} {machine.place}/logs",
         f"chmod g+wx {machine.place}/logs",
         f"ReadWritePaths={machine.place}/logs",
     ]
@@ -208,7 +214,7 @@ def test_directories_of_the_agents_own_are_made_for_it(machine):
         archive={"directory": str(machine.place / "closed/a/archive"), "delete_source": False},
     )
     found = machine.problems()["SL118", "archive.directory"]
-    made = f"install -d -m 0700 -o nobody -g nogroup {machine.place}/closed/a/archive"
+    made = f"install -d -m 0700 -o nobody -g {GROUP} {machine.place}/closed/a/archive"
     assert found["fix"] == [made, f"ReadWritePaths={machine.place}/closed/a/archive"]
     machine.heals()
     assert (machine.place / "closed/a/archive").stat().st_uid == 65_534
@@ -291,7 +297,7 @@ def test_a_group_that_is_to_read_has_to_be_the_agents(machine):
     plain = machine.problems("--as-user", "nobody")["SL148", "store.group"]
     assert plain["fix"] == ["usermod -aG games nobody"]
     machine.unit(*PLAIN, "PrivateUsers=yes", "SupplementaryGroups=games", f"ReadWritePaths={machine.place}/state")
-    assert machine.problems()["SL148", "store.group"]["fix"] == ["Group=games", "SupplementaryGroups=nogroup"]
+    assert machine.problems()["SL148", "store.group"]["fix"] == ["Group=games", f"SupplementaryGroups={GROUP}"]
     machine.heals()
     machine.unit(*PLAIN, "StateDirectory=none-of-it", "StateDirectoryMode=0700", "Group=games")
     machine.config(store={"path": "/var/lib/none-of-it/s.db", "min_free": "0B", "group": "games"})
@@ -310,6 +316,14 @@ def test_a_unit_whose_user_or_program_is_missing(machine, monkeypatch, sidelog):
     machine.log.with_name("sidelog").write_text("#!/bin/sh\n")
     machine.unit("User=nobody", f"ExecStart={machine.place}/logs/sidelog run")
     assert "cannot be started by the user nobody" in machine.problems()["SL143", "sidelog.service"]["sentence"]
+    program = machine.log.with_name("sidelog")
+    program.write_text(f"#!{machine.place}/hidden/python\n")
+    program.chmod(0o755)
+    (machine.place / "hidden").mkdir()
+    (machine.place / "hidden/python").symlink_to("/bin/sh")
+    assert ("SL143", "sidelog.service") not in machine.problems()
+    machine.unit("User=nobody", f"ExecStart={program} run", f"InaccessiblePaths={machine.place}/hidden")
+    assert "hidden/python cannot be seen" in machine.problems()["SL143", "sidelog.service"]["sentence"]
 
 
 def test_the_printed_script_heals(machine, sidelog):
@@ -348,6 +362,8 @@ def test_who_is_not_root_judges_for_themselves_and_says_so(machine, sidelog, mon
     monkeypatch.setattr("agent.service.unit.DIRECTORIES", (str(machine.file.parent),))
     machine.unit("User=daemon", "ExecStart=/bin/true", "PrivateTmp=yes")
     monkeypatch.setattr("agent.config.loader.SYSTEM_FILE", machine.place / "sidelog.json")
+    catalogue.load()  # and what is imported: that user may not be able to read this program
+    sidelog("check", "-c", machine.place / "sidelog.json", "--as-user", "root")
     os.seteuid(65_534)
     try:
         said = sidelog("check")

@@ -19,7 +19,7 @@ from tests.needs import needs
 pytestmark = needs("root", "util-linux")
 
 AGENT, MEMBER, STRANGER = 65_534, 1, 2
-TEAM = grp.getgrgid(60)
+TEAM = grp.getgrnam("games")
 # To read is all that the agent's user may do beyond its rights: the interpreter may lie where it cannot.
 CAPABILITY = "-all,+dac_read_search"
 PLAIN = ["setpriv", f"--reuid={AGENT}", f"--regid={AGENT}", f"--inh-caps={CAPABILITY}", f"--ambient-caps={CAPABILITY}"]
