@@ -77,7 +77,8 @@ def _by_group(
 ) -> tuple[Fix, ...]:
     """The steps that do it by a group, without taking anything from others; none where that cannot be done so."""
     group, others = status.st_mode >> 3 & 7, status.st_mode & 7
-    if status.st_gid in (account.gid, *account.groups):
+    writes = mode & os.W_OK  # the other members of a shared group are not to get that
+    if status.st_gid == account.gid or (status.st_gid in account.groups and not writes):
         return (Fix(command=("chmod", f"g+{letters}"), target=path),)
     if group & mode == mode and status.st_gid:
         joined = group_name(status.st_gid)

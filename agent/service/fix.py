@@ -49,24 +49,24 @@ def hint(fixes: Sequence[Fix], unit: Unit | None, otherwise: str = "") -> str:
     lines = [fix.line for fix in fixes if fix.line]
     commands = [fix.text() for fix in fixes if fix.command]
     parts = []
-    if lines and unit is not None:
-        parts.append(f"`systemctl edit {unit.name}`, below [Service]: {', '.join(lines)}")
     if len(commands) > _MOST_IN_HINT:
         parts.append(f"`sidelog check --fix` has the {len(commands)} commands, the first is {commands[0]}")
     elif commands:
         parts.append(" && ".join(commands))
+    if lines and unit is not None:
+        parts.append(f"`systemctl edit {unit.name}`, below [Service]: {', '.join(lines)}")
     return "; then ".join(parts) or otherwise
 
 
 def script(fixes: Sequence[Fix], unit: Unit | None) -> Iterator[str]:
     """The lines of a shell script that does the steps."""
+    yield from dict.fromkeys(fix.text() for fix in fixes if fix.command)
     lines = list(dict.fromkeys(fix.line for fix in fixes if fix.line))
     if lines and unit is not None:
         file = unit.drop_ins / DROP_IN
         yield f"mkdir -p {shlex.quote(str(unit.drop_ins))}"
         yield f"cat >> {shlex.quote(str(file))} <<'END'"
         yield from ("[Service]", *lines, "END", "systemctl daemon-reload", f"systemctl try-restart {unit.name}")
-    yield from dict.fromkeys(fix.text() for fix in fixes if fix.command)
 
 
 def apply(fixes: Sequence[Fix], unit: Unit | None) -> Iterator[tuple[str, SidelogError | None]]:
@@ -75,11 +75,11 @@ def apply(fixes: Sequence[Fix], unit: Unit | None) -> Iterator[tuple[str, Sidelo
     A path is reached without any link and is changed by its descriptor, so that nobody who may write on the way to it
     makes this change another file.
     """
+    for fix in dict.fromkeys(fix for fix in fixes if fix.command):
+        yield fix.text(), _run(fix)
     lines = list(dict.fromkeys(fix.line for fix in fixes if fix.line))
     if lines and unit is not None:
         yield f"{unit.drop_ins / DROP_IN}: {', '.join(lines)}", _write_lines(unit, lines)
-    for fix in dict.fromkeys(fix for fix in fixes if fix.command):
-        yield fix.text(), _run(fix)
 
 
 def _write_lines(unit: Unit, lines: Sequence[str]) -> SidelogError | None:

@@ -204,6 +204,11 @@ def test_logs_that_cannot_be_deleted(machine):
     machine.heals()
     (machine.place / "logs").chmod(0o1777)
     assert "sticky" in machine.problems()["SL144", "sources[0] app"]["sentence"]
+    (machine.place / "logs").chmod(0o750)
+    os.chown(machine.place / "logs", 0, grp.getgrnam("adm").gr_gid)
+    machine.unit(*PLAIN, "SupplementaryGroups=adm")
+    found = machine.problems()["SL144", "sources[0] app"]
+    assert found["fix"] == [f"setfacl -m u:nobody:wx {machine.place}/logs"], "not for all of adm"
 
 
 def test_directories_of_the_agents_own_are_made_for_it(machine):
