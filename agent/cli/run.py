@@ -39,7 +39,7 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
 
     With PATTERNs ('/var/log/shop/*.log') and no configuration file it works at once: nothing is archived and nothing
     deleted. With both, the patterns replace the configuration's sources. `-` is standard input, which is read to its
-    end.
+    end. With --once the exit code is 1 where something could not be read.
     """
     from agent.core import logs  # with the pipeline 0.3 s of CPU, which `run --help` need not take
     from agent.daemon import Agent
