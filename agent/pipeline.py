@@ -63,7 +63,7 @@ from agent.ingest import Counters, Ingest
 from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
 from agent.store import alerts as alert_tables
-from agent.store import tables
+from agent.store import tables, team
 from agent.store.lock import lock_path
 from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, known_ns
 from agent.tail.discover import tail_settings
@@ -75,13 +75,13 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.core.conditions import Reporter
+    from agent.store.edit import Change
     from agent.store.opening import OpenStore
     from agent.tail.harvester import Timing
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
 STOP_TIMEOUT_S = 4.0  # of the five that a stop may take; what is not committed by then is read again
 _ONCE_GIVES_UP_S = 10.0
-_UNREAD = frozenset({"SL201", "SL207", "SL208", "SL209", "SL211", "SL212", "SL213"})  # what keeps from reading a source
 _CLOCK_GAP_S = 86_400.0  # at a start: a longer time since the last event may be a wrong clock
 _ONCE_CLOCK_GAP_S = 8 * _CLOCK_GAP_S  # `--once` may be a weekly job
 
@@ -95,7 +95,6 @@ class Summary(msgspec.Struct):
     files: int
     seconds: float
     undelivered: dict[str, int] = {}  # of each hook how many deliveries are left for the next start
-    unread: list[str] = []  # files, directories and journals that were to be read and could not
 
 
 class Pipeline:
@@ -176,6 +175,9 @@ class Pipeline:
     async def start(self) -> None:
         """Begin to store; what the tailer is to read is stored from now on."""
         await asyncio.to_thread(clear_interrupted, self._opened.writer.change)
+        writer = self._opened.writer
+        if team.is_due(writer.connection, self._config.store.group):
+            await asyncio.to_thread(self._share, writer.change)
         self.ingest.start()
         if not self._once:
             self._logkeeping.start()
@@ -187,13 +189,26 @@ class Pipeline:
 
     async def reload(self, config: Config) -> None:
         """Go on with another configuration, each of the parts as soon as it can."""
+        groups = {self._config.store.group, config.store.group}
         self._config = config
         settings = IngestSettings.from_config(config)
+        if groups != {None}:
+            with contextlib.suppress(StoreError):  # the writer has ended, which is told by itself
+                await asyncio.to_thread(self._share, self.ingest.change)
         self._intake.configure(settings)
         self._alerting.reload(config)
         self._logkeeping.reload(config)
         # A name may be another source's now: what was read for the old one is parsed as that says, redaction included.
         await self.tailer.reload(tail_settings(config), partial(self._intake.send, settings))
+
+    def _share(self, change: Change) -> None:
+        """Let the group of the configuration read the store, or take that back."""
+        path, group = self._config.store.path, self._config.store.group
+        problem = change(lambda connection: team.share(connection, path, group), durable=False)
+        if problem is None:
+            self._reporter.clear(frozenset({"SL416"}))
+        else:
+            self._reporter.report(problem)
 
     async def finish(self) -> None:
         """Store what the tailer, which has ended, has read, and let everything end."""
@@ -233,8 +248,7 @@ class Pipeline:
             late = self._reporter.take()  # what was reported after the writer had ended
             writer.change(partial(tables.save_own_errors, errors=late))
         seconds = time.monotonic() - self._began
-        unread = self._reporter.holding(_UNREAD)
-        return Summary(self.ingest.counters, len(self.tailer.files()), seconds, self._undelivered, unread)
+        return Summary(self.ingest.counters, len(self.tailer.files()), seconds, self._undelivered)
 
 
 def _begin_run(connection: sqlite3.Connection, started_at: int, *, once: bool) -> int:

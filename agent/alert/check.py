@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.alert.matching import RuleMatch
+from agent.config import InvalidConfigError
 from agent.core.errors import ConfigError, SidelogError, UsageError
 
 if TYPE_CHECKING:
@@ -28,11 +29,22 @@ def unusable(config: Config, file: Path | None = None) -> list[ConfigError]:
         place = f"alerts[{index}].match"
         if file is not None:
             place = f"{file}: {place}"
-        try:
-            RuleMatch.of(rule.match)
-        except UsageError as error:
-            found.append(ConfigError.of("SL705", place, hint=error.hint, rule=rule.name, why=error.message))
+        found += _problem(place, rule.name, rule.match)
     return found
+
+
+def with_unusable(error: InvalidConfigError) -> InvalidConfigError:
+    """What is wrong with a configuration, and with the `match` of its rules: all is told at once."""
+    more = [problem for place, name, match in error.matches for problem in _problem(place, name, match)]
+    return InvalidConfigError([*error.findings, *more])
+
+
+def _problem(place: str, rule: str, match: str) -> list[ConfigError]:
+    try:
+        RuleMatch.of(match)
+    except UsageError as error:
+        return [ConfigError.of("SL705", place, hint=error.hint, rule=rule, why=error.message)]
+    return []
 
 
 def names_nowhere(config: Config, scan: DirectoryScan, engine: Engine | None) -> Iterator[tuple[str, SidelogError]]:

@@ -253,6 +253,6 @@ class _Source:
         return counts
 
 
-def around(instant: int, rule_window_ns: int, now: int, steps: int = 20) -> list[int]:
-    """Instants from one window before an instant to one after, none after now: what is to come is not known."""
-    return sorted({min(now, instant + rule_window_ns * step // steps) for step in range(-steps, steps + 1)})
+def around(instant: int, rule_window_ns: int, end: int, steps: int = 20) -> list[int]:
+    """Instants from one window before an instant to one after, none after `end`: nothing is known of what is later."""
+    return sorted({min(end, instant + rule_window_ns * step // steps) for step in range(-steps, steps + 1)})

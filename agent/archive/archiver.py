@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.archive import files, logfile, removal
+from agent.archive import files, logfile, removal, team
 from agent.archive.directory import load, take_over, unknown_archives
 from agent.archive.lock import ArchiveLock
 from agent.archive.logfile import current_path, version_at
@@ -97,6 +97,7 @@ class Archiver:
         self._deaths: Counter[FileVersion] = Counter()  # of the worker; who may have caused one waits for the others
         self._failed: set[tuple[str, str]] = set()  # code and subject of what has failed in this round
         self._clean = False
+        self._shared = False  # or not, as the configuration wants
         self._unknown: set[tuple[str, str]] | None = None  # as `_failed`, of unknown archives; None: not looked for yet
         self.worker = WorkerProcess(self._directory)
 
@@ -122,6 +123,11 @@ class Archiver:
         if not self._clean:
             self._change(partial(take_over, directory=self._directory), durable=False)
             self._clean = self._remove_unfinished(summary)
+        if not self._shared:
+            problem = team.share_all(self._change, self._directory, self.config.group)
+            self._shared = problem is None
+            if problem is not None:
+                self._note_failure(summary, problem)
         self._delete_removed(summary)
         plan = self.plan()
         summary.waiting = len(plan.waiting)
@@ -222,6 +228,7 @@ class Archiver:
             created=time.time_ns(),
             earlier=archives.outgrown(connection, job.source, job.version, present),
             ways=ways(connection, job.source),
+            gid=team.group_of(self.config),
         )
         path = os.fsdecode(job.path)
         begun.begin(connection, BegunArchive(order.archive_id, order.created, job.source, path, job.version))

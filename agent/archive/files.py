@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from agent.archive.container import ArchiveReader
 from agent.archive.directory import names_of, still_lies
 from agent.archive.logfile import version_at
+from agent.core import sharing
 from agent.core.errors import ArchiveError
 from agent.core.text import make_private_directory, without_group
 
@@ -118,6 +119,21 @@ def _may_read(user: int, status: os.stat_result) -> bool:
     except (KeyError, OSError):  # a number without a name, as in containers
         groups = []
     return bool(status.st_mode & (0o040 if status.st_gid in groups else 0o004))
+
+
+def share_made(path: Path, gid: int | None) -> None:
+    """Let a group read an archive that is being made, or look into the directory of its source and the one above.
+
+    Where that cannot be done the archive is as private as its log; `team.share_all` says so.
+    """
+    if gid is None:
+        return
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            sharing.share_directory(path.parent, gid)
+            sharing.share_directory(path, gid)
+        else:
+            sharing.share_file(path, gid)
 
 
 def delete(path: Path) -> None:

@@ -65,6 +65,7 @@ class ArchiveOrder(msgspec.Struct, frozen=True, kw_only=True):
     created: int  # Unix ns
     earlier: tuple[EarlierArchive, ...] = ()
     ways: tuple[tuple[str, ...], ...] = ()  # the keys that archives of the source are redacted by, each once
+    gid: int | None = None  # a group that may read the archive, beside whoever could read its log
 
 
 class ArchiveProgress(msgspec.Struct, frozen=True, tag="progress"):

@@ -12,7 +12,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent.archive import files, removal
+from agent.archive import files, removal, team
 from agent.archive.directory import take_over
 from agent.archive.lock import ArchiveLock
 from agent.archive.process import WorkerProcess
@@ -139,6 +139,7 @@ class ArchiveRewriter:
                 ),
             ),
             directory=os.fsencode(self._directory),
+            gid=team.group_of(self._config.archive),
             archive_id=archives.next_id(connection),
             sequence=chain.sequence + 1,
             previous=chain.link,

@@ -100,6 +100,7 @@ def _archive(
     partial = folder / f".{order.archive_id}-{os.getpid()}{files.PARTIAL_SUFFIX}"
     try:
         files.make_directory(folder)
+        files.share_made(folder, order.gid)
         with files.partial_file(partial) as file:
             if filters is not None:
                 filters.clear()
@@ -252,6 +253,7 @@ def _finish(order: ArchiveOrder, log: LogFile, partial: Path, written: _Written)
     if not same:
         raise ArchiveError.of("SL804.differs", partial)
     files.restrict(partial, log.status, metadata.modified)
+    files.share_made(partial, order.gid)
     size = partial.stat().st_size
     made = ArchiveWritten(path=b"", size=size, link=link, metadata=metadata, frames=frames, contents=contents)
     log_path = os.fsdecode(order.job.log_path)

@@ -208,7 +208,7 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
             raise InvalidConfigError(faults)
         now = time.time_ns()
         start, end = parse_time(since, now), parse_time(until, now)
-        moments = [] if explain is None else replay.around(parse_time(explain, now), round(chosen.window * _NS), now)
+        moments = [] if explain is None else _moments(parse_time(explain, now), chosen, min(end, now))
         found = replay.replay(engine, chosen, start, end, nearby=not as_json, moments=moments)
         errors = engine.errors
         if not found.events:
@@ -220,6 +220,15 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
         _print_test(chosen, found, explained=explain is not None)
     print_errors(errors)
     return EXIT_FAILED if errors else EXIT_DONE
+
+
+def _moments(instant: int, rule: RuleConfig, end: int) -> list[int]:
+    """The instants around one, none of them later than what is replayed: nothing is known of the time after it."""
+    from agent.alert import replay
+
+    if instant > end:
+        raise UsageError.of("SL514.later", shown_time(instant), end=shown_time(end))
+    return replay.around(instant, round(rule.window * _NS), end)
 
 
 def _print_test(rule: RuleConfig, found: Replay, *, explained: bool) -> None:

@@ -49,6 +49,7 @@ class Context:
         self.verbosity = 0  # -1 with `-q`, 1 with `-v`, 2 with `-vv`
         self.color = color
         self.utc = False
+        self._told = False  # of variables that are ignored
 
     def use_color(self, stream: IO[Any]) -> bool:
         """Whether to colour what goes to a stream: `--color`, else NO_COLOR (https://no-color.org), else a terminal."""
@@ -68,9 +69,23 @@ class Context:
         Raises:
             ConfigError: it is wrong (exit code 78).
         """
+        self._tell_slips()
+        return self.config_of(self.find_config())()
+
+    def config_of(self, file: Path | None) -> Callable[[], Config]:
+        """What reads this file as the configuration that applies."""
         from agent.config.loader import load
 
-        return load(self.find_config(), store=self.store, overrides=self.overrides)
+        return functools.partial(load, file, store=self.store, overrides=self.overrides)
+
+    def _tell_slips(self) -> None:
+        """Name variables that look like ours and are ignored, once."""
+        if self._told or not any(name.startswith("SIDELOG_") for name in os.environ):
+            return
+        from agent.config.misspelt import misspelt
+
+        self._told = True
+        print_warnings(misspelt(os.environ))
 
     def open_store(self) -> tuple[sqlite3.Connection, Config]:
         """The store of the configuration that applies, open for reading until the command ends, and that configuration.

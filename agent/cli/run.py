@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Command, Context, print_error, print_warnings, safe_text, with_context
+from agent.cli.common import Bar, Command, Context, print_error, print_warnings, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError, UsageError
 from agent.core.model import STDIN
 from agent.core.text import counted
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.config import Config
+    from agent.daemon import Agent
     from agent.ingest import Counters
     from agent.pipeline import Summary
 
 _INPUT = "-"  # in place of a pattern
-_SHOWN = 3  # names of what could not be read
+_UNREAD = ("SL201", "SL203", "SL207", "SL208", "SL209", "SL211", "SL212", "SL213")
+_NO_FILE = "SL202"
 
 
 @click.command(cls=Command)
@@ -37,7 +39,7 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
 
     With PATTERNs ('/var/log/shop/*.log') and no configuration file it works at once: nothing is archived and nothing
     deleted. With both, the patterns replace the configuration's sources. `-` is standard input, which is read to its
-    end.
+    end. With --once the exit code is 1 where something could not be read.
     """
     from agent.core import logs  # with the pipeline 0.3 s of CPU, which `run --help` need not take
     from agent.daemon import Agent
@@ -51,10 +53,8 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     stdin = _standard_input(patterns)
     config = load()
     logs.configure(context.verbosity)
-    if stdin is None and (patterns or once):
-        print_warnings(unmatched := list(_unmatched(config, patterns, names)))
-        if unmatched and not once and context.verbosity >= 0:
-            click.echo("sidelog: waiting for files that match, and following those that do", err=True)
+    if stdin is None:
+        print_warnings(_unmatched(config, patterns, names, once=once))
     if once:
         with Bar("reading") as bar:
 
@@ -67,12 +67,20 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
             summary = asyncio.run(agent.run())
     else:
         summary = asyncio.run(Agent(config, stdin=stdin, load_config=load).run())
+    unread = _unread(agent, config) if once else []
     if once or stdin is not None:
         if context.verbosity >= 0:
-            click.echo(_summary_line(summary), err=True)
+            click.echo(_summary_line(summary, len(unread)), err=True)
         for hook, count in summary.undelivered.items():
             print_error(SidelogError.of("SL713", hook, pages=counted(count, "page is", "pages are")))
-    return EXIT_FAILED if once and summary.unread else EXIT_DONE
+    return EXIT_FAILED if unread else EXIT_DONE
+
+
+def _unread(agent: Agent, config: Config) -> list[str]:
+    """What was to be read and could not: files and directories, journals, and what a pattern names that is no file."""
+    named = {pattern for source in config.sources for pattern in source.include}
+    found = agent.reporter.active(*_UNREAD, _NO_FILE)
+    return [subject for code, subject in found if code != _NO_FILE or subject in named]
 
 
 def _standard_input(patterns: tuple[str, ...]) -> int | None:
@@ -86,15 +94,24 @@ def _standard_input(patterns: tuple[str, ...]) -> int | None:
     return sys.stdin.fileno()
 
 
-def _unmatched(config: Config, patterns: tuple[str, ...], names: frozenset[str]) -> Iterator[SidelogError]:
-    """What no file matches now: patterns of the command line each for itself, or those of the sources."""
+def _unmatched(
+    config: Config, patterns: tuple[str, ...], names: frozenset[str], *, once: bool
+) -> Iterator[SidelogError]:
+    """What no file matches now: patterns of the command line each for itself, or for `--once` those of the sources; and
+    that an agent which finds nothing at all waits.
+    """
+    from agent.core.errors import TailError
     from agent.tail.discover import Discovery, SourceSettings, unmatched
 
     parts = [configuration.for_patterns([pattern], names=names).sources for pattern in patterns] or [config.sources]
+    found = False
     for sources in parts:
         scan = Discovery([SourceSettings.from_source(source, config.store.flush_interval) for source in sources]).scan()
-        for source in sources:
+        found = found or bool(scan.files) or any(source.journal is not None for source in sources)
+        for source in sources if patterns or once else []:
             yield from unmatched(source, scan)
+    if not (found or once):
+        yield TailError.of("SL111.waiting", "sources")
 
 
 def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) -> Config:
@@ -107,10 +124,20 @@ def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) ->
     if file is None:
         config = configuration.for_patterns(patterns, context.store, overrides=context.overrides, names=names)
     else:
-        config = context.config()
+        config = _read(context)
         if patterns:
             config = msgspec.structs.replace(config, sources=configuration.for_patterns(patterns, names=names).sources)
     return _usable(config, file)
+
+
+def _read(context: Context) -> Config:
+    """The configuration of the files; where it is wrong, its rules are looked at too, so that all is told at once."""
+    try:
+        return context.config()
+    except configuration.InvalidConfigError as error:
+        from agent.alert.check import with_unusable
+
+        raise with_unusable(error) from None
 
 
 def _usable(config: Config, file: Path | None) -> Config:
@@ -131,13 +158,13 @@ def _with_input(context: Context, file: Path | None) -> Config:
     if file is None:
         config = configuration.for_patterns((), context.store, overrides=context.overrides)
     else:
-        config = context.config()
+        config = _read(context)
     own = [one for one in config.sources if one.name == STDIN] or [configuration.SourceConfig(name=STDIN)]
     source = msgspec.structs.replace(own[0], include=[], exclude=[], journal=None, rotate=None)
     return _usable(msgspec.structs.replace(config, sources=[source]), file)
 
 
-def _summary_line(summary: Summary) -> str:
+def _summary_line(summary: Summary, unread: int) -> str:
     done = summary.counters
     rate = done.events / summary.seconds if summary.seconds else 0.0
     parts = [
@@ -148,8 +175,6 @@ def _summary_line(summary: Summary) -> str:
         parts.append(f"{counted(done.parse_errors, 'event')} with a parse error")
     if done.gaps:
         parts.append(f"{counted(done.gaps, 'gap')}, see `sidelog status`")
-    if summary.unread:
-        shown = ", ".join(map(safe_text, sorted(summary.unread)[:_SHOWN]))
-        more = f" and {len(summary.unread) - _SHOWN:,} more" if len(summary.unread) > _SHOWN else ""
-        parts.append(f"could not be read: {shown}{more}, see `sidelog status`")
+    if unread:
+        parts.append(f"{counted(unread, 'path')} could not be read, see above")
     return "; ".join(parts)

@@ -33,14 +33,15 @@ def verify(context: Context, *, repair: bool, as_json: bool) -> int:
     row what can be read into a new store, notes what is lost as gaps, and keeps the damaged file under another name.
     What is lost at the end of a file that still exists is read again at the agent's next start.
     """
-    path = context.config().store.path
+    config = context.config()
+    path = config.store.path
     findings = _check(path, tolerant=repair)
     saved = None
     if repair and findings:
         from agent.store.salvage import salvage
 
         with Bar("saving") as bar:
-            saved = salvage(path, bar.step)
+            saved = salvage(path, bar.step, group=config.store.group)
     if as_json:
         echo_json(_document(path, findings, saved))
     else:
@@ -118,12 +119,13 @@ def _print(path: Path, findings: list[StoreFinding], saved: SalvageReport | None
 def back_up(context: Context, *, destination: Path, as_json: bool) -> int:
     """Copy the store to DEST, a file that does not exist yet.
 
-    The copy is of one moment, complete, checked, flushed to the disk, and readable by its owner only. The agent goes
-    on meanwhile. `sidelog restore` brings it back.
+    The copy is of one moment, complete, checked, flushed to the disk, and readable by its owner only, or by
+    `store.group` too. The agent goes on meanwhile. `sidelog restore` brings it back.
     """
-    path = context.config().store.path
+    config = context.config()
+    path = config.store.path
     with Bar("copying") as bar:
-        made = backup.back_up(path, destination, bar.step)
+        made = backup.back_up(path, destination, bar.step, group=config.store.group)
     if as_json:
         orphans = [str(orphan) for orphan in made.orphans]
         echo_json({"store": str(path), "backup": str(destination), "bytes": made.bytes, "orphans": orphans})
@@ -144,10 +146,11 @@ def restore(context: Context, *, source: Path, force: bool, as_json: bool) -> in
     The agent must not run. SRC is checked first and stays as it is. The next start of the agent goes on from where
     the backup was: what the log files have had since is read again.
     """
-    path = context.config().store.path
+    config = context.config()
+    path = config.store.path
     with Bar("copying") as bar:
-        made = backup.restore(source, path, force=force, progress=bar.step)
-    unknown = _unknown_archives(path, context.config().archive_directory)
+        made = backup.restore(source, path, force=force, progress=bar.step, group=config.store.group)
+    unknown = _unknown_archives(path, config.archive_directory)
     if as_json:
         former, orphans = str(made.former) if made.former else None, [str(orphan) for orphan in made.orphans]
         echo_json(

@@ -105,12 +105,46 @@ def _yaml(text: str, label: str) -> tuple[Any, dict[KeyPath, int]]:
         node = yaml.compose(text, Loader=loader_class())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        what = " ".join(part for part in (error.context, error.problem) if part)
-        raise _syntax(label, mark.line + 1 if mark else None, f"YAML: {what}") from None
+        raise _syntax(label, mark.line + 1 if mark else None, f"YAML: {_in_words(text, error, mark)}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise _syntax(label, None, f"YAML: {str(error).splitlines()[0]}") from None
     builder = _YamlBuilder(label)
     return (None if node is None else builder.value(node, ())), builder.lines
+
+
+# What the parsers of PyYAML (in Python and libyaml) say, and what a person has done.
+_YAML_WORDS = (
+    (
+        "mapping values are not allowed",
+        "a ': ' in the middle of a text; put the text in quotes, or look at the indentation",
+    ),
+    ("expected ',' or ']'", "a list '[' is not closed, or lacks a comma"),
+    ("expected ',' or '}'", "a mapping '{' is not closed, or lacks a comma"),
+    ("unexpected end of stream", "a quote is not closed"),
+    ("unknown escape character", "a backslash in double quotes begins an escape; put the text in single quotes"),
+    ("undefined alias", "found undefined alias: a '*' begins one; put a pattern such as '*.log' in quotes"),
+    ("could not find expected ':'", "a key without its ':'"),
+    ("expected alphabetic or numeric", "a '*' or '&' begins an alias; put a pattern such as '*.log' in quotes"),
+    (
+        "did not find expected key",
+        "a line that is indented otherwise than those beside it, or text behind a closed quote",
+    ),
+    ("expected <block end>", "a line that is indented otherwise than those beside it, or text behind a closed quote"),
+    ("did not find expected '-'", "a line in a list that is indented otherwise than its '-'"),
+    ("expected a single document", "a second document begins with '---'"),
+)
+
+
+def _in_words(text: str, error: Any, mark: Any) -> str:
+    """What is wrong, as a person would say it; the parser's own words where they are rare."""
+    what = " ".join(part for part in (error.context, error.problem) if part)
+    if "cannot start any token" in what:
+        lines = text.splitlines()
+        rest = lines[mark.line][mark.column :] if mark and mark.line < len(lines) else ""
+        if rest.startswith("\t") or "\\t" in what:
+            return "a tab stands where YAML wants spaces; indent with spaces"
+        return f"a value cannot begin with {rest[:1]!r}; put it in quotes"
+    return next((words for said, words in _YAML_WORDS if said in what), what)
 
 
 class _YamlBuilder:

@@ -30,12 +30,18 @@ _STEP = lazy(r"""(?:^|\.)(?:([A-Za-z0-9_-]+)|"([^"]+)")|\[(\d{1,6})\]""", re.ASC
 
 
 class InvalidConfigError(ConfigError):
-    """A configuration with one finding or more; it speaks with the voice of the first."""
+    """A configuration with one finding or more; it speaks with the voice of the first.
 
-    def __init__(self, findings: Sequence[ConfigError]) -> None:
+    Args:
+        findings: what is wrong.
+        matches: place, name and `match` of each rule that says what it counts, for those who can read that.
+    """
+
+    def __init__(self, findings: Sequence[ConfigError], matches: Sequence[tuple[str, str, str]] = ()) -> None:
         first = findings[0]
         super().__init__(first.code, first.operation, first.subject, first.message, hint=first.hint)
         self.findings = tuple(findings)
+        self.matches = tuple(matches)
 
 
 def find_file(chosen: Path | None, environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -156,9 +162,19 @@ def _finish(merged: MergedDocument, store: Path | None, overrides: Sequence[str]
     if config is not INVALID:
         validate(config, findings)
     if findings.errors:
-        raise InvalidConfigError(findings.errors)
+        raise InvalidConfigError(findings.errors, _matches(merged))
     assert isinstance(config, Config)
     return config if store is None else with_store(config, store)
+
+
+def _matches(merged: MergedDocument) -> list[tuple[str, str, str]]:
+    """Place, name and `match` of the rules as they are written."""
+    rules = merged.get(("alerts",))
+    return [
+        (str(merged.place(("alerts", index, "match"))), str(rule.get("name", "")), str(rule["match"]))
+        for index, rule in enumerate(rules if isinstance(rules, list) else [])
+        if isinstance(rule, dict) and isinstance(rule.get("match"), str)
+    ]
 
 
 def with_store(config: Config, store: Path) -> Config:

@@ -143,12 +143,13 @@ class RetentionConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The one SQLite file."""
+    """The one SQLite file. `group` None: its owner alone may read it."""
 
     path: Path = msgspec.field(default_factory=default_store_path)
     flush_interval: Annotated[Seconds, Within(0.001, 60)] = 0.25
     retention: RetentionConfig = RetentionConfig()
     min_free: Annotated[Bytes, Within(0, ANY_DISK)] = 256 * MIB
+    group: str | None = None
 
 
 class MultilineConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,7 +252,9 @@ class ArchiveRetentionConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What happens to rotated files. `directory` None is `archive` beside the store."""
+    """What happens to rotated files. `directory` None is `archive` beside the store; `group` None: an archive may be
+    read by whoever could read its log.
+    """
 
     directory: Path | None = None
     quiet: Annotated[Seconds, Within(0, EVER)] = MINUTE
@@ -259,6 +262,7 @@ class ArchiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     level: Annotated[int, Within(1, 22)] = 3
     delete_source: bool = True
     retention: ArchiveRetentionConfig = ArchiveRetentionConfig()
+    group: str | None = None
 
 
 class WhenConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,6 +39,8 @@ _PRIORITIES = frozenset((*PRIORITIES, *"01234567"))
 
 def validate(config: Config, findings: ConfigFindings) -> None:
     """Add a finding for everything in a converted configuration that would fail or mean nothing later."""
+    _group(config.store.group, ("store", "group"), findings)
+    _group(config.archive.group if config.archive else None, ("archive", "group"), findings)
     for path, source in _located(config.sources, "sources", findings):
         _source(source, path, findings)
     _unique("sources", findings)
@@ -50,6 +52,20 @@ def validate(config: Config, findings: ConfigFindings) -> None:
         _hook(name, hook, ("hooks", name), findings)
     if config.http is not None:
         _http(config.http, findings)
+
+
+def _group(name: str | None, path: KeyPath, findings: ConfigFindings) -> None:
+    if name is None:
+        return
+    import grp  # noqa: PLC0415 - most configurations have none
+
+    from agent.core.sharing import group_id  # noqa: PLC0415
+
+    try:
+        group_id(name)
+    except KeyError:
+        near = close_to(name, [known.gr_name for known in grp.getgrall()])
+        findings.add("SL104.group", path, value=shown(name), near=near)
 
 
 def _located(items: Sequence[Any], section: str, findings: ConfigFindings) -> list[tuple[KeyPath, Any]]:

@@ -67,10 +67,10 @@ class Reporter:
         for code, subject in ended:
             self.report(SidelogError(code, "", subject, "", hint=""), active=False)
 
-    def holding(self, codes: frozenset[str]) -> list[str]:
-        """The subjects of the conditions that hold now and have one of these codes."""
+    def active(self, *codes: str) -> list[tuple[str, str]]:
+        """Code and subject of the conditions with one of these codes that hold now."""
         with self._lock:
-            return [subject for code, subject in self._logged if code in codes]
+            return sorted(key for key in self._logged if key[0] in codes)
 
     @property
     def waiting(self) -> bool:

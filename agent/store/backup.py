@@ -19,7 +19,7 @@ import msgspec
 
 from agent.core.errors import StoreError
 from agent.core.text import follow_owner, take_place
-from agent.store import schema, tables
+from agent.store import schema, tables, team
 from agent.store.lock import StoreLock, lock_path, status_of_owner
 from agent.store.reader import check_version, open_reader, reading_error
 
@@ -49,20 +49,23 @@ class RestoredStore(msgspec.Struct, frozen=True):
     orphans: list[Path]  # what one had left that was gone
 
 
-def back_up(store: Path, destination: Path, progress: Progress = lambda *_: None) -> BackupCopy:
+def back_up(
+    store: Path, destination: Path, progress: Progress = lambda *_: None, *, group: str | None = None
+) -> BackupCopy:
     """Make a consistent copy of a store, also while an agent writes it. No agent has run on the copy.
 
     Args:
         store: to be copied; as it is at the beginning.
         destination: of the copy; never overwritten.
         progress: called with the pages done and the pages to do.
+        group: may read the copy.
 
     Returns:
         The size of the copy, and what was moved aside for it.
 
     Raises:
-        StoreError: SL552 the destination exists; SL553 it cannot be written; SL554 the copy is damaged, as is the
-            store then; as `open_reader`.
+        StoreError: SL416 it cannot be given to the group; SL552 the destination exists; SL553 it cannot be written;
+            SL554 the copy is damaged, as is the store then; as `open_reader`.
     """
     connection = open_reader(store)
     try:
@@ -70,6 +73,8 @@ def back_up(store: Path, destination: Path, progress: Progress = lambda *_: None
             raise StoreError.of("SL552", destination)
         with partial_file(destination) as partial:
             _copy(connection, store, partial, progress, tables.forget_run)
+            if group is not None:
+                team.share_copy(partial, group)
             size = partial.stat().st_size
             orphans = set_aside_orphans(destination)
             _name(partial, destination)
@@ -78,7 +83,9 @@ def back_up(store: Path, destination: Path, progress: Progress = lambda *_: None
     return BackupCopy(size, orphans)
 
 
-def restore(source: Path, store: Path, *, force: bool, progress: Progress = lambda *_: None) -> RestoredStore:
+def restore(
+    source: Path, store: Path, *, force: bool, progress: Progress = lambda *_: None, group: str | None = None
+) -> RestoredStore:
     """Put a copy of a backup in the store's place: a store of its own, on which no agent has run. Owner and mode are
     those of the store that was there; without one it belongs to the owner of its directory where root makes it.
 
@@ -87,6 +94,7 @@ def restore(source: Path, store: Path, *, force: bool, progress: Progress = lamb
         store: where it is to lie; no agent may own it.
         force: move a store that is there aside.
         progress: as for `back_up`.
+        group: may read the store, as `store.group`.
 
     Returns:
         What was moved aside.
@@ -107,6 +115,7 @@ def restore(source: Path, store: Path, *, force: bool, progress: Progress = lamb
             orphans = set_aside_orphans(store)
             partial.rename(store)
             flush_directory(store.parent)
+        team.reopen(store, group)
     return RestoredStore(former, orphans)
 
 

@@ -7,7 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
-from agent.store import faults
+from agent.store import faults, team
 from agent.store.reader import open_reader
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def editing(path: Path) -> Iterator[sqlite3.Connection]:
         with faults.changing(connection, path):
             yield connection
     finally:
-        connection.close()
+        team.close(connection, path)
 
 
 def set_group_state(

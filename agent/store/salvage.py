@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from agent.core.errors import StoreError
-from agent.store import mend, schema
+from agent.store import mend, schema, team
 from agent.store.backup import flush_directory, integrity, owned, partial_file, set_aside
 from agent.store.tables import keep_ids
 
@@ -53,12 +53,15 @@ class SalvageReport(msgspec.Struct):
     moved_aside: str = ""  # where the damaged store lies now
 
 
-def salvage(store: Path, progress: Callable[[int, int, str], None] = lambda *_: None) -> SalvageReport:
+def salvage(
+    store: Path, progress: Callable[[int, int, str], None] = lambda *_: None, *, group: str | None = None
+) -> SalvageReport:
     """Replace a damaged store by a new one with everything that could be read; the damaged file is kept.
 
     Args:
         store: nobody may own it.
         progress: called with what is done, what is to do, and the table's name.
+        group: may read the store, as `store.group`.
 
     Raises:
         StoreError: SL404 an agent runs; SL556 nothing can be read; SL553 the new store cannot be written.
@@ -80,6 +83,7 @@ def salvage(store: Path, progress: Callable[[int, int, str], None] = lambda *_: 
         saved.moved_aside = str(set_aside(store, "damaged"))
         partial.rename(store)
         flush_directory(store.parent)
+        team.reopen(store, group)
     return saved
 
 

@@ -25,7 +25,7 @@ from agent.core.model import (
     Transaction,
 )
 from agent.core.stored import service_in
-from agent.store import faults, tables
+from agent.store import faults, tables, team
 from agent.store.reader import highest_id
 from agent.store.rollups import Rollups
 
@@ -319,8 +319,8 @@ class StoreWriter:
         return not busy and total == done
 
     def close(self) -> None:
-        """Checkpoint and close; SQLite removes the WAL when no reader is left."""
-        self.connection.close()
+        """Checkpoint and close; SQLite removes the WAL when no reader is left, unless a group is to read on."""
+        team.close(self.connection, self.path, checkpoint=True)
 
 
 def _stored_offset(connection: sqlite3.Connection, file_id: int) -> int:

@@ -70,8 +70,6 @@ def exists(path: str) -> bool:
 
 def kind_of(mode: int) -> str:
     """A word for what is not a regular file."""
-    if stat.S_ISDIR(mode):
-        return "a directory"
     if stat.S_ISFIFO(mode):
         return "a named pipe"
     if stat.S_ISSOCK(mode):
@@ -93,6 +91,8 @@ def check(path: str) -> os.stat_result | TailError:
             return TailError.of("SL203", path)
     if stat.S_ISREG(status.st_mode):
         return status
+    if stat.S_ISDIR(status.st_mode):
+        return TailError.of("SL202.directory", path)
     return TailError.of("SL202", path, kind=kind_of(status.st_mode))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from agent.core.errors import EXIT_CONFIG, EXIT_FAILED, SidelogError
+from agent.service.fix import Fix  # noqa: TC001 - a field of a struct
 
 
 class Diagnostic(msgspec.Struct, frozen=True):
@@ -19,19 +20,20 @@ class Diagnostic(msgspec.Struct, frozen=True):
     sentence: str
     hint: str = ""
     exit_code: int = EXIT_FAILED  # what an error of this kind ends the command with
+    fixes: tuple[Fix, ...] = ()  # the steps that heal it, where it can be told
 
     @classmethod
-    def of(cls, error: SidelogError, level: str = "error") -> Diagnostic:
+    def of(cls, error: SidelogError, level: str = "error", fixes: tuple[Fix, ...] = ()) -> Diagnostic:
         """The finding that an error tells; its place is not said twice."""
         sentence = error.message.removeprefix(f"{error.subject}: ")
-        return cls(level, error.code, error.subject, sentence, error.hint, error.exit_code)
+        return cls(level, error.code, error.subject, sentence, error.hint, error.exit_code, fixes)
 
     @classmethod
     def at(cls, place: str, error: SidelogError) -> Diagnostic:
         """A warning that an error tells, at another place."""
         return cls("warning", error.code, place, error.message, error.hint)
 
-    def document(self) -> dict[str, str | None]:
+    def document(self) -> dict[str, str | list[str] | None]:
         """For JSON."""
         return {
             "level": self.level,
@@ -39,6 +41,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
             "place": self.place,
             "sentence": self.sentence,
             "hint": self.hint or None,
+            "fix": [fix.text() for fix in self.fixes],
         }
 
 
@@ -47,14 +50,14 @@ def ok(place: str, sentence: str) -> Diagnostic:
     return Diagnostic("ok", "", place, sentence)
 
 
-def warning(key: str, place: str, /, **facts: Any) -> Diagnostic:
+def warning(key: str, place: str, /, *, fixes: tuple[Fix, ...] = (), **facts: Any) -> Diagnostic:
     """The agent runs, but worse than it could: what `SidelogError.of` says."""
-    return Diagnostic.of(SidelogError.of(key, place, **facts), "warning")
+    return Diagnostic.of(SidelogError.of(key, place, **facts), "warning", fixes)
 
 
-def error(key: str, place: str, /, **facts: Any) -> Diagnostic:
+def error(key: str, place: str, /, *, fixes: tuple[Fix, ...] = (), **facts: Any) -> Diagnostic:
     """The agent cannot do what it is told: what `SidelogError.of` says."""
-    return Diagnostic.of(SidelogError.of(key, place, **facts))
+    return Diagnostic.of(SidelogError.of(key, place, **facts), fixes=fixes)
 
 
 def worst(findings: list[Diagnostic]) -> int:

@@ -8,58 +8,128 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import pwd
 import resource
-import shutil
 import socket
 import stat
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.alert.check import names_nowhere, unusable
-from agent.config import listen_address, unsupported
-from agent.core.errors import ConfigError, RotateError, SidelogError
+import msgspec
+
+from agent.alert.check import names_nowhere, unusable, with_unusable
+from agent.config import InvalidConfigError, listen_address, unsupported
+from agent.config.misspelt import misspelt
+from agent.core import catalogue
+from agent.core.errors import ConfigError, SidelogError
 from agent.core.model import JOURNAL
 from agent.core.units import format_size
-from agent.hooks import program as hooks
-from agent.store.reader import open_reader
+from agent.service import access
+from agent.service.account import run_as
+from agent.service.fix import Fix, hint
 from agent.tail.discover import Discovery, tail_settings, unmatched
+from agent.views import keeping, programs
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
 from agent.views.expressions import hard_expressions
+from agent.views.team import team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from agent.config import Config, HookConfig, JournalConfig, RotateConfig
+    from agent.config import Config, JournalConfig, SourceConfig
+    from agent.service.sandbox import Restriction
+    from agent.service.viewpoint import Viewpoint
     from agent.tail.discover import DirectoryScan
 
 _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
 _INOTIFY = Path("/proc/sys/fs/inotify")
 
 
-def configuration_diagnostics(file: Path | None, load: Callable[[], Config]) -> list[Diagnostic]:
+def configuration_diagnostics(file: Path | None, load: Callable[[], Config], view: Viewpoint) -> list[Diagnostic]:
     """What is to be said of a configuration: whether it is valid, and if so whether this machine is ready for it.
 
     Args:
         file: where it stands; None: there is none.
         load: reads it, with what the command line adds.
+        view: for whom the machine is to be ready; where that is another user, a child looks in its place.
     """
     if file is None:
-        return [Diagnostic.of(ConfigError.of("SL101.none", "configuration"))]
+        return [*_slips(), Diagnostic.of(ConfigError.of("SL101.none", "configuration"))]
+    if view.account.is_current:
+        return _diagnostics(file, load, view)
+    catalogue.load()
+    try:
+        said = run_as(
+            view.account, view.environment(), lambda: msgspec.json.encode(_escaped(_diagnostics(file, load, view)))
+        )
+    except OSError as problem:
+        return [error("SL145", view.account.name, path=f"the machine, as {view.account.name},", why=problem)]
+    return msgspec.json.decode(said, type=list[Diagnostic])
+
+
+def _for_whom(view: Viewpoint) -> list[Diagnostic]:
+    found = [ok("check", view.described())]
+    if view.problem is not None:
+        assert view.unit is not None
+        user = view.unit.text("User")
+        made = Fix(command=("systemd-sysusers",)) if view.problem.subject == user else None
+        found.append(Diagnostic.of(view.problem, fixes=() if made is None else (made,)))
+    elif view.service is not None:
+        found.append(warning("SL142.other", view.service.name, user=view.account.name))
+    return found
+
+
+def _escaped(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """The findings with every byte of a name that is no UTF-8 written out, so that they can be sent as JSON."""
+
+    def plain(text: str) -> str:
+        return text.encode("utf-8", "backslashreplace").decode()
+
+    return [
+        msgspec.structs.replace(
+            one,
+            place=plain(one.place),
+            sentence=plain(one.sentence),
+            hint=plain(one.hint),
+            fixes=tuple(fix for fix in one.fixes if fix.text().isprintable()),
+        )
+        for one in diagnostics
+    ]
+
+
+def _diagnostics(file: Path, load: Callable[[], Config], view: Viewpoint) -> list[Diagnostic]:
     try:
         config = load()
+    except InvalidConfigError as problem:
+        return [*_slips(), *(Diagnostic.of(one) for one in with_unusable(problem).findings)]
     except ConfigError as problem:
-        return [Diagnostic.of(one) for one in getattr(problem, "findings", (problem,))]
+        findings = [Diagnostic.of(problem)]
+        return [_readable(one, file, view) if one.code == "SL101" else one for one in findings]
     missing = [Diagnostic.of(one) for one in (*unsupported(config, file), *unusable(config, file))]
-    return [ok(str(file), "is valid"), *_protected(file), *missing, *examine(config)]
+    valid = [] if missing else [ok(str(file), "is valid")]
+    return [*valid, *_for_whom(view), *_slips(), *_protected(file), *missing, *examine(config, view)]
 
 
-def readiness_document(file: Path | None, diagnostics: list[Diagnostic]) -> dict[str, Any]:
+def _slips() -> list[Diagnostic]:
+    return [Diagnostic.of(one, "warning") for one in misspelt(os.environ)]
+
+
+def _readable(finding: Diagnostic, file: Path, view: Viewpoint) -> Diagnostic:
+    """A configuration that cannot be read, with what opens it."""
+    blocked = access.obstacle(str(file), os.R_OK)
+    if blocked is None:
+        return finding
+    fixes = access.grants(blocked, view.account, in_unit=view.unit is not None)
+    return msgspec.structs.replace(finding, fixes=fixes, hint=hint(fixes, view.unit, finding.hint))
+
+
+def readiness_document(file: Path | None, view: Viewpoint, diagnostics: list[Diagnostic]) -> dict[str, Any]:
     """The document of `check --json`."""
     return {
         "ok": worst(diagnostics) == 0,
         "config": file and str(file),
+        "user": view.account.name,
+        "unit": view.unit and str(view.unit.path),
         "findings": [one.document() for one in diagnostics],
     }
 
@@ -67,32 +137,52 @@ def readiness_document(file: Path | None, diagnostics: list[Diagnostic]) -> dict
 def _protected(file: Path) -> list[Diagnostic]:
     """Who can write the file decides which programs the agent runs."""
     if file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return [warning("SL122", str(file))]
+        fixes = (Fix(command=("chmod", "go-w"), target=os.path.realpath(file)),)
+        return [Diagnostic.of(SidelogError.of("SL122", str(file)), "warning", fixes)]
     return []
 
 
-def examine(config: Config) -> Iterator[Diagnostic]:
-    """All findings about a valid configuration on this machine, for the user who runs this."""
+def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
+    """All findings about a valid configuration on this machine, for whom it is looked at.
+
+    A part that cannot be looked at is a finding itself, and keeps no other from being looked at.
+    """
     scan = Discovery(
         tail_settings(config),
         avoid=[config.store.path.with_name(config.store.path.name + end) for end in ("", "-wal", "-shm")],
     ).scan()
-    yield from sources(config, scan)
-    yield from journals(config)
-    yield from limits(scan)
-    yield from store(config)
-    yield from (warning(key, place, **facts) for key, place, facts in hard_expressions(config))
+    yield from _looked("unit", lambda: programs.unit_program(view))
+    yield from _looked("sources", lambda: sources(config, scan, view))
+    yield from _looked("sources", lambda: journals(config))
+    yield from _looked("limits", lambda: limits(scan))
+    yield from _looked("store.path", lambda: keeping.store(config, view))
+    for key, where, facts in hard_expressions(config):
+        yield Diagnostic.of(SidelogError.of(key, where, **facts), "warning")
     if any(source.rotate is not None for source in config.sources):
-        yield from rotation(config, scan)
+        yield from _looked("sources", lambda: keeping.rotation(config, scan, view))
     if config.archive is not None:
-        yield archive_directory(config)
-    yield from redacted_archives(config)
+        yield from _looked("archive.directory", lambda: iter([keeping.archive_directory(config, view)]))
+        if config.archive.delete_source:
+            yield from _looked("sources", lambda: keeping.deletion(config, scan, view))
+    yield from _looked("archive.directory", lambda: keeping.redacted_archives(config))
+    yield from _looked("store.group", lambda: team(config, view))
     for name, hook in config.hooks.items():
-        yield from hook_program(name, hook)
-        yield from hook_secrets(hook)
+        for look in (
+            lambda: programs.hook_program(name, hook, view),  # noqa: B023 - called before the next turn
+            lambda: programs.hook_secrets(hook),  # noqa: B023
+            lambda: programs.webhook(name, hook, view),  # noqa: B023
+        ):
+            yield from _looked(f"hooks.{name}", look)
     if config.http is not None:
         yield port(config.http.listen)
-    yield from rules(config, scan)
+    yield from _looked("alerts", lambda: rules(config, scan))
+
+
+def _looked(place: str, look: Callable[[], Iterable[Diagnostic]]) -> Iterator[Diagnostic]:
+    try:
+        yield from look()
+    except OSError as problem:
+        yield error("SL145", place, path=problem.filename or place, why=problem)
 
 
 def rules(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
@@ -111,29 +201,52 @@ def rules(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
                 yield Diagnostic.at(place, problem)
 
 
-def sources(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
-    """Whether each source's patterns match, and whether the files can be read."""
+def sources(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[Diagnostic]:
+    """Whether each source's patterns match, and whether the files can be seen and read."""
     if not config.sources:
         yield Diagnostic.of(ConfigError.of("SL121.check", "sources"))
-    sizes: dict[str, list[int]] = {source.name: [] for source in config.sources}
-    closed: dict[str, list[str]] = {source.name: [] for source in config.sources}
-    for found in scan.files:
-        sizes[found.source.name].append(found.size)
-        if not _may(found.path, os.R_OK):
-            closed[found.source.name].append(found.path)
     for index, source in enumerate(config.sources):
         place = f"sources[{index}] {source.name}"
-        if closed[source.name]:
-            yield _unreadable(place, closed[source.name], "file")
-        elif sizes[source.name]:
-            count = len(sizes[source.name])
-            yield ok(place, f"{_plural(count, 'file')}, {format_size(sum(sizes[source.name]))}, readable")
-        for problem in unmatched(source, scan):
+        found = {one.path: one for one in scan.files if one.source.name == source.name}
+        hidden = _hidden(source, [one.real for one in found.values()], view)
+        for restriction, paths in hidden.items():
+            fixes = tuple(Fix(line=line) for line in restriction.cure)
+            facts = {"paths": _some(paths), "setting": restriction.setting, "hint": hint(fixes, view.unit)}
+            yield error("SL140", place, fixes=fixes, **facts)
+        covered = {path for paths in hidden.values() for path in paths}
+        seen = {path: one for path, one in found.items() if one.real not in covered}
+        closed = [path for path in seen if not access.may(path, os.R_OK)]
+        if closed:
+            yield _unreadable(place, closed, "file", view)
+        elif seen:
+            size = format_size(sum(one.size for one in seen.values()))
+            yield ok(place, f"{_plural(len(seen), 'file')}, {size}, readable")
+        told = {pattern for pattern in source.include if access.obstacle(str(_before_wildcard(pattern)), os.R_OK)}
+        patterns = [pattern for pattern in source.include if pattern not in covered | told]
+        for problem in unmatched(msgspec.structs.replace(source, include=patterns), scan):
             yield Diagnostic.at(place, problem)
     if scan.errors:
-        yield _unreadable("sources", sorted(scan.errors), "path")
+        yield _unreadable("sources", sorted(scan.errors), "path", view)
     for path, refused in sorted(scan.refused.items()):
         yield Diagnostic.at(path, refused)
+
+
+def _hidden(source: SourceConfig, files: list[str], view: Viewpoint) -> dict[Restriction, list[str]]:
+    """The files and the patterns of a source that the sandbox hides, by what hides them."""
+    found: dict[Restriction, list[str]] = {}
+    sandbox = view.sandbox
+    for path in [*source.include, *files]:
+        head = Path(path) if path in files else _before_wildcard(path)
+        if (restriction := sandbox.hides(str(head))) is not None:
+            found.setdefault(restriction, []).append(path)
+    return found
+
+
+def _before_wildcard(pattern: str) -> Path:
+    """The file or directory that a pattern names, up to its first part with a wildcard."""
+    parts = Path(pattern).parts
+    plain = next((count for count, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
+    return Path(*parts[:plain])
 
 
 def journals(config: Config) -> Iterator[Diagnostic]:
@@ -157,9 +270,19 @@ def _journal(place: str, name: str, selected: JournalConfig) -> Diagnostic:
     return warning("SL111.journal", place)
 
 
-def _unreadable(place: str, paths: list[str], what: str) -> Diagnostic:
-    shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
-    return error("SL112", place, count=_plural(len(paths), what), user=_user(), paths=shown)
+def _unreadable(place: str, paths: list[str], what: str, view: Viewpoint) -> Diagnostic:
+    """Paths that may not be read, with what opens them."""
+    fixes: dict[Fix, None] = {}
+    for path in paths:
+        mode = os.R_OK | os.X_OK if Path(path).is_dir() or what == "path" else os.R_OK
+        if (blocked := access.obstacle(path, mode)) is not None:
+            fixes |= dict.fromkeys(access.grants(blocked, view.account, in_unit=view.unit is not None))
+    facts = {"count": _plural(len(paths), what), "user": view.account.name, "paths": _some(paths)}
+    return error("SL112", place, fixes=tuple(fixes), hint=hint(tuple(fixes), view.unit) or None, **facts)
+
+
+def _some(paths: list[str]) -> str:
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
 
 
 def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
@@ -193,115 +316,6 @@ def _inotify_problem() -> str | None:
     return None
 
 
-def store(config: Config) -> Iterator[Diagnostic]:
-    """Whether the store can be written where it is to lie, and whether the disk has room."""
-    path = config.store.path
-    if path.exists():
-        try:
-            open_reader(path).close()
-        except SidelogError as problem:  # an older schema is migrated at start
-            yield Diagnostic.of(problem, "warning" if problem.code == "SL407" else "error")
-        if not _may(str(path), os.W_OK):
-            yield error("SL113.file", "store.path", path=path, user=_user())
-    finding = writable("SL113", "store.path", path.parent)
-    yield finding
-    if finding.level == "ok":
-        yield from _room(config)
-
-
-def _room(config: Config) -> Iterator[Diagnostic]:
-    path = config.store.path
-    free = shutil.disk_usage(_existing(path.parent)).free
-    least, bound = config.store.min_free, config.store.retention.size
-    held = path.stat().st_size if path.exists() else 0
-    if free < least:
-        yield error("SL114.now", "store.min_free", free=format_size(free), least=format_size(least))
-    elif bound is not None and free - least < bound - held:
-        yield warning("SL114.later", "store.retention.size", free=format_size(free), bound=format_size(bound))
-    else:
-        yield ok("store.min_free", f"{format_size(free)} are free")
-
-
-def writable(code: str, place: str, directory: Path) -> Diagnostic:
-    """Whether files can be made in a directory, or the directory itself where it is missing."""
-    existing = _existing(directory)
-    if obstacle := _obstacle(existing):
-        return error(f"{code}.{obstacle}", place, existing=existing, directory=directory, user=_user())
-    return ok(place, f"{directory} can be written" if existing == directory else f"{directory} can be made")
-
-
-def _obstacle(existing: Path) -> str:
-    """Why no file can be made at a place, as SL113 and SL118 name it; empty where one can."""
-    if not existing.is_dir():
-        return "kind"
-    if not _may(str(existing), os.W_OK | os.X_OK):
-        return "denied"
-    return "readonly" if os.statvfs(existing).f_flag & os.ST_RDONLY else ""
-
-
-def archive_directory(config: Config) -> Diagnostic:
-    """Whether archives can be made where they are to lie, and no other store's are made there."""
-    from agent.archive.lock import other_owner, refused  # noqa: PLC0415 - for who archives alone
-
-    directory = config.archive_directory
-    finding = writable("SL118", "archive.directory", directory)
-    if finding.level == "ok":
-        try:
-            other = other_owner(directory, config.store.path)
-        except OSError as problem:
-            return error("SL804", str(directory), why=problem)
-        if other is not None:
-            return Diagnostic.of(refused(directory, other))
-    return finding
-
-
-def redacted_archives(config: Config) -> Iterator[Diagnostic]:
-    """Whether archives hold what `redact` of their source names now."""
-    if not any(source.redact for source in config.sources) or not config.store.path.exists():
-        return
-    try:
-        connection = open_reader(config.store.path)
-    except SidelogError:  # that of the store is said elsewhere
-        return
-    from agent.archive.directory import load  # noqa: PLC0415 - for who redacts alone
-    from agent.archive.rewriter import unredacted  # noqa: PLC0415
-
-    with closing(connection):
-        found = unredacted(load(connection, config.archive_directory), config)
-    if found:
-        row, keys = found[0]
-        yield warning("SL813", row.path, count=len(found), keys=", ".join(keys))
-
-
-def hook_program(name: str, hook: HookConfig) -> Iterator[Diagnostic]:
-    """Whether a hook's program can run and only its owner can change it."""
-    if not hook.exec:
-        return
-    place, program = f"hooks.{name}.exec", hooks.find(hook.exec[0])
-    if (why := hooks.unstartable(hook.exec)) is not None:
-        yield error("SL117.command", place, program=program, why=why)
-    elif shutil.which(program, path=hooks.SEARCH_PATH) is None:
-        yield error("SL117.mode" if Path(program).exists() else "SL117", place, program=program)
-    elif (why := hooks.unsafe(program)) is not None:
-        yield error("SL117.open", place, program=program, why=why)
-    else:
-        yield ok(place, f"{program} can be run")
-
-
-def hook_secrets(hook: HookConfig) -> Iterator[Diagnostic]:
-    """Whether the secrets that a hook refers to are there, and fit their place. Their text goes nowhere."""
-    looks: list[Callable[[], str]] = [secret.resolve_header for secret in hook.headers.values()]
-    if hook.webhook is not None:
-        looks.append(hook.webhook.resolve)
-    if hook.service is not None and hook.service.key is not None:
-        looks.append(hook.service.key.resolve)
-    for look in looks:
-        try:
-            look()
-        except SidelogError as problem:
-            yield Diagnostic.of(problem)
-
-
 def port(listen: str) -> Diagnostic:
     """Whether the address can be listened on."""
     address = listen_address(listen)
@@ -319,14 +333,6 @@ def port(listen: str) -> Diagnostic:
     return ok("http.listen", f"{listen} is free")
 
 
-def _may(path: str, mode: int) -> bool:
-    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _existing(path: Path) -> Path:
-    return next(candidate for candidate in (path, *path.parents) if candidate.exists())
-
-
 def _number(file: Path) -> int | None:
     try:
         return int(file.read_text())
@@ -334,47 +340,5 @@ def _number(file: Path) -> int | None:
         return None
 
 
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
-
-
 def _plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
-
-
-# ---------------------------------------------------------------- rotation
-
-
-def rotation(config: Config, scan: DirectoryScan) -> Iterator[Diagnostic]:
-    """Diagnostics about each source that has `rotate`.
-
-    Args:
-        config: valid.
-        scan: what the sources match.
-    """
-    for index, source in enumerate(config.sources):
-        if source.rotate is None:
-            continue
-        place = f"sources[{index}].rotate"
-        folders = {os.path.dirname(found.path) for found in scan.files if found.source.name == source.name}  # noqa: PTH120
-        closed = [folder for folder in sorted(folders) if _obstacle(_existing(Path(folder)))]
-        if closed:
-            yield warning("SL820.folders", place, folders=", ".join(closed))
-        else:
-            yield ok(place, "the directories of its logs can be written")
-        for key in ("signal", "command"):
-            if getattr(source.rotate, key) is not None:
-                yield _telling(f"{place}.{key}", source.name, source.rotate)
-
-
-def _telling(place: str, source: str, rotate: RotateConfig) -> Diagnostic:
-    from agent.rotate.postrotate import prepare  # noqa: PLC0415 - a third of the time of `check`, and rarely wanted
-
-    try:
-        prepare(source, rotate).close()
-    except RotateError as error:
-        return Diagnostic.at(place, error)
-    return ok(place, "the application can be told")

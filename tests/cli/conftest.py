@@ -30,6 +30,7 @@ def sidelog(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr("agent.config.loader.SYSTEM_FILE", tmp_path / "etc" / "sidelog.yaml")
+    monkeypatch.setattr("agent.service.unit.DIRECTORIES", (str(tmp_path / "etc" / "systemd"),))
 
     def run(*arguments):
         capfd.readouterr()

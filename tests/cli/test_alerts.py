@@ -219,6 +219,21 @@ def test_explain_shows_the_window_around_an_instant(sidelog, tmp_path):
     assert " ok       4 of 5" in sidelog("alerts", "test", "r", "--explain", "55m", "-c", config).out
 
 
+def test_explain_says_nothing_of_what_is_to_come(sidelog, tmp_path):
+    config = configured(tmp_path, {"when": {"count": 5}, "window": "10m"})
+    logged(tmp_path, 1)
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    before = time.time_ns()
+    found = document(sidelog("alerts", "test", "r", "--explain", "now", "--json", "-c", config))["values"]
+    instants = {datetime.fromisoformat(row["time"]).timestamp() for row in found}
+    assert len(instants) == 21
+    assert max(instants) <= time.time()
+    assert max(instants) >= before // 10**9
+    for arguments in (("--explain", "+5m"), ("--explain", "10m", "--until", "20m")):
+        said = sidelog("alerts", "test", "r", *arguments, "-c", config)
+        assert (said.code, "is later than" in said.err) == (2, True)
+
+
 def test_an_event_from_the_future_is_replayed_when_it_came(sidelog, tmp_path):
     config = configured(tmp_path, {"when": {"count": 3}})
     logged(tmp_path, *[-1440] * 3)

@@ -13,6 +13,8 @@ import pytest
 
 from agent.config import unsupported
 from agent.config.loader import load
+from agent.service import access, account
+from agent.service.viewpoint import Viewpoint
 from agent.store import schema
 from agent.views import readiness
 from tests.needs import needs
@@ -106,7 +108,7 @@ def test_a_pattern_that_can_match_nothing_is_a_warning_beside_what_matches(check
     (tmp_path / "logs" / "a.log").write_text("x\n")
     code, _ = check("sources: [{name: a, include: [logs/a.log, logs/b.txt, lgs/*.log, logs/*.txt]}]\n")
     config = load(tmp_path / "sidelog.yaml")
-    said = [one.sentence for one in readiness.examine(config) if one.code == "SL111"]
+    said = [one.sentence for one in readiness.examine(config, Viewpoint(account.current())) if one.code == "SL111"]
     assert code == 0
     assert said == [
         f"no file matches {tmp_path}/logs/b.txt: there is no 'b.txt' in {tmp_path}/logs",
@@ -278,7 +280,7 @@ def test_a_source_that_cannot_be_rotated_is_a_warning(check, tmp_path, monkeypat
     assert found["sources[0].rotate.command"]["sentence"] == "the application can be told"
     code, found = check(source % ", signal: {pidfile: app.pid}")
     assert (code, found["sources[0].rotate.signal"]["code"]) == (0, "SL821")
-    monkeypatch.setattr(readiness, "_may", lambda path, _: not path.endswith("logs"))
+    monkeypatch.setattr(access, "may", lambda path, _: not path.endswith("logs"))
     _, found = check(source % ", method: copytruncate")
     assert found["sources[0].rotate"]["code"] == "SL820"
     assert f"{tmp_path}/logs cannot be written" in found["sources[0].rotate"]["sentence"]

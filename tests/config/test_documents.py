@@ -74,6 +74,36 @@ def test_bad_yaml_is_named_with_its_line(text, said):
     assert said in refused(text)
 
 
+@pytest.mark.parametrize("pure", [False, True], ids=["libyaml", "python"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("store:\n\tpath: x\n", "f:2: YAML: a tab stands where YAML wants spaces"),
+        ("store:\n  path:\t\n\tx: y\n", "YAML: a tab stands"),
+        ("a: @b\n", "f:1: YAML: a value cannot begin with '@'"),
+        ("a: [b\nc: d\n", "a list '[' is not closed"),
+        ("a: {b: c\nd: e\n", "a mapping '{' is not closed"),
+        ("a: b: c\n", "f:1: YAML: a ': ' in the middle of a text"),
+        ("a: 'b\n", "a quote is not closed"),
+        ('a: "\\d+"\n', "f:1: YAML: a backslash in double quotes"),
+        ("a: *.log\n", "put a pattern such as '*.log' in quotes"),
+        ("a:\n  b: 1\n c: 2\n", "indented otherwise"),
+        ("a: 'b' c\n", "text behind a closed quote"),
+    ],
+)
+def test_slips_are_told_in_words(text, said, pure, monkeypatch):
+    """By both parsers that PyYAML may bring."""
+    if pure:
+        import yaml
+
+        monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    documents.loader_class.cache_clear()
+    try:
+        assert said in refused(text)
+    finally:
+        documents.loader_class.cache_clear()
+
+
 def test_a_bomb_of_aliases_ends_early():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from tests.integration.harness import SIDELOG, append, event, events, wait_until
+from tests.needs import needs
 
 pytestmark = pytest.mark.measured
 
@@ -36,6 +37,35 @@ def test_once_draws_a_bar_on_a_terminal_and_sums_up(box):
     seen = on_terminal(box, "run", "--once", "-c", str(box.config))
     assert "reading" in seen
     assert "2,000 events (0 errors) from 1 file" in seen
+
+
+@needs("root")
+def test_once_fails_where_something_could_not_be_read(box):
+    """A file, a directory on the way, a directory in the place of a file; with what was read stored all the same."""
+    append(box.log, events(0, 2))
+    append(box.logs / "closed.log", events(2, 1))
+    box.configure(include=[f"{box.logs}/*.log", f"{box.logs}/deep/*.log", str(box.logs)])
+    (box.logs / "deep").mkdir(mode=0)
+    (box.logs / "closed.log").chmod(0)
+    bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *SIDELOG, "run", "--once", "-c", box.config]
+    done = subprocess.run(bound, env=box.env, cwd=box.root, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, b"3 paths could not be read" in done.stderr) == (1, True)
+    assert b"name the files in it" in done.stderr
+    assert box.count() == 2
+    assert box.run("run", "--once", "--set", f"sources[0].include=[{box.logs}/*.log]").returncode == 0
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_an_agent_that_finds_nothing_says_that_it_waits(box, configured):
+    words = ["-c", str(box.config)] if configured else ["--store", str(box.store), str(box.logs / "none/*.log")]
+    command = [*SIDELOG, "run", *words]
+    with subprocess.Popen(command, env=box.env, cwd=box.root, stderr=subprocess.PIPE) as process:
+        said = b""
+        while b"agent started" not in said:
+            said += process.stderr.readline()
+        process.terminate()
+    assert b"waiting for one that matches" in said
+    assert (b"there is no 'none'" in said) == (not configured)
 
 
 def test_the_summary_counts_what_was_odd(box):

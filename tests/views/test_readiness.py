@@ -6,7 +6,13 @@ import subprocess
 import sys
 
 from agent.config import HookConfig
-from agent.views import readiness
+from agent.service import account
+from agent.service.viewpoint import Viewpoint
+from agent.views import keeping, programs, readiness
+
+
+def own():
+    return Viewpoint(account.current())
 
 
 def test_the_kernel_is_asked_for_an_instance(monkeypatch):
@@ -34,7 +40,7 @@ def test_a_program_that_cannot_run(tmp_path):
     script = tmp_path / "page.sh"
 
     def finding():
-        (one,) = readiness.hook_program("page", HookConfig(exec=[str(script)]))
+        (one,) = programs.hook_program("page", HookConfig(exec=[str(script)]), own())
         return one.level, one.code, one.sentence.removeprefix(f"{script} ")
 
     assert finding() == ("error", "SL117", "does not exist")
@@ -45,14 +51,14 @@ def test_a_program_that_cannot_run(tmp_path):
     assert finding()[:2] == ("error", "SL117")
     script.chmod(0o755)
     assert finding()[0] == "ok"
-    assert not list(readiness.hook_program("chat", HookConfig()))
+    assert not list(programs.hook_program("chat", HookConfig(), own()))
 
 
 def test_a_hook_is_looked_at_as_it_will_be_run(tmp_path, monkeypatch):
     """By the hooks' own search path, with its directory, and with its arguments."""
 
     def finding(*command):
-        (one,) = readiness.hook_program("page", HookConfig(exec=list(command)))
+        (one,) = programs.hook_program("page", HookConfig(exec=list(command)), own())
         return one.level, one.sentence
 
     mine = tmp_path / "open" / "mine"
@@ -71,7 +77,7 @@ def test_a_hook_is_looked_at_as_it_will_be_run(tmp_path, monkeypatch):
 
 def test_a_user_without_a_name_is_a_number(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000)
-    assert readiness._user() == "4000000000"
+    assert account.current().name == "4000000000"
 
 
 def test_a_read_only_file_system_is_said(tmp_path, monkeypatch):
@@ -79,4 +85,4 @@ def test_a_read_only_file_system_is_said(tmp_path, monkeypatch):
         f_flag = os.ST_RDONLY
 
     monkeypatch.setattr(os, "statvfs", lambda _: Status)
-    assert readiness.writable("SL113", "store.path", tmp_path).sentence.endswith("lies on a read-only file system")
+    assert keeping.writable("SL113", "store.path", tmp_path, own()).sentence.endswith("lies on a read-only file system")

@@ -1,0 +1,205 @@
+"""Can the agent start what it is to start, and reach whom it is to tell: the unit's program, hooks, webhooks?"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shlex
+import shutil
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from agent.core.errors import SidelogError
+from agent.hooks import program as hooks
+from agent.service import access
+from agent.service.fix import Fix, hint
+from agent.views.diagnostic import Diagnostic, error, ok, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from agent.config import HookConfig
+    from agent.service.viewpoint import Viewpoint
+
+    Addresses = list[ipaddress.IPv4Address | ipaddress.IPv6Address]
+
+_FIRST_LINE_BYTES = 256  # that Linux reads of a script's first line
+_MARKS = "-@:+!|"  # before the program of ExecStart=
+_COMPILERS = ("node", "nodejs", "java", "dotnet", "pypy", "pypy3", "deno", "bun", "luajit")
+_HTTPS = 443
+
+
+def unit_program(view: Viewpoint) -> Iterator[Diagnostic]:
+    """Whether the program of an installed unit can be started by its user."""
+    if view.unit is None or not view.unit.installed:
+        return
+    words = view.unit.words("ExecStart")
+    if not words:
+        return
+    program = words[0].lstrip(_MARKS)
+    needed = [program, *_interpreters(program)]
+    hidden = {part: restriction for part in needed if (restriction := view.sandbox.hides(part)) is not None}
+    if hidden:
+        part = next(iter(hidden))
+        yield error("SL143.hidden", view.unit.name, program=part, setting=hidden[part].setting)
+    elif not all(access.may(part, os.X_OK) for part in needed) or not access.may(program, os.R_OK):
+        found = access.obstacle(program, os.X_OK) or access.obstacle(os.path.realpath(program), os.X_OK)
+        fixes = access.grants(found, view.account, in_unit=True) if found else ()
+        key = "SL143" if os.path.lexists(program) else "SL143.missing"
+        facts = {"program": program, "user": view.account.name, "cure": hint(fixes, view.unit, "install sidelog anew")}
+        yield error(key, view.unit.name, fixes=fixes, **facts)
+
+
+def hook_program(name: str, hook: HookConfig, view: Viewpoint) -> Iterator[Diagnostic]:
+    """Whether a hook's program can run and only its owner can change it."""
+    if not hook.exec:
+        return
+    place, program = f"hooks.{name}.exec", hooks.find(hook.exec[0])
+    if (why := hooks.unstartable(hook.exec)) is not None:
+        yield error("SL117.command", place, program=program, why=why)
+    elif (restriction := view.sandbox.hides(program) or view.sandbox.forbids_execution(program)) is not None:
+        fixes = tuple(Fix(line=line) for line in restriction.cure)
+        facts = {"program": program, "setting": restriction.setting, "hint": hint(fixes, view.unit)}
+        yield error("SL117.sandbox", place, fixes=fixes, **facts)
+    elif shutil.which(program, path=hooks.SEARCH_PATH) is None:
+        yield _not_started(place, program, view)
+    elif (why := hooks.unsafe(program)) is not None:
+        fixes = _closed(program)
+        facts = {"program": program, "why": why, "hint": hint(fixes, None)}
+        yield error("SL117.open", place, fixes=fixes, **facts)
+    elif (problem := _script_problem(place, program, view)) is not None:
+        yield problem
+    else:
+        yield ok(place, f"{program} can be run")
+
+
+def _not_started(place: str, program: str, view: Viewpoint) -> Diagnostic:
+    """Why a program that somebody names cannot be started: it is not there, or who is meant may not."""
+    found = access.obstacle(program, os.X_OK) if "/" in program else None
+    if found is None:
+        return error("SL117" if not access.may(program, os.F_OK) else "SL117.mode", place, program=program)
+    if found.path != program:
+        fixes = access.grants(found, view.account, in_unit=view.unit is not None)
+        facts = {"program": program, "user": view.account.name, "part": found.path, "hint": hint(fixes, view.unit)}
+        return error("SL117.closed", place, fixes=fixes, **facts)
+    fixes = (Fix(command=("chmod", "a+rx"), target=os.path.realpath(program)),)
+    facts = {"program": program, "hint": hint(fixes, view.unit)}
+    return error("SL117.mode", place, fixes=fixes, **facts)
+
+
+def _closed(program: str) -> tuple[Fix, ...]:
+    """What gives a program to root, and takes from all others the right to change it."""
+    fixes = []
+    for part in (program, os.path.dirname(program)):  # noqa: PTH120
+        status = Path(part).stat()
+        if status.st_uid not in (0, os.geteuid()):
+            fixes.append(Fix(command=("chown", "root"), target=os.path.realpath(part)))
+        if status.st_mode & 0o022:
+            fixes.append(Fix(command=("chmod", "go-w"), target=os.path.realpath(part)))
+    return tuple(fixes)
+
+
+def _script_problem(place: str, program: str, view: Viewpoint) -> Diagnostic | None:
+    """What is wrong with a program that has the right to be run: the file system, or the interpreter of a script."""
+    if os.statvfs(program).f_flag & os.ST_NOEXEC:
+        return error("SL117.noexec", place, program=program)
+    try:
+        interpreter = _interpreter(program)
+    except OSError:  # a binary runs all the same, a script does not
+        fixes = (Fix(command=("chmod", "a+r"), target=os.path.realpath(program)),)
+        facts = {"program": program, "user": view.account.name, "hint": hint(fixes, view.unit)}
+        return warning("SL117.unread", place, fixes=fixes, **facts)
+    for part in interpreter:
+        found = shutil.which(part, path=hooks.SEARCH_PATH)
+        if found is None or view.sandbox.hides(found) is not None:
+            return error("SL117.interpreter", place, program=program, interpreter=part)
+    if interpreter and Path(interpreter[-1]).name in _COMPILERS and not view.sandbox.compiles():
+        fixes = (Fix(line="MemoryDenyWriteExecute=no"),)
+        facts = {"program": program, "interpreter": interpreter[-1], "hint": hint(fixes, view.unit)}
+        return error("SL117.jit", place, fixes=fixes, **facts)
+    return None
+
+
+def _interpreter(program: str) -> list[str]:
+    """The programs that a script's first line names: the interpreter, and what `env` is to find; none of a binary.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open(program, "rb") as file:  # noqa: PTH123
+        first = file.read(_FIRST_LINE_BYTES).partition(b"\n")[0]
+    if not first.startswith(b"#!"):
+        return []
+    words = shlex.split(os.fsdecode(first[2:]), comments=False) if b"'" not in first and b'"' not in first else []
+    words = words or os.fsdecode(first[2:]).split()
+    if not words:
+        return [""]
+    if Path(words[0]).name != "env":
+        return words[:1]
+    return [words[0], *[word for word in words[1:] if not word.startswith("-") and "=" not in word][:1]]
+
+
+def _interpreters(program: str) -> list[str]:
+    """The programs that a script's first line names, each with its whole path; none of what cannot be read."""
+    try:
+        named = _interpreter(program)
+    except OSError:
+        return []
+    return [part if "/" in part else shutil.which(part, path=hooks.SEARCH_PATH) or part for part in named]
+
+
+def hook_secrets(hook: HookConfig) -> Iterator[Diagnostic]:
+    """Whether the secrets that a hook refers to are there, and fit their place. Their text goes nowhere."""
+    looks: list[Callable[[], str]] = [secret.resolve_header for secret in hook.headers.values()]
+    if hook.webhook is not None:
+        looks.append(hook.webhook.resolve)
+    if hook.service is not None and hook.service.key is not None:
+        looks.append(hook.service.key.resolve)
+    for look in looks:
+        try:
+            look()
+        except SidelogError as problem:
+            yield Diagnostic.of(problem)
+
+
+# ---------------------------------------------------------------- the network
+
+
+def webhook(name: str, hook: HookConfig, view: Viewpoint) -> Iterator[Diagnostic]:
+    """Whether the unit lets requests out to where a webhook lies. Its address may be a secret, and is not shown."""
+    if hook.webhook is None or view.unit is None:
+        return
+    try:
+        parts = urlsplit(hook.webhook.resolve())
+        host, port = parts.hostname or "", parts.port or _HTTPS
+    except (SidelogError, ValueError):  # said by `hook_secrets`, or when the webhook is called
+        return
+    addresses = _literal(host)
+    restriction = view.sandbox.cuts_off() or view.sandbox.blocks(addresses)
+    if restriction is None and not addresses:  # blocked by some addresses, or by all: the name has to be known
+        restriction = view.sandbox.blocks(_resolved(host, port)) if view.unit.words("IPAddressDeny") else None
+    place = f"hooks.{name}.webhook"
+    if restriction is None:
+        yield ok(place, "the unit lets its requests out")
+        return
+    fixes = tuple(Fix(line=line) for line in restriction.cure)
+    facts = {"setting": restriction.setting, "hint": hint(fixes, view.unit)}
+    yield error("SL147", place, fixes=fixes, **facts)
+
+
+def _literal(host: str) -> Addresses:
+    """The address that a host is, or that `localhost` stands for; none of a name."""
+    try:
+        return [ipaddress.ip_address("127.0.0.1" if host == "localhost" or host.endswith(".localhost") else host)]
+    except ValueError:
+        return []
+
+
+def _resolved(host: str, port: int) -> Addresses:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:  # no such name now; nothing is said of it
+        return []
+    return [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in found]

@@ -1,0 +1,380 @@
+"""`sidelog check` by root for another user: in that user's place, in the sandbox of the unit, and healed."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from agent.core import catalogue
+from agent.store import schema
+from tests.needs import needs
+
+pytestmark = needs("root")
+
+USER = "nobody"
+GROUP = grp.getgrgid(pwd.getpwnam(USER).pw_gid).gr_name
+PLAIN = ("User=nobody", "ExecStart=/bin/true")
+
+
+@pytest.fixture
+def place():
+    """A directory that every user reaches: those of pytest are its user's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "logs").mkdir()
+        (Path(folder) / "state").mkdir()
+        os.chown(Path(folder) / "state", 65_534, -1)
+        yield Path(folder)
+
+
+class Machine:
+    """A unit, a configuration, and the look at them."""
+
+    def __init__(self, sidelog, place):
+        self.sidelog, self.place = sidelog, place
+        self.log = place / "logs" / "a.log"
+        self.log.write_text("x\n")
+        self.file = place / "units" / "sidelog.service"
+        self.file.parent.mkdir()
+        self.unit(*PLAIN)
+        self.config()
+
+    def unit(self, *lines):
+        self.file.write_text("\n".join(("[Service]", *lines, "")))
+
+    def config(self, **sections):
+        document = {
+            "store": {"path": str(self.place / "state/s.db"), "retention": {"size": "64KiB"}, "min_free": "0B"},
+            "sources": [{"name": "app", "include": [f"{self.place}/logs/*.log"]}],
+        }
+        (self.place / "sidelog.json").write_text(json.dumps(document | sections))
+
+    def check(self, *arguments):
+        wish = () if "--as-user" in arguments else ("--unit", self.file)
+        said = self.sidelog("check", "-c", self.place / "sidelog.json", "--json", *wish, *arguments)
+        assert "SL999" not in said.err, said.err
+        document = json.loads(said.out)
+        assert document["ok"] == (said.code == 0)
+        return said.code, document
+
+    def problems(self, *arguments):
+        _, document = self.check(*arguments)
+        return {(one["code"], one["place"]): one for one in document["findings"] if one["level"] != "ok"}
+
+    def heals(self):
+        """The findings vanish when they are healed, and nothing is left to do."""
+        code, document = self.check("--fix", "--yes")
+        assert (code, [one for one in document["findings"] if one["level"] == "error"]) == (0, [])
+
+
+@pytest.fixture
+def machine(sidelog, place):
+    return Machine(sidelog, place)
+
+
+def test_whose_rights_counted_is_said_first(machine, sidelog):
+    code, document = machine.check()
+    assert (code, document["user"], document["unit"]) == (0, USER, str(machine.file))
+    assert document["findings"][1]["sentence"].startswith(f"judged for the user nobody (groups {GROUP})")
+    code, document = machine.check("--as-user", "root")
+    assert (code, document["user"], document["unit"]) == (0, "root", None)
+
+
+def test_an_installed_unit_is_found_by_itself_with_its_configuration(machine, sidelog, monkeypatch):
+    monkeypatch.setattr("agent.service.unit.DIRECTORIES", (str(machine.file.parent),))
+    option = ("User=nobody", f"ExecStart=/bin/true run -c {machine.place}/sidelog.json")
+    for lines in ((*PLAIN, f"Environment=SIDELOG_CONFIG={machine.place}/sidelog.json"), option):
+        machine.unit(*lines)
+        document = json.loads(sidelog("check", "--json").out)
+        assert (document["user"], document["config"]) == (USER, str(machine.place / "sidelog.json"))
+
+
+def test_a_user_who_cannot_read_this_program_finds_all_the_same(machine):
+    """What the look needs is imported before: everything that a configuration can ask for."""
+    shop = {
+        "name": "shop",
+        "include": [f"{machine.place}/logs/*.log"],
+        "format": [{"include": "postgresql"}, {"pattern": "^(?P<message>.*x)"}],
+        "timezone": "Europe/Vienna",
+        "redact": ["password"],
+        "rotate": {"size": "1MiB", "command": ["/bin/true"]},
+    }
+    rule = {"name": "r", "match": "levl=error message~a+b", "when": {"count": 1}, "per": ["servce"], "hooks": ["page"]}
+    machine.config(
+        sources=[shop, {"name": "j", "journal": {"directory": str(machine.place / "none")}}],
+        archive={"directory": str(machine.place / "state/archive")},
+        alerts=[rule],
+        hooks={"page": {"webhook": "https://none.invalid/x", "headers": {"A": {"env": "NOT_SET"}}}},
+    )
+    machine.unit(*PLAIN, "IPAddressDeny=192.0.2.0/24")
+    store = sqlite3.connect(machine.place / "state/s.db", isolation_level=None)
+    schema.prepare_file(store)
+    schema.migrate(store)
+    store.close()
+    os.chown(machine.place / "state/s.db", 65_534, -1)
+    command = [sys.executable, "-m", "agent", "check", "--json", "-c", machine.place / "sidelog.json"]
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("SIDELOG_")}
+    done = subprocess.run(
+        [*command, "--unit", machine.file], capture_output=True, env=environ, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 78, done.stderr
+    codes = {one["code"] for one in json.loads(done.stdout)["findings"]}
+    assert {"SL110", "SL144"} <= codes
+    assert codes & {"SL145", "SL999"} == set()
+
+
+@pytest.mark.parametrize(
+    ("closed", "mode", "named"),
+    [("logs/a.log", 0o600, "logs/a.log"), ("logs", 0o700, "logs"), ("logs", 0o711, "logs"), (".", 0o700, "")],
+)
+def test_what_the_user_may_not_read_or_pass_is_named_and_healed(machine, closed, mode, named):
+    (machine.place / closed).chmod(mode)
+    if closed == ".":  # nothing of it can be seen, not even the configuration
+        (found,) = (one for (code, _), one in machine.problems().items() if code == "SL101")
+        assert found["fix"][0].endswith(str(machine.place))
+    else:
+        (found,) = (one for (code, _), one in machine.problems().items() if code == "SL112")
+        assert "by the user nobody" in found["sentence"]
+        assert found["fix"][-1].startswith("chmod g+r")
+        assert found["fix"][-1].endswith(named)
+        assert found["fix"][0] in found["hint"]
+    machine.heals()
+
+
+def test_a_group_that_may_read_is_joined(machine):
+    (machine.place / "logs").chmod(0o750)
+    os.chown(machine.place / "logs", 0, grp.getgrnam("adm").gr_gid)
+    (found,) = machine.problems().values()
+    assert (found["code"], found["fix"]) == ("SL112", ["SupplementaryGroups=adm"])
+    machine.heals()
+    assert "SupplementaryGroups=adm" in (machine.file.parent / "sidelog.service.d/check.conf").read_text()
+
+
+def test_the_capability_of_a_drop_in_counts(machine):
+    machine.log.chmod(0o600)
+    machine.unit(*PLAIN, "AmbientCapabilities=CAP_DAC_READ_SEARCH")
+    assert machine.problems() == {}
+    machine.unit(*PLAIN, "AmbientCapabilities=CAP_DAC_READ_SEARCH", "PrivateUsers=yes")
+    assert [code for code, _ in machine.problems()] == ["SL112"]
+    machine.unit("User=root", "ExecStart=/bin/true", "CapabilityBoundingSet=")
+    os.chown(machine.log, 65_534, 65_534)
+    assert ("SL112", "sources[0] app") in machine.problems()
+
+
+def test_what_the_sandbox_hides_is_an_error_and_healed(machine):
+    machine.unit(*PLAIN, "PrivateTmp=yes", "ProtectHome=yes", "InaccessiblePaths=/srv/closed /srv/other")
+    machine.config(
+        sources=[
+            {"name": "app", "include": [f"{machine.place}/logs/*.log"]},
+            {"name": "home", "include": ["/home/*/logs/*.log"]},
+            {"name": "srv", "include": ["/srv/closed/a.log"]},
+            {"name": "fine", "include": ["/var/log/none-of-it/*.log"]},
+        ],
+    )
+    found = machine.problems()
+    assert "PrivateTmp=yes" in found["SL140", "sources[0] app"]["sentence"]
+    assert found["SL140", "sources[1] home"]["fix"] == ["ProtectHome=read-only"]
+    assert found["SL140", "sources[2] srv"]["fix"] == ["InaccessiblePaths=", "InaccessiblePaths=/srv/other"]
+    assert ("SL140", "sources[3] fine") not in found
+    assert ("SL113", "store.path") in found, "the store lies below /tmp too"
+    machine.heals()
+
+
+def test_logs_that_cannot_be_deleted(machine):
+    machine.unit(*PLAIN, "ProtectSystem=strict", f"ReadWritePaths={machine.place}/state")
+    machine.config(archive={})
+    found = machine.problems()["SL144", "sources[0] app"]
+    assert found["fix"] == [
+        f"chgrp {GROUP} {machine.place}/logs",
+        f"chmod g+wx {machine.place}/logs",
+        f"ReadWritePaths={machine.place}/logs",
+    ]
+    machine.config(archive={"delete_source": False})
+    assert machine.problems() == {}
+    machine.config(archive={})
+    machine.heals()
+    (machine.place / "logs").chmod(0o1777)
+    assert "sticky" in machine.problems()["SL144", "sources[0] app"]["sentence"]
+    (machine.place / "logs").chmod(0o750)
+    os.chown(machine.place / "logs", 0, grp.getgrnam("adm").gr_gid)
+    machine.unit(*PLAIN, "SupplementaryGroups=adm")
+    found = machine.problems()["SL144", "sources[0] app"]
+    assert found["fix"] == [f"setfacl -m u:nobody:wx {machine.place}/logs"], "not for all of adm"
+
+
+def test_directories_of_the_agents_own_are_made_for_it(machine):
+    (machine.place / "closed").mkdir()
+    machine.unit(*PLAIN, "ProtectSystem=strict", f"ReadWritePaths={machine.place}/state")
+    machine.config(
+        store={"path": str(machine.place / "state/s.db"), "min_free": "0B", "retention": {"size": "64KiB"}},
+        archive={"directory": str(machine.place / "closed/a/archive"), "delete_source": False},
+    )
+    found = machine.problems()["SL118", "archive.directory"]
+    made = f"install -d -m 0700 -o nobody -g {GROUP} {machine.place}/closed/a/archive"
+    assert found["fix"] == [made, f"ReadWritePaths={machine.place}/closed/a/archive"]
+    machine.heals()
+    assert (machine.place / "closed/a/archive").stat().st_uid == 65_534
+    machine.unit(*PLAIN, "StateDirectory=sidelog-of-a-test")
+    machine.config(store={"path": "/var/lib/sidelog-of-a-test/s.db", "min_free": "0B"})
+    assert [code for code, _ in machine.problems() if code.startswith("SL113")] == [], "systemd makes it"
+
+
+def test_a_store_of_another_user_is_a_finding_and_healed(machine):
+    (machine.place / "state").chmod(0o700)
+    os.chown(machine.place / "state", 0, 0)
+    (machine.place / "state" / "s.db").touch(0o600)
+    code, document = machine.check()
+    assert code == 1
+    assert {one["code"] for one in document["findings"]} & {"SL113", "SL406"}
+    (machine.place / "state" / "s.db").unlink()
+    machine.heals()
+
+
+def hook(machine, text="#!/bin/sh\n", mode=0o755, name="page.sh"):
+    script = machine.place / "hooks" / name
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(text)
+    script.chmod(mode)
+    machine.config(hooks={"page": {"exec": [str(script)]}})
+    return script
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [
+        ("#!/bin/sh\n", 0o700, "is not executable"),
+        ("#!/bin/sh\n", 0o755, ""),
+        ("#!/bin/sh\n", 0o711, "cannot be read by the user nobody"),
+        ("#!/opt/none/bin/python\n", 0o755, "its interpreter '/opt/none/bin/python' is not there"),
+        ("#!/usr/bin/env -S none-such --x\n", 0o755, "its interpreter 'none-such' is not there"),
+        ("#!/usr/bin/env sh\n", 0o755, ""),
+    ],
+)
+def test_hooks_that_the_user_cannot_run(machine, text, mode, said):
+    hook(machine, text, mode)
+    found = [one["sentence"] for one in machine.problems().values()]
+    assert (len(found), all(said in one for one in found)) == (bool(said), True)
+    if mode != 0o755:
+        machine.heals()
+
+
+def test_hooks_that_the_sandbox_or_a_directory_stops(machine):
+    script = hook(machine)
+    script.parent.chmod(0o700)
+    assert "may not pass" in machine.problems()["SL117", "hooks.page.exec"]["sentence"]
+    machine.heals()
+    machine.unit(*PLAIN, f"InaccessiblePaths={script.parent}")
+    assert "InaccessiblePaths" in machine.problems()["SL117", "hooks.page.exec"]["sentence"]
+    machine.unit(*PLAIN, f"NoExecPaths={script.parent}")
+    assert "NoExecPaths" in machine.problems()["SL117", "hooks.page.exec"]["sentence"]
+    machine.heals()
+    os.chown(script, 1, 1)
+    assert "belongs to another user" in machine.problems()["SL117", "hooks.page.exec"]["sentence"]
+    machine.heals()
+
+
+def test_a_webhook_that_the_unit_blocks(machine):
+    """Also one that is a secret in the unit's environment, whose text is not shown."""
+    (machine.place / "env").write_text("HOOK=https://chat.example/s3cret\n")
+    machine.unit(*PLAIN, "IPAddressDeny=any", "IPAddressAllow=localhost", f"EnvironmentFile={machine.place}/env")
+    machine.config(hooks={"chat": {"webhook": {"env": "HOOK"}}, "here": {"webhook": "http://127.0.0.1:9/x"}})
+    found = machine.problems()
+    assert list(found) == [("SL147", "hooks.chat.webhook")]
+    assert "s3cret" not in str(found)
+    assert "chat.example" not in str(found)
+    machine.heals()
+    machine.unit(*PLAIN, "RestrictAddressFamilies=AF_UNIX", f"EnvironmentFile={machine.place}/env")
+    assert len(machine.problems()) == 2
+    machine.heals()
+
+
+def test_a_group_that_is_to_read_has_to_be_the_agents(machine):
+    machine.config(store={"path": str(machine.place / "state/s.db"), "min_free": "0B", "group": "games"})
+    plain = machine.problems("--as-user", "nobody")["SL148", "store.group"]
+    assert plain["fix"] == ["usermod -aG games nobody"]
+    machine.unit(*PLAIN, "PrivateUsers=yes", "SupplementaryGroups=games", f"ReadWritePaths={machine.place}/state")
+    assert machine.problems()["SL148", "store.group"]["fix"] == ["Group=games", f"SupplementaryGroups={GROUP}"]
+    machine.heals()
+    machine.unit(*PLAIN, "StateDirectory=none-of-it", "StateDirectoryMode=0700", "Group=games")
+    machine.config(store={"path": "/var/lib/none-of-it/s.db", "min_free": "0B", "group": "games"})
+    assert machine.problems()["SL148", "store.group"]["fix"] == ["StateDirectoryMode=0750"]
+
+
+def test_a_unit_whose_user_or_program_is_missing(machine, monkeypatch, sidelog):
+    machine.unit("User=nobody-at-all", "ExecStart=/bin/true")
+    said = sidelog("check", "-c", machine.place / "sidelog.json", "--unit", machine.file)
+    assert (said.code, "error[SL142]: there is no user nobody-at-all" in said.err) == (1, True)
+    monkeypatch.setattr("agent.service.unit.DIRECTORIES", (str(machine.file.parent),))
+    said = sidelog("check", "-c", machine.place / "sidelog.json")
+    assert (said.code, "error SL142" in said.out, "is valid" in said.out) == (1, True, True)
+    machine.unit("User=nobody", "ExecStart=/opt/none/sidelog run")
+    assert ("SL143", "sidelog.service") in machine.problems()
+    machine.log.with_name("sidelog").write_text("#!/bin/sh\n")
+    machine.unit("User=nobody", f"ExecStart={machine.place}/logs/sidelog run")
+    assert "cannot be started by the user nobody" in machine.problems()["SL143", "sidelog.service"]["sentence"]
+    program = machine.log.with_name("sidelog")
+    program.write_text(f"#!{machine.place}/hidden/python\n")
+    program.chmod(0o755)
+    (machine.place / "hidden").mkdir()
+    (machine.place / "hidden/python").symlink_to("/bin/sh")
+    assert ("SL143", "sidelog.service") not in machine.problems()
+    machine.unit("User=nobody", f"ExecStart={program} run", f"InaccessiblePaths={machine.place}/hidden")
+    assert "hidden/python cannot be seen" in machine.problems()["SL143", "sidelog.service"]["sentence"]
+
+
+def test_the_printed_script_heals(machine, sidelog):
+    machine.log.chmod(0o600)
+    machine.unit(*PLAIN, "PrivateTmp=yes")
+    said = sidelog("check", "-c", machine.place / "sidelog.json", "--unit", machine.file, "--fix")
+    assert said.code == 1
+    assert f"# error SL140 sources[0] app: {machine.place}/logs/*.log" in said.out
+    script = said.out.replace("systemctl", "true")  # not this machine's
+    subprocess.run(["sh", "-eu"], input=script, text=True, check=True, timeout=50)
+    machine.heals()
+
+
+def test_a_link_is_not_followed_by_what_heals(machine, sidelog):
+    """Who may write in the logs' directory could lead root elsewhere."""
+    target = machine.place / "theirs"
+    target.write_text("secret")
+    target.chmod(0o600)
+    os.link(target, machine.place / "logs" / "b.log")
+    said = sidelog("check", "-c", machine.place / "sidelog.json", "--unit", machine.file, "--fix", "--yes")
+    assert (said.code, "error[SL146]" in said.err, target.stat().st_mode & 0o777) == (1, True, 0o600)
+
+
+def test_wishes_that_do_not_go(machine, sidelog):
+    for arguments, words in (
+        (("--as-user", "root", "--unit", "x"), "do not go together"),
+        (("--yes",), "--yes goes with --fix"),
+        (("--unit", "no-such-unit"), "there is no unit no-such-unit"),
+        (("--as-user", "nobody-at-all"), "there is no user nobody-at-all"),
+    ):
+        said = sidelog("check", "-c", machine.place / "sidelog.json", *arguments)
+        assert (said.code in (1, 2), words in said.err) == (True, True), arguments
+
+
+def test_who_is_not_root_judges_for_themselves_and_says_so(machine, sidelog, monkeypatch):
+    monkeypatch.setattr("agent.service.unit.DIRECTORIES", (str(machine.file.parent),))
+    machine.unit("User=daemon", "ExecStart=/bin/true", "PrivateTmp=yes")
+    monkeypatch.setattr("agent.config.loader.SYSTEM_FILE", machine.place / "sidelog.json")
+    catalogue.load()  # and what is imported: that user may not be able to read this program
+    sidelog("check", "-c", machine.place / "sidelog.json", "--as-user", "root")
+    os.seteuid(65_534)
+    try:
+        said = sidelog("check")
+        refused = sidelog("check", "-c", machine.place / "sidelog.json", "--fix", "--yes")
+        other = sidelog("check", "-c", machine.place / "sidelog.json", "--as-user", "daemon")
+    finally:
+        os.seteuid(0)
+    assert (said.code, "judged for the user nobody" in said.out, "warning SL142" in said.out) == (0, True, True)
+    assert (refused.code, other.code) == (2, 2)
