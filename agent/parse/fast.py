@@ -34,7 +34,7 @@ from agent.parse.runs import MIN_LINES
 from agent.parse.timestamps import MAX_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from agent.parse.runs import RowTaker
     from agent.parse.settings import Compiled
@@ -74,7 +74,7 @@ class FastPath:
         self._columns = self._ways(compiled, refused)
         self.usable = bool(self._columns)
         self._chunk: bytes | str = b""  # that is added
-        self._clean: Any = None  # a probe's decoder that has taken all of it
+        self._clean: Collection[str] | None = None  # all keys that its lines can have, once that is known
         telling = self._columns[0].telling if self.usable else {}
         self._probes = {role: Probe(keys) for role, keys in telling.items()}
         if self.usable and severity is not None:
@@ -291,8 +291,9 @@ class FastPath:
         """Those of the rows that have to be looked at closer; mostly a chunk is decoded once for all roles."""
         probe = self._probes[role]
         whole = bool(rows) and len(rows) == len(records)
-        if whole and (self._clean is probe.decoder or probe.is_clean(self._chunk)):
-            self._clean = probe.decoder
+        if whole and self._clean is None and probe.is_clean(self._chunk):
+            self._clean = probe.harmless
+        if whole and self._clean is not None and probe.keys.isdisjoint(self._clean):
             return []
         return probe.odd(rows, records)
 
