@@ -180,18 +180,19 @@ class Probe:
             return False
         return True
 
-    def odd(self, rows: Sequence[int], records: list[str]) -> list[int]:
-        """Those of the rows of which the records have one of the keys."""
+    def odd(self, rows: Sequence[int], records: list[str]) -> list[tuple[int, dict[str, Any]]]:
+        """Those of the rows of which the records have one of the keys, with these decoded."""
         if self._are_clean(rows, records):
             return []
-        found = []
+        found, was_odd = list[tuple[int, dict[str, Any]]](), False
         for place, row in enumerate(rows, 1):
-            if self.is_clean(records[row]):
+            if not was_odd and self.is_clean(records[row]):  # behind an odd one mostly in vain
                 continue
-            keys = load_record(records[row]).keys()
-            if not self.keys.isdisjoint(keys):
-                found.append(row)
-            elif self._learn(keys) and self._are_clean(rows[place:], records):
+            record = load_record(records[row])
+            was_odd = not self.keys.isdisjoint(record)
+            if was_odd:
+                found.append((row, record))
+            elif self._learn(record.keys()) and self._are_clean(rows[place:], records):
                 break
         return found
 

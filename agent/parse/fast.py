@@ -282,13 +282,14 @@ class FastPath:
                 levels[row] = self._default_level
             for row in numbers:
                 levels[row] = NUMBER - levels[row]
-            for row in (*self._odd("severity", missing, records), *self._odd("scale", numbers, records)):
-                record = load_record(records[row])
+            for row, record in (*self._odd("severity", missing, records), *self._odd("scale", numbers, records)):
                 levels[row] = fields.severity_number(record, self._shapes.of(record).severity)
         return levels
 
-    def _odd(self, role: str, rows: list[int], records: list[str]) -> list[int]:
-        """Those of the rows that have to be looked at closer; mostly a chunk is decoded once for all roles."""
+    def _odd(self, role: str, rows: list[int], records: list[str]) -> list[tuple[int, dict[str, Any]]]:
+        """Those of the rows that have to be looked at closer, with their records; mostly a chunk is decoded once for
+        all roles.
+        """
         probe = self._probes[role]
         whole = bool(rows) and len(rows) == len(records)
         if whole and self._clean is None and probe.is_clean(self._chunk):
@@ -303,8 +304,7 @@ class FastPath:
         missing = [row for row, name in enumerate(column) if not name]
         for row in missing:
             column[row] = None
-        for row in self._odd("logger", missing, records):
-            record = load_record(records[row])
+        for row, record in self._odd("logger", missing, records):
             column[row] = fields.logger(record, self._shapes.of(record).logger)
         return column
 
