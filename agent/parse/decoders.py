@@ -167,8 +167,8 @@ class Probe:
     """
 
     def __init__(self, keys: frozenset[str]) -> None:
-        self._keys = keys
-        self._harmless: tuple[str, ...] = ()  # in the order of the lines, in which they are found at once
+        self.keys = keys
+        self.harmless: tuple[str, ...] = ()  # in the order of the lines, in which they are found at once
         self.decoder = _only(())
         self._most = _MOST_HARMLESS
 
@@ -180,18 +180,19 @@ class Probe:
             return False
         return True
 
-    def odd(self, rows: Sequence[int], records: list[str]) -> list[int]:
-        """Those of the rows of which the records have one of the keys."""
+    def odd(self, rows: Sequence[int], records: list[str]) -> list[tuple[int, dict[str, Any]]]:
+        """Those of the rows of which the records have one of the keys, with these decoded."""
         if self._are_clean(rows, records):
             return []
-        found = []
+        found, was_odd = list[tuple[int, dict[str, Any]]](), False
         for place, row in enumerate(rows, 1):
-            if self.is_clean(records[row]):
+            if not was_odd and self.is_clean(records[row]):  # behind an odd one mostly in vain
                 continue
-            keys = load_record(records[row]).keys()
-            if not self._keys.isdisjoint(keys):
-                found.append(row)
-            elif self._learn(keys) and self._are_clean(rows[place:], records):
+            record = load_record(records[row])
+            was_odd = not self.keys.isdisjoint(record)
+            if was_odd:
+                found.append((row, record))
+            elif self._learn(record.keys()) and self._are_clean(rows[place:], records):
                 break
         return found
 
@@ -200,11 +201,11 @@ class Probe:
 
     def _learn(self, keys: Collection[str]) -> bool:
         """Remember the keys of a line that has none of those that are looked for; whether there were new ones."""
-        harmless = tuple(dict.fromkeys((*self._harmless, *filter(is_field_name, keys))))
-        if len(harmless) > _MOST_HARMLESS or self._most <= 0 or harmless == self._harmless:
+        harmless = tuple(dict.fromkeys((*self.harmless, *filter(is_field_name, keys))))
+        if len(harmless) > _MOST_HARMLESS or self._most <= 0 or harmless == self.harmless:
             return False
         self._most -= 1
-        self._harmless = harmless
+        self.harmless = harmless
         self.decoder = _only(harmless)
         return True
 
@@ -229,10 +230,10 @@ class NumberProbe(Probe):
             return
         if len(self._met) > _MOST_MET:
             self._met.clear()
-        self._keys |= telling_keys(numbers - self._met, self._path)
+        self.keys |= telling_keys(numbers - self._met, self._path)
         self._met |= numbers
-        self._harmless = tuple(key for key in self._harmless if key not in self._keys)
-        self.decoder = _only(self._harmless)
+        self.harmless = tuple(key for key in self.harmless if key not in self.keys)
+        self.decoder = _only(self.harmless)
 
 
 @lru_cache(maxsize=_COMBINATIONS)

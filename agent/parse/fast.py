@@ -34,7 +34,7 @@ from agent.parse.runs import MIN_LINES
 from agent.parse.timestamps import MAX_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from agent.parse.runs import RowTaker
     from agent.parse.settings import Compiled
@@ -74,7 +74,7 @@ class FastPath:
         self._columns = self._ways(compiled, refused)
         self.usable = bool(self._columns)
         self._chunk: bytes | str = b""  # that is added
-        self._clean: Any = None  # a probe's decoder that has taken all of it
+        self._clean: Collection[str] | None = None  # all keys that its lines can have, once that is known
         telling = self._columns[0].telling if self.usable else {}
         self._probes = {role: Probe(keys) for role, keys in telling.items()}
         if self.usable and severity is not None:
@@ -282,17 +282,19 @@ class FastPath:
                 levels[row] = self._default_level
             for row in numbers:
                 levels[row] = NUMBER - levels[row]
-            for row in (*self._odd("severity", missing, records), *self._odd("scale", numbers, records)):
-                record = load_record(records[row])
+            for row, record in (*self._odd("severity", missing, records), *self._odd("scale", numbers, records)):
                 levels[row] = fields.severity_number(record, self._shapes.of(record).severity)
         return levels
 
-    def _odd(self, role: str, rows: list[int], records: list[str]) -> list[int]:
-        """Those of the rows that have to be looked at closer; mostly a chunk is decoded once for all roles."""
+    def _odd(self, role: str, rows: list[int], records: list[str]) -> list[tuple[int, dict[str, Any]]]:
+        """Those of the rows that have to be looked at closer, with their records; mostly a chunk is decoded once for
+        all roles.
+        """
         probe = self._probes[role]
         whole = bool(rows) and len(rows) == len(records)
-        if whole and (self._clean is probe.decoder or probe.is_clean(self._chunk)):
-            self._clean = probe.decoder
+        if whole and self._clean is None and probe.is_clean(self._chunk):
+            self._clean = probe.harmless
+        if whole and self._clean is not None and probe.keys.isdisjoint(self._clean):
             return []
         return probe.odd(rows, records)
 
@@ -302,8 +304,7 @@ class FastPath:
         missing = [row for row, name in enumerate(column) if not name]
         for row in missing:
             column[row] = None
-        for row in self._odd("logger", missing, records):
-            record = load_record(records[row])
+        for row, record in self._odd("logger", missing, records):
             column[row] = fields.logger(record, self._shapes.of(record).logger)
         return column
 

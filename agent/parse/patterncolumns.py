@@ -19,7 +19,7 @@ _KEYS = {"timestamp": "timestamp", "severity": "level", "logger": "logger", "mes
 _encoder = msgspec.json.Encoder()
 
 
-class Columns(NamedTuple):
+class PatternParts(NamedTuple):
     """What lines hold. `starts` is where the message begins, 0 where it is the whole line."""
 
     timestamps: Sequence[str | None]
@@ -65,7 +65,7 @@ class PatternColumns:
             gc=False,
         )
 
-    def of(self, lines: Sequence[str], matches: Sequence[Any]) -> Columns:
+    def of(self, lines: Sequence[str], matches: Sequence[Any]) -> PatternParts:
         """The columns of lines, at least one, and of what has matched in each."""
         found: list[Sequence[Any]] = list(zip(*map(self._groups, matches), strict=True))
         found.pop()
@@ -87,7 +87,7 @@ class PatternColumns:
             found[-1] = messages
         else:
             found.append(messages)
-        return Columns(
+        return PatternParts(
             timestamps,
             severities,
             loggers,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.core.model import EventBatch
-    from agent.parse.patterncolumns import Columns
+    from agent.parse.patterncolumns import PatternParts
     from agent.parse.patterns import LinePatterns
     from agent.parse.settings import Compiled
 
@@ -34,7 +34,7 @@ class _Block(NamedTuple):
 
     begin: int
     end: int
-    columns: Columns | None = None
+    columns: PatternParts | None = None
     odd: tuple[int, ...] = ()  # those of them that need a closer look, in order
 
 
@@ -100,7 +100,7 @@ class PatternRuns:
         self._append(out, lines[begin:end], slice(begin - block.begin, end - block.begin), block.columns)
         return end - begin, ends[-1] - offset
 
-    def _append(self, out: EventBatch, lines: list[bytes], rows: slice, columns: Columns) -> None:
+    def _append(self, out: EventBatch, lines: list[bytes], rows: slice, columns: PatternParts) -> None:
         first = len(out.records)
         made = EventRows(self._compiled, out, self._observed)
         instants = made.instants(columns.timestamps[rows])
@@ -136,7 +136,7 @@ class PatternRuns:
         columns = columns_of(fitted, texts, matches)
         return _Block(begin, end, columns, tuple(begin + at for at in self._odd(texts, columns)))
 
-    def _odd(self, texts: list[str], columns: Columns) -> list[int]:
+    def _odd(self, texts: list[str], columns: PatternParts) -> list[int]:
         """The lines with an object at the end of their message, or a trace that may begin in it."""
         odd = {at for at, text in enumerate(columns.messages) if (text or texts[at])[-1:] == "}"}
         if self._compiled.traces:

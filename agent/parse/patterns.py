@@ -20,7 +20,7 @@ from agent.core.expressions import LIVE_BUDGET_S, Expression, TimeBudget, Undeci
 from agent.core.line_patterns import attributes_of, roles_of
 from agent.core.severity import UNREADABLE, SeverityTable
 from agent.parse.formats import Head, LineRules
-from agent.parse.patterncolumns import STATUS, Columns, PatternColumns
+from agent.parse.patterncolumns import STATUS, PatternColumns, PatternParts
 from agent.parse.redact import Redactor
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class PatternRedactor(Redactor):
         return super().text(self._hidden(text))
 
 
-def columns_of(patterns: Sequence[Pattern], lines: Sequence[str], matches: Sequence[Any]) -> Columns:
+def columns_of(patterns: Sequence[Pattern], lines: Sequence[str], matches: Sequence[Any]) -> PatternParts:
     """The columns of lines, at least one.
 
     Args:
@@ -302,7 +302,7 @@ def columns_of(patterns: Sequence[Pattern], lines: Sequence[str], matches: Seque
         columns = pattern.columns.of([lines[at] for at in places], [matches[at] for at in places])
         for at, row in zip(places, zip(*columns, strict=True), strict=True):
             rows[at] = row
-    return Columns(*map(list, zip(*rows, strict=True)))
+    return PatternParts(*map(list, zip(*rows, strict=True)))
 
 
 @lru_cache(maxsize=32)
