@@ -114,6 +114,8 @@ def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
 
 def _archive_line(archive: dict[str, Any]) -> str:
     line = f"archive {archive['files']:,} files, {_size(archive['bytes'])}"
+    if archive["oldest_event"] is not None:
+        line += f", since {archive['oldest_event'][:10]}"
     if archive["searchable_share"] is not None:
         line += f"; of the events that have left the store {archive['searchable_share']:.0%} can still be searched"
     return line
