@@ -44,7 +44,10 @@ COMMANDS = {
         "restore": "Bring a backup back.",
         "verify": "Check the store, and repair it.",
     },
-    "Help": {"explain": "Explain an error code."},
+    "Help": {
+        "explain": "Explain an error code.",
+        "version": "Print the version; look for a newer one.",
+    },
 }
 _PLACES = {  # of the commands that are not `command` in the module of their name
     "backup": "store:back_up",
