@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,8 +18,6 @@ from agent.store.verify import StoreFinding
 from agent.store.verify import verify as find_faults
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agent.store.salvage import SalvageReport
 
 _FINDINGS_SHOWN = 20
@@ -114,24 +113,25 @@ def _print(path: Path, findings: list[StoreFinding], saved: SalvageReport | None
 
 
 @click.command()
-@click.argument("destination", metavar="DEST", type=PATH)
+@click.argument("destination", metavar="DEST", type=click.Path(readable=False))
 @click.option("--keep", type=click.IntRange(min=1), metavar="N", help="DEST is a directory: keep the newest N backups.")
 @click.option("--no-archives", is_flag=True, help="The store alone.")
 @json_option()
 @with_context
-def back_up(context: Context, *, destination: Path, keep: int | None, no_archives: bool, as_json: bool) -> int:
+def back_up(context: Context, *, destination: str, keep: int | None, no_archives: bool, as_json: bool) -> int:
     """Copy the store to DEST: a file that does not exist yet, or a directory of backups.
 
     The copy is of one moment, complete, checked, flushed to the disk, and readable by its owner only. The agent goes
-    on meanwhile. In a directory (one that is there, or with `--keep`) a backup is named by its time and holds the
-    archives too; those that an older backup there has are not copied again. `sidelog restore` brings it back.
+    on meanwhile. In a directory (one that is there, a name with a slash at its end, or with `--keep`) a backup is named
+    by its time and holds the archives too; those that an older backup there has are not copied again. `sidelog
+    restore` brings it back.
     """
     config = context.config()
-    path = config.store.path
-    if keep is not None or destination.is_dir():
-        return _back_up_set(context, destination, None if no_archives else config.archive_directory, keep, as_json)
+    path, target = config.store.path, Path(destination)
+    if keep is not None or destination.endswith("/") or target.is_dir():
+        return _back_up_set(context, target, None if no_archives else config.archive_directory, keep, as_json)
     with Bar("copying") as bar:
-        made = backup.back_up(path, destination, bar.step)
+        made = backup.back_up(path, target, bar.step)
     if as_json:
         orphans = [str(orphan) for orphan in made.orphans]
         echo_json({"store": str(path), "backup": str(destination), "bytes": made.bytes, "orphans": orphans})

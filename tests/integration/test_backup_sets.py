@@ -85,6 +85,8 @@ def test_what_is_pruned_is_old_complete_and_ones_own(box):
     assert (folder / "sidelog-20200101T000001Z" / "note").exists()
     assert len(sets(box)) == 4
     assert back_up(box, "--no-archives", keep=9)["archives"] == 0
+    assert box.run("backup", f"{box.root}/others/", "-q").returncode == 0
+    assert [path.is_dir() for path in (box.root / "others").glob("sidelog-*")] == [True]
 
 
 def test_an_archive_that_cannot_be_saved_is_named_and_nothing_is_pruned_then(box):
