@@ -25,6 +25,7 @@ from agent.core.units import format_size
 from agent.hooks import program as hooks
 from agent.store.reader import open_reader
 from agent.tail.discover import Discovery, tail_settings, unmatched
+from agent.views.archives import expiring_archives
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
 from agent.views.expressions import hard_expressions
 
@@ -87,6 +88,7 @@ def examine(config: Config) -> Iterator[Diagnostic]:
     if config.archive is not None:
         yield archive_directory(config)
     yield from redacted_archives(config)
+    yield from expiring_archives(config)
     for name, hook in config.hooks.items():
         yield from hook_program(name, hook)
         yield from hook_secrets(hook)

@@ -235,7 +235,9 @@ def test_archives_go_by_the_age_of_their_newest_event_whenever_they_were_made(bo
     configure(box, retention={"event_age": "1d"})
     planned = json.loads(box.run("archive", "run", "--dry-run", "--json").stdout)
     assert [row["why"] for row in planned if row["action"] == "remove"] == ["its newest event is older than 1d"] * 3
+    assert b"SL814" in box.run("check").stdout
     assert run(box)["removed"] == 3
+    assert b"SL814" not in box.run("check").stdout
     assert content(box) == [dated(today)] * 2
     assert box.status()["archive"]["oldest_event"] == f"{today}T12:00:00.000000000Z"
     assert box.run("archive", "verify").returncode == 0
