@@ -12,7 +12,7 @@ ARGS  ?=
 CODE  := agent tests benchmarks etc/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-parts lint unit docs man wheel-test bench soak fmt lock clean venv venv-dev
+.PHONY: help run test test-parts lint unit docs man wheel-test bench soak fmt lock sbom audit clean venv venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,8 +60,15 @@ fmt: venv-dev ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-lock: ## Resolve the newest dependencies into requirements-dev.txt
+lock: ## Resolve the newest dependencies into requirements.txt (with hashes) and requirements-dev.txt
 	@etc/lock.sh
+
+sbom: venv-dev ## Write build/sbom.cdx.json (CycloneDX) and docs/licences.md of what is installed
+	$(BIN)/python etc/sbom.py build/sbom.cdx.json --licences docs/licences.md
+
+audit: venv-dev ## Look for known weaknesses in the locked dependencies (pip-audit; asks its service)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --requirement requirements.txt --require-hashes --disable-pip
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf $(VENV) build dist demo-logs .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

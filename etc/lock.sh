@@ -2,6 +2,9 @@
 # Resolve pyproject.toml and requirements-dev.in in an empty environment and write what was installed, one exact
 # version a line, to requirements-dev.txt. Run it on the oldest supported Python: what installs there has no
 # markers for newer ones in this dependency set, and the workflow proves the result on 3.11 to 3.14.
+#
+# Then write requirements.txt: the package's own dependencies alone, at these versions, for every Python and system, with
+# the hashes of all files that the index has of them (`pip install --require-hashes`).
 set -eu
 
 work=$(mktemp -d)
@@ -25,3 +28,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 } >"$work/lock"
 mv "$work/lock" requirements-dev.txt
 echo "requirements-dev.txt: $(grep -c == requirements-dev.txt) packages"
+
+"$work/venv/bin/python" -m pip install --quiet uv
+{
+  echo "# Written by 'make lock' from pyproject.toml. Do not edit. Install with: pip install --require-hashes -r FILE"
+  "$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+    --no-annotate --no-emit-index-url --constraint requirements-dev.txt pyproject.toml
+} >"$work/lock"
+mv "$work/lock" requirements.txt
+echo "requirements.txt: $(grep -c == requirements.txt) packages"

@@ -10,6 +10,8 @@ trap 'rm -rf "$work"' EXIT INT TERM
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 "$PYTHON" -m build --wheel --no-isolation --outdir "$work/dist" .
+"$PYTHON" -c 'import sys, zipfile; sys.exit(not any("/sboms/" in name for name in zipfile.ZipFile(sys.argv[1]).namelist()))' \
+  "$work"/dist/*.whl || { echo "the wheel has no SBOM" >&2; exit 1; }
 "$PYTHON" -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install --quiet --constraint requirements-dev.txt "$work"/dist/*.whl
 # The command must start with nothing but its own dependencies there.

@@ -16,5 +16,6 @@ The way of a rotated log, downwards; each calls what stands below it:
     container  one archive: frames, `metadata`, the seek table (`seekable`), and the `positions` of what was redacted
     logfile    the log that is archived
 
-`reindex` makes the store's index again from the files alone. How archives are searched stands in `query.archives`.
+`backups` keeps copies of store and archives, `backupsets` finds them and brings archives back. `reindex` makes the
+store's index again from the files alone. How archives are searched stands in `query.archives`.
 """

@@ -17,24 +17,34 @@ if TYPE_CHECKING:
 
 
 def expired(rows: list[ArchiveRow], keep: ArchiveRetentionConfig, now_ns: int) -> list[tuple[ArchiveRow, str]]:
-    """The archives that are too old, counted from their making, or too many, oldest first, each with the reason.
+    """The archives that are too old, counted from their making or from their newest event, or too many; oldest first,
+    each with the reason.
 
     Args:
         rows: all archives, oldest first.
         keep: how long, and how many.
         now_ns: Unix ns.
     """
-    size = sum(row.bytes for row in rows)
-    found = []
+    reasons = {row.id: why for row in rows if (why := _too_old(row, keep, now_ns))}
+    size = sum(row.bytes for row in rows if row.id not in reasons)
     for row in rows:
-        if keep.age is not None and row.created < now_ns - int(keep.age * 1e9):
-            found.append((row, f"it is older than {format_duration(keep.age)}"))
-        elif keep.size is not None and size > keep.size:
-            found.append((row, f"all archives have {format_size(size)}, more than {format_size(keep.size)}"))
-        else:
+        if keep.size is None or size <= keep.size:
             break
-        size -= row.bytes
-    return found
+        if row.id not in reasons:
+            reasons[row.id] = f"all archives have {format_size(size)}, more than {format_size(keep.size)}"
+            size -= row.bytes
+    return [(row, reasons[row.id]) for row in rows if row.id in reasons]
+
+
+def _too_old(row: ArchiveRow, keep: ArchiveRetentionConfig, now_ns: int) -> str:
+    """Why an archive is too old; empty where it is not."""
+    if keep.age is not None and row.created < now_ns - int(keep.age * 1e9):
+        return f"it is older than {format_duration(keep.age)}"
+    # Without any event it is as old as its log was when it was last written.
+    newest = row.modified if row.max_timestamp is None else row.max_timestamp
+    if keep.event_age is not None and newest < now_ns - int(keep.event_age * 1e9):
+        return f"its newest event is older than {format_duration(keep.event_age)}"
+    return ""
 
 
 def delete_removed(change: Change) -> list[tuple[str, OSError]]:

@@ -48,7 +48,7 @@ def verify_archives(
         How many archives there are, and what is wrong.
     """
     rows = sorted(places.load(connection, directory), key=attrgetter("sequence"))
-    replaced = archives.replaced_places(connection)
+    skipped = archives.skipped_places(connection)
     findings: list[ArchiveFinding] = []
     done, total = 0, sum(row.bytes for row in rows)
     last: dict[str, archives.Chain] = {}
@@ -58,11 +58,11 @@ def verify_archives(
         done += row.bytes
         last[row.source] = archives.Chain(row.sequence, row.link)
         try:
-            _compare(row, _followed(row.source, before, replaced))
+            _compare(row, _followed(row.source, before, skipped))
         except ArchiveError as error:
             findings.append(ArchiveFinding(row.path, error))
     for source, chain in last.items():
-        if chain[:2] != archives.chain(connection, source)[:2]:
+        if _followed(source, chain, skipped)[:2] != archives.chain(connection, source)[:2]:
             why = "its newest archives are missing from the store"
             findings.append(ArchiveFinding(source, ArchiveError.of("SL809", Path(source), why=why)))
     findings += [
@@ -76,9 +76,9 @@ def _beginning(chain: archives.Chain) -> archives.Chain:
     return archives.Chain(chain.removed, chain.removed_link)
 
 
-def _followed(source: str, before: archives.Chain, replaced: dict[tuple[str, int, str], str]) -> archives.Chain:
-    """The place in the chain behind archives that others have replaced."""
-    while (link := replaced.get((source, before.sequence + 1, before.link))) is not None:
+def _followed(source: str, before: archives.Chain, skipped: dict[tuple[str, int, str], str]) -> archives.Chain:
+    """The place in the chain behind archives that are gone and are not missed."""
+    while (link := skipped.get((source, before.sequence + 1, before.link))) is not None:
         before = archives.Chain(before.sequence + 1, link)
     return before
 

@@ -49,6 +49,7 @@ COMMANDS = {
     "Help": {
         "explain": "Explain an error code.",
         "completion": "Print the script by which a shell completes.",
+        "version": "Print the version; look for a newer one.",
     },
 }
 _PLACES = {  # of the commands that are not `command` in the module of their name

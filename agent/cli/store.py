@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import PATH, Bar, Command, Context, echo_json, json_option, safe_text, with_context
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, StoreError
+from agent.cli.common import PATH, Bar, Command, Context, echo_json, json_option, print_error, safe_text, with_context
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, ArchiveError, StoreError
+from agent.core.times import parse_time
 from agent.store import backup
 from agent.store.reader import open_reader
 from agent.store.verify import StoreFinding
 from agent.store.verify import verify as find_faults
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agent.store.salvage import SalvageReport
 
 _FINDINGS_SHOWN = 20
@@ -113,19 +114,25 @@ def _print(path: Path, findings: list[StoreFinding], saved: SalvageReport | None
 
 
 @click.command(cls=Command)
-@click.argument("destination", metavar="DEST", type=PATH)
+@click.argument("destination", metavar="DEST", type=click.Path(readable=False))
+@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="DEST is a directory: keep the newest N backups.")
+@click.option("--no-archives", is_flag=True, help="The store alone.")
 @json_option()
 @with_context
-def back_up(context: Context, *, destination: Path, as_json: bool) -> int:
-    """Copy the store to DEST, a file that does not exist yet.
+def back_up(context: Context, *, destination: str, keep: int | None, no_archives: bool, as_json: bool) -> int:
+    """Copy the store to DEST: a file that does not exist yet, or a directory of backups.
 
     The copy is of one moment, complete, checked, flushed to the disk, and readable by its owner only, or by
-    `store.group` too. The agent goes on meanwhile. `sidelog restore` brings it back.
+    `store.group` too. The agent goes on meanwhile. In a directory (one that is there, a name with a slash at its end, or with `--keep`) a backup is named
+    by its time and holds the archives too; those that an older backup there has are not copied again. `sidelog
+    restore` brings it back.
     """
     config = context.config()
-    path = config.store.path
+    path, target = config.store.path, Path(destination)
+    if keep is not None or destination.endswith("/") or target.is_dir():
+        return _back_up_set(context, target, None if no_archives else config.archive_directory, keep, as_json)
     with Bar("copying") as bar:
-        made = backup.back_up(path, destination, bar.step, group=config.store.group)
+        made = backup.back_up(path, target, bar.step, group=config.store.group)
     if as_json:
         orphans = [str(orphan) for orphan in made.orphans]
         echo_json({"store": str(path), "backup": str(destination), "bytes": made.bytes, "orphans": orphans})
@@ -135,44 +142,103 @@ def back_up(context: Context, *, destination: Path, as_json: bool) -> int:
     return EXIT_DONE
 
 
+def _back_up_set(context: Context, directory: Path, archives: Path | None, keep: int | None, as_json: bool) -> int:
+    from agent.archive.backups import make_backup
+
+    store = context.config().store.path
+    with Bar("copying") as bar:
+        report = make_backup(store, directory, archives=archives, keep=keep, progress=bar.step)
+    made = report.made
+    if as_json:
+        echo_json(
+            {
+                "store": str(store),
+                "backup": str(made.path),
+                "bytes": report.store_bytes,
+                "archives": len(made.said.archives),
+                "copied": report.copied,
+                "copied_bytes": report.copied_bytes,
+                "missing": made.said.missing,
+                "pruned": [str(path) for path in report.pruned],
+            }
+        )
+    elif context.verbosity >= 0:
+        said = f"backup: {safe_text(str(made.path))}, {report.store_bytes:,} bytes"
+        if archives is not None:
+            said += f", {len(made.said.archives):,} archives ({report.copied:,} new, {report.copied_bytes:,} bytes)"
+        said += f", checked; {len(report.pruned):,} old ones deleted" if report.pruned else ", checked"
+        click.echo(said, err=True)
+    for error in report.failures:
+        print_error(error)
+    if report.failures:
+        click.echo("sidelog: this backup is not complete, and no old one was deleted for it", err=True)
+    return EXIT_FAILED if report.failures else EXIT_DONE
+
+
 @click.command(cls=Command)
 @click.argument("source", metavar="SRC", type=PATH)
 @click.option("--force", is_flag=True, help="Move a store that is there aside.")
+@click.option("--at", metavar="TIME", help="SRC is a directory of backups: the newest one made by then.")
+@click.option("--no-archives", is_flag=True, help="The store alone.")
 @json_option()
 @with_context
-def restore(context: Context, *, source: Path, force: bool, as_json: bool) -> int:
+def restore(context: Context, *, source: Path, force: bool, at: str | None, no_archives: bool, as_json: bool) -> int:
     """Put a copy of SRC, made by `sidelog backup`, in the store's place.
 
-    The agent must not run. SRC is checked first and stays as it is. The next start of the agent goes on from where
-    the backup was: what the log files have had since is read again.
+    SRC is a file, a backup in a directory, or a directory of backups, whose newest is taken. The agent must not run.
+    SRC is checked first and stays as it is. Archives that it has and that are gone are brought back too. The next
+    start of the agent goes on from where the backup was: what the log files have had since is read again.
     """
     config = context.config()
-    path = config.store.path
+    path, directory = config.store.path, config.archive_directory
+    chosen = None
+    if source.is_dir():
+        from agent.archive.backupsets import choose_backup
+
+        chosen = choose_backup(source, path, None if at is None else parse_time(at, time.time_ns()))
+    elif at is not None:
+        raise click.UsageError("--at chooses a backup of a directory, and SRC is none")
     with Bar("copying") as bar:
-        made = backup.restore(source, path, force=force, progress=bar.step, group=config.store.group)
-    unknown = _unknown_archives(path, config.archive_directory)
+        made = backup.restore(
+            chosen.store if chosen else source, path, force=force, progress=bar.step, group=config.store.group
+        )
+    copied, failures = 0, list[ArchiveError]()
+    if chosen is not None and not no_archives:
+        from agent.archive.backupsets import bring_archives_back
+
+        with Bar("copying") as bar:
+            copied, failures = bring_archives_back(chosen, directory, path, bar.step)
+    unknown = _unknown_archives(path, directory)
     if as_json:
-        former, orphans = str(made.former) if made.former else None, [str(orphan) for orphan in made.orphans]
         echo_json(
             {
                 "store": str(path),
-                "backup": str(source),
-                "moved_aside": former,
-                "orphans": orphans,
+                "backup": str(chosen.path if chosen else source),
+                "moved_aside": str(made.former) if made.former else None,
+                "orphans": [str(orphan) for orphan in made.orphans],
+                "archives": copied,
+                "failed": [error.subject for error in failures],
                 "unknown_archives": [str(archive) for archive in unknown],
             }
         )
     elif context.verbosity >= 0:
-        moved = f"; the former store is {safe_text(str(made.former))}" if made.former else ""
-        click.echo(f"restore: {safe_text(str(path))} is what {safe_text(str(source))} was{moved}", err=True)
-        _name_orphans(made.orphans)
+        _say_restored(path, chosen.path if chosen else source, made, copied)
+    for error in failures:
+        print_error(error)
     if unknown:  # with -q too: until then answers lack what is in them
         click.echo(
             f"sidelog: {len(unknown):,} archives are younger than this store, which does not know them, as"
             f" {safe_text(str(unknown[0]))}: `sidelog archive run --reindex` takes them up",
             err=True,
         )
-    return EXIT_DONE
+    return EXIT_FAILED if failures else EXIT_DONE
+
+
+def _say_restored(path: Path, source: Path, made: backup.RestoredStore, copied: int) -> None:
+    moved = f"; the former store is {safe_text(str(made.former))}" if made.former else ""
+    brought = f"; {copied:,} archives brought back" if copied else ""
+    click.echo(f"restore: {safe_text(str(path))} is what {safe_text(str(source))} was{brought}{moved}", err=True)
+    _name_orphans(made.orphans)
 
 
 def _unknown_archives(store: Path, directory: Path) -> list[Path]:

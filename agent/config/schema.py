@@ -248,6 +248,7 @@ class ArchiveRetentionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How long archives are kept; None is without a bound."""
 
     age: Annotated[Seconds, Within(1, EVER)] | None = 90 * DAY
+    event_age: Annotated[Seconds, Within(1, EVER)] | None = None
     size: Annotated[Bytes, Within(65_536, ANY_DISK)] | None = 20 * GIB
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Blob = bytes  # a class below has a field of that name
+_BY_RETENTION = 0  # as `replaced_by`: nothing has its content, but older archives are there, so that the chain goes on
 FRAME_BITS = 24  # an archive's id and a frame's number make the id of a filter
 _ARCHIVE = (
     *("id", "file_id", "source", "path", "log_path", "bytes", "raw_bytes", "lines", "events", "min_timestamp"),
@@ -31,12 +32,12 @@ _FRAME = (
 
 def _insert(table: str, columns: Iterable[str]) -> str:
     names = [f'"{name}"' for name in columns]
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names of the schema; values are bound
 
 
 _INSERT_ARCHIVE = _insert("archives", _ARCHIVE)
 _INSERT_FRAME = _insert("archive_frames", _FRAME)
-_SELECT = f"SELECT {', '.join(_ARCHIVE)} FROM archives"  # noqa: S608
+_SELECT = f"SELECT {', '.join(_ARCHIVE)} FROM archives"  # noqa: S608 - names of the schema; values are bound
 
 
 class FrameRow(msgspec.Struct):
@@ -223,14 +224,15 @@ def remove(connection: sqlite3.Connection, archive: ArchiveRow, replaced_by: int
             that it is not archived again.
     """
     forget(connection, archive.id)
-    note_removal(connection, archive.source, archive.entry, path=archive.path, replaced_by=replaced_by)
+    place = (archive.source, archive.sequence)
     if replaced_by is not None:
         connection.execute("DELETE FROM archive_logs WHERE archive_id = ?", (archive.id,))
+    elif connection.execute("SELECT 1 FROM archives WHERE source = ? AND sequence < ?", place).fetchone():
+        replaced_by = _BY_RETENTION
     else:
-        connection.execute(
-            "UPDATE archive_chains SET removed = ?, removed_link = ? WHERE source = ? AND removed < ?",
-            (archive.sequence, archive.link, archive.source, archive.sequence),
-        )
+        sql = "UPDATE archive_chains SET removed = ?, removed_link = ? WHERE source = ? AND removed < ?"
+        connection.execute(sql, (archive.sequence, archive.link, *place))
+    note_removal(connection, archive.source, archive.entry, path=archive.path, replaced_by=replaced_by)
 
 
 def note_removal(
@@ -266,7 +268,7 @@ def note_path(connection: sqlite3.Connection, table: str, archive_id: int, path:
         archive_id: its id.
         path: as `os` gives it.
     """
-    connection.execute(f"UPDATE {table} SET path = ? WHERE id = ?", (to_text(path), archive_id))  # noqa: S608
+    connection.execute(f"UPDATE {table} SET path = ? WHERE id = ?", (to_text(path), archive_id))  # noqa: S608 - names of the schema; values are bound
 
 
 def removed_files(connection: sqlite3.Connection) -> list[tuple[int, str]]:
@@ -284,8 +286,8 @@ def note_deleted(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
     )
 
 
-def replaced_places(connection: sqlite3.Connection) -> dict[tuple[str, int, str], str]:
-    """Source, sequence and previous link of archives that another one has replaced, each with its own link."""
+def skipped_places(connection: sqlite3.Connection) -> dict[tuple[str, int, str], str]:
+    """Source, sequence and previous link of archives that are gone and not the oldest; each with its own link."""
     sql = "SELECT source, sequence, previous, link FROM archive_removals WHERE replaced_by IS NOT NULL"
     return {row[:3]: row[3] for row in connection.execute(sql)}
 
@@ -328,7 +330,7 @@ def fate(connection: sqlite3.Connection, archive_id: int) -> str:
     """What has become of an archive that was there: `there`, `removed` by retention, or `replaced` by a longer one."""
     if connection.execute("SELECT 1 FROM archives WHERE id = ?", (archive_id,)).fetchone():
         return "there"
-    sql = "SELECT 1 FROM archive_removals WHERE id = ? AND replaced_by IS NOT NULL"
+    sql = "SELECT 1 FROM archive_removals WHERE id = ? AND replaced_by > 0"
     return "replaced" if connection.execute(sql, (archive_id,)).fetchone() else "removed"
 
 

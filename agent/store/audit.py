@@ -35,7 +35,7 @@ _COLUMNS = (
     *("id", "path", "current_path", "source", "state", "offset", "start_offset"),
     *("events", "event_bytes", "blank_bytes", "gap_bytes", *_IDENTITY),
 )
-_FILES = f"""SELECT {", ".join(f'"{name}"' for name in _COLUMNS)} FROM files ORDER BY source, path, id"""  # noqa: S608
+_FILES = f"""SELECT {", ".join(f'"{name}"' for name in _COLUMNS)} FROM files ORDER BY source, path, id"""  # noqa: S608 - names of the schema; values are bound
 _EVENTS = """
 SELECT id, file_id, "offset", CAST(record AS BLOB), raw FROM events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?
 """

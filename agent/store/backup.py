@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from agent.core.errors import StoreError
-from agent.core.text import follow_owner, take_place
+from agent.core.text import follow_owner, make_private_directory, take_place
 from agent.store import schema, tables, team
 from agent.store.lock import StoreLock, lock_path, status_of_owner
 from agent.store.reader import check_version, open_reader, reading_error
@@ -104,7 +104,10 @@ def restore(
             `force` is not given; SL401, SL402, SL403, SL406, SL413 the source is no backup that this program reads;
             SL553, SL554 as `back_up`.
     """
-    with _open_backup(source) as connection, owned(store):
+    with contextlib.ExitStack() as held:
+        connection = held.enter_context(open_backup(source))
+        make_directory(store)
+        held.enter_context(owned(store))
         if os.path.lexists(store) and not force:
             raise StoreError.of("SL555", store)
         if store.exists() and store.samefile(source):
@@ -123,6 +126,22 @@ def _renew(connection: sqlite3.Connection) -> None:
     """Make a copy a store of its own, which goes on otherwise than the one that it was copied from."""
     tables.forget_run(connection)
     tables.renew_store_id(connection)
+
+
+def make_directory(path: Path) -> None:
+    """Make the directory of a store with mode 0700, and those above it, where they are missing.
+
+    Raises:
+        StoreError: SL405, one cannot be made.
+    """
+    try:
+        missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                make_private_directory(folder)
+        path.parent.mkdir(exist_ok=True)  # says that it is a file
+    except OSError as error:
+        raise StoreError.of("SL405.directory", path, parent=path.parent, why=error) from None
 
 
 @contextlib.contextmanager
@@ -289,8 +308,12 @@ def flush_directory(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def _open_backup(source: Path) -> Iterator[sqlite3.Connection]:
-    """A backup, open for reading only, even where its directory cannot be written."""
+def open_backup(source: Path) -> Iterator[sqlite3.Connection]:
+    """A backup, open for reading only, even where its directory cannot be written; checked.
+
+    Raises:
+        StoreError: SL401, SL402, SL403, SL406, SL413 it is no backup that this program reads; SL554 it is damaged.
+    """
     if not source.is_file():
         open_reader(source)  # says why not
     # A copy without a write-ahead log beside it is written by nobody: then SQLite need not make one to read it.

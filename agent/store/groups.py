@@ -155,7 +155,7 @@ def group_facts(connection: sqlite3.Connection, groups: Sequence[int]) -> dict[i
     """What is stored of some groups, by id; times are Unix ns, `state` as stored. Unknown ids are left out."""
     columns = ("id", "title", "culprit", "severity_number", "category", "state", "first_seen", "last_seen")
     rows = connection.execute(
-        f"SELECT {', '.join(columns)} FROM error_groups WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608
+        f"SELECT {', '.join(columns)} FROM error_groups WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608 - names of the schema; values are bound
         (json.dumps(groups),),
     )
     return {row[0]: dict(zip(columns, row, strict=True)) for row in rows.fetchall()}

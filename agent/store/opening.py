@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.errors import StoreError
-from agent.core.text import follow_owner, make_private_directory, take_place
+from agent.core.text import follow_owner, take_place
 from agent.store import faults, schema, tables
-from agent.store.backup import free_name, set_aside_orphans
+from agent.store.backup import free_name, make_directory, set_aside_orphans
 from agent.store.lock import StoreLock, lock_path, status_of_owner
 from agent.store.reader import check_version
 from agent.store.writer import StoreWriter, open_connection
@@ -56,7 +56,7 @@ def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False) -> Ope
             program; SL413 it is another program's database; SL415 it lacks tables that no migration makes;
             SL402 it is no database, or none of ours and damaged; SL408 and SL412 it cannot be written now.
     """
-    _make_directory(path)
+    make_directory(path)
     ours = lock_path(path).exists()
     lock = StoreLock(path)
     lock.acquire()
@@ -80,17 +80,6 @@ def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False) -> Ope
         lock.release(forget=not ours and isinstance(error, StoreError) and error.code in _NOT_OURS)
         raise
     return OpenStore(writer, lock, created, moved_aside)
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
-        for folder in reversed(missing):
-            with contextlib.suppress(FileExistsError):
-                make_private_directory(folder)
-        path.parent.mkdir(exist_ok=True)  # says that it is a file
-    except OSError as error:
-        raise StoreError.of("SL405.directory", path, parent=path.parent, why=error) from None
 
 
 def _make_file(path: Path, former: Path | None) -> None:

@@ -162,7 +162,7 @@ def _save_tables(
         if not columns:
             continue
         names = ", ".join(f'"{name}"' for name in sorted(columns))
-        statement = f'INSERT OR IGNORE INTO "{table}" ({names}) VALUES ({", ".join("?" * len(columns))})'  # noqa: S608
+        statement = f'INSERT OR IGNORE INTO "{table}" ({names}) VALUES ({", ".join("?" * len(columns))})'  # noqa: S608 - names of the schema; values are bound
         reader = _Reader(source, table, names)
         rows = reader.by_key() if without_rowid else reader.by_id()
         saved.rows[table] = _insert(target, statement, rows)
@@ -214,7 +214,7 @@ class _Reader:
             at = first
             try:
                 for row in self._connection.execute(
-                    f'SELECT rowid, {self._columns} FROM "{self._table}" WHERE rowid BETWEEN ? AND ? ORDER BY rowid',  # noqa: S608
+                    f'SELECT rowid, {self._columns} FROM "{self._table}" WHERE rowid BETWEEN ? AND ? ORDER BY rowid',  # noqa: S608 - names of the schema; values are bound
                     (first, last),
                 ):
                     if row[0] < at:
@@ -232,7 +232,7 @@ class _Reader:
         for number in range(first, last + 1):
             try:
                 row = self._connection.execute(
-                    f'SELECT {self._columns} FROM "{self._table}" WHERE rowid = ?',  # noqa: S608
+                    f'SELECT {self._columns} FROM "{self._table}" WHERE rowid = ?',  # noqa: S608 - names of the schema; values are bound
                     (number,),
                 ).fetchone()
             except _UNREADABLE:
@@ -247,7 +247,7 @@ class _Reader:
             order = ", ".join(f"{number} {direction}" for number in self._key())
             try:
                 yield from self._connection.execute(
-                    f'SELECT {self._columns} FROM "{self._table}" ORDER BY {order}'  # noqa: S608
+                    f'SELECT {self._columns} FROM "{self._table}" ORDER BY {order}'  # noqa: S608 - names of the schema; values are bound
                 )
             except _UNREADABLE:
                 self.lost = [(0, 0)]
@@ -272,7 +272,7 @@ class _Reader:
         pages, page_bytes = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _SIZE)
         last, assumed = 0, min(_ASSUMED_IDS, pages * page_bytes // _LEAST_ROW_BYTES)
         with contextlib.suppress(*_UNREADABLE):
-            last, assumed = self._connection.execute(f'SELECT max(rowid), 0 FROM "{self._table}"').fetchone()  # noqa: S608
+            last, assumed = self._connection.execute(f'SELECT max(rowid), 0 FROM "{self._table}"').fetchone()  # noqa: S608 - names of the schema; values are bound
         return last or self._named_elsewhere() or assumed
 
     def _named_elsewhere(self) -> int:

@@ -51,11 +51,14 @@ class FileGap(msgspec.Struct, frozen=True):
 
 
 class ArchiveTotals(msgspec.Struct, frozen=True):
-    """Sizes in bytes; of the events that have left the store how many there are and how many archives still hold."""
+    """Sizes in bytes, the instant of the oldest event in Unix ns; of the events that have left the store how many there
+    are, and how many archives still hold.
+    """
 
     files: int
     bytes: int
     raw_bytes: int
+    oldest_event: int | None
     expired_events: int
     searchable_events: int
 
@@ -121,8 +124,8 @@ def newest_gaps(connection: sqlite3.Connection, limit: int) -> list[FileGap]:
 
 def archive_totals(connection: sqlite3.Connection) -> ArchiveTotals:
     """The size of all archives, and how much of what has left the store they still hold."""
-    files, size, raw = connection.execute(
-        "SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(raw_bytes), 0) FROM archives"
+    files, size, raw, oldest = connection.execute(
+        "SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(raw_bytes), 0), min(min_timestamp) FROM archives"
     ).fetchone()
     # Ids are given out without holes and deleted from the low end only.
     row = connection.execute("SELECT min(id) - 1 FROM events").fetchone()
@@ -133,7 +136,7 @@ def archive_totals(connection: sqlite3.Connection) -> ArchiveTotals:
         "SELECT coalesce(sum(expired_events), 0) FROM files WHERE (path, first_seen) IN"  # all generations of the logs
         " (SELECT path, first_seen FROM files WHERE id IN (SELECT file_id FROM archives))"
     ).fetchone()[0]
-    return ArchiveTotals(files, size, raw, expired, kept)
+    return ArchiveTotals(files, size, raw, oldest, expired, kept)
 
 
 def stored_records(connection: sqlite3.Connection) -> Iterator[str]:

@@ -265,11 +265,14 @@ def _store(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
 
 
 def _archive(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Size of the archives, and of the events that have left the store the share that can still be searched there."""
+    """Size and oldest event of the archives, and the share of the events that have left the store that can be searched
+    there.
+    """
     totals = statistics.archive_totals(connection)
     expired = totals.expired_events
     return {
         **asdict(totals),
+        "oldest_event": iso(totals.oldest_event),
         "searchable_share": round(totals.searchable_events / expired, 4) if expired else None,
     }
 

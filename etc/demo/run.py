@@ -2,7 +2,9 @@
 
     python etc/demo/run.py --sidelog .venv/bin/sidelog [--logs '/var/log/shop/*.log …']
 
-Both run until Ctrl-C or SIGTERM, or until the agent ends by itself; its exit code is passed on.
+The demo has a directory of its own, `demo-logs`, with its logs, its configuration, its store and its archives: nothing
+of it gets among the events of somebody's real logs. Both run until Ctrl-C or SIGTERM, or until the agent ends by
+itself; its exit code is passed on.
 """
 
 # ruff: noqa: INP001  (a script, not a package)
@@ -10,6 +12,7 @@ Both run until Ctrl-C or SIGTERM, or until the agent ends by itself; its exit co
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import shlex
 import signal
@@ -24,28 +27,45 @@ HINTS = """\
 
 Type in another terminal, in any directory:
 
-  {sidelog} query -f                follow the events
-  {sidelog} query -p error -n 5     the newest errors
-  {sidelog} errors                  errors of the same kind together
-  {sidelog} query --by severity     how many of each
-  {sidelog} status                  files, lag, store
+  {sidelog} query -f
+      follows the events
+  {sidelog} query -p error -n 5
+      the newest errors
+  {sidelog} errors
+      errors of the same kind together
+  {sidelog} query --by severity
+      how many of each
+  {sidelog} status
+      files, lag, store
 {more}
 Ctrl-C here stops {stops}.
 """
 
 DEMO_HINTS = """\
-  {sidelog} alerts                  the rules; {rule} fires after {count} errors in a minute
+  {sidelog} alerts
+      the rules; {rule} fires after {count} errors in a minute
   cat {pages}
+      the page: what the rule's hook was told
+  {sidelog} archive
+      rotated logs as archives; the first is of yesterday, from before sidelog was there
+  {sidelog} query -U 20h -p error
+      yesterday's errors, found in the archive alone
 
-The last one shows what the rule's hook was told. All of it is configured in {config}.
+All of it is configured in {config}.
 """
 RULE, RULE_COUNT = "shop-errors", 3
+YESTERDAY_EVENTS = 400
+ROTATE_AFTER = 200  # events, so that a newcomer sees a rotated log become an archive within half a minute
 
 
-def demo_config(logs: Path) -> dict[str, object]:
-    """Follow the demo's logs, and tell a hook about its errors: `tee`, as any program that reads its input would do."""
+def demo_config(folder: Path) -> dict[str, object]:
+    """Follow the demo's logs, archive the rotated ones, and tell a hook about its errors: `tee`, as any program that
+    reads its input would do.
+    """
     return {
-        "sources": [{"name": logs.name, "include": [f"{logs}/*.log"]}],
+        "store": {"path": f"{folder}/state/sidelog.db", "retention": {"size": "64MiB"}},
+        "sources": [{"name": "shop", "include": [f"{folder}/*.log"]}],
+        "archive": {"quiet": "2s", "retention": {"size": "64MiB"}},
         "alerts": [
             {
                 "name": RULE,
@@ -55,8 +75,33 @@ def demo_config(logs: Path) -> dict[str, object]:
                 "hooks": ["page"],
             }
         ],
-        "hooks": {"page": {"exec": ["tee", "-a", f"{logs}/pages.json"]}},
+        "hooks": {"page": {"exec": ["tee", "-a", f"{folder}/pages.json"]}},
     }
+
+
+def prepare_demo(folder: Path, shop: list[str]) -> Path:
+    """Make the demo's directory with its configuration and, where nothing was logged there yet, a log of yesterday that
+    was rotated away; the configuration.
+    """
+    folder.mkdir(exist_ok=True)
+    config = folder / "sidelog.json"
+    config.write_text(json.dumps(demo_config(folder), indent=2) + "\n")
+    if not (folder / "shop.log").exists():
+        subprocess.run([*shop, "--yesterday", str(YESTERDAY_EVENTS)], check=True)  # noqa: S603 - this project's script
+    return config
+
+
+def as_patterns(words: list[str]) -> list[str]:
+    """What to follow: a directory means the logs in it, all of its files where none ends in `.log`."""
+    found = []
+    for word in words:
+        if Path(word).is_dir():
+            folder = glob.escape(word.rstrip("/") or "/")
+            named = any(path.suffix == ".log" for path in Path(word).iterdir())
+            found.append(f"{folder}/*.log" if named else f"{folder}/*")
+        else:
+            found.append(word)
+    return found
 
 
 def show(command: list[str]) -> str:
@@ -90,21 +135,20 @@ def main() -> int:
     parser.add_argument("--rate", default="8", help="events per second that the demo service writes (default: 8)")
     options = parser.parse_args()
     here = Path(__file__).resolve().parent
-    patterns = shlex.split(options.logs)
+    patterns = as_patterns(shlex.split(options.logs))
     writers = []
-    sidelog = show([options.sidelog])
     if patterns:
-        follow, more = patterns, ""
-        what, stops = f"sidelog follows {' '.join(patterns)}", "it"
+        follow, sidelog, more = patterns, show([options.sidelog]), ""
+        what, stops = f"sidelog follows {show(patterns)}", "it"
     else:
-        logs = Path.cwd() / "demo-logs"
-        logs.mkdir(exist_ok=True)
-        config = logs / "sidelog.json"
-        config.write_text(json.dumps(demo_config(logs), indent=2) + "\n")
+        folder = Path.cwd() / "demo-logs"
+        shop = [sys.executable, str(here / "shop.py"), str(folder)]
+        config = prepare_demo(folder, shop)
         follow = ["-c", str(config)]
-        writers = [[sys.executable, str(here / "shop.py"), str(logs), "--rate", options.rate]]
-        what, stops = f"sidelog follows {logs}/*.log, where a small demo shop logs", "both"
-        pages = show([str(logs / "pages.json")])
+        writers = [[*shop, "--rate", options.rate, "--rotate-after", str(ROTATE_AFTER)]]
+        what, stops = f"sidelog follows {folder}/*.log, where a small demo shop logs", "both"
+        sidelog = show([options.sidelog, "-c", str(config)])
+        pages = show([str(folder / "pages.json")])
         more = DEMO_HINTS.format(sidelog=sidelog, rule=RULE, count=RULE_COUNT, pages=pages, config=config)
     sys.stdout.write(HINTS.format(what=what, sidelog=sidelog, stops=stops, more=more))
     sys.stdout.flush()
@@ -114,8 +158,8 @@ def main() -> int:
     # that the agent has everything stored when it ends.
     started: list[subprocess.Popen[bytes]] = []
     try:
-        started.extend(subprocess.Popen(command, process_group=0) for command in writers)  # noqa: S603
-        agent = subprocess.Popen([options.sidelog, "run", *follow], process_group=0)  # noqa: S603
+        started.extend(subprocess.Popen(command, process_group=0) for command in writers)  # noqa: S603 - this project's script
+        agent = subprocess.Popen([options.sidelog, "run", *follow], process_group=0)  # noqa: S603 - the command that was named
         started.append(agent)
         return agent.wait()
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 Orders come in at a few per second; now and then a payment is slow (a warning), a voucher is unknown, or something
 raises and is logged with its stack trace. The file is rotated by renaming every few minutes, as logrotate does.
 
-    python etc/demo/shop.py demo-logs [--rate 8] [--rotate-after 2000] [--seed 7]
+    python etc/demo/shop.py demo-logs [--rate 8] [--rotate-after 2000] [--seed 7] [--yesterday 400]
 
 Nothing but the standard library; ends on SIGINT, SIGTERM, or when the process that started it is gone.
 """
@@ -118,10 +118,21 @@ class Shop:
         return {"level": level, "logger": logger, "event": event, "service": "shop"}
 
 
-def line(fields: dict[str, Any]) -> str:
-    """One event as a JSON line, the time first."""
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return json.dumps({"timestamp": now} | fields, ensure_ascii=False) + "\n"
+def line(fields: dict[str, Any], when: dt.datetime | None = None) -> str:
+    """One event as a JSON line, the time first (default: now)."""
+    stamp = (when or dt.datetime.now(dt.UTC)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return json.dumps({"timestamp": stamp} | fields, ensure_ascii=False) + "\n"
+
+
+def write_yesterday(directory: Path, shop: Shop, count: int) -> None:
+    """The rotated log of an hour of yesterday, and an empty one that goes on."""
+    begin = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    step = dt.timedelta(hours=1) / count
+    path = directory / "shop.log.1"
+    path.write_text("".join(line(shop.event(number), begin + number * step) for number in range(1, count + 1)), "utf-8")
+    then = (begin + dt.timedelta(hours=1)).timestamp()
+    os.utime(path, (then, then))
+    (directory / "shop.log").touch()
 
 
 def rotate(path: Path) -> IO[str]:
@@ -130,7 +141,7 @@ def rotate(path: Path) -> IO[str]:
         older = path.with_name(f"{path.name}.{number - 1}")
         if older.exists():
             older.rename(path.with_name(f"{path.name}.{number}"))
-    path.rename(path.with_name(f"{path.name}.1"))
+    path.rename(path.with_name(f"{path.name}.1"))  # archived ones are gone by then
     return path.open("a", encoding="utf-8")
 
 
@@ -141,6 +152,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=8.0, help="events per second on average (default: 8)")
     parser.add_argument("--rotate-after", type=int, default=2_000, help="events after which the file is renamed away")
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument(
+        "--yesterday", type=int, metavar="N", help="write a rotated log of N events, a day old, and end"
+    )
     options = parser.parse_args()
 
     stop = threading.Event()
@@ -149,6 +163,9 @@ def main() -> None:
     parent = os.getppid()
     shop = Shop(options.seed)
     options.directory.mkdir(parents=True, exist_ok=True)
+    if options.yesterday:
+        write_yesterday(options.directory, shop, options.yesterday)
+        return
     path = options.directory / "shop.log"
     file = path.open("a", encoding="utf-8")
     for number in itertools.count(1):

@@ -20,6 +20,8 @@ CASES = [
     ("store: {min_free: 64 potatoes}\n", "SL104", "1: store.min_free: '64 potatoes' is not a size"),
     ("store: {min_free: 9999999999TiB}\n", "SL104", "1: store.min_free: '9999999999TiB' is larger than any disk"),
     ("store: {retention: {age: 9999999w}}\n", "SL104", "1: store.retention.age: '9999999w' is longer than a thousand"),
+    ("archive: {retention: {event_age: 0s}}\n", "SL104", "1: archive.retention.event_age: 0s is out of range"),
+    ("archive: {retention: {event_ages: 1d}}\n", "SL103", "1: archive.retention.event_ages: unknown key"),
     ("store: {retention: {size: 1B}}\n", "SL104", "1: store.retention.size: 1 B is out of range"),
     ("store: {path: ''}\n", "SL104", "1: store.path: is an empty path"),
     ("store: {path: 7}\n", "SL104", "1: store.path: 7 is not a text"),

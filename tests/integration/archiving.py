@@ -16,12 +16,12 @@ from tests.integration.harness import SIDELOG, Box
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HERE = ("archive", "status")  # the others fork, or take signals and threads
+_HERE = ("archive", "backup", "restore", "status", "verify")  # the others fork, or take signals and threads
 
 
 class QuickBox(Box):
-    """A box whose `archive` commands run in the test's own process: a start of Python takes longer than most of them,
-    and what they do counts for coverage.
+    """A box whose commands about archives, copies and the state run in the test's own process: a start of Python takes
+    longer than most of them, and what they do counts for coverage.
     """
 
     def __init__(self, root: Path, capfd, monkeypatch) -> None:

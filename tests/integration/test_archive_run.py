@@ -216,6 +216,41 @@ def test_the_oldest_archives_go_by_number_of_bytes_and_by_age(box):
     assert box.run("archive", "verify").returncode == 0
 
 
+def dated(day: str) -> bytes:
+    return f'{{"timestamp":"{day}T12:00:00Z","message":"as old as it says"}}\n'.encode()
+
+
+def test_archives_go_by_the_age_of_their_newest_event_whenever_they_were_made(box):
+    """Also out of the middle of a source, and the last of it: the chain still proves that no other one is missing."""
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    (box.logs / "app.log").write_bytes(dated(today))
+    contents = (b"an old line without a time\n", dated("2001-01-02"), dated(today), dated("2001-01-01"), dated(today))
+    for number, lines in enumerate(contents, 1):
+        path = box.logs / f"app.log.{number}"
+        path.write_bytes(lines)
+        age(path, number * 1000)
+    age(box.logs / "app.log.1", 90_000)  # no event of it says when it was: its last change counts
+    assert run(box)["archived"] == 5
+    assert box.status()["archive"]["oldest_event"] == "2001-01-01T12:00:00.000000000Z"
+    configure(box, retention={"event_age": "1d"})
+    planned = json.loads(box.run("archive", "run", "--dry-run", "--json").stdout)
+    assert [row["why"] for row in planned if row["action"] == "remove"] == ["its newest event is older than 1d"] * 3
+    assert b"SL815" in box.run("check").stdout
+    assert run(box)["removed"] == 3
+    assert b"SL815" not in box.run("check").stdout
+    assert content(box) == [dated(today)] * 2
+    assert box.status()["archive"]["oldest_event"] == f"{today}T12:00:00.000000000Z"
+    assert box.run("archive", "verify").returncode == 0
+    (box.logs / "app.log.1").write_bytes(dated(today) * 2)
+    assert run(box)["archived"] == 1
+    assert box.run("archive", "verify").returncode == 0
+    archives(box)[1].unlink()
+    assert box.run("archive", "verify").returncode == 1
+    box.run("archive", "run", "--reindex")
+    [(sequences,)] = box.sql("SELECT group_concat(sequence) FROM archives")
+    assert sequences.count(",") == 1
+
+
 def test_an_agent_archives_by_itself_and_keeps_the_store_for_itself(box):
     scribe = Scribe()
     box.start()

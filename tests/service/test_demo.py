@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -20,45 +19,44 @@ DEMO = ROOT / "etc" / "demo"
 
 @pytest.fixture
 def command(tmp_path):
-    """A sidelog command that keeps its store in the test's folder."""
     path = tmp_path / "bin" / "sidelog"
     path.parent.mkdir()
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m agent "$@" --store "{tmp_path}/state/sidelog.db"\n')
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m agent "$@"\n')
     path.chmod(0o755)
     return path
 
 
-def errors(store):
-    """How many errors are stored by now."""
-    with (
-        contextlib.suppress(sqlite3.OperationalError),
-        contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection,
-    ):
-        return connection.execute(
-            "SELECT count(*) FROM events WHERE severity_number >= 17 AND group_id > 0"
-        ).fetchone()[0]
-    return 0
-
-
-def is_filled(path):
-    return path.exists() and path.stat().st_size > 0
+def typed(said, words):
+    """What a line of the hints prints, typed in another directory."""
+    [line] = [line for line in said.splitlines() if re.match(r"  \S", line) and line.endswith(words)]
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, cwd="/", timeout=50)
+    return done.stdout if done.returncode == 0 else ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_newcomer_sees_an_error_and_ctrl_c_stops_both(tmp_path, command, number):
-    """Without LOGS an error with its group is there within seconds, and soon an alert whose hook has run; the end is
-    clean and leaves no process.
+def test_a_newcomer_sees_it_all_and_ctrl_c_stops_both(tmp_path, command, number):
+    """Events, a group, an alert with its page, a rotated log in the archive, by typing what the demo says; the end is
+    clean, leaves no process, and nothing in the user's own store.
     """
-    run = [sys.executable, str(DEMO / "run.py"), "--sidelog", str(command), "--rate", "100"]
+    run = [sys.executable, str(DEMO / "run.py"), "--sidelog", str(command), "--rate", "20"]
+    home = {name: value for name, value in os.environ.items() if not name.startswith(("SIDELOG_", "XDG_"))}
     with (tmp_path / "out").open("wb") as output:
-        demo = subprocess.Popen(run, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT)
+        demo = subprocess.Popen(
+            run, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, env=home | {"HOME": str(tmp_path / "home")}
+        )
     try:
         end = time.monotonic() + 90
-        pages = tmp_path / "demo-logs" / "pages.json"
-        while errors(tmp_path / "state" / "sidelog.db") == 0 or not is_filled(pages):
-            assert time.monotonic() < end, (tmp_path / "out").read_text()
-            assert demo.poll() is None, (tmp_path / "out").read_text()
+        wanted = ["query -p error -n 5", "pages.json"]
+        if number == signal.SIGINT:
+            wanted += [" errors", " alerts", " archive", "query -U 20h -p error"]
+        while wanted:
+            said = (tmp_path / "out").read_text()
+            assert time.monotonic() < end, f"{wanted}: {said}"
+            assert demo.poll() is None, said
             time.sleep(0.05)
+            if "Ctrl-C" in said and typed(said, wanted[0]):
+                wanted.pop(0)
+        assert "healthy" in typed(said, " status")
         children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
         assert len(children) == 2
     finally:
@@ -66,14 +64,25 @@ def test_a_newcomer_sees_an_error_and_ctrl_c_stops_both(tmp_path, command, numbe
         code = demo.wait(40)
     said = (tmp_path / "out").read_text()
     assert code == 0, said
-    assert f"{command} query -f" in said
-    assert f"cat {pages}" in said
-    page = json.JSONDecoder().raw_decode(pages.read_text())[0]
+    page = json.JSONDecoder().raw_decode((tmp_path / "demo-logs" / "pages.json").read_text())[0]
     assert (page["rule"], page["state"]) == ("shop-errors", "firing")
     assert page["value"] >= 3
     assert page["events"]
     assert "Traceback" not in said
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(("file", "pattern"), [("app.log", "logs/*.log"), ("messages", "logs/*")])
+def test_a_directory_means_the_logs_in_it(tmp_path, file, pattern):
+    command = tmp_path / "sidelog"
+    command.write_text('#!/bin/sh\necho "$@"\n')
+    command.chmod(0o755)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / file).touch()
+    run = [sys.executable, str(DEMO / "run.py"), "--sidelog", str(command), "--logs", "logs/"]
+    result = subprocess.run(run, check=False, capture_output=True, text=True, cwd=tmp_path, timeout=50)
+    assert result.stdout.splitlines()[-1] == f"run {pattern}"
 
 
 def test_patterns_are_passed_on_unexpanded(tmp_path):

@@ -14,6 +14,7 @@ SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "sidelog.service"
 EXAMPLES = sorted((SYSTEMD / "examples").glob("*.conf"))
 DOCUMENT = Path(__file__).parents[2] / "docs" / "service.md"
+BACKUP = SYSTEMD / "sidelog-backup.service"
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -21,23 +22,23 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["systemd-analyze", *arguments], check=False, capture_output=True, text=True, timeout=50)
 
 
-def exposure(tmp_path: Path, *drop_ins: Path) -> float:
-    """The score of the unit with drop-ins behind it."""
-    unit = tmp_path / "sidelog.service"
-    unit.write_text("\n".join(path.read_text() for path in (UNIT, *drop_ins)))
+def exposure(tmp_path: Path, *drop_ins: Path, main: Path = UNIT) -> float:
+    """The score of a unit with drop-ins behind it."""
+    unit = tmp_path / main.name
+    unit.write_text("\n".join(path.read_text() for path in (main, *drop_ins)))
     result = analyze("security", "--offline=true", "--no-pager", str(unit))
-    found = re.search(r"Overall exposure level for sidelog\.service: ([0-9.]+)", result.stdout)
+    found = re.search(r"Overall exposure level for [a-z.-]+: ([0-9.]+)", result.stdout)
     assert found, result.stdout + result.stderr
     return float(found[1])
 
 
-def verified(tmp_path: Path, *drop_ins: Path) -> str:
+def verified(tmp_path: Path, *drop_ins: Path, main: Path = UNIT) -> str:
     """What `systemd-analyze verify` complains about, the program being present."""
     program = tmp_path / "sidelog"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    text = "\n".join(path.read_text() for path in (UNIT, *drop_ins))
-    unit = tmp_path / "sidelog.service"
+    text = "\n".join(path.read_text() for path in (main, *drop_ins))
+    unit = tmp_path / main.name
     unit.write_text(text.replace("/usr/local/bin/sidelog", str(program)))
     result = analyze("verify", "--man=no", str(unit))
     return "\n".join(line for line in result.stderr.splitlines() if "sidelog" in line) + (
@@ -86,6 +87,26 @@ def test_an_example_states_its_score(tmp_path: Path, example: Path) -> None:
     score = exposure(tmp_path, example)
     assert score == (float(stated[1]) if stated else exposure(tmp_path))
     assert score <= 1.5
+
+
+@needs("systemd")
+def test_the_backups_units_are_valid_and_in_a_sandbox(tmp_path: Path) -> None:
+    """A timer, and a service that is as confined as the agent."""
+    assert verified(tmp_path, main=BACKUP) == ""
+    assert verified(tmp_path, main=BACKUP.with_suffix(".timer")) == ""
+    assert exposure(tmp_path, main=BACKUP) <= exposure(tmp_path)
+
+
+def test_a_backup_runs_as_the_service_and_may_write_where_it_is_told_to() -> None:
+    """The directory is the one that tmpfiles makes."""
+    unit = settings(BACKUP)
+    assert unit["User"] == settings(UNIT)["User"]
+    (command,) = unit["ExecStart"]
+    directory = re.fullmatch(r"/usr/local/bin/sidelog backup (\S+) --keep \d+", command)
+    assert directory
+    assert unit["ReadWritePaths"] == [f"-{directory[1]}"]
+    made = (SYSTEMD / "sidelog.tmpfiles.conf").read_text()
+    assert re.search(rf"^d +{directory[1]} +0700 +sidelog ", made, re.MULTILINE)
 
 
 def test_the_service_contract() -> None:

@@ -354,7 +354,7 @@ def test_the_document_has_the_promised_parts(path):
     promised = ["healthy", "agent", "files", "events", "gaps", "store", "archive", "alerts", "hooks", "errors"]
     assert set(promised) <= set(found)
     nothing = {"expired_events": 0, "searchable_events": 0, "searchable_share": None}
-    assert found["archive"] == {"files": 0, "bytes": 0, "raw_bytes": 0, **nothing}
+    assert found["archive"] == {"files": 0, "bytes": 0, "raw_bytes": 0, "oldest_event": None, **nothing}
     assert (found["alerts"], found["hooks"], found["gaps"], found["files"]) == ([], [], [], [])
     json.dumps(found)
 

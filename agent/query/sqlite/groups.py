@@ -62,7 +62,7 @@ def _by_minute(
     order = "DESC" if descending else "ASC"
     in_minute = IN_MINUTE.format(order=order)
     for (minute,) in connection.execute(
-        f"SELECT minute FROM group_minutes WHERE group_id = ? AND minute >= ? ORDER BY minute {order}",  # noqa: S608
+        f"SELECT minute FROM group_minutes WHERE group_id = ? AND minute >= ? ORDER BY minute {order}",  # noqa: S608 - names of the schema; values are bound
         (group, start // MINUTE_NS),
     ):
         span = max(start, minute * MINUTE_NS), (minute + 1) * MINUTE_NS

@@ -1,0 +1,71 @@
+"""The pages for people lead where they say, and what they list is all that there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.config.loader import load
+from agent.core.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+TEMPLATE = ROOT / "etc/sidelog.env"
+
+
+def anchors(page):
+    """The headings, as links name them."""
+    text = re.sub(r"^```.*?^ *```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        name, _, anchor = target.partition("#")
+        place = (page.parent / name).resolve() if name else page
+        assert place.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in anchors(place), f"{page.name}: {target}"
+
+
+def test_the_runbook_has_every_code_of_a_running_agent():
+    """Those of its configuration `check` says, those of a query the query."""
+    codes = re.findall(r"^\| (SL\d+) \|", (ROOT / "docs/codes.md").read_text(), re.MULTILINE)
+    of_commands = {"SL710", "SL711", "SL712", "SL801", "SL808", "SL810"}
+    wanted = {code for code in codes if code[2] in "234678" or code == "SL999"} - of_commands
+    assert wanted - {*re.findall(r"SL\d{3}", (ROOT / "docs/runbook.md").read_text())} == set()
+
+
+def environment():
+    """The variables of the template, with their values."""
+    return dict(re.findall(r"^#([A-Z]\w*)=(.*)$", TEMPLATE.read_text(), re.MULTILINE))
+
+
+def test_the_environments_template_is_a_valid_one(tmp_path, monkeypatch):
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "sidelog.yaml"
+    file.write_text("hooks: {chat: {webhook: {env: CHAT_URL}, headers: {Authorization: {env: CHAT_TOKEN}}}}\n")
+    config = load(file)
+    assert str(config.store.path) == environment()["SIDELOG_STORE__PATH"]
+    assert config.archive is not None
+    assert config.archive.retention.event_age == 30 * 86_400
+    hook = config.hooks["chat"]
+    assert hook.webhook is not None
+    assert hook.webhook.resolve() == environment()["CHAT_URL"]
+    assert hook.headers["Authorization"].resolve_header() == environment()["CHAT_TOKEN"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [("SIDELOG_STORE__PATHS", "/x", "SL103"), ("SIDELOG_STORE__MIN_FREE", "much", "SL104")],
+)
+def test_a_mistake_in_the_environment_is_named(monkeypatch, name, value, code):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        load(None)
+    found = getattr(caught.value, "findings", [caught.value])
+    assert [(one.code, name in one.subject) for one in found] == [(code, True)]
