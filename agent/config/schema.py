@@ -165,6 +165,7 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     flush_interval: Annotated[Seconds, Within(0.001, 60)] = 0.25
     retention: RetentionConfig = RetentionConfig()
     min_free: Annotated[Bytes, Within(0, ANY_DISK)] = 256 * MIB
+    migration_copy: bool = True
 
 
 class MultilineConfig(msgspec.Struct, frozen=True, kw_only=True):
