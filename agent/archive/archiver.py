@@ -96,6 +96,7 @@ class Archiver:
         self._skip: dict[FileVersion, str] = {}  # could not be archived; tried again when they change
         self._deaths: Counter[FileVersion] = Counter()  # of the worker; who may have caused one waits for the others
         self._failed: set[tuple[str, str]] = set()  # code and subject of what has failed in this round
+        self._undeleted = removal.UndeletedLogs()
         self._clean = False
         self._unknown: set[tuple[str, str]] | None = None  # as `_failed`, of unknown archives; None: not looked for yet
         self.worker = WorkerProcess(self._directory)
@@ -110,6 +111,8 @@ class Archiver:
         summary = ArchivingSummary()
         if self._own(summary):
             self._work(summary)
+        for error in self._undeleted.take():
+            self._note_failure(summary, error)
         self._end_conditions()
         return summary
 
@@ -343,7 +346,7 @@ class Archiver:
             with self._names_lock:
                 deleted = logfile.delete(current_path(log.path, log.version), log.version)
         except OSError as error:
-            self._note_failure(summary, ArchiveError.of("SL807", log.path, why=error))
+            self._undeleted.add(log.path, error)
         except ArchiveError as error:
             self._note_failure(summary, error)
         else:
