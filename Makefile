@@ -12,7 +12,7 @@ ARGS  ?=
 CODE  := agent tests benchmarks etc/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-parts lint unit docs man wheel-test bench soak fmt lock sbom audit clean venv venv-dev
+.PHONY: help run test test-parts lint unit docs man wheel-test deb bench soak fmt lock sbom audit clean venv venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ man: venv-dev ## Write the manual pages of the commands, docs/man, from their he
 
 wheel-test: venv-dev ## Build the wheel, install it alone into an empty environment and run the tests against it
 	PYTHON=$(BIN)/python etc/wheel-test.sh $(ARGS)
+
+deb: venv ## Build dist/sidelog_VERSION_ARCH.deb for this Debian, with its libraries in it
+	@etc/deb.sh
 
 bench: venv ## The benchmark table of docs/benchmarks.md (at most 10 minutes; ARGS='--events 100000' makes it smaller)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -98,7 +98,13 @@ class Agent:
                 opened = None
                 created = created or not path.exists()  # an attempt that fails may leave a part of a store
                 try:
-                    opened = open_store(path, min_free_bytes=self.config.store.min_free, damaged=spoiled)
+                    store = self.config.store
+                    opened = open_store(
+                        path,
+                        min_free_bytes=store.min_free,
+                        damaged=spoiled,
+                        migration_copy=store.migration_copy,
+                    )
                     opened.created |= created
                     return await self._work(opened)
                 except StoreError as error:
@@ -132,6 +138,8 @@ class Agent:
         )
         if opened.moved_aside is not None:
             self.reporter.report(StoreError.of("SL409", self.config.store.path, aside=opened.moved_aside))
+        if opened.former is not None:
+            log.info("the store was migrated; a copy of what it was lies beside it", copy=str(opened.former))
         await pipeline.start()
         try:
             await self._follow(pipeline)

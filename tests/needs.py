@@ -30,6 +30,7 @@ LIMITS = {
     "access lists": "the file system has no POSIX access lists",
     "block devices": "no image of a file system can be mounted",
     "fuse": "no FUSE file system can be mounted",
+    "history": "the history does not reach back to the version that has made this store",
     "inode reuse": "the file system does not give out the inode of a deleted file again",
     "leases": "the kernel does not tell who has a file open for writing",
     "overlayfs": "no overlay can be mounted",

@@ -96,8 +96,8 @@ class Archiver:
         self._skip: dict[FileVersion, str] = {}  # could not be archived; tried again when they change
         self._deaths: Counter[FileVersion] = Counter()  # of the worker; who may have caused one waits for the others
         self._failed: set[tuple[str, str]] = set()  # code and subject of what has failed in this round
-        self._clean = False
-        self._shared = False  # or not, as the configuration wants
+        self._undeleted = removal.UndeletedLogs()
+        self._clean = self._shared = False  # the latter: as the configuration wants
         self._unknown: set[tuple[str, str]] | None = None  # as `_failed`, of unknown archives; None: not looked for yet
         self.worker = WorkerProcess(self._directory)
 
@@ -111,6 +111,8 @@ class Archiver:
         summary = ArchivingSummary()
         if self._own(summary):
             self._work(summary)
+        for error in self._undeleted.take():
+            self._note_failure(summary, error)
         self._end_conditions()
         return summary
 
@@ -124,9 +126,8 @@ class Archiver:
             self._change(partial(take_over, directory=self._directory), durable=False)
             self._clean = self._remove_unfinished(summary)
         if not self._shared:
-            problem = team.share_all(self._change, self._directory, self.config.group)
-            self._shared = problem is None
-            if problem is not None:
+            self._shared = not (problem := team.share_all(self._change, self._directory, self.config.group))
+            if problem:
                 self._note_failure(summary, problem)
         self._delete_removed(summary)
         plan = self.plan()
@@ -350,7 +351,7 @@ class Archiver:
             with self._names_lock:
                 deleted = logfile.delete(current_path(log.path, log.version), log.version)
         except OSError as error:
-            self._note_failure(summary, ArchiveError.of("SL807", log.path, why=error))
+            self._undeleted.add(log.path, error)
         except ArchiveError as error:
             self._note_failure(summary, error)
         else:

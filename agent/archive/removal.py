@@ -7,13 +7,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.archive import files
+from agent.core.errors import ArchiveError
 from agent.core.units import format_duration, format_size
 from agent.store import archives
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.config.schema import ArchiveRetentionConfig
     from agent.store.archives import ArchiveRow
     from agent.store.edit import Change
+
+
+class UndeletedLogs:
+    """Archived logs that could not be deleted: one error for each directory and reason, however many there are."""
+
+    def __init__(self) -> None:
+        self._paths: dict[tuple[Path, str], list[str]] = {}
+        self._reasons: dict[tuple[Path, str], OSError] = {}
+
+    def add(self, path: str, why: OSError) -> None:
+        """Note one."""
+        key = Path(path).parent, str(why.strerror)
+        self._paths.setdefault(key, []).append(path)
+        self._reasons[key] = why
+
+    def take(self) -> Iterator[ArchiveError]:
+        """The errors of those noted since the last call."""
+        for key, paths in self._paths.items():
+            if len(paths) == 1:
+                yield ArchiveError.of("SL807", paths[0], why=self._reasons[key])
+            else:
+                count, why = f"{len(paths):,}", self._reasons[key]
+                yield ArchiveError.of("SL807.several", key[0], count=count, path=paths[0], why=why)
+        self._paths, self._reasons = {}, {}
 
 
 def expired(rows: list[ArchiveRow], keep: ArchiveRetentionConfig, now_ns: int) -> list[tuple[ArchiveRow, str]]:

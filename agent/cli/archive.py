@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -135,14 +136,23 @@ def run(context: Context, *, as_json: bool = False, **options: bool) -> int:
 
 
 def _show_due(context: Context, *, as_json: bool) -> int:
-    """Print what would be done.
+    """Print what would be done; where there is no store yet, what a first round would do that knows no log.
 
     Raises:
         ConfigError: SL801 and others.
-        StoreError: the store is missing or damaged.
+        StoreError: the store is damaged.
     """
-    connection, config = context.open_store()
+    from agent.store.schema import empty_store
+
+    config = context.config()
     _is_rotating(config)
+    if os.path.lexists(config.store.path):
+        connection, _ = context.open_store()
+    else:
+        connection = empty_store()
+        click.get_current_context().call_on_close(connection.close)
+        if context.verbosity >= 0:
+            click.echo(f"there is no store at {safe_text(str(config.store.path))} yet", err=True)
     rows = views.planned_actions(config, connection)
     if as_json:
         echo_json([row.document() for row in rows])
@@ -259,7 +269,8 @@ def _is_rotating(config: Config) -> bool:
 def _owned(config: Config) -> Iterator[OpenStore]:
     from agent.store.opening import open_store
 
-    opened = open_store(config.store.path, min_free_bytes=config.store.min_free)
+    store = config.store
+    opened = open_store(store.path, min_free_bytes=store.min_free, migration_copy=store.migration_copy)
     try:
         yield opened
     finally:

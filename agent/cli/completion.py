@@ -34,7 +34,7 @@ def command(shell: str) -> None:
     An installed package has brought it where bash, zsh and fish look for it if its `share` lies beside a `bin` on the
     PATH. Else: eval "$(sidelog completion bash)" in ~/.bashrc, or a file as in the examples.
     """
-    from agent.cli.init import shared
+    from agent.install.layout import shared
 
     click.echo(shared(f"etc/completion/{SCRIPTS[shell]}"), nl=False)
 

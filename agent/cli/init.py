@@ -1,101 +1,57 @@
-"""`sidelog init`: a commented configuration, and with `--system` what a service needs."""
+"""`sidelog init`: a commented configuration, and with `--system` the service. `sidelog remove`: the end of it."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import PATH, Command, current, output_options, safe_text
-from agent.core.errors import SidelogError, UsageError
+from agent.cli.common import PATH, Command, Context, current, output_options, safe_text, with_context
+from agent.core.errors import EXIT_DONE, ConfigError, SidelogError, UsageError
+from agent.install import layout
+from agent.install.files import InstalledFiles
+from agent.install.layout import Layout, shared
 
-UNIT_PROGRAM = "/usr/local/bin/sidelog"  # as the unit file has it
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.install.files import Done
+
 STORE_LINE = "  path: /var/lib/sidelog/sidelog.db\n"  # of the service; a user's own store has its default place
-INVISIBLE = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 - ProtectHome and PrivateTmp of the unit
-NEXT_STEPS = """\
-next:
-  systemd-sysusers && systemd-tmpfiles --create sidelog.conf
-  {editor} {config}            # name your logs under `include`
-  sudo -u sidelog {program} check -c {config}
-  systemctl daemon-reload && systemctl enable --now sidelog
-"""
+ROOT_OPTION = click.option("--root", type=PATH, metavar="DIR", help="With --system: DIR in the place of /.")
 
 
 @click.command(cls=Command, short_help="Write a commented configuration, or install the service.")
-@click.option("--system", is_flag=True, help="Install configuration, unit, user and folders of the service.")
-@click.option("--force", is_flag=True, help="Replace what is there; the old file is kept as FILE.old.")
-@click.option("--root", type=PATH, metavar="DIR", help="With --system: install below DIR.")
+@click.option("--system", is_flag=True, help="Install the service, or renew it: user, directories, unit, hooks.")
+@click.option("--force", is_flag=True, help="Replace what is there (with --system: changed hooks); FILE.old keeps it.")
+@ROOT_OPTION
 @click.argument("file", required=False, type=PATH)
 @output_options
 def command(file: Path | None, root: Path | None, *, system: bool, force: bool) -> None:
     """Write a configuration with every key explained to FILE (default: sidelog.yaml).
 
-    Nothing is overwritten. With --system: /etc/sidelog/sidelog.yaml, the systemd unit, its user and its folders.
+    Nothing is overwritten. With --system, as root: the service's user, its directories, the systemd unit, hooks and
+    drop-ins, a link on the PATH, and /etc/sidelog/sidelog.yaml with the logs that this machine has. Called again, by
+    this version or another, it renews all of it but the configuration.
     """
     if system:
         if file is not None:
             raise UsageError.of("SL501.file", file)
-        _install_service(root or Path("/"), force=force)
+        _install_service(Layout(root or Path("/")), force=force)
         return
     if root is not None:
         raise UsageError.of("SL501.root", "--root")
-    target = file or Path("sidelog.yaml")
-    if not write(target, configuration(system=os.geteuid() == 0), force=force):
-        raise SidelogError.of("SL120.exists", target)
+    target = Path.cwd() / (file or "sidelog.yaml")
+    files = InstalledFiles(Layout(Path("/")))
+    if os.path.lexists(target) and not force:
+        raise SidelogError.of("SL120.exists", file or "sidelog.yaml")
+    files.own(str(target), configuration(system=os.geteuid() == 0))
     if current().verbosity >= 0:
-        click.echo(f"wrote {safe_text(str(target))}; name your logs under `include`, then run: sidelog check", err=True)
-
-
-def _install_service(root: Path, *, force: bool) -> None:
-    program = this_program()
-    files = {
-        "etc/sidelog/sidelog.yaml": configuration(system=True),
-        "etc/systemd/system/sidelog.service": shared("systemd/sidelog.service").replace(
-            UNIT_PROGRAM, unit_words(program)
-        ),
-        "etc/sysusers.d/sidelog.conf": shared("systemd/sidelog.sysusers.conf"),
-        "etc/tmpfiles.d/sidelog.conf": shared("systemd/sidelog.tmpfiles.conf"),
-    }
-    for name, text in files.items():
-        target = root / name
-        state = "wrote" if write(target, text, force=force) else "kept"
-        if current().verbosity >= 0:
-            click.echo(f"{state} {safe_text(str(target))}", err=True)
-    if program[0].startswith(INVISIBLE):
-        click.echo(
-            f"warning: the service cannot see {safe_text(program[0])}: install sidelog outside of home directories, "
-            "for example in /opt/sidelog",
-            err=True,
-        )
-    if current().verbosity >= 0:
-        words = {"editor": os.environ.get("EDITOR", "nano"), "config": "/etc/sidelog/sidelog.yaml"}
-        click.echo(NEXT_STEPS.format(program=" ".join(program), **words), err=True, nl=False)
-
-
-def write(target: Path, text: str, *, force: bool) -> bool:
-    """Write a new file of mode 0644, with its directories; the old one stays, with `force` as FILE.old.
-
-    Returns:
-        False when there is a file and it was left alone.
-
-    Raises:
-        SidelogError: SL120, the place cannot be written.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if force and target.exists() and target.read_bytes() != text.encode():
-            target.rename(target.with_name(f"{target.name}.old"))
-        with target.open("x", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(text)
-    except OSError as error:
-        if isinstance(error, FileExistsError) and error.filename == str(target):
-            return False
-        raise SidelogError.of("SL120", target, why=error) from None
-    return True
+        shown = safe_text(str(file or "sidelog.yaml"))
+        click.echo(f"wrote {shown}; name your logs under `include`, then run: sidelog check", err=True)
 
 
 def configuration(*, system: bool) -> str:
@@ -104,23 +60,89 @@ def configuration(*, system: bool) -> str:
     return text if system else text.replace(STORE_LINE, STORE_LINE.replace("path:", "#path:"))
 
 
-def shared(name: str) -> str:
-    """A text file that comes with the program: below `agent/_share` when installed, else of the source tree."""
-    package = Path(__file__).parent.parent
-    candidates = (package / "_share" / name, package.parent / name)
-    return next(file for file in candidates if file.is_file()).read_text(encoding="utf-8")
+# ---------------------------------------------------------------- the service
 
 
-def this_program() -> list[str]:
-    """The words that start this sidelog again: the installed command, or Python with the package."""
-    called = Path(sys.argv[0]).absolute()
-    if called.name == "sidelog" and os.access(called, os.X_OK):
-        return [str(called)]
-    found = shutil.which("sidelog", path=str(Path(sys.executable).parent)) or shutil.which("sidelog")
-    return [found] if found else [sys.executable, "-m", "agent"]
+def _install_service(place: Layout, *, force: bool) -> None:
+    from agent.install.system import install, is_booted
+
+    program = layout.this_program()
+    say(install(place, program, force=force))
+    if program.words[0].startswith(layout.INVISIBLE):
+        click.echo(
+            f"warning: the service cannot see {safe_text(program.words[0])}: install sidelog outside of home"
+            " directories, for example in /opt/sidelog",
+            err=True,
+        )
+    if current().verbosity >= 0:
+        for line in _next_steps(is_booted=is_booted(place)):
+            click.echo(line, err=True)
 
 
-def unit_words(words: list[str]) -> str:
-    """Words as a unit file wants them, quoted, `%` doubled (systemd.service(5), "Command lines")."""
-    escaped = [word.replace("\\", "\\\\").replace("%", "%%").replace('"', '\\"') for word in words]
-    return " ".join(f'"{word}"' if set(word) & set(' "\t\\') else word for word in escaped)
+def _next_steps(*, is_booted: bool) -> list[str]:
+    editor = os.environ.get("EDITOR", "nano")
+    running = is_booted and Path("/run/systemd/units/invocation:sidelog.service").is_symlink()
+    start = "systemctl restart sidelog" if running else "systemctl enable --now sidelog"
+    steps = [(f"{editor} {layout.CONFIG}", "the logs to follow"), ("sidelog check", "can it read them?")]
+    steps += [(start, ""), ("sidelog status", "")]
+    width = max(len(step) for step, _ in steps) + 2
+    return ["next:", *(f"  {step:<{width}}{'# ' + why if why else ''}".rstrip() for step, why in steps)]
+
+
+def say(steps: Iterable[Done]) -> None:
+    """Print what was done, as it is done; what was as it should be only with -v."""
+    verbosity = current().verbosity
+    for done in steps:
+        if verbosity > 0 or (verbosity == 0 and (done.verb != "kept" or done.note)):
+            note = f": {safe_text(done.note)}" if done.note else ""
+            click.echo(f"{done.verb:<8} {safe_text(done.place)}{note}", err=True)
+
+
+@click.command(cls=Command, short_help="Remove the service; stores and archives stay.")
+@click.option("--system", is_flag=True, help="The service of this machine.")
+@click.option("--purge", is_flag=True, help="Delete stores, archives and the configuration too.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed, and what would stay.")
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+@ROOT_OPTION
+@with_context
+def remove(context: Context, root: Path | None, *, system: bool, purge: bool, dry_run: bool, yes: bool) -> int:
+    """Remove the service that `sidelog init --system` has installed: stop it, and take away its unit, drop-ins, user
+    and program.
+
+    First it says what goes and what stays. Stores, archives and the configuration stay, and belong to root then: an
+    archive may be the only copy of its log. With --purge they are deleted too.
+    """
+    from agent.install import removal
+
+    if not system:
+        raise UsageError.of("SL501.remove", "sidelog remove")
+    place = Layout(root or Path("/"))
+    store, archives = _places(context, place)
+    planned = removal.plan(place, store, archives, purge=purge)
+    if dry_run or context.verbosity >= 0:
+        for line in removal.sentences(planned):
+            click.echo(safe_text(line), err=not dry_run)
+    if dry_run:
+        return EXIT_DONE
+    if not yes:
+        if not sys.stdin.isatty():
+            raise SidelogError.of("SL624.unsure", "the service")
+        click.confirm("Delete all of it?" if purge else "Remove it?", abort=True, err=True)
+    say(removal.remove(place, planned, store))
+    return EXIT_DONE
+
+
+def _places(context: Context, place: Layout) -> tuple[Path, Path]:
+    """Where store and archives lie, by the configuration of that machine; its defaults where that is wrong or gone."""
+    state = place.at(layout.STATE)
+    if context.config_path is None and place.at(layout.CONFIG).is_file():
+        context.config_path = place.at(layout.CONFIG)
+    try:
+        config = context.config() if context.config_path else None
+    except ConfigError:
+        config = None
+    if config is None:
+        return state / "sidelog.db", state / "archive"
+    if place.is_here:
+        return config.store.path, config.archive_directory
+    return place.at(str(config.store.path)), place.at(str(config.archive_directory))

@@ -29,6 +29,9 @@ COMMANDS = {
         "run": "Follow log files and store every event.",
         "check": "Tell whether a configuration is ready to run.",
         "init": "Write a commented configuration, or install the service.",
+        "remove": "Remove the service; stores and archives stay.",
+        "upgrade-check": "Say what this version would do to the store.",
+        "roll-back": "Go back to the version before.",
     },
     "Look": {
         "query": "Search the events.",
@@ -56,6 +59,9 @@ _PLACES = {  # of the commands that are not `command` in the module of their nam
     "backup": "store:back_up",
     "restore": "store:restore",
     "verify": "store:verify",
+    "remove": "init:remove",
+    "upgrade-check": "upgrade:check",
+    "roll-back": "upgrade:roll_back",
     "explain": "check:explain",
 }
 
@@ -102,7 +108,7 @@ class LazyGroup(Group):
         for section, commands in COMMANDS.items():
             if rows := [(name, text) for name, text in commands.items() if name in available]:
                 with formatter.section(section):
-                    formatter.write_dl(rows, col_max=12)
+                    formatter.write_dl(rows, col_max=13)
 
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:

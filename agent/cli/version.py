@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from agent import __version__
-from agent.cli.common import Context, echo_json, json_option, safe_text, with_context
+from agent.cli.common import Command, Context, echo_json, json_option, safe_text, with_context
 from agent.core.errors import EXIT_DONE, SidelogError
 
 _TIMEOUT_S = 10.0
@@ -21,7 +21,7 @@ _FORM = re.compile(
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--check", is_flag=True, help="Ask an address whether there is a newer version.")
 @click.option("--url", metavar="URL", help="The address to ask, instead of the one that the package names.")
 @json_option()

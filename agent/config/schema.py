@@ -9,6 +9,7 @@ Each key has its default here and nowhere else; what a room is told has none of 
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, get_args
 
@@ -19,6 +20,8 @@ from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+SERVICE_STATE = Path("/var/lib/sidelog")  # StateDirectory= of the unit, and the home of its user
 
 # A format of log lines is registered here; `agent.parse.formats` has the module of its name. `auto` takes each line for
 # what it looks like, and tries the formats in this order.
@@ -126,10 +129,23 @@ Program = Annotated[str, "program"]  # the first of a command is a path when it 
 FIELD_ROLES = ("timestamp", "severity", "message", "logger", "service", "trace_id", "span_id")
 
 
+def _home() -> Path | None:
+    """Where the user lives whose rights these are: `runuser -u sidelog` leaves HOME at that of root."""
+    try:
+        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        return None
+
+
 def default_store_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the store lies when nothing says so: /var/lib for root, else the user's state directory (XDG)."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/sidelog/sidelog.db")
+    """Where the store lies when nothing says so: where systemd says (StateDirectory=), else /var/lib for root and for
+    the user who lives there, as the service's does, else the user's state directory (XDG).
+    """
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd.exec(5)
+    if given.startswith("/"):
+        return Path(given) / "sidelog.db"
+    if os.geteuid() == 0 or _home() == SERVICE_STATE:
+        return SERVICE_STATE / "sidelog.db"
     state = environ.get("XDG_STATE_HOME", "")
     base = Path(state) if state.startswith("/") else Path(environ.get("HOME") or Path.home()) / ".local/state"
     return base / "sidelog" / "sidelog.db"
@@ -150,6 +166,7 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     retention: RetentionConfig = RetentionConfig()
     min_free: Annotated[Bytes, Within(0, ANY_DISK)] = 256 * MIB
     group: str | None = None
+    migration_copy: bool = True
 
 
 class MultilineConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -209,7 +209,8 @@ def _load_leniently(text: str, constants: list[str], pairs: _Pairs) -> Any:
     except RecursionError:
         raise NotAnObjectError("nested too deep") from None
     except json.JSONDecodeError as error:
-        raise NotAnObjectError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+        what = error.msg.removesuffix(" at")  # as "Invalid control character at" ends
+        raise NotAnObjectError(f"not JSON: {what} at character {error.pos + 1}") from None
 
 
 def too_deep(line: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,29 @@ def writing_error(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreError.of("SL408", path)
     if name == "SQLITE_ERROR" and is_of_schema(error):
         return StoreError.of("SL415", path, path=path, why=error)
+    for part in ("", "-wal", "-shm"):
+        if (owned_by := _other_owner(path.with_name(path.name + part))) is not None:
+            owner, user = owned_by
+            return StoreError.of("SL412.owner", path, part=path.name + part, owner=owner, user=user, why=error)
     return StoreError.of("SL412", path, why=error)
+
+
+def _other_owner(path: Path) -> tuple[str, str] | None:
+    """Who owns a file that this process may not write, and who this is; None where that is not what is wrong."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if status.st_uid == os.geteuid() or os.access(path, os.W_OK):
+        return None
+    return _user_name(status.st_uid), _user_name(os.geteuid())
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 # ---------------------------------------------------------------- who holds the WAL

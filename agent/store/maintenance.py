@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agent.core.times import MINUTE_NS, since_boot_ns
-from agent.store import faults
+from agent.store import faults, former
 from agent.store.rollups import KEPT_DAYS
 from agent.store.writer import WAL_ALARM_BYTES, WAL_CHECKPOINT_BYTES, StoreWriter
 
@@ -209,11 +209,13 @@ class Retention:
         self._connection.execute("DELETE FROM events WHERE id <= ?", (last,))
 
     def tidy(self, now: int) -> None:
-        """Drop what outlives its own, longer retention: rollups, trends, groups, rows of files that are long gone.
+        """Drop what outlives its own, longer retention: rollups, trends, groups, rows of files that are long gone; and
+        copies of the store before a migration, which must not outlive what was in it.
 
         Raises:
             StoreError: as `StoreWriter.write`.
         """
+        former.remove_old(self._writer.path, self.age_ns, now)
         kept_since = now - _ROLLUP_KEEP_NS
         with faults.changing(self._connection, self._writer.path):
             oldest = self._connection.execute(

@@ -13,6 +13,7 @@ from agent.core.errors import StoreError
 from agent.core.text import follow_owner, take_place
 from agent.store import faults, schema, tables
 from agent.store.backup import free_name, make_directory, set_aside_orphans
+from agent.store.former import keep
 from agent.store.lock import StoreLock, lock_path, status_of_owner
 from agent.store.reader import check_version
 from agent.store.writer import StoreWriter, open_connection
@@ -33,6 +34,7 @@ class OpenStore(msgspec.Struct):
     lock: StoreLock
     created: bool  # there was none
     moved_aside: Path | None  # where a damaged one lies now
+    former: Path | None  # a copy of what it was before it was migrated just now
 
     def close(self) -> None:
         """Close the connection, then give up the ownership."""
@@ -40,7 +42,7 @@ class OpenStore(msgspec.Struct):
         self.lock.release()
 
 
-def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False) -> OpenStore:
+def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False, migration_copy: bool = True) -> OpenStore:
     """Own and open the store at `path`, made with mode 0600 in a directory of mode 0700 where there is none.
 
     Where root makes it, it belongs to the owner of its directory. One that takes a damaged one's place has its owner
@@ -50,26 +52,29 @@ def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False) -> Ope
         path: of the store file.
         min_free_bytes: as for StoreWriter.
         damaged: it was found damaged while it was written, perhaps in a page that opening does not look at.
+        migration_copy: keep a copy of a store of an older version beside it (`former.keep`).
 
     Raises:
         StoreError: SL404 another agent owns it; SL405 its directory cannot be written; SL403 it is newer than this
             program; SL413 it is another program's database; SL415 it lacks tables that no migration makes;
-            SL402 it is no database, or none of ours and damaged; SL408 and SL412 it cannot be written now.
+            SL402 it is no database, or none of ours and damaged; SL408 and SL412 it cannot be written now; SL420 and
+            SL553 there is no room for the copy of an older one.
     """
     make_directory(path)
     ours = lock_path(path).exists()
     lock = StoreLock(path)
     lock.acquire()
+    reserve = min_free_bytes if migration_copy else None
     try:
         created = not path.exists()
         moved_aside = move_aside(path) if damaged and not created else None
         try:
-            connection = _open(path, moved_aside)
+            connection, former = _open(path, moved_aside, reserve)
         except StoreError as error:
             if error.code != "SL402" or not (ours or _was_ours(path)):
                 raise
             moved_aside = move_aside(path)
-            connection = _open(path, moved_aside)
+            connection, former = _open(path, moved_aside, reserve)
         try:
             writer = StoreWriter(connection, path, min_free_bytes=min_free_bytes)
         except BaseException:
@@ -79,7 +84,7 @@ def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False) -> Ope
         # A lock file beside it would make the next start take somebody's notes for a damaged store.
         lock.release(forget=not ours and isinstance(error, StoreError) and error.code in _NOT_OURS)
         raise
-    return OpenStore(writer, lock, created, moved_aside)
+    return OpenStore(writer, lock, created, moved_aside, former)
 
 
 def _make_file(path: Path, former: Path | None) -> None:
@@ -98,20 +103,32 @@ def _make_file(path: Path, former: Path | None) -> None:
             os.close(descriptor)
 
 
-def _open(path: Path, former: Path | None) -> sqlite3.Connection:
-    """Open, check and migrate; SL402 when the content is not to be used."""
+def _open(path: Path, damaged: Path | None, reserve: int | None) -> tuple[sqlite3.Connection, Path | None]:
+    """Open, check and migrate; SL402 when the content is not to be used.
+
+    Args:
+        path: of the store.
+        damaged: what was there before, whose owner and mode a new one gets.
+        reserve: the bytes to stay free when an older store is copied before it is migrated; None: no copy.
+
+    Returns:
+        The connection, and the copy.
+    """
+    former = None
     previous_mask = os.umask(0o077)
     try:
         if not path.exists():
             with contextlib.suppress(OSError):  # what cannot be moved SQLite passes over where a file is empty
                 set_aside_orphans(path)
-            _make_file(path, former)
+            _make_file(path, damaged)
         connection = open_connection(path)
         try:
             if connection.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
                 _refuse_foreign(connection, path)
                 schema.prepare_file(connection)
             check_version(connection, path)
+            if reserve is not None:
+                former = keep(connection, path, reserve)
             schema.migrate(connection)
             _identify(connection, path)
             _probe(connection)
@@ -122,7 +139,7 @@ def _open(path: Path, former: Path | None) -> sqlite3.Connection:
         raise faults.writing_error(error, path) from error
     finally:
         os.umask(previous_mask)
-    return connection
+    return connection, former
 
 
 def _identify(connection: sqlite3.Connection, path: Path) -> None:

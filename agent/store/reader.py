@@ -22,19 +22,28 @@ def open_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connectio
 
     Raises:
         StoreError: SL401 there is no store; SL402 the file is damaged or no store of ours; SL403 a newer version
-            of the program has written it; SL406 it cannot be read (permissions).
+            of the program has written it; SL406 it cannot be read (permissions); SL407 it is of an older version.
     """
+    return _open_file(path, busy_timeout_s, older=False)
+
+
+def open_older_reader(path: Path, busy_timeout_s: float = 5.0) -> sqlite3.Connection:
+    """As `open_reader`, also to a store of an older schema version, whose tables are not all there."""
+    return _open_file(path, busy_timeout_s, older=True)
+
+
+def _open_file(path: Path, busy_timeout_s: float, *, older: bool) -> sqlite3.Connection:
     if not _is_file(path):
         raise StoreError.of("SL401", path)
     try:
-        return _open(path, "mode=ro", busy_timeout_s)
+        return _open(path, "mode=ro", busy_timeout_s, older=older)
     except StoreError as error:
         if error.code != "SL406" or not _cannot_change(path):
             raise
-        return _open(path, "mode=ro&immutable=1", busy_timeout_s)
+        return _open(path, "mode=ro&immutable=1", busy_timeout_s, older=older)
 
 
-def _open(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection:
+def _open(path: Path, mode: str, busy_timeout_s: float, *, older: bool) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(
             f"file:{quote(str(path.absolute()))}?{mode}", uri=True, isolation_level=None, timeout=busy_timeout_s
@@ -45,7 +54,8 @@ def _open(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection:
         connection.execute("PRAGMA query_only = 1")
         version = check_version(connection, path)
         connection.execute("SELECT 1 FROM events LIMIT 1").fetchone()
-        _refuse_older(version, path)
+        if not older:
+            _refuse_older(version, path)
     except sqlite3.Error as error:
         connection.close()
         raise reading_error(error, path) from None

@@ -9,6 +9,7 @@ events are found by time, by severity (a partial index on errors), by group, and
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 from agent.core.errors import StoreError
@@ -38,7 +39,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     try:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if version != VERSION:
-            _take_steps(connection, version)
+            _take_steps(connection, version, connection.execute("PRAGMA database_list").fetchone()[2])
             connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
@@ -48,7 +49,46 @@ def migrate(connection: sqlite3.Connection) -> None:
         raise
 
 
-def _take_steps(connection: sqlite3.Connection, version: int) -> None:
+def empty_store() -> sqlite3.Connection:
+    """A store in memory without anything in it: what an agent that has never run knows."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    return connection
+
+
+def rehearse(connection: sqlite3.Connection) -> None:
+    """Take the steps on the store's tables without their rows, in memory: whether a migration is possible at all.
+
+    Raises:
+        StoreError: SL415, as `migrate`.
+        sqlite3.Error: the store cannot be read.
+    """
+    from agent.store.migrations.script import run  # noqa: PLC0415 - as below
+
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    objects = connection.execute(
+        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        " ORDER BY type <> 'table', type <> 'view'"
+    ).fetchall()
+    taken = connection.execute("SELECT * FROM _sqlite_migrations").fetchall() if _notes_steps(connection) else []
+    path = connection.execute("PRAGMA database_list").fetchone()[2]
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").fetchone():
+            run(empty, "CREATE TABLE first (id INTEGER PRIMARY KEY AUTOINCREMENT);\nDROP TABLE first")  # and this stays
+        for (sql,) in objects:
+            empty.execute(sql)
+        for row in taken:
+            empty.execute(f"INSERT INTO _sqlite_migrations VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+        empty.execute("BEGIN")
+        _take_steps(empty, version, path)
+
+
+def _notes_steps(connection: sqlite3.Connection) -> bool:
+    names = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'")
+    return names.fetchone() is not None
+
+
+def _take_steps(connection: sqlite3.Connection, version: int, path: str) -> None:
     from agent.store import migrations  # noqa: PLC0415 - sqlite-utils takes 80 ms, at the first start alone
 
     try:
@@ -56,11 +96,10 @@ def _take_steps(connection: sqlite3.Connection, version: int) -> None:
     except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
         if not faults.is_of_schema(error):
             raise
-        raise _cannot_migrate(connection, version, str(error)) from error
+        raise _cannot_migrate(path, version, str(error)) from error
     if version and (part := migrations.missing(connection)) is not None:  # 10 ms, which a new store need not wait for
-        raise _cannot_migrate(connection, version, f"it lacks {part}")
+        raise _cannot_migrate(path, version, f"it lacks {part}")
 
 
-def _cannot_migrate(connection: sqlite3.Connection, version: int, why: str) -> StoreError:
-    path = connection.execute("PRAGMA database_list").fetchone()[2]
+def _cannot_migrate(path: str, version: int, why: str) -> StoreError:
     return StoreError.of("SL415.older", path, path=path, version=version, why=why)

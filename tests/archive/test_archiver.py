@@ -126,6 +126,23 @@ def test_a_log_that_cannot_be_deleted_is_archived_all_the_same(setting, monkeypa
     assert not (setting.logs / "app.log.1").exists()
 
 
+def test_many_logs_that_cannot_be_deleted_are_one_finding(setting, monkeypatch):
+    for number in range(1, 6):
+        setting.rotated(f"app.log.{number}")
+    archiver = setting.archiver()
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(logfile, "delete", refuse)
+        for _ in range(2):
+            assert archiver.round().failed == [str(setting.logs)]
+    assert setting.reports == [("SL807", setting.logs.name, True)] * 2
+    assert archiver.round().deleted == 5
+    assert setting.reports[2:] == [("SL807", setting.logs.name, False)]
+
+
 def test_a_worker_that_is_killed_fails_one_log_and_the_next_round_does_it(setting):
     setting.rotated("app.log.1", (b"x" * 5000 + b"\n") * 5000)
     steps = []

@@ -55,3 +55,20 @@ def test_a_store_without_archives_lists_none(sidelog, tmp_path):
     said = sidelog("archive", "--store", tmp_path / "s.db")
     assert (said.out, said.err.strip()) == ("", "no archives")
     assert sidelog("archive", "--store", tmp_path / "none.db").code == 3
+
+
+def test_before_the_first_start_a_dry_run_says_what_a_first_round_would_do(sidelog, tmp_path):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for name in ("app.log", "app.log.1", "app.log.2.gz"):
+        (logs / name).write_bytes(b"")
+    (logs / "app.log.1").write_text('{"message": "old"}\n')
+    config = tmp_path / "sidelog.yaml"
+    text = f"sources: [{{name: app, include: [{logs}/*.log]}}]\narchive: {{quiet: 0s}}\nstore: {{path: state/s.db}}\n"
+    config.write_text(text)
+    said = sidelog("archive", "run", "--dry-run", "-c", config)
+    assert said.code == 0
+    assert "there is no store" in said.err
+    assert [line.split()[:2] for line in said.out.splitlines()] == [["archive", f"{logs}/app.log.1"]]
+    assert sidelog("-q", "archive", "run", "--dry-run", "-c", config).err == ""
+    assert not (tmp_path / "state").exists()

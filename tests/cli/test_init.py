@@ -1,16 +1,22 @@
-"""Writing a configuration and installing the service: complete, never over what is there."""
+"""Writing a configuration, installing the service, removing it: what the commands say, and their exit codes."""
 
 from __future__ import annotations
 
-import re
-import subprocess
-
 import pytest
 
-from agent.cli import init
+from agent.install import layout
+from agent.install.layout import Program
+from tests.install.machine import UNIT, empty_machine, version
 from tests.needs import needs
 
-UNIT = "etc/systemd/system/sidelog.service"
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A machine with this program in it."""
+    place = empty_machine(tmp_path / "machine")
+    program = version(place, "0.1.0")
+    monkeypatch.setattr(layout, "this_program", lambda: program)
+    return place.root
 
 
 def test_a_configuration_is_written_once(sidelog, tmp_path):
@@ -39,49 +45,92 @@ def test_a_place_that_cannot_be_written(sidelog, tmp_path):
     (tmp_path / "file").touch()
     said = sidelog("init", tmp_path / "file" / "a.yaml")
     assert said.code == 1
-    assert "file/a.yaml cannot be written: File exists" in said.err
+    assert "file/a.yaml cannot be written: Not a directory" in said.err
 
 
-@pytest.mark.parametrize("arguments", [["--system", "x.yaml"], ["--root", "/x"]])
+@pytest.mark.parametrize(
+    "arguments", [["init", "--system", "x.yaml"], ["init", "--root", "/x"], ["remove"], ["remove", "--purge"]]
+)
 def test_options_that_exclude_each_other(sidelog, arguments):
-    said = sidelog("init", *arguments)
+    said = sidelog(*arguments)
     assert said.code == 2
     assert "error[SL501]" in said.err
 
 
-def test_the_service_is_installed_whole(sidelog, tmp_path, monkeypatch):
-    monkeypatch.setattr(init, "this_program", lambda: ["/opt/side log/bin/sidelog"])
-    said = sidelog("init", "--system", "--root", tmp_path / "root")
-    assert said.code == 0
-    written = sorted(
-        str(file.relative_to(tmp_path / "root")) for file in (tmp_path / "root").rglob("*") if file.is_file()
-    )
-    assert written == ["etc/sidelog/sidelog.yaml", UNIT, "etc/sysusers.d/sidelog.conf", "etc/tmpfiles.d/sidelog.conf"]
-    unit = (tmp_path / "root" / UNIT).read_text()
-    assert 'ExecStart="/opt/side log/bin/sidelog" run\n' in unit
-    assert 'ExecReload="/opt/side log/bin/sidelog" check\n' in unit
-    assert init.UNIT_PROGRAM not in re.sub(r"#.*", "", unit)
-    assert "\n  path: /var/lib/sidelog/sidelog.db\n" in (tmp_path / "root/etc/sidelog/sidelog.yaml").read_text()
-    assert "systemctl enable --now sidelog" in said.err
+@pytest.mark.parametrize("arguments", [["init", "--system"], ["remove", "--system"], ["roll-back"]])
+def test_only_root_changes_the_machine(sidelog, arguments, monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    said = sidelog(*arguments)
+    assert said.code == 1
+    assert "error[SL620]" in said.err
+    assert f"hint: sudo sidelog {' '.join(arguments)}\n" in said.err
 
 
-def test_an_installed_service_is_left_alone(sidelog, tmp_path):
-    assert sidelog("init", "--system", "--root", tmp_path).code == 0
-    unit = tmp_path / UNIT
-    unit.write_text("mine")
-    said = sidelog("init", "--system", "--root", tmp_path)
-    assert (said.code, unit.read_text()) == (0, "mine")
-    assert said.err.count("kept ") == 4
-    assert sidelog("init", "--system", "--root", tmp_path, "--force").code == 0
-    assert unit.with_name("sidelog.service.old").read_text() == "mine"
-    assert not (tmp_path / "etc/sidelog/sidelog.yaml.old").exists(), "what is the same needs no copy"
+@needs("root", "systemd")
+def test_the_service_is_installed_and_it_says_what_to_type_next(sidelog, root):
+    said = sidelog("init", "--system", "--root", root)
+    assert (said.code, said.out) == (0, "")
+    assert f"wrote    /{UNIT}\n" in said.err
+    assert "made     user and group sidelog\n" in said.err
+    hooks = "desktop.sh, mail.sh, restart-unit.sh, slack.sh"
+    assert f"wrote    /etc/sidelog/hooks: {hooks}" in said.err
+    steps = said.err.split("next:\n")[1]
+    assert [line.split("#")[0].strip() for line in steps.splitlines()][1:] == [
+        "sidelog check",
+        "systemctl enable --now sidelog",
+        "sidelog status",
+    ]
+    again = sidelog("init", "--system", "--root", root)
+    assert again.err.startswith("next:\n"), "nothing else was to be done"
+    assert "kept     /etc/sidelog/sidelog.yaml\n" in sidelog("-v", "init", "--system", "--root", root).err
+    assert sidelog("-q", "init", "--system", "--root", root).err == ""
 
 
-def test_a_program_that_the_sandbox_hides_is_said(sidelog, tmp_path, monkeypatch):
-    monkeypatch.setattr(init, "this_program", lambda: ["/home/ann/.local/bin/sidelog"])
-    said = sidelog("init", "--system", "--root", tmp_path)
+@needs("root", "systemd")
+def test_a_program_that_the_sandbox_hides_is_said(sidelog, root, monkeypatch):
+    monkeypatch.setattr(layout, "this_program", lambda: Program(["/home/ann/.local/bin/sidelog"], root))
+    said = sidelog("init", "--system", "--root", root)
     assert "warning: the service cannot see /home/ann/.local/bin/sidelog" in said.err
-    assert sidelog("-q", "init", "--system", "--root", tmp_path).err.count("\n") == 1
+    assert sidelog("-q", "init", "--system", "--root", root).err.count("\n") == 1
+
+
+def test_without_rights_the_files_of_a_package_are_written(sidelog, root, monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    said = sidelog("init", "--system", "--root", root)
+    assert said.code == 0
+    assert "left     user and group sidelog: only root can make it" in said.err
+    assert (root / UNIT).is_file()
+
+
+@needs("root", "systemd")
+def test_a_removal_says_first_what_goes_and_what_stays(sidelog, root):
+    sidelog("init", "--system", "--root", root)
+    (root / "var/lib/sidelog/sidelog.db").write_text("events")
+    said = sidelog("remove", "--system", "--root", root, "--dry-run")
+    assert said.code == 0
+    assert f"remove  {root / UNIT}\n" in said.out
+    assert f"keep    {root}/var/lib/sidelog: stores, archives and notes of the service, 6 B\n" in said.out
+    said = sidelog("remove", "--system", "--root", root, "--dry-run", "--purge")
+    assert f"DELETE  {root}/var/lib/sidelog: " in said.out
+    said = sidelog("remove", "--system", "--root", root)
+    assert (said.code, (root / UNIT).exists()) == (1, True)
+    assert "error[SL624]: nothing was removed: nobody has said yes" in said.err
+    said = sidelog("remove", "--system", "--root", root, "--yes")
+    assert (said.code, (root / UNIT).exists()) == (0, False)
+    assert (root / "var/lib/sidelog/sidelog.db").read_text() == "events"
+    assert said.err.index("keep ") < said.err.index("removed ")
+
+
+@needs("root", "systemd")
+def test_the_stores_of_the_configuration_are_known(sidelog, root, tmp_path):
+    sidelog("init", "--system", "--root", root)
+    (root / "srv").mkdir()
+    (root / "srv/shop.db").touch()
+    config = root / "etc/sidelog/sidelog.yaml"
+    config.write_text("store: {path: /srv/shop.db}\nsources: [{name: a, include: [/var/log/a]}]\n")
+    assert f"keep    {root}/srv/shop.db: a store" in sidelog("remove", "--system", "--root", root, "--dry-run").out
+    config.write_text("not: valid")
+    assert "srv/shop.db" not in sidelog("remove", "--system", "--root", root, "--dry-run").out
 
 
 def test_this_program_is_the_command_or_python(tmp_path, monkeypatch):
@@ -89,25 +138,17 @@ def test_this_program_is_the_command_or_python(tmp_path, monkeypatch):
     command.touch(0o755)
     command.chmod(0o755)
     monkeypatch.setattr("sys.argv", [str(command)])
-    assert init.this_program() == [str(command)]
+    assert layout.this_program().words == [str(command)]
     monkeypatch.setattr("sys.argv", ["-m"])
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
-    assert init.this_program() == [str(command)]
+    assert layout.this_program().words == [str(command)]
     command.unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert init.this_program() == [str(tmp_path / "python"), "-m", "agent"]
+    assert layout.this_program().words == [str(tmp_path / "python"), "-m", "agent"]
 
 
-def test_words_of_a_unit_are_quoted():
-    assert init.unit_words(["/a/b", "-m", "agent"]) == "/a/b -m agent"
-    assert init.unit_words(["/a b/50%$x", '"\\']) == '"/a b/50%%$x" "\\"\\\\"'
-
-
-@needs("systemd")
-def test_systemd_accepts_the_installed_unit(sidelog, tmp_path, monkeypatch):
-    monkeypatch.setattr(init, "this_program", lambda: ["/bin/true"])
-    assert sidelog("init", "--system", "--root", tmp_path).code == 0
-    done = subprocess.run(
-        ["systemd-analyze", "verify", tmp_path / UNIT], capture_output=True, text=True, timeout=50, check=False
-    )
-    assert "sidelog.service" not in done.stderr, done.stderr
+def test_a_version_is_known_by_its_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.prefix", "/opt/sidelog/0.1.0")
+    assert layout.this_program().version_name == "0.1.0"
+    monkeypatch.setattr("sys.prefix", "/usr")
+    assert layout.this_program().version_name is None

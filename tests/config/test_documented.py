@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.cli.init import configuration, shared
+from agent.cli.init import configuration
 from agent.config import documents
 from agent.config.schema import Config, HookConfig, RuleConfig, SourceConfig, WhenConfig
+from agent.install.layout import shared
 
 ROOT = Path(__file__).parent.parent.parent
 REFERENCE = ROOT / "docs" / "configuration.md"

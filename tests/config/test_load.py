@@ -32,6 +32,28 @@ def test_the_default_store_is_the_users_own(monkeypatch):
     assert default_store_path({"HOME": "/root"}) == Path("/var/lib/sidelog/sidelog.db")
 
 
+@pytest.mark.parametrize("given", ["/var/lib/sidelog", "/srv/state:/srv/more"])
+def test_the_service_has_its_store_where_systemd_says(given, monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    environ = {"STATE_DIRECTORY": given, "HOME": "/home/ann", "XDG_STATE_HOME": "/s"}
+    assert default_store_path(environ) == Path(given.partition(":")[0]) / "sidelog.db"
+    assert default_store_path({"STATE_DIRECTORY": "relative", "XDG_STATE_HOME": "/s"}) == Path("/s/sidelog/sidelog.db")
+
+
+def test_the_user_of_the_service_has_its_store_also_without_systemd(monkeypatch):
+    """`runuser -u sidelog -- sidelog status` leaves HOME at that of root."""
+    lives = type("Entry", (), {"pw_dir": "/var/lib/sidelog"})
+    monkeypatch.setattr("os.geteuid", lambda: 999)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: lives)
+    assert default_store_path({"HOME": "/root"}) == Path("/var/lib/sidelog/sidelog.db")
+
+    def nobody(_):
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert default_store_path({"HOME": "/h"}) == Path("/h/.local/state/sidelog/sidelog.db")
+
+
 def test_each_layer_wins_over_the_one_before(workshop):
     workshop.write(GOOD + "store: {path: /file.db, flush_interval: 1s}\n")
     assert workshop.load().store.path == Path("/file.db")

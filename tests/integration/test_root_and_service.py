@@ -109,6 +109,31 @@ def test_a_store_that_root_brings_back_or_mends_is_the_users(box, state):
     goes_on(box, state, 201)
 
 
+def test_a_store_that_was_brought_back_has_had_no_agent_that_died(box, state):
+    append(box.log, events(0, 3))
+    assert by_service(box, "run", "--once").returncode == 0
+    copy = state / "copy.db"
+    by_root(box, "backup", copy)
+    by_root(box, "restore", copy, "--force")
+    said = json.loads(box.run("status", "--json").stdout)
+    assert (said["healthy"], said["agent"]["running"], said["problems"]) == (True, False, [])
+
+
+def test_a_store_that_is_roots_is_said_to_be_and_can_be_given_back(box, state):
+    append(box.log, events(0, 3))
+    assert by_service(box, "run", "--once").returncode == 0
+    os.chown(box.store, 0, 0)
+    done = by_service(box, "run", "--once")
+    assert done.returncode == 3
+    said = done.stderr.decode()
+    assert (
+        f"error[SL412]: the store {box.store} cannot be written: sidelog.db belongs to root, and this runs as" in said
+    )
+    assert f"chown nobody: {box.store}*" in said or f"chown {USER}: {box.store}*" in said
+    os.chown(box.store, USER, USER)
+    goes_on(box, state, 3)
+
+
 def test_what_root_archives_the_user_can_read_and_archives_on(box, state):
     """A log that the user may read keeps its owner; one that it read by a privilege becomes the user's."""
     append(box.log, events(0, 3))

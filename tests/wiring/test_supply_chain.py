@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import agent
-from agent.cli.init import shared
+from agent.install.layout import shared
 
 ROOT = Path(__file__).parents[2]
 AGENT = Path(agent.__file__).parent

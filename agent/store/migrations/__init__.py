@@ -71,6 +71,13 @@ def apply(connection: sqlite3.Connection) -> None:
     migrations.apply(Database(connection, execute_plugins=False, recursive_triggers=False))
 
 
+def changes(version: int) -> list[tuple[int, str]]:
+    """What each migration of a store of this version does, in words: its number, and the first line of its module."""
+    modules = {step.__module__: sys.modules[step.__module__].__doc__ or "" for _, step in _STEPS}
+    said = [words.split("\n")[0].removeprefix("Version ").partition(": ") for words in modules.values()]
+    return [(int(number), words) for number, _, words in said if int(number) > version]
+
+
 def missing(connection: sqlite3.Connection) -> str | None:
     """What a migrated store lacks of a new one, in words, such as `the column state of the table files`; None: nothing.
 

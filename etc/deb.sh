@@ -1,0 +1,78 @@
+#!/bin/sh
+# Build dist/sidelog_VERSION_ARCH.deb with Debian's own tools: the program with its libraries at the locked versions, for
+# the Python of this Debian. `make deb`. Needs dpkg-dev, debhelper and python3; lintian, where it is there, must be content.
+#
+# Usage: etc/deb.sh [SITE]     SITE: a directory that has the libraries already, instead of the package index
+set -eu
+cd "$(dirname "$0")/.."
+python=${PYTHON:-/usr/bin/python3} # of the machine that the package is for
+pip=.venv/bin/python
+version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' agent/__init__.py)
+for tool in dh dpkg-buildpackage "$python"; do
+  command -v "$tool" >/dev/null || { echo "deb: $tool is missing: apt install debhelper dpkg-dev python3" >&2; exit 1; }
+done
+work=build/deb
+rm -rf "$work"
+mkdir -p "$work/sidelog-$version/site" "$work/sidelog-$version/tree" dist
+here=$work/sidelog-$version
+
+if [ $# -gt 0 ]; then
+  cp -r "$1/." "$here/site"
+else
+  "$pip" -m pip --python "$python" install --quiet --quiet --root-user-action ignore --disable-pip-version-check --no-compile --only-binary :all: --no-warn-script-location \
+    --constraint requirements-dev.txt --target "$here/site" $("$pip" -c '
+import tomllib
+print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' | tr -d ' ')
+fi
+cp -r agent "$here/site/agent"
+mkdir -p "$here/site/agent/_share/etc"
+cp etc/sidelog.yaml etc/sidelog.default "$here/site/agent/_share/etc"
+cp -r etc/hooks "$here/site/agent/_share/etc"
+cp -r systemd "$here/site/agent/_share"
+rm -rf "$here/site/bin" "$here/site/pip" "$here"/site/pip-*.dist-info # sqlite-utils has pip for plugins, which are off
+find "$here/site" -name __pycache__ -type d -prune -exec rm -rf {} +
+find "$here/site" \( -name tests -o -name test \) -type d -prune -exec rm -rf {} + # of libraries, for libraries
+find "$here/site" \( -name '*.pyi' -o -name '*.h' -o -name '*.c' -o -name '*.pyx' -o -name '*.a' \) -type f -delete
+
+cp -r etc/debian "$here/debian"
+mkdir -p "$here/tree/usr/bin" "$here/tree/usr/share/sidelog"
+cat >"$here/tree/usr/bin/sidelog" <<'LAUNCHER'
+#!/usr/bin/python3 -I
+"""sidelog with the libraries of its package."""
+
+import sys
+
+sys.path.insert(0, "/usr/lib/sidelog")
+
+from agent.__main__ import main
+
+sys.exit(main())
+LAUNCHER
+chmod 755 "$here/tree/usr/bin/sidelog"
+cp -r systemd/examples "$here/tree/usr/share/sidelog/drop-ins"
+sed 's#/usr/local/bin/sidelog#/usr/bin/sidelog#; s#/usr/local/share/#/usr/share/#' systemd/sidelog.service >"$here/debian/sidelog.service"
+cp systemd/sidelog.sysusers.conf "$here/debian/sidelog.sysusers"
+cp systemd/sidelog.tmpfiles.conf "$here/debian/sidelog.tmpfiles"
+printf '%s\n' README.md NEWS.md docs >"$here/debian/docs"
+cp -r README.md docs "$here"
+cp CHANGELOG.md "$here/NEWS.md" # by its own name it would take the place of Debian's
+"$python" -c 'import sys; a, b = sys.version_info[:2]; print(f"python3 (>= {a}.{b}), python3 (<< {a}.{b + 1})")' >"$here/python-depends"
+{
+  printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: sidelog\n\n'
+  printf 'Files: *\nCopyright: %s\nLicense: Expat\nComment:\n' "$(sed -n 's/^Copyright (c) //p' LICENSE)"
+  printf ' The libraries below /usr/lib/sidelog have licences of their own, in the directories *.dist-info beside them.\n\n'
+  printf 'License: Expat\n'
+  tail -n +5 LICENSE | sed 's/^$/./; s/^/ /'
+} >"$here/debian/copyright"
+{
+  printf 'sidelog (%s) unstable; urgency=medium\n\n  * What has changed stands in NEWS.md.\n\n' "$version"
+  printf ' -- The sidelog authors <sidelog@localhost>  %s\n' "$(LC_ALL=C date -u -d "@${SOURCE_DATE_EPOCH:-$(stat -c %Y CHANGELOG.md)}" '+%a, %d %b %Y %H:%M:%S +0000')"
+} >"$here/debian/changelog"
+
+(cd "$here" && dpkg-buildpackage --build=binary --no-sign --no-check-builddeps >../build.log 2>&1) || { tail -30 "$work/build.log" >&2; exit 1; }
+mv "$work"/sidelog_*.deb dist/
+made=$(ls -t dist/sidelog_"$version"_*.deb | head -1)
+if command -v lintian >/dev/null; then
+  lintian --fail-on error,warning --tag-display-limit 5 "$made"
+fi
+echo "$made"
