@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Context, print_warnings, with_context
+from agent.cli.common import Bar, Context, print_warnings, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, UsageError
 from agent.core.model import STDIN
 
@@ -70,6 +70,8 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     unread = _unread(agent, config) if once else []
     if context.verbosity >= 0 and (once or stdin is not None):
         click.echo(_summary_line(summary, len(unread)), err=True)
+    elif unread:  # what failed is said with -q too
+        click.echo(f"sidelog: could not be read: {safe_text(', '.join(unread))}", err=True)
     return EXIT_FAILED if unread else EXIT_DONE
 
 
