@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.common import Bar, Command, Context, print_error, print_warnings, with_context
+from agent.cli.common import Bar, Command, Context, print_error, print_warnings, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError, UsageError
 from agent.core.model import STDIN
 from agent.core.text import counted
@@ -68,11 +68,12 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     else:
         summary = asyncio.run(Agent(config, stdin=stdin, load_config=load).run())
     unread = _unread(agent, config) if once else []
-    if once or stdin is not None:
-        if context.verbosity >= 0:
-            click.echo(_summary_line(summary, len(unread)), err=True)
-        for hook, count in summary.undelivered.items():
-            print_error(SidelogError.of("SL713", hook, pages=counted(count, "page is", "pages are")))
+    if context.verbosity >= 0 and (once or stdin is not None):
+        click.echo(_summary_line(summary, len(unread)), err=True)
+    elif unread:  # what failed is said with -q too
+        click.echo(f"sidelog: could not be read: {safe_text(', '.join(unread))}", err=True)
+    for hook, count in summary.undelivered.items() if once or stdin is not None else ():
+        print_error(SidelogError.of("SL713", hook, pages=counted(count, "page is", "pages are")))
     return EXIT_FAILED if unread else EXIT_DONE
 
 

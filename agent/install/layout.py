@@ -27,7 +27,7 @@ VERSIONS = "/opt/sidelog"  # an environment a version
 CURRENT = "/opt/sidelog/current"
 PREVIOUS = "/opt/sidelog/previous"
 # What the unit hides from the service: ProtectHome, PrivateTmp.
-INVISIBLE = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108
+INVISIBLE = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 - names alone
 
 
 class Layout(NamedTuple):

@@ -18,7 +18,7 @@ import msgspec
 from agent.core.errors import SidelogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import NoReturn
 
     from agent.service.unit import Unit
@@ -130,13 +130,15 @@ def _group_id(name: str) -> int:
 def run_as(account: Account, environ: Mapping[str, str], work: Callable[[], bytes]) -> bytes:
     """What a function gives when it is called as another user, with these variables; only root can.
 
-    The child is forked and starts no program: nothing of the other user's runs with root's rights. It calls the
-    function twice, before it becomes that user too, for the imports alone: that user may not be able to read this
-    program. So the function must change nothing.
+    The child is forked and starts no program: nothing of the other user's runs with root's rights. The function is
+    called before the fork, too, for the imports alone: that user may not be able to read this program. So it must
+    change nothing.
 
     Raises:
         OSError: no child could be made, or the function has raised an error, whose words this one repeats.
     """
+    with _variables(environ), contextlib.suppress(Exception):
+        work()
     source, sink = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -156,15 +158,25 @@ def run_as(account: Account, environ: Mapping[str, str], work: Callable[[], byte
     return said
 
 
+@contextlib.contextmanager
+def _variables(environ: Mapping[str, str]) -> Iterator[None]:
+    """These variables alone in the environment, for the block."""
+    former = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(former)
+
+
 def _child(account: Account, environ: Mapping[str, str], work: Callable[[], bytes], sink: int) -> NoReturn:
     status = 1
     try:
-        os.environ.clear()
-        os.environ.update(environ)
-        with contextlib.suppress(Exception):
-            work()
         _become(account)
-        said = work()
+        with _variables(environ):
+            said = work()
         status = 0
     except BaseException as error:  # noqa: BLE001 - nothing of the parent's may go on in the child
         said = f"{type(error).__name__}: {error}".encode(errors="replace")

@@ -18,7 +18,7 @@ from agent.service.fix import Fix, hint
 from agent.views.diagnostic import Diagnostic, error, ok, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from agent.config import HookConfig
     from agent.service.viewpoint import Viewpoint
@@ -150,18 +150,21 @@ def _interpreters(program: str) -> list[str]:
     return [part if "/" in part else shutil.which(part, path=hooks.SEARCH_PATH) or part for part in named]
 
 
-def hook_secrets(hook: HookConfig) -> Iterator[Diagnostic]:
+def hook_secrets(hook: HookConfig, view: Viewpoint) -> Iterator[Diagnostic]:
     """Whether the secrets that a hook refers to are there, and fit their place. Their text goes nowhere."""
-    looks: list[Callable[[], str]] = [secret.resolve_header for secret in hook.headers.values()]
+    looks = [(secret, secret.resolve_header) for secret in hook.headers.values()]
     if hook.webhook is not None:
-        looks.append(hook.webhook.resolve)
+        looks.append((hook.webhook, hook.webhook.resolve))
     if hook.service is not None and hook.service.key is not None:
-        looks.append(hook.service.key.resolve)
-    for look in looks:
+        looks.append((hook.service.key, hook.service.key.resolve))
+    for secret, look in looks:
         try:
             look()
         except SidelogError as problem:
-            yield Diagnostic.of(problem)
+            found = None if secret.file is None else access.obstacle(str(secret.file), os.R_OK)
+            fixes = access.grants(found, view.account, in_unit=view.unit is not None) if found else ()
+            problem.hint = hint(fixes, view.unit, problem.hint)
+            yield Diagnostic.of(problem, fixes=fixes)
 
 
 # ---------------------------------------------------------------- the network

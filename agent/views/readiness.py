@@ -105,7 +105,7 @@ def _diagnostics(file: Path, load: Callable[[], Config], view: Viewpoint) -> lis
         return [*_slips(), *(Diagnostic.of(one) for one in with_unusable(problem).findings)]
     except ConfigError as problem:
         findings = [Diagnostic.of(problem)]
-        return [_readable(one, file, view) if one.code == "SL101" else one for one in findings]
+        return [_readable(one, view) if one.code == "SL101" else one for one in findings]
     missing = [Diagnostic.of(one) for one in (*unsupported(config, file), *unusable(config, file))]
     valid = [] if missing else [ok(str(file), "is valid")]
     return [*valid, *_for_whom(view), *_slips(), *_protected(file), *missing, *examine(config, view)]
@@ -115,9 +115,9 @@ def _slips() -> list[Diagnostic]:
     return [Diagnostic.of(one, "warning") for one in misspelt(os.environ)]
 
 
-def _readable(finding: Diagnostic, file: Path, view: Viewpoint) -> Diagnostic:
+def _readable(finding: Diagnostic, view: Viewpoint) -> Diagnostic:
     """A configuration that cannot be read, with what opens it."""
-    blocked = access.obstacle(str(file), os.R_OK)
+    blocked = access.obstacle(finding.place, os.R_OK)
     if blocked is None:
         return finding
     fixes = access.grants(blocked, view.account, in_unit=view.unit is not None)
@@ -171,7 +171,7 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
     for name, hook in config.hooks.items():
         for look in (
             lambda: programs.hook_program(name, hook, view),  # noqa: B023 - called before the next turn
-            lambda: programs.hook_secrets(hook),  # noqa: B023
+            lambda: programs.hook_secrets(hook, view),  # noqa: B023
             lambda: programs.webhook(name, hook, view),  # noqa: B023
         ):
             yield from _looked(f"hooks.{name}", look)

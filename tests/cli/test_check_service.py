@@ -309,6 +309,15 @@ def test_a_group_that_is_to_read_has_to_be_the_agents(machine):
     assert machine.problems()["SL148", "store.group"]["fix"] == ["StateDirectoryMode=0750"]
 
 
+def test_a_secret_that_the_user_cannot_read(machine):
+    (machine.place / "token").write_text("t")
+    (machine.place / "token").chmod(0o600)
+    machine.config(hooks={"chat": {"webhook": "https://h", "headers": {"A": {"file": str(machine.place / "token")}}}})
+    (found,) = machine.problems().values()
+    assert (found["code"], found["fix"][-1]) == ("SL110", f"chmod g+r {machine.place}/token")
+    machine.heals()
+
+
 def test_a_unit_whose_user_or_program_is_missing(machine, monkeypatch, sidelog):
     machine.unit("User=nobody-at-all", "ExecStart=/bin/true")
     said = sidelog("check", "-c", machine.place / "sidelog.json", "--unit", machine.file)

@@ -52,6 +52,8 @@ def test_once_fails_where_something_could_not_be_read(box):
     assert (done.returncode, b"3 paths could not be read" in done.stderr) == (1, True)
     assert b"name the files in it" in done.stderr
     assert box.count() == 2
+    quiet = subprocess.run([*bound, "-q"], env=box.env, cwd=box.root, capture_output=True, timeout=60, check=False)
+    assert (quiet.returncode, quiet.stderr.count(b"could not be read"), quiet.stderr.count(b"\n")) == (1, 1, 1)
     assert box.run("run", "--once", "--set", f"sources[0].include=[{box.logs}/*.log]").returncode == 0
 
 
