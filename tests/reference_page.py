@@ -190,7 +190,7 @@ def _meanings() -> dict[str, tuple[str, str]]:
     sections = re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", CONFIGURATION.read_text(), re.DOTALL | re.MULTILINE)
     for section, text in sections:
         for key, default, meaning in re.findall(r"^\| `([a-z_.]+)` \| (.*?) ?\| (.*) \|$", text, re.MULTILINE):
-            found[f"{section}.{key}"] = (default, meaning.rstrip("."))
+            found[f"{section}.{key}"] = (default, meaning.rstrip(".").replace("](#", "](configuration.md#"))
     return found
 
 

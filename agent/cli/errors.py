@@ -190,12 +190,7 @@ def show(context: Context, *, group: int, as_json: bool, full: bool) -> int:
 @utc_option
 @with_context
 def diff(context: Context, *, as_json: bool, show_all: bool, **options: str | None) -> int:
-    r"""Show which errors are new, gone or changed since a moment, or with a version.
-
-    \b
-      sidelog errors diff --at 14:05 --before 1h --after 20m
-      sidelog errors diff --label service.version=1.3 --before 1d
-    """
+    """Show which errors are new, gone or changed since a moment, or with a version."""
     from agent.views.error_diff import compare
 
     now = time.time_ns()

@@ -32,6 +32,26 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog check -c /etc/sidelog/sidelog.yaml --json", "another one, for a program"),
         ("sidelog check --set store.min_free=1GiB -q", "with a key overridden; only what is wrong"),
     ),
+    "remove": (
+        ("sidelog remove --system --dry-run", "what would go, and what would stay"),
+        ("sudo sidelog remove --system", "the service; stores and archives stay"),
+        ("sudo sidelog remove --system --purge --yes", "all of it, without a question"),
+    ),
+    "upgrade-check": (
+        ("/opt/sidelog/0.2.0/bin/sidelog upgrade-check", "what this version would do to the service's store"),
+        ("sidelog upgrade-check --store /data/sidelog.db", "to another one"),
+        ("sidelog upgrade-check --json", "for a program"),
+    ),
+    "roll-back": (
+        ("sudo sidelog roll-back", "to the version before, with the agent stopped"),
+        ("sudo sidelog roll-back --store /data/sidelog.db", "of another store"),
+        ("sudo sidelog roll-back -q", "without a word"),
+    ),
+    "version": (
+        ("sidelog version", "the one that runs here"),
+        ("sidelog version --check --url https://example.org/sidelog.json", "whether there is a newer one"),
+        ("sidelog version --json", "for a program"),
+    ),
     "init": (
         ("sidelog init", "write sidelog.yaml, with every key explained"),
         ("sidelog init --force logs.yaml", "another file; the old one stays as logs.yaml.old"),
@@ -60,6 +80,11 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog errors show 7", "what to do, stack trace, trends, samples"),
         ("sidelog errors show 7 --json", "the same for a program"),
         ("sidelog errors show 7 --store /data/sidelog.db", "of another store"),
+    ),
+    "errors diff": (
+        ("sidelog errors diff --after 20m", "of the last twenty minutes, beside the hour before"),
+        ("sidelog errors diff --at 14:05 --before 1h --after 20m", "before and after a release"),
+        ("sidelog errors diff --label service.version=1.3 --before 1d", "with a version, beside all others"),
     ),
     "errors resolve": (
         ("sidelog errors resolve 7", "mended: a later event brings it back as regressed"),

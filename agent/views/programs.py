@@ -18,9 +18,10 @@ from agent.service.fix import Fix, hint
 from agent.views.diagnostic import Diagnostic, error, ok, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from agent.config import HookConfig
+    from agent.config.schema import Secret
     from agent.service.viewpoint import Viewpoint
 
     Addresses = list[ipaddress.IPv4Address | ipaddress.IPv6Address]
@@ -152,11 +153,10 @@ def _interpreters(program: str) -> list[str]:
 
 def hook_secrets(hook: HookConfig, view: Viewpoint) -> Iterator[Diagnostic]:
     """Whether the secrets that a hook refers to are there, and fit their place. Their text goes nowhere."""
+    looks: list[tuple[Secret, Callable[[], str]]]
     looks = [(secret, secret.resolve_header) for secret in hook.headers.values()]
-    if hook.webhook is not None:
-        looks.append((hook.webhook, hook.webhook.resolve))
-    if hook.service is not None and hook.service.key is not None:
-        looks.append((hook.service.key, hook.service.key.resolve))
+    if (service := hook.service) is not None:
+        looks += [(secret, secret.resolve) for secret in (service.url, service.key) if secret is not None]
     for secret, look in looks:
         try:
             look()
