@@ -34,18 +34,18 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "remove": (
         ("sidelog remove --system --dry-run", "what would go, and what would stay"),
-        ("sudo sidelog remove --system", "the service; stores and archives stay"),
-        ("sudo sidelog remove --system --purge --yes", "all of it, without a question"),
+        ("sidelog remove --system", "as root: the service; stores and archives stay"),
+        ("sidelog remove --system --purge --yes", "all of it, without a question"),
     ),
     "upgrade-check": (
-        ("/opt/sidelog/0.2.0/bin/sidelog upgrade-check", "what this version would do to the service's store"),
+        ("sidelog upgrade-check -c /etc/sidelog/sidelog.yaml", "what this version would do to the service's store"),
         ("sidelog upgrade-check --store /data/sidelog.db", "to another one"),
         ("sidelog upgrade-check --json", "for a program"),
     ),
     "roll-back": (
-        ("sudo sidelog roll-back", "to the version before, with the agent stopped"),
-        ("sudo sidelog roll-back --store /data/sidelog.db", "of another store"),
-        ("sudo sidelog roll-back -q", "without a word"),
+        ("sidelog roll-back", "as root: to the version before, with the agent stopped"),
+        ("sidelog roll-back --store /data/sidelog.db", "of another store"),
+        ("sidelog roll-back -q", "without a word"),
     ),
     "version": (
         ("sidelog version", "the one that runs here"),

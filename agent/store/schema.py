@@ -78,7 +78,7 @@ def rehearse(connection: sqlite3.Connection) -> None:
         for (sql,) in objects:
             empty.execute(sql)
         for row in taken:
-            empty.execute(f"INSERT INTO _sqlite_migrations VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608 - marks alone
+            empty.execute(f"INSERT INTO _sqlite_migrations VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608 - marks
         empty.execute("BEGIN")
         _take_steps(empty, version, path)
 
