@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from agent.core.fields import Path
-
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -27,9 +25,9 @@ class _Names:
     def __init__(self, text: str) -> None:
         self._names = _words(text)
         self.first = frozenset({*self._names, *(name.partition(".")[0] for name in self._names)})
-        self._in: dict[tuple[str, ...], list[Path]] = {}
+        self._in: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
 
-    def paths(self, keys: tuple[str, ...]) -> list[Path]:
+    def paths(self, keys: tuple[str, ...]) -> list[tuple[str, ...]]:
         """Where a record with these top-level keys may have a value; as a log's lines have few sets of keys, they are
         remembered: 0.3 µs instead of 3.
         """
