@@ -3,10 +3,17 @@
 import os
 import signal
 
+import hypothesis
 import pytest
 import structlog
 
 from tests import needs
+
+# No example has a time that it may take, which other programs of the machine would decide on. The profile of CI, which
+# hypothesis loads by itself, has none either.
+hypothesis.settings.register_profile("anywhere", deadline=None)
+if not os.environ.get("CI"):
+    hypothesis.settings.load_profile("anywhere")
 
 # A shell without job control starts what it puts in the background with Ctrl-C ignored, and so would be every process
 # that a test starts and interrupts.
