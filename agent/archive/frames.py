@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from agent.core.fields import Profile
     from agent.core.model import EventBatch
     from agent.parse.decode import ParseSettings
+    from agent.parse.formats import LineRules
 
 _MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a longer event, which no search shows
 _OF_ARRAYS = b" \t[],"  # how lines begin that are read by what was before them
@@ -150,7 +151,7 @@ class FrameSplitter:
         last = found.offsets[-1] - self._offset if found.offsets else 0
         if found.tail_open and end > last:
             end = last
-        end = _unmistakable(data, end, [offset - self._offset for offset in found.offsets])
+        end = _unmistakable(data, end, [offset - self._offset for offset in found.offsets], self._settings.rules)
         if end <= 0:
             return None
         if end == whole and not found.tail_open:
@@ -176,7 +177,7 @@ class FrameSplitter:
         return piece
 
 
-def _unmistakable(data: bytes, end: int, begins: list[int]) -> int:
+def _unmistakable(data: bytes, end: int, begins: list[int], rules: LineRules) -> int:
     """The last cut up to this one whose frames are read as in the whole log: a bracket, a comma or an indented brace is
     read as part of an array of objects where an object, or nothing, was before; an opening bracket by what follows it.
 
@@ -184,6 +185,7 @@ def _unmistakable(data: bytes, end: int, begins: list[int]) -> int:
         data: what is cut.
         end: where an event ends.
         begins: of the events.
+        rules: of its source: a container's line is an object that no array has.
     """
     for begin in reversed(begins):
         if begin >= end:
@@ -193,7 +195,8 @@ def _unmistakable(data: bytes, end: int, begins: list[int]) -> int:
             continue
         if data[end : end + 1] not in _OF_ARRAYS:  # which b"" is in, where it is not known what follows
             break
-        if data[begin : begin + 1] == b"{" and data[begin:end].rstrip(b" \t\r\n[],")[-1:] == b"}":
+        event = data[begin:end].rstrip(b" \t\r\n[],")
+        if event[:1] == b"{" and event[-1:] == b"}" and rules.unwrap(event.partition(b"\n")[0]) is None:
             break
         end = begin
     return end

@@ -112,7 +112,7 @@ class Assembler:
     @property
     def after_object(self) -> bool:
         """Whether the last line was a JSON object; at first whether one may have been before."""
-        return self.object_rows == len(self.out.records)
+        return self.open is None and self.tail is None and self.object_rows == len(self.out.records)
 
     def nothing_open(self, line: bytes) -> bool:
         """Whether this line belongs to nothing before it; closes an event that this is plain to see for."""

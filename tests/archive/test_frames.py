@@ -44,6 +44,9 @@ def whole(data: bytes, profile) -> list:
 @given(LOGS, st.integers(1, 700), st.integers(1, 300))
 @example(b"[\n2026-11-22 03:04:05 ERROR shop: it broke\n", 1, 1)
 @example(b'{"a":1}\n[\n\n[\nplain text\n[\n{"a":1}\n', 1, 1)
+@example(b'2026-11-22 03:04:05 ERROR shop: it broke\n{\n  {"a":1},\n', 1, 1)
+@example(b'plain text\nplain text\n  {"a":1},\n', 1, 24)
+@example(b'{"log":"x\\n","stream":"stdout","time":"23:00:00"}\n]\n', 1, 4)
 @settings(max_examples=200, deadline=None)
 def test_frames_make_up_the_log_and_its_events(data, frame_bytes, chunk):
     splitter = FrameSplitter(SETTINGS, None, OBSERVED, frame_bytes=frame_bytes)
