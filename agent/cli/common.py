@@ -304,9 +304,11 @@ class Bar:
         parts = [
             f"{self._what} [{'#' * filled}{' ' * (_BAR_COLUMNS - filled)}] {share:4.0%}",
             "" if left is None else f"{int(left) // 3600}:{int(left) // 60 % 60:02}:{int(left) % 60:02}",
-            safe_text(note[-_NOTE_CHARS:]),
         ]
-        self._write(f"\r{' '.join(filter(None, parts))[: _columns(sys.stderr) - 1]}{_ERASE}")
+        said = " ".join(filter(None, parts))
+        room = min(_NOTE_CHARS, _columns(sys.stderr) - len(said) - 2)  # a path's end tells more than its beginning
+        end = safe_text(note)[-room:] if room > 0 else ""
+        self._write(f"\r{f'{said} {end}'.rstrip()[: _columns(sys.stderr) - 1]}{_ERASE}")
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a terminal that is gone is no reason to stop the work

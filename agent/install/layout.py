@@ -23,6 +23,7 @@ SHARE = "/usr/local/share/sidelog"
 EXAMPLES = "/usr/local/share/sidelog/drop-ins"  # to choose from
 COMMAND = "/usr/local/bin/sidelog"  # as the unit has it
 STATE = "/var/lib/sidelog"
+BACKUPS = "/var/backups/sidelog"  # of the nightly backup
 VERSIONS = "/opt/sidelog"  # an environment a version
 CURRENT = "/opt/sidelog/current"
 PREVIOUS = "/opt/sidelog/previous"

@@ -48,12 +48,14 @@ class RemovalPlan(NamedTuple):
         user: whether the service's user goes.
         data: stores, archives and configuration.
         purge: whether these go too.
+        spared: what stays in any case.
     """
 
     files: list[Path]
     user: bool
     data: list[Data]
     purge: bool
+    spared: list[Path]
 
 
 def plan(place: Layout, store: Path, archives: Path, *, purge: bool) -> RemovalPlan:
@@ -72,7 +74,9 @@ def plan(place: Layout, store: Path, archives: Path, *, purge: bool) -> RemovalP
         raise SidelogError.of("SL620", "sidelog remove --system")
     if place.is_packaged:
         raise SidelogError.of("SL622", "sidelog")
-    return RemovalPlan(list(_files(place)), service_owner(place) is not None, _data(place, store, archives), purge)
+    files, backups = list(_files(place)), place.at(layout.BACKUPS)
+    spared = [backups] if backups.is_dir() and backups not in files else []
+    return RemovalPlan(files, service_owner(place) is not None, _data(place, store, archives), purge, spared)
 
 
 def _files(place: Layout) -> Iterator[Path]:
@@ -87,6 +91,9 @@ def _files(place: Layout) -> Iterator[Path]:
         layout.SHARE,
     ]
     yield from (place.at(name) for name in names if os.path.lexists(place.at(name)))
+    backups = place.at(layout.BACKUPS)
+    if backups.is_dir() and not any(backups.iterdir()):
+        yield backups
     link = place.at(layout.COMMAND)
     ours = (f"{layout.VERSIONS}/", f"{layout.this_program().environment}/")
     if link.is_symlink() and str(link.readlink()).startswith(ours):
@@ -140,6 +147,8 @@ def sentences(planned: RemovalPlan) -> Iterator[str]:
         yield f"remove  {path}"
     if planned.user:
         yield f"remove  the user and the group {layout.USER}"
+    for path in planned.spared:
+        yield f"keep    {path}: backups, whatever else is deleted"
     for data in planned.data:
         verb = "DELETE " if planned.purge else "keep   "
         yield f"{verb} {data.place}: {data.what}, {format_size(data.bytes)}"

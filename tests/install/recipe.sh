@@ -1,11 +1,13 @@
 #!/bin/sh
 # Follow the recipes of the documentation, in a mount namespace of its own: what they write below /etc, /usr/local, /opt and
-# /var goes into layers of SCRATCH. Usage: unshare --mount --pid --fork sh recipe.sh SCRATCH CHECKOUT
+# /var goes into layers of SCRATCH. Usage: unshare --mount --pid --fork sh recipe.sh SCRATCH CHECKOUT PREFIX
+#
+# The Python of PREFIX, which may lie in a home directory that no service sees, lies in /opt/python there.
 #
 # SCRATCH/steps has a command a line. Each is run as it stands, in CHECKOUT; SCRATCH/NUMBER.out has what it said. After each the
 # places of sidelog are listed in SCRATCH/NUMBER.left. Ends with 77 where no overlay can be mounted: nothing was done then.
 set -eu
-scratch=$1 checkout=$2
+scratch=$1 checkout=$2 prefix=$3
 mount --make-rprivate /
 for name in etc usr/local opt var; do
   mkdir -p "$scratch/layers/$name/upper" "$scratch/layers/$name/work"
@@ -15,6 +17,8 @@ done
 for name in etc usr/local opt var; do # nothing is followed on the machine itself
   grep -q "^overlay /$name overlay " /proc/mounts || exit 77
 done
+mkdir -p /opt/python
+mount --bind "$prefix" /opt/python
 mount -t tmpfs tmpfs /run
 mount -t proc proc /proc
 mkdir -p /run/systemd/system

@@ -46,7 +46,6 @@ def followed(tmp_path):
 
     def follow(steps: list[str]) -> list[tuple[str, str]]:
         (tmp_path / "bin").mkdir()
-        (tmp_path / "bin/python3").symlink_to(Path(sys.executable).resolve())
         (tmp_path / "bin/systemctl").symlink_to(ROOT / "tests/install/service_manager.py")
         (tmp_path / "steps").write_text("".join(f"{step}\n" for step in steps))
         site = sysconfig.get_paths()["purelib"]
@@ -55,11 +54,14 @@ def followed(tmp_path):
         }
         # The libraries are there already: no index is asked, and nothing is built apart.
         env |= {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PYTHONPATH": site}
-        env |= {"PATH": f"{tmp_path}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "NO_COLOR": "1"}
+        env |= {
+            "PATH": f"{tmp_path}/bin:/opt/python/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "NO_COLOR": "1",
+        }
         env |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1", "PIP_NO_COMPILE": "1"}
         script = ROOT / "tests/install/recipe.sh"
         done = subprocess.run(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", script, tmp_path, ROOT],
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", script, tmp_path, ROOT, sys.base_prefix],
             env=env, capture_output=True, text=True, check=False, timeout=880,
         )  # fmt: skip
         if done.returncode == 77:
