@@ -81,7 +81,8 @@ def plan(place: Layout, store: Path, archives: Path, *, purge: bool) -> RemovalP
 
 def _files(place: Layout) -> Iterator[Path]:
     """What an installation has brought, as far as it is there; the program last, for this may be it."""
-    names = [layout.UNIT, f"{layout.UNIT}.old", layout.DROP_INS, layout.SYSUSERS, f"{layout.SYSUSERS}.old"]
+    names = [name for unit in (layout.UNIT, *layout.BACKUP_UNITS) for name in (unit, f"{unit}.old")]
+    names += [layout.DROP_INS, layout.SYSUSERS, f"{layout.SYSUSERS}.old"]
     names += [
         layout.TMPFILES,
         f"{layout.TMPFILES}.old",
@@ -165,6 +166,7 @@ def remove(place: Layout, planned: RemovalPlan, store: Path) -> Iterator[Done]:
             SL624, a file cannot be removed. What was done until then is done; to call it again goes on.
     """
     if is_booted(place) and place.at(layout.UNIT).exists():
+        run_tool(["systemctl", "disable", "--now", "sidelog-backup.timer"], may_fail=True)  # where there is one
         run_tool(["systemctl", "disable", "--now", "sidelog.service"])
         yield Done("stopped", "sidelog.service")
     if (running := owner_of_store(store)) is not None:

@@ -55,6 +55,8 @@ def install(place: Layout, program: Program, *, force: bool) -> Iterator[Done]:
         command, links = _link(place, program)
         yield from links
         yield files.own(layout.UNIT, unit_text(command))
+        units = ((unit, unit_text(command, Path(unit).name)) for unit in layout.BACKUP_UNITS)
+        yield from _together(files.own(unit, text) for unit, text in units)
         drop_ins = {name: shared(name) for name in shared_names("systemd/examples", "*.conf")}
         yield from _together(files.own(f"{layout.EXAMPLES}/{Path(name).name}", drop_ins[name]) for name in drop_ins)
     hooks = {f"{layout.HOOKS}/{Path(name).name}": shared(name) for name in shared_names("etc/hooks", "*")}
@@ -145,9 +147,9 @@ def _leads_to(place: Layout, link: str) -> str | None:
     return str(path.readlink()) if path.is_symlink() and path.exists() else None
 
 
-def unit_text(command: Sequence[str]) -> str:
-    """The unit, which starts this command."""
-    return shared("systemd/sidelog.service").replace(layout.COMMAND, unit_words(command))
+def unit_text(command: Sequence[str], name: str = "sidelog.service") -> str:
+    """A unit, which starts this command."""
+    return shared(f"systemd/{name}").replace(layout.COMMAND, unit_words(command))
 
 
 def unit_words(words: Sequence[str]) -> str:

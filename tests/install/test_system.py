@@ -49,6 +49,9 @@ def test_all_of_it_is_there(place, program):
     assert place.at(layout.COMMAND).readlink().as_posix() == "/opt/sidelog/current/bin/sidelog"
     assert place.at(layout.CURRENT).readlink().as_posix() == "0.1.0"
     assert "\nExecStart=/usr/local/bin/sidelog run\n" in place.at(layout.UNIT).read_text()
+    backup, timer = (place.at(unit).read_text() for unit in layout.BACKUP_UNITS)
+    assert "\nExecStart=/usr/local/bin/sidelog backup /var/backups/sidelog --keep 7\n" in backup
+    assert "\n[Timer]\n" in timer
     assert "  - name: syslog\n" in place.at(layout.CONFIG).read_text()
     assert place.at(layout.ENVIRONMENT).stat().st_mode & 0o777 == 0o600
     for name in layout.shared_names("etc/hooks", "*"):
