@@ -115,7 +115,7 @@ class FrameSplitter:
             if size < limit:
                 continue
             data = b"".join(held)
-            whole = data.rfind(b"\n") + 1
+            whole = data.rfind(b"\n", 0, -1) + 1  # what follows it is at hand then
             piece = self._take(data, whole) if whole else None
             if piece is None and size < _MOST_BYTES:  # one event fills all of it
                 held, limit = [data], size + self._frame_bytes
@@ -185,7 +185,8 @@ def _unmistakable(data: bytes, end: int, begins: list[int], rules: LineRules) ->
         data: what is cut.
         end: where an event ends.
         begins: of the events.
-        rules: of its source: a container's line is an object that no array has.
+        rules: of its source. Behind a container's line, which is an object of no array, there is no such cut, nor one
+            before it: the lines of its event may lie between those of others.
     """
     for begin in reversed(begins):
         if begin >= end:
@@ -193,10 +194,11 @@ def _unmistakable(data: bytes, end: int, begins: list[int], rules: LineRules) ->
         if data[begin:end].strip() == b"[":
             end = begin
             continue
-        if data[end : end + 1] not in _OF_ARRAYS:  # which b"" is in, where it is not known what follows
+        if data[end : end + 1] not in _OF_ARRAYS:
             break
-        event = data[begin:end].rstrip(b" \t\r\n[],")
-        if event[:1] == b"{" and event[-1:] == b"}" and rules.unwrap(event.partition(b"\n")[0]) is None:
+        if rules.unwrap(data[begin:end].partition(b"\n")[0].removesuffix(b"\r")) is not None:
+            return 0
+        if data[begin : begin + 1] == b"{" and data[begin:end].rstrip(b" \t\r\n[],")[-1:] == b"}":
             break
         end = begin
     return end
