@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from agent.archive.directory import load
-from agent.config.schema import ArchiveRetentionConfig
-from agent.core.errors import RotateError, SidelogError
+from agent.core.errors import RotateError
 from agent.core.units import format_duration
-from agent.store.reader import open_reader
 from agent.views import iso
-from agent.views.diagnostic import Diagnostic, warning
 
 if TYPE_CHECKING:
     import sqlite3
@@ -102,29 +98,6 @@ def redact_document(redacted: int, findings: Sequence[ArchiveFinding]) -> dict[s
         findings: archives that could not be.
     """
     return {"redacted": redacted, "findings": [finding.document() for finding in findings]}
-
-
-def expiring_archives(config: Config) -> Iterator[Diagnostic]:
-    """Whether archives are about to go for the age of their events: somebody who has just named it sees what it does.
-
-    Args:
-        config: validated.
-    """
-    keep = config.archive.retention if config.archive else None
-    if keep is None or keep.event_age is None or not config.store.path.exists():
-        return
-    from agent.archive.removal import expired  # noqa: PLC0415 - for who has set it alone
-
-    try:
-        connection = open_reader(config.store.path)
-    except SidelogError:  # that of the store is said elsewhere
-        return
-    with closing(connection):
-        bound = ArchiveRetentionConfig(age=None, event_age=keep.event_age, size=None)
-        found = expired(load(connection, config.archive_directory), bound, time.time_ns())
-    if found:
-        age = format_duration(keep.event_age)
-        yield warning("SL815", "archive.retention.event_age", count=len(found), path=found[0][0].path, age=age)
 
 
 # ---------------------------------------------------------------- what `archive run` would do now, to each file

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.config.schema import ArchiveRetentionConfig
 from agent.core.errors import RotateError, SidelogError
-from agent.core.units import format_size
+from agent.core.units import format_duration, format_size
 from agent.service import access
 from agent.service.account import group_name
 from agent.service.fix import Fix, hint
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config, RotateConfig, SourceConfig
     from agent.service.viewpoint import Viewpoint
+    from agent.store.archives import ArchiveRow
     from agent.tail.discover import DirectoryScan
 
 
@@ -186,20 +189,40 @@ def log_directories(source: SourceConfig, scan: DirectoryScan) -> list[str]:
 
 def redacted_archives(config: Config) -> Iterator[Diagnostic]:
     """Whether archives hold what `redact` of their source names now."""
-    if not any(source.redact for source in config.sources) or not is_there(config.store.path):
+    if not any(source.redact for source in config.sources) or not (rows := _known_archives(config)):
         return
-    try:
-        connection = open_reader(config.store.path)
-    except SidelogError:  # that of the store is said elsewhere
-        return
-    from agent.archive.directory import load  # noqa: PLC0415 - for who redacts alone
-    from agent.archive.rewriter import unredacted  # noqa: PLC0415
+    from agent.archive.rewriter import unredacted  # noqa: PLC0415 - for who redacts alone
 
-    with closing(connection):
-        found = unredacted(load(connection, config.archive_directory), config)
-    if found:
+    if found := unredacted(rows, config):
         row, keys = found[0]
         yield warning("SL813", row.path, count=len(found), keys=", ".join(keys))
+
+
+def expiring_archives(config: Config) -> Iterator[Diagnostic]:
+    """Whether archives are about to go for the age of their events: who has just named it sees what it does."""
+    keep = config.archive.retention if config.archive else None
+    if keep is None or keep.event_age is None or not (rows := _known_archives(config)):
+        return
+    from agent.archive.removal import expired  # noqa: PLC0415 - for who has set it alone
+
+    bound = ArchiveRetentionConfig(age=None, event_age=keep.event_age, size=None)
+    if found := expired(rows, bound, time.time_ns()):
+        age = format_duration(keep.event_age)
+        yield warning("SL815", "archive.retention.event_age", count=len(found), path=found[0][0].path, age=age)
+
+
+def _known_archives(config: Config) -> list[ArchiveRow]:
+    """The archives that the store knows; none where it is not there or cannot be read, which `store` says."""
+    if not is_there(config.store.path):
+        return []
+    from agent.archive.directory import load  # noqa: PLC0415 - for who redacts, or bounds the age of events
+
+    try:
+        connection = open_reader(config.store.path)
+    except SidelogError:
+        return []
+    with closing(connection):
+        return load(connection, config.archive_directory)
 
 
 # ---------------------------------------------------------------- rotation

@@ -29,7 +29,6 @@ from agent.service.account import run_as
 from agent.service.fix import Fix, hint
 from agent.tail.discover import Discovery, tail_settings, unmatched
 from agent.views import keeping, programs
-from agent.views.archives import expiring_archives
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
 from agent.views.expressions import hard_expressions
 from agent.views.team import team
@@ -167,7 +166,7 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
             yield from _looked("sources", lambda: keeping.deletion(config, scan, view))
     yield from _looked("archive.directory", lambda: keeping.redacted_archives(config))
     yield from _looked("store.group", lambda: team(config, view))
-    yield from _looked("archive.retention", lambda: expiring_archives(config))
+    yield from _looked("archive.retention", lambda: keeping.expiring_archives(config))
     for name, hook in config.hooks.items():
         for look in (
             lambda: programs.hook_program(name, hook, view),  # noqa: B023 - called before the next turn
