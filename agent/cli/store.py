@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import closing
 from pathlib import Path
@@ -129,7 +130,7 @@ def back_up(context: Context, *, destination: str, keep: int | None, no_archives
     """
     config = context.config()
     path, target = config.store.path, Path(destination)
-    if keep is not None or destination.endswith("/") or target.is_dir():
+    if keep is not None or destination.endswith("/") or _is_directory(target):
         return _back_up_set(context, target, None if no_archives else config.archive_directory, keep, as_json)
     with Bar("copying") as bar:
         made = backup.back_up(path, target, bar.step, group=config.store.group)
@@ -140,6 +141,11 @@ def back_up(context: Context, *, destination: str, keep: int | None, no_archives
         click.echo(f"backup: {safe_text(str(destination))}, {made.bytes:,} bytes, checked", err=True)
         _name_orphans(made.orphans)
     return EXIT_DONE
+
+
+def _is_directory(path: Path) -> bool:
+    """Whether there is a directory, as far as can be seen: what lies in a closed one is refused when it is opened."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises there
 
 
 def _back_up_set(context: Context, directory: Path, archives: Path | None, keep: int | None, as_json: bool) -> int:
@@ -192,7 +198,7 @@ def restore(context: Context, *, source: Path, force: bool, at: str | None, no_a
     config = context.config()
     path, directory = config.store.path, config.archive_directory
     chosen = None
-    if source.is_dir():
+    if _is_directory(source):
         from agent.archive.backupsets import choose_backup
 
         chosen = choose_backup(source, path, None if at is None else parse_time(at, time.time_ns()))
@@ -243,7 +249,7 @@ def _say_restored(path: Path, source: Path, made: backup.RestoredStore, copied: 
 
 def _unknown_archives(store: Path, directory: Path) -> list[Path]:
     """Archives that a restored store does not know; none where it is of a version that an agent has to bring on."""
-    if not directory.is_dir():
+    if not _is_directory(directory):
         return []
     from agent.archive.directory import unknown_archives
 

@@ -21,7 +21,7 @@ from agent.core.errors import StoreError
 from agent.core.text import follow_owner, make_private_directory, take_place
 from agent.store import schema, tables, team
 from agent.store.lock import StoreLock, lock_path, status_of_owner
-from agent.store.reader import check_version, open_reader, reading_error
+from agent.store.reader import check_version, is_file, open_reader, reading_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,7 +151,7 @@ def owned(store: Path) -> Iterator[None]:
     Raises:
         StoreError: SL404, SL405.
     """
-    known = lock_path(store).exists()
+    known = os.path.lexists(lock_path(store))
     lock = StoreLock(store)
     lock.acquire()
     try:
@@ -314,8 +314,8 @@ def open_backup(source: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         StoreError: SL401, SL402, SL403, SL406, SL413 it is no backup that this program reads; SL554 it is damaged.
     """
-    if not source.is_file():
-        open_reader(source)  # says why not
+    if not is_file(source):
+        raise StoreError.of("SL401.backup", source)
     # A copy without a write-ahead log beside it is written by nobody: then SQLite need not make one to read it.
     alone = not source.with_name(source.name + "-wal").exists()
     name = f"file:{quote(str(source.absolute()))}?mode=ro{'&immutable=1' if alone else ''}"

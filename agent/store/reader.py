@@ -33,7 +33,7 @@ def open_older_reader(path: Path, busy_timeout_s: float = 5.0) -> sqlite3.Connec
 
 
 def _open_file(path: Path, busy_timeout_s: float, *, older: bool) -> sqlite3.Connection:
-    if not _is_file(path):
+    if not is_file(path):
         raise StoreError.of("SL401", path)
     try:
         return _open(path, "mode=ro", busy_timeout_s, older=older)
@@ -76,7 +76,12 @@ def _cannot_change(path: Path) -> bool:
     return is_read_only and not path.with_name(f"{path.name}-wal").exists()
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether there is a file.
+
+    Raises:
+        StoreError: SL406, it cannot be told: a directory on the way is closed.
+    """
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except PermissionError as error:

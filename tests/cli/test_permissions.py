@@ -11,7 +11,9 @@ import pytest
 
 from agent.config import drop_ins
 from agent.core.errors import ConfigError
+from agent.store.backup import back_up
 from tests.needs import needs
+from tests.store.stores import store_at
 
 pytestmark = needs("util-linux")
 
@@ -88,3 +90,40 @@ def test_where_conf_d_is_a_file_there_are_no_drop_ins(tmp_path):
     (tmp_path / "conf.d").symlink_to("conf.d")
     with pytest.raises(ConfigError, match="cannot be read: Too many levels"):
         drop_ins(tmp_path / "sidelog.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["backup", "closed/copy.db"], 3, "error[SL553]: "),
+        (["backup", "closed/copies/"], 3, "error[SL553]: "),
+        (["restore", "closed/copy.db"], 3, "error[SL406]: the store closed/copy.db cannot be read: Permission denied"),
+        (["restore", "copy.db", "--store", "closed/s.db"], 3, "error[SL405]: "),
+        (["verify", "--store", "closed/s.db"], 3, "error[SL406]: the store {}/s.db cannot be read"),
+    ],
+    ids=["backup", "backups", "restore", "restore-into", "verify"],
+)
+def test_what_lies_in_a_closed_directory_is_said_and_no_fault_of_the_program(ordinary, tmp_path, arguments, code, said):
+    """Whether it is there cannot be told, which is another thing than that it is not."""
+    with store_at(tmp_path / "s.db"):
+        pass
+    back_up(tmp_path / "s.db", tmp_path / "copy.db")
+    (tmp_path / "sidelog.yaml").write_text("store: {path: s.db}\nsources: []\n")
+    (tmp_path / "closed").mkdir(mode=0)
+    done = ordinary(*arguments)
+    assert said.replace("{}", str(tmp_path / "closed")) in done.stderr
+    assert done.returncode == code
+
+
+@pytest.mark.parametrize("key", ["redact: [password]", "labels: {a: b}"])
+def test_archives_of_a_store_in_a_closed_directory_are_no_trouble_of_their_own(ordinary, tmp_path, key):
+    """`check` says once what is wrong with the directory."""
+    (tmp_path / "closed").mkdir(mode=0)
+    (tmp_path / "a.log").touch()
+    (tmp_path / "sidelog.yaml").write_text(
+        f"store: {{path: closed/s.db}}\nsources: [{{name: a, include: ['*.log'], {key}}}]\n"
+        "archive: {directory: archive, retention: {event_age: 30d}}\n"
+    )
+    done = ordinary("check")
+    assert "SL113" in done.stdout
+    assert "SL145" not in done.stdout
