@@ -104,9 +104,16 @@ def test_a_backup_runs_as_the_service_and_may_write_where_it_is_told_to() -> Non
     (command,) = unit["ExecStart"]
     directory = re.fullmatch(r"/usr/local/bin/sidelog backup (\S+) --keep \d+", command)
     assert directory
-    assert unit["ReadWritePaths"] == [f"-{directory[1]}"]
+    assert unit["ReadWritePaths"] == ["/var/lib/sidelog", f"-{directory[1]}"]
     made = (SYSTEMD / "sidelog.tmpfiles.conf").read_text()
     assert re.search(rf"^d +{directory[1]} +0700 +sidelog ", made, re.MULTILINE)
+
+
+def test_a_backup_leaves_the_state_directory_as_the_service_has_it() -> None:
+    """systemd gives a StateDirectory= the unit's group and mode at each start: a team would be locked out each night."""
+    unit = settings(BACKUP)
+    assert not [key for key in unit if key.startswith("StateDirectory")]
+    assert f"STATE_DIRECTORY=/var/lib/{settings(UNIT)['StateDirectory'][0]}" in unit["Environment"]
 
 
 def test_the_service_contract() -> None:
