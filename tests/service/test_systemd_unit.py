@@ -110,7 +110,7 @@ def test_a_backup_runs_as_the_service_and_may_write_where_it_is_told_to() -> Non
 
 
 def test_a_backup_leaves_the_state_directory_as_the_service_has_it() -> None:
-    """systemd gives a StateDirectory= the unit's group and mode at each start: a team would be locked out each night."""
+    """systemd gives a StateDirectory= the unit's group and mode at each start: a team would be locked out."""
     unit = settings(BACKUP)
     assert not [key for key in unit if key.startswith("StateDirectory")]
     assert f"STATE_DIRECTORY=/var/lib/{settings(UNIT)['StateDirectory'][0]}" in unit["Environment"]
