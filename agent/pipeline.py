@@ -64,7 +64,7 @@ from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
 from agent.store import alerts as alert_tables
 from agent.store import tables, team
-from agent.store.lock import lock_path
+from agent.store.lock import store_files
 from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, known_ns
 from agent.tail.discover import tail_settings
 from agent.tail.tailer import Tailer
@@ -260,9 +260,7 @@ def _begin_run(connection: sqlite3.Connection, started_at: int, *, once: bool) -
 
 def _own_paths(config: Config) -> list[Path]:
     """What must never be followed: the agent would feed itself."""
-    store = config.store.path
-    own = [store, lock_path(store), *(store.with_name(store.name + end) for end in ("-wal", "-shm", "-journal"))]
-    own.append(config.archive_directory)
+    own = [*store_files(config.store.path), config.archive_directory]
     with contextlib.suppress(OSError):
         own.append(Path("/proc/self/fd/2").readlink())
     return own

@@ -19,7 +19,7 @@ from agent.core.errors import ArchiveError
 from agent.core.filelock import HELD, is_locked, take_lock
 from agent.core.text import follow_owner, from_text, to_text
 
-_NAME = ".sidelog.lock"
+LOCK_NAME = ".sidelog.lock"
 _CONTENT_BYTES = 4_096
 _UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # a file system without locks
 
@@ -43,7 +43,7 @@ class ArchiveLock:
 
     def __init__(self, directory: Path, store: Path) -> None:
         self._directory = directory
-        self._path = directory / _NAME
+        self._path = directory / LOCK_NAME
         self._store = Path(os.path.realpath(store))
         self._descriptor = -1
 
@@ -121,7 +121,7 @@ class ArchiveLock:
 
 def refused(directory: Path, other: ArchiveOwner) -> ArchiveError:
     """SL812: the directory is another store's."""
-    return ArchiveError.of("SL812", directory, store=other.store or "another one", lock=directory / _NAME)
+    return ArchiveError.of("SL812", directory, store=other.store or "another one", lock=directory / LOCK_NAME)
 
 
 def other_owner(directory: Path, store: Path) -> ArchiveOwner | None:
@@ -131,7 +131,7 @@ def other_owner(directory: Path, store: Path) -> ArchiveOwner | None:
         OSError: the lock is there and cannot be read.
     """
     try:
-        descriptor = os.open(directory / _NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return None
     own = Path(os.path.realpath(store))

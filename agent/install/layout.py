@@ -16,7 +16,6 @@ ENVIRONMENT = "/etc/default/sidelog"
 UNIT = "/etc/systemd/system/sidelog.service"
 BACKUP_UNITS = ("/etc/systemd/system/sidelog-backup.service", "/etc/systemd/system/sidelog-backup.timer")
 PACKAGED_UNIT = "/usr/lib/systemd/system/sidelog.service"  # of a package of the distribution
-DROP_INS = "/etc/systemd/system/sidelog.service.d"
 SYSUSERS = "/etc/sysusers.d/sidelog.conf"
 TMPFILES = "/etc/tmpfiles.d/sidelog.conf"
 NOTE = "/etc/sidelog/.installed.json"  # what was written where

@@ -11,6 +11,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
+from agent.archive.directory import ARCHIVE_SUFFIX
+from agent.archive.lock import LOCK_NAME
 from agent.core.errors import SidelogError
 from agent.core.units import format_size
 from agent.install import layout
@@ -18,6 +20,7 @@ from agent.install.files import Done, InstalledFiles
 from agent.install.owners import ROOT, hand_over, service_owner
 from agent.install.system import is_booted, run_tool
 from agent.store.lock import owner as owner_of_store
+from agent.store.lock import store_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,10 +29,7 @@ if TYPE_CHECKING:
     from agent.install.layout import Layout
 
 _ARCHIVES = "archives"
-_ARCHIVE_SUFFIX = ".log.zst"
-_ARCHIVE_LOCK = ".sidelog.lock"
-_STORE_PARTS = ("", "-wal", "-shm", "-journal", ".lock")  # and `.v7`, `.replaced-…`: copies, and what was moved aside
-_COPIES = (".v*", ".replaced-*", ".damaged-*", ".orphaned-*")
+_COPIES = (".v*", ".replaced-*", ".damaged-*", ".orphaned-*")  # of a store, and what was moved aside
 
 
 class Data(NamedTuple):
@@ -82,15 +82,9 @@ def plan(place: Layout, store: Path, archives: Path, *, purge: bool) -> RemovalP
 def _files(place: Layout) -> Iterator[Path]:
     """What an installation has brought, as far as it is there; the program last, for this may be it."""
     names = [name for unit in (layout.UNIT, *layout.BACKUP_UNITS) for name in (unit, f"{unit}.old")]
-    names += [layout.DROP_INS, layout.SYSUSERS, f"{layout.SYSUSERS}.old"]
-    names += [
-        layout.TMPFILES,
-        f"{layout.TMPFILES}.old",
-        layout.ENVIRONMENT,
-        *_unchanged_hooks(place),
-        layout.NOTE,
-        layout.SHARE,
-    ]
+    names += [f"{unit}.d" for unit in (layout.UNIT, *layout.BACKUP_UNITS)]
+    names += [name for file in (layout.SYSUSERS, layout.TMPFILES) for name in (file, f"{file}.old")]
+    names += [layout.ENVIRONMENT, *_unchanged_hooks(place), layout.NOTE, layout.SHARE]
     yield from (place.at(name) for name in names if os.path.lexists(place.at(name)))
     backups = place.at(layout.BACKUPS)
     if backups.is_dir() and not any(backups.iterdir()):
@@ -130,7 +124,7 @@ def _data(place: Layout, store: Path, archives: Path) -> list[Data]:
 
 def _parts(store: Path) -> list[Path]:
     """A store, its side files and copies."""
-    found = [store.with_name(store.name + part) for part in _STORE_PARTS]
+    found = store_files(store)
     for pattern in _COPIES:
         found += sorted(store.parent.glob(store.name + pattern))
     return [path for path in found if path.is_file()]
@@ -208,7 +202,7 @@ def _purge(gone: Iterable[Data]) -> Iterator[Done]:
 
 def _delete_archives(directory: Path) -> None:
     """Archives in a directory of somebody's choice, where other files may lie too: these alone."""
-    for path in (*directory.rglob(f"*{_ARCHIVE_SUFFIX}"), directory / _ARCHIVE_LOCK):
+    for path in (*directory.rglob(f"*{ARCHIVE_SUFFIX}"), directory / LOCK_NAME):
         _delete(path)
     for path in (*directory.glob("*"), directory):
         with contextlib.suppress(OSError):  # something else is in it

@@ -19,7 +19,7 @@ import msgspec
 
 from agent.core.errors import StoreError
 from agent.core.text import follow_owner, make_private_directory, take_place
-from agent.store import schema, tables, team
+from agent.store import faults, schema, tables, team
 from agent.store.lock import StoreLock, lock_path, status_of_owner
 from agent.store.reader import check_version, is_file, open_reader, reading_error
 
@@ -248,8 +248,7 @@ def _copy(source: sqlite3.Connection, path: Path, target: Path, progress: Progre
 
 
 def _is_disk_error(error: sqlite3.Error) -> bool:
-    name = getattr(error, "sqlite_errorname", None) or ""
-    return name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
+    return faults.error_name(error).startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
 
 
 @contextlib.contextmanager

@@ -39,6 +39,11 @@ def lock_path(store: Path) -> Path:
     return store.with_name(store.name + ".lock")
 
 
+def store_files(store: Path) -> list[Path]:
+    """The files of a store, whether or not they are there: itself, what SQLite lays beside it, the lock."""
+    return [*(store.with_name(store.name + end) for end in ("", "-wal", "-shm", "-journal")), lock_path(store)]
+
+
 def status_of_owner(store: Path) -> os.stat_result:
     """The status of what says to whom a store's files belong: the store, else its lock where a service's user has made
     it, else the directory.

@@ -18,18 +18,13 @@ from urllib.parse import quote
 from agent.core import sharing
 from agent.core.errors import StoreError
 from agent.store import tables
-from agent.store.lock import lock_path
+from agent.store.lock import store_files
 from agent.store.reader import get_meta
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _KEY = "team"
-
-
-def parts(path: Path) -> list[Path]:
-    """The files of a store, whether or not they are there."""
-    return [*(path.with_name(path.name + end) for end in ("", "-wal", "-shm")), lock_path(path)]
 
 
 def is_due(connection: sqlite3.Connection, group: str | None) -> bool:
@@ -53,12 +48,12 @@ def share(connection: sqlite3.Connection, path: Path, group: str | None) -> Stor
     try:
         gid = None if group is None else sharing.group_id(group)
         if isinstance(former, int) and former != gid:
-            for part in (*parts(path), *([path.parent] if changed else [])):
+            for part in (*store_files(path), *([path.parent] if changed else [])):
                 sharing.narrow(part, former)
             changed = False
         if gid is not None:
             changed = sharing.share_directory(path.parent, gid) or changed
-            for part in parts(path):
+            for part in store_files(path):
                 sharing.share_file(part, gid)
     except (OSError, KeyError) as error:
         return StoreError.of("SL416", path, group=group or former, why=error)

@@ -18,6 +18,7 @@ from agent.core.units import format_duration, format_size
 from agent.service import access
 from agent.service.account import group_name
 from agent.service.fix import Fix, hint
+from agent.store.lock import store_files
 from agent.store.reader import open_reader
 from agent.views.diagnostic import Diagnostic, error, ok, warning
 
@@ -38,8 +39,7 @@ def store(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
             open_reader(path).close()
         except SidelogError as problem:  # an older schema is migrated at start
             yield Diagnostic.of(problem, "warning" if problem.code == "SL407" else "error")
-        parts = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".lock"))]
-        if closed := [part for part in parts if is_there(part) and not access.may(str(part), os.W_OK)]:
+        if closed := [part for part in store_files(path) if is_there(part) and not access.may(str(part), os.W_OK)]:
             fixes = tuple(fix for part in closed for fix in _given(part, view))
             facts = {"path": closed[0], "user": view.account.name, "hint": hint(fixes, view.unit) or None}
             yield error("SL113.file", "store.path", fixes=fixes, **facts)

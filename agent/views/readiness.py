@@ -27,6 +27,7 @@ from agent.core.units import format_size
 from agent.service import access
 from agent.service.account import run_as
 from agent.service.fix import Fix, hint
+from agent.store.lock import store_files
 from agent.tail.discover import Discovery, tail_settings, unmatched
 from agent.views import keeping, programs
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
@@ -147,10 +148,8 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
 
     A part that cannot be looked at is a finding itself, and keeps no other from being looked at.
     """
-    scan = Discovery(
-        tail_settings(config),
-        avoid=[config.store.path.with_name(config.store.path.name + end) for end in ("", "-wal", "-shm")],
-    ).scan()
+    own = [*store_files(config.store.path), config.archive_directory]
+    scan = Discovery(tail_settings(config), avoid=own).scan()
     yield from _looked("unit", lambda: programs.unit_program(view))
     yield from _looked("sources", lambda: sources(config, scan, view))
     yield from _looked("sources", lambda: journals(config))

@@ -28,8 +28,9 @@ def place(tmp_path):
         (state / name).write_text("the only copy")
     for path in (*state.rglob("*"), state):
         os.chown(path, *owner)
-    made.at(layout.DROP_INS).mkdir()
-    made.at(f"{layout.DROP_INS}/mine.conf").touch()
+    for unit in (layout.UNIT, *layout.BACKUP_UNITS):  # as `systemctl edit` makes them
+        made.at(f"{unit}.d").mkdir()
+        made.at(f"{unit}.d/override.conf").touch()
     return made
 
 
