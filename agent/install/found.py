@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import available_timezones
 
 from agent.install.layout import EXAMPLES, USER, shared
+from agent.install.owners import group_numbers
 
 if TYPE_CHECKING:
     import os
@@ -121,7 +122,7 @@ def _is_here(layout: Layout, pattern: str) -> bool:
 
 def _obstacle(layout: Layout, patterns: tuple[str, ...]) -> str:
     """What keeps the service from reading any of the files, in words; of a directory without files: from reading it."""
-    groups = _groups(layout)
+    groups = group_numbers(layout, _GROUPS)
     found: list[str] = []
     for pattern in patterns:
         paths = [str(path) for path in layout.root.glob(pattern.removeprefix("/"))]
@@ -147,19 +148,6 @@ def _may_read(path: str, root: Path, groups: set[int]) -> bool:
 
 def _allows(status: os.stat_result, by_group: int, by_others: int, groups: set[int]) -> bool:
     return bool(status.st_mode & (by_group if status.st_gid in groups else by_others))
-
-
-def _groups(layout: Layout) -> set[int]:
-    """The numbers of the service's groups, as far as the machine has them."""
-    found = set()
-    try:
-        for line in layout.at("/etc/group").read_text(errors="replace").splitlines():
-            name, _, number, *_ = (*line.split(":"), "", "", "")
-            if name in _GROUPS and number.isdecimal():
-                found.add(int(number))
-    except OSError:
-        pass
-    return found
 
 
 def _zone(layout: Layout) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agent.install.layout import USER
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from agent.install.layout import Layout
@@ -27,15 +28,23 @@ ROOT = FileOwner(0, 0)
 
 def service_owner(place: Layout) -> FileOwner | None:
     """The service's user on a machine, or None where there is none."""
-    try:
-        lines = place.at("/etc/passwd").read_text(errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, _, uid, gid, *_ = (*line.split(":"), "", "", "")
+    for name, _, uid, gid in _entries(place, "/etc/passwd"):
         if name == USER and uid.isdecimal() and gid.isdecimal():
             return FileOwner(int(uid), int(gid))
     return None
+
+
+def group_numbers(place: Layout, names: Collection[str]) -> set[int]:
+    """The numbers of these groups, as far as a machine has them."""
+    groups = _entries(place, "/etc/group")
+    return {int(number) for name, _, number, _ in groups if name in names and number.isdecimal()}
+
+
+def _entries(place: Layout, file: str) -> Iterator[list[str]]:
+    """The first four fields of each line of a machine's user database (passwd(5), group(5))."""
+    with contextlib.suppress(OSError):
+        for line in place.at(file).read_text(errors="replace").splitlines():
+            yield [*line.split(":"), "", "", ""][:4]
 
 
 def hand_over(directory: Path, former: FileOwner, to: FileOwner) -> int:
