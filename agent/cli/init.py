@@ -65,12 +65,16 @@ def configuration(*, system: bool) -> str:
 
 def _install_service(place: Layout, *, force: bool) -> None:
     from agent.install.system import install, is_booted
+    from agent.service import unit as units
+    from agent.service.sandbox import Sandbox
+    from agent.views.programs import hidden_part
 
     program = layout.this_program()
     say(install(place, program, force=force))
-    if program.words[0].startswith(layout.INVISIBLE):
+    unit = units.find(str(place.at(layout.PACKAGED_UNIT if place.is_packaged else layout.UNIT)))
+    if hidden := hidden_part(program.words[0], Sandbox(unit)):
         click.echo(
-            f"warning: the service cannot see {safe_text(program.words[0])}: install sidelog outside of home"
+            f"warning: the service cannot see {safe_text(hidden[0])}: install sidelog outside of home"
             " directories, for example in /opt/sidelog",
             err=True,
         )

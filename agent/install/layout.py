@@ -27,8 +27,6 @@ BACKUPS = "/var/backups/sidelog"  # of the nightly backup
 VERSIONS = "/opt/sidelog"  # an environment a version
 CURRENT = "/opt/sidelog/current"
 PREVIOUS = "/opt/sidelog/previous"
-# What the unit hides from the service: ProtectHome, PrivateTmp.
-INVISIBLE = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 - names alone
 
 
 class Layout(NamedTuple):

@@ -17,6 +17,7 @@ from agent.install import found, layout
 from agent.install.files import Done, InstalledFiles, point
 from agent.install.layout import shared, shared_names
 from agent.install.owners import ROOT, hand_over, service_owner
+from agent.service import unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -55,8 +56,8 @@ def install(place: Layout, program: Program, *, force: bool) -> Iterator[Done]:
         command, links = _link(place, program)
         yield from links
         yield files.own(layout.UNIT, unit_text(command))
-        units = ((unit, unit_text(command, Path(unit).name)) for unit in layout.BACKUP_UNITS)
-        yield from _together(files.own(unit, text) for unit, text in units)
+        backup_units = {name: unit_text(command, Path(name).name) for name in layout.BACKUP_UNITS}
+        yield from _together(files.own(name, backup_units[name]) for name in backup_units)
         drop_ins = {name: shared(name) for name in shared_names("systemd/examples", "*.conf")}
         yield from _together(files.own(f"{layout.EXAMPLES}/{Path(name).name}", drop_ins[name]) for name in drop_ins)
     hooks = {f"{layout.HOOKS}/{Path(name).name}": shared(name) for name in shared_names("etc/hooks", "*")}
@@ -162,8 +163,8 @@ def unit_words(words: Sequence[str]) -> str:
 
 
 def is_booted(place: Layout) -> bool:
-    """Whether systemd runs on that machine, and it is this one (sd_booted(3))."""
-    return place.is_here and Path("/run/systemd/system").is_dir()
+    """Whether systemd runs on that machine, and it is this one."""
+    return place.is_here and unit.is_booted()
 
 
 def run_tool(command: list[str], *, may_fail: bool = False) -> bool:

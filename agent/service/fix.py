@@ -18,6 +18,7 @@ import msgspec
 
 from agent.core.errors import SidelogError
 from agent.core.text import escape
+from agent.service.unit import is_booted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +30,6 @@ _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOST_IN_HINT = 3
 _TIMEOUT_S = 30.0
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_RUNNING_MANAGER = Path("/run/systemd/system")
 
 
 class Fix(msgspec.Struct, frozen=True):
@@ -91,7 +91,7 @@ def _write_lines(unit: Unit, lines: Sequence[str]) -> SidelogError | None:
             drop_in.write("\n".join(("[Service]", *lines, "")))
     except OSError as error:
         return SidelogError.of("SL146", str(file), what=file, why=error)
-    if unit.installed and _RUNNING_MANAGER.is_dir():
+    if unit.installed and is_booted():
         return _run(Fix(command=("systemctl", "daemon-reload")))
     return None
 

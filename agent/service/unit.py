@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 DEFAULT_NAME = "sidelog.service"
+_MANAGER = Path("/run/systemd/system")
 # Where units and drop-ins lie, the first wins (systemd.unit(5), "Unit File Load Path").
 DIRECTORIES = (
     "/etc/systemd/system.control",
@@ -102,6 +103,11 @@ class Unit(msgspec.Struct, frozen=True):
         known |= {"S": "/var/lib", "C": "/var/cache", "L": "/var/log", "t": "/run", "E": "/etc"}
         known |= {"T": "/tmp", "V": "/var/tmp"}  # noqa: S108 - what they stand for
         return _SPECIFIER.sub(lambda found: known.get(found[1], found[0]), text)
+
+
+def is_booted() -> bool:
+    """Whether systemd is the service manager of this machine (sd_booted(3))."""
+    return _MANAGER.is_dir()
 
 
 def find(name: str = DEFAULT_NAME) -> Unit | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
@@ -16,7 +15,6 @@ from agent.service.sandbox import Sandbox
 from agent.service.unit import Unit  # noqa: TC001
 
 PREFIX = "SIDELOG_"
-_MANAGER = Path("/run/systemd/system")  # there where systemd is the service manager (sd_booted(3))
 
 
 class Viewpoint(msgspec.Struct, frozen=True):
@@ -106,7 +104,7 @@ def _meant() -> Unit | None:
     with suppress(SidelogError):
         accounts.of_unit(unit)
         return unit
-    return unit if _MANAGER.is_dir() else None
+    return unit if units.is_booted() else None
 
 
 def unit_config(viewpoint: Viewpoint) -> str | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from agent.config import HookConfig
     from agent.config.schema import Secret
+    from agent.service.sandbox import Restriction, Sandbox
     from agent.service.viewpoint import Viewpoint
 
     Addresses = list[ipaddress.IPv4Address | ipaddress.IPv6Address]
@@ -41,16 +42,23 @@ def unit_program(view: Viewpoint) -> Iterator[Diagnostic]:
         return
     program = words[0].lstrip(_MARKS)
     needed = [program, *_interpreters(program)]
-    hidden = {part: restriction for part in needed if (restriction := view.sandbox.hides(part)) is not None}
-    if hidden:
-        part = next(iter(hidden))
-        yield error("SL143.hidden", view.unit.name, program=part, setting=hidden[part].setting)
+    if hidden := hidden_part(program, view.sandbox):
+        part, restriction = hidden
+        yield error("SL143.hidden", view.unit.name, program=part, setting=restriction.setting)
     elif not all(access.may(part, os.X_OK) for part in needed) or not access.may(program, os.R_OK):
         found = access.obstacle(program, os.X_OK) or access.obstacle(os.path.realpath(program), os.X_OK)
         fixes = access.grants(found, view.account, in_unit=True) if found else ()
         key = "SL143" if os.path.lexists(program) else "SL143.missing"
         facts = {"program": program, "user": view.account.name, "cure": hint(fixes, view.unit, "install sidelog anew")}
         yield error(key, view.unit.name, fixes=fixes, **facts)
+
+
+def hidden_part(program: str, sandbox: Sandbox) -> tuple[str, Restriction] | None:
+    """What a sandbox hides of a program, itself or what its first line names, and by what; None: all can be seen."""
+    for part in (program, *_interpreters(program)):
+        if (restriction := sandbox.hides(part)) is not None:
+            return part, restriction
+    return None
 
 
 def hook_program(name: str, hook: HookConfig, view: Viewpoint) -> Iterator[Diagnostic]:

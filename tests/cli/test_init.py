@@ -94,6 +94,24 @@ def test_a_program_that_the_sandbox_hides_is_said(sidelog, root, monkeypatch):
     assert sidelog("-q", "init", "--system", "--root", root).err.count("\n") == 1
 
 
+@needs("root", "systemd")
+def test_a_python_that_the_sandbox_hides_is_said(sidelog, root, monkeypatch):
+    """An environment outside of homes whose Python lies in one, as pyenv has it."""
+    python = root / "opt/environment/bin/python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to("/root/.pyenv/versions/3.13/bin/python")
+    command = python.with_name("sidelog")
+    command.write_text(f"#!{python}\n")
+    monkeypatch.setattr(layout, "this_program", lambda: Program([str(command)], root))
+    place = root / UNIT
+    said = sidelog("init", "--system", "--root", root)
+    assert "warning: the service cannot see" in said.err
+    drop_in = place.with_name(f"{place.name}.d") / "homes.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nProtectHome=read-only\nPrivateTmp=no\n")
+    assert "cannot see" not in sidelog("init", "--system", "--root", root).err
+
+
 def test_without_rights_the_files_of_a_package_are_written(sidelog, root, monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     said = sidelog("init", "--system", "--root", root)
