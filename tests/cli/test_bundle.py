@@ -154,8 +154,10 @@ def test_what_names_no_one_subject_makes_no_file(  # noqa: PLR0917 - a row of th
     assert not target.exists()
 
 
-@pytest.mark.parametrize("option", ["--count", "--context=3", "--output=json", "--source=x", "--lines=0", "--lines=all"])
-def test_an_option_without_a_meaning_here_is_named_as_it_is_written(sidelog, store, tmp_path, option):
+@pytest.mark.parametrize(
+    "option", ["--count", "--context=3", "--output=json", "--source=x", "--lines=0", "--lines=all"]
+)
+def test_an_option_that_is_refused_is_named_as_it_is_written(sidelog, store, tmp_path, option):
     said = sidelog("query", "--bundle", tmp_path / "x.html", option, "1", "--store", store)
     assert said.code == 2
     assert f"{option.partition('=')[0]} cannot be used with --bundle" in said.err
