@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from agent.cli.common import PATH, Command, Context, echo_json, json_option, safe_text, use_color, with_context
+from agent.cli.common import (
+    PATH,
+    Command,
+    Context,
+    echo_json,
+    json_option,
+    safe_text,
+    terminal_columns,
+    use_color,
+    with_context,
+)
 from agent.core.errors import EXIT_DONE, SidelogError, UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +93,7 @@ def command(context: Context, file: Path | None, as_json: bool, **options: Any) 
         echo_json({**reading.document(), "proposals": [one._asdict() for one in proposed]})
         return code
     color = use_color()
-    width = shutil.get_terminal_size((_WIDTH, 24)).columns if sys.stdout.isatty() else _WIDTH
+    width = terminal_columns() or _WIDTH
     for line in (*_pictures(reading, width, color), *_summary(reading), *_advice(reading, settings, proposed, name)):
         click.echo(line, color=color)
     return code

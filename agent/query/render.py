@@ -49,6 +49,7 @@ class Output(msgspec.Struct):
     fields: Sequence[str] = ()
     color: bool = False
     terminal: bool = False
+    width: int = 80  # columns of the terminal
     zone: tzinfo | None = None  # of the times that people see; None: local ones
     csv_safe: bool = False  # a quote before text that a spreadsheet would take for a formula
     categories: Categories = {}  # of error groups
