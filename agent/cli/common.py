@@ -168,6 +168,17 @@ class Group(Command, click.Group):
 
     command_class = Command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name when there is no such command."""
+        name = str(args[0])
+        if not name.startswith("-") and name not in self.list_commands(ctx) and not ctx.resilient_parsing:
+            from agent.config.convert import close_to
+
+            ctx.fail(f"there is no command '{name}'{close_to(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
 
 def output_options(function: Function) -> Function:
     """Add `--color`, `-v` and `-q` to a command that needs no configuration."""

@@ -25,7 +25,7 @@ from agent.cli.common import (
     use_color,
     with_context,
 )
-from agent.core.errors import EXIT_DONE, SidelogError, UsageError
+from agent.core.errors import EXIT_DONE, EXIT_INTERRUPTED, SidelogError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from agent.views.proposals import Proposal
 
 _CHUNK_BYTES = 1 << 17
-_EXIT_INTERRUPTED = 130  # as `cli.main` has it
 _WIDTH = 160  # of what is piped
 _SHOWN = 5
 _MOST_REASONS = 8
@@ -84,7 +83,7 @@ def command(context: Context, file: Path | None, as_json: bool, **options: Any) 
         try:
             reader.survey(content, options["shown"])
         except KeyboardInterrupt:  # what was read until then is shown
-            code = _EXIT_INTERRUPTED
+            code = EXIT_INTERRUPTED
     reading = reader.reading
     from agent.views.proposals import proposals_for
 
