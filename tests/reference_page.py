@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from agent.config.schema import ANY_DISK, EVER, WHEN_FORMS, Config, Secret, WhenConfig, Within
-from agent.core.units import format_duration
+from agent.core.units import format_duration, format_size
 from tests.command_tree import common_options, entries
 
 if TYPE_CHECKING:
@@ -267,17 +267,10 @@ def _value(value: Any, hint: Any) -> str:
     if "duration" in parts:
         return f"`{format_duration(value)}`"
     if "size" in parts:
-        return f"`{_size(int(value))}`"
+        return f"`{format_size(int(value)).replace(' ', '')}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value:,.0f}`" if isinstance(value, int | float) else f"`{value}`"
-
-
-def _size(count: int) -> str:
-    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if count and count % (1 << power) == 0:
-            return f"{count >> power}{unit}"
-    return f"{count}B"
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def _user() -> str:
 def redeliver(context: Context, delivery: str) -> int:
     """Let the agent try a dead delivery anew, by its delivery id; `all`: every dead one."""
     count = operations.redeliver(context.config(), delivery)
-    click.echo(f"{count} {'delivery' if count == 1 else 'deliveries'} will be tried by the running agent", err=True)
+    click.echo(f"{counted(count, 'delivery', 'deliveries')} will be tried by the running agent", err=True)
     return EXIT_DONE
 
 

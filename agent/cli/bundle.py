@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from agent.cli.common import Context, print_errors, safe_text
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
@@ -38,10 +39,11 @@ def write_bundle(context: Context, options: dict[str, Any]) -> int:
     from agent.cli.bundle_page import page
     from agent.views.bundle import redacted
 
-    defaults = {parameter.name: parameter.default for parameter in click.get_current_context().command.params}
-    for name, value in options.items():
-        if name not in _MEANT and value not in (None, (), False, defaults.get(name)):
-            raise UsageError.of("SL518.bundle", f"--{name.replace('_', '-')}")
+    running = click.get_current_context()
+    for option in running.command.params:
+        name = str(option.name)
+        if name in options.keys() - _MEANT and running.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise UsageError.of("SL518.bundle", max(option.opts, key=len))
     kind, value = _subject(options["terms"])
     now = time.time_ns()
     since, until = (None if options[name] is None else parse_time(options[name], now) for name in ("since", "until"))

@@ -63,9 +63,9 @@ def page(bundle: Bundle, command: str, now: int) -> bytes:
         *(f"<div>{_text(fact)}</div>" for fact in bundle.facts),
         *(_timeline(*timeline) for timeline in bundle.timelines),
         *(_stack(trace) for trace in bundle.traces),
-        _table("Lines around it", bundle.around, None if bundle.event is None else bundle.event.id),
+        _table("Lines around it", bundle.around, bundle.here),
         _details("Events", bundle.samples),
-        _table("The same trace", bundle.request, None if bundle.event is None else bundle.event.id),
+        _table("The same trace", bundle.request, bundle.here),
         f"<footer><p>{_text(made)}<code>{_text(command)}</code></p></footer></body></html>\n",
     ]
     return "\n".join(part for part in parts if part).encode("utf-8", "backslashreplace")

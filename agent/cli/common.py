@@ -168,6 +168,17 @@ class Group(Command, click.Group):
 
     command_class = Command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name when there is no such command."""
+        name = str(args[0])
+        if not name.startswith("-") and name not in self.list_commands(ctx) and not ctx.resilient_parsing:
+            from agent.config.convert import close_to
+
+            ctx.fail(f"there is no command '{name}'{close_to(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
 
 def output_options(function: Function) -> Function:
     """Add `--color`, `-v` and `-q` to a command that needs no configuration."""
@@ -268,6 +279,23 @@ def print_warnings(errors: Iterable[SidelogError]) -> None:
             _print_labelled("warning", "yellow", error, state)
 
 
+def terminal_columns(stream: IO[Any] | None = None) -> int | None:
+    """How wide the terminal is, or `COLUMNS` says, that a stream goes to; None where that is none: nothing is cut.
+
+    Args:
+        stream: default: standard output.
+    """
+    stream = stream or sys.stdout
+    if not stream.isatty():
+        return None
+    if (said := os.environ.get("COLUMNS", "")).isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
+
+
 def paint(text: str, color: str, *, enabled: bool, bold: bool = False) -> str:
     """The text in a colour of click's names, where colour is enabled."""
     return click.style(text, fg=color, bold=bold or None) if enabled else text
@@ -306,9 +334,10 @@ class Bar:
             "" if left is None else f"{int(left) // 3600}:{int(left) // 60 % 60:02}:{int(left) % 60:02}",
         ]
         said = " ".join(filter(None, parts))
-        room = min(_NOTE_CHARS, _columns(sys.stderr) - len(said) - 2)  # a path's end tells more than its beginning
+        width = terminal_columns(sys.stderr) or _COLUMNS
+        room = min(_NOTE_CHARS, width - len(said) - 2)  # a path's end tells more than its beginning
         end = safe_text(note)[-room:] if room > 0 else ""
-        self._write(f"\r{f'{said} {end}'.rstrip()[: _columns(sys.stderr) - 1]}{_ERASE}")
+        self._write(f"\r{f'{said} {end}'.rstrip()[: width - 1]}{_ERASE}")
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a terminal that is gone is no reason to stop the work
@@ -320,10 +349,3 @@ class Bar:
     ) -> None:
         if self._next:
             self._write(f"\r{_ERASE}")
-
-
-def _columns(terminal: IO[Any]) -> int:
-    try:
-        return os.get_terminal_size(terminal.fileno()).columns or _COLUMNS
-    except OSError:
-        return _COLUMNS

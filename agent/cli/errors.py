@@ -25,7 +25,6 @@ from agent.core.groups import STATES, GroupFilter
 from agent.core.text import counted
 from agent.core.times import parse_duration, parse_time
 from agent.query import open_engine
-from agent.store.edit import editing, set_group_state
 from agent.views.errors import group_document, view_document, view_group
 
 if TYPE_CHECKING:
@@ -250,6 +249,8 @@ def _change(context: Context, groups: Sequence[int], state: str, **limits: int |
     Raises:
         SidelogError: SL540, there is no such group.
     """
+    from agent.store.edit import editing, set_group_state
+
     numbers = list(dict.fromkeys(groups))
     with editing(context.config().store.path) as connection:
         changed = [set_group_state(connection, number, state, time.time_ns(), **limits) for number in numbers]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import paint, safe_text, shown_time, use_color
+from agent.cli.common import paint, safe_text, shown_time, terminal_columns, use_color
 from agent.core.text import columns, counted, cut
 
 if TYPE_CHECKING:
@@ -197,15 +197,6 @@ def _ratio(change: GroupChange) -> str:
     if change.ratio is None or change.kind == "gone":
         return "-"
     return f"{times_sign()}{change.ratio:.3g}"
-
-
-def terminal_columns() -> int | None:
-    """The width of the terminal; None where the output goes elsewhere, and is not to be cut."""
-    if not sys.stdout.isatty():
-        return None
-    import shutil
-
-    return shutil.get_terminal_size().columns
 
 
 # ---------------------------------------------------------------- numbers over time

@@ -12,7 +12,7 @@ import click
 
 from agent import __version__
 from agent.cli.common import CONFIG_OPTIONS, OUTPUT_OPTIONS, Context, Group, print_error
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, SidelogError, UsageError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, SidelogError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 EXIT_PIPE = 141  # 128 + SIGPIPE: the reader of a pipe has left
 
 # The help of each command stands here, so that `sidelog --help` imports none of their modules.
@@ -89,18 +88,6 @@ class LazyGroup(Group):
         rows = [row for section in COMMANDS.values() for row in section.items() if row[0].startswith(incomplete)]
         found = [CompletionItem(name, help=text) for name, text in rows]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with the nearest name when there is no such command."""
-        name = str(args[0])
-        if not name.startswith("-") and name not in self.list_commands(ctx) and not ctx.resilient_parsing:
-            import difflib
-
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            ctx.fail(f"there is no command '{name}'" + (f", did you mean '{near[0]}'?" if near else ""))
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table above, without importing anything."""

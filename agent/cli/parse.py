@@ -14,8 +14,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from agent.cli.common import PATH, Command, Context, echo_json, json_option, safe_text, use_color, with_context
-from agent.core.errors import EXIT_DONE, SidelogError, UsageError
+from agent.cli.common import (
+    PATH,
+    Command,
+    Context,
+    echo_json,
+    json_option,
+    safe_text,
+    terminal_columns,
+    use_color,
+    with_context,
+)
+from agent.core.errors import EXIT_DONE, EXIT_INTERRUPTED, SidelogError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,11 +35,9 @@ if TYPE_CHECKING:
     from agent.views.proposals import Proposal
 
 _CHUNK_BYTES = 1 << 17
-_EXIT_INTERRUPTED = 130  # as `cli.main` has it
 _WIDTH = 160  # of what is piped
 _SHOWN = 5
 _MOST_REASONS = 8
-_WRITE_BYTES = 1 << 16
 _GAPS = {"over_long": "longer than `max_line`", "hole": "NUL bytes, which hold no line"}
 _NO_TEXT = ("NUL bytes", "invalid UTF-8")  # how the reasons begin of lines that are no text
 
@@ -74,7 +82,7 @@ def command(context: Context, file: Path | None, as_json: bool, **options: Any) 
         try:
             reader.survey(content, options["shown"])
         except KeyboardInterrupt:  # what was read until then is shown
-            code = _EXIT_INTERRUPTED
+            code = EXIT_INTERRUPTED
     reading = reader.reading
     from agent.views.proposals import proposals_for
 
@@ -83,7 +91,7 @@ def command(context: Context, file: Path | None, as_json: bool, **options: Any) 
         echo_json({**reading.document(), "proposals": [one._asdict() for one in proposed]})
         return code
     color = use_color()
-    width = shutil.get_terminal_size((_WIDTH, 24)).columns if sys.stdout.isatty() else _WIDTH
+    width = terminal_columns() or _WIDTH
     for line in (*_pictures(reading, width, color), *_summary(reading), *_advice(reading, settings, proposed, name)):
         click.echo(line, color=color)
     return code
@@ -305,16 +313,7 @@ def _seekable(file: BinaryIO) -> BinaryIO:
 def _print_events(reader: Any, content: Iterator[bytes]) -> int:
     from agent.query.render import Output
 
-    render = Output(form="json", terminal=sys.stdout.isatty()).renderer()
-    out, parts, size = sys.stdout.buffer, list[bytes](), 0
-    for event in reader.events(content):
-        part = render(reader.stored(event))
-        parts.append(part)
-        size += len(part)
-        if size >= _WRITE_BYTES:
-            out.write(b"".join(parts))
-            out.flush()
-            parts, size = [], 0
-    out.write(b"".join(parts))
-    out.flush()
+    Output(form="json", terminal=sys.stdout.isatty()).write(
+        sys.stdout.buffer, map(reader.stored, reader.events(content))
+    )
     return EXIT_DONE

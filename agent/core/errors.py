@@ -17,6 +17,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_STORE = 3  # the store is missing, locked or damaged
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
 # What the system says, by the variant that a code of the catalogue may have for it.
 REASONS = {

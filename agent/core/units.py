@@ -123,7 +123,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(size: int) -> str:
-    """`2.0 GiB`, `64 KiB`, `17 B`: for people, rounded to one decimal."""
+    """`2.5 GiB`, `64 KiB`, `17 B`: for people, rounded to one decimal."""
     value = float(size)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024:  # noqa: PLR2004

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.core.patterns import lazy
+from agent.core.text import counted
 from agent.group import frames, runtimes
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def fold(text: str) -> tuple[str, int]:
         if kind == "library" and len(found) > 1:
             count += len(members)
             indent = found[0][: len(found[0]) - len(found[0].lstrip())]
-            found = [f"{indent}... {len(members):,} {'frame' if len(members) == 1 else 'frames'} of libraries"]
+            found = [f"{indent}... {counted(len(members), 'frame')} of libraries"]
         folded += found
     return "\n".join(folded), count
 

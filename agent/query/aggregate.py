@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from agent.core.event import severity_text
-from agent.core.text import escape
+from agent.core.text import columns, escape
 from agent.core.times import format_utc
 from agent.query.engine import FieldSummary
 from agent.query.fragments import as_text, encode, field, flattened_fragments
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from agent.query.predicate import Categories
 
 
-_BAR_CHARS = 40  # of the largest count's bar
+_BAR_CHARS = 40  # of the largest count's bar, where the terminal is wide enough
+_GAP = "  "  # between columns
 _EIGHTHS = "▏▎▍▌▋▊▉"
 
 
@@ -119,8 +120,11 @@ def render_buckets(
         return output.finish("".join(csv_row(line) for line in [names, *cells]))
     if len(names) == 1:
         return f"{rows[0].count}\n".encode()
-    bars = _bars(rows) if output.terminal and grouping.every_ns is not None else None
-    return _table(names, cells, 1 + len(more), bars).encode("utf-8", "backslashreplace")
+    lines = _table(names, cells, 1 + len(more))
+    room = min(_BAR_CHARS, output.width - columns(lines[0]) - len(_GAP))
+    if output.terminal and grouping.every_ns is not None and room > 0:
+        lines[1:] = [f"{line}{_GAP}{bar}" for line, bar in zip(lines[1:], _bars(rows, room), strict=True)]
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
 
 def _time_cell(row: Bucket, output: Output) -> list[str]:
@@ -129,10 +133,10 @@ def _time_cell(row: Bucket, output: Output) -> list[str]:
     return [format_utc(row.time) if output.form == "csv" else output.time(row.time).removesuffix(".000")]
 
 
-def _bars(rows: Sequence[Bucket]) -> list[str]:
+def _bars(rows: Sequence[Bucket], longest: int) -> list[str]:
     """A bar for each row, in eighths of a character, the largest count's as long as one may be."""
     most = max((row.count for row in rows), default=0) or 1
-    eighths = [-(-row.count * _BAR_CHARS * 8 // most) for row in rows]
+    eighths = [-(-row.count * longest * 8 // most) for row in rows]
     return ["█" * (size // 8) + ("" if size % 8 == 0 else _EIGHTHS[size % 8 - 1]) for size in eighths]
 
 
@@ -145,8 +149,8 @@ def _row_object(row: Bucket, grouping: Grouping) -> dict[str, Any]:
     return {**found, "count": row.count}
 
 
-def _table(names: list[str], cells: list[list[str]], numbers: int, bars: list[str] | None) -> str:
-    """Columns, of which the last `numbers` are set to the right; and a bar behind each line of cells."""
+def _table(names: list[str], cells: list[list[str]], numbers: int) -> list[str]:
+    """The lines of a table, of whose columns the last `numbers` are set to the right."""
     shown = [[escape(cell) or "-" for cell in line] for line in [names, *cells]]
     widths = [min(80, max(len(line[column]) for line in shown)) for column in range(len(names))]
     texts = len(names) - numbers
@@ -154,10 +158,8 @@ def _table(names: list[str], cells: list[list[str]], numbers: int, bars: list[st
     for line in shown:
         left = [cell.ljust(width) for cell, width in zip(line[:texts], widths, strict=False)]
         right = [cell.rjust(width) for cell, width in zip(line[texts:], widths[texts:], strict=True)]
-        lines.append("  ".join([*left, *right]))
-    if bars is not None:
-        lines = [lines[0], *(f"{line}  {bar}" for line, bar in zip(lines[1:], bars, strict=True))]
-    return "\n".join(lines) + "\n"
+        lines.append(_GAP.join([*left, *right]))
+    return lines
 
 
 # ---------------------------------------------------------------- which fields there are

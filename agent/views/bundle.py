@@ -38,7 +38,7 @@ class Bundle(msgspec.Struct):
     timelines: list[tuple[str, Sequence[int], str, str]]  # heading, counts, first and last label
     traces: list[str]  # stack traces
     around: list[StoredEvent]  # the lines around the event
-    event: StoredEvent | None
+    here: int | None  # the id of the event
     samples: list[StoredEvent]
     request: list[StoredEvent]  # what else happened in the trace
 
@@ -75,7 +75,7 @@ def group_bundle(engine: Engine, number: int, now: int) -> Bundle:
         timelines,
         _stack_traces(view),
         _around(engine, samples[0]) if samples else [],
-        samples[0] if samples else None,
+        samples[0].id if samples else None,
         samples,
         detail.trace,
     )
@@ -112,7 +112,7 @@ def trace_bundle(engine: Engine, trace: str, since: int | None, until: int | Non
         [("Events over the trace", counts, utc_text(first), utc_text(last))],
         list(dict.fromkeys(_traces_of(errors))),
         _around(engine, chosen),
-        chosen,
+        chosen.id,
         errors[:5],
         events,
     )
@@ -160,13 +160,12 @@ def redacted(bundle: Bundle, config: Config) -> Bundle:
         columns = (found.id, found.timestamp, found.observed_timestamp, found.severity_number, 0, found.offset)
         return StoredEvent((*columns, found.group, dump(record), None, found.parse_error), found.file)
 
-    return Bundle(
-        redactor.text(bundle.title),
-        [redactor.text(fact) for fact in bundle.facts],
-        bundle.timelines,
-        [redactor.text(trace) for trace in bundle.traces],
-        events(bundle.around),
-        bundle.event,
-        events(bundle.samples),
-        events(bundle.request),
+    return msgspec.structs.replace(
+        bundle,
+        title=redactor.text(bundle.title),
+        facts=[redactor.text(fact) for fact in bundle.facts],
+        traces=[redactor.text(trace) for trace in bundle.traces],
+        around=events(bundle.around),
+        samples=events(bundle.samples),
+        request=events(bundle.request),
     )

@@ -23,6 +23,7 @@ from agent.config.misspelt import misspelt
 from agent.core import catalogue
 from agent.core.errors import ConfigError, SidelogError
 from agent.core.model import JOURNAL
+from agent.core.text import counted
 from agent.core.units import format_size
 from agent.service import access
 from agent.service.account import run_as
@@ -220,7 +221,7 @@ def sources(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[Di
             yield _unreadable(place, closed, "file", view)
         elif seen:
             size = format_size(sum(one.size for one in seen.values()))
-            yield ok(place, f"{_plural(len(seen), 'file')}, {size}, readable")
+            yield ok(place, f"{counted(len(seen), 'file')}, {size}, readable")
         told = {pattern for pattern in source.include if access.obstacle(str(_before_wildcard(pattern)), os.R_OK)}
         patterns = [pattern for pattern in source.include if pattern not in covered | told]
         for problem in unmatched(msgspec.structs.replace(source, include=patterns), scan):
@@ -277,7 +278,7 @@ def _unreadable(place: str, paths: list[str], what: str, view: Viewpoint) -> Dia
         mode = os.R_OK | os.X_OK if Path(path).is_dir() or what == "path" else os.R_OK
         if (blocked := access.obstacle(path, mode)) is not None:
             fixes |= dict.fromkeys(access.grants(blocked, view.account, in_unit=view.unit is not None))
-    facts = {"count": _plural(len(paths), what), "user": view.account.name, "paths": _some(paths)}
+    facts = {"count": counted(len(paths), what), "user": view.account.name, "paths": _some(paths)}
     return error("SL112", place, fixes=tuple(fixes), hint=hint(tuple(fixes), view.unit) or None, **facts)
 
 
@@ -294,9 +295,9 @@ def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
     elif (problem := _inotify_problem()) is not None:
         yield warning("SL115.instances", "inotify", why=problem)
     elif watches is not None:
-        yield ok("inotify", f"{_plural(needed, 'directory', 'directories')} to watch, the limit is {watches}")
+        yield ok("inotify", f"{counted(needed, 'directory', 'directories')} to watch, the limit is {watches}")
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted, count = len(scan.files) + _SPARE_FILES, _plural(len(scan.files), "file")
+    wanted, count = len(scan.files) + _SPARE_FILES, counted(len(scan.files), "file")
     if soft != resource.RLIM_INFINITY and wanted > soft:
         yield warning("SL116", "open files", count=count, limit=soft, advised=2 * wanted)
     else:
@@ -338,7 +339,3 @@ def _number(file: Path) -> int | None:
         return int(file.read_text())
     except (OSError, ValueError):
         return None
-
-
-def _plural(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"

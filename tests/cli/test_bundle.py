@@ -152,3 +152,12 @@ def test_what_names_no_one_subject_makes_no_file(  # noqa: PLR0917 - a row of th
     assert (said.code, said.out) == (exit_code, "")
     assert f"error[{code}]" in said.err
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "option", ["--count", "--context=3", "--output=json", "--source=x", "--lines=0", "--lines=all"]
+)
+def test_an_option_that_is_refused_is_named_as_it_is_written(sidelog, store, tmp_path, option):
+    said = sidelog("query", "--bundle", tmp_path / "x.html", option, "1", "--store", store)
+    assert said.code == 2
+    assert f"{option.partition('=')[0]} cannot be used with --bundle" in said.err

@@ -224,3 +224,13 @@ def test_the_forms_of_a_table():
     assert render_buckets([Bucket(None, (), 5)], Grouping(), Output("short")) == b"5\n"
     assert render_buckets([Bucket(None, (), 5)], Grouping(), Output("json")) == b'{"count":5}\n'
     assert render_buckets([Bucket(None, (), 5)], Grouping(), Output("csv")) == b"count\n5\n"
+
+
+@pytest.mark.parametrize(("width", "longest"), [(200, 40), (80, 37), (44, 1), (43, 0), (20, 0)])
+def test_bars_end_where_the_terminal_ends(width, longest):
+    """The largest count's is as long as there is room for; without room there are none."""
+    rows = [Bucket(START, (b'"shop"',), 12), Bucket(START, (b'"a longer name"',), 3)]
+    grouping = Grouping(("service",), MINUTE)
+    lines = render_buckets(rows, grouping, Output(terminal=True, width=width)).decode().splitlines()
+    assert [line.count("█") for line in lines] == [0, longest, longest // 4]
+    assert all(len(line) <= max(width, 41) for line in lines)
