@@ -98,7 +98,8 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     trace_id: Path | None = None
     span_id: Path | None = None
     overrides: dict[str, Path] = {}
-    calendar: tuple[tuple[int, int], ...] = ()  # `parse.calendar`: from an offset on, next to which instant lines lie
+    # `parse.instants.calendar`: from an offset on, next to which instant lines lie.
+    calendar: tuple[tuple[int, int], ...] = ()
 
     def to_json(self) -> str:
         """The form that `files.profile` keeps."""

@@ -19,8 +19,8 @@ import orjson
 
 from agent.core import wrapping
 from agent.core.patterns import lazy
-from agent.parse.bulk import BulkTimestamps
 from agent.parse.fast import FastPath, split_lines
+from agent.parse.instants.bulk import BulkTimestamps
 from agent.parse.runs import MIN_LINES, Rows, append_rows
 
 if TYPE_CHECKING:

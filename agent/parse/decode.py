@@ -23,10 +23,10 @@ from agent.core.holes import split_holes
 from agent.core.model import Continuation, ErrorEvent, EventBatch, Gap, LineBatch
 from agent.parse import careful
 from agent.parse.assemble import Assembler
-from agent.parse.calendar import Calendar
 from agent.parse.containers import ContainerPath, unwrap_cri, unwrap_docker
 from agent.parse.fast import FastPath
 from agent.parse.formats import Head, line_rules
+from agent.parse.instants.calendar import Calendar
 from agent.parse.multiline import OpenText, add, begin, continues
 from agent.parse.patterns import patterns_of
 from agent.parse.runs import CRI, DOCKER, MIN_LINES, OBJECT, OTHER, Runs

@@ -13,7 +13,7 @@ import msgspec
 from agent.core.fields import find as value_at
 from agent.core.fields import message_at
 from agent.parse import careful, exceptions, fields
-from agent.parse.timestamps import MAX_NS
+from agent.parse.instants.timestamps import MAX_NS
 
 if TYPE_CHECKING:
     from agent.core.fields import Path

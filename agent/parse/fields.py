@@ -14,13 +14,14 @@ from agent.core import dialects, severity
 from agent.core.fallback import derived_severity
 from agent.core.fields import Path, Profile, fallback_message, find, is_message, message_at, own_paths, service_at
 from agent.core.model import ErrorEvent
-from agent.parse import exceptions, timestamps
+from agent.parse import exceptions
 from agent.parse.exceptions import NONE
+from agent.parse.instants import timestamps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.parse.timestamps import Instants
+    from agent.parse.instants.timestamps import Instants
 
 _PHP_DATE: Path = ("datetime", "date")
 CLEF_TIMESTAMP = "@t"  # Serilog leaves @l out where it is Information

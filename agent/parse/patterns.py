@@ -15,8 +15,8 @@ from itertools import repeat, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.core.event import ERROR, REDACTED, WARN
-from agent.core.expression_cost import is_anchored
 from agent.core.expressions import LIVE_BUDGET_S, Expression, TimeBudget, UndecidedError
+from agent.core.expressions.cost import is_anchored
 from agent.core.line_patterns import attributes_of, roles_of
 from agent.core.severity import UNREADABLE, SeverityTable
 from agent.parse.formats import Head, LineRules

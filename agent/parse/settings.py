@@ -11,12 +11,12 @@ import msgspec
 from agent.core.expressions import LIVE_BUDGET_S, Expression, TimeBudget, UndecidedError
 from agent.core.fields import ALIASES, ROLES, Path, Profile
 from agent.core.stored import resource_json
-from agent.parse.bulk import BulkTimestamps
 from agent.parse.fields import Shapes, detect
 from agent.parse.formats import LineRules, line_rules
+from agent.parse.instants.bulk import BulkTimestamps
+from agent.parse.instants.timestamps import Instants
 from agent.parse.patterns import PATTERN, LinePatterns, PatternRedactor
 from agent.parse.redact import Redactor
-from agent.parse.timestamps import Instants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,9 +15,10 @@ import orjson
 from agent.core.event import ERROR, FATAL, RAW_MESSAGE, WARN, raw_of_message
 from agent.core.model import ErrorEvent
 from agent.core.patterns import lazy
-from agent.parse import additions, careful, embedded, exceptions, multiline, runtimes, timestamps
+from agent.parse import additions, careful, embedded, exceptions, multiline, runtimes
 from agent.parse.exceptions import NONE, ExceptionInfo
 from agent.parse.fields import NO_TIMESTAMP
+from agent.parse.instants import timestamps
 
 if TYPE_CHECKING:
     from agent.core.model import EventBatch

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.core.errors import UsageError
-from agent.core.expression_cost import safe_length
-from agent.core.expression_trial import hard_text
 from agent.core.expressions import MOST_CHARACTERS as LONGEST
 from agent.core.expressions import wrong_with
+from agent.core.expressions.cost import safe_length
+from agent.core.expressions.trial import hard_text
 from agent.core.line_patterns import MOST_CHARACTERS
 from agent.query.language import parse_query
 from agent.query.terms import terms_of

@@ -12,11 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.core.errors import SidelogError
-from agent.core.expression_cost import NoBoundError, match_steps, safe_length, search_steps
-from agent.core.expression_text import as_regex
-from agent.core.expression_tree import read
-from agent.core.expression_trial import TooManyStepsError, _Matcher, count_steps, hard_text
 from agent.core.expressions import LIVE_BUDGET_S, Expression, TimeBudget, UndecidedError, wrong_with
+from agent.core.expressions.cost import NoBoundError, match_steps, safe_length, search_steps
+from agent.core.expressions.text import as_regex
+from agent.core.expressions.tree import read
+from agent.core.expressions.trial import TooManyStepsError, _Matcher, count_steps, hard_text
 
 pytestmark = pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")  # `[[:a]` may be one some day
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.parse import timestamps
-from agent.parse.bulk import BulkTimestamps
+from agent.parse.instants import timestamps
+from agent.parse.instants.bulk import BulkTimestamps
 
 ZONE = ZoneInfo("Europe/Berlin")
 OBSERVED = 1_798_000_000 * 10**9  # 2026-12-23

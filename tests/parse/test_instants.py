@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.parse import layouts, timestamps, zones
-from agent.parse.completion import Reference
+from agent.parse.instants import layouts, timestamps, zones
+from agent.parse.instants.completion import Reference
 from tests.parse.effort import examples
 
 NS = 10**9

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from agent.core.expression_cost import safe_length
 from agent.core.expressions import TimeBudget
+from agent.core.expressions.cost import safe_length
 from agent.core.fields import load_record
 from agent.core.line_patterns import attribute_name, problem_with
 from agent.core.model import LineBatch

@@ -13,9 +13,10 @@ from agent.config import MultilineConfig, SourceConfig
 from agent.core.event import original_of
 from agent.core.fields import Profile, exact_int, load_record, read_fields, render_template, sql_path
 from agent.core.model import Continuation, FileGeneration, Gap, LineBatch
-from agent.parse import careful, timestamps
-from agent.parse.bulk import BulkTimestamps
+from agent.parse import careful
 from agent.parse.decode import FileParser, ParseSettings, join
+from agent.parse.instants import timestamps
+from agent.parse.instants.bulk import BulkTimestamps
 from agent.parse.redact import Redactor
 from tests.sources import parsing
 

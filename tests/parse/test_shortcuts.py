@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from agent.core.event import original_of
 from agent.core.model import LineBatch
-from agent.parse import assemble, careful, multiline, textevent, timestamps
+from agent.parse import assemble, careful, multiline, textevent
 from agent.parse.decode import FileParser, ParseSettings
+from agent.parse.instants import timestamps
 from tests.parse.effort import examples
 from tests.parse.test_heads import free, shaped
 from tests.parse.test_twin import OBSERVED, TIMESTAMPS, columns, configs, pieces, streams, tailed

@@ -1,6 +1,6 @@
 """How the instants look that may stand in the head of a line: texts of regular expressions without groups.
 
-They only find where an instant ends; `agent.parse.timestamps` reads it. Each is bounded in length.
+They only find where an instant ends; `agent.parse.instants.timestamps` reads it. Each is bounded in length.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from agent.core.event import ERROR, INFO, WARN
 from agent.core.patterns import lazy
 from agent.parse.formats import Head, TextFormat
-from agent.parse.timestamps import CLF, ISO
+from agent.parse.instants.timestamps import CLF, ISO
 
 if TYPE_CHECKING:
     from typing import Any

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.patterns import lazy
 from agent.core.units import SECOND_NS
-from agent.parse import layouts
-from agent.parse.completion import DAY_NS, Completed, Reference, complete, completed, instant_of, midnight
-from agent.parse.zones import AheadError, InstantError, OutOfRangeError, ZoneError
+from agent.parse.instants import layouts
+from agent.parse.instants.completion import DAY_NS, Completed, Reference, complete, completed, instant_of, midnight
+from agent.parse.instants.zones import AheadError, InstantError, OutOfRangeError, ZoneError
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
     from agent.core.model import EventBatch
-    from agent.parse.layouts import Reading
+    from agent.parse.instants.layouts import Reading
 
 __all__ = ["CLF", "ISO", "SYSLOG", "InstantError", "Instants", "OutOfRangeError", "parse"]
 

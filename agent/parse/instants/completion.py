@@ -14,13 +14,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.core.units import SECOND_NS
-from agent.parse.zones import OutOfRangeError, ZoneError, seconds_east, zone_offset
+from agent.parse.instants.zones import OutOfRangeError, ZoneError, seconds_east, zone_offset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import tzinfo
 
-    from agent.parse.layouts import Reading
+    from agent.parse.instants.layouts import Reading
 
 DAY_NS = 86_400 * SECOND_NS
 _HOUR_NS = 3_600 * SECOND_NS

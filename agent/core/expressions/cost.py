@@ -3,14 +3,14 @@ r"""What a user's regular expression can cost, worked out from how Python reads 
 The module `re` tries one way after another, and has no limit: some expressions take it steps without end on a text of
 forty characters. Here an upper bound of its steps is worked out, as a polynomial of the length of the text, so that
 most expressions, on most texts, may be left to it (`safe_length`); the others go to the module `regex`, in the same
-meaning (`agent.core.expression_text`), which has a time limit and takes three times as long.
+meaning (`agent.core.expressions.text`), which has a time limit and takes three times as long.
 
 The bound counts the ways in which each part can match at one place, and the steps to try all of them:
 
 - parts in a row: the ways multiply, the steps of a part are made once for each way of those before it;
 - alternatives: both add up;
 - a repetition of one character, up to the end of the text: n + 1 ways. Where what follows cannot be that character
-  (`\S+ `), only one of them leads on, as wherever the next character decides (`expression_first`);
+  (`\S+ `), only one of them leads on, as wherever the next character decides (`first`);
 - a repetition without end of what can match in several ways, as in `(\w+)+`: there is no bound.
 
 A search tries each place of the text. Where one character before the repetition is none of those that are repeated
@@ -23,8 +23,8 @@ import re
 from re import _constants as op  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-from agent.core.expression_first import one_way
-from agent.core.expression_tree import CHARACTERS, REPEATS, Part, inside, parts_of, read
+from agent.core.expressions.first import one_way
+from agent.core.expressions.tree import CHARACTERS, REPEATS, Part, inside, parts_of, read
 
 _DEGREE = 3  # of the polynomials
 _MOST_STEPS = 1e12

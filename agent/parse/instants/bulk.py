@@ -15,8 +15,8 @@ import orjson
 
 from agent.core.patterns import lazy
 from agent.core.units import SECOND_NS
-from agent.parse import timestamps, zones
-from agent.parse.timestamps import MAX_NS
+from agent.parse.instants import timestamps, zones
+from agent.parse.instants.timestamps import MAX_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

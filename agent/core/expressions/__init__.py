@@ -1,6 +1,6 @@
 r"""Regular expressions that a person wrote, in bounded time: whichever the expression, and whichever the text.
 
-An expression goes to `re` where it provably makes few steps on a text of that length (`expression_cost`): most do, on
+An expression goes to `re` where it provably makes few steps on a text of that length (`cost`): most do, on
 all texts, and cost what they cost there. Else it goes to the module `regex`, which means the same and ends at a limit.
 
 The limit is a tenth of what is left of a budget of time, of which a little comes back with time. So a first text that
@@ -100,7 +100,7 @@ def wrong_with(text: str, most: int = MOST_CHARACTERS) -> str:
         re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         return str(error) or type(error).__name__
-    from agent.core.expression_tree import nesting, read  # noqa: PLC0415
+    from agent.core.expressions.tree import nesting, read  # noqa: PLC0415
 
     if nesting(read(text)) > _MOST_NESTED:
         return f"repetitions lie in each other more than {_MOST_NESTED} deep"
@@ -133,7 +133,7 @@ class Expression:
         self._plain = compiled.match if at_start else compiled.search
         self._guarded: Callable[..., Any] | None = None
         self._given_up = 0  # texts in a row
-        from agent.core.expression_cost import safe_length  # noqa: PLC0415  most commands have no expression
+        from agent.core.expressions.cost import safe_length  # noqa: PLC0415  most commands have no expression
 
         self._safe_length = safe_length(text, at_start=at_start)
         if self._safe_length == float("inf"):
@@ -185,8 +185,8 @@ class Expression:
     def _compile(self) -> Callable[..., Any]:
         import regex  # noqa: PLC0415  25 ms that most expressions never need
 
-        from agent.core.expression_text import as_regex  # noqa: PLC0415
-        from agent.core.expression_tree import nesting, read  # noqa: PLC0415
+        from agent.core.expressions.text import as_regex  # noqa: PLC0415
+        from agent.core.expressions.tree import nesting, read  # noqa: PLC0415
 
         if nesting(read(self.text)) > _MOST_NESTED:  # of an archive that was made before that was refused
             self._guarded = _never

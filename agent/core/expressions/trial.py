@@ -13,8 +13,8 @@ from itertools import islice
 from re import _constants as op  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any
 
-from agent.core.expression_cost import may_be
-from agent.core.expression_tree import CHARACTERS, REPEATS, Part, inside, parts_of, read
+from agent.core.expressions.cost import may_be
+from agent.core.expressions.tree import CHARACTERS, REPEATS, Part, inside, parts_of, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,14 +12,14 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from agent.core.units import SECOND_NS
-from agent.parse.completion import DAY_NS, Reference, complete, dates
-from agent.parse.timestamps import read
+from agent.parse.instants.completion import DAY_NS, Reference, complete, dates
+from agent.parse.instants.timestamps import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agent.core.model import EventBatch, LineBatch
-    from agent.parse.timestamps import Instants
+    from agent.parse.instants.timestamps import Instants
 
 Entry = tuple[int, int]  # an offset in the log, and an instant (Unix ns)
 

@@ -12,7 +12,7 @@ from functools import cache
 from re import _constants as op  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-from agent.core.expression_tree import CHARACTERS, REPEATS, Part, parts_of
+from agent.core.expressions.tree import CHARACTERS, REPEATS, Part, parts_of
 
 # A set of characters is a number: a bit for each character of ASCII, and two for what lies beyond.
 _ASCII = (1 << 128) - 1

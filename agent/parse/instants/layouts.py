@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.core.patterns import lazy
-from agent.parse.zones import NAMES, OFFSET, REGION, AmbiguousError
+from agent.parse.instants.zones import NAMES, OFFSET, REGION, AmbiguousError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
