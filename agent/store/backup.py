@@ -20,7 +20,7 @@ import msgspec
 from agent.core.errors import StoreError
 from agent.core.text import follow_owner, make_private_directory, take_place
 from agent.store import schema, tables, team
-from agent.store.lock import StoreLock, lock_path, status_of_owner
+from agent.store.lock import StoreLock, is_seen, lock_path, status_of_owner
 from agent.store.reader import check_version, open_reader, reading_error
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def make_directory(path: Path) -> None:
         StoreError: SL405, one cannot be made.
     """
     try:
-        missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+        missing = [folder for folder in (path.parent, *path.parent.parents) if not is_seen(folder)]
         for folder in reversed(missing):
             with contextlib.suppress(FileExistsError):
                 make_private_directory(folder)
@@ -151,7 +151,7 @@ def owned(store: Path) -> Iterator[None]:
     Raises:
         StoreError: SL404, SL405.
     """
-    known = lock_path(store).exists()
+    known = is_seen(lock_path(store))
     lock = StoreLock(store)
     lock.acquire()
     try:
@@ -314,7 +314,7 @@ def open_backup(source: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         StoreError: SL401, SL402, SL403, SL406, SL413 it is no backup that this program reads; SL554 it is damaged.
     """
-    if not source.is_file():
+    if not is_seen(source) or not source.is_file():
         open_reader(source)  # says why not
     # A copy without a write-ahead log beside it is written by nobody: then SQLite need not make one to read it.
     alone = not source.with_name(source.name + "-wal").exists()
