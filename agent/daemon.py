@@ -22,6 +22,7 @@ from agent.core.conditions import Reporter
 from agent.core.errors import ConfigError, SidelogError, StoreError
 from agent.ingest import Counters
 from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
+from agent.store.lock import is_seen
 from agent.store.opening import OpenStore, open_store
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Agent:
         with self._signals():
             while not self._stop.is_set():
                 opened = None
-                created = created or not path.exists()  # an attempt that fails may leave a part of a store
+                created = created or not is_seen(path)  # an attempt that fails may leave a part of a store
                 try:
                     store = self.config.store
                     opened = open_store(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from agent.cli.common import (
     utc_option,
     with_context,
 )
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, StoreError
 from agent.core.text import counted
 from agent.views import archives as views
 
@@ -146,9 +145,11 @@ def _show_due(context: Context, *, as_json: bool) -> int:
 
     config = context.config()
     _is_rotating(config)
-    if os.path.lexists(config.store.path):
+    try:
         connection, _ = context.open_store()
-    else:
+    except StoreError as error:
+        if error.code != "SL401":
+            raise
         connection = empty_store()
         click.get_current_context().call_on_close(connection.close)
         if context.verbosity >= 0:

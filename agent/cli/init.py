@@ -79,16 +79,26 @@ def _install_service(place: Layout, *, force: bool) -> None:
             err=True,
         )
     if current().verbosity >= 0:
-        for line in _next_steps(is_booted=is_booted(place)):
+        for line in next_steps(is_booted=is_booted(place), is_here=place.is_here):
             click.echo(line, err=True)
 
 
-def _next_steps(*, is_booted: bool) -> list[str]:
+def next_steps(*, is_booted: bool, is_here: bool) -> list[str]:
+    """What to type after an installation.
+
+    Args:
+        is_booted: systemd runs.
+        is_here: it is for this machine, not for a tree that becomes one.
+    """
     editor = os.environ.get("EDITOR", "nano")
     running = is_booted and Path("/run/systemd/units/invocation:sidelog.service").is_symlink()
     start = "systemctl restart sidelog" if running else "systemctl enable --now sidelog"
     steps = [(f"{editor} {layout.CONFIG}", "the logs to follow"), ("sidelog check", "can it read them?")]
-    steps += [(start, ""), ("sidelog status", "")]
+    if is_here and not is_booted:
+        steps += [(f"runuser -u {layout.USER} -- sidelog run", "systemd does not run here: the agent by hand")]
+    else:
+        steps += [(start, "")]
+    steps += [("sidelog status", "")]
     width = max(len(step) for step, _ in steps) + 2
     return ["next:", *(f"  {step:<{width}}{'# ' + why if why else ''}".rstrip() for step, why in steps)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ from agent.cli.common import PATH, Bar, Command, Context, echo_json, json_option
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ArchiveError, StoreError
 from agent.core.times import parse_time
 from agent.store import backup
+from agent.store.lock import is_directory
 from agent.store.reader import open_reader
 from agent.store.verify import StoreFinding
 from agent.store.verify import verify as find_faults
@@ -130,7 +130,7 @@ def back_up(context: Context, *, destination: str, keep: int | None, no_archives
     """
     config = context.config()
     path, target = config.store.path, Path(destination)
-    if keep is not None or destination.endswith("/") or _is_directory(target):
+    if keep is not None or destination.endswith("/") or is_directory(target):
         return _back_up_set(context, target, None if no_archives else config.archive_directory, keep, as_json)
     with Bar("copying") as bar:
         made = backup.back_up(path, target, bar.step, group=config.store.group)
@@ -141,11 +141,6 @@ def back_up(context: Context, *, destination: str, keep: int | None, no_archives
         click.echo(f"backup: {safe_text(str(destination))}, {made.bytes:,} bytes, checked", err=True)
         _name_orphans(made.orphans)
     return EXIT_DONE
-
-
-def _is_directory(path: Path) -> bool:
-    """Whether there is a directory, as far as can be seen: what lies in a closed one is refused when it is opened."""
-    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises there
 
 
 def _back_up_set(context: Context, directory: Path, archives: Path | None, keep: int | None, as_json: bool) -> int:
@@ -198,7 +193,7 @@ def restore(context: Context, *, source: Path, force: bool, at: str | None, no_a
     config = context.config()
     path, directory = config.store.path, config.archive_directory
     chosen = None
-    if _is_directory(source):
+    if is_directory(source):
         from agent.archive.backupsets import choose_backup
 
         chosen = choose_backup(source, path, None if at is None else parse_time(at, time.time_ns()))
@@ -249,7 +244,7 @@ def _say_restored(path: Path, source: Path, made: backup.RestoredStore, copied: 
 
 def _unknown_archives(store: Path, directory: Path) -> list[Path]:
     """Archives that a restored store does not know; none where it is of a version that an agent has to bring on."""
-    if not _is_directory(directory):
+    if not is_directory(directory):
         return []
     from agent.archive.directory import unknown_archives
 

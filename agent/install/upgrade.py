@@ -119,7 +119,7 @@ def plan(store: Path, *, min_free_bytes: int, migration_copy: bool) -> UpgradePl
     Raises:
         StoreError: as `open_reader`: it is newer than this version, damaged, or cannot be read.
     """
-    if not os.path.lexists(store):
+    if former.version_of(store) is None:
         return UpgradePlan(store, None, 0, [], None, None, [], None)
     from agent.store import migrations  # noqa: PLC0415 - with sqlite-utils, which takes 80 ms
 

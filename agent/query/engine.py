@@ -95,6 +95,26 @@ class Engine(Protocol):
             observed: only what was read from its log in this span.
         """
 
+    def steps(
+        self,
+        selection: Selection,
+        wanted: int | None = None,
+        *,
+        descending: bool = False,
+        upto: int | None = None,
+        observed: Span | None = None,
+    ) -> Generator[StoredEvent | int]:
+        """As `events`, all of them, for who merges those of several engines: between them may stand instants, where it
+        takes long to find the next one. Nothing that comes later is before such an instant (descending: after it).
+
+        Args:
+            selection: what is asked for.
+            wanted: so many will be taken at most; None: all.
+            descending: the newest first.
+            upto: as in `events`.
+            observed: as in `events`.
+        """
+
     def keys(self, selection: Selection) -> Iterator[EventKey]:
         """As `events`, the oldest first, for those who read no more of an event: it may cost much less."""
 
@@ -163,6 +183,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back what is open."""
+
+
+def only_events(steps: Generator[StoredEvent | int]) -> Generator[StoredEvent]:
+    """`Engine.steps` without the instants."""
+    with closing(steps):
+        for step in steps:
+            if not isinstance(step, int):
+                yield step
 
 
 def newest_events(

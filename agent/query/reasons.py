@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agent.core.errors import UsageError
 from agent.core.groups import STATES, GroupFilter
+from agent.core.patterns import lazy
 from agent.core.times import format_utc
 from agent.core.values import number
 from agent.query.language import Query, Selection
@@ -35,6 +36,7 @@ _SHOWN = 40  # characters of a value
 _DEPTH = 8  # objects in objects whose names are known
 _EVER = (-(2**63), 2**63 - 1)
 _SEPARATORS = str.maketrans("", "", " _-.")
+_PARTS = lazy(r"[ _.-]+")
 
 
 def reasons(
@@ -110,10 +112,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     folded, inner = _folded(name), f".{name.casefold()}"
     near = next((one for one, other in names.items() if other == folded), None)
     near = near or next((one for one in names if one.casefold().endswith(inner)), None)
+    near = near or min((one for one in names if _has_parts(one, name)), key=len, default=None)
     if near is None:
         best = difflib.get_close_matches(folded, list(names.values()), n=1, cutoff=0.6)
         near = next((one for one, other in names.items() if best and other == best[0]), None)
     return "" if near is None or near == name else f"; did you mean {near!r}?"
+
+
+def _has_parts(name: str, asked: str) -> bool:
+    """Whether a name has all parts of another, in order: `http.response.status_code` has those of `http.status`."""
+    parts = iter(_PARTS.split(name.casefold()))
+    return all(part in parts for part in _PARTS.split(asked.casefold()))
 
 
 def _folded(name: str) -> str:

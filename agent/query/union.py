@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.core.groups import GroupHistory
 from agent.query.aggregate import sampled_fields
-from agent.query.engine import SAMPLED_EVENTS, newest_events
+from agent.query.engine import SAMPLED_EVENTS, newest_events, only_events
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -73,17 +73,29 @@ class UnionEngine:
         upto = self.position() if upto is None else upto
 
         def by_time(asked: Selection, descending: bool, wanted: int | None) -> Generator[StoredEvent]:  # noqa: FBT001
-            return _merged(
-                [
-                    engine.events(
-                        asked, wanted if descending else None, newest_first=descending, upto=upto, observed=observed
-                    )
-                    for engine in (reversed(self._engines) if descending else self._engines)
-                ],
-                descending=descending,
-            )
+            return only_events(self.steps(asked, wanted, descending=descending, upto=upto, observed=observed))
 
         return newest_events(by_time, selection, lines, newest_first=newest_first)
+
+    def steps(
+        self,
+        selection: Selection,
+        wanted: int | None = None,
+        *,
+        descending: bool = False,
+        upto: int | None = None,
+        observed: Span | None = None,
+    ) -> Generator[StoredEvent | int]:
+        """As `Engine.steps`. An engine searches on only when all that the others have found before is taken."""
+        upto = self.position() if upto is None else upto
+        engines = reversed(self._engines) if descending else self._engines
+        return _merged(
+            [
+                engine.steps(selection, wanted, descending=descending, upto=upto, observed=observed)
+                for engine in engines
+            ],
+            descending=descending,
+        )
 
     def keys(self, selection: Selection) -> Iterator[EventKey]:
         """As `Engine.keys`."""
@@ -135,7 +147,7 @@ class UnionEngine:
         """As `Engine.group_events`."""
         engines = reversed(self._engines) if newest_first else self._engines
         found = [engine.group_events(group, start, newest_first=newest_first) for engine in engines]
-        return _merged(found, descending=newest_first)
+        return only_events(_merged(found, descending=newest_first))
 
     def near(self, event: StoredEvent, span: Span) -> Span:
         """As `Engine.near`: what is near for all of the engines."""
@@ -158,9 +170,15 @@ class UnionEngine:
             engine.close()
 
 
-def _merged(parts: Sequence[Generator[StoredEvent]], *, descending: bool) -> Generator[StoredEvent]:
-    """Events by instant; of one instant in the order of the parts. What searches behind the parts ends with this."""
+def _instant(step: StoredEvent | int) -> int:
+    return step if isinstance(step, int) else step.timestamp
+
+
+def _merged(
+    parts: Sequence[Generator[StoredEvent] | Generator[StoredEvent | int]], *, descending: bool
+) -> Generator[StoredEvent | int]:
+    """Steps by instant; of one instant in the order of the parts. What searches behind the parts ends with this."""
     with ExitStack() as stack:
         for part in parts:
             stack.enter_context(closing(part))
-        yield from heapq.merge(*parts, key=lambda event: event.timestamp, reverse=descending)
+        yield from heapq.merge(*parts, key=_instant, reverse=descending)

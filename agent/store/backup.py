@@ -20,7 +20,7 @@ import msgspec
 from agent.core.errors import StoreError
 from agent.core.text import follow_owner, make_private_directory, take_place
 from agent.store import faults, schema, tables, team
-from agent.store.lock import StoreLock, lock_path, status_of_owner
+from agent.store.lock import StoreLock, is_seen, lock_path, status_of_owner
 from agent.store.reader import check_version, is_file, open_reader, reading_error
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def make_directory(path: Path) -> None:
         StoreError: SL405, one cannot be made.
     """
     try:
-        missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+        missing = [folder for folder in (path.parent, *path.parent.parents) if not is_seen(folder)]
         for folder in reversed(missing):
             with contextlib.suppress(FileExistsError):
                 make_private_directory(folder)
@@ -151,7 +151,7 @@ def owned(store: Path) -> Iterator[None]:
     Raises:
         StoreError: SL404, SL405.
     """
-    known = os.path.lexists(lock_path(store))
+    known = is_seen(lock_path(store))
     lock = StoreLock(store)
     lock.acquire()
     try:

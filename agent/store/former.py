@@ -153,8 +153,12 @@ def version_of(store: Path) -> int | None:
     Raises:
         StoreError: as `open_reader`.
     """
-    if not store.is_file():
+    try:
+        reader = open_older_reader(store)
+    except StoreError as error:
+        if error.code != "SL401":
+            raise
         return None
-    with contextlib.closing(open_older_reader(store)) as connection:
+    with contextlib.closing(reader) as connection:
         found: int = connection.execute("PRAGMA user_version").fetchone()[0]
         return found

@@ -14,7 +14,7 @@ from agent.core.text import follow_owner, take_place
 from agent.store import faults, schema, tables
 from agent.store.backup import free_name, make_directory, set_aside_orphans
 from agent.store.former import keep
-from agent.store.lock import StoreLock, lock_path, status_of_owner
+from agent.store.lock import StoreLock, is_seen, lock_path, status_of_owner
 from agent.store.reader import check_version
 from agent.store.writer import StoreWriter, open_connection
 
@@ -61,7 +61,7 @@ def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False, migrat
             SL553 there is no room for the copy of an older one.
     """
     make_directory(path)
-    ours = lock_path(path).exists()
+    ours = is_seen(lock_path(path))
     lock = StoreLock(path)
     lock.acquire()
     reserve = min_free_bytes if migration_copy else None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.alert.check import names_nowhere, unusable, with_unusable
-from agent.config import InvalidConfigError, listen_address, unsupported
+from agent.config import InvalidConfigError, documents, listen_address, unsupported
 from agent.config.misspelt import misspelt
 from agent.core import catalogue
 from agent.core.errors import ConfigError, SidelogError
@@ -109,7 +109,8 @@ def _diagnostics(file: Path, load: Callable[[], Config], view: Viewpoint) -> lis
         return [_readable(one, view) if one.code == "SL101" else one for one in findings]
     missing = [Diagnostic.of(one) for one in (*unsupported(config, file), *unusable(config, file))]
     valid = [] if missing else [ok(str(file), "is valid")]
-    return [*valid, *_for_whom(view), *_slips(), *_protected(file), *missing, *examine(config, view)]
+    of_file = (*_protected(file), *missing, *_left_empty(config, file))
+    return [*valid, *_for_whom(view), *_slips(), *of_file, *examine(config, view)]
 
 
 def _slips() -> list[Diagnostic]:
@@ -142,6 +143,12 @@ def _protected(file: Path) -> list[Diagnostic]:
         fixes = (Fix(command=("chmod", "go-w"), target=os.path.realpath(file)),)
         return [Diagnostic.of(SidelogError.of("SL122", str(file)), "warning", fixes)]
     return []
+
+
+def _left_empty(config: Config, file: Path) -> Iterator[Diagnostic]:
+    """A section `archive` with nothing in it is none: who took the # away in front of it alone has meant more."""
+    if config.archive is None and "archive" in documents.read(file).document:
+        yield warning("SL801.empty", "archive")
 
 
 def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:

@@ -1,7 +1,9 @@
 """`sidelog alerts`: rules, what became of them, and what a person does about them."""
 
+import http.server
 import json
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -260,6 +262,32 @@ def test_send_test_runs_the_hook_and_prints_what_it_says(sidelog, tmp_path):
     )
     said = sidelog("alerts", "send-test", "bad", "-c", config)
     assert (said.code, said.err.strip()) == (1, "bad: exit 1")
+
+
+def test_send_test_names_the_formats_to_who_is_refused_for_the_generic_one(sidelog, tmp_path):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        """Refuses what has no `text`, as Slack does."""
+
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200 if body.get("text") else 400)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        hooks = {"plain": {"webhook": url}, "chat": {"webhook": {"url": url, "format": "slack"}}}
+        config = configured(tmp_path, hooks=hooks)
+        refused = sidelog("alerts", "send-test", "plain", "-c", config)
+        taken = sidelog("alerts", "send-test", "chat", "-c", config)
+        server.shutdown()
+    assert (refused.code, refused.err.splitlines()[0]) == (1, "plain: HTTP 400")
+    assert "  hint: " in refused.err
+    assert "webhook: {url: …, format: slack}" in refused.err
+    assert (taken.code, taken.err) == (0, "chat: HTTP 200\n")
 
 
 def test_a_silence_ends_by_itself(store):

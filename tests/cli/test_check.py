@@ -103,6 +103,14 @@ def test_nothing_matched_is_a_warning(check):
     assert (found["sources[0] a"]["level"], found["sources[0] a"]["code"]) == ("warning", "SL111")
 
 
+def test_a_section_archive_with_nothing_in_it_is_a_warning(check):
+    _, found = check("sources: []\narchive:\n  #directory: archive\n")
+    assert (found["archive"]["level"], found["archive"]["code"]) == ("warning", "SL801")
+    assert "`archive: {}` archives rotated logs with the defaults" in found["archive"]["hint"]
+    for meant in ("archive: {}", ""):
+        assert "archive" not in check(f"sources: []\n{meant}\n")[1]
+
+
 def test_a_pattern_that_can_match_nothing_is_a_warning_beside_what_matches(check, tmp_path):
     """With the name that is missing, and the nearest one; a wildcard alone is none."""
     (tmp_path / "logs" / "a.log").write_text("x\n")

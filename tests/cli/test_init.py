@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.cli.init import next_steps
 from agent.install import layout
 from agent.install.layout import Program
 from tests.install.machine import UNIT, empty_machine, version
@@ -84,6 +85,12 @@ def test_the_service_is_installed_and_it_says_what_to_type_next(sidelog, root):
     assert again.err.startswith("next:\n"), "nothing else was to be done"
     assert "kept     /etc/sidelog/sidelog.yaml\n" in sidelog("-v", "init", "--system", "--root", root).err
     assert sidelog("-q", "init", "--system", "--root", root).err == ""
+
+
+def test_without_systemd_the_next_step_is_the_agent_by_hand():
+    by_hand = "\n".join(next_steps(is_booted=False, is_here=True))
+    assert "\n  runuser -u sidelog -- sidelog run  # systemd does not run here" in by_hand
+    assert "systemctl" not in by_hand
 
 
 @needs("root", "systemd")

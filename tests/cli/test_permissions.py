@@ -60,6 +60,32 @@ def test_a_file_that_may_not_be_read_is_named_by_its_code(ordinary, tmp_path, ar
     assert said.replace("{}", str(tmp_path / "closed")) in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["run", "--once"], "SL405"),
+        (["archive", "run"], "SL405"),
+        (["archive", "run", "--dry-run"], "SL406"),
+        (["upgrade-check"], "SL406"),
+        (["restore", "theirs/copy.db"], "SL406"),
+        (["backup", "copy.db"], "SL406"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_a_store_in_a_directory_that_is_closed_is_neither_a_fault_nor_taken_for_none(
+    ordinary, tmp_path, arguments, code
+):
+    (tmp_path / "sidelog.yaml").write_text(
+        "store: {path: theirs/sidelog.db}\nsources: [{name: a, include: [a.log]}]\narchive: {}\n"
+    )
+    (tmp_path / "theirs").mkdir(mode=0)
+    done = ordinary(*arguments)
+    assert done.returncode == 3
+    assert f"error[{code}]" in done.stderr
+    assert "Permission denied" in done.stderr
+    assert "yet" not in done.stderr + done.stdout
+
+
 def test_a_working_directory_of_somebody_else_has_no_configuration(ordinary, tmp_path):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "sidelog.yaml").write_text("nonsense")

@@ -124,6 +124,9 @@ class ListEngine:
         found = found if lines is None else found[len(found) - min(lines, len(found)) :]
         yield from reversed(found) if newest_first else found
 
+    def steps(self, selection, wanted=None, *, descending=False, upto=None, observed=None):
+        yield from self.events(selection, wanted, newest_first=descending, upto=upto, observed=observed)
+
     def keys(self, selection):
         yield from (EventKey(event.timestamp, event.id, event.group) for event in self.events(selection))
 

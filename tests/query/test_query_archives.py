@@ -127,6 +127,21 @@ def archived_hours(tiers: Tiers) -> list:
     return [tiers.archive(f"{hour}.log", line(60 * hour, f"hour {hour}", "info")) for hour in (3, 2, 1)]
 
 
+def test_no_archive_is_opened_while_the_store_has_later_events_enough(tmp_path):
+    with Tiers(tmp_path) as tiers:
+        rows = archived_hours(tiers)
+        tiers.store("app.log", line(90, "now 90") + line(2, "now 2") + line(1, "now 1"))
+        for row in rows:
+            (tmp_path / row.path).unlink()
+        engine = tiers.engine()
+        for text, lines in (("now", 2), ("", 2)):
+            found = list(engine.events(Selection(parse_query(text)), lines))
+            assert ([event.body for event in found], engine.errors) == (["now 2", "now 1"], [])
+        found = list(engine.events(Selection(parse_query("now")), 3, newest_first=True))
+        assert [event.body for event in found] == ["now 1", "now 2", "now 90"]
+        assert len(engine.errors) == 1, "of the archive of an hour ago alone"
+
+
 @pytest.mark.parametrize("counting", [False, True])
 def test_an_archive_that_retention_removes_during_a_search_is_not_missed(tmp_path, counting):
     with Tiers(tmp_path) as tiers:

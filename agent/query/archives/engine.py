@@ -12,7 +12,7 @@ from agent.core.groups import GroupHistory
 from agent.core.times import MINUTE_NS
 from agent.query.archives.plan import FramePlan, make_frame_plan
 from agent.query.archives.search import ArchiveFailure, ArchiveSearch, said_failures
-from agent.query.engine import SAMPLED_EVENTS, EventKey, LogName, newest_events
+from agent.query.engine import SAMPLED_EVENTS, EventKey, LogName, newest_events, only_events
 from agent.query.language import Selection, all_equal
 from agent.store import archives
 from agent.store.events import Categories, Files
@@ -92,19 +92,26 @@ class ArchiveEngine:
         """As `Engine.events`; of one instant in the order of the archives and their lines."""
 
         def by_time(asked: Selection, descending: bool, wanted: int | None) -> Generator[StoredEvent]:  # noqa: FBT001
-            return self._by_time(asked, descending=descending, wanted=wanted, observed=observed)
+            return only_events(self.steps(asked, wanted, descending=descending, observed=observed))
 
         return newest_events(by_time, selection, lines, newest_first=newest_first)
 
-    def _by_time(
-        self, selection: Selection, *, descending: bool, wanted: int | None, observed: Span | None
-    ) -> Generator[StoredEvent]:
+    def steps(
+        self,
+        selection: Selection,
+        wanted: int | None = None,
+        *,
+        descending: bool = False,
+        upto: int | None = None,  # noqa: ARG002 - nothing arrives
+        observed: Span | None = None,
+    ) -> Generator[StoredEvent | int]:
+        """As `Engine.steps`: an instant before each frame. What there is to be opened is settled with the first one."""
         with reading(self._path):
             plan = self.plan(selection)
             if observed is not None:  # all events of an archive have the instant at which its log was last written
                 since, until = observed
                 plan.frames = [ref for ref in plan.frames if since <= plan.files[ref.archive_id].observed < until]
-            yield from self.search(plan, selection, descending=descending, wanted=wanted)
+            yield from self._steps(plan, selection, descending=descending, wanted=wanted)
 
     def plan(self, selection: Selection) -> FramePlan:
         """What there is to be opened for a selection."""
@@ -121,9 +128,14 @@ class ArchiveEngine:
             descending: the newest first.
             wanted: how many the caller will take at most; None: all.
         """
+        return only_events(self._steps(plan, selection, descending=descending, wanted=wanted))
+
+    def _steps(
+        self, plan: FramePlan, selection: Selection, *, descending: bool, wanted: int | None
+    ) -> Generator[StoredEvent | int]:
         search = self._search(plan, selection)
         try:
-            with closing(search.by_time(descending=descending, wanted=wanted)) as found:
+            with closing(search.steps(descending=descending, wanted=wanted)) as found:
                 yield from found
         finally:
             self._failures |= search.failures

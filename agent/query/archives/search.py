@@ -206,8 +206,9 @@ class ArchiveSearch:
         self._processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         self.failures: dict[str, ArchiveFailure] = {}  # by path: each archive once
 
-    def by_time(self, *, descending: bool = False, wanted: int | None = None) -> Generator[ArchivedEvent]:
-        """Matching events in the order of time; of one instant in that of the archives.
+    def steps(self, *, descending: bool = False, wanted: int | None = None) -> Generator[ArchivedEvent | int]:
+        """Matching events in the order of time, of one instant in that of the archives; and, before each frame is
+        searched, the first instant that it may have events of.
 
         Args:
             descending: the newest first.
@@ -220,14 +221,16 @@ class ArchiveSearch:
         searcher = Searcher(self._plan, self._selection, SearchOrder(descending, wanted))
         results = self._results(searcher, frames)
         try:
-            for index, rows in enumerate(results):
-                for row in event_rows(rows):
-                    key = (sign * row.timestamp, sign * frames[index].archive_id, sign * row.offset)
-                    heapq.heappush(heap, (*key, row))
-                limit = limits[index + 1] if index + 1 < len(limits) else None
+            for index, limit in enumerate([*limits, None]):
                 while heap and (limit is None or heap[0][0] < limit):
                     row = heapq.heappop(heap)[3]
                     yield ArchivedEvent(row, self._plan.files[-row.file_id].at(row.offset), self._plan.groups)
+                if limit is None:
+                    return
+                yield sign * limit
+                for row in event_rows(next(results)):
+                    key = (sign * row.timestamp, sign * frames[index].archive_id, sign * row.offset)
+                    heapq.heappush(heap, (*key, row))
         finally:
             results.close()
 

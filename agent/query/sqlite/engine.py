@@ -95,6 +95,20 @@ class SqliteEngine:
 
             yield from newest_events(by_time, selection, lines, newest_first=newest_first)
 
+    def steps(
+        self,
+        selection: Selection,
+        wanted: int | None = None,
+        *,
+        descending: bool = False,
+        upto: int | None = None,
+        observed: Span | None = None,
+    ) -> Generator[StoredEvent | int]:
+        """As `Engine.steps`: the events alone."""
+        with reading(self._path):
+            upto = self.position() if upto is None else upto
+            yield from self._scan(selection, upto, observed).by_time(descending=descending, wanted=wanted)
+
     def _scan(self, selection: Selection, upto: int | None = None, observed: Span | None = None) -> EventScan:
         from agent.query.sqlite.scan import EventScan  # noqa: PLC0415 - error groups are listed without: 8 ms
 
