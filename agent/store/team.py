@@ -18,7 +18,7 @@ from urllib.parse import quote
 from agent.core import sharing
 from agent.core.errors import StoreError
 from agent.store import tables
-from agent.store.lock import lock_path
+from agent.store.lock import copies, lock_path
 from agent.store.reader import get_meta
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def share(connection: sqlite3.Connection, path: Path, group: str | None) -> Stor
             for part in (*parts(path), *([path.parent] if changed else [])):
                 sharing.narrow(part, former)
             changed = False
+        _share_copies(path, gid, former)
         if gid is not None:
             changed = sharing.share_directory(path.parent, gid) or changed
             for part in parts(path):
@@ -65,6 +66,16 @@ def share(connection: sqlite3.Connection, path: Path, group: str | None) -> Stor
     if known or gid is not None:
         _note(connection, {**known, "store": gid, "directory": changed})
     return None
+
+
+def _share_copies(path: Path, gid: int | None, former: object) -> None:
+    """Copies of the store, such as that before a migration, hold what it holds: who may read it may read them."""
+    for copy in copies(path):
+        with contextlib.suppress(OSError):  # somebody else's: it stays as that one has made it
+            if gid is not None:
+                sharing.share_file(copy, gid)
+            elif isinstance(former, int):
+                sharing.narrow(copy, former)
 
 
 def noted_archives(connection: sqlite3.Connection) -> int | None:
