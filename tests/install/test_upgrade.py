@@ -195,6 +195,29 @@ def test_a_new_store_and_one_of_this_version_need_no_copy(tmp_path, sidelog):
     assert (said.code, "nothing is migrated" in said.out) == (0, True)
 
 
+def test_the_version_before_may_do_it_too_where_the_newer_one_does_not_start(place, kept):
+    """It is called by its path then, and the store is newer than it knows."""
+    old = kept(7)
+    older(place, 7)
+    before = state(old.store)
+    old.run("run", "--once")
+    with contextlib.closing(sqlite3.connect(old.store)) as connection:
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    list(upgrade.roll_back(place, old.store))
+    assert state(old.store) == before
+    assert links(place) == ["0.0.1", "0.1.0"]
+
+
+def test_what_is_said_of_a_store_counts_its_write_ahead_log(kept):
+    old = kept(7)
+    with contextlib.closing(sqlite3.connect(old.store)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("INSERT INTO meta VALUES ('large', ?)", ("x" * 1_000_000,))
+        connection.commit()
+        said = json.loads(old.run("upgrade-check", "--json").out)["store"]
+        assert said["bytes"] > 1_000_000 > old.store.stat().st_size
+
+
 # ------------------------------------------------------------ what is in the way
 
 
@@ -217,6 +240,27 @@ def test_a_version_that_does_not_start_is_not_gone_back_to(place, kept):
     place.at("/opt/sidelog/0.0.1/bin/python").write_text("#!/bin/sh\necho 'No module named agent' >&2\nexit 1\n")
     assert refused(place, old.store).code == "SL625"
     assert links(place) == ["0.1.0", "0.0.1"]
+
+
+def test_a_version_that_does_not_understand_the_configuration_is_not_gone_back_to(place, kept):
+    old = kept(7)
+    older(place, 7)
+    old.run("run", "--once")
+    command = place.at("/opt/sidelog/0.0.1/bin/sidelog")
+    for code, refuses in ((78, True), (1, False)):
+        command.write_text(f"#!/bin/sh\necho \"$@\" >>$0.said\necho 'error SL103 web: unknown key'\nexit {code}\n")
+        command.chmod(0o755)
+        before = state(old.store)
+        if refuses:
+            with pytest.raises(SidelogError) as caught:
+                list(upgrade.roll_back(place, old.store, old.config))
+            assert caught.value.code == "SL625"
+            assert f"does not understand {old.config}: error SL103 web: unknown key" in caught.value.message
+            assert (state(old.store), links(place)) == (before, ["0.1.0", "0.0.1"])
+        else:
+            list(upgrade.roll_back(place, old.store, old.config))
+            assert links(place) == ["0.0.1", "0.1.0"]
+    assert set(command.with_name("sidelog.said").read_text().splitlines()) == {f"--quiet check -c {old.config}"}
 
 
 def test_without_a_copy_the_store_stays_as_it_is(place, kept):
