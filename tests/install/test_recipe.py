@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from agent import __version__
+from agent.install import layout
 from tests.needs import limited, needs
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,7 @@ def section(page: Path, title: str) -> str:
 
 def commands(block: str) -> list[str]:
     """The commands of a block, without the prompt, sudo and what explains them."""
+    block = block.replace("\\\n", " ")
     lines = [line.removeprefix("$ ").removeprefix("sudo ").partition("  #")[0].strip() for line in block.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 
@@ -41,6 +44,19 @@ def test_readme_and_the_page_have_the_same_recipe_of_this_version():
     readme = commands(CONSOLE.search(section(ROOT / "README.md", "As a service"))[1])
     assert readme == recipe("Install")
     assert readme[0] == f"python3 -m venv /opt/sidelog/{__version__}"
+
+
+def test_the_container_of_the_page_is_that_of_the_containerfile():
+    """What is mounted where, and what is called in it. The image itself is built elsewhere."""
+    build, run, look = (shlex.split(line) for line in recipe("In a container"))
+    image = (ROOT / "Containerfile").read_text()
+    volumes = [words.split(":") for option, words in itertools.pairwise(run) if option == "--volume"]
+    assert {target for _, target, *_ in volumes} >= {*re.findall(r"^VOLUME (\S+)$", image, re.MULTILINE)}
+    assert ["./sidelog.yaml", layout.CONFIG, "ro"] in volumes
+    name = run[run.index("--name") + 1]
+    assert build[-1] == "."
+    assert [build[build.index("--tag") + 1], look[1:]] == [run[-1], ["exec", name, "sidelog", "status"]]
+    assert {"--read-only", "--cap-drop"} <= {*run}
 
 
 @pytest.fixture
