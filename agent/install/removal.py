@@ -86,8 +86,7 @@ def _files(place: Layout) -> Iterator[Path]:
     names += [
         layout.TMPFILES,
         f"{layout.TMPFILES}.old",
-        layout.ENVIRONMENT,
-        *_unchanged_hooks(place),
+        *_unchanged(place),
         layout.NOTE,
         layout.SHARE,
     ]
@@ -105,9 +104,11 @@ def _files(place: Layout) -> Iterator[Path]:
             yield path
 
 
-def _unchanged_hooks(place: Layout) -> Iterator[str]:
-    """Hooks that are as they came; with these goes what a later version laid beside changed ones."""
+def _unchanged(place: Layout) -> Iterator[str]:
+    """The environment and the hooks that are as they came; what a later version laid beside changed hooks goes too."""
     files = InstalledFiles(place)
+    if files.is_unchanged(layout.ENVIRONMENT):
+        yield layout.ENVIRONMENT
     folder = place.at(layout.HOOKS)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         name = f"{layout.HOOKS}/{path.name}"
@@ -125,6 +126,9 @@ def _data(place: Layout, store: Path, archives: Path) -> list[Data]:
         found.append(Data(archives, _ARCHIVES, _size(archives)))
     if config.is_dir():
         found.append(Data(config, "the configuration and changed hooks", _size(config)))
+    environment = place.at(layout.ENVIRONMENT)
+    if environment.is_file() and not InstalledFiles(place).is_unchanged(layout.ENVIRONMENT):
+        found.append(Data(environment, "the environment, which was changed here: secrets", _size(environment)))
     return found
 
 
