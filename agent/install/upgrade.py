@@ -188,7 +188,7 @@ def roll_back(place: Layout, store: Path, config: Path | None = None) -> Iterato
 def _former_version(place: Layout, store: Path) -> str:
     """The name of the version before."""
     link = place.at(layout.PREVIOUS)
-    if not link.is_symlink() or not (link / "bin" / "python").exists():
+    if not link.is_symlink():
         copies = former.former_stores(store)
         copy = copies[0].path if copies else f"{store}.vN"
         raise SidelogError.of("SL625", layout.PREVIOUS, copy=copy)

@@ -242,11 +242,15 @@ def test_without_a_version_before_it_says_what_to_do_instead(place, kept):
     assert state(old.store) == before
 
 
-def test_a_version_that_does_not_start_is_not_gone_back_to(place, kept):
+def test_a_version_that_does_not_start_or_is_gone_is_not_gone_back_to(place, kept):
     old = kept(7)
     older(place, 7)
-    place.at("/opt/sidelog/0.0.1/bin/python").write_text("#!/bin/sh\necho 'No module named agent' >&2\nexit 1\n")
-    assert refused(place, old.store).code == "SL625"
+    python = place.at("/opt/sidelog/0.0.1/bin/python")
+    python.write_text("#!/bin/sh\necho 'No module named agent' >&2\nexit 1\n")
+    for _ in range(2):
+        error = refused(place, old.store)
+        assert (error.code, "/opt/sidelog/0.0.1 does not start" in error.message) == ("SL625", True)
+        python.unlink(missing_ok=True)
     assert links(place) == ["0.1.0", "0.0.1"]
 
 
