@@ -213,6 +213,24 @@ def test_the_version_before_may_do_it_too_where_the_newer_one_does_not_start(pla
     assert links(place) == ["0.0.1", "0.1.0"]
 
 
+@pytest.mark.parametrize("starts", [False, True])
+def test_a_way_back_that_was_interrupted_is_gone_to_its_end(place, kept, starts):
+    """The store is the older one's already, the link not yet: the newer version may even have started on it."""
+    old = kept(7)
+    older(place, 7)
+    before = state(old.store)
+    old.run("run", "--once")
+    steps = upgrade.roll_back(place, old.store)
+    assert next(steps).verb == "restored"
+    steps.close()
+    assert links(place) == ["0.1.0", "0.0.1"]
+    if starts:
+        old.run("run", "--once")
+    list(upgrade.roll_back(place, old.store))
+    assert state(old.store) == before
+    assert links(place) == ["0.0.1", "0.1.0"]
+
+
 def test_what_is_said_of_a_store_counts_its_write_ahead_log(kept):
     old = kept(7)
     with contextlib.closing(sqlite3.connect(old.store)) as connection:
