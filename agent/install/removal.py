@@ -74,9 +74,10 @@ def plan(place: Layout, store: Path, archives: Path, *, purge: bool) -> RemovalP
         raise SidelogError.of("SL620", "sidelog remove --system")
     if place.is_packaged:
         raise SidelogError.of("SL622", "sidelog")
-    files, backups = list(_files(place)), place.at(layout.BACKUPS)
+    data, backups = _data(place, store, archives), place.at(layout.BACKUPS)
+    files = [path for path in _files(place) if path not in {one.place for one in data}]
     spared = [backups] if backups.is_dir() and backups not in files else []
-    return RemovalPlan(files, service_owner(place) is not None, _data(place, store, archives), purge, spared)
+    return RemovalPlan(files, service_owner(place) is not None, data, purge, spared)
 
 
 def _files(place: Layout) -> Iterator[Path]:
@@ -86,7 +87,8 @@ def _files(place: Layout) -> Iterator[Path]:
     names += [
         layout.TMPFILES,
         f"{layout.TMPFILES}.old",
-        *_unchanged(place),
+        layout.ENVIRONMENT,
+        *_unchanged_hooks(place),
         layout.NOTE,
         layout.SHARE,
     ]
@@ -104,11 +106,9 @@ def _files(place: Layout) -> Iterator[Path]:
             yield path
 
 
-def _unchanged(place: Layout) -> Iterator[str]:
-    """The environment and the hooks that are as they came; what a later version laid beside changed hooks goes too."""
+def _unchanged_hooks(place: Layout) -> Iterator[str]:
+    """Hooks that are as they came; with these goes what a later version laid beside changed ones."""
     files = InstalledFiles(place)
-    if files.is_unchanged(layout.ENVIRONMENT):
-        yield layout.ENVIRONMENT
     folder = place.at(layout.HOOKS)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         name = f"{layout.HOOKS}/{path.name}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from glob import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 _CONTENT_BYTES = 4_096  # one block: 600 characters of three bytes, escaped, fit
 _MESSAGE_CHARS = 300
-_COPIES = (".v[0-9]*", ".replaced-*", ".damaged-*", ".orphaned-*")
 
 
 class Owner(NamedTuple):
@@ -39,12 +37,6 @@ class Owner(NamedTuple):
 def lock_path(store: Path) -> Path:
     """Where the lock of a store lies."""
     return store.with_name(store.name + ".lock")
-
-
-def copies(store: Path) -> list[Path]:
-    """What lies beside a store as a copy of it, or as what it was: before a migration (`.v7`), and moved aside."""
-    found = (path for pattern in _COPIES for path in store.parent.glob(escape(store.name) + pattern))
-    return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
 
 def status_of_owner(store: Path) -> os.stat_result:

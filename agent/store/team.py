@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from glob import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from agent.core import sharing
 from agent.core.errors import StoreError
 from agent.store import tables
-from agent.store.lock import copies, lock_path
+from agent.store.lock import lock_path
 from agent.store.reader import get_meta
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _KEY = "team"
+# Before a migration, of a schema version (store.former), and what was moved aside (store.backup, store.opening).
+_COPIES = (".v[0-9]", ".v[0-9][0-9]", ".replaced-*", ".damaged-*", ".orphaned-*")
 
 
 def parts(path: Path) -> list[Path]:
@@ -70,12 +73,12 @@ def share(connection: sqlite3.Connection, path: Path, group: str | None) -> Stor
 
 def _share_copies(path: Path, gid: int | None, former: object) -> None:
     """Copies of the store, such as that before a migration, hold what it holds: who may read it may read them."""
-    for copy in copies(path):
-        with contextlib.suppress(OSError):  # somebody else's: it stays as that one has made it
+    for copy in (found for end in _COPIES for found in path.parent.glob(escape(path.name) + end)):
+        with contextlib.suppress(OSError):  # a link, or somebody else's: it stays as that one has made it
+            if isinstance(former, int) and former != gid:
+                sharing.narrow(copy, former)
             if gid is not None:
                 sharing.share_file(copy, gid)
-            elif isinstance(former, int):
-                sharing.narrow(copy, former)
 
 
 def noted_archives(connection: sqlite3.Connection) -> int | None:

@@ -164,9 +164,10 @@ def test_what_the_store_was_is_shared_and_taken_back_with_it(box):
     unpacked.rename(box.store)
     copy, aside = (box.store.with_name(f"{box.store.name}.{end}") for end in ("v7", "replaced-20261122T080000Z"))
     aside.touch(0o600)
-    linked = box.store.with_name(f"{box.store.name}.v6")
+    linked, mine = (box.store.with_name(f"{box.store.name}.{end}") for end in ("v6", "v7.bak"))
     linked.symlink_to(box.config)
-    for path in (box.store, aside):
+    mine.touch(0o600)
+    for path in (box.store, aside, mine):
         os.chown(path, AGENT, AGENT)
     by_service(box, "run", "--once")
     plain = ["sqlite", f"{copy}?immutable=1&", "SELECT count(*) FROM events"]
@@ -174,6 +175,7 @@ def test_what_the_store_was_is_shared_and_taken_back_with_it(box):
         assert by(user, box, plain, group=group)[0][0] == code
     for path in (copy, aside):
         assert (path.stat().st_mode & 0o777, path.stat().st_gid) == (0o640, TEAM.gr_gid)
+    assert mine.stat().st_mode & 0o777 == 0o600
     config = box.config.stat().st_mode
     configure(box, None)
     by_service(box, "run", "--once")
