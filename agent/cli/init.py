@@ -18,6 +18,7 @@ from agent.install.layout import Layout, shared
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from agent.config import Config
     from agent.install.files import Done
 
 STORE_LINE = "  path: /var/lib/sidelog/sidelog.db\n"  # of the service; a user's own store has its default place
@@ -151,12 +152,34 @@ def _places(context: Context, place: Layout) -> tuple[Path, Path]:
     state = place.at(layout.STATE)
     if context.config_path is None and place.at(layout.CONFIG).is_file():
         context.config_path = place.at(layout.CONFIG)
+    config = None
     try:
-        config = context.config() if context.config_path else None
+        if context.config_path is not None:
+            config = service_config(context)[0] if place.is_here else context.config()
     except ConfigError:
-        config = None
+        pass
     if config is None:
         return state / "sidelog.db", state / "archive"
     if place.is_here:
         return config.store.path, config.archive_directory
     return place.at(str(config.store.path)), place.at(str(config.archive_directory))
+
+
+def service_config(context: Context) -> tuple[Config, Path | None]:
+    """The configuration that applies, and its file. Where it is the service's: that which its unit names, with the
+    variables of the unit, which may say where the store lies.
+
+    Raises:
+        ConfigError: it is wrong.
+        SidelogError: SL141, root cannot read the unit.
+    """
+    from agent.config import loader
+    from agent.service import viewpoint
+
+    file = context.find_config()
+    view = viewpoint.choose(system=True) if file in (None, loader.SYSTEM_FILE) else None
+    if view is None or view.unit is None:
+        return context.config(), file
+    file = Path(named) if (named := viewpoint.unit_config(view)) else file
+    given = view.environment()
+    return loader.load(file, store=context.store, overrides=context.overrides, environ=given), file

@@ -20,9 +20,10 @@ def check(context: Context, *, as_json: bool) -> int:
     Nothing is changed. Call it by its whole path before the upgrade: /opt/sidelog/VERSION/bin/sidelog upgrade-check.
     Exits with 3 where this version would refuse the store.
     """
+    from agent.cli.init import service_config
     from agent.install import upgrade
 
-    store = context.config().store
+    store = service_config(context)[0].store
     plan = upgrade.plan(store.path, min_free_bytes=store.min_free, migration_copy=store.migration_copy)
     if as_json:
         echo_json(plan.document())
@@ -43,11 +44,15 @@ def roll_back(context: Context) -> int:
     and where it cannot read the store, the copy that the migration has left takes its place.
 
     It goes on where that copy was: what the log files have had since is read again. The newer store is not deleted; its
-    new name is said.
+    new name is said. Where this version does not even start, call it by the path of the one before:
+    /opt/sidelog/VERSION/bin/sidelog roll-back.
     """
-    from agent.cli.init import say
+    from agent.cli.init import say, service_config
     from agent.install import upgrade
-    from agent.install.layout import Layout
+    from agent.install.layout import CONFIG, Layout
 
-    say(upgrade.roll_back(Layout(Path("/")), context.config().store.path))
+    if context.config_path is None and Path(CONFIG).is_file():  # not one that lies in the working directory
+        context.config_path = Path(CONFIG)
+    config, file = service_config(context)
+    say(upgrade.roll_back(Layout(Path("/")), config.store.path, file))
     return EXIT_DONE

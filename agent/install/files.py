@@ -80,7 +80,7 @@ class InstalledFiles:
         target = self._layout.at(place)
         if os.path.lexists(target):
             return Done("kept", place)
-        _replace(target, text, mode)
+        self._write(place, text, mode)
         return Done("wrote", place)
 
     def is_unchanged(self, place: str) -> bool:

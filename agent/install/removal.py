@@ -74,9 +74,10 @@ def plan(place: Layout, store: Path, archives: Path, *, purge: bool) -> RemovalP
         raise SidelogError.of("SL620", "sidelog remove --system")
     if place.is_packaged:
         raise SidelogError.of("SL622", "sidelog")
-    files, backups = list(_files(place)), place.at(layout.BACKUPS)
+    data, backups = _data(place, store, archives), place.at(layout.BACKUPS)
+    files = [path for path in _files(place) if path not in {one.place for one in data}]
     spared = [backups] if backups.is_dir() and backups not in files else []
-    return RemovalPlan(files, service_owner(place) is not None, _data(place, store, archives), purge, spared)
+    return RemovalPlan(files, service_owner(place) is not None, data, purge, spared)
 
 
 def _files(place: Layout) -> Iterator[Path]:
@@ -119,6 +120,9 @@ def _data(place: Layout, store: Path, archives: Path) -> list[Data]:
         found.append(Data(archives, _ARCHIVES, _size(archives)))
     if config.is_dir():
         found.append(Data(config, "the configuration and changed hooks", _size(config)))
+    environment = place.at(layout.ENVIRONMENT)
+    if environment.is_file() and not InstalledFiles(place).is_unchanged(layout.ENVIRONMENT):
+        found.append(Data(environment, "the environment, which was changed here: secrets", _size(environment)))
     return found
 
 

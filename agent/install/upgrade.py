@@ -15,7 +15,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent import __version__
-from agent.core.errors import SidelogError, StoreError
+from agent.core.errors import EXIT_CONFIG, SidelogError, StoreError
 from agent.core.units import format_size
 from agent.install import layout
 from agent.install.files import Done, point
@@ -128,6 +128,7 @@ def plan(store: Path, *, min_free_bytes: int, migration_copy: bool) -> UpgradePl
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         changes = migrations.changes(version)
         space = former.space(connection, store, min_free_bytes) if changes and migration_copy else None
+        size = former.size(connection)
         problem = None
         try:
             if changes:
@@ -136,33 +137,35 @@ def plan(store: Path, *, min_free_bytes: int, migration_copy: bool) -> UpgradePl
         except StoreError as error:
             problem = error
     pid = running.pid if running else None
-    size = store.stat().st_size
     return UpgradePlan(store, version, size, changes, space, pid, former.former_stores(store), problem)
 
 
 # ---------------------------------------------------------------- back
 
 
-def roll_back(place: Layout, store: Path) -> Iterator[Done]:
+def roll_back(place: Layout, store: Path, config: Path | None = None) -> Iterator[Done]:
     """Go back to the version before; the service, if systemd runs it, is stopped for it and started again.
 
     Args:
         place: the machine.
         store: the configuration's.
+        config: the configuration's file; None: there is none.
 
     Yields:
         What was done, as it is done.
 
     Raises:
-        SidelogError: SL620, it takes root; SL625, there is no version before, or it does not start; SL621, a tool of
-            the system failed.
+        SidelogError: SL620, it takes root; SL625, there is no version before, or it does not start, or not with this
+            configuration; SL621, a tool of the system failed.
         StoreError: SL421, there is no copy of the store that the version before can read; as `backup.restore`.
     """
     if place.is_here and os.geteuid() != 0:
         raise SidelogError.of("SL620", "sidelog roll-back")
     name = _former_version(place, store)
-    schema_of_it = _schema_version(place.at(layout.VERSIONS) / name)
-    copy = _copy_for(store, name, schema_of_it)
+    environment = place.at(layout.VERSIONS) / name
+    copy = _copy_for(store, name, _schema_version(environment))
+    if config is not None:
+        _refuse_config(environment, config)
     was_running = is_booted(place) and run_tool(["systemctl", "is-active", "--quiet", "sidelog"], may_fail=True)
     if was_running:
         run_tool(["systemctl", "stop", "sidelog"])
@@ -174,6 +177,7 @@ def roll_back(place: Layout, store: Path) -> Iterator[Done]:
         former_name = str(place.at(layout.CURRENT).readlink())
         yield point(place, layout.CURRENT, name)
         yield point(place, layout.PREVIOUS, former_name)
+        yield from _renew_service(place, environment)
     finally:
         if was_running:
             run_tool(["systemctl", "start", "sidelog"])
@@ -184,7 +188,7 @@ def roll_back(place: Layout, store: Path) -> Iterator[Done]:
 def _former_version(place: Layout, store: Path) -> str:
     """The name of the version before."""
     link = place.at(layout.PREVIOUS)
-    if not link.is_symlink() or not (link / "bin" / "python").exists():
+    if not link.is_symlink():
         copies = former.former_stores(store)
         copy = copies[0].path if copies else f"{store}.vN"
         raise SidelogError.of("SL625", layout.PREVIOUS, copy=copy)
@@ -202,6 +206,30 @@ def _schema_version(environment: Path) -> int:
         return int(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         raise SidelogError.of("SL625.broken", environment) from None
+
+
+def _refuse_config(environment: Path, config: Path) -> None:
+    """Raise where an older version does not understand the configuration: it would end at once, after the change."""
+    try:
+        done = subprocess.run(  # noqa: S603 - a version of our own, which was installed here
+            [environment / "bin" / "sidelog", "--quiet", "check", "-c", config], capture_output=True, text=True,
+            errors="replace", timeout=_ASK_S, check=False, cwd="/", stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return  # that it starts at all is known; what the machine has to say about it keeps nobody from going back
+    if done.returncode == EXIT_CONFIG:
+        said = next((line for line in (done.stdout + done.stderr).splitlines() if "error" in line), "")
+        facts = {"config": config, "said": " ".join(said.split()), "command": done.args[0]}
+        raise SidelogError.of("SL625.configuration", environment, **facts)
+
+
+def _renew_service(place: Layout, environment: Path) -> Iterator[Done]:
+    """Let an older version have its unit and drop-ins again: a newer unit may start what it does not know."""
+    command = [str(environment / "bin" / "sidelog"), "--quiet", "init", "--system"]
+    if place.is_here:
+        renewed = run_tool(command, may_fail=True)
+        note = f"as {environment.name} has them" if renewed else f"as they are: `{' '.join(command)}` failed"
+        yield Done("renewed" if renewed else "kept", layout.UNIT, f"unit and drop-ins {note}")
 
 
 def _copy_for(store: Path, name: str, version: int) -> former.FormerStore | None:

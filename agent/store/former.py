@@ -12,12 +12,13 @@ import os
 import re
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
 
 from agent.core.errors import StoreError
 from agent.core.units import format_size
 from agent.store import faults, schema
 from agent.store.backup import flush_directory, partial_file
-from agent.store.reader import open_older_reader
+from agent.store.reader import is_file, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,10 +78,15 @@ def space(connection: sqlite3.Connection, store: Path, min_free_bytes: int) -> S
     Raises:
         OSError: there is no such directory.
     """
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    size = connection.execute("PRAGMA page_size").fetchone()[0]
     disk = os.statvfs(store.parent)
-    return Space(pages * size + min_free_bytes, disk.f_bavail * disk.f_frsize)
+    return Space(size(connection) + min_free_bytes, disk.f_bavail * disk.f_frsize)
+
+
+def size(connection: sqlite3.Connection) -> int:
+    """The bytes of a store with what its write-ahead log holds, which are those of its copy."""
+    pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
+    page: int = connection.execute("PRAGMA page_size").fetchone()[0]
+    return pages * page
 
 
 def keep(connection: sqlite3.Connection, store: Path, min_free_bytes: int) -> Path | None:
@@ -148,17 +154,14 @@ def remove_old(store: Path, age_ns: int | None, now: int) -> list[Path]:
 
 
 def version_of(store: Path) -> int | None:
-    """The schema version of a store, which may be older than this program's; None where there is none.
+    """The schema version of a store, which may be older or newer than this program's; None where there is none.
 
     Raises:
         StoreError: as `open_reader`.
     """
-    try:
-        reader = open_older_reader(store)
-    except StoreError as error:
-        if error.code != "SL401":
-            raise
+    if not is_file(store):
         return None
-    with contextlib.closing(reader) as connection:
+    name = f"file:{quote(str(store.absolute()))}?mode=ro"
+    with reading(store), contextlib.closing(sqlite3.connect(name, uri=True)) as connection:
         found: int = connection.execute("PRAGMA user_version").fetchone()[0]
         return found

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from glob import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KEY = "team"
+# Before a migration, of a schema version (store.former), and what was moved aside (store.backup, store.opening).
+_COPIES = (".v[0-9]", ".v[0-9][0-9]", ".replaced-*", ".damaged-*", ".orphaned-*")
 
 
 def is_due(connection: sqlite3.Connection, group: str | None) -> bool:
@@ -51,6 +54,7 @@ def share(connection: sqlite3.Connection, path: Path, group: str | None) -> Stor
             for part in (*store_files(path), *([path.parent] if changed else [])):
                 sharing.narrow(part, former)
             changed = False
+        _share_copies(path, gid, former)
         if gid is not None:
             changed = sharing.share_directory(path.parent, gid) or changed
             for part in store_files(path):
@@ -60,6 +64,16 @@ def share(connection: sqlite3.Connection, path: Path, group: str | None) -> Stor
     if known or gid is not None:
         _note(connection, {**known, "store": gid, "directory": changed})
     return None
+
+
+def _share_copies(path: Path, gid: int | None, former: object) -> None:
+    """Copies of the store, such as that before a migration, hold what it holds: who may read it may read them."""
+    for copy in (found for end in _COPIES for found in path.parent.glob(escape(path.name) + end)):
+        with contextlib.suppress(OSError):  # a link, or somebody else's: it stays as that one has made it
+            if isinstance(former, int) and former != gid:
+                sharing.narrow(copy, former)
+            if gid is not None:
+                sharing.share_file(copy, gid)
 
 
 def noted_archives(connection: sqlite3.Connection) -> int | None:

@@ -177,3 +177,27 @@ def test_a_version_is_known_by_its_directory(tmp_path, monkeypatch):
     assert layout.this_program().version_name == "0.1.0"
     monkeypatch.setattr("sys.prefix", "/usr")
     assert layout.this_program().version_name is None
+
+
+@needs("root")
+def test_the_store_of_the_service_is_where_its_environment_says(sidelog, tmp_path, monkeypatch):
+    """Not where a configuration in the working directory says, for what is done to the service."""
+    config = tmp_path / "etc/sidelog.yaml"
+    for name in ("etc", "units", "here"):
+        (tmp_path / name).mkdir()
+    config.write_text("sources: []\n")
+    (tmp_path / "etc/default").write_text(f"SIDELOG_STORE__PATH={tmp_path}/moved.db\n")
+    (tmp_path / "units/sidelog.service").write_text(
+        f"[Service]\nExecStart=/bin/true run\nEnvironment=SIDELOG_CONFIG={config}\n"
+        f"EnvironmentFile=-{tmp_path}/etc/default\nStateDirectory=sidelog\n"
+    )
+    monkeypatch.setattr("agent.service.unit.DIRECTORIES", (str(tmp_path / "units"),))
+    monkeypatch.setattr(layout, "CONFIG", str(config))
+    assert f"there is no store at {tmp_path}/moved.db" in sidelog("upgrade-check").out
+    (tmp_path / "moved.db").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here/sidelog.yaml").write_text("store: {path: other.db}\n")
+    kept = sidelog("remove", "--system", "--dry-run").out
+    assert f"keep    {tmp_path}/moved.db: a store" in kept
+    assert "other.db" not in kept
+    assert f"there is no store at {tmp_path}/here/other.db" in sidelog("upgrade-check").out

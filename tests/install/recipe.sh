@@ -2,7 +2,8 @@
 # Follow the recipes of the documentation, in a mount namespace of its own: what they write below /etc, /usr/local, /opt and
 # /var goes into layers of SCRATCH. Usage: unshare --mount --pid --fork sh recipe.sh SCRATCH CHECKOUT PREFIX
 #
-# The Python of PREFIX, which may lie in a home directory that no service sees, lies in /opt/python there.
+# The Python of PREFIX and its libraries, PYTHONPATH, which may lie in a home directory that no service sees, lie in
+# /opt/python and /opt/libraries there.
 #
 # SCRATCH/steps has a command a line. Each is run as it stands, in CHECKOUT; SCRATCH/NUMBER.out has what it said. After each the
 # places of sidelog are listed in SCRATCH/NUMBER.left. Ends with 77 where no overlay can be mounted: nothing was done then.
@@ -17,12 +18,14 @@ done
 for name in etc usr/local opt var; do # nothing is followed on the machine itself
   grep -q "^overlay /$name overlay " /proc/mounts || exit 77
 done
-mkdir -p /opt/python
+mkdir -p /opt/python /opt/libraries
 mount --bind "$prefix" /opt/python
+mount --bind "$PYTHONPATH" /opt/libraries
+export PYTHONPATH=/opt/libraries LD_LIBRARY_PATH=/opt/python/lib
 mount -t tmpfs tmpfs /run
 mount -t proc proc /proc
 mkdir -p /run/systemd/system
-cp -r "$scratch/var/." /var # the logs of this machine
+cp -a "$scratch/var/." /var # the logs of this machine
 cd "$checkout"
 number=0
 while IFS= read -r step; do

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """`systemctl` where no systemd runs: enabling is systemd's own, starting is what the unit says, without its sandbox.
 
-Called as `systemctl` by the commands of the documentation, in a mount namespace of a test. It starts ExecStart= as
-User= with SupplementaryGroups=, Environment=, STATE_DIRECTORY, and waits for READY=1 as Type=notify does. Never boot a
-systemd there: its start empties /tmp, which the namespace shares with the machine.
+Called as `systemctl` by the commands of the documentation, in a mount namespace of a test. It starts what the unit and
+its drop-ins say, with User=, Group=, SupplementaryGroups=, Environment=, StateDirectory=, and waits for READY=1 as
+Type=notify does. Never boot a systemd there: its start empties /tmp, which the namespace shares with the machine.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,14 +21,18 @@ from pathlib import Path
 UNIT = Path("/etc/systemd/system/sidelog.service")
 PID = Path("/run/sidelog-test.pid")
 READY_S = 60
-# The interpreter of the tests may lie where that user cannot read; to read is all that it may do beyond its rights.
-READING = "-all,+dac_read_search"
 
 
 def settings() -> dict[str, str]:
-    """The last value of each key of the unit."""
-    lines = (line.partition("=") for line in UNIT.read_text().splitlines() if "=" in line and line[0] != "#")
-    return {key: value for key, _, value in lines}
+    """The last value of each key of the unit and its drop-ins; supplementary groups add up."""
+    found: dict[str, str] = {}
+    for file in (UNIT, *sorted(UNIT.with_name(f"{UNIT.name}.d").glob("*.conf"))):
+        for line in file.read_text().splitlines():
+            key, is_setting, value = line.partition("=")
+            if is_setting and line[0] != "#":
+                more = key == "SupplementaryGroups" and key in found
+                found[key] = f"{found[key]} {value}" if more else value
+    return found
 
 
 def start() -> None:
@@ -39,12 +44,16 @@ def start() -> None:
     Path(address).chmod(0o666)
     notify.settimeout(READY_S)
     name, _, value = unit["Environment"].partition("=")
-    given = {name: value, "NOTIFY_SOCKET": address, "STATE_DIRECTORY": f"/var/lib/{unit['StateDirectory']}"}
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    user = ["setpriv", f"--reuid={unit['User']}", f"--regid={unit['Group']}", f"--groups={unit['SupplementaryGroups']}"]
+    state = f"/var/lib/{unit['StateDirectory']}"
+    shutil.chown(state, unit["User"], unit["Group"])
+    Path(state).chmod(int(unit["StateDirectoryMode"], 8))
+    given = {name: value, "NOTIFY_SOCKET": address, "STATE_DIRECTORY": state}
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+    groups = ",".join(unit["SupplementaryGroups"].split())
+    user = ["setpriv", f"--reuid={unit['User']}", f"--regid={unit['Group']}", f"--groups={groups}"]
     with Path("/run/agent.err").open("ab") as err:
         process = subprocess.Popen(
-            [*user, f"--inh-caps={READING}", f"--ambient-caps={READING}", *shlex.split(unit["ExecStart"])],
+            [*user, *shlex.split(unit["ExecStart"])],
             env=kept | given, cwd=unit["WorkingDirectory"], start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
         )  # fmt: skip

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from agent import __version__
+from agent.install import layout
 from tests.needs import limited, needs
 
 ROOT = Path(__file__).parents[2]
@@ -25,8 +30,9 @@ def section(page: Path, title: str) -> str:
 
 
 def commands(block: str) -> list[str]:
-    """The commands of a block, without the prompt and what explains them."""
-    lines = [line.removeprefix("$ ").partition("  #")[0].strip() for line in block.splitlines()]
+    """The commands of a block, without the prompt, sudo and what explains them."""
+    block = block.replace("\\\n", " ")
+    lines = [line.removeprefix("$ ").removeprefix("sudo ").partition("  #")[0].strip() for line in block.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -38,6 +44,19 @@ def test_readme_and_the_page_have_the_same_recipe_of_this_version():
     readme = commands(CONSOLE.search(section(ROOT / "README.md", "As a service"))[1])
     assert readme == recipe("Install")
     assert readme[0] == f"python3 -m venv /opt/sidelog/{__version__}"
+
+
+def test_the_container_of_the_page_is_that_of_the_containerfile():
+    """What is mounted where, and what is called in it. The image itself is built elsewhere."""
+    build, run, look = (shlex.split(line) for line in recipe("In a container"))
+    image = (ROOT / "Containerfile").read_text()
+    volumes = [words.split(":") for option, words in itertools.pairwise(run) if option == "--volume"]
+    assert {target for _, target, *_ in volumes} >= {*re.findall(r"^VOLUME (\S+)$", image, re.MULTILINE)}
+    assert ["./sidelog.yaml", layout.CONFIG, "ro"] in volumes
+    name = run[run.index("--name") + 1]
+    assert build[-1] == "."
+    assert [build[build.index("--tag") + 1], look[1:]] == [run[-1], ["exec", name, "sidelog", "status"]]
+    assert {"--read-only", "--cap-drop"} <= {*run}
 
 
 @pytest.fixture
@@ -78,25 +97,84 @@ def followed(tmp_path):
     return follow
 
 
+def block(page: Path, title: str, language: str, number: int = 0) -> str:
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", section(page, title), re.DOTALL)
+    return found[number]
+
+
+def written(path: str, text: str) -> str:
+    """A command that writes a file."""
+    line = text.replace("\\", r"\\").replace("\n", r"\n")
+    return f"mkdir -p {Path(path).parent} && printf %b {shlex.quote(line)} >{path}"
+
+
+def until(command: str, found: object) -> str:
+    """A command that waits until another one prints this."""
+    return f'for i in $(seq 200); do [ "$({command})" = "{found}" ] && exit 0; sleep 0.1; done; {command}; exit 1'
+
+
+def team_reading() -> tuple[list[str], dict[str, str]]:
+    """docs/permissions.md from its beginning to its end, and what of it is looked at: name -> command."""
+    page, title = ROOT / "docs/permissions.md", "Reading by a team"
+    typed = [block(page, name, "console").splitlines() for name in ("Is it ready?", "Healing")]
+    (check,), (script, heal) = (commands("\n".join(line for line in lines if line[0] == "$")) for lines in typed)
+    drop_in = block(page, title, "ini")
+    group, restart = commands(block(page, title, "sh"))
+    ann = "setpriv --reuid=ann --regid=ann --init-groups sidelog query --hot -s shop --count"
+    seen = {
+        "closed": f"{group} && {{ {ann} || [ $? = 3 ]; }}",
+        "script": f"cd /run && {{ {script} || [ $? = 1 ]; }} && sh -n heal.sh && cat heal.sh",
+        "ready": check,
+        "open": ann,
+    }
+    steps = [
+        "useradd ann",
+        written("/etc/sidelog/conf.d/team.yaml", block(page, title, "yaml")),
+        *(seen["closed"], seen["script"]),
+        written(drop_in.splitlines()[0].removeprefix("# "), drop_in),
+        heal,  # what archiving lacks
+        *(restart, seen["ready"], seen["open"]),
+    ]
+    return steps, seen
+
+
 @pytest.mark.timeout(900)  # two environments are made and filled: 20 s of CPU
 @needs("root", "systemd", "util-linux", "mount")
-def test_installed_upgraded_rolled_back_and_removed_to_the_letter(followed, tmp_path):
-    nginx = tmp_path / "var/log/nginx"
-    nginx.mkdir(parents=True)
+def test_installed_used_upgraded_rolled_back_and_removed_to_the_letter(followed, tmp_path):
+    logs = tmp_path / "var/log"
+    (logs / "nginx").mkdir(parents=True)
     line = '203.0.113.9 - ann [22/Nov/2026:06:29:31 +0000] "GET / HTTP/1.1" 500 12 "-" "curl/8"\n'
-    (nginx / "access.log").write_text(line * 3)
+    access = logs / "nginx/access.log"
+    access.write_text(line * 3)
+    access.chmod(0o640)
+    shutil.chown(access, "root", "adm")
+    (logs / "shop").mkdir()
+    (logs / "shop/app.log").write_text('{"level":"error","message":"payment failed"}\n' * 2)
     install, upgrade, back, remove = (recipe(title) for title in ("Install", "Upgrade", "Roll back", "Remove"))
     found = "sidelog query 'http.response.status_code=500 OR http.status=500' -s nginx --count"
-    count = f"for i in $(seq 200); do [ $({found}) = 3 ] && exit 0; sleep 0.1; done; exit 1"
-    steps = [*install, count, *upgrade, *back, "sidelog status", *remove]
+    shortest = block(ROOT / "README.md", "As a service", "yaml")
+    team, seen = team_reading()
+    status = "sidelog status --json"
+    steps = [*install, until(found, 3), written("/etc/sidelog/sidelog.yaml", shortest), "systemctl restart sidelog"]
+    steps += [until("sidelog query -s shop --count", 2), status, *team, *upgrade, *back, f"{status} # again", *remove]
     said = dict(zip(steps, followed(steps), strict=True))
     made = said[install[2]]
     assert "follows nginx" in made[0]
     assert "sidelog status\n" in made[0].split("next:\n")[1]
+    for step in (status, f"{status} # again"):
+        document = json.loads(said[step][0].partition("\nexit")[0])
+        assert (document["store"]["path"], document["healthy"]) == ("/var/lib/sidelog/sidelog.db", True)
+    assert "error[SL406]" in said[seen["closed"]][0]
+    for setting in block(ROOT / "docs/permissions.md", "Reading by a team", "ini").splitlines()[2:]:
+        assert setting in said[seen["script"]][0]
+    assert said[seen["open"]][0] == "2\nexit 0\n"
+    assert "ok            check: judged for the user sidelog" in said[seen["ready"]][0]
     assert "nothing is migrated" in said[upgrade[2]][0]
     assert said[upgrade[3]][1].endswith("0.2.0\n0.1.0\n")
+    assert "unit and drop-ins as 0.1.0 has them" in said[back[-1]][0]
     assert said[back[-1]][1].endswith("0.1.0\n0.2.0\n")
     dry, removed = (said[step] for step in remove)
     assert "keep    /var/lib/sidelog" in dry[0]
     state = "/var/lib/sidelog/sidelog.db"
-    assert {state} <= set(removed[1].split()) <= {"/etc/sidelog/sidelog.yaml", state, f"{state}.lock"}
+    left = {"/etc/sidelog/sidelog.yaml", "/etc/sidelog/conf.d", "/var/lib/sidelog/archive", state, f"{state}.lock"}
+    assert {state} <= set(removed[1].split()) <= left | {f"{state}-wal", f"{state}-shm"}

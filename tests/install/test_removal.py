@@ -77,6 +77,20 @@ def test_it_takes_away_what_was_installed_and_leaves_what_was_stored(place):
     assert {path.stat().st_uid for path in place.at(layout.STATE).rglob("*")} == {0}, "the number may become another's"
 
 
+def test_an_environment_with_secrets_stays_until_it_is_asked_for(place):
+    """The configuration that stays names them."""
+    environment = place.at(layout.ENVIRONMENT)
+    environment.write_text("CHAT_TOKEN=mine\n")
+    said, _ = removed(place)
+    assert (environment.read_text(), environment.stat().st_mode & 0o777) == ("CHAT_TOKEN=mine\n", 0o600)
+    assert next(line for line in said if layout.ENVIRONMENT in line).startswith("keep ")
+    installed(place, version(place, "0.3.0"))
+    assert environment.read_text() == "CHAT_TOKEN=mine\n"
+    said, _ = removed(place, purge=True)
+    assert any(line.startswith("DELETE ") and layout.ENVIRONMENT in line for line in said)
+    assert left(place) == set()
+
+
 def test_purge_deletes_that_too_and_says_so_first(place):
     said, _ = removed(place, purge=True)
     assert left(place) == set()

@@ -99,7 +99,9 @@ def test_a_hook_that_was_changed_stays(place, program):
     installed(place, program)
     assert hook.read_text() == "#!/bin/sh\nmine\n"
     assert hook.with_name("slack.sh.new").read_text() == shipped
+    place.at(layout.CONFIG).write_text("mine")
     installed(place, program, force=True)
+    assert place.at(layout.CONFIG).read_text() == "mine"
     assert (hook.read_text(), hook.with_name("slack.sh.old").read_text()) == (shipped, "#!/bin/sh\nmine\n")
 
 

@@ -15,6 +15,7 @@ import pytest
 from agent.core import sharing
 from tests.integration.harness import SIDELOG, Box, append, events, wait_until
 from tests.needs import needs
+from tests.stores.world import unpack
 
 pytestmark = needs("root", "util-linux")
 
@@ -155,6 +156,31 @@ def test_the_group_stays_with_what_becomes_of_the_store_and_goes_with_the_key(bo
     by_service(box, "run", "--once")
     assert {mode for mode, _ in modes(box)} == {"0o700", "0o600"}
     assert counted(box) == -1
+
+
+def test_what_the_store_was_is_shared_and_taken_back_with_it(box):
+    """The copy before a migration, which the agent has made for itself alone, and a store that was moved aside."""
+    unpacked = unpack("007-plain-ids", box.root / "old")
+    unpacked.rename(box.store)
+    copy, aside = (box.store.with_name(f"{box.store.name}.{end}") for end in ("v7", "replaced-20261122T080000Z"))
+    aside.touch(0o600)
+    linked, mine = (box.store.with_name(f"{box.store.name}.{end}") for end in ("v6", "v7.bak"))
+    linked.symlink_to(box.config)
+    mine.touch(0o600)
+    for path in (box.store, aside, mine):
+        os.chown(path, AGENT, AGENT)
+    by_service(box, "run", "--once")
+    plain = ["sqlite", f"{copy}?immutable=1&", "SELECT count(*) FROM events"]
+    for user, group, code in ((MEMBER, TEAM.gr_gid, 0), (STRANGER, STRANGER, 1)):
+        assert by(user, box, plain, group=group)[0][0] == code
+    for path in (copy, aside):
+        assert (path.stat().st_mode & 0o777, path.stat().st_gid) == (0o640, TEAM.gr_gid)
+    assert mine.stat().st_mode & 0o777 == 0o600
+    config = box.config.stat().st_mode
+    configure(box, None)
+    by_service(box, "run", "--once")
+    assert {path.stat().st_mode & 0o777 for path in (copy, aside)} == {0o600}
+    assert box.config.stat().st_mode == config
 
 
 def test_a_group_that_the_agent_is_no_member_of_is_told_and_nothing_is_opened(box):
