@@ -90,18 +90,6 @@ class LazyGroup(Group):
         found = [CompletionItem(name, help=text) for name, text in rows]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with the nearest name when there is no such command."""
-        name = str(args[0])
-        if not name.startswith("-") and name not in self.list_commands(ctx) and not ctx.resilient_parsing:
-            import difflib
-
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            ctx.fail(f"there is no command '{name}'" + (f", did you mean '{near[0]}'?" if near else ""))
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table above, without importing anything."""
         available = set(self.list_commands(ctx))

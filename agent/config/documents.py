@@ -109,7 +109,7 @@ def _yaml(text: str, label: str) -> tuple[Any, dict[KeyPath, int]]:
         node = yaml.compose(text, Loader=loader_class())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        if error.context_mark and any(said in error.problem for said in ("end of stream", "expected ':'")):
+        if error.context_mark and any(said in (error.problem or "") for said in ("end of stream", "expected ':'")):
             mark = error.context_mark  # where the quote or the key begins, not where the parser gave up
         raise _syntax(label, mark.line + 1 if mark else None, f"YAML: {_in_words(text, error, mark)}") from None
     except yaml.reader.ReaderError:
