@@ -27,7 +27,7 @@ fi
 cp -r agent "$here/site/agent"
 mkdir -p "$here/site/agent/_share/etc"
 cp etc/sidelog.yaml etc/sidelog.default "$here/site/agent/_share/etc"
-cp -r etc/hooks "$here/site/agent/_share/etc"
+cp -r etc/hooks etc/completion "$here/site/agent/_share/etc"
 cp -r systemd "$here/site/agent/_share"
 rm -rf "$here/site/bin" "$here/site/pip" "$here"/site/pip-*.dist-info # sqlite-utils has pip for plugins, which are off
 find "$here/site" -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -50,11 +50,18 @@ sys.exit(main())
 LAUNCHER
 chmod 755 "$here/tree/usr/bin/sidelog"
 cp -r systemd/examples "$here/tree/usr/share/sidelog/drop-ins"
+share=$here/tree/usr/share
+mkdir -p "$share/man" "$share/bash-completion/completions" "$share/zsh/vendor-completions" "$share/fish/vendor_completions.d"
+cp -r docs/man "$share/man/man1"
+cp etc/completion/sidelog.bash "$share/bash-completion/completions/sidelog"
+cp etc/completion/_sidelog "$share/zsh/vendor-completions"
+cp etc/completion/sidelog.fish "$share/fish/vendor_completions.d"
 sed 's#/usr/local/bin/sidelog#/usr/bin/sidelog#; s#/usr/local/share/#/usr/share/#' systemd/sidelog.service >"$here/debian/sidelog.service"
 cp systemd/sidelog.sysusers.conf "$here/debian/sidelog.sysusers"
 cp systemd/sidelog.tmpfiles.conf "$here/debian/sidelog.tmpfiles"
 printf '%s\n' README.md NEWS.md docs >"$here/debian/docs"
 cp -r README.md docs "$here"
+rm -r "$here/docs/man" # where man looks for them
 cp CHANGELOG.md "$here/NEWS.md" # by its own name it would take the place of Debian's
 "$python" -c 'import sys; a, b = sys.version_info[:2]; print(f"python3 (>= {a}.{b}), python3 (<< {a}.{b + 1})")' >"$here/python-depends"
 {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,20 @@ def test_what_the_image_copies_is_there_and_what_it_needs_is_copied(stages):
     assert {line[1:] for line in ignored if line.startswith("!")} == names
 
 
+def test_what_the_image_copies_is_enough_to_build_the_wheel(stages, tmp_path):
+    """As `pip install .` does there, with the tools of this environment."""
+    copies = [rest.split() for word, rest in stages[0] if word == "COPY"]
+    for *names, target in copies:
+        for name in names:
+            place = tmp_path / "source" / (name if target == "./" else target)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, place)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", tmp_path]
+    done = subprocess.run([*build, tmp_path / "source"], capture_output=True, text=True, check=False, timeout=170)
+    assert done.returncode == 0, done.stderr
+    assert [file.name.startswith(f"sidelog-{__version__}-") for file in tmp_path.glob("*.whl")] == [True]
+
+
 @needs("debian")
 def test_the_package_is_built_and_lintian_is_content(tmp_path):
     """Without the libraries: these are as their wheels have them."""
@@ -96,6 +112,9 @@ def test_the_package_is_built_and_lintian_is_content(tmp_path):
     assert modes["./usr/bin/sidelog"] == "-rwxr-xr-x"
     assert "./usr/lib/sidelog/agent/_share/etc/hooks/slack.sh" in modes
     assert "./usr/share/sidelog/drop-ins/journal.conf" in modes
+    assert "./usr/lib/sidelog/agent/_share/etc/completion/_sidelog" in modes
+    helps = ("man/man1/sidelog-query.1.gz", "bash-completion/completions/sidelog", "zsh/vendor-completions/_sidelog")
+    assert {f"./usr/share/{name}" for name in (*helps, "fish/vendor_completions.d/sidelog.fish")} <= modes.keys()
     text = subprocess.run(
         ["sh", "-c", f'dpkg-deb --fsys-tarfile "$1" | tar -xO "{unit}"', "sh", made],
         capture_output=True, text=True, check=True,

@@ -88,7 +88,9 @@ def test_installed_upgraded_rolled_back_and_removed_to_the_letter(followed, tmp_
     install, upgrade, back, remove = (recipe(title) for title in ("Install", "Upgrade", "Roll back", "Remove"))
     found = "sidelog query 'http.response.status_code=500 OR http.status=500' -s nginx --count"
     count = f"for i in $(seq 200); do [ $({found}) = 3 ] && exit 0; sleep 0.1; done; exit 1"
-    steps = [*install, count, *upgrade, *back, "sidelog status", *remove]
+    helps = "cd /usr/local/share; cat man/man1/sidelog-query.1 */*/sidelog zsh/*/_sidelog fish/*/sidelog.fish | wc -l"
+    gone = "! ls -d /usr/local/share/*/*/*sidelog*"
+    steps = [*install, helps, count, *upgrade, *back, "sidelog status", *remove, gone]
     said = dict(zip(steps, followed(steps), strict=True))
     made = said[install[2]]
     assert "follows nginx" in made[0]
@@ -96,6 +98,7 @@ def test_installed_upgraded_rolled_back_and_removed_to_the_letter(followed, tmp_
     assert "nothing is migrated" in said[upgrade[2]][0]
     assert said[upgrade[3]][1].endswith("0.2.0\n0.1.0\n")
     assert said[back[-1]][1].endswith("0.1.0\n0.2.0\n")
+    assert int(said[helps][0].split()[0]) > 100
     dry, removed = (said[step] for step in remove)
     assert "keep    /var/lib/sidelog" in dry[0]
     state = "/var/lib/sidelog/sidelog.db"
