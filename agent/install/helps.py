@@ -6,7 +6,6 @@ A wheel brings the files to `share` of its environment, which nobody's man or sh
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.core.errors import SidelogError
@@ -15,6 +14,7 @@ from agent.install.layout import CURRENT, INVISIBLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from agent.install.layout import Layout, Program
 

@@ -315,8 +315,9 @@ def test_fish(shop, tmp_path, installed):
         (folder / "sidelog.fish").symlink_to(SCRIPTS / "sidelog.fish")
         environ |= {"XDG_DATA_DIRS": f"{tmp_path}/share:/usr/share", "HOME": str(tmp_path)}
     code = "" if installed else "sidelog completion fish | source; "
+    code += 'complete -C "sidelog que"; complete -C "sidelog query service="'
     done = subprocess.run(
-        ["fish", *([] if installed else ["-N"]), "-c", f'{code}complete -C "sidelog que"; complete -C "sidelog query service="'],
+        ["fish", *([] if installed else ["-N"]), "-c", code],
         capture_output=True, text=True, env=environ, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["query\tSearch the events.", "service=till", "service=web"]

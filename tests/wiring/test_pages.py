@@ -31,6 +31,31 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(place), f"{page.name}: {target}"
 
 
+def code_of(page):
+    """What stands as code on a page: blocks and words in backquotes."""
+    text = page.read_text()
+    found = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    return [line for block in found for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", text)
+
+
+def test_tools_of_the_checkout_that_pages_name_are_there():
+    """`make TARGET`, and `python -m MODULE` with options of its own."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    found = [line for page in PAGES for line in code_of(page)]
+    named = {name for line in found for name in re.findall(r"^\$? ?make ([a-z-]+)", line)}
+    assert named - targets == set()
+    commands = [command for line in found for command in re.findall(r"python -m ((?:benchmarks|tests)\b[^|#]*)", line)]
+    assert len(commands) > 20
+    for command in commands:
+        module, *words = command.split()
+        file = ROOT / f"{module.replace('.', '/')}.py"
+        sources = [file if file.exists() else file.with_suffix("") / "__main__.py", ROOT / "benchmarks/common.py"]
+        if module == "benchmarks" and words:
+            sources += [ROOT / "benchmarks" / f"{word.replace('-', '_')}.py" for word in words[:1]]
+        text = "".join(source.read_text() for source in sources)
+        assert [word for word in words if word.startswith("--") and f'"{word}"' not in text] == [], command
+
+
 def test_the_runbook_has_every_code_of_a_running_agent():
     """Those of its configuration `check` says, those of a query the query."""
     codes = re.findall(r"^\| (SL\d+) \|", (ROOT / "docs/codes.md").read_text(), re.MULTILINE)
