@@ -4,7 +4,9 @@ other test follows.
 
 from __future__ import annotations
 
+import grp
 import json
+import os
 import re
 from pathlib import Path
 
@@ -48,15 +50,14 @@ FOLLOWED = {
     ("operations", "sh"): "tests/integration/test_operations.py",
     ("operations", "yaml"): "tests/integration/test_operations.py",
     ("patterns", "text"): "test_the_pattern_of_the_page_is_proposed",
+    ("permissions", "console"): "tests/cli/test_check_service.py",
+    ("permissions", "sh"): "tests/integration/test_team.py",
     ("reference", "sh"): "test_each_example_does_what_it_says",
+    ("service", "sh"): "tests/install/test_recipe.py",
     ("shell", "console"): "tests/cli/test_completion.py",
     ("troubleshooting", "sh"): "tests/integration/test_operations.py",
     ("administration", "sh"): "tests/integration/test_operations.py",
     ("runbook", "sh"): "tests/integration/test_operations.py",
-}
-PAGES_OF_OTHERS = {
-    "service": "tests/install/test_recipe.py",
-    "permissions": "tests/integration/test_permissions.py",
 }
 
 
@@ -107,7 +108,7 @@ def test_each_example_does_what_it_says(shop, path):
 def blocks():
     for page in sorted(DOCS.glob("*.md")):
         for number, (_, language, text) in enumerate(BLOCK.findall(page.read_text()), 1):
-            if page.stem not in PAGES_OF_OTHERS and (page.stem, language) not in FOLLOWED and language:
+            if language and (page.stem, language) not in FOLLOWED:
                 yield pytest.param(page.stem, language, text, id=f"{page.stem}-{number}-{language}")
 
 
@@ -159,7 +160,7 @@ def test_what_is_left_to_another_test_is_there():
     assert [line for line in ELSEWHERE if line not in pages] == []
     languages = {(page.stem, found[1]) for page in DOCS.glob("*.md") for found in BLOCK.findall(page.read_text())}
     assert set(FOLLOWED) <= languages
-    for name in {*ELSEWHERE.values(), *FOLLOWED.values(), *PAGES_OF_OTHERS.values()}:
+    for name in {*ELSEWHERE.values(), *FOLLOWED.values()}:
         assert (root / name).is_file() or name in globals() or " " in name, name
 
 
@@ -167,8 +168,13 @@ def test_what_is_left_to_another_test_is_there():
 def test_each_block_of_a_page_can_be_used(shop, tmp_path, page, language, text):
     if language == "yaml":
         own_hooks = "" if re.search("^hooks:", text, re.MULTILINE) else "\nhooks: {page: {exec: [/bin/true]}}\n"
-        (tmp_path / "sidelog.yaml").write_text(text + own_hooks)
+        group = grp.getgrgid(os.getgid()).gr_name
+        (tmp_path / "sidelog.yaml").write_text(text.replace("group: logreaders", f"group: {group}") + own_hooks)
         load(tmp_path / "sidelog.yaml", environ={})
+    elif language == "ini":  # a drop-in that comes along, which tests/service/test_systemd_unit.py verifies
+        name, *rows = text.splitlines()
+        shipped = (DOCS.parent / "systemd/examples" / name.rpartition("/")[2]).read_text().splitlines()
+        assert rows == [row for row in shipped if not row.startswith("#")]
     elif language == "json":
         shop.sh("sidelog alerts send-test page")
         real = json.loads(shop.path("page.json").read_text())
