@@ -102,7 +102,7 @@ def test_a_point_in_time_comes_of_a_backup_and_lines_of_archives_and_logs_since(
     rotated(box, 1)
     append(box.log, events(20, 10))
     box.once()
-    back_up(box)
+    assert b", 1 archive (1 new, " in box.run("backup", str(box.root / "backups"), "--keep", "7").stderr
     append(box.log, events(30, 10))
     at = f"@{moment // 10**9}.{moment % 10**9:09d}"
     done = box.run("restore", str(box.root / "backups"), "--force", "--json", "--at", at)
