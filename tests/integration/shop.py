@@ -48,6 +48,12 @@ TOOLS = {  # of other machines and of the service manager
 }
 
 
+def evening() -> str:
+    """A zone in which it is between 18 and 19 o'clock, so that the times of day in the pages have passed."""
+    ahead = 18 - datetime.now(UTC).hour
+    return f"Etc/GMT{-(ahead if ahead <= 14 else ahead - 24):+d}"  # 14: the easternmost that there is
+
+
 class Shop(Machine):
     """The machine, and what the pages tell to type on it."""
 
@@ -62,7 +68,7 @@ class Shop(Machine):
         self.path("/etc/sidelog/sidelog.yaml").write_text(self.own(CONFIGURATION))
         for directory in (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"):
             self.path(directory).mkdir(parents=True)
-        self.env |= {"STATE_DIRECTORY": str(self.path("/data/state")), "PAGER": "cat"}
+        self.env |= {"STATE_DIRECTORY": str(self.path("/data/state")), "PAGER": "cat", "TZ": evening()}
         self.write_history()
 
     def write_history(self) -> None:
@@ -131,7 +137,9 @@ class Shop(Machine):
         self._capfd = capfd
 
     def directory(self) -> Path:
-        """A directory to work in, with files of the names that examples have."""
+        """A directory to work in, with files of the names that examples have; and nothing in /tmp."""
+        for file in self.path("/tmp").iterdir():  # of the machine
+            file.unlink()
         self._lines += 1
         self.cwd = self.path(f"/home/{self._lines}")
         self.cwd.mkdir(parents=True)
