@@ -49,7 +49,7 @@ wheel-test: venv-dev ## Build the wheel, install it alone into an empty environm
 deb: venv ## Build dist/sidelog_VERSION_ARCH.deb for this Debian, with its libraries in it
 	@etc/deb.sh
 
-bench: venv ## The benchmark table of docs/benchmarks.md (at most 10 minutes; ARGS='--events 100000' makes it smaller)
+bench: venv ## The benchmark table of docs/benchmarks.md (ARGS='--quick': a minute, small sizes)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: venv-dev ## The long tests, fuzzing, every crash, and an hour of mixed load: nothing lost, nothing grows (ARGS='--duration 10m')

@@ -68,6 +68,7 @@ cp systemd/sidelog.sysusers.conf "$here/debian/sidelog.sysusers"
 cp systemd/sidelog.tmpfiles.conf "$here/debian/sidelog.tmpfiles"
 printf '%s\n' README.md NEWS.md docs >"$here/debian/docs"
 cp -r README.md docs "$here"
+rm -r "$here/docs/man" # where man looks for them
 cp CHANGELOG.md "$here/NEWS.md" # by its own name it would take the place of Debian's
 "$python" -c 'import sys; a, b = sys.version_info[:2]; print(f"python3 (>= {a}.{b}), python3 (<< {a}.{b + 1})")' >"$here/python-depends"
 {

@@ -80,7 +80,7 @@ class Context:
 
     def _tell_slips(self) -> None:
         """Name variables that look like ours and are ignored, once."""
-        if self._told or not any(name.startswith("SIDELOG_") for name in os.environ):
+        if self._told or not any(name[:2].upper() == "SI" for name in os.environ):  # `misspelt` looks at no others
             return
         from agent.config.misspelt import misspelt
 
@@ -147,7 +147,25 @@ CONFIG_OPTIONS = (
 
 
 class Command(click.Command):
-    """A command whose help ends with its examples, in one form everywhere."""
+    """A command whose help ends with its examples, in one form everywhere, and that names what a slip was to be."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with the nearest option where there is none of a name."""
+        given = list(args)
+        if not ctx.resilient_parsing and any(word and not word[0].isascii() for word in given):
+            from agent.cli.slips import typeset_option
+
+            if slip := typeset_option(ctx, given):
+                raise slip
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from agent.cli.slips import no_such_option
+
+            raise no_such_option(error, ctx, given) from None
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # so that the hint names the command
+            raise
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """What more there is to say, then the examples."""
@@ -174,9 +192,10 @@ class Group(Command, click.Group):
         """As click does, with the nearest name when there is no such command."""
         name = str(args[0])
         if not name.startswith("-") and name not in self.list_commands(ctx) and not ctx.resilient_parsing:
-            from agent.config.convert import close_to
+            from agent.cli.slips import near_command
 
-            ctx.fail(f"there is no command '{name}'{close_to(name, self.list_commands(ctx))}")
+            above = ctx.command_path.partition(" ")[2]
+            ctx.fail(f"there is no command '{f'{above} {name}'.strip()}'{near_command(name, self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
 

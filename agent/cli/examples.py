@@ -1,6 +1,7 @@
 """Three examples of each command: for its `--help`, its manual page and docs/reference.md.
 
-Each is a line for a shell, which a test takes apart and parses, and what it does. A new command gets its row here.
+Each is a line for a shell, which a test executes on a machine with some history, and what it does. A new
+command gets its row here.
 """
 
 from __future__ import annotations
@@ -200,11 +201,12 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "backup": (
         ("sidelog backup /backup/sidelog.db", "while the agent runs"),
         ('sidelog backup "/backup/sidelog-$(date +%F).db"', "with the day in its name"),
-        ("sidelog backup --json /mnt/usb/sidelog.db", "for a program"),
+        ("sidelog backup /var/backups/sidelog --keep 7", "store and archives, and the seven newest of them stay"),
     ),
     "restore": (
         ("sidelog restore /backup/sidelog.db", "where there is no store"),
         ("sidelog restore --force /backup/sidelog.db", "move the store that is there aside"),
+        ("sidelog restore /var/backups/sidelog", "the newest of several, with its archives"),
         ("sidelog restore --store /data/sidelog.db /backup/sidelog.db", "to another place"),
     ),
     "verify": (

@@ -85,6 +85,8 @@ def _fields(struct: type[msgspec.Struct]) -> dict[str, tuple[str, Any, bool]]:
 def to_struct(struct: type[msgspec.Struct], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     """An instance of `struct` from a mapping, or INVALID when it is none or lacks a valid required key."""
     if not isinstance(value, dict):
+        if glued := _glued(value, _fields(struct)):
+            return findings.add("SL104.glued", path, value=shown(value), written=glued)
         return findings.add("SL104.section", path, value=shown(value), keys=", ".join(_fields(struct)))
     fields = _fields(struct)
     given: dict[str, Any] = {}
@@ -95,14 +97,34 @@ def to_struct(struct: type[msgspec.Struct], value: Any, path: KeyPath, findings:
                 continue  # `alerts:` with every line below it commented out
             given[attribute] = to_type(hint, item, (*path, key), findings)
         else:
-            near = close_to(str(key), fields)
-            findings.add("SL103.key", (*path, key), key=key, near=near, keys=", ".join(fields))
+            _unknown(str(key), fields, (*path, key), findings)
     missing = [key for key, (attribute, _, required) in fields.items() if required and attribute not in given]
     for key in missing:
         findings.add("SL105", path, key=key)
     if missing or any(given.get(attribute) is INVALID for attribute, _, required in fields.values() if required):
         return INVALID
     return struct(**{name: item for name, item in given.items() if item is not INVALID})
+
+
+def _unknown(key: str, fields: typing.Collection[str], path: KeyPath, findings: ConfigFindings) -> None:
+    """Report a key that is none, with the slip that made it where that can be seen."""
+    if glued := _glued(key, fields):
+        findings.add("SL103.glued", path, key=key, written=glued)
+    elif odd := next((one for one in key if one.isspace() and not one.isascii()), None):
+        findings.add("SL103.blank", path, key=key, blank=f"U+{ord(odd):04X}")
+    else:
+        findings.add("SL103.key", path, key=key, near=close_to(key, fields), keys=", ".join(fields))
+
+
+def _glued(value: Any, fields: typing.Container[str] | None = None) -> str:
+    """`name: shop` for the text `name:shop`, which YAML takes for a text; empty for any other value.
+
+    Args:
+        value: what the document has.
+        fields: the keys that may stand there; None: any.
+    """
+    found = re.match(r"([A-Za-z_][\w.-]*):(?!//)(\S+)", value) if isinstance(value, str) else None
+    return f"{found[1]}: {found[2]}" if found and (fields is None or found[1] in fields) else ""
 
 
 def _is_section(hint: Any) -> bool:
@@ -227,6 +249,11 @@ def _is_named_pattern(name: str) -> bool:
 
 def _list(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if not isinstance(value, list):
+        first = str(next(iter(value), "")) if isinstance(value, dict) else value
+        if isinstance(first, str) and first.startswith("-"):
+            return findings.add("SL104.dash", path, key=first, written=f"- {first.lstrip('-')}")
+        if isinstance(value, dict) and value:
+            return findings.add("SL104.elements", path, key=first)
         example = f"[{value}]" if isinstance(value, str) else "[a, b]"
         return findings.add("SL104.list", path, value=shown(value), example=example)
     items = [to_type(arguments[0], item, (*path, index), findings) for index, item in enumerate(value)]
@@ -235,6 +262,8 @@ def _list(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: Confi
 
 def _mapping(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if not isinstance(value, dict):
+        if glued := _glued(value):
+            return findings.add("SL104.glued", path, value=shown(value), written=glued)
         return findings.add("SL104.mapping", path, value=shown(value))
     items = {key: to_type(arguments[1], item, (*path, key), findings) for key, item in value.items()}
     return {key: item for key, item in items.items() if item is not INVALID}
@@ -255,6 +284,8 @@ def _secret(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
 
 
 def _text(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
+    if value is None:
+        return findings.add("SL104.nothing", path)
     if not isinstance(value, str):
         return findings.add("SL104.text", path, value=shown(value))
     if "\0" in value:

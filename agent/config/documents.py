@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MAX_BYTES = 4 * 2**20  # a thousand sources take 0.5 MiB
 _MAX_VALUES = 100_000  # after the expansion of aliases: "billion laughs" ends here
 _MAX_DEPTH = 30  # the schema needs 6
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read(file: Path, base: Path | None = None) -> Layer:
@@ -38,7 +39,10 @@ def read(file: Path, base: Path | None = None) -> Layer:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _syntax(str(file), data[: error.start].count(b"\n") + 1, "is not UTF-8") from None
+        what = f"is not UTF-8 (byte 0x{data[error.start]:02X})"
+        if data[:2] in _UTF16_MARKS:
+            what = "is UTF-16, not UTF-8"
+        raise _syntax(str(file), data[: error.start].count(b"\n") + 1, f"{what}; save it as UTF-8") from None
     document, lines = parse(text, file.suffix.lower(), str(file))
     if document is None:
         document = {}
@@ -105,13 +109,21 @@ def _yaml(text: str, label: str) -> tuple[Any, dict[KeyPath, int]]:
         node = yaml.compose(text, Loader=loader_class())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if error.context_mark and any(said in (error.problem or "") for said in ("end of stream", "expected ':'")):
+            mark = error.context_mark  # where the quote or the key begins, not where the parser gave up
         raise _syntax(label, mark.line + 1 if mark else None, f"YAML: {_in_words(text, error, mark)}") from None
+    except yaml.reader.ReaderError:
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        what = f"the control character {found[0]!r} cannot stand here" if found else "a character that is none"
+        raise _syntax(label, text.count("\n", 0, found.start()) + 1 if found else None, f"YAML: {what}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise _syntax(label, None, f"YAML: {str(error).splitlines()[0]}") from None
     builder = _YamlBuilder(label)
     return (None if node is None else builder.value(node, ())), builder.lines
 
 
+_TAB = "a tab stands where YAML wants spaces; indent with spaces"
+_ESCAPE = "a backslash in double quotes begins an escape; put the text in single quotes"
 # What the parsers of PyYAML (in Python and libyaml) say, and what a person has done.
 _YAML_WORDS = (
     (
@@ -121,16 +133,23 @@ _YAML_WORDS = (
     ("expected ',' or ']'", "a list '[' is not closed, or lacks a comma"),
     ("expected ',' or '}'", "a mapping '{' is not closed, or lacks a comma"),
     ("unexpected end of stream", "a quote is not closed"),
-    ("unknown escape character", "a backslash in double quotes begins an escape; put the text in single quotes"),
+    ("tab character", _TAB),
+    ("unknown escape character", _ESCAPE),
+    ("hexdecimal", _ESCAPE),
+    ("hexadecimal", _ESCAPE),
+    ("character escape code", _ESCAPE),
     ("undefined alias", "found undefined alias: a '*' begins one; put a pattern such as '*.log' in quotes"),
-    ("could not find expected ':'", "a key without its ':'"),
+    ("could not find expected ':'", "a key without its ':', or without a blank behind that"),
     ("expected alphabetic or numeric", "a '*' or '&' begins an alias; put a pattern such as '*.log' in quotes"),
     (
         "did not find expected key",
         "a line that is indented otherwise than those beside it, or text behind a closed quote",
     ),
     ("expected <block end>", "a line that is indented otherwise than those beside it, or text behind a closed quote"),
-    ("did not find expected '-'", "a line in a list that is indented otherwise than its '-'"),
+    (
+        "did not find expected '-'",
+        "a line in a list that is indented otherwise than its '-', or a '-' without a blank behind it",
+    ),
     ("expected a single document", "a second document begins with '---'"),
 )
 
@@ -142,7 +161,7 @@ def _in_words(text: str, error: Any, mark: Any) -> str:
         lines = text.splitlines()
         rest = lines[mark.line][mark.column :] if mark and mark.line < len(lines) else ""
         if rest.startswith("\t") or "\\t" in what:
-            return "a tab stands where YAML wants spaces; indent with spaces"
+            return _TAB
         return f"a value cannot begin with {rest[:1]!r}; put it in quotes"
     return next((words for said, words in _YAML_WORDS if said in what), what)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ _PREFIX = "SIDELOG_"
 _CONFIG = "CONFIG"  # the file
 _OF_HOOKS = ("RULE", "STATE", "SEVERITY", "VALUE", "THRESHOLD", "KEY", "DELIVERY_ID")  # `sidelog query` in a hook
 _NEAR = 0.8  # of difflib's ratio: SIDELOG_PORT, which an orchestrator sets, is no slip of SIDELOG_STORE
+_STEPS = {list: ("#", r"(\d+)"), dict: ("*", "(.+)")}  # the mark of a place and of a name, and what may stand there
 
 
 def misspelt(environ: Mapping[str, str]) -> Iterator[ConfigError]:
@@ -26,31 +28,72 @@ def misspelt(environ: Mapping[str, str]) -> Iterator[ConfigError]:
     Args:
         environ: all variables; those with `__` and whole sections are values of the configuration and checked as such.
     """
-    names = [name.removeprefix(_PREFIX) for name in sorted(environ) if name.startswith(_PREFIX)]
-    odd = [name for name in names if "__" not in name and name not in (_CONFIG, *_OF_HOOKS)]
-    if not odd:
+    names = sorted(name for name in environ if name[:2].upper() == _PREFIX[:2])
+    if not names:
         return
-    sections = {field.encode_name.upper(): field.encode_name.upper() for field in msgspec.structs.fields(Config)}
-    known = {_CONFIG: _CONFIG} | sections | {path.replace("__", "_"): path for path in _paths(Config)}
-    for name in odd:
-        if name in sections:
-            continue
-        near = [name] if name in known else difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
-        if near:
-            yield ConfigError.of("SL103.variable", _PREFIX + name, near=_PREFIX + known[near[0]])
+    sections = [field.encode_name.upper() for field in msgspec.structs.fields(Config)]
+    paths = [_CONFIG, *sections, *_paths(Config)]
+    for name in names:
+        near = _meant(name.removeprefix(_PREFIX), paths) if name.startswith(_PREFIX) else _other_prefix(name, paths)
+        if near and _PREFIX + near != name:
+            yield ConfigError.of("SL103.variable", name, near=_PREFIX + near)
+
+
+def _meant(name: str, paths: list[str]) -> str | None:
+    """What a name behind the prefix was to be; None where it counts as it is, or is nothing of sidelog's."""
+    if "__" in name or name in (_CONFIG, *_OF_HOOKS):
+        return None
+    if name.startswith(_CONFIG):  # CONFIG_FILE, CONFIGURATION
+        return _CONFIG
+    for path in paths:
+        if found := re.fullmatch(_pattern(path), name):
+            return _filled(path, found.groups())
+    plain = {path.replace("__", "_"): path for path in paths if path == _filled(path, ())}
+    return next((plain[near] for near in difflib.get_close_matches(name, plain, n=1, cutoff=_NEAR)), None)
+
+
+def _other_prefix(name: str, paths: list[str]) -> str | None:
+    """The same for a variable with another prefix: `sidelog_store__path`, SIDELG_CONFIG, SIDE_LOG_CONFIG."""
+    name = name.upper()
+    for at in (match.start() for match in re.finditer("_", name)):
+        prefix, rest = name[:at].replace("_", ""), name[at + 1 :]
+        if difflib.SequenceMatcher(None, prefix, _PREFIX[:-1]).ratio() > _NEAR:
+            for path in paths:
+                if re.fullmatch(_pattern(path, "__"), rest):
+                    return rest
+    return None
+
+
+def _pattern(path: str, between: str = "_") -> str:
+    """What a variable of this path looks like with these underscores between its levels."""
+    patterns = dict(_STEPS.values())
+    return between.join(patterns.get(step, step) for step in path.split("__"))
+
+
+def _filled(path: str, given: tuple[str, ...]) -> str:
+    """The path with the places and names that were given."""
+    rest = iter(given)
+    marks = dict(_STEPS.values())
+    return "__".join(next(rest, "") if step in marks else step for step in path.split("__"))
 
 
 def _paths(struct: type, above: str = "") -> Iterator[str]:
-    """The keys below a struct as variables have them; without those in lists and mappings, which have other names."""
+    """The keys below a struct as variables have them, with a mark for each place in a list and each name."""
     hints = typing.get_type_hints(struct)
     for field in msgspec.structs.fields(struct):
         path = above + field.encode_name.upper()
-        inner = [part for part in (hints[field.name], *typing.get_args(hints[field.name])) if _is_section(part)]
         if above:
             yield path
-        for part in inner:
-            yield from _paths(part, f"{path}__")
+        for inner, step in _sections(hints[field.name]):
+            yield from _paths(inner, f"{path}__{step}")
 
 
-def _is_section(hint: object) -> bool:
-    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
+def _sections(hint: typing.Any, step: str = "") -> Iterator[tuple[type, str]]:
+    origin = typing.get_origin(hint)
+    if origin is None:
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            yield hint, step
+        return
+    inner = f"{_STEPS[origin][0]}__" if origin in _STEPS else step
+    for argument in typing.get_args(hint):
+        yield from _sections(argument, inner)

@@ -17,6 +17,7 @@ from agent.core.errors import SidelogError
 from agent.core.units import format_size
 from agent.install import layout
 from agent.install.files import Done, InstalledFiles
+from agent.install.helps import linked_helps
 from agent.install.owners import ROOT, hand_over, service_owner
 from agent.install.system import is_booted, run_tool
 from agent.store.lock import owner as owner_of_store
@@ -94,6 +95,7 @@ def _files(place: Layout) -> Iterator[Path]:
     ours = (f"{layout.VERSIONS}/", f"{layout.this_program().environment}/")
     if link.is_symlink() and str(link.readlink()).startswith(ours):
         yield link
+    yield from linked_helps(place, ours)
     versions = place.at(layout.VERSIONS)
     for path in sorted(versions.iterdir()) if versions.is_dir() else ():
         if path.is_symlink() or (path / "pyvenv.cfg").is_file():

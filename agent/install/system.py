@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from agent.core.errors import SidelogError
 from agent.install import found, layout
 from agent.install.files import Done, InstalledFiles, point
+from agent.install.helps import link_helps
 from agent.install.layout import shared, shared_names
 from agent.install.owners import ROOT, hand_over, service_owner
 from agent.service import unit
@@ -55,6 +56,7 @@ def install(place: Layout, program: Program, *, force: bool) -> Iterator[Done]:
         yield from _give_back(place)
         command, links = _link(place, program)
         yield from links
+        yield from link_helps(place, program)
         yield files.own(layout.UNIT, unit_text(command))
         backup_units = {name: unit_text(command, Path(name).name) for name in layout.BACKUP_UNITS}
         yield from _together(files.own(name, backup_units[name]) for name in backup_units)

@@ -297,17 +297,27 @@ def test_bash(terminal):
 
 
 @needs("zsh")
-def test_zsh(terminal):
-    ready = 'bindkey -e; autoload -Uz compinit; compinit -u -D; eval "$(sidelog completion zsh)"'
+@pytest.mark.parametrize("installed", [False, True], ids=["eval", "file in fpath"])
+def test_zsh(terminal, installed):
+    begin = "bindkey -e; autoload -Uz compinit; compinit -u -D"
+    ready = f"fpath=({SCRIPTS} $fpath); {begin}" if installed else f'{begin}; eval "$(sidelog completion zsh)"'
     completed(terminal("zsh", "-f", "-i", ready=ready))
 
 
 @needs("fish")
-def test_fish(shop):
+@pytest.mark.parametrize("installed", [False, True], ids=["source", "file of a vendor"])
+def test_fish(shop, tmp_path, installed):
     """It can be asked without a terminal."""
     environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    code = 'sidelog completion fish | source; complete -C "sidelog que"; complete -C "sidelog query service="'
+    folder = tmp_path / "share/fish/vendor_completions.d"
+    folder.mkdir(parents=True)
+    if installed:
+        (folder / "sidelog.fish").symlink_to(SCRIPTS / "sidelog.fish")
+        environ |= {"XDG_DATA_DIRS": f"{tmp_path}/share:/usr/share", "HOME": str(tmp_path)}
+    code = "" if installed else "sidelog completion fish | source; "
+    code += 'complete -C "sidelog que"; complete -C "sidelog query service="'
     done = subprocess.run(
-        ["fish", "-N", "-c", code], capture_output=True, text=True, env=environ, timeout=60, check=True
-    )
+        ["fish", *([] if installed else ["-N"]), "-c", code],
+        capture_output=True, text=True, env=environ, timeout=60, check=True,
+    )  # fmt: skip
     assert done.stdout.splitlines() == ["query\tSearch the events.", "service=till", "service=web"]

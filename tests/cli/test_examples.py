@@ -1,6 +1,8 @@
 """Every command has examples in its help, and each is a command line that is understood."""
 
+import re
 import shlex
+from pathlib import Path
 
 import click
 import pytest
@@ -66,6 +68,28 @@ def test_each_example_is_understood_and_shows_its_command(understood, capsys, pa
         if path:
             assert path in {called for called, _ in understood}, line
         understood.clear()
+
+
+ROOT = Path(__file__).parents[2]
+MENTIONING = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "agent/explain").glob("*.md")])
+STAND_FOR = dict.fromkeys(("N", "ID", "ID…"), "7") | {"TERM…": "timeout", "PATTERN…": "x.log", "TIME": "1h"}
+
+
+def mentioned(page):
+    """The lines in backquotes that call the program, without those that leave something out."""
+    for line in re.findall(r"`(sidelog [^`\n]+)`", page.read_text()):
+        words = [STAND_FOR.get(word, word) for word in line.split(" ")]
+        if "…" not in " ".join(words) and not {"COMMAND", "[OPTIONS]"} & {*words}:
+            yield " ".join(words)
+
+
+@pytest.mark.parametrize("page", MENTIONING, ids=lambda page: page.name)
+def test_what_a_page_mentions_is_understood(understood, capsys, page):
+    for line in mentioned(page):
+        for arguments in commands_of(line):
+            code = run_command_line(arguments)
+            said = capsys.readouterr().err
+            assert code == 0 or re.search(r"missing argument|requires an argument", said), (line, said)
 
 
 @pytest.mark.parametrize("path", _EXAMPLES)

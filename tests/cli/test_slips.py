@@ -14,6 +14,15 @@ PAGE = "hooks: {page: {exec: [/bin/true]}}\n"
         ("SIDELOG_ARCHIVE_DELET_SOURCE", "SIDELOG_ARCHIVE__DELETE_SOURCE"),
         ("SIDELOG_CONFG", "SIDELOG_CONFIG"),
         ("SIDELOG_SOURCE", "SIDELOG_SOURCES"),
+        ("SIDELOG_CONFIG_FILE", "SIDELOG_CONFIG"),
+        ("SIDELOG_CONFIGURATION", "SIDELOG_CONFIG"),
+        ("SIDELOG_SOURCES_0_NAME", "SIDELOG_SOURCES__0__NAME"),
+        ("SIDELOG_SOURCES_12_ROTATE_SIGNAL_PIDFILE", "SIDELOG_SOURCES__12__ROTATE__SIGNAL__PIDFILE"),
+        ("SIDELOG_HOOKS_MY_PAGE_TIMEOUT", "SIDELOG_HOOKS__MY_PAGE__TIMEOUT"),
+        ("SIDELOG_ALERTS_0_WHEN_COUNT", "SIDELOG_ALERTS__0__WHEN__COUNT"),
+        ("SIDELG_STORE__PATH", "SIDELOG_STORE__PATH"),
+        ("SIDE_LOG_CONFIG", "SIDELOG_CONFIG"),
+        ("sidelog_store__path", "SIDELOG_STORE__PATH"),
     ],
 )
 def test_a_variable_that_is_near_to_one_that_counts_is_told(sidelog, monkeypatch, tmp_path, name, near):
@@ -31,6 +40,8 @@ def test_a_variable_that_is_near_to_one_that_counts_is_told(sidelog, monkeypatch
 def test_variables_of_hooks_and_orchestrators_are_no_slips(sidelog, monkeypatch):
     for name in ("RULE", "STATE", "VALUE", "DELIVERY_ID", "PORT", "SERVICE_HOST", "PORT_9880_TCP", "SERVICE_PORT_HTTP"):
         monkeypatch.setenv(f"SIDELOG_{name}", "x")
+    for name in ("SIZE__PATH", "SIDECAR_CONFIG", "SIDELOG_STORE_SERVICE_HOST", "SIP_STORE__PATH"):
+        monkeypatch.setenv(name, "x")
     monkeypatch.setenv("SIDELOG_HTTP", "null")
     assert "SL103" not in sidelog("query").err
 

@@ -65,7 +65,7 @@ def test_anchors_and_merges_share_settings():
         ("<<: 5\n", "f:1: << needs a mapping"),
         ("a: 1\n---\nb: 2\n", "f:2: YAML: "),
         ("a: *nobody\n", "f:1: YAML: found undefined alias"),
-        ("a: \x07\n", "f: YAML: "),
+        ("a: \x07\n", "f:1: YAML: the control character '\\x07' cannot stand here"),
         ("a: !!int x\n", "f:1: 'x' is not a number"),
         ("a: " + "[" * 40 + "]" * 40, "nested too deeply"),
     ],
@@ -89,6 +89,13 @@ def test_bad_yaml_is_named_with_its_line(text, said):
         ("a: *.log\n", "put a pattern such as '*.log' in quotes"),
         ("a:\n  b: 1\n c: 2\n", "indented otherwise"),
         ("a: 'b' c\n", "text behind a closed quote"),
+        ("a:\n  - b: 1\n\t  c: 2\n", "f:3: YAML: a tab stands"),
+        ("a: b\nc:[d]\ne: f\n", "f:2: YAML: a key without its ':', or without a blank behind that"),
+        ("a: 1\nb: 'c\nd: 2\n", "f:2: YAML: a quote is not closed"),
+        ('a: 1\nb: "c\nd: 2\n', "f:2: YAML: a quote is not closed"),
+        ('a: ["C:\\x"]\n', "f:1: YAML: a backslash in double quotes"),
+        ("a:\n  - b: 1\n  -c: 2\n", "f:3: YAML: a line"),
+        ("a: 1\nb: c\0\n", "f:2: YAML: the control character '\\x00' cannot stand here"),
     ],
 )
 def test_slips_are_told_in_words(text, said, pure, monkeypatch):
@@ -172,7 +179,10 @@ def test_a_file_that_cannot_be_read(tmp_path):
 def test_a_file_that_is_no_text_or_too_large(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_bytes(b"a: 1\nb: \xff\n")
-    with pytest.raises(ConfigError, match=r"a\.yaml:2: is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"a\.yaml:2: is not UTF-8 \(byte 0xFF\); save it as UTF-8"):
+        documents.read(file)
+    file.write_bytes("a: 1\n".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"a\.yaml:1: is UTF-16, not UTF-8; save it as UTF-8"):
         documents.read(file)
     file.write_bytes(b"#" * (4 * 2**20 + 1))
     with pytest.raises(ConfigError, match="larger than 4 MiB"):

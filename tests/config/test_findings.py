@@ -225,6 +225,31 @@ def test_what_does_not_fit_is_one_finding_with_its_place(workshop, text, code, s
     assert "s3cret" not in str(found), "a secret is shown"
 
 
+SLIPS = [
+    ("sources:\n  - name:a\n    include:[x]\n", "2: sources[0]: 'name:a include:[x]' has no blank", "write name: a"),
+    (
+        "store: {path:/x/y.db}\n",
+        "1: store.\"path:/x/y.db\": the key 'path:/x/y.db' has no blank",
+        "write path: /x/y.db",
+    ),
+    ("store:{path: x}\n", "the key 'store:{path' has no blank behind its ':'", "write store: {path"),
+    (SOURCE % ", labels: a:b", "sources[0].labels: 'a:b' has no blank", "write a: b"),
+    ("hooks: {c: 'https://x'}\n", "1: hooks.c: 'https://x' is not a mapping", "its keys are exec, webhook, "),
+    ("sources:\n  -name: a\n  include: [x]\n", "1: sources: '-name' has no blank behind its '-'", "write - name"),
+    ("sources: [{name: a, include: -x}]\n", "include: '-x' has no blank behind its '-'", "write - x"),
+    ("sources:\n  name: a\n  include: [x]\n", "1: sources: a mapping is not a list", "each element: - name: …"),
+    ("sources:\n  - name: #a\n    include: [x]\n", "2: sources[0].name: null is not a text", "begins with '#'"),
+    ("store:\n\xa0 path: x\n", "holds the blank U+00A0, which is none of YAML's", "type the blanks of this line anew"),
+]
+
+
+@pytest.mark.parametrize(("text", "said", "heals"), SLIPS, ids=[said for _, said, _ in SLIPS])
+def test_a_slip_that_yaml_takes_for_something_else_is_named(workshop, text, said, heals):
+    (_, message, hint), *_ = workshop.findings(text)
+    assert said in message
+    assert heals in hint
+
+
 def test_everything_wrong_is_reported_at_once(workshop):
     text = "store: {pth: /x, min_free: 5}\nalert: []\n" + SOURCE % ", inclde: [x], timezone: nowhere, labels: {a: 1}"
     codes = [code for code, _, _ in workshop.findings(text)]

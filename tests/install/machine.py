@@ -8,6 +8,11 @@ from agent.install import layout
 from agent.install.layout import Layout, Program
 from agent.install.system import install
 
+HELPS = (
+    *("man/man1/sidelog.1", "man/man1/sidelog-query.1", "bash-completion/completions/sidelog"),
+    *("zsh/site-functions/_sidelog", "fish/vendor_completions.d/sidelog.fish"),
+)  # of a wheel, below `share`
+
 
 def empty_machine(root: Path) -> Layout:
     """With root and the group adm, and nothing of sidelog."""
@@ -22,6 +27,10 @@ def version(place: Layout, name: str) -> Program:
     folder = place.at(f"/opt/sidelog/{name}")
     (folder / "bin").mkdir(parents=True, exist_ok=True)
     (folder / "pyvenv.cfg").touch()
+    for helps in HELPS:
+        file = folder / "share" / helps
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(folder.name)
     return Program([f"/opt/sidelog/{name}/bin/sidelog"], Path(f"/opt/sidelog/{name}"))
 
 

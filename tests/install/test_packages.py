@@ -119,7 +119,8 @@ def test_the_package_is_built_and_lintian_is_content(tmp_path):
     assert "./usr/lib/sidelog/agent/_share/etc/hooks/slack.sh" in modes
     assert "./usr/share/sidelog/drop-ins/journal.conf" in modes
     assert "./usr/lib/sidelog/agent/_share/etc/completion/sidelog.bash" in modes
-    assert "./usr/share/man/man1/sidelog-query.1.gz" in modes
+    helps = ("man/man1/sidelog-query.1.gz", "bash-completion/completions/sidelog", "zsh/vendor-completions/_sidelog")
+    assert {f"./usr/share/{name}" for name in (*helps, "fish/vendor_completions.d/sidelog.fish")} <= modes.keys()
     assert unit.replace("sidelog.service", "sidelog-backup.timer") in modes
     backup = unit.replace("sidelog.service", "sidelog-backup.service")
     assert "\nExecStart=/usr/bin/sidelog backup " in content(made, backup)

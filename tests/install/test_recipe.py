@@ -155,8 +155,11 @@ def test_installed_used_upgraded_rolled_back_and_removed_to_the_letter(followed,
     shortest = block(ROOT / "README.md", "As a service", "yaml")
     team, seen = team_reading()
     status = "sidelog status --json"
-    steps = [*install, until(found, 3), written("/etc/sidelog/sidelog.yaml", shortest), "systemctl restart sidelog"]
-    steps += [until("sidelog query -s shop --count", 2), status, *team, *upgrade, *back, f"{status} # again", *remove]
+    helps = "cd /usr/local/share; cat man/man1/sidelog-query.1 */*/sidelog zsh/*/_sidelog fish/*/sidelog.fish | wc -l"
+    gone = "! ls -d /usr/local/share/*/*/*sidelog*"
+    steps = [*install, helps, until(found, 3), written("/etc/sidelog/sidelog.yaml", shortest)]
+    steps += ["systemctl restart sidelog", until("sidelog query -s shop --count", 2), status, *team]
+    steps += [*upgrade, *back, f"{status} # again", *remove, gone]
     said = dict(zip(steps, followed(steps), strict=True))
     made = said[install[2]]
     assert "follows nginx" in made[0]
@@ -173,6 +176,7 @@ def test_installed_used_upgraded_rolled_back_and_removed_to_the_letter(followed,
     assert said[upgrade[3]][1].endswith("0.2.0\n0.1.0\n")
     assert "unit and drop-ins as 0.1.0 has them" in said[back[-1]][0]
     assert said[back[-1]][1].endswith("0.1.0\n0.2.0\n")
+    assert int(said[helps][0].split()[0]) > 100
     dry, removed = (said[step] for step in remove)
     assert "keep    /var/lib/sidelog" in dry[0]
     state = "/var/lib/sidelog/sidelog.db"

@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from agent.core.errors import SidelogError
 from agent.install import layout, owners, system
 from agent.install.layout import Program
-from tests.install.machine import UNIT, empty_machine, installed, logs_at, version
+from tests.install.machine import HELPS, UNIT, empty_machine, installed, logs_at, version
 from tests.needs import needs
 
 pytestmark = needs("root", "systemd")
@@ -59,6 +60,26 @@ def test_all_of_it_is_there(place, program):
         assert (hook.stat().st_mode & 0o777, hook.stat().st_uid) == (0o755, 0)
     for name in layout.shared_names("systemd/examples", "*.conf"):
         assert place.at(f"{layout.EXAMPLES}/{name.rpartition('/')[2]}").is_file()
+
+
+def test_man_and_the_shells_of_all_users_find_what_belongs_to_the_version(place, program):
+    assert installed(place, program)["/usr/local/share/man/man1"] == "linked"
+    links = [place.at(f"/usr/local/share/{name}") for name in HELPS]
+    assert [str(link.readlink()) for link in links] == [f"{layout.CURRENT}/share/{name}" for name in HELPS]
+    mine = place.at("/usr/local/share/zsh/site-functions/_sidelog")
+    mine.unlink()
+    mine.write_text("mine")
+    installed(place, version(place, "0.2.0"))
+    assert mine.read_text() == "mine"
+    assert place.at(layout.CURRENT).joinpath("share/man/man1/sidelog.1").read_text() == "0.2.0"
+
+
+def test_a_program_that_others_do_not_see_lends_nobody_its_pages(place, program):
+    hidden = place.at("/home/ann/venv/share/man/man1/sidelog.1")
+    hidden.parent.mkdir(parents=True)
+    hidden.touch()
+    installed(place, Program(["/home/ann/venv/bin/sidelog"], Path("/home/ann/venv")))
+    assert not place.at("/usr/local/share/man/man1").exists()
 
 
 def test_called_again_it_changes_nothing(place, program):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.integration.archiving import age, archives, configure, content, run
-from tests.integration.harness import append, event, events
+from tests.integration.harness import append, event, events, wait_until
 from tests.needs import needs
 
 pytestmark = needs("zstd")
@@ -86,6 +86,35 @@ def test_a_backup_of_an_earlier_time_is_chosen_by_it(box):
     assert box.count() == 10
     box.once()
     assert found(box) == list(range(20))
+
+
+def test_a_point_in_time_comes_of_a_backup_and_lines_of_archives_and_logs_since(box):
+    """10 lines are in the backup, 10 in an archive that it does not know, 10 were stored since, 10 were never read; and
+    a group that was resolved since is open again.
+    """
+    append(box.log, events(0, 10, level="error", exc_type="KeyError"))
+    box.once()
+    backup = back_up(box)
+    moment = time.time_ns()
+    append(box.log, events(10, 10))
+    box.once()
+    assert box.run("errors", "resolve", "1").returncode == 0
+    rotated(box, 1)
+    append(box.log, events(20, 10))
+    box.once()
+    assert b", 1 archive (1 new, " in box.run("backup", str(box.root / "backups"), "--keep", "7").stderr
+    append(box.log, events(30, 10))
+    at = f"@{moment // 10**9}.{moment % 10**9:09d}"
+    done = box.run("restore", str(box.root / "backups"), "--force", "--json", "--at", at)
+    assert json.loads(done.stdout)["backup"] == backup["backup"]
+    assert box.run("archive", "run", "--reindex").returncode == 0
+    box.start()
+    wait_until(lambda: found(box) == list(range(40)), what="all lines, once each")
+    assert box.stop() == 0
+    [group] = json.loads(box.run("errors", "--json").stdout)
+    assert group["state"] == "new"
+    for check in (["audit"], ["verify"], ["archive", "verify"]):
+        assert box.run(*check).returncode == 0, check
 
 
 def test_archives_are_copied_once_and_an_older_backup_outlives_retention(box):

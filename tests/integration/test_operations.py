@@ -294,6 +294,7 @@ def test_the_store_comes_back_from_a_nights_backup(machine):
 
 def test_what_the_pages_for_every_day_tell_to_type_works(machine):
     machine.write(level="error", message="payment failed")
+    machine.follow(recipes(ROOT / "docs/disaster-recovery.md")["Back up every night"])
     for page in ("onboarding", "runbook", "troubleshooting", "administration", "faq", "../SECURITY"):
         for blocks in recipes(ROOT / f"docs/{page}.md").values():
             machine.follow([(language, text) for language, text in blocks if language == "sh"])
