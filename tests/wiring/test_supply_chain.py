@@ -109,7 +109,7 @@ def test_the_wheel_gets_an_sbom_for_as_long_as_it_is_built(sbom):
 
 
 def test_the_environments_template_and_the_backups_units_come_with_the_program():
-    for name in ("etc/sidelog.env", "systemd/sidelog-backup.service", "systemd/sidelog-backup.timer"):
+    for name in ("etc/sidelog.default", "systemd/sidelog-backup.service", "systemd/sidelog-backup.timer"):
         assert shared(name) == (ROOT / name).read_text()
 
 
