@@ -70,9 +70,8 @@ lock: ## Resolve the newest dependencies into requirements.txt (with hashes) and
 sbom: venv-dev ## Write build/sbom.cdx.json (CycloneDX) and docs/licences.md of what is installed
 	$(BIN)/python etc/sbom.py build/sbom.cdx.json --licences docs/licences.md
 
-audit: venv-dev ## Look for known weaknesses in the locked dependencies (pip-audit; asks its service)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/pip-audit --requirement requirements.txt --require-hashes --disable-pip
+audit: venv-dev ## Known weaknesses in the locked dependencies (asks pip-audit's service; offline with ADVISORIES=DIR)
+	@$(BIN)/python etc/audit.py $(if $(ADVISORIES),--advisories '$(ADVISORIES)')
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf $(VENV) build dist demo-logs .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -10,7 +10,7 @@ set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 python=
-for candidate in "${PYTHON:-}" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.11.*/bin/python3 python3.11 python3; do
+for candidate in "${PYTHON:-}" "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.11.*/bin/python3 python3.11 python3; do
   if [ -n "$candidate" ] && "$candidate" -m venv "$work/venv" >/dev/null 2>&1; then
     python=$candidate
     break

@@ -35,7 +35,7 @@ WORDS = {
 }
 _SPDX = re.compile(r"\(?[A-Za-z0-9.+-]+\)?( (AND|OR|WITH) \(?[A-Za-z0-9.+-]+\)?)*")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)((?:(?!^\S).|\n)*)", re.MULTILINE)
+_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)((?:(?!^\S).|\n)*)", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 LICENCES = """\
@@ -152,15 +152,16 @@ def installed_document() -> dict[str, Any]:
     return document(components, {"sidelog": direct()} | {name: needs for name, (_, needs) in found.items()})
 
 
+def locked(lock: Path) -> list[tuple[str, str, list[str]]]:
+    """Name, version and hashes of each package that a file locks."""
+    text = lock.read_text("utf-8")
+    return [(normal(name), version, _HASH.findall(rest)) for name, version, rest in _LOCKED.findall(text)]
+
+
 def locked_document() -> dict[str, Any]:
     """The SBOM of the locked versions, where nothing is installed: without licences and further graph."""
-    locked = [
-        (normal(name), version, _HASH.findall(rest))
-        for name, version, rest in _LOCKED.findall((ROOT / LOCK).read_text("utf-8"))
-    ]
-    return document(
-        [component(name, version, hashes=hashes) for name, version, hashes in locked], {"sidelog": direct()}
-    )
+    components = [component(name, version, hashes=hashes) for name, version, hashes in locked(ROOT / LOCK)]
+    return document(components, {"sidelog": direct()})
 
 
 def licences_page() -> str:

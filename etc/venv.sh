@@ -29,7 +29,7 @@ supported() {
 candidates() {
   for minor in 14 13 12 11; do
     echo "python3.$minor"
-    for found in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3."$minor".*/bin/python3; do
+    for found in "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3."$minor".*/bin/python3; do
       [ -x "$found" ] && echo "$found"
     done
   done

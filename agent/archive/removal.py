@@ -69,6 +69,7 @@ def _too_old(row: ArchiveRow, keep: ArchiveRetentionConfig, now_ns: int) -> str:
         return f"it is older than {format_duration(keep.age)}"
     # Without any event it is as old as its log was when it was last written.
     newest = row.modified if row.max_timestamp is None else row.max_timestamp
+    newest = min(newest, row.created)  # a clock that was wrong: nothing happened after it was archived
     if keep.event_age is not None and newest < now_ns - int(keep.event_age * 1e9):
         return f"its newest event is older than {format_duration(keep.event_age)}"
     return ""

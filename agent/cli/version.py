@@ -12,9 +12,11 @@ from agent import __version__
 from agent.cli.common import Command, Context, echo_json, json_option, safe_text, with_context
 from agent.core.errors import EXIT_DONE, SidelogError
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 15.0  # for all of it, however slowly it comes
 _MOST_ANSWER_BYTES = 8 << 20  # an index lists every file of every version
 _MOST_REDIRECTIONS = 3
+_MOST_WORDS = 300  # of a reason that the other side may have written
+_MOST_VERSION = 100  # characters of a version; Python refuses to read numbers of more than 4,300 digits
 _LABEL = "Updates"  # of the package's project URLs, where who publishes it names the place
 _FORM = re.compile(
     r"v?(\d+(?:\.\d+)*)(?:[-_.]?(post|rev|r)[-_.]?\d*)?([-_.]?(?:a|b|c|rc|alpha|beta|pre|dev)[-_.]?\d*)?"
@@ -69,7 +71,7 @@ def newest_version(document: Any, address: str) -> str:
             info.get("version") if isinstance(info, dict) else None,
         ]
         said += several if isinstance(several, list) else []
-    versions = [word for word in said if isinstance(word, str) and _FORM.fullmatch(word)]
+    versions = [word for word in said if isinstance(word, str) and _is_version(word)]
     if not versions:
         raise SidelogError.of("SL570.answer", address, why="it names no version")
     released = [word for word in versions if _order(word)[1] >= 0]
@@ -79,6 +81,10 @@ def newest_version(document: Any, address: str) -> str:
 def is_newer(version: str, than: str) -> bool:
     """Whether one version comes after another."""
     return _order(version) > _order(than)
+
+
+def _is_version(word: str) -> bool:
+    return len(word) <= _MOST_VERSION and _FORM.fullmatch(word) is not None
 
 
 def _order(version: str) -> tuple[list[int], int]:
@@ -114,29 +120,61 @@ def _get(address: str) -> Any:
     Raises:
         SidelogError: SL570, it cannot be asked, or answers with something else.
     """
+    import asyncio
+
     import httpx
     import orjson
 
-    kept = bytearray()
-    headers = {
-        "Accept": "application/json, application/vnd.pypi.simple.v1+json",
-        "User-Agent": f"sidelog/{__version__}",
-    }
     try:
-        with (
-            httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True, max_redirects=_MOST_REDIRECTIONS) as client,
-            client.stream("GET", address, headers=headers) as answer,
-        ):
-            if not answer.is_success:
-                raise SidelogError.of("SL570.answer", address, why=f"HTTP {answer.status_code}")
-            for part in answer.iter_bytes():
-                kept += part
-                if len(kept) > _MOST_ANSWER_BYTES:
-                    raise SidelogError.of("SL570.answer", address, why="the answer does not end")
+        said = asyncio.run(_fetch(address))
+    except TimeoutError:
+        raise SidelogError.of("SL570", address, why=f"no answer within {_TIMEOUT_S:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         cause = error.__cause__ or error
-        raise SidelogError.of("SL570", address, why=str(cause) or type(error).__name__) from None
+        raise SidelogError.of("SL570", address, why=str(cause)[:_MOST_WORDS] or type(error).__name__) from None
     try:
-        return orjson.loads(bytes(kept))
+        return orjson.loads(said)
     except orjson.JSONDecodeError:
         raise SidelogError.of("SL570.answer", address, why="the answer is no JSON") from None
+
+
+async def _fetch(address: str) -> bytes:
+    """What an address answers with, within bounds: one time for all of it, and so many bytes as they come. An answer
+    that is compressed is not taken, for what it unfolds to has no bound.
+
+    Raises:
+        httpx.HTTPError: it cannot be asked. TimeoutError: it takes too long.
+        SidelogError: SL570, it refuses, or its answer passes a bound.
+    """
+    import asyncio
+
+    import httpx
+
+    first = httpx.URL(address).scheme
+
+    async def keep_scheme(request: httpx.Request) -> None:
+        if request.url.scheme not in (first, "https"):
+            raise SidelogError.of("SL570.answer", address, why=f"it redirects from {first} to {request.url.scheme}")
+
+    headers = {
+        "Accept": "application/json, application/vnd.pypi.simple.v1+json",
+        "Accept-Encoding": "identity",
+        "User-Agent": f"sidelog/{__version__}",
+    }
+    client = httpx.AsyncClient(
+        timeout=_TIMEOUT_S,
+        follow_redirects=True,
+        max_redirects=_MOST_REDIRECTIONS,
+        event_hooks={"request": [keep_scheme]},
+    )
+    kept = bytearray()
+    async with asyncio.timeout(_TIMEOUT_S), client, client.stream("GET", address, headers=headers) as answer:
+        if not answer.is_success:
+            raise SidelogError.of("SL570.answer", address, why=f"HTTP {answer.status_code}")
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise SidelogError.of("SL570.answer", address, why="the answer is compressed")
+        async for part in answer.aiter_raw():
+            kept += part
+            if len(kept) > _MOST_ANSWER_BYTES:
+                raise SidelogError.of("SL570.answer", address, why="the answer does not end")
+    return bytes(kept)

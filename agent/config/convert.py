@@ -286,6 +286,8 @@ def _secret(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
 def _text(value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     if value is None:
         return findings.add("SL104.nothing", path)
+    if isinstance(value, dict | list):  # in quotes it would be no better
+        return findings.add("SL104.textless", path, value=shown(value))
     if not isinstance(value, str):
         return findings.add("SL104.text", path, value=shown(value))
     if "\0" in value:

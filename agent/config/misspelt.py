@@ -11,6 +11,7 @@ import msgspec
 
 from agent.config.schema import Config
 from agent.core.errors import ConfigError
+from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,15 +19,18 @@ if TYPE_CHECKING:
 _PREFIX = "SIDELOG_"
 _CONFIG = "CONFIG"  # the file
 _OF_HOOKS = ("RULE", "STATE", "SEVERITY", "VALUE", "THRESHOLD", "KEY", "DELIVERY_ID")  # `sidelog query` in a hook
+# Kubernetes and Docker's links, for a service of that name: SIDELOG_PORT_9880_TCP_ADDR, SIDELOG_WEB_SERVICE_HOST.
+_ORCHESTRATED = lazy(r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)(?:_\w+)?)?)|NAME|ENV_\w+")
 _NEAR = 0.8  # of difflib's ratio: SIDELOG_PORT, which an orchestrator sets, is no slip of SIDELOG_STORE
 _STEPS = {list: ("#", r"(\d+)"), dict: ("*", "(.+)")}  # the mark of a place and of a name, and what may stand there
 
 
-def misspelt(environ: Mapping[str, str]) -> Iterator[ConfigError]:
+def misspelt(environ: Mapping[str, str], *, strangers: bool = False) -> Iterator[ConfigError]:
     """SL103 for each variable that is near to one that counts: a level without its second underscore, or a slip.
 
     Args:
         environ: all variables; those with `__` and whole sections are values of the configuration and checked as such.
+        strangers: also those that are near to none, but for what orchestrators set for a service named sidelog.
     """
     names = sorted(name for name in environ if name[:2].upper() == _PREFIX[:2])
     if not names:
@@ -37,6 +41,15 @@ def misspelt(environ: Mapping[str, str]) -> Iterator[ConfigError]:
         near = _meant(name.removeprefix(_PREFIX), paths) if name.startswith(_PREFIX) else _other_prefix(name, paths)
         if near and _PREFIX + near != name:
             yield ConfigError.of("SL103.variable", name, near=_PREFIX + near)
+        elif strangers and near is None and _is_strange(name, sections):
+            yield ConfigError.of("SL103.stranger", name)
+
+
+def _is_strange(name: str, sections: list[str]) -> bool:
+    """Whether a variable means nothing to sidelog, nor to what orchestrators set."""
+    rest = name.removeprefix(_PREFIX)
+    known = "__" in rest or rest in (_CONFIG, *sections, *_OF_HOOKS)
+    return name.startswith(_PREFIX) and not known and not _ORCHESTRATED.fullmatch(rest)
 
 
 def _meant(name: str, paths: list[str]) -> str | None:

@@ -64,7 +64,7 @@ def install(place: Layout, program: Program, *, force: bool) -> Iterator[Done]:
         yield from _together(files.own(f"{layout.EXAMPLES}/{Path(name).name}", drop_ins[name]) for name in drop_ins)
     hooks = {f"{layout.HOOKS}/{Path(name).name}": shared(name) for name in shared_names("etc/hooks", "*")}
     yield from _together(files.offer(hook, hooks[hook], _HOOK_MODE, force=force) for hook in hooks)
-    yield files.once(layout.ENVIRONMENT, shared("etc/sidelog.env"), _ENVIRONMENT_MODE)
+    yield files.once(layout.ENVIRONMENT, shared("etc/sidelog.default"), _ENVIRONMENT_MODE)
     sources = found.find(place)
     made = files.once(layout.CONFIG, found.configuration(place, sources))
     yield made if made.verb == "kept" else made._replace(note=_sentence(sources))

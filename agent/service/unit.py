@@ -35,6 +35,8 @@ DIRECTORIES = (
 _CHANGED_IN = Path("/etc/systemd/system")  # where an administrator's drop-ins go
 _CONTINUED = lazy(r"\\\n(?:[ \t]*[#;][^\n]*\n)*")
 _SPECIFIER = lazy(r"%(.)")
+_VARIABLE = lazy(r"[A-Za-z_]\w*", re.ASCII)
+_WORDS = lazy(r"[\w. -]{1,60}")  # what may be shown of the left of a `=`; a line without one may be a part of a secret
 _TRUE = ("1", "yes", "true", "on", "y", "t")
 # Directories that the manager makes for the unit's user, by the setting that names them (systemd.exec(5)).
 STATE_ROOTS = {
@@ -90,9 +92,13 @@ class Unit(msgspec.Struct, frozen=True):
             if paths:
                 found[f"{key.removesuffix('Directory').upper()}_DIRECTORY"] = ":".join(paths)
         found |= _assignments(self.words("Environment"))
-        for word in self.words("EnvironmentFile"):
-            found |= _assignments(_environment_file(word.removeprefix("-")))
+        for path, _ in self.environment_files():
+            found |= _assignments(_environment_file(path))
         return found
+
+    def environment_files(self) -> list[tuple[str, bool]]:
+        """The files that variables stand in, and of each whether it may lack."""
+        return [(word.removeprefix("-"), word.startswith("-")) for word in self.words("EnvironmentFile")]
 
     def _expanded(self, text: str) -> str:
         """The text with the specifiers that paths and names are written with (systemd.unit(5), "Specifiers")."""
@@ -211,6 +217,30 @@ def _environment_file(path: str) -> list[str]:
         return []
     plain = [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#;"]
     return ["".join(_split(line)) if line[-1:] in "\"'" else line for line in plain]
+
+
+def ignored_lines(path: str) -> list[tuple[int, str]]:
+    """The lines of an environment file that systemd passes over: number and text, without what may be a value. What is
+    no assignment it drops in silence, what names no variable with a word in its log (env-file.c).
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    found, goes_on, quote = [], False, ""
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        text, inside = line.strip(), goes_on or quote
+        name, equals, value = text.partition("=")
+        if not inside and text and text[0] not in "#;" and not (equals and _VARIABLE.fullmatch(name.rstrip())):
+            found.append((number, f"{name}=…" if equals and _WORDS.fullmatch(name) else "it is no NAME=VALUE"))
+        if not inside:
+            quote = value.lstrip()[:1] if value.lstrip()[:1] in ("'", '"') else ""
+            value = value.lstrip()[1:] if quote else ""
+        else:
+            value = line
+        if quote and value.replace(f"\\{quote}", "").count(quote) % 2:
+            quote = ""
+        goes_on = line.endswith("\\") and not text.startswith(("#", ";"))
+    return found
 
 
 def _assignments(words: Sequence[str]) -> Mapping[str, str]:

@@ -114,7 +114,9 @@ def _full_length(store: Path) -> Iterator[Path]:
         os.truncate(copy, wanted)
         log = store.with_name(store.name + "-wal")
         if log.exists():
-            shutil.copyfile(log, copy.with_name(copy.name + "-wal"))
+            beside = os.open(f"{copy}-wal", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with log.open("rb") as source, os.fdopen(beside, "wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
         yield copy
 
 

@@ -28,6 +28,7 @@ from agent.core.units import format_size
 from agent.service import access
 from agent.service.account import run_as
 from agent.service.fix import Fix, hint
+from agent.service.unit import ignored_lines
 from agent.store.lock import store_files
 from agent.tail.discover import Discovery, tail_settings, unmatched
 from agent.views import keeping, programs
@@ -58,7 +59,7 @@ def configuration_diagnostics(file: Path | None, load: Callable[[], Config], vie
     if file is None:
         return [*_slips(), Diagnostic.of(ConfigError.of("SL101.none", "configuration"))]
     if view.account.is_current:
-        return _diagnostics(file, load, view)
+        return [*_diagnostics(file, load, view), *_environment_files(view)]
     catalogue.load()
     try:
         said = run_as(
@@ -66,7 +67,28 @@ def configuration_diagnostics(file: Path | None, load: Callable[[], Config], vie
         )
     except OSError as problem:
         return [error("SL145", view.account.name, path=f"the machine, as {view.account.name},", why=problem)]
-    return msgspec.json.decode(said, type=list[Diagnostic])
+    return [*msgspec.json.decode(said, type=list[Diagnostic]), *_environment_files(view)]
+
+
+def _environment_files(view: Viewpoint) -> list[Diagnostic]:
+    """What systemd passes over in the files with the unit's environment, and who may read them: they are root's."""
+    found: list[Diagnostic] = []
+    for path, may_lack in view.unit.environment_files() if view.unit is not None and os.geteuid() == 0 else ():
+        try:
+            status, lines = Path(path).stat(), ignored_lines(path)
+        except FileNotFoundError:
+            if not may_lack:
+                found.append(error("SL149.missing", path))
+            continue
+        except OSError as problem:
+            found.append(error("SL145", path, path=path, why=problem))
+            continue
+        found += [warning("SL149.line", f"{path}:{number}", text=text) for number, text in lines]
+        if status.st_mode & 0o027:
+            fixes = (Fix(command=("chmod", "g-w,o-rwx"), target=os.path.realpath(path)),)
+            open_to = SidelogError.of("SL149", path, mode=f"{stat.S_IMODE(status.st_mode):o}")
+            found.append(Diagnostic.of(open_to, "warning", fixes))
+    return found
 
 
 def _for_whom(view: Viewpoint) -> list[Diagnostic]:
@@ -114,7 +136,7 @@ def _diagnostics(file: Path, load: Callable[[], Config], view: Viewpoint) -> lis
 
 
 def _slips() -> list[Diagnostic]:
-    return [Diagnostic.of(one, "warning") for one in misspelt(os.environ)]
+    return [Diagnostic.of(one, "warning") for one in misspelt(os.environ, strangers=True)]
 
 
 def _readable(finding: Diagnostic, view: Viewpoint) -> Diagnostic:

@@ -285,6 +285,7 @@ def test_hooks_that_the_sandbox_or_a_directory_stops(machine):
 def test_a_webhook_that_the_unit_blocks(machine):
     """Also one that is a secret in the unit's environment, whose text is not shown."""
     (machine.place / "env").write_text("HOOK=https://chat.example/s3cret\n")
+    (machine.place / "env").chmod(0o600)
     machine.unit(*PLAIN, "IPAddressDeny=any", "IPAddressAllow=localhost", f"EnvironmentFile={machine.place}/env")
     machine.config(hooks={"chat": {"webhook": {"env": "HOOK"}}, "here": {"webhook": "http://127.0.0.1:9/x"}})
     found = machine.problems()
@@ -387,3 +388,38 @@ def test_who_is_not_root_judges_for_themselves_and_says_so(machine, sidelog, mon
         os.seteuid(0)
     assert (said.code, "judged for the user nobody" in said.out, "warning SL142" in said.out) == (0, True, True)
     assert (refused.code, other.code) == (2, 2)
+
+
+def test_the_environments_file_is_looked_at_as_systemd_reads_it(machine):
+    """What it ignores is named, without what may be a secret; who else may read it too."""
+    file = machine.place / "environment"
+    file.write_text(
+        "# a comment\n; another\n\nSIDELOG_STORE__MIN_FREE = 0B\nexport TOKEN=hidden\nhiddenhidden\n1TOKEN=hidden\n"
+        'KEY=\'one\nhidden\nexport x\'\nLONG=hidden\\\nhidden\nQUOTED="a\\"b\nhidden"\nSIDELOG_LOG_LEVEL=hidden\n'
+        "SIDELOG_PORT_9880_TCP=hidden\nLAST=x\n"
+    )
+    file.chmod(0o644)
+    machine.unit(*PLAIN, f"EnvironmentFile=-{file}")
+    found = {key: one for key, one in machine.problems().items() if key[0] in ("SL103", "SL149")}
+    assert {place: one["sentence"] for (_, place), one in found.items()} == {
+        "SIDELOG_LOG_LEVEL": "the variable SIDELOG_LOG_LEVEL is ignored: sidelog knows none of that name",
+        f"{file}:5": "systemd ignores this line: export TOKEN=…",
+        f"{file}:6": "systemd ignores this line: it is no NAME=VALUE",
+        f"{file}:7": "systemd ignores this line: 1TOKEN=…",
+        str(file): "others may read or change it (mode 644), and it is for secrets",
+    }
+    assert "hidden" not in json.dumps([*found.values()])
+    file.write_text("TOKEN=x\nSIDELOG_STORE__MIN_FRE=0B\nSIDELOG_STORE__FLUSH_INTERVAL=soon\n")
+    assert {("SL103", "SIDELOG_STORE__MIN_FRE"), ("SL104", "SIDELOG_STORE__FLUSH_INTERVAL")} <= {
+        (code, place.partition(":")[0]) for code, place in machine.problems()
+    }
+    file.write_text("TOKEN=x\n")
+    assert machine.problems()["SL149", str(file)]["fix"] == [f"chmod g-w,o-rwx {file}"]
+    machine.heals()
+    assert file.stat().st_mode & 0o777 == 0o640
+    file.unlink()
+    assert not [code for code, _ in machine.problems() if code == "SL149"]
+    machine.unit(*PLAIN, f"EnvironmentFile={file}")
+    assert machine.problems()["SL149", str(file)]["sentence"].endswith(
+        "and it is not there: the service does not start"
+    )

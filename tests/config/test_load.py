@@ -161,6 +161,14 @@ def test_a_wrong_override_is_named(workshop, assignment, said):
     assert caught.value.message.startswith(said)
 
 
+@pytest.mark.parametrize("value", ["", "null", "[a]", "{a: 1}"])
+def test_what_would_be_no_better_in_quotes_is_not_to_be_quoted(workshop, value):
+    """An empty variable, above all."""
+    with pytest.raises(ConfigError, match=r"SIDELOG_STORE__PATH: store\.path: .* is not a text") as caught:
+        workshop.load(GOOD, SIDELOG_STORE__PATH=value)
+    assert caught.value.hint == "write a text, or leave the key out for its default"
+
+
 def test_an_unknown_nested_variable_is_an_unknown_key(workshop):
     found = workshop.findings(GOOD, SIDELOG_STOER__PATH="/x")
     assert found[0][1] == "SIDELOG_STOER__PATH: stoer: unknown key 'stoer', did you mean 'store'?"

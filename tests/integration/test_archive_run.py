@@ -1,9 +1,11 @@
 """Rotated logs become verified archives, in one command, whatever they were."""
 
+import contextlib
 import gzip
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import time
@@ -249,6 +251,21 @@ def test_archives_go_by_the_age_of_their_newest_event_whenever_they_were_made(bo
     box.run("archive", "run", "--reindex")
     [(sequences,)] = box.sql("SELECT group_concat(sequence) FROM archives")
     assert sequences.count(",") == 1
+
+
+def test_an_event_of_the_future_does_not_keep_its_archive_for_ever(box):
+    """A clock that was wrong: its lines are as old as the archive."""
+    (box.logs / "app.log").touch()
+    path = box.logs / "app.log.1"
+    path.write_bytes(dated("2199-01-01"))
+    age(path)
+    configure(box, retention={"event_age": "1d"})
+    assert run(box)["archived"] == 1
+    assert run(box)["removed"] == 0
+    with contextlib.closing(sqlite3.connect(box.store, isolation_level=None)) as store:
+        store.execute("UPDATE archives SET created = created - ?", (2 * 86_400 * 10**9,))
+    assert run(box)["removed"] == 1
+    assert archives(box) == []
 
 
 def test_an_agent_archives_by_itself_and_keeps_the_store_for_itself(box):

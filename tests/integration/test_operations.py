@@ -300,6 +300,20 @@ def test_what_the_pages_for_every_day_tell_to_type_works(machine):
             machine.follow([(language, text) for language, text in blocks if language == "sh"])
 
 
+def test_secrets_are_found_after_an_incident(machine):
+    """Wherever in a line they stand, in the store and in the archives."""
+    bearer = "Bearer abcdefghijklmnopqrstuvwxyz"
+    machine.write(message="request", headers={"authorization": bearer})
+    machine.rotate()
+    machine.write(message=f"curl -H 'authorization: {bearer}'")
+    machine.write(message="-----BEGIN RSA PRIV" + "ATE KEY-----")
+    (_, search), *_ = recipes(ROOT / "SECURITY.md")["After an incident"]
+    said = machine.sh(search)
+    assert f"4 {bearer}" in said
+    assert "2 BEGIN RSA PRIV" in said
+    assert re.search(r"^ *web +4$", said, re.MULTILINE), said
+
+
 def test_every_recipe_is_followed():
     tested = {*CONFIGURED, "Begin to redact a field", "Back up the store", "Restore an older backup", "Move the logs"}
     tested |= {"Move the state to another directory", "Move to another machine", "Upgrade"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.integration.test_permissions import BOUND
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "etc" / "demo"
@@ -26,51 +29,139 @@ def command(tmp_path):
     return path
 
 
-def typed(said, words):
-    """What a line of the hints prints, typed in another directory."""
-    [line] = [line for line in said.splitlines() if re.match(r"  \S", line) and line.endswith(words)]
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, cwd="/", timeout=50)
+def typed(said, words, environment=None):
+    """What the hints say to type, the alias first, typed in another directory."""
+    lines = [re.split(r"(?<=\S) {2,}", line)[0] for line in said.splitlines() if re.match(r"  \S", line)]
+    alias = next(line for line in lines if line.startswith("  alias "))
+    [line] = [line for line in lines if line.endswith(words)]
+    done = subprocess.run(
+        ["sh", "-c", f"{alias}\n{line}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        timeout=50,
+        env=environment,
+    )
     return done.stdout if done.returncode == 0 else ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_newcomer_sees_it_all_and_ctrl_c_stops_both(tmp_path, command, number):
     """Events, a group, an alert with its page, a rotated log in the archive, by typing what the demo says; the end is
     clean, leaves no process, and nothing in the user's own store.
     """
     run = [sys.executable, str(DEMO / "run.py"), "--sidelog", str(command), "--rate", "20"]
     home = {name: value for name, value in os.environ.items() if not name.startswith(("SIDELOG_", "XDG_"))}
+    home |= {"HOME": str(tmp_path / "home"), "SIDELOG_STORE__PATH": str(tmp_path / "home/mine.db")}
     with (tmp_path / "out").open("wb") as output:
-        demo = subprocess.Popen(
-            run, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, env=home | {"HOME": str(tmp_path / "home")}
-        )
+        demo = subprocess.Popen(run, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, env=home)
     try:
         end = time.monotonic() + 90
-        wanted = ["query -p error -n 5", "pages.json"]
+        wanted = ["query -p error -n 5"]
+        if number == signal.SIGTERM:
+            wanted += ["pages.json"]
         if number == signal.SIGINT:
-            wanted += [" errors", " alerts", " archive", "query -U 20h -p error"]
+            wanted += ["pages.json", " errors", " alerts", " archive", "query -U 20h -p error"]
         while wanted:
             said = (tmp_path / "out").read_text()
             assert time.monotonic() < end, f"{wanted}: {said}"
             assert demo.poll() is None, said
             time.sleep(0.05)
-            if "Ctrl-C" in said and typed(said, wanted[0]):
+            if "Ctrl-C" in said and typed(said, wanted[0], home):
                 wanted.pop(0)
-        assert "healthy" in typed(said, " status")
-        children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+        assert "healthy" in typed(said, " status", home)
+        children = children_of(demo)
         assert len(children) == 2
     finally:
         demo.send_signal(number)
         code = demo.wait(40)
     said = (tmp_path / "out").read_text()
     assert code == 0, said
-    page = json.JSONDecoder().raw_decode((tmp_path / "demo-logs" / "pages.json").read_text())[0]
-    assert (page["rule"], page["state"]) == ("shop-errors", "firing")
-    assert page["value"] >= 3
-    assert page["events"]
+    if number != signal.SIGHUP:
+        page = json.JSONDecoder().raw_decode((tmp_path / "demo-logs" / "pages.json").read_text())[0]
+        assert (page["rule"], page["state"]) == ("shop-errors", "firing")
+        assert page["value"] >= 3
+        assert page["events"]
     assert "Traceback" not in said
     assert not any(Path(f"/proc/{child}").exists() for child in children)
     assert not (tmp_path / "home").exists()
+
+
+def children_of(demo):
+    return Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+
+
+def test_the_end_of_the_terminal_is_the_end_of_both(tmp_path, command):
+    """Also where the terminal ran `make` alone, which waits for the demo without passing the signal on."""
+    ours, its = os.openpty()
+    run = [sys.executable, str(DEMO / "run.py"), "--sidelog", str(command)]
+    demo = subprocess.Popen(run, cwd=tmp_path, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    said = b""
+    while b"agent started" not in said:
+        said += os.read(ours, 4096)
+    children = children_of(demo)
+    os.close(ours)
+    assert demo.wait(40) == 0
+    assert len(children) == 2
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def answer(folder, *words, bound=()):
+    """What `make run` does with these words, where the agent only says what it was given: code, words, error."""
+    command = folder / "sidelog"
+    command.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\nsys.exit(78)\n")
+    command.chmod(0o755)
+    run = [*bound, sys.executable, str(DEMO / "run.py"), "--sidelog", str(command), *words]
+    done = subprocess.run(run, check=False, capture_output=True, text=True, cwd=folder, timeout=50)
+    return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.stdout else [], done.stderr
+
+
+def test_a_demo_that_runs_already_is_left_alone(tmp_path):
+    (tmp_path / "demo-logs").mkdir()
+    lock = os.open(tmp_path / "demo-logs", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    said = f"make run: the demo runs already in {tmp_path}/demo-logs; Ctrl-C in its terminal stops it\n"
+    assert answer(tmp_path) == (1, [], said)
+    os.close(lock)
+    assert list((tmp_path / "demo-logs").iterdir()) == []
+    assert answer(tmp_path)[:2] == (78, ["run", "-c", f"{tmp_path}/demo-logs/sidelog.json"])
+
+
+def test_a_demo_without_a_place_says_so(tmp_path):
+    (tmp_path / "demo-logs").touch()
+    code, _, said = answer(tmp_path)
+    assert (code, said) == (1, f"make run: the demo cannot have {tmp_path}/demo-logs: File exists\n")
+
+
+@pytest.mark.parametrize(
+    ("logs", "given"),
+    [
+        ("*.log 'with blank/*.json'", ["*.log", "with blank/*.json"]),
+        ("with blank", ["with blank/*"]),
+        ("with blank/*.json", ["with blank/*.json"]),
+        ("with blank/a.json", ["with blank/a.json"]),
+        ("b[1] plain/*.log", ["b[[]1]/*.log", "plain/*.log"]),
+        ("b[1]/*.log", ["b[[]1]/*.log"]),
+        ("b[1]/x[2].log", ["b[1]/x[2].log"]),
+        ("plain/a.log plain/b.log", ["plain/a.log", "plain/b.log"]),
+        ("plain/", ["plain/*.log"]),
+        ("none/*.log", ["none/*.log"]),
+    ],
+)
+def test_names_with_blanks_and_brackets_are_what_they_look_like(tmp_path, logs, given):
+    for name in ("with blank/a.json", "b[1]/x[2].log", "plain/a.log"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    assert answer(tmp_path, "--logs", logs) == (78, ["run", *given], "")
+
+
+def test_logs_that_cannot_be_followed_are_named(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o300)
+    assert answer(tmp_path, "--logs", "a 'b") == (1, [], "make run: a quote in LOGS is not closed: a 'b\n")
+    code, _, said = answer(tmp_path, "--logs", "closed", bound=BOUND)
+    assert (code, said) == (1, "make run: closed cannot be read: Permission denied\n")
 
 
 @pytest.mark.parametrize(("file", "pattern"), [("app.log", "logs/*.log"), ("messages", "logs/*")])

@@ -1,8 +1,10 @@
 """The pages for people lead where they say, and what they list is all that there is."""
 
 import re
+import typing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.config.loader import load
@@ -12,7 +14,7 @@ from tests.reference_page import keys
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-TEMPLATE = ROOT / "etc/sidelog.env"
+TEMPLATE = ROOT / "etc/sidelog.default"
 
 
 def anchors(page):
@@ -112,6 +114,36 @@ def test_the_environments_template_is_a_valid_one(tmp_path, monkeypatch):
     assert hook.webhook is not None
     assert hook.webhook.resolve() == environment()["CHAT_URL"]
     assert hook.headers["Authorization"].resolve_header() == environment()["CHAT_TOKEN"]
+
+
+def keys(struct, above="SIDELOG"):
+    """The variables of what is neither in a list nor under a name that a person gives, with their defaults."""
+    for field in msgspec.structs.fields(struct):
+        name = f"{above}__{field.encode_name.upper()}".replace("SIDELOG__", "SIDELOG_")
+        parts = [part for part in (field.type, *typing.get_args(field.type)) if isinstance(part, type)]
+        inner = [part for part in parts if issubclass(part, msgspec.Struct)]
+        if typing.get_origin(field.type) in (list, dict):
+            continue
+        if inner:
+            yield from keys(inner[0], name)
+        elif above != "SIDELOG":
+            yield name, field.default
+
+
+def test_the_environments_template_has_every_variable_with_its_default(monkeypatch):
+    """But those of the HTTP side, which there is not yet. The values that have no default of their own are examples."""
+    known = {name: default for name, default in keys(Config) if not name.startswith("SIDELOG_HTTP")}
+    said = {name: value for name, value in environment().items() if name.startswith("SIDELOG_")}
+    assert said.keys() - {"SIDELOG_CONFIG"} == known.keys()
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    config = load(None)
+    examples = {"SIDELOG_STORE__PATH", "SIDELOG_ARCHIVE__DIRECTORY", "SIDELOG_ARCHIVE__RETENTION__EVENT_AGE"}
+    for name, default in known.items():
+        value = config
+        for part in name.removeprefix("SIDELOG_").lower().split("__"):
+            value = getattr(value, part)
+        assert (value == default) == (name not in examples), name
 
 
 @pytest.mark.parametrize(
