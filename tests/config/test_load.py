@@ -161,12 +161,15 @@ def test_a_wrong_override_is_named(workshop, assignment, said):
     assert caught.value.message.startswith(said)
 
 
-@pytest.mark.parametrize("value", ["", "null", "[a]", "{a: 1}"])
-def test_what_would_be_no_better_in_quotes_is_not_to_be_quoted(workshop, value):
+NO_TEXT, NOTHING = "write a text, or leave the key out", "write one behind the ':'"
+
+
+@pytest.mark.parametrize(("value", "hint"), [("", NOTHING), ("null", NOTHING), ("[a]", NO_TEXT), ("{a: 1}", NO_TEXT)])
+def test_what_would_be_no_better_in_quotes_is_not_to_be_quoted(workshop, value, hint):
     """An empty variable, above all."""
     with pytest.raises(ConfigError, match=r"SIDELOG_STORE__PATH: store\.path: .* is not a text") as caught:
         workshop.load(GOOD, SIDELOG_STORE__PATH=value)
-    assert caught.value.hint == "write a text, or leave the key out for its default"
+    assert caught.value.hint.startswith(hint)
 
 
 def test_an_unknown_nested_variable_is_an_unknown_key(workshop):

@@ -116,7 +116,7 @@ def test_the_environments_template_is_a_valid_one(tmp_path, monkeypatch):
     assert hook.headers["Authorization"].resolve_header() == environment()["CHAT_TOKEN"]
 
 
-def keys(struct, above="SIDELOG"):
+def variables(struct, above="SIDELOG"):
     """The variables of what is neither in a list nor under a name that a person gives, with their defaults."""
     for field in msgspec.structs.fields(struct):
         name = f"{above}__{field.encode_name.upper()}".replace("SIDELOG__", "SIDELOG_")
@@ -125,14 +125,14 @@ def keys(struct, above="SIDELOG"):
         if typing.get_origin(field.type) in (list, dict):
             continue
         if inner:
-            yield from keys(inner[0], name)
+            yield from variables(inner[0], name)
         elif above != "SIDELOG":
             yield name, field.default
 
 
 def test_the_environments_template_has_every_variable_with_its_default(monkeypatch):
     """But those of the HTTP side, which there is not yet. The values that have no default of their own are examples."""
-    known = {name: default for name, default in keys(Config) if not name.startswith("SIDELOG_HTTP")}
+    known = {name: default for name, default in variables(Config) if not name.startswith("SIDELOG_HTTP")}
     said = {name: value for name, value in environment().items() if name.startswith("SIDELOG_")}
     assert said.keys() - {"SIDELOG_CONFIG"} == known.keys()
     for name, value in said.items():

@@ -21,7 +21,8 @@ EXECUTED = {
         "Archives": {"yaml": "tests/wiring/test_recipes.py"},
     },
     "docs/service.md": {
-        title: {"sh": _RECIPE} for title in ("Install", "Upgrade", "Roll back", "Remove", "In a container")
+        title: {"sh": _RECIPE}
+        for title in ("Install", "Without systemd", "Upgrade", "Roll back", "Remove", "In a container")
     },
     "docs/permissions.md": {
         "Is it ready?": {"console": _RECIPE},
