@@ -20,7 +20,7 @@ from agent.core.event import RAW_MESSAGE, REDACTED
 from agent.core.model import FileGeneration, LineBatch
 from agent.core.patterns import lazy
 from agent.parse.decode import FileParser, ParseSettings
-from agent.parse.exports import SPELT_IN_BYTES
+from agent.parse.exports import MESSAGE_IN_BYTES
 from agent.parse.fast import Survey
 from agent.store.archives import FrameRow
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a longer event, which no search shows
 _OF_ARRAYS = b" \t[],"  # how lines begin that are read by what was before them
 _HEAD_LINES_BYTES = 1 << 16
-_SPELT_IN_BYTES = lazy(SPELT_IN_BYTES)
+_MESSAGE_IN_BYTES = lazy(MESSAGE_IN_BYTES)
 _TEXT_IN_BRACES = '{"message":"{'  # how the record of a line begins that looks like an object and is none
 
 
@@ -287,7 +287,7 @@ def _is_wrapped(data: bytes, settings: ParseSettings) -> bool:
     expected = settings.rules
     if expected.wrapped or expected.unwrap(data[: data.find(b"\n") + 1 or None]) is not None:
         return True
-    return find(data, b"MESSAGE") >= 0 and _SPELT_IN_BYTES.search(data) is not None
+    return find(data, b"MESSAGE") >= 0 and _MESSAGE_IN_BYTES.search(data) is not None
 
 
 # ---------------------------------------------------------------- a frame parsed alone

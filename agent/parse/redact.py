@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from agent.core.event import REDACTED
+from agent.core.journal import text_of
 from agent.core.patterns import lazy
 from agent.parse.careful import decode_text, dump, locate
-from agent.parse.exports import SPELT_IN_BYTES
+from agent.parse.exports import may_be_bytes, may_have_bytes, without_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ class Redactor:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = {key.lower() for key in keys}
         names = "|".join(sorted((re.escape(key) for key in keys), key=len, reverse=True))
-        self._present = re.compile(b"|".join((names.encode(), _FOLDED, SPELT_IN_BYTES)), re.IGNORECASE)
+        self._present = re.compile(b"|".join((names.encode(), _FOLDED)), re.IGNORECASE)
         self._ascii = names.isascii()
         # key=value, key: value, "key": "value"; bounded repetition before the value keeps it linear. What was replaced
         # before stays as it is.
@@ -42,7 +43,9 @@ class Redactor:
 
     def may_apply(self, data: bytes) -> bool:
         """Whether any key name may occur; a JSON escape could hide a letter of one, so a backslash-u counts too."""
-        return self._present.search(data) is not None or b"\\u" in data or not (self._ascii or data.isascii())
+        if self._present.search(data) is not None or b"\\u" in data or not (self._ascii or data.isascii()):
+            return True
+        return may_have_bytes(data)
 
     def record(self, line: JsonLine, original: bytes) -> bool:
         """Replace the values in an object; whether there was anything to replace. May meet the recursion limit.
@@ -88,6 +91,9 @@ class Redactor:
             for key, inner in value.items():
                 if key.lower() in self._keys:
                     rebuilt[key], touched = REDACTED, inner != REDACTED
+                elif type(inner) is list and may_be_bytes(key):
+                    found, touched = self.value(text_of(inner))
+                    rebuilt[key] = found if touched else inner
                 else:
                     rebuilt[key], touched = self.value(inner)
                 changed |= touched
@@ -102,6 +108,7 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Text with the values of `key=value` and `key: value` replaced, and its escapes undone where one hid a key."""
+        text = without_bytes(text, lambda value: self.value(value)[1], REDACTED)
         if self._ascii and text.isascii() and "\\u" not in text:
             lower = text.lower()
             if not any(key in lower for key in self._keys):  # 0.2 µs instead of 3
