@@ -84,7 +84,7 @@ class FileParser:
         self._waiting: dict[tuple[int, int], float] = {}  # what is held back: from, to -> until when
         self._tail: OpenText | None = None  # the last released event, if a later line may continue it
         self._end = -1
-        self._after_object = True  # whether the last line before what is held was an object, or may have been one
+        self.after_object = True  # whether the last line before what is held was an object, or may have been one
         self._observed = 0
         self._settled = 0  # rows at the head of a batch whose instants are final
         self.deadline_s: float | None = None
@@ -118,14 +118,14 @@ class FileParser:
         data, offset = (self._held + batch.data, self._held_at) if self._held else (batch.data, batch.offset)
         self._calendar.begin(batch, place or in_log)
         if offset != self._end and not self._held:
-            self._after_object = not batch.before or batch.before.rstrip(b" \t\r\n,")[-1:] == b"}"
+            self.after_object = not batch.before or batch.before.rstrip(b" \t\r\n,")[-1:] == b"}"
         work = Assembler(self._compiled, self.profile, batch.observed_timestamp, in_log)
         if released is not None:
             work.out, self._settled = released, len(released)
         else:
             work.tail = self._known_tail(batch, offset) if tail_open else None
         self._compiled.instants.out = work.out
-        work.object_rows = len(work.out.records) if self._after_object else -1
+        work.object_rows = len(work.out.records) if self.after_object else -1
         self._held, self.deadline_s = b"", None
         self._observed = batch.observed_timestamp
         if self.profile.format == "":
@@ -145,7 +145,7 @@ class FileParser:
             return EventBatch(end=max(self._end, 0))
         work = Assembler(self._compiled, self.profile, self._observed)
         self._compiled.instants.out = work.out
-        work.object_rows = 0 if self._after_object else -1
+        work.object_rows = 0 if self.after_object else -1
         data, offset = self._held, self._held_at
         self._held, self.deadline_s = b"", None
         work.lines(data, offset)
@@ -278,7 +278,7 @@ class FileParser:
 
     def _released(self, work: Assembler, end: int) -> EventBatch:
         out = work.out
-        self._after_object = work.after_object
+        self.after_object = work.after_object
         tail = work.tail
         continued = tail is not None
         if work.tail_lines:

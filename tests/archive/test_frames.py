@@ -28,7 +28,10 @@ TEXTS = [
     '{"log":"x\\n","stream":"stdout","time":"23:00:00"}',
     '{"log":"x\\n","stream":"stdout","time":"11:00:00"}',
 ]
-ARRAYS = ["[", "]", ",", "],", "{", "  {", "}", "  },", '"a": 1,', '"a": 1', "{}", ',{"a":1}', '  {"a":1},', "{x}"]
+ARRAYS = [
+    "[", "]", ",", "],", "{", "  {", "}", "  },", '"a": 1,', '"a": 1', "{}", ',{"a":1}', '  {"a":1},', "{x}", " ]",
+    "\t,", "[ ", "\0" * 70 + '  {"a":1},', "\0" * 70 + "]", ' ,\r{"a":1}', '\ufeff  {"a":1}', '\x1e{"a":1}', " ",
+]  # fmt: skip
 JSON = [json.dumps({"timestamp": f"2026-11-22T03:04:{n:02d}Z", "level": "info", "n": n}) for n in range(60)]
 LINES = st.lists(st.sampled_from(JSON) | st.sampled_from(TEXTS) | st.sampled_from(ARRAYS), max_size=60)
 LOGS = st.builds(lambda lines, end: ("\n".join(lines) + end).encode(), LINES, st.sampled_from(["\n", "", "\r\n"]))
