@@ -2,13 +2,7 @@
 
 What is no file, a journal or standard input, is read likewise: `streams`, with the journal's cursor for a position.
 
-`Tailer` does it all; `SourceSettings` tells it what to follow; `marker` and `head_hash` are shared with the store's
-side, which remembers what they return.
+`tailer.Tailer` does it all; `discover.SourceSettings` tells it what to follow; `identity` has what the store's side
+shares, which remembers it. Nothing is imported here: who only asks for a file's identity needs no
+asyncio.
 """
-
-from agent.tail.discover import SourceSettings
-from agent.tail.harvester import Timing
-from agent.tail.identity import head_hash, marker
-from agent.tail.tailer import Tailer
-
-__all__ = ["SourceSettings", "Tailer", "Timing", "head_hash", "marker"]

@@ -12,7 +12,9 @@ from pathlib import Path
 from msgspec import structs
 
 from agent.core.model import FileRow, Position
-from agent.tail import Tailer, Timing, marker
+from agent.tail.harvester import Timing
+from agent.tail.identity import marker
+from agent.tail.tailer import Tailer
 from tests.sources import source
 
 QUICK = Timing(
