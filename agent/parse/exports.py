@@ -71,7 +71,7 @@ def without_bytes(text: str, is_hidden: Callable[[Any], bool], instead: str) -> 
         is_hidden: whether a value is.
         instead: stands for the array.
     """
-    if "[" not in text or _value_in_text.search(text) is None:
+    if _value_in_text.search(text) is None:
         return text
 
     def kept(array: re.Match[str]) -> str:

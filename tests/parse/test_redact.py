@@ -61,7 +61,9 @@ def test_a_late_continuation_is_redacted_like_the_first_lines(line, restart):
         '{\\"password\\":\\"hunter2 hunter2\\"}', '{\\\\\\"password\\\\\\":\\\\\\"hunter2 x\\\\\\"}',
         "a\\npassword=hunter2",
         '"pass\\u0077ord": "hunter2"', "pas\u017fword=hunter2", '{\\"password\\":\\"a \\\\\\" hunter2\\", \\"b\\": 1}',
-        "password=bearer hunter2", '{\\"pass\\\\u0077ord\\":\\"hunter2\\"}',
+        "password=bearer hunter2", 'f(password=x)password": "hunter2", "a": 1', "password=x|password: hunter2",
+        "password=password='hunter2 hunter2'", "password:x/password=y:password: hunter2 z",
+        '{\\"pass\\\\u0077ord\\":\\"hunter2\\"}',
     ],
 )  # fmt: skip
 def test_a_value_is_found_however_it_is_written(text):
@@ -146,6 +148,9 @@ def test_what_a_container_runtime_puts_beside_a_line_is_redacted(body):
 def test_what_follows_a_value_stays():
     redactor = Redactor(SETTINGS.redact)
     assert redactor.text('{\\"password\\":\\"x y\\",\\"b\\":1}') == '{\\"password\\":[redacted]\\",\\"b\\":1}'
+    assert redactor.text("password=x: invalid") == "password=[redacted] invalid"
+    assert redactor.text("password=x)password: y z") == "password=[redacted] z"
+    assert redactor.text("password=passwords: y") == "password=[redacted] y"
     assert redactor.text("password=x; next \\u0041") == "password=[redacted]; next \\u0041"
 
 
@@ -154,6 +159,10 @@ def test_long_hostile_texts_take_no_long_time():
     for text in (
         'password=\\"' + "\\" * 100_000,
         "password" * 20_000,
+        "password=" * 20_000,
+        "password=x" * 20_000,
+        "password=" + "x." * 20_000,
+        "password=)" * 10_000 + "\\",
         '\\"password' * 20_000,
         "password=\\u00" * 20_000,
         '{"A":' + "[112," * 20_000,
