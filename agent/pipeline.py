@@ -124,9 +124,9 @@ class Pipeline:
         tail_timing: Timing | None = None,
     ) -> None:
         self._began = time.monotonic()
+        self._undelivered: dict[str, int] = {}  # by hook, once `finish` knows it
         self._config = config  # the event loop
-        self._opened = opened
-        self._reporter = reporter
+        self._opened, self._reporter = opened, reporter
         self._once = once
         self._ends = once or stdin is not None  # by itself
         self._stopping = stopping
@@ -214,7 +214,7 @@ class Pipeline:
         """Store what the tailer, which has ended, has read, and let everything end."""
         await asyncio.to_thread(self._logkeeping.stop)
         await self._drain()
-        self._undelivered: dict[str, int] = await self._alerting.finish(lambda: self._ends and not self._stopping())
+        self._undelivered = await self._alerting.finish(lambda: self._ends and not self._stopping())
 
     async def _drain(self) -> None:
         """Let the writer commit what was read; what it cannot commit in time will be read again."""

@@ -22,7 +22,6 @@ from agent.core.model import (
 )
 from agent.core.stored import service_in
 from agent.parse.decode import FileParser, ParseSettings
-from agent.parse.journald import JournalParser
 from agent.parse.settings import PLAIN
 from agent.tail.identity import marker, marker_at
 
@@ -32,8 +31,10 @@ if TYPE_CHECKING:
     from agent.core.errors import SidelogError
     from agent.core.model import FileRow
     from agent.group.grouper import Grouper
+    from agent.parse.journald import JournalParser
 
-Parser = FileParser | JournalParser
+    Parser = FileParser | JournalParser
+
 TRANSACTION_BYTES = 2 * 2**20  # 4 MiB is not faster and takes 4 MB more memory
 _TRANSACTION_EVENTS = 7_000  # so many lines of 300 bytes; shorter ones take as much memory each: 10 MB more for text
 _FINISHED_KEPT = 4_096  # finished files remembered, in case one is moved back; the tailer remembers fewer
@@ -207,7 +208,11 @@ class TransactionBuilder:
 
 
 def _parser(file: FileGeneration, settings: ParseSettings, profile: Profile | None) -> Parser:
-    return JournalParser(settings) if file.path.startswith(JOURNAL) else FileParser(settings, profile)
+    if not file.path.startswith(JOURNAL):
+        return FileParser(settings, profile)
+    from agent.parse.journald import JournalParser  # noqa: PLC0415 - most agents read files alone
+
+    return JournalParser(settings)
 
 
 def _marker(batch: LineBatch, events: EventBatch) -> tuple[int, bytes] | None:

@@ -20,7 +20,7 @@ from agent.core.event import RAW_MESSAGE, REDACTED
 from agent.core.model import FileGeneration, LineBatch
 from agent.core.patterns import lazy
 from agent.parse.decode import FileParser, ParseSettings
-from agent.parse.exports import SPELT_IN_BYTES
+from agent.parse.exports import MESSAGE_IN_BYTES
 from agent.parse.fast import Survey
 from agent.store.archives import FrameRow
 
@@ -35,9 +35,13 @@ if TYPE_CHECKING:
     from agent.parse.formats import LineRules
 
 _MOST_BYTES = 16 << 20  # a longer line, far beyond any max_line, is cut; and a longer event, which no search shows
-_OF_ARRAYS = b" \t[],"  # how lines begin that are read by what was before them
+# A line, as far as it is at hand, that is read by what was before it: a bracket or comma alone, or an indented object;
+# blank lines and holes before it change nothing.
+_BY_BEFORE = lazy(
+    rb"[\r\n\0]*+(?:\xef\xbb\xbf)?+(?:[ \t]*+(?:\Z|[\[\],][ \t\r\v\f]*+(?:\n|\Z))|[ \t][ \t\r\x1e,\[\]]*+(?:\{|\Z))"
+)
 _HEAD_LINES_BYTES = 1 << 16
-_SPELT_IN_BYTES = lazy(SPELT_IN_BYTES)
+_MESSAGE_IN_BYTES = lazy(MESSAGE_IN_BYTES)
 _TEXT_IN_BRACES = '{"message":"{'  # how the record of a line begins that looks like an object and is none
 
 
@@ -147,11 +151,12 @@ class FrameSplitter:
             self._offset += whole
             return easy
         found = parser.parse(content, self._offset, final=False, in_log=self._in_log)
-        end = found.end - self._offset
+        end, after_object = found.end - self._offset, parser.after_object
         last = found.offsets[-1] - self._offset if found.offsets else 0
         if found.tail_open and end > last:
-            end = last
-        end = _unmistakable(data, end, [offset - self._offset for offset in found.offsets], self._settings.rules)
+            end, after_object = last, False
+        if not after_object:
+            end = _unmistakable(data, end, [offset - self._offset for offset in found.offsets], self._settings.rules)
         if end <= 0:
             return None
         if end == whole and not found.tail_open:
@@ -178,8 +183,9 @@ class FrameSplitter:
 
 
 def _unmistakable(data: bytes, end: int, begins: list[int], rules: LineRules) -> int:
-    """The last cut up to this one whose frames are read as in the whole log: a bracket, a comma or an indented brace is
-    read as part of an array of objects where an object, or nothing, was before; an opening bracket by what follows it.
+    """The last cut up to this one, which is behind no object, whose frames are read as in the whole log: of a frame
+    nobody knows what was before it, so that a bracket, a comma or an indented object at its beginning is read as part
+    of an array; an opening bracket is read by what follows it.
 
     Args:
         data: what is cut.
@@ -191,15 +197,11 @@ def _unmistakable(data: bytes, end: int, begins: list[int], rules: LineRules) ->
     for begin in reversed(begins):
         if begin >= end:
             continue
-        if data[begin:end].strip() == b"[":
-            end = begin
-            continue
-        if data[end : end + 1] not in _OF_ARRAYS:
-            break
-        if rules.unwrap(data[begin:end].partition(b"\n")[0].removesuffix(b"\r")) is not None:
-            return 0
-        if data[begin : begin + 1] == b"{" and data[begin:end].rstrip(b" \t\r\n[],")[-1:] == b"}":
-            break
+        if data[begin:end].strip() != b"[":
+            if not _BY_BEFORE.match(data, end):
+                break
+            if rules.unwrap(data[begin:end].partition(b"\n")[0].removesuffix(b"\r")) is not None:
+                return 0
         end = begin
     return end
 
@@ -287,7 +289,7 @@ def _is_wrapped(data: bytes, settings: ParseSettings) -> bool:
     expected = settings.rules
     if expected.wrapped or expected.unwrap(data[: data.find(b"\n") + 1 or None]) is not None:
         return True
-    return find(data, b"MESSAGE") >= 0 and _SPELT_IN_BYTES.search(data) is not None
+    return find(data, b"MESSAGE") >= 0 and _MESSAGE_IN_BYTES.search(data) is not None
 
 
 # ---------------------------------------------------------------- a frame parsed alone
@@ -322,6 +324,7 @@ class FrameParser:
         self._read_by = read_by
         self._is_recorded = recorded
         self._parser: FileParser | None = None
+        self.after_object = True  # whether the last line before the end of what was parsed was an object
 
     def parse(
         self,
@@ -344,6 +347,7 @@ class FrameParser:
         parser = self._parser or self._new_parser()
         batch = LineBatch(FileGeneration(0, "", "", 0, 0, 0), offset, data, self._observed, final=final)
         events = parser.feed(batch, in_log=in_log, place=place)
+        self.after_object = parser.after_object
         if self.profile is not None and parser.profile.calendar != self.profile.calendar:
             self.profile = msgspec.structs.replace(self.profile, calendar=parser.profile.calendar)
         keep = self.profile is not None and parser.profile == self.profile and parser.deadline_s is None

@@ -17,7 +17,7 @@ import structlog
 
 from agent.core.errors import SidelogError
 from agent.core.outbox import Delivery, DeliveryOutcome
-from agent.hooks import payloads, program
+from agent.hooks import program
 from agent.hooks.program import HookResult
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ async def tell(config: HookConfig, document: str) -> HookResult:
     except SidelogError as error:
         return HookResult(ok=False, said=error.message, error="SL110.hook")
     if service.format != "generic":
+        from agent.hooks import payloads  # noqa: PLC0415 - for the services alone
+
         url, body = payloads.request(service.format, json.loads(document), url, key)
     return await program.post(url, headers, body, config.timeout)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import orjson
@@ -74,8 +74,7 @@ class FileParser:
         known = profile.calendar if profile is not None else ()
         self._calendar = Calendar(self._compiled.instants, known, recorded=recorded)
         self.profile = Profile()
-        self._fast: FastPath | None = None
-        self._runs = self._runs_of(self.profile)  # None: line by line
+        self._bulk: _BulkPaths | None = None  # of the profile, once many lines come at once: most files write few
         self._revisions = 0
         self._looks = 0
         self._clock = clock
@@ -84,7 +83,7 @@ class FileParser:
         self._waiting: dict[tuple[int, int], float] = {}  # what is held back: from, to -> until when
         self._tail: OpenText | None = None  # the last released event, if a later line may continue it
         self._end = -1
-        self._after_object = True  # whether the last line before what is held was an object, or may have been one
+        self.after_object = True  # whether the last line before what is held was an object, or may have been one
         self._observed = 0
         self._settled = 0  # rows at the head of a batch whose instants are final
         self.deadline_s: float | None = None
@@ -118,14 +117,14 @@ class FileParser:
         data, offset = (self._held + batch.data, self._held_at) if self._held else (batch.data, batch.offset)
         self._calendar.begin(batch, place or in_log)
         if offset != self._end and not self._held:
-            self._after_object = not batch.before or batch.before.rstrip(b" \t\r\n,")[-1:] == b"}"
+            self.after_object = not batch.before or batch.before.rstrip(b" \t\r\n,")[-1:] == b"}"
         work = Assembler(self._compiled, self.profile, batch.observed_timestamp, in_log)
         if released is not None:
             work.out, self._settled = released, len(released)
         else:
             work.tail = self._known_tail(batch, offset) if tail_open else None
         self._compiled.instants.out = work.out
-        work.object_rows = len(work.out.records) if self._after_object else -1
+        work.object_rows = len(work.out.records) if self.after_object else -1
         self._held, self.deadline_s = b"", None
         self._observed = batch.observed_timestamp
         if self.profile.format == "":
@@ -145,7 +144,7 @@ class FileParser:
             return EventBatch(end=max(self._end, 0))
         work = Assembler(self._compiled, self.profile, self._observed)
         self._compiled.instants.out = work.out
-        work.object_rows = 0 if self._after_object else -1
+        work.object_rows = 0 if self.after_object else -1
         data, offset = self._held, self._held_at
         self._held, self.deadline_s = b"", None
         work.lines(data, offset)
@@ -161,17 +160,16 @@ class FileParser:
             longest: the bytes of the longest line, without the newline.
             observed: when they were read, Unix ns.
         """
-        if self._fast is None:
-            return None
-        return self._fast.survey(data, longest, self._compiled.instants.latest(observed))
+        fast = self._bulk_paths().fast
+        return None if fast is None else fast.survey(data, longest, self._compiled.instants.latest(observed))
 
     # --- the paths
 
     def _region(self, work: Assembler, data: bytes, offset: int) -> None:
         """Lines in bulk where they fit."""
-        runs = self._runs
         few = len(data) < _SMALLEST_REGION_BYTES and data.count(b"\n") < MIN_LINES
-        if runs is None or few or not data.endswith(b"\n"):
+        runs = None if few or not data.endswith(b"\n") else self._bulk_paths().runs
+        if runs is None:
             work.lines(data, offset)
         else:
             runs.take(data, offset, work)
@@ -192,26 +190,15 @@ class FileParser:
 
     def _set_profile(self, profile: Profile) -> None:
         profile = replace(profile, calendar=tuple(self._calendar.entries))
-        if profile == self.profile and self._runs is not None:
-            return
-        self.profile_changed |= profile != self.profile
-        self.profile = profile
-        self._fast = None
-        self._runs = self._runs_of(profile)
+        if profile != self.profile:
+            self.profile_changed = True
+            self.profile, self._bulk = profile, None
 
-    def _runs_of(self, profile: Profile) -> Runs | None:
-        """The bulk paths of the kinds of lines that a file can have."""
-        rules = self._compiled.rules
-        paths: dict[str, BulkPath] = {}
-        if not (rules.wrapped or rules.only_json or rules.explicit):
-            paths[OTHER] = TextPath(self._compiled)
-        fast = FastPath(self._compiled, profile) if profile.format == "json" and rules.json else None
-        if fast is not None and fast.usable:
-            paths[DOCKER] = ContainerPath(self._compiled, unwrap_docker, profile)
-            paths[CRI] = ContainerPath(self._compiled, unwrap_cri, profile)
-            if rules.in_bulk:
-                self._fast = paths[OBJECT] = fast
-        return Runs(rules, paths) if paths else None
+    def _bulk_paths(self) -> _BulkPaths:
+        """Those of the kinds of lines that the file can have."""
+        if self._bulk is None:
+            self._bulk = _paths_of(self._compiled, self.profile)
+        return self._bulk
 
     # --- holding back
 
@@ -278,7 +265,7 @@ class FileParser:
 
     def _released(self, work: Assembler, end: int) -> EventBatch:
         out = work.out
-        self._after_object = work.after_object
+        self.after_object = work.after_object
         tail = work.tail
         continued = tail is not None
         if work.tail_lines:
@@ -323,6 +310,25 @@ class FileParser:
         if replace(found, calendar=self.profile.calendar) != self.profile:
             self._revisions += 1
             self._set_profile(found)
+
+
+class _BulkPaths(NamedTuple):
+    runs: Runs | None  # None: line by line
+    fast: FastPath | None  # of lines that are objects
+
+
+def _paths_of(compiled: Compiled, profile: Profile) -> _BulkPaths:
+    rules = compiled.rules
+    paths: dict[str, BulkPath] = {}
+    if not (rules.wrapped or rules.only_json or rules.explicit):
+        paths[OTHER] = TextPath(compiled)
+    fast = FastPath(compiled, profile) if profile.format == "json" and rules.json else None
+    if fast is not None and fast.usable:
+        paths[DOCKER] = ContainerPath(compiled, unwrap_docker, profile)
+        paths[CRI] = ContainerPath(compiled, unwrap_cri, profile)
+        if rules.in_bulk:
+            paths[OBJECT] = fast
+    return _BulkPaths(Runs(rules, paths) if paths else None, fast if OBJECT in paths else None)
 
 
 def _merged(old: Profile, new: Profile, *, replace: bool) -> Profile:

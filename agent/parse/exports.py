@@ -4,7 +4,15 @@ journald's messages as arrays of bytes. The line is kept beside such a record.
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from string import ascii_uppercase, digits
+from typing import TYPE_CHECKING, Any
+
+from agent.core.journal import text_of
+from agent.core.patterns import lazy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RESOURCE_LOGS, MESSAGE = "resourceLogs", "MESSAGE"
 # What such a line has under these keys no other line has; a chunk is read in bulk where they hold one of these types.
@@ -12,9 +20,18 @@ PLAIN_VALUES: dict[str, Any] = {RESOURCE_LOGS: None, MESSAGE: str | None}
 _LEVELS = ("severityText", "severityNumber")
 _OF_ONE = (*_LEVELS, "traceId", "spanId")  # and not of all log records of a line
 KEYS = tuple(PLAIN_VALUES)
+_ENDS_OF_NAMES = frozenset(ascii_uppercase + digits + "_")
 
-# A message as an array of bytes, also inside of a string: none of its letters stands in the line.
-SPELT_IN_BYTES = rb"""(?-i:MESSAGE\\*"[\s\\nrt]*+:[\s\\nrt]*+\[)"""
+# A value of journald's as an array of bytes, also inside of a string: none of its letters stands in the line.
+_ARRAY = rb":[\s\\nrt]*+\["
+_QUOTED_ARRAY = rb"""\\*"[\s\\nrt]*+""" + _ARRAY
+MESSAGE_IN_BYTES = b"MESSAGE" + _QUOTED_ARRAY
+_VALUE_IN_BYTES = b"[A-Z0-9_]" + _QUOTED_ARRAY
+_array, _value_in_bytes = lazy(_ARRAY), lazy(_VALUE_IN_BYTES)
+_value_in_text = lazy(_VALUE_IN_BYTES.decode(), re.ASCII)
+# A whole array of bytes in such a text, or the beginning of one.
+_bytes_in_text = lazy(r"\[[\s\\nrt]*+((?:[0-9]{1,3}[\s\\nrt,]*+)++)\]?", re.ASCII)
+_numeral = lazy("[0-9]+")
 
 
 def unfolded(record: dict[str, Any]) -> dict[str, Any] | None:
@@ -32,15 +49,36 @@ def _of_journal(record: dict[str, Any]) -> dict[str, Any] | None:
 
     https://systemd.io/JOURNAL_EXPORT_FORMATS/#journal-json-format
     """
-    texts = {key: text for key, value in record.items() if type(value) is list and (text := _text(value)) is not None}
+    texts = {key: text for key, value in record.items() if type(value) is list and type(text := text_of(value)) is str}
     return {**record, **texts} if MESSAGE in texts else None
 
 
-def _text(value: list[Any]) -> str | None:
-    try:
-        return bytes(value).decode("utf-8", "backslashreplace") if value else None
-    except (TypeError, ValueError):  # texts, or numbers that are no bytes
-        return None
+def may_be_bytes(key: str) -> bool:
+    """Whether a value under this key may be an array of bytes: journald's names are upper case."""
+    return key[-1:] in _ENDS_OF_NAMES
+
+
+def may_have_bytes(lines: bytes) -> bool:
+    """The same of the keys in some lines; most have no array, which costs a tenth of the look at the keys."""
+    return _array.search(lines) is not None and _value_in_bytes.search(lines) is not None
+
+
+def without_bytes(text: str, is_hidden: Callable[[Any], bool], instead: str) -> str:
+    """A text in which JSON stands, whole or cut off, with something else for the arrays of bytes that are to be hidden.
+
+    Args:
+        text: is searched where `may_have_bytes` says so of it.
+        is_hidden: whether a value is.
+        instead: stands for the array.
+    """
+    if _value_in_text.search(text) is None:
+        return text
+
+    def kept(array: re.Match[str]) -> str:
+        value = text_of([int(number) for number in _numeral.findall(array[1])])
+        return instead if is_hidden(value) else array[0]
+
+    return _bytes_in_text.sub(kept, text)
 
 
 # ---------------------------------------------------------------- OpenTelemetry

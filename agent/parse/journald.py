@@ -150,7 +150,7 @@ class _Entries:
         if type(cursor) is str:
             self.cursor = cursor.encode()
         redactor = self.compiled.redactor
-        if redactor is not None and (redactor.may_apply(line) or b"[" in line or self._hidden):
+        if redactor is not None and (redactor.may_apply(line) or self._hidden):
             entry, line = self._redacted(entry, line)
         message, written = message_of(entry)
         bad = careful.decode_text(written)[1] if written is not None else None

@@ -20,16 +20,16 @@ from agent.core.errors import TailError
 from agent.core.patterns import lazy
 from agent.core.stored import resource_json
 from agent.tail import files
-from agent.tail.journalctl import JournalSelection
 from agent.tail.links import LinkResolver, existing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from agent.config import Config, SourceConfig
+    from agent.config import Config, JournalConfig, SourceConfig
     from agent.core.model import FileGeneration
     from agent.tail.identity import FileKey
+    from agent.tail.journalctl import JournalSelection
 
 # Few lines wait for their commit as long as `flush_interval` says, and may wait for their reading as well. Not longer:
 # a log that its application truncates loses what was written after the last look.
@@ -73,8 +73,14 @@ class SourceSettings(msgspec.Struct, frozen=True):
             max_line=source.max_line,
             resource=resource_json(source.labels),
             look_interval_s=min(flush_interval_s, _LONGEST_PAUSE_S),
-            journal=None if source.journal is None else JournalSelection.from_config(source.journal),
+            journal=None if source.journal is None else _selection(source.journal),
         )
+
+
+def _selection(journal: JournalConfig) -> JournalSelection:
+    from agent.tail.journalctl import JournalSelection  # noqa: PLC0415 - asyncio, for a command that reads nothing
+
+    return JournalSelection.from_config(journal)
 
 
 def tail_settings(config: Config) -> list[SourceSettings]:

@@ -18,7 +18,7 @@ import msgspec
 from agent.core.errors import TailError
 from agent.core.model import Gap, LineBatch
 from agent.core.patterns import lazy
-from agent.tail.reader import SAMPLE_BYTES
+from agent.tail.reader import SAMPLE_BYTES, over_long
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -273,18 +273,13 @@ class JournalLines:
     def _cut(self, data: bytes, now_ns: int) -> list[LineBatch]:
         """Whole lines as batches, with every line over `max_line` as a gap between them."""
         batches: list[LineBatch] = []
-        begin = place = 0
-        while len(data) - place > self.max_line + 1:
-            newline = data.rfind(b"\n", place, place + self.max_line + 1)
-            if newline >= 0:
-                place = newline + 1
-                continue
-            end = data.find(b"\n", place + self.max_line + 1) + 1
+        begin = 0
+        for place, end in over_long(data, self.max_line):
             batches += self._whole(data[begin:place], now_ns)
             self._skipped, self._sample = end - place, data[place : place + SAMPLE_BYTES]
             self._found = cursor_in(memoryview(data)[place:end])
             batches += self._end_skip(now_ns)
-            begin = place = end
+            begin = end
         return batches + self._whole(data[begin:], now_ns)
 
     def _whole(self, data: bytes, now_ns: int) -> list[LineBatch]:

@@ -6,10 +6,28 @@ chunks happen to end.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agent.core.holes import split_holes
 from agent.core.model import MARKER_BYTES, FileGeneration, Gap, LineBatch
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SAMPLE_BYTES = 1024  # of an over-long line, kept in its gap
+
+
+def over_long(data: bytes, max_line: int) -> Iterator[tuple[int, int]]:
+    """Where in whole lines those lie that are longer than `max_line` bytes without their newline: beginning and end."""
+    place = 0
+    while len(data) - place > max_line + 1:
+        newline = data.rfind(b"\n", place, place + max_line + 1)
+        if newline >= 0:
+            place = newline + 1
+            continue
+        end = data.find(b"\n", place + max_line + 1) + 1
+        yield place, end
+        place = end
 
 
 class LineReader:
@@ -166,20 +184,13 @@ class LineReader:
 
     def _cut(self, offset: int, data: bytes, now_ns: int) -> list[LineBatch]:
         """Whole lines as batches, with every line over `max_line` as a gap between them."""
-        if len(data) <= self.max_line:
-            return [self._batch(offset, data, now_ns)]
         batches: list[LineBatch] = []
-        begin = place = 0
-        while len(data) - place > self.max_line + 1:
-            newline = data.rfind(b"\n", place, place + self.max_line + 1)
-            if newline >= 0:
-                place = newline + 1
-                continue
-            end = data.find(b"\n", place + self.max_line + 1) + 1
+        begin = 0
+        for place, end in over_long(data, self.max_line):
             batch = self._batch(offset + begin, data[begin:place], now_ns)
             batch.gaps.append(Gap(offset + place, offset + end, "over_long", data[place : place + SAMPLE_BYTES]))
             self._advance(data[place:end])
             batches.append(batch)
-            begin = place = end
+            begin = end
         batches.append(self._batch(offset + begin, data[begin:], now_ns))
         return batches

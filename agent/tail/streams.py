@@ -15,16 +15,16 @@ from msgspec.structs import replace
 
 from agent.core.errors import TailError
 from agent.core.model import JOURNAL, STDIN, FileChange, FileGeneration, FileRow, LineBatch, Position
-from agent.tail.journal import JournalFollower
-from agent.tail.journalctl import JournalLines
 from agent.tail.reader import LineReader
-from agent.tail.stdin import InputReader
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from agent.tail.discover import SourceSettings
+    from agent.tail.journal import JournalFollower
+    from agent.tail.journalctl import JournalLines
     from agent.tail.registry import Registry
+    from agent.tail.stdin import InputReader
 
 
 class Streams:
@@ -151,6 +151,9 @@ class Streams:
 
     async def _follow(self, source: SourceSettings, row: FileRow | None, before: JournalFollower | None) -> None:
         """Begin to read for a source, where the row ends if there is one."""
+        from agent.tail.journal import JournalFollower  # noqa: PLC0415 - most agents read files alone
+        from agent.tail.journalctl import JournalLines  # noqa: PLC0415
+
         assert source.journal is not None
         is_new = row is None
         row = row or FileRow.of(self._generation(JOURNAL + source.name, source), Position())
@@ -219,6 +222,8 @@ class Streams:
         self._dormant[follower.lines.file.id] = FileRow.of(follower.lines.file, _place(follower.lines))
 
     async def _begin_input(self, fd: int, source: SourceSettings) -> None:
+        from agent.tail.stdin import InputReader  # noqa: PLC0415 - few are given any
+
         if self._input is not None:
             await self._succeed_input(self._input.reader, source)
             return

@@ -12,6 +12,7 @@ from tests.sources import parsing
 
 OBSERVED = 1_795_400_000 * 10**9  # 2026-11-23
 SETTINGS = parsing()
+TODAY, OLD_YEAR = "Nov 22 03:04:05 web1 cron[7]: today", "Dec 31 23:59:59 web1 cron[7]: the old year"
 TEXTS = [
     "2026-11-22 03:04:05 ERROR shop: it broke",
     "Traceback (most recent call last):",
@@ -22,13 +23,16 @@ TEXTS = [
     "plain text",
     "\tat com.example.Main.run(Main.java:5)",
     "2026-11-22 03:04:06,123 INFO other: größer",
-    "Dec 31 23:59:59 web1 cron[7]: the old year",
+    OLD_YEAR,
     "Jan  1 00:00:01 web1 cron[7]: the new year",
-    "Nov 22 03:04:05 web1 cron[7]: today",
+    TODAY,
     '{"log":"x\\n","stream":"stdout","time":"23:00:00"}',
     '{"log":"x\\n","stream":"stdout","time":"11:00:00"}',
 ]
-ARRAYS = ["[", "]", ",", "],", "{", "  {", "}", "  },", '"a": 1,', '"a": 1', "{}", ',{"a":1}', '  {"a":1},', "{x}"]
+ARRAYS = [
+    "[", "]", ",", "],", "{", "  {", "}", "  },", '"a": 1,', '"a": 1', "{}", ',{"a":1}', '  {"a":1},', "{x}", " ]",
+    "\t,", "[ ", "\0" * 70 + '  {"a":1},', "\0" * 70 + "]", ' ,\r{"a":1}', '\ufeff  {"a":1}', '\x1e{"a":1}', " ",
+]  # fmt: skip
 JSON = [json.dumps({"timestamp": f"2026-11-22T03:04:{n:02d}Z", "level": "info", "n": n}) for n in range(60)]
 LINES = st.lists(st.sampled_from(JSON) | st.sampled_from(TEXTS) | st.sampled_from(ARRAYS), max_size=60)
 LOGS = st.builds(lambda lines, end: ("\n".join(lines) + end).encode(), LINES, st.sampled_from(["\n", "", "\r\n"]))
@@ -47,6 +51,7 @@ def whole(data: bytes, profile) -> list:
 @example(b'2026-11-22 03:04:05 ERROR shop: it broke\n{\n  {"a":1},\n', 1, 1)
 @example(b'plain text\nplain text\n  {"a":1},\n', 1, 24)
 @example(b'{"log":"x\\n","stream":"stdout","time":"23:00:00"}\n]\n', 1, 4)
+@example("\n".join([JSON[0], JSON[0], TODAY, TODAY, OLD_YEAR, "  raise", JSON[0], ""]).encode(), 1, 14)
 @settings(max_examples=200, deadline=None)
 def test_frames_make_up_the_log_and_its_events(data, frame_bytes, chunk):
     splitter = FrameSplitter(SETTINGS, None, OBSERVED, frame_bytes=frame_bytes)

@@ -213,7 +213,7 @@ def test_what_is_read_in_bulk_is_completed_like_what_is_not(lines, age):
     for in_bulk in (True, False):
         parser = FileParser(parsing(), learner.profile)
         if not in_bulk:
-            parser._runs = None
+            parser._bulk = parser._bulk_paths()._replace(runs=None)
         out = parser.feed(LineBatch(tailed(), 0, data, NOW, modified=NOW - age * DAY, final=True))
         found.append((columns(out), parser.profile.calendar))
     assert found[0] == found[1]

@@ -122,7 +122,7 @@ def test_errors_that_change_their_looks_are_followed_but_not_for_ever(monkeypatc
     assert counts[2] == 40  # another one; the plan is given up
     assert 0 < counts[3] <= 8  # and made anew
     assert counts[-2:] == [40, 40] or counts[-2:] == [0, 0]
-    assert parser._fast._errors._plans <= 16
+    assert parser._bulk.fast._errors._plans <= 16
 
 
 @pytest.mark.parametrize(

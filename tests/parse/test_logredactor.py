@@ -34,7 +34,11 @@ def cri(text: str, tag: str = "F", stream: str = "stdout") -> bytes:
 
 
 SECRET = json.dumps({"timestamp": TIME, "message": "in", "password": CANARY, "deep": [{"Token": [CANARY, 2]}]})
-JOURNAL = json.dumps({"PRIORITY": "3", "MESSAGE": list(f"\x01 password={CANARY}".encode())})
+IN_BYTES = list(f"\x01 password={CANARY}".encode())
+JOURNAL = json.dumps({"PRIORITY": "3", "MESSAGE": IN_BYTES})
+FIELD = json.dumps({"MESSAGE": "plain", "tags": ["a"], "_CMDLINE": IN_BYTES})
+FIELDS = json.dumps({"MESSAGE": "plain", "OBJECT_1": [IN_BYTES, "x"], "_EXE": [1, 2]})
+SPELT = ",".join(map(str, CANARY.encode())).encode()
 EXPORTED = {
     "body": {"stringValue": f"password={CANARY}"},
     "attributes": [{"key": "token", "value": {"stringValue": CANARY}}],
@@ -87,6 +91,10 @@ LINES = {
     "message in bytes over lines": JOURNAL.replace(", ", ",\r").encode(),
     "docker message in bytes": docker(f"{JOURNAL}\n"),
     "message in bytes in text": f"app: {JOURNAL}".encode(),
+    "field in bytes": FIELD.encode(),
+    "field in bytes over lines": FIELD.replace(", ", ",\r").replace(":", " :").encode(),
+    "docker field in bytes": docker(f"{FIELD}\n"),
+    "fields in bytes in text": f"app: {FIELDS}".encode(),
     "exported": json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [EXPORTED, EXPORTED]}]}]}).encode(),
     "in text as a value": f'INFO token={{"a":"{CANARY}","b":"{CANARY}"}}'.encode(),
     "blank": b"",
@@ -188,6 +196,7 @@ def test_it_is_read_as_what_is_stored_of_the_log(names, end, cuts, limit):
     archived, out = events(found, PLAIN[limit], positions.in_log)
     assert [(positions.in_log(offset), *rest) for offset, *rest in archived] == stored
     assert CANARY.encode() not in found
+    assert SPELT not in b"".join(found.split())
     assert [raw for raw in out.raws.values() if isinstance(raw, bytes) and CANARY.encode() in raw] == []
     assert len(found) + positions.shift == len(data)
 

@@ -113,7 +113,7 @@ def both(data: bytes, config: ParseSettings, *, final: bool):
     for in_bulk in (True, False):
         parser = FileParser(config, first.profile)
         if not in_bulk:
-            parser._runs = None
+            parser._bulk = parser._bulk_paths()._replace(runs=None)
         out = parser.feed(LineBatch(tailed(), 0, data, OBSERVED, final=final))
         held = parser.flush()
         found.append((columns(out), columns(held), out.tail_open, held.tail_open))

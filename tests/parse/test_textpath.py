@@ -92,7 +92,7 @@ def both(data: bytes, config, *, final: bool, modified: int = 0):
         parser._look_ahead(data * 9)
         for begin, end in ((0, cut), (cut, len(data))):
             if not in_bulk:
-                parser._runs = None
+                parser._bulk = parser._bulk_paths()._replace(runs=None)
             batch = LineBatch(tailed(), begin, data[begin:end], OBSERVED, final=final and end > cut, modified=modified)
             out = parser.feed(batch)
             rows.append((columns(out), out.tail_open))

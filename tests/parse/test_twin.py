@@ -40,7 +40,7 @@ def parse_once(data: bytes, parser: FileParser | None = None, offset: int = 0) -
 
 def careful(data: bytes, profile, config=None) -> EventBatch:
     parser = FileParser(config or parsing(), profile)
-    parser._runs = None
+    parser._bulk = parser._bulk_paths()._replace(runs=None)
     return parser.feed(LineBatch(tailed(), 0, data, OBSERVED, final=True))
 
 

@@ -45,6 +45,8 @@ class Calendar:
         self._recorded = recorded and bool(entries)
         self._place: Callable[[int], int] = _same
         self._entry = 0  # in effect where the batch begins
+        self._kept = len(self.entries)  # of the entries, at the beginning of the batch
+        self._dropped: list[Entry] = []  # those that were behind them: of lines that are read once more
         self._modified = self._end = 0
         self._full: int | None = None  # of a line above, as long as nothing was written since it was read
 
@@ -61,8 +63,10 @@ class Calendar:
             self._entry = self._entry_at(start)
             reference = Reference(self.entries[self._entry][1], nearest=True)
         else:
-            while self.entries and self.entries[-1][0] >= start:  # they are read once more
-                self.entries.pop()
+            while self._kept and self.entries[self._kept - 1][0] >= start:
+                self._kept -= 1
+            self._dropped = self.entries[self._kept :]
+            del self.entries[self._kept :]
             written = batch.modified or batch.observed_timestamp
             reference = Reference(min(written, batch.observed_timestamp))
             if batch.modified != self._modified or start != self._end:
@@ -79,22 +83,26 @@ class Calendar:
         Returns:
             Whether there are other entries than before.
         """
+        self._settle(out, begin)
+        changed = self.entries[self._kept :] != self._dropped
+        self._kept, self._dropped = len(self.entries), []
+        return changed
+
+    def _settle(self, out: EventBatch, begin: int) -> None:
         texts = out.completed
         if not texts:
             if not self._recorded and len(out) > begin and len(out) - 1 not in out.parse_errors:
                 self._full = out.timestamps[-1]
-            return False
+            return
         out.completed = {}
         if self._is_plain(out, begin, len(texts)):
-            return False
-        if self._recorded:
-            changed, has_new = self._replay(out, texts), False
-        else:
-            changed, has_new = self._repair(out, begin, texts), self._record(out, texts)
+            return
+        changed = self._replay(out, texts) if self._recorded else self._repair(out, begin, texts)
+        if not self._recorded:
+            self._record(out, texts)
         if changed:
             for error in out.errors:
                 error.timestamp = out.timestamps[error.index]
-        return has_new
 
     def _is_plain(self, out: EventBatch, begin: int, noted: int) -> bool:
         """Whether it is plain to see that all rows are right and nothing is to be noted: in a log of syslog they nearly
@@ -110,10 +118,9 @@ class Calendar:
 
     # --- what was decided
 
-    def _record(self, out: EventBatch, texts: dict[int, str]) -> bool:
+    def _record(self, out: EventBatch, texts: dict[int, str]) -> None:
         """Add an entry where a row's instant is not the one next to that of the last entry."""
         base = self.entries[-1][1] if self.entries else None
-        before = len(self.entries)
         for row, text in texts.items():
             instant = out.timestamps[row]
             if base is not None and (
@@ -124,7 +131,6 @@ class Calendar:
                 break
             base = instant
             self.entries.append((self._place(out.offsets[row]), base))
-        return len(self.entries) != before
 
     def _replay(self, out: EventBatch, texts: dict[int, str]) -> bool:
         """Complete the rows behind an entry within the batch by that."""
