@@ -22,6 +22,8 @@ _SHARED = (
     *("/var", "/var/cache", "/var/lib", "/var/log", "/var/spool"),
 )
 
+_MOST_LINKS = 40  # that Linux follows in one path
+
 
 class Obstacle(NamedTuple):
     """A file or directory that stops somebody, and what would have to be allowed there (`R_OK`, `W_OK`, `X_OK`)."""
@@ -39,12 +41,32 @@ def may(path: str, mode: int) -> bool:
 
 
 def obstacle(path: str, mode: int) -> Obstacle | None:
-    """The first part of a way that stops whoever runs this; None where the path may be used, or is missing."""
-    way = Path(os.path.abspath(path))  # noqa: PTH100 - links stay: their targets are looked at by the kernel
-    for part in (str(one) for one in reversed(way.parents)):
-        if not may(part, os.X_OK):
-            return Obstacle(part, os.X_OK) if os.path.lexists(part) else None
-    return None if may(str(way), mode) or not os.path.lexists(way) else Obstacle(str(way), mode)
+    """The first part of a way that stops whoever runs this, links followed; None where the path may be used, or is
+    missing.
+    """
+    found = ways(path)
+    for way in found:
+        for part in (str(one) for one in reversed(Path(way).parents)):
+            if not may(part, os.X_OK):
+                return Obstacle(part, os.X_OK) if os.path.lexists(part) else None
+    return None if may(found[-1], mode) or not os.path.lexists(found[-1]) else Obstacle(found[-1], mode)
+
+
+def ways(path: str) -> list[str]:
+    """The path, and what it is after each link on it, as far as links can be read: all that is looked up on the way."""
+    found = [os.path.abspath(path)]  # noqa: PTH100 - links stay
+    for _ in range(_MOST_LINKS):
+        parts = found[-1].split("/")[1:]
+        heads = ("/" + "/".join(parts[: count + 1]) for count in range(len(parts)))
+        link = next((head for head in heads if os.path.islink(head)), None)  # noqa: PTH114
+        if link is None:
+            break
+        try:
+            target = os.path.join(os.path.dirname(link), os.readlink(link))  # noqa: PTH115, PTH118, PTH120
+        except OSError:  # gone meanwhile
+            break
+        found.append(os.path.normpath(target + found[-1][len(link) :]))
+    return found
 
 
 def grants(found: Obstacle, account: Account, *, in_unit: bool) -> tuple[Fix, ...]:

@@ -70,11 +70,10 @@ def writable(code: str, place: str, directory: Path, view: Viewpoint) -> Diagnos
     """
     sandbox, user = view.sandbox, view.account.name
     above = existing(directory)
-    for restriction in (sandbox.hides(str(directory)), sandbox.protects(str(directory))):
-        if restriction is not None and not sandbox.makes(str(directory)):
-            fixes = (*_made(directory, view), *(Fix(line=line) for line in restriction.cure))
-            facts = {"directory": directory, "setting": restriction.setting, "hint": hint(fixes, view.unit)}
-            return error(f"{code}.sandbox", place, fixes=fixes, **facts)
+    if (restriction := sandbox.hides(str(directory)) or sandbox.protects(str(directory))) is not None:
+        fixes = (*_made(directory, view), *(Fix(line=line) for line in restriction.cure))
+        facts = {"directory": directory, "setting": restriction.setting, "hint": hint(fixes, view.unit)}
+        return error(f"{code}.sandbox", place, fixes=fixes, **facts)
     if found := obstacle_of(above):
         if found == "denied" and sandbox.makes(str(directory)):
             return ok(place, f"{directory} is made and given to {user} when the service starts")
@@ -233,7 +232,7 @@ def rotation(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[D
 def _opened(folder: str, view: Viewpoint) -> tuple[Fix, ...] | None:
     """What makes a directory one in which logs can be renamed; None where they can."""
     fixes: tuple[Fix, ...] = ()
-    restriction = view.sandbox.protects(folder)
+    restriction = view.sandbox.hides(folder) or view.sandbox.protects(folder)
     if restriction is not None:
         fixes = tuple(Fix(line=line) for line in restriction.cure)
     elif not obstacle_of(existing(Path(folder))):

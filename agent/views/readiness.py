@@ -28,7 +28,7 @@ from agent.service import access
 from agent.service.account import run_as
 from agent.service.fix import Fix, hint
 from agent.tail.discover import Discovery, tail_settings, unmatched
-from agent.views import keeping, programs
+from agent.views import keeping, programs, sandboxed
 from agent.views.archives import expiring_archives
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
 from agent.views.expressions import hard_expressions
@@ -108,7 +108,8 @@ def _diagnostics(file: Path, load: Callable[[], Config], view: Viewpoint) -> lis
         return [_readable(one, view) if one.code == "SL101" else one for one in findings]
     missing = [Diagnostic.of(one) for one in (*unsupported(config, file), *unusable(config, file))]
     valid = [] if missing else [ok(str(file), "is valid")]
-    return [*valid, *_for_whom(view), *_slips(), *_protected(file), *missing, *examine(config, view)]
+    about_file = (*_protected(file), *sandboxed.another_root(view), *sandboxed.named_files(config, file, view))
+    return [*valid, *_for_whom(view), *_slips(), *about_file, *missing, *examine(config, view)]
 
 
 def _slips() -> list[Diagnostic]:
@@ -155,7 +156,7 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
     yield from _looked("unit", lambda: programs.unit_program(view))
     yield from _looked("sources", lambda: sources(config, scan, view))
     yield from _looked("sources", lambda: journals(config))
-    yield from _looked("limits", lambda: limits(scan))
+    yield from _looked("limits", lambda: limits(scan, view))
     yield from _looked("store.path", lambda: keeping.store(config, view))
     for key, where, facts in hard_expressions(config):
         yield Diagnostic.of(SidelogError.of(key, where, **facts), "warning")
@@ -210,13 +211,13 @@ def sources(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[Di
     for index, source in enumerate(config.sources):
         place = f"sources[{index}] {source.name}"
         found = {one.path: one for one in scan.files if one.source.name == source.name}
-        hidden = _hidden(source, [one.real for one in found.values()], view)
+        hidden = _hidden(source, list(found), view)
         for restriction, paths in hidden.items():
             fixes = tuple(Fix(line=line) for line in restriction.cure)
             facts = {"paths": _some(paths), "setting": restriction.setting, "hint": hint(fixes, view.unit)}
             yield error("SL140", place, fixes=fixes, **facts)
         covered = {path for paths in hidden.values() for path in paths}
-        seen = {path: one for path, one in found.items() if one.real not in covered}
+        seen = {path: one for path, one in found.items() if path not in covered}
         closed = [path for path in seen if not access.may(path, os.R_OK)]
         if closed:
             yield _unreadable(place, closed, "file", view)
@@ -287,7 +288,7 @@ def _some(paths: list[str]) -> str:
     return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
 
 
-def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
+def limits(scan: DirectoryScan, view: Viewpoint) -> Iterator[Diagnostic]:
     """Whether the kernel grants as many watches and open files as these sources need."""
     watches = _number(_INOTIFY / "max_user_watches")
     needed = len(scan.directories)
@@ -297,12 +298,16 @@ def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
         yield warning("SL115.instances", "inotify", why=problem)
     elif watches is not None:
         yield ok("inotify", f"{_plural(needed, 'directory', 'directories')} to watch, the limit is {watches}")
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = sandboxed.most_open_files(view)
     wanted, count = len(scan.files) + _SPARE_FILES, _plural(len(scan.files), "file")
-    if soft != resource.RLIM_INFINITY and wanted > soft:
-        yield warning("SL116", "open files", count=count, limit=soft, advised=2 * wanted)
+    if most == resource.RLIM_INFINITY:
+        yield ok("open files", f"{count} to follow, there is no limit")
+    elif wanted > most:
+        fixes = () if view.unit is None else (Fix(line=f"LimitNOFILE={2 * wanted}"),)
+        facts = {"count": count, "limit": most, "advised": 2 * wanted, "hint": hint(fixes, view.unit) or None}
+        yield warning("SL116", "open files", fixes=fixes, **facts)
     else:
-        yield ok("open files", f"{count} to follow, the limit is {soft}")
+        yield ok("open files", f"{count} to follow, the limit is {most}")
 
 
 def _inotify_problem() -> str | None:

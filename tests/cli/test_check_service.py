@@ -387,3 +387,168 @@ def test_who_is_not_root_judges_for_themselves_and_says_so(machine, sidelog, mon
         os.seteuid(0)
     assert (said.code, "judged for the user nobody" in said.out, "warning SL142" in said.out) == (0, True, True)
     assert (refused.code, other.code) == (2, 2)
+
+
+def test_a_drop_in_with_the_last_word_does_not_undo_what_heals(machine, sidelog):
+    """`systemctl edit` makes override.conf, which comes behind check.conf."""
+    folder = machine.file.parent / "sidelog.service.d"
+    folder.mkdir()
+    (folder / "override.conf").write_text("[Service]\nPrivateTmp=yes\n")
+    assert ("SL140", "sources[0] app") in machine.problems()
+    machine.heals()
+    assert (folder / "zz-check.conf").read_text() == "[Service]\nPrivateTmp=no\n"
+
+
+def test_several_findings_about_one_list_are_healed_at_once(machine, sidelog):
+    places = [machine.place / name for name in ("one", "two words", "three")]
+    for place in places:
+        place.mkdir()
+        (place / "a.log").write_text("x\n")
+    machine.unit(*PLAIN, "InaccessiblePaths=" + " ".join(f'"-{place}"' for place in (*places, machine.place / "units")))
+    machine.config(sources=[{"name": place.name[:3], "include": [f"{place}/*.log"]} for place in places])
+    assert len(machine.problems()) == 3
+    said = sidelog("check", "-c", machine.place / "sidelog.json", "--unit", machine.file, "--fix")
+    script = said.out.replace("systemctl", "true")  # not this machine's
+    subprocess.run(["sh", "-eu"], input=script, text=True, check=True, timeout=50)
+    assert machine.problems() == {}
+    written = (machine.file.parent / "sidelog.service.d/check.conf").read_text().splitlines()
+    assert written == ["[Service]", "InaccessiblePaths=", f"InaccessiblePaths=-{machine.place}/units"]
+
+
+def test_a_directory_with_a_blank_in_its_name_is_opened(machine):
+    logs = machine.place / "my logs: 100%"
+    logs.mkdir()
+    (logs / "a.log").write_text("x\n")
+    logs.chmod(0o777)
+    machine.unit(*PLAIN, f"ReadOnlyPaths={machine.place}", f"ReadWritePaths={machine.place}/state")
+    machine.config(sources=[{"name": "app", "include": [f"{logs}/*.log"]}], archive={})
+    assert [code for code, _ in machine.problems()] == ["SL144"]
+    machine.heals()
+    machine.unit(*PLAIN, f"TemporaryFileSystem={machine.place}", f"BindPaths={machine.place}/state")
+    machine.heals()
+
+
+def test_what_a_setting_names_itself_is_opened_too(machine):
+    """There the stricter of two settings counts, whichever comes last."""
+    state = machine.place / "state"
+    machine.unit(*PLAIN, f"ReadOnlyPaths={state} {machine.place}/logs", f"ReadWritePaths={state}")
+    assert [code for code, _ in machine.problems()] == ["SL113"]
+    machine.heals()
+    machine.unit(*PLAIN, f"BindReadOnlyPaths={state}", f"ReadWritePaths={state}")
+    assert [code for code, _ in machine.problems()] == ["SL113"]
+    machine.heals()
+
+
+def test_a_link_in_a_place_that_is_hidden_leads_nowhere(machine):
+    (machine.place / "links").mkdir()
+    (machine.place / "links/a.log").symlink_to(machine.log)
+    (machine.place / "units/b.log").symlink_to(machine.place / "links/a.log")
+    machine.unit(*PLAIN, f"InaccessiblePaths={machine.place}/links")
+    machine.config(sources=[{"name": "app", "include": [f"{machine.place}/units/*.log"]}])
+    assert [code for code, _ in machine.problems()] == ["SL140"]
+    machine.heals()
+
+
+def test_files_that_the_configuration_names_are_seen(machine):
+    (machine.place / "keys").mkdir()
+    (machine.place / "keys/token").write_text("t")
+    (machine.place / "keys/pid").write_text("1")
+    rotate = {"size": "1MiB", "signal": {"pidfile": str(machine.place / "keys/pid")}}
+    machine.config(
+        sources=[{"name": "app", "include": [f"{machine.place}/logs/*.log"], "rotate": rotate}],
+        hooks={"chat": {"webhook": {"url": {"file": str(machine.place / "keys/token")}, "format": "slack"}}},
+    )
+    machine.unit(*PLAIN, f"InaccessiblePaths={machine.place}/keys {machine.place}/sidelog.json")
+    found = {place: one["sentence"] for (code, place), one in machine.problems().items() if code == "SL140"}
+    assert [text.split()[1] for text in found.values()] == ["configuration", "secret", "pidfile"]
+    machine.check("--fix", "--yes")
+    assert "SL140" not in {code for code, _ in machine.problems()}
+
+
+def test_another_root_directory_is_told_and_the_limit_of_the_unit_counts(machine):
+    machine.unit(*PLAIN, "RootDirectory=/srv/system", "LimitNOFILE=16:64")
+    found = {code: one for (code, _), one in machine.problems().items()}
+    assert "RootDirectory=/srv/system" in found["SL149"]["sentence"]
+    assert found["SL116"]["fix"] == ["LimitNOFILE=130"]
+    machine.unit(*PLAIN, "RootDirectory=/", "LimitNOFILE=infinity")
+    assert machine.problems() == {}
+
+
+def test_an_interpreter_that_the_user_or_the_service_cannot_start(machine):
+    """A virtual environment in a home: its Python is a link to one in another place."""
+    python = machine.place / "venv/bin/python"
+    for place in (python.parent, machine.place / "lib"):
+        place.mkdir(parents=True)
+    (machine.place / "lib/python").write_bytes(Path("/bin/true").read_bytes())
+    (machine.place / "lib/python").chmod(0o755)
+    python.symlink_to(machine.place / "lib/python")
+    hook(machine, f"#!{python}\n")
+    assert machine.problems() == {}
+    (machine.place / "lib").chmod(0o700)
+    assert f"{machine.place}/lib is closed" in machine.problems()["SL117", "hooks.page.exec"]["sentence"]
+    machine.heals()
+    for line in (f"InaccessiblePaths={machine.place}/lib", f"NoExecPaths={machine.place}/lib"):
+        machine.unit(*PLAIN, line)
+        assert line in machine.problems()["SL117", "hooks.page.exec"]["sentence"]
+        machine.heals()
+
+
+@pytest.mark.parametrize(
+    ("webhook", "lines", "stopped", "cure"),
+    [
+        ("https://192.0.2.7/x", ["IPAddressDeny=any"], "IPAddressDeny=any", ["IPAddressAllow=192.0.2.7"]),
+        ("https://[2001:db8::7]/x", ["IPAddressDeny=2001:db8::/32"], "IPAddressDeny", ["IPAddressAllow=2001:db8::7"]),
+        ("https://[2001:db8::7]/x", ["IPAddressDeny=0.0.0.0/0"], "", []),
+        ("https://[2001:db8::7]/x", ["RestrictAddressFamilies=AF_UNIX AF_INET"], "AF_INET", ["AF_INET6"]),
+        ("https://[::ffff:192.0.2.7]/x", ["IPAddressDeny=192.0.2.0/24"], "IPAddressDeny", ["IPAddressAllow"]),
+        ("http://localhost:9/x", ["IPAddressDeny=any", "IPAddressAllow=::1"], "", []),
+        ("http://localhost:9/x", ["PrivateNetwork=yes"], "PrivateNetwork=yes", ["PrivateNetwork=no"]),
+        ("http://localhost:9/x", ["RestrictNetworkInterfaces=lo"], "", []),
+        ("https://192.0.2.7/x", ["RestrictNetworkInterfaces=lo"], "RestrictNetworkInterfaces=lo", ["Interfaces="]),
+        ("https://none.invalid/x", ["IPAddressDeny=any", "IPAddressAllow=localhost"], "IPAddressDeny", ["Deny="]),
+        (
+            "https://192.0.2.7/x",
+            ["IPAddressDeny=any", "IPAddressAllow=::1", "Environment=https_proxy=[::1]:3128"],
+            "",
+            [],
+        ),
+        (
+            "https://[::1]/x",
+            ["IPAddressDeny=192.0.2.0/24", "Environment=ALL_PROXY=http://192.0.2.9:1"],
+            "IPAddr",
+            ["2.9"],
+        ),
+    ],
+)
+def test_webhooks_by_address_by_name_and_by_proxy(machine, webhook, lines, stopped, cure):
+    machine.unit(*PLAIN, *lines)
+    machine.config(hooks={"chat": {"webhook": webhook}})
+    found = machine.problems().get(("SL147", "hooks.chat.webhook"))
+    assert (found is not None) == bool(stopped)
+    if found is not None:
+        assert stopped in found["sentence"]
+        assert all(any(part in line for line in found["fix"]) for part in cure), found["fix"]
+        machine.heals()
+
+
+def test_a_name_whose_server_is_blocked_cannot_be_found(machine, tmp_path, monkeypatch):
+    resolver, hosts = tmp_path / "resolv.conf", tmp_path / "hosts"
+    monkeypatch.setattr("agent.service.network._RESOLVER", resolver)
+    monkeypatch.setattr("agent.views.programs._HOSTS", hosts)
+    tmp_path.chmod(0o755)
+    for above in tmp_path.parents:
+        if str(above).startswith("/tmp/pytest"):
+            above.chmod(0o755)
+    resolver.write_text("# made\nnameserver 192.0.2.53\nnameserver fe80::1%eth0\n")
+    hosts.write_text("192.0.2.7 relay chat\n")
+    machine.unit(*PLAIN, "IPAddressDeny=any", "IPAddressAllow=localhost 198.51.100.0/24")
+    machine.config(hooks={"chat": {"webhook": "https://none.invalid/x"}})
+    found = machine.problems()["SL147", "hooks.chat.webhook"]
+    assert found["fix"] == ["IPAddressAllow=192.0.2.53 fe80::1"]
+    machine.heals()
+    machine.file.parent.joinpath("sidelog.service.d/check.conf").unlink()
+    hosts.write_text("198.51.100.7 none.invalid\n")
+    assert machine.problems() == {}
+    hosts.unlink()
+    resolver.write_text("nameserver 127.0.0.53\n")
+    assert machine.problems() == {}
