@@ -70,7 +70,7 @@ def ways(path: str) -> list[str]:
 
 
 def grants(found: Obstacle, account: Account, *, in_unit: bool) -> tuple[Fix, ...]:
-    """The least that gives an account what an obstacle denies it.
+    """The least that gives an account, which is who runs this, what an obstacle denies it.
 
     By a group that may already, and which it joins; by giving the path to its own group where nobody loses by that;
     else by an access list.
@@ -86,12 +86,20 @@ def grants(found: Obstacle, account: Account, *, in_unit: bool) -> tuple[Fix, ..
         has_list = "system.posix_acl_access" in os.listxattr(path)
     except OSError:  # gone, or a file system without attributes
         return ()
-    letters = "".join(letter for letter, bit in (("r", os.R_OK), ("w", os.W_OK), ("x", os.X_OK)) if found.mode & bit)
+    letters = _letters(found.mode)
     if status.st_uid == account.uid:
         return (Fix(command=("chmod", f"u+{letters}"), target=path),)
     if not has_list and (steps := _by_group(path, status, found.mode, letters, account, in_unit=in_unit)):
         return steps
-    return (Fix(command=("setfacl", "-m", f"u:{account.name}:{letters}"), target=path),)
+    # An entry counts alone for its user (acl(5)): it has what the user was allowed before as well, and reading, which
+    # another step may be about to give by a group.
+    allowed = sum(bit for bit in (os.R_OK, os.W_OK, os.X_OK) if may(path, bit))
+    allowed |= os.R_OK if found.mode & os.W_OK else 0
+    return (Fix(command=("setfacl", "-m", f"u:{account.name}:{_letters(found.mode | allowed)}"), target=path),)
+
+
+def _letters(mode: int) -> str:
+    return "".join(letter for letter, bit in (("r", os.R_OK), ("w", os.W_OK), ("x", os.X_OK)) if mode & bit)
 
 
 def _by_group(

@@ -183,6 +183,53 @@ def log_directories(source: SourceConfig, scan: DirectoryScan) -> list[str]:
     return sorted({os.path.realpath(folder) for folder in found})
 
 
+def rotated_logs(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[Diagnostic]:
+    """Whether the logs that rotation has made can be read: they are archived, though no pattern need match them."""
+    from agent.tail.discover import Discovery, tail_settings  # noqa: PLC0415 - for who archives alone
+    from agent.tail.locate import regular_files  # noqa: PLC0415
+    from agent.tail.rotated_names import DirectoryNames  # noqa: PLC0415
+
+    discovery = Discovery(tail_settings(config))
+    for index, settings in enumerate(discovery.sources):
+        followed = {one.real for one in scan.files if one.source.name == settings.name}
+        closed = []
+        for folder in sorted({os.path.dirname(path) for path in followed}):  # noqa: PTH120
+            names = DirectoryNames(
+                {os.path.basename(path): settings.name for path in followed if os.path.dirname(path) == folder}  # noqa: PTH119, PTH120
+            )
+            closed += [
+                path
+                for path, _ in sorted(regular_files(folder), key=lambda found: found[0])
+                if path not in followed
+                and names.origin(os.path.basename(path)) is not None  # noqa: PTH119
+                and not discovery.excluded(settings, path)
+                and not access.may(path, os.R_OK)
+            ]
+        if closed and view.sandbox.hides(closed[0]) is None:
+            yield unreadable(f"sources[{index}] {settings.name}", closed, "rotated log", view)
+
+
+def unreadable(place: str, paths: list[str], what: str, view: Viewpoint) -> Diagnostic:
+    """Paths that may not be read, with what opens them."""
+    fixes: dict[Fix, None] = {}
+    for path in paths:
+        mode = os.R_OK | os.X_OK if Path(path).is_dir() or what == "path" else os.R_OK
+        if (blocked := access.obstacle(path, mode)) is not None:
+            fixes |= dict.fromkeys(access.grants(blocked, view.account, in_unit=view.unit is not None))
+    facts = {"count": plural(len(paths), what), "user": view.account.name, "paths": some(paths)}
+    return error("SL112", place, fixes=tuple(fixes), hint=hint(tuple(fixes), view.unit) or None, **facts)
+
+
+def some(paths: list[str]) -> str:
+    """The first paths of a list, and how many more there are."""
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """A number with its noun."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def redacted_archives(config: Config) -> Iterator[Diagnostic]:
     """Whether archives hold what `redact` of their source names now."""
     if not any(source.redact for source in config.sources) or not is_there(config.store.path):

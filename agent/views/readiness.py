@@ -32,6 +32,7 @@ from agent.views import keeping, programs, sandboxed
 from agent.views.archives import expiring_archives
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
 from agent.views.expressions import hard_expressions
+from agent.views.keeping import plural, some, unreadable
 from agent.views.team import team
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
         yield from _looked("sources", lambda: keeping.rotation(config, scan, view))
     if config.archive is not None:
         yield from _looked("archive.directory", lambda: iter([keeping.archive_directory(config, view)]))
+        yield from _looked("sources", lambda: keeping.rotated_logs(config, scan, view))
         if config.archive.delete_source:
             yield from _looked("sources", lambda: keeping.deletion(config, scan, view))
     yield from _looked("archive.directory", lambda: keeping.redacted_archives(config))
@@ -214,22 +216,22 @@ def sources(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[Di
         hidden = _hidden(source, list(found), view)
         for restriction, paths in hidden.items():
             fixes = tuple(Fix(line=line) for line in restriction.cure)
-            facts = {"paths": _some(paths), "setting": restriction.setting, "hint": hint(fixes, view.unit)}
+            facts = {"paths": some(paths), "setting": restriction.setting, "hint": hint(fixes, view.unit)}
             yield error("SL140", place, fixes=fixes, **facts)
         covered = {path for paths in hidden.values() for path in paths}
         seen = {path: one for path, one in found.items() if path not in covered}
         closed = [path for path in seen if not access.may(path, os.R_OK)]
         if closed:
-            yield _unreadable(place, closed, "file", view)
+            yield unreadable(place, closed, "file", view)
         elif seen:
             size = format_size(sum(one.size for one in seen.values()))
-            yield ok(place, f"{_plural(len(seen), 'file')}, {size}, readable")
+            yield ok(place, f"{plural(len(seen), 'file')}, {size}, readable")
         told = {pattern for pattern in source.include if access.obstacle(str(_before_wildcard(pattern)), os.R_OK)}
         patterns = [pattern for pattern in source.include if pattern not in covered | told]
         for problem in unmatched(msgspec.structs.replace(source, include=patterns), scan):
             yield Diagnostic.at(place, problem)
     if scan.errors:
-        yield _unreadable("sources", sorted(scan.errors), "path", view)
+        yield unreadable("sources", sorted(scan.errors), "path", view)
     for path, refused in sorted(scan.refused.items()):
         yield Diagnostic.at(path, refused)
 
@@ -273,21 +275,6 @@ def _journal(place: str, name: str, selected: JournalConfig) -> Diagnostic:
     return warning("SL111.journal", place)
 
 
-def _unreadable(place: str, paths: list[str], what: str, view: Viewpoint) -> Diagnostic:
-    """Paths that may not be read, with what opens them."""
-    fixes: dict[Fix, None] = {}
-    for path in paths:
-        mode = os.R_OK | os.X_OK if Path(path).is_dir() or what == "path" else os.R_OK
-        if (blocked := access.obstacle(path, mode)) is not None:
-            fixes |= dict.fromkeys(access.grants(blocked, view.account, in_unit=view.unit is not None))
-    facts = {"count": _plural(len(paths), what), "user": view.account.name, "paths": _some(paths)}
-    return error("SL112", place, fixes=tuple(fixes), hint=hint(tuple(fixes), view.unit) or None, **facts)
-
-
-def _some(paths: list[str]) -> str:
-    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
-
-
 def limits(scan: DirectoryScan, view: Viewpoint) -> Iterator[Diagnostic]:
     """Whether the kernel grants as many watches and open files as these sources need."""
     watches = _number(_INOTIFY / "max_user_watches")
@@ -297,9 +284,9 @@ def limits(scan: DirectoryScan, view: Viewpoint) -> Iterator[Diagnostic]:
     elif (problem := _inotify_problem()) is not None:
         yield warning("SL115.instances", "inotify", why=problem)
     elif watches is not None:
-        yield ok("inotify", f"{_plural(needed, 'directory', 'directories')} to watch, the limit is {watches}")
+        yield ok("inotify", f"{plural(needed, 'directory', 'directories')} to watch, the limit is {watches}")
     most = sandboxed.most_open_files(view)
-    wanted, count = len(scan.files) + _SPARE_FILES, _plural(len(scan.files), "file")
+    wanted, count = len(scan.files) + _SPARE_FILES, plural(len(scan.files), "file")
     if most == resource.RLIM_INFINITY:
         yield ok("open files", f"{count} to follow, there is no limit")
     elif wanted > most:
@@ -345,7 +332,3 @@ def _number(file: Path) -> int | None:
         return int(file.read_text())
     except (OSError, ValueError):
         return None
-
-
-def _plural(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -208,7 +208,9 @@ def test_logs_that_cannot_be_deleted(machine):
     os.chown(machine.place / "logs", 0, grp.getgrnam("adm").gr_gid)
     machine.unit(*PLAIN, "SupplementaryGroups=adm")
     found = machine.problems()["SL144", "sources[0] app"]
-    assert found["fix"] == [f"setfacl -m u:nobody:wx {machine.place}/logs"], "not for all of adm"
+    assert found["fix"] == [f"setfacl -m u:nobody:rwx {machine.place}/logs"], (
+        "not for all of adm; and it goes on reading"
+    )
 
 
 def test_directories_of_the_agents_own_are_made_for_it(machine):

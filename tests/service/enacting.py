@@ -1,11 +1,13 @@
-"""A unit's sandbox of files made for real: `python enacting.py UNIT USER COMMAND…`, in a mount namespace of its own.
+"""A unit's sandbox of files made for real: `python enacting.py [--fresh] UNIT USER COMMAND…`, in a mount namespace.
 
 It mounts what systemd 252 would (src/core/namespace.c: `setup_namespace`), below a copy of the root directory, and runs
-the command there as the user. It shares nothing with `agent.service.sandbox`, which has to agree with it. Before that,
-the directories of `FRESH` get empty file systems, with a tree of files in each, so that nothing of the machine changes.
+the command there as the user. It shares nothing with `agent.service.sandbox`, which has to agree with it. With
+`--fresh` the directories of `FRESH` get empty file systems before, with a tree of files in each, so that nothing of the
+machine changes.
 """
 
 import ctypes
+import grp
 import os
 import pwd
 import shlex
@@ -32,7 +34,8 @@ def mount(source, target, kind, flags, options=""):
 
 def settings(path):
     found = defaultdict(list)
-    for line in Path(path).read_text().splitlines():
+    files = [Path(path), *sorted(Path(f"{path}.d").glob("*.conf"))]
+    for line in "\n".join(file.read_text() for file in files).splitlines():
         key, equals, value = line.partition("=")
         if equals and value:
             found[key].append(value)
@@ -56,6 +59,8 @@ def entries(found):
     rows = [[path, made, None, home == "tmpfs", False] for path in HOMES if made]
     if last(found, "PrivateTmp") == "yes":
         rows += [[path, "private-tmp", None, False, False] for path in ("/tmp", "/var/tmp")]
+    for word in words(found, "StateDirectory"):
+        rows.append([f"/var/lib/{word}", "bind", f"/var/lib/{word}", False, False])
     if last(found, "PrivateDevices") == "yes":
         rows.append(["/dev", "private-dev", None, False, True])
     if system == "strict":
@@ -150,12 +155,13 @@ def remount(row, rows, root):
 
 
 def main():
-    unit, user, *command = sys.argv[1:]
+    is_fresh = sys.argv[1] == "--fresh"
+    unit, user, *command = sys.argv[1 + is_fresh :]
     found, account = settings(unit), pwd.getpwnam(user)
     if libc.unshare(0x00020000):  # CLONE_NEWNS
         raise OSError(ctypes.get_errno(), "unshare")
     mount(None, "/", None, REC | PRIVATE)
-    for place in FRESH:
+    for place in FRESH if is_fresh else ():
         Path(place).mkdir(exist_ok=True)
         mount("tmpfs", place, "tmpfs", 0, "mode=1777")
         for name in TREE:
@@ -176,8 +182,10 @@ def main():
         remount(row, rows, root)
     os.chroot(root)
     os.chdir("/")
-    os.setgroups([])
-    os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+    groups = [grp.getgrnam(name).gr_gid for name in words(found, "SupplementaryGroups")]
+    gid = grp.getgrnam(last(found, "Group")).gr_gid if last(found, "Group") else account.pw_gid
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     os.execv(command[0], command)  # noqa: S606
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -45,7 +46,18 @@ def made(tmp_path, lines):
 def enacted(tmp_path, lines):
     """(seen, writable, can be run) of each place, as the user nobody finds it."""
     made(tmp_path, lines)
-    command = [sys.executable, ENACTING, tmp_path / "sidelog.service", "nobody", "/bin/sh", "-c", PROBE, "sh", *PLACES]
+    command = [
+        sys.executable,
+        ENACTING,
+        "--fresh",
+        tmp_path / "sidelog.service",
+        "nobody",
+        "/bin/sh",
+        "-c",
+        PROBE,
+        "sh",
+        *PLACES,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, (lines, done.stderr)
     return dict(zip(PLACES, (("e" in one, "w" in one, "x" in one) for one in done.stdout.split("\n")), strict=False))
@@ -118,3 +130,18 @@ def test_what_cannot_be_run_and_the_cure_of_that(tmp_path, lines):
     place = "/opt/sub" if "/opt/sub" in str(lines) else "/opt"
     barrier = Sandbox(made(tmp_path, lines)).forbids_execution(f"{place}/run")
     assert enacted(tmp_path, [*lines, *(barrier.cure if barrier else ())])[place][2]
+
+
+def test_a_service_is_healed_by_what_is_printed_and_does_all_its_work():
+    """Logs in homes, in /tmp, behind closed directories and closed themselves; archives, deletion, hooks."""
+    healing = ["unshare", "--mount", "--propagation", "private", sys.executable, ENACTING.with_name("healing.py")]
+    done = subprocess.run(healing, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["codes"] == ["SL112", "SL117", "SL118", "SL140", "SL144", "SL147"]
+    before, after = report["before"], report["after"]
+    assert (before["code"], before["archives"], before["rotated"], before["paged"]) == (1, 0, True, False)
+    assert (report["ok"], report["rounds"] <= 3) == (True, True), report
+    assert (after["code"], after["stored"]) == (0, {f"s{number}": 1 for number in range(5)}), report
+    assert (after["archives"], after["rotated"], after["paged"]) == (5, False, True)
+    assert [code for code in after["said"] if not code.startswith("SL7")] == [], "of hooks: nobody is at 192.0.2.7"
