@@ -26,6 +26,7 @@ from agent.store.opening import OpenStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from agent.config import Config
     from agent.tail.harvester import Timing
@@ -38,6 +39,11 @@ _PASSING_FAULTS = ("SL408", "SL412")  # locked, full, or a disk that fails: open
 _MOST_DAMAGED = 3  # stores that one process begins anew; a disk that spoils more needs a person
 
 log = structlog.get_logger("sidelog")
+
+
+def _is_absent(path: Path) -> bool:
+    """Whether there is no store, as far as can be seen: opening it says what is wrong with a directory."""
+    return not os.path.lexists(path)
 
 
 class Agent:
@@ -96,7 +102,7 @@ class Agent:
         with self._signals():
             while not self._stop.is_set():
                 opened = None
-                created = created or not path.exists()  # an attempt that fails may leave a part of a store
+                created = created or _is_absent(path)  # an attempt that fails may leave a part of a store
                 try:
                     store = self.config.store
                     opened = open_store(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -142,17 +141,18 @@ def _show_due(context: Context, *, as_json: bool) -> int:
         ConfigError: SL801 and others.
         StoreError: the store is damaged.
     """
+    from agent.store.reader import is_absent
     from agent.store.schema import empty_store
 
     config = context.config()
     _is_rotating(config)
-    if os.path.lexists(config.store.path):
-        connection, _ = context.open_store()
-    else:
+    if is_absent(config.store.path):
         connection = empty_store()
         click.get_current_context().call_on_close(connection.close)
         if context.verbosity >= 0:
             click.echo(f"there is no store at {safe_text(str(config.store.path))} yet", err=True)
+    else:
+        connection, _ = context.open_store()
     rows = views.planned_actions(config, connection)
     if as_json:
         echo_json([row.document() for row in rows])

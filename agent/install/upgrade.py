@@ -23,7 +23,7 @@ from agent.install.system import is_booted, run_tool
 from agent.store import former, schema
 from agent.store.backup import restore
 from agent.store.lock import owner
-from agent.store.reader import open_older_reader
+from agent.store.reader import is_absent, open_older_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,7 @@ def plan(store: Path, *, min_free_bytes: int, migration_copy: bool) -> UpgradePl
     Raises:
         StoreError: as `open_reader`: it is newer than this version, damaged, or cannot be read.
     """
-    if not os.path.lexists(store):
+    if is_absent(store):
         return UpgradePlan(store, None, 0, [], None, None, [], None)
     from agent.store import migrations  # noqa: PLC0415 - with sqlite-utils, which takes 80 ms
 

@@ -151,7 +151,7 @@ def owned(store: Path) -> Iterator[None]:
     Raises:
         StoreError: SL404, SL405.
     """
-    known = lock_path(store).exists()
+    known = os.path.lexists(lock_path(store))
     lock = StoreLock(store)
     lock.acquire()
     try:

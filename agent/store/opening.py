@@ -61,7 +61,7 @@ def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False, migrat
             SL553 there is no room for the copy of an older one.
     """
     make_directory(path)
-    ours = lock_path(path).exists()
+    ours = os.path.lexists(lock_path(path))  # no error where the directory is closed, which the lock says
     lock = StoreLock(path)
     lock.acquire()
     reserve = min_free_bytes if migration_copy else None
