@@ -97,6 +97,9 @@ def _words(value: str) -> list[str]:
 
 def script(fixes: Sequence[Fix], unit: Unit | None) -> Iterator[str]:
     """The lines of a shell script that does the steps."""
+    for program in dict.fromkeys(fix.command[0] for fix in fixes if fix.command):
+        if shutil.which(program, path=_SEARCH_PATH) is None:
+            yield f"# {program} is not installed here (setfacl is in the package acl)"
     yield from dict.fromkeys(fix.text() for fix in fixes if fix.command)
     lines = drop_in_lines(fixes)
     if lines and unit is not None:

@@ -213,7 +213,7 @@ def unreadable(place: str, paths: list[str], what: str, view: Viewpoint) -> Diag
     """Paths that may not be read, with what opens them."""
     fixes: dict[Fix, None] = {}
     for path in paths:
-        mode = os.R_OK | os.X_OK if Path(path).is_dir() or what == "path" else os.R_OK
+        mode = os.R_OK | os.X_OK if what == "path" or os.path.isdir(path) else os.R_OK  # noqa: PTH112
         if (blocked := access.obstacle(path, mode)) is not None:
             fixes |= dict.fromkeys(access.grants(blocked, view.account, in_unit=view.unit is not None))
     facts = {"count": plural(len(paths), what), "user": view.account.name, "paths": some(paths)}

@@ -216,7 +216,8 @@ def sources(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[Di
         hidden = _hidden(source, list(found), view)
         for restriction, paths in hidden.items():
             fixes = tuple(Fix(line=line) for line in restriction.cure)
-            facts = {"paths": some(paths), "setting": restriction.setting, "hint": hint(fixes, view.unit)}
+            named = [path for path in paths if path in source.include] or paths
+            facts = {"paths": some(named), "setting": restriction.setting, "hint": hint(fixes, view.unit)}
             yield error("SL140", place, fixes=fixes, **facts)
         covered = {path for paths in hidden.values() for path in paths}
         seen = {path: one for path, one in found.items() if path not in covered}

@@ -150,6 +150,33 @@ def test_what_the_user_may_not_read_or_pass_is_named_and_healed(machine, closed,
     machine.heals()
 
 
+def test_what_lies_in_a_closed_directory_hides_no_other_finding(machine):
+    (machine.place / "closed/app/logs").mkdir(parents=True)
+    (machine.place / "closed/app/logs/a.log").write_text("x\n")
+    (machine.place / "closed").chmod(0o700)
+    (machine.place / "logs").chmod(0o700)
+    patterns = [f"{machine.place}/closed/app/logs/*.log", f"{machine.place}/closed/*/logs/*.log"]
+    own = {"name": "app", "include": [f"{machine.place}/logs/*.log"]}
+    machine.config(sources=[{"name": "far", "include": patterns}, own], archive={"delete_source": False})
+    found = machine.problems()
+    assert {code for code, _ in found} == {"SL112"}
+    assert all(name in str(found) for name in (f"{machine.place}/closed", f"{machine.place}/logs"))
+    machine.heals()
+
+
+def test_rotated_logs_that_are_closed_are_named_where_they_are_to_be_archived(machine):
+    for name in ("a.log.1", "a.log-20261120.gz", "other.txt", "a.log.left"):
+        (machine.place / "logs" / name).write_text("x\n")
+        (machine.place / "logs" / name).chmod(0o600)
+    left = {"name": "app", "include": [f"{machine.place}/logs/*.log"], "exclude": ["*.left"]}
+    machine.config(sources=[left])
+    assert machine.problems() == {}
+    machine.config(sources=[left], archive={"delete_source": False})
+    found = machine.problems()["SL112", "sources[0] app"]
+    assert found["sentence"].startswith("2 rotated logs cannot be read by the user nobody: ")
+    machine.heals()
+
+
 def test_a_group_that_may_read_is_joined(machine):
     (machine.place / "logs").chmod(0o750)
     os.chown(machine.place / "logs", 0, grp.getgrnam("adm").gr_gid)

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from agent.core.errors import SidelogError
 from agent.service import account, network, unit
 from agent.service.sandbox import Sandbox
 
@@ -93,6 +94,9 @@ def test_the_environment_is_that_of_the_unit(service, tmp_path):
         (["ProtectHome=read-only"], [], ["/home/a"]),
         (["ProtectHome=no", "PrivateTmp=false"], [], ["/home/a", "/tmp/a"]),
         (["InaccessiblePaths=-/srv/a /srv/b"], ["/srv/a/x", "/srv/b"], ["/srv/c", "/srv/bb"]),
+        (["DynamicUser=yes"], ["/tmp/a.log"], ["/home/a.log"]),
+        (["PrivateDevices=yes"], ["/dev/kmsg"], ["/dev/shm/a.log", "/dev/null"]),
+        (["TemporaryFileSystem=/var", "StateDirectory=sidelog"], ["/var/log/a"], ["/var/lib/sidelog/sidelog.db"]),
         (["TemporaryFileSystem=/srv:ro", "BindPaths=/srv/log"], ["/srv/x"], ["/srv/log/x"]),
     ],
 )
@@ -175,6 +179,11 @@ def test_who_a_unit_runs_as(service):
     assert account.of_unit(none).keeps == ()
     assert account.of_unit(service("CapabilityBoundingSet=")).keeps == ()
     assert len(account.of_unit(service("CapabilityBoundingSet=~CAP_CHOWN")).keeps) == 3
+    with pytest.raises(SidelogError, match="makes its user nobody-at-all at each start"):
+        account.of_unit(service("User=nobody-at-all", "DynamicUser=yes"))
+    with pytest.raises(SidelogError, match="makes its user sidelog at each start"):
+        account.of_unit(service("DynamicUser=yes"))
+    assert account.of_unit(service("DynamicUser=yes", "User=daemon")).name == "daemon"
     for lines in (["User=nobody-at-all"], ["User=daemon", "Group=no-group-at-all"]):
         with pytest.raises(Exception, match=r"there is no .*-at-all"):
             account.of_unit(service(*lines))
