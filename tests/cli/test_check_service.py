@@ -338,6 +338,30 @@ def test_a_group_that_is_to_read_has_to_be_the_agents(machine):
     assert machine.problems()["SL148", "store.group"]["fix"] == ["StateDirectoryMode=0750"]
 
 
+def test_a_directory_that_the_group_cannot_pass_has_a_step(machine):
+    deep = machine.place / "state/deep"
+    (deep / "store").mkdir(parents=True)
+    os.chown(deep / "store", 65_534, grp.getgrnam("games").gr_gid)
+    deep.chmod(0o700)
+    os.chown(deep, 65_534, 65_534)
+    machine.config(store={"path": str(deep / "store/s.db"), "min_free": "0B", "group": "games"})
+    machine.unit(*PLAIN, "Group=games")
+    found = machine.problems()["SL148", "store.group"]
+    assert found["fix"] == [f"setfacl -m g:games:x {deep}"]
+
+
+def test_the_document_has_what_scripts_rely_on(machine, sidelog):
+    (machine.place / "logs").chmod(0o700)
+    _, document = machine.check()
+    assert list(document) == ["ok", "config", "user", "unit", "findings"]
+    assert {tuple(one) for one in document["findings"]} == {("level", "code", "place", "sentence", "hint", "fix")}
+    assert {one["level"] for one in document["findings"]} == {"ok", "error"}
+    assert all((one["code"] is None) == (one["level"] == "ok") for one in document["findings"])
+    (machine.place / "sidelog.json").write_text('{"sources": 1}')
+    code, document = machine.check("--as-user", "nobody")
+    assert (code, document["ok"], document["unit"], document["findings"][0]["level"]) == (78, False, None, "error")
+
+
 def test_a_secret_that_the_user_cannot_read(machine):
     (machine.place / "token").write_text("t")
     (machine.place / "token").chmod(0o600)
