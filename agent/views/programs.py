@@ -89,9 +89,16 @@ def _not_started(place: str, program: str, view: Viewpoint) -> Diagnostic:
         fixes = access.grants(found, view.account, in_unit=view.unit is not None)
         facts = {"program": program, "user": view.account.name, "part": found.path, "hint": hint(fixes, view.unit)}
         return error("SL117.closed", place, fixes=fixes, **facts)
+    if _is_noexec(program):  # which no mode changes
+        return error("SL117.noexec", place, program=program)
     fixes = (Fix(command=("chmod", "a+rx"), target=os.path.realpath(program)),)
     facts = {"program": program, "hint": hint(fixes, view.unit)}
     return error("SL117.mode", place, fixes=fixes, **facts)
+
+
+def _is_noexec(path: str) -> bool:
+    """Whether a file lies on a file system that runs no programs; a directory can be passed there."""
+    return os.path.isfile(path) and bool(os.statvfs(path).f_flag & os.ST_NOEXEC)  # noqa: PTH113
 
 
 def _closed(program: str) -> tuple[Fix, ...]:
@@ -107,9 +114,7 @@ def _closed(program: str) -> tuple[Fix, ...]:
 
 
 def _script_problem(place: str, program: str, view: Viewpoint) -> Diagnostic | None:
-    """What is wrong with a program that has the right to be run: the file system, or the interpreter of a script."""
-    if os.statvfs(program).f_flag & os.ST_NOEXEC:
-        return error("SL117.noexec", place, program=program)
+    """What is wrong with a program that has the right to be run: the interpreter of a script."""
     try:
         interpreter = _interpreter(program)
     except OSError:  # a binary runs all the same, a script does not
@@ -133,6 +138,8 @@ def _interpreter_problem(place: str, program: str, name: str, view: Viewpoint) -
         blocked = access.obstacle(name, os.X_OK) if "/" in name else None
         if blocked is None:
             return error("SL117.interpreter", place, program=program, interpreter=name)
+        if _is_noexec(blocked.path):
+            return error("SL117.noexec", place, program=name)
         fixes = access.grants(blocked, view.account, in_unit=view.unit is not None)
         facts = {"program": program, "interpreter": name, "part": blocked.path, "user": view.account.name}
         return error("SL117.interpreter-closed", place, fixes=fixes, hint=hint(fixes, view.unit), **facts)

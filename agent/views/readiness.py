@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from agent.tail.discover import DirectoryScan
 
 _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
+_JOURNALS = ("/var/log/journal", "/run/log/journal")  # journald.conf(5), Storage=
 _INOTIFY = Path("/proc/sys/fs/inotify")
 
 
@@ -156,7 +157,7 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
     ).scan()
     yield from _looked("unit", lambda: programs.unit_program(view))
     yield from _looked("sources", lambda: sources(config, scan, view))
-    yield from _looked("sources", lambda: journals(config))
+    yield from _looked("sources", lambda: journals(config, view))
     yield from _looked("limits", lambda: limits(scan, view))
     yield from _looked("store.path", lambda: keeping.store(config, view))
     for key, where, facts in hard_expressions(config):
@@ -255,11 +256,21 @@ def _before_wildcard(pattern: str) -> Path:
     return Path(*parts[:plain])
 
 
-def journals(config: Config) -> Iterator[Diagnostic]:
-    """Whether the journals of sources can be read."""
+def journals(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
+    """Whether the journals of sources can be seen and read."""
     for index, source in enumerate(config.sources):
-        if source.journal is not None:
-            yield _journal(f"sources[{index}] {source.name}", source.name, source.journal)
+        if source.journal is None:
+            continue
+        place = f"sources[{index}] {source.name}"
+        own = source.journal.directory
+        folders = [path for path in (_JOURNALS if own is None else (str(own),)) if os.path.isdir(path)]  # noqa: PTH112
+        hidden = [restriction for path in folders if (restriction := view.sandbox.hides(path)) is not None]
+        if hidden and len(hidden) == len(folders):
+            fixes = tuple(Fix(line=line) for line in hidden[0].cure)
+            facts = {"paths": some(folders), "setting": hidden[0].setting, "hint": hint(fixes, view.unit)}
+            yield error("SL140", place, fixes=fixes, **facts)
+        else:
+            yield _journal(place, source.name, source.journal)
 
 
 def _journal(place: str, name: str, selected: JournalConfig) -> Diagnostic:

@@ -311,6 +311,28 @@ def test_hooks_that_the_sandbox_or_a_directory_stops(machine):
     machine.heals()
 
 
+@needs("mount")
+def test_a_hook_on_a_file_system_that_runs_no_programs(machine):
+    (machine.place / "hooks").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=755", "tmpfs", machine.place / "hooks"], check=True)
+    try:
+        hook(machine)
+        assert "noexec" in machine.problems()["SL117", "hooks.page.exec"]["sentence"]
+        subprocess.run(["mount", "-o", "remount,exec", machine.place / "hooks"], check=True)
+        assert machine.problems() == {}
+    finally:
+        subprocess.run(["umount", machine.place / "hooks"], check=True)
+
+
+def test_a_journal_that_the_sandbox_hides(machine):
+    (machine.place / "journal").mkdir()
+    machine.config(sources=[{"name": "j", "journal": {"directory": str(machine.place / "journal")}}])
+    machine.unit(*PLAIN, f"InaccessiblePaths={machine.place}/journal")
+    assert ("SL140", "sources[0] j") in machine.problems()
+    machine.check("--fix", "--yes")
+    assert ("SL140", "sources[0] j") not in machine.problems()
+
+
 def test_a_webhook_that_the_unit_blocks(machine):
     """Also one that is a secret in the unit's environment, whose text is not shown."""
     (machine.place / "env").write_text("HOOK=https://chat.example/s3cret\n")
