@@ -4,8 +4,10 @@ The unit is the one that comes along, its user is nobody, and its sandbox of fil
 What was found before and after goes to stdout as JSON.
 """
 
+import grp
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ LINE = '{"level": "error", "message": "no stock"}\n'
 LOGS = ("/home/ann/app", "/tmp/shop", "/srv/my logs", "/var/log/web", "/var/log/closed")
 ROTATED = tuple(f"{place}/app.log.1" for place in LOGS)
 MOST_ROUNDS = 4
+GROUP = grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
 PRIVATE = ("/srv", "/home", "/opt", "/tmp", "/var/log", "/var/lib")
 
 
@@ -59,7 +62,7 @@ def set_up():
     text = (ROOT / "systemd/sidelog.service").read_text()
     for old, new in (
         ("User=sidelog", "User=nobody"),
-        ("Group=sidelog", "Group=nogroup"),
+        ("Group=sidelog", f"Group={GROUP}"),
         ("SupplementaryGroups=adm", ""),
         ("ExecStart=/usr/local/bin/sidelog", f"ExecStart=/opt/sidelog -c {CONFIG}"),
     ):
@@ -67,14 +70,14 @@ def set_up():
         text = text.replace(f"\n{old}", f"\n{new}")
     write(UNIT, text)
     STATE.mkdir(mode=0o700)
-    shutil.chown(STATE, "nobody", "nogroup")
+    shutil.chown(STATE, "nobody", GROUP)
     for place in LOGS:
         write(f"{place}/app.log", LINE)
         write(f"{place}/app.log.1", LINE * 3)
     Path("/srv/my logs").chmod(0o700)
     Path("/var/log/web").chmod(0o770)
     shutil.chown("/var/log/web", "root", "adm")
-    shutil.chown("/home/ann/app", "root", "nogroup")
+    shutil.chown("/home/ann/app", "root", GROUP)
     for name in ("app.log", "app.log.1"):
         Path("/var/log/closed", name).chmod(0o600)
     write("/srv/hooks/page.sh", f"#!/bin/sh\ncat > {STATE}/page.json\n")
