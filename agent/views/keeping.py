@@ -111,7 +111,7 @@ def _installed(directory: Path, view: Viewpoint) -> Fix:
 
 def _given(path: Path, view: Viewpoint) -> tuple[Fix, ...]:
     """What lets somebody write a file or a directory: it becomes theirs, unless what stops them is further up."""
-    found = access.obstacle(str(path), os.W_OK)
+    found = access.obstacle(str(path), os.R_OK | os.W_OK | (os.X_OK if os.path.isdir(path) else 0))  # noqa: PTH112
     if found is not None and found.path != str(path):
         return access.grants(found, view.account, in_unit=view.unit is not None)
     real = os.path.realpath(path)

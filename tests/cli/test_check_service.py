@@ -268,6 +268,20 @@ def test_a_store_of_another_user_is_a_finding_and_healed(machine):
     machine.heals()
 
 
+@pytest.mark.parametrize("owner", [0, 1], ids=["root", "daemon"])
+def test_a_store_that_another_user_has_left_is_opened_with_all_its_files(machine, owner):
+    store = sqlite3.connect(machine.place / "state/s.db", isolation_level=None)
+    schema.prepare_file(store)
+    schema.migrate(store)
+    store.close()
+    (machine.place / "state/s.db.lock").touch()
+    for path in (machine.place / "state", *(machine.place / "state").iterdir()):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.chown(path, owner, owner)
+    assert machine.problems()["SL113", "store.path"]["fix"] != []
+    machine.heals()
+
+
 def hook(machine, text="#!/bin/sh\n", mode=0o755, name="page.sh"):
     script = machine.place / "hooks" / name
     script.parent.mkdir(exist_ok=True)
