@@ -26,7 +26,7 @@ import msgspec
 from agent.archive import files, logfile, removal, team
 from agent.archive.directory import load, take_over, unknown_archives
 from agent.archive.lock import ArchiveLock
-from agent.archive.logfile import current_path, version_at
+from agent.archive.logfile import FailedLog, current_path
 from agent.archive.planner import ArchivePlanner, ArchivingSummary, SourceFacts
 from agent.archive.process import WorkerProcess
 from agent.archive.protocol import ArchiveFailed, ArchiveOrder, ArchiveProgress, ArchiveWritten
@@ -93,7 +93,7 @@ class Archiver:
         self._claims = claims or LogClaims()
         self._stop = stop
         self._on_progress = on_progress
-        self._skip: dict[FileVersion, str] = {}  # could not be archived; tried again when they change
+        self._skip: dict[FileVersion, FailedLog] = {}  # could not be archived; tried again when they change
         self._deaths: Counter[FileVersion] = Counter()  # of the worker; who may have caused one waits for the others
         self._failed: set[tuple[str, str]] = set()  # code and subject of what has failed in this round
         self._undeleted = removal.UndeletedLogs()
@@ -253,7 +253,7 @@ class Archiver:
         if failed.code == "SL804":  # the disk
             error.subject = str(self._directory)
         elif failed.code == "SL805":
-            self._skip[job.version] = os.fsdecode(job.path)
+            self._skip[job.version] = FailedLog.at(os.fsdecode(job.path))
         else:
             self._deaths[job.version] += 1
         self._note_failure(summary, error)
@@ -395,6 +395,6 @@ class Archiver:
 
     def _end_conditions(self) -> None:
         """What failed before and has not failed in this round is over, unless it was not tried again."""
-        self._skip = {version: path for version, path in self._skip.items() if version_at(path) == version}
-        skipped = {("SL805", path) for path in self._skip.values()}
+        self._skip = {version: log for version, log in self._skip.items() if log.is_still(version)}
+        skipped = {("SL805", log.path) for log in self._skip.values()}
         self._conditions.end_others(self._failed | skipped | (self._unknown or set()))

@@ -8,7 +8,7 @@ import os
 import signal
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from agent.core.decompress import DamagedError, compression, pieces
 from agent.core.errors import ArchiveError
@@ -37,6 +37,22 @@ def version_at(path: str) -> FileVersion | None:
         return FileVersion.of(os.lstat(path))
     except OSError:
         return None
+
+
+class FailedLog(NamedTuple):
+    """A log that could not be archived, and whether it could be read: a right that is given changes no version."""
+
+    path: str
+    readable: bool
+
+    @staticmethod
+    def at(path: str) -> FailedLog:
+        """As it is now."""
+        return FailedLog(path, os.access(path, os.R_OK))
+
+    def is_still(self, version: FileVersion) -> bool:
+        """Whether it would fail again."""
+        return version_at(self.path) == version and FailedLog.at(self.path) == self
 
 
 def current_path(path: str, version: FileVersion) -> str:

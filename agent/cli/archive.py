@@ -21,7 +21,7 @@ from agent.cli.common import (
     utc_option,
     with_context,
 )
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, StoreError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
 from agent.core.text import counted
 from agent.views import archives as views
 
@@ -141,19 +141,18 @@ def _show_due(context: Context, *, as_json: bool) -> int:
         ConfigError: SL801 and others.
         StoreError: the store is damaged.
     """
+    from agent.store.reader import is_absent
     from agent.store.schema import empty_store
 
     config = context.config()
     _is_rotating(config)
-    try:
-        connection, _ = context.open_store()
-    except StoreError as error:
-        if error.code != "SL401":
-            raise
+    if is_absent(config.store.path):
         connection = empty_store()
         click.get_current_context().call_on_close(connection.close)
         if context.verbosity >= 0:
             click.echo(f"there is no store at {safe_text(str(config.store.path))} yet", err=True)
+    else:
+        connection, _ = context.open_store()
     rows = views.planned_actions(config, connection)
     if as_json:
         echo_json([row.document() for row in rows])

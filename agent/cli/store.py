@@ -126,8 +126,8 @@ def back_up(context: Context, *, destination: str, keep: int | None, no_archives
 
     The copy is of one moment, complete, checked, flushed to the disk, and readable by its owner only, or by
     `store.group` too. The agent goes on meanwhile. In a directory (one that is there, a name with a slash at its end,
-    or with `--keep`) a backup is named by its time and holds the archives too; those that an older backup there has are
-    not copied again. `sidelog restore` brings it back.
+    or with `--keep`) a backup is named by its time, holds the archives too, and is its owner's alone; archives that an
+    older backup there has are not copied again. `sidelog restore` brings it back.
     """
     config = context.config()
     path, target = config.store.path, Path(destination)

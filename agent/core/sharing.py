@@ -77,7 +77,8 @@ def narrow(path: Path, gid: int) -> None:
     """
     with contextlib.suppress(FileNotFoundError), _reached(path, lambda _: True) as (name, status):
         if status.st_gid == gid and not stat.S_ISLNK(status.st_mode):
-            os.chmod(name, stat.S_IMODE(status.st_mode) & 0o707)  # noqa: PTH101
+            mode = stat.S_IMODE(status.st_mode)
+            os.chmod(name, mode & (0o707 | (mode & 0o007) << 3))  # noqa: PTH101 - what everybody may, it may
 
 
 @contextlib.contextmanager

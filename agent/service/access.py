@@ -22,6 +22,8 @@ _SHARED = (
     *("/var", "/var/cache", "/var/lib", "/var/log", "/var/spool"),
 )
 
+_MOST_LINKS = 40  # that Linux follows in one path
+
 
 class Obstacle(NamedTuple):
     """A file or directory that stops somebody, and what would have to be allowed there (`R_OK`, `W_OK`, `X_OK`)."""
@@ -39,16 +41,36 @@ def may(path: str, mode: int) -> bool:
 
 
 def obstacle(path: str, mode: int) -> Obstacle | None:
-    """The first part of a way that stops whoever runs this; None where the path may be used, or is missing."""
-    way = Path(os.path.abspath(path))  # noqa: PTH100 - links stay: their targets are looked at by the kernel
-    for part in (str(one) for one in reversed(way.parents)):
-        if not may(part, os.X_OK):
-            return Obstacle(part, os.X_OK) if os.path.lexists(part) else None
-    return None if may(str(way), mode) or not os.path.lexists(way) else Obstacle(str(way), mode)
+    """The first part of a way that stops whoever runs this, links followed; None where the path may be used, or is
+    missing.
+    """
+    found = ways(path)
+    for way in found:
+        for part in (str(one) for one in reversed(Path(way).parents)):
+            if not may(part, os.X_OK):
+                return Obstacle(part, os.X_OK) if os.path.lexists(part) else None
+    return None if may(found[-1], mode) or not os.path.lexists(found[-1]) else Obstacle(found[-1], mode)
+
+
+def ways(path: str) -> list[str]:
+    """The path, and what it is after each link on it, as far as links can be read: all that is looked up on the way."""
+    found = [os.path.abspath(path)]  # noqa: PTH100 - links stay
+    for _ in range(_MOST_LINKS):
+        parts = found[-1].split("/")[1:]
+        heads = ("/" + "/".join(parts[: count + 1]) for count in range(len(parts)))
+        link = next((head for head in heads if os.path.islink(head)), None)  # noqa: PTH114
+        if link is None:
+            break
+        try:
+            target = os.path.join(os.path.dirname(link), os.readlink(link))  # noqa: PTH115, PTH118, PTH120
+        except OSError:  # gone meanwhile
+            break
+        found.append(os.path.normpath(target + found[-1][len(link) :]))
+    return found
 
 
 def grants(found: Obstacle, account: Account, *, in_unit: bool) -> tuple[Fix, ...]:
-    """The least that gives an account what an obstacle denies it.
+    """The least that gives an account, which is who runs this, what an obstacle denies it.
 
     By a group that may already, and which it joins; by giving the path to its own group where nobody loses by that;
     else by an access list.
@@ -64,12 +86,20 @@ def grants(found: Obstacle, account: Account, *, in_unit: bool) -> tuple[Fix, ..
         has_list = "system.posix_acl_access" in os.listxattr(path)
     except OSError:  # gone, or a file system without attributes
         return ()
-    letters = "".join(letter for letter, bit in (("r", os.R_OK), ("w", os.W_OK), ("x", os.X_OK)) if found.mode & bit)
+    letters = _letters(found.mode)
     if status.st_uid == account.uid:
         return (Fix(command=("chmod", f"u+{letters}"), target=path),)
     if not has_list and (steps := _by_group(path, status, found.mode, letters, account, in_unit=in_unit)):
         return steps
-    return (Fix(command=("setfacl", "-m", f"u:{account.name}:{letters}"), target=path),)
+    # An entry counts alone for its user (acl(5)): it has what the user was allowed before as well, and reading, which
+    # another step may be about to give by a group.
+    allowed = sum(bit for bit in (os.R_OK, os.W_OK, os.X_OK) if may(path, bit))
+    allowed |= os.R_OK if found.mode & os.W_OK else 0
+    return (Fix(command=("setfacl", "-m", f"u:{account.name}:{_letters(found.mode | allowed)}"), target=path),)
+
+
+def _letters(mode: int) -> str:
+    return "".join(letter for letter, bit in (("r", os.R_OK), ("w", os.W_OK), ("x", os.X_OK)) if mode & bit)
 
 
 def _by_group(

@@ -85,9 +85,9 @@ def of_unit(unit: Unit) -> Account:
     """Who a unit's program runs as.
 
     Raises:
-        SidelogError: SL142, the user or a group that it names does not exist.
+        SidelogError: SL142, the user or a group that it names does not exist, or the user is made at each start.
     """
-    known = _known_user(unit.text("User", "root"))
+    known = _user_of(unit)
     gid = _group_id(named) if (named := unit.text("Group")) else known.pw_gid
     groups = {*os.getgrouplist(known.pw_name, gid), *(_group_id(one) for one in unit.words("SupplementaryGroups"))}
     granted = "CapabilityBoundingSet" if known.pw_uid == 0 else "AmbientCapabilities"
@@ -108,6 +108,17 @@ def _grants(unit: Unit, key: str, capability: str) -> bool:
         if capability in value.removeprefix("~").split():
             has = not negated
     return has
+
+
+def _user_of(unit: Unit) -> pwd.struct_passwd:
+    """The user of a unit. One that the manager makes (`DynamicUser=`) is there while the unit runs."""
+    if not unit.flag("DynamicUser"):
+        return _known_user(unit.text("User", "root"))
+    name = unit.text("User", unit.name.removesuffix(".service"))
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        raise SidelogError.of("SL142.dynamic", unit.name, user=name) from None
 
 
 def _known_user(name: str) -> pwd.struct_passwd:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.errors import SidelogError
+from agent.core.patterns import lazy
 from agent.core.text import escape
 from agent.service.unit import is_booted
 
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 
     from agent.service.unit import Unit
 
-DROP_IN = "check.conf"
+# The last drop-in wins, and what `systemctl edit` makes is called override.conf.
+_DROP_IN, _LAST_DROP_IN = "check.conf", "zz-check.conf"
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOST_IN_HINT = 3
 _TIMEOUT_S = 30.0
+_WORD = lazy(r'"(?:[^"\\]|\\.)*"|\S+')
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -46,7 +49,7 @@ class Fix(msgspec.Struct, frozen=True):
 
 def hint(fixes: Sequence[Fix], unit: Unit | None, otherwise: str = "") -> str:
     """The steps as one line; `otherwise` where there are none."""
-    lines = [fix.line for fix in fixes if fix.line]
+    lines = drop_in_lines(fixes)
     commands = [fix.text() for fix in fixes if fix.command]
     parts = []
     if len(commands) > _MOST_IN_HINT:
@@ -58,12 +61,49 @@ def hint(fixes: Sequence[Fix], unit: Unit | None, otherwise: str = "") -> str:
     return "; then ".join(parts) or otherwise
 
 
+def _drop_in(unit: Unit) -> Path:
+    """The file for the lines: the last one of the unit's drop-ins."""
+    return unit.drop_ins / (_DROP_IN if unit.last_drop_in <= _DROP_IN else _LAST_DROP_IN)
+
+
+def drop_in_lines(fixes: Sequence[Fix]) -> list[str]:
+    """The lines of a drop-in that do all the steps together.
+
+    A list of paths that several steps give anew, each without what it opens, keeps what all of them leave in it.
+    """
+    added: dict[str, dict[str, None]] = {}
+    given_anew: dict[str, list[list[str]]] = {}
+    for line in (fix.line for fix in fixes if fix.line):
+        key, _, value = line.partition("=")
+        if not value:
+            given_anew.setdefault(key, []).append([])
+        elif key in given_anew and not given_anew[key][-1]:
+            given_anew[key][-1].append(value)
+        else:
+            added.setdefault(key, {})[value] = None
+    lines = []
+    for key, lists in given_anew.items():
+        words = [[word for value in values for word in _words(value)] for values in lists]
+        known = dict.fromkeys(word for one in words for word in one)
+        kept = [word for word in known if not key.endswith("Paths") or all(word in one for one in words)]
+        lines += [f"{key}=", *([f"{key}={' '.join(kept)}"] if kept else [])]
+    return lines + [f"{key}={value}" for key, values in added.items() for value in values]
+
+
+def _words(value: str) -> list[str]:
+    """The words of a list as they are written, with their quotes."""
+    return [found[0] for found in _WORD.finditer(value)]
+
+
 def script(fixes: Sequence[Fix], unit: Unit | None) -> Iterator[str]:
     """The lines of a shell script that does the steps."""
+    for program in dict.fromkeys(fix.command[0] for fix in fixes if fix.command):
+        if shutil.which(program, path=_SEARCH_PATH) is None:
+            yield f"# {program} is not installed here (setfacl is in the package acl)"
     yield from dict.fromkeys(fix.text() for fix in fixes if fix.command)
-    lines = list(dict.fromkeys(fix.line for fix in fixes if fix.line))
+    lines = drop_in_lines(fixes)
     if lines and unit is not None:
-        file = unit.drop_ins / DROP_IN
+        file = _drop_in(unit)
         yield f"mkdir -p {shlex.quote(str(unit.drop_ins))}"
         yield f"cat >> {shlex.quote(str(file))} <<'END'"
         yield from ("[Service]", *lines, "END", "systemctl daemon-reload", f"systemctl try-restart {unit.name}")
@@ -77,13 +117,13 @@ def apply(fixes: Sequence[Fix], unit: Unit | None) -> Iterator[tuple[str, Sidelo
     """
     for fix in dict.fromkeys(fix for fix in fixes if fix.command):
         yield fix.text(), _run(fix)
-    lines = list(dict.fromkeys(fix.line for fix in fixes if fix.line))
+    lines = drop_in_lines(fixes)
     if lines and unit is not None:
-        yield f"{unit.drop_ins / DROP_IN}: {', '.join(lines)}", _write_lines(unit, lines)
+        yield f"{_drop_in(unit)}: {', '.join(lines)}", _write_lines(unit, lines)
 
 
 def _write_lines(unit: Unit, lines: Sequence[str]) -> SidelogError | None:
-    file = unit.drop_ins / DROP_IN
+    file = _drop_in(unit)
     try:
         unit.drop_ins.mkdir(mode=0o755, parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as drop_in:

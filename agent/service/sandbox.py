@@ -1,31 +1,26 @@
-"""What a unit's sandbox leaves of the machine: what it hides, what it makes read-only, which addresses it blocks.
+"""What a unit's sandbox leaves of the files of the machine: what it hides, makes read-only, lets nobody run.
 
-By the settings alone (systemd.exec(5), systemd.resource-control(5)), so that it can be told without starting the unit.
+By the settings alone, so that it can be told without starting the unit: systemd.exec(5), and src/core/namespace.c of
+systemd 252 for the order in which they count. Of the network: `agent.service.network`.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import enum
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from agent.service.access import ways
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from agent.service.unit import Unit
-
-    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - what PrivateTmp= replaces
 _SYSTEM = {"full": ("/usr", "/boot", "/efi", "/etc"), "yes": ("/usr", "/boot", "/efi")}
-_NAMED_NETWORKS = {
-    "any": ("0.0.0.0/0", "::/0"),
-    "localhost": ("127.0.0.0/8", "::1/128"),
-    "link-local": ("169.254.0.0/16", "fe80::/64"),
-    "multicast": ("224.0.0.0/4", "ff00::/8"),
-}
-_INTERNET = ("AF_INET", "AF_INET6")
+_DEVICES_LEFT = ("/dev/shm", "/dev/pts", "/dev/mqueue", "/dev/hugepages", "/dev/null")  # noqa: S108 - by PrivateDevices=
 
 
 class Restriction(NamedTuple):
@@ -35,9 +30,25 @@ class Restriction(NamedTuple):
     cure: tuple[str, ...]
 
 
+class _Kind(enum.IntEnum):
+    """What becomes of a path. Where several are meant for one path, the first in this order counts."""
+
+    CLOSED = 0  # nothing below it can be opened again
+    SHOWN = 1  # mounted from elsewhere
+    REPLACED = 2
+    READ_ONLY = 3
+    WRITABLE = 4
+    NO_EXECUTION = 5
+    EXECUTION = 6
+    EMPTIED = 7
+    LEFT_WRITABLE = 8  # an exception from ProtectSystem=strict
+
+
 class _Mount(NamedTuple):
     path: str
-    restriction: Restriction | None  # None: here it is open
+    kind: _Kind
+    setting: str = ""
+    read_only: bool = False  # of what is mounted there
 
 
 class Sandbox:
@@ -49,184 +60,186 @@ class Sandbox:
 
     def __init__(self, unit: Unit | None) -> None:
         self.unit = unit
-        self._closed: list[_Mount] = []  # nothing in them can be opened again
-        self._seen: list[_Mount] = []
-        self._written: list[_Mount] = []
-        if unit is not None:
-            self._closed += self._inaccessible(unit)
-            self._seen += self._visibility(unit)
-            self._written += self._read_only(unit)
+        self._mounts: list[_Mount] = [] if unit is None else sorted(_mounts(unit), key=lambda one: (one.path, one.kind))
 
     def hides(self, path: str) -> Restriction | None:
-        """What hides a path from the unit's program; None where it can be seen."""
-        for one in dict.fromkeys((path, os.path.realpath(path))):
-            for mount in self._closed:
-                if _lies_in(one, mount.path):
-                    return mount.restriction
-            if (found := _nearest(one, self._seen)) is not None and found.restriction is not None:
-                return found.restriction._replace(cure=_with_directory(found.restriction.cure, one))
+        """What hides a path from the unit's program, itself or a link on the way; None where it can be seen."""
+        for one in ways(path):
+            above = self._above(one)
+            closing = [mount for mount in above if mount.kind is _Kind.CLOSED]
+            if closing:
+                return Restriction(closing[0].setting, self._opened(closing[0], one))
+            views = [mount for mount in _counting(above) if mount.kind in _VIEWS]
+            if views and views[-1].kind is not _Kind.SHOWN:
+                return Restriction(views[-1].setting, self._opened(views[-1], one))
         return None
+
+    def _opened(self, mount: _Mount, path: str) -> tuple[str, ...]:
+        """The lines that show a path again."""
+        key = mount.setting.partition("=")[0]
+        if key == "InaccessiblePaths":
+            return self._without(key, path)
+        if key == "ProtectHome" and mount.kind is _Kind.CLOSED:
+            return ("ProtectHome=read-only",)
+        if key in ("PrivateTmp", "PrivateDevices"):
+            return (f"{key}=no",)
+        directory = path if os.path.isdir(path) else os.path.dirname(path)  # noqa: PTH112, PTH120
+        return (f"BindReadOnlyPaths={written(f'-{directory}', in_pair=True)}",)
 
     def protects(self, path: str) -> Restriction | None:
         """What makes a path read-only for the unit's program; None where it does not."""
         real = os.path.realpath(path)
-        found = _nearest(real, self._written)
-        if found is None or found.restriction is None:
+        found = [mount for mount in _counting(self._above(real)) if mount.kind in _DECIDE_WRITING]
+        if not found or not (found[-1].read_only or found[-1].kind is _Kind.READ_ONLY):
             return None
-        return found.restriction._replace(cure=(f"ReadWritePaths={real}",))
+        return Restriction(found[-1].setting, self._made_writable(found[-1], real))
+
+    def _made_writable(self, mount: _Mount, path: str) -> tuple[str, ...]:
+        """The lines that let a path be written. What a setting names itself no `ReadWritePaths=` opens."""
+        key = mount.setting.partition("=")[0]
+        if mount.path != path or mount.kind is _Kind.EMPTIED:
+            return (f"ReadWritePaths={written(path)}",)
+        if key == "ReadOnlyPaths":
+            return (*self._without(key, path, alone=True), f"ReadWritePaths={written(path)}")
+        if key == "BindReadOnlyPaths":
+            return (*self._without(key, path, alone=True), f"BindPaths={written(path, in_pair=True)}")
+        return (f"{key}=no",)
 
     def makes(self, path: str) -> bool:
         """Whether the manager makes a directory at the start and gives it to the unit's user, or what it lies in."""
-        if self.unit is None:
-            return False
-        made = (one for paths in self.unit.directories().values() for one in paths)
-        return any(_lies_in(os.path.normpath(path), one) for one in made)
-
-    def _inaccessible(self, unit: Unit) -> Iterator[_Mount]:
-        if unit.text("ProtectHome").lower() not in ("", "no", "false", "off", "0", "read-only", "tmpfs"):
-            restriction = Restriction(f"ProtectHome={unit.text('ProtectHome')}", ("ProtectHome=read-only",))
-            yield from (_Mount(path, restriction) for path in _HOMES)
-        closed = [_plain(word) for word in unit.words("InaccessiblePaths")]
-        for path in closed:
-            rest = " ".join(one for one in closed if one != path)
-            cure = ("InaccessiblePaths=", *([f"InaccessiblePaths={rest}"] if rest else []))
-            yield _Mount(path, Restriction(f"InaccessiblePaths={path}", cure))
-
-    def _visibility(self, unit: Unit) -> Iterator[_Mount]:
-        if unit.text("ProtectHome").lower() == "tmpfs":
-            restriction = Restriction("ProtectHome=tmpfs", ("BindReadOnlyPaths=-{directory}",))
-            yield from (_Mount(path, restriction) for path in _HOMES)
-        if unit.flag("PrivateTmp") or unit.text("PrivateTmp").lower() == "disconnected":
-            restriction = Restriction(f"PrivateTmp={unit.text('PrivateTmp')}", ("PrivateTmp=no",))
-            yield from (_Mount(path, restriction) for path in _TEMPORARY)
-        for word in unit.words("TemporaryFileSystem"):
-            path = _plain(word.partition(":")[0])
-            yield _Mount(path, Restriction(f"TemporaryFileSystem={path}", ("BindReadOnlyPaths=-{directory}",)))
-        for path, _ in _bound(unit):
-            yield _Mount(path, None)
-
-    def _read_only(self, unit: Unit) -> Iterator[_Mount]:
-        level = unit.text("ProtectSystem").lower()
-        level = "yes" if unit.flag("ProtectSystem") else level
-        restriction = Restriction(f"ProtectSystem={unit.text('ProtectSystem')}", ())
-        if level == "strict":
-            yield _Mount("/", restriction)
-            yield from (_Mount(path, None) for path in ("/dev", "/proc", "/sys"))
-        yield from (_Mount(path, restriction) for path in _SYSTEM.get(level, ()))
-        if unit.text("ProtectHome").lower() == "read-only":
-            yield from (_Mount(path, Restriction("ProtectHome=read-only", ())) for path in _HOMES)
-        if unit.flag("PrivateTmp") or level == "strict":
-            private = unit.flag("PrivateTmp") or unit.text("PrivateTmp").lower() == "disconnected"
-            yield from (_Mount(path, None) for path in _TEMPORARY if private)
-        for word in unit.words("ReadOnlyPaths"):
-            yield _Mount(_plain(word), Restriction(f"ReadOnlyPaths={_plain(word)}", ()))
-        for path, writable in _bound(unit):
-            yield _Mount(path, None if writable else Restriction(f"BindReadOnlyPaths={path}", ()))
-        for word in unit.words("ReadWritePaths"):
-            yield _Mount(_plain(word), None)
-        yield from (_Mount(path, None) for paths in unit.directories().values() for path in paths)
-
-    # ------------------------------------------------------------ programs and the network
+        return self.unit is not None and any(_lies_in(os.path.normpath(path), one) for one in _made(self.unit))
 
     def forbids_execution(self, path: str) -> Restriction | None:
         """What keeps the unit's program from starting another one; None where nothing does."""
-        if self.unit is None:
+        real = os.path.realpath(path)
+        found = [mount for mount in self._above(real) if mount.kind in (_Kind.NO_EXECUTION, _Kind.EXECUTION)]
+        if not found:
             return None
-        mounts = [
-            _Mount(_plain(word), Restriction(f"NoExecPaths={_plain(word)}", (f"ExecPaths={path}",)))
-            for word in self.unit.words("NoExecPaths")
-        ]
-        mounts += [_Mount(_plain(word), None) for word in self.unit.words("ExecPaths")]
-        found = _nearest(os.path.realpath(path), mounts)
-        return found and found.restriction
+        nearest = min(mount for mount in found if mount.path == found[-1].path)
+        if nearest.kind is _Kind.EXECUTION:
+            return None
+        again = self._without("NoExecPaths", real, alone=True) if nearest.path == real else ()
+        return Restriction(nearest.setting, (*again, f"ExecPaths={written(real)}"))
 
     def compiles(self) -> bool:
         """Whether programs may make code at run time."""
         return self.unit is None or not self.unit.flag("MemoryDenyWriteExecute")
 
-    def cuts_off(self) -> Restriction | None:
-        """What keeps the unit's program from any other machine, whatever its address; None where nothing does."""
-        unit = self.unit
-        if unit is None:
-            return None
-        if unit.flag("PrivateNetwork"):
-            return Restriction("PrivateNetwork=yes", ("PrivateNetwork=no",))
-        values = unit.values.get("RestrictAddressFamilies", [])
-        if not values:
-            return None
-        allows = not values[0].startswith("~")
-        listed: set[str] = set()
-        for value in values:
-            words = set(value.removeprefix("~").split())
-            listed = listed | words if value.startswith("~") != allows else listed - words
-        if any((family in listed) == allows for family in _INTERNET):
-            return None
-        line = f"RestrictAddressFamilies={' '.join(_INTERNET)}"
-        reset = ("RestrictAddressFamilies=",) if "none" in listed else ()
-        return Restriction(f"RestrictAddressFamilies={' '.join(values)}", (*reset, line))
+    # ------------------------------------------------------------ lists
 
-    def blocks(self, addresses: Iterable[Address]) -> Restriction | None:
-        """What blocks all of the addresses; None where one of them can be reached, or none is known and not all are
-        blocked.
-        """
-        unit = self.unit
-        if unit is None or not (denied := _networks(unit.words("IPAddressDeny"))):
-            return None
-        allowed = _networks(unit.words("IPAddressAllow"))
-        known = list(addresses)
-        everything = [net for net in denied if net.prefixlen == 0]
-        only_here = all(net.is_loopback for net in allowed)
-        blocked = [one for one in known if not _holds(allowed, one) and _holds(denied, one)]
-        if len(blocked) < len(known) or not (known or (everything and only_here)):
-            return None
-        setting = f"IPAddressDeny={' '.join(unit.words('IPAddressDeny'))}"
-        return Restriction(setting, ("IPAddressDeny=", "IPAddressAllow="))
+    def _above(self, path: str) -> list[_Mount]:
+        """What is mounted at a path and above it, from the root on."""
+        return [mount for mount in self._mounts if _lies_in(path, mount.path)]
+
+    def _without(self, key: str, path: str, *, alone: bool = False) -> tuple[str, ...]:
+        """A setting anew, without the entries that a path lies in; `alone`: without those that name it."""
+        assert self.unit is not None
+        names = {
+            word: os.path.realpath(plain(_destination(word) if key.startswith("Bind") else word))
+            for word in self.unit.words(key)
+        }
+        rest = [
+            written(word) for word, named in names.items() if (path != named if alone else not _lies_in(path, named))
+        ]
+        return (f"{key}=", *([f"{key}={' '.join(rest)}"] if rest else []))
 
 
-def _networks(words: Iterable[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    found = []
-    for word in words:
-        for text in _NAMED_NETWORKS.get(word, (word,)):
-            try:
-                found.append(ipaddress.ip_network(text, strict=False))
-            except ValueError:  # the manager ignores it likewise
-                continue
-    return found
+_VIEWS = (_Kind.SHOWN, _Kind.REPLACED, _Kind.EMPTIED)
+_DECIDE_WRITING = (*_VIEWS, _Kind.READ_ONLY, _Kind.WRITABLE, _Kind.LEFT_WRITABLE)
 
 
-def _holds(networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network], address: Address) -> bool:
-    return any(address in network for network in networks)
+def _mounts(unit: Unit) -> Iterator[_Mount]:
+    """All that the settings of a unit mount, with the places that links lead to."""
+    for mount in _named(unit):
+        yield mount._replace(path=os.path.realpath(mount.path))
+
+
+def _named(unit: Unit) -> Iterator[_Mount]:
+    dynamic = unit.flag("DynamicUser")  # implies these settings
+    home = unit.text("ProtectHome").lower() or ("read-only" if dynamic else "")
+    if home in ("read-only", "tmpfs"):
+        kind = _Kind.READ_ONLY if home == "read-only" else _Kind.EMPTIED
+        yield from (_Mount(path, kind, f"ProtectHome={home}", read_only=True) for path in _HOMES)
+    elif unit.flag("ProtectHome"):
+        yield from (_Mount(path, _Kind.CLOSED, f"ProtectHome={unit.text('ProtectHome')}") for path in _HOMES)
+    if dynamic or unit.flag("PrivateTmp") or unit.text("PrivateTmp").lower() == "disconnected":
+        setting = f"PrivateTmp={unit.text('PrivateTmp') or 'yes'}"
+        yield from (_Mount(path, _Kind.REPLACED, setting) for path in _TEMPORARY)
+    if unit.flag("PrivateDevices"):
+        yield _Mount("/dev", _Kind.REPLACED, "PrivateDevices=yes", read_only=True)
+        yield from (_Mount(path, _Kind.SHOWN) for path in _DEVICES_LEFT)
+    yield from _system(unit, "strict" if dynamic else "")
+    for key, kind in _ACCESS.items():
+        yield from (_Mount(plain(word), kind, f"{key}={plain(word)}") for word in unit.words(key))
+    for word in unit.words("TemporaryFileSystem"):
+        path, _, options = word.partition(":")
+        setting = f"TemporaryFileSystem={plain(path)}"
+        yield _Mount(plain(path), _Kind.EMPTIED, setting, read_only="ro" in options.split(","))
+    for key in ("BindPaths", "BindReadOnlyPaths"):
+        for word in unit.words(key):
+            path = plain(_destination(word))
+            yield _Mount(path, _Kind.SHOWN, f"{key}={path}", read_only=key == "BindReadOnlyPaths")
+    # Those that the manager makes are mounted too, so that nothing above hides them or makes them read-only.
+    configuration = (f"/etc/{word}" for word in unit.words("ConfigurationDirectory"))
+    yield from (_Mount(path, _Kind.SHOWN) for path in (*configuration, *_made(unit)))
+
+
+def _made(unit: Unit) -> list[str]:
+    return [path for paths in unit.directories().values() for path in paths]
+
+
+_ACCESS = {
+    "InaccessiblePaths": _Kind.CLOSED,
+    "ReadOnlyPaths": _Kind.READ_ONLY,
+    "ReadWritePaths": _Kind.WRITABLE,
+    "NoExecPaths": _Kind.NO_EXECUTION,
+    "ExecPaths": _Kind.EXECUTION,
+}
+
+
+def _system(unit: Unit, default: str) -> Iterator[_Mount]:
+    """What `ProtectSystem=` does. Homes are the business of `ProtectHome=`: `strict` leaves them writable."""
+    level = "yes" if unit.flag("ProtectSystem") else unit.text("ProtectSystem", default).lower()
+    setting = f"ProtectSystem={unit.text('ProtectSystem', default)}"
+    if level == "strict":
+        yield _Mount("/", _Kind.READ_ONLY, setting)
+        yield from (_Mount(path, _Kind.LEFT_WRITABLE) for path in ("/dev", "/proc", "/sys", *_HOMES))
+    yield from (_Mount(path, _Kind.READ_ONLY, setting) for path in _SYSTEM.get(level, ()))
 
 
 # ---------------------------------------------------------------- paths
 
 
-def _plain(word: str) -> str:
+def plain(word: str) -> str:
     """A path of a list without the marks before it: `-` where it may be missing, `+` below the root directory."""
     return os.path.normpath(word.lstrip("-+"))
 
 
-def _bound(unit: Unit) -> Iterator[tuple[str, bool]]:
-    """(where, whether it can be written) of what is mounted from elsewhere."""
-    for key, writable in (("BindPaths", True), ("BindReadOnlyPaths", False)):
-        for word in unit.words(key):
-            source, _, rest = word.partition(":")
-            yield _plain(rest.partition(":")[0] or source), writable
+def written(word: str, *, in_pair: bool = False) -> str:
+    """A path as a word of a setting (systemd.syntax(7)); `in_pair`: where a colon would end it."""
+    text = word.replace("\\", "\\\\").replace("%", "%%")
+    text = text.replace(":", "\\:") if in_pair else text
+    return '"' + text.replace('"', '\\"') + '"' if set(text) & set(" \t'\"\\") else text
+
+
+def _destination(word: str) -> str:
+    """Where `SOURCE:DESTINATION:OPTIONS` mounts something."""
+    source, _, rest = word.replace("\\:", "\0").partition(":")
+    return (rest.partition(":")[0] or source).replace("\0", ":")
 
 
 def _lies_in(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
-def _nearest(path: str, mounts: list[_Mount]) -> _Mount | None:
-    """What counts for a path: the mount that is nearest above it, of equal ones the last."""
-    found = None
-    for mount in mounts:
-        if _lies_in(path, mount.path) and (found is None or len(mount.path) >= len(found.path)):
-            found = mount
-    return found
-
-
-def _with_directory(cure: tuple[str, ...], path: str) -> tuple[str, ...]:
-    directory = path if os.path.isdir(path) else os.path.dirname(path)  # noqa: PTH112, PTH120
-    return tuple(line.replace("{directory}", directory) for line in cure)
+def _counting(mounts: list[_Mount]) -> Iterator[_Mount]:
+    """Of several mounts of one path the one that counts; what makes others of them read-only holds for it."""
+    for index, mount in enumerate(mounts):
+        if index and mounts[index - 1].path == mount.path:
+            continue
+        same = [other for other in mounts if other.path == mount.path]
+        barred = next((other for other in same if other.read_only or other.kind is _Kind.READ_ONLY), None)
+        if barred is None or mount.kind is _Kind.CLOSED:
+            yield mount
+        else:
+            yield mount._replace(read_only=True, setting=mount.setting if mount.read_only else barred.setting)

@@ -51,8 +51,9 @@ _PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Unit(msgspec.Struct, frozen=True):
     """The section [Service] of a unit with its drop-ins.
 
-    `path` is the unit's own file, `drop_ins` where a change of it belongs; `values` has what was assigned to each
-    setting, in order, since the last empty assignment. `installed`: the service manager would find it.
+    `path` is the unit's own file, `drop_ins` where a change of it belongs, `last_drop_in` the name of the one that has
+    the last word; `values` has what was assigned to each setting, in order, since the last empty assignment.
+    `installed`: the service manager would find it.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Unit(msgspec.Struct, frozen=True):
     drop_ins: Path
     values: dict[str, list[str]] = {}
     installed: bool = True
+    last_drop_in: str = ""
 
     def text(self, key: str, default: str = "") -> str:
         """The last value of a setting."""
@@ -153,14 +155,15 @@ def packaged() -> Unit:
 
 def _load(name: str, path: Path, directories: Sequence[str], *, installed: bool) -> Unit:
     values: dict[str, list[str]] = {}
-    for file in (path, *_drop_ins(name, directories)):
+    drop_ins = _drop_ins(name, directories)
+    for file in (path, *drop_ins):
         for key, value in _settings(_read(file)):
             if value:
                 values.setdefault(key, []).append(value)
             else:
                 values[key] = []
     known = path.parent / f"{name}.d" if len(directories) == 1 else _CHANGED_IN / f"{name}.d"
-    return Unit(name, path, known, values, installed)
+    return Unit(name, path, known, values, installed, drop_ins[-1].name if drop_ins else "")
 
 
 def _drop_ins(name: str, directories: Sequence[str]) -> list[Path]:

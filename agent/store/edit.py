@@ -7,6 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
+from agent.core.errors import StoreError
 from agent.store import faults, team
 from agent.store.reader import open_reader
 
@@ -22,9 +23,13 @@ def editing(path: Path) -> Iterator[sqlite3.Connection]:
     """A writing connection inside one transaction, committed at the end of the block and rolled back on an error.
 
     Raises:
-        StoreError: as `open_reader`; SL408 the store stays locked; SL412 it cannot be written.
+        StoreError: as `open_reader`; SL408 the store stays locked; SL412 it cannot be written, by a member of the group
+            of `store.group` for example.
     """
     open_reader(path).close()  # says what is wrong with the store, if anything
+    if (others := faults.other_owner(path)) is not None:
+        owner, user = others
+        raise StoreError.of("SL412.reader", path, owner=owner, user=user)
     connection = sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_S
     )

@@ -80,13 +80,13 @@ def writing_error(error: sqlite3.Error, path: Path) -> StoreError:
     if name == "SQLITE_ERROR" and is_of_schema(error):
         return StoreError.of("SL415", path, path=path, why=error)
     for part in ("", "-wal", "-shm"):
-        if (owned_by := _other_owner(path.with_name(path.name + part))) is not None:
+        if (owned_by := other_owner(path.with_name(path.name + part))) is not None:
             owner, user = owned_by
             return StoreError.of("SL412.owner", path, part=path.name + part, owner=owner, user=user, why=error)
     return StoreError.of("SL412", path, why=error)
 
 
-def _other_owner(path: Path) -> tuple[str, str] | None:
+def other_owner(path: Path) -> tuple[str, str] | None:
     """Who owns a file that this process may not write, and who this is; None where that is not what is wrong."""
     try:
         status = path.stat()

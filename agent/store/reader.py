@@ -90,6 +90,21 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_absent(path: Path) -> bool:
+    """Whether nothing is at the place of a store.
+
+    Raises:
+        StoreError: SL406, it cannot be told: a directory on the way is closed.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from None
+    return False
+
+
 def _refuse_older(version: int, path: Path) -> None:
     if version < SCHEMA_VERSION:
         raise StoreError.of("SL407", path, version=version, SCHEMA_VERSION=SCHEMA_VERSION)

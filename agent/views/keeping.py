@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.config.schema import ArchiveRetentionConfig
 from agent.core.errors import RotateError, SidelogError
+from agent.core.text import counted
 from agent.core.units import format_duration, format_size
 from agent.service import access
 from agent.service.account import group_name
@@ -73,11 +74,10 @@ def writable(code: str, place: str, directory: Path, view: Viewpoint) -> Diagnos
     """
     sandbox, user = view.sandbox, view.account.name
     above = existing(directory)
-    for restriction in (sandbox.hides(str(directory)), sandbox.protects(str(directory))):
-        if restriction is not None and not sandbox.makes(str(directory)):
-            fixes = (*_made(directory, view), *(Fix(line=line) for line in restriction.cure))
-            facts = {"directory": directory, "setting": restriction.setting, "hint": hint(fixes, view.unit)}
-            return error(f"{code}.sandbox", place, fixes=fixes, **facts)
+    if (restriction := sandbox.hides(str(directory)) or sandbox.protects(str(directory))) is not None:
+        fixes = (*_made(directory, view), *(Fix(line=line) for line in restriction.cure))
+        facts = {"directory": directory, "setting": restriction.setting, "hint": hint(fixes, view.unit)}
+        return error(f"{code}.sandbox", place, fixes=fixes, **facts)
     if found := obstacle_of(above):
         if found == "denied" and sandbox.makes(str(directory)):
             return ok(place, f"{directory} is made and given to {user} when the service starts")
@@ -115,7 +115,7 @@ def _installed(directory: Path, view: Viewpoint) -> Fix:
 
 def _given(path: Path, view: Viewpoint) -> tuple[Fix, ...]:
     """What lets somebody write a file or a directory: it becomes theirs, unless what stops them is further up."""
-    found = access.obstacle(str(path), os.W_OK)
+    found = access.obstacle(str(path), os.R_OK | os.W_OK | (os.X_OK if os.path.isdir(path) else 0))  # noqa: PTH112
     if found is not None and found.path != str(path):
         return access.grants(found, view.account, in_unit=view.unit is not None)
     real = os.path.realpath(path)
@@ -187,6 +187,48 @@ def log_directories(source: SourceConfig, scan: DirectoryScan) -> list[str]:
     return sorted({os.path.realpath(folder) for folder in found})
 
 
+def rotated_logs(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[Diagnostic]:
+    """Whether the logs that rotation has made can be read: they are archived, though no pattern need match them."""
+    from agent.tail.discover import Discovery, tail_settings  # noqa: PLC0415 - for who archives alone
+    from agent.tail.locate import regular_files  # noqa: PLC0415
+    from agent.tail.rotated_names import DirectoryNames  # noqa: PLC0415
+
+    discovery = Discovery(tail_settings(config))
+    for index, settings in enumerate(discovery.sources):
+        followed = {one.real for one in scan.files if one.source.name == settings.name}
+        closed = []
+        for folder in sorted({os.path.dirname(path) for path in followed}):  # noqa: PTH120
+            names = DirectoryNames(
+                {os.path.basename(path): settings.name for path in followed if os.path.dirname(path) == folder}  # noqa: PTH119, PTH120
+            )
+            closed += [
+                path
+                for path, _ in sorted(regular_files(folder), key=lambda found: found[0])
+                if path not in followed
+                and names.origin(os.path.basename(path)) is not None  # noqa: PTH119
+                and not discovery.excluded(settings, path)
+                and not access.may(path, os.R_OK)
+            ]
+        if closed and view.sandbox.hides(closed[0]) is None:
+            yield unreadable(f"sources[{index}] {settings.name}", closed, "rotated log", view)
+
+
+def unreadable(place: str, paths: list[str], what: str, view: Viewpoint) -> Diagnostic:
+    """Paths that may not be read, with what opens them."""
+    fixes: dict[Fix, None] = {}
+    for path in paths:
+        mode = os.R_OK | os.X_OK if what == "path" or os.path.isdir(path) else os.R_OK  # noqa: PTH112
+        if (blocked := access.obstacle(path, mode)) is not None:
+            fixes |= dict.fromkeys(access.grants(blocked, view.account, in_unit=view.unit is not None))
+    facts = {"count": counted(len(paths), what), "user": view.account.name, "paths": some(paths)}
+    return error("SL112", place, fixes=tuple(fixes), hint=hint(tuple(fixes), view.unit) or None, **facts)
+
+
+def some(paths: list[str]) -> str:
+    """The first paths of a list, and how many more there are."""
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
+
+
 def redacted_archives(config: Config) -> Iterator[Diagnostic]:
     """Whether archives hold what `redact` of their source names now."""
     if not any(source.redact for source in config.sources) or not (rows := _known_archives(config)):
@@ -256,7 +298,7 @@ def rotation(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[D
 def _opened(folder: str, view: Viewpoint) -> tuple[Fix, ...] | None:
     """What makes a directory one in which logs can be renamed; None where they can."""
     fixes: tuple[Fix, ...] = ()
-    restriction = view.sandbox.protects(folder)
+    restriction = view.sandbox.hides(folder) or view.sandbox.protects(folder)
     if restriction is not None:
         fixes = tuple(Fix(line=line) for line in restriction.cure)
     elif not obstacle_of(existing(Path(folder))):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from agent.core.errors import SidelogError
 from agent.hooks import program as hooks
-from agent.service import access
+from agent.service import access, network
 from agent.service.fix import Fix, hint
 from agent.views.diagnostic import Diagnostic, error, ok, warning
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent.config import HookConfig
     from agent.config.schema import Secret
     from agent.service.sandbox import Restriction, Sandbox
+    from agent.service.unit import Unit
     from agent.service.viewpoint import Viewpoint
 
     Addresses = list[ipaddress.IPv4Address | ipaddress.IPv6Address]
@@ -31,6 +32,8 @@ _FIRST_LINE_BYTES = 256  # that Linux reads of a script's first line
 _MARKS = "-@:+!|"  # before the program of ExecStart=
 _COMPILERS = ("node", "nodejs", "java", "dotnet", "pypy", "pypy3", "deno", "bun", "luajit")
 _HTTPS = 443
+_PORTS = {"http": 80, "https": _HTTPS}
+_HOSTS = Path("/etc/hosts")
 
 
 def unit_program(view: Viewpoint) -> Iterator[Diagnostic]:
@@ -46,7 +49,7 @@ def unit_program(view: Viewpoint) -> Iterator[Diagnostic]:
         part, restriction = hidden
         yield error("SL143.hidden", view.unit.name, program=part, setting=restriction.setting)
     elif not all(access.may(part, os.X_OK) for part in needed) or not access.may(program, os.R_OK):
-        found = access.obstacle(program, os.X_OK) or access.obstacle(os.path.realpath(program), os.X_OK)
+        found = next(filter(None, (access.obstacle(part, os.X_OK) for part in needed)), None)
         fixes = access.grants(found, view.account, in_unit=True) if found else ()
         key = "SL143" if os.path.lexists(program) else "SL143.missing"
         facts = {"program": program, "user": view.account.name, "cure": hint(fixes, view.unit, "install sidelog anew")}
@@ -93,9 +96,16 @@ def _not_started(place: str, program: str, view: Viewpoint) -> Diagnostic:
         fixes = access.grants(found, view.account, in_unit=view.unit is not None)
         facts = {"program": program, "user": view.account.name, "part": found.path, "hint": hint(fixes, view.unit)}
         return error("SL117.closed", place, fixes=fixes, **facts)
+    if _is_noexec(program):  # which no mode changes
+        return error("SL117.noexec", place, program=program)
     fixes = (Fix(command=("chmod", "a+rx"), target=os.path.realpath(program)),)
     facts = {"program": program, "hint": hint(fixes, view.unit)}
     return error("SL117.mode", place, fixes=fixes, **facts)
+
+
+def _is_noexec(path: str) -> bool:
+    """Whether a file lies on a file system that runs no programs; a directory can be passed there."""
+    return os.path.isfile(path) and bool(os.statvfs(path).f_flag & os.ST_NOEXEC)  # noqa: PTH113
 
 
 def _closed(program: str) -> tuple[Fix, ...]:
@@ -111,9 +121,7 @@ def _closed(program: str) -> tuple[Fix, ...]:
 
 
 def _script_problem(place: str, program: str, view: Viewpoint) -> Diagnostic | None:
-    """What is wrong with a program that has the right to be run: the file system, or the interpreter of a script."""
-    if os.statvfs(program).f_flag & os.ST_NOEXEC:
-        return error("SL117.noexec", place, program=program)
+    """What is wrong with a program that has the right to be run: the interpreter of a script."""
     try:
         interpreter = _interpreter(program)
     except OSError:  # a binary runs all the same, a script does not
@@ -121,14 +129,33 @@ def _script_problem(place: str, program: str, view: Viewpoint) -> Diagnostic | N
         facts = {"program": program, "user": view.account.name, "hint": hint(fixes, view.unit)}
         return warning("SL117.unread", place, fixes=fixes, **facts)
     for part in interpreter:
-        found = shutil.which(part, path=hooks.SEARCH_PATH)
-        if found is None or view.sandbox.hides(found) is not None:
-            return error("SL117.interpreter", place, program=program, interpreter=part)
+        if (problem := _interpreter_problem(place, program, part, view)) is not None:
+            return problem
     if interpreter and Path(interpreter[-1]).name in _COMPILERS and not view.sandbox.compiles():
         fixes = (Fix(line="MemoryDenyWriteExecute=no"),)
         facts = {"program": program, "interpreter": interpreter[-1], "hint": hint(fixes, view.unit)}
         return error("SL117.jit", place, fixes=fixes, **facts)
     return None
+
+
+def _interpreter_problem(place: str, program: str, name: str, view: Viewpoint) -> Diagnostic | None:
+    """Why what a script's first line names cannot be started: it is not there, or is closed, hidden or forbidden."""
+    found = shutil.which(name, path=hooks.SEARCH_PATH)
+    if found is None:
+        blocked = access.obstacle(name, os.X_OK) if "/" in name else None
+        if blocked is None:
+            return error("SL117.interpreter", place, program=program, interpreter=name)
+        if _is_noexec(blocked.path):
+            return error("SL117.noexec", place, program=name)
+        fixes = access.grants(blocked, view.account, in_unit=view.unit is not None)
+        facts = {"program": program, "interpreter": name, "part": blocked.path, "user": view.account.name}
+        return error("SL117.interpreter-closed", place, fixes=fixes, hint=hint(fixes, view.unit), **facts)
+    restriction = view.sandbox.hides(found) or view.sandbox.forbids_execution(found)
+    if restriction is None:
+        return None
+    fixes = tuple(Fix(line=line) for line in restriction.cure)
+    facts = {"program": program, "interpreter": found, "setting": restriction.setting}
+    return error("SL117.interpreter-sandbox", place, fixes=fixes, hint=hint(fixes, view.unit), **facts)
 
 
 def _interpreter(program: str) -> list[str]:
@@ -184,14 +211,11 @@ def webhook(name: str, hook: HookConfig, view: Viewpoint) -> Iterator[Diagnostic
         return
     try:
         parts = urlsplit(hook.webhook.resolve())
-        host, port = parts.hostname or "", parts.port or _HTTPS
+        host, port = _first_hop(parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, _HTTPS))
     except (SidelogError, ValueError):  # said by `hook_secrets`, or when the webhook is called
         return
-    addresses = _literal(host)
-    restriction = view.sandbox.cuts_off() or view.sandbox.blocks(addresses)
-    if restriction is None and not addresses:  # blocked by some addresses, or by all: the name has to be known
-        restriction = view.sandbox.blocks(_resolved(host, port)) if view.unit.words("IPAddressDeny") else None
     place = f"hooks.{name}.webhook"
+    restriction = _barrier(view.unit, host, port)
     if restriction is None:
         yield ok(place, "the unit lets its requests out")
         return
@@ -200,10 +224,45 @@ def webhook(name: str, hook: HookConfig, view: Viewpoint) -> Iterator[Diagnostic
     yield error("SL147", place, fixes=fixes, **facts)
 
 
+def _first_hop(scheme: str, host: str, port: int) -> tuple[str, int]:
+    """Who a request is sent to: the host itself, or the proxy of the agent's environment."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - for who has a webhook
+
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(host):
+        return host, port
+    parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    return parts.hostname or "", parts.port or _PORTS["http"]
+
+
+def _barrier(unit: Unit, host: str, port: int) -> Restriction | None:
+    """What stops requests to a host; a name is looked up only where that decides."""
+    literal = _literal(host)
+    found = network.cuts_off(unit, literal) or network.blocks(unit, literal)
+    if found is not None or literal:
+        return _narrowed(found, literal) if found and literal else found
+    if not unit.words("IPAddressDeny") and not unit.values.get("RestrictAddressFamilies"):
+        return None
+    addresses = _resolved(host, port)
+    found = network.cuts_off(unit, addresses) or network.blocks(unit, addresses)
+    return found or (None if _is_told_here(host) else network.blocks_names(unit))
+
+
+def _narrowed(found: Restriction, literal: Addresses) -> Restriction:
+    """What lets one address through, where an address and no name stands in the configuration."""
+    if not found.setting.startswith("IPAddressDeny="):
+        return found
+    addresses = (str(network.on_the_wire(address)) for address in literal)
+    return found._replace(cure=(f"IPAddressAllow={' '.join(addresses)}",))
+
+
 def _literal(host: str) -> Addresses:
-    """The address that a host is, or that `localhost` stands for; none of a name."""
+    """The addresses that a host is, or that `localhost` stands for; none of a name."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return [ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")]
     try:
-        return [ipaddress.ip_address("127.0.0.1" if host == "localhost" or host.endswith(".localhost") else host)]
+        return [ipaddress.ip_address(host.partition("%")[0])]
     except ValueError:
         return []
 
@@ -211,6 +270,15 @@ def _literal(host: str) -> Addresses:
 def _resolved(host: str, port: int) -> Addresses:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:  # no such name now; nothing is said of it
+    except (OSError, UnicodeError):  # no such name now; nothing is said of it
         return []
     return [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in found]
+
+
+def _is_told_here(host: str) -> bool:
+    """Whether this machine knows the address of a name without asking another one."""
+    try:
+        lines = _HOSTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(host in line.partition("#")[0].split()[1:] for line in lines)

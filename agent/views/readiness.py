@@ -31,9 +31,10 @@ from agent.service.fix import Fix, hint
 from agent.service.unit import ignored_lines
 from agent.store.lock import store_files
 from agent.tail.discover import Discovery, tail_settings, unmatched
-from agent.views import keeping, programs
+from agent.views import keeping, programs, sandboxed
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
 from agent.views.expressions import hard_expressions
+from agent.views.keeping import some, unreadable
 from agent.views.team import team
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from agent.tail.discover import DirectoryScan
 
 _SPARE_FILES = 64  # open files beside the followed ones: store, inotify, hooks and their pipes
+_JOURNALS = ("/var/log/journal", "/run/log/journal")  # journald.conf(5), Storage=
 _INOTIFY = Path("/proc/sys/fs/inotify")
 
 
@@ -131,7 +133,8 @@ def _diagnostics(file: Path, load: Callable[[], Config], view: Viewpoint) -> lis
         return [_readable(one, view) if one.code == "SL101" else one for one in findings]
     missing = [Diagnostic.of(one) for one in (*unsupported(config, file), *unusable(config, file))]
     valid = [] if missing else [ok(str(file), "is valid")]
-    of_file = (*_protected(file), *missing, *_left_empty(config, file))
+    of_file = (*_protected(file), *sandboxed.another_root(view), *sandboxed.named_files(config, file, view))
+    of_file += (*missing, *_left_empty(config, file))
     return [*valid, *_for_whom(view), *_slips(), *of_file, *examine(config, view)]
 
 
@@ -182,8 +185,8 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
     scan = Discovery(tail_settings(config), avoid=own).scan()
     yield from _looked("unit", lambda: programs.unit_program(view))
     yield from _looked("sources", lambda: sources(config, scan, view))
-    yield from _looked("sources", lambda: journals(config))
-    yield from _looked("limits", lambda: limits(scan))
+    yield from _looked("sources", lambda: journals(config, view))
+    yield from _looked("limits", lambda: limits(scan, view))
     yield from _looked("store.path", lambda: keeping.store(config, view))
     for key, where, facts in hard_expressions(config):
         yield Diagnostic.of(SidelogError.of(key, where, **facts), "warning")
@@ -191,6 +194,7 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
         yield from _looked("sources", lambda: keeping.rotation(config, scan, view))
     if config.archive is not None:
         yield from _looked("archive.directory", lambda: iter([keeping.archive_directory(config, view)]))
+        yield from _looked("sources", lambda: keeping.rotated_logs(config, scan, view))
         if config.archive.delete_source:
             yield from _looked("sources", lambda: keeping.deletion(config, scan, view))
     yield from _looked("archive.directory", lambda: keeping.redacted_archives(config))
@@ -238,16 +242,17 @@ def sources(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[Di
     for index, source in enumerate(config.sources):
         place = f"sources[{index}] {source.name}"
         found = {one.path: one for one in scan.files if one.source.name == source.name}
-        hidden = _hidden(source, [one.real for one in found.values()], view)
+        hidden = _hidden(source, list(found), view)
         for restriction, paths in hidden.items():
             fixes = tuple(Fix(line=line) for line in restriction.cure)
-            facts = {"paths": _some(paths), "setting": restriction.setting, "hint": hint(fixes, view.unit)}
+            named = [path for path in paths if path in source.include] or paths
+            facts = {"paths": some(named), "setting": restriction.setting, "hint": hint(fixes, view.unit)}
             yield error("SL140", place, fixes=fixes, **facts)
         covered = {path for paths in hidden.values() for path in paths}
-        seen = {path: one for path, one in found.items() if one.real not in covered}
+        seen = {path: one for path, one in found.items() if path not in covered}
         closed = [path for path in seen if not access.may(path, os.R_OK)]
         if closed:
-            yield _unreadable(place, closed, "file", view)
+            yield unreadable(place, closed, "file", view)
         elif seen:
             size = format_size(sum(one.size for one in seen.values()))
             yield ok(place, f"{counted(len(seen), 'file')}, {size}, readable")
@@ -256,7 +261,7 @@ def sources(config: Config, scan: DirectoryScan, view: Viewpoint) -> Iterator[Di
         for problem in unmatched(msgspec.structs.replace(source, include=patterns), scan):
             yield Diagnostic.at(place, problem)
     if scan.errors:
-        yield _unreadable("sources", sorted(scan.errors), "path", view)
+        yield unreadable("sources", sorted(scan.errors), "path", view)
     for path, refused in sorted(scan.refused.items()):
         yield Diagnostic.at(path, refused)
 
@@ -279,11 +284,21 @@ def _before_wildcard(pattern: str) -> Path:
     return Path(*parts[:plain])
 
 
-def journals(config: Config) -> Iterator[Diagnostic]:
-    """Whether the journals of sources can be read."""
+def journals(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
+    """Whether the journals of sources can be seen and read."""
     for index, source in enumerate(config.sources):
-        if source.journal is not None:
-            yield _journal(f"sources[{index}] {source.name}", source.name, source.journal)
+        if source.journal is None:
+            continue
+        place = f"sources[{index}] {source.name}"
+        own = source.journal.directory
+        folders = [path for path in (_JOURNALS if own is None else (str(own),)) if os.path.isdir(path)]  # noqa: PTH112
+        hidden = [restriction for path in folders if (restriction := view.sandbox.hides(path)) is not None]
+        if hidden and len(hidden) == len(folders):
+            fixes = tuple(Fix(line=line) for line in hidden[0].cure)
+            facts = {"paths": some(folders), "setting": hidden[0].setting, "hint": hint(fixes, view.unit)}
+            yield error("SL140", place, fixes=fixes, **facts)
+        else:
+            yield _journal(place, source.name, source.journal)
 
 
 def _journal(place: str, name: str, selected: JournalConfig) -> Diagnostic:
@@ -300,22 +315,7 @@ def _journal(place: str, name: str, selected: JournalConfig) -> Diagnostic:
     return warning("SL111.journal", place)
 
 
-def _unreadable(place: str, paths: list[str], what: str, view: Viewpoint) -> Diagnostic:
-    """Paths that may not be read, with what opens them."""
-    fixes: dict[Fix, None] = {}
-    for path in paths:
-        mode = os.R_OK | os.X_OK if Path(path).is_dir() or what == "path" else os.R_OK
-        if (blocked := access.obstacle(path, mode)) is not None:
-            fixes |= dict.fromkeys(access.grants(blocked, view.account, in_unit=view.unit is not None))
-    facts = {"count": counted(len(paths), what), "user": view.account.name, "paths": _some(paths)}
-    return error("SL112", place, fixes=tuple(fixes), hint=hint(tuple(fixes), view.unit) or None, **facts)
-
-
-def _some(paths: list[str]) -> str:
-    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004
-
-
-def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
+def limits(scan: DirectoryScan, view: Viewpoint) -> Iterator[Diagnostic]:
     """Whether the kernel grants as many watches and open files as these sources need."""
     watches = _number(_INOTIFY / "max_user_watches")
     needed = len(scan.directories)
@@ -325,12 +325,16 @@ def limits(scan: DirectoryScan) -> Iterator[Diagnostic]:
         yield warning("SL115.instances", "inotify", why=problem)
     elif watches is not None:
         yield ok("inotify", f"{counted(needed, 'directory', 'directories')} to watch, the limit is {watches}")
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = sandboxed.most_open_files(view)
     wanted, count = len(scan.files) + _SPARE_FILES, counted(len(scan.files), "file")
-    if soft != resource.RLIM_INFINITY and wanted > soft:
-        yield warning("SL116", "open files", count=count, limit=soft, advised=2 * wanted)
+    if most == resource.RLIM_INFINITY:
+        yield ok("open files", f"{count} to follow, there is no limit")
+    elif wanted > most:
+        fixes = () if view.unit is None else (Fix(line=f"LimitNOFILE={2 * wanted}"),)
+        facts = {"count": count, "limit": most, "advised": 2 * wanted, "hint": hint(fixes, view.unit) or None}
+        yield warning("SL116", "open files", fixes=fixes, **facts)
     else:
-        yield ok("open files", f"{count} to follow, the limit is {soft}")
+        yield ok("open files", f"{count} to follow, the limit is {most}")
 
 
 def _inotify_problem() -> str | None:

@@ -29,7 +29,11 @@ def team(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
     for key, group, directory, what in wanted:
         if group is None:
             continue
-        found = [*_member(key, group, view), *_mode(key, group, directory, view), *_way(config, key, directory, what)]
+        found = [
+            *_member(key, group, view),
+            *_mode(key, group, directory, view),
+            *_way(config, key, directory, what, view),
+        ]
         yield from found or [ok(key, f"the group {group} can be let read {what}")]
 
 
@@ -58,15 +62,28 @@ def _mode(key: str, group: str, directory: Path, view: Viewpoint) -> Iterator[Di
         yield error("SL148.mode", key, fixes=fixes, **facts)
 
 
-def _way(config: Config, key: str, directory: Path, what: str) -> Iterator[Diagnostic]:
+def _way(config: Config, key: str, directory: Path, what: str, view: Viewpoint) -> Iterator[Diagnostic]:
     """Whether the group can pass all directories above the one that is given to it."""
     group = config.store.group if key == "store.group" else config.archive and config.archive.group
     given = {config.store.path.parent} if config.store.group == group else set()
     for above in Path(os.path.realpath(directory)).parents:
-        if above in given or not above.exists():
+        if above in given or not os.path.exists(above):  # noqa: PTH110 - Path.exists raises in a closed directory
             continue
         status = above.stat()
         bit = 0o010 if status.st_gid == group_id(str(group)) else 0o001
-        if not status.st_mode & bit:
-            yield error("SL148.way", key, group=group, directory=above, what=what)
+        if not status.st_mode & bit and not _has_list(above):
+            lasting = not view.sandbox.makes(str(above))  # else the manager sets its mode anew
+            step = Fix(command=("setfacl", "-m", f"g:{group}:x"), target=str(above))
+            fixes = (step,) if lasting else ()
+            cure = f"{step.text()}, or " if lasting else ""
+            facts = {"group": group, "directory": above, "what": what, "cure": cure}
+            yield error("SL148.way", key, fixes=fixes, **facts)
             return
+
+
+def _has_list(directory: Path) -> bool:
+    """Whether a directory has an access list, which may let the group pass."""
+    try:
+        return "system.posix_acl_access" in os.listxattr(directory)
+    except OSError:
+        return False

@@ -150,6 +150,33 @@ def test_what_the_user_may_not_read_or_pass_is_named_and_healed(machine, closed,
     machine.heals()
 
 
+def test_what_lies_in_a_closed_directory_hides_no_other_finding(machine):
+    (machine.place / "closed/app/logs").mkdir(parents=True)
+    (machine.place / "closed/app/logs/a.log").write_text("x\n")
+    (machine.place / "closed").chmod(0o700)
+    (machine.place / "logs").chmod(0o700)
+    patterns = [f"{machine.place}/closed/app/logs/*.log", f"{machine.place}/closed/*/logs/*.log"]
+    own = {"name": "app", "include": [f"{machine.place}/logs/*.log"]}
+    machine.config(sources=[{"name": "far", "include": patterns}, own], archive={"delete_source": False})
+    found = machine.problems()
+    assert {code for code, _ in found} == {"SL112"}
+    assert all(name in str(found) for name in (f"{machine.place}/closed", f"{machine.place}/logs"))
+    machine.heals()
+
+
+def test_rotated_logs_that_are_closed_are_named_where_they_are_to_be_archived(machine):
+    for name in ("a.log.1", "a.log-20261120.gz", "other.txt", "a.log.left"):
+        (machine.place / "logs" / name).write_text("x\n")
+        (machine.place / "logs" / name).chmod(0o600)
+    left = {"name": "app", "include": [f"{machine.place}/logs/*.log"], "exclude": ["*.left"]}
+    machine.config(sources=[left])
+    assert machine.problems() == {}
+    machine.config(sources=[left], archive={"delete_source": False})
+    found = machine.problems()["SL112", "sources[0] app"]
+    assert found["sentence"].startswith("2 rotated logs cannot be read by the user nobody: ")
+    machine.heals()
+
+
 def test_a_group_that_may_read_is_joined(machine):
     (machine.place / "logs").chmod(0o750)
     os.chown(machine.place / "logs", 0, grp.getgrnam("adm").gr_gid)
@@ -208,7 +235,9 @@ def test_logs_that_cannot_be_deleted(machine):
     os.chown(machine.place / "logs", 0, grp.getgrnam("adm").gr_gid)
     machine.unit(*PLAIN, "SupplementaryGroups=adm")
     found = machine.problems()["SL144", "sources[0] app"]
-    assert found["fix"] == [f"setfacl -m u:nobody:wx {machine.place}/logs"], "not for all of adm"
+    assert found["fix"] == [f"setfacl -m u:nobody:rwx {machine.place}/logs"], (
+        "not for all of adm; and it goes on reading"
+    )
 
 
 def test_directories_of_the_agents_own_are_made_for_it(machine):
@@ -236,6 +265,20 @@ def test_a_store_of_another_user_is_a_finding_and_healed(machine):
     assert code == 1
     assert {one["code"] for one in document["findings"]} & {"SL113", "SL406"}
     (machine.place / "state" / "s.db").unlink()
+    machine.heals()
+
+
+@pytest.mark.parametrize("owner", [0, 1], ids=["root", "daemon"])
+def test_a_store_that_another_user_has_left_is_opened_with_all_its_files(machine, owner):
+    store = sqlite3.connect(machine.place / "state/s.db", isolation_level=None)
+    schema.prepare_file(store)
+    schema.migrate(store)
+    store.close()
+    (machine.place / "state/s.db.lock").touch()
+    for path in (machine.place / "state", *(machine.place / "state").iterdir()):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.chown(path, owner, owner)
+    assert machine.problems()["SL113", "store.path"]["fix"] != []
     machine.heals()
 
 
@@ -282,6 +325,28 @@ def test_hooks_that_the_sandbox_or_a_directory_stops(machine):
     machine.heals()
 
 
+@needs("mount")
+def test_a_hook_on_a_file_system_that_runs_no_programs(machine):
+    (machine.place / "hooks").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=755", "tmpfs", machine.place / "hooks"], check=True)
+    try:
+        hook(machine)
+        assert "noexec" in machine.problems()["SL117", "hooks.page.exec"]["sentence"]
+        subprocess.run(["mount", "-o", "remount,exec", machine.place / "hooks"], check=True)
+        assert machine.problems() == {}
+    finally:
+        subprocess.run(["umount", machine.place / "hooks"], check=True)
+
+
+def test_a_journal_that_the_sandbox_hides(machine):
+    (machine.place / "journal").mkdir()
+    machine.config(sources=[{"name": "j", "journal": {"directory": str(machine.place / "journal")}}])
+    machine.unit(*PLAIN, f"InaccessiblePaths={machine.place}/journal")
+    assert ("SL140", "sources[0] j") in machine.problems()
+    machine.check("--fix", "--yes")
+    assert ("SL140", "sources[0] j") not in machine.problems()
+
+
 def test_a_webhook_that_the_unit_blocks(machine):
     """Also one that is a secret in the unit's environment, whose text is not shown."""
     (machine.place / "env").write_text("HOOK=https://chat.example/s3cret\n")
@@ -308,6 +373,30 @@ def test_a_group_that_is_to_read_has_to_be_the_agents(machine):
     machine.unit(*PLAIN, "StateDirectory=none-of-it", "StateDirectoryMode=0700", "Group=games")
     machine.config(store={"path": "/var/lib/none-of-it/s.db", "min_free": "0B", "group": "games"})
     assert machine.problems()["SL148", "store.group"]["fix"] == ["StateDirectoryMode=0750"]
+
+
+def test_a_directory_that_the_group_cannot_pass_has_a_step(machine):
+    deep = machine.place / "state/deep"
+    (deep / "store").mkdir(parents=True)
+    os.chown(deep / "store", 65_534, grp.getgrnam("games").gr_gid)
+    deep.chmod(0o700)
+    os.chown(deep, 65_534, 65_534)
+    machine.config(store={"path": str(deep / "store/s.db"), "min_free": "0B", "group": "games"})
+    machine.unit(*PLAIN, "Group=games")
+    found = machine.problems()["SL148", "store.group"]
+    assert found["fix"] == [f"setfacl -m g:games:x {deep}"]
+
+
+def test_the_document_has_what_scripts_rely_on(machine, sidelog):
+    (machine.place / "logs").chmod(0o700)
+    _, document = machine.check()
+    assert list(document) == ["ok", "config", "user", "unit", "findings"]
+    assert {tuple(one) for one in document["findings"]} == {("level", "code", "place", "sentence", "hint", "fix")}
+    assert {one["level"] for one in document["findings"]} == {"ok", "error"}
+    assert all((one["code"] is None) == (one["level"] == "ok") for one in document["findings"])
+    (machine.place / "sidelog.json").write_text('{"sources": 1}')
+    code, document = machine.check("--as-user", "nobody")
+    assert (code, document["ok"], document["unit"], document["findings"][0]["level"]) == (78, False, None, "error")
 
 
 def test_a_secret_that_the_user_cannot_read(machine):
@@ -423,3 +512,168 @@ def test_the_environments_file_is_looked_at_as_systemd_reads_it(machine):
     assert machine.problems()["SL149", str(file)]["sentence"].endswith(
         "and it is not there: the service does not start"
     )
+
+
+def test_a_drop_in_with_the_last_word_does_not_undo_what_heals(machine, sidelog):
+    """`systemctl edit` makes override.conf, which comes behind check.conf."""
+    folder = machine.file.parent / "sidelog.service.d"
+    folder.mkdir()
+    (folder / "override.conf").write_text("[Service]\nPrivateTmp=yes\n")
+    assert ("SL140", "sources[0] app") in machine.problems()
+    machine.heals()
+    assert (folder / "zz-check.conf").read_text() == "[Service]\nPrivateTmp=no\n"
+
+
+def test_several_findings_about_one_list_are_healed_at_once(machine, sidelog):
+    places = [machine.place / name for name in ("one", "two words", "three")]
+    for place in places:
+        place.mkdir()
+        (place / "a.log").write_text("x\n")
+    machine.unit(*PLAIN, "InaccessiblePaths=" + " ".join(f'"-{place}"' for place in (*places, machine.place / "units")))
+    machine.config(sources=[{"name": place.name[:3], "include": [f"{place}/*.log"]} for place in places])
+    assert len(machine.problems()) == 3
+    said = sidelog("check", "-c", machine.place / "sidelog.json", "--unit", machine.file, "--fix")
+    script = said.out.replace("systemctl", "true")  # not this machine's
+    subprocess.run(["sh", "-eu"], input=script, text=True, check=True, timeout=50)
+    assert machine.problems() == {}
+    written = (machine.file.parent / "sidelog.service.d/check.conf").read_text().splitlines()
+    assert written == ["[Service]", "InaccessiblePaths=", f"InaccessiblePaths=-{machine.place}/units"]
+
+
+def test_a_directory_with_a_blank_in_its_name_is_opened(machine):
+    logs = machine.place / "my logs: 100%"
+    logs.mkdir()
+    (logs / "a.log").write_text("x\n")
+    logs.chmod(0o777)
+    machine.unit(*PLAIN, f"ReadOnlyPaths={machine.place}", f"ReadWritePaths={machine.place}/state")
+    machine.config(sources=[{"name": "app", "include": [f"{logs}/*.log"]}], archive={})
+    assert [code for code, _ in machine.problems()] == ["SL144"]
+    machine.heals()
+    machine.unit(*PLAIN, f"TemporaryFileSystem={machine.place}", f"BindPaths={machine.place}/state")
+    machine.heals()
+
+
+def test_what_a_setting_names_itself_is_opened_too(machine):
+    """There the stricter of two settings counts, whichever comes last."""
+    state = machine.place / "state"
+    machine.unit(*PLAIN, f"ReadOnlyPaths={state} {machine.place}/logs", f"ReadWritePaths={state}")
+    assert [code for code, _ in machine.problems()] == ["SL113"]
+    machine.heals()
+    machine.unit(*PLAIN, f"BindReadOnlyPaths={state}", f"ReadWritePaths={state}")
+    assert [code for code, _ in machine.problems()] == ["SL113"]
+    machine.heals()
+
+
+def test_a_link_in_a_place_that_is_hidden_leads_nowhere(machine):
+    (machine.place / "links").mkdir()
+    (machine.place / "links/a.log").symlink_to(machine.log)
+    (machine.place / "units/b.log").symlink_to(machine.place / "links/a.log")
+    machine.unit(*PLAIN, f"InaccessiblePaths={machine.place}/links")
+    machine.config(sources=[{"name": "app", "include": [f"{machine.place}/units/*.log"]}])
+    assert [code for code, _ in machine.problems()] == ["SL140"]
+    machine.heals()
+
+
+def test_files_that_the_configuration_names_are_seen(machine):
+    (machine.place / "keys").mkdir()
+    (machine.place / "keys/token").write_text("t")
+    (machine.place / "keys/pid").write_text("1")
+    rotate = {"size": "1MiB", "signal": {"pidfile": str(machine.place / "keys/pid")}}
+    machine.config(
+        sources=[{"name": "app", "include": [f"{machine.place}/logs/*.log"], "rotate": rotate}],
+        hooks={"chat": {"webhook": {"url": {"file": str(machine.place / "keys/token")}, "format": "slack"}}},
+    )
+    machine.unit(*PLAIN, f"InaccessiblePaths={machine.place}/keys {machine.place}/sidelog.json")
+    found = {place: one["sentence"] for (code, place), one in machine.problems().items() if code == "SL140"}
+    assert [text.split()[1] for text in found.values()] == ["configuration", "secret", "pidfile"]
+    machine.check("--fix", "--yes")
+    assert "SL140" not in {code for code, _ in machine.problems()}
+
+
+def test_another_root_directory_is_told_and_the_limit_of_the_unit_counts(machine):
+    machine.unit(*PLAIN, "RootDirectory=/srv/system", "LimitNOFILE=16:64")
+    found = {code: one for (code, _), one in machine.problems().items()}
+    assert "RootDirectory=/srv/system" in found["SL150"]["sentence"]
+    assert found["SL116"]["fix"] == ["LimitNOFILE=130"]
+    machine.unit(*PLAIN, "RootDirectory=/", "LimitNOFILE=infinity")
+    assert machine.problems() == {}
+
+
+def test_an_interpreter_that_the_user_or_the_service_cannot_start(machine):
+    """A virtual environment in a home: its Python is a link to one in another place."""
+    python = machine.place / "venv/bin/python"
+    for place in (python.parent, machine.place / "lib"):
+        place.mkdir(parents=True)
+    (machine.place / "lib/python").write_bytes(Path("/bin/true").read_bytes())
+    (machine.place / "lib/python").chmod(0o755)
+    python.symlink_to(machine.place / "lib/python")
+    hook(machine, f"#!{python}\n")
+    assert machine.problems() == {}
+    (machine.place / "lib").chmod(0o700)
+    assert f"{machine.place}/lib is closed" in machine.problems()["SL117", "hooks.page.exec"]["sentence"]
+    machine.heals()
+    for line in (f"InaccessiblePaths={machine.place}/lib", f"NoExecPaths={machine.place}/lib"):
+        machine.unit(*PLAIN, line)
+        assert line in machine.problems()["SL117", "hooks.page.exec"]["sentence"]
+        machine.heals()
+
+
+@pytest.mark.parametrize(
+    ("webhook", "lines", "stopped", "cure"),
+    [
+        ("https://192.0.2.7/x", ["IPAddressDeny=any"], "IPAddressDeny=any", ["IPAddressAllow=192.0.2.7"]),
+        ("https://[2001:db8::7]/x", ["IPAddressDeny=2001:db8::/32"], "IPAddressDeny", ["IPAddressAllow=2001:db8::7"]),
+        ("https://[2001:db8::7]/x", ["IPAddressDeny=0.0.0.0/0"], "", []),
+        ("https://[2001:db8::7]/x", ["RestrictAddressFamilies=AF_UNIX AF_INET"], "AF_INET", ["AF_INET6"]),
+        ("https://[::ffff:192.0.2.7]/x", ["IPAddressDeny=192.0.2.0/24"], "IPAddressDeny", ["IPAddressAllow"]),
+        ("http://localhost:9/x", ["IPAddressDeny=any", "IPAddressAllow=::1"], "", []),
+        ("http://localhost:9/x", ["PrivateNetwork=yes"], "PrivateNetwork=yes", ["PrivateNetwork=no"]),
+        ("http://localhost:9/x", ["RestrictNetworkInterfaces=lo"], "", []),
+        ("https://192.0.2.7/x", ["RestrictNetworkInterfaces=lo"], "RestrictNetworkInterfaces=lo", ["Interfaces="]),
+        ("https://none.invalid/x", ["IPAddressDeny=any", "IPAddressAllow=localhost"], "IPAddressDeny", ["Deny="]),
+        (
+            "https://192.0.2.7/x",
+            ["IPAddressDeny=any", "IPAddressAllow=::1", "Environment=https_proxy=[::1]:3128"],
+            "",
+            [],
+        ),
+        (
+            "https://[::1]/x",
+            ["IPAddressDeny=192.0.2.0/24", "Environment=ALL_PROXY=http://192.0.2.9:1"],
+            "IPAddr",
+            ["2.9"],
+        ),
+    ],
+)
+def test_webhooks_by_address_by_name_and_by_proxy(machine, webhook, lines, stopped, cure):
+    machine.unit(*PLAIN, *lines)
+    machine.config(hooks={"chat": {"webhook": webhook}})
+    found = machine.problems().get(("SL147", "hooks.chat.webhook"))
+    assert (found is not None) == bool(stopped)
+    if found is not None:
+        assert stopped in found["sentence"]
+        assert all(any(part in line for line in found["fix"]) for part in cure), found["fix"]
+        machine.heals()
+
+
+def test_a_name_whose_server_is_blocked_cannot_be_found(machine, tmp_path, monkeypatch):
+    resolver, hosts = tmp_path / "resolv.conf", tmp_path / "hosts"
+    monkeypatch.setattr("agent.service.network._RESOLVER", resolver)
+    monkeypatch.setattr("agent.views.programs._HOSTS", hosts)
+    tmp_path.chmod(0o755)
+    for above in tmp_path.parents:
+        if str(above).startswith("/tmp/pytest"):
+            above.chmod(0o755)
+    resolver.write_text("# made\nnameserver 192.0.2.53\nnameserver fe80::1%eth0\n")
+    hosts.write_text("192.0.2.7 relay chat\n")
+    machine.unit(*PLAIN, "IPAddressDeny=any", "IPAddressAllow=localhost 198.51.100.0/24")
+    machine.config(hooks={"chat": {"webhook": "https://none.invalid/x"}})
+    found = machine.problems()["SL147", "hooks.chat.webhook"]
+    assert found["fix"] == ["IPAddressAllow=192.0.2.53 fe80::1"]
+    machine.heals()
+    machine.file.parent.joinpath("sidelog.service.d/check.conf").unlink()
+    hosts.write_text("198.51.100.7 none.invalid\n")
+    assert machine.problems() == {}
+    hosts.unlink()
+    resolver.write_text("nameserver 127.0.0.53\n")
+    assert machine.problems() == {}

@@ -1,17 +1,21 @@
 """Runs command lines as another user: `python reading.py UID GID GROUP [[ARGUMENT, …], …]`, and prints what they said.
 
 All are run twice. The first time, by root and unseen, brings all modules that they need: the other user may not be able
-to read the interpreter of the tests.
+to read the interpreter of the tests. `{run}` in an argument is the number of the time.
 """
 
 import contextlib
+import importlib
 import io
 import json
 import os
+import pkgutil
 import sqlite3
 import sys
 
+import agent.query
 from agent.cli.main import run_command_line
+from agent.core import catalogue
 
 
 def command(arguments):
@@ -33,14 +37,25 @@ def by_sqlite(store, statement, out):
     return 0
 
 
-def main():
-    uid, gid, group, commands = map(json.loads, sys.argv[1:])
-    for one in commands:
-        command(one)
+def become(uid, gid, group):
     os.setgroups([group])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
-    sys.stdout.write(json.dumps([command(one) for one in commands]))
+
+
+def main():
+    uid, gid, group, commands = map(json.loads, sys.argv[1:5])
+    if sys.argv[5:] == ["follow"]:  # it does not end, and so is not run before
+        command([word for word in commands[0] if word != "-f"])
+        for module in pkgutil.walk_packages(agent.query.__path__, "agent.query."):
+            importlib.import_module(module.name)
+        become(uid, gid, group)
+        sys.exit(run_command_line(commands[0]))
+    catalogue.load()
+    for one in commands:
+        command([word.replace("{run}", "1") for word in one])
+    become(uid, gid, group)
+    sys.stdout.write(json.dumps([command([word.replace("{run}", "2") for word in one]) for one in commands]))
 
 
 main()

@@ -1,11 +1,12 @@
 """Permission lost and given back, directories that vanish and return: one message, nothing lost, nothing twice."""
 
+import json
 import os
 import subprocess
 
 import pytest
 
-from tests.integration.harness import SIDELOG, wait_until
+from tests.integration.harness import SIDELOG, append, events, wait_until
 from tests.integration.oracle import Scribe, nudge, settled
 
 BOUND = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
@@ -123,3 +124,18 @@ def test_a_run_to_the_end_of_files_that_cannot_be_read_fails_and_names_them(box,
     assert f"{box.logs}/closed.log" in done.stderr.decode()
     assert "1 path could not be read, see above" in done.stderr.decode()
     assert box.count() == 20
+
+
+def test_a_rotated_log_that_becomes_readable_is_archived_then(box, ordinary):
+    """A right that is given changes neither the size nor the time of a file."""
+    rotated = box.logs / "app.log.1"
+    append(rotated, events(0, 5))
+    append(box.log, events(5, 1))
+    rotated.chmod(0)
+    document = json.loads(box.config.read_text())
+    box.config.write_text(json.dumps(document | {"archive": {"quiet": "0s"}}))
+    box.start(*ordinary, rescan_s=0.5)
+    wait_until(lambda: active(box, "SL805"), what="the condition")
+    rotated.chmod(0o600)
+    wait_until(lambda: not rotated.exists(), what="its archive")
+    wait_until(lambda: not active(box, "SL805"), what="its end")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import grp
 import json
 import os
+import pwd
 import subprocess
 import sys
 import tempfile
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.core import sharing
-from tests.integration.harness import SIDELOG, Box, append, events, wait_until
+from tests.integration.harness import SIDELOG, Box, append, event, events, wait_until
 from tests.needs import needs
 from tests.stores.world import unpack
 
@@ -124,6 +126,111 @@ def test_a_member_reads_while_the_agent_runs_and_while_it_does_not(box):
     count, refused = counted(box, ["errors", "resolve", "1"])
     assert (count, refused[0] != 0) == (6, True), "what a killed agent leaves can be read as well"
     assert modes(box) <= SHARED
+
+
+READ = (
+    *(
+        ["query"],
+        ["query", "--archives", "-n", "all"],
+        ["query", "--by", "level"],
+        ["query", "--bundle", "{home}/{run}.html", "1"],
+    ),
+    *(
+        ["query", "--cursor-file", "{home}/{run}.cursor"],
+        ["errors"],
+        ["errors", "show", "1"],
+        ["errors", "diff", "--at", "1h ago"],
+    ),
+    *(
+        ["alerts"],
+        ["alerts", "history"],
+        ["alerts", "test", "r", "--since", "7d"],
+        ["status"],
+        ["status", "--json"],
+        ["audit"],
+    ),
+    *(
+        ["sql", "SELECT count(*) FROM logs"],
+        ["archive"],
+        ["archive", "list", "--json"],
+        ["archive", "verify"],
+        ["verify"],
+    ),
+    *(
+        ["archive", "run", "--dry-run"],
+        ["archive", "cat", "{archive}"],
+        ["archive", "restore", "{archive}", "{home}/{run}.log"],
+    ),
+    *(["backup", "{home}/{run}.db"], ["backup", "{home}/{run}", "--keep", "2"], ["upgrade-check"], ["parse", "{log}"]),
+)
+WRITE = (
+    *(["errors", "resolve", "1"], ["errors", "ignore", "1", "--for", "1h"], ["errors", "reopen", "1"]),
+    *(["alerts", "silence", "r", "--for", "1h", "--comment", "x"], ["alerts", "unsilence", "r"], ["archive", "run"]),
+    *(["run", "--once"], ["restore", "{home}/1.db", "--force"], ["archive", "run", "--reindex"]),
+)
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["beside the agent", "without it"])
+def test_every_command_that_reads_works_for_a_member_and_what_writes_says_who_may(box, stopped):
+    rule = {"name": "r", "match": "severity>=error", "when": {"count": 1}}
+    configure(box, TEAM.gr_name, alerts=[rule])
+    append(box.logs / "app.log.1", events(0, 3))
+    (box.logs / "app.log.1").chmod(0o600)
+    append(box.log, events(3, 2) + event(5, "error", "no stock"))
+    box.start(*SERVICE)
+    box.wait_count(3)
+    archive = wait_until(lambda: next(box.store.parent.rglob("*.zst"), None), what="an archive")
+    wait_until(lambda: box.sql("SELECT count(*) FROM archives") == [(1,)], what="its row")
+    if stopped:
+        assert box.stop() == 0
+    home = box.root / "home"
+    home.mkdir()
+    home.chmod(0o777)
+    places = {"{home}": home, "{archive}": archive, "{log}": box.log}
+
+    def with_places(commands):
+        return [
+            [functools.reduce(lambda text, name: text.replace(name, str(places[name])), places, word) for word in one]
+            for one in commands
+        ]
+
+    for (code, _, err), one in zip(by(MEMBER, box, *with_places(READ)), READ, strict=True):
+        assert code == 0, (one, err)
+    for (code, out, err), one in zip(by(MEMBER, box, *with_places(WRITE)), WRITE, strict=True):
+        assert (code, out, "SL999" in err, "error[SL4" in err) == (3, "", False, True), (one, err)
+        assert "chown" not in err, "the store is not to be taken from its owner"
+        if one[0] in ("errors", "alerts"):
+            assert f"sudo -u {pwd.getpwuid(AGENT).pw_name} sidelog" in err
+    for (code, out, err), one in zip(
+        by(STRANGER, box, *with_places(READ[:-1] + WRITE), group=STRANGER), READ[:-1] + WRITE, strict=True
+    ):
+        assert (code, "SL999" in err, "no stock" in out, "event 3" in out) == (3, False, False, False), (one, out, err)
+    assert modes(box) <= SHARED
+
+
+def test_a_member_follows(box):
+    append(box.log, events(0, 1))
+    box.start(*SERVICE)
+    box.wait_count(1)
+    following = [
+        *READING,
+        *map(json.dumps, (MEMBER, MEMBER, TEAM.gr_gid, [["query", "-c", str(box.config), "-f", "-n", "1"]])),
+        "follow",
+    ]
+    with subprocess.Popen(following, stdout=subprocess.PIPE, text=True, cwd=box.root, env=box.env) as process:
+        assert "event 0" in process.stdout.readline()
+        append(box.log, events(1, 1))
+        assert "event 1" in process.stdout.readline()
+        process.terminate()
+
+
+def test_a_backup_in_a_directory_stays_its_makers_own(box):
+    """It is there to be restored. A plain copy is the store once more, and is the group's."""
+    append(box.log, events(0, 3))
+    by_service(box, "run", "--once")
+    by_service(box, "backup", box.store.parent / "sets", "--keep", "2")
+    made = [path.lstat().st_mode & 0o077 for path in (box.store.parent / "sets").rglob("*")]
+    assert (len(made) > 2, set(made)) == (True, {0})
 
 
 def test_the_group_stays_with_what_becomes_of_the_store_and_goes_with_the_key(box):

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from agent.service import account, unit
+from agent.core.errors import SidelogError
+from agent.service import account, network, unit
 from agent.service.sandbox import Sandbox
 
 
@@ -93,6 +94,9 @@ def test_the_environment_is_that_of_the_unit(service, tmp_path):
         (["ProtectHome=read-only"], [], ["/home/a"]),
         (["ProtectHome=no", "PrivateTmp=false"], [], ["/home/a", "/tmp/a"]),
         (["InaccessiblePaths=-/srv/a /srv/b"], ["/srv/a/x", "/srv/b"], ["/srv/c", "/srv/bb"]),
+        (["DynamicUser=yes"], ["/tmp/a.log"], ["/home/a.log"]),
+        (["PrivateDevices=yes"], ["/dev/kmsg"], ["/dev/shm/a.log", "/dev/null"]),
+        (["TemporaryFileSystem=/var", "StateDirectory=sidelog"], ["/var/log/a"], ["/var/lib/sidelog/sidelog.db"]),
         (["TemporaryFileSystem=/srv:ro", "BindPaths=/srv/log"], ["/srv/x"], ["/srv/log/x"]),
     ],
 )
@@ -126,22 +130,22 @@ def test_what_is_read_only(service, tmp_path):
     assert Sandbox(None).protects("/") is Sandbox(None).hides("/") is None
 
 
-def blocked(sandbox, *addresses):
-    return sandbox.blocks([ipaddress.ip_address(one) for one in addresses])
+def blocked(service, *addresses):
+    return network.blocks(service, [ipaddress.ip_address(one) for one in addresses])
 
 
 def test_what_of_the_network_is_blocked(service):
-    closed = Sandbox(service("IPAddressDeny=any", "IPAddressAllow=localhost"))
+    closed = service("IPAddressDeny=any", "IPAddressAllow=localhost")
     assert blocked(closed, "192.0.2.1")
     assert blocked(closed, "2001:db8::1")
     assert blocked(closed)
     assert blocked(closed, "127.0.0.1") is blocked(closed, "::1") is None
-    some = Sandbox(service("IPAddressDeny=any", "IPAddressAllow=localhost 192.0.2.0/24"))
+    some = service("IPAddressDeny=any", "IPAddressAllow=localhost 192.0.2.0/24")
     assert blocked(some, "192.0.2.9") is blocked(some) is blocked(some, "198.51.100.1", "192.0.2.9") is None
     assert blocked(some, "198.51.100.1").setting == "IPAddressDeny=any"
-    assert blocked(Sandbox(service("IPAddressDeny=192.0.2.0/24")), "198.51.100.1") is None
-    assert blocked(Sandbox(service("IPAddressAllow=localhost")), "198.51.100.1") is None
-    opened = Sandbox(service("IPAddressDeny=any", "IPAddressAllow=localhost", *blocked(closed).cure))
+    assert blocked(service("IPAddressDeny=192.0.2.0/24"), "198.51.100.1") is None
+    assert blocked(service("IPAddressAllow=localhost"), "198.51.100.1") is None
+    opened = service("IPAddressDeny=any", "IPAddressAllow=localhost", *blocked(closed).cure)
     assert blocked(opened, "192.0.2.1") is None
 
 
@@ -158,10 +162,10 @@ def test_what_of_the_network_is_blocked(service):
     ],
 )
 def test_families_of_addresses(service, lines, reached):
-    restriction = Sandbox(service(*lines)).cuts_off()
+    restriction = network.cuts_off(service(*lines))
     assert (restriction is None) == reached
     if restriction is not None:
-        assert Sandbox(service(*lines, *restriction.cure)).cuts_off() is None
+        assert network.cuts_off(service(*lines, *restriction.cure)) is None
 
 
 def test_who_a_unit_runs_as(service):
@@ -175,6 +179,11 @@ def test_who_a_unit_runs_as(service):
     assert account.of_unit(none).keeps == ()
     assert account.of_unit(service("CapabilityBoundingSet=")).keeps == ()
     assert len(account.of_unit(service("CapabilityBoundingSet=~CAP_CHOWN")).keeps) == 3
+    with pytest.raises(SidelogError, match="makes its user nobody-at-all at each start"):
+        account.of_unit(service("User=nobody-at-all", "DynamicUser=yes"))
+    with pytest.raises(SidelogError, match="makes its user sidelog at each start"):
+        account.of_unit(service("DynamicUser=yes"))
+    assert account.of_unit(service("DynamicUser=yes", "User=daemon")).name == "daemon"
     for lines in (["User=nobody-at-all"], ["User=daemon", "Group=no-group-at-all"]):
         with pytest.raises(Exception, match=r"there is no .*-at-all"):
             account.of_unit(service(*lines))
@@ -189,8 +198,8 @@ def test_the_unit_that_comes_along_is_what_its_comments_say():
     assert sandbox.hides("/root/a.log")
     assert sandbox.protects("/var/log/shop")
     assert sandbox.protects("/var/lib/sidelog/archive") is None
-    assert blocked(sandbox, "192.0.2.1")
-    assert sandbox.cuts_off() is None
+    assert blocked(packaged, "192.0.2.1")
+    assert network.cuts_off(packaged) is None
     assert not sandbox.compiles()
     assert sandbox.makes("/var/lib/sidelog")
     assert "adm" in packaged.words("SupplementaryGroups")
