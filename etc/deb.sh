@@ -25,10 +25,13 @@ import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' | tr -d ' ')
 fi
 cp -r agent "$here/site/agent"
-mkdir -p "$here/site/agent/_share/etc"
-cp etc/sidelog.yaml etc/sidelog.default "$here/site/agent/_share/etc"
-cp -r etc/hooks "$here/site/agent/_share/etc"
-cp -r systemd "$here/site/agent/_share"
+"$pip" -c '
+import pathlib, shutil, sys, tomllib
+targets = tomllib.load(open("pyproject.toml", "rb"))["tool"]["hatch"]["build"]["targets"]
+for source, target in targets["wheel"]["force-include"].items(): # what is in the wheel beside the code
+    place = pathlib.Path(sys.argv[1], target)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    (shutil.copytree if pathlib.Path(source).is_dir() else shutil.copy)(source, place)' "$here/site"
 rm -rf "$here/site/bin" "$here/site/pip" "$here"/site/pip-*.dist-info # sqlite-utils has pip for plugins, which are off
 find "$here/site" -name __pycache__ -type d -prune -exec rm -rf {} +
 find "$here/site" \( -name tests -o -name test \) -type d -prune -exec rm -rf {} + # of libraries, for libraries
@@ -50,7 +53,17 @@ sys.exit(main())
 LAUNCHER
 chmod 755 "$here/tree/usr/bin/sidelog"
 cp -r systemd/examples "$here/tree/usr/share/sidelog/drop-ins"
-sed 's#/usr/local/bin/sidelog#/usr/bin/sidelog#; s#/usr/local/share/#/usr/share/#' systemd/sidelog.service >"$here/debian/sidelog.service"
+mkdir -p "$here/tree/usr/share/man" "$here/tree/usr/share/bash-completion/completions" \
+  "$here/tree/usr/share/zsh/vendor-completions" "$here/tree/usr/share/fish/vendor_completions.d"
+cp -r docs/man "$here/tree/usr/share/man/man1"
+cp etc/completion/sidelog.bash "$here/tree/usr/share/bash-completion/completions/sidelog"
+cp etc/completion/_sidelog "$here/tree/usr/share/zsh/vendor-completions"
+cp etc/completion/sidelog.fish "$here/tree/usr/share/fish/vendor_completions.d"
+packaged='s#/usr/local/bin/sidelog#/usr/bin/sidelog#; s#/usr/local/share/#/usr/share/#'
+sed "$packaged" systemd/sidelog.service >"$here/debian/sidelog.service"
+for unit in service timer; do
+  sed "$packaged" "systemd/sidelog-backup.$unit" >"$here/debian/sidelog.sidelog-backup.$unit"
+done
 cp systemd/sidelog.sysusers.conf "$here/debian/sidelog.sysusers"
 cp systemd/sidelog.tmpfiles.conf "$here/debian/sidelog.tmpfiles"
 printf '%s\n' README.md NEWS.md docs >"$here/debian/docs"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,26 @@ def test_what_the_image_copies_is_there_and_what_it_needs_is_copied(stages):
     assert {line[1:] for line in ignored if line.startswith("!")} == names
 
 
+def test_of_what_the_image_copies_a_wheel_can_be_built(stages, tmp_path):
+    copied = {name for word, rest in stages[0] if word == "COPY" for name in rest.split()} - {"./"}
+    (tmp_path / "source").mkdir()
+    for name in copied:
+        (tmp_path / "source" / name).symlink_to(ROOT / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist"]
+    done = subprocess.run([*command, tmp_path / "source"], capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = (tmp_path / "dist").iterdir()
+    names = zipfile.ZipFile(wheel).namelist()
+    assert [name for name in names if name.endswith("/man1/sidelog.1")]
+    assert "agent/_share/systemd/sidelog-backup.timer" in names
+
+
+def content(package, name):
+    """The text of a file in a package."""
+    words = ["sh", "-c", f'dpkg-deb --fsys-tarfile "$1" | tar -xO "{name}"', "sh", package]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
 @needs("debian")
 def test_the_package_is_built_and_lintian_is_content(tmp_path):
     """Without the libraries: these are as their wheels have them."""
@@ -96,9 +118,11 @@ def test_the_package_is_built_and_lintian_is_content(tmp_path):
     assert modes["./usr/bin/sidelog"] == "-rwxr-xr-x"
     assert "./usr/lib/sidelog/agent/_share/etc/hooks/slack.sh" in modes
     assert "./usr/share/sidelog/drop-ins/journal.conf" in modes
-    text = subprocess.run(
-        ["sh", "-c", f'dpkg-deb --fsys-tarfile "$1" | tar -xO "{unit}"', "sh", made],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+    assert "./usr/lib/sidelog/agent/_share/etc/completion/sidelog.bash" in modes
+    assert "./usr/share/man/man1/sidelog-query.1.gz" in modes
+    assert unit.replace("sidelog.service", "sidelog-backup.timer") in modes
+    backup = unit.replace("sidelog.service", "sidelog-backup.service")
+    assert "\nExecStart=/usr/bin/sidelog backup " in content(made, backup)
+    text = content(made, unit)
     assert "\nExecStart=/usr/bin/sidelog run\n" in text
     assert "/usr/local/" not in text
