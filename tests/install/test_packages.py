@@ -1,4 +1,7 @@
-"""The container image and the Debian package, as far as they can be judged without building them whole."""
+"""The container image and the Debian package, as far as they can be judged without building them whole.
+
+test_image.py builds the one, test_package.py installs the other.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,12 @@ CONTAINERFILE = ROOT / "Containerfile"
 
 @pytest.fixture(scope="module")
 def stages():
-    """The instructions of each stage of the image: (word, rest)."""
+    """The instructions of each stage of the image: (word, rest), with the defaults of what may be chosen."""
     text = re.sub(r"^#.*\n", "", CONTAINERFILE.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     found: list[list[tuple[str, str]]] = []
-    for line in text.splitlines():
-        word, _, rest = line.strip().partition(" ")
+    chosen = dict(re.findall(r"^ARG (\w+)=(\S+)$", text.partition("\nFROM ")[0], re.MULTILINE))
+    for line in re.sub(r"^ARG .*\n", "", text, count=len(chosen), flags=re.MULTILINE).splitlines():
+        word, _, rest = re.sub(r"^FROM \$(\w+)", lambda name: f"FROM {chosen[name[1]]}", line.strip()).partition(" ")
         if word == "FROM":
             found.append([])
         if word:
