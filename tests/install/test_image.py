@@ -22,7 +22,7 @@ from tests.install.wheelhouse import make_wheels
 from tests.needs import needs
 
 ROOT = Path(__file__).parents[2]
-MOST_BYTES = 25_000_000  # of what it adds: docs/service.md, "What is installed"
+MOST_BYTES = 25_000_000  # of what it adds: docs/benchmarks.md, "What an install takes"
 
 pytestmark = [needs("buildah", "mount", "root", "util-linux"), pytest.mark.timeout(600)]
 
@@ -107,7 +107,10 @@ def ran(image, tmp_path):
     logs.mkdir(parents=True)
     (logs / "shop.log").write_text('{"level": "error", "message": "payment failed"}\n' * 3)
     logs.parent.chmod(0o755)
-    (tmp_path / "sidelog.yaml").write_text("sources: [{name: shop, include: [/var/log/shop/*.log]}]\n")
+    (logs / "shop.log.1").write_text('{"level": "info", "message": "rotated away"}\n')
+    (tmp_path / "sidelog.yaml").write_text(
+        "sources: [{name: shop, include: [/var/log/shop/*.log]}]\narchive: {quiet: 0s, delete_source: false}\n"
+    )
     return run
 
 
@@ -132,10 +135,14 @@ def test_it_runs_once_as_nobody_special_on_a_root_that_is_read_only(ran):
         "for place in / /opt/sidelog /etc/sidelog /var/log; do touch $place/x 2>/dev/null && echo open: $place; done",
         "sidelog check",
         "sidelog run --once",
+        "sidelog archive run",
+        "sidelog archive verify",
+        "sidelog query rotated",
         "sidelog query --count 'severity=error' -s shop",
     ).splitlines()
     assert said[:3] == [f"sidelog {__version__}", "10001", "10001 4"]
     assert "open: " not in "\n".join(said)
+    assert said[-2].endswith(" INFO  shop: rotated away")
     assert said[-1] == "3"
 
 

@@ -81,6 +81,13 @@ def test_its_commands_are_there(stages):
     assert {"status", re.match(r'\["(\w+)"', only(image, "CMD"))[1]} <= commands
 
 
+def test_the_recipe_builds_it_in_a_format_that_has_a_health_check():
+    """podman's own, OCI, has none, and a build in it only warns."""
+    recipe = (ROOT / "docs/service.md").read_text().partition("## In a container")[2]
+    assert "podman build --format docker --tag sidelog .\n" in recipe
+    assert "podman build --format docker --tag sidelog .\n" in CONTAINERFILE.read_text()
+
+
 def test_what_the_image_copies_is_there_and_what_it_needs_is_copied(stages):
     copied = " ".join(rest for word, rest in stages[0] if word == "COPY").split()
     names = {name for name in copied if name != "./"}

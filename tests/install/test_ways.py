@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/service.md").read_text()
 TOOLS = ROOT / "build/tools/bin"
 PLACES = "/opt /usr/local/bin/sidelog /usr/local/share/sidelog /etc/sidelog /etc/systemd/system/sidelog*"
+MOST_BYTES = 90_000_000  # of an environment with the program, its libraries, pip, and all of them compiled
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -81,6 +82,8 @@ def test_the_program_is_installed_starts_and_finds_what_came_with_it(wheels, tmp
     prefix = sidelog.resolve().parents[1]
     assert (prefix / "share/man/man1/sidelog-query.1").is_file()
     assert (prefix / "share/bash-completion/completions/sidelog").is_file()
+    files = [path for path in prefix.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert sum(path.stat().st_size for path in files) < MOST_BYTES
 
 
 @needs("mount", "root", "systemd", "util-linux")
