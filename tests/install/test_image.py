@@ -46,8 +46,8 @@ def image(tmp_path_factory):
     storage = ["--root", folder / "store", "--runroot", folder / "run", "--storage-driver", "vfs"]
 
     def buildah(*words):
-        command = ["buildah", *storage, *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500, cwd=ROOT)
+        command, env = ["buildah", *storage, *words], os.environ | {"TMPDIR": str(folder)}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=500, cwd=ROOT)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
 
