@@ -22,7 +22,7 @@ run: venv ## Follow LOGS='/var/log/shop/*.log'; without LOGS a small demo servic
 
 test: lint unit ## Everything that must hold: lint, formatting, types, import rules, tests, coverage
 
-test-parts: ## Bring the real programs and libraries that tests run beside the agent (etc/test-parts.txt)
+test-parts: venv ## Bring the real programs and libraries that tests run beside the agent (etc/test-parts.txt)
 	@etc/test-parts.sh
 
 lint: venv-dev

@@ -2,7 +2,9 @@
 # Build dist/sidelog_VERSION_ARCH.deb with Debian's own tools: the program with its libraries at the locked versions, for
 # the Python of this Debian. `make deb`. Needs dpkg-dev, debhelper and python3; lintian, where it is there, must be content.
 #
-# Usage: etc/deb.sh [SITE]     SITE: a directory that has the libraries already, instead of the package index
+# Usage: etc/deb.sh [SITE [DIRECTORY]]
+#   SITE        a directory that has the libraries already, instead of the package index
+#   DIRECTORY   where to build and to leave the package, instead of build/deb and dist
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-/usr/bin/python3} # of the machine that the package is for
@@ -11,9 +13,9 @@ version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' agent/__init__.py)
 for tool in dh dpkg-buildpackage "$python"; do
   command -v "$tool" >/dev/null || { echo "deb: $tool is missing: apt install debhelper dpkg-dev python3" >&2; exit 1; }
 done
-work=build/deb
+work=${2:-build/deb} out=${2:-dist}
 rm -rf "$work"
-mkdir -p "$work/sidelog-$version/site" "$work/sidelog-$version/tree" dist
+mkdir -p "$work/sidelog-$version/site" "$work/sidelog-$version/tree" "$out"
 here=$work/sidelog-$version
 
 if [ $# -gt 0 ]; then
@@ -32,10 +34,7 @@ for source, target in targets["wheel"]["force-include"].items(): # what is in th
     place = pathlib.Path(sys.argv[1], target)
     place.parent.mkdir(parents=True, exist_ok=True)
     (shutil.copytree if pathlib.Path(source).is_dir() else shutil.copy)(source, place)' "$here/site"
-rm -rf "$here/site/bin" "$here/site/pip" "$here"/site/pip-*.dist-info # sqlite-utils has pip for plugins, which are off
-find "$here/site" -name __pycache__ -type d -prune -exec rm -rf {} +
-find "$here/site" \( -name tests -o -name test \) -type d -prune -exec rm -rf {} + # of libraries, for libraries
-find "$here/site" \( -name '*.pyi' -o -name '*.h' -o -name '*.c' -o -name '*.pyx' -o -name '*.a' \) -type f -delete
+etc/slim.sh "$here/site"
 
 cp -r etc/debian "$here/debian"
 mkdir -p "$here/tree/usr/bin" "$here/tree/usr/share/sidelog"
@@ -68,7 +67,7 @@ cp systemd/sidelog.sysusers.conf "$here/debian/sidelog.sysusers"
 cp systemd/sidelog.tmpfiles.conf "$here/debian/sidelog.tmpfiles"
 printf '%s\n' README.md NEWS.md docs >"$here/debian/docs"
 cp -r README.md docs "$here"
-rm -r "$here/docs/man" # where man looks for them
+rm -r "$here/docs/man" # they are where man looks
 cp CHANGELOG.md "$here/NEWS.md" # by its own name it would take the place of Debian's
 "$python" -c 'import sys; a, b = sys.version_info[:2]; print(f"python3 (>= {a}.{b}), python3 (<< {a}.{b + 1})")' >"$here/python-depends"
 {
@@ -84,8 +83,8 @@ cp CHANGELOG.md "$here/NEWS.md" # by its own name it would take the place of Deb
 } >"$here/debian/changelog"
 
 (cd "$here" && dpkg-buildpackage --build=binary --no-sign --no-check-builddeps >../build.log 2>&1) || { tail -30 "$work/build.log" >&2; exit 1; }
-mv "$work"/sidelog_*.deb dist/
-made=$(ls -t dist/sidelog_"$version"_*.deb | head -1)
+[ "$work" = "$out" ] || mv "$work"/sidelog_*.deb "$out"
+made=$(ls -t "$out"/sidelog_"$version"_*.deb | head -1)
 if command -v lintian >/dev/null; then
   lintian --fail-on error,warning --tag-display-limit 5 "$made"
 fi

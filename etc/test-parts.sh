@@ -2,7 +2,8 @@
 # Bring the real parts that tests run beside the agent: those of etc/test-parts.txt that are missing. `make test-parts`.
 #
 # Packages of apt are installed on a Debian (or a system made of it) as root, or where sudo asks nothing; packages of
-# npm into build/node, where npm is there. Nothing else is touched. Ends with 1 and one line per part that is still
+# npm into build/node, where npm is there, and packages of pip into build/tools, an environment of its own, with the Python
+# of .venv where that is there. Nothing else is touched. Ends with 1 and one line per part that is still
 # missing. Does nothing, and asks no server, when everything is there.
 set -eu
 cd "$(dirname "$0")/.."
@@ -56,12 +57,23 @@ if [ -n "$packages" ] && command -v npm >/dev/null; then
     --prefix build/node $all </dev/null >&2 || true
 fi
 
+packages=$(packages_of pip)
+python=.venv/bin/python
+[ -x "$python" ] || python=python3
+if [ -n "$packages" ] && command -v "$python" >/dev/null; then
+  echo "test-parts: pip install $packages" >&2
+  # shellcheck disable=SC2086
+  { "$python" -m venv build/tools && build/tools/bin/pip install --quiet --disable-pip-version-check $packages; } \
+    </dev/null >&2 || true
+fi
+
 left=$(missing)
 [ -n "$left" ] || exit 0
 echo "$left" | while read -r name kind packages; do
   case $kind in
     apt) echo "test-parts: $name is missing: install it (Debian: apt-get install $packages)" >&2 ;;
     npm) echo "test-parts: $name is missing: npm install --prefix build/node $packages" >&2 ;;
+    pip) echo "test-parts: $name is missing: python3 -m venv build/tools && build/tools/bin/pip install $packages" >&2 ;;
   esac
 done
 exit 1

@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 mkdir "$work/project"
 git ls-files -z | grep -zv '^agent/' | xargs -0 cp --parents -t "$work/project"
 mkdir "$work/project/build"
-ln -s "$here/build/node" "$work/project/build/node" # what `make test-parts` has brought
+ln -s "$here/build/node" "$here/build/tools" "$work/project/build" # what `make test-parts` has brought
 cd "$work/project"
 PATH="$work/venv/bin:$PATH" "$work/venv/bin/python" -m pytest -n 2 --dist worksteal -m 'not soak' -p no:cacheprovider "$@"
 cd "$here"

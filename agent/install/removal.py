@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _ARCHIVES = "archives"
 _COPIES = (".v*", ".replaced-*", ".damaged-*", ".orphaned-*")  # of a store, and what was moved aside
+# What tells who has made an environment, and how it is taken away.
+_INSTALLERS = {"pipx_metadata.json": "pipx uninstall sidelog", "uv-receipt.toml": "uv tool uninstall sidelog"}
 
 
 class Data(NamedTuple):
@@ -49,14 +51,14 @@ class RemovalPlan(NamedTuple):
         user: whether the service's user goes.
         data: stores, archives and configuration.
         purge: whether these go too.
-        spared: what stays in any case.
+        spared: what stays in any case, and why.
     """
 
     files: list[Path]
     user: bool
     data: list[Data]
     purge: bool
-    spared: list[Path]
+    spared: dict[Path, str]
 
 
 def plan(place: Layout, store: Path, archives: Path, *, purge: bool) -> RemovalPlan:
@@ -77,8 +79,20 @@ def plan(place: Layout, store: Path, archives: Path, *, purge: bool) -> RemovalP
         raise SidelogError.of("SL622", "sidelog")
     data, backups = _data(place, store, archives), place.at(layout.BACKUPS)
     files = [path for path in _files(place) if path not in {one.place for one in data}]
-    spared = [backups] if backups.is_dir() and backups not in files else []
+    spared = _program(place)
+    if backups.is_dir() and backups not in files:
+        spared[backups] = "backups, whatever else is deleted"
     return RemovalPlan(files, service_owner(place) is not None, data, purge, spared)
+
+
+def _program(place: Layout) -> dict[Path, str]:
+    """The environment of this program, where another one has made it than who makes those in /opt/sidelog."""
+    program = layout.this_program()
+    environment = place.at(str(program.environment))
+    if program.version_name is not None or not (environment / "pyvenv.cfg").is_file():
+        return {}
+    ways = [how for file, how in _INSTALLERS.items() if (environment / file).is_file()]
+    return {environment: f"the program; {' '.join(ways) or 'delete it'}, if it is to go too"}
 
 
 def _files(place: Layout) -> Iterator[Path]:
@@ -148,8 +162,8 @@ def sentences(planned: RemovalPlan) -> Iterator[str]:
         yield f"remove  {path}"
     if planned.user:
         yield f"remove  the user and the group {layout.USER}"
-    for path in planned.spared:
-        yield f"keep    {path}: backups, whatever else is deleted"
+    for path, why in planned.spared.items():
+        yield f"keep    {path}: {why}"
     for data in planned.data:
         verb = "DELETE " if planned.purge else "keep   "
         yield f"{verb} {data.place}: {data.what}, {format_size(data.bytes)}"

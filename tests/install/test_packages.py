@@ -1,4 +1,7 @@
-"""The container image and the Debian package, as far as they can be judged without building them whole."""
+"""The container image and the Debian package, as far as they can be judged without building them whole.
+
+test_image.py builds the one, test_package.py installs the other.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,12 @@ CONTAINERFILE = ROOT / "Containerfile"
 
 @pytest.fixture(scope="module")
 def stages():
-    """The instructions of each stage of the image: (word, rest)."""
+    """The instructions of each stage of the image: (word, rest), with the defaults of what may be chosen."""
     text = re.sub(r"^#.*\n", "", CONTAINERFILE.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     found: list[list[tuple[str, str]]] = []
-    for line in text.splitlines():
-        word, _, rest = line.strip().partition(" ")
+    chosen = dict(re.findall(r"^ARG (\w+)=(\S+)$", text.partition("\nFROM ")[0], re.MULTILINE))
+    for line in re.sub(r"^ARG .*\n", "", text, count=len(chosen), flags=re.MULTILINE).splitlines():
+        word, _, rest = re.sub(r"^FROM \$(\w+)", lambda name: f"FROM {chosen[name[1]]}", line.strip()).partition(" ")
         if word == "FROM":
             found.append([])
         if word:
@@ -75,6 +79,13 @@ def test_its_commands_are_there(stages):
     health = only(image, "HEALTHCHECK")
     assert health.endswith('CMD ["sidelog", "--quiet", "status"]')
     assert {"status", re.match(r'\["(\w+)"', only(image, "CMD"))[1]} <= commands
+
+
+def test_the_recipe_builds_it_in_a_format_that_has_a_health_check():
+    """podman's own, OCI, has none, and a build in it only warns."""
+    recipe = (ROOT / "docs/service.md").read_text().partition("## In a container")[2]
+    assert "podman build --format docker --tag sidelog .\n" in recipe
+    assert "podman build --format docker --tag sidelog .\n" in CONTAINERFILE.read_text()
 
 
 def test_what_the_image_copies_is_there_and_what_it_needs_is_copied(stages):

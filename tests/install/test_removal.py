@@ -166,3 +166,23 @@ def test_a_link_to_a_program_elsewhere_goes_when_it_was_made_for_it(tmp_path, mo
     monkeypatch.setattr(layout, "this_program", lambda: Program(program.words, Path("/opt/pipx/sidelog")))
     removed(place)
     assert not place.at(layout.COMMAND).is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("mark", "how"),
+    [
+        ("pipx_metadata.json", "pipx uninstall sidelog"),
+        ("uv-receipt.toml", "uv tool uninstall sidelog"),
+        ("x", "delete"),
+    ],
+)
+def test_a_program_that_another_has_installed_is_left_to_that_and_it_says_so(place, monkeypatch, mark, how):
+    environment = place.at("/opt/tools/sidelog")
+    environment.mkdir(parents=True)
+    for name in ("pyvenv.cfg", mark):
+        (environment / name).touch()
+    program = Program(["/usr/local/bin/sidelog"], Path("/opt/tools/sidelog"))
+    monkeypatch.setattr(layout, "this_program", lambda: program)
+    said, _ = removed(place, purge=True)
+    assert [line for line in said if line.startswith(f"keep    {environment}: the program; {how}")]
+    assert environment.is_dir()
