@@ -132,11 +132,13 @@ def _print_trace(trace: str, *, full: bool) -> None:
 
 def _print_events(events: Sequence[StoredEvent]) -> None:
     from agent.query.fragments import severity_name
+    from agent.query.glance import headline
     from agent.views.errors import request_facts
 
     for event in events:
         level = severity_name(event) or "-"
-        click.echo(f"  {shown_time(event.timestamp, 3)} {level:5} {safe_text(event.source)} {safe_text(event.body)}")
+        said = safe_text(headline(event))
+        click.echo(f"  {shown_time(event.timestamp, 3)} {level:5} {safe_text(event.source)} {said}")
         facts = [f"{safe_text(name)}={safe_text(value)}" for name, value in request_facts(event)]
         click.echo("      " + " ".join([*facts, f"in {safe_text(event.path)}"]))
 

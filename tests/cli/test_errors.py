@@ -287,19 +287,36 @@ def test_times_are_local_and_utc_when_asked_for(sidelog, store, monkeypatch):
         time.tzset()
     assert f"last {seen[:19].replace('T', ' ')} (" in utc
     assert f"last {seen[:19].replace('T', ' ')} (" not in local
-    assert re.search(r"\n  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ERROR app order 6 failed\n", local), "no nanoseconds"
+    sample = r"\n  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ERROR app order 6 failed: ValueError: no item\n"
+    assert re.search(sample, local), "no nanoseconds"
 
 
 def test_samples_say_which_request_they_are_of(sidelog, tmp_path):
     lines = [
         {"message": "x", "trace_id": "t1", "http": {"request_id": "r\x1b9", "path": "/cart"}, "n": 1},
         {"message": "x", "X-Request-Id": "q", "url": "no path", "id": 5},
+        {"message": "x", "record": {"elapsed": {"repr": "1"}, "extra": {"request_id": "r7", "path": "/pay"}}},
+        {"message": "x", "mdc": {"requestId": "r8"}, "Properties": {"RequestPath": "/pay"}},
     ]
     batch, groups = error_batch(lines)
     make(tmp_path / "s.db", batches=[batch], groups=groups)
     said = sidelog("errors", "show", "1", "--store", tmp_path / "s.db").out
     assert "\n      trace_id=t1 http.request_id=r\\x1b9 http.path=/cart in /var/log/app-1.log\n" in said
     assert "\n      X-Request-Id=q in /var/log/app-1.log\n" in said
+    assert "\n      record.extra.request_id=r7 record.extra.path=/pay in /var/log/app-1.log\n" in said
+    assert "\n      mdc.requestId=r8 Properties.RequestPath=/pay in /var/log/app-1.log\n" in said
+
+
+def test_samples_say_what_broke_where_their_messages_do_not(sidelog, tmp_path):
+    """The same words each time, and an exception whose message differs: that one tells them apart."""
+    lines = [{"message": "unhandled\nerror", "stack_trace": TRACE.replace("no item", f"no item {n}")} for n in range(2)]
+    batch, groups = error_batch(lines)
+    make(tmp_path / "s.db", batches=[batch], groups=groups)
+    said = sidelog("errors", "show", "1", "--store", tmp_path / "s.db").out
+    assert [line.partition("app ")[2] for line in said.splitlines() if " ERROR app " in line] == [
+        "unhandled (+1 line): ValueError: no item 1",
+        "unhandled (+1 line): ValueError: no item 0",
+    ]
 
 
 def test_frames_of_libraries_are_folded_unless_all_are_wanted(sidelog, tmp_path):
