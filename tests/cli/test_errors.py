@@ -263,6 +263,11 @@ def test_several_groups_get_a_state_at_once(sidelog, store, verb, state):
     assert {row["state"] for row in rows(sidelog, store)} == {state}
 
 
+def test_each_of_several_ignored_groups_has_the_limit_for_itself(sidelog, store):
+    done = sidelog("errors", "ignore", "1", "2", "--until-count", "3", "--store", store)
+    assert done.err == "groups 1 and 2 are ignored, each until 3 more events have come\n"
+
+
 @pytest.mark.parametrize(
     ("ids", "told"), [((2, 9), "no error group 9, so"), ((9, 1, 8, 7), "no error groups 9, 8 and 7, so that none")]
 )
@@ -446,6 +451,25 @@ def test_a_group_is_one_row_with_title_culprit_and_service(tmp_path, monkeypatch
         assert "[checkout]" in line
         assert "PaymentRefused" in line
         assert width == 60 or f"cart.py:{culprit}" in line
+
+
+def test_a_narrow_row_leaves_directories_and_packages_of_the_culprit_out_before_it_cuts_the_title(
+    tmp_path, monkeypatch
+):
+    lines = [
+        {"message": "no item of that name in the store", "service": "shop", "exc_type": "ValueError",
+         "stack_trace": TRACE.replace("shop/", "/srv/very/long/way/to/the/shop/")},
+        {"message": "the cart of this user is empty", "service": "shop", "exc_type": "java.lang.IllegalStateException",
+         "stack_trace": "java.lang.IllegalStateException: x\n\tat com.example.shop.App.main(App.java:14)"},
+    ]  # fmt: skip
+    batch, groups = error_batch(lines)
+    make(tmp_path / "s.db", batches=[batch], groups=groups)
+    monkeypatch.setenv("COLUMNS", "80")
+    said = on_a_terminal(monkeypatch, "--color", "never", "errors", "--store", tmp_path / "s.db").splitlines()
+    assert [" ".join(line.split()[5:]) for line in said] == [
+        "IllegalStateException: the cart of... in App.main [shop]",
+        "ValueError: no item of that nam... in cart.py:add [shop]",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [("errors",), ("errors", "show", "1")])
