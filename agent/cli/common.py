@@ -80,7 +80,7 @@ class Context:
 
     def _tell_slips(self) -> None:
         """Name variables that look like ours and are ignored, once."""
-        if self._told or not any(name.startswith("SIDELOG_") for name in os.environ):
+        if self._told or not any(name.upper().replace("_", "").startswith("SIDELOG") for name in os.environ):
             return
         from agent.config.misspelt import misspelt
 

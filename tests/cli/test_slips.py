@@ -14,6 +14,10 @@ PAGE = "hooks: {page: {exec: [/bin/true]}}\n"
         ("SIDELOG_ARCHIVE_DELET_SOURCE", "SIDELOG_ARCHIVE__DELETE_SOURCE"),
         ("SIDELOG_CONFG", "SIDELOG_CONFIG"),
         ("SIDELOG_SOURCE", "SIDELOG_SOURCES"),
+        ("SIDELOG_CONFIG_FILE", "SIDELOG_CONFIG"),
+        ("SIDELOG_STORE_FILE", "SIDELOG_STORE__PATH"),
+        ("sidelog_config", "SIDELOG_CONFIG"),
+        ("SIDE_LOG_STORE__PATH", "SIDELOG_STORE__PATH"),
     ],
 )
 def test_a_variable_that_is_near_to_one_that_counts_is_told(sidelog, monkeypatch, tmp_path, name, near):
@@ -32,6 +36,7 @@ def test_variables_of_hooks_and_orchestrators_are_no_slips(sidelog, monkeypatch)
     for name in ("RULE", "STATE", "VALUE", "DELIVERY_ID", "PORT", "SERVICE_HOST", "PORT_9880_TCP", "SERVICE_PORT_HTTP"):
         monkeypatch.setenv(f"SIDELOG_{name}", "x")
     monkeypatch.setenv("SIDELOG_HTTP", "null")
+    monkeypatch.setenv("SIDELOGS", "x")
     assert "SL103" not in sidelog("query").err
 
 
