@@ -165,12 +165,16 @@ def _with_input(context: Context, file: Path | None) -> Config:
     return _usable(msgspec.structs.replace(config, sources=[source]), file)
 
 
+def _amount(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else counted(count, "byte")  # noqa: PLR2004 - 0.1 MB
+
+
 def _summary_line(summary: Summary, unread: int) -> str:
     done = summary.counters
     rate = done.events / summary.seconds if summary.seconds else 0.0
     parts = [
         f"{counted(done.events, 'event')} ({counted(done.errors, 'error')}) from {counted(summary.files, 'file')}",
-        f"{done.bytes / 1e6:,.1f} MB in {summary.seconds:.1f} s ({rate:,.0f} events/s)",
+        f"{_amount(done.bytes)} in {summary.seconds:.1f} s ({counted(round(rate), 'event')}/s)",
     ]
     if done.parse_errors:
         parts.append(f"{counted(done.parse_errors, 'event')} with a parse error")

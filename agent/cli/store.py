@@ -11,6 +11,7 @@ import click
 
 from agent.cli.common import PATH, Bar, Command, Context, echo_json, json_option, print_error, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ArchiveError, StoreError
+from agent.core.text import counted
 from agent.core.times import parse_time
 from agent.store import backup
 from agent.store.reader import open_reader
@@ -99,12 +100,15 @@ def _print(path: Path, findings: list[StoreFinding], saved: SalvageReport | None
     rows = ", ".join(f"{count:,} {table}" for table, count in saved.rows.items() if count)
     click.echo(f"saved: {rows or 'nothing'}")
     ids = sum(last - first + 1 for first, last in saved.lost_ranges)
-    click.echo(f"lost: at most {ids:,} events; {saved.lost_bytes:,} bytes of log files are gaps now")
+    click.echo(
+        f"lost: at most {counted(ids, 'event')};"
+        f" {counted(saved.lost_bytes, 'byte of log files is a gap', 'bytes of log files are gaps')} now"
+    )
     if saved.reread_bytes:
-        click.echo(f"to be read again by the agent: {saved.reread_bytes:,} bytes of files that still exist")
+        click.echo(f"to be read again by the agent: {counted(saved.reread_bytes, 'byte')} of files that still exist")
     if saved.lost_files:
         click.echo(
-            f"names lost: {saved.lost_files:,} files, whose events have the source 'lost' now;"
+            f"names lost: {counted(saved.lost_files, 'file')}, whose events have the source 'lost' now;"
             " what of them still exists is read again, and is stored twice then"
         )
     click.echo(f"verify: the damaged store is {safe_text(saved.moved_aside)}", err=True)
@@ -165,8 +169,9 @@ def _back_up_set(context: Context, directory: Path, archives: Path | None, keep:
     elif context.verbosity >= 0:
         said = f"backup: {safe_text(str(made.path))}, {report.store_bytes:,} bytes"
         if archives is not None:
-            said += f", {len(made.said.archives):,} archives ({report.copied:,} new, {report.copied_bytes:,} bytes)"
-        said += f", checked; {len(report.pruned):,} old ones deleted" if report.pruned else ", checked"
+            all_of_them = counted(len(made.said.archives), "archive")
+            said += f", {all_of_them} ({report.copied:,} new, {report.copied_bytes:,} bytes)"
+        said += f", checked; {counted(len(report.pruned), 'old one')} deleted" if report.pruned else ", checked"
         click.echo(said, err=True)
     for error in report.failures:
         print_error(error)
@@ -227,8 +232,8 @@ def restore(context: Context, *, source: Path, force: bool, at: str | None, no_a
         print_error(error)
     if unknown:  # with -q too: until then answers lack what is in them
         click.echo(
-            f"sidelog: {len(unknown):,} archives are younger than this store, which does not know them, as"
-            f" {safe_text(str(unknown[0]))}: `sidelog archive run --reindex` takes them up",
+            f"sidelog: {counted(len(unknown), 'archive is', 'archives are')} younger than this store, which does not"
+            f" know of {safe_text(str(unknown[0]))}: `sidelog archive run --reindex` takes up what it lacks",
             err=True,
         )
     return EXIT_FAILED if failures else EXIT_DONE
@@ -236,7 +241,7 @@ def restore(context: Context, *, source: Path, force: bool, at: str | None, no_a
 
 def _say_restored(path: Path, source: Path, made: backup.RestoredStore, copied: int) -> None:
     moved = f"; the former store is {safe_text(str(made.former))}" if made.former else ""
-    brought = f"; {copied:,} archives brought back" if copied else ""
+    brought = f"; {counted(copied, 'archive')} brought back" if copied else ""
     click.echo(f"restore: {safe_text(str(path))} is what {safe_text(str(source))} was{brought}{moved}", err=True)
     _name_orphans(made.orphans)
 

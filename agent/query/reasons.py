@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agent.core.errors import UsageError
 from agent.core.groups import STATES, GroupFilter
+from agent.core.text import counted
 from agent.core.times import format_utc
 from agent.core.values import number
 from agent.query.language import Query, Selection
@@ -227,7 +228,7 @@ class _Sample:
         names = dict.fromkeys((*NAMED_FIELDS, *chain.from_iterable(map(_names, self.events)), *BUILT_IN))
         which = f" with {self._query}" if self._query.terms else ""
         near = nearest(field, names)
-        return UsageError.of("SL519.field", field, count=f"{len(self.events):,}", which=which, near=near)
+        return UsageError.of("SL519.field", field, events=counted(len(self.events), "event"), which=which, near=near)
 
 
 def _names(event: StoredEvent) -> Iterator[str]:

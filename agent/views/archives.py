@@ -13,6 +13,7 @@ import msgspec
 from agent.archive.directory import load
 from agent.config.schema import ArchiveRetentionConfig
 from agent.core.errors import RotateError, SidelogError
+from agent.core.text import counted
 from agent.core.units import format_duration
 from agent.store.reader import open_reader
 from agent.views import iso
@@ -124,7 +125,13 @@ def expiring_archives(config: Config) -> Iterator[Diagnostic]:
         found = expired(load(connection, config.archive_directory), bound, time.time_ns())
     if found:
         age = format_duration(keep.event_age)
-        yield warning("SL815", "archive.retention.event_age", count=len(found), path=found[0][0].path, age=age)
+        yield warning(
+            "SL815",
+            "archive.retention.event_age",
+            archives=counted(len(found), "archive has", "archives have"),
+            path=found[0][0].path,
+            age=age,
+        )
 
 
 # ---------------------------------------------------------------- what `archive run` would do now, to each file

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import RotateError, SidelogError
+from agent.core.text import counted
 from agent.core.units import format_size
 from agent.service import access
 from agent.service.account import group_name
@@ -199,7 +200,7 @@ def redacted_archives(config: Config) -> Iterator[Diagnostic]:
         found = unredacted(load(connection, config.archive_directory), config)
     if found:
         row, keys = found[0]
-        yield warning("SL813", row.path, count=len(found), keys=", ".join(keys))
+        yield warning("SL813", row.path, archives=counted(len(found), "archive"), keys=", ".join(keys))
 
 
 # ---------------------------------------------------------------- rotation
