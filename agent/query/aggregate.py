@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _BAR_CHARS = 40  # of the largest count's bar, where the terminal is wide enough
+_AVERAGE = "avg:"  # begins the name of a column
 _GAP = "  "  # between columns
 _EIGHTHS = "▏▎▍▌▋▊▉"
 
@@ -111,7 +112,13 @@ def render_buckets(
             for document, number in zip(documents, column, strict=True):
                 document[name] = None if number is None else Raw(number.encode())
         return output.finish(b"".join(encode(document) + b"\n" for document in documents))
-    numbers = [[str(row.count), *(column[at] or "" for column in more.values())] for at, row in enumerate(rows)]
+    shown = more
+    if output.form != "csv":
+        shown = {
+            name: [_rounded(one) for one in column] if name.startswith(_AVERAGE) else column
+            for name, column in more.items()
+        }
+    numbers = [[str(row.count), *(column[at] or "" for column in shown.values())] for at, row in enumerate(rows)]
     cells = [
         [*_time_cell(row, output), *map(as_text, row.values), *counted]
         for row, counted in zip(rows, numbers, strict=True)
@@ -125,6 +132,14 @@ def render_buckets(
     if output.terminal and grouping.every_ns is not None and room > 0:
         lines[1:] = [f"{line}{_GAP}{bar}" for line, bar in zip(lines[1:], _bars(rows, room), strict=True)]
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+
+
+def _rounded(number: str | None) -> str | None:
+    """An average for people: of what dividing makes of it three digits say enough."""
+    if number is None:
+        return None
+    value = float(number)
+    return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{value:.3g}"
 
 
 def _time_cell(row: Bucket, output: Output) -> list[str]:

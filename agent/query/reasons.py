@@ -111,6 +111,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     folded, inner = _folded(name), f".{name.casefold()}"
     near = next((one for one, other in names.items() if other == folded), None)
     near = near or next((one for one in names if one.casefold().endswith(inner)), None)
+    near = near or next((one for one in names if name.casefold() in one.casefold().rpartition(".")[2].split("_")), None)
     if near is None:
         best = difflib.get_close_matches(folded, list(names.values()), n=1, cutoff=0.6)
         near = next((one for one, other in names.items() if best and other == best[0]), None)

@@ -131,6 +131,7 @@ def test_a_field_that_few_events_have_is_looked_for_beyond_the_sample(engine, mo
         ("SHOP", ["shop"], "shop"),
         ("status", ["http.status", "stat"], "http.status"),
         ("http-status", ["http.status"], "http.status"),
+        ("status", ["state", "http.response.status_code"], "http.response.status_code"),
         ("zzz", ["shop"], None),
         ("shop", ["shop"], None),
         ("x", [], None),
