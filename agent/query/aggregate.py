@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from agent.core.event import severity_text
 from agent.core.text import columns, escape
-from agent.core.times import format_utc
+from agent.core.times import format_utc, local_offset
 from agent.query.engine import FieldSummary
 from agent.query.fragments import as_text, encode, field, flattened_fragments
 from agent.query.render import Output, csv_row
@@ -119,9 +119,9 @@ def render_buckets(
             for name, column in more.items()
         }
     numbers = [[str(row.count), *(column[at] or "" for column in shown.values())] for at, row in enumerate(rows)]
+    times = _times(rows, output)
     cells = [
-        [*_time_cell(row, output), *map(as_text, row.values), *counted]
-        for row, counted in zip(rows, numbers, strict=True)
+        [*times[row.time], *map(as_text, row.values), *counted] for row, counted in zip(rows, numbers, strict=True)
     ]
     if output.form == "csv":
         return output.finish("".join(csv_row(line) for line in [names, *cells]))
@@ -142,10 +142,17 @@ def _rounded(number: str | None) -> str | None:
     return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{value:.3g}"
 
 
-def _time_cell(row: Bucket, output: Output) -> list[str]:
-    if row.time is None:
-        return []
-    return [format_utc(row.time) if output.form == "csv" else output.time(row.time).removesuffix(".000")]
+def _times(rows: Sequence[Bucket], output: Output) -> dict[int | None, list[str]]:
+    """The first cell of each instant. When clocks are set back, an hour that comes twice says which."""
+    instants = {row.time for row in rows if row.time is not None}
+    if output.form == "csv":
+        return {None: []} | {instant: [format_utc(instant)] for instant in instants}
+    shown = {instant: output.time(instant).removesuffix(".000") for instant in instants}
+    often = Counter(shown.values())
+    return {None: []} | {
+        instant: [text if often[text] == 1 else f"{text} {local_offset(instant, output.zone)}"]
+        for instant, text in shown.items()
+    }
 
 
 def _bars(rows: Sequence[Bucket], longest: int) -> list[str]:
