@@ -55,6 +55,7 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     logs.configure(context.verbosity)
     if stdin is None:
         print_warnings(_unmatched(config, patterns, names, once=once))
+        print_warnings(_rules_of_nothing(config))
     if once:
         with Bar("reading") as bar:
 
@@ -113,6 +114,18 @@ def _unmatched(
             yield from unmatched(source, scan)
     if not (found or once):
         yield TailError.of("SL111.waiting", "sources")
+
+
+def _rules_of_nothing(config: Config) -> Iterator[SidelogError]:
+    """What rules ask for that no source or log has, each with its place: such a rule never fires, and never says so."""
+    if not config.alerts:
+        return
+    from agent.alert.check import names_nowhere
+    from agent.tail.discover import Discovery, SourceSettings
+
+    settings = [SourceSettings.from_source(source, config.store.flush_interval) for source in config.sources]
+    for place, error in names_nowhere(config, Discovery(settings).scan(), None):
+        yield UsageError(error.code, error.operation, place, f"{place}: {error.message}", hint=error.hint)
 
 
 def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) -> Config:
