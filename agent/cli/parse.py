@@ -38,7 +38,6 @@ _CHUNK_BYTES = 1 << 17
 _WIDTH = 160  # of what is piped
 _SHOWN = 5
 _MOST_REASONS = 8
-_WRITE_BYTES = 1 << 16
 _GAPS = {"over_long": "longer than `max_line`", "hole": "NUL bytes, which hold no line"}
 _NO_TEXT = ("NUL bytes", "invalid UTF-8")  # how the reasons begin of lines that are no text
 
@@ -314,16 +313,7 @@ def _seekable(file: BinaryIO) -> BinaryIO:
 def _print_events(reader: Any, content: Iterator[bytes]) -> int:
     from agent.query.render import Output
 
-    render = Output(form="json", terminal=sys.stdout.isatty()).renderer()
-    out, parts, size = sys.stdout.buffer, list[bytes](), 0
-    for event in reader.events(content):
-        part = render(reader.stored(event))
-        parts.append(part)
-        size += len(part)
-        if size >= _WRITE_BYTES:
-            out.write(b"".join(parts))
-            out.flush()
-            parts, size = [], 0
-    out.write(b"".join(parts))
-    out.flush()
+    Output(form="json", terminal=sys.stdout.isatty()).write(
+        sys.stdout.buffer, map(reader.stored, reader.events(content))
+    )
     return EXIT_DONE

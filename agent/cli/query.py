@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 DEFAULT_LINES = 100
 _LINES = click.IntRange(0, 1_000_000)  # around an event
-_WRITE_BYTES = 65_536  # output is collected to this before it is written
 
 EPILOG = """\b
 A TERM is a word or "quoted phrase", FIELD=VALUE, !=, >, >=, <, <=, FIELD~REGEX, or !TERM. FIELD=A* is how a
@@ -259,7 +258,7 @@ def _answer(request: Request, engine: Engine) -> int:
             if request.around is not None:
                 found = _write_stretches(out, events, request.around, engine, position, request.output)
             else:
-                found = _write(out, events, request.output)
+                found = request.output.write(out, events)
         empty = [name for name in request.output.fields if name in request.output.missing]
     out.flush()
     print_errors(errors := engine.errors)
@@ -291,7 +290,7 @@ def _count(request: Request, grouping: Grouping, engine: Engine, out: BinaryIO) 
     return rows
 
 
-def _write_stretches(  # noqa: PLR0917 - as `_write`, with what the lines around need
+def _write_stretches(  # noqa: PLR0917 - what the lines around need
     out: BinaryIO,
     matches: Iterable[StoredEvent],
     around: Surroundings,
@@ -308,7 +307,7 @@ def _write_stretches(  # noqa: PLR0917 - as `_write`, with what the lines around
     for stretch in in_context(engine, matches, around, position):
         if found and output.form in ("short", "verbose", "logfmt", "raw"):
             out.write(b"--\n")
-        found = _write(out, stretch, output) or found
+        found = output.write(out, stretch) or found
     return found
 
 
@@ -320,23 +319,6 @@ def _reasons(request: Request, engine: Engine, empty: Sequence[str] | None) -> I
         return unknown_fields(engine, Query(), empty)
     nothing_new = request.cursor is not None and not request.selection.query.terms  # as it should be, mostly
     return [] if nothing_new or request.lines == 0 else reasons(engine, request.selection)
-
-
-def _write(out: BinaryIO, events: Iterable[StoredEvent], output: Output) -> bool:
-    """Print events, and tell whether there were any."""
-    render = output.renderer()
-    parts: list[bytes] = []
-    size, event = 0, None
-    for event in events:
-        part = render(event)
-        parts.append(part)
-        size += len(part)
-        if size >= _WRITE_BYTES:
-            out.write(b"".join(parts))
-            parts, size = [], 0
-    out.write(b"".join(parts))
-    out.flush()
-    return event is not None
 
 
 def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out: BinaryIO) -> tuple[bool, int]:
@@ -368,7 +350,7 @@ def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out
             if left is not None and (left := left - 1) == 0:
                 return  # there may be more
 
-    found = _write(out, events(), request.output)
+    found = request.output.write(out, events())
     cursor.write(position, engine.store_id)
     return found, position
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 from msgspec import Raw
@@ -23,6 +23,7 @@ from agent.query.fragments import field as field_of
 from agent.query.glance import first_line, glance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import tzinfo
 
     from agent.query.predicate import Categories
@@ -32,6 +33,7 @@ CSV_FIELDS = (
     "timestamp", "severity", "source", "service", "logger", "message", "trace_id", "group", "path", "offset",
 )  # fmt: skip
 _LOGFMT_FIELDS = ("timestamp", "severity", "source", "logger", "message")
+_WRITE_BYTES = 65_536  # output is collected to this before it is written
 _SHORT_VALUE = 100  # characters of an attribute in `short`
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # cells that spreadsheets would compute
 _LEVEL_COLORS = {"ERROR": ("red",), "FATAL": ("red", "bold"), "WARN": ("yellow",), "INFO": ("green",)}
@@ -82,6 +84,22 @@ class Output(msgspec.Struct):
             text = text.decode("utf-8", "backslashreplace")
         text = escape_json(text) if self.form == "json" else escape(text, "\n\t")
         return text.encode("utf-8", "backslashreplace")
+
+    def write(self, out: BinaryIO, events: Iterable[StoredEvent]) -> bool:
+        """Print events, and tell whether there were any."""
+        render = self.renderer()
+        parts: list[bytes] = []
+        size, event = 0, None
+        for event in events:
+            part = render(event)
+            parts.append(part)
+            size += len(part)
+            if size >= _WRITE_BYTES:
+                out.write(b"".join(parts))
+                parts, size = [], 0
+        out.write(b"".join(parts))
+        out.flush()
+        return event is not None
 
     # ------------------------------------------------------------ for machines
 

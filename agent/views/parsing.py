@@ -44,13 +44,17 @@ class ReadEvent(NamedTuple):
     raw: bytes | int | str | None
     parse_error: str | None
 
+    @property
+    def first_line(self) -> bytes:
+        """The line that it was made of, or the first of several."""
+        return original_of(self.record, self.raw).partition(b"\n")[0].removesuffix(b"\r")
+
 
 class LogReading(msgspec.Struct):
     """What was read, in numbers, and the first lines as pictures."""
 
     lines: int = 0
     events: int = 0
-    blank_bytes: int = 0
     with_instant: int = 0
     with_severity: int = 0
     with_message: int = 0
@@ -172,7 +176,6 @@ class LogReader:
             self._held = self._held._replace(record=record, raw=raw)
         for gap in out.gaps:
             self.reading.gaps[gap.reason] += 1
-        self.reading.blank_bytes += out.blank_bytes
         for row in range(len(out)):
             if self._held is not None:
                 yield self._held
@@ -214,7 +217,7 @@ class LogReader:
             reading.unread.append(self._picture(event, record))
 
     def _sample(self, event: ReadEvent) -> None:
-        line = original_of(event.record, event.raw).partition(b"\n")[0].removesuffix(b"\r")
+        line = event.first_line
         text = decode_text(line)[0]
         self.reading.samples.append(text[:_SAMPLE_CHARACTERS])
         patterns = self._settings.line_patterns
@@ -225,8 +228,7 @@ class LogReader:
             self.reading.formats[f"pattern {found[0] + 1}" if found is not None else NO_PATTERN] += 1
 
     def _picture(self, event: ReadEvent, record: dict[str, Any]) -> PicturedLine:
-        line = original_of(event.record, event.raw).partition(b"\n")[0].removesuffix(b"\r")
-        text = decode_text(line)[0]
+        text = decode_text(event.first_line)[0]
         patterns, profile = self._settings.line_patterns, self._parser.profile
         if patterns is None:
             pieces = located(text, record, profile)

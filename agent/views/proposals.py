@@ -201,7 +201,7 @@ def _pattern(columns: list[Column]) -> str:
         following = columns[index + 1].kind if index + 1 < len(columns) else ""
         parts.append(_part(column, following, names))
     rest = r"(?P<message>.*)$"
-    return "".join(parts) + (rest if columns[-1].kind in {"space", ":", "|", "]"} or not columns else " *" + rest)
+    return "".join(parts) + (rest if columns[-1].kind in {"space", ":", "|", "]"} else " *" + rest)
 
 
 def _part(column: Column, following: str, names: _Names) -> str:
