@@ -85,6 +85,19 @@ def unknown_fields(engine: Engine, query: Query, names: Sequence[str]) -> Iterat
             yield sample.unknown(name)
 
 
+def without_numbers(engine: Engine, names: Sequence[str]) -> Iterator[UsageError]:
+    """Which fields of `--agg` the newest events have, with values that are all no numbers.
+
+    Args:
+        engine: has the events.
+        names: of fields of which no number was found.
+    """
+    sample = _Sample(engine, Query()) if names else None
+    for name in dict.fromkeys(names):
+        if sample is not None and (values := sample.values(name)) and not any(map(_is_number, values)):
+            yield UsageError.of("SL519.agg", name, values=_some(values))
+
+
 def group_reasons(engine: Engine, wanted: GroupFilter, now: int) -> Iterator[UsageError]:
     """What of a question about error groups can match none.
 
@@ -262,6 +275,15 @@ def _fields(sample: _Sample, terms: Sequence[Term]) -> Iterator[UsageError]:
                 yield from _incomparable(term, values)
 
 
+def _is_number(value: Any) -> bool:
+    """Whether `--agg` takes a value: a number, or a text that is one."""
+    return type(value) in (int, float) or (type(value) is str and number(value) is not None)
+
+
+def _some(values: Sequence[Any]) -> str:
+    return ", ".join(dict.fromkeys(_shown(value) for value in values[:3]))
+
+
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
@@ -279,6 +301,6 @@ def _incomparable(term: Term, values: Sequence[Any]) -> Iterator[UsageError]:
             return
         if is_number and type(value) in (int, float):
             return
-    shown = ", ".join(dict.fromkeys(_shown(value) for value in values[:3]))
+    shown = _some(values)
     key = "SL519.text" if is_number else "SL519.number"
     yield UsageError.of(key, term.value, field=term.field, symbol=term.operator, values=shown)
