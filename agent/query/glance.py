@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.core.stored import StoredEvent
+    from agent.parse.exceptions import ExceptionInfo
 
 _ATTRIBUTES = 12  # so many follow a message
 _FAILURE = 300  # characters of what an exception says
@@ -72,23 +73,24 @@ _LIBRARIES = (_LOGURU, _PINO, _ECS, _TRACING, _LOGBACK, _LOG_RECORD)
 
 def glance(event: StoredEvent) -> tuple[str, list[tuple[str, str]]]:
     """What one line shows: the headline, and the fields that are worth it with their texts."""
-    kind, said = _exception(event)
-    return _headline(event, kind, said), _pairs(event, {kind, said})
+    found = _exception(event)
+    said = set() if found is None else {found.type or "", (found.message or "").strip().partition("\n")[0]}
+    return _headline(event, found), _pairs(event, said)
 
 
 def headline(event: StoredEvent) -> str:
     """What an event says, in one printable line: its message, then type and message of its exception, as far as the
     message does not say them.
     """
-    return _headline(event, *_exception(event))
+    return _headline(event, _exception(event))
 
 
-def _headline(event: StoredEvent, kind: str, said: str) -> str:
-    body = event.body
-    message = escape(first_line(body))
-    failed = ": ".join(
-        part for part in ("" if kind.rpartition(".")[2] in body else kind, "" if said in body else said) if part
-    )
+def _headline(event: StoredEvent, found: ExceptionInfo | None) -> str:
+    message, failed = escape(first_line(event.body)), ""
+    if found is not None:
+        from agent.parse.exceptions import unsaid  # noqa: PLC0415 - as `_exception`
+
+        failed = unsaid(found, event.body)
     if len(failed) > _FAILURE:
         failed = failed[: _FAILURE - 1] + "…"
     return ": ".join(part for part in (message, escape(failed)) if part)
@@ -100,16 +102,14 @@ def first_line(text: str) -> str:
     return text if len(lines) == 1 else f"{lines[0]} (+{counted(len(lines) - 1, 'line')})"
 
 
-def _exception(event: StoredEvent) -> tuple[str, str]:
-    """Type and the first line of the message."""
+def _exception(event: StoredEvent) -> ExceptionInfo | None:
+    """The exception of an error that has one with a type."""
     if event.severity_number < ERRORS_FROM:
-        return "", ""
+        return None
     from agent.parse.exceptions import of_record  # noqa: PLC0415 - 10 ms, for those alone who see an error
 
     found = of_record(event.fields)
-    if found.type is None:  # what it says, if anything, is another field's text or the first line of a trace
-        return "", ""
-    return found.type, (found.message or "").strip().partition("\n")[0]
+    return None if found.type is None else found
 
 
 def _pairs(event: StoredEvent, said: set[str]) -> list[tuple[str, str]]:
