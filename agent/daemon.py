@@ -20,6 +20,7 @@ from agent import __version__
 from agent.core import catalogue
 from agent.core.conditions import Reporter
 from agent.core.errors import ConfigError, SidelogError, StoreError
+from agent.core.text import counted
 from agent.ingest import Counters
 from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
 from agent.store.lock import is_seen
@@ -185,7 +186,7 @@ class Agent:
     async def _announce(self, tailer: Tailer) -> None:
         """Say that the agent has started, once what is written from now on is read: also where `start: end` counts."""
         await tailer.looked.wait()
-        self._service.ready(f"following {len(self.config.sources)} sources")
+        self._service.ready(f"following {counted(len(self.config.sources), 'source')}")
         log.info("agent started", store=str(self.config.store.path), pid=os.getpid(), version=__version__)
 
     async def _pause(self) -> None:
@@ -230,7 +231,7 @@ class Agent:
             await pipeline.reload(config)
             self.reporter.clear(frozenset({"SL601"}))
             log.info("configuration reloaded", generation=self._generation)
-        self._service.ready(f"following {len(self.config.sources)} sources")
+        self._service.ready(f"following {counted(len(self.config.sources), 'source')}")
 
     def _read_config(self) -> Config:
         if self._load_config is None:

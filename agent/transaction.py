@@ -132,7 +132,7 @@ class TransactionBuilder:
         """Say on how many lines an expression of the source was not done in time."""
         for key, expressions in (("SL301", settings.start), ("SL310", settings.line_patterns)):
             if expressions is not None and expressions.undecided:
-                self._undecided.meet(key, file.source, expressions.undecided, path=file.path)
+                self._undecided.meet(key, file.source, expressions.undecided, "line", path=file.path)
                 expressions.undecided = 0
 
     def _begin(self, batch: LineBatch) -> _FileState:

@@ -226,7 +226,7 @@ class LiveAlerts:
                 for rule, key, hits, totals in self._counting.count(stored, now):
                     self.engine.observe(rule, key, hits, now, totals)
                 for rule, match in self._counting.undecided():
-                    self._undecided.meet("SL708", rule, match.undecided, last=match.last_undecided)
+                    self._undecided.meet("SL708", rule, match.undecided, "event", last=match.last_undecided)
                 self.engine.tick(now)
                 writes = self._writes(now)
             except sqlite3.Error:

@@ -63,7 +63,7 @@ class Alerting:
 
     async def finish(self, may_wait: Callable[[], bool]) -> dict[str, int]:
         """Let hooks end, once the writer thread has: while that may be waited for each delivery is tried once, and what
-        fails again for a few seconds; then what runs has a moment.
+        fails again for a few seconds, unless nothing can be tried any more in these; then what runs has a moment.
 
         Returns:
             How many deliveries of each hook are left for the next start.
@@ -71,7 +71,10 @@ class Alerting:
         await asyncio.sleep(0)  # the last transaction's deliveries arrive
         end = time.monotonic() + RETRIES_TIMEOUT_S
         with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop; hooks may be told twice
-            while self._hooks.busy and may_wait() and (self._hooks.has_untried or time.monotonic() < end):
+            while self._hooks.busy and may_wait():
+                left = end - time.monotonic()
+                if not self._hooks.has_untried and (left < 0 or self._hooks.rests(left)):
+                    break
                 await asyncio.sleep(_POLL_S)
                 self.rules.save_outcomes()
             await self._hooks.stop(HOOKS_TIMEOUT_S)

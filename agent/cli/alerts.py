@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
@@ -103,9 +104,13 @@ def history(context: Context, *, as_json: bool) -> int:
     if as_json:
         echo_json(rows)
     for row in rows if not as_json else []:
-        click.echo(
-            f"{shown_time(row['time'], 3)} {safe_text(str(row['rule']))} {safe_text(str(row['key']))} {row['state']}"
-        )
+        parts = [
+            shown_time(row["time"], 3),
+            safe_text(str(row["rule"])),
+            _key_text(json.loads(row["key"])),
+            row["state"],
+        ]
+        click.echo(" ".join(part for part in parts if part))
     if not rows and not as_json:
         click.echo("no alert has fired yet", err=True)
     return EXIT_DONE

@@ -73,11 +73,11 @@ def _lines(file: FileAudit) -> list[str]:
 
 
 def _compared(file: FileAudit) -> str:
-    parts = [_UNCOMPARED.get(file.compared) or f"{file.compared_bytes} compared"]
+    parts = [_UNCOMPARED.get(file.compared) or f"{file.compared_bytes:,} compared"]
     if file.compared == "partly":
         parts.append("the file's end is gone")
     if file.expired_bytes:
-        parts.append(f"{file.expired_bytes} expired")
+        parts.append(f"{file.expired_bytes:,} expired")
     if file.redacted_events:
         parts.append(f"{counted(file.redacted_events, 'event')} redacted, their lines counted only")
     return ", ".join(parts)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from agent import __version__
 from agent.core.text import counted, escape
 from agent.query.fragments import flattened, severity_name
+from agent.query.glance import headline
 from agent.views.bundle import utc_text
 from agent.views.errors import request_facts
 
@@ -115,10 +116,11 @@ def _table(heading: str, events: Sequence[StoredEvent], here: int | None) -> str
     for event in events:
         level = severity_name(event)
         mark = ' class="here"' if event.id == here else ""
-        body = event.body if len(event.body) <= _LINE_CHARS else event.body[:_LINE_CHARS] + "…"
+        said = headline(event)
+        said = said if len(said) <= _LINE_CHARS else said[:_LINE_CHARS] + "…"
         rows.append(
             f'<tr{mark}><td class="t">{utc_text(event.timestamp)}</td><td class="s {level.lower()}">{level or "-"}</td>'
-            f"<td>{_text(event.source)}</td><td>{_text(body)}</td></tr>"
+            f"<td>{_text(event.source)}</td><td>{_text(said)}</td></tr>"
         )
     return f"<h2>{_text(heading)}</h2><table>{''.join(rows)}</table>"
 
@@ -131,6 +133,6 @@ def _details(heading: str, events: Sequence[StoredEvent]) -> str:
         fields = [("message", event.body), *flattened(event), *((key, str(one)) for key, one in event.resource.items())]
         fields.append(("place", f"{event.path}, byte {event.offset}"))
         rows = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in fields)
-        summary = f"{utc_text(event.timestamp)} {_text(event.source)}: {_text(event.body[:200])} {_text(facts)}"
+        summary = f"{utc_text(event.timestamp)} {_text(event.source)}: {_text(headline(event)[:200])} {_text(facts)}"
         parts.append(f"<details><summary>{summary}</summary><table>{rows}</table></details>")
     return f"<h2>{_text(heading)}</h2>{''.join(parts)}" if parts else ""

@@ -294,5 +294,6 @@ def ignore(context: Context, *, groups: tuple[int, ...], until_count: int | None
         ends.append(f"{counted(until_count, 'more event has', 'more events have')} come")
     if until is not None:
         ends.append(f"it comes back after {shown_time(until)}")
-    click.echo(f"{ignored} ignored{' until ' * bool(ends)}{' or '.join(ends)}", err=True)
+    each = ", each until " if len(set(groups)) > 1 else " until "
+    click.echo(f"{ignored} ignored{each * bool(ends)}{' or '.join(ends)}", err=True)
     return 0

@@ -72,8 +72,8 @@ def _painted(text: str, color: str) -> str:
 
 
 def _what(group: ErrorGroup, width: int | None) -> str:
-    """Title, culprit and service, in so many columns; None: whole. Of a culprit its end says most, as of the name of an
-    exception's type.
+    """Title, culprit and service, in so many columns; None: whole. Where not all fits, file and function are what is
+    left of a culprit, as the last word of an exception's type.
     """
     title, culprit = safe_text(group.title), safe_text(group.culprit or "")
     service = f"  [{safe_text(group.service)}]" if group.service else ""
@@ -83,6 +83,8 @@ def _what(group: ErrorGroup, width: int | None) -> str:
     title = kind.rpartition(".")[2] + title.removeprefix(kind) if kind and title.startswith(kind) else title
     service = cut(service, width // 3)
     room = width - columns(service)
+    if culprit and columns(title) + columns(f"  in {culprit}") > room:
+        culprit = ".".join(culprit.rpartition("/")[2].split(".")[-2:])
     if culprit:  # what the title leaves, at least half of it
         most = min(max(room - columns(title), room // 2), room - _LEAST_TITLE)
         culprit = "" if most < _LEAST_CULPRIT else f"  in {cut(culprit, most - len('  in '), from_end=True)}"
@@ -132,11 +134,13 @@ def _print_trace(trace: str, *, full: bool) -> None:
 
 def _print_events(events: Sequence[StoredEvent]) -> None:
     from agent.query.fragments import severity_name
+    from agent.query.glance import headline
     from agent.views.errors import request_facts
 
     for event in events:
         level = severity_name(event) or "-"
-        click.echo(f"  {shown_time(event.timestamp, 3)} {level:5} {safe_text(event.source)} {safe_text(event.body)}")
+        said = safe_text(headline(event))
+        click.echo(f"  {shown_time(event.timestamp, 3)} {level:5} {safe_text(event.source)} {said}")
         facts = [f"{safe_text(name)}={safe_text(value)}" for name, value in request_facts(event)]
         click.echo("      " + " ".join([*facts, f"in {safe_text(event.path)}"]))
 

@@ -25,6 +25,7 @@ import orjson
 
 from agent.core.errors import SidelogError
 from agent.core.patterns import lazy
+from agent.core.text import counted
 from agent.store.lock import owner
 from agent.store.reader import open_reader
 from agent.store.statistics import stored_records
@@ -285,7 +286,8 @@ class KillLoop:
             connection.close()
         verdict.lost = seen.count(0)
         if verdict.lost:
-            self._note(verdict, f"lost: line {seen.index(0)} and {verdict.lost - 1} others")
+            others = f" and {counted(verdict.lost - 1, 'other')}" if verdict.lost > 1 else ""
+            self._note(verdict, f"lost: line {seen.index(0)}{others}")
 
     def _note(self, verdict: Verdict, what: str) -> None:
         if len(verdict.examples) < 10:  # noqa: PLR2004  enough to look for the reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import closing, suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -245,9 +246,10 @@ def _answer(request: Request, engine: Engine) -> int:
     out = sys.stdout.buffer
     request.output.categories = engine.categories
     if request.grouping is not None:
-        rows = _count(request, request.grouping, engine, out)
+        rows, without_number = _count(request, request.grouping, engine, out)
         found = any(row.count for row in rows)
         empty = [name for at, name in enumerate(request.grouping.by) if not any(row.values[at] for row in rows)]
+        empty += without_number
     else:
         out.write(request.output.header())
         if request.cursor is not None and engine.can_follow:
@@ -270,14 +272,16 @@ def _answer(request: Request, engine: Engine) -> int:
     return EXIT_FAILED if errors else EXIT_DONE
 
 
-def _count(request: Request, grouping: Grouping, engine: Engine, out: BinaryIO) -> Sequence[Bucket]:
-    """Print counts and aggregates; answers the rows."""
+def _count(
+    request: Request, grouping: Grouping, engine: Engine, out: BinaryIO
+) -> tuple[Sequence[Bucket], Sequence[str]]:
+    """Print counts and aggregates; answers the rows, and the fields of which an aggregate found no number at all."""
     from agent.query.aggregate import buckets, render_buckets
 
     if not request.measures:
         rows = buckets(engine.counts(request.selection, grouping.counted), grouping)
         out.write(render_buckets(rows, grouping, request.output))
-        return rows
+        return rows, []
     from agent.query.measures import measured, number_text
 
     found = measured(engine.events(request.selection), grouping, request.measures, engine.categories)
@@ -287,7 +291,7 @@ def _count(request: Request, grouping: Grouping, engine: Engine, out: BinaryIO) 
     }
     rows = [row.bucket for row in found]
     out.write(render_buckets(rows, grouping, request.output, columns))
-    return rows
+    return rows, [one.field for one in request.measures if not any(columns[one.text])]
 
 
 def _write_stretches(  # noqa: PLR0917 - what the lines around need
@@ -313,10 +317,11 @@ def _write_stretches(  # noqa: PLR0917 - what the lines around need
 
 def _reasons(request: Request, engine: Engine, empty: Sequence[str] | None) -> Iterable[SidelogError]:
     """Why nothing was found (None), or nothing in some fields."""
-    from agent.query.reasons import reasons, unknown_fields
+    from agent.query.reasons import reasons, unknown_fields, without_numbers
 
     if empty is not None:
-        return unknown_fields(engine, Query(), empty)
+        measured = [measure.field for measure in request.measures if measure.field in empty]
+        return chain(unknown_fields(engine, Query(), empty), without_numbers(engine, measured))
     nothing_new = request.cursor is not None and not request.selection.query.terms  # as it should be, mostly
     return [] if nothing_new or request.lines == 0 else reasons(engine, request.selection)
 

@@ -55,6 +55,7 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     logs.configure(context.verbosity)
     if stdin is None:
         print_warnings(_unmatched(config, patterns, names, once=once))
+        print_warnings(_rules_of_nothing(config))
     if once:
         with Bar("reading") as bar:
 
@@ -115,6 +116,18 @@ def _unmatched(
         yield TailError.of("SL111.waiting", "sources")
 
 
+def _rules_of_nothing(config: Config) -> Iterator[SidelogError]:
+    """What rules ask for that no source or log has, each with its place: such a rule never fires, and never says so."""
+    if not config.alerts:
+        return
+    from agent.alert.check import names_nowhere
+    from agent.tail.discover import Discovery, SourceSettings
+
+    settings = [SourceSettings.from_source(source, config.store.flush_interval) for source in config.sources]
+    for place, error in names_nowhere(config, Discovery(settings).scan(), None):
+        yield UsageError(error.code, error.operation, place, f"{place}: {error.message}", hint=error.hint)
+
+
 def _load(context: Context, patterns: tuple[str, ...], names: frozenset[str]) -> Config:
     """The configuration of this run, refused where it asks for what this version does not do."""
     file = context.find_config()
@@ -165,12 +178,16 @@ def _with_input(context: Context, file: Path | None) -> Config:
     return _usable(msgspec.structs.replace(config, sources=[source]), file)
 
 
+def _amount(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else counted(count, "byte")  # noqa: PLR2004 - 0.1 MB
+
+
 def _summary_line(summary: Summary, unread: int) -> str:
     done = summary.counters
     rate = done.events / summary.seconds if summary.seconds else 0.0
     parts = [
         f"{counted(done.events, 'event')} ({counted(done.errors, 'error')}) from {counted(summary.files, 'file')}",
-        f"{done.bytes / 1e6:,.1f} MB in {summary.seconds:.1f} s ({rate:,.0f} events/s)",
+        f"{_amount(done.bytes)} in {summary.seconds:.1f} s ({counted(round(rate), 'event')}/s)",
     ]
     if done.parse_errors:
         parts.append(f"{counted(done.parse_errors, 'event')} with a parse error")

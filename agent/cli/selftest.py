@@ -10,6 +10,7 @@ import click
 from agent.cli.common import PATH, Bar, Command, Context, echo_json, json_option, safe_text, with_context
 from agent.cli.killloop import KillLoop, Verdict
 from agent.core.errors import EXIT_DONE, EXIT_FAILED
+from agent.core.text import counted
 
 
 @click.command(cls=Command)
@@ -36,7 +37,8 @@ def command(context: Context, *, kills: int, directory: Path | None, seed: int |
         echo_json(_document(verdict, kept))
     else:
         click.echo(
-            f"selftest: {verdict.kills:,} kills, {verdict.lines:,} lines, {verdict.rotations:,} rotations:"
+            f"selftest: {counted(verdict.kills, 'kill')}, {counted(verdict.lines, 'line')},"
+            f" {counted(verdict.rotations, 'rotation')}:"
             f" lost {verdict.lost:,}, doubled {verdict.doubled:,}, altered {verdict.altered:,}"
             f" ({verdict.seconds:.0f} s)"
         )

@@ -135,7 +135,7 @@ def _finding_line(finding: dict[str, Any]) -> str:
 def _archive_line(archive: dict[str, Any]) -> str:
     line = f"archive {counted(archive['files'], 'file')}, {_size(archive['bytes'])}"
     if archive["oldest_event"] is not None:
-        line += f", since {archive['oldest_event'][:10]}"
+        line += f", since {shown_time(archive['oldest_event'])[:10]}"
     if archive["searchable_share"] is not None:
         line += f"; of the events that have left the store {archive['searchable_share']:.0%} can still be searched"
     return line

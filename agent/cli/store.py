@@ -101,9 +101,12 @@ def _print(path: Path, findings: list[StoreFinding], saved: SalvageReport | None
     rows = ", ".join(f"{count:,} {table}" for table, count in saved.rows.items() if count)
     click.echo(f"saved: {rows or 'nothing'}")
     ids = sum(last - first + 1 for first, last in saved.lost_ranges)
-    click.echo(f"lost: at most {counted(ids, 'event')}; {saved.lost_bytes:,} bytes of log files are gaps now")
+    click.echo(
+        f"lost: at most {counted(ids, 'event')};"
+        f" {counted(saved.lost_bytes, 'byte of log files is a gap', 'bytes of log files are gaps')} now"
+    )
     if saved.reread_bytes:
-        click.echo(f"to be read again by the agent: {saved.reread_bytes:,} bytes of files that still exist")
+        click.echo(f"to be read again by the agent: {counted(saved.reread_bytes, 'byte')} of files that still exist")
     if saved.lost_files:
         click.echo(
             f"names lost: {counted(saved.lost_files, 'file')}, whose events have the source 'lost' now;"
@@ -167,8 +170,8 @@ def _back_up_set(context: Context, directory: Path, archives: Path | None, keep:
     elif context.verbosity >= 0:
         said = f"backup: {safe_text(str(made.path))}, {report.store_bytes:,} bytes"
         if archives is not None:
-            said += f", {counted(len(made.said.archives), 'archive')}"
-            said += f" ({report.copied:,} new, {report.copied_bytes:,} bytes)"
+            all_of_them = counted(len(made.said.archives), "archive")
+            said += f", {all_of_them} ({report.copied:,} new, {report.copied_bytes:,} bytes)"
         said += f", checked; {counted(len(report.pruned), 'old one')} deleted" if report.pruned else ", checked"
         click.echo(said, err=True)
     for error in report.failures:

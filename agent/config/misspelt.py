@@ -21,6 +21,7 @@ _CONFIG = "CONFIG"  # the file
 _OF_HOOKS = ("RULE", "STATE", "SEVERITY", "VALUE", "THRESHOLD", "KEY", "DELIVERY_ID")  # `sidelog query` in a hook
 # Kubernetes and Docker's links, for a service of that name: SIDELOG_PORT_9880_TCP_ADDR, SIDELOG_WEB_SERVICE_HOST.
 _ORCHESTRATED = lazy(r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)(?:_\w+)?)?)|NAME|ENV_\w+")
+_OTHER_WORDS = dict.fromkeys(("STORE_FILE", "STORE_DIR", "DATABASE", "DB"), "STORE__PATH")
 _NEAR = 0.8  # of difflib's ratio: SIDELOG_PORT, which an orchestrator sets, is no slip of SIDELOG_STORE
 _STEPS = {list: ("#", r"(\d+)"), dict: ("*", "(.+)")}  # the mark of a place and of a name, and what may stand there
 
@@ -58,6 +59,8 @@ def _meant(name: str, paths: list[str]) -> str | None:
         return None
     if name.startswith(_CONFIG):  # CONFIG_FILE, CONFIGURATION
         return _CONFIG
+    if name in _OTHER_WORDS:
+        return _OTHER_WORDS[name]
     for path in paths:
         if found := re.fullmatch(_pattern(path), name):
             return _filled(path, found.groups())

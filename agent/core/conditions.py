@@ -12,6 +12,7 @@ import structlog
 
 from agent.core.errors import SidelogError, StoreError
 from agent.core.model import OwnError
+from agent.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -146,13 +147,14 @@ class PassingConditions:
         self._clock = clock
         self._spells: dict[tuple[str, str], _Spell] = {}
 
-    def meet(self, key: str, subject: str, count: int, **facts: Any) -> None:
+    def meet(self, key: str, subject: str, count: int, what: str, **facts: Any) -> None:
         """Note that a condition was met `count` times more; it is reported at once, and again each minute.
 
         Args:
-            key: of the catalogue; its sentence says `{count}`, how often it was met since it began.
+            key: of the catalogue; its sentence says `{met}`, how often it was met since it began, such as `3 lines`.
             subject: whom it is about.
             count: times.
+            what: is counted: `line`.
             facts: for the sentence.
         """
         now = self._clock()
@@ -161,7 +163,7 @@ class PassingConditions:
         spell.met_s = now
         if now - spell.reported_s >= _REPEAT_LOG_S:
             spell.reported_s = now
-            self._conditions.repeat(SidelogError.of(key, subject, count=spell.count, **facts))
+            self._conditions.repeat(SidelogError.of(key, subject, met=counted(spell.count, what), **facts))
 
     def settle(self) -> None:
         """End those that were not met for a while. To be called now and then."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import time
 from typing import Any, TextIO, cast
 
 import structlog
 
 from agent.core.text import escape
+from agent.core.times import format_local
 
 _LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}
 
@@ -24,7 +26,7 @@ def configure(verbosity: int = 0) -> None:
     terminal = sys.stderr.isatty()
     shared: list[Any] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _local_time if terminal else structlog.processors.TimeStamper(fmt="iso", utc=True),
         _drop_empty,
     ]
     renderer: Any = (
@@ -60,6 +62,11 @@ class _Tolerant:
 
 def _drop_empty(_logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in event.items() if value not in (None, "")}
+
+
+def _local_time(_logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """The time as all of sidelog shows it to people."""
+    return {"timestamp": format_local(time.time_ns()), **event}
 
 
 def _visible(_logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:

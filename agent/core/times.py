@@ -160,6 +160,12 @@ def format_local(timestamp_ns: int, digits: int = 3, zone: tzinfo | None = None)
     return f"{when:%Y-%m-%d %H:%M:%S}.{rest:09d}"[: 20 + digits if digits else 19]
 
 
+def local_offset(timestamp_ns: int, zone: tzinfo | None = None) -> str:
+    """What is to be added to UTC at an instant, `+02:00`; local where no zone is given."""
+    when = (_EPOCH + timedelta(seconds=timestamp_ns // SECOND_NS)).astimezone(zone)
+    return when.isoformat()[-6:]
+
+
 def local_floor(timestamp_ns: int, every_ns: int) -> int:
     """The instant at which the local bucket of an instant begins: a part of a day that divides it, or whole days.
 

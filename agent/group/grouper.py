@@ -199,13 +199,13 @@ def _describe(known: _Known | Template, error: ErrorEvent) -> GroupUpdate:
 
 def _told(error: ErrorEvent) -> tuple[str, str | None, str | None, str]:
     """Title, culprit, exception type and category of a group, as its first event shows them."""
-    culprit = fingerprint.innermost(error.stacktrace) if error.stacktrace else None
+    culprit = (fingerprint.innermost(error.stacktrace) or "") if error.stacktrace else ""
     kind = error.exception_type
     text = (error.exception_message or error.message) if kind else fingerprint.said(error)
     title = f"{kind}: {text}" if kind else text
     return (
         _storable(" ".join(title.split())) or "(no message)",
-        _storable(culprit or error.logger),
+        _storable(culprit.removesuffix(":") or error.logger),
         _storable(kind),
         classify.classify(kind, text),
     )

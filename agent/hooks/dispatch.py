@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _LONGEST_NAP_NS = 300 * 10**9
 
+_NOT_THIS_BODY = ("HTTP 400", "HTTP 415", "HTTP 422")  # what chats answer to a document that is not theirs
+_OTHER_FORMATS = "does it want a body of its own, such as `format: slack`?"
+
 log = structlog.get_logger("sidelog")
 
 
@@ -47,7 +50,10 @@ async def tell(config: HookConfig, document: str) -> HookResult:
         from agent.hooks import payloads  # noqa: PLC0415 - for the services alone
 
         url, body = payloads.request(service.format, json.loads(document), url, key)
-    return await program.post(url, headers, body, config.timeout)
+    result = await program.post(url, headers, body, config.timeout)
+    if service.format == "generic" and result.said in _NOT_THIS_BODY:
+        result.said += f" ({_OTHER_FORMATS})"
+    return result
 
 
 class HookDispatcher:
@@ -115,6 +121,15 @@ class HookDispatcher:
             for queue in self._queues.values()
             for delivery in queue.waiting.values()
             if not queue.circuit.is_open
+        )
+
+    def rests(self, seconds: float) -> bool:
+        """Whether nothing runs, and nothing that waits may be tried within so many seconds."""
+        now = self._clock()
+        return all(
+            not queue.running and max(queue.circuit.blocks(now), queue.ready(now)[1]) > seconds * 1e9
+            for queue in self._queues.values()
+            if queue.waiting
         )
 
     def left(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+from agent.core.severity import ERRORS_FROM
 from agent.core.text import escape
 
 if TYPE_CHECKING:
@@ -94,8 +95,14 @@ def _group(group: Mapping[str, Any]) -> str:
 
 
 def _event(event: Mapping[str, Any]) -> str:
-    first = str(event["body"]).strip("\n").partition("\n")[0]
-    return _line(f"{_instant(event['timestamp'])} {event['severity_text'] or '-'} {event['source']}: {first}")
+    from agent.parse.exceptions import of_record, unsaid  # noqa: PLC0415 - for who has a chat
+
+    body = str(event["body"])
+    first, failed = body.strip("\n").partition("\n")[0], ""
+    if event["severity_number"] >= ERRORS_FROM:  # several lines may say the same, and their exceptions not
+        failed = unsaid(of_record(event["attributes"]), body)
+    said = ": ".join(part for part in (first, failed) if part)
+    return _line(f"{_instant(event['timestamp'])} {event['severity_text'] or '-'} {event['source']}: {said}")
 
 
 def _instant(text: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.core.errors import SidelogError
+from agent.core.text import counted
 from agent.install import found, layout
 from agent.install.files import Done, InstalledFiles, point
 from agent.install.helps import link_helps
@@ -117,7 +118,7 @@ def _give_back(place: Layout) -> Iterator[Done]:
     owner = service_owner(place)
     state = place.at(layout.STATE)
     if os.geteuid() == 0 and owner is not None and state.is_dir() and (count := hand_over(state, ROOT, owner)):
-        yield Done("gave", layout.STATE, f"{count} files and directories that were root's")
+        yield Done("gave", layout.STATE, f"{counted(count, 'file or directory', 'files and directories')} of root's")
 
 
 def _link(place: Layout, program: Program) -> tuple[list[str], list[Done]]:

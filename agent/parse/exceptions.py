@@ -90,6 +90,17 @@ def of_record(record: dict[str, Any]) -> ExceptionInfo:
     return NONE if where is None else at(record, where)
 
 
+def unsaid(found: ExceptionInfo, text: str) -> str:
+    """Type and the first line of the message of an exception, as far as a text does not say them; empty without a type,
+    where what it says is another field's text or the first line of a trace.
+    """
+    if found.type is None:
+        return ""
+    said = (found.message or "").strip().partition("\n")[0]
+    parts = ("" if found.type.rpartition(".")[2] in text else found.type, "" if said in text else said)
+    return ": ".join(part for part in parts if part)
+
+
 def at(record: dict[str, Any], where: Places) -> ExceptionInfo:
     """`of_record` for a record whose places are known."""
     if where.only is not None and type(text := record[where.only]) is str and "\n" in text:

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from agent.core.event import severity_text
 from agent.core.text import columns, escape
-from agent.core.times import format_utc
+from agent.core.times import format_utc, local_offset
 from agent.query.engine import FieldSummary
 from agent.query.fragments import as_text, encode, field, flattened_fragments
 from agent.query.render import Output, csv_row
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _BAR_CHARS = 40  # of the largest count's bar, where the terminal is wide enough
+_AVERAGE = "avg:"  # begins the name of a column
 _GAP = "  "  # between columns
 _EIGHTHS = "▏▎▍▌▋▊▉"
 
@@ -111,10 +112,16 @@ def render_buckets(
             for document, number in zip(documents, column, strict=True):
                 document[name] = None if number is None else Raw(number.encode())
         return output.finish(b"".join(encode(document) + b"\n" for document in documents))
-    numbers = [[str(row.count), *(column[at] or "" for column in more.values())] for at, row in enumerate(rows)]
+    shown = more
+    if output.form != "csv":
+        shown = {
+            name: [_rounded(one) for one in column] if name.startswith(_AVERAGE) else column
+            for name, column in more.items()
+        }
+    numbers = [[str(row.count), *(column[at] or "" for column in shown.values())] for at, row in enumerate(rows)]
+    times = _times(rows, output)
     cells = [
-        [*_time_cell(row, output), *map(as_text, row.values), *counted]
-        for row, counted in zip(rows, numbers, strict=True)
+        [*times[row.time], *map(as_text, row.values), *counted] for row, counted in zip(rows, numbers, strict=True)
     ]
     if output.form == "csv":
         return output.finish("".join(csv_row(line) for line in [names, *cells]))
@@ -127,10 +134,25 @@ def render_buckets(
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
 
-def _time_cell(row: Bucket, output: Output) -> list[str]:
-    if row.time is None:
-        return []
-    return [format_utc(row.time) if output.form == "csv" else output.time(row.time).removesuffix(".000")]
+def _rounded(number: str | None) -> str | None:
+    """An average for people: of what dividing makes of it three digits say enough."""
+    if number is None:
+        return None
+    value = float(number)
+    return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{value:.3g}"
+
+
+def _times(rows: Sequence[Bucket], output: Output) -> dict[int | None, list[str]]:
+    """The first cell of each instant. When clocks are set back, an hour that comes twice says which."""
+    instants = {row.time for row in rows if row.time is not None}
+    if output.form == "csv":
+        return {None: []} | {instant: [format_utc(instant)] for instant in instants}
+    shown = {instant: output.time(instant).removesuffix(".000") for instant in instants}
+    often = Counter(shown.values())
+    return {None: []} | {
+        instant: [text if often[text] == 1 else f"{text} {local_offset(instant, output.zone)}"]
+        for instant, text in shown.items()
+    }
 
 
 def _bars(rows: Sequence[Bucket], longest: int) -> list[str]:

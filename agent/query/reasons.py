@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from agent.core.errors import UsageError
 from agent.core.groups import STATES, GroupFilter
 from agent.core.patterns import lazy
+from agent.core.text import counted
 from agent.core.times import format_utc
 from agent.core.values import number
 from agent.query.language import Query, Selection
@@ -84,6 +85,19 @@ def unknown_fields(engine: Engine, query: Query, names: Sequence[str]) -> Iterat
     for name in wanted:
         if sample is not None and sample.events and not sample.has(name):
             yield sample.unknown(name)
+
+
+def without_numbers(engine: Engine, names: Sequence[str]) -> Iterator[UsageError]:
+    """Which fields of `--agg` the newest events have, with values that are all no numbers.
+
+    Args:
+        engine: has the events.
+        names: of fields of which no number was found.
+    """
+    sample = _Sample(engine, Query()) if names else None
+    for name in dict.fromkeys(names):
+        if sample is not None and (values := sample.values(name)) and not any(map(_is_number, values)):
+            yield UsageError.of("SL519.agg", name, values=_some(values))
 
 
 def group_reasons(engine: Engine, wanted: GroupFilter, now: int) -> Iterator[UsageError]:
@@ -236,7 +250,7 @@ class _Sample:
         names = dict.fromkeys((*NAMED_FIELDS, *chain.from_iterable(map(_names, self.events)), *BUILT_IN))
         which = f" with {self._query}" if self._query.terms else ""
         near = nearest(field, names)
-        return UsageError.of("SL519.field", field, count=f"{len(self.events):,}", which=which, near=near)
+        return UsageError.of("SL519.field", field, events=counted(len(self.events), "event"), which=which, near=near)
 
 
 def _names(event: StoredEvent) -> Iterator[str]:
@@ -269,6 +283,15 @@ def _fields(sample: _Sample, terms: Sequence[Term]) -> Iterator[UsageError]:
                 yield from _incomparable(term, values)
 
 
+def _is_number(value: Any) -> bool:
+    """Whether `--agg` takes a value: a number, or a text that is one."""
+    return type(value) in (int, float) or (type(value) is str and number(value) is not None)
+
+
+def _some(values: Sequence[Any]) -> str:
+    return ", ".join(dict.fromkeys(_shown(value) for value in values[:3]))
+
+
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
@@ -286,6 +309,6 @@ def _incomparable(term: Term, values: Sequence[Any]) -> Iterator[UsageError]:
             return
         if is_number and type(value) in (int, float):
             return
-    shown = ", ".join(dict.fromkeys(_shown(value) for value in values[:3]))
+    shown = _some(values)
     key = "SL519.text" if is_number else "SL519.number"
     yield UsageError.of(key, term.value, field=term.field, symbol=term.operator, values=shown)

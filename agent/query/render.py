@@ -20,7 +20,7 @@ from agent.core.text import escape, escape_json, paint
 from agent.core.times import format_local, format_utc
 from agent.query.fragments import as_text, attributes, encode, flattened, severity_name
 from agent.query.fragments import field as field_of
-from agent.query.glance import glance
+from agent.query.glance import first_line, glance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +35,6 @@ CSV_FIELDS = (
 _LOGFMT_FIELDS = ("timestamp", "severity", "source", "logger", "message")
 _WRITE_BYTES = 65_536  # output is collected to this before it is written
 _SHORT_VALUE = 100  # characters of an attribute in `short`
-_SHORT_FAILURE = 300  # and of what an exception says
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # cells that spreadsheets would compute
 _LEVEL_COLORS = {"ERROR": ("red",), "FATAL": ("red", "bold"), "WARN": ("yellow",), "INFO": ("green",)}
 _PLAIN = lazy(r'[^\s"=\\]+')
@@ -152,10 +151,7 @@ class Output(msgspec.Struct):
 
         def render(event: StoredEvent) -> str:
             level = severity_name(event)
-            message = escape(_first_line(event.body))
-            failed, pairs = glance(event)
-            if failed:
-                message += f"{': ' * bool(message)}{escape(_cut(failed, _SHORT_FAILURE))}"
+            message, pairs = glance(event)
             rest = " ".join(logfmt_pair(name, _cut(value)) for name, value in pairs)
             parts = (
                 self._paint(self.time(event.timestamp), "dim"),
@@ -178,7 +174,7 @@ class Output(msgspec.Struct):
                 level = escape(as_text(fragment))
                 parts.append(self._paint(f"{level:5}", *_LEVEL_COLORS.get(level, ("dim",))))
             elif name == "message":
-                parts.append(escape(_first_line(event.body)))
+                parts.append(escape(first_line(event.body)))
             elif fragment is not None:
                 parts.append(logfmt_pair(name, as_text(fragment)))
         return (" ".join(part for part in parts if part).rstrip() or "-") + "\n"
@@ -273,11 +269,5 @@ def logfmt_pair(name: str, value: str) -> str:
     return f'{key}="{quoted}"'
 
 
-def _first_line(text: str) -> str:
-    """The first line of a message that is not blank, and how many follow."""
-    lines = text.strip("\n").split("\n")
-    return text if len(lines) == 1 else f"{lines[0]} (+{len(lines) - 1} lines)"
-
-
-def _cut(text: str, most: int = _SHORT_VALUE) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHORT_VALUE else text[: _SHORT_VALUE - 1] + "…"

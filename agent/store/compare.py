@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from agent.core.event import REDACTED
+from agent.core.text import counted
 from agent.store.woven import Woven, may_be_woven
 
 if TYPE_CHECKING:
@@ -267,7 +268,10 @@ class FileAudit(msgspec.Struct):
 
     def _end_woven(self) -> None:
         for offset, lines in self._woven.end():
-            self.differs(offset, f"{lines} lines of the event at {offset} are not behind it")
+            self.differs(
+                offset,
+                f"{counted(lines, 'line')} of the event at {offset} {'is' if lines == 1 else 'are'} not behind it",
+            )
 
     def _blank(self, target: int, window: Window | None) -> None:
         start, loose = self.position, self._loose
@@ -298,23 +302,32 @@ class FileAudit(msgspec.Struct):
         self._end_woven()
         self.judge_books()
         if self.found > self.events:
-            self.differs(self.offset, f"the store has {self.found} events of this file, its books say {self.events}")
+            self.differs(
+                self.offset, f"the store has {counted(self.found, 'event')} of this file, its books say {self.events:,}"
+            )
         elif self.found < self.events and not self.expired_bytes:
-            self.differs(self.offset, f"only {self.found} of {self.events} events are in the store")
+            self.differs(
+                self.offset, f"only {self.found:,} of {counted(self.events, 'event is', 'events are')} in the store"
+            )
         elif self.found == self.events and self.expired_bytes:
-            self.differs(self.start_offset, f"{self.expired_bytes} bytes are in no event, though none was deleted")
+            self.differs(
+                self.start_offset,
+                f"{counted(self.expired_bytes, 'byte is', 'bytes are')} in no event, though none was deleted",
+            )
         if self.uncovered > self.blank_bytes and not self.difference_count:
             self.differs(
-                self.offset, f"{self.uncovered} bytes lie between events, of which {self.blank_bytes} are blank lines"
+                self.offset,
+                f"{counted(self.uncovered, 'byte lies', 'bytes lie')} between events,"
+                f" of which {self.blank_bytes:,} are blank lines",
             )
 
     def judge_books(self) -> None:
         """Do the counters and the gap rows add up to what was read?"""
         if self.difference:
-            self.differs(self.offset, f"{self.difference} bytes are in no counter of the books")
+            self.differs(self.offset, f"{counted(self.difference, 'byte is', 'bytes are')} in no counter of the books")
         rows = sum(gap.end - gap.start for gap in self.gaps)
         if rows != self.gap_bytes:
-            self.differs(self.offset, f"the gaps have {rows} bytes, the books say {self.gap_bytes}")
+            self.differs(self.offset, f"the gaps have {counted(rows, 'byte')}, the books say {self.gap_bytes:,}")
 
 
 # What blank lines consist of, and what stands alone in a line between the objects of an array.

@@ -27,6 +27,7 @@ _REQUEST_PATHS = frozenset(
         "requrl",
     )
 )  # fmt: skip
+_WRAPPERS = ("record.extra.", "mdc.", "Properties.", "State.", "fields.", "context.", "extra.", "attributes.")
 _FACT_CHARS = 100  # of a path or an id
 _MOST_FACTS = 5
 
@@ -70,7 +71,7 @@ def request_facts(event: StoredEvent) -> list[tuple[str, str]]:
 
     found = [("trace_id", event.trace_id)] if event.trace_id else []
     for name, value in flattened(event):
-        plain = _plain_name(name)
+        plain = _plain_name(next((name.removeprefix(one) for one in _WRAPPERS if name.startswith(one)), name))
         if plain.endswith(_REQUEST_IDS) or (plain in _REQUEST_PATHS and value.startswith(("/", "http"))):
             found.append((name, cut(value, _FACT_CHARS)))
     return [(name, value) for name, value in found if value not in ("", "null")][:_MOST_FACTS]

@@ -237,7 +237,7 @@ def redacted_archives(config: Config) -> Iterator[Diagnostic]:
 
     if found := unredacted(rows, config):
         row, keys = found[0]
-        yield warning("SL813", row.path, count=len(found), keys=", ".join(keys))
+        yield warning("SL813", row.path, archives=counted(len(found), "archive"), keys=", ".join(keys))
 
 
 def expiring_archives(config: Config) -> Iterator[Diagnostic]:
@@ -250,7 +250,8 @@ def expiring_archives(config: Config) -> Iterator[Diagnostic]:
     bound = ArchiveRetentionConfig(age=None, event_age=keep.event_age, size=None)
     if found := expired(rows, bound, time.time_ns()):
         age = format_duration(keep.event_age)
-        yield warning("SL815", "archive.retention.event_age", count=len(found), path=found[0][0].path, age=age)
+        archives = counted(len(found), "archive has", "archives have")
+        yield warning("SL815", "archive.retention.event_age", archives=archives, path=found[0][0].path, age=age)
 
 
 def _known_archives(config: Config) -> list[ArchiveRow]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import asdict
 
-from agent.core.text import from_text
+from agent.core.text import counted, from_text
 from agent.core.times import MINUTE_NS
 from agent.store import alerts as alert_tables
 from agent.store import statistics
@@ -313,7 +313,8 @@ def _problems(agent: dict[str, Any], stuck: list[dict[str, Any]], errors: list[d
     if agent["running"]:
         problems += [_sentence(error) for error in errors if error["active"] and error["code"] not in _WARNINGS]
         problems += [
-            f"{file['path']}: {file['lag_bytes']} bytes wait and nothing was read for {_STUCK_S:.0f} s or longer"
+            f"{file['path']}: {counted(file['lag_bytes'], 'byte waits', 'bytes wait')} and nothing was read for"
+            f" {_STUCK_S:.0f} s or longer"
             for file in stuck
         ]
     return problems

@@ -6,6 +6,7 @@
 set -eu
 url_file=${1:?the file with the URL of the webhook}
 # The URL is a secret: curl reads it from a pipe, so that it never stands in the list of processes.
+url=$(head -n 1 "$url_file") # ends here where it cannot be read, and says so
 jq '
   def safe: gsub("&"; "&amp;") | gsub("<"; "&lt;") | gsub(">"; "&gt;");
   {text: ((if .state == "resolved" then ":white_check_mark:" else ":rotating_light:" end)
@@ -16,5 +17,5 @@ jq '
     + "\n`" + (.query | safe) + "`")}' |
   curl --silent --show-error --fail --max-time 10 --header 'Content-Type: application/json' --data-binary @- \
     --output /dev/null --config /dev/fd/3 3<<CONFIG
-url = "$(head -n 1 "$url_file")"
+url = "$url"
 CONFIG

@@ -58,6 +58,14 @@ def test_slack_gets_a_text_without_markup_of_its_own(tmp_path, receiver):  # noq
     assert "\n> this is a test of the hook page" in text
 
 
+def test_slack_says_which_file_it_lacks(tmp_path):
+    hook = tmp_path / "slack.sh"
+    shutil.copy(HOOKS / "slack.sh", hook)
+    env = program.environment(json.loads(example("page")))
+    result = asyncio.run(program.run([str(hook), "/no/such/url"], example("page").encode(), env, 20.0))
+    assert (result.ok, "/no/such/url" in result.output, "curl" in result.output) == (False, True, False)
+
+
 def test_the_desktop_shows_the_summary(tmp_path):
     ran(tmp_path, "desktop.sh", commands=["notify-send"], severity="critical", summary="-x <b>")
     arguments = (tmp_path / "notify-send.args").read_text().splitlines()

@@ -81,7 +81,7 @@ def test_the_history_comes_newest_last_and_cannot_drive_the_terminal(sidelog, st
     assert rows[1]["rule"] == HOSTILE
     said = sidelog("alerts", "history", "--utc", "--store", store)
     assert said.code == 0
-    assert said.out.splitlines()[0] == '2026-11-18 11:06:40.000 errors {"service":"shop"} firing'
+    assert said.out.splitlines()[0] == "2026-11-18 11:06:40.000 errors service=shop firing"
     assert "\x1b" not in said.out
 
 

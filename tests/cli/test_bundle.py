@@ -161,3 +161,11 @@ def test_an_option_that_is_refused_is_named_as_it_is_written(sidelog, store, tmp
     said = sidelog("query", "--bundle", tmp_path / "x.html", option, "1", "--store", store)
     assert said.code == 2
     assert f"{option.partition('=')[0]} cannot be used with --bundle" in said.err
+
+
+def test_lines_say_what_broke_where_their_messages_do_not(sidelog, tmp_path):
+    lines = [{"message": "unhandled exception", "exc_type": "ValueError", "stack_trace": TRACE}]
+    batch, groups = error_batch(lines)
+    make(tmp_path / "s.db", batches=[batch], groups=groups)
+    _, page = bundle(sidelog, tmp_path / "s.db", tmp_path, "1")
+    assert page.count("unhandled exception: ValueError: no item") == 2, "around it, and above its fields"

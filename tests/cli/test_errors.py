@@ -263,6 +263,11 @@ def test_several_groups_get_a_state_at_once(sidelog, store, verb, state):
     assert {row["state"] for row in rows(sidelog, store)} == {state}
 
 
+def test_each_of_several_ignored_groups_has_the_limit_for_itself(sidelog, store):
+    done = sidelog("errors", "ignore", "1", "2", "--until-count", "3", "--store", store)
+    assert done.err == "groups 1 and 2 are ignored, each until 3 more events have come\n"
+
+
 @pytest.mark.parametrize(
     ("ids", "told"), [((2, 9), "no error group 9, so"), ((9, 1, 8, 7), "no error groups 9, 8 and 7, so that none")]
 )
@@ -287,19 +292,36 @@ def test_times_are_local_and_utc_when_asked_for(sidelog, store, monkeypatch):
         time.tzset()
     assert f"last {seen[:19].replace('T', ' ')} (" in utc
     assert f"last {seen[:19].replace('T', ' ')} (" not in local
-    assert re.search(r"\n  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ERROR app order 6 failed\n", local), "no nanoseconds"
+    sample = r"\n  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ERROR app order 6 failed: ValueError: no item\n"
+    assert re.search(sample, local), "no nanoseconds"
 
 
 def test_samples_say_which_request_they_are_of(sidelog, tmp_path):
     lines = [
         {"message": "x", "trace_id": "t1", "http": {"request_id": "r\x1b9", "path": "/cart"}, "n": 1},
         {"message": "x", "X-Request-Id": "q", "url": "no path", "id": 5},
+        {"message": "x", "record": {"elapsed": {"repr": "1"}, "extra": {"request_id": "r7", "path": "/pay"}}},
+        {"message": "x", "mdc": {"requestId": "r8"}, "Properties": {"RequestPath": "/pay"}},
     ]
     batch, groups = error_batch(lines)
     make(tmp_path / "s.db", batches=[batch], groups=groups)
     said = sidelog("errors", "show", "1", "--store", tmp_path / "s.db").out
     assert "\n      trace_id=t1 http.request_id=r\\x1b9 http.path=/cart in /var/log/app-1.log\n" in said
     assert "\n      X-Request-Id=q in /var/log/app-1.log\n" in said
+    assert "\n      record.extra.request_id=r7 record.extra.path=/pay in /var/log/app-1.log\n" in said
+    assert "\n      mdc.requestId=r8 Properties.RequestPath=/pay in /var/log/app-1.log\n" in said
+
+
+def test_samples_say_what_broke_where_their_messages_do_not(sidelog, tmp_path):
+    """The same words each time, and an exception whose message differs: that one tells them apart."""
+    lines = [{"message": "unhandled\nerror", "stack_trace": TRACE.replace("no item", f"no item {n}")} for n in range(2)]
+    batch, groups = error_batch(lines)
+    make(tmp_path / "s.db", batches=[batch], groups=groups)
+    said = sidelog("errors", "show", "1", "--store", tmp_path / "s.db").out
+    assert [line.partition("app ")[2] for line in said.splitlines() if " ERROR app " in line] == [
+        "unhandled (+1 line): ValueError: no item 1",
+        "unhandled (+1 line): ValueError: no item 0",
+    ]
 
 
 def test_frames_of_libraries_are_folded_unless_all_are_wanted(sidelog, tmp_path):
@@ -429,6 +451,25 @@ def test_a_group_is_one_row_with_title_culprit_and_service(tmp_path, monkeypatch
         assert "[checkout]" in line
         assert "PaymentRefused" in line
         assert width == 60 or f"cart.py:{culprit}" in line
+
+
+def test_a_narrow_row_leaves_directories_and_packages_of_the_culprit_out_before_it_cuts_the_title(
+    tmp_path, monkeypatch
+):
+    lines = [
+        {"message": "no item of that name in the store", "service": "shop", "exc_type": "ValueError",
+         "stack_trace": TRACE.replace("shop/", "/srv/very/long/way/to/the/shop/")},
+        {"message": "the cart of this user is empty", "service": "shop", "exc_type": "java.lang.IllegalStateException",
+         "stack_trace": "java.lang.IllegalStateException: x\n\tat com.example.shop.App.main(App.java:14)"},
+    ]  # fmt: skip
+    batch, groups = error_batch(lines)
+    make(tmp_path / "s.db", batches=[batch], groups=groups)
+    monkeypatch.setenv("COLUMNS", "80")
+    said = on_a_terminal(monkeypatch, "--color", "never", "errors", "--store", tmp_path / "s.db").splitlines()
+    assert [" ".join(line.split()[5:]) for line in said] == [
+        "IllegalStateException: the cart of... in App.main [shop]",
+        "ValueError: no item of that nam... in cart.py:add [shop]",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [("errors",), ("errors", "show", "1")])

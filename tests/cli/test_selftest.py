@@ -55,7 +55,7 @@ SELECT 1, 1, 1, 1, "offset", record FROM events WHERE id = 2
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        ("DELETE FROM events WHERE id IN (1, 3)", ("lost 2, doubled 0, altered 0", "lost: line 0 and 1 others")),
+        ("DELETE FROM events WHERE id IN (1, 3)", ("lost 2, doubled 0, altered 0", "lost: line 0 and 1 other\n")),
         (
             DOUBLE,
             ("lost 0, doubled 1, altered 0", "doubled: line 1"),

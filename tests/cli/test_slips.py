@@ -23,6 +23,9 @@ PAGE = "hooks: {page: {exec: [/bin/true]}}\n"
         ("SIDELG_STORE__PATH", "SIDELOG_STORE__PATH"),
         ("SIDE_LOG_CONFIG", "SIDELOG_CONFIG"),
         ("sidelog_store__path", "SIDELOG_STORE__PATH"),
+        ("SIDELOG_STORE_FILE", "SIDELOG_STORE__PATH"),
+        ("sidelog_config", "SIDELOG_CONFIG"),
+        ("SIDE_LOG_STORE__PATH", "SIDELOG_STORE__PATH"),
     ],
 )
 def test_a_variable_that_is_near_to_one_that_counts_is_told(sidelog, monkeypatch, tmp_path, name, near):
@@ -43,6 +46,7 @@ def test_variables_of_hooks_and_orchestrators_are_no_slips(sidelog, monkeypatch)
     for name in ("SIZE__PATH", "SIDECAR_CONFIG", "SIDELOG_STORE_SERVICE_HOST", "SIP_STORE__PATH"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("SIDELOG_HTTP", "null")
+    monkeypatch.setenv("SIDELOGS", "x")
     assert "SL103" not in sidelog("query").err
 
 
@@ -65,3 +69,17 @@ def test_a_configuration_with_a_rule_that_cannot_be_read_is_not_called_valid(sid
     (tmp_path / "sidelog.yaml").write_text(f"sources: [{{name: a, include: [x]}}]\n{PAGE}{rule}")
     said = sidelog("check")
     assert (said.code, "SL705" in said.out, "is valid" in said.out) == (78, True, False)
+
+
+def test_a_rule_about_a_source_that_is_none_is_told_by_the_agent_too(sidelog, tmp_path):
+    """`check` warns of it; an agent that is started without would otherwise wait for ever, and say nothing."""
+    rules = "alerts:\n  - {name: r, when: {count: 1}, match: 'source=shp severity>=error', hooks: [page]}\n"
+    rules += "  - {name: s, when: {count: 1}, match: 'source=shop OR message~x', hooks: [page]}\n"
+    (tmp_path / "app.log").write_text('{"msg":"x"}\n')
+    source = f"sources: [{{name: shop, include: [{tmp_path}/app.log]}}]\n"
+    (tmp_path / "sidelog.yaml").write_text(f"store: {{path: s.db}}\n{source}{PAGE}{rules}")
+    said = sidelog("run", "--once")
+    assert said.code == 0
+    assert "warning[SL519]: alerts[0].match r: there is no source 'shp'; did you mean 'shop'?" in said.err
+    assert said.err.count("SL519") == 1
+    assert "SL519" not in sidelog("run", "--once", "-q").err

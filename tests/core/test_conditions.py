@@ -131,11 +131,11 @@ def test_a_condition_that_events_meet_is_over_when_they_stay_away():
         lambda error, active: said.append((error.subject, active, error.message)), lambda: now
     )
     for _ in range(3):
-        conditions.meet("SL708", "r", 2, last="app.log:0")
+        conditions.meet("SL708", "r", 2, "event", last="app.log:0")
     assert [one[:2] for one in said] == [("r", True)]
     assert "2 events" in said[0][2]
     now = 60.0
-    conditions.meet("SL708", "r", 1, last="app.log:9")
+    conditions.meet("SL708", "r", 1, "event", last="app.log:9")
     assert "7 events in time, the last one at app.log:9" in said[1][2]
     now = 659.0
     conditions.settle()
@@ -143,7 +143,7 @@ def test_a_condition_that_events_meet_is_over_when_they_stay_away():
     now = 660.0
     conditions.settle()
     assert said[2][:2] == ("r", False)
-    conditions.meet("SL708", "r", 1, last="app.log:9")
-    conditions.meet("SL708", "s", 1, last="app.log:9")
+    conditions.meet("SL708", "r", 1, "event", last="app.log:9")
+    conditions.meet("SL708", "s", 1, "event", last="app.log:9")
     conditions.keep({"s"})
     assert [one[:2] for one in said[3:]] == [("r", True), ("s", True), ("r", False)]

@@ -3,8 +3,11 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -60,7 +63,8 @@ def test_json_lines_say_level_and_instant_and_leave_out_what_is_empty():
 
 def test_on_a_terminal_nothing_in_a_message_can_drive_it():
     controller, terminal = pty.openpty()
-    environ = {**os.environ, "TERM": "xterm", "NO_COLOR": "", "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, "TERM": "xterm", "NO_COLOR": "", "PYTHONPATH": str(ROOT), "TZ": "Asia/Kathmandu"}
+    began = time.time()
     process = subprocess.Popen([sys.executable, "-c", SPEAK, "0"], cwd=ROOT, stderr=terminal, env=environ)
     os.close(terminal)
     said = b""
@@ -74,6 +78,9 @@ def test_on_a_terminal_nothing_in_a_message_can_drive_it():
     assert process.wait(30) == 0
     text = said.decode()
     assert "started" in text
+    found = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}(?!\d|Z)", text)
+    there = datetime.fromisoformat(f"{found[0]}+05:45").timestamp()
+    assert began - 1 <= there <= time.time(), "local time, with milliseconds"
     assert "\\x1b]0;gone\\x07\\u202eevil" in text
     assert "low\\x1b[2J" in text
     for control in ("\x1b]0", "\x07", "\u202e", "\x1b[2J"):

@@ -125,6 +125,10 @@ def test_the_culprit_is_the_innermost_frame_or_else_the_logger():
     java = "E: x\n\tat a.Inner.f(I.java:1)\n\tat a.Outer.g(O.java:1)\n"
     assert culprit(stacktrace=python, logger="l") == "a/c.py:inner"
     assert culprit(stacktrace=java, logger="l") == "a.Inner.f"
+    php = "RuntimeException: boom in /srv/app/b.php:12\n#0 {main}"
+    monolog = "RuntimeException: boom in /srv/app/a.php:12\n#0 /srv/app/b.php(3)"
+    assert not str(culprit(stacktrace=php, logger="l")).endswith(":")
+    assert str(culprit(stacktrace=monolog, logger="l")).endswith("b.php"), "a frame without a function"
     assert culprit(stacktrace="no frames", logger="l") == "l"
     assert culprit(logger="l") == "l"
     assert culprit() is None

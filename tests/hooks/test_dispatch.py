@@ -8,7 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from agent.alert.document import example
 from agent.config import HookConfig, Secret
+from agent.config.schema import WebhookConfig
 from agent.core.outbox import Delivery
 from agent.hooks import dispatch
 from agent.hooks.dispatch import OPENS_AFTER, Backoff, CircuitBreaker, HookDispatcher, tell
@@ -299,6 +301,14 @@ def test_what_is_not_2xx_is_a_failure_and_a_redirection_is_not_followed(receiver
     assert len(receiver.got) == 1
 
 
+def test_a_chat_that_refuses_the_document_is_said_to_want_a_body_of_its_own(receiver):
+    """A server of Slack's kind answers 400 to what has no text."""
+    assert posted(receiver, "/400").said == "HTTP 400 (does it want a body of its own, such as `format: slack`?)"
+    url = Secret(literal=f"http://127.0.0.1:{receiver.server_address[1]}/400")
+    asked = tell(HookConfig(webhook=WebhookConfig(url=url, format="slack")), example("page"))
+    assert asyncio.run(asked).said == "HTTP 400"
+
+
 def test_a_receiver_that_hangs_ends_at_the_timeout(receiver):
     assert posted(receiver, "/hang", timeout=0.3).said == "timeout after 0.3s"
 
@@ -349,6 +359,7 @@ def test_what_is_left_is_counted_and_a_hook_that_only_fails_is_not_waited_for(tm
             while dispatcher.has_untried:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         seen.append(dispatcher.busy)
+        assert (dispatcher.rests(60.0), dispatcher.rests(7200.0)) == (True, False), "an hour until the next try"
         await dispatcher.stop(0.0)
         return dispatcher.left()
 
@@ -363,10 +374,13 @@ def test_a_hook_whose_circuit_is_open_is_not_waited_for():
             {"bad": HookConfig(exec=["/bin/false"], concurrency=1)}, finished=lambda _: None,
             changed=lambda *_: None, report=lambda *_: None, backoff=Backoff(first_retry_ns=3600 * S),
         )  # fmt: skip
+        assert dispatcher.rests(0.0), "nothing to do"
         dispatcher.add([delivery(number, hook="bad", key=f"{number}") for number in range(1, 20)])
+        assert not dispatcher.rests(0.0), "one runs"
         async with asyncio.timeout(50):
             while dispatcher.has_untried:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
+        assert dispatcher.rests(10.0), "the circuit is open for half a minute"
         await dispatcher.stop(0.0)
         return dispatcher.left()
 

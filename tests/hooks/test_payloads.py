@@ -75,6 +75,21 @@ def test_without_a_format_the_document_goes_as_it_is(receiver):  # noqa: F811
 
 
 @pytest.mark.parametrize("form", FORMATS)
+def test_lines_say_what_broke_where_their_messages_do_not(form):
+    """The same words three times, of three exceptions."""
+    trace = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\nshop.PayError: card {}'
+    events = [
+        {**document()["events"][0], "body": "unhandled exception", "attributes": {"exception": trace.format(number)}}
+        for number in range(3)
+    ]
+    said = "\n".join(texts(body(form, document(events=events))))
+    for number in range(3):
+        assert f"unhandled exception: shop.PayError: card {number}" in said
+    said = "\n".join(texts(body(form, document(events=[{**events[0], "severity_number": 9}]))))
+    assert "unhandled exception: shop" not in said, "of errors alone"
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_what_is_over_looks_over(form):
     over = {"state": "resolved", "ended_at": "2026-11-22T03:09:05.000000000Z", "summary": "rate: resolved after 5m"}
     firing, resolved = body(form, document()), body(form, document(**over))

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from contextlib import closing
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -224,6 +225,32 @@ def test_the_forms_of_a_table():
     assert render_buckets([Bucket(None, (), 5)], Grouping(), Output("short")) == b"5\n"
     assert render_buckets([Bucket(None, (), 5)], Grouping(), Output("json")) == b'{"count":5}\n'
     assert render_buckets([Bucket(None, (), 5)], Grouping(), Output("csv")) == b"count\n5\n"
+
+
+def test_an_average_is_short_for_people_and_whole_for_machines():
+    """Dividing makes seventeen digits; what was logged stays as it is."""
+    rows = [Bucket(None, (b'"a"',), 3), Bucket(None, (b'"b"',), 2), Bucket(None, (b'"c"',), 1)]
+    numbers = ["50.90452814782982", "0.0012345678901234567", "400"]
+    more = {"avg:ms": numbers, "max:ms": ["12.3456789", None, "7"]}
+    table = render_buckets(rows, Grouping(("k",)), Output("short"), more).decode().splitlines()
+    assert [line.split() for line in table[1:]] == [
+        ["a", "3", "50.905", "12.3456789"], ["b", "2", "0.00123", "-"], ["c", "1", "400", "7"],
+    ]  # fmt: skip
+    csv = render_buckets(rows, Grouping(("k",)), Output("csv"), more).decode()
+    assert [line.split(",")[2] for line in csv.splitlines()[1:]] == numbers
+    assert f'"avg:ms":{numbers[0]}' in render_buckets(rows, Grouping(("k",)), Output("json"), more).decode()
+
+
+def test_an_hour_that_comes_twice_says_which_it_is():
+    """In Vienna at the end of October: two rows of the same local time are told apart, and no others."""
+    rows = [Bucket((1_792_882_800 + hour * 3600) * SECOND, (), 1) for hour in range(4)]
+    output, grouping = Output("short", zone=ZoneInfo("Europe/Vienna")), Grouping((), 3600 * SECOND)
+    assert render_buckets(rows, grouping, output).decode().splitlines()[1:] == [
+        "2026-10-25 01:00:00             1",
+        "2026-10-25 02:00:00 +02:00      1",
+        "2026-10-25 02:00:00 +01:00      1",
+        "2026-10-25 03:00:00             1",
+    ]
 
 
 @pytest.mark.parametrize(("width", "longest"), [(200, 40), (80, 37), (44, 1), (43, 0), (20, 0)])

@@ -75,6 +75,12 @@ def numbers(run):
         (["--by", "usr", "-o", "csv"], "usr,count\n,4\n", ["did you mean 'user'?"]),
         (["--fields", "n,usr", "-o", "csv", "-n", "1"], "n,usr\n3,\n", ["a field 'usr'"]),
         (["--fields", "usr", "-n", "1", "-o", "json"], '{"usr":null}\n', ["a field 'usr'"]),
+        (["--agg", "p95:m", "-o", "csv"], "count,p95:m\n4,\n", ["a field 'm'"]),
+        (
+            ["--agg", "max:n,avg:user", "-o", "csv"],
+            "count,max:n,avg:user\n4,3,\n",
+            ["no value of user is a number: they are '", "'ann'"],
+        ),
         (["-S", "1h", "-U", "2h"], "", ["nothing lies between --since"]),
         (["n>=x"], "", ["no value of n is >= x, which is no number"]),
         (["--cursor-file", "cursor", "usr=ann"], "", ["a field 'usr'"]),

@@ -199,16 +199,64 @@ LOGURU = {
 }  # fmt: skip
 
 
+# Lines as libraries write them by themselves, with one field of the application.
+PINO = {
+    "level": 30, "time": 1795323600000, "pid": 7, "hostname": "web1", "v": 0, "user": "ann", "msg": "done",
+}  # fmt: skip
+LOG_RECORD = {
+    "message": "cannot pay", "msg": "cannot pay", "args": [], "levelname": "ERROR", "levelno": 40, "name": "shop",
+    "pathname": "/srv/pay.py", "filename": "pay.py", "module": "pay", "lineno": 7, "funcName": "pay",
+    "created": 1795323600.1, "msecs": 100.0, "relativeCreated": 52.3, "thread": 1, "threadName": "MainThread",
+    "processName": "MainProcess", "process": 12, "taskName": None, "user": "ann",
+}  # fmt: skip
+ECS = {
+    "@timestamp": "2026-11-22T05:00:00Z", "ecs": {"version": "1.6.0"}, "message": "cannot pay", "user": "ann",
+    "log": {"level": "error", "logger": "shop", "original": "cannot pay",
+            "origin": {"file": {"name": "pay.py", "line": 7}, "function": "pay"}},
+    "process": {"name": "MainProcess", "pid": 1, "thread": {"id": 1, "name": "MainThread"}},
+}  # fmt: skip
+SERILOG = {
+    "@t": "2026-11-22T05:00:00Z", "@mt": "took {Took:0.0} ms", "@m": "took 1.5 ms", "@r": ["1.5"], "@i": "a1b2c3d4",
+    "@l": "Error", "SourceContext": "Shop.Pay", "Took": 1.5,
+}  # fmt: skip
+LOG4J = {
+    "instant": {"epochSecond": 1795323600, "nanoOfSecond": 0}, "level": "ERROR", "loggerName": "shop.Pay",
+    "message": "cannot pay", "thread": "main", "threadId": 1, "threadPriority": 5, "endOfBatch": False,
+    "loggerFqcn": "org.apache.logging.log4j.spi.AbstractLogger",
+    "thrown": {"commonElementCount": 0, "name": "java.io.IOException", "message": "gone", "localizedMessage": "gone",
+               "extendedStackTrace": [{"class": "shop.Pay", "method": "pay", "file": "Pay.java", "line": 7}]},
+}  # fmt: skip
+TRACING = {
+    "timestamp": "2026-11-22T05:00:00Z", "level": "ERROR", "fields": {"message": "cannot pay", "error": "refused"},
+    "target": "shop::pay", "filename": "src/pay.rs", "line_number": 7, "threadId": "ThreadId(1)",
+    "span": {"name": "request", "id": 7}, "spans": [{"name": "request", "id": 7}],
+}  # fmt: skip
+STRUCTLOG = {
+    "event": "cannot pay", "level": "error", "user": "ann",
+    "exception": [{"exc_type": "OSError", "exc_value": "gone", "is_cause": False, "frames": [{"lineno": 7}]}],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("record", "end"),
     [
         (LOGURU, "shop: cannot pay logger=shop.pay record.extra.order=7\n"),
+        (PINO, "shop: done user=ann\n"),
+        (LOG_RECORD, "shop: cannot pay logger=shop user=ann\n"),
+        (ECS, "shop: cannot pay logger=shop user=ann\n"),
+        (SERILOG, "shop: took 1.5 ms logger=Shop.Pay Took=1.5\n"),
+        (LOG4J, "shop: cannot pay: java.io.IOException: gone logger=shop.Pay thread=main\n"),
+        (TRACING, "shop: cannot pay fields.error=refused logger=shop::pay span.name=request\n"),
+        (STRUCTLOG, "shop: cannot pay: OSError: gone user=ann\n"),
+        ({"message": "m", "pid": 7, "v": 1, "filename": "a"}, "shop: m pid=7 v=1 filename=a\n"),
+        ({"msg": "m", **{f"k{n}": n for n in range(12)}, "err": "refused"},
+         f"shop: m err=refused {' '.join(f'k{n}={n}' for n in range(11))}\n"),
         ({"message": "m", "a": None, "b": "", "c": [], "d": {}, "e": 0}, "shop: m e=0\n"),
         ({"message": "m", "took": {"repr": "1 s", "s": 1}, "odd.repr": "x"}, "shop: m took.s=1 odd.repr=x\n"),
         ({"message": "m", "@version": "1", "level_value": 40000, "n": 1}, "shop: m n=1\n"),
         ({"message": "m", "record": {"id": 5, "exception": None}}, "shop: m record.id=5\n"),
     ],
-)
+)  # fmt: skip
 def test_short_leaves_out_what_says_nothing(record, end):
     """Nulls, what is empty, another form of what stands beside, and what libraries wrap around each line."""
     assert shown(stored(record, severity=17), "short").decode().endswith(end)

@@ -24,6 +24,7 @@ from agent.archive.metadata import REDACTED_VERSION
 from agent.archive.positions import NONE
 from agent.core.errors import ArchiveError
 from agent.core.event import EventRow, event_rows
+from agent.core.text import counted
 from agent.query.archives.groups import ArchivedEvent
 from agent.query.archives.needles import matching_lines, may_match, needles, usable
 from agent.query.archives.plan import IndexedEvents, is_counted_by_index, severity_counts
@@ -329,11 +330,17 @@ def said_failures(directory: Path, failures: Iterable[ArchiveFailure]) -> list[A
     errors = []
     for failure in named:
         error, count = failure.error, sum(failure.frames.values())
-        lacking = f"{error.message}; {count:,} events are in the part of it that this answer lacks"
+        lacking = (
+            f"{error.message}; {counted(count, 'event is', 'events are')} in the part of it that this answer lacks"
+        )
         errors.append(ArchiveError(error.code, error.operation, error.subject, lacking, hint=error.hint))
     if others := found[len(named) :]:
         count = sum(sum(failure.frames.values()) for failure in others)
-        errors.append(ArchiveError.of("SL802.others", directory, count=len(others), events=f"{count:,}"))
+        errors.append(
+            ArchiveError.of(
+                "SL802.others", directory, archives=counted(len(others), "more archive"), events=counted(count, "event")
+            )
+        )
     return errors
 
 
