@@ -147,6 +147,8 @@ def _readable(finding: Diagnostic, view: Viewpoint) -> Diagnostic:
     blocked = access.obstacle(finding.place, os.R_OK)
     if blocked is None:
         return finding
+    if access.is_shared(blocked.path):  # a home is not opened to a service for one file
+        return msgspec.structs.replace(finding, hint=f"copy it to /etc/sidelog, where {view.account.name} may read it")
     fixes = access.grants(blocked, view.account, in_unit=view.unit is not None)
     return msgspec.structs.replace(finding, fixes=fixes, hint=hint(fixes, view.unit, finding.hint))
 

@@ -677,3 +677,12 @@ def test_a_name_whose_server_is_blocked_cannot_be_found(machine, tmp_path, monke
     hosts.unlink()
     resolver.write_text("nameserver 127.0.0.53\n")
     assert machine.problems() == {}
+
+
+def test_a_home_is_not_opened_to_a_service_for_a_configuration(machine, monkeypatch):
+    """Root tries one out in its own home."""
+    monkeypatch.setattr("agent.service.access._LEFT_ALONE", (str(machine.place),))
+    machine.place.chmod(0o700)
+    (found,) = (one for (code, _), one in machine.problems().items() if code == "SL101")
+    assert found["fix"] == []
+    assert found["hint"] == "copy it to /etc/sidelog, where nobody may read it"
