@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 _COLORS = {"ok": "green", "resolved": "green", "pending": "yellow", "repeat": "red", "firing": "red"}
 _NS = 1_000_000_000
-_OWN_BODY = (
-    "Slack, Mattermost, Teams, Discord, PagerDuty and ntfy want a body of their own: webhook: {url: …, format: slack}"
-)
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -186,9 +183,6 @@ def send_test(context: Context, hook: str) -> int:
         click.echo(safe_text(result.output.rstrip("\n"), keep="\n\t"))
     said = paint(safe_text(result.said), "green" if result.ok else "red", enabled=use_color())
     click.echo(f"{safe_text(hook)}: {said}", err=True)
-    service = config.hooks[hook].service
-    if service is not None and service.format == "generic" and result.said.startswith("HTTP 4"):
-        click.echo(f"  hint: {_OWN_BODY}", err=True)
     return EXIT_DONE if result.ok else EXIT_FAILED
 
 

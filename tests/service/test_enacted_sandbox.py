@@ -132,6 +132,7 @@ def test_what_cannot_be_run_and_the_cure_of_that(tmp_path, lines):
     assert enacted(tmp_path, [*lines, *(barrier.cure if barrier else ())])[place][2]
 
 
+@needs("acl")
 def test_a_service_is_healed_by_what_is_printed_and_does_all_its_work():
     """Logs in homes, in /tmp, behind closed directories and closed themselves; archives, deletion, hooks."""
     healing = ["unshare", "--mount", "--propagation", "private", sys.executable, ENACTING.with_name("healing.py")]
