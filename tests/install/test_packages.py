@@ -97,10 +97,10 @@ def test_what_the_image_copies_is_there_and_what_it_needs_is_copied(stages):
 
 
 def test_of_what_the_image_copies_a_wheel_can_be_built(stages, tmp_path):
-    copied = {name for word, rest in stages[0] if word == "COPY" for name in rest.split()} - {"./"}
-    (tmp_path / "source").mkdir()
-    for name in copied:
-        (tmp_path / "source" / name).symlink_to(ROOT / name)
+    for name in {name for word, rest in stages[0] if word == "COPY" for name in rest.split()} - {"./"}:
+        place = tmp_path / "source" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(ROOT / name)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist"]
     done = subprocess.run([*command, tmp_path / "source"], capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -158,11 +158,12 @@ def test_installed_used_upgraded_rolled_back_and_removed_to_the_letter(followed,
     helps = "cd /usr/local/share; cat man/man1/sidelog-query.1 */*/sidelog zsh/*/_sidelog fish/*/sidelog.fish | wc -l"
     gone = "! ls -d /usr/local/share/*/*/*sidelog*"
     steps = [*install, helps, until(found, 3), written("/etc/sidelog/sidelog.yaml", shortest)]
-    steps += ["systemctl restart sidelog", until("sidelog query -s shop --count", 2), status, *team]
+    steps += ["systemctl restart sidelog", until("sidelog query -s shop --count", 2), status]
     check, run, look = recipe("Without systemd")
-    alone = f"{run} 2>/dev/null & {{ {until(f'{look} | grep -c running', 1)}; }}"
+    runs = f"{look} | grep -c 'agent runs'"
+    alone = f"{run} 2>/dev/null & {{ {until(runs, 1)}; }}"
     steps += ["systemctl stop sidelog", check, f"({alone}); {look}; kill $(pgrep -u sidelog -f 'sidelog run')"]
-    steps += ["systemctl start sidelog", *upgrade, *back, f"{status} # again", *remove, gone]
+    steps += ["systemctl start sidelog", *team, *upgrade, *back, f"{status} # again", *remove, gone]
     said = dict(zip(steps, followed(steps), strict=True))
     made = said[install[2]]
     assert "follows nginx" in made[0]
@@ -176,7 +177,7 @@ def test_installed_used_upgraded_rolled_back_and_removed_to_the_letter(followed,
     assert said[seen["open"]][0] == "2\nexit 0\n"
     assert "ok            check: judged for the user sidelog" in said[seen["ready"]][0]
     assert "ok " in said[check][0]
-    assert "running" in said[steps[steps.index(check) + 1]][0]
+    assert "agent runs" in said[steps[steps.index(check) + 1]][0]
     assert "nothing is migrated" in said[upgrade[2]][0]
     assert said[upgrade[3]][1].endswith("0.2.0\n0.1.0\n")
     assert "unit and drop-ins as 0.1.0 has them" in said[back[-1]][0]
