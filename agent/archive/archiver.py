@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.archive import files, logfile, removal, team
-from agent.archive.directory import load, take_over, unknown_archives
+from agent.archive.directory import load, take_over, unknown_archives, unknown_error
 from agent.archive.lock import ArchiveLock
 from agent.archive.logfile import FailedLog, current_path
 from agent.archive.planner import ArchivePlanner, ArchivingSummary, SourceFacts
@@ -328,7 +328,7 @@ class Archiver:
         unknown = self._change(partial(unknown_archives, directory=self._directory), durable=False)
         if not unknown:
             return set()
-        error = ArchiveError.of("SL809.unknown", self._directory, count=len(unknown), path=unknown[0])
+        error = unknown_error(self._directory, unknown)
         self._conditions.begin(error)
         return {(error.code, error.subject)}
 

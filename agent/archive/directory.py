@@ -13,13 +13,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.core.errors import ArchiveError
 from agent.core.patterns import lazy
+from agent.core.text import counted
 from agent.store import archives
 from agent.store.begun import begun as begun_archive
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from agent.store.archives import ArchiveRow
     from agent.store.begun import BegunArchive
@@ -158,3 +160,8 @@ def names_of(begun: BegunArchive) -> list[str]:
     """Patterns of the names, in the directory of all archives, that an archive which was begun may have got."""
     ends = (ARCHIVE_SUFFIX, f"-*{ARCHIVE_SUFFIX}")
     return [f"{safe_name(begun.source)}/*-{begun.id}{end}" for end in ends]
+
+
+def unknown_error(directory: Path, unknown: Sequence[Path]) -> ArchiveError:
+    """SL809: a directory of archives has some that the store does not know."""
+    return ArchiveError.of("SL809.unknown", directory, archives=counted(len(unknown), "archive"), path=unknown[0])

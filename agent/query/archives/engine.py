@@ -6,8 +6,7 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from agent.archive.directory import unknown_archives
-from agent.core.errors import ArchiveError
+from agent.archive.directory import unknown_archives, unknown_error
 from agent.core.groups import GroupHistory
 from agent.core.times import MINUTE_NS
 from agent.query.archives.plan import FramePlan, make_frame_plan
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
+    from agent.core.errors import ArchiveError
     from agent.core.groups import ErrorGroup, GroupFilter
     from agent.core.stored import StoredEvent
     from agent.query.archives.plan import FrameRef
@@ -69,7 +69,7 @@ class ArchiveEngine:
             unknown = unknown_archives(self._connection, self._directory)
         if not unknown:
             return []
-        return [ArchiveError.of("SL809.unknown", self._directory, count=len(unknown), path=unknown[0])]
+        return [unknown_error(self._directory, unknown)]
 
     def logs(self) -> set[LogName]:
         """As `Engine.logs`; of a log whose source has changed also what it was."""
