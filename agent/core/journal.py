@@ -73,9 +73,13 @@ def text_of(value: Any) -> Any:
     r"""A value as text: bytes are UTF-8, and `\xNN` where they are none. Of several values a list."""
     if type(value) is not list:
         return value
-    if value and all(type(one) is int and 0 <= one <= 0xFF for one in value):  # noqa: PLR2004
+    if _is_bytes(value):
         return bytes(value).decode("utf-8", "backslashreplace")
-    return [text_of(one) for one in value]
+    return [bytes(one).decode("utf-8", "backslashreplace") if _is_bytes(one) else one for one in value]
+
+
+def _is_bytes(value: Any) -> bool:
+    return type(value) is list and bool(value) and all(type(one) is int and 0 <= one <= 0xFF for one in value)  # noqa: PLR2004
 
 
 def decode(line: bytes) -> dict[str, Any] | None:

@@ -282,7 +282,11 @@ class OpenObject:
         if found is None:
             return False
         first, redactor = lines[0], self._compiled.redactor
+        try:
+            hidden = redactor is not None and redactor.record(found, body)
+        except RecursionError:  # then it is text, as such a line is that is whole
+            return False
         size = sum(one.size for one in lines)
         whole = Line(b"\n".join([one.raw for one in lines]), body, first.offset, size, first.extra)
-        work.object(found, whole, hidden=redactor is not None and redactor.record(found, body))
+        work.object(found, whole, hidden=hidden)
         return True

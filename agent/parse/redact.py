@@ -43,7 +43,7 @@ class Redactor:
         whole = rf"""{re.escape(REDACTED)}|{_ESCAPED_VALUE}|"(?:[^"\\]|\\.)*"?|'[^']*'?"""
         inner = whole.replace("quote", "inner")
         self._pair = re.compile(
-            rf"(?P<key>{key})(?:{whole}|{_WORD}++(?![=:])|(?:{_BARE}*?{key})++(?:{inner}|{_BARE}*)|{_BARE}+)",
+            rf"(?P<key>{key})(?:{whole}|{_WORD}++(?![=:])|(?=(?P<run>(?:{_BARE}*?{key})+))(?P=run)(?:{inner}|{_BARE}*)|{_BARE}+)",
             re.IGNORECASE,
         )
 

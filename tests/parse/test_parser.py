@@ -197,7 +197,7 @@ def test_integers_of_any_length_stop_nothing(key, digits):
         assert original_of(out.records[-1], out.raws.get(len(out) - 1)) == line[:-1]
 
 
-@pytest.mark.parametrize("depth", [300, 850])
+@pytest.mark.parametrize("depth", [300, 480, 850, 980])
 def test_deep_values_stop_nothing(depth):
     deep = b"[" * depth + b"]" * depth
     for line in (
