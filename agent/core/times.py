@@ -173,19 +173,32 @@ def local_floor(timestamp_ns: int, every_ns: int) -> int:
     or 25 hours, an hour that comes twice is two buckets, and one that would begin at a time which the clocks leave out
     begins with the change.
     """
-    second = timestamp_ns // SECOND_NS
     try:
-        when = (_EPOCH + timedelta(seconds=second)).astimezone().replace(tzinfo=None, fold=0)
+        when = _wall_clock(timestamp_ns)
         midnight = datetime.combine(when, time())
         if every_ns % DAY_NS == 0:
             number = (when.date() - _EPOCH.date()).days % (every_ns // DAY_NS)
-            return _local(midnight - timedelta(days=number))
+            return _day_begins(midnight - timedelta(days=number))
         into_day_ns = (when - midnight) // _MICROSECOND * 1_000
         wall = when - timedelta(microseconds=into_day_ns % every_ns // 1_000)
         starts = [start for fold in (0, 1) if (start := _local(wall.replace(fold=fold))) <= timestamp_ns]
     except (OverflowError, ValueError, OSError):  # beyond the calendar
         starts = []
     return max(starts, default=timestamp_ns // every_ns * every_ns)
+
+
+def _day_begins(midnight: datetime) -> int:
+    """The instant of a local midnight: of one that comes twice the first, of one that is left out that of the change.
+
+    Which of the two offsets `fold` means where a time is left out is not the same in all versions of Python 3.11.
+    """
+    starts = [_local(midnight.replace(fold=fold)) for fold in (0, 1)]
+    real = [start for start in starts if _wall_clock(start) == midnight]
+    return min(real, default=max(starts))
+
+
+def _wall_clock(timestamp_ns: int) -> datetime:
+    return (_EPOCH + timedelta(seconds=timestamp_ns // SECOND_NS)).astimezone().replace(tzinfo=None, fold=0)
 
 
 # ---------------------------------------------------------------- times of the day
