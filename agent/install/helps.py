@@ -6,6 +6,7 @@ A wheel brings the files to `share` of its environment, which nobody's man or sh
 
 from __future__ import annotations
 
+import fnmatch
 from typing import TYPE_CHECKING
 
 from agent.core.errors import SidelogError
@@ -61,6 +62,11 @@ def link_helps(place: Layout, program: Program) -> Iterator[Done]:
 def linked_helps(place: Layout, environments: tuple[str, ...]) -> Iterator[Path]:
     """The links that lead into one of these directories; there may be nothing any more."""
     for directory, pattern, _ in _KINDS:
-        for link in sorted(place.at(f"{_SHARE}/{directory}").glob(pattern)):
-            if link.is_symlink() and str(link.readlink()).startswith(environments):
+        folder = place.at(f"{_SHARE}/{directory}")
+        for link in sorted(folder.iterdir()) if folder.is_dir() else ():  # glob() may leave out links that lead nowhere
+            if (
+                fnmatch.fnmatch(link.name, pattern)
+                and link.is_symlink()
+                and str(link.readlink()).startswith(environments)
+            ):
                 yield link
