@@ -12,7 +12,6 @@ closed, or until the agent ends by itself; its exit code is passed on.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import fcntl
 import glob
 import json
@@ -181,9 +180,11 @@ def wait(agent: subprocess.Popen[bytes]) -> int:
 
 def say(text: str) -> None:
     """Print, if somebody is there to read it."""
-    with contextlib.suppress(OSError):
+    try:
         sys.stdout.write(text)
         sys.stdout.flush()
+    except OSError:  # what is left of it would fail once more at the end, which makes an exit code of that
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def main() -> int:
