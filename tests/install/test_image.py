@@ -59,8 +59,8 @@ def image(tmp_path_factory):
         index = ["--env", "PIP_NO_INDEX=1", "--env", "PIP_FIND_LINKS=/wheels"]
         buildah("config", "--env", "PATH=/opt/python/bin:/usr/sbin:/usr/bin", *library, *index, base)
         buildah("commit", "--quiet", "--rm", base, "localhost/base:1")
-        mounts = {"/usr": "/usr", sys.base_prefix: "/opt/python", folder / "wheels": "/wheels"}
-        volumes = [f"--volume={here}:{there}:ro" for here, there in mounts.items()]
+        mounts = {"/usr": "/usr", "/opt/python": sys.base_prefix, "/wheels": folder / "wheels"}
+        volumes = [f"--volume={here}:{there}:ro" for there, here in mounts.items()]
         how = ["--format", "docker", "--isolation", "chroot", "--layers=false", "--build-arg", "BASE=localhost/base:1"]
         buildah("build", *how, "--tag", "localhost/sidelog:1", *volumes, ".")
         container = buildah("from", "localhost/sidelog:1")

@@ -17,8 +17,9 @@ COMMANDS = [shlex.split(line, comments=True) for line in re.findall(r"^\$ sidelo
 
 def test_each_question_is_answered(box):
     web = {"logger": "shop", "service": "web"}
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     access = {"http": {"response": {"status_code": 502}}, "url": {"path": "/pay"}}
-    append(box.log, event(0, "error", "timeout", user="ann", total=193.89, **access, **web))
+    append(box.log, event(0, "error", "timeout", user="ann", total=193.89, trace_id=trace, **access, **web))
     append(box.log, event(1, "info", "healthcheck", user="bob", total=3, **web))
     box.once()
     asked = [words for words in COMMANDS if "-f" not in words]
