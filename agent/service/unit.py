@@ -15,6 +15,7 @@ import msgspec
 
 from agent.core.errors import SidelogError
 from agent.core.patterns import lazy
+from agent.service import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,8 +36,6 @@ DIRECTORIES = (
 _CHANGED_IN = Path("/etc/systemd/system")  # where an administrator's drop-ins go
 _CONTINUED = lazy(r"\\\n(?:[ \t]*[#;][^\n]*\n)*")
 _SPECIFIER = lazy(r"%(.)")
-_VARIABLE = lazy(r"[A-Za-z_]\w*", re.ASCII)
-_WORDS = lazy(r"[\w. -]{1,60}")  # what may be shown of the left of a `=`; a line without one may be a part of a secret
 _TRUE = ("1", "yes", "true", "on", "y", "t")
 # Directories that the manager makes for the unit's user, by the setting that names them (systemd.exec(5)).
 STATE_ROOTS = {
@@ -95,7 +94,7 @@ class Unit(msgspec.Struct, frozen=True):
                 found[f"{key.removesuffix('Directory').upper()}_DIRECTORY"] = ":".join(paths)
         found |= _assignments(self.words("Environment"))
         for path, _ in self.environment_files():
-            found |= _assignments(_environment_file(path))
+            found |= environment.variables(path)
         return found
 
     def environment_files(self) -> list[tuple[str, bool]]:
@@ -210,40 +209,6 @@ def _split(value: str) -> list[str]:
         return shlex.split(value)
     except ValueError:  # a quote that is not closed
         return value.split()
-
-
-def _environment_file(path: str) -> list[str]:
-    """The assignments of an environment file; none of one that is absent or closed to whoever looks."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").replace("\\\n", "").splitlines()
-    except OSError:
-        return []
-    plain = [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#;"]
-    return ["".join(_split(line)) if line[-1:] in "\"'" else line for line in plain]
-
-
-def ignored_lines(path: str) -> list[tuple[int, str]]:
-    """The lines of an environment file that systemd passes over: number and text, without what may be a value. What is
-    no assignment it drops in silence, what names no variable with a word in its log (env-file.c).
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    found, goes_on, quote = [], False, ""
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        text, inside = line.strip(), goes_on or quote
-        name, equals, value = text.partition("=")
-        if not inside and text and text[0] not in "#;" and not (equals and _VARIABLE.fullmatch(name.rstrip())):
-            found.append((number, f"{name}=…" if equals and _WORDS.fullmatch(name) else "it is no NAME=VALUE"))
-        if not inside:
-            quote = value.lstrip()[:1] if value.lstrip()[:1] in ("'", '"') else ""
-            value = value.lstrip()[1:] if quote else ""
-        else:
-            value = line
-        if quote and value.replace(f"\\{quote}", "").count(quote) % 2:
-            quote = ""
-        goes_on = line.endswith("\\") and not text.startswith(("#", ";"))
-    return found
 
 
 def _assignments(words: Sequence[str]) -> Mapping[str, str]:

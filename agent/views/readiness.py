@@ -25,10 +25,9 @@ from agent.core.errors import ConfigError, SidelogError
 from agent.core.model import JOURNAL
 from agent.core.text import counted
 from agent.core.units import format_size
-from agent.service import access
+from agent.service import access, environment
 from agent.service.account import run_as
 from agent.service.fix import Fix, hint
-from agent.service.unit import ignored_lines
 from agent.store.lock import store_files
 from agent.tail.discover import Discovery, tail_settings, unmatched
 from agent.views import keeping, programs, sandboxed
@@ -77,7 +76,7 @@ def _environment_files(view: Viewpoint) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     for path, may_lack in view.unit.environment_files() if view.unit is not None and os.geteuid() == 0 else ():
         try:
-            status, lines = Path(path).stat(), ignored_lines(path)
+            status, lines = Path(path).stat(), list(environment.read(path))
         except FileNotFoundError:
             if not may_lack:
                 found.append(error("SL149.missing", path))
@@ -85,7 +84,8 @@ def _environment_files(view: Viewpoint) -> list[Diagnostic]:
         except OSError as problem:
             found.append(error("SL145", path, path=path, why=problem))
             continue
-        found += [warning("SL149.line", f"{path}:{number}", text=text) for number, text in lines]
+        ignored = [line for line in lines if not line.is_assignment]
+        found += [warning("SL149.line", f"{path}:{line.number}", text=line.shown()) for line in ignored]
         if status.st_mode & 0o027:
             fixes = (Fix(command=("chmod", "g-w,o-rwx"), target=os.path.realpath(path)),)
             open_to = SidelogError.of("SL149", path, mode=f"{stat.S_IMODE(status.st_mode):o}")
