@@ -20,10 +20,9 @@ from agent import __version__
 from agent.core import catalogue
 from agent.core.conditions import Reporter
 from agent.core.errors import ConfigError, SidelogError, StoreError
-from agent.core.text import counted
+from agent.core.text import counted, is_seen
 from agent.ingest import Counters
 from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
-from agent.store.lock import is_seen
 from agent.store.opening import OpenStore, open_store
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ import click
 
 from agent.cli.common import PATH, Bar, Command, Context, echo_json, json_option, print_error, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ArchiveError, StoreError
-from agent.core.text import counted
+from agent.core.text import counted, is_directory
 from agent.core.times import parse_time
 from agent.store import backup
-from agent.store.lock import is_directory
 from agent.store.reader import open_reader
 from agent.store.verify import StoreFinding
 from agent.store.verify import verify as find_faults

@@ -92,6 +92,16 @@ _SURROGATE = lazy("[\udc80-\udcff]")
 _PRIVATE = lazy("[\U0010dc80-\U0010dcff]")
 
 
+def is_seen(path: Path) -> bool:
+    """Whether something is there. Where nobody may look it is not: whoever opens it then says why it cannot be."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises there
+
+
+def is_directory(path: Path) -> bool:
+    """As `is_seen`, of directories alone."""
+    return os.path.isdir(path)  # noqa: PTH112 - as there
+
+
 def without_group(mode: int) -> int:
     """The mode of a file whose group is not the one that the mode was made for: it may do what everybody may."""
     return mode & (~0o070 | (mode & 0o007) << 3)

@@ -82,20 +82,31 @@ def grants(found: Obstacle, account: Account, *, in_unit: bool) -> tuple[Fix, ..
     """
     path = os.path.realpath(found.path)
     try:
-        status = Path(path).stat()
-        has_list = "system.posix_acl_access" in os.listxattr(path)
-    except OSError:  # gone, or a file system without attributes
+        status, has_list = Path(path).stat(), has_access_list(path)
+    except OSError:  # gone
         return ()
     letters = _letters(found.mode)
     if status.st_uid == account.uid:
         return (Fix(command=("chmod", f"u+{letters}"), target=path),)
     if not has_list and (steps := _by_group(path, status, found.mode, letters, account, in_unit=in_unit)):
         return steps
+    if has_list is None:
+        return ()
     # An entry counts alone for its user (acl(5)): it has what the user was allowed before as well, and reading, which
     # another step may be about to give by a group.
     allowed = sum(bit for bit in (os.R_OK, os.W_OK, os.X_OK) if may(path, bit))
     allowed |= os.R_OK if found.mode & os.W_OK else 0
     return (Fix(command=("setfacl", "-m", f"u:{account.name}:{_letters(found.mode | allowed)}"), target=path),)
+
+
+def has_access_list(path: str) -> bool | None:
+    """Whether a file or directory has an access list (acl(5)), whose entries its mode does not show; None where it
+    is gone, or its file system has none.
+    """
+    try:
+        return "system.posix_acl_access" in os.listxattr(path)
+    except OSError:
+        return None
 
 
 def _letters(mode: int) -> str:

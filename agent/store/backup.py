@@ -18,9 +18,9 @@ from urllib.parse import quote
 import msgspec
 
 from agent.core.errors import StoreError
-from agent.core.text import follow_owner, make_private_directory, take_place
+from agent.core.text import follow_owner, is_seen, make_private_directory, take_place
 from agent.store import faults, schema, tables, team
-from agent.store.lock import StoreLock, is_seen, lock_path, status_of_owner
+from agent.store.lock import StoreLock, lock_path, status_of_owner
 from agent.store.reader import check_version, is_file, open_reader, reading_error
 
 if TYPE_CHECKING:

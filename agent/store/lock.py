@@ -44,16 +44,6 @@ def store_files(store: Path) -> list[Path]:
     return [*(store.with_name(store.name + end) for end in ("", "-wal", "-shm", "-journal")), lock_path(store)]
 
 
-def is_seen(path: Path) -> bool:
-    """Whether something is there. Where nobody may look it is not: whoever opens it then says why it cannot be."""
-    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises there
-
-
-def is_directory(path: Path) -> bool:
-    """As `is_seen`, of directories alone."""
-    return os.path.isdir(path)  # noqa: PTH112 - as there
-
-
 def status_of_owner(store: Path) -> os.stat_result:
     """The status of what says to whom a store's files belong: the store, else its lock where a service's user has made
     it, else the directory.

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.errors import StoreError
-from agent.core.text import follow_owner, take_place
+from agent.core.text import follow_owner, is_seen, take_place
 from agent.store import faults, schema, tables
 from agent.store.backup import free_name, make_directory, set_aside_orphans
 from agent.store.former import keep
-from agent.store.lock import StoreLock, is_seen, lock_path, status_of_owner
+from agent.store.lock import StoreLock, lock_path, status_of_owner
 from agent.store.reader import check_version
 from agent.store.writer import StoreWriter, open_connection
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.config.schema import ArchiveRetentionConfig
 from agent.core.errors import RotateError, SidelogError
-from agent.core.text import counted
+from agent.core.text import counted, is_seen
 from agent.core.units import format_duration, format_size
 from agent.service import access
 from agent.service.account import group_name
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 def store(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
     """Whether the store can be written where it is to lie, and whether the disk has room."""
     path = config.store.path
-    if is_there(path):
+    if is_seen(path):
         try:
             open_reader(path).close()
         except SidelogError as problem:  # an older schema is migrated at start
             yield Diagnostic.of(problem, "warning" if problem.code == "SL407" else "error")
-        if closed := [part for part in store_files(path) if is_there(part) and not access.may(str(part), os.W_OK)]:
+        if closed := [part for part in store_files(path) if is_seen(part) and not access.may(str(part), os.W_OK)]:
             fixes = tuple(fix for part in closed for fix in _given(part, view))
             facts = {"path": closed[0], "user": view.account.name, "hint": hint(fixes, view.unit) or None}
             yield error("SL113.file", "store.path", fixes=fixes, **facts)
@@ -54,7 +54,7 @@ def _room(config: Config) -> Iterator[Diagnostic]:
     path = config.store.path
     free = shutil.disk_usage(existing(path.parent)).free
     least, bound = config.store.min_free, config.store.retention.size
-    held = path.stat().st_size if is_there(path) else 0
+    held = path.stat().st_size if is_seen(path) else 0
     if free < least:
         yield error("SL114.now", "store.min_free", free=format_size(free), least=format_size(least))
     elif bound is not None and free - least < bound - held:
@@ -101,7 +101,7 @@ def obstacle_of(directory: Path) -> str:
 
 def _made(directory: Path, view: Viewpoint) -> tuple[Fix, ...]:
     """What makes a directory of the agent's own, also where others are missing above it."""
-    if is_there(directory):
+    if is_seen(directory):
         return () if access.may(str(directory), os.W_OK | os.X_OK) else _given(directory, view)
     if obstacle_of(existing(directory)) != "denied":
         return () if view.unit is None or view.sandbox.makes(str(directory)) else (_installed(directory, view),)
@@ -127,18 +127,9 @@ def _given(path: Path, view: Viewpoint) -> tuple[Fix, ...]:
     return (Fix(command=("chown", owner), target=real),)
 
 
-def is_there(path: Path) -> bool:
-    """Whether a path exists, as far as can be seen; of what lies in a closed directory nothing can."""
-    try:
-        path.stat()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 def existing(path: Path) -> Path:
     """The path, or the nearest directory above it that can be seen."""
-    return next((candidate for candidate in (path, *path.parents) if is_there(candidate)), Path("/"))
+    return next((candidate for candidate in (path, *path.parents) if is_seen(candidate)), Path("/"))
 
 
 # ---------------------------------------------------------------- archives
@@ -256,7 +247,7 @@ def expiring_archives(config: Config) -> Iterator[Diagnostic]:
 
 def _known_archives(config: Config) -> list[ArchiveRow]:
     """The archives that the store knows; none where it is not there or cannot be read, which `store` says."""
-    if not is_there(config.store.path):
+    if not is_seen(config.store.path):
         return []
     from agent.archive.directory import load  # noqa: PLC0415 - for who redacts, or bounds the age of events
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.core.sharing import group_id
+from agent.core.text import is_seen
+from agent.service.access import has_access_list
 from agent.service.account import group_name
 from agent.service.fix import Fix, hint
 from agent.views.diagnostic import error, ok
@@ -67,11 +69,11 @@ def _way(config: Config, key: str, directory: Path, what: str, view: Viewpoint) 
     group = config.store.group if key == "store.group" else config.archive and config.archive.group
     given = {config.store.path.parent} if config.store.group == group else set()
     for above in Path(os.path.realpath(directory)).parents:
-        if above in given or not os.path.exists(above):  # noqa: PTH110 - Path.exists raises in a closed directory
+        if above in given or not is_seen(above):
             continue
         status = above.stat()
         bit = 0o010 if status.st_gid == group_id(str(group)) else 0o001
-        if not status.st_mode & bit and not _has_list(above):
+        if not status.st_mode & bit and not has_access_list(str(above)):
             lasting = not view.sandbox.makes(str(above))  # else the manager sets its mode anew
             step = Fix(command=("setfacl", "-m", f"g:{group}:x"), target=str(above))
             fixes = (step,) if lasting else ()
@@ -79,11 +81,3 @@ def _way(config: Config, key: str, directory: Path, what: str, view: Viewpoint) 
             facts = {"group": group, "directory": above, "what": what, "cure": cure}
             yield error("SL148.way", key, fixes=fixes, **facts)
             return
-
-
-def _has_list(directory: Path) -> bool:
-    """Whether a directory has an access list, which may let the group pass."""
-    try:
-        return "system.posix_acl_access" in os.listxattr(directory)
-    except OSError:
-        return False
