@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent.daemon import Agent
     from agent.ingest import Counters
     from agent.pipeline import Summary
+    from agent.tail.discover import DirectoryScan
 
 _INPUT = "-"  # in place of a pattern
 _UNREAD = ("SL201", "SL203", "SL207", "SL208", "SL209", "SL211", "SL212", "SL213")
@@ -54,8 +55,7 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
     config = load()
     logs.configure(context.verbosity)
     if stdin is None:
-        print_warnings(_unmatched(config, patterns, names, once=once))
-        print_warnings(_rules_of_nothing(config))
+        print_warnings(_at_start(config, patterns, names, once=once))
     if once:
         with Bar("reading") as bar:
 
@@ -96,35 +96,35 @@ def _standard_input(patterns: tuple[str, ...]) -> int | None:
     return sys.stdin.fileno()
 
 
-def _unmatched(
+def _at_start(
     config: Config, patterns: tuple[str, ...], names: frozenset[str], *, once: bool
 ) -> Iterator[SidelogError]:
-    """What no file matches now: patterns of the command line each for itself, or for `--once` those of the sources; and
-    that an agent which finds nothing at all waits.
+    """What no file matches now: patterns of the command line each for itself, or for `--once` those of the sources;
+    that an agent which finds nothing at all waits; and what rules ask for that no source or log has.
     """
     from agent.core.errors import TailError
-    from agent.tail.discover import Discovery, SourceSettings, unmatched
+    from agent.tail.discover import Discovery, tail_settings, unmatched
 
-    parts = [configuration.for_patterns([pattern], names=names).sources for pattern in patterns] or [config.sources]
-    found = False
-    for sources in parts:
-        scan = Discovery([SourceSettings.from_source(source, config.store.flush_interval) for source in sources]).scan()
-        found = found or bool(scan.files) or any(source.journal is not None for source in sources)
-        for source in sources if patterns or once else []:
-            yield from unmatched(source, scan)
-    if not (found or once):
+    scan = Discovery(tail_settings(config)).scan()
+    for pattern in patterns:  # one may have all files of another, which is not to be said to match none
+        alone = configuration.for_patterns([pattern], names=names)
+        found = Discovery(tail_settings(alone)).scan()
+        for source in alone.sources:
+            yield from unmatched(source, found)
+    for source in config.sources if once and not patterns else []:
+        yield from unmatched(source, scan)
+    if not (once or scan.files or any(source.journal is not None for source in config.sources)):
         yield TailError.of("SL111.waiting", "sources")
+    yield from _rules_of_nothing(config, scan)
 
 
-def _rules_of_nothing(config: Config) -> Iterator[SidelogError]:
+def _rules_of_nothing(config: Config, scan: DirectoryScan) -> Iterator[SidelogError]:
     """What rules ask for that no source or log has, each with its place: such a rule never fires, and never says so."""
     if not config.alerts:
         return
     from agent.alert.check import names_nowhere
-    from agent.tail.discover import Discovery, SourceSettings
 
-    settings = [SourceSettings.from_source(source, config.store.flush_interval) for source in config.sources]
-    for place, error in names_nowhere(config, Discovery(settings).scan(), None):
+    for place, error in names_nowhere(config, scan, None):
         yield UsageError(error.code, error.operation, place, f"{place}: {error.message}", hint=error.hint)
 
 
