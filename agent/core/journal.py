@@ -75,7 +75,7 @@ def text_of(value: Any) -> Any:
         return value
     if _is_bytes(value):
         return bytes(value).decode("utf-8", "backslashreplace")
-    return [bytes(one).decode("utf-8", "backslashreplace") if _is_bytes(one) else one for one in value]
+    return [text_of(one) if _is_bytes(one) else one for one in value]
 
 
 def _is_bytes(value: Any) -> bool:
