@@ -116,7 +116,12 @@ def _today(now_ns: int) -> date:
 
 
 def _local(naive: datetime) -> int:
-    return (naive.astimezone() - _EPOCH) // _MICROSECOND * 1_000
+    """The instant of a local time; `fold` (PEP 495) says which of one that comes twice. One that is left out counts
+    from the time before the change, so that a midnight which is left out means the change.
+
+    `astimezone` of Python 3.11.2 takes the time after the change there: its instant lies before the day.
+    """
+    return int(naive.replace(microsecond=0).timestamp()) * SECOND_NS + naive.microsecond * 1_000
 
 
 def _zoned(naive: datetime, zone: str) -> int:
@@ -178,23 +183,13 @@ def local_floor(timestamp_ns: int, every_ns: int) -> int:
         midnight = datetime.combine(when, time())
         if every_ns % DAY_NS == 0:
             number = (when.date() - _EPOCH.date()).days % (every_ns // DAY_NS)
-            return _day_begins(midnight - timedelta(days=number))
+            return _local(midnight - timedelta(days=number))
         into_day_ns = (when - midnight) // _MICROSECOND * 1_000
         wall = when - timedelta(microseconds=into_day_ns % every_ns // 1_000)
         starts = [start for fold in (0, 1) if (start := _local(wall.replace(fold=fold))) <= timestamp_ns]
     except (OverflowError, ValueError, OSError):  # beyond the calendar
         starts = []
     return max(starts, default=timestamp_ns // every_ns * every_ns)
-
-
-def _day_begins(midnight: datetime) -> int:
-    """The instant of a local midnight: of one that comes twice the first, of one that is left out that of the change.
-
-    Which of the two offsets `fold` means where a time is left out is not the same in all versions of Python 3.11.
-    """
-    starts = [_local(midnight.replace(fold=fold)) for fold in (0, 1)]
-    real = [start for start in starts if _wall_clock(start) == midnight]
-    return min(real, default=max(starts))
 
 
 def _wall_clock(timestamp_ns: int) -> datetime:

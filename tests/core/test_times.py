@@ -184,5 +184,39 @@ def test_days_and_hours_begin_by_the_local_clock(  # noqa: PLR0917 - a row of th
         time.tzset()
 
 
+@pytest.mark.parametrize(
+    ("zone", "local", "instant"),
+    [
+        (
+            "America/Havana",
+            "2026-03-08",
+            "2026-03-08T05:00:00Z",
+        ),  # midnight is left out: the day begins with the change
+        ("Africa/Cairo", "2026-04-24", "2026-04-23T22:00:00Z"),
+        ("Asia/Beirut", "2026-03-29", "2026-03-28T22:00:00Z"),
+        ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00:00Z"),
+        ("Pacific/Apia", "2011-12-30", "2011-12-30T10:00:00Z"),  # a whole day is left out
+        ("America/Havana", "2026-03-08T00:30", "2026-03-08T05:30:00Z"),
+        ("Europe/Berlin", "2026-03-29T02:30", "2026-03-29T01:30:00Z"),
+        ("Australia/Lord_Howe", "2026-10-04T02:15", "2026-10-03T15:45:00Z"),  # half an hour is left out
+        ("America/Havana", "2026-11-01", "2026-11-01T04:00:00Z"),  # midnight comes twice: the first
+        ("Europe/Berlin", "2026-10-25T02:30", "2026-10-25T00:30:00Z"),
+        ("Africa/Cairo", "2026-10-29T23:30", "2026-10-29T20:30:00Z"),
+    ],
+)
+def test_a_local_time_where_the_clocks_change(monkeypatch, zone, local, instant):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        start, day_ns = parse_time(instant, NOW), 86_400 * SECOND_NS
+        assert parse_time(local, NOW) == start
+        if "T" not in local:
+            assert parse_time("today", start + SECOND_NS) == start == recent_midnights(start + SECOND_NS, 1)[0]
+            assert local_floor(start, day_ns) == start
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_beyond_the_calendar_a_day_is_a_day():
     assert local_floor(2**63 - 1, 86_400 * SECOND_NS) % (86_400 * SECOND_NS) == 0
