@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agent.core.errors import SidelogError
 from agent.install.files import Done, point
 from agent.install.layout import CURRENT
+from agent.service.access import HOMES, TEMPORARY, lies_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,6 @@ _KINDS = (
     ("fish/vendor_completions.d", "sidelog.fish", "completion of fish"),
 )
 _SHARE = "/usr/local/share"
-_PRIVATE = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 - names alone, of what other users cannot see
 
 
 def link_helps(place: Layout, program: Program) -> Iterator[Done]:
@@ -40,7 +40,7 @@ def link_helps(place: Layout, program: Program) -> Iterator[Done]:
         SidelogError: SL120, a place cannot be written.
     """
     environment = str(program.environment)
-    if f"{environment}/".startswith(_PRIVATE):
+    if any(lies_in(environment, one) for one in (*HOMES, *TEMPORARY)):
         return
     target = f"{CURRENT if program.version_name else environment}/share"
     for directory, pattern, what in _KINDS:

@@ -13,11 +13,12 @@ from agent.service.fix import Fix
 if TYPE_CHECKING:
     from agent.service.account import Account
 
-# Homes, and directories of the whole system: no group of theirs is changed for one program.
-_LEFT_ALONE = ("/home", "/root", "/run/user")
+HOMES = ("/home", "/root", "/run/user")  # those that ProtectHome= means (systemd.exec(5))
+TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - names alone, of what PrivateTmp= replaces
+# Directories of the whole system: like homes, no group of theirs is changed for one program.
 _SHARED = (
     *("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/mnt", "/opt", "/run", "/sbin", "/srv", "/sys"),
-    *("/tmp", "/var/tmp"),  # noqa: S108 - to be left alone
+    *TEMPORARY,
     *("/usr", "/usr/bin", "/usr/local", "/usr/local/bin"),
     *("/var", "/var/cache", "/var/lib", "/var/log", "/var/spool"),
 )
@@ -133,8 +134,12 @@ def _by_group(
 
 def is_shared(path: str) -> bool:
     """Whether a path is a home, lies in one, or is a directory of the whole system: those change hands for nobody."""
-    homes = tuple(f"{home}/" for home in _LEFT_ALONE)
-    return path.startswith(homes) or path in _LEFT_ALONE or path in _SHARED
+    return path in _SHARED or any(lies_in(path, home) for home in HOMES)
+
+
+def lies_in(path: str, directory: str) -> bool:
+    """Whether a path is a directory or lies in it, by its name."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def cannot_delete_in(directory: str) -> str:

@@ -10,15 +10,13 @@ import enum
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.service.access import ways
+from agent.service.access import HOMES, TEMPORARY, lies_in, ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.service.unit import Unit
 
-_HOMES = ("/home", "/root", "/run/user")
-_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - what PrivateTmp= replaces
 _SYSTEM = {"full": ("/usr", "/boot", "/efi", "/etc"), "yes": ("/usr", "/boot", "/efi")}
 _DEVICES_LEFT = ("/dev/shm", "/dev/pts", "/dev/mqueue", "/dev/hugepages", "/dev/null")  # noqa: S108 - by PrivateDevices=
 
@@ -107,7 +105,7 @@ class Sandbox:
 
     def makes(self, path: str) -> bool:
         """Whether the manager makes a directory at the start and gives it to the unit's user, or what it lies in."""
-        return self.unit is not None and any(_lies_in(os.path.normpath(path), one) for one in _made(self.unit))
+        return self.unit is not None and any(lies_in(os.path.normpath(path), one) for one in _made(self.unit))
 
     def forbids_execution(self, path: str) -> Restriction | None:
         """What keeps the unit's program from starting another one; None where nothing does."""
@@ -129,7 +127,7 @@ class Sandbox:
 
     def _above(self, path: str) -> list[_Mount]:
         """What is mounted at a path and above it, from the root on."""
-        return [mount for mount in self._mounts if _lies_in(path, mount.path)]
+        return [mount for mount in self._mounts if lies_in(path, mount.path)]
 
     def _without(self, key: str, path: str, *, alone: bool = False) -> tuple[str, ...]:
         """A setting anew, without the entries that a path lies in; `alone`: without those that name it."""
@@ -139,7 +137,7 @@ class Sandbox:
             for word in self.unit.words(key)
         }
         rest = [
-            written(word) for word, named in names.items() if (path != named if alone else not _lies_in(path, named))
+            written(word) for word, named in names.items() if (path != named if alone else not lies_in(path, named))
         ]
         return (f"{key}=", *([f"{key}={' '.join(rest)}"] if rest else []))
 
@@ -159,12 +157,12 @@ def _named(unit: Unit) -> Iterator[_Mount]:
     home = unit.text("ProtectHome").lower() or ("read-only" if dynamic else "")
     if home in ("read-only", "tmpfs"):
         kind = _Kind.READ_ONLY if home == "read-only" else _Kind.EMPTIED
-        yield from (_Mount(path, kind, f"ProtectHome={home}", read_only=True) for path in _HOMES)
+        yield from (_Mount(path, kind, f"ProtectHome={home}", read_only=True) for path in HOMES)
     elif unit.flag("ProtectHome"):
-        yield from (_Mount(path, _Kind.CLOSED, f"ProtectHome={unit.text('ProtectHome')}") for path in _HOMES)
+        yield from (_Mount(path, _Kind.CLOSED, f"ProtectHome={unit.text('ProtectHome')}") for path in HOMES)
     if dynamic or unit.flag("PrivateTmp") or unit.text("PrivateTmp").lower() == "disconnected":
         setting = f"PrivateTmp={unit.text('PrivateTmp') or 'yes'}"
-        yield from (_Mount(path, _Kind.REPLACED, setting) for path in _TEMPORARY)
+        yield from (_Mount(path, _Kind.REPLACED, setting) for path in TEMPORARY)
     if unit.flag("PrivateDevices"):
         yield _Mount("/dev", _Kind.REPLACED, "PrivateDevices=yes", read_only=True)
         yield from (_Mount(path, _Kind.SHOWN) for path in _DEVICES_LEFT)
@@ -203,7 +201,7 @@ def _system(unit: Unit, default: str) -> Iterator[_Mount]:
     setting = f"ProtectSystem={unit.text('ProtectSystem', default)}"
     if level == "strict":
         yield _Mount("/", _Kind.READ_ONLY, setting)
-        yield from (_Mount(path, _Kind.LEFT_WRITABLE) for path in ("/dev", "/proc", "/sys", *_HOMES))
+        yield from (_Mount(path, _Kind.LEFT_WRITABLE) for path in ("/dev", "/proc", "/sys", *HOMES))
     yield from (_Mount(path, _Kind.READ_ONLY, setting) for path in _SYSTEM.get(level, ()))
 
 
@@ -226,10 +224,6 @@ def _destination(word: str) -> str:
     """Where `SOURCE:DESTINATION:OPTIONS` mounts something."""
     source, _, rest = word.replace("\\:", "\0").partition(":")
     return (rest.partition(":")[0] or source).replace("\0", ":")
-
-
-def _lies_in(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def _counting(mounts: list[_Mount]) -> Iterator[_Mount]:

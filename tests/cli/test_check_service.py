@@ -681,7 +681,7 @@ def test_a_name_whose_server_is_blocked_cannot_be_found(machine, tmp_path, monke
 
 def test_a_home_is_not_opened_to_a_service_for_a_configuration(machine, monkeypatch):
     """Root tries one out in its own home."""
-    monkeypatch.setattr("agent.service.access._LEFT_ALONE", (str(machine.place),))
+    monkeypatch.setattr("agent.service.access.HOMES", (str(machine.place),))
     machine.place.chmod(0o700)
     (found,) = (one for (code, _), one in machine.problems().items() if code == "SL101")
     assert found["fix"] == []
