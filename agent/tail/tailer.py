@@ -305,6 +305,7 @@ class Tailer:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     async def _scan(self) -> None:
+        self._next_scan = math.inf  # what is asked for from here on may have come too late for this look
         self.claims.begin_look()
         for _ in range(_MOST_LEVELS):
             began = time.monotonic()
@@ -312,6 +313,8 @@ class Tailer:
             self._scan_cost_s = time.monotonic() - began
             if not await self._run(self._scheduler.watch_directories, scan.directories):
                 break
+        await self._run(self._watcher.catch_up)  # how the files that were seen came to their names
+        self._take_events()
         await self._prospector.settle(scan)
         if not self._prospector.undecided:
             self.claims.end_look()
@@ -320,7 +323,8 @@ class Tailer:
             if not harvester.retry_s:
                 harvester.next_poll = min(harvester.next_poll, now)
         soon = not self._watcher.running or self._prospector.undecided
-        self._next_scan = now + (self._timing.rescan_polling_s if soon else self._timing.rescan_s)
+        pause = self._timing.rescan_polling_s if soon else self._timing.rescan_s
+        self._next_scan = min(self._next_scan, now + pause)
         self.looked.set()
 
     async def _judge(self, harvester: Harvester, look: FileStatus) -> bool:

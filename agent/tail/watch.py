@@ -14,6 +14,7 @@ the kernel's queue overflowed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from watchdog.observers.inotify_c import InotifyEvent
 
 _KEPT_MOVES = 1024  # first halves of renames; the other halves follow at once, or never
+_CATCH_UP_S = 1.0  # 0.2 ms on an idle machine
 
 
 class Events(msgspec.Struct):
@@ -55,6 +57,7 @@ class Watcher:
         self._fd: Any = None
         self._directories: dict[str, tuple[_DirectoryWatch, tuple[int, int]]] = {}
         self._files: dict[int, _FileWatch] = {}
+        self._marked = -1  # a file of no directory, whose changes nobody but `catch_up` makes
 
     @property
     def running(self) -> bool:
@@ -78,6 +81,9 @@ class Watcher:
             self._fd.stop()
             self._fd.join()
             self._fd = None
+        if self._marked >= 0:
+            os.close(self._marked)
+            self._marked = -1
         self._directories.clear()
         self._files.clear()
 
@@ -88,6 +94,22 @@ class Watcher:
             while len(self._moved_from) > _KEPT_MOVES:
                 del self._moved_from[next(iter(self._moved_from))]
         return events
+
+    def catch_up(self) -> None:
+        """Wait until everything that has happened by now is there to be taken; a second at most.
+
+        inotify(7) tells of events in their order: once a change of our own is told of, all before it are noted.
+        """
+        if not self.running:
+            return
+        mark = _Mark()
+        with contextlib.suppress(OSError):  # no more watches or descriptors: what is not known yet comes later
+            if self._marked < 0:
+                self._marked = os.memfd_create("sidelog")
+            if mark.add(self._fd, f"/proc/self/fd/{self._marked}"):
+                os.fchmod(self._marked, 0o600)
+                mark.told.wait(_CATCH_UP_S)
+                mark.remove(self._fd)
 
     def watch_directories(self, wanted: set[str]) -> bool:
         """Watch exactly these directories; whether one is watched that was not before, so that a look is due.
@@ -205,6 +227,27 @@ class _DirectoryWatch(_Watch):
 
     def on_queue_overflow(self) -> None:
         self._watcher.notice_loss()
+
+
+class _Mark(_Watch):
+    """A change of a file of our own, behind which the wait for all earlier events is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = threading.Event()
+
+    def add(self, inotify: Any, path: str) -> bool:
+        return self._add(inotify, path, In.IN_ATTRIB | In.IN_ONESHOT)
+
+    def on_event(self, _event: InotifyEvent) -> None:
+        self.told.set()
+
+    def on_watch_deleted(self, _wd: int) -> None:
+        self.told.set()
+
+    def on_queue_overflow(self) -> None:
+        """The mark itself may be among the lost events."""
+        self.told.set()
 
 
 class _FileWatch(_Watch):

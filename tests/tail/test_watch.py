@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,54 @@ async def test_events_about_other_names_cause_no_scan(tmp_path):
         (tmp_path / "unrelated.txt").write_bytes(b"x")
         await tail.until(lambda: not tail.tailer._watcher._events.names)
         assert tail.tailer._next_scan == due
+
+
+def test_what_has_happened_before_a_look_is_told_before_it_is_judged(tmp_path):
+    watcher = watch.Watcher(lambda: None)
+    watcher.catch_up()  # without a thread that tells of events there is nothing to wait for
+    watcher.start()
+    try:
+        watcher.watch_directories({str(tmp_path)})
+        for number in range(300):
+            name, path = f"{number}.log", tmp_path / f"{number}.log"
+            path.touch()
+            path.rename(tmp_path / "moved.log")
+            watcher.catch_up()
+            events = watcher.take()
+            assert events.created == {str(path): True, str(tmp_path / "moved.log"): False}
+            assert events.renames == [(str(path), str(tmp_path / "moved.log"))]
+            assert (str(tmp_path), name) in events.names
+    finally:
+        watcher.stop()
+
+
+@asynchronous
+async def test_a_new_log_that_a_look_meets_before_its_event_is_a_new_log(tmp_path, monkeypatch):
+    """Its banner is that of the deleted one: only the event tells that it is not a longer copy of it."""
+    log, banner = tmp_path / "app.log", b"the application begins, as always\n" * 40
+    log.write_bytes(banner)
+    async with Following(log, timing=never_polling()) as tail:
+        await tail.until_read(*banner.splitlines())
+        await tail.until_armed()
+        discovery, looked = tail.tailer._prospector.discovery, threading.Event()
+        scan = discovery.scan
+
+        def look():
+            try:
+                return scan()
+            finally:
+                looked.set()
+
+        def replace():
+            with tail.tailer._watcher._fd._lock:  # holds up the thread that tells of events
+                log.unlink()
+                log.write_bytes(banner + b"new\n")
+                tail.tailer.look_soon()
+                assert looked.wait(30)
+
+        monkeypatch.setattr(discovery, "scan", look)
+        await asyncio.to_thread(replace)
+        await tail.until_read(*banner.splitlines() * 2, b"new")
 
 
 @asynchronous
