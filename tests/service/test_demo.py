@@ -20,6 +20,14 @@ ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "etc" / "demo"
 
 
+@pytest.fixture(autouse=True)
+def default_signals():
+    """As in a terminal: where the tests run under nohup, what they start would ignore SIGHUP too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def command(tmp_path):
     path = tmp_path / "bin" / "sidelog"
