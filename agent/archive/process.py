@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from agent.archive import files
 from agent.archive.protocol import ArchiveOrder, ArchiveProgress, FilterFile, decode_answer, receive, send
 from agent.core.errors import ArchiveError
+from agent.core.process import own_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,17 +66,15 @@ class WorkerProcess:
         """
         if self._process is None:
             filters = self._filters = self._make_filters()
-            # Modules are found where ours are: `-m` alone would look first where we were started, whoever writes there.
-            command = [sys.executable, "-P", "-m", MODULE, str(filters.fd)]
-            places = os.pathsep.join(filter(None, sys.path))
+            command, environment = own_program(MODULE, str(filters.fd))
             # numpy's linear algebra is not used: without this it would start a thread for each core
-            environment = {**os.environ, "PYTHONPATH": places, "OPENBLAS_NUM_THREADS": "1"}
+            environment["OPENBLAS_NUM_THREADS"] = "1"
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 command,
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                start_new_session=True,
+                process_group=0,
                 pass_fds=[filters.fd],
             )
         process = self._process

@@ -1,4 +1,4 @@
-"""What processes that work for the agent, or for a query, do to themselves."""
+"""Processes that work for the agent, or for a query: how they are started, and what they do to themselves."""
 
 from __future__ import annotations
 
@@ -17,10 +17,29 @@ _KEPT_BYTES = 64 << 20
 _LARGEST_BYTES = 32 << 20  # glibc takes no more
 
 
-def die_with_owner() -> None:
-    """End at once when the process that started this one does."""
+def own_program(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """The command that runs a module of this program, and its environment.
+
+    Modules are found where ours are: `-m` alone would look first where we were started, whoever writes there.
+
+    Start it in a process group of its own, so that Ctrl-C is for its owner alone, but not in a session of its own:
+    sessions share the processors as equals (sched(7), autogroup), and a low priority counts within one of them only.
+    Twenty who scanned took half of the agent's processor time so.
+    """
+    places = os.pathsep.join(filter(None, sys.path))
+    return [sys.executable, "-P", "-m", module, *arguments], {**os.environ, "PYTHONPATH": places}
+
+
+def die_with_owner(owner: int | None = None) -> None:
+    """End at once when the process that started this one does.
+
+    Args:
+        owner: its process id, where it is known: it may have ended before this was called.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if owner is not None and os.getppid() != owner:
+        os._exit(0)
 
 
 def lower_priority() -> None:

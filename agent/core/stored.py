@@ -90,7 +90,9 @@ class StoredEvent:
     @cached_property
     def read(self) -> RecordFields:
         """What the record says about itself."""
-        return read_fields(self.fields, self.file.profile)
+        found = read_fields(self.fields, self.file.profile)
+        self.body, self.own_service, self.trace_id = found.body, found.service, found.trace_id
+        return found
 
     @cached_property
     def body(self) -> str:

@@ -230,6 +230,7 @@ class Output(msgspec.Struct):
 
 def document(event: StoredEvent) -> dict[str, Any]:
     """An event as `-o json` has it, in OpenTelemetry's names; values that must stay as written are `msgspec.Raw`."""
+    rest = attributes(event)  # first: it reads all that the others would look for one by one
     found = {
         "id": event.id,
         "timestamp": format_utc(event.timestamp),
@@ -237,7 +238,7 @@ def document(event: StoredEvent) -> dict[str, Any]:
         "severity_number": event.severity_number,
         "severity_text": severity_text(event.severity_number),
         "body": event.body,
-        "attributes": attributes(event),
+        "attributes": rest,
         "resource": event.resource,
         "trace_id": event.trace_id,
         "span_id": event.span_id,

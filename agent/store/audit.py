@@ -19,6 +19,7 @@ from agent.core.event import original_of
 from agent.core.text import from_text
 from agent.store.compare import FileAudit, StoredGap, Window
 from agent.store.reader import highest_id, reading_error
+from agent.store.statistics import id_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -224,8 +225,8 @@ def _load(connection: sqlite3.Connection) -> dict[int, FileAudit]:
 
 def _bounds(connection: sqlite3.Connection) -> tuple[int, int]:
     """The first and the last id of the events that are there; where there are none, after the last that there was."""
-    first, last = connection.execute("SELECT min(id), max(id) FROM events").fetchone()
-    if first is None:
+    first, last = id_bounds(connection)
+    if first is None or last is None:
         last = highest_id(connection)
         return last + 1, last
     return first, last

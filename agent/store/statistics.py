@@ -94,11 +94,21 @@ def file_offsets(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int
 def event_totals(connection: sqlite3.Connection) -> EventTotals:
     """How many events are stored, and the sums of the files' books."""
     # Ids are given out without holes and deleted from the low end only: no count over millions of rows.
-    total = connection.execute("SELECT coalesce(max(id) - min(id) + 1, 0) FROM events").fetchone()[0]
+    first, last = id_bounds(connection)
     books = connection.execute(
         "SELECT coalesce(sum(parse_errors), 0), coalesce(sum(gap_bytes), 0), coalesce(sum(blank_bytes), 0) FROM files"
     ).fetchone()
+    total = 0 if first is None or last is None else last - first + 1
     return EventTotals(total, *books)
+
+
+def id_bounds(connection: sqlite3.Connection) -> tuple[int | None, int | None]:
+    """The first and the last id of the events that are there; None where there are none.
+
+    Asked apart from each other: SQLite finds one of them at an end of the table, and both only by reading all of it.
+    """
+    first, last = connection.execute("SELECT (SELECT min(id) FROM events), (SELECT max(id) FROM events)").fetchone()
+    return first, last
 
 
 def recent_counts(connection: sqlite3.Connection, now: int, minutes: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agent.core.times import MINUTE_NS
 from agent.store.backup import integrity
 from agent.store.reader import reading_error
+from agent.store.statistics import id_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +75,9 @@ def verify(
 
 def _events(connection: sqlite3.Connection, progress: Callable[[int, int, str], None]) -> Iterator[StoreFinding]:
     """Every record is JSON, every event lies within what was read of a file that the store knows."""
-    first, last = connection.execute("SELECT coalesce(min(id), 0), coalesce(max(id), -1) FROM events").fetchone()
+    first, last = id_bounds(connection)
+    if first is None or last is None:
+        return
     for start in range(first, last + 1, _IDS_PER_STEP):
         span = (start, min(last, start + _IDS_PER_STEP - 1))
         for (event_id,) in connection.execute(_BAD_RECORDS, span).fetchall():
