@@ -132,5 +132,9 @@ class ArchiveError(SidelogError):
     """An archive, or the log that is to become one, cannot be written or read."""
 
 
+class HttpError(SidelogError):
+    """The HTTP server cannot be had, or refuses a request."""
+
+
 class RotateError(SidelogError):
     """A log cannot be rotated, its application not be told, or a rotated one not be deleted."""

@@ -228,6 +228,19 @@ def redeliver(connection: sqlite3.Connection, which: str) -> int:
     return done.rowcount
 
 
+def recent_deliveries(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
+    """The newest deliveries, the newest first; those that wait or were given up before all others. `output` is what the
+    hook has said; instants are Unix ns.
+    """
+    names = ("delivery_id", "rule", "hook", "state", "created", "attempts", "finished", "result", "output")
+    rows = connection.execute(
+        "SELECT delivery_id, rule, hook, state, created, attempts, finished, result, output FROM deliveries"
+        " ORDER BY state = 'delivered', id DESC LIMIT ?",
+        (limit,),
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
 def load_history(connection: sqlite3.Connection) -> list[tuple[str, str, str, int, float, float]]:
     """Every change of a rule's state, oldest first: rule, key (JSON), state, Unix ns, value, threshold."""
     return connection.execute(

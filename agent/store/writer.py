@@ -126,7 +126,7 @@ class StoreWriter:
         join: Joiner,
         describe: Callable[[ErrorEvent], GroupUpdate],
         hooks: Sequence[CommitHook] = (),
-    ) -> None:
+    ) -> Stored:
         """Store a transaction, whole or not at all.
 
         Args:
@@ -134,6 +134,9 @@ class StoreWriter:
             join: continues a stored event with later lines (`parse`).
             describe: says what such an event adds to its error group (`group`); the same whenever it is asked.
             hooks: look at it, in their order, before it is committed.
+
+        Returns:
+            What was stored.
 
         Raises:
             StoreError: retryable when the disk is full, low or slow or another program holds the lock; not
@@ -159,6 +162,7 @@ class StoreWriter:
                 hook.before_commit(self.connection, transaction, self._stored)
             tables.save_own_errors(self.connection, transaction.own_errors)
         self._last_id = max([self._last_id, *(one.first_id + len(one.batch.events) - 1 for one in self._stored.ranges)])
+        return self._stored
 
     def _save_groups(self, groups: list[GroupUpdate], now: int, *, news: bool) -> None:
         if not news:
