@@ -20,10 +20,13 @@ from agent import __version__
 from agent.core import catalogue
 from agent.core.conditions import Reporter
 from agent.core.errors import ConfigError, SidelogError, StoreError
+from agent.core.metrics import AgentCounters, Vitals
 from agent.core.text import counted, is_seen
 from agent.ingest import Counters
 from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
+from agent.serving import ServerProcess
 from agent.store.opening import OpenStore, open_store
+from agent.vitals import VitalSigns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -52,6 +55,7 @@ class Agent:
         on_progress: called on the event loop now and then with the counters and the bytes still to read.
         service: the service manager.
         tail_timing: how long the tailer waits.
+        opener: the command that prints a link to the pages.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Agent:
         on_progress: Callable[[Counters, int], None] | None = None,
         service: ServiceManager | None = None,
         tail_timing: Timing | None = None,
+        opener: str = "sidelog token link",
     ) -> None:
         self.config = config
         self._once = once
@@ -72,12 +77,17 @@ class Agent:
         self._on_progress = on_progress
         self._service = service or ServiceManager()
         self._tail_timing = tail_timing
-        self.reporter = Reporter()
+        self._counters = AgentCounters()
+        self.reporter = Reporter(counters=self._counters)
+        self._pipeline: Pipeline | None = None  # None while the store cannot be opened
+        self._ready = False
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._attention = asyncio.Event()  # the supervisor is to look
         self._generation = 1
         self._started_at = time.time_ns()
+        self._signs = VitalSigns(self.reporter, self._counters, self._started_at)
+        self._server = ServerProcess(self.reporter, self._vitals, opener)
 
     async def run(self) -> Summary:
         """Work until SIGTERM or SIGINT, or with `once` until everything is stored.
@@ -92,37 +102,43 @@ class Agent:
         """
         _tune_collector()
         catalogue.load()
+        with self._signals():
+            try:
+                return await self._keep_open()
+            finally:
+                await self._server.stop()
+
+    async def _keep_open(self) -> Summary:
         damaged, spoiled, created = 0, False, False
         path = self.config.store.path
-        with self._signals():
-            while not self._stop.is_set():
-                opened = None
-                created = created or not is_seen(path)  # an attempt that fails may leave a part of a store
-                try:
-                    store = self.config.store
-                    opened = open_store(
-                        path,
-                        min_free_bytes=store.min_free,
-                        damaged=spoiled,
-                        migration_copy=store.migration_copy,
-                    )
-                    opened.created |= created
-                    return await self._work(opened)
-                except StoreError as error:
-                    passing = error.code in _PASSING_FAULTS and not (self._once or spoiled)
-                    spoiled = error.code == "SL402" and opened is not None and damaged < _MOST_DAMAGED
-                    if not (passing or spoiled):
-                        raise
-                    damaged += spoiled
-                    self.reporter.report(error)
-                finally:
-                    if opened is not None:
-                        opened.close()
-                if passing:
-                    self._service.alive()
-                    with contextlib.suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(self._stop.wait(), _REOPEN_S)
+        while not self._stop.is_set():
+            opened = None
+            created = created or not is_seen(path)  # an attempt that fails may leave a part of a store
+            try:
+                store = self.config.store
+                opened = open_store(
+                    path, min_free_bytes=store.min_free, damaged=spoiled, migration_copy=store.migration_copy
+                )
+                opened.created |= created
+                return await self._work(opened)
+            except StoreError as error:
+                passing = error.code in _PASSING_FAULTS and not (self._once or spoiled)
+                spoiled = error.code == "SL402" and opened is not None and damaged < _MOST_DAMAGED
+                if not (passing or spoiled):
+                    raise
+                damaged += spoiled
+                self.reporter.report(error)
+            finally:
+                if opened is not None:
+                    opened.close()
+            if passing:
+                self._service.alive()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), _REOPEN_S)
         return Summary(Counters(), 0, 0.0)
+
+    def _vitals(self) -> Vitals:
+        return self._signs.take(self._pipeline, ready=self._ready, stopping=self._stop.is_set())
 
     # ------------------------------------------------------------ one session on one store
 
@@ -131,6 +147,7 @@ class Agent:
             self.config,
             opened,
             self.reporter,
+            self._counters,
             once=self._once,
             stdin=self._stdin,
             started_at=self._started_at,
@@ -142,9 +159,13 @@ class Agent:
         if opened.former is not None:
             log.info("the store was migrated; a copy of what it was lies beside it", copy=str(opened.former))
         await pipeline.start()
+        self._pipeline = pipeline
         try:
+            if not (self._once or self._stdin is not None):
+                await self._server.use(self.config)
             await self._follow(pipeline)
         finally:
+            self._pipeline, self._ready = None, False
             await pipeline.finish()
         return await pipeline.conclude()
 
@@ -168,7 +189,7 @@ class Agent:
                     fed, next_feed = progress, time.monotonic() + self._service.watchdog_interval_s
                     self._service.alive()
                 if self._on_progress is not None:
-                    self._on_progress(counters, sum(tailer.sizes().values()))
+                    self._on_progress(counters, sum(lag.size for lag in tailer.lags()))
         finally:
             announcing.cancel()
             self._service.stopping()
@@ -185,6 +206,7 @@ class Agent:
     async def _announce(self, tailer: Tailer) -> None:
         """Say that the agent has started, once what is written from now on is read: also where `start: end` counts."""
         await tailer.looked.wait()
+        self._ready = True
         self._service.ready(f"following {counted(len(self.config.sources), 'source')}")
         log.info("agent started", store=str(self.config.store.path), pid=os.getpid(), version=__version__)
 
@@ -228,6 +250,7 @@ class Agent:
         else:
             self.config = config
             await pipeline.reload(config)
+            await self._server.use(config)
             self.reporter.clear(frozenset({"SL601"}))
             log.info("configuration reloaded", generation=self._generation)
         self._service.ready(f"following {counted(len(self.config.sources), 'source')}")

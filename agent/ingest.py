@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from agent.core.errors import SidelogError, StoreError
+from agent.core.metrics import AgentCounters
 from agent.core.model import FileChange, LineBatch, Position
+from agent.core.severity import ERRORS_FROM
 from agent.group import miner
 from agent.group.grouper import Grouper
 from agent.parse.decode import join
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.core.conditions import Reporter
-    from agent.core.model import FileRow
+    from agent.core.metrics import SourceCounters
+    from agent.core.model import FileRow, Stored, StoredBatch
     from agent.intake import IngestSettings, Intake
     from agent.store.maintenance import Maintenance
     from agent.store.writer import CommitHook, StoreWriter
@@ -70,6 +73,7 @@ class Ingest(threading.Thread):
         reporter: own errors.
         acknowledge: called after each commit with the positions that it has moved, by file id.
         on_fault: called with what keeps the store from being written, and with None when that is over.
+        metrics: where what is stored is counted, and how long commits take.
         give_up_s: after so many seconds of failing the thread ends (None: never; `--once` must end).
         hooks: take part in every transaction, in their order.
     """
@@ -85,6 +89,7 @@ class Ingest(threading.Thread):
         reporter: Reporter,
         acknowledge: Callable[[Mapping[int, Position]], None],
         on_fault: Callable[[StoreError | None], None] = lambda _fault: None,
+        metrics: AgentCounters | None = None,
         give_up_s: float | None = None,
         hooks: Sequence[CommitHook] = (),
     ) -> None:
@@ -96,6 +101,7 @@ class Ingest(threading.Thread):
         self._reporter = reporter
         self._acknowledge = acknowledge
         self._on_fault = on_fault
+        self._metrics = metrics or AgentCounters()
         self._give_up_s = give_up_s
         self._hooks = hooks
         self._grouper = Grouper(*known_groups(writer.connection, miner.TEMPLATES))
@@ -234,8 +240,9 @@ class Ingest(threading.Thread):
         transaction.own_errors += self._reporter.take()
         failing_since: float | None = None
         while transaction:
+            began = time.perf_counter()
             try:
-                self._writer.write(transaction, join, self._grouper.describe, self._hooks)
+                stored = self._writer.write(transaction, join, self._grouper.describe, self._hooks)
             except StoreError as error:
                 self._reporter.report(error)
                 self._on_fault(error)
@@ -247,15 +254,16 @@ class Ingest(threading.Thread):
                 self._stopping.wait(_RETRY_S)
                 self._reconfigure()
             else:
+                self._metrics.commits.observe(time.perf_counter() - began)
                 if failing_since is not None:
                     self._on_fault(None)
-                self._after_commit()
+                self._after_commit(stored)
                 return
 
     def _given_up(self, failing_since: float) -> bool:
         return self._give_up_s is not None and time.monotonic() - failing_since >= self._give_up_s
 
-    def _after_commit(self) -> None:
+    def _after_commit(self, stored: Stored) -> None:
         transaction = self._filling.take()
         if transaction.batches:  # the state of a new file does not make its first line wait
             self._last_commit = time.monotonic()
@@ -270,6 +278,10 @@ class Ingest(threading.Thread):
             counters.errors += len(events.errors)
             counters.gaps += len(events.gaps)
             counters.parse_errors += len(events.parse_errors)
+            _count(batch, self._metrics.of_source(batch.file.source))
+        for joined in stored.joined:  # a stack trace that came late has made an error of its event
+            if joined.before[0] < ERRORS_FROM <= joined.after[0]:
+                self._metrics.of_source(joined.batch.file.source).error_events += 1
         if positions:
             self._acknowledge(positions)
         self._reporter.clear(_WRITE_FAULTS)
@@ -292,3 +304,15 @@ class Ingest(threading.Thread):
             self._reporter.report(error)
             if not getattr(error, "retryable", False):
                 raise
+
+
+def _count(batch: StoredBatch, counters: SourceCounters) -> None:
+    events = batch.events
+    counters.events += len(events)
+    counters.read_bytes += batch.read_bytes
+    counters.parse_errors += len(events.parse_errors)
+    severities = events.severities
+    if severities and max(severities) >= ERRORS_FROM:  # most batches have none, which is known at a third of the cost
+        counters.error_events += sum(map(ERRORS_FROM.__le__, severities))
+    for gap in events.gaps:
+        counters.gap_bytes[gap.reason] = counters.gap_bytes.get(gap.reason, 0) + gap.end - gap.start

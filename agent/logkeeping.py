@@ -14,6 +14,7 @@ import structlog
 
 from agent.core.conditions import Rounds
 from agent.store import tables
+from agent.store.archive_totals import ArchiveTally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from agent.archive.archiver import Archiver
     from agent.config import Config
     from agent.core.errors import SidelogError
+    from agent.core.metrics import SourceArchives
     from agent.core.model import FileRow
     from agent.store.edit import Change
     from agent.tail.claims import LogClaims
@@ -64,6 +66,7 @@ class ArchiverThread(Rounds["Config"]):
         report: notes that a condition began (True) or ended (False).
         names_lock: held while a log is deleted by its name.
         claims: of the tailer.
+        done: called after each round.
         shortest_pause_s: at the least so long between two rounds.
         longest_pause_s: at the most so long.
     """
@@ -76,6 +79,7 @@ class ArchiverThread(Rounds["Config"]):
         names_lock: threading.Lock | None = None,
         *,
         claims: LogClaims | None = None,
+        done: Callable[[], None] = lambda: None,
         shortest_pause_s: float = 0.5,
         longest_pause_s: float = 30.0,
     ) -> None:
@@ -83,6 +87,7 @@ class ArchiverThread(Rounds["Config"]):
         self._change = change
         self._names_lock = names_lock
         self._claims = claims
+        self._done = done
         self._shortest_pause_s = shortest_pause_s
         self._longest_pause_s = longest_pause_s
         self._archiver: Archiver | None = None
@@ -108,6 +113,7 @@ class ArchiverThread(Rounds["Config"]):
             )
             self._taken = config
         self._archiver.round()
+        self._done()
 
     def pause_s(self, config: Config) -> float:
         """Half of the time for which a log must be quiet, within bounds."""
@@ -182,15 +188,22 @@ class Logkeeping:
         tailer: follows the logs.
         change: runs a function in a transaction on the writer's thread.
         report: notes that a condition began (True) or ended (False).
+        archived: the archives of each source, as the store has them.
     """
 
     def __init__(
-        self, config: Config, tailer: Tailer, change: Change, report: Callable[[SidelogError, bool], None]
+        self,
+        config: Config,
+        tailer: Tailer,
+        change: Change,
+        report: Callable[[SidelogError, bool], None],
+        archived: dict[str, SourceArchives],
     ) -> None:
         self._config = config
         self._tailer = tailer
         self._change = change
         self._report = report
+        self.archives = ArchiveTally(archived, change)
         # Rotation gives logs other names, and archiving deletes them by their names.
         self._names_lock = threading.Lock()
         self._archiver: ArchiverThread | None = None
@@ -223,7 +236,12 @@ class Logkeeping:
 
     def _archive(self) -> ArchiverThread:
         archiver = ArchiverThread(
-            self._config, self._change, self._report, self._names_lock, claims=self._tailer.claims
+            self._config,
+            self.archives.change,
+            self._report,
+            self._names_lock,
+            claims=self._tailer.claims,
+            done=self.archives.settle,
         )
         archiver.start()
         return archiver

@@ -64,6 +64,7 @@ from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
 from agent.store import alerts as alert_tables
 from agent.store import tables, team
+from agent.store.archive_totals import archive_totals
 from agent.store.lock import store_files
 from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, known_ns
 from agent.tail.discover import tail_settings
@@ -75,8 +76,10 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.core.conditions import Reporter
+    from agent.core.metrics import AgentCounters, SourceArchives
     from agent.store.edit import Change
     from agent.store.opening import OpenStore
+    from agent.store.writer import StoreWriter
     from agent.tail.harvester import Timing
 
 INTAKE_BYTES = 2 * 2**20  # eight chunks: enough to keep the writer busy while the next ones are read
@@ -104,6 +107,7 @@ class Pipeline:
         config: validated.
         opened: the store. Its connection belongs to the writer thread from `start` until that has ended.
         reporter: collects own errors from all threads.
+        counters: of the process.
         once: read everything that is there and end, instead of following.
         stdin: the descriptor of standard input, where that is to be read: end with it.
         started_at: of the agent, Unix ns.
@@ -116,6 +120,7 @@ class Pipeline:
         config: Config,
         opened: OpenStore,
         reporter: Reporter,
+        counters: AgentCounters,
         *,
         once: bool,
         stdin: int | None = None,
@@ -125,7 +130,7 @@ class Pipeline:
     ) -> None:
         self._began = time.monotonic()
         self._undelivered: dict[str, int] = {}  # by hook, once `finish` knows it
-        self._config = config  # the event loop
+        self.config = config  # that it goes by now; the event loop
         self._opened, self._reporter = opened, reporter
         self._once = once
         self._ends = once or stdin is not None  # by itself
@@ -150,14 +155,11 @@ class Pipeline:
             timing=tail_timing,
         )
         # The event loop runs the hooks; the rules belong to the writer thread.
-        self._alerting = Alerting(config, connection, self._intake.wake, reporter.report, judged_until)
-        # The writer thread, and what it does between transactions.
-        self._maintenance = Maintenance(
-            opened.writer,
-            Retention(opened.writer, age_ns=settings.retention_age_ns, size_bytes=settings.retention_size_bytes),
-            report=reporter.report,
-            clock=WallClock(known_ns(connection), _ONCE_CLOCK_GAP_S if once else _CLOCK_GAP_S, _warn_of_clock),
+        self._alerting = Alerting(
+            config, connection, self._intake.wake, reporter.report, judged_until, metrics=counters
         )
+        # The writer thread, and what it does between transactions.
+        self._maintenance = _maintenance(opened.writer, settings, reporter, once=once)
         self.ingest = Ingest(
             self._intake,
             opened.writer,
@@ -167,16 +169,18 @@ class Pipeline:
             reporter=reporter,
             acknowledge=self.tailer.acknowledge,
             on_fault=opened.lock.note,
+            metrics=counters,
             give_up_s=_ONCE_GIVES_UP_S if once else None,
             hooks=(self._alerting.rules,),
         )
-        self._logkeeping = Logkeeping(config, self.tailer, self.ingest.change, reporter.report)  # threads of its own
+        archived = archive_totals(connection)
+        self._logkeeping = Logkeeping(config, self.tailer, self.ingest.change, reporter.report, archived)
 
     async def start(self) -> None:
         """Begin to store; what the tailer is to read is stored from now on."""
         await asyncio.to_thread(clear_interrupted, self._opened.writer.change)
         writer = self._opened.writer
-        if team.is_due(writer.connection, self._config.store.group):
+        if team.is_due(writer.connection, self.config.store.group):
             await asyncio.to_thread(self._share, writer.change)
         self.ingest.start()
         if not self._once:
@@ -187,10 +191,22 @@ class Pipeline:
         """Whether nothing is stored any more."""
         return self.ingest.failure is not None or not self.ingest.is_alive()
 
+    def firing(self) -> dict[str, int]:
+        """Of each rule for how many keys it fires. Any thread may call it."""
+        return self._alerting.rules.firing
+
+    def open_circuits(self) -> dict[str, bool]:
+        """Of each hook whether its circuit is open. On the event loop."""
+        return self._alerting.open_circuits()
+
+    def archive_totals(self) -> dict[str, SourceArchives]:
+        """Of each source that has archives. Any thread may call it."""
+        return self._logkeeping.archives.totals
+
     async def reload(self, config: Config) -> None:
         """Go on with another configuration, each of the parts as soon as it can."""
-        groups = {self._config.store.group, config.store.group}
-        self._config = config
+        groups = {self.config.store.group, config.store.group}
+        self.config = config
         settings = IngestSettings.from_config(config)
         if groups != {None}:
             with contextlib.suppress(StoreError):  # the writer has ended, which is told by itself
@@ -203,7 +219,7 @@ class Pipeline:
 
     def _share(self, change: Change) -> None:
         """Let the group of the configuration read the store, or take that back."""
-        path, group = self._config.store.path, self._config.store.group
+        path, group = self.config.store.path, self.config.store.group
         problem = change(lambda connection: team.share(connection, path, group), durable=False)
         if problem is None:
             self._reporter.clear(frozenset({"SL416"}))
@@ -241,7 +257,7 @@ class Pipeline:
             log.warning("stopped with lines uncommitted; they will be read again", code=failure.code)
         writer = self._opened.writer
         if self._once:
-            await asyncio.to_thread(archive_now, self._config, writer.change, self._reporter.report, self._stopping)
+            await asyncio.to_thread(archive_now, self.config, writer.change, self._reporter.report, self._stopping)
             self._maintenance.run_retention()
         with contextlib.suppress(StoreError):  # a full disk is no reason to fail a stop
             tables.end_run(writer.connection, time.time_ns())
@@ -249,6 +265,15 @@ class Pipeline:
             writer.change(partial(tables.save_own_errors, errors=late))
         seconds = time.monotonic() - self._began
         return Summary(self.ingest.counters, len(self.tailer.files()), seconds, self._undelivered)
+
+
+def _maintenance(writer: StoreWriter, settings: IngestSettings, reporter: Reporter, *, once: bool) -> Maintenance:
+    return Maintenance(
+        writer,
+        Retention(writer, age_ns=settings.retention_age_ns, size_bytes=settings.retention_size_bytes),
+        report=reporter.report,
+        clock=WallClock(known_ns(writer.connection), _ONCE_CLOCK_GAP_S if once else _CLOCK_GAP_S, _warn_of_clock),
+    )
 
 
 def _begin_run(connection: sqlite3.Connection, started_at: int, *, once: bool) -> int:

@@ -186,10 +186,11 @@ class TransactionBuilder:
         if marker_there is not None or events.end != state.end:
             state.marker = marker_there or marker(b"")
         state.tail_open = events.tail_open
+        read_bytes = events.end - state.end
         self.transaction.batches.append(
-            StoredBatch(file, events, *state.marker, batch.observed_timestamp, groups, state.profile_text)
+            StoredBatch(file, events, *state.marker, batch.observed_timestamp, groups, state.profile_text, read_bytes)
         )
-        self.transaction.bytes += events.end - state.end
+        self.transaction.bytes += read_bytes
         self.transaction.events += len(events)
         state.end = events.end
 

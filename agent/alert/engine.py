@@ -167,6 +167,10 @@ class RuleEngine:
         touched, self._machine.touched = self._machine.touched, {}
         return [state.save() for state in touched.values()]
 
+    def firing(self, rule: str) -> int:
+        """For how many keys a rule fires."""
+        return sum(state.phase == "firing" for state in self.states[rule].values())
+
     def take_gone(self) -> list[tuple[str, str]]:
         """The rule and key of the states that were given up since the last call."""
         gone, self._gone = self._gone, []

@@ -87,6 +87,7 @@ class LiveAlerts:
         self._expired_at = 0
         self._unseen_ns: int | None = clock() - seen_until
         self._now = (clock(), elapsed())
+        self.firing: dict[str, int] = {}  # rule -> for how many keys; a new value with each change, for other threads
         self.rules: dict[str, AlertRule] = {}
         self.engine = SharedRuleEngine(())
         self.use(config)
@@ -141,6 +142,7 @@ class LiveAlerts:
             engine.begin(now, self._unseen_ns if self._unseen_ns > _BLIND_NS else 0)
         self._unseen_ns = None
         self.engine = engine
+        self.firing = {name: engine.firing(name) for name in rules}
         self._evictions = sum(engine.evicted.values())
         self._version = -1
         self._look()
@@ -274,6 +276,8 @@ class LiveAlerts:
     def _writes(self, now: int) -> AlertWrites:
         engine = self.engine
         changes = engine.take_changes()
+        if changes:
+            self.firing = self.firing | {name: engine.firing(name) for name in {change.rule for change in changes}}
         writes = AlertWrites(saved=engine.take_saved(), gone=engine.take_gone())
         writes.history = [_history_row(change, self.facts[change.rule]) for change in changes]
         told = [change for change in changes if change.notify]

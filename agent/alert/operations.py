@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.core.errors import UsageError
+from agent.store import access
 from agent.store import alerts as tables
 from agent.store.edit import editing
 
@@ -55,10 +56,17 @@ def silence(config: Config, rule: str, *, now: int, until: int, author: str, com
     with editing(config.store.path) as connection:
         refuse_unknown(rule, [*tables.load_rules(connection), *_names(config)])
         tables.silence(connection, rule, created=now, until=until, author=author, comment=comment)
+        access.note(connection, now, author, "silence", rule, comment)
 
 
-def unsilence(config: Config, rule: str, now: int) -> bool:
+def unsilence(config: Config, rule: str, now: int, author: str) -> bool:
     """End a rule's silence; whether there was one.
+
+    Args:
+        config: as for `silence`.
+        rule: its name.
+        now: Unix ns.
+        author: who wants it.
 
     Raises:
         UsageError: SL710, there is no such rule.
@@ -68,11 +76,18 @@ def unsilence(config: Config, rule: str, now: int) -> bool:
         ended = tables.unsilence(connection, rule, now)
         if not ended:
             refuse_unknown(rule, [*tables.load_rules(connection), *_names(config)])
+        access.note(connection, now, author, "end silence", rule)
     return ended
 
 
-def redeliver(config: Config, delivery: str) -> int:
+def redeliver(config: Config, delivery: str, now: int, author: str) -> int:
     """Let the agent try a dead delivery anew, by its delivery id (`all`: every dead one); how many there were.
+
+    Args:
+        config: whose store.
+        delivery: its id.
+        now: Unix ns.
+        author: who wants it.
 
     Raises:
         UsageError: SL712, there is no such delivery.
@@ -82,6 +97,7 @@ def redeliver(config: Config, delivery: str) -> int:
         count = tables.redeliver(connection, delivery)
         if not count and delivery != "all":
             raise UsageError.of("SL712", delivery)
+        access.note(connection, now, author, "redeliver", delivery)
     return count
 
 

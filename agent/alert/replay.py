@@ -71,6 +71,7 @@ def replay(
     *,
     nearby: bool = False,
     moments: Sequence[int] = (),
+    threshold: float | None = None,
 ) -> Replay:
     """Let a rule see the stored events of [since, until), and what filled its window before.
 
@@ -81,9 +82,12 @@ def replay(
         until: Unix ns.
         nearby: also count how often it would have fired with other thresholds.
         moments: instants at which to look into the windows, ascending.
+        threshold: in place of the rule's own, where its form has one.
     """
     rule = compile_rule(config)
-    factors = NEARBY if nearby and rule.form in _TUNABLE else (1.0,)
+    if threshold is not None and has_threshold(rule):
+        rule = rule.with_threshold(threshold)
+    factors = NEARBY if nearby and has_threshold(rule) else (1.0,)
     variants = {factor: _variant(rule, factor) for factor in factors}
     engine = RuleEngine([msgspec.structs.replace(one, inhibited_by=()) for one in variants.values()])
     start = since - (DAY_NS if rule.has_day else rule.window_ns * (2 if rule.form == "spike" else 1))
@@ -107,6 +111,11 @@ def replay(
         if (one.threshold, len(firings)) not in found.nearby:
             found.nearby.append((one.threshold, len(firings)))
     return found
+
+
+def has_threshold(rule: AlertRule) -> bool:
+    """Whether a rule's form has a threshold that could be another."""
+    return rule.form in _TUNABLE
 
 
 def _variant(rule: AlertRule, factor: float) -> AlertRule:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.core.errors import SidelogError
+    from agent.core.metrics import AgentCounters
     from agent.core.outbox import Delivery, DeliveryOutcome
 
 HOOKS_TIMEOUT_S = 2.0  # for hooks that run when the agent is stopped; they are killed then, and run again
@@ -34,6 +35,7 @@ class Alerting:
         wake: lets the writer thread look whether something is to be done.
         report: notes own errors.
         seen_until: as of `LiveAlerts`.
+        metrics: where deliveries are counted.
     """
 
     def __init__(
@@ -43,10 +45,14 @@ class Alerting:
         wake: Callable[[], None],
         report: Callable[[SidelogError, bool], None],
         seen_until: int = 0,
+        *,
+        metrics: AgentCounters | None = None,
     ) -> None:
         self._wake = wake
         self._loop = asyncio.get_running_loop()
-        self._hooks = HookDispatcher(config.hooks, finished=self._finished, changed=self._changed, report=report)
+        self._hooks = HookDispatcher(
+            config.hooks, finished=self._finished, changed=self._changed, report=report, metrics=metrics
+        )
         self.rules = LiveAlerts(
             config,
             connection,
@@ -60,6 +66,10 @@ class Alerting:
         """Go on with another configuration; the states of rules that count the same stay."""
         self._hooks.use(config.hooks)
         self.rules.reload(config)
+
+    def open_circuits(self) -> dict[str, bool]:
+        """As `HookDispatcher.open_circuits`. On the event loop."""
+        return self._hooks.open_circuits()
 
     async def finish(self, may_wait: Callable[[], bool]) -> dict[str, int]:
         """Let hooks end, once the writer thread has: while that may be waited for each delivery is tried once, and what

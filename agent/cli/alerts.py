@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import time
 from contextlib import closing, suppress
@@ -23,6 +22,7 @@ from agent.cli.common import (
     safe_text,
     shown_time,
     use_color,
+    user_name,
     utc_option,
     with_context,
 )
@@ -128,7 +128,7 @@ def silence(context: Context, rule: str, *, duration: str, comment: str, author:
     config = context.config()
     now = time.time_ns()
     until = now + parse_duration(duration)
-    operations.silence(config, rule, now=now, until=until, author=author or _user(), comment=comment.strip())
+    operations.silence(config, rule, now=now, until=until, author=author or user_name(), comment=comment.strip())
     click.echo(f"{safe_text(rule)} is silenced until {shown_time(until)}", err=True)
     return EXIT_DONE
 
@@ -138,16 +138,9 @@ def silence(context: Context, rule: str, *, duration: str, comment: str, author:
 @with_context
 def unsilence(context: Context, rule: str) -> int:
     """End a rule's silence."""
-    ended = operations.unsilence(context.config(), rule, time.time_ns())
+    ended = operations.unsilence(context.config(), rule, time.time_ns(), user_name())
     click.echo(f"{safe_text(rule)} {'is no longer silenced' if ended else 'was not silenced'}", err=True)
     return EXIT_DONE
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a number without a name
-        return "unknown"
 
 
 # ------------------------------------------------------------ hooks
@@ -158,7 +151,7 @@ def _user() -> str:
 @with_context
 def redeliver(context: Context, delivery: str) -> int:
     """Let the agent try a dead delivery anew, by its delivery id; `all`: every dead one."""
-    count = operations.redeliver(context.config(), delivery)
+    count = operations.redeliver(context.config(), delivery, time.time_ns(), user_name())
     click.echo(f"{counted(count, 'delivery', 'deliveries')} will be tried by the running agent", err=True)
     return EXIT_DONE
 

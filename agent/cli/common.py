@@ -368,3 +368,13 @@ class Bar:
     ) -> None:
         if self._next:
             self._write(f"\r{_ERASE}")
+
+
+def user_name() -> str:
+    """Who runs this, for what is kept of changes."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name
+        return "unknown"

@@ -16,6 +16,7 @@ from agent.cli.common import (
     print_errors,
     print_warnings,
     shown_time,
+    user_name,
     utc_option,
     with_context,
 )
@@ -217,24 +218,15 @@ def _sides(
     Raises:
         UsageError: SL514, SL515 a time or duration cannot be read; SL541 the label, or nothing lies on a side.
     """
-    from agent.query.language import parse_terms
-    from agent.query.terms import Term
-    from agent.views.error_diff import sides_in_time, sides_of_field
+    from agent.views.error_diff import compared_sides
 
     first, second = (parse_duration(text or "") for text in (before, after))
     if first <= 0 or second <= 0:
         raise UsageError.of("SL541.length", before if first <= 0 else after)
-    moment = now - second if at is None else parse_time(at, now)
-    if moment >= now:
+    moment = None if at is None else parse_time(at, now)
+    if moment is not None and moment >= now:
         raise UsageError.of("SL541.future", at)
-    if label is None:
-        if against is not None:
-            raise UsageError.of("SL541.against", against)
-        return sides_in_time(moment, first, min(second, now - moment))
-    terms = parse_terms([label]).terms
-    if len(terms) != 1 or not isinstance(terms[0], Term) or not terms[0].is_equality or terms[0].field is None:
-        raise UsageError.of("SL541", label)
-    return sides_of_field(terms[0].field, terms[0].value, against, moment - first, min(now, moment + second))
+    return compared_sides(now, moment, first, second, label=label, against=against)
 
 
 # ---------------------------------------------------------------- states
@@ -249,11 +241,15 @@ def _change(context: Context, groups: Sequence[int], state: str, **limits: int |
     Raises:
         SidelogError: SL540, there is no such group.
     """
+    from agent.store import access
     from agent.store.edit import editing, set_group_state
 
     numbers = list(dict.fromkeys(groups))
+    now, who, done = time.time_ns(), user_name(), "reopened" if state == "ongoing" else state
     with editing(context.config().store.path) as connection:
-        changed = [set_group_state(connection, number, state, time.time_ns(), **limits) for number in numbers]
+        changed = [set_group_state(connection, number, state, now, **limits) for number in numbers]
+        for number in numbers:
+            access.note(connection, now, who, done, f"group {number}")
         unknown = [number for number, known in zip(numbers, changed, strict=True) if not known]
         if unknown:  # takes the others back, too
             variant = "" if len(numbers) == 1 else ".one" if len(unknown) == 1 else ".several"

@@ -152,6 +152,46 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog sql --csv 'SELECT time, message FROM logs LIMIT 100' > logs.csv", "for a spreadsheet"),
         ("sidelog sql --json --timeout 5 'SELECT * FROM error_groups'", "for a program, within five seconds"),
     ),
+    "web": (
+        ("sidelog web", "the store that applies here, at the address of the configuration"),
+        ("sidelog web --listen 127.0.0.1:9881 --store old.db", "another store, at another address"),
+        ("sidelog web --listen unix:/run/sidelog/web.sock", "for a proxy of the same machine"),
+    ),
+    "token": (
+        ("sidelog token link --role operator", "a link that opens the pages, once, within a minute"),
+        ("sidelog token create ci --expires 30d", "a token for a program; it is printed this once"),
+        ("sidelog token list", "which there are"),
+    ),
+    "token link": (
+        ("sidelog token link", "to look"),
+        ("sidelog token link --role operator", "to resolve and to silence, too"),
+        ("sidelog token link -c /etc/sidelog/sidelog.yaml", "of the service"),
+    ),
+    "token create": (
+        ("sidelog token create grafana", "for a program that reads"),
+        ("sidelog token create deploy --role operator", "for one that resolves and silences"),
+        ("sidelog token create nightly --expires 30d", "it opens nothing after a month"),
+    ),
+    "token list": (
+        ("sidelog token list", "names, roles, and until when"),
+        ("sidelog token list --json", "for a program"),
+        ("sidelog token list --utc", "with times in UTC"),
+    ),
+    "token revoke": (
+        ("sidelog token revoke ci", "it opens nothing any more"),
+        ("sidelog token revoke ci -c /etc/sidelog/sidelog.yaml", "of the service"),
+        ("sidelog token revoke ci --store old.db", "of another store"),
+    ),
+    "token rotate-key": (
+        ("sidelog token rotate-key", "every session and link ends; tokens stay"),
+        ("sidelog token rotate-key -c /etc/sidelog/sidelog.yaml", "of the service"),
+        ("sidelog token rotate-key --store old.db", "of another store"),
+    ),
+    "mcp": (
+        ("sidelog mcp", "what a program that talks to a language model starts"),
+        ("sidelog mcp -c /etc/sidelog/sidelog.yaml", "the store of the service"),
+        ("sidelog mcp --store old.db", "a store of its own"),
+    ),
     "parse": (
         ("sidelog parse /var/log/shop.log", "what was found where"),
         (r"sidelog parse --pattern '(?P<timestamp>\S+) (?P<message>.*)' shop.log", "try a pattern"),

@@ -38,6 +38,8 @@ COMMANDS = {
         "alerts": "Show, test and silence alert rules.",
         "status": "Show the health of the agent.",
         "sql": "Run read-only SQL on the store.",
+        "web": "Serve the pages and the API of a store.",
+        "mcp": "Serve read-only questions to a language model.",
         "parse": "Show how lines would be read; find a pattern for them.",
     },
     "Keep": {
@@ -49,6 +51,7 @@ COMMANDS = {
         "verify": "Check the store, and repair it.",
     },
     "Help": {
+        "token": "Say who may ask over HTTP.",
         "explain": "Explain an error code.",
         "completion": "Print the script by which a shell completes.",
         "version": "Print the version; look for a newer one.",

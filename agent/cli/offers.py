@@ -223,6 +223,14 @@ def _formats(_: Context, __: str) -> Iterator[CompletionItem[str]]:
     yield from (CompletionItem(name, help=one.about) for name, one in NAMED.items())
 
 
+def _tokens(state: Context, _: str) -> Iterator[CompletionItem[str]]:
+    from agent.store.access import list_tokens
+    from agent.store.reader import open_reader
+
+    with contextlib.closing(open_reader(state.config().store.path)) as connection:
+        return _plain([token.name for token in list_tokens(connection)])
+
+
 # By the command's words and the parameter's name.
 OFFERS: dict[tuple[str, str], Offer] = {
     ("run", "patterns"): _files,
@@ -249,4 +257,5 @@ OFFERS: dict[tuple[str, str], Offer] = {
     ("parse", "form"): _formats,
     ("parse", "source"): _configured_sources,
     ("explain", "code"): _codes,
+    ("token revoke", "name"): _tokens,
 }

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from agent import config as configuration
+from agent.cli.again import pasted
 from agent.cli.common import Bar, Command, Context, print_error, print_warnings, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError, UsageError
 from agent.core.model import STDIN
@@ -67,7 +68,8 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
             agent = Agent(config, once=True, stdin=stdin, load_config=load, on_progress=progress)
             summary = asyncio.run(agent.run())
     else:
-        summary = asyncio.run(Agent(config, stdin=stdin, load_config=load).run())
+        opener = pasted(context, config, "token", "link")
+        summary = asyncio.run(Agent(config, stdin=stdin, load_config=load, opener=opener).run())
     unread = _unread(agent, config) if once else []
     if context.verbosity >= 0 and (once or stdin is not None):
         click.echo(_summary_line(summary, len(unread)), err=True)
@@ -155,13 +157,11 @@ def _read(context: Context) -> Config:
 
 
 def _usable(config: Config, file: Path | None) -> Config:
-    missing = configuration.unsupported(config, file)
     if config.alerts:
         from agent.alert.check import unusable  # without rules an agent keeps no memory for their matching
 
-        missing += unusable(config, file)
-    if missing:
-        raise configuration.InvalidConfigError(missing)
+        if found := unusable(config, file):
+            raise configuration.InvalidConfigError(found)
     if not config.sources:
         raise ConfigError.of("SL121", file)
     return config

@@ -1,5 +1,6 @@
 """The configuration: what it can say (`schema`), how it is read and put together (`loader`), what is wrong with it."""
 
+from agent.config.addresses import is_private, listen_address, page_address
 from agent.config.layers import dotted
 from agent.config.loader import InvalidConfigError, drop_ins, find_file, for_patterns, load, with_store
 from agent.config.schema import (
@@ -18,10 +19,10 @@ from agent.config.schema import (
     SignalConfig,
     SourceConfig,
     StoreConfig,
+    TlsConfig,
     WhenConfig,
     default_store_path,
 )
-from agent.config.validate import listen_address, unsupported
 
 __all__ = [
     "ArchiveConfig",
@@ -40,14 +41,16 @@ __all__ = [
     "SignalConfig",
     "SourceConfig",
     "StoreConfig",
+    "TlsConfig",
     "WhenConfig",
     "default_store_path",
     "dotted",
     "drop_ins",
     "find_file",
     "for_patterns",
+    "is_private",
     "listen_address",
     "load",
-    "unsupported",
+    "page_address",
     "with_store",
 ]

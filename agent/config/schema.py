@@ -355,10 +355,25 @@ class HookConfig(msgspec.Struct, frozen=True, kw_only=True):
         return WebhookConfig(url=self.webhook) if isinstance(self.webhook, Secret) else self.webhook
 
 
+class TlsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """PEM files: the certificate with its chain, and its key. A reload reads them again when they have changed."""
+
+    certificate: Path
+    key: Path
+
+
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Where health, metrics and the dashboard are served."""
+    """Where health, metrics, the API and the pages are served: `HOST:PORT` or `unix:/path`. `hosts` are the names under
+    which people reach it, beside that of `listen`; `public` needs no token.
+    """
 
     listen: str = "127.0.0.1:9880"
+    tls: TlsConfig | None = None
+    behind_proxy: bool = False
+    hosts: list[str] = []
+    public: list[Literal["health", "ready", "metrics"]] = msgspec.field(
+        default_factory=lambda: ["health", "ready", "metrics"]
+    )
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,22 +7,20 @@ import signal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from agent.config.addresses import check_http
 from agent.config.convert import close_to, nearest, shown
 from agent.config.schema import FIELD_ROLES, PRIORITIES, WHEN_FORMS, MultilineConfig
-from agent.core.errors import ConfigError
 from agent.core.patterns import lazy
 from agent.core.times import parse_hours, time_of_day
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from agent.config.convert import ConfigFindings
     from agent.config.layers import KeyPath
     from agent.config.schema import (
         Config,
         HookConfig,
-        HttpConfig,
         JournalConfig,
         RotateConfig,
         RuleConfig,
@@ -51,7 +49,7 @@ def validate(config: Config, findings: ConfigFindings) -> None:
     for name, hook in config.hooks.items():
         _hook(name, hook, ("hooks", name), findings)
     if config.http is not None:
-        _http(config.http, findings)
+        check_http(config.http, findings)
 
 
 def _group(name: str | None, path: KeyPath, findings: ConfigFindings) -> None:
@@ -348,38 +346,3 @@ def _url(text: str, path: KeyPath, findings: ConfigFindings) -> None:
         good = False
     if not good or not text.isprintable() or " " in text:
         findings.add("SL104.url", path)
-
-
-def listen_address(listen: str) -> tuple[str, int] | None:
-    """Host and port of `127.0.0.1:9880`, `[::1]:9880` or `:9880` (every address); None when it is neither."""
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%]+)\]|([A-Za-z0-9.-]*)):(\d{1,5})", listen, re.ASCII)
-    if not match or int(match[3]) not in _PORTS:
-        return None
-    return match[1] or match[2] or "", int(match[3])
-
-
-def _http(http: HttpConfig, findings: ConfigFindings) -> None:
-    if listen_address(http.listen) is None:
-        findings.add("SL104.listen", ("http", "listen"), value=shown(http.listen))
-
-
-# ---------------------------------------------------------------- what this version lacks
-
-# Keys that are accepted and validated but whose feature this version lacks, so that they would silently do nothing.
-# Each entry goes when its feature comes.
-_MISSING_SECTIONS = {
-    "http": "the HTTP server is",
-}
-
-
-def unsupported(config: Config, file: Path | None = None) -> list[ConfigError]:
-    """One SL109 per section or key that this version would ignore; an empty list when it does all that is asked.
-
-    Args:
-        config: a valid configuration.
-        file: where it came from, for the messages.
-    """
-    found = {
-        section: what for section, what in _MISSING_SECTIONS.items() if getattr(config, section) not in (None, [], {})
-    }
-    return [ConfigError.of("SL109", f"{file}: {place}" if file else place, what=what) for place, what in found.items()]

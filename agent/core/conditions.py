@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from agent.core.errors import SidelogError, StoreError
+from agent.core.metrics import AgentCounters
 from agent.core.model import OwnError
 from agent.core.text import counted
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _REPEAT_LOG_S = 60.0  # a condition that goes on is logged once a minute, not once per attempt
 _PASSES_AFTER_S = 600.0
+# Findings that cost space alone: all is read, stored and archived, and the log stays. They leave the agent healthy.
+WARNINGS = frozenset({"SL807"})
 
 log = structlog.get_logger("sidelog")
 
@@ -28,13 +31,16 @@ class Reporter:
 
     Args:
         clock: Unix ns.
+        counters: where they are counted, too.
     """
 
-    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, clock: Callable[[], int] = time.time_ns, counters: AgentCounters | None = None) -> None:
         self._clock = clock
+        self._counts = (counters or AgentCounters()).own_errors
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, str, bool], OwnError] = {}  # bounded: the store may be out of reach for days
-        self._logged: dict[tuple[str, str], float] = {}
+        self._logged: dict[tuple[str, str], float] = {}  # what holds now; monotonic seconds
+        self._said: dict[tuple[str, str], OwnError] = {}  # and the newest error of each
 
     def report(self, error: SidelogError, active: bool = True) -> None:  # noqa: FBT001, FBT002  a callback's shape
         """Note that an error happened (`active`) or that its condition is over."""
@@ -44,14 +50,17 @@ class Reporter:
             last = self._logged.get(key)
             if not active and last is None:
                 return
-            self._add(OwnError(error.code, error.subject, error.message, error.hint, self._clock(), active))
+            own = OwnError(error.code, error.subject, error.message, error.hint, self._clock(), active)
+            self._add(own)
             if active:
+                self._said[key] = own
+                self._counts[error.code] = self._counts.get(error.code, 0) + 1
                 loud = last is None or now - last >= _REPEAT_LOG_S
                 if loud:
                     self._logged[key] = now
             else:
                 loud = True
-                del self._logged[key]
+                del self._logged[key], self._said[key]
         if loud:
             write = log.warning if active else log.info
             write(
@@ -72,6 +81,11 @@ class Reporter:
         """Code and subject of the conditions with one of these codes that hold now."""
         with self._lock:
             return sorted(key for key in self._logged if key[0] in codes)
+
+    def conditions(self) -> list[OwnError]:
+        """What holds now, as it was reported last; the oldest first."""
+        with self._lock:
+            return list(self._said.values())
 
     @property
     def waiting(self) -> bool:

@@ -283,6 +283,7 @@ class StoredBatch(msgspec.Struct):
     observed_timestamp: int
     group_ids: dict[int, int] = {}  # row -> error group
     profile: str | None = None  # as in FileRow
+    read_bytes: int = 0  # by which the file stands further on
 
 
 class StoredRange(msgspec.Struct):

@@ -33,29 +33,50 @@ class _Block(NamedTuple):
     lines: list[str]
 
 
-def fold(text: str) -> tuple[str, int]:
-    """A trace with its libraries' frames folded, and how many these are.
+class Stretch(NamedTuple):
+    """Lines of a trace; `libraries` is how many frames of libraries they are, 0 where they are to be seen."""
+
+    text: str
+    libraries: int = 0
+
+
+def folded(text: str) -> list[Stretch]:
+    """A trace in stretches: what is the application's, and what may be folded.
 
     Args:
         text: of the trace, lines with newlines between.
     """
     lines = text.split("\n")
     reader = next((read for read in frames.READERS if read(text)), None) if len(lines) <= _MOST_LINES else None
-    if reader is None:
-        return text, 0
-    blocks = list(_blocks(lines, reader))
+    blocks = [] if reader is None else list(_blocks(lines, reader))
     if not any(block.kind == "ours" for block in blocks):
-        return text, 0
-    folded, count = [], 0
+        return [Stretch(text)]
+    found: list[Stretch] = []
     for kind, run in groupby(blocks, key=lambda block: block.kind):
         members = list(run)
-        found = [line for block in members for line in block.lines]
-        if kind == "library" and len(found) > 1:
-            count += len(members)
-            indent = found[0][: len(found[0]) - len(found[0].lstrip())]
-            found = [f"{indent}... {counted(len(members), 'frame')} of libraries"]
-        folded += found
-    return "\n".join(folded), count
+        part = [line for block in members for line in block.lines]
+        is_folded = kind == "library" and len(part) > 1
+        if found and not is_folded and not found[-1].libraries:
+            found[-1] = Stretch("\n".join([found[-1].text, *part]))
+        else:
+            found.append(Stretch("\n".join(part), len(members) if is_folded else 0))
+    return found
+
+
+def fold(text: str) -> tuple[str, int]:
+    """A trace with its libraries' frames folded to a line for each run of them, and how many these are.
+
+    Args:
+        text: of the trace, lines with newlines between.
+    """
+    stretches = folded(text)
+    lines = [
+        f"{one.text[: len(one.text) - len(one.text.lstrip())]}... {counted(one.libraries, 'frame')} of libraries"
+        if one.libraries
+        else one.text
+        for one in stretches
+    ]
+    return "\n".join(lines), sum(one.libraries for one in stretches)
 
 
 def _blocks(lines: list[str], reader: Reader) -> Iterator[_Block]:

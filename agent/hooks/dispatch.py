@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from agent.core.errors import SidelogError
+from agent.core.metrics import AgentCounters
 from agent.core.outbox import Delivery, DeliveryOutcome
 from agent.hooks import program
 from agent.hooks.program import HookResult
@@ -65,6 +66,8 @@ class HookDispatcher:
         changed: told a hook's state when it changes.
         report: notes own errors.
         clock: Unix ns.
+        backoff: how long what has failed waits.
+        metrics: where attempts are counted.
     """
 
     def __init__(
@@ -76,12 +79,14 @@ class HookDispatcher:
         report: Callable[[SidelogError, bool], None],
         clock: Callable[[], int] = time.time_ns,
         backoff: Backoff | None = None,
+        metrics: AgentCounters | None = None,
     ) -> None:
         self._finished = finished
         self._changed = changed
         self._report = report
         self._clock = clock
         self._backoff = backoff or Backoff()
+        self._metrics = metrics or AgentCounters()
         self._configs = dict(hooks)
         self._queues: dict[str, _Queue] = {}
         self._known: set[int] = set()
@@ -122,6 +127,11 @@ class HookDispatcher:
             for delivery in queue.waiting.values()
             if not queue.circuit.is_open
         )
+
+    def open_circuits(self) -> dict[str, bool]:
+        """Of each hook of the configuration, whether its circuit is open."""
+        queues = self._queues
+        return {hook: hook in queues and queues[hook].circuit.is_open for hook in self._configs}
 
     def rests(self, seconds: float) -> bool:
         """Whether nothing runs, and nothing that waits may be tried within so many seconds."""
@@ -199,6 +209,7 @@ class HookDispatcher:
         else:
             state = "waiting"
             delivery.next_attempt = now + self._backoff.retry_after_ns(delivery.attempts)
+        self._metrics.count_delivery(queue.hook, "failed" if state == "waiting" else state)
         if state != "waiting":
             del queue.waiting[delivery.id]
         self._finished(
@@ -245,6 +256,7 @@ class HookDispatcher:
         for delivery in [one for one in queue.waiting.values() if one.id not in queue.running]:
             del queue.waiting[delivery.id]
             self._known.discard(delivery.id)
+            self._metrics.count_delivery(queue.hook, "dead")
             said = f"the configuration has no hook {queue.hook}"
             self._finished(DeliveryOutcome(delivery.id, "dead", delivery.attempts, 0, now, said, ""))
 

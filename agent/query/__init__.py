@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from agent.query.engine import Engine
 
 
-def open_engine(path: Path, directory: Path, *, stored: bool = True, archived: bool = True) -> Engine:
+def open_engine(
+    path: Path,
+    directory: Path,
+    *,
+    stored: bool = True,
+    archived: bool = True,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Engine:
     """The engine for the store at `path`, to be closed by the caller. What searches archives is imported only where
     there are any: 30 ms.
 
@@ -19,6 +28,7 @@ def open_engine(path: Path, directory: Path, *, stored: bool = True, archived: b
         directory: of its archives.
         stored: whether to ask the store.
         archived: whether to ask its archives.
+        sleep: waits so many seconds between looks at what is followed.
 
     Raises:
         StoreError: the store is missing, damaged or newer than the program; nothing is created.
@@ -29,7 +39,7 @@ def open_engine(path: Path, directory: Path, *, stored: bool = True, archived: b
     connection = open_reader(path)
     if not archived or not (has_archives(connection) or _holds_archives(directory)):
         if stored:
-            return SqliteEngine(connection, path)
+            return SqliteEngine(connection, path, sleep=sleep)
         connection.close()
         from agent.query.union import UnionEngine  # noqa: PLC0415
 
@@ -38,7 +48,7 @@ def open_engine(path: Path, directory: Path, *, stored: bool = True, archived: b
     from agent.query.union import UnionEngine  # noqa: PLC0415
 
     archives = ArchiveEngine(connection, path, directory, beside_store=stored)
-    return UnionEngine([archives, SqliteEngine(connection, path)]) if stored else archives
+    return UnionEngine([archives, SqliteEngine(connection, path, sleep=sleep)]) if stored else archives
 
 
 def _holds_archives(directory: Path) -> bool:

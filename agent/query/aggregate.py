@@ -107,7 +107,7 @@ def render_buckets(
     more = more or {}
     names = [*(["time"] if grouping.every_ns is not None else []), *grouping.by, "count", *more]
     if output.form == "json":
-        documents = [_row_object(row, grouping) for row in rows]
+        documents = [row_object(row, grouping) for row in rows]
         for name, column in more.items():
             for document, number in zip(documents, column, strict=True):
                 document[name] = None if number is None else Raw(number.encode())
@@ -162,7 +162,8 @@ def _bars(rows: Sequence[Bucket], longest: int) -> list[str]:
     return ["█" * (size // 8) + ("" if size % 8 == 0 else _EIGHTHS[size % 8 - 1]) for size in eighths]
 
 
-def _row_object(row: Bucket, grouping: Grouping) -> dict[str, Any]:
+def row_object(row: Bucket, grouping: Grouping) -> dict[str, Any]:
+    """A row as JSON has it."""
     found: dict[str, Any] = {
         name: None if value is None else Raw(value) for name, value in zip(grouping.by, row.values, strict=True)
     }

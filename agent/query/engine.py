@@ -95,6 +95,9 @@ class Engine(Protocol):
             observed: only what was read from its log in this span.
         """
 
+    def event(self, number: int) -> StoredEvent | None:
+        """The event with an id, as long as it has that: one that has left the store has another in its archive."""
+
     def steps(
         self,
         selection: Selection,

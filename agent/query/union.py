@@ -77,6 +77,11 @@ class UnionEngine:
 
         return newest_events(by_time, selection, lines, newest_first=newest_first)
 
+    def event(self, number: int) -> StoredEvent | None:
+        """As `Engine.event`."""
+        found = (engine.event(number) for engine in self._engines)
+        return next((event for event in found if event is not None), None)
+
     def steps(
         self,
         selection: Selection,

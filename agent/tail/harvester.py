@@ -8,7 +8,7 @@ import errno
 import math
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -119,6 +119,15 @@ class Harvester(msgspec.Struct, eq=False):
     def wait_for_event(self) -> None:
         """Nothing to do until it is woken."""
         self.next_poll = math.inf
+
+
+class FileLag(NamedTuple):
+    """How far a file is behind. Sizes in bytes."""
+
+    file: FileGeneration
+    stored: int  # the offset up to which it is stored
+    size: int  # as last seen
+    partial: bool  # all of it is read: what is not stored is the beginning of a line, or on its way
 
 
 class FileStatus(msgspec.Struct):

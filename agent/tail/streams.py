@@ -90,10 +90,6 @@ class Streams:
             rows.append(FileRow.of(self._input.reader.file, Position(self._input.reader.offset)))
         return rows
 
-    def sizes(self) -> dict[int, int]:
-        """As far as each of them is known, by id."""
-        return {row.id: row.offset for row in self.files()}
-
     async def begin(self, sources: Sequence[SourceSettings]) -> None:
         """Read for these sources."""
         async with self.gate:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from agent.core.conditions import Conditions
 from agent.tail import files
 from agent.tail.endings import FileEndings
-from agent.tail.harvester import FileStatus, Harvester, Timing, check_all
+from agent.tail.harvester import FileLag, FileStatus, Harvester, Timing, check_all
 from agent.tail.polling import ChunkReader, PollScheduler
 from agent.tail.prospector import Prospector
 from agent.tail.recovery import Recovery
@@ -184,10 +184,16 @@ class Tailer:
         """What archiving asks before it takes a log that the store does not know."""
         return self._registry.claims
 
-    def sizes(self) -> dict[int, int]:
-        """The size in bytes of each followed file as last seen, by file id: what lag is computed from."""
-        sizes = {s.file.id: max(s.size, s.reader.position) for s in self._registry.harvesters.values()}
-        return sizes | self._streams.sizes()
+    def lags(self) -> list[FileLag]:
+        """How far each followed file is behind. On the event loop."""
+        positions = self._registry.positions
+        found = [
+            FileLag(one.file, positions[one.file.id].offset, max(one.size, one.reader.position), one.drained)
+            for one in self._registry.harvesters.values()
+        ]
+        return found + [
+            FileLag(row.generation_now, row.offset, row.offset, partial=True) for row in self._streams.files()
+        ]
 
     # waking
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from agent.alert.replay import Firing, Moment, Replay
     from agent.config import RuleConfig
+    from agent.query.engine import Engine
 
 _KEYS_SHOWN = 100  # states of one rule that are ok; all others are always shown
 
@@ -141,3 +142,44 @@ def moment_rows(moments: Iterable[Moment]) -> list[dict[str, Any]]:
         for moment in moments
         for key, value, phase in moment.values
     ]
+
+
+def back_test(
+    engine: Engine, config: RuleConfig, since: int, until: int, *, threshold: float | None = None, steps: int = 0
+) -> dict[str, Any]:
+    """When a rule would have fired with a threshold of one's choice: the document of `alerts test --json` with more.
+
+    Args:
+        engine: has the events.
+        config: the rule.
+        since: Unix ns.
+        until: Unix ns.
+        threshold: in place of the rule's own; rules of a form without one keep what they have.
+        steps: at so many moments, evenly spread, the highest values of its windows are told.
+
+    Returns:
+        besides those of `replay_document`: `threshold`, `events` (that matched), `by_threshold` (rows of `threshold,
+        firings`).
+    """
+    from agent.alert.replay import has_threshold, replay  # noqa: PLC0415 - 20 ms that only tests need
+
+    moments = sorted({since + (until - since) * step // steps for step in range(1, steps + 1)}) if steps else []
+    movable = has_threshold(rule := compile_rule(config))
+    found = replay(engine, config, since, until, nearby=True, moments=moments, threshold=threshold)
+    return {
+        **replay_document(config.name, since, until, found, with_values=bool(steps)),
+        "threshold": threshold if movable and threshold is not None else rule.threshold,
+        "events": found.events,
+        "by_threshold": [{"threshold": limit, "firings": count} for limit, count in found.nearby],
+    }
+
+
+# ---------------------------------------------------------------- deliveries
+
+
+def deliveries(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
+    """What hooks were told and what came of it: rows of `delivery_id, rule, hook, state, created, attempts, finished,
+    result, output`; what waits or was given up first, then the newest first.
+    """
+    rows = tables.recent_deliveries(connection, limit)
+    return [row | {"created": iso(row["created"]), "finished": iso(row["finished"])} for row in rows]

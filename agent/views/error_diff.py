@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.core.errors import UsageError
 from agent.core.groups import GroupFilter
 from agent.query.aggregate import buckets
-from agent.query.language import Grouping, Query, Selection, severity_query
+from agent.query.language import Grouping, Query, Selection, parse_terms, severity_query
 from agent.query.terms import Term
 from agent.views import iso
 
@@ -88,6 +89,35 @@ def sides_of_field(field: str, value: str, against: str | None, since: int, unti
     else:
         others = Query((Term(field, "=", against),))
     return Side(others.compiled(), since, until), Side(with_value.compiled(), since, until)
+
+
+def compared_sides(
+    now: int, at: int | None, before: int, after: int, *, label: str | None = None, against: str | None = None
+) -> tuple[Side, Side]:
+    """The two sides that somebody has asked for.
+
+    Args:
+        now: Unix ns.
+        at: the instant between them; None: `after` ago.
+        before: so long before it, ns.
+        after: so long after it, until now at the most.
+        label: `FIELD=VALUE`: the events of the whole time with and without it are compared.
+        against: without: only those with this value.
+
+    Raises:
+        UsageError: SL541, the label, or nothing lies on a side.
+    """
+    moment = now - after if at is None else at
+    if moment >= now:
+        raise UsageError.of("SL541.future", iso(moment))
+    if label is None:
+        if against is not None:
+            raise UsageError.of("SL541.against", against)
+        return sides_in_time(moment, before, min(after, now - moment))
+    terms = parse_terms([label]).terms
+    if len(terms) != 1 or not isinstance(terms[0], Term) or not terms[0].is_equality or terms[0].field is None:
+        raise UsageError.of("SL541", label)
+    return sides_of_field(terms[0].field, terms[0].value, against, moment - before, min(now, moment + after))
 
 
 def compare(engine: Engine, before: Side, after: Side, now: int) -> ErrorDiff:

@@ -6,10 +6,8 @@ Every function gives findings and changes nothing; a probe that cannot be made i
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import resource
-import socket
 import stat
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.alert.check import names_nowhere, unusable, with_unusable
-from agent.config import InvalidConfigError, documents, listen_address, unsupported
+from agent.config import InvalidConfigError, documents
 from agent.config.misspelt import misspelt
 from agent.core import catalogue
 from agent.core.errors import ConfigError, SidelogError
@@ -34,6 +32,7 @@ from agent.views import keeping, programs, sandboxed
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
 from agent.views.expressions import hard_expressions
 from agent.views.keeping import some, unreadable
+from agent.views.listening import serving
 from agent.views.team import team
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def _diagnostics(file: Path, load: Callable[[], Config], view: Viewpoint) -> lis
     except ConfigError as problem:
         findings = [Diagnostic.of(problem)]
         return [_readable(one, view) if one.code == "SL101" else one for one in findings]
-    missing = [Diagnostic.of(one) for one in (*unsupported(config, file), *unusable(config, file))]
+    missing = [Diagnostic.of(one) for one in unusable(config, file)]
     valid = [] if missing else [ok(str(file), "is valid")]
     of_file = (*_protected(file), *sandboxed.another_root(view), *sandboxed.named_files(config, file, view))
     of_file += (*missing, *_left_empty(config, file))
@@ -210,7 +209,8 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
         ):
             yield from _looked(f"hooks.{name}", look)
     if config.http is not None:
-        yield port(config.http.listen)
+        http = config.http
+        yield from _looked("http.listen", lambda: serving(http, view))
     yield from _looked("alerts", lambda: rules(config, scan))
 
 
@@ -350,23 +350,6 @@ def _inotify_problem() -> str | None:
         return os.strerror(ctypes.get_errno())
     os.close(descriptor)
     return None
-
-
-def port(listen: str) -> Diagnostic:
-    """Whether the address can be listened on."""
-    address = listen_address(listen)
-    assert address is not None
-    host, number = address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, number))
-        except OSError as problem:
-            if problem.errno == errno.EADDRINUSE:
-                return warning("SL119.used", "http.listen", address=listen)
-            return error("SL119.refused", "http.listen", address=listen, why=problem)
-    return ok("http.listen", f"{listen} is free")
 
 
 def _number(file: Path) -> int | None:

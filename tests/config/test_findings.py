@@ -215,6 +215,21 @@ CASES = [
     ("http: {listen: 9880}\n", "SL104", "1: http.listen: 9880 is not a text"),
     ("http: {listen: '127.0.0.1'}\n", "SL104", "1: http.listen: '127.0.0.1' is not HOST:PORT"),
     ("http: {listen: ':70000'}\n", "SL104", "1: http.listen: ':70000' is not HOST:PORT"),
+    ("http: {listen: ':9880'}\n", "SL104", "1: http.listen: ':9880' can be reached from elsewhere"),
+    ("http: {listen: '0.0.0.0:9880'}\n", "SL104", "1: http.listen: '0.0.0.0:9880' can be reached from elsewhere"),
+    ("http: {listen: '[::]:9880'}\n", "SL104", "1: http.listen: '[::]:9880' can be reached from elsewhere"),
+    ("http: {listen: 'logs.example:9880'}\n", "SL104", "1: http.listen: 'logs.example:9880' can be reached from else"),
+    ("http: {listen: 'unix:http.sock'}\n", "SL104", "1: http.listen: 'unix:http.sock' is no absolute path of a socket"),
+    ("http: {listen: 'unix:/%s'}\n" % ("a" * 107), "SL104", "1: http.listen: 'unix:/aaaa"),
+    ("http: {hosts: ['http://a']}\n", "SL104", "1: http.hosts[0]: 'http://a' is not a host's name"),
+    ("http: {hosts: [a, 'b:80']}\n", "SL104", "1: http.hosts[1]: 'b:80' is not a host's name"),
+    ("http: {hosts: ['']}\n", "SL104", "1: http.hosts[0]: '' is not a host's name"),
+    ("http: {hosts: ['*']}\n", "SL104", "1: http.hosts[0]: '*' is not a host's name"),
+    ("http: {hosts: a}\n", "SL104", "1: http.hosts: 'a' is not a list"),
+    ("http: {public: [logs]}\n", "SL104", "1: http.public[0]: 'logs' is none of health, ready, metrics"),
+    ("http: {behind_proxy: 1}\n", "SL104", "1: http.behind_proxy: 1 is neither true nor false"),
+    ("http: {tls: {certificate: /c}}\n", "SL105", "1: http.tls: the key 'key' is missing"),
+    ("http: {tls: {certificate: '', key: /k}}\n", "SL104", "1: http.tls.certificate: is an empty path"),
 ]
 
 
@@ -311,6 +326,15 @@ def test_what_else_passes(workshop):
         + "  chat: {webhook: 'https://h:8443/x', headers: {A: {file: tok}, B: {env: TOKEN}}}\n"
         + "http: {listen: '[::1]:80'}\n"
     )
+    for good in (
+        "listen: localhost:1",
+        "listen: '127.8.8.8:1'",
+        "listen: 'unix:/run/a.sock'",
+        "listen: ':1', behind_proxy: true",
+        "listen: '[::]:1', tls: {certificate: c, key: k}",
+        "hosts: [logs.example.org, 10.0.0.1, '2001:db8::1'], public: []",
+    ):
+        workshop.load(f"http: {{{good}}}\n")
     source = config.sources[0]
     assert (source.multiline, source.timezone) == ("off", "Europe/Vienna")
     assert workshop.load(SOURCE % ", rotate: {at: '3:05', command: [./reopen, x]}").sources[0].rotate == RotateConfig(

@@ -106,7 +106,7 @@ def test_the_environment_reaches_into_lists_and_ignores_what_is_not_meant(worksh
         SIDELOG_SOURCES__0__EXCLUDE="['*.tmp', b]",
         SIDELOG_SOURCES__1__NAME="2",
         SIDELOG_SOURCES__1__INCLUDE="[/x]",
-        SIDELOG_HTTP="{listen: ':80'}",
+        SIDELOG_HTTP="{listen: ':80', behind_proxy: true}",
         SIDELOG_ARCHIVE__DELETE_SOURCE="no",
         SIDELOG_ARCHIVE__LEVEL="7",
         SIDELOG_CONFIG="/elsewhere",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.group.folding import fold
+from agent.group.folding import fold, folded
 from agent.group.frames import chain
 
 TRACES = tomllib.loads((Path(__file__).parent / "traces.toml").read_text(encoding="utf-8"))
@@ -96,3 +96,11 @@ def _texts(value):
     if isinstance(value, list):
         return [text for one in value for text in _texts(one)]
     return [value] if isinstance(value, str) and "\n" in value else []
+
+
+@pytest.mark.parametrize("language", CASES)
+def test_stretches_are_all_of_the_trace(language):
+    text, _ = CASES[language]
+    stretches = folded(text)
+    assert "\n".join(one.text for one in stretches) == text
+    assert sum(one.libraries for one in stretches) == fold(text)[1] > 0

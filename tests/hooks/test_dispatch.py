@@ -11,6 +11,7 @@ import pytest
 from agent.alert.document import example
 from agent.config import HookConfig, Secret
 from agent.config.schema import WebhookConfig
+from agent.core.metrics import AgentCounters
 from agent.core.outbox import Delivery
 from agent.hooks import dispatch
 from agent.hooks.dispatch import OPENS_AFTER, Backoff, CircuitBreaker, HookDispatcher, tell
@@ -200,14 +201,16 @@ def test_a_reload_takes_a_hook_away_and_stop_kills_what_runs(tmp_path):
     told = Told()
     dispatched(told, {"page": HookConfig(exec=[hook])}, [delivery(1)], until=(tmp_path / "on").exists)
     assert told.outcomes == []  # it is made again at the next start
+    metrics = AgentCounters()
 
     async def work():
         dispatcher = HookDispatcher({"page": HookConfig(exec=[hook])}, finished=told.outcomes.append,
-                                changed=lambda *_: None, report=lambda *_: None)  # fmt: skip
+                                changed=lambda *_: None, report=lambda *_: None, metrics=metrics)  # fmt: skip
         dispatcher.add([delivery(1), delivery(2)])
         assert len(asyncio.all_tasks()) == 2  # the first delivery's and this
         dispatcher.use({})
         assert told.states() == [(2, "dead")]
+        assert metrics.deliveries == {"page": {"dead": 1}}
         await dispatcher.stop(0.0)
         assert len(asyncio.all_tasks()) == 1
 

@@ -97,7 +97,7 @@ def test_a_fault_of_its_own_is_said_and_the_next_round_rotates(scene):
 def test_rotation_begins_with_the_configuration_that_wants_it(scene, late):
     scene.write()
     wanted = config_of(scene, size="1B")
-    keeping = Logkeeping(config_of(scene) if late else wanted, Tailer(scene), scene.change, scene.report)
+    keeping = Logkeeping(config_of(scene) if late else wanted, Tailer(scene), scene.change, scene.report, {})
     keeping.start()
     try:
         if late:
@@ -111,7 +111,7 @@ def test_rotation_begins_with_the_configuration_that_wants_it(scene, late):
 
 def test_without_rotation_nothing_is_loaded_or_rotated(scene):
     scene.write()
-    keeping = Logkeeping(config_of(scene), Tailer(scene), scene.change, scene.report)
+    keeping = Logkeeping(config_of(scene), Tailer(scene), scene.change, scene.report, {})
     keeping.start()
     keeping.stop()
     assert scene.names() == ["app.log"]

@@ -73,7 +73,7 @@ async def test_over_long_line_passes_in_bounded_memory_and_survives_a_restart(tm
     tracemalloc.start()
     async with Following(log, **options) as tail:
         await tail.until(
-            lambda: tail.tailer.sizes() and tail.tailer._registry.harvesters[1].reader.position == 7 + (32 << 20)
+            lambda: tail.tailer.lags() and tail.tailer._registry.harvesters[1].reader.position == 7 + (32 << 20)
         )
         peak = tracemalloc.get_traced_memory()[1]
         known = tail.stored()

@@ -9,6 +9,7 @@ from agent.config import HookConfig
 from agent.service import account
 from agent.service.viewpoint import Viewpoint
 from agent.views import keeping, programs, readiness
+from agent.views.listening import port
 
 
 def own():
@@ -32,8 +33,8 @@ def test_an_address_in_use_or_impossible():
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
-        assert readiness.port(f"127.0.0.1:{busy.getsockname()[1]}").level == "warning"
-    assert readiness.port("192.0.2.1:9880").level == "error"
+        assert port(f"127.0.0.1:{busy.getsockname()[1]}").level == "warning"
+    assert port("192.0.2.1:9880").level == "error"
 
 
 def test_a_program_that_cannot_run(tmp_path):

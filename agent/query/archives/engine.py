@@ -10,9 +10,9 @@ from agent.archive.directory import unknown_archives, unknown_error
 from agent.core.groups import GroupHistory
 from agent.core.times import MINUTE_NS
 from agent.query.archives.plan import FramePlan, make_frame_plan
-from agent.query.archives.search import ArchiveFailure, ArchiveSearch, said_failures
+from agent.query.archives.search import ID_BITS, ArchiveFailure, ArchiveSearch, said_failures
 from agent.query.engine import SAMPLED_EVENTS, EventKey, LogName, newest_events, only_events
-from agent.query.language import Selection, all_equal
+from agent.query.language import Query, Selection, all_equal
 from agent.store import archives
 from agent.store.events import Categories, Files
 from agent.store.groups import has_events_between
@@ -139,6 +139,19 @@ class ArchiveEngine:
                 yield from found
         finally:
             self._failures |= search.failures
+
+    def event(self, number: int) -> StoredEvent | None:
+        """As `Engine.event`."""
+        if number >= 0:
+            return None
+        archive, place = divmod(-number, 1 << ID_BITS)
+        selection = Selection(Query())
+        with reading(self._path):
+            plan = self.plan(selection)
+            frames = [one for one in plan.frames if one.archive_id == archive and one.raw_offset <= place]
+            plan.frames = sorted(frames, key=lambda one: one.raw_offset)[-1:]
+            with closing(self.search(plan, selection)) as found:
+                return next((event for event in found if event.id == number), None)
 
     def keys(self, selection: Selection) -> Generator[EventKey]:
         """As `Engine.keys`."""

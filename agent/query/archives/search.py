@@ -368,15 +368,16 @@ def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
     import agent.core.process  # noqa: F401, PLC0415 - before the fork, once
 
     return ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("fork"), initializer=_begin, initargs=(searcher,)
+        processes, mp_context=multiprocessing.get_context("fork"), initializer=_begin, initargs=(searcher, os.getpid())
     )
 
 
-def _begin(searcher: Searcher) -> None:
+def _begin(searcher: Searcher, owner: int) -> None:
     global _searcher  # noqa: PLW0603 - of a process that does nothing else
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was started by a person
-    from agent.core.process import keep_freed_memory  # noqa: PLC0415
+    from agent.core.process import die_with_owner, keep_freed_memory  # noqa: PLC0415
 
+    die_with_owner(owner)  # else it waits for ever for orders of one that was killed: each holds the other's pipes open
     keep_freed_memory()
     _searcher = searcher
 

@@ -31,7 +31,7 @@ class SqliteEngine:
     Args:
         connection: a reader's, in autocommit mode; closed with the engine.
         path: of the store.
-        sleep: waits so many seconds between looks at a store that is followed; tests replace it.
+        sleep: waits so many seconds between looks at a store that is followed.
         look_s: how often to look meanwhile whether another file has taken the place of the store.
 
     Raises:
@@ -113,6 +113,13 @@ class SqliteEngine:
         from agent.query.sqlite.scan import EventScan  # noqa: PLC0415 - error groups are listed without: 8 ms
 
         return EventScan(self._connection, selection, upto, observed)
+
+    def event(self, number: int) -> StoredEvent | None:
+        """As `Engine.event`."""
+        from agent.store.events import Files, load_events  # noqa: PLC0415 - as for `_scan`
+
+        with reading(self._path):
+            return next(iter(load_events(self._connection, [number], Files(self._connection))), None)
 
     def keys(self, selection: Selection) -> Generator[EventKey]:
         """As `Engine.keys`."""

@@ -1,0 +1,111 @@
+"""What pages and the API ask besides events, and what no command prints as it is: rules, deliveries, what is behind an
+error.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from agent.alert.operations import refuse_unknown
+from agent.answers import parameters as of
+from agent.core.errors import SidelogError
+from agent.core.groups import GroupFilter
+from agent.query.predicate import compile_pattern, grep_pattern
+from agent.store.access import entries
+from agent.store.reader import open_reader
+from agent.views import alerts as alert_views
+from agent.views import encode_document, iso
+from agent.views.error_origin import origin_document
+from agent.views.error_table import history_rows, table_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from agent.answers.parameters import Parameter
+    from agent.answers.place import Place
+    from agent.core.groups import ErrorGroup
+    from agent.query.engine import Engine
+
+_DAY_NS = 86_400 * 10**9
+
+
+def _table(
+    place: Place,
+    *,
+    state: list[str],
+    category: list[str],
+    service: list[str],
+    grep: str | None,
+    sort: str,
+    limit: int,
+    offset: int,
+) -> Iterator[bytes]:
+    title = compile_pattern(grep_pattern(grep)) if grep else None
+    wanted = GroupFilter(states=state, categories=category, services=service, title=title)
+    with place.engine() as engine:
+        yield encode_document(table_document(engine, wanted, place.now, sort=sort, limit=limit, offset=offset))
+
+
+def _origin(place: Place, *, id: str) -> Iterator[bytes]:  # noqa: A002 - the parameter's name
+    with place.engine() as engine:
+        yield encode_document(origin_document(engine, _group(engine, id, place.now)))
+
+
+def _group_history(place: Place, *, id: str) -> Iterator[bytes]:  # noqa: A002 - as above
+    with place.engine() as engine:
+        group = _group(engine, id, place.now)
+    with closing(open_reader(place.store)) as connection:
+        yield encode_document(history_rows(connection, group))
+
+
+def _group(engine: Engine, text: str, now: int) -> ErrorGroup:
+    """The group with an id.
+
+    Raises:
+        SidelogError: SL540, there is none.
+    """
+    is_number = text.isdigit() and len(text) < 19  # noqa: PLR2004 - what 64 bits hold
+    found = engine.groups(GroupFilter(group=int(text)), now, trends=False) if is_number else []
+    if not found:
+        raise SidelogError.of("SL540", text)
+    return found[0]
+
+
+def _test(
+    place: Place, *, rule: str, threshold: float | None, since: int | None, until: int | None, steps: int
+) -> Iterator[bytes]:
+    refuse_unknown(rule, (config.name for config in place.rules))
+    config = next(config for config in place.rules if config.name == rule)
+    end = place.now if until is None else until
+    begin = end - 7 * _DAY_NS if since is None else since
+    if begin >= end:
+        raise SidelogError.of("SL514", iso(begin))
+    with place.engine() as engine:
+        yield encode_document(alert_views.back_test(engine, config, begin, end, threshold=threshold, steps=steps))
+
+
+def _deliveries(place: Place, *, limit: int) -> Iterator[bytes]:
+    with closing(open_reader(place.store)) as connection:
+        yield encode_document(alert_views.deliveries(connection, limit))
+
+
+def _changes(place: Place, *, limit: int) -> Iterator[bytes]:
+    with closing(open_reader(place.store)) as connection:
+        rows = entries(connection, limit)
+    yield encode_document(
+        [
+            {"time": iso(row.time), "who": row.who, "action": row.action, "subject": row.subject, "detail": row.detail}
+            for row in rows
+        ]
+    )
+
+
+PAGE_QUESTIONS: dict[str, tuple[Sequence[Parameter], Callable[..., Iterator[bytes]]]] = {
+    "error_table": ((of.STATE, of.CATEGORY, of.SERVICE, of.GREP, of.SORT, of.MOST, of.OFFSET), _table),
+    "origin": ((of.ID,), _origin),
+    "group_history": ((of.ID,), _group_history),
+    "alert_test": ((of.RULE, of.THRESHOLD, of.SINCE, of.UNTIL, of.STEPS), _test),
+    "deliveries": ((of.MOST,), _deliveries),
+    "changes": ((of.MOST,), _changes),
+}

@@ -1,0 +1,77 @@
+"""The pages of logs: the search, and the lines around one event."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.routing import Route
+
+from agent.answers.worker import QuestionRequest
+from agent.core.errors import SidelogError
+from agent.http import spans
+from agent.http.drawing import LEFT_OUT, Frame
+from agent.http.event_view import ShownEvent
+from agent.http.histogram import severity_histogram
+from agent.http.log_view import ROWS, VALUES, VIEWS, LogAnswer, LogSearch
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+_LINES, _MOST_LINES = 20, 500  # of context on either side
+
+
+class LogPages(Frame):
+    """`/logs` and `/context/ID`."""
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [Route("/logs", self.logs), Route("/context/{id}", self.context)]
+
+    async def logs(self, request: Request) -> Response:
+        """Search."""
+        search = LogSearch.of(request.query_params)
+        facts: dict[str, Any] = {"search": search, "choices": spans.CHOICES, "views": VIEWS}
+        try:
+            span = spans.read_span(search.since, search.until)
+            asked = {
+                "q": search.q,
+                "since": spans.address_time(span.since),
+                "until": spans.address_time(span.until),
+            }
+            lines, chart, fields = await asyncio.gather(
+                self._lines(**asked, limit=ROWS, order=search.order),
+                severity_histogram(self._ask, search.q, span),
+                self._ask("fields", **asked, values=VALUES),
+            )
+            newest = [] if lines else await self._rows(limit=1)
+        except SidelogError as error:
+            return self._draw(request, "logs.html", 400, error=error, found=None, **facts)
+        rows = [ShownEvent.of(line) for line in lines if not line.startswith(LEFT_OUT)]
+        return self._draw(
+            request,
+            "logs.html",
+            error=None,
+            found=LogAnswer(search, span, rows, chart.total, fields),
+            chart=chart,
+            newest=newest[0] if newest else None,
+            left_out=[orjson.loads(line)["error"] for line in lines if line.startswith(LEFT_OUT)],
+            **facts,
+        )
+
+    async def _lines(self, **texts: Any) -> list[bytes]:
+        given = {key: [str(value)] for key, value in texts.items() if value not in (None, "")}
+        return (await self._pool.answer(QuestionRequest("query", given))).split(b"\n")[:-1]
+
+    async def context(self, request: Request) -> Response:
+        """The lines around one event."""
+        given, wanted = request.path_params["id"], request.query_params.get("lines", "")
+        lines = min(int(wanted), _MOST_LINES) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else _LINES  # noqa: PLR2004
+        try:
+            found = await self._ask("context", id=given, lines=lines)
+        except SidelogError as error:
+            return self.failed(request, error, 404)
+        rows = [ShownEvent.of(orjson.dumps(one)) for one in found]
+        return self._draw(request, "context.html", rows=rows, id=given, lines=lines)

@@ -1,0 +1,1 @@
+"""What programs of language models ask over MCP: the questions of the API, read-only, in short answers."""

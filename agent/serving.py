@@ -1,0 +1,278 @@
+"""The HTTP server as the agent has it: a process of its own, started, fed, watched and stopped here.
+
+The agent binds the address and lends it to the process, which may end and begin again without refusing anybody. Through
+its standard input go first the settings, then twice a second how the agent is (`core.metrics.Vitals`), one line of JSON
+each; through its output comes a line as often, by which is known that it answers. Neither ever waits for the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from agent.config import HttpConfig, RuleConfig, TlsConfig, listen_address
+from agent.core.errors import HttpError
+from agent.core.process import own_program
+from agent.views.listening import is_answered, listening_family, tls_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.config import Config
+    from agent.core.conditions import Reporter
+    from agent.core.metrics import Vitals
+
+BEAT_S = 0.5
+_SILENT_S = 30.0  # without a sign of life; beside a scan of all cores it beats every second still
+_STEADY_S = 30.0  # after so long what made it end before is over
+_LONGEST_PAUSE_S = 60.0
+_STOP_S = 2.0
+_BIND_TRIES_S = 5.0  # the server of an agent that was killed ends as soon as another owns the store
+_UNREAD_BYTES = 1 << 20
+_BACKLOG = 512
+_CONDITIONS = frozenset({"SL901", "SL902", "SL914"})
+
+log = structlog.get_logger("sidelog")
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server is told at its start. `descriptor` is the listening socket that it has from the agent."""
+
+    http: HttpConfig
+    store: str
+    archive_directory: str
+    rules: list[RuleConfig] = []
+    certificates: list[list[int]] = []  # which files these are: one that was renewed is loaded by a reload
+    opener: str = "sidelog token link"  # what prints a link to these pages, typed anywhere on this machine
+    descriptor: int | None = None
+
+    def to_line(self) -> bytes:
+        """The message of them, one line of JSON."""
+        return msgspec.json.encode(self, enc_hook=os.fsdecode) + b"\n"
+
+
+def read_settings(line: bytes) -> ServerSettings:
+    """The settings of a message."""
+    return msgspec.json.decode(line, type=ServerSettings, dec_hook=lambda kind, text: kind(text))
+
+
+class ServerProcess:
+    """Used on the event loop.
+
+    Args:
+        reporter: collects own errors.
+        vitals: how the agent is now.
+        opener: the command that prints a link to the pages.
+    """
+
+    def __init__(self, reporter: Reporter, vitals: Callable[[], Vitals], opener: str) -> None:
+        self._reporter = reporter
+        self._vitals = vitals
+        self._opener = opener
+        self._task: asyncio.Task[None] | None = None
+        self._settings: ServerSettings | None = None
+        self._listener: socket.socket | None = None  # kept while the address is the same: nobody is refused meanwhile
+
+    async def use(self, config: Config) -> None:
+        """Serve as a configuration says; where the settings are the same nothing is begun anew."""
+        settings = None if config.http is None else server_settings(config, config.http, self._opener)
+        if settings == self._settings:
+            return
+        before = self._settings
+        await self._end_task()
+        if before is not None and (settings is None or settings.http.listen != before.http.listen):
+            self._give_back(before.http.listen)
+        self._settings = settings
+        if settings is None:
+            self._reporter.clear(_CONDITIONS)
+        else:
+            self._task = asyncio.create_task(self._keep(settings), name="http")
+
+    async def stop(self) -> None:
+        """End the process and give back the address."""
+        before, self._settings = self._settings, None
+        await self._end_task()
+        if before is not None:
+            self._give_back(before.http.listen)
+
+    async def _end_task(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _give_back(self, address: str) -> None:
+        if self._listener is None:
+            return
+        self._listener.close()
+        self._listener = None
+        if address.startswith("unix:"):
+            with contextlib.suppress(OSError):
+                Path(address.removeprefix("unix:")).unlink()
+
+    # ------------------------------------------------------------ one address
+
+    async def _keep(self, settings: ServerSettings) -> None:
+        if self._listener is None:
+            self._listener = await self._bind(settings.http)
+        if settings.http.tls is not None:
+            await self._certified(settings.http.tls)
+        pause_s = 0.5
+        while True:
+            began = time.monotonic()
+            said = await self._serve(settings, self._listener)
+            pause_s = 1.0 if time.monotonic() - began > _STEADY_S else min(2 * pause_s, _LONGEST_PAUSE_S)
+            self._reporter.report(HttpError.of("SL902", settings.http.listen, why=said, wait_s=round(pause_s)))
+            await asyncio.sleep(pause_s)
+
+    async def _bind(self, http: HttpConfig) -> socket.socket:
+        """The listening socket; tried again until it can be had."""
+        pause_s, end = 0.1, time.monotonic() + _BIND_TRIES_S
+        while True:
+            try:
+                listener = listening_socket(http.listen)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                    self._reporter.report(HttpError.of("SL901", http.listen, why=error))
+                    pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            else:
+                self._reporter.clear(frozenset({"SL901"}))
+                return listener
+            await asyncio.sleep(pause_s)
+
+    async def _certified(self, tls: TlsConfig) -> None:
+        """Wait until the certificate can be used."""
+        pause_s = 0.5
+        while (fault := await asyncio.to_thread(tls_fault, tls)) is not None:
+            self._reporter.report(fault)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            await asyncio.sleep(pause_s)
+        self._reporter.clear(frozenset({"SL914"}))
+
+    async def _serve(self, settings: ServerSettings, listener: socket.socket) -> str:
+        """One process from its start to its end; what ended it."""
+        settings = msgspec.structs.replace(settings, descriptor=listener.fileno())
+        command, environment = own_program("agent.http")
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env=environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                pass_fds=(listener.fileno(),),
+                process_group=0,
+            )
+        except OSError as error:  # no process or no memory to be had
+            return str(error)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(settings.to_line())
+        feeding = asyncio.create_task(self._feed(process.stdin))
+        try:
+            return await self._watch(process, process.stdout)
+        finally:
+            feeding.cancel()
+            await _end(process)
+            await asyncio.gather(feeding, return_exceptions=True)
+
+    async def _feed(self, pipe: asyncio.StreamWriter) -> None:
+        while True:
+            if pipe.transport.get_write_buffer_size() < _UNREAD_BYTES:
+                pipe.write(self._vitals().to_line())
+            await asyncio.sleep(BEAT_S)
+
+    async def _watch(self, process: asyncio.subprocess.Process, beats: asyncio.StreamReader) -> str:
+        began = time.monotonic()
+        while True:
+            try:
+                beat = await asyncio.wait_for(beats.readline(), _SILENT_S)
+            except TimeoutError:
+                return f"it has not answered for {_SILENT_S:.0f} s"
+            if not beat:
+                code = await process.wait()
+                return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+            if began and time.monotonic() - began > _STEADY_S:
+                began = 0.0
+                self._reporter.clear(frozenset({"SL902"}))
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask a process to end, and make it. Those that it has forked end with it (`http.worker`)."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(process.wait()), _STOP_S)
+
+
+def server_settings(config: Config, http: HttpConfig, opener: str) -> ServerSettings:
+    """What a server is told of a configuration, and the command that prints a link to its pages."""
+    return ServerSettings(
+        http=http,
+        store=os.fsdecode(config.store.path),
+        archive_directory=os.fsdecode(config.archive_directory),
+        rules=config.alerts,
+        certificates=[] if http.tls is None else [_identity(http.tls.certificate), _identity(http.tls.key)],
+        opener=opener,
+    )
+
+
+def _identity(path: Path) -> list[int]:
+    """What changes with a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return []
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
+
+
+# ---------------------------------------------------------------- the address
+
+
+def listening_socket(listen: str) -> socket.socket:
+    """A socket that listens at `HOST:PORT` or `unix:/path`.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    if listen.startswith("unix:"):
+        return _unix_socket(listen.removeprefix("unix:"))
+    host, port = listen_address(listen) or ("", 0)
+    family, both = listening_family(host)
+    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+    # Those that it accepts have it too: else an answer's body would wait 40 ms for what acknowledges its headers.
+    # asyncio sets it only where a socket says that its protocol is TCP, which this one leaves to the system.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _unix_socket(path: str) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OSError(errno.EEXIST, "there is a file of this name, which is no socket", path)
+        if is_answered(path):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
+        Path(path).unlink()  # it was left by a process that is gone
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(path)
+        Path(path).chmod(0o660)  # nobody can connect before it listens
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
