@@ -24,6 +24,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *needs.SBIN])
 
 
+def pytest_addoption(parser):
+    parser.addoption("--pictures", action="store_true", help="make the pictures of docs/img anew")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     needs.look_for(item)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import unsupported
 from agent.config.loader import load
 from agent.service import access, account
 from agent.service.viewpoint import Viewpoint
@@ -37,11 +36,6 @@ def check(sidelog, tmp_path):
         return said.code, {one["place"].removeprefix(f"{tmp_path}/"): one for one in document["findings"]}
 
     return run
-
-
-def with_features(monkeypatch):
-    """As if this version had everything that the configuration can ask for."""
-    monkeypatch.setattr("agent.views.readiness.unsupported", lambda *_: [])
 
 
 def test_a_ready_configuration(check, sidelog, tmp_path):
@@ -87,14 +81,6 @@ def test_without_any_configuration(sidelog):
 def test_no_source_is_an_error(check):
     code, found = check("sources: []\n")
     assert (code, found["sources"]["code"]) == (78, "SL121")
-
-
-def test_what_is_not_in_this_version_is_an_error(check):
-    code, found = check("sources: [{name: a, include: [logs/*]}]\nhttp: {}\n")
-    assert code == 78
-    assert found["sidelog.yaml: http"]["code"] == "SL109"
-    assert found["sidelog.yaml: http"]["sentence"] == "the HTTP server is not in this version"
-    assert unsupported
 
 
 def test_nothing_matched_is_a_warning(check):
@@ -225,8 +211,7 @@ def test_exhausted_instances(check, monkeypatch):
     assert (code, found["inotify"]["code"]) == (0, "SL115")
 
 
-def test_archive_http_and_hooks(check, tmp_path, monkeypatch):
-    with_features(monkeypatch)
+def test_archive_http_and_hooks(check, tmp_path):
     (tmp_path / "page.sh").write_text("#!/bin/sh\n")
     (tmp_path / "page.sh").chmod(0o755)
     (tmp_path / "token").write_text("t")

@@ -190,7 +190,10 @@ FREE = {  # texts and times that nobody knows before
     ("parse", "patterns"),
     ("restore", "at"),
     ("sql", "statement"),
+    ("token create", "expires"),
+    ("token create", "name"),
     ("version", "url"),
+    ("web", "listen"),
 }
 
 

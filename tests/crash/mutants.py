@@ -35,12 +35,13 @@ def _offset_after_events() -> None:
     write, advance = writer.StoreWriter.write, tables.advance_file
     deferred: list[tuple] = []
 
-    def mutated(self: writer.StoreWriter, *arguments: object) -> None:
+    def mutated(self: writer.StoreWriter, *arguments: object) -> object:
         deferred.clear()
-        write(self, *arguments)
+        done = write(self, *arguments)
         with faults.changing(self.connection, self.path):
             for connection, batch, facts in deferred:
                 advance(connection, batch, **facts)
+        return done
 
     writer.StoreWriter.write = mutated
     tables.advance_file = lambda connection, batch, **facts: deferred.append((connection, batch, facts))
@@ -51,7 +52,7 @@ def _offset_before_events() -> None:
     write, advance, stored = writer.StoreWriter.write, tables.advance_file, writer._stored_offset
     places: dict[int, int] = {}
 
-    def mutated(self: writer.StoreWriter, transaction: object, *arguments: object) -> None:
+    def mutated(self: writer.StoreWriter, transaction: object, *arguments: object) -> object:
         places.clear()
         with faults.changing(self.connection, self.path):
             for batch in transaction.batches:
@@ -62,7 +63,7 @@ def _offset_before_events() -> None:
                 self.connection.execute(
                     'UPDATE files SET "offset" = ?, marker_length = ?, marker_hash = ? WHERE id = ?', end
                 )
-        write(self, transaction, *arguments)
+        return write(self, transaction, *arguments)
 
     def advance_too(connection: object, batch: object, **facts: object) -> None:
         places[batch.file.id] = batch.events.end

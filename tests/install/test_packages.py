@@ -18,6 +18,7 @@ from agent.cli.main import COMMANDS
 from tests.needs import needs
 
 ROOT = Path(__file__).parents[2]
+MONITORING = ("grafana/sidelog.json", "prometheus/sidelog.rules.yaml")
 CONTAINERFILE = ROOT / "Containerfile"
 
 
@@ -108,6 +109,7 @@ def test_of_what_the_image_copies_a_wheel_can_be_built(stages, tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert [name for name in names if name.endswith("/man1/sidelog.1")]
     assert "agent/_share/systemd/sidelog-backup.timer" in names
+    assert {f"agent/_share/etc/{name}" for name in MONITORING} <= {*names}
 
 
 def content(package, name):
@@ -129,6 +131,7 @@ def test_the_package_is_built_and_lintian_is_content(tmp_path):
     assert modes["./usr/bin/sidelog"] == "-rwxr-xr-x"
     assert "./usr/lib/sidelog/agent/_share/etc/hooks/slack.sh" in modes
     assert "./usr/share/sidelog/drop-ins/journal.conf" in modes
+    assert {f"./usr/share/sidelog/{name}" for name in MONITORING} <= modes.keys()
     assert "./usr/lib/sidelog/agent/_share/etc/completion/sidelog.bash" in modes
     helps = ("man/man1/sidelog-query.1.gz", "bash-completion/completions/sidelog", "zsh/vendor-completions/_sidelog")
     assert {f"./usr/share/{name}" for name in (*helps, "fish/vendor_completions.d/sidelog.fish")} <= modes.keys()

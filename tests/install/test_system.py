@@ -60,6 +60,8 @@ def test_all_of_it_is_there(place, program):
         assert (hook.stat().st_mode & 0o777, hook.stat().st_uid) == (0o755, 0)
     for name in layout.shared_names("systemd/examples", "*.conf"):
         assert place.at(f"{layout.EXAMPLES}/{name.rpartition('/')[2]}").is_file()
+    for name in ("grafana/sidelog.json", "prometheus/sidelog.rules.yaml"):
+        assert place.at(f"{layout.SHARE}/{name}").read_text() == layout.shared(f"etc/{name}")
 
 
 def test_man_and_the_shells_of_all_users_find_what_belongs_to_the_version(place, program):

@@ -38,10 +38,21 @@ ELSEWHERE = {
     "systemctl enable --now sidelog-backup.timer": "tests/service/test_systemd_unit.py",
     "systemctl start sidelog-backup && journalctl -u sidelog-backup -n 5": "tests/service/test_systemd_unit.py",
     "systemctl status sidelog": "it prints what systemd has",
+    "sidelog mcp": "tests/mcp/test_mcp.py",
+    "sidelog mcp -c /etc/sidelog/sidelog.yaml": "tests/mcp/test_mcp.py",
+    "sidelog mcp --store old.db": "tests/mcp/test_mcp.py",
+    "sidelog token revoke ci": "tests/http/test_access.py",
+    "sidelog token revoke ci -c /etc/sidelog/sidelog.yaml": "tests/http/test_access.py",
+    "sidelog token revoke ci --store old.db": "tests/http/test_access.py",
+    "sidelog token rotate-key --store old.db": "tests/http/test_access.py",
+    "sidelog web": "tests/http/test_server_process.py",
+    "sidelog web --listen 127.0.0.1:9881 --store old.db": "tests/http/test_server_process.py",
+    "sidelog web --listen unix:/run/sidelog/web.sock": "tests/http/test_server_process.py",
     "journalctl -u sidelog -n 20": "it prints what systemd has",
 }
 # Pages, or blocks of one language in them, that other tests read and follow.
 FOLLOWED = {
+    ("api", "sh"): "tests/http/test_api_docs.py",
     ("benchmarks", "sh"): "tests/wiring/test_pages.py",
     ("configuration", "text"): "test_the_error_of_the_page_is_what_is_said",
     ("configuration", "yaml"): "tests/config/test_documented.py",
@@ -58,6 +69,12 @@ FOLLOWED = {
     ("troubleshooting", "sh"): "tests/integration/test_operations.py",
     ("administration", "sh"): "tests/integration/test_operations.py",
     ("runbook", "sh"): "tests/integration/test_operations.py",
+    ("mcp", "json"): "tests/http/test_web_docs.py",
+    ("web", "caddy"): "tests/http/test_proxies.py",
+    ("web", "console"): "tests/http/test_web_docs.py",
+    ("web", "nginx"): "tests/http/test_proxies.py",
+    ("web", "sh"): "tests/http/test_web_docs.py",
+    ("web", "yml"): "tests/http/test_monitoring.py",
 }
 
 

@@ -171,15 +171,6 @@ def test_a_configuration_without_sources_is_wrong(box):
     assert b"SL121" in done.stderr
 
 
-def test_what_is_not_in_this_version_is_refused(box):
-    document = json.loads(box.config.read_text())
-    box.config.write_text(json.dumps(document | {"http": {"listen": "127.0.0.1:9880"}}))
-    done = box.run("run", "--once")
-    assert done.returncode == 78
-    assert b"not in this version" in done.stderr
-    assert not box.store.exists()
-
-
 def test_a_store_that_cannot_be_written_ends_once_with_a_sentence(box):
     """`--once` does not wait for ever."""
     append(box.log, event(0))

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.http.served import free_port
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 MADE, TYPED = re.findall(r"```console\n(.*?)```", README.split("\n## ")[0], re.DOTALL)
@@ -82,7 +84,7 @@ def test_the_demo_is_what_readme_shows(checkout):
     """Its alias, its commands, and lines of the shape that it shows for them."""
     alias, *lines = TYPED.removeprefix("$ ").splitlines()
     asked = {line.removeprefix("$ "): index for index, line in enumerate(lines) if line.startswith("$ ")}
-    with making(checkout, ["make", "run"]) as env:
+    with making(checkout, ["make", "run", f"PAGE_PORT={free_port()}"]) as env:
         for words, index in asked.items():
             shape = SHAPES[words.split()[1]]
             assert re.match(shape, lines[index + 1]), f"README has another form: {lines[index + 1]}"
@@ -102,7 +104,7 @@ def test_make_run_follows_the_logs_that_readme_names(checkout):
     (logs / "app.log").write_text('{"level":"error","message":"payment failed"}\n')
     words = [word.replace("/var/log/", f"{checkout}/var/log/") for word in words]
     store = str(checkout / "store.db")
-    with making(checkout, [*words, f"SIDELOG_STORE__PATH={store}"]) as env:
+    with making(checkout, [*words, f"SIDELOG_STORE__PATH={store}", f"PAGE_PORT={free_port()}"]) as env:
         asked = [sys.executable, "-m", "agent", "query", "--store", store, "--count"]
 
         def answer():

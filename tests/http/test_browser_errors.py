@@ -1,0 +1,192 @@
+"""Errors in a real browser: the list with its filters, several groups at once, one group with what is behind it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.http.browser import BROWSER, audit, picture
+from tests.http.release import BROKEN, group_of, serve_release
+from tests.needs import needs
+
+pytestmark = [BROWSER, needs("axe-core")]
+
+
+@pytest.fixture(scope="module")
+def site(release):
+    return release
+
+
+@pytest.fixture
+def shop(visit, site):
+    """A page of an operator."""
+    return visit(site)
+
+
+@pytest.fixture
+def own(box, visit):
+    """A box of the test's own, and a page of its operator."""
+    serve_release(box)
+    return box, visit(box)
+
+
+def titles(page) -> list[str]:
+    return page.locator("table.groups .what > a").all_inner_texts()
+
+
+def test_groups_have_all_that_tells_them_apart(shop, site):
+    shop.goto("/errors")
+    row = shop.locator("tr", has_text=BROKEN)
+    assert row.locator(".label").all_inner_texts() == ["shop"]
+    assert row.locator(".state").inner_text() == "new"
+    assert re.search(r"\d+ %", row.locator("[data-name='Share of all']").inner_text().replace("\xa0", " "))
+    assert row.locator("svg.trend[role=img]").count() == 1
+    assert all(row.locator("time").nth(index).get_attribute("datetime").endswith("Z") for index in range(2))
+    picture(shop, "errors-many")
+    audit(shop)
+
+
+def test_filters_and_order_are_in_the_address(shop):
+    shop.goto("/errors")
+    everything = titles(shop)
+    shop.get_by_label("search titles").fill("declined")
+    shop.get_by_role("button", name="Show").click()
+    assert titles(shop) == [BROKEN]
+    assert "grep=declined" in shop.url
+    shop.get_by_label("search titles").fill("")
+    shop.get_by_label("service").select_option("billing")
+    shop.get_by_label("order").select_option("count")
+    shop.get_by_role("button", name="Show").click()
+    assert BROKEN not in titles(shop)
+    assert set(titles(shop)) < set(everything)
+    shop.get_by_role("link", name="resolved").click()
+    assert "None of" in shop.locator("main").inner_text()
+    assert "service=billing" in shop.url
+    shop.get_by_role("link", name="Show all groups").click()
+    assert set(titles(shop)) == set(everything)
+    shop.get_by_label("order").select_option("count")
+    shop.get_by_role("button", name="Show").click()
+    assert titles(shop)[0] == BROKEN
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_several_groups_are_resolved_at_once(box, visit, scripts):
+    serve_release(box)
+    page = visit(box, java_script_enabled=scripts)
+    page.goto("/errors?grep=Bad")
+    count = len(titles(page))
+    assert count >= 5
+    if scripts:
+        assert page.get_by_role("button", name="Resolve").is_disabled()
+        page.get_by_label("all groups of this page").check()
+        assert page.locator("#chosen").inner_text() == f"{count} groups:"
+        page.locator("td.choose input").nth(0).uncheck()
+    else:
+        for index in range(1, count):
+            page.locator("td.choose input").nth(index).check()
+    page.get_by_role("button", name="Resolve").click()
+    assert f"{count - 1} groups are resolved." in page.locator(".done").inner_text()
+    assert len(titles(page)) == 1
+    assert "grep=Bad" in page.url
+    states = box.sql("SELECT count(*) FROM error_groups WHERE state = 'resolved'")
+    assert states == [(count - 1,)]
+
+
+def test_a_group_is_ignored_until_so_many_more_for_a_time_and_reopened(own):
+    box, page = own
+    number = group_of(box, BROKEN)
+    page.goto(f"/errors/{number}")
+    page.get_by_label("for how long").select_option("1d")
+    page.get_by_label("until so many more events").fill("3")
+    page.get_by_role("button", name="Ignore").click()
+    facts = page.locator(".summary-of").inner_text()
+    assert "ignored" in facts
+    assert "for 3 more events" in facts
+    [[until, count, seen]] = box.sql(
+        "SELECT ignored_until, ignored_until_count, count FROM error_groups WHERE id = ?", number
+    )
+    assert until
+    assert count == seen + 3
+    page.get_by_role("button", name="Reopen").click()
+    assert page.locator(".summary-of .state").inner_text() == "ongoing"
+    page.get_by_role("button", name="Resolve").click()
+    assert page.locator(".summary-of .state").inner_text() == "resolved"
+    history = page.locator(".history li").all_inner_texts()
+    assert [next(word for word in line.split() if word.isalpha()) for line in history] == [
+        "resolved", "reopened", "ignored", "new",
+    ]  # fmt: skip
+
+
+def test_a_group_shows_what_is_behind_it(shop, site):
+    number = group_of(site, BROKEN)
+    shop.goto("/errors")
+    shop.get_by_role("link", name=BROKEN).click()
+    assert shop.url.endswith(f"/errors/{number}")
+    stack = shop.get_by_role("region", name="Stack trace")
+    assert "gateway.py" in stack.inner_text()
+    assert "requests/api.py" not in stack.inner_text()
+    stack.get_by_text("2 frames of libraries").click()
+    assert "requests/api.py" in stack.inner_text()
+    new = shop.locator("ul.traits").inner_text()
+    assert "2.4.1" in new
+    more = shop.locator("table.traits-table").inner_text().replace("\xa0", " ")
+    assert "web-3" in more
+    assert "100 %" in more
+    picture(shop, "error-group")
+    audit(shop)
+    shop.locator("ul.traits a", has_text="2.4.1").first.click()
+    assert "/logs?q=version" in shop.url
+
+
+def test_samples_are_chosen_by_time(shop, site):
+    number = group_of(site, BROKEN)
+    shop.goto(f"/errors/{number}")
+    bars = shop.locator("svg.linked a.bar")
+    assert bars.count() >= 1
+    assert re.fullmatch(r"[\d: -]+: \d+ events?", bars.first.get_attribute("aria-label"))
+    bars.last.focus()
+    shop.keyboard.press("Enter")
+    shop.wait_for_url("**/errors/*?at=*#samples")
+    assert shop.locator("#samples ~ .event").count() >= 1
+    shop.get_by_role("link", name="of all the time").click()
+    shop.wait_for_url(f"**/errors/{number}#samples")
+
+
+def test_the_same_trace_is_a_step_away(shop, site):
+    [[number]] = site.sql("SELECT id FROM error_groups WHERE title = 'step 2'")
+    shop.goto(f"/errors/{number}")
+    shop.get_by_role("link", name="The whole trace").click()
+    assert "step 3" in shop.locator("main").inner_text()
+
+
+def test_hostile_titles_are_text(shop, site):
+    shop.on("dialog", lambda dialog: pytest.fail(f"a title has opened {dialog.message}"))
+    shop.goto("/errors")
+    assert any("<script>alert(1)</script>" in title for title in titles(shop))
+    for [number] in site.sql("SELECT id FROM error_groups WHERE title LIKE 'Bad%'"):
+        shop.goto(f"/errors/{number}")
+        assert shop.locator("main script, main img").count() == 0
+        assert not re.search("[\x1b\u202e]", shop.locator("body").inner_text())
+        picture(shop, f"error-hostile-{number}")
+
+
+def test_without_errors_it_says_so(box, visit):
+    box.log.write_text("")
+    box.serve()
+    page = visit(box)
+    page.goto("/errors")
+    assert "No errors" in page.locator("main").inner_text()
+    picture(page, "errors-none")
+    audit(page)
+
+
+def test_a_page_has_a_word_for_each_error(shop):
+    answer = shop.goto("/errors/999999")
+    shop.visit.forgive("status of 404")
+    assert answer.status == 404
+    assert "There is no such thing" in shop.locator("h1").inner_text()
+    shop.get_by_role("link", name="What SL540 means").click()
+    assert shop.locator("h1").inner_text().startswith("SL540")
+    picture(shop, "explain")
+    audit(shop)
