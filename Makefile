@@ -7,18 +7,19 @@ JOBS  ?= 4
 # Python's own monitoring, from 3.12 on, costs a tenth of the tests' time; the tracer before it nearly doubles that.
 CORE   = $(shell $(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 export LOGS ?=
+PAGE_PORT ?= 9880
 ARGS  ?=
 
 CODE  := agent tests benchmarks etc/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-parts lint unit docs man wheel-test deb bench soak fmt lock sbom audit clean venv venv-dev
+.PHONY: help run test test-parts lint unit docs pictures man wheel-test deb bench soak fmt lock sbom audit clean venv venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: venv ## Follow LOGS='/var/log/shop/*.log'; without LOGS a small demo service writes logs beside the agent
-	@exec $(BIN)/python etc/demo/run.py --sidelog '$(CURDIR)/$(BIN)/sidelog' --logs "$$LOGS"
+	@exec $(BIN)/python etc/demo/run.py --sidelog '$(CURDIR)/$(BIN)/sidelog' --logs "$$LOGS" --port $(PAGE_PORT)
 
 test: lint unit ## Everything that must hold: lint, formatting, types, import rules, tests, coverage
 
@@ -36,9 +37,13 @@ unit: venv-dev
 	@$(BIN)/python -m compileall -q agent tests # else each program that a test starts takes 0.4 s to compile what it imports, where PYTHONDONTWRITEBYTECODE is set
 	COVERAGE_CORE=$(CORE) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not soak' --cov --cov-report=term --cov-report=xml:build/coverage.xml $(ARGS)
 
-docs: venv-dev man ## Write docs/reference.md, the manual pages, and the families of docs/formats.md from code and cases
+docs: venv-dev man ## Write docs/reference.md, the manual pages, the tables of docs/api.md and docs/formats.md from code and cases
 	$(BIN)/python -m tests.formats_page
+	$(BIN)/python -m tests.api_page
 	$(BIN)/python -m tests.reference_page
+
+pictures: venv-dev ## Make the pictures of docs/web.md, docs/img, with Debian's chromium (`make test-parts` brings it)
+	$(BIN)/python -m pytest -q tests/http/test_pictures.py --pictures
 
 man: venv-dev ## Write the manual pages of the commands, docs/man, from their help
 	$(BIN)/python -m tests.manual_pages

@@ -15,6 +15,7 @@ from benchmarks import (
     archive,
     common,
     grouping,
+    http,
     idle,
     ingest,
     ingest_formats,
@@ -39,6 +40,7 @@ MODULES = (
     grouping,
     survey_formats,
     archive,
+    http,
 )
 PARTS = {part.__name__.rpartition(".")[2].replace("_", "-"): part for part in MODULES}
 

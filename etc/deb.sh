@@ -52,6 +52,7 @@ sys.exit(main())
 LAUNCHER
 chmod 755 "$here/tree/usr/bin/sidelog"
 cp -r systemd/examples "$here/tree/usr/share/sidelog/drop-ins"
+cp -r etc/grafana etc/prometheus "$here/tree/usr/share/sidelog"
 mkdir -p "$here/tree/usr/share/man" "$here/tree/usr/share/bash-completion/completions" \
   "$here/tree/usr/share/zsh/vendor-completions" "$here/tree/usr/share/fish/vendor_completions.d"
 cp -r docs/man "$here/tree/usr/share/man/man1"

@@ -10,6 +10,8 @@ rm -f "$site"/zstandard/_cffi.*.so "$site/zstandard/backend_cffi.py" # for PyPy
 find "$site" -name __pycache__ -type d -prune -exec rm -rf {} +
 find "$site" \( -name tests -o -name test \) -type d -prune -exec rm -rf {} + # of libraries, for libraries
 find "$site" \( -name '*.pyi' -o -name '*.h' -o -name '*.c' -o -name '*.pyx' -o -name '*.a' \) -type f -delete
+find "$site" -name METADATA -exec sed -i '/^$/,$d' {} + # what says who it is stays, its README goes
+find "$site" -name '*.py' -exec sed -i '1{/^#!/d}' {} + # a module is no program
 if command -v strip >/dev/null; then
   # Not below NAME.libs: what `auditwheel` has patched does not always bear it.
   find "$site" -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded {} +

@@ -21,6 +21,11 @@ TMPFILES = "/etc/tmpfiles.d/sidelog.conf"
 NOTE = "/etc/sidelog/.installed.json"  # what was written where
 SHARE = "/usr/local/share/sidelog"
 EXAMPLES = "/usr/local/share/sidelog/drop-ins"  # to choose from
+TO_CHOOSE_FROM = {  # what comes with the program -> where it lies
+    "systemd/examples": EXAMPLES,
+    "etc/grafana": "/usr/local/share/sidelog/grafana",
+    "etc/prometheus": "/usr/local/share/sidelog/prometheus",
+}
 COMMAND = "/usr/local/bin/sidelog"  # as the unit has it
 STATE = "/var/lib/sidelog"
 BACKUPS = "/var/backups/sidelog"  # of the nightly backup

@@ -1,4 +1,5 @@
-"""The service: its user, directories, configuration, unit, hooks and drop-ins, made where they lack and renewed.
+"""The service: its user, directories, configuration, unit, hooks, drop-ins and what watches it, made where they lack
+and renewed.
 
 Nothing is done twice: whoever calls it again, with this version or a newer one, gets the files of that version, and
 keeps the configuration, the environment and each hook that was changed.
@@ -61,8 +62,9 @@ def install(place: Layout, program: Program, *, force: bool) -> Iterator[Done]:
         yield files.own(layout.UNIT, unit_text(command))
         backup_units = {name: unit_text(command, Path(name).name) for name in layout.BACKUP_UNITS}
         yield from _together(files.own(name, backup_units[name]) for name in backup_units)
-        drop_ins = {name: shared(name) for name in shared_names("systemd/examples", "*.conf")}
-        yield from _together(files.own(f"{layout.EXAMPLES}/{Path(name).name}", drop_ins[name]) for name in drop_ins)
+        for origin, directory in layout.TO_CHOOSE_FROM.items():
+            names = shared_names(origin, "*.*")
+            yield from _together([files.own(f"{directory}/{Path(name).name}", shared(name)) for name in names])
     hooks = {f"{layout.HOOKS}/{Path(name).name}": shared(name) for name in shared_names("etc/hooks", "*")}
     yield from _together(files.offer(hook, hooks[hook], _HOOK_MODE, force=force) for hook in hooks)
     yield files.once(layout.ENVIRONMENT, shared("etc/sidelog.default"), _ENVIRONMENT_MODE)
