@@ -21,6 +21,7 @@ from tests.integration.harness import events, wait_until
 
 MANY = 1_000
 BIG = 40_000  # events: an answer of 20 MB
+MORE = 96 << 20  # bytes that clients may cost server and workers: 40 MB were seen, 63 while coverage is measured
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +88,14 @@ def answers(served, token: str) -> bool:
 
 def test_a_thousand_idle_connections_keep_nobody_out(served, token):
     server = server_of(served.process.pid)
+    before = private_bytes(server)
     with contextlib.ExitStack() as stack:
         idle = [stack.enter_context(connect(served)) for _ in range(MANY)]
         assert answers(served, token)
         ended = [one for one in idle if is_closed(one)]
         assert len(ended) >= MANY - 128, "more than one address may have"
         assert len(list(Path(f"/proc/{server}/fd").iterdir())) < 600
-        assert private_bytes(server) < 120 << 20
+        assert private_bytes(server) < before + MORE
 
 
 def test_what_is_slow_is_ended(served, token):
@@ -147,6 +149,7 @@ def test_slow_headers_are_told_so(served):
 def test_slow_readers_hold_no_worker(served, token):
     """Twice as many as there are workers ask for all, and read nothing of it; others are answered meanwhile."""
     server = server_of(served.process.pid)
+    before = private_bytes(server)
     other = served.token("reader", "another")
     request = head(served, f"/api/v1/query?limit={BIG}", f"Authorization: Bearer {token}")
     with contextlib.ExitStack() as stack:
@@ -154,7 +157,7 @@ def test_slow_readers_hold_no_worker(served, token):
         wait_until(lambda: len(select.select(readers, [], [], 0)[0]) >= 4, 60, "four answers under way")
         assert answers(served, other)
         assert not any(map(_is_reset, readers)), "it had to wait for their end"
-        assert private_bytes(server) < 120 << 20
+        assert private_bytes(server) < before + MORE
     wait_until(lambda: len(descendants(server)) <= 3, 60, "the end of their workers")
 
 
@@ -267,6 +270,7 @@ def test_a_body_that_is_too_large_is_refused_early(served):
 
 def test_a_client_that_does_not_read_the_live_tail_is_ended(served, token):
     server = server_of(served.process.pid)
+    before = private_bytes(server)
     with connect(served, head(served, "/api/v1/tail", f"Authorization: Bearer {token}"), buffer=4_096) as sock:
         wait_until(lambda: b"watching" in sock.recv(65_536, socket.MSG_PEEK), 20, "the tail")
         stop = threading.Event()
@@ -286,7 +290,7 @@ def test_a_client_that_does_not_read_the_live_tail_is_ended(served, token):
             stop.set()
             writing.join()
     assert answers(served, token)
-    assert private_bytes(server) < 120 << 20
+    assert private_bytes(server) < before + MORE
 
 
 def test_one_who_asks_much_keeps_nobody_waiting(served, token):
