@@ -38,7 +38,7 @@ def chromium():
 
 
 @pytest.fixture
-def visit(chromium):
+def visit(chromium, box):  # the box ends after the pages that ask it
     """Opens pages of any box: `tests.http.browser.Visits`."""
     from tests.http.browser import Visits
 

@@ -115,8 +115,8 @@ def asking(tiers):
     """Asks an application whose questions have less time than a scan takes."""
     place = Place(tiers.path, tiers.path.parent / "archive")
 
-    async def ask(nursery: socket.socket, address: str, **given: str) -> httpx.Response:
-        pool = WorkerPool(nursery, timeout_s=3.0)
+    async def ask(nursery: socket.socket, address: str, timeout_s: float = 3.0, **given: str) -> httpx.Response:
+        pool = WorkerPool(nursery, timeout_s=timeout_s)
         transport = httpx.ASGITransport(app=Starlette(routes=api.routes(pool)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             answer = await client.get(address, params=given)
@@ -158,11 +158,12 @@ def test_a_fault_of_the_program_says_nothing_of_itself(tiers):
 
 def test_more_rows_than_an_answer_has(asking, monkeypatch):
     monkeypatch.setattr(parameters, "MOST_ROWS", 50)  # workers are forked when something is asked
-    *rows, last = asking("/api/v1/query", limit="50", tier="hot").text.splitlines()
+    hot = {"tier": "hot", "timeout_s": 60.0}
+    *rows, last = asking("/api/v1/query", limit="50", **hot).text.splitlines()
     assert len(rows) == 50
     assert json.loads(last)["error"]["code"] == "SL907"
-    assert len(asking("/api/v1/query", limit="49", tier="hot").text.splitlines()) == 49
-    several = {"by": "message", "q": "message=first*", "tier": "hot"}
+    assert len(asking("/api/v1/query", limit="49", **hot).text.splitlines()) == 49
+    several = {"by": "message", "q": "message=first*", **hot}
     refused = asking("/api/v1/counts", **several)
     assert (refused.status_code, refused.json()["code"]) == (400, "SL904")
     assert len(asking("/api/v1/counts", top="5", **several).json()) == 5
