@@ -99,10 +99,8 @@ def _written_store(file: Path | None) -> Path | None:
 def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
     color = use_color()
     agent, store, events = document["agent"], document["store"], document["events"]
-    verdict = (
-        paint("healthy", "green", enabled=color) if document["healthy"] else paint("unhealthy", "red", enabled=color)
-    )
-    lines = [f"{verdict}: agent {_agent_text(agent)}"]
+    word, hue = _verdict(document)
+    lines = [f"{paint(word, hue, enabled=color)}: agent {_agent_text(agent)}"]
     lines += [
         f"  {paint('!', 'red', enabled=color)} {safe_text(problem)}" for problem in status.brief_problems(document)
     ]
@@ -159,13 +157,20 @@ def _alert_lines(document: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _verdict(document: dict[str, Any]) -> tuple[str, str]:
+    """The first word, and its colour: what does not run is not healthy, though nothing may be wrong with it."""
+    if not document["healthy"]:
+        return "unhealthy", "red"
+    return ("healthy", "green") if document["agent"]["running"] else ("stopped", "yellow")
+
+
 def _agent_text(agent: dict[str, Any]) -> str:
     if agent["running"]:
         return f"runs as process {agent['pid']} since {shown_time(agent['started_at'])}, version {agent['version']}"
     if agent["died"]:
         return f"died (was process {agent['pid']}, started {shown_time(agent['started_at'])})"
     if agent["stopped_at"]:
-        return f"is stopped since {shown_time(agent['stopped_at'])}"
+        return f"ended at {shown_time(agent['stopped_at'])}"
     return "has never run on this store"
 
 

@@ -39,11 +39,12 @@ def test_the_document_has_the_promised_parts(sidelog, store):
     assert {"files", "bytes"} <= set(found["archive"])
 
 
-def test_a_stopped_agent_is_healthy_and_a_dead_one_is_not(sidelog, store):
+def test_a_stopped_agent_is_called_so_and_a_dead_one_unhealthy(sidelog, store):
     make(store)
     said = sidelog("status", "--store", store)
     assert said.code == 0
-    assert said.out.startswith("healthy: agent is stopped since 20")
+    assert said.out.startswith("stopped: agent ended at 20")
+    assert document(sidelog, "--store", store)["healthy"]
     connection = sqlite3.connect(store)
     connection.execute("UPDATE meta SET value = json_set(value, '$.stopped_at', NULL)")
     connection.commit()
@@ -57,7 +58,7 @@ def test_a_stopped_agent_is_healthy_and_a_dead_one_is_not(sidelog, store):
 
 def test_a_store_on_which_no_agent_ran(sidelog, store):
     make(store, run=False)
-    assert "agent has never run on this store" in sidelog("status", "--store", store).out
+    assert sidelog("status", "--store", store).out.startswith("stopped: agent has never run on this store\n")
 
 
 def test_a_running_agent_is_named(sidelog, store):
@@ -66,7 +67,7 @@ def test_a_running_agent_is_named(sidelog, store):
     lock.acquire()
     said = sidelog("status", "--store", store)
     lock.release()
-    assert "healthy: agent runs as process " in said.out
+    assert said.out.startswith("healthy: agent runs as process ")
     assert "version 1.2.3" in said.out
 
 
