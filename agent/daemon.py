@@ -24,7 +24,7 @@ from agent.core.metrics import AgentCounters, Vitals
 from agent.core.text import counted, is_seen
 from agent.ingest import Counters
 from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
-from agent.serving import ServerProcess
+from agent.serving import ServerProcess, TypedCommands
 from agent.store.opening import OpenStore, open_store
 from agent.vitals import VitalSigns
 
@@ -55,7 +55,7 @@ class Agent:
         on_progress: called on the event loop now and then with the counters and the bytes still to read.
         service: the service manager.
         tail_timing: how long the tailer waits.
-        opener: the command that prints a link to the pages.
+        typed: what the pages say to type.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Agent:
         on_progress: Callable[[Counters, int], None] | None = None,
         service: ServiceManager | None = None,
         tail_timing: Timing | None = None,
-        opener: str = "sidelog token link",
+        typed: TypedCommands | None = None,
     ) -> None:
         self.config = config
         self._once = once
@@ -87,7 +87,7 @@ class Agent:
         self._generation = 1
         self._started_at = time.time_ns()
         self._signs = VitalSigns(self.reporter, self._counters, self._started_at)
-        self._server = ServerProcess(self.reporter, self._vitals, opener)
+        self._server = ServerProcess(self.reporter, self._vitals, typed or TypedCommands())
 
     async def run(self) -> Summary:
         """Work until SIGTERM or SIGINT, or with `once` until everything is stored.

@@ -46,6 +46,13 @@ _CONDITIONS = frozenset({"SL901", "SL902", "SL914"})
 log = structlog.get_logger("sidelog")
 
 
+class TypedCommands(msgspec.Struct, frozen=True):
+    """What pages say to type, anywhere on this machine: what prints a link to them, and what searches as they do."""
+
+    opener: str = "sidelog token link"
+    searcher: str = "sidelog query"
+
+
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the server is told at its start. `descriptor` is the listening socket that it has from the agent."""
 
@@ -54,7 +61,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     archive_directory: str
     rules: list[RuleConfig] = []
     certificates: list[list[int]] = []  # which files these are: one that was renewed is loaded by a reload
-    opener: str = "sidelog token link"  # what prints a link to these pages, typed anywhere on this machine
+    typed: TypedCommands = TypedCommands()
     descriptor: int | None = None
 
     def to_line(self) -> bytes:
@@ -73,20 +80,20 @@ class ServerProcess:
     Args:
         reporter: collects own errors.
         vitals: how the agent is now.
-        opener: the command that prints a link to the pages.
+        typed: what the pages say to type.
     """
 
-    def __init__(self, reporter: Reporter, vitals: Callable[[], Vitals], opener: str) -> None:
+    def __init__(self, reporter: Reporter, vitals: Callable[[], Vitals], typed: TypedCommands) -> None:
         self._reporter = reporter
         self._vitals = vitals
-        self._opener = opener
+        self._typed = typed
         self._task: asyncio.Task[None] | None = None
         self._settings: ServerSettings | None = None
         self._listener: socket.socket | None = None  # kept while the address is the same: nobody is refused meanwhile
 
     async def use(self, config: Config) -> None:
         """Serve as a configuration says; where the settings are the same nothing is begun anew."""
-        settings = None if config.http is None else server_settings(config, config.http, self._opener)
+        settings = None if config.http is None else server_settings(config, config.http, self._typed)
         if settings == self._settings:
             return
         before = self._settings
@@ -219,15 +226,15 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             await asyncio.wait_for(asyncio.shield(process.wait()), _STOP_S)
 
 
-def server_settings(config: Config, http: HttpConfig, opener: str) -> ServerSettings:
-    """What a server is told of a configuration, and the command that prints a link to its pages."""
+def server_settings(config: Config, http: HttpConfig, typed: TypedCommands) -> ServerSettings:
+    """What a server is told of a configuration, and what its pages say to type."""
     return ServerSettings(
         http=http,
         store=os.fsdecode(config.store.path),
         archive_directory=os.fsdecode(config.archive_directory),
         rules=config.alerts,
         certificates=[] if http.tls is None else [_identity(http.tls.certificate), _identity(http.tls.key)],
-        opener=opener,
+        typed=typed,
     )
 
 

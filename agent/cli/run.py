@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from agent import config as configuration
-from agent.cli.again import pasted
+from agent.cli.again import page_commands
 from agent.cli.common import Bar, Command, Context, print_error, print_warnings, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError, SidelogError, UsageError
 from agent.core.model import STDIN
@@ -68,8 +68,8 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
             agent = Agent(config, once=True, stdin=stdin, load_config=load, on_progress=progress)
             summary = asyncio.run(agent.run())
     else:
-        opener = pasted(context, config, "token", "link")
-        summary = asyncio.run(Agent(config, stdin=stdin, load_config=load, opener=opener).run())
+        typed = page_commands(context, config)
+        summary = asyncio.run(Agent(config, stdin=stdin, load_config=load, typed=typed).run())
     unread = _unread(agent, config) if once else []
     if context.verbosity >= 0 and (once or stdin is not None):
         click.echo(_summary_line(summary, len(unread)), err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from msgspec.structs import replace
 
-from agent.cli.again import pasted
+from agent.cli.again import page_commands
 from agent.cli.common import Command, Context, safe_text, with_context
 from agent.config import HttpConfig, is_private, listen_address
 from agent.core.errors import ConfigError
@@ -37,5 +37,5 @@ def command(context: Context, *, listen: str | None) -> int:
         raise fault
     context.open_store()
     click.echo(f"serving {safe_text(str(config.store.path))} at {safe_text(http.listen)}; Ctrl-C ends it", err=True)
-    opener = pasted(context, replace(config, http=http), "token", "link")
-    return serve_alone(server_settings(config, http, opener))
+    typed = page_commands(context, replace(config, http=http))
+    return serve_alone(server_settings(config, http, typed))

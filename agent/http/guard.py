@@ -263,7 +263,7 @@ def opener(scope: Scope, settings: ServerSettings) -> str:
     """The command that prints a link, with its paths, for who asks from this machine alone."""
     host = scope["client"][0] if scope.get("client") else ""
     is_proxied = settings.http.behind_proxy or "x-forwarded-for" in Headers(scope=scope)
-    return settings.opener if _is_loopback(host) and not is_proxied else ""
+    return settings.typed.opener if _is_loopback(host) and not is_proxied else ""
 
 
 def _is_loopback(host: str) -> bool:

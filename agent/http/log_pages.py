@@ -56,6 +56,7 @@ class LogPages(Frame):
             error=None,
             found=LogAnswer(search, span, rows, chart.total, fields),
             chart=chart,
+            command=search.command(self._settings.typed.searcher, chart.total),
             newest=newest[0] if newest else None,
             left_out=[orjson.loads(line)["error"] for line in lines if line.startswith(LEFT_OUT)],
             **facts,

@@ -16,7 +16,7 @@ from agent.answers.parameters import MOST_ROWS
 from agent.core.errors import UsageError
 from agent.core.text import escape
 from agent.http import spans
-from agent.query.syntax import read_names
+from agent.query.syntax import read_names, read_text
 from agent.query.terms import Term, quoted
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from agent.http.event_view import ShownEvent
     from agent.http.spans import TimeSpan
+    from agent.query.terms import Parentheses
 
 VIEWS = (("", "lines"), ("text", "wide text"), ("json", "JSON"))
 ROWS = 100  # of a page; more come by scrolling
@@ -34,7 +35,6 @@ _MOST_VALUE_CHARS = 200  # a longer one, such as a stack trace, is no filter
 _FIRST = ("severity", "service", "source")
 _LEFT_OUT = frozenset(("group", "path", "message"))
 _NO_COLUMNS = frozenset(("severity", "message", "category", "state"))  # shown anyway, or not part of an event
-_ONE_ARGUMENT = re.compile(r"[\w.=<>!:/@*][\w.=<>!:/@*-]*")
 
 
 class Facet(NamedTuple):
@@ -98,19 +98,19 @@ class LogSearch(NamedTuple):
             columns=there.columns_text,
         )
 
-    def command(self, total: int = 0) -> str:
-        """What to type for the same events, of so many that match: `-n` counts from the newest."""
-        q = self.q.strip()
-        words = ["sidelog", "query"]
-        if q:
-            words.append(q if _ONE_ARGUMENT.fullmatch(q) else f"({q})")  # in parentheses it is read as one string
+    def command(self, searcher: str, total: int = 0) -> str:
+        """What to type for the same events, of so many that match: `-n` counts from the newest.
+
+        Args:
+            searcher: what searches the same store.
+            total: so many match.
+        """
+        words = [_argument(part) for part in read_text(self.q)]
         words += ["-S", self.since or spans.DEFAULT]
         words += ["-U", self.until] if self.until else []
-        if self.order == "newest":
-            return escape(shlex.join([*words, "-n", str(ROWS), "-r"]))
-        if total <= ROWS:
-            return escape(shlex.join([*words, "-n", str(ROWS)]))
-        return escape(shlex.join([*words, "-n", "all"])) + f" | head -n {ROWS}"
+        is_cut = self.order != "newest" and total > ROWS
+        words += ["-n", "all" if is_cut else str(ROWS)] + (["-r"] if self.order == "newest" else [])
+        return " ".join([escape(searcher), *map(_shell_word, words)]) + (f" | head -n {ROWS}" if is_cut else "")
 
 
 class LogAnswer:
@@ -143,6 +143,23 @@ class LogAnswer:
         self.wider = search.address(**_wider(span))
         self.more = _more(search, rows) if len(rows) == ROWS < total else ""
         self.span = fixed
+
+
+def _argument(part: Term | Parentheses) -> str:
+    """A part of a query as an argument of the command line that it takes for no option."""
+    text = str(part)
+    if not text.startswith("-"):
+        return text
+    name = part.field if isinstance(part, Term) and part.field else text
+    return quoted(name) + text[len(name) :]
+
+
+def _shell_word(text: str) -> str:
+    """A text as bash and zsh take it for one word, all of it to be seen."""
+    if text.isprintable():
+        return shlex.quote(text)
+    shown = (c if c.isprintable() and c not in "'\\" else "".join(f"\\x{b:02x}" for b in c.encode()) for c in text)
+    return f"$'{''.join(shown)}'"
 
 
 def _columns(text: str) -> tuple[str, ...]:

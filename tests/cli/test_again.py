@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from agent.cli.again import pasted
+from agent.cli.again import page_commands, pasted
 from agent.cli.common import Context
 
 
@@ -60,3 +60,19 @@ def test_the_program_is_one_that_the_shell_finds(tmp_path, monkeypatch, known):
     said = pasted(Context(), Context().config(), "version")
     assert said.startswith("sidelog version" if known else f"'{own}' version")
     assert subprocess.check_output(["sh", "-c", said.partition(" --")[0]], text=True).startswith("sidelog")
+
+
+def test_pages_say_what_searches_their_store_and_archives(tmp_path, monkeypatch):
+    context = Context()
+    context.config_path = tmp_path / "sidelog.json"
+    context.config_path.write_text("{}")
+    context.overrides = ("http.listen=127.0.0.1:9999", f"archive.directory={tmp_path}/old logs")
+    typed = page_commands(context, context.config())
+    assert typed.opener == pasted(context, context.config(), "token", "link")
+    words = shlex.split(typed.searcher)
+    start = words.index("query")
+    place = ["-c", f"{tmp_path}/sidelog.json", "--set", f"archive.directory={tmp_path}/old logs"]
+    assert words[start:] == ["query", *place]  # nothing of an address
+    context.overrides = ()
+    context.store = tmp_path / "s.db"
+    assert page_commands(context, context.config()).searcher.endswith(f"sidelog.json --store {tmp_path}/s.db")

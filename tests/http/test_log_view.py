@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.core.times import format_utc
 from agent.http.event_view import ShownEvent
 from agent.http.log_view import ROWS, LogAnswer, LogSearch
 from agent.http.spans import read_span
 from agent.query.language import parse_query
-from agent.query.syntax import read_arguments
+from agent.query.syntax import QueryError, read_arguments, read_text
 
 S = 10**9
 NOW = 1_800_000_000 * S
@@ -74,12 +77,48 @@ def test_what_cannot_be_searched_is_no_filter():
     assert [facet.text for facet in facets("", "f", "short", "x" * 201, [1], {"a": 1})] == ["short"]
 
 
-@pytest.mark.parametrize("q", ["a", "a b", '"a b" c=d', "!a", "-1", "a OR (b c)", "severity>=warn", 'x="y z"'])
-def test_the_command_line_reads_the_same_query(q):
-    words = shlex.split(LogSearch.of({"q": q, "order": "oldest"}).command())
+def terms_of(command: str) -> list[str]:
+    """What the command line gets as terms, of a command in the words of a shell."""
+    words = shlex.split(command)
     assert words[:2] == ["sidelog", "query"]
-    assert words[3:] == ["-S", "1h", "-n", str(ROWS)]
-    assert str(parse_query(q).conditions) == str(parse_query(" ".join(map(str, read_arguments([words[2]])))).conditions)
+    terms = words[2 : words.index("-S")]
+    assert not any(term.startswith("-") for term in terms)
+    return terms
+
+
+LETTERS = "ab ()!\"=~>*\\-'"
+QUERIES = (
+    "a", "foo(", "a b", '"a b" c=d', "!a", "-1", "-x=1 b", "a OR (b c)", "severity>=warn", 'x="y z"', "f(a OR b)",
+    '"a OR b"', '"say \\"no\\""', "it's", "!(a b) c", "a=1 a=2 OR b", "x=*", 'x="a b"*', "((a", ") b", "$HOME `x`",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("q", QUERIES)
+def test_the_command_line_reads_the_same_query(q):
+    same_query(q)
+
+
+@given(st.text(LETTERS, max_size=14) | st.lists(st.sampled_from([*QUERIES, "OR", "(", ")"])).map(" ".join))
+def test_the_command_line_reads_the_same_of_any_query(q):
+    same_query(q)
+
+
+def same_query(q: str) -> None:
+    try:
+        terms = read_text(q)
+    except QueryError:
+        return
+    command = LogSearch.of({"q": q, "order": "oldest"}).command("sidelog query")
+    assert command.endswith(f"-S 1h -n {ROWS}")
+    assert read_arguments(terms_of(command)) == terms
+
+
+def test_what_cannot_be_seen_is_typed_all_the_same():
+    q = '"tab\there" \u202e\x1b[31m\'s'
+    command = LogSearch.of({"q": q}).command("printf '%s\\0'")
+    assert command.isprintable()
+    words = subprocess.check_output(["bash", "-c", command], text=True).split("\0")
+    assert read_arguments(words[: words.index("-S")]) == read_text(q)
 
 
 def test_the_address_keeps_what_was_chosen():

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -104,7 +105,13 @@ def test_a_picture_can_be_made(request, visit, shop, name):
     if name == "logs":
         page.locator("#rows .event", has_text="charge failed").nth(1).locator("summary").first.click()
         expect(page.locator("#rows details.event[open]").first).to_be_visible()
-    page.evaluate(PLACES, [[f"{shop.logs}", "/var/log/shop"], [str(shop.store.parent), "/var/lib/sidelog"]])
+    places = {
+        f"{sys.executable} -m agent": "sidelog",
+        str(shop.config): "/etc/sidelog/sidelog.yaml",
+        str(shop.logs): "/var/log/shop",
+        str(shop.store.parent): "/var/lib/sidelog",
+    }
+    page.evaluate(PLACES, list(places.items()))
     assert str(shop.root) not in page.inner_text("body")
     said = page.context.new_cdp_session(page).send("Page.captureScreenshot", {"format": "webp", "quality": QUALITY})
     folder = IMAGES if request.config.getoption("--pictures") else PICTURES
