@@ -19,7 +19,9 @@ from agent.http import charts, prose
 from agent.http.api import read_body
 from agent.http.event_view import ShownEvent
 from agent.http.forms import Form, masked
+from agent.http.guard import opener
 from agent.query.terms import Term
+from agent.serving import TypedCommands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -139,13 +141,14 @@ class Frame:
             "problems": self._agent.problems(),
             "is_live": self._agent.is_ready,
             "host": self._settings.http.listen,
+            "operator_opener": f"{opener(request.scope, self._settings) or TypedCommands().opener} --role operator",
         }
         return HTMLResponse(self._templates.get_template(name).render(**shown, **facts), code)
 
-    def failed(self, request: Request, error: SidelogError, status: int = 400, opener: str = "") -> Response:
-        """The page of a request that an error has ended; `opener` is the command that opens a session."""
+    def failed(self, request: Request, error: SidelogError, status: int = 400, typed: str = "") -> Response:
+        """The page of a request that an error has ended; `typed` is the command that opens a session."""
         title = TITLES.get(status, "That did not work")
-        return self._draw(request, "message.html", status, title=title, error=error, opener=opener)
+        return self._draw(request, "message.html", status, title=title, error=error, opener=typed)
 
 
 def back(address: str, given: Mapping[str, str | None], done: str, fragment: str = "") -> Response:

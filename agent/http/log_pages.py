@@ -15,6 +15,7 @@ from agent.http.drawing import LEFT_OUT, Frame
 from agent.http.event_view import ShownEvent
 from agent.http.histogram import severity_histogram
 from agent.http.log_view import ROWS, VALUES, VIEWS, LogAnswer, LogSearch
+from agent.query.engine import SAMPLED_EVENTS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -57,6 +58,7 @@ class LogPages(Frame):
             found=LogAnswer(search, span, rows, chart.total, fields),
             chart=chart,
             command=search.command(self._settings.typed.searcher, chart.total),
+            sampled=SAMPLED_EVENTS,
             newest=newest[0] if newest else None,
             left_out=[orjson.loads(line)["error"] for line in lines if line.startswith(LEFT_OUT)],
             **facts,

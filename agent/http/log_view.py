@@ -81,6 +81,11 @@ class LogSearch(NamedTuple):
         )
 
     @property
+    def is_zoomed(self) -> bool:
+        """Whether it shows another time than one of those to choose from."""
+        return bool(self.until) or (bool(self.since) and self.since not in dict(spans.CHOICES))
+
+    @property
     def columns_text(self) -> str:
         """The columns as the address has them."""
         return ",".join(name if re.fullmatch(r"[\w.@/:-]+", name) else quoted(name) for name in self.columns)

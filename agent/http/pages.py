@@ -91,4 +91,4 @@ class Pages(Frame):
         if wait_s:
             return self.refused(HttpError.of("SL906", "link", wait_s=wait_s), 429, {"Retry-After": str(wait_s)}, "")
         typed = opener(request.scope, self._settings)
-        return self.failed(request, SidelogError.of("SL905.link", "link"), 403, opener=typed)
+        return self.failed(request, SidelogError.of("SL905.link", "link"), 403, typed)

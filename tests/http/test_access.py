@@ -61,7 +61,9 @@ def test_the_page_without_a_session_has_the_command_that_opens_one(served):
         link = subprocess.check_output(["sh", "-c", command], text=True, env=served.env, cwd="/", timeout=50).strip()
         assert f"{served.base}/link/{role}." in link
         assert httpx.get(link).status_code == 303
-    assert html.escape(commands[0]) in httpx.get(link, headers=browser).text  # it is used up
+    used = httpx.get(link, headers=browser).text
+    assert "The link was used already, or is older than a minute." in used
+    assert html.escape(commands[0]) in used
     for more in ({"X-Forwarded-For": "192.0.2.7"}, {"Host": "evil.example"}):
         assert str(served.root) not in httpx.get(f"{served.base}/logs", headers=browser | more).text
     assert str(served.root) not in httpx.get(f"{served.base}/logs").text

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 
 import pytest
 
@@ -69,6 +70,7 @@ def test_the_agent_shows_files_hooks_own_errors_and_what_was_done(shop, release)
     assert "billing.log" in text
     assert "followed" in text
     assert "open session" in text
+    assert re.search(r"and [\d.]+ [KM]iB of WAL \(write-ahead log\)", text)
     picture(shop, "agent-hooks")
     audit(shop)
     shop.locator("#own + .scroll").get_by_role("link", name="SL703").first.click()
@@ -110,7 +112,16 @@ def test_a_trace_that_there_is_not(shop, trace):
 
 def test_a_reader_is_told_that_he_may_only_read(visit, release):
     page = visit(release, role="reader")
-    assert page.locator("header .role").inner_text() == "read only"
+    role = page.locator("header .role")
+    assert role.inner_text() == "read only"
+    role.locator("summary").click()
+    picture(page, "read-only")
+    audit(page)
+    command = role.locator(".typed").inner_text()
+    assert str(release.config) in command
+    shell = ["bash", "-c", command]
+    link = subprocess.check_output(shell, text=True, cwd="/", env=release.env).strip()
+    assert f"{release.base}/link/operator." in link
     for address in ("/errors", "/errors/1", "/alerts", "/agent"):
         page.goto(address)
         buttons = page.locator("main button:visible").all_inner_texts()

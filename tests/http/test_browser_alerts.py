@@ -40,6 +40,7 @@ def test_rules_stand_with_their_value_against_the_threshold(shop):
 def test_a_rule_has_its_value_over_time(shop):
     shop.locator(".rules").get_by_role("link", name="many-errors").click()
     shop.wait_for_url("**/alerts?rule=many-errors#rule")
+    assert "· runs hook pager" in shop.locator(".rule .facts").inner_text()
     chart = shop.locator("svg.levels")
     assert "threshold 10" in chart.get_attribute("aria-label")
     assert chart.locator("rect.above").count() > 2

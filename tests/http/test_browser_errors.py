@@ -133,6 +133,7 @@ def test_a_group_shows_what_is_behind_it(shop, site):
     more = shop.locator("table.traits-table").inner_text().replace("\xa0", " ")
     assert "web-3" in more
     assert "100 %" in more
+    assert "By 30 events of the group, and " in shop.inner_text("main")
     picture(shop, "error-group")
     audit(shop)
     shop.locator("ul.traits a", has_text="2.4.1").first.click()

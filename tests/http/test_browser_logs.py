@@ -126,6 +126,7 @@ def test_the_chart_zooms_by_pointer_and_out_again(logs):
     logs.mouse.down()
     logs.mouse.move(end["x"] + 3, end["y"] + 30)
     expect(logs.locator("#chart .chosen")).to_have_count(2)
+    expect(logs.get_by_role("link", name="zoom out")).to_be_hidden()  # nothing is zoomed
     logs.mouse.up()
     logs.wait_for_url(re.compile("since="))
     assert asked(logs) == {"since": since, "until": until}
@@ -187,6 +188,7 @@ def facet(page, name: str, value: str):
 
 def test_a_value_filters_and_excludes_by_pointer_and_keyboard(logs):
     box = logs.get_by_label("search").first
+    assert "Commonest values. Choose" in logs.locator("#fields").inner_text()  # of all of them
     expect(facet(logs, "service", "shop")).to_contain_text(re.compile(r"100\s*33"))
     facet(logs, "service", "shop").locator(".facet").click()
     expect(total(logs)).to_have_text("100 events")
@@ -567,6 +569,7 @@ def test_thousands_of_rows_of_which_only_those_seen_are_drawn(visit, box):
     page = visit(box)
     page.goto("/logs")
     seen = re.compile(r"the newest ([\d,]+) shown")
+    assert "Commonest values of the newest 1,000 events." in page.locator("#fields").inner_text()
 
     def shown() -> int:
         found = seen.search(page.locator("#shown").inner_text())
