@@ -13,7 +13,7 @@ from agent.alert.rules import compile_rule, condition, facts_of, shown_key, show
 from agent.core.errors import HttpError, SidelogError
 from agent.core.times import parse_time
 from agent.http import charts, spans
-from agent.http.drawing import Frame, back
+from agent.http.drawing import Frame, back, is_renewal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +31,8 @@ _LEAST_S, _MOST_S = 3_600, 7 * 86_400  # … within these
 _SPANS = (("1h", "1 hour"), ("6h", "6 hours"), ("24h", "1 day"), ("7d", "7 days"), ("30d", "30 days"))
 _SEVERE = {"firing": 0, "pending": 1}
 _DONE = {
-    "silence": "The rule is silenced.",
-    "unsilence": "The silence has ended.",
+    "silence": "The rule was silenced.",
+    "unsilence": "The silence was ended.",
     "redeliver": "It will be tried by the running agent.",
 }
 
@@ -60,11 +60,11 @@ class AlertPages(Frame):
             "alerts.html",
             rules=rules,
             chosen=chosen,
-            test=None if chosen is None or chosen["config"] is None else await self._test(chosen, given),
+            test=await self._test(chosen, given) if chosen and chosen["config"] and not is_renewal(request) else None,
             history=[_past(row, rules) for row in history[: -_HISTORY - 1 : -1]],
             deliveries=deliveries,
             spans=_SPANS,
-            said=_DONE.get(given.get("done", ""), ""),
+            said=_said(given.get("done", ""), chosen),
         )
 
     async def _test(self, rule: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
@@ -115,6 +115,12 @@ class AlertPages(Frame):
         else:
             raise HttpError.of("SL904.choice", action, words="silence, unsilence, redeliver")
         return back("/alerts", {"rule": rule}, action)
+
+
+def _said(done: str, rule: Mapping[str, Any] | None) -> str:
+    """What was just done, in words; nothing where it is no longer so."""
+    is_over = rule is not None and bool(rule["silenced"]) != (done == "silence")
+    return "" if is_over and done in ("silence", "unsilence") else _DONE.get(done, "")
 
 
 def rule_rows(configs: Sequence[RuleConfig], states: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

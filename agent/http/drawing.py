@@ -151,6 +151,11 @@ class Frame:
         return self._draw(request, "message.html", status, title=title, error=error, opener=typed)
 
 
+def is_renewal(request: Request) -> bool:
+    """Whether a page that is open asks for its parts that change: what takes long, and does not, is left out."""
+    return "fresh" in request.query_params
+
+
 def back(address: str, given: Mapping[str, str | None], done: str, fragment: str = "") -> Response:
     """Lead a browser from a form to the page that shows what it did; to reload that does nothing again.
 

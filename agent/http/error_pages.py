@@ -15,7 +15,7 @@ from agent.core.groups import STATES
 from agent.core.times import DAY_NS, MINUTE_NS, parse_time, recent_midnights
 from agent.group.folding import folded
 from agent.http import charts, spans
-from agent.http.drawing import Frame, back, with_query
+from agent.http.drawing import Frame, back, is_renewal, with_query
 from agent.http.event_view import ShownEvent
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _SORTS = {
     "trend": "rising most",
 }
 _LENGTHS = (("", "ever"), ("1h", "1 hour"), ("1d", "1 day"), ("7d", "7 days"), ("30d", "30 days"))
-_DONE = {"resolved": "resolved", "ignored": "ignored", "reopened": "reopened"}
+_STATES_AFTER = {"resolved": ("resolved",), "ignored": ("ignored",), "reopened": ("new", "ongoing")}
 _SAMPLES = 20
 _ORIGIN_S = 8.0
 _HOUR_NS = 60 * MINUTE_NS
@@ -101,7 +101,9 @@ class ErrorPages(Frame):
         at = request.query_params.get("at", "")
         span = spans.read_span(at, request.query_params.get("to", "")) if at else None
         group, origin, history = await asyncio.gather(
-            self._ask("error", id=number), self._origin(number), self._ask("group_history", id=number)
+            self._ask("error", id=number),
+            _nothing() if is_renewal(request) else self._origin(number),
+            self._ask("group_history", id=number),
         )
         if span is None:
             samples = [ShownEvent.of(orjson.dumps(one)) for one in group["samples"]]
@@ -121,7 +123,7 @@ class ErrorPages(Frame):
             related=related,
             span=span,
             lengths=_LENGTHS,
-            said=_said(request.query_params),
+            said=_said(request.query_params, group["state"]),
         )
 
     async def _origin(self, number: int) -> Any:
@@ -138,6 +140,10 @@ class ErrorPages(Frame):
         number = str(request.path_params["id"])
         await self._change(request, "change_groups", number, _wanted(form))
         return back(f"/errors/{number}", {}, form.text("state"))
+
+
+async def _nothing() -> None:
+    """What is not asked for."""
 
 
 def _filters(given: QueryParams) -> dict[str, str]:
@@ -157,13 +163,18 @@ def _wanted(form: Form) -> dict[str, Any]:
     return wanted
 
 
-def _said(given: Mapping[str, str]) -> str:
-    """What was just done, in words; of the address nothing is taken but what is known."""
+def _said(given: Mapping[str, str], state: str = "") -> str:
+    """What was just done, in words; of the address nothing is taken but what is known.
+
+    Args:
+        given: what the address says.
+        state: of the one group; where that is another by now nothing is said. Empty: of many.
+    """
     done, count = given.get("done", ""), given.get("n", "1")
-    if done not in _DONE:
+    if done not in _STATES_AFTER or (state and state not in _STATES_AFTER[done]):
         return ""
     many = count.isascii() and count.isdigit() and len(count) < 5 and int(count) > 1  # noqa: PLR2004
-    return f"{int(count)} groups are {_DONE[done]}." if many else f"The group is {_DONE[done]}."
+    return f"{int(count)} groups were {done}." if many else f"The group was {done}."
 
 
 class _Bars(NamedTuple):

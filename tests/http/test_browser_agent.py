@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from tests.http.browser import BROWSER, audit, picture
+from tests.http.browser import BROWSER, audit, expect, picture
 from tests.http.release import BROKEN, TRACE_ID
 from tests.integration.harness import wait_until
 from tests.needs import needs
@@ -61,6 +61,7 @@ def test_the_overview_renews_itself(box, visit):
     picture(page, "overview-nothing")
     box.log.write_text(json.dumps({"message": "one", "level": "error"}) + "\n")
     page.locator(".tile", has_text="store, 1 event").wait_for()
+    assert page.locator("table.groups .what > a").all_inner_texts() == ["one"]
 
 
 def test_the_agent_shows_files_hooks_own_errors_and_what_was_done(shop, release):
@@ -148,9 +149,12 @@ def test_an_agent_and_a_connection_that_are_gone_are_told(box, visit):
     assert "No errors" in page.locator("main").inner_text()  # what was there stays
     box.process.wait()
     page.context.set_offline(True)
-    page.locator("#lost", has_text="does not answer").wait_for()
+    lost = page.locator("#lost", has_text="does not answer")
+    lost.wait_for()
+    assert re.search(r"What is shown is of \d\d:\d\d:\d\d;", lost.inner_text())
     page.context.set_offline(False)
-    page.locator("#lost", has_text="No agent").wait_for()
+    expect(page.locator("#lost")).to_be_hidden()
+    assert page.locator("#problems").inner_text().endswith("What is shown is what was stored before.")
     page.visit.forgive("ERR_INTERNET_DISCONNECTED")
 
 

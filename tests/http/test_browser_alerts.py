@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tests.http.browser import BROWSER, audit, picture
+from tests.http.browser import BROWSER, audit, expect, picture
 from tests.http.release import serve_release
-from tests.integration.harness import wait_until
+from tests.integration.harness import append, event, wait_until
 from tests.needs import needs
 
 pytestmark = [BROWSER, needs("axe-core")]
@@ -94,13 +94,13 @@ def test_a_rule_is_silenced_for_a_time(box, visit, scripts):
     page.get_by_label("for how long").select_option("4h")
     page.get_by_label("because").fill("a deploy")
     page.get_by_role("button", name="Silence", exact=True).click()
-    assert "The rule is silenced." in page.locator(".done").inner_text()
+    expect(page.locator(".done")).to_have_text("The rule was silenced.")
     assert "a deploy" in page.locator(".rule .bar").first.inner_text()
     [[author, comment]] = box.sql("SELECT author, comment FROM silences")
     assert author.startswith("session ")
     assert comment == "a deploy"
     page.get_by_role("button", name="End silence").click()
-    assert "The silence has ended." in page.locator(".done").inner_text()
+    expect(page.locator(".done")).to_have_text("The silence was ended.")
     assert box.sql("SELECT count(*) FROM silences") == [(0,)]
 
 
@@ -122,3 +122,23 @@ def test_without_rules_it_says_how_to_have_some(box, visit):
     assert "No alert rules" in page.locator("main").inner_text()
     picture(page, "alerts-none")
     audit(page)
+
+
+def test_rules_and_history_renew_themselves_and_leave_what_is_written(box, visit):
+    rule = {"name": "many", "match": "severity>=error", "when": {"count": 3}, "window": "10m"}
+    box.configure(more={"alerts": [rule]})
+    append(box.log, event(0))
+    box.serve()
+    box.stored(1)
+    page = visit(box)
+    page.goto("/alerts")
+    expect(page.locator(".rules .state")).to_have_text("ok")
+    page.get_by_label("because").fill("a deploy")
+    append(box.log, b"".join(event(number, level="error") for number in range(3)))
+    expect(page.locator(".rules .state")).to_have_text("firing")
+    expect(page.locator("#told .state").first).to_have_text("firing")
+    expect(page.get_by_label("because")).to_have_value("a deploy")
+    expect(page.get_by_label("because")).to_be_focused()
+    box.say("alerts", "silence", "many", "--for", "1h")
+    page.get_by_label("because").blur()
+    expect(page.locator("#silence")).to_contain_text("Silenced until")

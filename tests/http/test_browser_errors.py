@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from tests.http.browser import BROWSER, audit, picture
-from tests.http.release import BROKEN, group_of, serve_release
+from tests.http.browser import BROWSER, audit, expect, picture
+from tests.http.release import BROKEN, TRACE, group_of, serve_release
+from tests.integration.harness import append, event
 from tests.needs import needs
 
 pytestmark = [BROWSER, needs("axe-core")]
@@ -55,10 +56,11 @@ def test_filters_and_order_are_in_the_address(shop):
     assert titles(shop) == [BROKEN]
     assert "grep=declined" in shop.url
     shop.get_by_label("search titles").fill("")
-    shop.get_by_label("service").select_option("billing")
     shop.get_by_label("order").select_option("count")
-    shop.get_by_role("button", name="Show").click()
-    assert BROKEN not in titles(shop)
+    shop.get_by_label("service").select_option("billing")  # what is chosen holds at once
+    expect(shop.locator("table.groups .what > a").filter(has_text=BROKEN)).to_have_count(0)
+    assert "service=billing" in shop.url
+    assert "grep" not in shop.url
     assert set(titles(shop)) < set(everything)
     shop.get_by_role("link", name="resolved").click()
     assert "None of" in shop.locator("main").inner_text()
@@ -66,8 +68,9 @@ def test_filters_and_order_are_in_the_address(shop):
     shop.get_by_role("link", name="Show all groups").click()
     assert set(titles(shop)) == set(everything)
     shop.get_by_label("order").select_option("count")
-    shop.get_by_role("button", name="Show").click()
-    assert titles(shop)[0] == BROKEN
+    expect(shop.locator("table.groups .what > a").first).to_have_text(BROKEN)
+    shop.go_back()
+    expect(shop.get_by_label("order")).to_have_value("last-seen")
 
 
 @pytest.mark.parametrize("scripts", [True, False])
@@ -86,7 +89,7 @@ def test_several_groups_are_resolved_at_once(box, visit, scripts):
         for index in range(1, count):
             page.locator("td.choose input").nth(index).check()
     page.get_by_role("button", name="Resolve").click()
-    assert f"{count - 1} groups are resolved." in page.locator(".done").inner_text()
+    assert f"{count - 1} groups were resolved." in page.locator(".done").inner_text()
     assert len(titles(page)) == 1
     assert "grep=Bad" in page.url
     states = box.sql("SELECT count(*) FROM error_groups WHERE state = 'resolved'")
@@ -100,6 +103,7 @@ def test_a_group_is_ignored_until_so_many_more_for_a_time_and_reopened(own):
     page.get_by_label("for how long").select_option("1d")
     page.get_by_label("until so many more events").fill("3")
     page.get_by_role("button", name="Ignore").click()
+    expect(page.locator(".summary-of .state")).to_have_text("ignored")
     facts = page.locator(".summary-of").inner_text()
     assert "ignored" in facts
     assert "for 3 more events" in facts
@@ -109,9 +113,9 @@ def test_a_group_is_ignored_until_so_many_more_for_a_time_and_reopened(own):
     assert until
     assert count == seen + 3
     page.get_by_role("button", name="Reopen").click()
-    assert page.locator(".summary-of .state").inner_text() == "ongoing"
+    expect(page.locator(".summary-of .state")).to_have_text("ongoing")
     page.get_by_role("button", name="Resolve").click()
-    assert page.locator(".summary-of .state").inner_text() == "resolved"
+    expect(page.locator(".summary-of .state")).to_have_text("resolved")
     history = page.locator(".history li").all_inner_texts()
     assert [next(word for word in line.split() if word.isalpha()) for line in history] == [
         "resolved", "reopened", "ignored", "new",
@@ -191,3 +195,56 @@ def test_a_page_has_a_word_for_each_error(shop):
     assert shop.locator("h1").inner_text().startswith("SL540")
     picture(shop, "explain")
     audit(shop)
+
+
+def test_what_was_done_is_said_once_and_no_longer_than_it_is_true(own):
+    box, page = own
+    number = group_of(box, BROKEN)
+    page.goto(f"/errors/{number}")
+    page.get_by_role("button", name="Resolve").click()
+    expect(page.locator(".done")).to_have_text("The group was resolved.")
+    assert page.url == f"{box.base}/errors/{number}"
+    append(box.logs / "shop.log", event(1, "error", "charge failed", service="shop", exc_info=TRACE))
+    expect(page.locator(".summary-of .state")).to_have_text("regressed")  # by itself
+    expect(page.locator(".done")).to_have_count(0)
+    expect(page.locator(".history li").first).to_contain_text("regressed")
+    page.goto(f"/errors/{number}?done=resolved")
+    expect(page.locator(".done")).to_have_count(0)
+
+
+def test_the_list_renews_itself_and_keeps_what_is_chosen(own):
+    box, page = own
+    page.goto("/errors")
+    number = group_of(box, BROKEN)
+    chosen = page.locator(f"td.choose input[value='{number}']")
+    chosen.check()
+    page.get_by_label("for how long").select_option("7d")
+    page.get_by_label("until so many more events").fill("3")
+    page.get_by_label("until so many more events").blur()
+    page.get_by_role("link", name=BROKEN).focus()
+    append(box.logs / "auth.log", event(1, "error", "a new one", exc_info="New: thing"))
+    expect(page.locator("table.groups .what > a").filter(has_text="New: thing")).to_have_count(1)
+    expect(chosen).to_be_checked()
+    expect(page.locator("#chosen")).to_have_text("1 group:")
+    expect(page.get_by_label("for how long")).to_have_value("7d")
+    expect(page.get_by_label("until so many more events")).to_have_value("3")
+    expect(page.get_by_role("link", name=BROKEN)).to_be_focused()
+    expect(page.get_by_role("button", name="Resolve")).to_be_enabled()
+
+
+def test_a_change_that_cannot_be_made_is_said_on_the_page(own):
+    box, page = own
+    number = group_of(box, BROKEN)
+    page.goto(f"/errors/{number}")
+    page.get_by_label("until so many more events").fill("7")
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Ignore").click()
+    expect(page.locator("form .refused")).to_contain_text("The server does not answer")
+    expect(page.get_by_label("until so many more events")).to_have_value("7")
+    picture(page, "error-refused")
+    page.context.set_offline(False)
+    box.say("token", "rotate-key")
+    page.get_by_role("button", name="Ignore").click()
+    expect(page.locator("form .refused")).to_contain_text("sidelog token link")
+    assert page.url == f"{box.base}/errors/{number}"
+    page.visit.forgive("ERR_INTERNET_DISCONNECTED|status of 40")

@@ -51,7 +51,7 @@ def test_several_groups_are_changed_at_once_and_the_list_keeps_its_filters(site,
     answer = operator.post("/errors", data=form)
     assert answer.status_code == 303
     assert answer.headers["location"] == "/errors?state=all&service=billing&n=2&done=ignored"
-    assert "2 groups are ignored." in operator.get(answer.headers["location"]).text
+    assert "2 groups were ignored." in operator.get(answer.headers["location"]).text
     for number in numbers:
         assert state_of(site, number) == "ignored"
         detail = site.sql("SELECT detail FROM audit_log WHERE subject = ?", f"group {number}")
@@ -65,7 +65,7 @@ def test_a_group_is_resolved_and_its_history_says_by_whom(site, operator):
     answer = operator.post(f"/errors/{number}", data={"form_token": token_of(operator), "state": "resolved"})
     assert (answer.status_code, answer.headers["location"]) == (303, f"/errors/{number}?done=resolved")
     page = operator.get(answer.headers["location"]).text
-    assert "The group is resolved." in page
+    assert "The group was resolved." in page
     history = re.search(r'<ol class="history">(.*?)</ol>', page, re.DOTALL)[1]
     assert "by session " in history
     assert history.index("resolved") < history.index("the first event")

@@ -1,5 +1,5 @@
 // The page of alerts: a threshold that is moved is tested as soon as it rests.
-import { localize } from "./page.js";
+import { localize } from "./times.js";
 
 const RESTING_MS = 250;
 const box = document.getElementById("threshold");

@@ -4,6 +4,7 @@ import { Completion } from "./complete.js";
 import { copy, plant } from "./events.js";
 import { RowList } from "./list.js";
 import { LiveTail } from "./live.js";
+import { isOfNow } from "./renew.js";
 import { setRelative, writeTimes } from "./times.js";
 
 const TYPING_MS = 300;
@@ -78,6 +79,7 @@ function take(page, there) {
     part("choices").replaceWith(page.getElementById("choices"));
     if (open !== undefined && part("fields")) part("fields").open = open;
     searched = there.searchParams.get("q") ?? "";
+    isOfNow();
     begin();
     if (focused) [...part("found").querySelectorAll("a, button, [tabindex]")].find((one) => nameOf(one) === focused)?.focus({ preventScroll: true });
     if (tail.running && searched !== tail.q) follow();

@@ -1,6 +1,9 @@
 // What every page does: show controls that need JavaScript, say times in the reader's zone, choose several groups at
-// once, keep what changes by itself up to date, and say when the agent or the connection is gone.
+// once, and say when the agent or the connection is gone.
+import "./forms.js";
+import { shownSince, renew } from "./renew.js";
 import { seen } from "./rows.js";
+import { localize } from "./times.js";
 
 document.documentElement.classList.add("has-js");
 if (document.querySelector(".event")) import("./events.js");
@@ -10,55 +13,55 @@ const lost = document.getElementById("lost");
 const EVERY_MS = 5000;
 const GONE = "SL903"; // the agent is silent, or has ended
 
-// ---------------------------------------------------------------- times
-
-function two(number) {
-  return String(number).padStart(2, "0");
-}
-
-export function localize(within) {
-  for (const time of within.querySelectorAll("time.when")) {
-    const when = new Date(time.dateTime);
-    if (Number.isNaN(when.getTime())) continue;
-    const minute = `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())} ${two(when.getHours())}:${two(when.getMinutes())}`;
-    time.textContent = time.classList.contains("brief") ? minute : `${minute}:${two(when.getSeconds())}`;
-    time.title = time.dateTime;
-  }
-}
 localize(document);
 
 // ---------------------------------------------------------------- several groups
 
-const all = document.getElementById("choose-all");
-const chosen = document.getElementById("chosen");
-const boxes = [...document.querySelectorAll("td.choose input")];
+function boxes() {
+  return [...document.querySelectorAll("td.choose input")];
+}
 
 function count() {
-  const number = boxes.filter((box) => box.checked).length;
-  all.checked = number === boxes.length;
-  all.indeterminate = number > 0 && number < boxes.length;
-  chosen.textContent = number === 0 ? "Choose groups to change them:" : number === 1 ? "1 group:" : `${number} groups:`;
+  const all = document.getElementById("choose-all");
+  if (!all) return;
+  const number = boxes().filter((box) => box.checked).length;
+  all.checked = number === boxes().length;
+  all.indeterminate = number > 0 && number < boxes().length;
+  document.getElementById("chosen").textContent = number === 0 ? "Choose groups to change them:" : number === 1 ? "1 group:" : `${number} groups:`;
   for (const button of all.form.querySelectorAll("button")) button.disabled = number === 0;
 }
 
-if (all) {
-  all.addEventListener("change", () => { for (const box of boxes) box.checked = all.checked; count(); });
-  for (const box of boxes) box.addEventListener("change", count);
-  count();
+document.addEventListener("change", ({ target }) => {
+  if (target.id === "choose-all") for (const box of boxes()) box.checked = target.checked;
+  if (target.id === "choose-all" || target.closest("td.choose")) count();
+});
+count();
+
+// What a form has done is said once: who loads the page again, or comes back to it, is not told anew.
+if (document.querySelector(".done")) {
+  const here = new URL(location.href);
+  for (const name of ["done", "n"]) here.searchParams.delete(name);
+  history.replaceState(history.state, "", here);
 }
 
-// ---------------------------------------------------------------- what changes by itself
+// What is chosen for a list holds at once.
+document.addEventListener("change", async ({ target }) => {
+  if (!target.matches("form.filters select")) return;
+  const there = new URL(target.form.getAttribute("action"), location.href);
+  for (const [name, value] of new FormData(target.form)) if (value) there.searchParams.set(name, value);
+  history.pushState(null, "", there);
+  try {
+    if (!await renewed(true)) location.reload();
+  } catch {
+    disconnect();
+  }
+});
+if (document.querySelector("form.filters")) addEventListener("popstate", () => location.reload());
 
-const fresh = document.getElementById("fresh");
-
-async function renew() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (!answer.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const found = page.getElementById("fresh");
-  if (!found || fresh.contains(document.activeElement) || fresh.matches(":hover")) return; // nobody reads it away
-  localize(found);
-  fresh.replaceChildren(...found.childNodes);
+async function renewed(forced) {
+  const done = await renew(forced);
+  count();
+  return done;
 }
 
 // ---------------------------------------------------------------- the agent
@@ -77,7 +80,7 @@ function show(found) {
     code.href = `/explain/${encodeURIComponent(one.code)}`;
     code.append(document.createElement("b"));
     code.firstChild.textContent = one.code;
-    row.append(code, ` ${seen(one.message)}`);
+    row.append(code, ` ${seen(one.message)}${one.code === GONE ? ". What is shown is what was stored before." : ""}`);
     return row;
   });
   if (found.length > MOST_PROBLEMS) {
@@ -94,25 +97,34 @@ function lose(word, words) {
   lost.hidden = false;
 }
 
+function disconnect() {
+  lose("no connection", `The server does not answer. What is shown is of ${shownSince()}; it goes on by itself when it is back.`);
+}
+
+let looking = false;
+
 async function look() {
-  if (!health) return;
-  let answer, found;
+  if (!health || looking) return;
+  looking = true;
   try {
-    answer = await fetch("/pulse", { cache: "no-store" });
-    found = answer.ok ? (await answer.json()).problems : [];
+    await lookOnce();
   } catch {
-    lose("no connection", "The server does not answer. What is shown was there before; it goes on by itself when it is back.");
-    return;
+    disconnect();
+  } finally {
+    looking = false;
   }
+}
+
+async function lookOnce() {
+  const answer = await fetch("/pulse", { cache: "no-store" });
   if (answer.status === 401) {
-    lose("session over", "The session is over. What is shown was there before; reload the page to see how another is opened.");
+    lose("session over", `The session is over. What is shown is of ${shownSince()}; reload the page to see how another is opened.`);
     return;
   }
-  const gone = found.find((one) => one.code === GONE);
-  if (answer.ok) show(found);
-  if (gone) lost.textContent = `No agent: ${gone.message}. What is shown is what was stored before.`;
-  lost.hidden = !gone;
-  if (fresh) await renew();
+  if (answer.ok) show((await answer.json()).problems);
+  const isFresh = await renewed(false);
+  lost.textContent = isFresh ? "" : `The page could not be renewed. What is shown is of ${shownSince()}; it is tried again.`;
+  lost.hidden = isFresh;
 }
 
 setInterval(() => { if (!document.hidden) look(); }, EVERY_MS);

@@ -36,3 +36,12 @@ export function setRelative(wanted) {
   relative = wanted;
   writeTimes();
 }
+
+// Write the times of a report, which are not of events.
+export function localize(within) {
+  for (const time of within.querySelectorAll("time.when")) {
+    const written = localTime(time.dateTime, 0);
+    time.textContent = time.classList.contains("brief") ? written.slice(0, 16) : written;
+    time.title = time.dateTime;
+  }
+}
