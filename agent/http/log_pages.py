@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -11,7 +12,7 @@ from starlette.routing import Route
 from agent.answers.worker import QuestionRequest
 from agent.core.errors import SidelogError
 from agent.http import spans
-from agent.http.drawing import LEFT_OUT, Frame
+from agent.http.drawing import LEFT_OUT, Frame, is_renewal
 from agent.http.event_view import ShownEvent
 from agent.http.histogram import severity_histogram
 from agent.http.log_view import ROWS, VALUES, VIEWS, LogAnswer, LogSearch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+_REASONS_S = 5.0
 _LINES, _MOST_LINES = 20, 500  # of context on either side
 
 
@@ -42,12 +44,14 @@ class LogPages(Frame):
                 "since": spans.address_time(span.since),
                 "until": spans.address_time(span.until),
             }
+            is_count = is_renewal(request)  # of a live tail, which has the rows
             lines, chart, fields = await asyncio.gather(
-                self._lines(**asked, limit=ROWS, order=search.order),
+                self._lines(**asked, limit=0 if is_count else ROWS, order=search.order),
                 severity_histogram(self._ask, search.q, span),
                 self._ask("fields", **asked, values=VALUES),
             )
-            newest = [] if lines else await self._rows(limit=1)
+            newest = [] if lines or is_count else await self._rows(limit=1)
+            reasons = await self._reasons(asked) if newest and not lines and search.q else []
         except SidelogError as error:
             return self._draw(request, "logs.html", 400, error=error, found=None, **facts)
         rows = [ShownEvent.of(line) for line in lines if not line.startswith(LEFT_OUT)]
@@ -58,6 +62,7 @@ class LogPages(Frame):
             found=LogAnswer(search, span, rows, chart.total, fields),
             chart=chart,
             command=search.command(self._settings.typed.searcher, chart.total),
+            reasons=reasons,
             sampled=SAMPLED_EVENTS,
             newest=newest[0] if newest else None,
             left_out=[orjson.loads(line)["error"] for line in lines if line.startswith(LEFT_OUT)],
@@ -67,6 +72,14 @@ class LogPages(Frame):
     async def _lines(self, **texts: Any) -> list[bytes]:
         given = {key: [str(value)] for key, value in texts.items() if value not in (None, "")}
         return (await self._pool.answer(QuestionRequest("query", given))).split(b"\n")[:-1]
+
+    async def _reasons(self, asked: dict[str, str]) -> list[dict[str, str]]:
+        """Why nothing was found; none where that is not known soon: the answer stands without."""
+        with suppress(SidelogError, TimeoutError):
+            async with asyncio.timeout(_REASONS_S):
+                found: list[dict[str, str]] = await self._ask("reasons", **asked)
+                return found
+        return []
 
     async def context(self, request: Request) -> Response:
         """The lines around one event."""

@@ -63,13 +63,65 @@ def test_a_search_is_answered_while_it_is_typed_without_a_flood(logs):
 
 def test_what_was_found_stays_while_a_search_cannot_be_read(logs):
     box = logs.get_by_label("search").first
-    box.fill("duration_ms>=")
-    expect(logs.get_by_role("alert").filter(has_text="SL510")).to_be_visible()
+    top = logs.locator("#chart").bounding_box()["y"]
+    box.fill('"unclosed')
+    expect(logs.get_by_role("alert").filter(has_text="SL511")).to_be_visible()
     logs.visit.forgive("status of 400")
     assert len(messages(logs)) == 100
+    for part in (".over-time", ".split"):  # all that is no answer to it is dim, and nothing has moved
+        expect(logs.locator(f"#found > {part}")).to_have_css("opacity", "0.6")
+    assert logs.locator("#chart").bounding_box()["y"] == top
+    picture(logs, "logs-unclosed")
     box.fill("duration_ms>=290")
     expect(total(logs)).to_have_text("10 events")
     expect(logs.locator("#fault")).to_be_empty()
+
+
+def test_nothing_is_searched_while_a_term_is_completed(logs):
+    requests = []
+    logs.on("request", lambda request: requests.append(request.url) if "/logs?" in request.url else None)
+    box = logs.get_by_label("search").first
+    options = logs.locator("#completion [role=option]")
+    box.press_sequentially("sev")
+    expect(options.first).to_have_text("severity>=field")
+    box.press("ArrowDown")
+    box.press("Enter")
+    expect(box).to_have_value("severity>=")
+    expect(options.first).to_have_text("severity>=trace")
+    logs.wait_for_timeout(600)  # twice as long as typing may pause
+    box.press("Escape")
+    logs.wait_for_timeout(600)  # it still ends in an operator
+    assert requests == []
+    box.press_sequentially("err")
+    expect(options).to_have_text(["severity>=error"])
+    logs.wait_for_timeout(600)
+    assert requests == []
+    box.press("ArrowDown")
+    box.press("Enter")
+    expect(total(logs)).to_have_text("60 events")
+    assert len(requests) == 1
+
+
+def test_what_can_match_nothing_is_said_as_the_command_line_says_it(logs):
+    box = logs.get_by_label("search").first
+    box.fill("sevrity=error")
+    box.press("Enter")
+    expect(logs.locator(".results .reason")).to_contain_text("; did you mean 'severity'?")
+    expect(logs.locator(".results .empty")).not_to_contain_text("Take a longer time")
+    box.fill("nothing_like_it")
+    expect(logs.locator(".results .empty")).to_contain_text("Take a longer time")
+    expect(logs.locator(".results .reason")).to_have_count(0)
+    box.fill('"<b>x</b>"=1')
+    expect(logs.locator(".results .reason")).to_contain_text("<b>x</b>")
+
+
+def test_fields_are_folded_where_they_would_push_the_lines_down(logs):
+    expect(logs.locator("#fields")).to_have_attribute("open", "")
+    logs.set_viewport_size({"width": 375, "height": 900})
+    expect(logs.locator("#fields")).not_to_have_attribute("open", "")
+    assert logs.locator("#rows .event").first.bounding_box()["y"] < 700
+    logs.get_by_role("heading", name="Fields").click()
+    expect(facet(logs, "service", "shop")).to_be_visible()
 
 
 def test_fields_values_and_levels_are_completed(logs):
@@ -496,6 +548,33 @@ def test_lines_arrive_live_and_wait_while_it_is_paused(box, visit):
     tail.click()
     expect(page.get_by_role("button", name="Pause")).to_be_hidden()
     picture(page, "logs-live")
+
+
+def test_chart_and_fields_move_with_the_tail(box, visit):
+    append(box.log, event(0, message="before"))
+    box.serve()
+    box.stored(1)
+    page = visit(box)
+    page.goto("/logs")
+    page.get_by_role("button", name="Live tail").click()
+    expect(page.get_by_role("button", name="Live tail")).not_to_have_class(re.compile("waiting"))
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "fresh=1" in request.url else None)
+    for number in range(20):
+        append(box.log, event(number, "error", service="shop"))
+    expect(page.locator(".legend")).to_have_text(re.compile("20 error.*1 info", re.DOTALL))
+    expect(facet(page, "service", "shop")).to_contain_text("20")
+    expect(total(page)).to_have_text("21 events")
+    assert len(asked) <= 2
+    page.locator("#chart").focus()
+    page.keyboard.press("End")  # what somebody is about to zoom into stays
+    append(box.log, event(21, "error"))
+    expect(total(page)).to_have_text("22 events")
+    page.wait_for_timeout(5_500)
+    expect(page.locator("#chart .chosen")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.locator(".legend")).to_contain_text("21 error")
+    expect(page.locator("#chart")).to_be_focused()
 
 
 def test_what_was_there_stays_when_agent_and_connection_go(box, visit):

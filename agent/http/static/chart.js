@@ -51,6 +51,11 @@ export class Chart {
     });
   }
 
+  // Whether somebody is about to zoom.
+  get isInUse() {
+    return Boolean(this.brushing) || this.to >= 0;
+  }
+
   #stretch() {
     return [Math.min(this.from, this.to), Math.max(this.from, this.to)];
   }

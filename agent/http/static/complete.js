@@ -27,10 +27,12 @@ export function termStart(text, caret) {
 }
 
 export class Completion {
-  // `box`: the input; `span`: gives the stretch of time whose fields are offered.
-  constructor(box, span) {
+  // `box`: the input; `span`: gives the stretch of time whose fields are offered; `closed`: called when what was offered
+  // is no longer.
+  constructor(box, span, closed) {
     this.box = box;
     this.span = span;
+    this.closed = closed;
     this.options = [];
     this.active = -1;
     this.list = document.createElement("ul");
@@ -104,10 +106,16 @@ export class Completion {
     this.box.removeAttribute("aria-activedescendant");
   }
 
+  get isOpen() {
+    return !this.list.hidden;
+  }
+
   close() {
+    const wasOpen = this.isOpen;
     this.asked = undefined;
     this.options = [];
     this.#draw();
+    if (wasOpen) this.closed();
   }
 
   #choose(index) {

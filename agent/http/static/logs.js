@@ -11,6 +11,8 @@ const TYPING_MS = 300;
 const AGAIN_MS = 2000; // after so long a search is sent again that found no server
 const WAIT_MS = 150; // a shorter wait is not worth a picture
 const AGO_MS = 10_000;
+const RECOUNT_MS = 5000; // while the tail runs
+const UNFINISHED = /(?:[=<>~!])$/; // the value is still to come
 const box = document.getElementById("q");
 const form = box.form;
 const main = document.getElementById("main");
@@ -77,10 +79,10 @@ function take(page, there) {
     const focused = part("found").contains(document.activeElement) ? nameOf(document.activeElement) : "";
     part("found").replaceWith(found);
     part("choices").replaceWith(page.getElementById("choices"));
-    if (open !== undefined && part("fields")) part("fields").open = open;
     searched = there.searchParams.get("q") ?? "";
     isOfNow();
     begin();
+    if (open !== undefined && part("fields")) part("fields").open = open;
     if (focused) [...part("found").querySelectorAll("a, button, [tabindex]")].find((one) => nameOf(one) === focused)?.focus({ preventScroll: true });
     if (tail.running && searched !== tail.q) follow();
   } else part("found").classList.add("stale");
@@ -104,17 +106,20 @@ function fault(words) {
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   completion.close();
+  last = box.value.trim();
   show(address());
 });
 let last = box.value.trim();
-box.addEventListener("input", () => {
+function typed() {
   clearTimeout(typing);
   typing = setTimeout(() => {
-    if (box.value.trim() === last) return;
-    last = box.value.trim();
+    const now = box.value.trim();
+    if (now === last || completion.isOpen || UNFINISHED.test(now)) return;
+    last = now;
     show(address(), "replace");
   }, TYPING_MS);
-});
+}
+box.addEventListener("input", typed);
 form.addEventListener("change", ({ target }) => {
   if (!target.matches("select")) return;
   if (target.name === "since") form.querySelector("[name=until]")?.remove();
@@ -152,15 +157,26 @@ function begin() {
   plant(holder);
   writeTimes(part("found"));
   list = new RowList(holder, searched, tell);
+  plot();
+  part("relative").setAttribute("aria-pressed", String(isRelative));
+  fold();
+}
+
+function plot() {
   chart = new Chart(part("chart"), part("stretch"), (since, until) => {
     const there = address();
     there.searchParams.set("since", since);
     there.searchParams.set("until", until);
     show(there);
   }, () => go(part("wider").href));
-  part("relative").setAttribute("aria-pressed", String(isRelative));
-  if (matchMedia("(max-width: 720px)").matches && part("fields").dataset.touched !== "yes") part("fields").open = false;
 }
+
+// On a narrow screen the fields stand above the rows.
+function fold() {
+  if (part("fields")) part("fields").open = !narrow.matches;
+}
+const narrow = matchMedia("(max-width: 720px)");
+narrow.addEventListener("change", fold);
 
 function tell(count) {
   const total = Number(part("total").dataset.total);
@@ -180,9 +196,12 @@ setInterval(() => { if (isRelative && !document.hidden) writeTimes(part("found")
 
 // ---------------------------------------------------------------- the live tail
 
+let came = false; // since chart and fields were counted
+
 function arrive(events, left) {
   const added = list?.add(events) ?? 0;
   if (!added && !left) return;
+  came = true;
   part("rows").parentElement.querySelector(":scope > .empty")?.remove();
   const total = part("total");
   total.dataset.total = Number(total.dataset.total) + added + left;
@@ -198,6 +217,41 @@ async function catchUp() {
   const events = await mine.missed();
   if (mine === list) arrive(events, 0);
 }
+
+// Chart, fields and total are counted anew by the server now and then, not for every line.
+async function recount() {
+  const mine = list;
+  if (!came || !mine || !tail.running || tail.paused || document.hidden || chart.isInUse) return;
+  came = false;
+  const where = new URL(location.href);
+  where.searchParams.set("fresh", "1");
+  let page;
+  try {
+    const answer = await fetch(where, { headers: { Accept: "text/html" } });
+    page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  } catch { // the connection has gone; the page says so by itself
+    came = true;
+    return;
+  }
+  const total = page.getElementById("total");
+  if (!total || mine !== list || chart.isInUse) return;
+  const isFocused = part("chart").contains(document.activeElement);
+  document.querySelector(".over-time").replaceWith(page.querySelector(".over-time"));
+  writeTimes(document.querySelector(".over-time"));
+  plot();
+  if (isFocused) part("chart").focus({ preventScroll: true });
+  if (!part("values").matches(":hover, :focus-within")) {
+    const opened = new Map([...part("values").querySelectorAll("details")].map((one) => [one.firstElementChild.textContent, one.open]));
+    part("values").replaceChildren(...page.getElementById("values").childNodes);
+    for (const one of part("values").querySelectorAll("details")) one.open = opened.get(one.firstElementChild.textContent) ?? one.open;
+  } else came = true;
+  for (const name of ["permalink", "download", "download-csv"]) part(name).href = page.getElementById(name).href;
+  part("total").dataset.total = total.dataset.total;
+  part("total").textContent = total.textContent;
+  tell(list.count);
+  isOfNow();
+}
+setInterval(recount, RECOUNT_MS);
 
 const tail = new LiveTail(arrive, ({ running, waiting, paused, kept }) => {
   tailButton.setAttribute("aria-pressed", String(running));
@@ -220,6 +274,6 @@ pauseButton.addEventListener("click", () => tail.pause(!tail.paused));
 
 // ---------------------------------------------------------------- begin
 
-const completion = new Completion(box, () => part("rows")?.dataset ?? {});
+const completion = new Completion(box, () => part("rows")?.dataset ?? {}, typed);
 if (isRelative) setRelative(true);
 begin();
