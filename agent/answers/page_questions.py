@@ -7,17 +7,24 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from orjson import Fragment
+
 from agent.alert.operations import refuse_unknown
 from agent.answers import parameters as of
 from agent.core.errors import SidelogError
 from agent.core.groups import GroupFilter
+from agent.query.fragments import encode
+from agent.query.groups import group_samples
+from agent.query.language import Selection, all_equal
 from agent.query.predicate import compile_pattern, grep_pattern
+from agent.query.render import document as event_document
 from agent.store.access import entries
 from agent.store.reader import open_reader
 from agent.views import alerts as alert_views
 from agent.views import encode_document, iso
 from agent.views.error_origin import origin_document
 from agent.views.error_table import history_rows, table_document
+from agent.views.samples import differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +57,20 @@ def _table(
 def _origin(place: Place, *, id: str) -> Iterator[bytes]:  # noqa: A002 - the parameter's name
     with place.engine() as engine:
         yield encode_document(origin_document(engine, _group(engine, id, place.now)))
+
+
+def _samples(place: Place, *, id: str, since: int | None, until: int | None, limit: int) -> Iterator[bytes]:  # noqa: A002 - as above
+    with place.engine() as engine:
+        number = _group(engine, id, place.now).id
+        if since is None:
+            events = group_samples(engine, number)
+        else:
+            selection = Selection(all_equal("group", [str(number)]), since, until)
+            with closing(engine.events(selection, limit, newest_first=True)) as found:
+                events = list(found)
+        differs = differences(events)
+        rows = [{"event": Fragment(encode(event_document(one))), "differs": differs[one.id]} for one in events]
+    yield encode_document(rows)
 
 
 def _group_history(place: Place, *, id: str) -> Iterator[bytes]:  # noqa: A002 - as above
@@ -104,6 +125,7 @@ def _changes(place: Place, *, limit: int) -> Iterator[bytes]:
 PAGE_QUESTIONS: dict[str, tuple[Sequence[Parameter], Callable[..., Iterator[bytes]]]] = {
     "error_table": ((of.STATE, of.CATEGORY, of.SERVICE, of.GREP, of.SORT, of.MOST, of.OFFSET), _table),
     "origin": ((of.ID,), _origin),
+    "samples": ((of.ID, of.SINCE, of.UNTIL, of.MOST), _samples),
     "group_history": ((of.ID,), _group_history),
     "alert_test": ((of.RULE, of.THRESHOLD, of.SINCE, of.UNTIL, of.STEPS), _test),
     "deliveries": ((of.MOST,), _deliveries),

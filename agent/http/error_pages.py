@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from starlette.routing import Route
 
-from agent.core.errors import HttpError
+from agent.core.errors import HttpError, SidelogError
 from agent.core.groups import STATES
 from agent.core.times import DAY_NS, MINUTE_NS, parse_time, recent_midnights
 from agent.group.folding import folded
@@ -40,6 +40,7 @@ _LENGTHS = (("", "ever"), ("1h", "1 hour"), ("1d", "1 day"), ("7d", "7 days"), (
 _STATES_AFTER = {"resolved": ("resolved",), "ignored": ("ignored",), "reopened": ("new", "ongoing")}
 _SAMPLES = 20
 _ORIGIN_S = 8.0
+_ARCHIVED_S = 3.0
 _HOUR_NS = 60 * MINUTE_NS
 
 
@@ -100,16 +101,17 @@ class ErrorPages(Frame):
         number = request.path_params["id"]
         at = request.query_params.get("at", "")
         span = spans.read_span(at, request.query_params.get("to", "")) if at else None
-        group, origin, history = await asyncio.gather(
-            self._ask("error", id=number),
-            _nothing() if is_renewal(request) else self._origin(number),
-            self._ask("group_history", id=number),
+        of_time = (
+            {} if span is None else {"since": spans.address_time(span.since), "until": spans.address_time(span.until)}
         )
-        if span is None:
-            samples = [ShownEvent.of(orjson.dumps(one)) for one in group["samples"]]
-        else:
-            since, until = spans.address_time(span.since), spans.address_time(span.until)
-            samples = await self._rows(q=f"group={number}", since=since, until=until, limit=_SAMPLES)
+        is_short = is_renewal(request)
+        group, origin, archived, history, samples = await asyncio.gather(
+            self._ask("error", id=number),
+            _nothing() if is_short else self._soon("origin", _ORIGIN_S, id=number),
+            _nothing() if is_short else self._archived(number),
+            self._ask("group_history", id=number),
+            self._ask("samples", id=number, limit=_SAMPLES, **of_time),
+        )
         related = [ShownEvent.of(orjson.dumps(one)) for one in group["trace_events"]]
         return self._draw(
             request,
@@ -119,20 +121,33 @@ class ErrorPages(Frame):
             history=history,
             trace=folded(group["stacktrace"]) if group["stacktrace"] else [],
             bars=_bars(number, group),
-            samples=samples,
+            archived=archived,
+            samples=[(ShownEvent.of(orjson.dumps(one["event"])), one["differs"]) for one in samples],
+            most_samples=_SAMPLES,
             related=related,
             span=span,
             lengths=_LENGTHS,
             said=_said(request.query_params, group["state"]),
         )
 
-    async def _origin(self, number: int) -> Any:
-        """What is behind it; None where that would take too long: the page has enough without it."""
+    async def _soon(self, name: str, seconds: float, **texts: Any) -> Any:
+        """An answer; None where it cannot be had so soon: the page has enough without it."""
         try:
-            async with asyncio.timeout(_ORIGIN_S):
-                return await self._ask("origin", id=number)
-        except TimeoutError:
+            async with asyncio.timeout(seconds):
+                return await self._ask(name, **texts)
+        except (TimeoutError, SidelogError):
             return None
+
+    async def _archived(self, number: int) -> dict[str, Any]:
+        """How many events of a group archives have, and the hour of the first one; None for both where that would take
+        too long to find.
+        """
+        asked = {"q": f"group={number}", "tier": "archives", "every": "1h"}
+        rows = await self._soon("counts", _ARCHIVED_S, **asked)
+        if rows is None:
+            return {"count": None, "first": None}
+        first = min((row["time"] for row in rows if row["count"]), default=None)
+        return {"count": sum(row["count"] for row in rows), "first": first}
 
     async def change_group(self, request: Request) -> Response:
         """Give it a state."""
