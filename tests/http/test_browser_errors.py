@@ -242,9 +242,48 @@ def test_a_change_that_cannot_be_made_is_said_on_the_page(own):
     expect(page.locator("form .refused")).to_contain_text("The server does not answer")
     expect(page.get_by_label("until so many more events")).to_have_value("7")
     picture(page, "error-refused")
-    page.context.set_offline(False)
+    page.locator("h1").click()  # the focus leaves the form, which would hold it
+    with page.expect_response("**/errors/*fresh=1"):
+        page.context.set_offline(False)
+    page.wait_for_timeout(300)
+    expect(page.locator("form .refused")).to_be_visible()  # it outlives what renews itself
+    expect(page.get_by_label("until so many more events")).to_have_value("7")
     box.say("token", "rotate-key")
+    expect(page.locator("#lost")).to_contain_text("The session is over")
     page.get_by_role("button", name="Ignore").click()
     expect(page.locator("form .refused")).to_contain_text("sidelog token link")
     assert page.url == f"{box.base}/errors/{number}"
     page.visit.forgive("ERR_INTERNET_DISCONNECTED|status of 40")
+
+
+def test_a_stack_trace_scrolls_within_its_own_box(box, visit):
+    marks = (
+        "    total = sum(one.price * one.count for one in order.lines_of(customer, since=last_week))\n"
+        + " " * 12
+        + "~~~^^^^"
+    )
+    trace = f'Traceback (most recent call last):\n  File "/srv/pay.py", line 8, in pay\n{marks}\nBad: sum'
+    append(box.log, event(1, "error", "order failed", exc_info=trace))
+    box.serve()
+    box.stored(1)
+    page = visit(box, viewport={"width": 375, "height": 900})
+    page.goto("/errors/1")
+    stack = page.get_by_role("region", name="Stack trace")
+    assert stack.evaluate("one => one.scrollWidth > one.clientWidth")
+    lines = stack.locator("pre").first.evaluate(
+        "one => one.getBoundingClientRect().height / parseFloat(getComputedStyle(one).lineHeight)"
+    )
+    assert round(lines) == trace.count("\n") + 1  # none is broken
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    picture(page, "error-wide-trace")
+    audit(page)
+
+
+def test_the_list_has_its_labels_on_a_narrow_screen(visit, site):
+    page = visit(site, viewport={"width": 375, "height": 900})
+    page.goto("/errors")
+    expect(page.get_by_text("all groups of this page")).to_be_visible()
+    assert page.get_by_text("all groups of this page").bounding_box()["width"] > 100
+    bars = page.locator("td[data-name='24 hours']").first
+    label = bars.evaluate("one => getComputedStyle(one).alignItems")
+    assert label == "center"

@@ -40,9 +40,12 @@ function replace(part, found) {
   const controls = "a, button, input:not([type=hidden]), select";
   const before = new Map([...part.querySelectorAll(controls)].map((one) => [nameOf(one), one]));
   const focused = part.contains(document.activeElement) ? nameOf(document.activeElement) : "";
+  const refused = part.querySelector(".refused"); // what a form has been told
+  const form = [...part.querySelectorAll("form")].indexOf(refused?.parentElement);
   localize(found);
   for (const event of found.querySelectorAll(".event")) writeTimes(event);
   part.replaceChildren(...found.childNodes);
+  if (refused) part.querySelectorAll("form")[form]?.append(refused);
   for (const one of part.querySelectorAll(controls)) {
     const was = before.get(nameOf(one));
     if (was && one.type === "checkbox") one.checked = was.checked;
