@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from starlette.routing import Route
@@ -106,7 +107,7 @@ def test_a_picture_can_be_made(request, visit, shop, name):
         page.locator("#rows .event", has_text="charge failed").nth(1).locator("summary").first.click()
         expect(page.locator("#rows details.event[open]").first).to_be_visible()
     places = {
-        f"{sys.executable} -m agent": "sidelog",
+        str(Path(sys.executable).parent / "sidelog"): "sidelog",
         str(shop.config): "/etc/sidelog/sidelog.yaml",
         str(shop.logs): "/var/log/shop",
         str(shop.store.parent): "/var/lib/sidelog",
