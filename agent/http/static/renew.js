@@ -5,6 +5,8 @@ import { localTime, localize, writeTimes } from "./times.js";
 const RESTING_MS = 2000; // after a movement of the pointer: nothing moves away under it
 const touched = new WeakMap(); // a part -> when the pointer moved over it
 let since = new Date();
+let rounds = 0; // only the last one that was asked for is shown …
+let isForced = false; // … with no part left alone, where one before it was to be
 
 // The time of which the page is, of day.
 export function shownSince() {
@@ -60,15 +62,20 @@ export async function renew(forced) {
   if (!parts.length) return true;
   const where = new URL(location.href);
   where.searchParams.set("fresh", "1"); // without what takes long and does not change
+  const round = rounds += 1;
+  isForced ||= forced;
   const answer = await fetch(where, { headers: { Accept: "text/html" } });
+  const text = await answer.text();
+  if (round !== rounds) return true;
   if (!answer.ok) return false;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const page = new DOMParser().parseFromString(text, "text/html");
   let isWhole = true;
   for (const part of parts) {
     const found = page.getElementById(part.id);
-    if (found && (forced || !isHeld(part))) replace(part, found);
+    if (found && (isForced || !isHeld(part))) replace(part, found);
     else isWhole = false;
   }
+  isForced = false;
   const said = document.querySelector(".done[data-while]"); // no longer than it is true
   if (said && !document.querySelector(`.summary-of .state.${CSS.escape(said.dataset.while)}`)) said.remove();
   if (isWhole) isOfNow();
