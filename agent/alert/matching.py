@@ -94,7 +94,7 @@ class RuleMatch(msgspec.Struct):
                 self.field_name, self.values = condition.field, condition.values
                 return condition
         for condition in conditions:
-            if condition.required and all(required.folded for required in condition.required):
+            if condition.required and all(one.folded and one.field is None for one in condition.required):
                 self.needles = tuple(required.text.lower().encode() for required in condition.required)
                 return condition
         return None

@@ -39,6 +39,7 @@ _OF_GROUPS = ("group", "category", "state")
 _NOT_OF_THE_LINE = frozenset(("severity", *_OF_FILES, *_OF_GROUPS, *BUILT_IN))
 _OF_THE_LINE_ALONE = ("logger", "trace_id", "span_id", "message")  # no label of a file gives them
 _OF_NUMBERS = "-0123456789"  # with which numbers begin
+_WORDS = ("True", "False", "inf", "nan")  # as messages that are made of values have them, and JSON has not
 _SERVICE_LABEL = "service.name"  # a line may name it under another key
 
 
@@ -60,11 +61,12 @@ class RequiredText(msgspec.Struct, frozen=True):
     folded: bool = False  # ASCII, and ASCII letters of either case are alike
     is_key: bool = False  # the end of the key under which a value stands, with its quote; else the value itself
     is_prefix: bool = False  # only how the value begins
+    is_part: bool = False  # letters somewhere in the value
 
     @property
     def is_value(self) -> bool:
         """Whether it is the value of a field, or how that begins."""
-        return self.field is not None and not self.is_key
+        return self.field is not None and not self.is_key and not self.is_part
 
     @property
     def composed(self) -> bool:
@@ -213,6 +215,13 @@ def _required_text(term: Term) -> RequiredText | None:
         return RequiredText(value, folded=folded) if value and (value.isascii() or not folded) else None
     if term.operator == "=" and not _may_be_written_otherwise(term):
         return RequiredText(value, field, is_prefix=term.prefix)
+    if field == "message" and term.operator == "~":
+        return _required_letters(term)
+    return _required_key(field)
+
+
+def _required_key(field: str) -> RequiredText | None:
+    """The end of the key under which a field stands."""
     if field in NAMED_FIELDS or field == _SERVICE_LABEL:
         return None  # it may stand under any key
     # A key with dots stands as it is or as several keys; its last part ends a key either way, unless it is an index.
@@ -220,6 +229,16 @@ def _required_text(term: Term) -> RequiredText | None:
     if not key or key.isdigit() or _has_surrogate(key):
         return None
     return RequiredText(f'{key}"', field, is_key=True)
+
+
+def _required_letters(term: Term) -> RequiredText | None:
+    """What a message in which an expression is found has of the record: letters, which no form of a value changes."""
+    from agent.core.expressions.literal import required_letters  # noqa: PLC0415 - most commands have no expression
+
+    letters = required_letters(term.value)
+    if letters is None or any(letters.text in word for word in _WORDS):
+        return None
+    return RequiredText(letters.text, term.field, folded=letters.folded, is_part=True)
 
 
 def _is_of_the_line_alone(field: str) -> bool:

@@ -93,13 +93,17 @@ def line_clause(text: str, *, folded: bool) -> tuple[str, tuple[str | bytes, ...
         text: that SQLite can take.
         folded: it is ASCII, and ASCII letters of either case are alike.
     """
-    hidden = r"'\'" if _MAY_HIDE & set(text) or not text.isprintable() else r"'\u'"
-    json = f"instr(CAST(e.raw AS BLOB), CAST({hidden} AS BLOB))"
+    json = f"instr(CAST(e.raw AS BLOB), CAST('{hiding_escape(text)}' AS BLOB))"
     if not folded:
         return f"({_KEPT} AND (instr(CAST(e.raw AS BLOB), ?) OR {json}))", (text.encode(),)
     # LIKE ends at a NUL.
     sql = f"({_KEPT} AND (CAST(e.raw AS TEXT) LIKE ? ESCAPE '!' OR instr(CAST(e.raw AS BLOB), x'00') OR {json}))"
     return sql, (like_pattern(text),)
+
+
+def hiding_escape(text: str) -> str:
+    r"""What stands in JSON that has a text in other characters: `\u` before the number of one of them, else any `\`."""
+    return "\\" if _MAY_HIDE & set(text) or not text.isprintable() else "\\u"
 
 
 def like_pattern(text: str) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agent.core.errors import SidelogError
 from agent.core.expressions import LIVE_BUDGET_S, Expression, TimeBudget, UndecidedError, wrong_with
 from agent.core.expressions.cost import NoBoundError, match_steps, safe_length, search_steps
+from agent.core.expressions.literal import required_letters
 from agent.core.expressions.text import as_regex
 from agent.core.expressions.tree import read
 from agent.core.expressions.trial import TooManyStepsError, _Matcher, count_steps, hard_text
@@ -231,3 +232,37 @@ def test_ctrl_c_is_heard_while_an_expression_is_tried():
         assert process.stdout.readline() == b"begins\n"
         process.send_signal(signal.SIGINT)
         assert b"KeyboardInterrupt" in process.communicate(timeout=60)[1]
+
+
+# ---------------------------------------------------------------- what stands in each match
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("time(out)? after", ("after", False)),
+        ("(?:time)(?P<x>out)", ("timeout", False)),
+        ("[0-9]{5} results", ("results", False)),
+        ("(?i)timeout", ("meout", True)),  # İ is an i in any case
+        ("(?i:K)afka and more", ("afka", False)),
+        ("ab|cdef", None),
+        ("a.b", None),
+        ("(?!error)x", None),
+        ("größe", None),
+        ("", None),
+    ],
+)
+def test_the_letters_of_an_expression(text, letters):
+    assert required_letters(text) == letters
+
+
+@given(st.data())
+def test_each_match_holds_the_letters(data):
+    text = data.draw(st.sampled_from([
+        "time(out)? after", r"(?i:sick\s+kernel) (\d+)", "(?:ab|cd)?order[ _]number", "(?s)err.*or(s+)", "(a|the)end",
+        r"(?i)x{2,3}connection\b", "(?i:un)Known", "(?ix) no t e",
+    ]))  # fmt: skip
+    found = data.draw(st.from_regex(text))
+    letters = required_letters(text)
+    if letters is not None:
+        assert letters.text.lower() in found.lower() if letters.folded else letters.text in found

@@ -64,7 +64,7 @@ def lower(text):
 
 def stands(required: RequiredText, event) -> bool:
     """Whether an event's record holds a text, or there is a way round it."""
-    if "\\" in event.record or (required.composed and '"@mt"' in event.record):
+    if hiding(required) in event.record or (required.composed and '"@mt"' in event.record):
         return True
     if required.is_labelled(event.file.resource):
         return True
@@ -75,10 +75,15 @@ def stands(required: RequiredText, event) -> bool:
     return required.text in event.record
 
 
+def hiding(required: RequiredText) -> str:
+    """What may stand for a character of it: any escape, or the number of one that is printed as it is."""
+    text = required.text[:-1] if required.is_key else required.text
+    return "\\" if set(text) & set('"\\/') or not text.isprintable() else "\\u"
+
+
 def stands_in_line(required: RequiredText, raw: bytes) -> bool:
     """Whether the line beside a record holds a text, or may hold it behind an escape, or where SQL does not look."""
-    hidden = b"\\" if set(required.text) & set('"\\/') or not required.text.isprintable() else b"\\u"
-    if raw.startswith(b"{") and hidden in raw:
+    if raw.startswith(b"{") and hiding(required).encode() in raw:
         return True
     if required.folded:
         return b"\0" in raw or required.text.lower().encode() in raw.lower()
@@ -111,6 +116,10 @@ def possible(analysis, event, decided=lambda _condition, _event: True) -> bool:
 @example([EventRow({"service": "shop"}, file=3)], Query((Term("service.name", "=", "shop"),)), 0)
 @example([EventRow('{"x":"K"}')], Query((Term(None, "", "k"),)), 0)
 @example([EventRow({"@mt": "{user}", "user": "ann"})], Query((Term("message", "=", "ann"),)), 0)
+@example([EventRow({"@mt": "a{x}", "x": "nn"})], Query((Term("message", "~", "ann"),)), 0)
+@example([EventRow({"x": True})], Query((Term("message", "~", "True"),)), 0)
+@example([EventRow({"message": "\u212ane"})], Query((Term("message", "~", "(?i:kne)"),)), 0)
+@example([EventRow('{"message":"\\u0061nn"}')], Query((Term("message", "~", "ann"),)), 0)
 def test_what_must_be_there_is_there_in_each_match(rows, query, group):
     for event in map(event_of, grouped(rows, group)):
         if query.matches(event, CATEGORIES):
@@ -209,7 +218,10 @@ def test_which_severities_can_match(text, severities):
         ("http.status>=500", RequiredText('status"', "http.status", is_key=True)),
         ("tags.0~x", None),
         ("message=ready", RequiredText("ready", "message")),
-        ("message~ready", None),
+        ("message~ready", RequiredText("ready", "message", is_part=True)),
+        ("message~(?i:ready)", RequiredText("ready", "message", folded=True, is_part=True)),
+        ("message~a.c", None),
+        ("message~True", None),
         ("logger=7", None),
         ("service=7", RequiredText("7", "service")),
         ("service.name~shop", None),  # a line may name its service under another key

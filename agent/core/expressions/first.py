@@ -19,8 +19,8 @@ _ASCII = (1 << 128) - 1
 _BEYOND_BLANK, _BEYOND_OTHER = 1 << 128, 1 << 129  # those that `\s` takes, and the others
 _BEYOND = _BEYOND_BLANK | _BEYOND_OTHER
 ALL = _ASCII | _BEYOND
-_FOLDED_BEYOND_ASCII = frozenset("iksIKS")  # İ, ı, K (Kelvin) and ſ match them without regard to case
-_FOLDED = sum(1 << ord(letter) for letter in _FOLDED_BEYOND_ASCII)
+FOLDED_BEYOND_ASCII = frozenset("iksIKS")  # İ, ı, K (Kelvin) and ſ match them without regard to case
+_FOLDED = sum(1 << ord(letter) for letter in FOLDED_BEYOND_ASCII)
 _CATEGORIES = {  # what lies beyond ASCII that they take
     op.CATEGORY_DIGIT: (r"\d", _BEYOND_OTHER), op.CATEGORY_NOT_DIGIT: (r"\D", _BEYOND),
     op.CATEGORY_SPACE: (r"\s", _BEYOND_BLANK), op.CATEGORY_NOT_SPACE: (r"\S", _BEYOND_OTHER),

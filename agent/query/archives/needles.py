@@ -136,7 +136,7 @@ def _stands_in_lines(required: RequiredText, resources: list[dict[str, Any]]) ->
     if required.is_value:
         elsewhere = required.composed or _is_literal(required)
         return not elsewhere and not any(map(required.is_labelled, resources))
-    return not required.is_key
+    return not required.is_key and not required.is_part
 
 
 def _is_literal(required: RequiredText) -> bool:

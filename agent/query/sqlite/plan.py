@@ -17,7 +17,7 @@ import msgspec
 from agent.core.groups import NEW_FOR_NS
 from agent.core.severity import ERRORS_FROM, HIGHEST
 from agent.core.values import number
-from agent.query.searched import like_pattern, line_clause
+from agent.query.searched import hiding_escape, like_pattern, line_clause
 from agent.query.terms import NOT_IGNORED, Term
 
 if TYPE_CHECKING:
@@ -30,13 +30,11 @@ if TYPE_CHECKING:
 _PATTERN_BYTES = 10_000  # SQLite refuses LIKE patterns over 50,000 bytes
 _MOST_LISTED_FILES = 5_000  # a longer list of ids in a statement costs more than it saves
 # GLOB '*x*' skips to each x by strcspn: 0.3 µs on a line of 300 bytes, where instr() takes 1.2.
-_ESCAPED = "e.record GLOB '*\\*'"  # the record has an escape: anything may be in it
 _TEMPLATE = "e.record GLOB '*\"@mt\"*'"  # the message is composed from a template and fields
 
 _STATE = "iif(state = 'new' AND first_seen < ?, 'ongoing', state)"  # as `core.groups.state_at`
 
 _ANY_GROUP = (Term("group", "=", "", prefix=True),)
-_NOTHING = "e.group_id < 0"  # SQLite finds no plan for a literal 0
 
 BY_TIME = "events_by_time"
 ERRORS_BY_TIME = "errors_by_time"
@@ -48,6 +46,10 @@ class Clause(msgspec.Struct, frozen=True):
     sql: str
     parameters: tuple[Any, ...] = ()
     exact: bool = False
+
+
+ALL = Clause("", exact=True)
+NOTHING = Clause("e.group_id < 0", exact=True)  # SQLite finds no plan for a literal 0
 
 
 class SqlPlan(msgspec.Struct, frozen=True):
@@ -71,22 +73,37 @@ def plan_of(analysis: Analysis, files: Files) -> SqlPlan:
     clauses: list[Clause] = []
     residual = False
     for condition in analysis.conditions:
-        clause = _clause(condition, files)
+        clause = clause_of(condition, files)
         residual = residual or clause is None or not clause.exact
         if clause is not None:
             clauses.append(clause)
-    empty = not analysis.severities
-    if analysis.narrows_files:
-        file_ids = [file.id for file in files.values() if analysis.accepts_file(file)]
-        empty = empty or not file_ids
-        if len(file_ids) > _MOST_LISTED_FILES:
-            residual = residual or len(file_ids) < len(files)
-        elif len(file_ids) < len(files):
-            clauses.append(Clause(_in_files(file_ids), exact=True))
-    return _assemble(analysis.severities, clauses, residual=residual, empty=empty)
+    of_files = file_clause(analysis, files)
+    if of_files is not None:
+        clauses.append(of_files)
+    return assemble(analysis.severities, clauses, residual=residual or of_files is None)
 
 
-def _assemble(severities: frozenset[int], clauses: list[Clause], *, residual: bool, empty: bool) -> SqlPlan:
+def file_clause(analysis: Analysis, files: Files) -> Clause | None:
+    """What a query says of the events' files, in full; None where that would be too long a list."""
+    if not analysis.narrows_files:
+        return ALL
+    file_ids = [file.id for file in files.values() if analysis.accepts_file(file)]
+    if not file_ids:
+        return NOTHING
+    if len(file_ids) == len(files):
+        return ALL
+    return None if len(file_ids) > _MOST_LISTED_FILES else Clause(_in_files(file_ids), exact=True)
+
+
+def assemble(severities: frozenset[int], clauses: Sequence[Clause], *, residual: bool) -> SqlPlan:
+    """A plan of clauses that must all hold.
+
+    Args:
+        severities: of which an event must have one.
+        clauses: about anything else.
+        residual: as `SqlPlan.residual`.
+    """
+    clauses = [clause for clause in clauses if clause.sql]
     errors = min(severities, default=0) >= ERRORS_FROM
     parts = []
     if errors:
@@ -103,7 +120,7 @@ def _assemble(severities: frozenset[int], clauses: list[Clause], *, residual: bo
         parameters=tuple(value for clause in clauses for value in clause.parameters),
         residual=residual,
         selective=selective,
-        empty=empty,
+        empty=not severities or NOTHING in clauses,
     )
 
 
@@ -118,14 +135,14 @@ def _either(branches: Sequence[Analysis], files: Files) -> Clause | None:
             return None
         sql = plan.sql.removeprefix(" AND ")
         clauses.append(Clause(f"({sql})", plan.parameters, exact=not plan.residual))
-    return _any_of(clauses) if clauses else Clause(_NOTHING, exact=True)
+    return _any_of(clauses) if clauses else NOTHING
 
 
 def _in_files(ids: Iterable[int]) -> str:
     return f"e.file_id IN ({','.join(map(str, sorted(ids)))})"
 
 
-def _clause(condition: Condition, files: Files) -> Clause | None:
+def clause_of(condition: Condition, files: Files) -> Clause | None:
     """The prefilter of a condition, None where none is sound."""
     if condition.branches:
         return _either(condition.branches, files)
@@ -156,8 +173,8 @@ def _any_of(clauses: list[Clause]) -> Clause:
 
 
 def _group_clause(field: str, value: str) -> Clause:
-    if field != "group" and not _bindable(value):  # no name that the store has
-        return Clause(_NOTHING, exact=True)
+    if field != "group" and not is_bindable(value):  # no name that the store has
+        return NOTHING
     if field == "category":
         return Clause("e.group_id IN (SELECT id FROM error_groups WHERE category = ?)", (value,), exact=True)
     if field == "state":
@@ -166,20 +183,21 @@ def _group_clause(field: str, value: str) -> Clause:
         return Clause(sql, (oldest, value), exact=True)
     wanted = number(value)
     if wanted is None or not 0 < wanted < 2**63 or wanted != int(wanted):  # int(1e999999) would take minutes
-        return Clause(_NOTHING, exact=True)
+        return NOTHING
     return Clause("e.group_id = ?", (int(wanted),), exact=True)
 
 
 def _text_clause(required: RequiredText, files: Files) -> Clause | None:
     """The record holds the text, or has one of the ways round it."""
-    if not _bindable(required.text):
+    if not is_bindable(required.text):
         return None
     parameters: tuple[Any, ...]
     if required.folded:
         sql, parameters = "e.record LIKE ? ESCAPE '!'", (like_pattern(required.text),)
     else:
-        sql, parameters = "e.record GLOB ?", (_containing(required.text),)
-    sql += f" OR {_ESCAPED}"
+        sql, parameters = "e.record GLOB ?", (containing(required.text),)
+    value = required.text[:-1] if required.is_key else required.text
+    sql += f" OR e.record GLOB '*{hiding_escape(value)}*'"  # such an escape may stand for any of its characters
     if required.field is None:
         line, more = line_clause(required.text, folded=required.folded)
         sql, parameters = f"{sql} OR {line}", (*parameters, *more)
@@ -194,7 +212,7 @@ def _text_clause(required: RequiredText, files: Files) -> Clause | None:
     return Clause(f"({sql})", parameters)
 
 
-def _bindable(text: str) -> bool:
+def is_bindable(text: str) -> bool:
     """Whether SQLite can take a text as a pattern."""
     if "\0" in text or len(text) > _PATTERN_BYTES:
         return False
@@ -204,6 +222,11 @@ def _bindable(text: str) -> bool:
         return False
 
 
-def _containing(text: str) -> str:
-    """The GLOB pattern for a text anywhere; it has no escape but a set of one character."""
-    return "*" + re.sub(r"[*?[]", r"[\g<0>]", text) + "*"
+def containing(text: str) -> str:
+    """The GLOB pattern for a text anywhere."""
+    return f"*{glob_text(text)}*"
+
+
+def glob_text(text: str) -> str:
+    """A text in a GLOB pattern, which has no escape but a set of one character."""
+    return re.sub(r"[*?[]", r"[\g<0>]", text)
