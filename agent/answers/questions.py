@@ -135,7 +135,7 @@ def _counts(
     with place.engine(tier) as engine:
         if measures:
             found = []
-            for row in measured(engine.events(selection), grouping, measures, engine.categories):
+            for row in measured(engine, selection, grouping, measures):
                 numbers = [None if one is None else Raw(number_text(one).encode()) for one in row.numbers]
                 named = dict(zip((measure.text for measure in measures), numbers, strict=True))
                 found.append({**row_object(row.bucket, grouping), **named})

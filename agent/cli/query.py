@@ -284,7 +284,7 @@ def _count(
         return rows, []
     from agent.query.measures import measured, number_text
 
-    found = measured(engine.events(request.selection), grouping, request.measures, engine.categories)
+    found = measured(engine, request.selection, grouping, request.measures)
     columns = {
         measure.text: [None if (number := row.numbers[at]) is None else number_text(number) for row in found]
         for at, measure in enumerate(request.measures)

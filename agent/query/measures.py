@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter, defaultdict
+from array import array
+from collections import Counter
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.core import values
 from agent.core.errors import UsageError
 from agent.core.patterns import lazy
-from agent.query.aggregate import Bucket, buckets, key_of, value_of
+from agent.query.aggregate import Bucket, buckets
+from agent.query.language import Grouping
 from agent.query.syntax import read_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from agent.core.stored import StoredEvent
-    from agent.query.engine import Counts, Fragment
-    from agent.query.language import Grouping
-    from agent.query.predicate import Categories
+    from agent.query.engine import Counts, Engine, Fragment
+    from agent.query.language import Selection
 
 _FUNCTION = lazy(r"(sum|avg|min|max|p(\d{1,2}(?:\.\d{1,6})?|100)):(.+)")
 _PLAIN_EXPONENT = 30  # numbers with more digits than that are written with an exponent
+_EXACT_BELOW = 2**53  # so far a double holds every integer
 _EXACT = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])  # nothing that a line can have overflows
 
 
@@ -40,17 +42,57 @@ class Measure(NamedTuple):
     field: str
     percent: Decimal = Decimal(0)  # of `p`
 
-    def of(self, numbers: Sequence[values.Number]) -> values.Number | None:
+    def of(self, numbers: Numbers) -> values.Number | None:
         """The aggregate of numbers; None where there are none."""
-        if not numbers:
+        if not numbers.count:
             return None
-        if self.function in ("sum", "avg"):
+        if self.function == "sum":
+            return numbers.total
+        if self.function == "avg":
             with localcontext(_EXACT):
-                total = sum(numbers)
-                return total if self.function == "sum" else values.exact(float(Decimal(total) / len(numbers)))
+                return values.exact(float(Decimal(numbers.total) / numbers.count))
         if self.function == "p":
-            return sorted(numbers)[max(1, math.ceil(self.percent * len(numbers) / 100)) - 1]
-        return min(numbers) if self.function == "min" else max(numbers)
+            return numbers.at(max(1, math.ceil(self.percent * numbers.count / 100)) - 1)
+        return numbers.least if self.function == "min" else numbers.most
+
+
+class Numbers:
+    """The numbers of a field in the events of a row, each with how often it is there.
+
+    Args:
+        kept: whether they are wanted in their order; else no more than sums and extremes are held.
+    """
+
+    def __init__(self, *, kept: bool) -> None:
+        self.count = 0
+        self.total: values.Number = 0
+        self.least: values.Number | None = None
+        self.most: values.Number | None = None
+        self._kept = kept
+        self._doubles = array("d")  # 8 bytes each, where a decimal takes a hundred
+        self._others: list[values.Number] = []  # that no double is
+
+    def add(self, number: values.Number, count: int) -> None:
+        """Add a number that is there so often."""
+        self.count += count
+        with localcontext(_EXACT):
+            self.total += number * count
+        if self.least is None or number < self.least:
+            self.least = number
+        if self.most is None or number > self.most:
+            self.most = number
+        if self._kept:
+            double = float(number) if -_EXACT_BELOW < number < _EXACT_BELOW else math.inf
+            if values.exact(double) == number:
+                self._doubles.extend(repeat(double, count))
+            else:
+                self._others.extend(repeat(number, count))
+
+    def at(self, index: int) -> values.Number:
+        """The number at a place of their order."""
+        if not self._others:
+            return values.exact(sorted(self._doubles)[index])
+        return sorted([*map(values.exact, self._doubles), *self._others])[index]
 
 
 class Measured(NamedTuple):
@@ -76,36 +118,41 @@ def read_measures(text: str) -> tuple[Measure, ...]:
     return tuple(found)
 
 
-def measured(
-    events: Iterable[StoredEvent], grouping: Grouping, measures: Sequence[Measure], categories: Categories
-) -> list[Measured]:
+def measured(engine: Engine, selection: Selection, grouping: Grouping, measures: Sequence[Measure]) -> list[Measured]:
     """Events as rows with aggregates, in the order of `aggregate.buckets`.
 
-    The numbers are held until the end, 40 bytes each, because a percentile needs all of them.
+    The engine counts by the fields that are measured, too: how often each of their values is there says all.
 
     Args:
-        events: all that match, in any order.
+        engine: whom to ask.
+        selection: which events.
         grouping: how they are divided, buckets of its own and not those that engines count.
         measures: what to compute of each part.
-        categories: of error groups.
     """
-    counts: Counts = Counter()
-    numbers: defaultdict[tuple[int | None, tuple[Fragment, ...], str], list[values.Number]] = defaultdict(list)
     fields = sorted({measure.field for measure in measures})
+    kept = {measure.field for measure in measures if measure.function == "p"}
     counted = grouping.counted
-    starts: dict[int | None, int | None] = {None: None}
-    for event in events:
-        bucket, row = key_of(event, counted, categories)
-        counts[bucket, row] += 1
-        if bucket is not None and bucket not in starts:
-            starts[bucket] = grouping.start_of(bucket)
-        for field in fields:
-            number = number_of(value_of(event, field, categories))
-            if number is not None:
-                numbers[starts[bucket], row, field].append(number)
+    asked = Grouping((*counted.by, *fields), counted.every_ns)
+    rows: Counts = Counter()
+    numbers: dict[tuple[int | None, tuple[Fragment, ...], str], Numbers] = {}
+    for part in engine.counts(selection, asked):
+        for (bucket, found), count in part.items():
+            row = found[: len(counted.by)]
+            rows[bucket, row] += count
+            start = None if bucket is None else grouping.start_of(bucket)
+            for field, value in zip(fields, found[len(row) :], strict=True):
+                number = number_of(value)
+                if number is not None:
+                    key = (start, row, field)
+                    if key not in numbers:
+                        numbers[key] = Numbers(kept=field in kept)
+                    numbers[key].add(number, count)
+    nothing = Numbers(kept=False)
     return [
-        Measured(row, tuple(measure.of(numbers[row.time, row.values, measure.field]) for measure in measures))
-        for row in buckets([counts], grouping)
+        Measured(
+            row, tuple(measure.of(numbers.get((row.time, row.values, measure.field), nothing)) for measure in measures)
+        )
+        for row in buckets([rows], grouping)
     ]
 
 
