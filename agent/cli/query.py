@@ -125,7 +125,7 @@ def command(context: Context, **options: Any) -> int:
         raise
     config = context.config()
     path, directory = config.store.path, config.archive_directory
-    with closing(open_engine(path, directory, stored=request.stored, archived=request.archived)) as engine:
+    with closing(open_engine(path, directory, stored=request.stored, archived=request.archived, twin=True)) as engine:
         return _answer(request, engine)
 
 

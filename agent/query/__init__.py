@@ -19,6 +19,7 @@ def open_engine(
     stored: bool = True,
     archived: bool = True,
     sleep: Callable[[float], None] = time.sleep,
+    twin: bool = False,
 ) -> Engine:
     """The engine for the store at `path`, to be closed by the caller. What searches archives is imported only where
     there are any: 30 ms.
@@ -29,6 +30,7 @@ def open_engine(
         stored: whether to ask the store.
         archived: whether to ask its archives.
         sleep: waits so many seconds between looks at what is followed.
+        twin: whether another process may do a part of what takes long, for one who waits alone for the answer.
 
     Raises:
         StoreError: the store is missing, damaged or newer than the program; nothing is created.
@@ -39,7 +41,7 @@ def open_engine(
     connection = open_reader(path)
     if not archived or not (has_archives(connection) or _holds_archives(directory)):
         if stored:
-            return SqliteEngine(connection, path, sleep=sleep)
+            return SqliteEngine(connection, path, sleep=sleep, twin=twin)
         connection.close()
         from agent.query.union import UnionEngine  # noqa: PLC0415
 
@@ -48,7 +50,7 @@ def open_engine(
     from agent.query.union import UnionEngine  # noqa: PLC0415
 
     archives = ArchiveEngine(connection, path, directory, beside_store=stored)
-    return UnionEngine([archives, SqliteEngine(connection, path, sleep=sleep)]) if stored else archives
+    return UnionEngine([archives, SqliteEngine(connection, path, sleep=sleep, twin=twin)]) if stored else archives
 
 
 def _holds_archives(directory: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -42,23 +43,39 @@ class Bucket(msgspec.Struct, frozen=True):
 
 def buckets(parts: Iterable[Counts], grouping: Grouping) -> list[Bucket]:
     """Counts (`Engine.counts` of `grouping.counted`) as rows, in their order; without fields and buckets one row."""
-    counted: Counts = Counter()
+    counts: Counts | None = None
     for part in parts:
-        counted.update(part)
+        if counts is None:
+            counts = part  # often the only one, with a million values
+        else:
+            counts.update(part)
+    counts = Counter() if counts is None else counts
+    if not grouping.by and grouping.every_ns is None:
+        return [Bucket(None, (), counts.total())]
+    if grouping.every_ns is not None:
+        counts = _by_start(counts, grouping)
+    if grouping.top is not None:
+        counts = _largest(counts, grouping.top)
+    rows = [Bucket(start, values, count) for (start, values), count in counts.items() if count]
+    return sorted(rows, key=lambda row: (row.time or 0, -row.count, _order(row.values)))
+
+
+def _by_start(counted: Counts, grouping: Grouping) -> Counts:
+    """Counts by where buckets begin, in place of their numbers."""
     starts = {bucket: grouping.start_of(bucket) for bucket in {key[0] for key in counted} if bucket is not None}
     counts: Counts = Counter()
     for (bucket, values), count in counted.items():
         counts[None if bucket is None else starts[bucket], values] += count
-    if not grouping.by and grouping.every_ns is None:
-        return [Bucket(None, (), counts.total())]
-    if grouping.top is not None:
-        totals: Counter[tuple[Fragment, ...]] = Counter()
-        for (_, values), count in counts.items():
-            totals[values] += count
-        kept = set(sorted(totals, key=lambda values: (-totals[values], _order(values)))[: grouping.top])
-        counts = Counter({key: count for key, count in counts.items() if key[1] in kept})
-    rows = [Bucket(start, values, count) for (start, values), count in counts.items() if count]
-    return sorted(rows, key=lambda row: (row.time or 0, -row.count, _order(row.values)))
+    return counts
+
+
+def _largest(counts: Counts, top: int) -> Counts:
+    """Those of the values that are there most often, over all buckets."""
+    totals: Counter[tuple[Fragment, ...]] = Counter()
+    for (_, values), count in counts.items():
+        totals[values] += count
+    kept = set(heapq.nsmallest(top, totals, key=lambda values: (-totals[values], _order(values))))
+    return Counter({key: count for key, count in counts.items() if key[1] in kept})
 
 
 def _order(values: tuple[Fragment, ...]) -> tuple[bytes, ...]:

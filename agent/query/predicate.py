@@ -153,7 +153,7 @@ def _text_check(text: str) -> Check:
 
 # ---------------------------------------------------------------- severity
 
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
 }  # fmt: skip
 
@@ -220,17 +220,18 @@ def _field_check(term: Term, budget: TimeBudget | None) -> Check:
     if term.operator == "!=":
         equal = _beginning(term.value) if term.prefix else _equality(term.value)
         return lambda event, categories: not any(map(equal, values(event, categories)))
-    accept = _value_check(term, budget)
+    accept = value_check(term, budget)
     return lambda event, categories: any(map(accept, values(event, categories)))
 
 
-def _value_check(term: Term, budget: TimeBudget | None) -> ValueCheck:
+def value_check(term: Term, budget: TimeBudget | None) -> ValueCheck:
+    """Whether a value of a field is one that a term accepts, which is neither `!=` nor negated."""
     if term.operator == "=":
         return _beginning(term.value) if term.prefix else _equality(term.value)
     if term.operator == "~":
         search = compile_pattern(term.value, budget).search
         return lambda value: (text := text_of(value)) is not None and bool(search(text))
-    return _ordering(_COMPARE[term.operator], term.value)
+    return _ordering(COMPARE[term.operator], term.value)
 
 
 def _equality(wanted: str) -> ValueCheck:

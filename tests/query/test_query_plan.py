@@ -138,7 +138,7 @@ def test_sqlite_seeks_the_intended_index(tmp_path, text, index, descending):
     connection = make_store(tmp_path / "s.db", [EventRow({"user": "ann"}, severity=17)])
     statements = []
     connection.set_trace_callback(statements.append)
-    list(EventScan(connection, Selection(parse_query(text))).by_time(descending=descending))
+    list(EventScan(connection, Selection(parse_query(text), BASE - 9, BASE + 9)).by_time(descending=descending))
     connection.set_trace_callback(None)
     selects = [statement for statement in statements if "record" in statement]
     assert selects

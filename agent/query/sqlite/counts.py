@@ -5,17 +5,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent.core.event import severity_text
 from agent.query.aggregate import count_event
+from agent.query.columns import UnfitError
 from agent.query.fragments import encode
 from agent.query.language import Selection
 from agent.query.sqlite import rollup
+from agent.query.sqlite.bulk import BulkCount, bucket_sql
 from agent.query.sqlite.scan import EventScan, ScanKey
 
 if TYPE_CHECKING:
     import sqlite3
+    from pathlib import Path
 
     from agent.query.engine import Counts, Fragment
     from agent.query.language import Grouping
@@ -27,7 +32,15 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def stored_counts(connection: sqlite3.Connection, selection: Selection, grouping: Grouping, now_ns: int) -> Counts:
+def stored_counts(
+    connection: sqlite3.Connection,
+    selection: Selection,
+    grouping: Grouping,
+    now_ns: int,
+    path: Path | None = None,
+    *,
+    twin: bool = False,
+) -> Counts:
     """How many of the store's events match, by fields and time buckets.
 
     Args:
@@ -35,9 +48,11 @@ def stored_counts(connection: sqlite3.Connection, selection: Selection, grouping
         selection: what is asked for.
         grouping: the fields and the length of a bucket.
         now_ns: Unix ns; what is much older is not in the rollups any more.
+        path: of the store, which several connections read at once; None: this one alone.
+        twin: whether another process may count a part.
     """
     counts = _from_rollups(connection, selection, grouping, now_ns)
-    return scan_counts(EventScan(connection, selection), grouping) if counts is None else counts
+    return scan_counts(EventScan(connection, selection), grouping, path, twin=twin) if counts is None else counts
 
 
 def _from_rollups(
@@ -69,12 +84,23 @@ def _named(name: str, severity_number: int, source: str, logger: str | None) -> 
     return None if value is None else encode(value)
 
 
-def scan_counts(scan: EventScan, grouping: Grouping) -> Counts:
-    """Count by looking at the events: inside SQLite where no record must be read, else one by one."""
+def bulk_count(scan: EventScan, grouping: Grouping, path: Path | None = None, *, twin: bool = False) -> BulkCount:
+    """A counting in blocks.
+
+    Raises:
+        UnfitError: it cannot be done so.
+    """
+    return BulkCount(scan, path, grouping, _COLUMNS, partial(_column_value, scan), twin=twin)
+
+
+def scan_counts(scan: EventScan, grouping: Grouping, path: Path | None = None, *, twin: bool = False) -> Counts:
+    """Count by looking at the events: inside SQLite where no record must be read, else in blocks, or one by one."""
     if scan.plan.empty:
         return Counter()
     if not scan.plan.residual and all(name in _COLUMNS for name in grouping.by):
         return _sql_counts(scan, grouping)
+    with suppress(UnfitError):
+        return bulk_count(scan, grouping, path, twin=twin).count()
     counts: Counts = Counter()
     for event in scan.by_time():
         count_event(counts, event, grouping, scan.categories)
@@ -84,8 +110,7 @@ def scan_counts(scan: EventScan, grouping: Grouping) -> Counts:
 def _sql_counts(scan: EventScan, grouping: Grouping) -> Counts:
     columns = sorted({_COLUMNS[name] for name in grouping.by})
     every = grouping.every_ns
-    # SQLite divides towards zero; floor puts instants before 1970 into the right bucket too.
-    bucket = "NULL" if every is None else f"(e.timestamp - ((e.timestamp % {every}) + {every}) % {every}) / {every}"
+    bucket = "NULL" if every is None else bucket_sql(every)
     counts: Counts = Counter()
     key: ScanKey | None = None
     while True:

@@ -33,6 +33,7 @@ class SqliteEngine:
         path: of the store.
         sleep: waits so many seconds between looks at a store that is followed.
         look_s: how often to look meanwhile whether another file has taken the place of the store.
+        twin: whether another process may do a part of what takes long.
 
     Raises:
         StoreError: from every method, where the store is damaged or locked.
@@ -48,11 +49,13 @@ class SqliteEngine:
         *,
         sleep: Callable[[float], None] = time.sleep,
         look_s: float = 1.0,
+        twin: bool = False,
     ) -> None:
         self._connection = connection
         self._path = path
         self._sleep = sleep
         self._look_s = look_s
+        self._twin = twin
 
     @cached_property
     def categories(self) -> Categories:
@@ -112,7 +115,7 @@ class SqliteEngine:
     def _scan(self, selection: Selection, upto: int | None = None, observed: Span | None = None) -> EventScan:
         from agent.query.sqlite.scan import EventScan  # noqa: PLC0415 - error groups are listed without: 8 ms
 
-        return EventScan(self._connection, selection, upto, observed)
+        return EventScan(self._connection, selection, upto, observed, self._path)
 
     def event(self, number: int) -> StoredEvent | None:
         """As `Engine.event`."""
@@ -131,7 +134,7 @@ class SqliteEngine:
         from agent.query.sqlite.counts import stored_counts  # noqa: PLC0415 - most questions count nothing: 2 ms
 
         with reading(self._path):
-            yield stored_counts(self._connection, selection, grouping, time.time_ns())
+            yield stored_counts(self._connection, selection, grouping, time.time_ns(), self._path, twin=self._twin)
 
     def fields(self, selection: Selection, *, sample: int = SAMPLED_EVENTS, values: int = 10) -> list[FieldSummary]:
         """As `Engine.fields`."""

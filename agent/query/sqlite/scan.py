@@ -9,8 +9,10 @@ a page continues after the key (timestamp, id) of the one before, so that insert
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
 from agent.core.event import EventRow, event_row
@@ -18,18 +20,24 @@ from agent.core.stored import StoredEvent
 from agent.query.engine import EventKey
 from agent.query.language import Selection, bounds
 from agent.query.sqlite.plan import SqlPlan, make_plan
-from agent.store.events import EVENT_COLUMNS, Categories, Files, newest_id
+from agent.store.events import EVENT_COLUMNS, Categories, Files, load_events, newest_id
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator, Iterator
+    from pathlib import Path
 
     from agent.query.engine import Span
 
 PAGE_ROWS = 2_000  # about 1 MB and 10 ms
 SLICE_ROWS = 20_000  # rows that a page may look at before it ends, matching or not: at most some 50 ms
+_LONGEST_SLICE_ROWS = 1_000_000  # where few are candidates
+_LONGER = 4  # times as long as the one before, so that a match that follows soon is still found soon
+_RARE = 0.02  # candidates of the rows of a slice
+SCATTERED = 2  # times as many ids as rows: they do not lie together
+_decode_keys = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _BEFORE_ALL_IDS = -(2**63)
-_FILE_ID = EventRow._fields.index("file_id")
+FILE_ID = EventRow._fields.index("file_id")
 
 ScanKey = tuple[int, int]  # timestamp, id
 
@@ -42,6 +50,7 @@ class EventScan:
         selection: what to find.
         last_id: leave out events with a larger id.
         observed: leave out events that were not read from their log in this span, [since, until) in Unix ns.
+        path: of the store, which several connections read at once where that pays; None: this one alone.
     """
 
     def __init__(
@@ -50,8 +59,10 @@ class EventScan:
         selection: Selection,
         last_id: int | None = None,
         observed: Span | None = None,
+        path: Path | None = None,
     ) -> None:
         self.connection = connection
+        self.path = path
         self.selection = selection
         self.last_id = newest_id(connection) if last_id is None else last_id
         self.files = Files(connection)  # after last_id: the files of all these events are in it
@@ -67,20 +78,75 @@ class EventScan:
         """
         if self.plan.empty or wanted == 0:
             return
-        page_rows = min(wanted or PAGE_ROWS, PAGE_ROWS)
         key: ScanKey | None = None
+        slice_rows, rare = SLICE_ROWS, False
         while True:
-            end = self.slice_end(key, SLICE_ROWS, descending=descending) if self.plan.selective else None
-            rows = self._page(key, end, page_rows, descending=descending)
-            yield from self._matching(rows)
-            if len(rows) == page_rows:
-                last = event_row(rows[-1])
-                key = (last.timestamp, last.id)
-            elif end is None:
-                return
+            end = self.slice_end(key, slice_rows, descending=descending) if self.plan.selective else None
+            ids = self._candidates(key, end, descending=descending) if rare else None
+            found = 0
+            if ids is None:
+                for rows in self._pages(key, end, wanted, descending=descending):
+                    found += len(rows)
+                    yield from self._matching(rows)
             else:
-                key = end
+                found = len(ids)
+                yield from self._load(ids)
+            if end is None:
+                return
+            key, wanted, rare = end, None, found < _RARE * slice_rows
+            slice_rows = min(_LONGER * slice_rows, _LONGEST_SLICE_ROWS) if rare else SLICE_ROWS
+
+    def _pages(
+        self, key: ScanKey | None, end: ScanKey | None, wanted: int | None, *, descending: bool
+    ) -> Iterator[list[Any]]:
+        """The candidates after `key` up to `end`, by time."""
+        page_rows = min(wanted or PAGE_ROWS, PAGE_ROWS)
+        while True:
+            rows = self._page(key, end, page_rows, descending=descending)
+            yield rows
+            if len(rows) < page_rows:
+                return
+            last = event_row(rows[-1])
+            key = (last.timestamp, last.id)
             page_rows = PAGE_ROWS
+
+    def _candidates(self, key: ScanKey | None, end: ScanKey | None, *, descending: bool) -> list[int] | None:
+        """The ids of candidates after `key` up to `end`, by time; None where they do not lie together in the table, so
+        that it would take longer to read it in the order of storage, which several threads can do.
+        """
+        from agent.query.sqlite.blocks import Statement, read_blocks, spans_of  # noqa: PLC0415 - most end before
+        from agent.query.sqlite.skipping import block_filter  # noqa: PLC0415
+
+        where, parameters = self.span(key, end, descending=descending)
+        count, first, last = self.connection.execute(
+            f"SELECT count(*), min(e.id), max(e.id) FROM events e INDEXED BY {self.plan.index}"
+            f" WHERE {where}{self._errors()}",
+            parameters,
+        ).fetchone()
+        if not count or last - first > SCATTERED * count:
+            return None
+        # No other bound of the id beside that of a block: SQLite would read up to that one and filter by this.
+        where, parameters = self._between(key, end, descending=descending)
+        sql = (
+            "SELECT CAST('[' || group_concat('[' || e.timestamp || ',' || e.id || ']') || ']' AS BLOB)"
+            f" FROM events e NOT INDEXED WHERE {where}{self.plan.sql} AND e.id >= ? AND e.id <= ?"
+        )
+        chosen = block_filter(self.selection.query.analysis, self.files)
+        statement = Statement(sql, (*parameters, *self.plan.parameters), chosen)
+        keys: list[ScanKey] = []
+        with closing(read_blocks(self.connection, self.path, statement, spans_of(first, last))) as blocks:
+            for block in blocks:
+                if block.row is None:
+                    return None
+                if block.row and block.row[0] is not None:
+                    keys += _decode_keys(block.row[0])
+        keys.sort(reverse=descending)
+        return [number for _, number in keys]
+
+    def _load(self, ids: list[int]) -> Iterator[StoredEvent]:
+        """Those of the events with these ids that match, in their order."""
+        for start in range(0, len(ids), PAGE_ROWS):
+            yield from filter(self.matches, load_events(self.connection, ids[start : start + PAGE_ROWS], self.files))
 
     def keys(self) -> Generator[EventKey]:
         """Instant, id and group of matching events, ordered by (timestamp, id). Where SQLite finds them by itself: 1 µs
@@ -104,7 +170,7 @@ class EventScan:
 
     def by_storage(self, after_id: int) -> Iterator[StoredEvent]:
         """Matching events with an id above `after_id`, in the order of storage."""
-        low = max(after_id, self._first_id() - 1)
+        low = max(after_id, self.first_id() - 1)
         while low < self.last_id and not self.plan.empty:
             high = min(low + SLICE_ROWS, self.last_id)
             rows = self._rows(
@@ -127,21 +193,29 @@ class EventScan:
         One pair of row values and no more: SQLite seeks both columns of the index with them. Beside a plain bound on
         the timestamp it would seek with that and filter the rest, so that each page read all pages before it again.
         """
-        first, last = (self.since, _BEFORE_ALL_IDS), (self.until, _BEFORE_ALL_IDS)
+        sql, parameters = self._between(key, end, descending=descending)
+        return f"{sql} AND e.id <= ?", (*parameters, self.last_id)
+
+    def _between(self, key: ScanKey | None, end: ScanKey | None, *, descending: bool) -> tuple[str, tuple[int, ...]]:
+        """`span` without `last_id`. A bound that all events keep is left out: it would be compared with each."""
+        first = None if self.selection.since is None else (self.since, _BEFORE_ALL_IDS)
+        last = None if self.selection.until is None else (self.until, _BEFORE_ALL_IDS)
         if descending:
             low, high, below, above = end or first, key or last, ">=", "<"
         else:
             low, high, below, above = key or first, end or last, ">", "<=" if end else "<"
-        sql = f"(e.timestamp, e.id) {below} (?, ?) AND (e.timestamp, e.id) {above} (?, ?) AND e.id <= ?"
-        return sql, (*low, *high, self.last_id)
+        bounds = [(below, low), (above, high)]
+        sql = " AND ".join(f"(e.timestamp, e.id) {operator} (?, ?)" for operator, bound in bounds if bound is not None)
+        return sql or "1", tuple(value for _, bound in bounds if bound is not None for value in bound)
 
-    def _first_id(self) -> int:
+    def first_id(self) -> int:
+        """The id of the event that was stored first of those that are there."""
         return int(self.connection.execute("SELECT coalesce(min(id), 1) FROM events").fetchone()[0])
 
     def _matching(self, rows: list[Any]) -> Iterator[StoredEvent]:
         files = self.files
         for row in rows:
-            event = StoredEvent(row, files[row[_FILE_ID]])
+            event = StoredEvent(row, files[row[FILE_ID]])
             if self.matches(event):
                 yield event
 
