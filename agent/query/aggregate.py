@@ -74,7 +74,9 @@ def _largest(counts: Counts, top: int) -> Counts:
     totals: Counter[tuple[Fragment, ...]] = Counter()
     for (_, values), count in counts.items():
         totals[values] += count
-    kept = set(heapq.nsmallest(top, totals, key=lambda values: (-totals[values], _order(values))))
+    least = min(heapq.nlargest(top, totals.values()), default=0)
+    often = [values for values, count in totals.items() if count >= least]  # few of them are sorted by their values
+    kept = set(sorted(often, key=lambda values: (-totals[values], _order(values)))[:top])
     return Counter({key: count for key, count in counts.items() if key[1] in kept})
 
 
