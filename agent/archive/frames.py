@@ -68,7 +68,7 @@ class IndexedFrame(msgspec.Struct):
             self.max_timestamp,
             self.severities,
             self.shape,
-            self.tokens.longest,
+            self.tokens.lengths,
             self.tokens.blocks,
         )
 
@@ -264,7 +264,7 @@ def _piece(data: bytes, found: LineFacts, events: Survey | None, settings: Parse
     if not shape & WRAPPED:
         filter_ = build(data, events.events if events else 0)
         if found.escaped:
-            filter_ = filter_._replace(longest=tokens.NO_BOUND)
+            filter_ = filter_._replace(lengths=tokens.NO_BOUND)
     number, first, last, severities = events or (0, None, None, {})
     return IndexedFrame(data, found.number, number, first, last, dict(severities), shape, filter_)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from agent.archive.parts import run_lengths
 from agent.archive.simd import count, find
 from agent.archive.tokens import BLOCK_BYTES, EVENT_BYTES, NO_BOUND, TOKENS_PER_BLOCK, TokenFilter, as_read
 from agent.core.patterns import lazy
@@ -80,4 +81,4 @@ def build(data: bytes, events: int) -> TokenFilter:
         data = b"%b\n%b" % (data, plain)
     found = FrameTokens(data)
     size = min(events * EVENT_BYTES // BLOCK_BYTES, found.number // TOKENS_PER_BLOCK + 1)
-    return TokenFilter(found.blocks(size), min(found.longest, NO_BOUND - 1))
+    return TokenFilter(found.blocks(size), run_lengths(data, found.longest).packed())

@@ -6,6 +6,10 @@ ids, the last part of a UUID, long numbers. Case does not count. Shorter runs ar
 The filter is an array of blocks of four 64-bit words (a split block Bloom filter, as Parquet's); a token sets up to
 two bits in each word of one of them, so that one block answers. With 16 bits per token one frame in 1,000 is opened
 in vain.
+
+A text may be part of a run that is longer: nothing in the filter tells, so `RunLengths` says how long such a text can
+be. Ids are hexadecimal or decimal, and a JWT or base64 has few such digits in a row: 13 among a million characters, 9
+where runs begin; `xxxxx…` has none.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ from agent.core.patterns import lazy
 
 MIN_TOKEN = 12
 EVENT_BYTES = 4  # of filter per event, at the most
-NO_BOUND = 0xFFFF  # as `longest`: anything may be in the frame
+NO_BOUND = 0xFFFF  # as the longest run: anything may be in the frame
+MOST_PART = 0xFF  # a longer part counts as one of so many bytes
 WORD_BYTES = 8
 BLOCK_WORDS = 4
 BLOCK_BYTES = BLOCK_WORDS * WORD_BYTES
@@ -27,19 +32,40 @@ TOKENS_PER_BLOCK = 16
 HASHED_WORDS = 8  # of a token's beginning; of a longer one also the last
 MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio (Knuth, TAOCP 6.4)
 IS_TOKEN = bytes(byte < 0x80 and chr(byte).isalnum() for byte in range(256))  # noqa: PLR2004 - ASCII
+_DIGITS = frozenset("0123456789abcdef")
 _64_BITS = (1 << 64) - 1
 _ANY_RUN = lazy("[0-9A-Za-z]+")
 _COLOUR = lazy(rb"\x1b\[[0-9;:?]{0,32}[A-Za-z]")  # as the format `text` sees through them
 _QUOTE = rb"\x22"  # as nginx writes one
 
 
-class TokenFilter(NamedTuple):
-    """What is kept of a frame: the blocks (empty: no filter) and the length of its longest run, NO_BOUND where the
-    filter may not have been shown everything.
+class RunLengths(NamedTuple):
+    """How long what lies in a frame is, in bytes. Parts are of hexadecimal digits, and not all of their run; 0 below
+    MIN_TOKEN, MOST_PART at the most. Decimal ones have no bound of their own: where there are hexadecimal ids, parts of
+    them are decimal, 21 digits of 7,000 ids.
     """
 
+    longest: int  # run, or NO_BOUND where the filter may not have been shown everything
+    part: int
+    behind_dash: int  # a part at the beginning of a run behind a `-`, as the last part of a UUID stands
+
+    def packed(self) -> int:
+        """As the store has them: an index of former versions has nothing but the longest run."""
+        if self.longest == NO_BOUND:
+            return NO_BOUND
+        parts = self.part << _PART | self.behind_dash << _BEHIND_DASH
+        return min(self.longest, NO_BOUND - 1) | parts | _HAS_PARTS
+
+
+_PART, _BEHIND_DASH = 16, 24  # the lowest bit of each
+_HAS_PARTS = 1 << 32
+
+
+class TokenFilter(NamedTuple):
+    """What is kept of a frame: the blocks (empty: no filter) and its packed RunLengths."""
+
     blocks: bytes
-    longest: int
+    lengths: int
 
 
 def token_hash(token: bytes) -> int:
@@ -76,17 +102,26 @@ def as_read(data: bytes) -> bytes:
 
 
 class TokenProbe(msgspec.Struct, frozen=True):
-    """A token that a match must hold, if no run of the frame is longer than `unless_longer` (None: in any case)."""
+    """A token that a match must hold. Where it may be a part of a run, the frames whose packed RunLengths have such may
+    hold it too: `bound` says which of them tells, the lowest bit of it; 0: the longest run.
+    """
 
     place: int  # 32 bits: which block
     mask: int
-    unless_longer: int | None
+    length: int
+    bound: int | None  # None: it is no part
 
-    def passes(self, block: bytes, longest: int) -> bool:
-        """Whether a frame with this block, and this longest run, may hold the token."""
-        if longest == NO_BOUND or (self.unless_longer is not None and longest > self.unless_longer):
+    def passes(self, block: bytes, lengths: int) -> bool:
+        """Whether a frame with this block, and these packed RunLengths, may hold the token."""
+        longest = lengths & NO_BOUND
+        if longest == NO_BOUND or (self.bound is not None and longest > self.length and self._may_be_part(lengths)):
             return True
         return int.from_bytes(block, "little") & self.mask == self.mask
+
+    def _may_be_part(self, lengths: int) -> bool:
+        if not self.bound or not lengths & _HAS_PARTS:
+            return True
+        return lengths >> self.bound & MOST_PART >= min(self.length, MOST_PART)
 
 
 def probes(text: str, *, whole: bool) -> list[TokenProbe]:
@@ -105,9 +140,17 @@ def probes(text: str, *, whole: bool) -> list[TokenProbe]:
         # Before the run may stand the letters of an escape: JSON has \u00f6 for ö and \n for a newline.
         before = text[start - 1 : start]
         bounded = (whole or (start > 0 and end < len(text))) and (not before or " " <= before <= "~")
-        hashed = token_hash(run[0].lower().encode())
-        found.append(TokenProbe(hashed >> 32, _mask(hashed), None if bounded else end - start))
+        token = run[0].lower()
+        hashed = token_hash(token.encode())
+        bound = None if bounded else _bound(token, before)
+        found.append(TokenProbe(hashed >> 32, _mask(hashed), len(token), bound))
     return found
+
+
+def _bound(token: str, before: str) -> int:
+    if not _DIGITS.issuperset(token):
+        return 0
+    return _BEHIND_DASH if before == "-" else _PART
 
 
 def block_sql(column: str) -> str:

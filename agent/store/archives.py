@@ -54,7 +54,7 @@ class FrameRow(msgspec.Struct):
     max_timestamp: int | None
     severities: dict[int, int]  # severity number -> events
     shape: int  # what kind of lines it holds (archive.frames)
-    longest_token: int
+    longest_token: int  # and more of its runs: archive.tokens.RunLengths, packed
     blocks: Blob = b""  # the filter of tokens
     spooled: tuple[int, int] = (0, 0)  # offset and bytes of the filter in a file, where it waits there
 

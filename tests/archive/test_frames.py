@@ -99,7 +99,7 @@ def test_a_line_without_end_is_cut_so_that_memory_stays_bounded():
 def test_lines_of_a_container_runtime_have_no_filter():
     line = b'{"log":"id 0123456789abcdef\\n","stream":"stdout","time":"2026-11-22T03:04:05.000000001Z"}\n'
     [piece] = FrameSplitter(SETTINGS, None, OBSERVED).split([line * 5])
-    assert (piece.tokens.blocks, piece.tokens.longest) == (b"", 0xFFFF)
+    assert (piece.tokens.blocks, piece.tokens.lengths) == (b"", 0xFFFF)
     assert piece.events == 5
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING = (-1, 0)  # no offset lies in it
 _INDEXED = frozenset(("severity", "source", "path"))  # fields of an event that the index of its archive has
-_COLUMNS = 9  # of a frame's row, before its longest token and the blocks of its filter
+_COLUMNS = 9  # of a frame's row, before the lengths of its runs and the blocks of its filter
 
 
 class FrameRef(NamedTuple):
@@ -299,7 +299,7 @@ def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], p
 
 def _passes(row: Any, probes: Probes) -> bool:
     """Whether the filters let a frame through: of each condition one alternative, of that all tokens. 2 µs."""
-    shape, longest, place = row[_COLUMNS - 1], row[_COLUMNS], _COLUMNS
+    shape, lengths, place = row[_COLUMNS - 1], row[_COLUMNS], _COLUMNS
     for condition in probes:
         found = False
         for alternative in condition:
@@ -307,7 +307,7 @@ def _passes(row: Any, probes: Probes) -> bool:
             for probe in alternative.probes:
                 place += 1
                 block = row[place]  # nothing: there is no filter
-                holds = holds and (not block or probe.passes(block, longest))
+                holds = holds and (not block or probe.passes(block, lengths))
             found = found or holds or bool(shape & alternative.hidden_in)
         if not found:
             return False
