@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from agent.archive.directory import unknown_archives, unknown_error
 from agent.core.groups import GroupHistory
 from agent.core.times import MINUTE_NS
+from agent.query.archives.failures import ArchiveFailure, said_failures
 from agent.query.archives.plan import FramePlan, make_frame_plan
-from agent.query.archives.search import ID_BITS, ArchiveFailure, ArchiveSearch, said_failures
+from agent.query.archives.search import ID_BITS, ArchiveSearch
 from agent.query.engine import SAMPLED_EVENTS, EventKey, LogName, newest_events, only_events
 from agent.query.language import Query, Selection, all_equal
 from agent.store import archives

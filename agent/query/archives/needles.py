@@ -14,6 +14,7 @@ import msgspec
 from agent.archive import tokens
 from agent.archive.frames import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
 from agent.archive.simd import find, lower
+from agent.archive.tokens import as_read
 from agent.core.event import REDACTED
 from agent.core.patterns import lazy
 
@@ -54,6 +55,8 @@ _ESCAPED_WIDE = b"\\u"
 # What a record that is written anew may have and its line not: blanks are left out and numbers have one form.
 _REWRITTEN = frozenset("{}[]:,")
 _OF_NUMBERS = frozenset("0123456789.eE+-")
+_OF_OTHERS = (b"{", b"}", b"[", b"]", b",", b" ", b"\t", b"\r", b"\n", b"\v", b"\f", b"\0", b"\x1e", b"\xef")
+_BEGIN_OTHERS = tuple(b"\n" + first for first in _OF_OTHERS)
 # How a text may begin in the middle of `\xff`, which stands in a record for a byte that is no UTF-8.
 _IN_ESCAPE = lazy("x(?:$|[0-9a-f](?:$|[0-9a-f]))|[0-9a-f]")
 
@@ -195,7 +198,7 @@ def may_match(data: bytes, wanted: list[Needle], shape: int) -> bool:
         if needle.folded:
             lowered = lower(data) if lowered is None else lowered
         if find(lowered if needle.folded and lowered is not None else data, needle.bytes) < 0:
-            plain = b"" if shape & JSON_LINES else tokens.as_read(data)
+            plain = b"" if shape & JSON_LINES else as_read(data)
             if not plain or find(lower(plain) if needle.folded else plain, needle.bytes) < 0:
                 return False
     return True
@@ -206,6 +209,13 @@ def usable(data: bytes, needle: Needle, shape: int) -> bool:
     if shape & needle.hidden_in or not (needle.in_text or shape & JSON_LINES):
         return False
     return not needle.wide or _ESCAPED_WIDE not in data
+
+
+def are_lone(data: bytes) -> bool:
+    """Whether each line of a frame of text that has as many events is one of them whatever stands beside it: none
+    begins as an object, or a part of one, may. And formats see all bytes.
+    """
+    return data[:1] not in _OF_OTHERS and not any(find(data, one) >= 0 for one in _BEGIN_OTHERS) and not as_read(data)
 
 
 def matching_lines(data: bytes, needle: Needle) -> list[tuple[int, int]]:

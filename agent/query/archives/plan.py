@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from agent.archive.directory import load
+from agent.archive.frames import JSON_LINES, WRAPPED
 from agent.archive.tokens import block_sql
 from agent.core.fields import Profile
 from agent.core.line_patterns import names_in
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING = (-1, 0)  # no offset lies in it
 _INDEXED = frozenset(("severity", "source", "path"))  # fields of an event that the index of its archive has
-_COLUMNS = 9  # of a frame's row, before the lengths of its runs and the blocks of its filter
+_COLUMNS = 10  # of a frame's row, before the lengths of its runs and the blocks of its filter
 
 
 class FrameRef(NamedTuple):
@@ -50,6 +51,7 @@ class FrameRef(NamedTuple):
     events: int
     severities: str  # JSON: severity number -> events
     shape: int
+    lone: bool  # of text, each line an event
     whole: bool  # all its events are asked for, as far as time and the store's share are concerned
 
 
@@ -174,7 +176,7 @@ def _frames(file: SearchedArchive, rows: list[Any], selection: Selection, probes
     for row in rows:
         if probes and not _passes(row, probes):
             continue
-        archive_id, number, start, size, first, last, events, counts, shape = row[:_COLUMNS]
+        archive_id, number, start, size, first, last, lines, events, counts, shape = row[:_COLUMNS]
         end = start + size
         if stored_from < start and end <= stored_to:
             continue
@@ -185,7 +187,8 @@ def _frames(file: SearchedArchive, rows: list[Any], selection: Selection, probes
             continue
         apart = end <= stored_from + 1 or start >= stored_to
         whole = apart and info is not None and since <= first and last < until
-        yield FrameRef(archive_id, number, start, first, last, events, counts, shape, whole)
+        lone = lines == events and not shape & (JSON_LINES | WRAPPED)
+        yield FrameRef(archive_id, number, start, first, last, events, counts, shape, lone, whole)
 
 
 def severity_counts(text: str) -> dict[int, int]:
@@ -290,8 +293,8 @@ def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], p
     columns = "".join(f", {block_sql('w.blocks')}" for _ in flat)
     join = f" LEFT JOIN archive_filters w ON w.id = (f.archive_id << {archives.FRAME_BITS}) + f.number" if flat else ""
     sql = (
-        "SELECT f.archive_id, f.number, f.raw_offset, f.raw_bytes, f.min_timestamp, f.max_timestamp, f.events,"
-        f" f.severities, f.shape, f.longest_token{columns} FROM archive_frames f{join}"
+        "SELECT f.archive_id, f.number, f.raw_offset, f.raw_bytes, f.min_timestamp, f.max_timestamp, f.lines,"
+        f" f.events, f.severities, f.shape, f.longest_token{columns} FROM archive_frames f{join}"
         " WHERE f.archive_id = ? AND f.max_timestamp >= ? AND f.min_timestamp < ?"
     )
     return connection.execute(sql, (*(probe.place for probe in flat), archive, *span)).fetchall()

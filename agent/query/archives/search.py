@@ -1,8 +1,9 @@
 """Searching archives: the newest (or oldest) frames first, on all cores, no more of them than the answer needs.
 
-A frame is opened only if the index lets it through, its bytes are searched before anything is parsed, and of a frame
-of JSON lines only the lines that hold what is looked for are parsed. Frames are worked on in processes, a few ahead of
-what has been printed; the first ones here, for a screen is often filled by them.
+A frame is opened only if the index lets it through, its bytes are searched before anything is parsed, and where lines
+can be parsed without the others, of JSON or of text with an event a line, only those that hold what is looked for are.
+Frames are worked on in processes, a few ahead of what has been printed; the first ones here, for a screen is often
+filled by them.
 """
 
 from __future__ import annotations
@@ -16,38 +17,36 @@ from collections import Counter, deque
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import msgspec
-
 from agent.archive.container import ArchiveReader
 from agent.archive.frames import JSON_LINES, FrameParser
 from agent.archive.metadata import REDACTED_VERSION
 from agent.archive.positions import NONE
 from agent.core.errors import ArchiveError
 from agent.core.event import EventRow, event_rows
-from agent.core.text import counted
+from agent.query.archives.failures import ArchiveFailure
 from agent.query.archives.groups import ArchivedEvent
-from agent.query.archives.needles import matching_lines, may_match, needles, usable
+from agent.query.archives.needles import are_lone, matching_lines, may_match, needles, usable
 from agent.query.archives.plan import IndexedEvents, is_counted_by_index, severity_counts
 from agent.query.language import bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from concurrent.futures import Future, ProcessPoolExecutor
-    from pathlib import Path
 
+    from agent.core.model import EventBatch
     from agent.core.stored import FileInfo
-    from agent.query.archives.needles import Needle
     from agent.query.archives.plan import FramePlan, FrameRef, SearchedArchive
     from agent.query.engine import Counts
     from agent.query.language import Grouping, Selection
     from agent.query.predicate import Matchable
+
+    _Parsed = tuple[EventBatch, Callable[[int], int]]  # events, and where in the log the offset of one is
 
 ID_BITS = 36  # an archive's id and an offset (up to 64 GiB) make the id of its event; it is negative
 _ALONE_S = 0.05  # so long, and for what seems to take no longer, this process searches: to start others takes as long
 _AHEAD = 3  # frames per process that are searched before they are asked for
 _PORTION = 8  # frames that a process counts at a time: each message between two processes costs 0.1 ms
 _OPEN = 8  # archives that a process keeps open
-_NAMED = 5  # archives that could not be read; further ones are counted
 
 _Row = tuple[Any, ...]  # an EventRow as it goes between processes: the class itself would take four times as long
 _searcher: Searcher | None = None  # of a child process: it is forked with it
@@ -111,25 +110,32 @@ class Searcher:
         return counts
 
     def _rows(self, ref: FrameRef, file: SearchedArchive, data: bytes) -> Iterator[EventRow]:
+        """Events of a frame that are asked for by time and not in the store, in the order that is wanted: as rows of
+        the store, with the error itself for its group. Not all of those that cannot match.
+        """
         if not may_match(data, self._needles, ref.shape):
             return
-        alone = self._needles if ref.shape & JSON_LINES else ()
-        best = next((needle for needle in alone if usable(data, needle, ref.shape)), None)
-        if best is None:
-            yield from self._event_rows(ref, file, data, [(0, len(data))])
-        else:
-            yield from self._some(ref, file, data, best)
+        batch, place_in_log = self._parsed(ref, file, data)
+        errors = {error.index: error for error in batch.errors}
+        for index in self._in_time(batch.timestamps):
+            place = place_in_log(batch.offsets[index])
+            if file.is_cold(place):
+                number = -((ref.archive_id << ID_BITS) + place)
+                group = errors.get(index)
+                yield batch.row(index, file.file.id, place, number=number, observed=file.observed, group=group)
 
-    def _some(self, ref: FrameRef, file: SearchedArchive, data: bytes, needle: Needle) -> Iterator[EventRow]:
-        spans = matching_lines(data, needle)
-        yield from self._event_rows(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
+    def _parsed(self, ref: FrameRef, file: SearchedArchive, data: bytes) -> _Parsed:
+        """Of lines that can be parsed without the others only those that hold what is looked for."""
+        is_json = ref.shape & JSON_LINES
+        best = next((needle for needle in self._needles if usable(data, needle, ref.shape)), None)
+        if best is not None and (is_json or (ref.lone and are_lone(data))):
+            spans = matching_lines(data, best)
+            parsed = self._events(ref, file, b"".join([data[start:end] for start, end in spans]), spans)
+            if is_json or len(parsed[0]) == len(spans):  # none was taken for a part of one that it does not lie behind
+                return parsed
+        return self._events(ref, file, data, [(0, len(data))])
 
-    def _event_rows(
-        self, ref: FrameRef, file: SearchedArchive, data: bytes, spans: list[tuple[int, int]]
-    ) -> Iterator[EventRow]:
-        """Events of some lines of a frame that are asked for by time and not in the store, in the order that is wanted:
-        as rows of the store, with the error itself for its group.
-        """
+    def _events(self, ref: FrameRef, file: SearchedArchive, data: bytes, spans: list[tuple[int, int]]) -> _Parsed:
         alone = self._parsers.get(ref.archive_id)
         if alone is None:
             self._parsers.clear()  # frames come archive by archive, mostly
@@ -145,14 +151,7 @@ class Searcher:
         def place_in_log(offset: int) -> int:
             return ref.raw_offset + in_log(offset)
 
-        batch = alone.parse(data, 0, in_log=in_log if self._is_redacted else None, place=place_in_log)
-        errors = {error.index: error for error in batch.errors}
-        for index in self._in_time(batch.timestamps):
-            place = place_in_log(batch.offsets[index])
-            if file.is_cold(place):
-                number = -((ref.archive_id << ID_BITS) + place)
-                group = errors.get(index)
-                yield batch.row(index, file.file.id, place, number=number, observed=file.observed, group=group)
+        return alone.parse(data, 0, in_log=in_log if self._is_redacted else None, place=place_in_log), place_in_log
 
     def _in_time(self, timestamps: list[int]) -> list[int]:
         """Indices of the instants that are asked for. Events of one instant stay in the order of the log."""
@@ -309,39 +308,6 @@ class ArchiveSearch:
             failure.frames[ref.number] = ref.events
             return []
         return answer
-
-
-class ArchiveFailure(msgspec.Struct):
-    """What is wrong with an archive, and the events of each frame that could not be read therefore."""
-
-    error: ArchiveError
-    frames: dict[int, int] = {}
-
-
-def said_failures(directory: Path, failures: Iterable[ArchiveFailure]) -> list[ArchiveError]:
-    """What is to be said of archives that could not be read, the first few by name: how many events an answer lacks.
-
-    Args:
-        directory: of all archives.
-        failures: of an answer.
-    """
-    found = sorted(failures, key=lambda failure: failure.error.subject)
-    named = found if len(found) <= _NAMED + 1 else found[:_NAMED]
-    errors = []
-    for failure in named:
-        error, count = failure.error, sum(failure.frames.values())
-        lacking = (
-            f"{error.message}; {counted(count, 'event is', 'events are')} in the part of it that this answer lacks"
-        )
-        errors.append(ArchiveError(error.code, error.operation, error.subject, lacking, hint=error.hint))
-    if others := found[len(named) :]:
-        count = sum(sum(failure.frames.values()) for failure in others)
-        errors.append(
-            ArchiveError.of(
-                "SL802.others", directory, archives=counted(len(others), "more archive"), events=counted(count, "event")
-            )
-        )
-    return errors
 
 
 class _Failure(NamedTuple):
