@@ -67,8 +67,8 @@ class IndexedFrame(msgspec.Struct):
             self.min_timestamp,
             self.max_timestamp,
             self.severities,
-            self.shape,
-            self.tokens.lengths,
+            self.shape | self.tokens.parts,
+            self.tokens.longest,
             self.tokens.blocks,
         )
 
@@ -260,11 +260,11 @@ def _survey(events: EventBatch) -> Survey | None:
 
 def _piece(data: bytes, found: LineFacts, events: Survey | None, settings: ParseSettings) -> IndexedFrame:
     shape = shape_of(data, found, settings)
-    filter_ = tokens.TokenFilter(b"", tokens.NO_BOUND)
+    filter_ = tokens.TokenFilter(b"", tokens.NO_BOUND, 0)
     if not shape & WRAPPED:
         filter_ = build(data, events.events if events else 0)
         if found.escaped:
-            filter_ = filter_._replace(lengths=tokens.NO_BOUND)
+            filter_ = filter_._replace(longest=tokens.NO_BOUND, parts=0)
     number, first, last, severities = events or (0, None, None, {})
     return IndexedFrame(data, found.number, number, first, last, dict(severities), shape, filter_)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from agent.archive.parts import run_lengths
+from agent.archive.parts import id_parts
 from agent.archive.simd import count, find
 from agent.archive.tokens import BLOCK_BYTES, EVENT_BYTES, NO_BOUND, TOKENS_PER_BLOCK, TokenFilter, as_read
 from agent.core.patterns import lazy
@@ -22,6 +22,7 @@ except ImportError:
 
 SHORT_LINE = 1024  # bytes: how short lines are is not worth to be known
 _MOST_BYTES = 4 << 20  # of a frame; a larger one is one event, whose filter would have four bytes
+_CROWDED = 2  # times as many tokens as there is room for: one frame in 30 is opened in vain
 _ESCAPED_ASCII = lazy(rb"\\u00[2-7].", re.DOTALL)  # below U+0020 there is nothing to search for
 
 
@@ -76,9 +77,14 @@ def build(data: bytes, events: int) -> TokenFilter:
         events: their number; the filter has at most EVENT_BYTES for each.
     """
     if len(data) > _MOST_BYTES:
-        return TokenFilter(b"", NO_BOUND)
+        return TokenFilter(b"", NO_BOUND, 0)
     if plain := as_read(data):
         data = b"%b\n%b" % (data, plain)
     found = FrameTokens(data)
-    size = min(events * EVENT_BYTES // BLOCK_BYTES, found.number // TOKENS_PER_BLOCK + 1)
-    return TokenFilter(found.blocks(size), run_lengths(data, found.longest).packed())
+    longest, most = min(found.longest, NO_BOUND - 1), events * EVENT_BYTES // BLOCK_BYTES
+    if found.number > _CROWDED * most * TOKENS_PER_BLOCK:
+        ids = FrameTokens(data, ids_alone=True)
+        if ids.number * 2 < found.number:
+            found, longest = ids, NO_BOUND
+    size = min(most, found.number // TOKENS_PER_BLOCK + 1)
+    return TokenFilter(found.blocks(size), longest, id_parts(data).packed())

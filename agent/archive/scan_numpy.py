@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.archive.simd import translate
-from agent.archive.tokens import BLOCK_WORDS, HASHED_WORDS, IS_TOKEN, MIN_TOKEN, MULTIPLIER, WORD_BYTES
+from agent.archive.tokens import BLOCK_WORDS, HASHED_WORDS, IS_ID, IS_TOKEN, MIN_TOKEN, MULTIPLIER, WORD_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,8 +28,8 @@ _MULTIPLIER = np.uint64(MULTIPLIER)
 class NumpyTokens:
     """The distinct tokens of a frame, as what is kept of them."""
 
-    def __init__(self, data: bytes) -> None:
-        begins, ends = _tokens(data)
+    def __init__(self, data: bytes, *, ids_alone: bool = False) -> None:
+        begins, ends = _ids(data) if ids_alone else _tokens(data)
         self.longest = int((ends - begins).max(initial=MIN_TOKEN - 1))  # bytes
         self._hashes = _distinct(_hashes(data, begins, ends)) if len(begins) else np.zeros(0, np.uint64)
         self.number = len(self._hashes)
@@ -50,9 +50,17 @@ class NumpyTokens:
         return blocks.tobytes()
 
 
-def _tokens(data: bytes) -> tuple[Places, Places]:
-    """Where runs of at least MIN_TOKEN letters and digits begin and end."""
-    steps = np.frombuffer(translate(data, IS_TOKEN) + bytes(2 * _STEP - len(data) % _STEP), np.uint32)
+def _ids(data: bytes) -> tuple[Places, Places]:
+    """Those of the tokens that are of hexadecimal digits alone."""
+    begins, ends = _tokens(data, IS_ID)
+    letters = np.frombuffer(b"\0%b\0" % translate(data, IS_TOKEN), np.uint8)
+    whole = (letters[begins] | letters[ends + 1]) == 0
+    return begins[whole], ends[whole]
+
+
+def _tokens(data: bytes, kind: bytes = IS_TOKEN) -> tuple[Places, Places]:
+    """Where runs of at least MIN_TOKEN letters and digits, or other bytes, begin and end."""
+    steps = np.frombuffer(translate(data, kind) + bytes(2 * _STEP - len(data) % _STEP), np.uint32)
     whole = steps == _WHOLE_STEP
     paired = np.zeros(len(steps) + 1, np.bool_)
     np.logical_and(whole[1:], whole[:-1], out=paired[1:-1])

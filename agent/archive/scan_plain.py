@@ -10,10 +10,11 @@ from __future__ import annotations
 from array import array
 
 from agent.archive.simd import find, translate
-from agent.archive.tokens import BLOCK_BYTES, HASHED_WORDS, IS_TOKEN, MIN_TOKEN, MULTIPLIER, WORD_BYTES
+from agent.archive.tokens import BLOCK_BYTES, HASHED_WORDS, ID_DIGITS, IS_TOKEN, MIN_TOKEN, MULTIPLIER, WORD_BYTES
 
 _LOWER_CASE = bytes(byte | 0x20 for byte in range(256))  # makes letters small and leaves digits as they are
 _RUN = b"\1" * MIN_TOKEN
+_ID_DIGITS = "".join(ID_DIGITS).encode()
 _WORD = (1 << 64) - 1
 _HALF = (1 << 32) - 1
 _MOST_HASHED = (HASHED_WORDS + 1) * WORD_BYTES  # bytes of a token: its beginning, and its last word
@@ -25,9 +26,11 @@ _NEIGHBOUR = bytes(byte ^ 1 for byte in range(_BITS))
 class PlainTokens:
     """The distinct tokens of a frame, as what is kept of them."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, ids_alone: bool = False) -> None:
         groups: dict[int, list[bytes]] = {}
         for token in set(_tokens(data)):
+            if ids_alone and token.translate(None, _ID_DIGITS):
+                continue
             if len(token) not in groups:
                 groups[len(token)] = []
             groups[len(token)].append(token)

@@ -7,9 +7,10 @@ The filter is an array of blocks of four 64-bit words (a split block Bloom filte
 two bits in each word of one of them, so that one block answers. With 16 bits per token one frame in 1,000 is opened
 in vain.
 
-A text may be part of a run that is longer: nothing in the filter tells, so `RunLengths` says how long such a text can
-be. Ids are hexadecimal or decimal, and a JWT or base64 has few such digits in a row: 13 among a million characters, 9
-where runs begin; `xxxxx…` has none.
+Ids are hexadecimal or decimal, mostly. Where other tokens are so many that the filter says little, as the pieces of a
+JWT in every line, it has the ids alone. And an id may be part of a run that is longer, of which nothing in the filter
+tells; a JWT or base64 has few such digits in a row: 13 among a million characters, 9 where runs begin; `xxxxx…` none.
+So a frame's shape says how long such a part can be.
 """
 
 from __future__ import annotations
@@ -32,40 +33,41 @@ TOKENS_PER_BLOCK = 16
 HASHED_WORDS = 8  # of a token's beginning; of a longer one also the last
 MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio (Knuth, TAOCP 6.4)
 IS_TOKEN = bytes(byte < 0x80 and chr(byte).isalnum() for byte in range(256))  # noqa: PLR2004 - ASCII
-_DIGITS = frozenset("0123456789abcdef")
+ID_DIGITS = frozenset("0123456789abcdef")
+IS_ID = bytes(byte < 0x80 and chr(byte).lower() in ID_DIGITS for byte in range(256))  # noqa: PLR2004 - ASCII
 _64_BITS = (1 << 64) - 1
 _ANY_RUN = lazy("[0-9A-Za-z]+")
 _COLOUR = lazy(rb"\x1b\[[0-9;:?]{0,32}[A-Za-z]")  # as the format `text` sees through them
 _QUOTE = rb"\x22"  # as nginx writes one
 
 
-class RunLengths(NamedTuple):
-    """How long what lies in a frame is, in bytes. Parts are of hexadecimal digits, and not all of their run; 0 below
-    MIN_TOKEN, MOST_PART at the most. Decimal ones have no bound of their own: where there are hexadecimal ids, parts of
-    them are decimal, 21 digits of 7,000 ids.
+class TokenFilter(NamedTuple):
+    """What is kept of a frame: the blocks (empty: no filter), the length of its longest run, and what its shape says of
+    parts. NO_BOUND as that length: the filter may not have been shown everything; where the shape says something of
+    parts, it has all ids at least.
     """
 
-    longest: int  # run, or NO_BOUND where the filter may not have been shown everything
-    part: int
-    behind_dash: int  # a part at the beginning of a run behind a `-`, as the last part of a UUID stands
+    blocks: bytes
+    longest: int
+    parts: int
+
+
+class IdParts(NamedTuple):
+    """How long a text of hexadecimal digits is, in bytes, that is part of a run and not all of it: 0 below MIN_TOKEN,
+    MOST_PART at the most. Decimal ones have no bound of their own: where there are hexadecimal ids, parts of them are
+    decimal, 21 digits of 7,000 ids.
+    """
+
+    longest: int
+    behind_dash: int  # at the beginning of a run behind a `-`, as the last part of a UUID stands
 
     def packed(self) -> int:
-        """As the store has them: an index of former versions has nothing but the longest run."""
-        if self.longest == NO_BOUND:
-            return NO_BOUND
-        parts = self.part << _PART | self.behind_dash << _BEHIND_DASH
-        return min(self.longest, NO_BOUND - 1) | parts | _HAS_PARTS
+        """As a frame's shape has them, which has further bits below."""
+        return self.longest << _LONGEST | self.behind_dash << _BEHIND_DASH | HAS_PARTS
 
 
-_PART, _BEHIND_DASH = 16, 24  # the lowest bit of each
-_HAS_PARTS = 1 << 32
-
-
-class TokenFilter(NamedTuple):
-    """What is kept of a frame: the blocks (empty: no filter) and its packed RunLengths."""
-
-    blocks: bytes
-    lengths: int
+HAS_PARTS = 1 << 7
+_LONGEST, _BEHIND_DASH = 8, 16  # the lowest bit of each
 
 
 def token_hash(token: bytes) -> int:
@@ -102,26 +104,22 @@ def as_read(data: bytes) -> bytes:
 
 
 class TokenProbe(msgspec.Struct, frozen=True):
-    """A token that a match must hold. Where it may be a part of a run, the frames whose packed RunLengths have such may
-    hold it too: `bound` says which of them tells, the lowest bit of it; 0: the longest run.
-    """
+    """A token that a match must hold, unless it may be part of a longer run there."""
 
     place: int  # 32 bits: which block
     mask: int
     length: int
-    bound: int | None  # None: it is no part
+    is_part: bool  # it may be
+    bound: int  # of an id: where the shape of a frame has the length that a part can have; 0: it is none
 
-    def passes(self, block: bytes, lengths: int) -> bool:
-        """Whether a frame with this block, and these packed RunLengths, may hold the token."""
-        longest = lengths & NO_BOUND
-        if longest == NO_BOUND or (self.bound is not None and longest > self.length and self._may_be_part(lengths)):
+    def passes(self, block: bytes, longest: int, shape: int) -> bool:
+        """Whether a frame may hold the token, which has this block, a longest run of this length, and this shape."""
+        if self.bound and shape & HAS_PARTS:
+            if self.is_part and shape >> self.bound & MOST_PART >= min(self.length, MOST_PART):
+                return True
+        elif longest == NO_BOUND or (self.is_part and longest > self.length):
             return True
         return int.from_bytes(block, "little") & self.mask == self.mask
-
-    def _may_be_part(self, lengths: int) -> bool:
-        if not self.bound or not lengths & _HAS_PARTS:
-            return True
-        return lengths >> self.bound & MOST_PART >= min(self.length, MOST_PART)
 
 
 def probes(text: str, *, whole: bool) -> list[TokenProbe]:
@@ -142,15 +140,13 @@ def probes(text: str, *, whole: bool) -> list[TokenProbe]:
         bounded = (whole or (start > 0 and end < len(text))) and (not before or " " <= before <= "~")
         token = run[0].lower()
         hashed = token_hash(token.encode())
-        bound = None if bounded else _bound(token, before)
-        found.append(TokenProbe(hashed >> 32, _mask(hashed), len(token), bound))
+        bound = _bound(before) if ID_DIGITS.issuperset(token) else 0
+        found.append(TokenProbe(hashed >> 32, _mask(hashed), len(token), not bounded, bound))
     return found
 
 
-def _bound(token: str, before: str) -> int:
-    if not _DIGITS.issuperset(token):
-        return 0
-    return _BEHIND_DASH if before == "-" else _PART
+def _bound(before: str) -> int:
+    return _BEHIND_DASH if before == "-" else _LONGEST
 
 
 def block_sql(column: str) -> str:

@@ -53,8 +53,8 @@ class FrameRow(msgspec.Struct):
     min_timestamp: int | None
     max_timestamp: int | None
     severities: dict[int, int]  # severity number -> events
-    shape: int  # what kind of lines it holds (archive.frames)
-    longest_token: int  # and more of its runs: archive.tokens.RunLengths, packed
+    shape: int  # what kind of lines it holds (archive.frames), and how long parts of ids (archive.tokens)
+    longest_token: int
     blocks: Blob = b""  # the filter of tokens
     spooled: tuple[int, int] = (0, 0)  # offset and bytes of the filter in a file, where it waits there
 

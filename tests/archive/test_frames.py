@@ -99,7 +99,7 @@ def test_a_line_without_end_is_cut_so_that_memory_stays_bounded():
 def test_lines_of_a_container_runtime_have_no_filter():
     line = b'{"log":"id 0123456789abcdef\\n","stream":"stdout","time":"2026-11-22T03:04:05.000000001Z"}\n'
     [piece] = FrameSplitter(SETTINGS, None, OBSERVED).split([line * 5])
-    assert (piece.tokens.blocks, piece.tokens.lengths) == (b"", 0xFFFF)
+    assert (piece.tokens.blocks, piece.tokens.longest) == (b"", 0xFFFF)
     assert piece.events == 5
 
 
@@ -113,7 +113,7 @@ def test_lines_of_a_runtime_that_is_configured_have_no_filter_whatever_they_look
         [b"2026-11-22T03:04:05.000000001Z stdout F 0123456789abcdef\n"]
     )
     assert piece.shape & WRAPPED
-    assert piece.tokens == (b"", 0xFFFF)
+    assert piece.tokens == (b"", 0xFFFF, 0)
 
 
 def test_without_a_profile_events_are_not_told_in_the_easy_way():

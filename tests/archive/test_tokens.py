@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.archive import tokens
 from agent.archive.scan import build
-from agent.archive.tokens import MIN_TOKEN, RunLengths, TokenFilter, probes
+from agent.archive.tokens import MIN_TOKEN, IdParts, TokenFilter, probes
 
 texts = st.text("abcXYZ019 -\"'ö{}:\\", max_size=60) | st.text("aZ9", min_size=60, max_size=200)
 
@@ -19,7 +19,7 @@ def may_be_in(probe, filter_) -> bool:
     """As the query asks it of the one block that `block_sql` leads to."""
     size = len(filter_.blocks) // tokens.BLOCK_BYTES
     start = (probe.place * size >> 32) * tokens.BLOCK_BYTES
-    return not size or probe.passes(filter_.blocks[start : start + tokens.BLOCK_BYTES], filter_.lengths)
+    return not size or probe.passes(filter_.blocks[start : start + tokens.BLOCK_BYTES], filter_.longest, filter_.parts)
 
 
 @given(st.lists(texts, min_size=1, max_size=10), st.data())
@@ -58,7 +58,7 @@ def test_it_is_small_and_nearly_always_right():
     data, ids = frame(1)
     found = build(data, 3000)
     assert len(found.blocks) <= 4 * 3000
-    assert found.lengths == RunLengths(32, 31, 0).packed()
+    assert (found.longest, found.parts) == (32, IdParts(31, 0).packed())
     assert all(may_be_in(probe, found) for one in ids for probe in probes(one, whole=False))
     strangers = frame(2)[1]
     wrong = sum(all(may_be_in(probe, found) for probe in probes(one, whole=False)) for one in strangers)
@@ -82,23 +82,23 @@ def test_a_uuid_is_known_by_its_last_part():
 
 def test_a_filter_that_was_not_shown_everything_makes_everything_possible():
     found = build(b"0123456789abcdef " * 300_000, 300_000)
-    assert found == TokenFilter(b"", tokens.NO_BOUND)
+    assert found == TokenFilter(b"", tokens.NO_BOUND, 0)
     assert all(may_be_in(probe, found) for probe in probes("00000000000000", whole=True))
     filled = build(b"0123456789abcdef", 1000)
     [probe] = probes("00000000000000", whole=True)
     assert not may_be_in(probe, filled)
-    assert may_be_in(probe, filled._replace(lengths=tokens.NO_BOUND))
+    assert may_be_in(probe, filled._replace(longest=tokens.NO_BOUND, parts=0))
 
 
 @pytest.mark.parametrize("events", [0, 1])
 def test_a_frame_too_small_for_a_filter_has_none(events):
     found = build(b"0123456789abcdef", events)
-    assert found == TokenFilter(b"", RunLengths(16, 15, 0).packed())
+    assert found == TokenFilter(b"", 16, IdParts(15, 0).packed())
     assert all(may_be_in(probe, found) for probe in probes("ffffffffffffffff", whole=True))
 
 
 def test_short_words_are_no_tokens():
-    assert build(b"short words only", 100) == TokenFilter(b"\0" * 32, RunLengths(MIN_TOKEN - 1, 0, 0).packed())
+    assert build(b"short words only", 100) == TokenFilter(b"\0" * 32, MIN_TOKEN - 1, IdParts(0, 0).packed())
     assert probes("eleven12345", whole=True) == []
 
 

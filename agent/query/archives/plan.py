@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING = (-1, 0)  # no offset lies in it
 _INDEXED = frozenset(("severity", "source", "path"))  # fields of an event that the index of its archive has
-_COLUMNS = 10  # of a frame's row, before the lengths of its runs and the blocks of its filter
+_COLUMNS = 10  # of a frame's row, before its longest token and the blocks of its filter
 
 
 class FrameRef(NamedTuple):
@@ -302,7 +302,7 @@ def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], p
 
 def _passes(row: Any, probes: Probes) -> bool:
     """Whether the filters let a frame through: of each condition one alternative, of that all tokens. 2 µs."""
-    shape, lengths, place = row[_COLUMNS - 1], row[_COLUMNS], _COLUMNS
+    shape, longest, place = row[_COLUMNS - 1], row[_COLUMNS], _COLUMNS
     for condition in probes:
         found = False
         for alternative in condition:
@@ -310,7 +310,7 @@ def _passes(row: Any, probes: Probes) -> bool:
             for probe in alternative.probes:
                 place += 1
                 block = row[place]  # nothing: there is no filter
-                holds = holds and (not block or probe.passes(block, lengths))
+                holds = holds and (not block or probe.passes(block, longest, shape))
             found = found or holds or bool(shape & alternative.hidden_in)
         if not found:
             return False
