@@ -27,6 +27,7 @@ from agent.archive.metadata import (
     decode_metadata,
     encode_metadata,
 )
+from agent.archive.packed import MOST_PACKED_BYTES, bytes_at, decompressor, unpack
 from agent.archive.positions import PositionsError
 from agent.archive.seekable import SeekEntry, SeekTableError
 from agent.archive.simd import count, digest
@@ -41,10 +42,7 @@ if TYPE_CHECKING:
     from agent.parse.logredactor import Positions
 
 FRAME_BYTES = 1 << 20  # of log: larger ones compress 1 % better and cost a search more where few lines match
-MOST_FRAME_BYTES = 1 << 26  # of log in one frame, and so the memory that reading any archive can take
-_MOST_PACKED_BYTES = MOST_FRAME_BYTES + (MOST_FRAME_BYTES >> 7)  # what cannot be compressed becomes a little larger
 _MOST_TABLE_BYTES = 1 << 23  # of 700,000 frames, as of 700 GB of log
-_WINDOW_BYTES = 1 << 27
 _TUNED_LEVEL = 3
 _OTHER_CONTENT = "its content is not the one that was archived"
 
@@ -181,11 +179,16 @@ def _parameters(level: int) -> zstandard.ZstdCompressionParameters:
     )
 
 
+class DamagedEndError(ArchiveError):
+    """What stands behind the frames of an archive is damaged, so that it does not say what it is, or where they are."""
+
+
 class ArchiveReader:
     """An open archive. Nothing that it holds can make this take more memory than MOST_FRAME_BYTES and a little.
 
     Raises:
-        ArchiveError: SL802 it is missing or cannot be read; SL803 it is damaged, or no archive of sidelog.
+        ArchiveError: SL802 it is missing or cannot be read; SL803 it is no archive of sidelog that can be read.
+        DamagedEndError: SL803, it is damaged behind its frames.
     """
 
     def __init__(self, path: Path) -> None:
@@ -204,7 +207,7 @@ class ArchiveReader:
         except BaseException:
             os.close(self._fd)
             raise
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+        self._decompressor = decompressor()
 
     def __enter__(self) -> Self:
         return self
@@ -225,20 +228,12 @@ class ArchiveReader:
             ArchiveError: SL803, it is damaged.
         """
         frame = self.frames[number]
-        if frame.bytes > _MOST_PACKED_BYTES:
+        if frame.bytes > MOST_PACKED_BYTES:
             raise ArchiveError.of("SL803", self.path, why=f"frame {number} is larger than any frame can be")
         packed = self._at(frame.offset, frame.bytes)
-        try:
-            size = zstandard.get_frame_parameters(packed).content_size
-            if size != frame.raw_bytes or size > MOST_FRAME_BYTES:
-                raise ArchiveError.of(
-                    "SL803", self.path, why=f"frame {number} has another size than the seek table says"
-                )
-            data = self._decompressor.decompress(packed, max_output_size=size, allow_extra_data=False)
-        except zstandard.ZstdError as error:
-            raise ArchiveError.of("SL803", self.path, why=f"frame {number} cannot be decompressed ({error})") from None
+        data = unpack(self._decompressor, packed, self.path, number, frame.raw_bytes)
         checksum = self._checksums[number]
-        if len(data) != size or checksum != int.from_bytes(packed[-4:], "little"):
+        if len(data) != frame.raw_bytes or checksum != int.from_bytes(packed[-4:], "little"):
             raise ArchiveError.of("SL803", self.path, why=f"frame {number} is not the one that the seek table lists")
         return data
 
@@ -260,7 +255,7 @@ class ArchiveReader:
         place = self._positions.get(number)
         if place is None:
             return positions.NONE
-        if place[1] > _MOST_PACKED_BYTES:
+        if place[1] > MOST_PACKED_BYTES:
             raise ArchiveError.of("SL803", self.path, why=f"the positions of frame {number} are larger than any can be")
         try:
             return positions.decode(self._at(*place))
@@ -349,25 +344,19 @@ class ArchiveReader:
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _at(self, offset: int, size: int) -> bytes:
-        try:
-            data = os.pread(self._fd, size, offset)
-        except OSError as error:
-            raise ArchiveError.of("SL802", self.path, why=error) from None
-        if len(data) != size:
-            raise ArchiveError.of("SL803", self.path, why="it ends early")
-        return data
+        return bytes_at(self._fd, self.path, offset, size)
 
     def _table(self) -> list[SeekEntry]:
         footer = self._at(max(0, self.bytes - seekable.FOOTER_BYTES), min(self.bytes, seekable.FOOTER_BYTES))
         try:
             size = seekable.table_bytes(footer)
             if size > _MOST_TABLE_BYTES:
-                raise ArchiveError.of("SL803", self.path, why="its seek table is larger than any can be")
+                raise DamagedEndError.of("SL803", self.path, why="its seek table is larger than any can be")
             entries = seekable.decode(self._at(max(0, self.bytes - size), min(size, self.bytes)))
         except SeekTableError as error:
-            raise ArchiveError.of("SL803", self.path, why=str(error)) from None
+            raise DamagedEndError.of("SL803", self.path, why=str(error)) from None
         if sum(entry.bytes for entry in entries) + size != self.bytes:
-            raise ArchiveError.of("SL803", self.path, why="its frames are not as long as the seek table says")
+            raise DamagedEndError.of("SL803", self.path, why="its frames are not as long as the seek table says")
         return entries
 
     def _metadata(self, place: tuple[int, int]) -> tuple[ArchiveMetadata, str]:
@@ -375,7 +364,7 @@ class ArchiveReader:
         try:
             found = decode_metadata(self._at(offset, size) if size <= MOST_METADATA_BYTES else b"")
         except MetadataError as error:
-            raise ArchiveError.of("SL803", self.path, why=str(error)) from None
+            raise DamagedEndError.of("SL803", self.path, why=str(error)) from None
         if found[0].version not in (VERSION, REDACTED_VERSION):
             why = f"it is of version {found[0].version} of the format"
             raise ArchiveError.of("SL803.newer", self.path, why=why)

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.archive import seekable
-from agent.archive.container import MOST_FRAME_BYTES, ArchiveReader, ArchiveWriter, FrameLocation
+from agent.archive.container import ArchiveReader, ArchiveWriter, FrameLocation
 from agent.archive.metadata import METADATA_MAGIC
+from agent.archive.packed import MOST_FRAME_BYTES
 from agent.archive.seekable import SeekEntry
 from agent.archive.simd import digest
 from agent.core.errors import ArchiveError

@@ -71,7 +71,7 @@ def boxes(tmp_path_factory):
 def _one_process(monkeypatch):
     """What runs in the test's own process is not to be forked, and opens one archive at a time."""
     monkeypatch.setattr("agent.query.archives.search._ALONE_S", 99)
-    monkeypatch.setattr("agent.query.archives.search._OPEN", 1)
+    monkeypatch.setattr("agent.query.archives.opened._MOST", 1)
 
 
 def ask(box: Box, *arguments: str) -> bytes:

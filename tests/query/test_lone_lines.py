@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.archive.frames import index_frame
+from agent.archive.salvage import FramePlace
 from agent.core.model import FileGeneration, LineBatch
 from agent.core.stored import FileInfo
 from agent.parse.decode import FileParser
@@ -41,9 +42,19 @@ def rows(data: bytes, rules) -> list:
     assert len(batch) == frame.events
     info = FileInfo(-1, "app", "/app.log", {}, parser.profile, (0, 0, 0), len(data))
     file = SearchedArchive(
-        Path("x"), "", info, rules, parser.profile, OBSERVED, OBSERVED, len(data), (-1, 0)
-    )  # not in the store
-    ref = FrameRef(1, 0, 0, 0, 0, frame.events, "{}", frame.shape, frame.lines == frame.events, whole=True)
+        path=Path("x"),
+        link="",
+        file=info,
+        settings=rules,
+        profile=parser.profile,
+        read_by=OBSERVED,
+        observed=OBSERVED,
+        bytes=len(data),
+        redacted=False,
+        hot=(-1, 0),
+    )
+    lone = frame.lines == frame.events
+    ref = FrameRef(1, 0, FramePlace(0, 0, 0), 0, 0, 0, frame.events, "{}", frame.shape, lone, whole=True)
     searcher = Searcher(FramePlan({1: file}, [ref]), Selection(parse_query("needle")))
     found = [(row.offset, row.timestamp, row.record, row.raw) for row in searcher._rows(ref, file, data)]
     return [row for row in found if "needle" in row[2]]

@@ -37,6 +37,8 @@ def said_failures(directory: Path, failures: Iterable[ArchiveFailure]) -> list[A
         error, count = failure.error, sum(failure.frames.values())
         lacking = (
             f"{error.message}; {counted(count, 'event is', 'events are')} in the part of it that this answer lacks"
+            if failure.frames
+            else f"{error.message}; its events were found all the same, for the store knows where they are"
         )
         errors.append(ArchiveError(error.code, error.operation, error.subject, lacking, hint=error.hint))
     if others := found[len(named) :]:

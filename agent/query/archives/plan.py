@@ -13,6 +13,7 @@ import msgspec
 
 from agent.archive.directory import load
 from agent.archive.frames import JSON_LINES, WRAPPED
+from agent.archive.salvage import FramePlace
 from agent.archive.tokens import block_sql
 from agent.core.fields import Profile
 from agent.core.line_patterns import names_in
@@ -23,7 +24,7 @@ from agent.query.archives.groups import ArchivedGroups
 from agent.query.archives.needles import token_probes
 from agent.query.language import bounds
 from agent.store import archives
-from agent.store.archive_redaction import read_settings
+from agent.store.archive_redaction import read_settings, redacted_by
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING = (-1, 0)  # no offset lies in it
 _INDEXED = frozenset(("severity", "source", "path"))  # fields of an event that the index of its archive has
-_COLUMNS = 10  # of a frame's row, before its longest token and the blocks of its filter
+_COLUMNS = 12  # of a frame's row, before its longest token and the blocks of its filter
 
 
 class FrameRef(NamedTuple):
@@ -45,6 +46,7 @@ class FrameRef(NamedTuple):
 
     archive_id: int
     number: int
+    place: FramePlace
     raw_offset: int
     min_timestamp: int
     max_timestamp: int
@@ -70,6 +72,7 @@ class SearchedArchive(msgspec.Struct):
     read_by: int  # Unix ns: when the archive was made
     observed: int  # Unix ns: when the log was last written, and its archive therefore was made to say so
     bytes: int
+    redacted: bool  # its places are not those of the log
     hot: tuple[int, int]
     earlier: list[tuple[int, FileInfo]] = []  # ascending
 
@@ -176,7 +179,7 @@ def _frames(file: SearchedArchive, rows: list[Any], selection: Selection, probes
     for row in rows:
         if probes and not _passes(row, probes):
             continue
-        archive_id, number, start, size, first, last, lines, events, counts, shape = row[:_COLUMNS]
+        archive_id, number, offset, packed, start, size, first, last, lines, events, counts, shape = row[:_COLUMNS]
         end = start + size
         if stored_from < start and end <= stored_to:
             continue
@@ -188,7 +191,8 @@ def _frames(file: SearchedArchive, rows: list[Any], selection: Selection, probes
         apart = end <= stored_from + 1 or start >= stored_to
         whole = apart and info is not None and since <= first and last < until
         lone = lines == events and not shape & (JSON_LINES | WRAPPED)
-        yield FrameRef(archive_id, number, start, first, last, events, counts, shape, lone, whole)
+        place = FramePlace(offset, packed, size)
+        yield FrameRef(archive_id, number, place, start, first, last, events, counts, shape, lone, whole)
 
 
 def severity_counts(text: str) -> dict[int, int]:
@@ -267,6 +271,7 @@ def _searched_archive(row: ArchiveRow, logs: dict[int, list[_StoredPart]], *, wi
         read_by=row.created,
         observed=row.modified,
         bytes=row.bytes,
+        redacted=redacted_by(row.settings) is not None,
         hot=_hot_span(parts) if parts and with_hot else _EVERYTHING,
         earlier=[(part.end, one) for part, one in zip(several[:-1], infos, strict=False)],
     )
@@ -293,8 +298,9 @@ def _rows(connection: sqlite3.Connection, archive: int, span: tuple[int, int], p
     columns = "".join(f", {block_sql('w.blocks')}" for _ in flat)
     join = f" LEFT JOIN archive_filters w ON w.id = (f.archive_id << {archives.FRAME_BITS}) + f.number" if flat else ""
     sql = (
-        "SELECT f.archive_id, f.number, f.raw_offset, f.raw_bytes, f.min_timestamp, f.max_timestamp, f.lines,"
-        f" f.events, f.severities, f.shape, f.longest_token{columns} FROM archive_frames f{join}"
+        'SELECT f.archive_id, f.number, f."offset", f.bytes, f.raw_offset, f.raw_bytes, f.min_timestamp,'
+        f" f.max_timestamp, f.lines, f.events, f.severities, f.shape, f.longest_token{columns}"
+        f" FROM archive_frames f{join}"
         " WHERE f.archive_id = ? AND f.max_timestamp >= ? AND f.min_timestamp < ?"
     )
     return connection.execute(sql, (*(probe.place for probe in flat), archive, *span)).fetchall()

@@ -17,15 +17,14 @@ from collections import Counter, deque
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from agent.archive.container import ArchiveReader
 from agent.archive.frames import JSON_LINES, FrameParser
-from agent.archive.metadata import REDACTED_VERSION
 from agent.archive.positions import NONE
 from agent.core.errors import ArchiveError
 from agent.core.event import EventRow, event_rows
 from agent.query.archives.failures import ArchiveFailure
 from agent.query.archives.groups import ArchivedEvent
 from agent.query.archives.needles import are_lone, matching_lines, may_match, needles, usable
+from agent.query.archives.opened import OpenArchives
 from agent.query.archives.plan import IndexedEvents, is_counted_by_index, severity_counts
 from agent.query.language import bounds
 
@@ -46,7 +45,6 @@ ID_BITS = 36  # an archive's id and an offset (up to 64 GiB) make the id of its 
 _ALONE_S = 0.05  # so long, and for what seems to take no longer, this process searches: to start others takes as long
 _AHEAD = 3  # frames per process that are searched before they are asked for
 _PORTION = 8  # frames that a process counts at a time: each message between two processes costs 0.1 ms
-_OPEN = 8  # archives that a process keeps open
 
 _Row = tuple[Any, ...]  # an EventRow as it goes between processes: the class itself would take four times as long
 _searcher: Searcher | None = None  # of a child process: it is forked with it
@@ -83,8 +81,7 @@ class Searcher:
             self._groups.load()
         self._needles = needles(selection.query, plan.infos, plan.made)
         self._positions = NONE  # of the frame that is searched
-        self._is_redacted = False  # its archive
-        self._open: dict[int, ArchiveReader] = {}
+        self._archives = OpenArchives(plan.files)
         self._parsers: dict[int, FrameParser] = {}
 
     def search(self, ref: FrameRef) -> list[_Row] | Counts:
@@ -94,10 +91,8 @@ class Searcher:
             ArchiveError: the archive is missing or damaged.
         """
         file = self.files[ref.archive_id]
-        reader = self._reader(ref.archive_id)
-        self._positions = reader.positions(ref.number)
-        self._is_redacted = reader.metadata.version == REDACTED_VERSION
-        rows = self._rows(ref, file, reader.read(ref.number))
+        data, self._positions = self._archives.content(ref)
+        rows = self._rows(ref, file, data)
         events = (ArchivedEvent(row, file.at(row.offset), self._groups) for row in rows)
         matching = (event for event in events if self._query.matches(event, self._groups.categories))
         if self._grouping is None:
@@ -151,7 +146,7 @@ class Searcher:
         def place_in_log(offset: int) -> int:
             return ref.raw_offset + in_log(offset)
 
-        return alone.parse(data, 0, in_log=in_log if self._is_redacted else None, place=place_in_log), place_in_log
+        return alone.parse(data, 0, in_log=in_log if file.redacted else None, place=place_in_log), place_in_log
 
     def _in_time(self, timestamps: list[int]) -> list[int]:
         """Indices of the instants that are asked for. Events of one instant stay in the order of the log."""
@@ -163,24 +158,13 @@ class Searcher:
             found.sort(key=timestamps.__getitem__, reverse=descending)
         return found
 
-    def _reader(self, archive_id: int) -> ArchiveReader:
-        reader = self._open.pop(archive_id, None)
-        if reader is None:
-            if len(self._open) >= _OPEN:
-                self._open.pop(next(iter(self._open))).close()
-            file = self.files[archive_id]
-            reader = ArchiveReader(file.path)
-            if reader.link != file.link:
-                reader.close()
-                raise ArchiveError.of("SL803.other", file.path)
-        self._open[archive_id] = reader
-        return reader
+    def damage(self, archive_id: int) -> ArchiveError | None:
+        """What is wrong with an archive whose frames were searched all the same."""
+        return self._archives.damage(archive_id)
 
     def close(self) -> None:
         """Close what is open."""
-        for reader in self._open.values():
-            reader.close()
-        self._open.clear()
+        self._archives.close()
 
 
 class ArchiveSearch:
@@ -297,17 +281,22 @@ class ArchiveSearch:
 
     def _judged(self, ref: FrameRef, answer: Any) -> Any:
         """An answer, an empty one in place of a failure, which is noted unless nothing is to be there any more."""
+        if isinstance(answer, _Salvaged):
+            self._noted(ref, answer.failure, answer.failure.hint)
+            return answer.answer
         if isinstance(answer, _Failure):
             fate, hint = self._fate(ref.archive_id) if answer.code == "SL802" else "there", answer.hint
             if fate == "removed":
                 return []
             if fate == "replaced":
                 hint = "a longer one of the same log has taken its place meanwhile: ask again"
-            error = ArchiveError(answer.code, "search an archive", answer.subject, answer.message, hint=hint)
-            failure = self.failures.setdefault(str(self._plan.files[ref.archive_id].path), ArchiveFailure(error))
-            failure.frames[ref.number] = ref.events
+            self._noted(ref, answer, hint).frames[ref.number] = ref.events
             return []
         return answer
+
+    def _noted(self, ref: FrameRef, found: _Failure, hint: str) -> ArchiveFailure:
+        error = ArchiveError(found.code, "search an archive", found.subject, found.message, hint=hint)
+        return self.failures.setdefault(str(self._plan.files[ref.archive_id].path), ArchiveFailure(error))
 
 
 class _Failure(NamedTuple):
@@ -319,11 +308,24 @@ class _Failure(NamedTuple):
     hint: str
 
 
-def _attempt(searcher: Searcher, ref: FrameRef) -> list[_Row] | Counts | _Failure:
+class _Salvaged(NamedTuple):
+    """The answer of a frame that was read although its archive is damaged."""
+
+    answer: list[_Row] | Counts
+    failure: _Failure
+
+
+def _attempt(searcher: Searcher, ref: FrameRef) -> list[_Row] | Counts | _Failure | _Salvaged:
     try:
-        return searcher.search(ref)
+        answer = searcher.search(ref)
     except ArchiveError as error:
-        return _Failure(error.code, error.subject, error.message, error.hint)
+        return _failure(error)
+    damage = searcher.damage(ref.archive_id)
+    return answer if damage is None else _Salvaged(answer, _failure(damage))
+
+
+def _failure(error: ArchiveError) -> _Failure:
+    return _Failure(error.code, error.subject, error.message, error.hint)
 
 
 def _pool(searcher: Searcher, processes: int) -> ProcessPoolExecutor:
