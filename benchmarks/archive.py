@@ -1,6 +1,6 @@
 """Archiving and searching archives, beside zstd, zstdgrep, ripgrep and DuckDB on the same data.
 
-    python -m benchmarks.archive [--events 10000000] [--repeat 3] [--fresh]
+    python -m benchmarks.archive [--events 10000000] [--jwt-events 2000000] [--repeat 3] [--fresh]
 
 The logs are generated once and archived by `sidelog archive run`, in files of 1 M lines of some 320 bytes, and kept in
 a folder of the temporary directory. Times are those of whole commands; the files lie in the page cache as far as there
@@ -10,9 +10,11 @@ is room. Peers that are not installed are left out; DUCKDB_PYTHON names a Python
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import math
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -38,6 +40,7 @@ GOAL_MEMORY_MB = 100
 GOAL_SLOWER_PERCENT = 10
 MB = 1_000_000
 LONG_S = 10.0  # what takes longer is run once
+SMALL_ARCHIVES, SMALL_LINES = 212, 2_000
 BESIDE_LINES = 600_000  # that an agent takes in while it archives
 WHOLE_LINES = (
     "read_csv({files}, columns={{'line': 'VARCHAR'}}, delim='\\x01', quote='', escape='', header=false,"
@@ -58,15 +61,20 @@ def build(events: int, *, fresh: bool) -> tuple[Path, common.Usage | None]:
     for number, first in enumerate(range(0, events, EVENTS_PER_FILE)):
         count = min(EVENTS_PER_FILE, events - first)
         generate.write(logs / f"app.log.{number + 1}", count, seed=number + 1, start_ns=start + first * 1_000_000)
+    return folder, _archive(folder)
+
+
+def _archive(folder: Path, *, delete_source: bool = False) -> common.Usage:
+    """Archive the logs in a folder."""
     document = {
         "store": {"path": str(folder / "s.db"), "min_free": "1MiB"},
-        "sources": [{"name": "app", "include": [str(logs / "*.log")]}],
-        "archive": {"quiet": "0s", "delete_source": False},
+        "sources": [{"name": "app", "include": [str(folder / "logs" / "*.log")]}],
+        "archive": {"quiet": "0s", "delete_source": delete_source},
     }
     (folder / "c.json").write_text(json.dumps(document))
     usage = common.run([common.sidelog(), "archive", "run", "-q", "-c", folder / "c.json"], cwd=folder)
     (folder / "done").touch()
-    return folder, usage
+    return usage
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
@@ -88,7 +96,8 @@ def measure(options: argparse.Namespace) -> list[Row]:
     with closing(sqlite3.connect(folder / "s.db")) as connection:
         filters = connection.execute("SELECT sum(length(blocks)) FROM archive_filters").fetchone()[0]
     rows.append(Row("filters of tokens", filters / options.events, "bytes per event", 4))
-    return rows + _searches(folder, logs, archives, raw, options) + [_beside(options.repeat)]
+    rows += _searches(folder, logs, archives, raw, options)
+    return [*rows, _beside_tokens(options), _small(options), _beside(options.repeat)]
 
 
 def _searches(
@@ -133,6 +142,66 @@ def _searches(
     rows.append(Row("counts by severity", counted.wall_seconds * 1000, "ms"))
     memory = _memory(folder, ["--count", "Zno such text anywhere"]) / MB
     return [*rows, Row("memory of a search, all processes", memory, "MB", GOAL_MEMORY_MB)]
+
+
+def _beside_tokens(options: argparse.Namespace) -> Row:
+    """A bare trace id in lines of 860 bytes that hold a JWT each."""
+    folder = common.cache() / f"archive-jwt-{options.jwt_events}"
+    if options.fresh or not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "logs").mkdir(parents=True)
+        (folder / "logs" / "app.log").touch()
+        for number, first in enumerate(range(0, options.jwt_events, EVENTS_PER_FILE), start=1):
+            count = min(EVENTS_PER_FILE, options.jwt_events - first)
+            _write_with_tokens(folder / "logs" / f"app.log.{number}", count, number)
+        _archive(folder, delete_source=True)
+    with closing(sqlite3.connect(folder / "s.db")) as connection:
+        raw = connection.execute("SELECT sum(raw_bytes) FROM archives").fetchone()[0]
+    [trace] = random.Random(options.jwt_events).choices((folder / "traces").read_text().split())
+    found = _timed(folder, [trace, "-o", "raw"], options.repeat)
+    assert trace.encode() in found.output
+    archives = sorted((folder / "archive" / "app").glob("*.zst"))
+    grep = _other(["zstdgrep", "-hF", trace, *archives], folder, 1)
+    name = f"one trace id in {raw / 1e9:.1f} GB of lines with a JWT each"
+    return Row(name, found.wall_seconds * 1000, "ms", GOAL_ID_MS, beside=_list(("zstdgrep", grep * 1000)))
+
+
+def _write_with_tokens(path: Path, count: int, seed: int) -> None:
+    """A log, and a trace id of it in a file beside the logs."""
+    choice = random.Random(seed)
+    encode = base64.urlsafe_b64encode
+    with path.open("wb") as out:
+        for block in generate.blocks(count, seed=seed, start_ns=generate.DEFAULT_START_NS + seed * 10**12):
+            for line in block.splitlines():
+                token = b"%b.%b" % (encode(choice.randbytes(150)), encode(choice.randbytes(240)))
+                out.write(line[:-1] + b',"authorization":"Bearer eyJhbGciOiJSUzI1NiJ9.' + token + b'"}\n')
+    with (path.parent.parent / "traces").open("a") as traces:
+        print(json.loads(line)["trace_id"], file=traces)
+
+
+def _small(options: argparse.Namespace) -> Row:
+    """A word that stands in a line of a hundred, in small archives of text."""
+    folder = common.cache() / "archive-small"
+    if options.fresh or not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "logs").mkdir(parents=True)
+        (folder / "logs" / "app.log").touch()
+        for number in range(SMALL_ARCHIVES):
+            _write_text(folder / "logs" / f"app.log.{number + 1}", generate.DEFAULT_START_NS // 10**9 + number * 86_400)
+        _archive(folder, delete_source=True)
+    found = _timed(folder, ["--count", "needle"], options.repeat)
+    assert int(found.output) == SMALL_ARCHIVES * SMALL_LINES // 100
+    grep = _other(["zstdgrep", "-ciF", "needle", *sorted((folder / "archive" / "app").glob("*.zst"))], folder, 1)
+    name = f"a word in {SMALL_ARCHIVES} archives of {SMALL_LINES:,} lines of text"
+    return Row(name, found.wall_seconds * 1000, "ms", GOAL_ID_MS, beside=_list(("zstdgrep", grep * 1000)))
+
+
+def _write_text(path: Path, start: int) -> None:
+    with path.open("w") as out:
+        for number in range(SMALL_LINES):
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(start + number * 40))
+            word = "needle" if number % 100 == 0 else "straw"
+            out.write(f"{when},{number % 1000:03d} INFO shop.cart: {word} number {start ^ number} was handled\n")
 
 
 def _query(folder: Path, arguments: Sequence[str]) -> list[str]:
@@ -248,6 +317,7 @@ def _plain(path: Path) -> tuple[int, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.archive", description=__doc__)
     parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--jwt-events", type=int, default=2_000_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--fresh", action="store_true")
     common.report(measure, parser)
