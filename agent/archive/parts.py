@@ -1,4 +1,7 @@
-"""How long an id may be that is part of a longer run of a frame: `tokens.IdParts`. 0.2 µs per line of 300 bytes."""
+"""How long an id may be that is part of a longer run of a frame: `tokens.IdParts`.
+
+0.04 µs per line of 300 bytes where ids are the longest runs, 0.2 beside others that are longer.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,16 @@ def _kinds() -> bytes:
 _KINDS = _kinds()
 
 
-def id_parts(data: bytes) -> IdParts:
-    """What is to be known of a frame's content."""
-    marks = translate(data, _KINDS) + b"\0"
-    longest = _longest_part(marks)
-    return IdParts(longest, _longest_part(marks, _DASH) if longest else 0)
+def id_parts(data: bytes, longest_run: int) -> IdParts:
+    """What is to be known of a frame's content, whose longest run of letters and digits is known."""
+    if longest_run <= MIN_TOKEN:
+        return IdParts(0, 0)
+    marks, most = translate(data, _KINDS) + b"\0", min(MOST_PART, longest_run - 1)
+    longest = _longest_part(marks, most)
+    return IdParts(longest, _longest_part(marks, longest, _DASH) if longest else 0)
 
 
-def _longest_part(marks: bytes, before: bytes = b"") -> int:
+def _longest_part(marks: bytes, most: int, before: bytes = b"") -> int:
     """The longest part of a run, and not all of it, that is hexadecimal; 0 where none has MIN_TOKEN bytes.
 
     What is looked for is always longer than what was found, even as a part of it: each find is the last, or the answer
@@ -36,17 +41,18 @@ def _longest_part(marks: bytes, before: bytes = b"") -> int:
 
     Args:
         marks: the kind of each byte, a separator at the end.
+        most: nothing longer is looked for.
         before: what stands right before the part.
     """
     longest, at = MIN_TOKEN - 1, 0
-    while longest < MOST_PART and (at := find(marks, before + _DIGIT * (longest + 2), at)) >= 0:
+    while longest < most and (at := find(marks, before + _DIGIT * (longest + 2), at)) >= 0:
         at += len(before)
         digits_there = marks[at : at + MOST_PART + 1]
         length = len(digits_there) - len(digits_there.lstrip(_DIGIT))
         is_whole = marks[at - 1] != _OTHER[0] != marks[at + length]
         longest = length - is_whole
-    longest = min(longest, MOST_PART)
     further = before + _DIGIT * (longest + 1)
-    if find(marks, further + _OTHER) >= 0 or (not before and find(marks, _OTHER + further) >= 0):
-        longest = min(longest + 1, MOST_PART)
+    if longest < most and (find(marks, further + _OTHER) >= 0 or (not before and find(marks, _OTHER + further) >= 0)):
+        longest += 1
+    longest = min(longest, most)
     return longest if longest >= MIN_TOKEN else 0

@@ -17,10 +17,14 @@ from agent.core.patterns import lazy
 
 try:
     from agent.archive.scan_numpy import NumpyTokens as FrameTokens
+    from agent.archive.scan_numpy import is_utf8
 except ImportError:
     from agent.archive.scan_plain import PlainTokens as FrameTokens  # type: ignore[assignment]
+    from agent.archive.scan_plain import is_utf8
 
-SHORT_LINE = 1024  # bytes: how short lines are is not worth to be known
+SHORT_LINE = (
+    1800  # bytes: how short lines are is not worth to be known; what `parse.fast` asks of longer ones costs more
+)
 _MOST_BYTES = 4 << 20  # of a frame; a larger one is one event, whose filter would have four bytes
 _CROWDED = 2  # times as many tokens as there is room for: one frame in 30 is opened in vain
 _ESCAPED_ASCII = lazy(rb"\\u00[2-7].", re.DOTALL)  # below U+0020 there is nothing to search for
@@ -42,7 +46,7 @@ def lines(data: bytes) -> LineFacts:
     open_line = bool(data) and not data.endswith(b"\n")
     objects = data.startswith(b"{") and data.endswith(b"}\n") and count(data, b"}\n{") == ends - 1
     escaped = find(data, b"\\u00") >= 0 and _ESCAPED_ASCII.search(data) is not None
-    return LineFacts(ends + open_line, _longest(data), objects, escaped, _is_utf8(data))
+    return LineFacts(ends + open_line, _longest(data), objects, escaped, data.isascii() or is_utf8(data))
 
 
 def _longest(data: bytes) -> int:
@@ -59,16 +63,6 @@ def _longest(data: bytes) -> int:
     return longest
 
 
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def build(data: bytes, events: int) -> TokenFilter:
     """The filter of a frame.
 
@@ -81,10 +75,11 @@ def build(data: bytes, events: int) -> TokenFilter:
     if plain := as_read(data):
         data = b"%b\n%b" % (data, plain)
     found = FrameTokens(data)
+    parts = id_parts(data, found.longest)
     longest, most = min(found.longest, NO_BOUND - 1), events * EVENT_BYTES // BLOCK_BYTES
     if found.number > _CROWDED * most * TOKENS_PER_BLOCK:
         ids = FrameTokens(data, ids_alone=True)
         if ids.number * 2 < found.number:
             found, longest = ids, NO_BOUND
     size = min(most, found.number // TOKENS_PER_BLOCK + 1)
-    return TokenFilter(found.blocks(size), longest, id_parts(data).packed())
+    return TokenFilter(found.blocks(size), longest, parts.packed())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agent.archive import scan_plain
 from agent.archive.simd import translate
 from agent.archive.tokens import BLOCK_WORDS, HASHED_WORDS, IS_ID, IS_TOKEN, MIN_TOKEN, MULTIPLIER, WORD_BYTES
 
@@ -22,6 +23,7 @@ _GATHER, _GATHERED = np.uint32(1 << 24 | 1 << 17 | 1 << 10 | 1 << 3), np.uint32(
 _AT_THE_BEGINNING = np.array([(~bits & bits + 1).bit_length() - 1 for bits in range(1 << _STEP)])  # ones in a row
 _AT_THE_END = np.array([_STEP - (~bits & 15).bit_length() for bits in range(1 << _STEP)])
 _LOWER_CASE = np.uint64(0x2020202020202020)  # makes letters small and leaves digits as they are
+_NO_ASCII, _BLANKS = np.uint64(0x8080808080808080), np.uint64(0x2020202020202020)
 _MULTIPLIER = np.uint64(MULTIPLIER)
 
 
@@ -48,6 +50,16 @@ class NumpyTokens:
                 )
                 blocks[places[firsts], number] = np.bitwise_or.reduceat(first | second, firsts)
         return blocks.tobytes()
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether these bytes are text. Only the words with other bytes than ASCII are decoded, with blanks between those
+    that do not lie side by side: a quarter of the time.
+    """
+    words = np.frombuffer(data + bytes(-len(data) % WORD_BYTES), np.uint64)
+    places = np.flatnonzero(words & _NO_ASCII != 0)
+    gaps = np.flatnonzero(places[1:] - places[:-1] != 1) + 1
+    return scan_plain.is_utf8(np.insert(words[places], gaps, _BLANKS).tobytes())
 
 
 def _ids(data: bytes) -> tuple[Places, Places]:

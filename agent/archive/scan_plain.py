@@ -53,6 +53,15 @@ class PlainTokens:
         return flags.to_bytes(size * _BITS, "little")[::8]
 
 
+def is_utf8(data: bytes) -> bool:
+    """Whether these bytes are text."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _tokens(data: bytes) -> list[bytes]:
     """Runs of at least MIN_TOKEN letters and digits, in small letters."""
     marks, text = translate(data, IS_TOKEN) + b"\0", translate(data, _LOWER_CASE)

@@ -17,6 +17,10 @@ BROKEN = st.binary(max_size=6)
 FRAMES = st.lists(CHARACTERS | BROKEN, max_size=8).map(b"".join)
 
 
+def encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
 def one_by_one(data: bytes) -> LineFacts:
     found = data.split(b"\n")
     objects = data.endswith(b"\n") and all(line[:1] == b"{" and line[-1:] == b"}" for line in found[:-1])
@@ -47,6 +51,14 @@ unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 @example(b"12345678" * 3 + "é".encode()[:1] + b"12345678" + "é".encode()[1:])
 def test_lines(data):
     assert lines(data) == one_by_one(data)
+
+
+@unhurried
+@given(st.lists(st.binary(max_size=9) | st.sampled_from(["é", "大", "😀", "x", "\ud800"]).map(encoded)).map(b"".join))
+@example(b"\xc3 \xa9")
+@example(b"\xed\xa0\x80")
+def test_what_is_text(data):
+    assert scan_numpy.is_utf8(data) == scan_plain.is_utf8(data)
 
 
 TOKENS = st.lists(st.text("aZ09_", max_size=40) | st.text("aG0", min_size=11, max_size=90), max_size=12).map(" ".join)
