@@ -18,8 +18,9 @@ from tests.sources import parsing
 FILE = FileInfo(-1, "app", "/var/log/app.log", {"service.name": "shop"}, None, (0, 0, 0), 0)
 SETTINGS = parsing()
 # With what is long enough to be a token of the frames' filters, behind what JSON may escape.
-LONG = st.builds("{}{}{}".format, st.sampled_from(["", "ö", "Ö ", "\n", "-", '"']), st.just("id4bf92f3577b34d"),
-                 st.sampled_from(["", " x", "é", "-"]))  # fmt: skip
+LONG = st.builds("{}{}{}".format, st.sampled_from(["", "ö", "Ö ", "\n", "-", '"', "a", "-0"]),
+                 st.sampled_from(["id4bf92f3577b34d", "4bf92f3577b3", "4bf92f3577b34d", "123456789012"]),
+                 st.sampled_from(["", " x", "é", "-", "0", "x"]))  # fmt: skip
 WORDS = st.text('aAbkKöÖé7 "\\/{:é\u212a\n', max_size=8) | LONG | st.sampled_from(["shop", "billing", "true"])
 VALUES = st.one_of(WORDS, st.integers(-5, 5), st.sampled_from([1.5e12, 1.5e22]), st.booleans(), st.none())
 KEYS = st.sampled_from(["message", "level", "logger", "service", "x", "y", "@mt"])
@@ -61,6 +62,7 @@ TEXTS = st.one_of(
             "xff",
             "fabk",
             "ffid4bf92f3577b34d",
+            *("4bf92f3577b3", "-4bf92f3577b3", "0 4bf92f3577b3", "123456789012", "a123456789012"),
             "Trace",
             "shop",
             *("web1 shop[", "GET /abk 500", "T /", "0.007", "user", "syslog.f", "true", "500 7", 'HTTP/1.1" 500'),
