@@ -6,10 +6,10 @@ the offsets agree. `synchronous=NORMAL` is enough for that: a power cut takes ba
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from collections.abc import Callable
-from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from agent.core.errors import StoreError
@@ -30,7 +30,7 @@ from agent.store.reader import highest_id
 from agent.store.rollups import Rollups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from agent.core.model import EventBatch, FileGeneration
@@ -340,24 +340,28 @@ def open_connection(path: Path) -> sqlite3.Connection:
 # ---------------------------------------------------------------- rows of events
 
 
+_NULL = math.nan  # SQLite stores it as NULL: for None, Python would look for an adapter, 0.2 µs a value
 _ROWS_PER_STATEMENT = 64  # 16: +0.2 µs per row; 256: no gain
 # Powers of two, so that any remainder takes at most six statements, all in sqlite3's statement cache.
 _SIZES = (_ROWS_PER_STATEMENT, 32, 16, 8, 4, 2, 1)
 
 
 def _statements(columns: str, row: str) -> list[tuple[int, str]]:
-    """The INSERT for each block size; ?1 is the observed timestamp, ?2 the file."""
-    return [(rows, f"INSERT INTO events ({columns}) VALUES {', '.join([row] * rows)}") for rows in _SIZES]  # noqa: S608 - names of the schema; values are bound
+    """The INSERT for each block size; ?1 is the observed timestamp, ?2 the file.
+
+    What fails rolls the whole transaction back. So may a failure within several rows, without OR ROLLBACK, but then
+    SQLite copies each page that they change into a journal of the statement first: 0.1 µs a row.
+    """
+    return [(rows, f"INSERT OR ROLLBACK INTO events ({columns}) VALUES {', '.join([row] * rows)}") for rows in _SIZES]  # noqa: S608 - names of the schema; values are bound
 
 
 _COLUMNS = 'observed_timestamp, file_id, timestamp, severity_number, "offset", group_id, record'
-_BLOCKS = _statements(_COLUMNS, "(?1, ?2, ?, ?, ?, nullif(?, 0), ?)")
+_BLOCKS = _statements(_COLUMNS, "(?1, ?2, ?, ?, ?, ?, ?)")
 
 # Where a row of the batch has an original text or a parse error beside the record.
 _SPARSE_COLUMNS = ("raw", "parse_error")  # in the order of `_sparse`
 _FULL_BLOCKS = _statements(
-    ", ".join((_COLUMNS, *_SPARSE_COLUMNS)),
-    f"(?1, ?2, ?, ?, ?, nullif(?, 0), ?{', nullif(?, 0)' * len(_SPARSE_COLUMNS)})",
+    ", ".join((_COLUMNS, *_SPARSE_COLUMNS)), f"(?1, ?2, ?, ?, ?, ?, ?{', ?' * len(_SPARSE_COLUMNS)})"
 )
 
 
@@ -365,21 +369,31 @@ def insert_events(connection: sqlite3.Connection, batch: StoredBatch) -> None:
     """Insert all rows of a batch in their order; ids rise with the offset."""
     events = batch.events
     count = len(events)
-    groups = [0] * count
-    for row, group in batch.group_ids.items():
-        groups[row] = group
-    columns: list[Iterable[object]] = [events.timestamps, events.severities, events.offsets, groups, events.records]
+    columns: list[Sequence[object]] = [events.timestamps, events.severities, events.offsets]
+    columns += [_column(batch.group_ids, count), events.records]
     blocks = _BLOCKS
     sparse = _sparse(events)
     if any(sparse):
         blocks = _FULL_BLOCKS
-        columns += [[values.get(row, 0) for row in range(count)] for values in sparse]
-    flat = chain.from_iterable(zip(*columns, strict=True))
+        columns += [_column(values, count) for values in sparse]
+    width = len(columns)
+    flat: list[object] = [None] * (width * count)
+    for place, column in enumerate(columns):  # a slice at once takes a tenth of the time of a tuple for each row
+        flat[place::width] = column
     constants = (batch.observed_timestamp, batch.file.id)
+    begin = 0
     for rows, statement in blocks:
-        while count >= rows:
-            connection.execute(statement, (*constants, *islice(flat, len(columns) * rows)))
-            count -= rows
+        while (end := begin + rows * width) <= len(flat):
+            connection.execute(statement, [*constants, *flat[begin:end]])
+            begin = end
+
+
+def _column(values: Mapping[int, object], count: int) -> list[object]:
+    """What few rows have, as a column."""
+    column: list[object] = [_NULL] * count
+    for row, value in values.items():
+        column[row] = value
+    return column
 
 
 def _sparse(events: EventBatch) -> tuple[Mapping[int, object], ...]:
