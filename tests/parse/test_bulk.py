@@ -51,6 +51,24 @@ def test_a_column_is_converted_as_its_values_are(values):
     check(values)
 
 
+# In Monrovia 00:44:30 followed on 00:00:00, which makes a minute with a skipped half.
+@settings(deadline=None)
+@given(
+    st.sampled_from(
+        ["2026-11-22T05:39", "2026-10-25 02:30", "1972-01-07T00:44", "1969-12-31T23:59", "2026-13-01T00:00"]
+    ),
+    st.lists(st.tuples(SIXTY, st.integers(0, 999)), min_size=1, max_size=8),
+    st.sampled_from(["", "Z", "+01:00", "-05"]),
+    st.sampled_from([ZONE, ZoneInfo("Africa/Monrovia")]),
+)
+def test_rows_of_one_minute_are_converted_as_each_of_them(minute, rows, suffix, zone):
+    values = [f"{minute}:{second}.{fraction:03d}{suffix}" for second, fraction in rows]
+    found = BulkTimestamps(zone).convert(values, LATEST)
+    assert found is None or found == [timestamps.parse(value, zone, OBSERVED) for value in values]
+    if suffix and minute.startswith("2026-1") and all(int(second) < 60 for second, _ in rows) and "-13-" not in minute:
+        assert found is not None
+
+
 @settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(0, 3), DAMAGE)
 def test_a_value_of_another_layout_is_noticed(values, which, damage):

@@ -54,6 +54,9 @@ _HEAD = 19
 _SEPARATORS = {4: "-/", 7: "-/", 10: "T ", 13: ":", 16: ":"}
 _DIGITS_TO_ZERO = str.maketrans("123456789", "000000000")
 _DIGIT_BYTES_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_NO_SEPARATORS = str.maketrans("", "", "-/T :")
+_NONE_OF_MINUTE = 100 * SECOND_NS  # a 1 before two digits of seconds and nine of nanoseconds
+_BEYOND_MINUTE = _NONE_OF_MINUTE + 60 * SECOND_NS
 _DATE = slice(10)
 _MINUTE, _SECOND = 14, 17  # where the tens stand
 _SUFFIX = lazy(r"(?:[.,](\d{1,9}))?( ?(?:Z|UTC|[+-]\d\d(?::?\d\d(?::\d\d)?)?))?", re.ASCII)
@@ -76,14 +79,18 @@ class BulkTimestamps:
         Returns:
             None where they are not all of one kind and layout, or one is out of range: then one by one.
         """
+        if type(values[0]) is str:
+            try:
+                found = self._texts(values)
+            except TypeError:  # not all of them are texts
+                return None
+            return found if found is None or max(found) <= latest else None
         kinds = set(map(type, values))
         if len(kinds) != 1:
             return None
         kind = kinds.pop()
         found = None
-        if kind is str:
-            found = self._texts(values)
-        elif kind is int:
+        if kind is int:
             found = _integers(values)
         elif kind is float:
             found = _floats(values)
@@ -151,6 +158,9 @@ class _Layout:
         joined = self._joined(values)
         if joined is None:
             return None
+        found = self._of_one_minute(joined, len(values))
+        if found is not None:
+            return found
         numbers = orjson.loads(self._as_array(joined, values))
         seconds = self._seconds
         try:
@@ -158,6 +168,30 @@ class _Layout:
         except ValueError:
             return None
         return found if min(found) >= 0 and max(found) <= MAX_NS else None
+
+    def _of_one_minute(self, joined: str, count: int) -> list[int] | None:
+        """The same of rows that lie in one minute, as 800 lines that many are written of mostly do, at 40 % of the
+        price: the minute is cut out of the text, and what is left of a row is one number, which begins with a 1.
+        """
+        if self._point != ".":
+            return None
+        minute, end = joined[:_SECOND], f"{self._suffix}\n"
+        rest = joined.replace(end + minute, f"{self._zeros},1")
+        if len(rest) != len(joined) - (count - 1) * (len(end) + len(minute) - len(self._zeros) - 2):
+            return None
+        whole = rest[_SECOND : -len(end)].replace(".", "")
+        numbers = orjson.loads(f"[1{whole}{self._zeros}]")
+        if max(numbers) >= _BEYOND_MINUTE:
+            return None
+        clock = int(minute.translate(_NO_SEPARATORS)) * 100
+        try:
+            first, last = self._seconds[clock], self._seconds[clock + 59]
+        except ValueError:
+            return None
+        begin = first + SECOND_NS - _NONE_OF_MINUTE
+        if last - first != 59 * SECOND_NS or first < 0 or last >= MAX_NS - SECOND_NS:
+            return None  # a zone that changes within the minute, or out of range
+        return list(map(begin.__add__, numbers))
 
     def extremes(self, values: Sequence[str]) -> tuple[int, int] | None:
         """The least and the greatest of what `convert` gives. Texts of one layout and one offset have the order of
