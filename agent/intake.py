@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _BATCH_OVERHEAD_BYTES = 512  # so that a thousand empty batches have a weight too
 _LEAST_LINE_BYTES = 128  # a line weighs no less: of a million of a byte, as `yes` writes them, each becomes an event
+_SAMPLE_BYTES = 4096  # of a batch, which say how long its lines are: to count all newlines costs 0.1 µs a line
 
 
 class IngestSettings(msgspec.Struct, frozen=True):
@@ -90,7 +91,7 @@ class Intake:
                 await self._room.wait()
         with self._changed:
             self._messages.append(batch)
-            self._bytes += max(len(batch.data), _LEAST_LINE_BYTES * batch.data.count(b"\n")) + _BATCH_OVERHEAD_BYTES
+            self._bytes += _weight(batch.data) + _BATCH_OVERHEAD_BYTES
             self._changed.notify()
 
     def send(self, change: FileChange | IngestSettings) -> None:
@@ -146,3 +147,11 @@ class Intake:
     def drained(self) -> bool:
         """Closed and empty."""
         return self._closed and not self._messages
+
+
+def _weight(data: bytes) -> int:
+    """How much waits, in bytes; of short lines, as far as those in the middle tell, in lines."""
+    size = len(data)
+    begin = max(0, (size - _SAMPLE_BYTES) // 2)
+    lines = data.count(b"\n", begin, begin + _SAMPLE_BYTES)
+    return max(size, _LEAST_LINE_BYTES * lines * size // max(1, min(size, _SAMPLE_BYTES)))
