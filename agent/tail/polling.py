@@ -214,7 +214,8 @@ class ChunkReader:
         self._scheduler = scheduler
 
     async def read(self, harvester: Harvester) -> None:
-        """Read once, at most 1 MiB, and deliver the lines in batches of at most CHUNK_BYTES and a carried line.
+        """Read once, at most 1 MiB, and deliver the lines in batches of at most CHUNK_BYTES and a carried line. Batches
+        are cut behind newlines: what is carried into one is copied, with all that is in it.
 
         The bytes before the position are read along: the file may have been truncated and written anew since the look
         that found it grown, and then the next look is to find that out.
@@ -242,11 +243,12 @@ class ChunkReader:
         begin, reader.modified = reader.position, harvester.mtime_ns
         harvester.grow_head(begin, data[len(known) : len(known) + HEAD_BYTES])
         self.bytes_read += len(data) - len(known)
-        for start in range(len(known), len(data), CHUNK_BYTES):
-            for batch in reader.feed(data[start : start + CHUNK_BYTES], self._clock()):
+        end = len(known)
+        while end < len(data) and not self.stopping:
+            start, end = end, min(end + CHUNK_BYTES, len(data))
+            end = data.rfind(b"\n", start, end) + 1 or end
+            for batch in reader.feed(data[start:end], self._clock()):
                 await self._registry.deliver(batch)
-            if self.stopping:
-                break
         self._look_again(harvester, len(data) - len(known))
         if self._registry.descriptors.crowded and harvester.drained:
             await self._registry.descriptors.close(harvester)
