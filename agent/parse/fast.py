@@ -15,7 +15,7 @@ It takes a chunk only where the careful path would give exactly the same rows, a
 from __future__ import annotations
 
 from collections import Counter
-from itertools import accumulate, compress, repeat
+from itertools import accumulate, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -237,7 +237,7 @@ class FastPath:
         out.timestamps += instants
         out.severities += levels
         out.loggers += loggers
-        rows = list(compress(range(len(levels)), map(ERROR.__le__, levels)))
+        rows = _error_rows(levels)
         if rows:
             out.errors += self._errors.events(rows, records, begin, instants, levels, loggers)
 
@@ -309,12 +309,27 @@ class FastPath:
         return column
 
 
+def _error_rows(levels: list[int]) -> list[int]:
+    """The rows of errors, ascending: few, so that `index` finds them in a third of the time of a look at each."""
+    rows: list[int] = []
+    for level in set(levels):
+        if level >= ERROR:
+            row = -1
+            for _ in range(levels.count(level)):
+                row = levels.index(level, row + 1)
+                rows.append(row)
+    rows.sort()
+    return rows
+
+
 def split_lines(data: bytes) -> tuple[list[str], list[int]]:
     """Lines, each with its newline, as text without it, and their lengths in bytes. Raises UnicodeDecodeError."""
-    if data.isascii():
-        records = data.decode("ascii").split("\n")
-        records.pop()
-        return records, list(map(len, records))
-    lines = data.split(b"\n")
-    lines.pop()
-    return list(map(bytes.decode, lines)), list(map(len, lines))
+    records = data.decode("latin-1").split("\n")  # a byte is a character: no line is copied more than once
+    records.pop()
+    lengths = list(map(len, records))
+    if not data.isascii():
+        plain, row = list(map(str.isascii, records)), -1
+        for _ in range(plain.count(False)):
+            row = plain.index(False, row + 1)
+            records[row] = records[row].encode("latin-1").decode()
+    return records, lengths
