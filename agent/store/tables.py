@@ -76,9 +76,8 @@ ON CONFLICT DO UPDATE SET count = count + excluded.count
 _MOST_SERVICES = 100  # of one group; the events of further ones count for ''
 _SAVE_GROUP_SERVICE = f"""
 INSERT INTO group_services (group_id, service, count)
-SELECT ?1, iif(EXISTS (SELECT 1 FROM group_services WHERE group_id = ?1 AND service = ?2)
-               OR (SELECT count(*) FROM group_services WHERE group_id = ?1) < {_MOST_SERVICES}, ?2, ''), ?3
-WHERE true
+VALUES (?1, iif(EXISTS (SELECT 1 FROM group_services WHERE group_id = ?1 AND service = ?2)
+                OR (SELECT count(*) FROM group_services WHERE group_id = ?1) < {_MOST_SERVICES}, ?2, ''), ?3)
 ON CONFLICT DO UPDATE SET count = count + excluded.count
 """  # noqa: S608  constants only
 _SAVE_OWN_ERROR = """
