@@ -28,7 +28,8 @@ from agent.core.severity import NUMBER, UNREADABLE, MarkedTable, scale_of
 from agent.core.units import SECOND_NS
 from agent.parse import fields
 from agent.parse.careful import MAX_DEPTH, too_deep
-from agent.parse.decoders import INSTANT, ROLES, Columns, ErrorDecoder, NumberProbe, Probe, compiled_columns
+from agent.parse.decoders import INSTANT, ROLES, Columns, NumberProbe, Probe, compiled_columns
+from agent.parse.errorlines import ErrorDecoder
 from agent.parse.instants.bulk import BulkTimestamps
 from agent.parse.instants.timestamps import MAX_NS
 from agent.parse.runs import MIN_LINES

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from agent.core.fields import load_record
 from agent.core.model import LineBatch
-from agent.parse import decoders, exceptions
+from agent.parse import errorlines, exceptions
 from agent.parse.decode import FileParser, ParseSettings
-from agent.parse.decoders import ErrorDecoder
+from agent.parse.errorlines import ErrorDecoder
 from tests.parse.effort import examples
 from tests.parse.test_twin import OBSERVED, careful, columns, parse_once, tailed
 from tests.sources import parsing
@@ -77,7 +77,7 @@ def test_together_and_one_by_one_agree(found, names):
 def decoded(monkeypatch) -> list[str]:
     """Takes down the records that are decoded whole."""
     whole: list[str] = []
-    monkeypatch.setattr(decoders, "load_record", lambda text: whole.append(text) or load_record(text))
+    monkeypatch.setattr(errorlines, "load_record", lambda text: whole.append(text) or load_record(text))
     return whole
 
 
