@@ -69,6 +69,18 @@ ON CONFLICT (id) DO UPDATE SET
            iif(returns, NULL, ignored_until), iif(returns, NULL, ignored_until_count)
     FROM (SELECT {_RETURNS} AS returns))
 """  # noqa: S608  constants only
+# The same for a group that is there and cannot come back: a third of the time.
+_MAY_RETURN = frozenset({"resolved", "ignored"})
+_ADD_TO_GROUP = """
+UPDATE error_groups SET
+  count = count + ?,
+  template = coalesce(?, template),
+  fingerprint_version = ?,
+  first_seen = min(first_seen, ?),
+  last_seen = max(last_seen, ?),
+  severity_number = max(severity_number, ?)
+WHERE id = ?
+"""
 _SAVE_GROUP_MINUTE = """
 INSERT INTO group_minutes (group_id, minute, count) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET count = count + excluded.count
@@ -220,29 +232,29 @@ def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate], n
         now: Unix ns; when these errors were read: nothing has happened later.
     """
     groups = list(groups)
+    if not groups:
+        return
+    states = group_states(connection, groups)
+    steady = {number for number, state in states.items() if state not in _MAY_RETURN}
+    connection.executemany(
+        _ADD_TO_GROUP,
+        [
+            (g.count, g.template, g.fingerprint_version, g.first_seen, g.last_seen, g.severity_number, g.id)
+            for g in groups
+            if g.id in steady
+        ],
+    )
     connection.executemany(
         _SAVE_GROUP,
         [
             (
-                group.id,
-                group.fingerprint,
-                group.fingerprint_version,
-                group.title,
-                group.culprit,
-                group.exception_type,
-                group.severity_number,
-                group.category,
-                group.service,
-                group.last_seen,
-                group.first_seen,
-                group.last_seen,
-                group.count,
-                group.template,
-                now,
+                g.id, g.fingerprint, g.fingerprint_version, g.title, g.culprit, g.exception_type, g.severity_number,
+                g.category, g.service, g.last_seen, g.first_seen, g.last_seen, g.count, g.template, now,
             )
-            for group in groups
+            for g in groups
+            if g.id not in steady
         ],
-    )
+    )  # fmt: skip
     minutes = [(group.id, minute, count) for group in groups for minute, count in group.minutes.items()]
     connection.executemany(_SAVE_GROUP_MINUTE, minutes)
     services = [(group.id, service, count) for group in groups for service, count in group.services.items()]
