@@ -102,13 +102,13 @@ def test_blocks_say_what_each_event_says(memory, rows, profiles, query, by, ever
     wanted=st.sampled_from([None, 1, 3]),
 )
 def test_events_of_blocks_are_those_of_pages(memory, rows, query, span, descending, wanted):  # noqa: PLR0917
-    """Where few match, longer and longer slices are read in the order of storage."""
+    """Where few match, longer slices are read in the order of storage."""
     refill(memory, rows)
     scan = EventScan(memory, Selection(query, *span))
     plain = [event.id for event in scan.by_time(descending=descending)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_ROWS", 2)
-        for name, value in {"SLICE_ROWS": 1, "_LONGEST_SLICE_ROWS": 4, "_RARE": 9, "SCATTERED": 9}.items():
+        for name, value in {"SLICE_ROWS": 1, "_LONG_SLICE_ROWS": 4, "_RARE": 9, "SCATTERED": 9}.items():
             patch.setattr(scans, name, value)
         found = islice(scan.by_time(descending=descending, wanted=wanted), wanted)
         assert [event.id for event in found] == plain[:wanted]

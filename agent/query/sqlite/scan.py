@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 PAGE_ROWS = 2_000  # about 1 MB and 10 ms
 SLICE_ROWS = 20_000  # rows that a page may look at before it ends, matching or not: at most some 50 ms
-_LONGEST_SLICE_ROWS = 1_000_000  # where few are candidates
-_LONGER = 4  # times as long as the one before, so that a match that follows soon is still found soon
+_LONG_SLICE_ROWS = 1_000_000  # where few of a slice were candidates: the next takes 0.2 s
 _RARE = 0.02  # candidates of the rows of a slice
 SCATTERED = 2  # times as many ids as rows: they do not lie together
 _decode_keys = msgspec.json.Decoder(list[tuple[int, int]]).decode
@@ -94,7 +93,7 @@ class EventScan:
             if end is None:
                 return
             key, wanted, rare = end, None, found < _RARE * slice_rows
-            slice_rows = min(_LONGER * slice_rows, _LONGEST_SLICE_ROWS) if rare else SLICE_ROWS
+            slice_rows = _LONG_SLICE_ROWS if rare else SLICE_ROWS
 
     def _pages(
         self, key: ScanKey | None, end: ScanKey | None, wanted: int | None, *, descending: bool
