@@ -3,7 +3,7 @@
 A line takes one of seven roads. `runs.Runs` decides about a chunk, `Assembler.lines` about a line; all roads give the
 same rows, which the twins of `tests/parse` hold them to:
 
-    JSON objects that fit, many at once   fast.FastPath.add           1.5 µs   decoders, bulk
+    JSON objects that fit, many at once   fast.FastPath.add           1.5 µs   decoders, errorlines, bulk
     such objects in containers' lines     containers.ContainerPath      3 µs   core.wrapping, fast
     a JSON object with nothing special    Assembler._plain_json        12 µs   careful, fields
     text that stands alone, many at once  textpath.TextPath.add       ≥ 3 µs   formats, textrows, bulk
