@@ -7,6 +7,7 @@ rm -rf "$site/bin" "$site/pip" "$site"/pip-*.dist-info # sqlite-utils has pip fo
 rm -rf "$site/setuptools" "$site"/setuptools-*.dist-info "$site/pkg_resources" "$site/_distutils_hack" \
   "$site/distutils-precedence.pth" # of a virtual environment before Python 3.12
 rm -f "$site"/zstandard/_cffi.*.so "$site/zstandard/backend_cffi.py" # for PyPy
+rm -f "$site/tzdata/zoneinfo/tzdata.zi" "$site/sqlite_utils/cli.py" # what zones are compiled of; a command of its own
 find "$site" -name __pycache__ -type d -prune -exec rm -rf {} +
 find "$site" \( -name tests -o -name test \) -type d -prune -exec rm -rf {} + # of libraries, for libraries
 find "$site" \( -name '*.pyi' -o -name '*.h' -o -name '*.c' -o -name '*.pyx' -o -name '*.a' \) -type f -delete

@@ -174,7 +174,7 @@ def test_what_could_not_be_read_is_told(tmp_path):
         tiers.store("log", lines("stored", 10))
         row = tiers.archive("old", lines("old", 10))
         path = tiers.path.parent / "archive" / row.path
-        path.write_bytes(path.read_bytes()[:200])
+        path.write_bytes(path.read_bytes()[:60])  # in the middle of its frame: without its end alone all is found
         with lone(tiers.path) as server, server.client() as client:
             *rows, last = client.get("/api/v1/query").text.splitlines()
             said = json.loads(last)["error"]
