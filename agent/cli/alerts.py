@@ -28,7 +28,7 @@ from agent.cli.common import (
 )
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.text import counted
-from agent.core.times import parse_duration, parse_time
+from agent.core.times import parse_duration, parse_past_time, parse_time
 from agent.core.units import format_duration
 from agent.views import alerts as views
 
@@ -206,7 +206,7 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
             raise InvalidConfigError(faults)
         now = time.time_ns()
         start, end = parse_time(since, now), parse_time(until, now)
-        moments = [] if explain is None else _moments(parse_time(explain, now), chosen, min(end, now))
+        moments = [] if explain is None else _moments(parse_past_time(explain, now), chosen, min(end, now))
         found = replay.replay(engine, chosen, start, end, nearby=not as_json, moments=moments)
         errors = engine.errors
         if not found.events:

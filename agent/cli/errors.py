@@ -24,7 +24,7 @@ from agent.cli.group_text import print_diff, print_group, print_groups
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.groups import STATES, GroupFilter
 from agent.core.text import counted
-from agent.core.times import parse_duration, parse_time
+from agent.core.times import parse_duration, parse_past_time, parse_time
 from agent.query import open_engine
 from agent.views.errors import group_document, view_document, view_group
 
@@ -223,7 +223,7 @@ def _sides(
     first, second = (parse_duration(text or "") for text in (before, after))
     if first <= 0 or second <= 0:
         raise UsageError.of("SL541.length", before if first <= 0 else after)
-    moment = None if at is None else parse_time(at, now)
+    moment = None if at is None else parse_past_time(at, now)
     if moment is not None and moment >= now:
         raise UsageError.of("SL541.future", at)
     return compared_sides(now, moment, first, second, label=label, against=against)

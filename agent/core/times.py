@@ -32,6 +32,7 @@ _INSTANT = lazy(
     r"\s?(Z|z|UTC|[+-]\d\d:?\d\d)?)?",
     re.ASCII,
 )
+_TIME_OF_DAY = lazy(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?", re.ASCII)
 _EPOCH_SECONDS = lazy(r"@(-?)(\d{1,12})(?:\.(\d{1,18}))?", re.ASCII)
 
 
@@ -61,6 +62,18 @@ def parse_time(text: str, now_ns: int) -> int:
         found = _absolute(word, now_ns)
     if found is None:
         raise UsageError.of("SL514", text)
+    return found
+
+
+def parse_past_time(text: str, now_ns: int) -> int:
+    """As `parse_time`, of something that has happened: a time of day that is still to come today is yesterday's.
+
+    Raises:
+        UsageError: SL514, it is no time.
+    """
+    found = parse_time(text, now_ns)
+    if found > now_ns and _TIME_OF_DAY.fullmatch(text.strip()):
+        return parse_time(text, now_ns - DAY_NS)
     return found
 
 

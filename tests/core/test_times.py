@@ -13,6 +13,7 @@ from agent.core.times import (
     format_utc,
     local_floor,
     parse_duration,
+    parse_past_time,
     parse_time,
     recent_midnights,
     since_boot_ns,
@@ -220,3 +221,11 @@ def test_a_local_time_where_the_clocks_change(monkeypatch, zone, local, instant)
 
 def test_beyond_the_calendar_a_day_is_a_day():
     assert local_floor(2**63 - 1, 86_400 * SECOND_NS) % (86_400 * SECOND_NS) == 0
+
+
+def test_a_time_of_day_that_is_still_to_come_has_happened_yesterday():
+    noon = parse_time("2026-11-22 12:00", 0)
+    assert parse_past_time("11:59", noon) == parse_time("2026-11-22 11:59", 0)
+    assert parse_past_time("12:00", noon) == noon
+    assert parse_past_time(" 12:00:01.5", noon) == parse_time("2026-11-21 12:00:01.5", 0)
+    assert parse_past_time("2026-11-23", noon) == parse_time("2026-11-23", 0)
