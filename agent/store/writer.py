@@ -347,10 +347,8 @@ _SIZES = (_ROWS_PER_STATEMENT, 32, 16, 8, 4, 2, 1)
 
 
 def _statements(columns: str, row: str) -> list[tuple[int, str]]:
-    """The INSERT for each block size; ?1 is the observed timestamp, ?2 the file.
-
-    What fails rolls the whole transaction back. So may a failure within several rows, without OR ROLLBACK, but then
-    SQLite copies each page that they change into a journal of the statement first: 0.1 µs a row.
+    """The INSERT for each block size; ?1 is the observed timestamp, ?2 the file. Without OR ROLLBACK SQLite copies each
+    page that several rows change into a journal of the statement, 0.1 µs a row: what fails rolls back all anyway.
     """
     return [(rows, f"INSERT OR ROLLBACK INTO events ({columns}) VALUES {', '.join([row] * rows)}") for rows in _SIZES]  # noqa: S608 - names of the schema; values are bound
 
