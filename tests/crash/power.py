@@ -136,7 +136,8 @@ def cut(seed: int, root: Path, zygote: Zygote, *, mutants: Sequence[str] = ("fre
 
 def _cut(rig: Rig, disk: Disk, root: Path, result: Result) -> None:
     choice = random.Random(result.seed)
-    if choice.random() < 0.8:  # else the cut comes upon a store that is just being made
+    written = choice.random() < 0.8  # else the cut comes upon a store that is just being made
+    if written:
         rig.world.do(Op("write", "a", 5))
         rig.finish()
         disk.sync()
@@ -145,11 +146,13 @@ def _cut(rig: Rig, disk: Disk, root: Path, result: Result) -> None:
     ops = [op for op in kills.make_program(result.seed, 40, _KINDS) if op.kind in _KINDS]
     next_sync = time.monotonic() + choice.expovariate(_SYNCS_PER_S)
     while time.monotonic() < end:
-        rig.world.do(choice.choice(ops))
+        op = choice.choice(ops)
+        rig.world.do(op)
+        written = written or op.kind == "write"  # nothing comes of the beginning of a line alone
         if time.monotonic() >= next_sync:
             disk.sync()
             next_sync = time.monotonic() + choice.expovariate(_SYNCS_PER_S)
-        if choice.random() < 0.1:
+        if choice.random() < 0.1 and written:
             rig.wait_stored(least=1)
     agent.send(signal.SIGSTOP)
     disk.copy(root / "cut.img")
