@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orjson import Fragment
 
-from agent.alert.operations import refuse_unknown
+from agent.alert.operations import find_rule
 from agent.answers import parameters as of
 from agent.core.errors import SidelogError
 from agent.core.groups import GroupFilter
@@ -96,8 +96,7 @@ def _group(engine: Engine, text: str, now: int) -> ErrorGroup:
 def _test(
     place: Place, *, rule: str, threshold: float | None, since: int | None, until: int | None, steps: int
 ) -> Iterator[bytes]:
-    refuse_unknown(rule, (config.name for config in place.rules))
-    config = next(config for config in place.rules if config.name == rule)
+    config = find_rule(place.rules, rule)
     end = place.now if until is None else until
     begin = end - 7 * _DAY_NS if since is None else since
     if begin >= end:

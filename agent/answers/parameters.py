@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.core.errors import HttpError, UsageError
 from agent.core.groups import STATES
-from agent.core.times import parse_duration, parse_time
+from agent.core.times import parse_length, parse_past_time, parse_time
 from agent.core.units import parse_factor, parse_rate, parse_share
 from agent.query.syntax import read_names
 
@@ -40,15 +40,8 @@ def _text(text: str, _now: int) -> str:
     return text
 
 
-def _instant(text: str, now: int) -> int:
-    return parse_time(text, now)
-
-
-def _duration(text: str, _now: int) -> int:
-    length = parse_duration(text)
-    if length <= 0:
-        raise UsageError.of("SL518.every", text)
-    return length
+def _length(refusal: str) -> Callable[[str, int], int]:
+    return lambda text, _now: parse_length(text, refusal)
 
 
 def _names(text: str, _now: int) -> list[str]:
@@ -114,8 +107,8 @@ def _integer(low: int, high: int, default: int | None = None) -> dict[str, Any]:
 
 
 Q = Parameter("q", "What events must satisfy, in the query language.", _text, _TEXT, "")
-SINCE = Parameter("since", "From this time on: RFC 3339, `15m`, `today`, `@EPOCH`.", _instant, _TEXT)
-UNTIL = Parameter("until", "Before this time.", _instant, _TEXT)
+SINCE = Parameter("since", "From this time on: RFC 3339, `15m`, `today`, `@EPOCH`.", parse_time, _TEXT)
+UNTIL = Parameter("until", "Before this time.", parse_time, _TEXT)
 SEVERITY = Parameter("severity", "This level and above; `warn..error` for a range.", _text, _TEXT)
 SOURCE = Parameter("source", "Only of these sources.", _text, _TEXT, (), repeated=True)
 REGEX = Parameter(
@@ -134,7 +127,7 @@ ORDER = Parameter(
 )  # fmt: skip
 FIELDS = Parameter("fields", "The columns, with commas between.", _names, _TEXT, ())
 BY = Parameter("by", "Fields to count by, with commas between.", _names, _TEXT, ())
-EVERY = Parameter("every", "Length of time buckets: `1m`.", _duration, _TEXT)
+EVERY = Parameter("every", "Length of time buckets: `1m`.", _length("SL518.every"), _TEXT)
 AGG = Parameter("agg", "Aggregates beside the counts: `avg:size,p95:duration_ms`.", _text, _TEXT, "")
 TOP = Parameter("top", "The largest only.", _number(1, MOST_ROWS), _integer(1, MOST_ROWS))
 VALUES = Parameter("values", "Of each field so many values.", _number(1, 100), _integer(1, 100, 10), 10)
@@ -156,9 +149,11 @@ SORT = Parameter(
 REVERSE = Parameter("reverse", "The smallest first.", _flag, _FLAG, default=False)
 _GROUPS = Parameter("limit", "So many groups at the most.", _number(0, MOST_ROWS), _integer(0, MOST_ROWS, 1_000), 1_000)
 GROUPS = (STATE, SEVERITY, CATEGORY, SERVICE, GREP, SINCE, UNTIL, SORT, REVERSE, _GROUPS)
-AT = Parameter("at", "Before and after this time are compared; without it, `after` ago.", _instant, _TEXT)
-BEFORE = Parameter("before", "How long before it.", _duration, {"type": "string", "default": "1h"}, _HOUR_NS)
-AFTER = Parameter("after", "How long after it.", _duration, {"type": "string", "default": "1h"}, _HOUR_NS)
+AT = Parameter("at", "Before and after this time are compared; without it, `after` ago.", parse_past_time, _TEXT)
+BEFORE = Parameter(
+    "before", "How long before it.", _length("SL541.length"), {"type": "string", "default": "1h"}, _HOUR_NS
+)
+AFTER = Parameter("after", "How long after it.", _length("SL541.length"), {"type": "string", "default": "1h"}, _HOUR_NS)
 LABEL = Parameter("label", "`FIELD=VALUE`: events with it are compared with all others of the time.", _text, _TEXT, "")
 AGAINST = Parameter("against", "With `label`: only with those that have this value.", _text, _TEXT)
 SIDES = (AT, BEFORE, AFTER, LABEL, AGAINST)

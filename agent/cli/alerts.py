@@ -28,7 +28,7 @@ from agent.cli.common import (
 )
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.text import counted
-from agent.core.times import parse_duration, parse_past_time, parse_time
+from agent.core.times import parse_past_time, parse_time
 from agent.core.units import format_duration
 from agent.views import alerts as views
 
@@ -80,7 +80,8 @@ def _state_line(row: dict[str, Any]) -> str:
     if row["silenced"]:
         held = row["silenced"]
         until = shown_time(held["until"])
-        parts.append(f"silenced until {until} by {safe_text(held['author'])}: {safe_text(held['comment'])}")
+        why = f": {safe_text(held['comment'])}" if held["comment"] else ""
+        parts.append(f"silenced until {until} by {safe_text(held['author'])}{why}")
     elif row["quiet"]:
         parts.append(row["quiet"])
     return "  ".join(parts)
@@ -126,9 +127,15 @@ def history(context: Context, *, as_json: bool) -> int:
 def silence(context: Context, rule: str, *, duration: str, comment: str, author: str | None) -> int:
     """Tell nobody that a rule fires, for a while. One that fires still when the silence ends is told then."""
     config = context.config()
-    now = time.time_ns()
-    until = now + parse_duration(duration)
-    operations.silence(config, rule, now=now, until=until, author=author or user_name(), comment=comment.strip())
+    until = operations.silence(
+        config.store.path,
+        config.alerts,
+        rule,
+        now=time.time_ns(),
+        duration=duration,
+        author=author or user_name(),
+        comment=comment,
+    )
     click.echo(f"{safe_text(rule)} is silenced until {shown_time(until)}", err=True)
     return EXIT_DONE
 
@@ -138,7 +145,8 @@ def silence(context: Context, rule: str, *, duration: str, comment: str, author:
 @with_context
 def unsilence(context: Context, rule: str) -> int:
     """End a rule's silence."""
-    ended = operations.unsilence(context.config(), rule, time.time_ns(), user_name())
+    config = context.config()
+    ended = operations.unsilence(config.store.path, config.alerts, rule, time.time_ns(), user_name())
     click.echo(f"{safe_text(rule)} {'is no longer silenced' if ended else 'was not silenced'}", err=True)
     return EXIT_DONE
 
@@ -151,7 +159,7 @@ def unsilence(context: Context, rule: str) -> int:
 @with_context
 def redeliver(context: Context, delivery: str) -> int:
     """Let the agent try a dead delivery anew, by its delivery id; `all`: every dead one."""
-    count = operations.redeliver(context.config(), delivery, time.time_ns(), user_name())
+    count = operations.redeliver(context.config().store.path, delivery, time.time_ns(), user_name())
     click.echo(f"{counted(count, 'delivery', 'deliveries')} will be tried by the running agent", err=True)
     return EXIT_DONE
 
@@ -201,7 +209,7 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
 
     config = context.config()
     with closing(open_engine(config.store.path, config.archive_directory)) as engine:
-        chosen = operations.find_rule(config, rule)
+        chosen = operations.find_rule(config.alerts, rule)
         if faults := unusable(config):
             raise InvalidConfigError(faults)
         now = time.time_ns()

@@ -21,15 +21,15 @@ from agent.cli.common import (
     with_context,
 )
 from agent.cli.group_text import print_diff, print_group, print_groups
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
 from agent.core.groups import STATES, GroupFilter
-from agent.core.text import counted
-from agent.core.times import parse_duration, parse_past_time, parse_time
+from agent.core.text import counted, enumerated
+from agent.core.times import parse_length, parse_past_time, parse_time
 from agent.query import open_engine
 from agent.views.errors import group_document, view_document, view_group
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from click.shell_completion import CompletionItem
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 SORTS = ("last-seen", "first-seen", "count", "trend")  # agent.store.groups.SORTS, without importing it for a help text
 _GROUP_ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
-_LAST_NS = 2**63 - 1  # the year 2262
 
 
 class _Commands(Group):
@@ -220,12 +219,8 @@ def _sides(
     """
     from agent.views.error_diff import compared_sides
 
-    first, second = (parse_duration(text or "") for text in (before, after))
-    if first <= 0 or second <= 0:
-        raise UsageError.of("SL541.length", before if first <= 0 else after)
+    first, second = (parse_length(text or "", "SL541.length") for text in (before, after))
     moment = None if at is None else parse_past_time(at, now)
-    if moment is not None and moment >= now:
-        raise UsageError.of("SL541.future", at)
     return compared_sides(now, moment, first, second, label=label, against=against)
 
 
@@ -235,31 +230,18 @@ def _sides(
 _GROUP_IDS = click.argument("groups", type=_GROUP_ID, metavar="ID...", nargs=-1, required=True)
 
 
-def _change(context: Context, groups: Sequence[int], state: str, **limits: int | None) -> str:
-    """Give groups a state, all of them or none; answers which were meant, for people.
+def _change(
+    context: Context, groups: Sequence[int], state: str, duration: str | None = None, until_count: int | None = None
+) -> int | None:
+    from agent.store.edit import change_groups
 
-    Raises:
-        SidelogError: SL540, there is no such group.
-    """
-    from agent.store import access
-    from agent.store.edit import editing, set_group_state
+    store, now = context.config().store.path, time.time_ns()
+    return change_groups(store, groups, state, now=now, who=user_name(), duration=duration, until_count=until_count)
 
+
+def _named(groups: Iterable[int]) -> str:
     numbers = list(dict.fromkeys(groups))
-    now, who, done = time.time_ns(), user_name(), "reopened" if state == "ongoing" else state
-    with editing(context.config().store.path) as connection:
-        changed = [set_group_state(connection, number, state, now, **limits) for number in numbers]
-        for number in numbers:
-            access.note(connection, now, who, done, f"group {number}")
-        unknown = [number for number, known in zip(numbers, changed, strict=True) if not known]
-        if unknown:  # takes the others back, too
-            variant = "" if len(numbers) == 1 else ".one" if len(unknown) == 1 else ".several"
-            raise SidelogError.of(f"SL540{variant}", _listed(unknown))
-    return f"group {_listed(numbers)} is" if len(numbers) == 1 else f"groups {_listed(numbers)} are"
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"group {numbers[0]} is" if len(numbers) == 1 else f"groups {enumerated(numbers)} are"
 
 
 def _state_command(name: str, state: str, text: str) -> None:
@@ -267,7 +249,8 @@ def _state_command(name: str, state: str, text: str) -> None:
     @_GROUP_IDS
     @with_context
     def change(context: Context, groups: tuple[int, ...]) -> int:
-        click.echo(f"{_change(context, groups, state)} {state}", err=True)
+        _change(context, groups, state)
+        click.echo(f"{_named(groups)} {state}", err=True)
         return 0
 
 
@@ -283,13 +266,12 @@ _state_command("reopen", "ongoing", "Make resolved or ignored groups ongoing aga
 @with_context
 def ignore(context: Context, *, groups: tuple[int, ...], until_count: int | None, duration: str | None) -> int:
     """Ignore groups. With an option each until it comes back as regressed, with both until what happens first."""
-    until = None if duration is None else min(time.time_ns() + parse_duration(duration), _LAST_NS)
-    ignored = _change(context, groups, "ignored", until=until, until_count=until_count)
+    until = _change(context, groups, "ignored", duration, until_count)
     ends = []
     if until_count:
         ends.append(f"{counted(until_count, 'more event has', 'more events have')} come")
     if until is not None:
         ends.append(f"it comes back after {shown_time(until)}")
     each = ", each until " if len(set(groups)) > 1 else " until "
-    click.echo(f"{ignored} ignored{each * bool(ends)}{' or '.join(ends)}", err=True)
+    click.echo(f"{_named(groups)} ignored{each * bool(ends)}{' or '.join(ends)}", err=True)
     return 0

@@ -25,7 +25,7 @@ from agent.cli.common import (
     zone,
 )
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
-from agent.core.times import parse_duration, parse_time
+from agent.core.times import parse_length, parse_time
 from agent.query import open_engine
 from agent.query.language import Grouping, Query, Selection, all_equal, parse_terms, severity_query
 from agent.query.predicate import compile_pattern, grep_pattern
@@ -149,7 +149,8 @@ def understand(options: dict[str, Any], now_ns: int) -> Request:
     )
     grouping = None
     if options["counting"] or any(options[name] is not None for name in ("by", "every", "agg")):
-        by, every = _names(options["by"], "--by"), _bucket(options["every"])
+        by = _names(options["by"], "--by")
+        every = None if options["every"] is None else parse_length(options["every"], "SL518.every")
         grouping = Grouping(by, every, options["top"], is_local=zone() is None)
     _refuse_contradictions(options, grouping)
     lines = options["lines"]
@@ -203,15 +204,6 @@ def _around(options: dict[str, Any]) -> Surroundings | None:
     from agent.query.context import Surroundings
 
     return Surroundings(before, after)
-
-
-def _bucket(text: str | None) -> int | None:
-    if text is None:
-        return None
-    length = parse_duration(text)
-    if length <= 0:
-        raise UsageError.of("SL518.every", text)
-    return length
 
 
 def _refuse_contradictions(options: dict[str, Any], grouping: Grouping | None) -> None:

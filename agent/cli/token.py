@@ -12,7 +12,7 @@ import click
 from agent.cli.common import Context, Group, echo_json, json_option, safe_text, shown_time, utc_option, with_context
 from agent.config import HttpConfig, page_address
 from agent.core.errors import EXIT_DONE, UsageError
-from agent.core.times import parse_duration
+from agent.core.times import instant_after, parse_length
 from agent.store import access
 from agent.store.edit import editing
 from agent.views import iso
@@ -55,7 +55,7 @@ def link(context: Context, *, role: access.Role) -> int:
 def create(context: Context, name: str, *, role: access.Role, expires: str | None) -> int:
     """Print a new token, this once; only a hash of it is kept."""
     now = time.time_ns()
-    until = None if expires is None else now + parse_duration(expires)
+    until = None if expires is None else instant_after(now, parse_length(expires))
     with editing(context.config().store.path) as connection:
         token = access.create_token(connection, name, role, now, until)
         if token is None:

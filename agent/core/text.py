@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from agent.core.patterns import lazy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 # C0, DEL, C1, marks that reorder text, and the separators that some programs take for line ends.
@@ -47,6 +48,12 @@ def _visible(character: str) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """A number with what it counts: `1 file`, `2,000 files`; `many` where that is not made with an s."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def enumerated(items: Iterable[object]) -> str:
+    """`a, b and c`."""
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def columns(text: str) -> int:

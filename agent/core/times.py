@@ -23,6 +23,7 @@ from agent.core.units import SECOND_NS, parse_nanoseconds
 
 MINUTE_NS = 60 * SECOND_NS
 DAY_NS = 1440 * MINUTE_NS
+LAST_NS = 2**63 - 1  # in the year 2262: what SQLite can hold
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BOOTTIME: int = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)  # the former is Linux's
@@ -46,6 +47,27 @@ def parse_duration(text: str) -> int:
         return parse_nanoseconds(text)
     except ValueError as error:
         raise UsageError.of("SL515", text, problem=error) from None
+
+
+def parse_length(text: str, refusal: str = "SL515.nothing") -> int:
+    """As `parse_duration`, of something that takes time.
+
+    Args:
+        text: as a person writes it.
+        refusal: what is raised for one that is no longer than nothing.
+
+    Raises:
+        UsageError: SL515, it is no duration; `refusal`.
+    """
+    length = parse_duration(text)
+    if length <= 0:
+        raise UsageError.of(refusal, text)
+    return length
+
+
+def instant_after(now_ns: int, length_ns: int) -> int:
+    """When a length of time that begins now is over, in nanoseconds since the epoch; `LAST_NS` at the latest."""
+    return min(now_ns + length_ns, LAST_NS)
 
 
 def parse_time(text: str, now_ns: int) -> int:
@@ -175,7 +197,8 @@ def format_local(timestamp_ns: int, digits: int = 3, zone: tzinfo | None = None)
         when = (_EPOCH + timedelta(seconds=second)).astimezone(zone)
     except (OverflowError, ValueError, OSError):
         return f"@{second}.{rest:09d}"
-    return f"{when:%Y-%m-%d %H:%M:%S}.{rest:09d}"[: 20 + digits if digits else 19]
+    text = f"{when:%Y-%m-%d %H:%M:%S}".rjust(19, "0")  # %Y of the year 657 has three digits
+    return f"{text}.{rest:09d}"[: 20 + digits if digits else 19]
 
 
 def local_offset(timestamp_ns: int, zone: tzinfo | None = None) -> str:

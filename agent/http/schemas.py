@@ -279,7 +279,11 @@ BODIES: dict[str, _Schema] = {
     "/errors": _body(["state", "ids"], _STATE | _IDS, {"state": "resolved", "ids": [1, 2]}),
     "/silences": _body(
         ["rule", "for"],
-        {"rule": _TEXT, "for": {"type": "string", "description": "A duration: `2h`."}, "comment": _TEXT},
+        {
+            "rule": _TEXT,
+            "for": {"type": "string", "description": "A duration: `2h`."},
+            "comment": _TEXT | {"maxLength": 1_000},
+        },
         {"rule": "many-errors", "for": "2h", "comment": "the disk is being replaced"},
     ),
 }

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.severity import number_range
-from agent.core.times import DAY_NS, MINUTE_NS, local_floor
+from agent.core.times import DAY_NS, LAST_NS, MINUTE_NS, local_floor
 from agent.query.analysis import Analysis, analyse
 from agent.query.predicate import compile_conditions
 from agent.query.syntax import read_arguments, read_text
@@ -164,8 +164,13 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 def bounds(selection: Selection) -> tuple[int, int]:
-    """The time span as [since, until) that SQLite can hold."""
-    lowest, highest = -(2**63), 2**63 - 1
-    since = lowest if selection.since is None else selection.since
-    until = highest if selection.until is None else selection.until
+    """The time span of a selection as `bounded`."""
+    return bounded(selection.since, selection.until)
+
+
+def bounded(since: int | None, until: int | None) -> tuple[int, int]:
+    """A time span as [since, until) that SQLite can hold; None has no bound."""
+    lowest, highest = -LAST_NS - 1, LAST_NS
+    since = lowest if since is None else since
+    until = highest if until is None else until
     return max(lowest, min(since, highest)), max(lowest, min(until, highest))

@@ -1,4 +1,4 @@
-"""Small changes that a person makes to a store, beside a running agent: the state of an error group."""
+"""Small changes that a person makes to a store, beside a running agent: the states of error groups."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import sqlite3
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
-from agent.core.errors import StoreError
-from agent.store import faults, team
+from agent.core.errors import SidelogError, StoreError
+from agent.core.text import enumerated
+from agent.core.times import instant_after, parse_duration
+from agent.store import access, faults, team
 from agent.store.reader import open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 _BUSY_TIMEOUT_S = 10.0  # the agent's transactions take milliseconds
@@ -40,6 +42,49 @@ def editing(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     finally:
         team.close(connection, path)
+
+
+def change_groups(
+    path: Path,
+    groups: Sequence[int],
+    state: str,
+    *,
+    now: int,
+    who: str,
+    duration: str | None = None,
+    until_count: int | None = None,
+) -> int | None:
+    """Give error groups a state, all of them or none, and keep in the log who did; the end of an `ignored`, Unix ns.
+
+    Args:
+        path: of the store.
+        groups: their ids, of which one may stand twice.
+        state: the new one.
+        now: Unix ns.
+        who: for the log.
+        duration: how long they are ignored, as a person writes it. None: no time ends it.
+        until_count: so many more events end it. None: no number does.
+
+    Raises:
+        UsageError: SL515, the duration is none.
+        SidelogError: SL540, there is no such group.
+        StoreError: as `editing`.
+    """
+    numbers = list(dict.fromkeys(groups))
+    until = None if duration is None else instant_after(now, parse_duration(duration))
+    limits = [f"until {until_count} more"] if until_count else []
+    limits += [f"for {duration}"] if duration else []
+    with editing(path) as connection:
+        unknown = []
+        for number in numbers:
+            if not set_group_state(connection, number, state, now, until=until, until_count=until_count):
+                unknown.append(number)
+            action = "reopened" if state == "ongoing" else state
+            access.note(connection, now, who, action, f"group {number}", ", ".join(limits))
+        if unknown:  # takes the others back, too
+            variant = "" if len(numbers) == 1 else ".one" if len(unknown) == 1 else ".several"
+            raise SidelogError.of(f"SL540{variant}", enumerated(unknown))
+    return until
 
 
 def set_group_state(

@@ -134,10 +134,28 @@ def test_what_does_not_exist_is_wrong_usage_with_a_code(sidelog, tmp_path):
     for arguments, code in (
         (("silence", "x", "--for", "1h"), "SL710"), (("unsilence", "x"), "SL710"), (("test", "x"), "SL710"),
         (("send-test", "x"), "SL711"), (("redeliver", "x"), "SL712"), (("silence", "r", "--for", "soon"), "SL515"),
+        (("silence", "r", "--for", "0s"), "SL515"),
     ):  # fmt: skip
         said = sidelog("alerts", *arguments, "-c", config)
         assert (said.code, f"error[{code}]" in said.err) == (2, True), said.err
     assert sidelog("alerts", "redeliver", "all", "-c", config).code == 0
+
+
+def test_no_instant_is_too_far_for_a_store(sidelog, tmp_path):
+    config = configured(tmp_path, {"when": {"count": 5}})
+    logged(tmp_path, 1)
+    assert sidelog("run", "--once", "-q", "-c", config).code == 0
+    assert sidelog("alerts", "silence", "r", "--for", "500000d", "-c", config).err.startswith(
+        "r is silenced until 2262-"
+    )
+    assert "silenced until 2262-" in sidelog("alerts", "-c", config).out
+    for span in (
+        ("--since", "-500000d"),
+        ("--until", "+500000d"),
+        ("--since", "@-99999999999", "--until", "@99999999999"),
+    ):
+        said = sidelog("alerts", "test", "r", *span, "-c", config)
+        assert (said.code, "would have fired" in said.err) == (0, True), said.err
 
 
 # ------------------------------------------------------------ test

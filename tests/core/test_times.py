@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from agent.core.errors import UsageError
 from agent.core.times import (
+    LAST_NS,
     format_local,
     format_utc,
+    instant_after,
     local_floor,
     parse_duration,
+    parse_length,
     parse_past_time,
     parse_time,
     recent_midnights,
@@ -51,6 +54,21 @@ def test_no_durations(text):
     with pytest.raises(UsageError) as caught:
         parse_duration(text)
     assert caught.value.code == "SL515"
+
+
+@pytest.mark.parametrize("text", ["0s", "0d 0h", "0.4ns"])
+def test_what_is_for_something_takes_longer_than_nothing(text):
+    assert parse_duration(text) == 0
+    for arguments, code in (((text,), "SL515"), ((text, "SL518.every"), "SL518")):
+        with pytest.raises(UsageError) as caught:
+            parse_length(*arguments)
+        assert (caught.value.code, text in str(caught.value)) == (code, True)
+    assert parse_length("1ns") == 1
+
+
+def test_nothing_ends_later_than_a_store_can_hold():
+    assert instant_after(NOW, 5) == NOW + 5
+    assert instant_after(NOW, parse_duration("900000d")) == LAST_NS
 
 
 @pytest.mark.parametrize(
@@ -105,6 +123,7 @@ def test_zoneless_times_are_local():
     assert parse_time("yesterday", now) == at(2026, 3, 28, zone=winter)
     assert parse_time("03:04", now) == at(2026, 3, 29, 3, 4, zone=summer)
     assert format_local(at(2026, 7, 15, zone=summer) + 123_456_789) == "2026-07-15 00:00:00.123"
+    assert format_local(at(657, 12, 17, 23, 51, 27, zone=UTC), zone=UTC) == "0657-12-17 23:51:27.000"
 
 
 @pytest.mark.parametrize(

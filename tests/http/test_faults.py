@@ -54,6 +54,10 @@ def client(server):
         ("POST", "/api/v1/errors/1", b"x" * 70_000, 413, "SL904"),
         ("POST", "/api/v1/errors/1?x=1", b'{"state": "resolved"}', 400, "SL904"),
         ("POST", "/api/v1/silences", b'{"rule": "none", "for": "1h"}', 404, "SL710"),
+        ("POST", "/api/v1/silences", b'{"rule": "none", "for": "0s"}', 400, "SL515"),
+        ("POST", "/api/v1/silences", b'{"rule": "none", "for": "1h", "comment": "%s"}' % (b"x" * 1_001), 400, "SL904"),
+        ("POST", "/api/v1/errors/1", b'{"state": "ignored", "for": "soon"}', 400, "SL515"),
+        ("GET", "/api/v1/errors/diff?before=0s", None, 400, "SL541"),
         ("DELETE", "/api/v1/silences/none", None, 404, "SL710"),
     ],
 )

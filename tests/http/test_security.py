@@ -68,6 +68,12 @@ def test_a_token_ends_at_its_time(site):
     wait_until(lambda: asked(site, token).status_code == 401, 30, "the end of the token")
 
 
+def test_a_token_ends_within_what_a_store_can_hold(site):
+    assert asked(site, site.say("token", "create", "long", "--expires", "500000d")).status_code == 200
+    refused = site.run("token", "create", "none", "--expires", "0s")
+    assert (refused.returncode, b"error[SL515]" in refused.stderr) == (2, True)
+
+
 def test_a_token_is_a_readers_unless_it_is_said(site):
     token = site.say("token", "create", "plain")
     headers = {"Authorization": f"Bearer {token}"}

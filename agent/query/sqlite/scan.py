@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from agent.core.event import EventRow, event_row
 from agent.core.stored import StoredEvent
 from agent.query.engine import EventKey
-from agent.query.language import Selection, bounds
+from agent.query.language import Selection, bounded, bounds
 from agent.query.sqlite.plan import SqlPlan, make_plan
 from agent.store.events import EVENT_COLUMNS, Categories, Files, load_events, newest_id
 
@@ -249,4 +249,4 @@ class EventScan:
 def _observed_in(plan: SqlPlan, span: Span) -> SqlPlan:
     """A plan with one more clause."""
     sql = f"{plan.sql} AND e.observed_timestamp >= ? AND e.observed_timestamp < ?"
-    return replace(plan, sql=sql, parameters=(*plan.parameters, *span), selective=True)
+    return replace(plan, sql=sql, parameters=(*plan.parameters, *bounded(*span)), selective=True)
