@@ -10,8 +10,8 @@ import msgspec
 import orjson
 
 from agent.alert import operations
-from agent.answers.parameters import whole_number
 from agent.core.errors import HttpError, SidelogError
+from agent.core.values import whole_number
 from agent.store import access, edit
 from agent.views import iso
 

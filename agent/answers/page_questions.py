@@ -13,6 +13,7 @@ from agent.alert.operations import find_rule
 from agent.answers import parameters as of
 from agent.core.errors import SidelogError
 from agent.core.groups import GroupFilter
+from agent.core.values import whole_number
 from agent.query.fragments import encode
 from agent.query.groups import group_samples
 from agent.query.language import Selection, all_equal
@@ -86,8 +87,8 @@ def _group(engine: Engine, text: str, now: int) -> ErrorGroup:
     Raises:
         SidelogError: SL540, there is none.
     """
-    is_number = text.isdigit() and len(text) < 19  # noqa: PLR2004 - what 64 bits hold
-    found = engine.groups(GroupFilter(group=int(text)), now, trends=False) if is_number else []
+    number = whole_number(text)
+    found = [] if number is None else engine.groups(GroupFilter(group=number), now, trends=False)
     if not found:
         raise SidelogError.of("SL540", text)
     return found[0]

@@ -11,6 +11,7 @@ from agent.core.errors import HttpError, UsageError
 from agent.core.groups import STATES
 from agent.core.times import parse_length, parse_past_time, parse_time
 from agent.core.units import parse_factor, parse_rate, parse_share
+from agent.core.values import whole_number
 from agent.query.syntax import read_names
 
 if TYPE_CHECKING:
@@ -53,9 +54,10 @@ def _names(text: str, _now: int) -> list[str]:
 
 def _number(low: int, high: int) -> Callable[[str, int], int]:
     def read(text: str, _now: int) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):  # noqa: PLR2004
+        found = whole_number(text, high)
+        if found is None or found < low:
             raise HttpError.of("SL904.number", text, low=low, high=high)
-        return int(text)
+        return found
 
     return read
 
@@ -81,11 +83,6 @@ def _choice(words: Sequence[str]) -> Callable[[str, int], str]:
         return text
 
     return read
-
-
-def whole_number(text: str) -> int | None:
-    """The number that a text of digits is, where 64 bits hold it."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None  # noqa: PLR2004
 
 
 def _flag(text: str, _now: int) -> bool:

@@ -14,6 +14,7 @@ from agent.answers.page_questions import PAGE_QUESTIONS
 from agent.core.errors import HttpError, SidelogError, UsageError
 from agent.core.groups import GroupFilter
 from agent.core.severity import number_range
+from agent.core.values import whole_number
 from agent.query.aggregate import buckets, row_object
 from agent.query.context import Surroundings, in_context
 from agent.query.fragments import encode
@@ -165,7 +166,7 @@ def _reasons(place: Place, *, tier: str, **asked: Any) -> Iterator[bytes]:
 
 
 def _context(place: Place, *, id: str, lines: int) -> Iterator[bytes]:  # noqa: A002 - the parameter's name
-    number = of.whole_number(id.removeprefix("-"))
+    number = whole_number(id.removeprefix("-"))
     if number is None:
         raise SidelogError.of("SL912", id)
     with place.engine() as engine:
@@ -207,7 +208,7 @@ def _errors(
 
 
 def _error(place: Place, *, id: str) -> Iterator[bytes]:  # noqa: A002 - the parameter's name
-    number = of.whole_number(id)
+    number = whole_number(id)
     if number is None:
         raise SidelogError.of("SL540", id)
     with place.engine() as engine:

@@ -15,6 +15,7 @@ from agent.cli.common import Context, print_errors, safe_text
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.groups import GroupFilter
 from agent.core.times import parse_time
+from agent.core.values import whole_number
 from agent.query import open_engine
 from agent.query.language import parse_terms
 from agent.query.terms import Term
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from agent.views.bundle import Bundle
 
 _MEANT = frozenset({"terms", "bundle", "since", "until", "hot", "archives"})  # what goes together with --bundle
-_LARGEST_ID = 2**63 - 1
 
 
 def write_bundle(context: Context, options: dict[str, Any]) -> int:
@@ -77,7 +77,7 @@ def _found(engine: Engine, kind: str, value: str, span: tuple[int | None, int | 
     """A number is that of a group where there is such a group; ids of traces may be numbers, too."""
     from agent.views.bundle import group_bundle, trace_bundle
 
-    number = int(value) if value.isascii() and value.isdigit() and len(value) < len(str(_LARGEST_ID)) else None
+    number = whole_number(value)
     if kind != "trace_id" and number is not None and engine.groups(GroupFilter(group=number), now, trends=False):
         return group_bundle(engine, number, now)
     return None if kind == "group" else trace_bundle(engine, value, *span)

@@ -26,6 +26,7 @@ from agent.cli.common import (
 )
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.times import parse_length, parse_time
+from agent.core.values import whole_number
 from agent.query import open_engine
 from agent.query.language import Grouping, Query, Selection, all_equal, parse_terms, severity_query
 from agent.query.predicate import compile_pattern, grep_pattern
@@ -80,9 +81,10 @@ class LinesType(click.ParamType[Any]):
         """The number as given to `-n`."""
         if value == "all" or isinstance(value, int):
             return value
-        if not value.isascii() or not value.isdigit() or len(value) > 18:  # noqa: PLR2004 - what 64 bits hold
+        found = whole_number(value)
+        if found is None:
             self.fail(f"{value!r} is no number of lines; give a number or `all`", param, ctx)
-        return int(value)
+        return found
 
 
 @click.command(cls=Command, epilog=EPILOG)

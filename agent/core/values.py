@@ -71,6 +71,14 @@ def pick(record: Any, parts: tuple[str, ...]) -> tuple[bool, Any]:
     return False, None
 
 
+def whole_number(text: str, most: int = 2**63 - 1) -> int | None:
+    """The number from 0 to `most` that a text of digits is; None where it is none."""
+    if not (text.isascii() and text.isdigit() and len(text) < _INT_DIGITS):  # `²` is a digit, too
+        return None
+    found = int(text)
+    return found if found <= most else None
+
+
 def number(text: str) -> Number | None:
     """The number that a text is, exactly; None where it is none."""
     if _NUMBER.fullmatch(text) is None:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from agent.core.errors import HttpError, SidelogError
 from agent.core.groups import STATES
 from agent.core.times import DAY_NS, MINUTE_NS, parse_time, recent_midnights
+from agent.core.values import whole_number
 from agent.group.folding import folded
 from agent.http import charts, spans
 from agent.http.drawing import Frame, back, is_renewal, with_query
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _OPEN = ("new", "ongoing", "regressed")
 _ROWS = 100  # groups of a page
+_MOST_PAGES = 99_999
+_MOST_CHOSEN = 9_999
 _SORTS = {
     "last-seen": "last seen",
     "first-seen": "first seen",
@@ -91,7 +94,7 @@ class ErrorPages(Frame):
         chosen = form.texts("id")
         if not chosen:
             raise HttpError.of("SL904.nothing", "/errors")
-        numbers = [int(text) for text in chosen if text.isascii() and text.isdigit() and len(text) < 19]  # noqa: PLR2004
+        numbers = [number for text in chosen if (number := whole_number(text)) is not None]
         await self._change(request, "change_groups", "", _wanted(form) | {"ids": numbers})
         given = {name: form.text(f"of-{name}") for name in ("state", "category", "service", "grep", "sort", "page")}
         return back("/errors", given | {"n": str(len(numbers))}, form.text("state"))
@@ -166,7 +169,7 @@ def _filters(given: QueryParams) -> dict[str, str]:
 
 
 def _page(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 6 and int(text) else 1  # noqa: PLR2004
+    return whole_number(text, _MOST_PAGES) or 1
 
 
 def _wanted(form: Form) -> dict[str, Any]:
@@ -188,8 +191,8 @@ def _said(given: Mapping[str, str], state: str = "") -> str:
     done, count = given.get("done", ""), given.get("n", "1")
     if done not in _STATES_AFTER or (state and state not in _STATES_AFTER[done]):
         return ""
-    many = count.isascii() and count.isdigit() and len(count) < 5 and int(count) > 1  # noqa: PLR2004
-    return f"{int(count)} groups were {done}." if many else f"The group was {done}."
+    many = whole_number(count, _MOST_CHOSEN) or 1
+    return f"{many} groups were {done}." if many > 1 else f"The group was {done}."
 
 
 class _Bars(NamedTuple):

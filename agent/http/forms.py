@@ -9,8 +9,10 @@ import secrets
 from urllib.parse import parse_qsl
 
 from agent.core.errors import HttpError
+from agent.core.values import whole_number
 
 _MOST_FIELDS = 1_100  # a thousand groups at once
+_LARGEST = 2**62 - 1  # as far as one may count
 FIELD = "form_token"
 
 
@@ -51,9 +53,10 @@ class Form:
         text = self.text(name)
         if not text:
             return None
-        if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 - what 64 bits hold
-            raise HttpError.of("SL904.number", text, low=1, high=f"{2**62 - 1:,}")
-        return int(text)
+        found = whole_number(text, _LARGEST)
+        if found is None:
+            raise HttpError.of("SL904.number", text, low=1, high=f"{_LARGEST:,}")
+        return found
 
 
 def masked(token: str) -> str:

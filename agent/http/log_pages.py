@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from agent.answers.worker import QuestionRequest
 from agent.core.errors import SidelogError
+from agent.core.values import whole_number
 from agent.http import spans
 from agent.http.drawing import LEFT_OUT, Frame, is_renewal
 from agent.http.event_view import ShownEvent
@@ -83,8 +84,8 @@ class LogPages(Frame):
 
     async def context(self, request: Request) -> Response:
         """The lines around one event."""
-        given, wanted = request.path_params["id"], request.query_params.get("lines", "")
-        lines = min(int(wanted), _MOST_LINES) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else _LINES  # noqa: PLR2004
+        given, wanted = request.path_params["id"], whole_number(request.query_params.get("lines", ""))
+        lines = _LINES if wanted is None else min(wanted, _MOST_LINES)
         try:
             found = await self._ask("context", id=given, lines=lines)
         except SidelogError as error:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from agent.answers.parameters import LIMIT, TAILED, check_names, whole_number
+from agent.answers.parameters import LIMIT, TAILED, check_names
 from agent.answers.pool import ASKING, read_frame
 from agent.answers.tailing import LENGTH, Leave, Watch
 from agent.answers.worker import DATA, QuestionRequest, TailRequest, ask_for_worker
 from agent.core.errors import HttpError, SidelogError
+from agent.core.values import whole_number
 from agent.http.api import refusal
 
 if TYPE_CHECKING:

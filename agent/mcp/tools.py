@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.answers import parameters as of
 from agent.core.errors import HttpError
+from agent.core.values import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,8 +112,7 @@ def read_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, list[s
             if "by" not in texts and name == "top":  # there is nothing to take the largest of
                 continue
             texts[name] = [str(default)]
-        number = of.whole_number(texts[name][0])
-        if number is None or number > most:
+        if whole_number(texts[name][0], most) is None:
             raise HttpError.of("SL904.number", texts[name][0], low=0, high=most)
     return texts
 
