@@ -48,7 +48,7 @@ _LOOK_INTERVAL_S = 0.1
 
 
 class Note(bytes):
-    """A part of an answer that is not its document: what of it could not be read, as `_said` has it."""
+    """A part of an answer that is not its document: what of it could not be read, as `SidelogError.document` has it."""
 
     __slots__ = ()
 
@@ -110,19 +110,15 @@ def _parts(
         return limit == of.MOST_ROWS and next(events, None) is not None
 
 
-def _said(error: SidelogError) -> dict[str, str]:
-    return {"code": error.code, "message": error.message, "hint": error.hint}
-
-
 def _last_line(error: SidelogError) -> bytes:
     """A line behind all events: what is missing, and why."""
-    return encode({"error": _said(error)}) + b"\n"
+    return encode({"error": error.document()}) + b"\n"
 
 
 def _notes(engine: Engine) -> Iterator[bytes]:
     """What of an answer could not be read. It comes before the document, whose headers have it."""
     if engine.errors:
-        yield Note(encode([_said(one) for one in engine.errors]))
+        yield Note(encode([one.document() for one in engine.errors]))
 
 
 def _counts(
@@ -160,7 +156,7 @@ def _fields(place: Place, *, values: int, sample: int, tier: str, **asked: Any) 
 
 def _reasons(place: Place, *, tier: str, **asked: Any) -> Iterator[bytes]:
     with place.engine(tier) as engine:
-        found = [_said(one) for one in reasons(engine, selection_of(asked))]
+        found = [one.document() for one in reasons(engine, selection_of(asked))]
         yield from _notes(engine)
         yield encode(found)
 

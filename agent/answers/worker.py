@@ -154,15 +154,15 @@ def _answer(place: Place, asked: QuestionRequest | ChangeRequest, send: Callable
                 elif asked.noted:
                     send(DATA, NOTE + part)
     except SidelogError as error:
-        send(ERROR, _said(error.code, error.message, error.hint))
+        send(ERROR, _said(error))
     except OSError:  # nobody listens
         raise
     except Exception:  # noqa: BLE001 - the one place where a fault of the program becomes a sentence
         traceback.print_exc()
-        send(ERROR, _said("SL999", UNEXPECTED, ""))
+        send(ERROR, _said(SidelogError("SL999", "answer", asked.name, UNEXPECTED)))
     else:
         send(END, b"")
 
 
-def _said(code: str, message: str, hint: str) -> bytes:
-    return msgspec.json.encode({"code": code, "message": message, "hint": hint})
+def _said(error: SidelogError) -> bytes:
+    return msgspec.json.encode(error.document())

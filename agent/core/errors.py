@@ -58,6 +58,10 @@ class SidelogError(Exception):
         self.hint = hint
         self.retryable = retryable
 
+    def document(self) -> dict[str, str]:
+        """What of it an answer in JSON has."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
     def __reduce__(self) -> tuple[object, ...]:
         """How it goes from one process to another: an Exception by itself would come without its facts."""
         return _rebuilt, (
@@ -134,6 +138,10 @@ class ArchiveError(SidelogError):
 
 class HttpError(SidelogError):
     """The HTTP server cannot be had, or refuses a request."""
+
+
+class TooLargeError(HttpError):
+    """The body of a request is larger than any that is taken."""
 
 
 class RotateError(SidelogError):

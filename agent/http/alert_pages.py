@@ -12,6 +12,7 @@ from agent.alert.replay import has_threshold
 from agent.alert.rules import compile_rule, condition, facts_of, shown_key, shown_value
 from agent.core.errors import HttpError, SidelogError
 from agent.core.times import parse_time
+from agent.core.units import parse_seconds
 from agent.http import charts, spans
 from agent.http.drawing import Frame, back, is_renewal
 
@@ -28,7 +29,7 @@ _TEST_S = 12.0  # after so long the page does without it
 _HISTORY, _DELIVERIES = 100, 100
 _WINDOWS = 12  # that the chart has of itself …
 _LEAST_S, _MOST_S = 3_600, 7 * 86_400  # … within these
-_SPANS = (("1h", "1 hour"), ("6h", "6 hours"), ("24h", "1 day"), ("7d", "7 days"), ("30d", "30 days"))
+_SPANS = spans.CHOICES[1:]
 _SEVERE = {"firing": 0, "pending": 1}
 _DONE = {
     "silence": "The rule was silenced.",
@@ -181,8 +182,8 @@ def _chosen(rules: Sequence[dict[str, Any]], name: str) -> dict[str, Any] | None
 
 def _span_of(length_s: float) -> str:
     """The shortest of the spans to choose from that has so much."""
-    lengths = {"1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
-    return next((name for name, length in lengths.items() if length >= length_s), "30d")
+    names = [name for name, _ in _SPANS]
+    return next((name for name in names if parse_seconds(name) >= length_s), names[-1])
 
 
 def _levels(values: Sequence[Mapping[str, Any]]) -> list[charts.Level]:

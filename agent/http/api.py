@@ -17,7 +17,7 @@ from starlette.routing import Route
 from agent.answers.parameters import check_names
 from agent.answers.questions import QUESTIONS
 from agent.answers.worker import NOTE, ChangeRequest, QuestionRequest
-from agent.core.errors import HttpError, SidelogError
+from agent.core.errors import HttpError, SidelogError, TooLargeError
 from agent.query.fragments import encode
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ _STATUS = {
     "SL912": 404,
     "SL710": 404,
     "SL712": 404,
+    "SL905": 403,
     "SL901": 503,
     "SL903": 503,
     "SL907": 503,
@@ -99,12 +100,13 @@ def document(content: object, status: int = 200, headers: dict[str, str] | None 
 
 def refusal(error: SidelogError, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
     """An error as the API says it."""
-    said = {"code": error.code, "message": error.message, "hint": error.hint}
-    return document(said, status_of(error) if status is None else status, headers)
+    return document(error.document(), status_of(error) if status is None else status, headers)
 
 
 def status_of(error: SidelogError) -> int:
     """The status of an answer that is an error."""
+    if isinstance(error, TooLargeError):
+        return 413
     return _STATUS.get(error.code, 503 if error.code.startswith("SL4") else 400)
 
 
@@ -152,7 +154,7 @@ def _changing(pool: WorkerPool, name: str) -> Endpoint:
             who, subject = request.scope["visitor"].name, "".join(request.path_params.values())
             done = await pool.answer(ChangeRequest(name, who, _text(body), subject))
         except SidelogError as error:
-            return refusal(error, 413 if error.message.startswith("the body is larger") else None)
+            return refusal(error)
         return Response(done, media_type=_JSON)
 
     return endpoint
@@ -169,13 +171,13 @@ async def read_body(request: Request) -> bytes:
     """The body of a request.
 
     Raises:
-        HttpError: SL904, it is too large.
+        TooLargeError: SL904.
     """
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > _MOST_BODY_BYTES:
-            raise HttpError.of("SL904.large", "body", limit=f"{_MOST_BODY_BYTES:,}")
+            raise TooLargeError.of("SL904.large", "body", limit=f"{_MOST_BODY_BYTES:,}")
     return body
 
 
@@ -188,4 +190,4 @@ async def _rest(first: bytes, parts: AsyncGenerator[bytes, None], *, lines: bool
         except SidelogError as error:
             if not lines:  # half a document is none: the connection ends without its end
                 raise
-            yield encode({"error": {"code": error.code, "message": error.message, "hint": error.hint}}) + b"\n"
+            yield encode({"error": error.document()}) + b"\n"

@@ -24,6 +24,12 @@ _LANE_HEIGHT = 20
 _TREND_WIDTH, _TREND_HEIGHT = 96, 20
 
 
+def band_of(severity: str) -> str:
+    """The band of a level such as `ERROR` or `ERROR2`."""
+    name = severity.rstrip("0123456789").lower()
+    return name if name in BANDS else "none"
+
+
 class ChartBar(NamedTuple):
     """One bucket of time: where it begins, in words and for a link, and its events by band."""
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
+from agent.http.negotiation import takes_gzip
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -102,15 +104,6 @@ def _can_be_compressed(start: Message) -> bool:
         return False
     headers.add_vary_header("Accept-Encoding")
     return True
-
-
-def takes_gzip(accepted: str) -> bool:
-    """Whether `Accept-Encoding` lets an answer be gzip."""
-    weights = {}
-    for part in accepted.lower().split(","):
-        name, _, weight = part.partition(";")
-        weights[name.strip()] = weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return weights.get("gzip", weights.get("*", False))
 
 
 def _tells_nobody(scope: Scope, headers: Headers) -> bool:

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from agent.answers.worker import ChangeRequest, QuestionRequest
 from agent.core.text import counted, escape
 from agent.core.times import format_local, parse_time
-from agent.core.units import format_duration
+from agent.core.units import format_duration, format_size
 from agent.http import charts, prose
 from agent.http.api import read_body
 from agent.http.event_view import ShownEvent
@@ -69,7 +69,7 @@ def make_templates(asset: Callable[[str], str]) -> jinja2.Environment:
         "with_query": with_query,
         "term": term,
         "when": when,
-        "size": size,
+        "size": format_size,
         "prose": prose.html,
         "sentence": sentence,
     }
@@ -104,19 +104,21 @@ class Frame:
     # ------------------------------------------------------------ asking
 
     async def _ask(self, name: str, **texts: Any) -> Any:
-        given = {
-            key: value if isinstance(value, list) else [str(value)]
-            for key, value in texts.items()
-            if value not in (None, "")
-        }
-        return orjson.loads(await self._pool.answer(QuestionRequest(name, given)))
+        return orjson.loads(await self._answer(name, texts))
 
     async def _rows(self, **texts: Any) -> list[ShownEvent]:
         return [ShownEvent.of(line) for line in await self._lines(**texts) if not line.startswith(LEFT_OUT)]
 
     async def _lines(self, **texts: Any) -> list[bytes]:
-        given = {key: [str(value)] for key, value in texts.items() if value not in (None, "")}
-        return (await self._pool.answer(QuestionRequest("query", given))).split(b"\n")[:-1]
+        return (await self._answer("query", texts)).split(b"\n")[:-1]
+
+    async def _answer(self, name: str, texts: Mapping[str, Any]) -> bytes:
+        given = {
+            key: value if isinstance(value, list) else [str(value)]
+            for key, value in texts.items()
+            if value not in (None, "")
+        }
+        return await self._pool.answer(QuestionRequest(name, given))
 
     async def _form(self, request: Request) -> Form:
         """What a page's form has sent.
@@ -196,16 +198,6 @@ def when(instant: str | None, *, brief: bool = False) -> Markup:
 def sentence(text: str) -> Markup:
     """A message or a hint as a sentence of its own; what is in backticks is code."""
     return prose.inline(escape(text[:1].upper() + text[1:].rstrip(".")))
-
-
-def size(count: float) -> str:
-    """A number of bytes for people."""
-    unit = "B"
-    for bigger in ("KiB", "MiB", "GiB", "TiB"):
-        if count < 1_000:  # noqa: PLR2004
-            break
-        count, unit = count / 1024, bigger
-    return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"  # noqa: PLR2004
 
 
 def percent(share: float) -> str:

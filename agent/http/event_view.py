@@ -8,11 +8,11 @@ import orjson
 
 from agent.core.text import escape, escape_json
 from agent.core.times import format_local, format_utc, parse_time
+from agent.http.charts import band_of
 
 _MESSAGE_CHARS = 2_000
 _VALUE_CHARS = 4_000  # of what unfolds: a stack trace
 _SHORT_CHARS = 300  # in a line
-_BAND_OF = {"FATAL": "fatal", "ERROR": "error", "WARN": "warn", "INFO": "info", "DEBUG": "debug", "TRACE": "trace"}
 _MOST_FIELDS = 200
 
 
@@ -48,7 +48,7 @@ class ShownEvent(NamedTuple):
             instant=instant,
             time=format_local(instant, 3),
             utc=document["timestamp"],
-            band=_BAND_OF.get(text.rstrip("0123456789"), "none"),
+            band=band_of(text),
             severity=text or "–",
             source=document["source"],
             service=str(resource.get("service.name") or ""),

@@ -5,7 +5,6 @@ https://prometheus.io/docs/specs/om/open_metrics_spec/, https://prometheus.io/do
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -14,6 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.process_collector import ProcessCollector
 
 from agent.core.metrics import COMMIT_BUCKETS_S, GAP_REASONS, RESULTS, SourceArchives, SourceCounters
+from agent.http.negotiation import takes_openmetrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,25 +34,9 @@ def exposition(collector: AgentCollector, accept: str) -> tuple[bytes, str]:
         collector: of the numbers.
         accept: the header of the request.
     """
-    weights = _weights(accept)
-    asked = weights.get("application/openmetrics-text", 0.0)
-    if asked and asked >= weights.get("text/plain", 0.0):
+    if takes_openmetrics(accept):
         return generate_openmetrics(collector), OPENMETRICS  # type: ignore[no-untyped-call]
     return generate_text(collector), TEXT
-
-
-def _weights(accept: str) -> dict[str, float]:
-    """Of each type in the header how much it is wanted."""
-    weights: dict[str, float] = {}
-    for part in accept.lower().split(","):
-        kind, *parameters = (word.strip() for word in part.split(";"))
-        weight = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                with suppress(ValueError):
-                    weight = float(parameter.removeprefix("q="))
-        weights[kind] = max(weight, weights.get(kind, 0.0))
-    return weights
 
 
 class AgentCollector:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from agent.answers.worker import UNEXPECTED
 from agent.core.errors import HttpError, SidelogError
-from agent.http.api import PREFIX, refusal, status_of
+from agent.http.api import refusal, status_of
+from agent.http.negotiation import takes_page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     Draw = Callable[[Request, SidelogError, int], Response]
     Handler = Callable[[Request, Exception], Awaitable[Response]]
 
-_FORBIDDEN, _MISSING, _METHOD, _UNEXPECTED = 403, 404, 405, 500
+_MISSING, _METHOD, _UNEXPECTED = 404, 405, 500
 
 
 def handlers(draw: Draw) -> Mapping[int | type[Exception], Handler]:
@@ -30,7 +31,7 @@ def handlers(draw: Draw) -> Mapping[int | type[Exception], Handler]:
     """
 
     def answer(request: Request, error: SidelogError, status: int) -> Response:
-        is_browser = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(PREFIX)
+        is_browser = takes_page(request.headers, request.url.path)
         return draw(request, error, status) if is_browser else refusal(error, status)
 
     async def missing(request: Request, _: Exception) -> Response:
@@ -43,7 +44,7 @@ def handlers(draw: Draw) -> Mapping[int | type[Exception], Handler]:
 
     async def failed(request: Request, error: Exception) -> Response:
         assert isinstance(error, SidelogError)
-        return answer(request, error, _FORBIDDEN if error.code == "SL905" else status_of(error))
+        return answer(request, error, status_of(error))
 
     async def unexpected(request: Request, _: Exception) -> Response:  # uvicorn writes it into the journal
         return answer(request, HttpError("SL999", "serve a request", request.url.path, UNEXPECTED), _UNEXPECTED)

@@ -18,6 +18,7 @@ from agent.core.errors import HttpError, SidelogError
 from agent.http.api import PREFIX, refusal
 from agent.http.forms import is_token
 from agent.http.limits import BY_ADDRESS, BY_TOKEN, FAILED, RateLimit, network_of
+from agent.http.negotiation import takes_page
 from agent.store import access as stored
 from agent.store.grants import SESSION_S, Grant, form_token, verify
 from agent.store.reader import open_reader
@@ -136,9 +137,9 @@ class Guard:
             if path.startswith("/link/"):
                 scope["wrong_link"] = partial(self._limits.take, FAILED, self._address(scope, Headers(scope=scope)))
         except RefusedError as refused:
-            wants_page = "text/html" in Headers(scope=scope).get("accept", "") and not path.startswith(PREFIX)
             given = (refused.error, refused.status, refused.headers)
-            said = self._draw(*given, self._opener(scope, refused)) if wants_page else refusal(*given)
+            is_browser = takes_page(Headers(scope=scope), path)
+            said = self._draw(*given, self._opener(scope, refused)) if is_browser else refusal(*given)
             await said(scope, receive, answer)
             return
         await self._app(scope, receive, answer)

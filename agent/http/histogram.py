@@ -10,8 +10,6 @@ from agent.http import charts, spans
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-BAND_OF = {"FATAL": "fatal", "ERROR": "error", "WARN": "warn", "INFO": "info", "DEBUG": "debug", "TRACE": "trace"}
-
 
 class Histogram:
     """A chart with what it is made of."""
@@ -53,7 +51,7 @@ async def severity_histogram(ask: Callable[..., Awaitable[Any]], q: str, span: s
     counts: dict[int, dict[str, int]] = {start: {} for start in span.starts()}
     for row in found:
         bucket = counts.setdefault(parse_time(row["time"], 0), {})
-        band = BAND_OF.get(row["severity"] or "", "none")
+        band = charts.band_of(row["severity"] or "")
         bucket[band] = bucket.get(band, 0) + row["count"]
     bars = [
         charts.ChartBar(

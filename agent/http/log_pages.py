@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from starlette.routing import Route
 
-from agent.answers.worker import QuestionRequest
 from agent.core.errors import SidelogError
 from agent.core.values import whole_number
 from agent.http import spans
@@ -69,10 +68,6 @@ class LogPages(Frame):
             left_out=[orjson.loads(line)["error"] for line in lines if line.startswith(LEFT_OUT)],
             **facts,
         )
-
-    async def _lines(self, **texts: Any) -> list[bytes]:
-        given = {key: [str(value)] for key, value in texts.items() if value not in (None, "")}
-        return (await self._pool.answer(QuestionRequest("query", given))).split(b"\n")[:-1]
 
     async def _reasons(self, asked: dict[str, str]) -> list[dict[str, str]]:
         """Why nothing was found; none where that is not known soon: the answer stands without."""

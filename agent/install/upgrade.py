@@ -84,7 +84,7 @@ class UpgradePlan(NamedTuple):
             "seconds": self.seconds,
             "agent": self.running,
             "copies": [{"path": str(one.path), "schema": one.version, "bytes": one.bytes} for one in self.copies],
-            "problem": problem and {"code": problem.code, "message": problem.message, "hint": problem.hint},
+            "problem": problem and problem.document(),
         }
 
     def sentences(self) -> Iterator[str]:

@@ -9,9 +9,10 @@ import zlib
 import httpx
 import pytest
 
-from agent.http.compression import LEAST, Compression, takes_gzip
+from agent.http.compression import LEAST, Compression
 from agent.http.forms import is_token, masked
 from agent.http.guard import Visitor
+from agent.http.negotiation import takes_gzip
 from tests.integration.harness import append, event
 
 
