@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.answers.tailing import LENGTH
+from agent.answers.tailing import DATA, END, ERROR, HEAD, LENGTH, PID
 from agent.answers.turns import Turn, Turns
-from agent.answers.worker import DATA, END, ERROR, HEAD, PID, ask_for_worker
+from agent.answers.worker import ask_for_worker
 from agent.core.errors import HttpError, SidelogError
 
 if TYPE_CHECKING:

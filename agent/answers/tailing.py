@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from agent.core.stored import StoredEvent
     from agent.query.engine import Engine
 
-LENGTH = struct.Struct("!I")
+LENGTH = struct.Struct("!I")  # of what a worker is told
+HEAD = struct.Struct("!cI")  # of what it says: the kind, and the length
+PID, DATA, ERROR, END = b"p", b"d", b"e", b"."
 _MOST_CAUGHT_UP = 10_000  # events that are sent of the time in which a page had no connection
 _MOST_PENDING = 500  # of one batch for one who watches: more says nobody reads
 
@@ -115,7 +117,7 @@ class TailFollower:
 
     def _tell(self, number: int, watcher: _Watcher, *, always: bool = False) -> None:
         if always or watcher.lines or watcher.skipped:
-            self._send(b"d", msgspec.json.encode([number, watcher.lines, watcher.skipped]))
+            self._send(DATA, msgspec.json.encode([number, watcher.lines, watcher.skipped]))
             watcher.lines, watcher.skipped = [], 0
 
     def _pause(self, seconds: float) -> None:

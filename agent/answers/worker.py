@@ -17,7 +17,6 @@ import gc
 import os
 import signal
 import socket
-import struct
 import time
 import traceback
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ import msgspec
 
 from agent.answers.changes import CHANGES
 from agent.answers.questions import Note, answer
-from agent.answers.tailing import follow, read_message
+from agent.answers.tailing import DATA, END, ERROR, HEAD, PID, follow, read_message
 from agent.core.errors import SidelogError
 from agent.core.process import die_with_owner
 
@@ -59,8 +58,6 @@ class TailRequest(msgspec.Struct, tag=True, frozen=True):
     """The worker is to follow the store from now on, for all who watch it (`tailing`)."""
 
 
-HEAD = struct.Struct("!cI")
-PID, DATA, ERROR, END = b"p", b"d", b"e", b"."
 _FRAME_BYTES = 65_536  # the server holds no more than a frame or two of an answer that nobody reads
 NOTE = b"\0"
 _COMMAND = b"w"

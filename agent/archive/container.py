@@ -30,8 +30,8 @@ from agent.archive.metadata import (
 from agent.archive.packed import MOST_PACKED_BYTES, bytes_at, decompressor, unpack
 from agent.archive.positions import PositionsError
 from agent.archive.seekable import SeekEntry, SeekTableError
-from agent.archive.simd import count, digest
 from agent.core.errors import ArchiveError
+from agent.core.simd import count, digest
 from agent.core.text import OPEN_FLAGS
 
 if TYPE_CHECKING:

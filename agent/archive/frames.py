@@ -15,10 +15,10 @@ import msgspec
 from agent.archive import tokens
 from agent.archive.container import FRAME_BYTES
 from agent.archive.scan import build, lines
-from agent.archive.simd import find
 from agent.core.event import RAW_MESSAGE, REDACTED
 from agent.core.model import FileGeneration, LineBatch
 from agent.core.patterns import lazy
+from agent.core.simd import find
 from agent.parse.decode import FileParser, ParseSettings
 from agent.parse.exports import MESSAGE_IN_BYTES
 from agent.parse.fast import Survey

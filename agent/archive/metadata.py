@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from agent.archive import seekable
-from agent.archive.simd import sha256
+from agent.core.simd import sha256
 from agent.store.archives import ChainEntry  # noqa: TC001 - msgspec looks at it
 
 VERSION = 1

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from string import ascii_letters, hexdigits
 
-from agent.archive.simd import find, translate
 from agent.archive.tokens import MIN_TOKEN, MOST_PART, IdParts
+from agent.core.simd import find, translate
 
 _DIGIT, _OTHER, _DASH = b"\1", b"\2", b"\3"  # `_OTHER`: a letter that is no digit; all else is a separator
 

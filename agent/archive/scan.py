@@ -11,9 +11,9 @@ import re
 from typing import NamedTuple
 
 from agent.archive.parts import id_parts
-from agent.archive.simd import count, find
 from agent.archive.tokens import BLOCK_BYTES, EVENT_BYTES, NO_BOUND, TOKENS_PER_BLOCK, TokenFilter, as_read
 from agent.core.patterns import lazy
+from agent.core.simd import count, find
 
 try:
     from agent.archive.scan_numpy import NumpyTokens as FrameTokens

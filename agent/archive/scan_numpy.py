@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.archive import scan_plain
-from agent.archive.simd import translate
 from agent.archive.tokens import BLOCK_WORDS, HASHED_WORDS, IS_ID, IS_TOKEN, MIN_TOKEN, MULTIPLIER, WORD_BYTES
+from agent.core.simd import translate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from array import array
 
-from agent.archive.simd import find, translate
 from agent.archive.tokens import BLOCK_BYTES, HASHED_WORDS, ID_DIGITS, IS_TOKEN, MIN_TOKEN, MULTIPLIER, WORD_BYTES
+from agent.core.simd import find, translate
 
 _LOWER_CASE = bytes(byte | 0x20 for byte in range(256))  # makes letters small and leaves digits as they are
 _RUN = b"\1" * MIN_TOKEN

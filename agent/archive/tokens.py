@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.archive.simd import find
 from agent.core.patterns import lazy
+from agent.core.simd import find
 
 MIN_TOKEN = 12
 EVENT_BYTES = 4  # of filter per event, at the most

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from contextlib import closing
 from typing import Any
 
 import click
 
-from agent.cli.common import Context, Group, echo_json, json_option, safe_text, shown_time, utc_option, with_context
+from agent.cli.common import (
+    Context,
+    Group,
+    echo_json,
+    json_option,
+    safe_text,
+    shown_time,
+    user_name,
+    utc_option,
+    with_context,
+)
 from agent.config import HttpConfig, page_address
 from agent.core.errors import EXIT_DONE, UsageError
 from agent.core.times import instant_after, parse_length
@@ -60,7 +69,7 @@ def create(context: Context, name: str, *, role: access.Role, expires: str | Non
         token = access.create_token(connection, name, role, now, until)
         if token is None:
             raise UsageError.of("SL911.taken", name)
-        access.note(connection, now, getpass.getuser(), "create token", name, role)
+        access.note(connection, now, user_name(), "create token", name, role)
     click.echo(token)
     return EXIT_DONE
 
@@ -96,7 +105,7 @@ def revoke(context: Context, name: str) -> int:
     with editing(context.config().store.path) as connection:
         if not access.revoke_token(connection, name):
             raise UsageError.of("SL911", name)
-        access.note(connection, time.time_ns(), getpass.getuser(), "revoke token", name)
+        access.note(connection, time.time_ns(), user_name(), "revoke token", name)
     return EXIT_DONE
 
 
@@ -107,5 +116,5 @@ def rotate_key(context: Context) -> int:
     path = context.config().store.path
     with editing(path) as connection:
         access.make_keys(connection, path, anew=True)
-        access.note(connection, time.time_ns(), getpass.getuser(), "rotate key", "")
+        access.note(connection, time.time_ns(), user_name(), "rotate key", "")
     return EXIT_DONE

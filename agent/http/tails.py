@@ -16,8 +16,8 @@ from starlette.responses import Response, StreamingResponse
 
 from agent.answers.parameters import LIMIT, TAILED, check_names
 from agent.answers.pool import ASKING, read_frame
-from agent.answers.tailing import LENGTH, Leave, Watch
-from agent.answers.worker import DATA, QuestionRequest, TailRequest, ask_for_worker
+from agent.answers.tailing import DATA, ERROR, LENGTH, Leave, Watch
+from agent.answers.worker import QuestionRequest, TailRequest, ask_for_worker
 from agent.core.errors import HttpError, SidelogError
 from agent.core.values import whole_number
 from agent.http.api import refusal
@@ -120,7 +120,7 @@ class Tails:
                     if queue.full():  # who does not read loses the oldest, and is told by the next batch's number
                         queue.get_nowait()
                     queue.put_nowait(batch)
-            elif kind == b"e":
+            elif kind == ERROR:
                 break
         self.end()
 

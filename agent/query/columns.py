@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import UNSET, Raw
 
-from agent.archive.simd import find
 from agent.core import dialects
 from agent.core.fields import ALIASES, ROLES, Path, own_paths
 from agent.core.patterns import lazy
+from agent.core.simd import find
 from agent.query.predicate import BUILT_IN
 from agent.query.terms import LINE, NAMED_FIELDS
 
@@ -79,7 +79,7 @@ def field_paths(name: str, profile: Profile | None) -> FieldPaths | None:
     paths = _dotted(parts)
     if name.startswith(LINE):
         paths += _dotted(parts[1:])
-    elif "service" in name.split(".")[:1] and name.startswith("service.name"):
+    elif parts[:2] == ("service", "name"):
         return None  # what the line calls its service counts as this label
     return FieldPaths(tuple(paths))
 

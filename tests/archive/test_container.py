@@ -18,8 +18,8 @@ from agent.archive.container import ArchiveReader, ArchiveWriter, FrameLocation
 from agent.archive.metadata import METADATA_MAGIC
 from agent.archive.packed import MOST_FRAME_BYTES
 from agent.archive.seekable import SeekEntry
-from agent.archive.simd import digest
 from agent.core.errors import ArchiveError
+from agent.core.simd import digest
 from tests.archive.making import metadata, write
 from tests.needs import needs
 

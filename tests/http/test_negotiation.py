@@ -19,7 +19,7 @@ from agent.http.negotiation import takes_gzip, takes_openmetrics, takes_page
         ("", False),
     ],
 )
-def test_an_answer_is_gzip_where_the_client_takes_it(accepted: str, takes: bool) -> None:
+def test_an_answer_is_gzip_where_the_client_takes_it(accepted, takes):
     assert takes_gzip(accepted) is takes
 
 
@@ -34,7 +34,7 @@ def test_an_answer_is_gzip_where_the_client_takes_it(accepted: str, takes: bool)
         ("application/openmetrics-text;q=nonsense", True),
     ],
 )
-def test_openmetrics_goes_to_who_wants_it_most(accepted: str, takes: bool) -> None:
+def test_openmetrics_goes_to_who_wants_it_most(accepted, takes):
     assert takes_openmetrics(accepted) is takes
 
 
@@ -48,5 +48,5 @@ def test_openmetrics_goes_to_who_wants_it_most(accepted: str, takes: bool) -> No
         ("", "/logs", False),
     ],
 )
-def test_a_browser_gets_a_page_and_a_program_json(accepted: str, path: str, takes: bool) -> None:
+def test_a_browser_gets_a_page_and_a_program_json(accepted, path, takes):
     assert takes_page({"accept": accepted}, path) is takes

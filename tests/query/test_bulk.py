@@ -61,7 +61,7 @@ def one_by_one(scan, grouping):
 
 
 def in_bulk(scan, grouping):
-    return bulk.BulkCount(scan, None, grouping, counts._COLUMNS, partial(counts._column_value, scan))
+    return bulk.BulkCount(scan, grouping, counts._COLUMNS, partial(counts._column_value, scan))
 
 
 @settings(max_examples=400, deadline=None)
@@ -108,7 +108,7 @@ def test_events_of_blocks_are_those_of_pages(memory, rows, query, span, descendi
     plain = [event.id for event in scan.by_time(descending=descending)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_ROWS", 2)
-        for name, value in {"SLICE_ROWS": 1, "_LONG_SLICE_ROWS": 4, "_RARE": 9, "SCATTERED": 9}.items():
+        for name, value in {"SLICE_ROWS": 1, "_LONG_SLICE_ROWS": 4, "_RARE": 9, "_SCATTERED": 9}.items():
             patch.setattr(scans, name, value)
         found = islice(scan.by_time(descending=descending, wanted=wanted), wanted)
         assert [event.id for event in found] == plain[:wanted]
@@ -145,7 +145,7 @@ def on_disk(tmp_path, monkeypatch):
 
 def count_in_bulk(on_disk, text, by=(), every=None):
     grouping, scan = Grouping(tuple(by), every), on_disk.scan(text)
-    counted = bulk.BulkCount(scan, on_disk.path, grouping, counts._COLUMNS, partial(counts._column_value, scan))
+    counted = bulk.BulkCount(scan, grouping, counts._COLUMNS, partial(counts._column_value, scan))
     looked = []
     counted._look_at_event = looked.append
     found = counted.count()
@@ -272,7 +272,9 @@ def test_digits_tell_which_numbers_fail(on_disk, operator, number):
     if number > 200:
         on_disk.store.execute("""UPDATE files SET resource = '{"http.status":"404"}' WHERE id = 3""")
     text = f"http.status{operator}{number}"
-    assert in_bulk(on_disk.scan(text), Grouping()).count() == one_by_one(on_disk.scan(text, path=None), Grouping())
+    assert in_bulk(on_disk.scan(text, path=None), Grouping()).count() == one_by_one(
+        on_disk.scan(text, path=None), Grouping()
+    )
 
 
 # ---------------------------------------------------------------- a twin
@@ -295,7 +297,7 @@ def twins(monkeypatch):
 
 
 def count_by_two(on_disk, text, by, every=None):
-    return counts.scan_counts(on_disk.scan(text), Grouping(by, every), on_disk.path, twin=True)
+    return counts.scan_counts(on_disk.scan(text), Grouping(by, every), twin=True)
 
 
 @pytest.mark.parametrize(

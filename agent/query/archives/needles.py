@@ -13,10 +13,10 @@ import msgspec
 
 from agent.archive import tokens
 from agent.archive.frames import CHANGED, ESCAPED, INVALID, JSON_LINES, WRAPPED
-from agent.archive.simd import find, lower
 from agent.archive.tokens import as_read
 from agent.core.event import REDACTED
 from agent.core.patterns import lazy
+from agent.core.simd import find, lower
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,7 +23,7 @@ from agent.query.columns import UnfitError, field_paths
 from agent.query.sqlite.blocks import BLOCK_ROWS, IdSpan, Statement, halves, read_block, read_blocks, spans_of
 from agent.query.sqlite.bulkplan import bulk_plan
 from agent.query.sqlite.plan import ALL, BY_TIME, Clause
-from agent.query.sqlite.scan import FILE_ID, SCATTERED
+from agent.query.sqlite.scan import FILE_ID
 from agent.query.sqlite.skipping import block_filter
 from agent.query.sqlite.twin import Twin, TwinRequest
 from agent.query.terms import terms_of
@@ -72,7 +72,6 @@ class BulkCount:
 
     Args:
         scan: the selection, over the events up to an id.
-        path: of the store, which is read by several connections at once; None: by that of the scan alone.
         twin: whether another process may count a part.
         grouping: what is counted.
         columns: SQL of what stands in columns of the store, by the names of fields.
@@ -85,7 +84,6 @@ class BulkCount:
     def __init__(
         self,
         scan: EventScan,
-        path: Path | None,
         grouping: Grouping,
         columns: Mapping[str, str],
         value: Callable[[str, int | None], Fragment],
@@ -95,7 +93,7 @@ class BulkCount:
         plan = bulk_plan(scan)
         if plan is None:
             raise UnfitError
-        self._scan, self._path, self._grouping, self._plan = scan, path, grouping, plan
+        self._scan, self._grouping, self._plan = scan, grouping, plan
         self._columns, self._value, self._may_twin = columns, value, twin
         self._by = tuple(dict.fromkeys(name for name in grouping.by if name not in columns))
         self._classes = self._classify() if self._by or plan.fields else [_Class(None)]
@@ -133,8 +131,8 @@ class BulkCount:
         spans = self._id_spans()
         if spans is None:
             self._count_by_index()
-        elif self._path is not None and self._is_worth_a_twin(spans):
-            return self._count_with_twin(self._path, deque(spans))
+        elif self._scan.path is not None and self._is_worth_a_twin(spans):
+            return self._count_with_twin(self._scan.path, deque(spans))
         else:
             self.add_spans(spans)
         return self.resolved()
@@ -147,7 +145,7 @@ class BulkCount:
     def add_spans(self, spans: Iterable[IdSpan], threads: int = 2) -> None:
         """Count the events with these ids, in the order of storage."""
         statement = self._statement("NOT INDEXED", self._in_time())._replace(filter=self._filter)
-        found = read_blocks(self._scan.connection, self._path, statement, spans, threads=threads)
+        found = read_blocks(self._scan.connection, self._scan.path, statement, spans, threads=threads)
         with closing(found) as blocks:
             for block in blocks:
                 self._add_span(block)
@@ -178,13 +176,10 @@ class BulkCount:
             return None
         if scan.selection.since is None and scan.selection.until is None:
             return list(spans_of(scan.first_id(), scan.last_id))
-        where, parameters = scan.span(None)
-        count, first, last = scan.connection.execute(
-            f"SELECT count(*), min(e.id), max(e.id) FROM events e INDEXED BY {BY_TIME} WHERE {where}", parameters
-        ).fetchone()
-        if not count:
+        spread = scan.spread()
+        if not spread.rows:
             return []
-        return list(spans_of(first, last)) if last - first < SCATTERED * count else None
+        return None if spread.is_scattered else list(spans_of(spread.first, spread.last))
 
     def _in_time(self) -> Clause:
         scan = self._scan

@@ -52,7 +52,7 @@ def stored_counts(
         twin: whether another process may count a part.
     """
     counts = _from_rollups(connection, selection, grouping, now_ns)
-    return scan_counts(EventScan(connection, selection), grouping, path, twin=twin) if counts is None else counts
+    return scan_counts(EventScan(connection, selection, path=path), grouping, twin=twin) if counts is None else counts
 
 
 def _from_rollups(
@@ -84,23 +84,23 @@ def _named(name: str, severity_number: int, source: str, logger: str | None) -> 
     return None if value is None else encode(value)
 
 
-def bulk_count(scan: EventScan, grouping: Grouping, path: Path | None = None, *, twin: bool = False) -> BulkCount:
+def bulk_count(scan: EventScan, grouping: Grouping, *, twin: bool = False) -> BulkCount:
     """A counting in blocks.
 
     Raises:
         UnfitError: it cannot be done so.
     """
-    return BulkCount(scan, path, grouping, _COLUMNS, partial(_column_value, scan), twin=twin)
+    return BulkCount(scan, grouping, _COLUMNS, partial(_column_value, scan), twin=twin)
 
 
-def scan_counts(scan: EventScan, grouping: Grouping, path: Path | None = None, *, twin: bool = False) -> Counts:
+def scan_counts(scan: EventScan, grouping: Grouping, *, twin: bool = False) -> Counts:
     """Count by looking at the events: inside SQLite where no record must be read, else in blocks, or one by one."""
     if scan.plan.empty:
         return Counter()
     if not scan.plan.residual and all(name in _COLUMNS for name in grouping.by):
         return _sql_counts(scan, grouping)
     with suppress(UnfitError):
-        return bulk_count(scan, grouping, path, twin=twin).count()
+        return bulk_count(scan, grouping, twin=twin).count()
     counts: Counts = Counter()
     for event in scan.by_time():
         count_event(counts, event, grouping, scan.categories)

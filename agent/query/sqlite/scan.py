@@ -10,7 +10,7 @@ a page continues after the key (timestamp, id) of the one before, so that insert
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -33,12 +33,25 @@ PAGE_ROWS = 2_000  # about 1 MB and 10 ms
 SLICE_ROWS = 20_000  # rows that a page may look at before it ends, matching or not: at most some 50 ms
 _LONG_SLICE_ROWS = 1_000_000  # where few of a slice were candidates: the next takes 0.2 s
 _RARE = 0.02  # candidates of the rows of a slice
-SCATTERED = 2  # times as many ids as rows: they do not lie together
+_SCATTERED = 2  # times as many ids as rows: they do not lie together
 _decode_keys = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _BEFORE_ALL_IDS = -(2**63)
 FILE_ID = EventRow._fields.index("file_id")
 
 ScanKey = tuple[int, int]  # timestamp, id
+
+
+class Spread(NamedTuple):
+    """How many rows lie between two ids."""
+
+    rows: int
+    first: int
+    last: int
+
+    @property
+    def is_scattered(self) -> bool:
+        """Whether most rows in between are others."""
+        return self.last - self.first > _SCATTERED * self.rows
 
 
 class EventScan:
@@ -116,13 +129,8 @@ class EventScan:
         from agent.query.sqlite.blocks import Statement, read_blocks, spans_of  # noqa: PLC0415 - most end before
         from agent.query.sqlite.skipping import block_filter  # noqa: PLC0415
 
-        where, parameters = self.span(key, end, descending=descending)
-        count, first, last = self.connection.execute(
-            f"SELECT count(*), min(e.id), max(e.id) FROM events e INDEXED BY {self.plan.index}"
-            f" WHERE {where}{self._errors()}",
-            parameters,
-        ).fetchone()
-        if not count or last - first > SCATTERED * count:
+        spread = self.spread(key, end, descending=descending)
+        if not spread.rows or spread.is_scattered:
             return None
         # No other bound of the id beside that of a block: SQLite would read up to that one and filter by this.
         where, parameters = self._between(key, end, descending=descending)
@@ -133,7 +141,7 @@ class EventScan:
         chosen = block_filter(self.selection.query.analysis, self.files)
         statement = Statement(sql, (*parameters, *self.plan.parameters), chosen)
         keys: list[ScanKey] = []
-        with closing(read_blocks(self.connection, self.path, statement, spans_of(first, last))) as blocks:
+        with closing(read_blocks(self.connection, self.path, statement, spans_of(spread.first, spread.last))) as blocks:
             for block in blocks:
                 if block.row is None:
                     return None
@@ -206,6 +214,16 @@ class EventScan:
         bounds = [(below, low), (above, high)]
         sql = " AND ".join(f"(e.timestamp, e.id) {operator} (?, ?)" for operator, bound in bounds if bound is not None)
         return sql or "1", tuple(value for _, bound in bounds if bound is not None for value in bound)
+
+    def spread(self, key: ScanKey | None = None, end: ScanKey | None = None, *, descending: bool = False) -> Spread:
+        """How what comes after `key` up to and with `end` lies in the table. Reads the index of the plan alone."""
+        where, parameters = self.span(key, end, descending=descending)
+        found = self.connection.execute(
+            f"SELECT count(*), min(e.id), max(e.id) FROM events e INDEXED BY {self.plan.index}"
+            f" WHERE {where}{self._errors()}",
+            parameters,
+        ).fetchone()
+        return Spread(found[0], found[1] or 0, found[2] or 0)
 
     def first_id(self) -> int:
         """The id of the event that was stored first of those that are there."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.archive.simd import find, lower
+from agent.core.simd import find, lower
 from agent.query.searched import hiding_escape
 from agent.query.sqlite.plan import is_bindable
 
