@@ -8,6 +8,7 @@ cannot be written the transaction is kept and tried again; reading stops by itse
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -30,7 +31,7 @@ from agent.transaction import TransactionBuilder
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from agent.core.conditions import Reporter
     from agent.core.metrics import SourceCounters
@@ -45,6 +46,7 @@ _COMMIT_BYTES = 8_192  # of lines, that need not wait for more: a commit writes 
 _PUNCTUAL = 0.9
 _RETRY_S = 1.0
 _IDLE_S = 2.0
+_IDLE_SHARE = 9  # times as long as it took lies between two portions of what can wait
 _HOOKS_PAUSE_S = 0.02  # at the least between two looks at what is due: many states end at nearly the same instant
 _WRITE_FAULTS = frozenset({"SL405", "SL408", "SL410", "SL412"})  # over as soon as a commit succeeds
 
@@ -76,6 +78,7 @@ class Ingest(threading.Thread):
         metrics: where what is stored is counted, and how long commits take.
         give_up_s: after so many seconds of failing the thread ends (None: never; `--once` must end).
         hooks: take part in every transaction, in their order.
+        idle: does a portion of what can wait, where nothing is waiting to be stored, and says whether there is more.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Ingest(threading.Thread):
         metrics: AgentCounters | None = None,
         give_up_s: float | None = None,
         hooks: Sequence[CommitHook] = (),
+        idle: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__(name="sidelog-writer")
         self._intake = intake
@@ -104,6 +108,8 @@ class Ingest(threading.Thread):
         self._metrics = metrics or AgentCounters()
         self._give_up_s = give_up_s
         self._hooks = hooks
+        self._idle = idle
+        self._idle_from = 0.0  # monotonic seconds
         self._grouper = Grouper(*known_groups(writer.connection, miner.TEMPLATES))
         self._filling = TransactionBuilder(settings.parse, known, self._grouper, reporter.report)
         self._calls: deque[tuple[Future[Any], Callable[[StoreWriter], Any]]] = deque()
@@ -188,6 +194,7 @@ class Ingest(threading.Thread):
         if self._is_due(time.monotonic()):
             self._commit()
         self._care()
+        self._use_idle_time()
 
     def _patience_s(self) -> float:
         """How long the next `take` may wait."""
@@ -195,6 +202,8 @@ class Ingest(threading.Thread):
         waits = [0.001 if self._maintenance.pending else _IDLE_S]
         if self._filling.transaction.batches:
             waits.append(max(0.0, self._last_commit + self._pause_s() - now))
+        if self._idle is not None:
+            waits.append(max(0.0, self._idle_from - now))
         waits += [max(_HOOKS_PAUSE_S, hook.wait_s()) for hook in self._hooks]
         waits += [max(0.0, deadline_s - now) for deadline_s in self._filling.deadlines_s()]
         return min(waits)
@@ -298,11 +307,29 @@ class Ingest(threading.Thread):
 
     def _care(self) -> None:
         """Retention and checkpoints, also where lines come without a pause; of what is due a portion at a turn."""
-        try:
+        with self._reported():
             self._maintenance.step()
+
+    def _use_idle_time(self) -> None:
+        """Do what can wait, in a tenth of the time."""
+        began = time.monotonic()
+        is_idle = self._intake.empty and not self._filling.transaction.batches and not self._maintenance.pending
+        if self._idle is None or began < self._idle_from or not is_idle:
+            return
+        has_more = False
+        with self._reported():
+            has_more = self._idle()
+        ended = time.monotonic()
+        self._idle_from = ended + (_IDLE_SHARE * (ended - began) if has_more else _IDLE_S)
+
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Report what fails, and go on where that is worth another attempt."""
+        try:
+            yield
         except SidelogError as error:
             self._reporter.report(error)
-            if not getattr(error, "retryable", False):
+            if not error.retryable:
                 raise
 
 

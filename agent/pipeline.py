@@ -16,7 +16,8 @@ A room is a whole capability, and arrows between rooms go downwards only (`pypro
 - **store** is the one SQLite file: one writing connection, and a transaction for everything of one moment.
 - **alert** judges rules in the transaction; **hooks** tells people of them.
 - **archive** makes small verified files of rotated logs; **rotate** renames logs whose applications cannot.
-- **query** asks for events: a language, and an engine for each place where they are (`sqlite`, `archives`).
+- **query** asks for events: a language, and an engine for each place where they are (`sqlite`, `archives`). In idle
+  moments the writer thread counts the commonest fields for it (`sqlite.learning`).
 - **views** makes the documents that faces show, and **cli** is a face. No room needs anything of these two.
 
 Who works, and what it owns. Between threads go messages: values that nobody changes any more.
@@ -62,6 +63,7 @@ from agent.core.times import boot_ns
 from agent.ingest import Counters, Ingest
 from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
+from agent.query.sqlite.learning import Learner
 from agent.store import alerts as alert_tables
 from agent.store import tables, team
 from agent.store.archive_totals import archive_totals
@@ -136,8 +138,7 @@ class Pipeline:
         self._ends = once or stdin is not None  # by itself
         self._stopping = stopping
         connection, settings = opened.writer.connection, IngestSettings.from_config(config)
-        known = tables.load_files(connection)
-        judged_until = _begin_run(connection, started_at, once=once)
+        known, judged_until = tables.load_files(connection), _begin_run(connection, started_at, once=once)
         self._intake = Intake(INTAKE_BYTES)  # a passage: its lock guards it
         # The event loop.
         self.tailer = Tailer(
@@ -172,6 +173,7 @@ class Pipeline:
             metrics=counters,
             give_up_s=_ONCE_GIVES_UP_S if once else None,
             hooks=(self._alerting.rules,),
+            idle=None if once else Learner(opened.writer).step,
         )
         archived = archive_totals(connection)
         self._logkeeping = Logkeeping(config, self.tailer, self.ingest.change, reporter.report, archived)

@@ -30,6 +30,16 @@ _WRITTEN_ALIKE = frozenset((str, int, type(None), UnsetType))
 _NEGATIVE_ZERO = lazy(rb"[\s:\[,]-0[\s\],}]")
 
 
+class BlockColumns(NamedTuple):
+    """The fields of a block's records, by their names."""
+
+    counted: dict[str, list[Any]]  # of `by`: values, or their JSON where equal values may be written in two ways
+    values: dict[str, list[Any]]
+    kinds: dict[str, set[type]]  # of `values`
+    odd: dict[str, set[int]]  # places of records whose field has to be looked for otherwise
+    length: int
+
+
 class BlockKeys(NamedTuple):
     """What a block says."""
 
@@ -81,38 +91,52 @@ class BlockQuestion:
         Raises:
             UnfitError: it cannot be read in columns.
         """
-        columns, kinds = self._read(records)
-        length = len(next(iter(columns.values()), ()))
-        odd: set[int] = set()
-        values = {}
-        for name, place in zip(self._names, self._fields, strict=True):
-            column = columns[name]
-            if name in self._raw:
-                odd.update(_odd_json(column, place, strict=self._strict))
-                if name not in self._asked:
-                    continue
-                known = {one: _value(one) for one in set(column)}
-                column = [known[one] for one in column]
-                kinds[name] = set(map(type, column))
-            odd.update(_odd_values(column, kinds[name], place, strict=self._strict))
-            if place.role == "trace_id":
-                column = [one.rpartition("/traces/")[2] if type(one) is str else one for one in column]
-            values[name] = column
-        if len(odd) > _OFTEN * length and not self._strict:
-            self._make_strict()
+        read = self.columns(records)
+        length, odd = read.length, set().union(*read.odd.values())
         try:
-            mask = self._masks.of(BlockRows(values, kinds, length, files))
+            mask = self._masks.of(BlockRows(read.values, read.kinds, length, files))
         except SidelogError as error:  # an expression took too long; maybe another condition leaves that event out
             raise UnfitError from error
         if odd:
             mask = mask or [True] * length
             for place_number in odd:
                 mask[place_number] = False
-        counted = [*beside, *(columns[name] for name in self._by)]
+        counted = [*beside, *(read.counted[name] for name in self._by)]
         if not counted:
             return BlockKeys(repeat((), length if mask is None else sum(mask)), sorted(odd))
         keys = keys_of(counted)
         return BlockKeys(keys if mask is None else compress(keys, mask), sorted(odd))
+
+    def columns(self, records: bytes) -> BlockColumns:
+        """The fields that are asked for.
+
+        Args:
+            records: a JSON array of objects.
+
+        Raises:
+            UnfitError: it cannot be read in columns.
+        """
+        columns, kinds = self._read(records)
+        length = len(next(iter(columns.values()), ()))
+        odd: dict[str, set[int]] = {}
+        values = {}
+        for name, place in zip(self._names, self._fields, strict=True):
+            column = columns[name]
+            found = odd[name] = set()
+            if name in self._raw:
+                found.update(_odd_json(column, place, strict=self._strict))
+                if name not in self._asked:
+                    continue
+                known = {one: value_of_json(one) for one in set(column)}
+                column = [known[one] for one in column]
+                kinds[name] = set(map(type, column))
+            found.update(_odd_values(column, kinds[name], place, strict=self._strict))
+            if place.role == "trace_id":
+                column = [one.rpartition("/traces/")[2] if type(one) is str else one for one in column]
+            values[name] = column
+        if not self._strict and len(set().union(*odd.values())) > _OFTEN * length:
+            self._make_strict()
+        return BlockColumns(columns, values, kinds, odd, length)
 
     def _read(self, records: bytes) -> tuple[dict[str, list[Any]], dict[str, set[type]]]:
         """The columns, and the types of their values, by the names of fields. Those that are counted by are values as
@@ -151,7 +175,8 @@ def _may_be_written_apart(column: Sequence[Any], kinds: set[type], records: byte
     return int in kinds and 0 in column and _NEGATIVE_ZERO.search(records) is not None
 
 
-def _value(fragment: bytes) -> Any:
+def value_of_json(fragment: bytes) -> Any:
+    """The value in a column of JSON: UNSET where the record has none, ODD where it has to be looked at."""
     if fragment == MISSING:
         return UNSET
     if fragment == ODD_JSON:

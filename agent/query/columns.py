@@ -11,6 +11,7 @@ always that of `fragments.field` and `Query.matches`, which alone say what a fie
 
 from __future__ import annotations
 
+import hashlib
 import re
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import UNSET, Raw
 
+from agent import __version__
 from agent.core import dialects
 from agent.core.fields import ALIASES, ROLES, Path, own_paths
 from agent.core.patterns import lazy
@@ -82,6 +84,15 @@ def field_paths(name: str, profile: Profile | None) -> FieldPaths | None:
     elif parts[:2] == ("service", "name"):
         return None  # what the line calls its service counts as this label
     return FieldPaths(tuple(paths))
+
+
+def basis_of(name: str, profile: Profile | None) -> str:
+    """What the columns of a field rest on, in short: equal for files in whose records it stands at the same places, as
+    this version of the program looks for them.
+    """
+    paths = field_paths(name, profile)
+    said = None if paths is None else (paths.paths, paths.role, sorted(paths.absent), paths.exhaustive)
+    return hashlib.blake2s(msgspec.json.encode((__version__, said)), digest_size=8).hexdigest()
 
 
 def _dotted(parts: tuple[str, ...]) -> list[Path]:

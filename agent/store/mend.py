@@ -35,6 +35,7 @@ _DANGLING = (
 # Readers count a minute from its events where its rollups are marked; a minute without any needs one to be marked.
 _DISTRUST = (
     "UPDATE rollups SET expired = 1",
+    "DELETE FROM field_counts",
     """
     INSERT OR IGNORE INTO rollups (minute, source, severity_number, logger, count, expired)
     SELECT e.timestamp / 60000000000 - (e.timestamp % 60000000000 < 0), f.source, e.severity_number, '', count(*), 1

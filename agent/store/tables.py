@@ -12,7 +12,7 @@ from agent.core.fields import Profile
 from agent.core.model import FileChange, FileRow, GroupUpdate, OwnError, StoredBatch
 from agent.core.text import from_text, to_text
 from agent.core.times import MINUTE_NS
-from agent.store import faults
+from agent.store import faults, field_counts
 from agent.store.reader import get_meta
 
 if TYPE_CHECKING:
@@ -221,6 +221,7 @@ def hold_place(connection: sqlite3.Connection, last: int) -> bool:
 def remove_event(connection: sqlite3.Connection, number: int) -> None:
     """Delete the event with this id."""
     connection.execute("DELETE FROM events WHERE id = ?", (number,))
+    field_counts.forget(connection, number)
 
 
 def save_groups(connection: sqlite3.Connection, groups: Iterable[GroupUpdate], now: int) -> None:

@@ -25,7 +25,12 @@ STORES = known()
 OLD = {int(name[:3]): name for name in sorted(STORES) if int(name[:3]) < schema.VERSION}
 # By what made it, a version can be tried itself; that of 001-start-offset reads anew in a store that lies elsewhere.
 MADE = OLD | {1: "001-parse-errors"}
-LANDED = {6: "28b706e", 7: "0bcfbe6", 8: "0cbc9c3"}  # the commits of versions whose stores do not name theirs
+LANDED = {
+    6: "28b706e",
+    7: "0bcfbe6",
+    8: "0cbc9c3",
+    9: "c2eba0c",
+}  # the commits of versions whose stores do not name theirs
 CHANGING = ("meta", "own_errors", "sqlite_sequence")  # what a copy becomes a store of its own by
 
 

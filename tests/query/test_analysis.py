@@ -83,7 +83,7 @@ def hiding(required: RequiredText) -> str:
 
 def stands_in_line(required: RequiredText, raw: bytes) -> bool:
     """Whether the line beside a record holds a text, or may hold it behind an escape, or where SQL does not look."""
-    if raw.startswith(b"{") and hiding(required).encode() in raw:
+    if hiding(required).encode() in raw:
         return True
     if required.folded:
         return b"\0" in raw or required.text.lower().encode() in raw.lower()
@@ -131,6 +131,7 @@ def test_what_must_be_there_is_there_in_each_match(rows, query, group):
 @settings(max_examples=200, deadline=None)
 @given(ROWS, QUERIES, GROUPS)
 @example([EventRow({}), EventRow({}, severity=17)], Query((Term("group", "=", "\ud800"),)), 0)
+@example([EventRow({}, raw=b"a\\b")], Query((Term(None, "", '"user"'),)), 0)
 def test_the_plan_in_sql_says_what_the_analysis_says(store, rows, query, group):
     """To the letter: nothing more is let through, and what needs no predicate is what matches."""
     store.execute("DELETE FROM events")

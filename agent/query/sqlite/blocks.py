@@ -70,20 +70,29 @@ def read_block(connection: sqlite3.Connection, statement: Statement, span: IdSpa
         statement: what.
         span: of ids.
     """
+    if statement.filter is not None and statement.filter.pays:
+        found = read_bounded(connection, statement.filter.sql, span)
+        if found is None:
+            return Block(span, None)
+        records, lines = found[0]
+        if not statement.filter.passes(records, lines):
+            return Block(span, ())
+    rows = read_bounded(connection, statement.sql, (*statement.parameters, *span))
+    return Block(span, None if rows is None else rows[0])
+
+
+def read_bounded(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]] | None:
+    """The rows of a statement that joins records; None where one of them is too long to be held."""
     import sqlite3  # noqa: PLC0415 - its constants alone
 
     longest = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _BLOCK_BYTES)
     try:
-        if statement.filter is not None and statement.filter.pays:
-            records, lines = connection.execute(statement.filter.sql, span).fetchone()
-            if not statement.filter.passes(records, lines):
-                return Block(span, ())
-        return Block(span, connection.execute(statement.sql, (*statement.parameters, *span)).fetchone())
+        return connection.execute(sql, parameters).fetchall()
     except sqlite3.DataError:
-        return Block(span, None)
+        return None
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorname == "SQLITE_TOOBIG":
-            return Block(span, None)
+            return None
         raise
     finally:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)

@@ -20,8 +20,9 @@ from agent.core.stored import StoredEvent
 from agent.query.aggregate import count_event
 from agent.query.bulk import BlockQuestion, fragment_of, keys_of
 from agent.query.columns import UnfitError, field_paths
-from agent.query.sqlite.blocks import BLOCK_ROWS, IdSpan, Statement, halves, read_block, read_blocks, spans_of
+from agent.query.sqlite.blocks import BLOCK_ROWS, IdSpan, Statement, halves, read_block, read_blocks
 from agent.query.sqlite.bulkplan import bulk_plan
+from agent.query.sqlite.learned import learned_counts, promising_spans
 from agent.query.sqlite.plan import ALL, BY_TIME, Clause
 from agent.query.sqlite.scan import FILE_ID
 from agent.query.sqlite.skipping import block_filter
@@ -128,13 +129,19 @@ class BulkCount:
         """How many events match, by fields and buckets."""
         if self._plan.candidates.empty:
             return Counter()
-        spans = self._id_spans()
-        if spans is None:
+        whole = self._id_span()
+        if whole is None:
             self._count_by_index()
-        elif self._scan.path is not None and self._is_worth_a_twin(spans):
-            return self._count_with_twin(self._scan.path, deque(spans))
+            return self.resolved()
+        learned = learned_counts(self._scan, self._grouping)
+        if learned is None:
+            spans = promising_spans(self._scan, *whole)
         else:
-            self.add_spans(spans)
+            known, spans = learned.count(*whole)
+            self._others.update(known)
+        if self._scan.path is not None and self._is_worth_a_twin(spans):
+            return self._count_with_twin(self._scan.path, deque(spans))
+        self.add_spans(spans)
         return self.resolved()
 
     def _is_worth_a_twin(self, spans: Sequence[IdSpan]) -> bool:
@@ -169,17 +176,17 @@ class BulkCount:
         counts.update(found)
         return counts
 
-    def _id_spans(self) -> list[IdSpan] | None:
+    def _id_span(self) -> IdSpan | None:
         """The ids to read in the order of storage; None where an index leaves out most of the events in between."""
         scan = self._scan
         if self._plan.candidates.index != BY_TIME:
             return None
         if scan.selection.since is None and scan.selection.until is None:
-            return list(spans_of(scan.first_id(), scan.last_id))
+            return scan.first_id(), scan.last_id
         spread = scan.spread()
         if not spread.rows:
-            return []
-        return None if spread.is_scattered else list(spans_of(spread.first, spread.last))
+            return 1, 0
+        return None if spread.is_scattered else (spread.first, spread.last)
 
     def _in_time(self) -> Clause:
         scan = self._scan

@@ -126,7 +126,8 @@ class EventScan:
         """The ids of candidates after `key` up to `end`, by time; None where they do not lie together in the table, so
         that it would take longer to read it in the order of storage, which several threads can do.
         """
-        from agent.query.sqlite.blocks import Statement, read_blocks, spans_of  # noqa: PLC0415 - most end before
+        from agent.query.sqlite.blocks import Statement, read_blocks  # noqa: PLC0415 - most end before
+        from agent.query.sqlite.learned import promising_spans  # noqa: PLC0415
         from agent.query.sqlite.skipping import block_filter  # noqa: PLC0415
 
         spread = self.spread(key, end, descending=descending)
@@ -141,7 +142,8 @@ class EventScan:
         chosen = block_filter(self.selection.query.analysis, self.files)
         statement = Statement(sql, (*parameters, *self.plan.parameters), chosen)
         keys: list[ScanKey] = []
-        with closing(read_blocks(self.connection, self.path, statement, spans_of(spread.first, spread.last))) as blocks:
+        spans = promising_spans(self, spread.first, spread.last)
+        with closing(read_blocks(self.connection, self.path, statement, spans)) as blocks:
             for block in blocks:
                 if block.row is None:
                     return None
