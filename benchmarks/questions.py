@@ -19,6 +19,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from agent.store.field_counts import BLOCK_EVENTS
 from benchmarks import common, query
 from benchmarks.common import Row
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MB = 1_000_000
 GOAL_MEMORY_MB = 150
+GOAL_COUNTED_S = 0.1
+_COUNTED = ("`--by http.status`", "`http.status>=500 --count`")
 _SQLITE = "import sqlite3, sys; print(len(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall()))"
 
 
@@ -155,6 +158,64 @@ class Peers:
         return common.median([run.wall_seconds for run in runs])
 
 
+def ask(store: Path, question: Question, repeat: int) -> tuple[float, float, int]:
+    """Seconds of wall and of CPU, and the largest memory."""
+    command: list[str | Path] = [common.sidelog(), "query", *question.arguments, "--store", store]
+    common.run(command, cwd=store.parent)  # into the page cache
+    runs = [common.run(command, cwd=store.parent) for _ in range(repeat)]
+    took, cpu = (common.median([getattr(run, key) for run in runs]) for key in ("wall_seconds", "cpu_seconds"))
+    return took, cpu, max(run.peak_bytes for run in runs)
+
+
+def counted(store: Path, folder: Path) -> tuple[Path, float]:
+    """A copy of a store whose fields an agent without anything to read has counted, and the CPU seconds of that per
+    block.
+    """
+    copy = folder / "sidelog.db"
+    shutil.copyfile(store, copy)
+    with contextlib.closing(common.reader(store)) as connection:
+        blocks = (connection.execute("SELECT max(id) FROM events").fetchone()[0] + 1) // BLOCK_EVENTS
+
+    def done() -> int:
+        with contextlib.closing(common.reader(copy)) as connection:
+            return int(connection.execute("SELECT count(DISTINCT block) FROM field_counts").fetchone()[0])
+
+    keep = ["--set", "store.retention.size=1TiB", "--set", "store.retention.age=3650d"]
+    with common.agent(folder, f"{folder}/logs/*.log", "--store", str(copy), *keep) as process:
+        common.wait_until(lambda: done() > 0, "the first counts")
+        first, started = done(), common.cpu_seconds(process.pid)
+        common.wait_until(lambda: done() == blocks, "the counts", 600)
+        return copy, (common.cpu_seconds(process.pid) - started) / (blocks - first)
+
+
+def measure_counted(store: Path, size: int, options: argparse.Namespace) -> list[Row]:
+    """Questions that are answered by what was counted beforehand, and what that takes."""
+    rows = []
+    with common.scratch() as folder:
+        (folder / "logs").mkdir()
+        copy, cpu = counted(store, folder)
+        with contextlib.closing(common.reader(copy)) as connection:
+            held, fields = connection.execute(
+                "SELECT total(length(counts)), count(DISTINCT field) FROM field_counts"
+            ).fetchone()
+        for question in questions(copy):
+            if question.name in _COUNTED:
+                took, seconds, _ = ask(copy, question, options.repeat)
+                name = f"{question.name} after idle moments, {size:,} events"
+                rows.append(Row(name, took, "s", GOAL_COUNTED_S, beside=f"{seconds:.2f} s CPU"))
+        beside = f"{fields} fields; {100 * held / copy.stat().st_size:.2f} % of the store, at most 3"
+        rows.append(
+            Row(
+                f"counting {size:,} events in idle moments",
+                cpu / BLOCK_EVENTS * 1e6,
+                "µs per event",
+                0.3,
+                beside=beside,
+            )
+        )
+    return rows
+
+
 def measure(options: argparse.Namespace) -> list[Row]:
     """The rows of every size, each beside its peers in the same minute."""
     rows = []
@@ -163,11 +224,8 @@ def measure(options: argparse.Namespace) -> list[Row]:
         peers = Peers(store, options.repeat)
         peak = 0
         for question in questions(store):
-            command: list[str | Path] = [common.sidelog(), "query", *question.arguments, "--store", store]
-            common.run(command, cwd=store.parent)  # into the page cache
-            runs = [common.run(command, cwd=store.parent) for _ in range(options.repeat)]
-            peak = max(peak, *(run.peak_bytes for run in runs))
-            took, cpu = (common.median([getattr(run, key) for run in runs]) for key in ("wall_seconds", "cpu_seconds"))
+            took, cpu, held = ask(store, question, options.repeat)
+            peak = max(peak, held)
             others = peers.seconds(question)
             goal = others.get(question.goal_of) if question.goal_of else question.goal_s
             if goal is not None and question.goal_s is not None and "newest" not in question.name:
@@ -175,6 +233,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
             beside = ", ".join([f"{cpu:.2f} s CPU", *(f"{name} {took:.2f}" for name, took in others.items())])
             rows.append(Row(f"{question.name}, {size:,} events", took, "s", goal, beside=beside))
         rows.append(Row(f"peak memory of these, {size:,} events", peak / MB, "MB", GOAL_MEMORY_MB))
+        rows += measure_counted(store, size, options)
     return rows
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _OF_FILES = frozenset(("source", "path"))
 
 
-class Scan(Protocol):
+class ScannedEvents(Protocol):
     """What is needed of a selection over the events up to an id (`scan.EventScan`)."""
 
     connection: sqlite3.Connection
@@ -56,7 +56,7 @@ class LearnedField:
         conditions: about the field alone.
     """
 
-    def __init__(self, scan: Scan, field: str, conditions: Conjunction) -> None:
+    def __init__(self, scan: ScannedEvents, field: str, conditions: Conjunction) -> None:
         self._scan, self._field = scan, field
         self._masks = Masks(conditions, scan.files.values()) if conditions else None
         self._bases: dict[int, str] = {}
@@ -110,7 +110,7 @@ class LearnedCounts:
         field: that both are about, beside files.
     """
 
-    def __init__(self, scan: Scan, grouping: Grouping, field: str) -> None:
+    def __init__(self, scan: ScannedEvents, grouping: Grouping, field: str) -> None:
         self._scan, self._grouping, self._field = scan, grouping, field
         self._known = LearnedField(scan, field, tuple(one.terms for one in scan.selection.query.analysis.conditions))
 
@@ -156,7 +156,7 @@ class LearnedCounts:
         )
 
 
-def learned_counts(scan: Scan, grouping: Grouping) -> LearnedCounts | None:
+def learned_counts(scan: ScannedEvents, grouping: Grouping) -> LearnedCounts | None:
     """What may be known of a counting beforehand; None where it is about more than one field of the line."""
     analysis = scan.selection.query.analysis
     terms = [term for condition in analysis.conditions for term in terms_of((condition.terms,))]
@@ -167,7 +167,7 @@ def learned_counts(scan: Scan, grouping: Grouping) -> LearnedCounts | None:
     return None if field is None else LearnedCounts(scan, grouping, field)
 
 
-def promising_spans(scan: Scan, first: int, last: int) -> list[IdSpan]:
+def promising_spans(scan: ScannedEvents, first: int, last: int) -> list[IdSpan]:
     """The blocks to read of these ids: without such in which a condition on a counted field holds nowhere."""
     known = counted_fields(scan.connection)
     hopeless: set[int] = set()
