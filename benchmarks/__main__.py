@@ -24,6 +24,7 @@ from benchmarks import (
     query,
     questions,
     restart,
+    scale,
     survey_formats,
     trickle,
 )
@@ -43,6 +44,7 @@ MODULES = (
     survey_formats,
     archive,
     http,
+    scale,
 )
 PARTS = {part.__name__.rpartition(".")[2].replace("_", "-"): part for part in MODULES}
 

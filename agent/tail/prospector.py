@@ -286,7 +286,7 @@ class Prospector:
 
     async def _resume_known(self, found: FoundFile) -> list[FileGeneration] | None:
         """Resume the known file that lies at `found`: None. Otherwise the known ones that it displaced."""
-        candidates = [f for f in self._registry.dormant.values() if (f.device, f.inode) == found.key]
+        candidates = self._registry.dormant.of_inode(found.key)
         candidates.sort(key=lambda file: (not self._registry.is_over(file), file.id), reverse=True)
         if not all(map(self._is_settled, candidates)):
             return None

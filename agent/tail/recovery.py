@@ -176,7 +176,7 @@ class Recovery:
             return
         fresh = [path for path in paths if self._damaged.get(path) != _version(path)]
         if fresh:
-            self._registry.dormant.pop(file.id, None)
+            self._registry.dormant.discard(file.id)
             self._jobs.append(_Job(file, source, place, fresh))
         elif not paths:  # a damaged one may still be mended
             await self._registry.conclude(file, LineReader(file, source.max_line, place.offset))
@@ -287,7 +287,7 @@ class Recovery:
                 return
             self._claimed.add(_claim(archive))
             job.file = replace(self._registry.go_on(job.file, job.source), current_path=archive.path, state="rotated")
-            self._registry.dormant.pop(job.file.id, None)
+            self._registry.dormant.discard(job.file.id)
             self._registry.save(job.file)
             job.reader = LineReader(job.file, job.source.max_line, place.offset, archive.recent)
             job.reader.modified = archive.version[1]  # compressors leave their archive the log's

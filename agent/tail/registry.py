@@ -24,7 +24,7 @@ from agent.tail.reader import LineReader
 from agent.tail.rotated_names import is_rotation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Iterable
     from concurrent.futures import Executor
 
     from aiofiles.threadpool.binary import AsyncFileIO
@@ -36,6 +36,45 @@ if TYPE_CHECKING:
     from agent.tail.watch import Watcher
 
 _FINISHED_KEPT = 1024  # finished files remembered, in case one is moved back
+
+
+class DormantFiles(dict[int, FileGeneration]):
+    """Files that are known and not followed now, by id, and found by inode without a look at all of them: a start with
+    10,000 known files asks for each of as many.
+    """
+
+    def __init__(self, known: Iterable[FileGeneration]) -> None:
+        super().__init__()
+        self._ids: dict[FileKey, set[int]] = {}
+        for file in known:
+            self[file.id] = file
+
+    def __setitem__(self, file_id: int, file: FileGeneration) -> None:
+        self._unlist(file_id)
+        super().__setitem__(file_id, file)
+        self._ids.setdefault(FileKey(file.device, file.inode), set()).add(file_id)
+
+    def __delitem__(self, file_id: int) -> None:
+        self._unlist(file_id)
+        super().__delitem__(file_id)
+
+    def discard(self, file_id: int) -> None:
+        """Forget a file, if it is there."""
+        if file_id in self:
+            del self[file_id]
+
+    def of_inode(self, key: FileKey) -> list[FileGeneration]:
+        """Those whose inode this is, or was."""
+        return [self[file_id] for file_id in self._ids.get(key, ())]
+
+    def _unlist(self, file_id: int) -> None:
+        file = self.get(file_id)
+        if file is not None:
+            key = FileKey(file.device, file.inode)
+            ids = self._ids[key]
+            ids.discard(file_id)
+            if not ids:
+                del self._ids[key]
 
 
 class Registry:
@@ -61,7 +100,7 @@ class Registry:
         self.descriptors = OpenFiles(self.harvesters, conditions, executor, watcher)
         self.by_key: dict[FileKey, Harvester] = {}
         newest, _ = newest_of_logs(sorted(known, key=lambda row: row.id))
-        self.dormant = {row.id: row.generation_now for row in newest}  # not followed now
+        self.dormant = DormantFiles(row.generation_now for row in newest)
         self.claims = LogClaims(self._all_generations, look_soon)
         self.positions = StoredPositions(known)
         self.timing = timing
@@ -160,7 +199,7 @@ class Registry:
         self._over.discard(file.id)
         self.positions.resume(file.id)
         harvester = await self._enroll(file, source, handle, info, globbed=globbed)
-        self.dormant.pop(file.id, None)  # not before: other threads ask for all generations
+        self.dormant.discard(file.id)  # not before: other threads ask for all generations
         if info.size < harvester.reader.position:
             harvester.short_copy = True
         return match
@@ -314,7 +353,7 @@ class Registry:
                 self._forget(self._finished.popleft())
 
     def _forget(self, file_id: int) -> None:
-        self.dormant.pop(file_id, None)
+        self.dormant.discard(file_id)
         self.positions.forget(file_id)
         self._over.discard(file_id)
 
