@@ -1,0 +1,115 @@
+"""Version 1: the tables events, groups, agents, leases and schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.clickhouse.layout import Layout
+
+# The month is of a day that does not wrap round: what is before 1970 goes to its first day.
+_DAY = "toDate(toDateTime(intDiv(greatest(timestamp, 0), 1000000000), 'UTC'))"
+
+_EVENTS = f"""\
+    `agent` String,
+    `seq` Int64,
+    `ver` UInt64,
+    `gone` UInt8,
+    `timestamp` Int64,
+    `observed_timestamp` Int64,
+    `day` Date DEFAULT {_DAY},
+    `severity_number` UInt8,
+    `source` String,
+    `path` String,
+    `offset` Int64,
+    `service` String,
+    `logger` String,
+    `message` String,
+    `trace_id` String,
+    `span_id` String,
+    `group` UInt64,
+    `record` String,
+    `raw` String,
+    `parse_error` String,
+    `resource` String,
+    `profile` String"""
+
+_EVENTS_CURRENT = f"""\
+    `agent` LowCardinality(String),
+    `seq` Int64 CODEC(Delta(8), ZSTD(1)),
+    `ver` UInt64 CODEC(ZSTD(1)),
+    `gone` UInt8 CODEC(ZSTD(1)),
+    `timestamp` Int64 CODEC(Delta(8), ZSTD(1)),
+    `observed_timestamp` Int64 CODEC(Delta(8), ZSTD(1)),
+    `day` Date DEFAULT {_DAY} CODEC(ZSTD(1)),
+    `severity_number` UInt8 CODEC(ZSTD(1)),
+    `source` LowCardinality(String) CODEC(ZSTD(1)),
+    `path` LowCardinality(String) CODEC(ZSTD(1)),
+    `offset` Int64 CODEC(Delta(8), ZSTD(1)),
+    `service` LowCardinality(String) CODEC(ZSTD(1)),
+    `logger` LowCardinality(String) CODEC(ZSTD(1)),
+    `message` String CODEC(ZSTD(3)),
+    `trace_id` String CODEC(ZSTD(1)),
+    `span_id` String CODEC(ZSTD(1)),
+    `group` UInt64 CODEC(ZSTD(1)),
+    `record` String CODEC(ZSTD(3)),
+    `raw` String CODEC(ZSTD(1)),
+    `parse_error` String CODEC(ZSTD(1)),
+    `resource` LowCardinality(String) CODEC(ZSTD(1)),
+    `profile` LowCardinality(String) CODEC(ZSTD(1)),
+    INDEX `of_time` `timestamp` TYPE minmax GRANULARITY 1,
+    INDEX `of_trace` `trace_id` TYPE bloom_filter(0.01) GRANULARITY 1"""
+
+_GROUPS = """\
+    `agent` String,
+    `group` UInt64,
+    `id` Int64,
+    `fingerprint` String,
+    `fingerprint_version` UInt32,
+    `title` String,
+    `culprit` String,
+    `exception_type` String,
+    `severity_number` UInt8,
+    `category` String,
+    `service` String,
+    `state` String,
+    `state_changed` Int64,
+    `first_seen` Int64,
+    `last_seen` Int64,
+    `count` UInt64,
+    `ignored_until` Int64,
+    `ignored_until_count` Int64,
+    `ver` UInt64"""
+
+_AGENTS = """\
+    `agent` String,
+    `host` String,
+    `version` String,
+    `started` Int64,
+    `seen` Int64,
+    `forwarded` Int64,
+    `pending` UInt64,
+    `ver` UInt64"""
+
+_LEASES = """\
+    `name` String,
+    `holder` String,
+    `until` Int64,
+    `ver` UInt64"""
+
+_SCHEMA = """\
+    `name` String,
+    `version` UInt32,
+    `ver` UInt64"""
+
+
+def statements(layout: Layout) -> Iterator[str]:
+    """What makes the tables, each if it is not there."""
+    events = _EVENTS_CURRENT if layout.is_current else _EVENTS
+    yield from layout.table("events", events, "(agent, seq)", shard="agent", partition="toYYYYMM(day)")
+    yield from layout.table("groups", _GROUPS, "(agent, group)", shard="agent")
+    yield from layout.table("agents", _AGENTS, "agent", shard="agent")
+    yield from layout.table("leases", _LEASES, "name", shard="name")
+    yield from layout.table("schema", _SCHEMA, "name", shard="name")
