@@ -15,6 +15,7 @@ from agent.cli.common import (
     PATH,
     Command,
     Context,
+    engine_option,
     print_errors,
     print_warnings,
     safe_text,
@@ -112,6 +113,7 @@ class LinesType(click.ParamType[Any]):
 @click.option("--cursor-file", type=PATH, metavar="FILE", help="Go on after what the last such call printed.")
 @click.option("--bundle", type=PATH, metavar="FILE", help="Write one HTML file about the group or trace that TERM is.")
 @click.option("--csv-safe", is_flag=True, help="In csv, put ' before text that a spreadsheet would compute.")
+@engine_option
 @utc_option
 @with_context
 def command(context: Context, **options: Any) -> int:
@@ -127,7 +129,9 @@ def command(context: Context, **options: Any) -> int:
         raise
     config = context.config()
     path, directory = config.store.path, config.archive_directory
-    with closing(open_engine(path, directory, stored=request.stored, archived=request.archived, twin=True)) as engine:
+    fleet = context.fleet(config)
+    stored, archived = request.stored, request.archived
+    with closing(open_engine(path, directory, stored=stored, archived=archived, twin=True, fleet=fleet)) as engine:
         return _answer(request, engine)
 
 
