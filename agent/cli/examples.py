@@ -254,6 +254,16 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog verify --json", "for a program"),
         ("sidelog verify --repair", "save what can be read of a damaged one"),
     ),
+    "forward": (
+        ("sidelog forward schema", "make the tables in ClickHouse, for every target"),
+        ("sidelog forward schema --print", "see what would be made"),
+        ("sidelog forward schema --target http://ch1:8123 --replicated", "on replicas, by an address"),
+    ),
+    "forward schema": (
+        ("sidelog forward schema", "for every target, or the engine"),
+        ("sidelog forward schema --target central --cluster fleet --replicated", "on the servers of a cluster"),
+        ("sidelog forward schema --print | less", "see what would be made"),
+    ),
     "explain": (
         ("sidelog explain SL401", "what it means, why it happens, what to do"),
         ("sidelog explain", "all codes"),

@@ -29,11 +29,11 @@ _NUMBERS = {  # codes of the module array, whose sizes are checked below
     "Int64": "q",
     "Float64": "d",
 }
-assert array("I").itemsize == 4  # noqa: PLR2004, S101 - of C's int, on every machine that Python runs on
+assert array("I").itemsize == 4  # noqa: PLR2004 - of C's int, on every machine that Python runs on
 _MOST_COLUMNS = 64  # of any question here; the error of an old server begins with a C, which is 67
 
 
-class Block(NamedTuple):
+class AnswerBlock(NamedTuple):
     """Some rows of an answer: the values of each column, texts as bytes."""
 
     names: list[str]
@@ -115,7 +115,7 @@ class _Source:
         raise faults.said(self._address, begun + self.data[self.at :])
 
 
-def blocks(address: ClickHouseAddress, pieces: Iterator[bytes]) -> Iterator[Block]:
+def blocks(address: ClickHouseAddress, pieces: Iterator[bytes]) -> Iterator[AnswerBlock]:
     """The blocks of an answer that has rows.
 
     Args:
@@ -139,4 +139,4 @@ def blocks(address: ClickHouseAddress, pieces: Iterator[bytes]) -> Iterator[Bloc
             names.append(name)
             columns.append(source.values(kind, rows))
         if rows:
-            yield Block(names, columns, rows)
+            yield AnswerBlock(names, columns, rows)

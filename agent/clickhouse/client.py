@@ -304,4 +304,3 @@ class ClickHouseClient:
 
 def _parameters(settings: Settings) -> dict[str, str]:
     return {name: str(value) for name, value in settings.items()}
-

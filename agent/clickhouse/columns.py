@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column as an insert gives it."""
 
     name: str
@@ -16,73 +16,73 @@ class Column(NamedTuple):
 
 
 EVENTS = (
-    Column("agent", "String"),
-    Column("seq", "Int64"),
-    Column("ver", "UInt64"),
-    Column("gone", "UInt8"),
-    Column("timestamp", "Int64"),
-    Column("observed_timestamp", "Int64"),
-    Column("severity_number", "UInt8"),
-    Column("source", "String"),
-    Column("path", "String"),
-    Column("offset", "Int64"),
-    Column("service", "String"),
-    Column("logger", "String"),
-    Column("message", "String"),
-    Column("trace_id", "String"),
-    Column("span_id", "String"),
-    Column("group", "UInt64"),
-    Column("record", "String"),
-    Column("raw", "String"),
-    Column("parse_error", "String"),
-    Column("resource", "String"),
-    Column("profile", "String"),
+    TableColumn("agent", "String"),
+    TableColumn("seq", "Int64"),
+    TableColumn("ver", "UInt64"),
+    TableColumn("gone", "UInt8"),
+    TableColumn("timestamp", "Int64"),
+    TableColumn("observed_timestamp", "Int64"),
+    TableColumn("severity_number", "UInt8"),
+    TableColumn("source", "String"),
+    TableColumn("path", "String"),
+    TableColumn("offset", "Int64"),
+    TableColumn("service", "String"),
+    TableColumn("logger", "String"),
+    TableColumn("message", "String"),
+    TableColumn("trace_id", "String"),
+    TableColumn("span_id", "String"),
+    TableColumn("group", "UInt64"),
+    TableColumn("record", "String"),
+    TableColumn("raw", "String"),
+    TableColumn("parse_error", "String"),
+    TableColumn("resource", "String"),
+    TableColumn("profile", "String"),
 )
 GROUPS = (
-    Column("agent", "String"),
-    Column("group", "UInt64"),
-    Column("id", "Int64"),
-    Column("fingerprint", "String"),
-    Column("fingerprint_version", "UInt32"),
-    Column("title", "String"),
-    Column("culprit", "String"),
-    Column("exception_type", "String"),
-    Column("severity_number", "UInt8"),
-    Column("category", "String"),
-    Column("service", "String"),
-    Column("state", "String"),
-    Column("state_changed", "Int64"),
-    Column("first_seen", "Int64"),
-    Column("last_seen", "Int64"),
-    Column("count", "UInt64"),
-    Column("ignored_until", "Int64"),
-    Column("ignored_until_count", "Int64"),
-    Column("ver", "UInt64"),
+    TableColumn("agent", "String"),
+    TableColumn("group", "UInt64"),
+    TableColumn("id", "Int64"),
+    TableColumn("fingerprint", "String"),
+    TableColumn("fingerprint_version", "UInt32"),
+    TableColumn("title", "String"),
+    TableColumn("culprit", "String"),
+    TableColumn("exception_type", "String"),
+    TableColumn("severity_number", "UInt8"),
+    TableColumn("category", "String"),
+    TableColumn("service", "String"),
+    TableColumn("state", "String"),
+    TableColumn("state_changed", "Int64"),
+    TableColumn("first_seen", "Int64"),
+    TableColumn("last_seen", "Int64"),
+    TableColumn("count", "UInt64"),
+    TableColumn("ignored_until", "Int64"),
+    TableColumn("ignored_until_count", "Int64"),
+    TableColumn("ver", "UInt64"),
 )
 AGENTS = (
-    Column("agent", "String"),
-    Column("host", "String"),
-    Column("version", "String"),
-    Column("started", "Int64"),
-    Column("seen", "Int64"),
-    Column("forwarded", "Int64"),
-    Column("pending", "UInt64"),
-    Column("ver", "UInt64"),
+    TableColumn("agent", "String"),
+    TableColumn("host", "String"),
+    TableColumn("version", "String"),
+    TableColumn("started", "Int64"),
+    TableColumn("seen", "Int64"),
+    TableColumn("forwarded", "Int64"),
+    TableColumn("pending", "UInt64"),
+    TableColumn("ver", "UInt64"),
 )
 LEASES = (
-    Column("name", "String"),
-    Column("holder", "String"),
-    Column("until", "Int64"),
-    Column("ver", "UInt64"),
+    TableColumn("name", "String"),
+    TableColumn("holder", "String"),
+    TableColumn("until", "Int64"),
+    TableColumn("ver", "UInt64"),
 )
 SCHEMA = (
-    Column("name", "String"),
-    Column("version", "UInt32"),
-    Column("ver", "UInt64"),
+    TableColumn("name", "String"),
+    TableColumn("version", "UInt32"),
+    TableColumn("ver", "UInt64"),
 )
 TABLES = {"events": EVENTS, "groups": GROUPS, "agents": AGENTS, "leases": LEASES, "schema": SCHEMA}
 
 
-def names(columns: tuple[Column, ...]) -> tuple[str, ...]:
+def names(columns: tuple[TableColumn, ...]) -> tuple[str, ...]:
     """Their names, for an INSERT."""
     return tuple(column.name for column in columns)

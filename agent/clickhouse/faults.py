@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agent.clickhouse.address import ClickHouseAddress
 
 # `Code: 241. DB::Exception: …` of current servers, `Code: 241, e.displayText() = DB::Exception: …` of old ones.
-_SAID = lazy(r"Code: (\d+)(?:\.|, e\.displayText\(\) =) (?:DB::\w*Exception|Coordination::Exception|Poco::\w+): ", re.DOTALL)
+_SAID = lazy(r"Code: (\d+)(?:\.|, e\.displayText\(\) =) (?:DB::\w*Exception|Coordination::Exception|Poco::\w+): ")
 _ANY_SAID = lazy(r"Code: (\d+)\b")
 _TAIL = lazy(r"(?:, e\.what\(\) = .*|\s*\(version [^()]*(?:\([^()]*\))?\)\s*)$", re.DOTALL)
 _SENTENCE = lazy(r"(.{1,300}?)(?:\. |: while |: While |\n|$)", re.DOTALL)

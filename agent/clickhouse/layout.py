@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _WINDOW = 10_000  # inserts by whose tokens a table that is not replicated knows one that comes again
 
 
-class Layout(msgspec.Struct, frozen=True):
+class TableLayout(msgspec.Struct, frozen=True):
     """Where and how tables are made."""
 
     database: str
@@ -54,4 +54,6 @@ class Layout(msgspec.Struct, frozen=True):
     def _engine(self, name: str) -> str:
         if not self.replicated:
             return "ReplacingMergeTree(ver)"
-        return f"ReplicatedReplacingMergeTree('/clickhouse/tables/{{shard}}/{self.database}/{name}', '{{replica}}', ver)"
+        return (
+            f"ReplicatedReplacingMergeTree('/clickhouse/tables/{{shard}}/{self.database}/{name}', '{{replica}}', ver)"
+        )

@@ -1,4 +1,5 @@
 """Makes the tables of sidelog in a ClickHouse, brings older ones to this version, and says whether they are of it."""
+# ruff: noqa: S608 - statements are built from this package's own words, and names that have been checked
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import orjson
 from agent.clickhouse import columns, migrations
 from agent.clickhouse.client import ClickHouseClient
 from agent.clickhouse.faults import ClickHouseError
-from agent.clickhouse.layout import Layout
+from agent.clickhouse.layout import TableLayout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ _UNKNOWN = frozenset((60, 81))  # table, database
 _TTL = re.compile(r"\bTTL day \+ (?:INTERVAL (\d+) DAY|toIntervalDay\((\d+)\))")
 
 
-def statements(layout: Layout, since: int = 0) -> Iterator[str]:
+def statements(layout: TableLayout, since: int = 0) -> Iterator[str]:
     """What makes the database and its tables.
 
     Args:
@@ -37,9 +38,9 @@ def statements(layout: Layout, since: int = 0) -> Iterator[str]:
         yield from step(layout)
 
 
-def ttl_statement(layout: Layout, days: int | None) -> str:
-    """What lets the events' table keep them so many days; None: for ever."""
-    change = "REMOVE TTL" if days is None else f"MODIFY TTL day + INTERVAL {days} DAY"
+def ttl_statement(layout: TableLayout, days: int) -> str:
+    """What lets the events' table keep them so many days; 0: for ever."""
+    change = "REMOVE TTL" if not days else f"MODIFY TTL day + INTERVAL {days} DAY"
     return f"ALTER TABLE {layout.local('events')}{layout.everywhere} {change}"
 
 
@@ -73,9 +74,9 @@ def check(client: ClickHouseClient) -> None:
         raise ClickHouseError.of(key, address.shown, found=found, known=VERSION)
 
 
-def layout_of(client: ClickHouseClient, cluster: str | None, *, replicated: bool) -> Layout:
+def layout_of(client: ClickHouseClient, cluster: str | None, *, replicated: bool) -> TableLayout:
     """The layout for a server as it is."""
-    return Layout(client.address.database, client.is_current, cluster, replicated)
+    return TableLayout(client.address.database, client.is_current, cluster, replicated)
 
 
 def make(address: ClickHouseAddress, cluster: str | None, *, replicated: bool, ttl_days: int | None) -> list[str]:
@@ -85,7 +86,7 @@ def make(address: ClickHouseAddress, cluster: str | None, *, replicated: bool, t
         address: where.
         cluster: the name of ClickHouse's cluster, on all of whose servers.
         replicated: with tables that copy their rows to each other.
-        ttl_days: how long events are kept.
+        ttl_days: how long events are kept; 0: for ever, None: as it is.
 
     Returns:
         The servers that cannot keep events for a time only, being too old for it.
@@ -110,7 +111,7 @@ def _only(address: ClickHouseAddress, url: str) -> ClickHouseAddress:
     return msgspec.structs.replace(address, urls=(url,))
 
 
-def _make_on(client: ClickHouseClient, layout: Layout, ttl_days: int | None) -> bool:
+def _make_on(client: ClickHouseClient, layout: TableLayout, ttl_days: int | None) -> bool:
     """Whether the server can do all of it."""
     found = read_version(client)
     if found > VERSION:
@@ -120,16 +121,14 @@ def _make_on(client: ClickHouseClient, layout: Layout, ttl_days: int | None) -> 
     if found < VERSION:
         row: dict[str, Any] = {"name": _NAME, "version": VERSION, "ver": time.time_ns()}
         client.insert("schema", columns.names(columns.SCHEMA), orjson.dumps(row), form="JSONEachRow")
-    if layout.is_current:
-        if ttl_days != _ttl(client, layout):
-            client.execute(ttl_statement(layout, ttl_days))
-        return True
-    return ttl_days is None
+    if layout.is_current and ttl_days is not None and ttl_days != _ttl(client, layout):
+        client.execute(ttl_statement(layout, ttl_days))
+    return layout.is_current or not ttl_days
 
 
-def _ttl(client: ClickHouseClient, layout: Layout) -> int | None:
-    """How many days the events' table keeps them; None: for ever."""
+def _ttl(client: ClickHouseClient, layout: TableLayout) -> int:
+    """How many days the events' table keeps them; 0: for ever."""
     database, _, name = layout.local("events").partition(".")
     sql = f"SELECT create_table_query FROM system.tables WHERE database = '{database}' AND name = '{name}'"
     match = _TTL.search(client.execute(sql).decode("utf-8", "replace"))
-    return int(match[1] or match[2]) if match else None
+    return int(match[1] or match[2]) if match else 0

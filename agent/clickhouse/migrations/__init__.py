@@ -11,7 +11,7 @@ from agent.clickhouse.migrations import v001_tables
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agent.clickhouse.layout import Layout
+    from agent.clickhouse.layout import TableLayout
 
-STEPS: tuple[Callable[[Layout], Iterator[str]], ...] = (v001_tables.statements,)
+STEPS: tuple[Callable[[TableLayout], Iterator[str]], ...] = (v001_tables.statements,)
 VERSION = len(STEPS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.clickhouse.layout import Layout
+    from agent.clickhouse.layout import TableLayout
 
 # The month is of a day that does not wrap round: what is before 1970 goes to its first day.
 _DAY = "toDate(toDateTime(intDiv(greatest(timestamp, 0), 1000000000), 'UTC'))"
@@ -105,7 +105,7 @@ _SCHEMA = """\
     `ver` UInt64"""
 
 
-def statements(layout: Layout) -> Iterator[str]:
+def statements(layout: TableLayout) -> Iterator[str]:
     """What makes the tables, each if it is not there."""
     events = _EVENTS_CURRENT if layout.is_current else _EVENTS
     yield from layout.table("events", events, "(agent, seq)", shard="agent", partition="toYYYYMM(day)")
