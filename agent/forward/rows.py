@@ -64,45 +64,59 @@ class _File(NamedTuple):
 
 
 class _Shape:
-    """How records of files with one profile are read."""
+    """How records of files with one profile are read.
+
+    To know that a record has no logger under any name, all names must be decoded, which takes as long again as the rest
+    of it: that is done for those fields alone that some records lack.
+    """
 
     def __init__(self, profile: Profile | None) -> None:
         places = [field_paths(role, profile) for role in _ROLES]
         self.places = [place for place in places if place is not None]
-        self.strict: FieldColumns | None = None
-        self.loose: FieldColumns | None = None
-        if len(self.places) < len(_ROLES):
-            return
-        # A message that is missing is always put together: what else may be one need not be looked for.
-        self.places[0] = msgspec.structs.replace(self.places[0], absent=frozenset())
-        raw = [False] * len(_ROLES)
-        for strict in (True, False):
-            try:
-                columns = FieldColumns(self.places, raw, strict=strict)
-            except UnfitError:
-                continue
-            if strict:
-                self.strict = columns
-            else:
-                self.loose = columns
+        self.is_readable = len(self.places) == len(_ROLES)
+        self._lacking: frozenset[int] = frozenset()
+        self._decoders: dict[frozenset[int], FieldColumns | None] = {}
         self._present = [_Presence(sorted(place.absent)) if place.absent else None for place in self.places]
 
     def read(self, records: bytes) -> tuple[list[list[Any]], list[int]] | None:
         """The columns of the roles, and the places of odd records; None: they cannot be read so."""
-        if self.strict is not None:
-            try:
-                columns = self.strict.read(records)
-            except UnfitError:
-                pass
-            else:
-                return columns, self._odd(columns, None)
-        if self.loose is None:
+        if not self.is_readable:
             return None
         try:
-            columns = self.loose.read(records)
+            while (strict := self._decoder(self._lacking)) is not None:
+                columns = strict.read(records)
+                lacking = {role for role, column in enumerate(columns) if UNSET in column and self._is_told(role)}
+                if lacking <= self._lacking:
+                    return columns, self._odd(columns, None)
+                self._lacking |= lacking
+        except UnfitError:
+            pass
+        loose = self._decoder(frozenset())
+        if loose is None:
+            return None
+        try:
+            columns = loose.read(records)
             return columns, self._odd(columns, records)
         except UnfitError:
             return None
+
+    def _is_told(self, role: int) -> bool:
+        """Whether a record without the paths of a role, and without other names of it, does not have it."""
+        return self.places[role].exhaustive
+
+    def _decoder(self, lacking: frozenset[int]) -> FieldColumns | None:
+        """What refuses records that have one of these roles under another name; None where that is not possible."""
+        if lacking not in self._decoders:
+            none: frozenset[str] = frozenset()
+            places = [
+                place if role in lacking else msgspec.structs.replace(place, absent=none)
+                for role, place in enumerate(self.places)
+            ]
+            try:
+                self._decoders[lacking] = FieldColumns(places, [False] * len(places), strict=True)
+            except UnfitError:
+                self._decoders[lacking] = None
+        return self._decoders[lacking]
 
     def _odd(self, columns: list[list[Any]], records: bytes | None) -> list[int]:
         """Where a column is not the whole truth: no text stands there, or nothing and the record may have it elsewhere.
