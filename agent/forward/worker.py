@@ -13,13 +13,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from agent import __version__
 from agent.core.errors import SidelogError, StoreError
 from agent.forward.clickhouse import AgentState, ClickHouseSender
 from agent.forward.reading import BatchLimits, BatchReader
+from agent.forward.settings import TargetReport
 from agent.store import forwarding
 from agent.store.edit import editing
 from agent.store.reader import get_meta, open_reader, reading
@@ -40,18 +40,6 @@ _IDLE_S = 30.0  # an agent with nothing to send is heard of so often
 _REPEAT_LOG_S = 60.0
 
 log = structlog.get_logger("sidelog")
-
-
-class TargetReport(msgspec.Struct):
-    """How a target is, for the agent. `failing_s`: how long it has failed."""
-
-    name: str
-    lag_events: int = 0
-    failing_s: float = 0.0
-    code: str = ""
-    message: str = ""
-    refused: int = 0  # events that it takes never, since the start
-    refusal: str = ""  # what was said of the newest of them
 
 
 class TargetWorker:
@@ -182,7 +170,6 @@ class TargetWorker:
             sent = [one for one in batch.ids if one not in names]
             forwarding.acknowledge(edit, target.name, batch.pending, sent, now, rejected=rejected + len(refused))
         if refused:
-            self.report.refused += len(refused)
             error = SidelogError.of("SL660.refused", target.name, event=refused[-1][0], why=refused[-1][1])
             self.report.refusal = error.message
             self._log(error)
@@ -301,13 +288,3 @@ class TargetWorker:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def start(workers: list[TargetWorker]) -> list[threading.Thread]:
-    """The threads of targets; they end with their process."""
-    threads = [
-        threading.Thread(target=worker.run, name=f"forward-{worker.target.name}", daemon=True) for worker in workers
-    ]
-    for thread in threads:
-        thread.start()
-    return threads
