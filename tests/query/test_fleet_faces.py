@@ -35,7 +35,7 @@ SHAPES = [
     ("service~^s",),
     ("path=/var/log/shop.log",),
     ("path~web",),
-    ("message~order.\\d+5$",),
+    ("message~order.\\d+5 ",),
     ("-g", "failed|timeout"),
     ("http.status>=500",),
     ("http.status=200", "user.id<50"),
