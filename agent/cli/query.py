@@ -53,7 +53,8 @@ EPILOG = """\b
 A TERM is a word or "quoted phrase", FIELD=VALUE, !=, >, >=, <, <=, FIELD~REGEX, or !TERM. FIELD=A* is how a
 value begins, FIELD=* any value. All TERMs must hold; FIELD=A FIELD=B means either, as does OR between them,
 with parentheses around. FIELD is severity, logger, service, source, path, message, trace_id, span_id, group,
-category, state, or a path into the line such as http.status, attributes.path or "Response Code".
+category, state, or a path into the line such as http.status, attributes.path or "Response Code"; over a
+ClickHouse (--engine) agent, too.
 """
 
 
