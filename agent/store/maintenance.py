@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agent.core.times import MINUTE_NS, since_boot_ns
-from agent.store import faults, former
+from agent.store import faults, former, forwarding
 from agent.store.rollups import KEPT_DAYS
 from agent.store.writer import WAL_ALARM_BYTES, WAL_CHECKPOINT_BYTES, StoreWriter
 
@@ -145,6 +145,8 @@ class Retention:
         """
         with faults.translated(self._writer.path):
             last = self._expired_id(now)
+            if last and (held := forwarding.holds(self._connection)):
+                last = min(last, *(self._passed_id(one, last, now) for one in held))
             if last:
                 with faults.changing(self._connection, self._writer.path):
                     self._delete_through(last)
@@ -171,6 +173,27 @@ class Retention:
         ).fetchone()[0]
         return found
 
+    def _passed_id(self, hold: forwarding.Hold, last: int, now: int | None) -> int:
+        """Up to where a target lets events go that are to go up to `last`: those that it has, and those for which its
+        hold waits no longer. 0: none.
+        """
+        if hold.position >= last:
+            return last
+        passed = self._connection.execute(
+            "SELECT coalesce(max(id), 0) FROM events WHERE id <= ?", (hold.position,)
+        ).fetchone()[0]
+        if hold.size_bytes is not None and (excess := self.used_bytes() - hold.size_bytes) > 0:
+            passed = max(passed, self._id_after(excess))
+        if hold.age_ns is not None and now is not None:
+            passed = max(
+                passed,
+                self._connection.execute(
+                    "SELECT coalesce(min(id) - 1, ?1) FROM events WHERE id <= ?1 AND observed_timestamp >= ?2",
+                    (last, max(0, now - hold.age_ns)),
+                ).fetchone()[0],
+            )
+        return min(int(passed), last)
+
     def _id_after(self, excess_bytes: int) -> int:
         """The id up to which the oldest events hold so many bytes, or make one portion."""
         last = 0
@@ -194,6 +217,7 @@ class Retention:
         return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def _delete_through(self, last: int) -> None:
+        forwarding.pass_deleted(self._connection, last, time.time_ns())
         self._connection.execute(
             "UPDATE rollups SET expired = 1 WHERE expired = 0 AND minute IN"  # integer division cuts towards zero
             " (SELECT DISTINCT timestamp / 60000000000 - (timestamp % 60000000000 < 0) FROM events WHERE id <= ?)",
