@@ -18,18 +18,19 @@ import os
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from agent.core.errors import SidelogError
-from agent.store import faults, tables
+from agent.store import faults, forwarding, tables
 from agent.store.reader import get_meta, highest_id
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
+    from agent.store.forwarding import AgentRow
     from agent.store.lock import StoreLock
 
 _META = "agent"  # the key in `meta`: the start's number, inode and machine
@@ -47,37 +48,15 @@ ROLLED_BACK = "it is older than what ran here last"
 _MADE = "made"
 
 
-class AgentIdentity(NamedTuple):
-    """One id of a store: the last is the one it has now."""
-
-    number: int
-    id: str
-    since_seq: int
-    reason: str
-    time: int
-    place: Mapping[str, Any]
-
-    def upto(self, target: str) -> int:
-        """The last event that a target has under earlier ids."""
-        found = self.place.get("upto", {}).get(target)
-        return int(found) if found is not None else min(self.since_seq - 1, _ELSEWHERE)
-
-    @property
-    def is_of_another(self) -> bool:
-        """Whether the events that were sent under it are not in this store under their numbers."""
-        return self.since_seq >= _ELSEWHERE
+def sent_until(agent: AgentRow, target: str) -> int:
+    """The last event that a target has under the ids before this one."""
+    upto = orjson.loads(agent.place or "{}").get("upto", {})
+    return int(upto.get(target, agent.since_seq - 1))
 
 
-def identities(connection: sqlite3.Connection) -> list[AgentIdentity]:
-    """All ids of a store, the first one first; empty where no agent has opened it since there are such ids."""
-    rows = connection.execute("SELECT number, id, since_seq, reason, time, place FROM agents ORDER BY number")
-    return [AgentIdentity(*row[:5], orjson.loads(row[5] or "{}")) for row in rows]
-
-
-def agent_id(connection: sqlite3.Connection) -> str | None:
-    """The id that a store has now."""
-    row = connection.execute("SELECT id FROM agents ORDER BY number DESC LIMIT 1").fetchone()
-    return None if row is None else str(row[0])
+def is_of_another(agent: AgentRow) -> bool:
+    """Whether an id is that of another store, so that what went under it is not here under the same numbers."""
+    return agent.since_seq >= _ELSEWHERE
 
 
 def renew(connection: sqlite3.Connection, reason: str) -> str:
@@ -90,14 +69,8 @@ def renew(connection: sqlite3.Connection, reason: str) -> str:
     positions = dict(connection.execute("SELECT name, position FROM forward_targets").fetchall())
     since = min(positions.values(), default=0) + 1
     place = {"host": os.uname().nodename, "upto": positions}
-    new = uuid.uuid4().hex
-    connection.execute(
-        "INSERT INTO agents (id, since_seq, reason, time, place) VALUES (?, ?, ?, ?, ?)",
-        (new, since, reason, time.time_ns(), orjson.dumps(place).decode()),
-    )
-    # A batch that was on its way may have arrived: under the new id it is another one.
-    connection.execute("UPDATE forward_targets SET agent = ?, pending = NULL", (new,))
-    return new
+    text = orjson.dumps(place).decode()
+    return forwarding.begin_agent(connection, reason, time.time_ns(), since_seq=since, place=text)
 
 
 def renew_copy(connection: sqlite3.Connection, reason: str) -> None:
@@ -106,7 +79,7 @@ def renew_copy(connection: sqlite3.Connection, reason: str) -> None:
     """
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'agents'").fetchone() is None:
         return
-    if agent_id(connection) is not None:
+    if forwarding.current_agent(connection) is not None:
         renew(connection, reason)
     noted = get_meta(connection, _META)
     tables.set_meta(connection, _META, {key: value for key, value in noted.items() if key not in {"inode", "machine"}})
@@ -128,7 +101,7 @@ def settle(connection: sqlite3.Connection, path: Path, lock: StoreLock) -> Sidel
     """
     seen, here = lock.witness, _here(path)
     with faults.changing(connection, path):
-        noted, ids = get_meta(connection, _META), [known.id for known in identities(connection)]
+        noted, ids = get_meta(connection, _META), [known.id for known in forwarding.agents(connection)]
         reason = _reason(noted, here, seen, ids, highest_id(connection))
         known = {*ids}
         for former in seen.get("agents", []):
@@ -138,7 +111,7 @@ def settle(connection: sqlite3.Connection, path: Path, lock: StoreLock) -> Sidel
             renew(connection, reason)
         start = max(int(noted.get("start", 0)), int(seen.get("start", 0))) + 1  # type: ignore[call-overload]
         tables.set_meta(connection, _META, {**noted, **here, "start": start})
-        ids = [known.id for known in identities(connection)]
+        ids = [known.id for known in forwarding.agents(connection)]
     lock.attest({"agents": ids[-_REMEMBERED:], "start": start})
     if reason in {None, _MADE}:
         return None
