@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.common import Context, Group, print_error, with_context
+from agent.cli.forward_history import backfill, verify
 from agent.core.errors import EXIT_DONE
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 @with_context
 def command(_: Context) -> None:
     """Forward events to a ClickHouse, for one place over many machines."""
+
+
+command.add_command(backfill)
+command.add_command(verify)
 
 
 @command.command("schema")

@@ -330,6 +330,18 @@ class EventEncoder:
         for number in wanted - self._files.keys():  # nobody deletes the file of an event
             self._files[number] = _File(FileInfo(number, "", "", {}, None), "", b"\0", b"\0", b"\x02{}", b"\0", "")
 
+    def add_file(self, number: int, info: FileInfo, resource: str, profile: str) -> None:
+        """Let a file be known that has no row.
+
+        Args:
+            number: by which events name it.
+            info: the file.
+            resource: its resource in JSON.
+            profile: its profile in JSON; empty: none.
+        """
+        texts = (native.text(info.source), native.text(info.path), native.text(resource), native.text(profile))
+        self._files[number] = _File(info, profile, *texts, resource_service(info.resource) or "")
+
     def _groups(self, wanted: set[int]) -> Mapping[int | None, int]:
         """The numbers on all machines of groups of this store."""
         if not wanted:
