@@ -190,26 +190,30 @@ class EventEncoder:
         return {number: file.info for number, file in self._files.items()}
 
     def encode(
-        self, rows: Sequence[Row], versions: Mapping[int, int] | None = None, gone: frozenset[int] = frozenset()
+        self,
+        chunks: Iterable[Sequence[Row]],
+        versions: Mapping[int, int] | None = None,
+        gone: frozenset[int] = frozenset(),
     ) -> list[EncodedPart]:
         """Rows of the table, by partition; the same for the same events.
 
         Args:
-            rows: of `COLUMNS`, by id.
+            chunks: rows of `COLUMNS`, by id, some thousand at a time: what is made of them stays in the caches.
             versions: of events that have been sent before, the higher number of this form.
             gone: events that are to be there no more.
         """
-        if not rows:
-            return []
-        self._load({row[_FILE] for row in rows})
-        groups = self._groups({row[_GROUP] for row in rows} - {None})
-        parts = []
-        for month, of_month in _by_month(rows):
-            body = b"".join(
-                self._block(profile, some, groups, versions or {}, gone) for profile, some in self._by_profile(of_month)
-            )
-            parts.append(EncodedPart(month, [row[_ID] for row in of_month], body))
-        return parts
+        parts: dict[int, tuple[list[int], list[bytes]]] = {}
+        for rows in chunks:
+            if not rows:
+                continue
+            self._load({row[_FILE] for row in rows})
+            groups = self._groups({row[_GROUP] for row in rows} - {None})
+            for month, of_month in _by_month(rows):
+                ids, blocks = parts.setdefault(month, ([], []))
+                ids += [row[_ID] for row in of_month]
+                for profile, some in self._by_profile(of_month):
+                    blocks.append(self._block(profile, some, groups, versions or {}, gone))
+        return [EncodedPart(month, ids, b"".join(blocks)) for month, (ids, blocks) in sorted(parts.items())]
 
     def _by_profile(self, rows: Sequence[Row]) -> Iterable[tuple[str, Sequence[Row]]]:
         files = {row[_FILE] for row in rows}

@@ -129,8 +129,9 @@ def test_rows_in_columns_are_those_of_events(tmp_path_factory, rows):
         ]
         encoder = EventEncoder(connection, AGENT)
         stored = connection.execute(f"SELECT {COLUMNS} FROM events e ORDER BY id").fetchall()
-        assert decoded(encoder.encode(stored)) == wanted
-        assert encoder.encode(stored) == EventEncoder(connection, AGENT).encode(stored)  # the same bytes
+        assert decoded(encoder.encode([stored])) == wanted
+        assert decoded(encoder.encode([stored[:5], stored[5:]])) == wanted
+        assert encoder.encode([stored]) == EventEncoder(connection, AGENT).encode([stored])  # the same bytes
 
 
 @given(st.integers(0, 2**63 - 1))
