@@ -160,6 +160,8 @@ class Agent:
         )
         if opened.moved_aside is not None:
             self.reporter.report(StoreError.of("SL409", self.config.store.path, aside=opened.moved_aside))
+        if opened.renewed is not None and self.config.forward:
+            self.reporter.report(opened.renewed)
         if opened.former is not None:
             log.info("the store was migrated; a copy of what it was lies beside it", copy=str(opened.former))
         await pipeline.start()

@@ -17,6 +17,7 @@ from agent.cli.common import (
     utc_option,
     with_context,
 )
+from agent.cli.forward_history import backfill, verify
 from agent.core.errors import EXIT_DONE, EXIT_FAILED
 from agent.core.text import counted
 
@@ -84,6 +85,10 @@ def _details(document: dict[str, Any]) -> list[str]:
         events = counted(gap["events"], "event")
         lines.append(f"gap {gap['first']}–{gap['last']}: {events} of {span}, {gap['reason']}{why}")
     return lines
+
+
+command.add_command(backfill)
+command.add_command(verify)
 
 
 @command.command("schema")

@@ -7,9 +7,10 @@ the end by the key of its rows.
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,14 +19,17 @@ from agent.clickhouse.address import ClickHouseAddress
 from agent.clickhouse.client import ClickHouseClient
 from agent.clickhouse.faults import ClickHouseError
 from agent.forward.rows import fleet_group
+from agent.store import outgoing
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from agent.config import ForwardConfig
     from agent.forward.reading import Batch, BatchReader
     from agent.forward.rows import EncodedPart
+
+    Settings = Mapping[str, str | int]
 
 # What a server says of rows that it will never take, however often they are sent: they cannot be parsed or converted,
 # or break a constraint. https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
@@ -33,14 +37,47 @@ _OF_DATA = frozenset((6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 128, 1
 _TOO_LARGE = 413  # of HTTP: by a proxy in between
 _DOUBTFUL = 50  # single events refused in a row: it is the server, not these events; they are held then
 
-_GROUPS = """
-SELECT id, fingerprint, fingerprint_version, title, coalesce(culprit, ''), coalesce(exception_type, ''),
-  severity_number, category, coalesce(service, ''), state, state_changed, first_seen, last_seen, count,
-  coalesce(ignored_until, 0), coalesce(ignored_until_count, 0)
-FROM error_groups
-"""
-
 _COUNT = 13  # its place among the columns
+
+_TRIES = 3
+_QUICK_S = 2.0  # a connection that breaks later was not cut, it hung
+_SOON_S = 0.2
+_T = TypeVar("_T")
+
+
+class PatientClient(ClickHouseClient):
+    """A client that asks again at once where a connection was cut: all that is sent here may be sent twice. What hangs,
+    or is not there, is left to whoever waits longer.
+    """
+
+    def execute(self, sql: str, settings: Settings | None = None, *, plain: bool = False) -> bytes:
+        """As `ClickHouseClient.execute`."""
+        return self._again(lambda: super(PatientClient, self).execute(sql, settings, plain=plain))
+
+    def insert(
+        self,
+        table: str,
+        columns: Sequence[str],
+        body: bytes,
+        *,
+        token: str = "",
+        form: str = "Native",
+        settings: Settings | None = None,
+    ) -> None:
+        """As `ClickHouseClient.insert`."""
+        insert = super().insert
+        self._again(lambda: insert(table, columns, body, token=token, form=form, settings=settings))
+
+    def _again(self, ask: Callable[[], _T]) -> _T:
+        for left in range(_TRIES - 1, -1, -1):
+            began = time.monotonic()
+            try:
+                return ask()
+            except ClickHouseError as error:
+                if error.code != "SL650" or not left or time.monotonic() - began > _QUICK_S:
+                    raise
+                time.sleep(random.uniform(0.0, _SOON_S))  # noqa: S311 - no secret
+        raise AssertionError
 
 
 class Refused(NamedTuple):
@@ -63,7 +100,7 @@ class ClickHouseSender:
 
     def __init__(self, target: ForwardConfig, agent: str) -> None:
         self.agent = agent
-        self.client = ClickHouseClient(ClickHouseAddress.of(target))
+        self.client = PatientClient(ClickHouseAddress.of(target))
         self._checked = False
         self._in_a_row = 0  # single events that were refused since it took something
         self._groups: dict[int, tuple[str | int, ...]] = {}  # as they were sent last
@@ -131,7 +168,7 @@ class ClickHouseSender:
             ClickHouseError: it did not take them.
         """
         now = time.time_ns()
-        rows: dict[int, tuple[str | int, ...]] = {row[0]: row for row in connection.execute(_GROUPS)}
+        rows: dict[int, tuple[str | int, ...]] = {int(row[0]): row for row in outgoing.group_rows(connection)}
         changed = [row for number, row in rows.items() if self._groups.get(number) != row]
         gone = [
             (*row[:13], 0, *row[14:]) for number, row in self._groups.items() if number not in rows and row[13] == 1

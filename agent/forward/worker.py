@@ -7,6 +7,7 @@ between processes stands in the store (`store.forwarding`): whoever comes next s
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import threading
@@ -17,10 +18,11 @@ import structlog
 
 from agent import __version__
 from agent.core.errors import SidelogError, StoreError
+from agent.forward.claim import AgentClaim
 from agent.forward.clickhouse import AgentState, ClickHouseSender
 from agent.forward.reading import BatchLimits, BatchReader
 from agent.forward.settings import TargetReport
-from agent.store import forwarding
+from agent.store import forwarding, outgoing
 from agent.store.edit import editing
 from agent.store.reader import get_meta, open_reader, reading
 
@@ -38,6 +40,9 @@ _LOOK_S = 0.25  # the longest that a batch which is due waits
 _BESIDE_S = 1.0  # between two times that groups and the agent are sent
 _IDLE_S = 30.0  # an agent with nothing to send is heard of so often
 _REPEAT_LOG_S = 60.0
+# What no password that is read anew and no other look at the tables helps.
+_PASSING = frozenset({"SL650", "SL653", "SL654", "SL656"})
+_CLAIM_S = 60.0  # between two looks whether another store has this agent's id, too
 
 log = structlog.get_logger("sidelog")
 
@@ -66,8 +71,10 @@ class TargetWorker:
         self._connection: sqlite3.Connection | None = None
         self._reader: BatchReader | None = None
         self._sender: ClickHouseSender | OtlpExporter | None = None
-        self._beside = 0.0  # when groups and the agent were sent last; monotonic seconds
+        self._beside = -math.inf  # when groups and the agent were sent last; monotonic seconds
         self._beside_state: tuple[int, int] | None = None
+        self._claim: AgentClaim | None = None
+        self._claimed = -math.inf  # when it was looked at last; monotonic seconds
 
     def end(self) -> None:
         """Come to an end soon."""
@@ -86,7 +93,7 @@ class TargetWorker:
                 self._log(error)
                 pause_s = _FIRST_PAUSE_S
             except SidelogError as error:
-                self._close()
+                self._close(sender=error.code not in _PASSING)
                 pause_s = self._failed(error)
             except Exception as error:  # noqa: BLE001 - or this target would stand still, and nobody would know
                 self._close()
@@ -102,6 +109,8 @@ class TargetWorker:
         Raises:
             SidelogError: it could not be sent.
         """
+        if not self._is_claimed():
+            return _FIRST_PAUSE_S
         with reading(self._store):
             connection = self._connected()
             target = forwarding.read_target(connection, self.target.name)
@@ -126,6 +135,32 @@ class TargetWorker:
             self._measure(connection, max(target.position, batch.pending.end if batch.pending.kind == "events" else 0))
         self._send_beside(connection, agent, _BESIDE_S)
         return 0.0
+
+    def _is_claimed(self) -> bool:
+        """See at the server, before the first batch and now and then, that no other store forwards under this agent's
+        id; False: the store knows nothing of the target yet.
+        """
+        if self.target.clickhouse is None or time.monotonic() < self._claimed + _CLAIM_S:
+            return True
+        with reading(self._store):
+            connection = self._connected()
+            target = forwarding.read_target(connection, self.target.name)
+            agent = forwarding.current_agent(connection)
+        if target is None or target.removed is not None or agent is None:
+            return False
+        self._measure(connection, target.position)
+        sender = self._sender_of(agent)
+        assert isinstance(sender, ClickHouseSender)
+        sender.check()
+        if self._claim is None:
+            self._claim = AgentClaim(self._store, self.target.name, sender.client)
+            renewed = self._claim.take()
+        else:
+            renewed = self._claim.check()
+        if renewed is not None:
+            self._log(renewed)
+        self._claimed = time.monotonic()
+        return True
 
     def _batch(self, reader: BatchReader, target: forwarding.Target) -> Batch | None:
         pending = target.pending
@@ -165,8 +200,8 @@ class TargetWorker:
         now = time.time_ns()
         with editing(self._store) as edit:
             for number, why in refused:
-                row = edit.execute("SELECT timestamp FROM events WHERE id = ?", (number,)).fetchone()
-                forwarding.note_refused(edit, target.name, number, row[0] if row else 0, detail=why, now=now)
+                at = outgoing.timestamp_of(edit, number)
+                forwarding.note_refused(edit, target.name, number, at, detail=why, now=now)
             sent = [one for one in batch.ids if one not in names]
             forwarding.acknowledge(edit, target.name, batch.pending, sent, now, rejected=rejected + len(refused))
         if refused:
@@ -181,41 +216,43 @@ class TargetWorker:
         """Nothing is to be sent now."""
         version = connection.execute("PRAGMA data_version").fetchone()[0]
         state = (version, target.position)
-        self._send_beside(connection, agent, _BESIDE_S if state != self._beside_state else _IDLE_S)
+        is_news = state != self._beside_state
+        if self._send_beside(connection, agent, 0.0 if self._once else _BESIDE_S if is_news else _IDLE_S):
+            self._beside_state = state
         if self._failures:
             with editing(self._store) as edit:
                 forwarding.recover(edit, target.name)
             self._succeeded()
-        self._beside_state = state
         return min(_LOOK_S, self.target.batch.interval / 4)
 
-    def _send_beside(self, connection: sqlite3.Connection, agent: str, after_s: float) -> None:
-        """Groups that have changed and the agent itself, if they have not been sent for so long."""
+    def _send_beside(self, connection: sqlite3.Connection, agent: str, after_s: float) -> bool:
+        """Send groups that have changed and the agent itself, if they have not been sent for so long; whether that was
+        done.
+        """
         now = time.monotonic()
         if now - self._beside < after_s:
-            return
+            return False
         sender = self._sender_of(agent)
         if not isinstance(sender, ClickHouseSender):
             self._beside = now
-            return
+            return True
         sender.check()
         with reading(self._store):
             sender.send_groups(connection)
             started = get_meta(connection, "run").get("started_at")
-            position = connection.execute(
-                "SELECT position FROM forward_targets WHERE name = ?", (self.target.name,)
-            ).fetchone()
+            target = forwarding.read_target(connection, self.target.name)
         sender.send_agent(
             AgentState(
                 os.uname().nodename,
                 __version__,
                 started if isinstance(started, int) else 0,
                 time.time_ns(),
-                position[0] if position else 0,
+                target.position if target is not None else 0,
                 self.report.lag_events,
             )
         )
         self._beside = now + 20 * (time.monotonic() - now)  # what takes long is not done all the time
+        return True
 
     def _measure(self, connection: sqlite3.Connection, position: int) -> None:
         self.report.lag_events = forwarding.lag(connection, position)[0]
@@ -280,10 +317,13 @@ class TargetWorker:
     def _close_sender(self) -> None:
         if self._sender is not None:
             self._sender.close()
-            self._sender = None
+            self._sender = self._claim = None
+            self._claimed = -math.inf
 
-    def _close(self) -> None:
-        self._close_sender()
+    def _close(self, *, sender: bool = True) -> None:
+        """Close what is open; what is known of the server stays where it was only out of reach."""
+        if sender:
+            self._close_sender()
         self._reader = None
         if self._connection is not None:
             self._connection.close()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.store import unsent
 from agent.store.reader import highest_id
 
 if TYPE_CHECKING:
@@ -157,6 +158,10 @@ def save_targets(connection: sqlite3.Connection, wanted: Iterable[TargetSettings
     """
     wanted = list(wanted)
     agent = ensure_agent(connection, now) if wanted else ""
+    known = {name for (name,) in connection.execute("SELECT name FROM forward_targets")}
+    for one in wanted:
+        if one.name not in known:
+            unsent.note_left_before(connection, one.name)
     connection.executemany(
         'INSERT INTO forward_targets (name, agent, kind, url, "match", hold_age, hold_size, changed, added)'
         " VALUES (?, ?, ?, ?, ?, ?, ?, coalesce((SELECT max(id) FROM forward_changes), 0), ?)"
@@ -176,6 +181,7 @@ def save_targets(connection: sqlite3.Connection, wanted: Iterable[TargetSettings
 
 def forget(connection: sqlite3.Connection, name: str) -> bool:
     """Forget how far a target is, and what it never got; whether there was one."""
+    unsent.forget(connection, name)
     connection.execute("DELETE FROM forward_gaps WHERE target = ?", (name,))
     return connection.execute("DELETE FROM forward_targets WHERE name = ?", (name,)).rowcount > 0
 
@@ -321,6 +327,7 @@ def pass_deleted(connection: sqlite3.Connection, last: int, now: int) -> list[Fo
             (position, last),
         ).fetchone()
         if count:
+            unsent.note_passed(connection, name, position, last)
             found.append(ForwardGap(name, first, last, count, first_ns, last_ns, HELD, "", now))
             _add_gap(connection, found[-1], position)
         connection.execute("UPDATE forward_targets SET position = ? WHERE name = ?", (last, name))
