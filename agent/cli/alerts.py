@@ -187,6 +187,26 @@ def send_test(context: Context, hook: str) -> int:
     return EXIT_DONE if result.ok else EXIT_FAILED
 
 
+# ------------------------------------------------------------ over a fleet
+
+
+@command.command("run")
+@click.option("--engine", metavar="NAME|URL", help="The ClickHouse to ask (default: the section `engine`).")
+@click.option("--name", default="alerts", metavar="NAME", help="Of those who run the same rules: one of them judges.")
+@click.option("--interval", default="10s", metavar="DURATION", help="How often the rules are judged.")
+@click.option("--lease", default="15s", metavar="DURATION", help="How long the others wait for one that says nothing.")
+@with_context
+def run(context: Context, *, engine: str | None, name: str, interval: str, lease: str) -> int:
+    """Judge the rules over all agents of a ClickHouse, and run their hooks, until it is stopped.
+
+    It may run on several machines with the same configuration: one of them judges, another takes over when that one is
+    gone. Agents go on judging their own rules; these here are best in a configuration of their own.
+    """
+    from agent.cli.fleet import run_alerts
+
+    return run_alerts(context, engine, name=name, interval=interval, lease=lease)
+
+
 # ------------------------------------------------------------ test
 
 

@@ -37,7 +37,7 @@ SELECT {name}, {holder}, ({now} + {length}) * 1000000000, toUInt64({now}) * 1000
 FROM system.one
 WHERE (SELECT count() FROM {table} FINAL WHERE name = {name} AND holder != {holder} AND until > {now} * 1000000000) = 0
 """
-_READ = "SELECT holder, until - {now} * 1000000000 FROM {table} FINAL WHERE name = {name} FORMAT TabSeparatedRaw"
+_READ = "SELECT holder, until - {now} * 1000000000, ver FROM {table} FINAL WHERE name = {name} FORMAT TabSeparatedRaw"
 
 
 def quoted(text: str) -> str:
@@ -68,6 +68,7 @@ class Lease:
         # Names the process for people, and is no other process's, on whatever machine.
         self.holder = f"{socket.gethostname().replace(chr(9), ' ')}/{os.getpid()}/{secrets.token_hex(4)}"
         self.held_by = ""  # by whom, as far as is known
+        self.epoch = 0  # since this process holds it: higher than with all who have held it before
         self._looked = -1e9  # when the last look began that found it to be our own
         self._claimed: float | None = None  # when it was written that it is ours, and not yet waited for
         self._is_held = False
@@ -107,6 +108,7 @@ class Lease:
             if self._claimed is None:
                 self._claimed = self._clock()
             self._is_held = self._clock() - self._claimed >= self.length_s * (_RENEWALS - 1) / _RENEWALS
+            self.epoch = found[2]
         self._looked = began
         return self._is_held
 
@@ -126,14 +128,14 @@ class Lease:
     def _lost(self) -> None:
         self._is_held, self._claimed = False, None
 
-    def _read(self) -> tuple[str, int] | None:
-        """Who has it, and for how many ns still."""
+    def _read(self) -> tuple[str, int, int] | None:
+        """Who has it, for how many ns still, and the number of that row."""
         sql = _READ.format(now=_NOW, table=self._client.address.table("leases"), name=quoted(self._name))
         text = self._client.execute(sql).decode("utf-8", "replace").rstrip("\n")
         if not text:
             return None
-        holder, _, left = text.rpartition("\t")
-        return holder, int(left)
+        holder, left, ver = text.rsplit("\t", 2)
+        return holder, int(left), int(ver)
 
     def _write(self) -> None:
         sql = _WRITE.format(

@@ -1,0 +1,81 @@
+"""`sidelog alerts run`: rules over all agents of a ClickHouse, as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+from agent.core.errors import EXIT_DONE, ConfigError, UsageError
+from agent.core.times import parse_duration
+
+if TYPE_CHECKING:
+    from agent.alert.fleetrun import FleetAlertService
+    from agent.cli.common import Context
+
+_NS = 1_000_000_000
+_SHORTEST_S = 3.0  # of a lease: the server's clock has whole seconds
+
+_SHORTEST_INTERVAL_S = 0.1
+
+
+def run_alerts(context: Context, engine: str | None, *, name: str, interval: str, lease: str) -> int:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        SidelogError: the configuration is wrong, or the ClickHouse has no tables of sidelog.
+    """
+    from agent.alert.check import unusable
+    from agent.alert.fleet import FleetSettings
+    from agent.clickhouse import schema
+    from agent.clickhouse.client import ClickHouseClient
+    from agent.clickhouse.targets import address_of
+    from agent.config import InvalidConfigError
+    from agent.core import logs
+    from agent.query import open_fleet
+
+    config = context.config()
+    if not config.alerts:
+        raise ConfigError.of("SL714", context.find_config() or "the configuration")
+    if faults := unusable(config, context.find_config()):
+        raise InvalidConfigError(faults)
+    address = address_of(config, engine)
+    interval_s, lease_s = parse_duration(interval) / _NS, parse_duration(lease) / _NS
+    if lease_s < _SHORTEST_S:
+        raise UsageError.of("SL714.lease", lease)
+    if interval_s < _SHORTEST_INTERVAL_S:
+        raise UsageError.of("SL714.interval", interval)
+    with contextlib.closing(ClickHouseClient(address)) as client:
+        schema.check(client)
+    logs.configure(context.verbosity)
+    settings = FleetSettings(name, engine or "", interval_s)
+
+    async def serve() -> None:
+        from agent.alert.fleetrun import FleetAlertService
+        from agent.daemon import ServiceManager
+
+        manager = ServiceManager()
+        service = FleetAlertService(
+            config,
+            address,
+            lambda: open_fleet(address),
+            settings,
+            lease_s=lease_s,
+            said=manager.status,
+            alive=manager.alive,
+        )
+        manager.ready("starting")
+        await _until_told(service)
+        manager.stopping()
+
+    asyncio.run(serve())
+    return EXIT_DONE
+
+
+async def _until_told(service: FleetAlertService) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await service.run(stop)
