@@ -25,6 +25,7 @@ from agent.cli.common import (
     zone,
 )
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
+from agent.core.stored import StoredEvent
 from agent.core.times import parse_length, parse_time
 from agent.core.values import whole_number
 from agent.query import open_engine
@@ -38,11 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from agent.core.stored import StoredEvent
     from agent.query.aggregate import Bucket
     from agent.query.context import Surroundings
     from agent.query.cursor import CursorFile
-    from agent.query.engine import Engine
+    from agent.query.engine import Engine, Position
     from agent.query.measures import Measure
 
 DEFAULT_LINES = 100
@@ -293,7 +293,7 @@ def _write_stretches(  # noqa: PLR0917 - what the lines around need
     matches: Iterable[StoredEvent],
     around: Surroundings,
     engine: Engine,
-    position: int,
+    position: Position,
     output: Output,
 ) -> bool:
     """Print events with the lines around them, and tell whether there were any. For people `--` stands between two
@@ -320,7 +320,7 @@ def _reasons(request: Request, engine: Engine, empty: Sequence[str] | None) -> I
     return [] if nothing_new or request.lines == 0 else reasons(engine, request.selection)
 
 
-def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out: BinaryIO) -> tuple[bool, int]:
+def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out: BinaryIO) -> tuple[bool, Position]:
     """Print what is stored after the cursor, `request.lines` at the most, and move it there. Whether there was any such
     event, and the cursor's new position.
     """
@@ -331,7 +331,7 @@ def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out
             err=True,
         )
         position = 0
-    elif position > engine.position():
+    elif isinstance(now := engine.position(), int) and isinstance(position, int) and position > now:
         click.echo("sidelog: the store is newer than the cursor; beginning with its oldest event", err=True)
         position = 0
 
@@ -341,11 +341,11 @@ def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out
         if left == 0:
             return
         for item in engine.follow(request.selection, position, wait=False):
-            if isinstance(item, int):
+            if not isinstance(item, StoredEvent):
                 position = item
                 return
             yield item
-            position = item.id
+            position = engine.passed(position, item)
             if left is not None and (left := left - 1) == 0:
                 return  # there may be more
 
@@ -354,11 +354,11 @@ def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out
     return found, position
 
 
-def _follow(request: Request, engine: Engine, position: int, out: BinaryIO) -> None:
+def _follow(request: Request, engine: Engine, position: Position, out: BinaryIO) -> None:
     render = request.output.renderer()
     try:
         for item in engine.follow(request.selection, position):
-            if not isinstance(item, int):
+            if isinstance(item, StoredEvent):
                 out.write(render(item))
                 continue
             out.flush()
