@@ -93,6 +93,7 @@ class FleetAlerts:
         self._rows: dict[tuple[str, str], AlertRow] = {}  # not written yet
         self._made: list[Delivery] = []  # of which the rows are not written yet
         self._waiting: dict[int, Delivery] = {}  # that hooks have
+        self._delivered: set[str] = set()  # of which the rows are not written yet, whoever holds the lease
         self._silences: dict[str, int] = {}
         self._told: dict[str, dict[str, int]] = {}  # rule -> group -> when it was news
         self._rules_engine: PolledRuleEngine | None = None
@@ -116,7 +117,7 @@ class FleetAlerts:
         # Whoever held the lease before and does not know yet that it is lost writes lower versions.
         self._ver = max(self._table.newest(), self._lease.epoch)
         self._rows.clear()
-        self._made, self._waiting, self._outcomes = [], {}, deque()
+        self._made, self._waiting = [], {}
         now = self._clock()
         engine = PolledRuleEngine(self._rules.values(), quiet=self._quiet)
         saved = [(one, _saved(one)) for one in found["state"].values()]
@@ -130,7 +131,9 @@ class FleetAlerts:
             engine.restore_last(state.rule, state.key, one["last"])
         self._told = {rule: found["news"].get(rule, {}) for rule in self._rules}
         for key, one in found["delivery"].items():
-            if one["state"] == "waiting":
+            if key in self._delivered:
+                self._put("delivery", key, "")
+            elif one["state"] == "waiting":
                 self._number += 1
                 delivery = msgspec.convert(one["delivery"], Delivery)
                 self._waiting[self._number] = msgspec.structs.replace(delivery, delivery_id=key, id=self._number)
@@ -169,7 +172,8 @@ class FleetAlerts:
             self._put("news", name, "")
 
     def let_go(self) -> None:
-        """Forget everything: somebody else may hold the lease."""
+        """Forget everything but what this process knows to be delivered: somebody else may hold the lease."""
+        self._settle_all()
         if self.is_active:
             log.warning("another one judges the rules of the fleet", name=self._settings.name)
         self._rules_engine = None
@@ -198,8 +202,7 @@ class FleetAlerts:
         Raises:
             SidelogError: the ClickHouse cannot be asked; it waits on.
         """
-        while self._outcomes:
-            self._settle(self._outcomes.popleft())
+        self._settle_all()
         self._save()
 
     def look(self) -> None:
@@ -294,6 +297,10 @@ class FleetAlerts:
             self._made.append(delivery)
             self._put("delivery", delivery.delivery_id, _delivery(delivery, "waiting"))
 
+    def _settle_all(self) -> None:
+        while self._outcomes:
+            self._settle(self._outcomes.popleft())
+
     def _settle(self, outcome: DeliveryOutcome) -> None:
         delivery = self._waiting.get(outcome.id)
         if delivery is None:
@@ -301,6 +308,8 @@ class FleetAlerts:
         delivery.attempts, delivery.next_attempt = outcome.attempts, outcome.next_attempt
         if outcome.state != "waiting":
             del self._waiting[outcome.id]
+        if outcome.state == "delivered":
+            self._delivered.add(delivery.delivery_id)
         document = "" if outcome.state == "delivered" else _delivery(delivery, outcome.state, outcome.result)
         self._put("delivery", delivery.delivery_id, document)
 
@@ -309,6 +318,7 @@ class FleetAlerts:
         if self._rows and self._lease.left_s > 0:
             self._table.save(tuple(self._rows.values()), self._ver + 1)
             self._ver += 1
+            self._delivered -= {row.key for row in self._rows.values()}
             self._rows.clear()
             made, self._made = self._made, []
             self._waiting.update({delivery.id: delivery for delivery in made})

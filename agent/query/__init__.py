@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from agent.clickhouse.address import ClickHouseAddress
     from agent.query.engine import Engine
 
 
@@ -51,6 +52,17 @@ def open_engine(
 
     archives = ArchiveEngine(connection, path, directory, beside_store=stored)
     return UnionEngine([archives, SqliteEngine(connection, path, sleep=sleep, twin=twin)]) if stored else archives
+
+
+def open_fleet(address: ClickHouseAddress) -> Engine:
+    """The engine for the agents that forward to a ClickHouse, to be closed by the caller.
+
+    Raises:
+        ClickHouseError: it cannot be asked, or has no tables of this version.
+    """
+    from agent.query.clickhouse.engine import ClickHouseEngine  # noqa: PLC0415 - as above
+
+    return ClickHouseEngine(address)
 
 
 def _holds_archives(directory: Path) -> bool:

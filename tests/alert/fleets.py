@@ -112,7 +112,7 @@ class Judges:
     """Processes that judge the same rules, and the pages of their hooks."""
 
     def __init__(self, folder: Path, fleet: Fleet, rules: list[dict[str, Any]]) -> None:
-        self._folder, self._fleet = folder, fleet
+        self._folder, self.fleet = folder, fleet
         self._pages = folder / "pages"
         self._pages.mkdir()
         hook = folder / "page.sh"
@@ -134,7 +134,7 @@ class Judges:
             one = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "agent", "alerts", "run", "-c", str(self._folder / "alerts.json")),
-                    *("--engine", self._fleet.engine, "--interval", "200ms", "--lease", "3s", *more),
+                    *("--engine", self.fleet.engine, "--interval", "200ms", "--lease", "3s", *more),
                 ],
                 cwd=ROOT,
                 env=os.environ | {"TZ": "UTC", "NO_COLOR": "1"},
@@ -143,6 +143,12 @@ class Judges:
             )
         self.processes.append(one)
         return one
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `sidelog alerts` for them."""
+        where = ("-c", str(self._folder / "alerts.json"), "--engine", self.fleet.engine)
+        line = [sys.executable, "-m", "agent", "alerts", *words, *where]
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
 
     def end(self) -> None:
         """Kill whatever runs."""
@@ -153,7 +159,7 @@ class Judges:
 
     def holder(self) -> str:
         """Who has the lease; empty where nobody has."""
-        rows = self._fleet.database.rows(
+        rows = self.fleet.database.rows(
             "SELECT holder FROM leases FINAL WHERE until > toInt64(toUnixTimestamp(now())) * 1000000000"
         )
         return rows[0][0] if rows else ""
@@ -183,6 +189,16 @@ class Judges:
         except TimeoutError:
             raise TimeoutError(f"{self.told()}: {self.logs()}") from None
         return self.pages()
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """Ids and documents of the deliveries that are not known to be made."""
+        return self.fleet.database.rows(
+            "SELECT key, document FROM alerts FINAL WHERE kind = 'delivery' AND document != ''"
+        )
+
+    def wait_until_noted(self) -> None:
+        """Until it is written down that every page was sent: a kill before that sends it again, under the same id."""
+        wait_until(lambda: not self.waiting(), "the end of the deliveries")
 
     def logs(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self._folder.glob("log.*")))

@@ -15,13 +15,21 @@ RATE = {"name": "errors", "match": "severity>=error", "when": {"count": 10}, "wi
 
 
 @pytest.fixture
-def fleet(database):
-    return Fleet(database)
+def fleet(modern):
+    return Fleet(modern)
 
 
 @pytest.fixture
 def judges(tmp_path, fleet):
     made = Judges(tmp_path, fleet, [RATE])
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def judges_of_both(tmp_path, database):
+    """Over a current server, and over an old one."""
+    made = Judges(tmp_path, Fleet(database), [RATE])
     yield made
     made.end()
 
@@ -58,12 +66,14 @@ def test_each_key_has_a_page_of_its_own(tmp_path, fleet):
         judges.end()
 
 
-def test_who_follows_a_leader_that_was_killed_pages_nobody_again(judges, fleet):
+def test_who_follows_a_leader_that_was_killed_pages_nobody_again(judges_of_both):
+    judges, fleet = judges_of_both, judges_of_both.fleet
     for _ in range(3):
         judges.start()
     first = judges.leader()
     fleet.add(20)
     judges.wait_for(1)
+    judges.wait_until_noted()
     first.kill()
     end = time.monotonic() + 12
     while time.monotonic() < end:
@@ -97,15 +107,14 @@ def test_a_page_that_waits_is_sent_by_who_follows(tmp_path, fleet):
         hook.write_text("#!/bin/sh\nexit 1\n")
         first = judges.start()
         fleet.add(20)
-        waiting = "SELECT document FROM alerts FINAL WHERE kind = 'delivery' AND document != ''"
-        wait_until(lambda: fleet.database.rows(waiting), "a delivery")
+        wait_until(judges.waiting, "a delivery")
+        ((_, document),) = judges.waiting()
         first.kill()
         hook.write_text(good)
         judges.start()
         (page,) = judges.wait_for(1)
-        (document,) = [json.loads(text) for (text,) in fleet.database.rows(waiting)] or [None]
-        assert document is None or document["delivery"]["delivery_id"] == page["delivery_id"]
-        wait_until(lambda: not fleet.database.rows(waiting), "the end of the delivery")
+        assert page["delivery_id"] == json.loads(document)["delivery"]["delivery_id"]
+        judges.wait_until_noted()
     finally:
         judges.end()
 
@@ -140,6 +149,7 @@ def test_new_groups_are_told_once(tmp_path, fleet):
         (page,) = judges.wait_for(1)
         assert page["key"] == {"group": "78"}
         assert page["groups"][0]["title"] == "ValueError: 78"
+        judges.wait_until_noted()
         judges.leader().kill()
         judges.start()
         judges.leader()
@@ -168,6 +178,7 @@ def test_a_rule_that_is_gone_is_resolved(judges, fleet):
     judges.start()
     fleet.add(20)
     judges.wait_for(1)
+    judges.wait_until_noted()
     judges.leader().kill()
     judges.use([RATE | {"name": "other", "when": {"count": 1000}}])
     judges.start()
@@ -191,3 +202,17 @@ def test_ratios_and_spikes_are_judged(tmp_path, fleet):
         assert sorted(judges.told()) == [("ratio", "firing"), ("spike", "firing")]
     finally:
         judges.end()
+
+
+def test_a_silence_holds_for_all_who_judge(judges, fleet):
+    judges.start()
+    judges.leader()
+    assert judges.command("silence", "errors", "--for", "1h", "--comment", "it's known").returncode == 0
+    time.sleep(1)
+    fleet.add(20)
+    time.sleep(2)
+    assert judges.command("silence", "error", "--for", "1h").returncode == 2
+    assert judges.pages() == []
+    assert "no longer silenced" in judges.command("unsilence", "errors").stderr
+    judges.wait_for(1)
+    assert "was not silenced" in judges.command("unsilence", "errors").stderr
