@@ -59,6 +59,20 @@ def find(config: Config, wanted: str | None) -> Iterator[tuple[ClickHouseAddress
         yield ClickHouseAddress.of(target), days
 
 
+def find_targets(config: Config, wanted: str | None) -> list[ForwardConfig]:
+    """The targets of a name, or all that are a ClickHouse.
+
+    Raises:
+        UsageError: SL657, there is none.
+    """
+    if wanted is not None:
+        return [_target(config, wanted)]
+    found = [target for target in config.forward if target.clickhouse]
+    if not found:
+        raise UsageError.of("SL657.none", "forward")
+    return found
+
+
 def _target(config: Config, name: str) -> ForwardConfig:
     found = next((target for target in config.forward if target.name == name), None)
     if found is None:

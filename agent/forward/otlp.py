@@ -96,7 +96,8 @@ class OtlpExporter:
         assert target.otlp is not None
         check_library()
         self.url = endpoint(target.otlp)
-        self._target, self._agent, self._timeout_s = target, agent, timeout_s
+        self.agent = agent
+        self._target, self._timeout_s = target, timeout_s
         self._client: httpx.Client | None = None
         self._was_taken = False  # it has taken something: then it is events that it refuses, not everything
 
@@ -141,7 +142,7 @@ class OtlpExporter:
     def _send(self, events: Sequence[StoredEvent], done: Exported) -> None:
         import httpx  # noqa: PLC0415 - 70 ms that only those with a target pay
 
-        body = gzip.compress(encode(events, self._agent), 1, mtime=0)
+        body = gzip.compress(encode(events, self.agent), 1, mtime=0)
         headers = {name: value.resolve_header() for name, value in self._target.headers.items()}
         headers |= {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
         client = self._connections()

@@ -27,6 +27,7 @@ FROZEN = {
     "v007_plain_ids.py": "36c236b4e256ab247dfc53a42758046ea2ace5505ea5abdaf5705ca09b9f3864",
     "v008_line_codes.py": "489dec17fbf528cf5aa38cf525c958337c9db72f4cb445a71fcbf6d537ce43bc",
     "v009_access.py": "8b25786d5734727412329ece7fc2456476fd3e0f8b72d27c9f58b0679eca0dda",
+    "v010_forward.py": "808d0d2167622a58d54099de1f35e5d360564b1be13cb2f52b67ca17d4e5469c",
 }
 OLDEST = "001-start-offset"
 STEPS = [name for name, _ in migrations._STEPS]
@@ -51,7 +52,7 @@ def test_every_version_has_its_frozen_file():
 def test_a_step_keeps_its_name():
     """Stores note by it which steps they have taken."""
     assert STEPS[:6] == ["events_and_files", "templates", "alerting", "group_lives", "archives", "archive_removals"]
-    assert STEPS[6:] == ["shapes", "plain_ids", "line_codes", "access"]
+    assert STEPS[6:] == ["shapes", "plain_ids", "line_codes", "access", "forward"]
 
 
 def state(path):
