@@ -94,7 +94,10 @@ class TailFollower:
         """Until the server goes."""
         while True:
             try:
-                self._engine = open_engine(self._place.store, self._place.archives, archived=False, sleep=self._pause)
+                place, is_store = self._place, self._place.fleet is None
+                self._engine = open_engine(
+                    place.store, place.archives, archived=not is_store, sleep=self._pause, fleet=place.fleet
+                )
                 self._position = self._engine.position()
                 self._follow(self._engine)
             except SidelogError:  # no store yet, or one that is being replaced

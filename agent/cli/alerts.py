@@ -15,6 +15,7 @@ from agent.cli.common import (
     Context,
     Group,
     echo_json,
+    engine_option,
     json_option,
     paint,
     print_errors,
@@ -238,6 +239,7 @@ def run(context: Context, *, engine: str | None, name: str, interval: str, lease
 @click.option("-S", "--since", default="7d", metavar="TIME", help="From this time on (default: 7d ago).")
 @click.option("-U", "--until", default="now", metavar="TIME", help="Up to this time.")
 @click.option("--explain", metavar="TIME", help="Show the window's values around this instant: why, or why not.")
+@engine_option
 @json_option()
 @utc_option
 @with_context
@@ -251,7 +253,7 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
     from agent.query.reasons import reasons
 
     config = context.config()
-    with closing(open_engine(config.store.path, config.archive_directory)) as engine:
+    with closing(open_engine(config.store.path, config.archive_directory, fleet=context.fleet(config))) as engine:
         chosen = operations.find_rule(config.alerts, rule)
         if faults := unusable(config):
             raise InvalidConfigError(faults)

@@ -39,7 +39,7 @@ def run_alerts(context: Context, engine: str | None, *, name: str, interval: str
     from agent.clickhouse.targets import address_of
     from agent.config import InvalidConfigError
     from agent.core import logs
-    from agent.query import open_fleet
+    from agent.query import open_engine
 
     config = context.config()
     if not config.alerts:
@@ -65,7 +65,7 @@ def run_alerts(context: Context, engine: str | None, *, name: str, interval: str
         service = FleetAlertService(
             config,
             address,
-            lambda: open_fleet(address),
+            lambda: open_engine(config.store.path, config.archive_directory, fleet=address),
             settings,
             lease_s=lease_s,
             said=manager.status,

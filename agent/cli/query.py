@@ -15,6 +15,7 @@ from agent.cli.common import (
     PATH,
     Command,
     Context,
+    engine_option,
     print_errors,
     print_warnings,
     safe_text,
@@ -52,7 +53,8 @@ EPILOG = """\b
 A TERM is a word or "quoted phrase", FIELD=VALUE, !=, >, >=, <, <=, FIELD~REGEX, or !TERM. FIELD=A* is how a
 value begins, FIELD=* any value. All TERMs must hold; FIELD=A FIELD=B means either, as does OR between them,
 with parentheses around. FIELD is severity, logger, service, source, path, message, trace_id, span_id, group,
-category, state, or a path into the line such as http.status, attributes.path or "Response Code".
+category, state, or a path into the line such as http.status, attributes.path or "Response Code"; over a
+ClickHouse (--engine) agent, too.
 """
 
 
@@ -112,6 +114,7 @@ class LinesType(click.ParamType[Any]):
 @click.option("--cursor-file", type=PATH, metavar="FILE", help="Go on after what the last such call printed.")
 @click.option("--bundle", type=PATH, metavar="FILE", help="Write one HTML file about the group or trace that TERM is.")
 @click.option("--csv-safe", is_flag=True, help="In csv, put ' before text that a spreadsheet would compute.")
+@engine_option
 @utc_option
 @with_context
 def command(context: Context, **options: Any) -> int:
@@ -127,7 +130,9 @@ def command(context: Context, **options: Any) -> int:
         raise
     config = context.config()
     path, directory = config.store.path, config.archive_directory
-    with closing(open_engine(path, directory, stored=request.stored, archived=request.archived, twin=True)) as engine:
+    fleet = context.fleet(config)
+    stored, archived = request.stored, request.archived
+    with closing(open_engine(path, directory, stored=stored, archived=archived, twin=True, fleet=fleet)) as engine:
         return _answer(request, engine)
 
 

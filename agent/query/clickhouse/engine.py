@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent.core.errors import SidelogError
     from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory
     from agent.core.stored import StoredEvent
+    from agent.query.clickhouse.agents import FleetAgent
     from agent.query.engine import Counts, EventKey, FieldSummary, LogName, Position, Span
     from agent.query.language import Grouping
 
@@ -144,6 +145,12 @@ class ClickHouseEngine:
     def near(self, event: StoredEvent, span: Span) -> Span:  # noqa: ARG002
         """As `Engine.near`: the index of instants says where to look."""
         return span
+
+    def agents(self) -> tuple[Sequence[int], list[FleetAgent]]:
+        """The server's version, and the agents."""
+        from agent.query.clickhouse.agents import list_agents  # noqa: PLC0415 - as for `counts`
+
+        return self._client.version, list_agents(self._table)
 
     # ------------------------------------------------------------ the order of storage
 

@@ -239,7 +239,7 @@ def _beside(required: RequiredText, escape: str) -> list[str]:
     """The text stands in the line beside the record, as it is or in JSON's other characters; old servers do not look
     into Base64.
     """
-    line = "base64Decode(substring(raw, 2))"
+    line = "tryBase64Decode(substring(raw, 2))"  # others are looked at, too, before it is known which these are
     found = []
     for kind, column in (("b", line), ("t", "raw")):
         ways = f"({_position(column, required)} OR position({column}, {escape}) > 0)"
