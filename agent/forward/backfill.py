@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -262,7 +262,7 @@ class ArchivedEncoder(EventEncoder):
         self._numbers: dict[tuple[int, int], int] = {}
         self._logs = logs
 
-    def row(self, event: ArchivedEvent, base: int) -> tuple[object, ...]:
+    def row(self, event: ArchivedEvent, base: int) -> tuple[Any, ...]:
         """A row for `encode`."""
         row = event.row
         number = self._number(-row.file_id, event)

@@ -18,6 +18,7 @@ import structlog
 
 from agent import __version__
 from agent.core.errors import SidelogError, StoreError
+from agent.forward.claim import AgentClaim
 from agent.forward.clickhouse import AgentState, ClickHouseSender
 from agent.forward.reading import BatchLimits, BatchReader
 from agent.store import forwarding
@@ -40,6 +41,8 @@ _IDLE_S = 30.0  # an agent with nothing to send is heard of so often
 _REPEAT_LOG_S = 60.0
 
 log = structlog.get_logger("sidelog")
+
+_CLAIM_S = 10.0  # two questions of 2 ms: how long replicas may hide from each other that two use one id
 
 
 class TargetReport(msgspec.Struct):
@@ -78,6 +81,8 @@ class TargetWorker:
         self._connection: sqlite3.Connection | None = None
         self._reader: BatchReader | None = None
         self._sender: ClickHouseSender | OtlpExporter | None = None
+        self._claim: AgentClaim | None = None
+        self._claim_due = 0.0  # when to look at it again; monotonic seconds
         self._beside = 0.0  # when groups and the agent were sent last; monotonic seconds
         self._beside_state: tuple[int, int] | None = None
 
@@ -120,6 +125,8 @@ class TargetWorker:
             agent = forwarding.current_agent(connection)
             if target is None or target.removed is not None or agent is None:
                 return _FIRST_PAUSE_S  # whoever starts this is about to write it
+            if not self._holds(agent):
+                return 0.0
             reader = self._reader_of(agent)
             self._measure(connection, target.position)
             batch = self._batch(reader, target)
@@ -138,6 +145,26 @@ class TargetWorker:
             self._measure(connection, max(target.position, batch.pending.end if batch.pending.kind == "events" else 0))
         self._send_beside(connection, agent, _BESIDE_S)
         return 0.0
+
+    def _holds(self, agent: str) -> bool:
+        """Look from time to time whether nobody else forwards under this id. False: the store has another id now."""
+        sender = self._sender_of(agent)
+        if not isinstance(sender, ClickHouseSender):
+            return True
+        if self._claim is not None and self._claim.agent == agent and time.monotonic() < self._claim_due:
+            return True
+        sender.check()
+        if self._claim is None:
+            claim = AgentClaim(self._store, self.target.name, sender.client)
+            renewed = claim.take()
+            self._claim = claim
+        else:
+            self._claim.client = sender.client
+            renewed = self._claim.check()
+        self._claim_due = time.monotonic() + _CLAIM_S
+        if renewed is not None:
+            self._log(renewed)
+        return self._claim.agent == agent
 
     def _batch(self, reader: BatchReader, target: forwarding.Target) -> Batch | None:
         pending = target.pending
