@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from agent.clickhouse.client import ClickHouseClient
     from agent.forward.verify import Found, RemoteRow
 
-_PORTION = 10_000
+_PORTION = 4_000
 _COLUMNS = names(EVENTS)
 _GONE = ("agent", "seq", "ver", "gone", "timestamp")
 
@@ -103,7 +103,7 @@ def _rows(connection: sqlite3.Connection, ids: Sequence[int]) -> Iterator[list[A
 
 
 def _send(client: ClickHouseClient, encoder: EventEncoder, rows: Sequence[Any], version: int) -> int:
-    for part in encoder.encode(rows, {row[0]: version for row in rows}):
+    for part in encoder.encode([rows], {row[0]: version for row in rows}):
         client.insert("events", _COLUMNS, part.body, token=_token(part.body))
     return len(rows)
 

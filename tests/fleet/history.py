@@ -113,5 +113,3 @@ class Machine:
 
 def messages(*ranges):
     return [f"event {number}" for first, count in ranges for number in range(first, first + count)]
-
-
