@@ -255,9 +255,14 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog verify --repair", "save what can be read of a damaged one"),
     ),
     "forward": (
+        ("sidelog forward status", "how far each target is, and what it said last"),
         ("sidelog forward schema", "make the tables in ClickHouse, for every target"),
         ("sidelog forward schema --print", "see what would be made"),
         ("sidelog forward schema --target http://ch1:8123 --replicated", "on replicas, by an address"),
+    ),
+    "forward status": (
+        ("sidelog forward status", "what waits, what was never sent"),
+        ("sidelog forward status --json | jq '.[] | {name, lag_events}'", "for a program"),
     ),
     "forward schema": (
         ("sidelog forward schema", "for every target, or the engine"),

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import Context, Group, print_error, with_context
+from agent.cli.common import (
+    Context,
+    Group,
+    echo_json,
+    json_option,
+    print_error,
+    safe_text,
+    shown_time,
+    utc_option,
+    with_context,
+)
 from agent.cli.forward_history import backfill, verify
-from agent.core.errors import EXIT_DONE
+from agent.core.errors import EXIT_DONE, EXIT_FAILED
+from agent.core.text import counted
 
 if TYPE_CHECKING:
     from agent.clickhouse.address import ClickHouseAddress
@@ -19,6 +30,61 @@ if TYPE_CHECKING:
 @with_context
 def command(_: Context) -> None:
     """Forward events to a ClickHouse, for one place over many machines."""
+
+
+@command.command("status")
+@json_option()
+@utc_option
+@with_context
+def status(context: Context, *, as_json: bool) -> int:
+    """Show how far each target is: what waits, what it never got, and what it last said.
+
+    Exits 1 when one has failed for longer than 5 minutes.
+    """
+    from agent.store.reader import open_reader
+    from agent.views.forward import target_documents
+
+    connection = open_reader(context.config().store.path)
+    documents = target_documents(connection)
+    connection.close()
+    if as_json:
+        echo_json(documents)
+    else:
+        for document in documents:
+            click.echo(target_line(document))
+            for line in _details(document):
+                click.echo(f"  {line}")
+        if not documents and context.verbosity >= 0:
+            click.echo("nothing is forwarded: the agent of this store has no target", err=True)
+    return EXIT_FAILED if any(document["unhealthy"] for document in documents) else EXIT_DONE
+
+
+def target_line(document: dict[str, Any]) -> str:
+    """One line for a target."""
+    parts = [f"{document['forwarded']:,} forwarded"]
+    if document["lag_events"]:
+        parts.append(f"{counted(document['lag_events'], 'waits', 'wait')} for {document['lag_seconds']:,.1f} s")
+    if document["rejected"]:
+        parts.append(f"{document['rejected']:,} rejected")
+    missing = sum(gap["events"] for gap in document["gaps"])
+    if missing:
+        parts.append(f"{missing:,} never sent")
+    if document["failing_since"]:
+        parts.append(f"failing since {shown_time(document['failing_since'])}, circuit {document['circuit']}")
+    return f"forward {safe_text(document['name'])} {safe_text(document['url'])}  {', '.join(parts)}"
+
+
+def _details(document: dict[str, Any]) -> list[str]:
+    error = document["last_error"]
+    lines = [f"last success {shown_time(document['last_success'])}"] if document["last_success"] else []
+    if error is not None:
+        lines.append(f"{error['code']} {shown_time(error['time'])}: {safe_text(error['message'])}")
+    for gap in document["gaps"]:
+        span = f"{shown_time(gap['first_timestamp'])} to {shown_time(gap['last_timestamp'])}"
+        why = f" ({safe_text(gap['detail'])})" if gap["detail"] else ""
+        events = counted(gap["events"], "event")
+        lines.append(f"gap {gap['first']}–{gap['last']}: {events} of {span}, {gap['reason']}{why}")
+    return lines
 
 
 command.add_command(backfill)

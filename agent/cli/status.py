@@ -21,6 +21,7 @@ from agent.cli.common import (
     utc_option,
     with_context,
 )
+from agent.cli.forward import target_line
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, ConfigError
 from agent.core.text import counted
 from agent.store.reader import open_reader
@@ -112,6 +113,7 @@ def _lines(document: dict[str, Any], *, show_all: bool) -> list[str]:
     if document["archive"]["files"]:
         lines.append(_archive_line(document["archive"]))
     lines += _alert_lines(document)
+    lines += map(target_line, document["forward"])
     lines += _file_lines(document["files"], show_all=show_all)
     lines += [
         f"gap     {safe_text(gap['path'])} bytes {gap['from']}–{gap['to']}: {gap['reason']} ({shown_time(gap['time'])})"

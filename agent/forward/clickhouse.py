@@ -18,6 +18,7 @@ from agent.clickhouse.address import ClickHouseAddress
 from agent.clickhouse.client import ClickHouseClient
 from agent.clickhouse.faults import ClickHouseError
 from agent.forward.rows import fleet_group
+from agent.store import outgoing
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,13 +33,6 @@ if TYPE_CHECKING:
 _OF_DATA = frozenset((6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 128, 130, 131, 190, 321, 349, 407, 469, 636))
 _TOO_LARGE = 413  # of HTTP: by a proxy in between
 _DOUBTFUL = 50  # single events refused in a row: it is the server, not these events; they are held then
-
-_GROUPS = """
-SELECT id, fingerprint, fingerprint_version, title, coalesce(culprit, ''), coalesce(exception_type, ''),
-  severity_number, category, coalesce(service, ''), state, state_changed, first_seen, last_seen, count,
-  coalesce(ignored_until, 0), coalesce(ignored_until_count, 0)
-FROM error_groups
-"""
 
 _COUNT = 13  # its place among the columns
 
@@ -131,7 +125,7 @@ class ClickHouseSender:
             ClickHouseError: it did not take them.
         """
         now = time.time_ns()
-        rows: dict[int, tuple[str | int, ...]] = {row[0]: row for row in connection.execute(_GROUPS)}
+        rows: dict[int, tuple[str | int, ...]] = {int(row[0]): row for row in outgoing.group_rows(connection)}
         changed = [row for number, row in rows.items() if self._groups.get(number) != row]
         gone = [
             (*row[:13], 0, *row[14:]) for number, row in self._groups.items() if number not in rows and row[13] == 1

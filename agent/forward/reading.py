@@ -16,17 +16,16 @@ import msgspec
 
 from agent.core.event import EventRow
 from agent.core.stored import StoredEvent
-from agent.forward.rows import COLUMNS, EncodedPart, EventEncoder
-from agent.store import forwarding
+from agent.forward.rows import EncodedPart, EventEncoder
+from agent.store import forwarding, outgoing
 from agent.store.events import Categories
-from agent.store.reader import highest_id
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
-    from agent.forward.rows import Row
     from agent.query.language import Query
+    from agent.store.outgoing import Row
 
 CHUNK_ROWS = 2_048  # so many are read and encoded at once
 _SCANNED = 10  # times as many events as a batch has are looked at, for those that a filter lets through
@@ -99,7 +98,7 @@ class BatchReader:
         """
         with self._snapshot():
             self._categories.read_again(self._connection)
-            changes = self._changes_after(target.changed, limits.events)
+            changes = outgoing.last_change(self._connection, target.changed, limits.events)
             if changes is not None:
                 pending = self._pending("changes", target.changed, changes, match)
                 return self._changes(pending, target.position)
@@ -114,12 +113,7 @@ class BatchReader:
     def settled(self) -> int:
         """The highest id up to which no event is to be waited for."""
         now = time.time_ns()
-        row = self._connection.execute(
-            "SELECT min(e.id) FROM files f JOIN events e ON e.id = f.tail_event_id"
-            " WHERE f.tail_event_id IS NOT NULL AND e.observed_timestamp BETWEEN ? AND ?",
-            (now - self._tail_wait_ns, now + self._tail_wait_ns),
-        ).fetchone()
-        return highest_id(self._connection) if row[0] is None else int(row[0]) - 1
+        return outgoing.settled_id(self._connection, now - self._tail_wait_ns, now + self._tail_wait_ns)
 
     # ------------------------------------------------------------ events
 
@@ -142,10 +136,7 @@ class BatchReader:
         average = 1
         while rows_left > 0 and bytes_left > 0 and scans_left > 0:
             wanted = min(CHUNK_ROWS, rows_left if query is None else CHUNK_ROWS, max(1, bytes_left // average))
-            rows = self._connection.execute(
-                f"SELECT {COLUMNS} FROM events e WHERE e.id > ? AND e.id <= ? ORDER BY e.id LIMIT ?",  # noqa: S608 - own words
-                (reached.last, end, wanted),
-            ).fetchall()
+            rows = outgoing.events_after(self._connection, reached.last, end, wanted)
             if rows:
                 reached.oldest = reached.oldest or rows[0][_OBSERVED]
                 reached.last = rows[-1][0]
@@ -183,14 +174,8 @@ class BatchReader:
         """Rows of some of the events of a batch, encoded."""
         with self._snapshot():
             versions = {} if pending.kind == "events" else self._versions(pending, position)
-            rows = self._rows(ids)
+            rows = outgoing.events_of(self._connection, ids)
             return self.encoder.encode([rows], {one: versions[one] for one in ids if one in versions})
-
-    def _rows(self, ids: Sequence[int]) -> list[Row]:
-        return self._connection.execute(
-            f"SELECT {COLUMNS} FROM json_each(?) j JOIN events e ON e.id = j.value ORDER BY e.id",  # noqa: S608 - own words
-            (msgspec.json.encode(list(ids)).decode(),),
-        ).fetchall()
 
     def _made(
         self, chunks: Iterable[Sequence[Row]], versions: dict[int, int], gone: frozenset[int]
@@ -201,25 +186,13 @@ class BatchReader:
 
     # ------------------------------------------------------------ changes
 
-    def _changes_after(self, changed: int, most: int) -> int | None:
-        """The last of the next changes; None: there is none."""
-        row = self._connection.execute(
-            "SELECT max(id) FROM (SELECT id FROM forward_changes WHERE id > ? ORDER BY id LIMIT ?)", (changed, most)
-        ).fetchone()
-        return None if row[0] is None else int(row[0])
-
     def _versions(self, pending: forwarding.Pending, position: int) -> dict[int, int]:
         """Of events that were sent before they changed, the last of the changes. Others come in their final form."""
-        rows = self._connection.execute(
-            "SELECT event_id, max(id) FROM forward_changes"
-            " WHERE id > ? AND id <= ? AND event_id <= ? GROUP BY event_id",
-            (pending.start, pending.end, position),
-        )
-        return dict(rows.fetchall())
+        return outgoing.changed_events(self._connection, pending.start, pending.end, position)
 
     def _changes(self, pending: forwarding.Pending, position: int) -> Batch:
         versions = self._versions(pending, position)
-        rows = self._rows(sorted(versions))
+        rows = outgoing.events_of(self._connection, sorted(versions))
         query = self._query(pending.match)
         gone: frozenset[int] = frozenset()
         if query is not None:

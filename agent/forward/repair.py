@@ -16,11 +16,12 @@ import orjson
 
 from agent.clickhouse.columns import EVENTS, names
 from agent.forward.backfill import ArchivedEncoder, ArchivedLogs
-from agent.forward.rows import COLUMNS, EventEncoder, month_of
+from agent.forward.rows import EventEncoder, month_of
 from agent.query.archives.search import ID_BITS, Searcher
 from agent.query.language import Query, Selection
 from agent.store import forwarding
 from agent.store.edit import editing
+from agent.store.outgoing import COLUMNS
 from agent.store.reader import open_reader
 
 if TYPE_CHECKING:

@@ -18,23 +18,20 @@ from msgspec import UNSET, Raw, UnsetType
 
 from agent.clickhouse import native
 from agent.clickhouse.columns import EVENTS
-from agent.core.event import EventRow
 from agent.core.fields import Profile
 from agent.core.stored import FileInfo, StoredEvent, resource_service
 from agent.core.times import DAY_NS
 from agent.query.columns import FieldColumns, UnfitError, field_paths
+from agent.store import outgoing
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
+    from agent.store.outgoing import Row
+
 _ROLES = ("message", "logger", "service", "trace_id", "span_id")
 _TEXTS = frozenset((str,))
-COLUMNS = ", ".join(
-    f"CAST(e.{name} AS BLOB)" if name == "record" else f'e."{name}"' for name in EventRow._fields
-)  # of `events e`; the record in bytes, which is what is sent
-
-Row = tuple[Any, ...]  # of COLUMNS
 (_ID, _TIMESTAMP, _OBSERVED, _SEVERITY, _FILE, _OFFSET, _GROUP, _RECORD, _RAW, _PARSE_ERROR) = range(10)
 
 
@@ -198,7 +195,7 @@ class EventEncoder:
         """Rows of the table, by partition; the same for the same events.
 
         Args:
-            chunks: rows of `COLUMNS`, by id, some thousand at a time: what is made of them stays in the caches.
+            chunks: rows of `store.outgoing`, by id, some thousand at a time: what is made of them stays in the caches.
             versions: of events that have been sent before, the higher number of this form.
             gone: events that are to be there no more.
         """
@@ -318,11 +315,7 @@ class EventEncoder:
 
     def _load(self, wanted: set[int]) -> None:
         """Read the rows of files; again each time, for a file's profile is found while it is read."""
-        rows = self._connection.execute(
-            "SELECT id, source, path, resource, coalesce(profile, '') FROM files"
-            " WHERE id IN (SELECT value FROM json_each(?))",
-            (msgspec.json.encode(sorted(wanted)).decode(),),
-        ).fetchall()
+        rows = outgoing.file_rows(self._connection, sorted(wanted))
         for number, source, path, resource, profile in rows:
             known = self._files.get(number)
             texts = (native.text(source), native.text(path), native.text(resource), native.text(profile))
@@ -350,11 +343,7 @@ class EventEncoder:
         """The numbers on all machines of groups of this store."""
         if not wanted:
             return {}
-        rows = self._connection.execute(
-            "SELECT id, fingerprint, fingerprint_version FROM error_groups"
-            " WHERE id IN (SELECT value FROM json_each(?))",
-            (msgspec.json.encode(sorted(wanted)).decode(),),
-        )
+        rows = outgoing.fingerprints(self._connection, sorted(wanted))
         return {number: fleet_group(fingerprint, version) for number, fingerprint, version in rows}
 
 

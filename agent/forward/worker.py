@@ -7,13 +7,13 @@ between processes stands in the store (`store.forwarding`): whoever comes next s
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import threading
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from agent import __version__
@@ -21,7 +21,8 @@ from agent.core.errors import SidelogError, StoreError
 from agent.forward.claim import AgentClaim
 from agent.forward.clickhouse import AgentState, ClickHouseSender
 from agent.forward.reading import BatchLimits, BatchReader
-from agent.store import forwarding
+from agent.forward.settings import TargetReport
+from agent.store import forwarding, outgoing
 from agent.store.edit import editing
 from agent.store.reader import get_meta, open_reader, reading
 
@@ -39,22 +40,9 @@ _LOOK_S = 0.25  # the longest that a batch which is due waits
 _BESIDE_S = 1.0  # between two times that groups and the agent are sent
 _IDLE_S = 30.0  # an agent with nothing to send is heard of so often
 _REPEAT_LOG_S = 60.0
+_CLAIM_S = 60.0  # between two looks whether another store has this agent's id, too
 
 log = structlog.get_logger("sidelog")
-
-_CLAIM_S = 10.0  # two questions of 2 ms: how long replicas may hide from each other that two use one id
-
-
-class TargetReport(msgspec.Struct):
-    """How a target is, for the agent. `failing_s`: how long it has failed."""
-
-    name: str
-    lag_events: int = 0
-    failing_s: float = 0.0
-    code: str = ""
-    message: str = ""
-    refused: int = 0  # events that it takes never, since the start
-    refusal: str = ""  # what was said of the newest of them
 
 
 class TargetWorker:
@@ -81,10 +69,10 @@ class TargetWorker:
         self._connection: sqlite3.Connection | None = None
         self._reader: BatchReader | None = None
         self._sender: ClickHouseSender | OtlpExporter | None = None
-        self._claim: AgentClaim | None = None
-        self._claim_due = 0.0  # when to look at it again; monotonic seconds
         self._beside = 0.0  # when groups and the agent were sent last; monotonic seconds
         self._beside_state: tuple[int, int] | None = None
+        self._claim: AgentClaim | None = None
+        self._claimed = -math.inf  # when it was looked at last; monotonic seconds
 
     def end(self) -> None:
         """Come to an end soon."""
@@ -119,14 +107,14 @@ class TargetWorker:
         Raises:
             SidelogError: it could not be sent.
         """
+        if not self._is_claimed():
+            return _FIRST_PAUSE_S
         with reading(self._store):
             connection = self._connected()
             target = forwarding.read_target(connection, self.target.name)
             agent = forwarding.current_agent(connection)
             if target is None or target.removed is not None or agent is None:
                 return _FIRST_PAUSE_S  # whoever starts this is about to write it
-            if not self._holds(agent):
-                return 0.0
             reader = self._reader_of(agent)
             self._measure(connection, target.position)
             batch = self._batch(reader, target)
@@ -146,25 +134,30 @@ class TargetWorker:
         self._send_beside(connection, agent, _BESIDE_S)
         return 0.0
 
-    def _holds(self, agent: str) -> bool:
-        """Look from time to time whether nobody else forwards under this id. False: the store has another id now."""
+    def _is_claimed(self) -> bool:
+        """See at the server, before the first batch and now and then, that no other store forwards under this agent's
+        id; False: the store knows nothing of the target yet.
+        """
+        if self.target.clickhouse is None or time.monotonic() < self._claimed + _CLAIM_S:
+            return True
+        with reading(self._store):
+            connection = self._connected()
+            target = forwarding.read_target(connection, self.target.name)
+            agent = forwarding.current_agent(connection)
+        if target is None or target.removed is not None or agent is None:
+            return False
         sender = self._sender_of(agent)
-        if not isinstance(sender, ClickHouseSender):
-            return True
-        if self._claim is not None and self._claim.agent == agent and time.monotonic() < self._claim_due:
-            return True
+        assert isinstance(sender, ClickHouseSender)
         sender.check()
         if self._claim is None:
-            claim = AgentClaim(self._store, self.target.name, sender.client)
-            renewed = claim.take()
-            self._claim = claim
+            self._claim = AgentClaim(self._store, self.target.name, sender.client)
+            renewed = self._claim.take()
         else:
-            self._claim.client = sender.client
             renewed = self._claim.check()
-        self._claim_due = time.monotonic() + _CLAIM_S
         if renewed is not None:
             self._log(renewed)
-        return self._claim.agent == agent
+        self._claimed = time.monotonic()
+        return True
 
     def _batch(self, reader: BatchReader, target: forwarding.Target) -> Batch | None:
         pending = target.pending
@@ -204,12 +197,11 @@ class TargetWorker:
         now = time.time_ns()
         with editing(self._store) as edit:
             for number, why in refused:
-                row = edit.execute("SELECT timestamp FROM events WHERE id = ?", (number,)).fetchone()
-                forwarding.note_refused(edit, target.name, number, row[0] if row else 0, detail=why, now=now)
+                at = outgoing.timestamp_of(edit, number)
+                forwarding.note_refused(edit, target.name, number, at, detail=why, now=now)
             sent = [one for one in batch.ids if one not in names]
             forwarding.acknowledge(edit, target.name, batch.pending, sent, now, rejected=rejected + len(refused))
         if refused:
-            self.report.refused += len(refused)
             error = SidelogError.of("SL660.refused", target.name, event=refused[-1][0], why=refused[-1][1])
             self.report.refusal = error.message
             self._log(error)
@@ -242,16 +234,14 @@ class TargetWorker:
         with reading(self._store):
             sender.send_groups(connection)
             started = get_meta(connection, "run").get("started_at")
-            position = connection.execute(
-                "SELECT position FROM forward_targets WHERE name = ?", (self.target.name,)
-            ).fetchone()
+            target = forwarding.read_target(connection, self.target.name)
         sender.send_agent(
             AgentState(
                 os.uname().nodename,
                 __version__,
                 started if isinstance(started, int) else 0,
                 time.time_ns(),
-                position[0] if position else 0,
+                target.position if target is not None else 0,
                 self.report.lag_events,
             )
         )
@@ -320,7 +310,8 @@ class TargetWorker:
     def _close_sender(self) -> None:
         if self._sender is not None:
             self._sender.close()
-            self._sender = None
+            self._sender = self._claim = None
+            self._claimed = -math.inf
 
     def _close(self) -> None:
         self._close_sender()
@@ -328,13 +319,3 @@ class TargetWorker:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def start(workers: list[TargetWorker]) -> list[threading.Thread]:
-    """The threads of targets; they end with their process."""
-    threads = [
-        threading.Thread(target=worker.run, name=f"forward-{worker.target.name}", daemon=True) for worker in workers
-    ]
-    for thread in threads:
-        thread.start()
-    return threads

@@ -311,8 +311,8 @@ def note_refused(
     )
 
 
-def pass_deleted(connection: sqlite3.Connection, last: int, now: int) -> None:
-    """Before retention deletes the events up to `last`: what a target has not got of them is a gap.
+def pass_deleted(connection: sqlite3.Connection, last: int, now: int) -> list[ForwardGap]:
+    """Before retention deletes the events up to `last`: what a target has not got of them is a gap; these.
 
     Args:
         connection: inside the transaction that deletes.
@@ -320,6 +320,7 @@ def pass_deleted(connection: sqlite3.Connection, last: int, now: int) -> None:
         now: Unix ns.
     """
     behind = connection.execute("SELECT name, position FROM forward_targets WHERE position < ?", (last,)).fetchall()
+    found = []
     for name, position in behind:
         count, first, first_ns, last_ns = connection.execute(
             "SELECT count(*), min(id), min(timestamp), max(timestamp) FROM events WHERE id > ? AND id <= ?",
@@ -327,8 +328,10 @@ def pass_deleted(connection: sqlite3.Connection, last: int, now: int) -> None:
         ).fetchone()
         if count:
             unsent.note_passed(connection, name, position, last)
-            _add_gap(connection, ForwardGap(name, first, last, count, first_ns, last_ns, HELD, "", now), position)
+            found.append(ForwardGap(name, first, last, count, first_ns, last_ns, HELD, "", now))
+            _add_gap(connection, found[-1], position)
         connection.execute("UPDATE forward_targets SET position = ? WHERE name = ?", (last, name))
+    return found
 
 
 def _add_gap(connection: sqlite3.Connection, gap: ForwardGap, position: int) -> None:

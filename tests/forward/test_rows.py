@@ -14,7 +14,8 @@ from agent.clickhouse.columns import EVENTS
 from agent.core.event import event_row
 from agent.core.fields import Profile
 from agent.core.stored import StoredEvent
-from agent.forward.rows import COLUMNS, EventEncoder, fleet_group, month_of, raw_text
+from agent.forward.rows import EventEncoder, fleet_group, month_of, raw_text
+from agent.store import outgoing
 from agent.store.events import EVENT_COLUMNS, Files
 from tests.query.dialects import _records
 from tests.query.stores import BASE, EventRow, FileRow, make_store
@@ -128,7 +129,7 @@ def test_rows_in_columns_are_those_of_events(tmp_path_factory, rows):
             for row in map(event_row, connection.execute(f"SELECT {EVENT_COLUMNS} FROM events e ORDER BY id"))
         ]
         encoder = EventEncoder(connection, AGENT)
-        stored = connection.execute(f"SELECT {COLUMNS} FROM events e ORDER BY id").fetchall()
+        stored = outgoing.events_after(connection, 0, 1 << 40, 1 << 20)
         assert decoded(encoder.encode([stored])) == wanted
         assert decoded(encoder.encode([stored[:5], stored[5:]])) == wanted
         assert encoder.encode([stored]) == EventEncoder(connection, AGENT).encode([stored])  # the same bytes
