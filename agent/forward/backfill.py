@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +20,7 @@ from agent.clickhouse.columns import EVENTS, names
 from agent.core.errors import ArchiveError
 from agent.core.event import event_rows
 from agent.forward.claim import AgentClaim
+from agent.forward.reading import CHUNK_ROWS
 from agent.forward.rows import EventEncoder
 from agent.query.archives.groups import ArchivedEvent
 from agent.query.archives.plan import make_frame_plan, stored_logs
@@ -166,7 +167,9 @@ class Backfill:
             self._send(batch, encoder, report)
 
     def _send(self, batch: _Batch, encoder: ArchivedEncoder, report: BackfillReport) -> None:
-        for part in encoder.encode([[encoder.row(event, batch.log.base) for event in batch.events]]):
+        rows = [encoder.row(event, batch.log.base) for event in batch.events]
+        chunks = [rows[at : at + CHUNK_ROWS] for at in range(0, len(rows), CHUNK_ROWS)]
+        for part in encoder.encode(chunks):
             token = hashlib.sha256(part.body).hexdigest()[:32]
             self._client.insert("events", _COLUMNS, part.body, token=token)
         batch.log.add(report.agent, batch.spans)
@@ -262,7 +265,7 @@ class ArchivedEncoder(EventEncoder):
         self._numbers: dict[tuple[int, int], int] = {}
         self._logs = logs
 
-    def row(self, event: ArchivedEvent, base: int) -> tuple[object, ...]:
+    def row(self, event: ArchivedEvent, base: int) -> tuple[Any, ...]:
         """A row for `encode`."""
         row = event.row
         number = self._number(-row.file_id, event)

@@ -15,7 +15,7 @@ from agent.clickhouse.client import ClickHouseClient
 from agent.clickhouse.faults import ClickHouseError
 from agent.clickhouse.layout import TableLayout
 
-TABLES = ["agents", "events", "groups", "leases", "schema"]
+TABLES = ["agents", "alerts", "events", "groups", "leases", "schema"]
 
 
 def tables(database):
