@@ -22,6 +22,7 @@ from agent.core.conditions import Reporter
 from agent.core.errors import ConfigError, SidelogError, StoreError
 from agent.core.metrics import AgentCounters, Vitals
 from agent.core.text import counted, is_seen
+from agent.forwarding import ForwardProcess, forward_once
 from agent.ingest import Counters
 from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
 from agent.serving import ServerProcess, TypedCommands
@@ -88,6 +89,7 @@ class Agent:
         self._started_at = time.time_ns()
         self._signs = VitalSigns(self.reporter, self._counters, self._started_at)
         self._server = ServerProcess(self.reporter, self._vitals, typed or TypedCommands())
+        self._forward = ForwardProcess(self.reporter)
 
     async def run(self) -> Summary:
         """Work until SIGTERM or SIGINT, or with `once` until everything is stored.
@@ -138,7 +140,9 @@ class Agent:
         return Summary(Counters(), 0, 0.0)
 
     def _vitals(self) -> Vitals:
-        return self._signs.take(self._pipeline, ready=self._ready, stopping=self._stop.is_set())
+        vitals = self._signs.take(self._pipeline, ready=self._ready, stopping=self._stop.is_set())
+        vitals.forward_lag = self._forward.lag
+        return vitals
 
     # ------------------------------------------------------------ one session on one store
 
@@ -156,6 +160,8 @@ class Agent:
         )
         if opened.moved_aside is not None:
             self.reporter.report(StoreError.of("SL409", self.config.store.path, aside=opened.moved_aside))
+        if opened.renewed is not None and self.config.forward:
+            self.reporter.report(opened.renewed)
         if opened.former is not None:
             log.info("the store was migrated; a copy of what it was lies beside it", copy=str(opened.former))
         await pipeline.start()
@@ -163,11 +169,17 @@ class Agent:
         try:
             if not (self._once or self._stdin is not None):
                 await self._server.use(self.config)
+                await self._forward.use(self.config, pipeline.ingest.change)
             await self._follow(pipeline)
         finally:
             self._pipeline, self._ready = None, False
-            await pipeline.finish()
-        return await pipeline.conclude()
+            await asyncio.gather(self._forward.stop(), pipeline.finish())
+        summary = await pipeline.conclude()
+        if (self._once or self._stdin is not None) and self.config.forward and not self._stop.is_set():
+            summary.unforwarded = await asyncio.to_thread(
+                forward_once, self.config, opened.writer.change, self._stop.is_set
+            )
+        return summary
 
     async def _follow(self, pipeline: Pipeline) -> None:
         """Let the tailer run until it has ended, somebody asks for a stop, or the writer has failed."""
@@ -251,6 +263,7 @@ class Agent:
             self.config = config
             await pipeline.reload(config)
             await self._server.use(config)
+            await self._forward.use(config, pipeline.ingest.change)
             self.reporter.clear(frozenset({"SL601"}))
             log.info("configuration reloaded", generation=self._generation)
         self._service.ready(f"following {counted(len(self.config.sources), 'source')}")

@@ -60,6 +60,7 @@ from agent import __version__
 from agent.alert.running import Alerting
 from agent.core.errors import EXIT_DONE, EXIT_STORE, StoreError
 from agent.core.times import boot_ns
+from agent.forward.settings import TargetReport  # noqa: TC001 - the struct has it
 from agent.ingest import Counters, Ingest
 from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
@@ -100,6 +101,7 @@ class Summary(msgspec.Struct):
     files: int
     seconds: float
     undelivered: dict[str, int] = {}  # of each hook how many deliveries are left for the next start
+    unforwarded: list[TargetReport] = []  # the targets of `forward`, after a run that ends by itself
 
 
 class Pipeline:

@@ -1,8 +1,7 @@
 """The HTTP server as the agent has it: a process of its own, started, fed, watched and stopped here.
 
-The agent binds the address and lends it to the process, which may end and begin again without refusing anybody. Through
-its standard input go first the settings, then twice a second how the agent is (`core.metrics.Vitals`), one line of JSON
-each; through its output comes a line as often, by which is known that it answers. Neither ever waits for the other.
+The agent binds the address and lends it to the process (`supervision`), which may end and begin again without refusing
+anybody. What it is told twice a second is how the agent is (`core.metrics.Vitals`).
 """
 
 from __future__ import annotations
@@ -11,19 +10,20 @@ import asyncio
 import contextlib
 import errno
 import os
-import signal
 import socket
 import stat
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
+from agent.clickhouse.address import ClickHouseAddress  # noqa: TC001 - the struct has it
 from agent.config import HttpConfig, RuleConfig, TlsConfig, listen_address
 from agent.core.errors import HttpError
-from agent.core.process import own_program
+from agent.supervision import ChildProcess, end_task
 from agent.views.listening import is_answered, listening_family, tls_fault
 
 if TYPE_CHECKING:
@@ -33,13 +33,8 @@ if TYPE_CHECKING:
     from agent.core.conditions import Reporter
     from agent.core.metrics import Vitals
 
-BEAT_S = 0.5
-_SILENT_S = 30.0  # without a sign of life; beside a scan of all cores it beats every second still
-_STEADY_S = 30.0  # after so long what made it end before is over
 _LONGEST_PAUSE_S = 60.0
-_STOP_S = 2.0
 _BIND_TRIES_S = 5.0  # the server of an agent that was killed ends as soon as another owns the store
-_UNREAD_BYTES = 1 << 20
 _BACKLOG = 512
 _CONDITIONS = frozenset({"SL901", "SL902", "SL914"})
 
@@ -63,6 +58,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     certificates: list[list[int]] = []  # which files these are: one that was renewed is loaded by a reload
     typed: TypedCommands = TypedCommands()
     descriptor: int | None = None
+    fleet: ClickHouseAddress | None = None  # that is asked for events in place of the store
 
     def to_line(self) -> bytes:
         """The message of them, one line of JSON."""
@@ -85,8 +81,12 @@ class ServerProcess:
 
     def __init__(self, reporter: Reporter, vitals: Callable[[], Vitals], typed: TypedCommands) -> None:
         self._reporter = reporter
-        self._vitals = vitals
         self._typed = typed
+        self._child = ChildProcess(
+            "agent.http",
+            steady=lambda: reporter.clear(frozenset({"SL902"})),
+            say=lambda: vitals().to_line(),
+        )
         self._task: asyncio.Task[None] | None = None
         self._settings: ServerSettings | None = None
         self._listener: socket.socket | None = None  # kept while the address is the same: nobody is refused meanwhile
@@ -115,10 +115,7 @@ class ServerProcess:
 
     async def _end_task(self) -> None:
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end_task(task)
 
     def _give_back(self, address: str) -> None:
         if self._listener is None:
@@ -136,13 +133,13 @@ class ServerProcess:
             self._listener = await self._bind(settings.http)
         if settings.http.tls is not None:
             await self._certified(settings.http.tls)
-        pause_s = 0.5
-        while True:
-            began = time.monotonic()
-            said = await self._serve(settings, self._listener)
-            pause_s = 1.0 if time.monotonic() - began > _STEADY_S else min(2 * pause_s, _LONGEST_PAUSE_S)
-            self._reporter.report(HttpError.of("SL902", settings.http.listen, why=said, wait_s=round(pause_s)))
-            await asyncio.sleep(pause_s)
+        settings = msgspec.structs.replace(settings, descriptor=self._listener.fileno())
+        await self._child.keep(
+            settings.to_line(), partial(self._ended, settings.http.listen), descriptors=(self._listener.fileno(),)
+        )
+
+    def _ended(self, listen: str, said: str, pause_s: float) -> None:
+        self._reporter.report(HttpError.of("SL902", listen, why=said, wait_s=round(pause_s)))
 
     async def _bind(self, http: HttpConfig) -> socket.socket:
         """The listening socket; tried again until it can be had."""
@@ -167,63 +164,6 @@ class ServerProcess:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
         self._reporter.clear(frozenset({"SL914"}))
-
-    async def _serve(self, settings: ServerSettings, listener: socket.socket) -> str:
-        """One process from its start to its end; what ended it."""
-        settings = msgspec.structs.replace(settings, descriptor=listener.fileno())
-        command, environment = own_program("agent.http")
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                env=environment,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                pass_fds=(listener.fileno(),),
-                process_group=0,
-            )
-        except OSError as error:  # no process or no memory to be had
-            return str(error)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(settings.to_line())
-        feeding = asyncio.create_task(self._feed(process.stdin))
-        try:
-            return await self._watch(process, process.stdout)
-        finally:
-            feeding.cancel()
-            await _end(process)
-            await asyncio.gather(feeding, return_exceptions=True)
-
-    async def _feed(self, pipe: asyncio.StreamWriter) -> None:
-        while True:
-            if pipe.transport.get_write_buffer_size() < _UNREAD_BYTES:
-                pipe.write(self._vitals().to_line())
-            await asyncio.sleep(BEAT_S)
-
-    async def _watch(self, process: asyncio.subprocess.Process, beats: asyncio.StreamReader) -> str:
-        began = time.monotonic()
-        while True:
-            try:
-                beat = await asyncio.wait_for(beats.readline(), _SILENT_S)
-            except TimeoutError:
-                return f"it has not answered for {_SILENT_S:.0f} s"
-            if not beat:
-                code = await process.wait()
-                return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-            if began and time.monotonic() - began > _STEADY_S:
-                began = 0.0
-                self._reporter.clear(frozenset({"SL902"}))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ask a process to end, and make it. Those that it has forked end with it (`http.worker`)."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(process.wait()), _STOP_S)
 
 
 def server_settings(config: Config, http: HttpConfig, typed: TypedCommands) -> ServerSettings:

@@ -21,7 +21,7 @@ if [ -z "$python" ]; then
   exit 1
 fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-"$work/venv/bin/python" -m pip install --quiet -r requirements-dev.in '.[fast,mcp]'
+"$work/venv/bin/python" -m pip install --quiet -r requirements-dev.in '.[fast,mcp,otlp]'
 {
   echo "# Written by 'make lock' from pyproject.toml and requirements-dev.in. Do not edit."
   "$work/venv/bin/python" -m pip freeze --exclude sidelog

@@ -9,6 +9,8 @@ import structlog
 
 from tests import needs
 
+pytest_plugins = ["tests.fleet.fixtures"]
+
 # No example has a time that it may take, which other programs of the machine would decide on. The profile of CI, which
 # hypothesis loads by itself, has none either.
 hypothesis.settings.register_profile("anywhere", deadline=None)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from agent.config.schema import ANY_DISK, EVER, WHEN_FORMS, Config, Secret, WhenConfig, Within
+from agent.config.schema import ANY_DISK, EVER, WHEN_FORMS, Config, WhenConfig, Within
+from agent.config.secret import Secret
 from agent.core.units import format_duration, format_size
 from tests.command_tree import common_options, entries
 
@@ -35,6 +36,7 @@ _WRITTEN = {  # what the second part of an `Annotated` of the schema means to wh
     "glob": "pattern of file names",
     "priority": "a priority's name or number",
     "program": "text",
+    "addresses": "URL, or a list of them",
 }
 _PLAIN = {
     int: "number",

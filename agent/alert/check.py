@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent.alert.matching import RuleMatch
 from agent.config import InvalidConfigError
 from agent.core.errors import ConfigError, SidelogError, UsageError
+from agent.query.language import parse_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def unusable(config: Config, file: Path | None = None) -> list[ConfigError]:
-    """One SL705 per rule whose match cannot be read.
+    """One SL705 per rule or target of `forward` whose match cannot be read.
 
     Args:
         config: otherwise valid.
@@ -30,6 +31,14 @@ def unusable(config: Config, file: Path | None = None) -> list[ConfigError]:
         if file is not None:
             place = f"{file}: {place}"
         found += _problem(place, rule.name, rule.match)
+    for index, target in enumerate(config.forward):
+        place = f"forward[{index}].match"
+        if file is not None:
+            place = f"{file}: {place}"
+        try:
+            parse_query(target.match)
+        except UsageError as error:
+            found.append(ConfigError.of("SL705.target", place, hint=error.hint, target=target.name, why=error.message))
     return found
 
 

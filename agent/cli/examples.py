@@ -137,6 +137,11 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog alerts send-test chat -c /etc/sidelog/sidelog.yaml", "one of the service"),
         ("sidelog alerts send-test page --set hooks.page.timeout=2s", "with less time than it has"),
     ),
+    "alerts run": (
+        ("sidelog alerts run --engine central", "over all agents of a target of `forward`, until it is stopped"),
+        ("sidelog alerts run --engine http://ch1:8123 --interval 30s", "of an address, every half minute"),
+        ("sidelog alerts run --name payments -c payments.yaml", "rules of their own, beside others"),
+    ),
     "alerts test": (
         ("sidelog alerts test error-rate", "by the events of the last seven days"),
         ("sidelog alerts test error-rate -S yesterday -U today", "of one day"),
@@ -253,6 +258,21 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog verify", "is the store sound?"),
         ("sidelog verify --json", "for a program"),
         ("sidelog verify --repair", "save what can be read of a damaged one"),
+    ),
+    "forward": (
+        ("sidelog forward status", "how far each target is, and what it said last"),
+        ("sidelog forward schema", "make the tables in ClickHouse, for every target"),
+        ("sidelog forward schema --print", "see what would be made"),
+        ("sidelog forward schema --target http://ch1:8123 --replicated", "on replicas, by an address"),
+    ),
+    "forward status": (
+        ("sidelog forward status", "what waits, what was never sent"),
+        ("sidelog forward status --json | jq '.[] | {name, lag_events}'", "for a program"),
+    ),
+    "forward schema": (
+        ("sidelog forward schema", "for every target, or the engine"),
+        ("sidelog forward schema --target central --cluster fleet --replicated", "on the servers of a cluster"),
+        ("sidelog forward schema --print | less", "see what would be made"),
     ),
     "explain": (
         ("sidelog explain SL401", "what it means, why it happens, what to do"),

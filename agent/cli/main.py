@@ -49,6 +49,7 @@ COMMANDS = {
         "backup": "Copy the store while it is in use.",
         "restore": "Bring a backup back.",
         "verify": "Check the store, and repair it.",
+        "forward": "Forward events to a ClickHouse.",
     },
     "Help": {
         "token": "Say who may ask over HTTP.",

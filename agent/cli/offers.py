@@ -95,6 +95,10 @@ def _logs(state: Context) -> set[LogName]:
         return engine.logs()
 
 
+def _targets(state: Context, _: str) -> Iterator[CompletionItem[str]]:
+    return _plain(target.name for target in state.config().forward if target.clickhouse)
+
+
 def _files(_: Context, incomplete: str) -> Iterator[CompletionItem[str]]:
     yield CompletionItem(incomplete, "file")
 
@@ -256,6 +260,9 @@ OFFERS: dict[tuple[str, str], Offer] = {
     ("archive restore", "name"): _archives,
     ("parse", "form"): _formats,
     ("parse", "source"): _configured_sources,
+    ("forward schema", "target"): _targets,
+    **{(command, "engine"): _targets for command in ("query", "alerts test", "status", "web", "mcp")},
+    **{(f"errors {name}", "engine"): _targets for name in ("list", "show", "diff", "resolve", "reopen", "ignore")},
     ("explain", "code"): _codes,
     ("token revoke", "name"): _tokens,
 }

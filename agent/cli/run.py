@@ -77,6 +77,10 @@ def command(context: Context, *, patterns: tuple[str, ...], once: bool) -> int:
         click.echo(f"sidelog: could not be read: {safe_text(', '.join(unread))}", err=True)
     for hook, count in summary.undelivered.items() if once or stdin is not None else ():
         print_error(SidelogError.of("SL713", hook, pages=counted(count, "page is", "pages are")))
+    for target in summary.unforwarded:
+        if target.lag_events:
+            left = counted(target.lag_events, "event")
+            print_error(SidelogError.of("SL646", target.name, left=left, why=target.message or "the time was over"))
     return EXIT_FAILED if unread else EXIT_DONE
 
 
@@ -157,7 +161,7 @@ def _read(context: Context) -> Config:
 
 
 def _usable(config: Config, file: Path | None) -> Config:
-    if config.alerts:
+    if config.alerts or any(target.match for target in config.forward):
         from agent.alert.check import unusable  # without rules an agent keeps no memory for their matching
 
         if found := unusable(config, file):

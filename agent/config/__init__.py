@@ -6,7 +6,11 @@ from agent.config.loader import InvalidConfigError, drop_ins, find_file, for_pat
 from agent.config.schema import (
     ArchiveConfig,
     ArchiveRetentionConfig,
+    BatchConfig,
     Config,
+    EngineConfig,
+    ForwardConfig,
+    HoldConfig,
     HookConfig,
     HttpConfig,
     JournalConfig,
@@ -15,7 +19,6 @@ from agent.config.schema import (
     RetentionConfig,
     RotateConfig,
     RuleConfig,
-    Secret,
     SignalConfig,
     SourceConfig,
     StoreConfig,
@@ -23,11 +26,16 @@ from agent.config.schema import (
     WhenConfig,
     default_store_path,
 )
+from agent.config.secret import Secret
 
 __all__ = [
     "ArchiveConfig",
     "ArchiveRetentionConfig",
+    "BatchConfig",
     "Config",
+    "EngineConfig",
+    "ForwardConfig",
+    "HoldConfig",
     "HookConfig",
     "HttpConfig",
     "InvalidConfigError",

@@ -1,4 +1,4 @@
-"""Where the HTTP server listens and by which names it is reached: what the section `http` may say."""
+"""Addresses: where the HTTP server listens, by which names it is reached (the section `http`), and URLs of others."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is an http:// or https:// URL."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 - most configurations have none
+
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) in _PORTS
+    except ValueError:
+        return False
+    return good and text.isprintable() and " " not in text
 
 
 def listen_address(listen: str) -> tuple[str, int] | None:

@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from agent.config.layers import KeyPath, MergedDocument, PlainScalar
-from agent.config.schema import Secret, Within
+from agent.config.schema import Within
+from agent.config.secret import Secret
 from agent.core import units
 from agent.core.errors import ConfigError
 
@@ -159,8 +160,8 @@ def _annotated(arguments: tuple[Any, ...], value: Any, path: KeyPath, findings: 
     bounds = next((mark for mark in marks if isinstance(mark, Within)), None)
     if unit == "threshold":
         return _threshold(value, path, findings)
-    if unit == "patterns":
-        return _patterns(plain, value, path, findings)
+    if unit in ("patterns", "addresses"):
+        return _one_or_more(plain, value, path, findings)
     if unit == "priority":  # a name, or its number
         return _text(str(value) if type(value) is int else value, path, findings)
     if unit and unit not in _UNITS:
@@ -219,7 +220,7 @@ def _located(unit: str, value: Any, path: KeyPath, findings: ConfigFindings) -> 
     return str(_absolute(text, path, findings)) if is_path else text
 
 
-def _patterns(plain: Any, value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
+def _one_or_more(plain: Any, value: Any, path: KeyPath, findings: ConfigFindings) -> Any:
     """A list of them, of which one alone may stand without brackets."""
     if not isinstance(value, list):
         found = to_type(typing.get_args(plain)[0], value, path, findings)

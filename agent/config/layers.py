@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Key = str | int
 KeyPath = tuple[Key, ...]
 
-APPENDED = ("sources", "alerts")  # lists that a drop-in file extends instead of replacing them
+APPENDED = ("sources", "alerts", "forward")  # lists that a drop-in file extends instead of replacing them
 
 
 class PlainScalar(str):
@@ -69,7 +69,7 @@ class MergedDocument:
         self._overlay(self.document, first.document, (), first)
 
     def extend(self, layer: Layer) -> None:
-        """Lay a document over what is there: mappings merge, sources and alerts are appended, all else replaces."""
+        """Lay a document over what is there: mappings merge, the lists of APPENDED are appended, all else replaces."""
         rest = dict(layer.document)
         for name in APPENDED:
             there, more = self.document.get(name), rest.get(name)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SYSTEM_FILE = Path("/etc/sidelog/sidelog.yaml")
 LOCAL_FILE = Path("sidelog.yaml")
 PREFIX = "SIDELOG_"
-SECTIONS = ("store", "sources", "archive", "alerts", "hooks", "http")
+SECTIONS = ("store", "sources", "archive", "alerts", "hooks", "http", "forward", "engine")
 _MAGIC = lazy(r"[*?\[]")
 _STEP = lazy(r"""(?:^|\.)(?:([A-Za-z0-9_-]+)|"([^"]+)")|\[(\d{1,6})\]""", re.ASCII)
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, get_args
 
 import msgspec
 
-from agent.core.errors import ConfigError
-from agent.core.patterns import lazy
+from agent.config.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,81 +26,6 @@ SERVICE_STATE = Path("/var/lib/sidelog")  # StateDirectory= of the unit, and the
 # what it looks like, and tries the formats in this order.
 Format = Literal["auto", "json", "text", "logfmt", "cri", "docker", "syslog", "combined"]
 REGISTERED: tuple[str, ...] = get_args(Format)
-
-
-# ---------------------------------------------------------------- secrets
-
-_MAX_BYTES = 65_536  # a token or a URL; more is a wrong path, and /dev/zero must not fill the memory
-_HEADER_VALUE = lazy(r"[!-~](?:[\t -~]*[!-~])?")  # RFC 9110, 5.5, without the bytes that it calls obsolete
-
-
-class Secret(msgspec.Struct, frozen=True, repr_omit_defaults=True):
-    """Where a secret text comes from. Exactly one of the three is set; `place` is `FILE: path` for messages."""
-
-    env: str | None = None
-    file: Path | None = None
-    literal: str | None = None
-    place: str = ""
-
-    def __repr__(self) -> str:
-        """What may be shown of it: its origin, never its text."""
-        if self.env is not None:
-            return f"<secret env:{self.env}>"
-        return f"<secret file:{self.file}>" if self.file is not None else "<secret>"
-
-    __str__ = __repr__
-
-    def resolve(self, environ: Mapping[str, str] = os.environ) -> str:
-        """The secret text, read anew each time so that a rotated token is picked up.
-
-        Raises:
-            ConfigError: SL110, the variable is not set, or the file is missing, unreadable, empty or not text.
-        """
-        if self.literal is not None:
-            return self.literal
-        if self.file is not None:
-            return self._read(self.file)
-        value = environ.get(str(self.env))
-        if not value:
-            state = "is empty" if value == "" else "is not set"
-            raise ConfigError.of("SL110.variable", self.place, place=self._prefix, name=self.env, state=state)
-        return value
-
-    def resolve_header(self, environ: Mapping[str, str] = os.environ) -> str:
-        """The secret text, as `resolve`, where it is to be the value of a header.
-
-        Raises:
-            ConfigError: SL110, as `resolve`, or it has characters that the library which sends it refuses, with an
-                error that repeats all of it.
-        """
-        text = self.resolve(environ)
-        if not _HEADER_VALUE.fullmatch(text):
-            raise ConfigError.of("SL110.header", self.place, place=self._prefix, origin=self)
-        return text
-
-    def _read(self, path: Path) -> str:
-        state = ""
-        try:
-            with path.open("rb") as file:
-                data = file.read(_MAX_BYTES + 1)
-            text = data.decode().rstrip("\r\n")
-        except OSError as error:
-            raise ConfigError.of("SL110.file", self.place, place=self._prefix, file=path, why=error) from None
-        except UnicodeDecodeError:
-            state = "is not UTF-8 text"
-        else:
-            if not text or len(data) > _MAX_BYTES:
-                state = "is larger than 64 KiB" if text else "is empty"
-        if state:
-            raise ConfigError.of("SL110.content", self.place, place=self._prefix, file=path, state=state)
-        return text
-
-    @property
-    def _prefix(self) -> str:
-        return f"{self.place}: " if self.place else ""
-
-
-# ---------------------------------------------------------------- sections
 
 
 class Within(NamedTuple):
@@ -125,6 +49,7 @@ Threshold = Annotated[float, "threshold"]  # written like the form of `when` tha
 Glob = Annotated[str, "glob"]  # made absolute; `~` is the home directory
 Priority = Annotated[str, "priority"]  # a name of PRIORITIES or its number
 Program = Annotated[str, "program"]  # the first of a command is a path when it holds a slash
+Addresses = Annotated[list[str], "addresses"]  # URLs; one alone may stand without the brackets
 
 FIELD_ROLES = ("timestamp", "severity", "message", "logger", "service", "trace_id", "span_id")
 
@@ -376,6 +301,52 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
 
 
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The ClickHouse that questions are put to: several URLs are replicas, tried in turn. `ca` is a PEM file with the
+    certificates that are trusted; None: those of the system.
+    """
+
+    clickhouse: Addresses
+    database: str = "logs"
+    user: str | None = None
+    password: Secret | None = None
+    ca: Path | None = None
+
+
+class BatchConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """When what is stored is sent: as soon as any of these is reached."""
+
+    events: Annotated[int, Within(1, 1_000_000)] = 20_000
+    bytes: Annotated[Bytes, Within(65_536, GIB)] = 8 * MIB
+    interval: Annotated[Seconds, Within(0.01, HOUR)] = 1.0
+
+
+class HoldConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How long, and up to which size of the store, retention keeps what is not forwarded yet; None: without a bound."""
+
+    age: Annotated[Seconds, Within(1, EVER)] | None = 7 * DAY
+    size: Annotated[Bytes, Within(65_536, ANY_DISK)] | None = 20 * GIB
+
+
+class ForwardConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where events are forwarded to: a ClickHouse, with the keys of `EngineConfig` and `ttl`, how long its tables keep
+    an event, or an OTLP receiver, with `headers`. `match` selects events; empty: all.
+    """
+
+    name: str
+    clickhouse: Addresses | None = None
+    otlp: str | None = None
+    database: str = "logs"
+    user: str | None = None
+    password: Secret | None = None
+    ca: Path | None = None
+    headers: dict[str, Secret] = {}
+    match: str = ""
+    batch: BatchConfig = BatchConfig()
+    hold: HoldConfig = HoldConfig()
+    ttl: Annotated[Seconds, Within(DAY, EVER)] | None = None
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A whole configuration, validated."""
 
@@ -385,6 +356,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     alerts: list[RuleConfig] = []
     hooks: dict[str, HookConfig] = {}
     http: HttpConfig | None = None
+    forward: list[ForwardConfig] = []
+    engine: EngineConfig | None = None
 
     @property
     def archive_directory(self) -> Path:

@@ -7,9 +7,10 @@ import signal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from agent.config.addresses import check_http
+from agent.config.addresses import check_http, is_url
 from agent.config.convert import close_to, nearest, shown
 from agent.config.schema import FIELD_ROLES, PRIORITIES, WHEN_FORMS, MultilineConfig
+from agent.config.targets import check_engine, check_forward, check_headers
 from agent.core.patterns import lazy
 from agent.core.times import parse_hours, time_of_day
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 _NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # it becomes a directory of the archive
 _LABEL = lazy(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
-_HEADER = lazy(r"[!#$%&'*+.^_`|~A-Za-z0-9-]+", re.ASCII)  # token of RFC 9110, section 5.6.2
-_PORTS = range(1, 65_536)
 _PRIORITIES = frozenset((*PRIORITIES, *"01234567"))
 
 
@@ -50,6 +49,12 @@ def validate(config: Config, findings: ConfigFindings) -> None:
         _hook(name, hook, ("hooks", name), findings)
     if config.http is not None:
         check_http(config.http, findings)
+    for path, target in _located(config.forward, "forward", findings):
+        _name(target.name, (*path, "name"), findings)
+        check_forward(target, path, findings)
+    _unique("forward", findings)
+    if config.engine is not None:
+        check_engine(config.engine, ("engine",), findings)
 
 
 def _group(name: str | None, path: KeyPath, findings: ConfigFindings) -> None:
@@ -319,11 +324,7 @@ def _hook(name: str, hook: HookConfig, path: KeyPath, findings: ConfigFindings) 
         _webhook(hook.service, place, (*place, "url") if hook.service is hook.webhook else place, findings)
     if hook.headers and hook.webhook is None and "webhook" not in written:
         findings.add("SL108.headers", (*path, "headers"))
-    for header, secret in hook.headers.items():
-        if not _HEADER.fullmatch(header):
-            findings.add("SL104.header", (*path, "headers", header), value=shown(header))
-        elif secret.literal is not None and not secret.literal.isprintable():
-            findings.add("SL104", (*path, "headers", header), problem="holds a control character")
+    check_headers(hook.headers, path, findings)
 
 
 def _webhook(webhook: WebhookConfig, path: KeyPath, of_url: KeyPath, findings: ConfigFindings) -> None:
@@ -339,10 +340,5 @@ def _webhook(webhook: WebhookConfig, path: KeyPath, of_url: KeyPath, findings: C
 
 def _url(text: str, path: KeyPath, findings: ConfigFindings) -> None:
     """The text is not repeated: tokens stand in the URLs of webhooks."""
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) in _PORTS
-    except ValueError:
-        good = False
-    if not good or not text.isprintable() or " " in text:
+    if not is_url(text):
         findings.add("SL104.url", path)

@@ -104,6 +104,7 @@ class Vitals(msgspec.Struct):
     archives: dict[str, SourceArchives] = {}  # of each source that has some
     firing: dict[str, int] = {}  # of each rule the keys for which it fires
     open_circuits: dict[str, bool] = {}  # of each hook
+    forward_lag: dict[str, int] = {}  # of each target of `forward` the events that wait
 
     def to_line(self) -> bytes:
         """The message. Encoded in one call of C, during which no other thread changes what it is made of."""

@@ -62,7 +62,7 @@ class AgentCollector:
         yield from self._of_files()
         yield from self._of_alerts()
         yield self._commits()
-        yield _by("sidelog_forward_lag_events", "Events not forwarded yet.", "name", {})
+        yield _by("sidelog_forward_lag_events", "Events not forwarded yet.", "name", self._vitals.forward_lag)
         own = CounterMetricFamily("sidelog_own_errors", "Errors of the agent itself.", labels=["code"])
         for code, count in self._vitals.counters.own_errors.items():
             own.add_metric([code], count)

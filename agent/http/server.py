@@ -24,8 +24,9 @@ from agent.http.app import make_app
 from agent.http.connections import IDLE_S, Server
 from agent.http.live import LiveAgent, StoredAgent
 from agent.http.tails import Tails
-from agent.serving import BEAT_S, ServerSettings, listening_socket, read_settings
+from agent.serving import ServerSettings, listening_socket, read_settings
 from agent.store.lock import owner
+from agent.supervision import BEAT_S
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -70,7 +71,7 @@ def serve_alone(settings: ServerSettings) -> int:
 
 
 def _place(settings: ServerSettings) -> Place:
-    return Place(Path(settings.store), Path(settings.archive_directory), settings.rules)
+    return Place(Path(settings.store), Path(settings.archive_directory), settings.rules, fleet=settings.fleet)
 
 
 def _log_faults() -> None:

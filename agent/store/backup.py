@@ -19,7 +19,7 @@ import msgspec
 
 from agent.core.errors import StoreError
 from agent.core.text import follow_owner, is_seen, make_private_directory, take_place
-from agent.store import faults, schema, tables, team
+from agent.store import faults, identity, schema, tables, team
 from agent.store.lock import StoreLock, lock_path, status_of_owner
 from agent.store.reader import check_version, is_file, open_reader, reading_error
 
@@ -126,6 +126,7 @@ def _renew(connection: sqlite3.Connection) -> None:
     """Make a copy a store of its own, which goes on otherwise than the one that it was copied from."""
     tables.forget_run(connection)
     tables.renew_store_id(connection)
+    identity.renew_copy(connection, identity.RESTORED)
 
 
 def make_directory(path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -86,6 +86,12 @@ def owner(store: Path) -> Owner | None:
         os.close(descriptor)
 
 
+def _witness(descriptor: int) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return dict(orjson.loads(os.pread(descriptor, _CONTENT_BYTES, 0))["store"])
+    return {}
+
+
 class StoreLock:
     """The right to write a store, held from `acquire` until `release` or the end of the process."""
 
@@ -93,6 +99,8 @@ class StoreLock:
         self._store = store
         self._descriptor = -1
         self._started_at = 0
+        self._fault: StoreError | None = None
+        self.witness: dict[str, Any] = {}  # what the last owner has attested of the store
 
     def acquire(self) -> None:
         """Take the lock.
@@ -116,6 +124,7 @@ class StoreLock:
             raise StoreError.of("SL404", self._store, who=who) from None
         self._descriptor = descriptor
         self._started_at = time.time_ns()
+        self.witness = _witness(descriptor)
         self.note(None)
 
     def _owner_pid(self) -> int | None:
@@ -124,7 +133,10 @@ class StoreLock:
 
     def note(self, fault: StoreError | None) -> None:
         """Say beside the store why it cannot be written, or (None) that it can."""
+        self._fault = fault
         content: dict[str, object] = {"pid": os.getpid(), "started_at": self._started_at}
+        if self.witness:
+            content["store"] = self.witness
         if fault is not None:
             content["fault"] = {
                 "code": fault.code,
@@ -134,6 +146,15 @@ class StoreLock:
         text = orjson.dumps(content)[:_CONTENT_BYTES].ljust(_CONTENT_BYTES)
         with contextlib.suppress(OSError):  # on a full disk a new owner has no name, but it is the owner
             os.pwrite(self._descriptor, text, 0)
+
+    def attest(self, facts: dict[str, Any]) -> None:
+        """Keep beside the store what tells an older copy of it that is put in its place (`store.identity`).
+
+        Args:
+            facts: short ones.
+        """
+        self.witness = facts
+        self.note(self._fault)
 
     def release(self, *, forget: bool = False) -> None:
         """Give the store free. The file stays, because removing it would race with the next owner.

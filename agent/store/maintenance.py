@@ -12,8 +12,9 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from agent.core.conditions import PassingConditions
 from agent.core.times import MINUTE_NS, since_boot_ns
-from agent.store import faults, former
+from agent.store import faults, former, forwarding
 from agent.store.rollups import KEPT_DAYS
 from agent.store.writer import WAL_ALARM_BYTES, WAL_CHECKPOINT_BYTES, StoreWriter
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from agent.core.errors import StoreError
+    from agent.core.errors import SidelogError
 
 _CHECK_FILE_S = 1.0
 _RETENTION_S = 10.0
@@ -45,7 +46,7 @@ class Maintenance:
         writer: StoreWriter,
         retention: Retention,
         *,
-        report: Callable[[StoreError, bool], None],
+        report: Callable[[SidelogError, bool], None],
         clock: Callable[[], int | None] = time.time_ns,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -57,6 +58,7 @@ class Maintenance:
         self._due_file = self._due_retention = self._due_tidy = -math.inf
         self._last_commit: float | None = None
         self._alarmed = False
+        self._gaps = PassingConditions(report, elapsed)
         self.pending = False  # more to delete or to give back at once
 
     def after_commit(self) -> None:
@@ -94,9 +96,17 @@ class Maintenance:
     def _expire(self) -> None:
         free_before = self.retention.free_pages()
         last = self.retention.step(self._clock())
+        self._tell_passed()
         self.pending = bool(last) or self.retention.free_pages() < free_before
         if self.pending:  # the file itself shrinks when the WAL is copied
             self.after_commit()
+
+    def _tell_passed(self) -> None:
+        """Say what targets of `forward` never got, for as long as that goes on."""
+        passed, self.retention.passed = self.retention.passed, []
+        for gap in passed:
+            self._gaps.meet("SL660", gap.target, gap.events, "event", last=gap.last)
+        self._gaps.settle()
 
     def _checkpoint(self) -> None:
         self._writer.checkpoint()
@@ -130,6 +140,7 @@ class Retention:
         self._connection = writer.connection
         self.age_ns = age_ns
         self.size_bytes = size_bytes
+        self.passed: list[forwarding.ForwardGap] = []  # what targets of `forward` never got, until somebody says so
 
     def step(self, now: int | None) -> int:
         """Delete at most one portion of expired events.
@@ -145,6 +156,8 @@ class Retention:
         """
         with faults.translated(self._writer.path):
             last = self._expired_id(now)
+            if last and (held := forwarding.holds(self._connection)):
+                last = min(last, *(self._passed_id(one, last, now) for one in held))
             if last:
                 with faults.changing(self._connection, self._writer.path):
                     self._delete_through(last)
@@ -171,6 +184,27 @@ class Retention:
         ).fetchone()[0]
         return found
 
+    def _passed_id(self, hold: forwarding.Hold, last: int, now: int | None) -> int:
+        """Up to where a target lets events go that are to go up to `last`: those that it has, and those for which its
+        hold waits no longer. 0: none.
+        """
+        if hold.position >= last:
+            return last
+        passed = self._connection.execute(
+            "SELECT coalesce(max(id), 0) FROM events WHERE id <= ?", (hold.position,)
+        ).fetchone()[0]
+        if hold.size_bytes is not None and (excess := self.used_bytes() - hold.size_bytes) > 0:
+            passed = max(passed, self._id_after(excess))
+        if hold.age_ns is not None and now is not None:
+            passed = max(
+                passed,
+                self._connection.execute(
+                    "SELECT coalesce(min(id) - 1, ?1) FROM events WHERE id <= ?1 AND observed_timestamp >= ?2",
+                    (last, max(0, now - hold.age_ns)),
+                ).fetchone()[0],
+            )
+        return min(int(passed), last)
+
     def _id_after(self, excess_bytes: int) -> int:
         """The id up to which the oldest events hold so many bytes, or make one portion."""
         last = 0
@@ -194,6 +228,7 @@ class Retention:
         return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def _delete_through(self, last: int) -> None:
+        self.passed += forwarding.pass_deleted(self._connection, last, time.time_ns())
         self._connection.execute(
             "UPDATE rollups SET expired = 1 WHERE expired = 0 AND minute IN"  # integer division cuts towards zero
             " (SELECT DISTINCT timestamp / 60000000000 - (timestamp % 60000000000 < 0) FROM events WHERE id <= ?)",

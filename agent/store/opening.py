@@ -11,7 +11,7 @@ import msgspec
 
 from agent.core.errors import StoreError
 from agent.core.text import follow_owner, is_seen, take_place
-from agent.store import faults, schema, tables
+from agent.store import faults, identity, schema, tables
 from agent.store.backup import free_name, make_directory, set_aside_orphans
 from agent.store.former import keep
 from agent.store.lock import StoreLock, lock_path, status_of_owner
@@ -20,6 +20,8 @@ from agent.store.writer import StoreWriter, open_connection
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from agent.core.errors import SidelogError
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100  # https://www.sqlite.org/fileformat.html#the_database_header
@@ -35,9 +37,12 @@ class OpenStore(msgspec.Struct):
     created: bool  # there was none
     moved_aside: Path | None  # where a damaged one lies now
     former: Path | None  # a copy of what it was before it was migrated just now
+    renewed: SidelogError | None = None  # why it has another agent id now
 
     def close(self) -> None:
         """Close the connection, then give up the ownership."""
+        with contextlib.suppress(sqlite3.Error):
+            identity.attest_end(self.writer.connection, self.lock)
         self.writer.close()
         self.lock.release()
 
@@ -76,6 +81,7 @@ def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False, migrat
             moved_aside = move_aside(path)
             connection, former = _open(path, moved_aside, reserve)
         try:
+            renewed = identity.settle(connection, path, lock)
             writer = StoreWriter(connection, path, min_free_bytes=min_free_bytes)
         except BaseException:
             connection.close()
@@ -84,7 +90,7 @@ def open_store(path: Path, *, min_free_bytes: int, damaged: bool = False, migrat
         # A lock file beside it would make the next start take somebody's notes for a damaged store.
         lock.release(forget=not ours and isinstance(error, StoreError) and error.code in _NOT_OURS)
         raise
-    return OpenStore(writer, lock, created, moved_aside, former)
+    return OpenStore(writer, lock, created, moved_aside, former, renewed)
 
 
 def _make_file(path: Path, former: Path | None) -> None:

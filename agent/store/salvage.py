@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from agent.core.errors import StoreError
-from agent.store import mend, schema, team
+from agent.store import faults, identity, mend, schema, team
 from agent.store.backup import flush_directory, integrity, owned, partial_file, set_aside
 from agent.store.tables import keep_ids
 
@@ -73,6 +73,8 @@ def salvage(
                 with _full_length(store) as whole, _damaged(whole) as source:
                     _save_tables(source, target, saved, progress)
                 mend.mend(target, saved.lost_ranges, saved)
+                with faults.changing(target, partial):
+                    identity.renew_copy(target, identity.SALVAGED)
                 findings = integrity(target)
         except sqlite3.Error as error:
             raise StoreError.of("SL553", store, why=error) from None

@@ -15,7 +15,7 @@ import sqlite3
 from agent.core.errors import StoreError
 from agent.store import faults
 
-VERSION = 10
+VERSION = 11
 APPLICATION_ID = 0x51DE106  # "side log": tells our file from any other SQLite file
 PAGE_SIZE_BYTES = 4_096  # a commit writes whole pages, of a lone line four; 16 KiB: 0.2 to 0.4 µs less per event
 

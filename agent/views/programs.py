@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent.config import HookConfig
-    from agent.config.schema import Secret
+    from agent.config.secret import Secret
     from agent.service.sandbox import Restriction, Sandbox
     from agent.service.unit import Unit
     from agent.service.viewpoint import Viewpoint

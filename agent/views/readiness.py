@@ -31,6 +31,7 @@ from agent.tail.discover import Discovery, tail_settings, unmatched
 from agent.views import keeping, programs, sandboxed
 from agent.views.diagnostic import Diagnostic, error, ok, warning, worst
 from agent.views.expressions import hard_expressions
+from agent.views.forward import target_diagnostics
 from agent.views.keeping import some, unreadable
 from agent.views.listening import serving
 from agent.views.team import team
@@ -211,6 +212,8 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
     if config.http is not None:
         http = config.http
         yield from _looked("http.listen", lambda: serving(http, view))
+    for number, target in enumerate(config.forward):
+        yield from target_diagnostics(target, f"forward[{number}]")
     yield from _looked("alerts", lambda: rules(config, scan))
 
 

@@ -25,6 +25,7 @@ from agent.tail.files import is_file_as
 from agent.tail.identity import FileKey
 from agent.views import iso
 from agent.views.alerts import evictions, list_states
+from agent.views.forward import problem_of, target_documents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +71,8 @@ class Snapshot(msgspec.Struct):
     def document(self) -> dict[str, Any]:
         """The document of `status --json`; a file that is still suspected is called stuck."""
         problems = _problems(self.agent, self.suspects, self.parts["errors"])
+        if self.agent["running"] and not any(one["code"] == "SL659" and one["active"] for one in self.parts["errors"]):
+            problems += filter(None, map(problem_of, self.parts["forward"]))
         return {"healthy": not problems, "problems": problems, "agent": self.agent, **self.parts}
 
 
@@ -128,6 +131,7 @@ def look(connection: sqlite3.Connection, path: Path, now: int | None = None) -> 
             "archive": _archive(connection),
             "alerts": _alerts(connection, now),
             "hooks": alert_tables.hook_rows(connection),
+            "forward": target_documents(connection, now),
             "errors": errors,
             "findings": findings,
         },

@@ -35,7 +35,7 @@ def test_the_reference_has_every_command_option_rule_and_key():
     headed = set(re.findall(r"^#### (.*)$", page, re.MULTILINE))
     sections = {key.path for key in reference_page.keys(reference_page.Config) if key.kind == "mapping"}
     assert {key.path for key in reference_page.keys(reference_page.Config)} - sections - headed <= {
-        "sources", "archive", "alerts", "hooks", "http",
+        "sources", "archive", "alerts", "hooks", "http", "forward", "engine",
         *(f"alerts[].when.{name}" for name in (*reference_page.WHEN_FORMS, "min")),
     }  # fmt: skip
     assert all(f"\n### when: {form}\n" in page for form in reference_page.WHEN_FORMS)

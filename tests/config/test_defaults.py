@@ -12,7 +12,11 @@ import pytest
 from agent.config.schema import (
     ArchiveConfig,
     ArchiveRetentionConfig,
+    BatchConfig,
     Config,
+    EngineConfig,
+    ForwardConfig,
+    HoldConfig,
     HookConfig,
     HttpConfig,
     MultilineConfig,
@@ -42,6 +46,10 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "hooks": HookConfig,
     "hooks.webhook": WebhookConfig,
     "http": HttpConfig,
+    "forward": ForwardConfig,
+    "forward.batch": BatchConfig,
+    "forward.hold": HoldConfig,
+    "engine": EngineConfig,
 }
 
 

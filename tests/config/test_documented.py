@@ -57,7 +57,13 @@ def test_the_example_is_valid_with_everything_uncommented_and_has_every_key(work
         key for key in keys_of(Config) if not key.startswith(("alerts.when.", "sources.multiline.", "sources.format."))
     }
     # They exclude others that are there.
-    alternatives = {"sources.rotate.at", "sources.rotate.command", "hooks.webhook.key"}
+    alternatives = {
+        "sources.rotate.at",
+        "sources.rotate.command",
+        "hooks.webhook.key",
+        "forward.otlp",
+        "forward.headers",
+    }
     assert wanted - alternatives <= written
     assert all(" instead of" in text.lower() and f"   {key.rpartition('.')[2]}: " in text for key in alternatives)
 

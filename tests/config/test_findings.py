@@ -7,11 +7,32 @@ import pytest
 from agent.config import RotateConfig
 from tests.config.conftest import GOOD
 
+FORWARD = "forward:\n  - {name: c, %s}\n"
 RULE = "alerts:\n  - {name: r, match: x, when: {count: 5}%s}\n"
 SOURCE = "sources:\n  - {name: app, include: [/x]%s}\n"
 
 CASES = [
     # document, code, message after the file's name (its beginning)
+    (FORWARD % "match: x", "SL108", "2: forward[0]: neither 'clickhouse' nor 'otlp' is given"),
+    (FORWARD % "clickhouse: http://a, otlp: http://b", "SL108", "2: forward[0]: 'clickhouse' and 'otlp' exclude"),
+    (FORWARD % "otlp: http://b, ttl: 30d", "SL108", "2: forward[0].ttl: 'ttl' goes with 'clickhouse', not with 'otlp'"),
+    (FORWARD % "clickhouse: http://a, headers: {a: b}", "SL108", "2: forward[0].headers: 'headers' go with 'otlp'"),
+    (FORWARD % "otlp: http://b, headers: {'a b': c}", "SL104", "2: forward[0].headers.\"a b\": 'a b' is not a header"),
+    (
+        FORWARD % "clickhouse: [http://a, ftp://b]",
+        "SL104",
+        "2: forward[0].clickhouse[1]: is not an http:// or https://",
+    ),
+    (FORWARD % "clickhouse: []", "SL104", "2: forward[0].clickhouse: names no server"),
+    (FORWARD % "clickhouse: 'http://u:pw@a'", "SL104", "2: forward[0].clickhouse: the URL has a user or a pass"),
+    (FORWARD % "clickhouse: 'http://a/?password=s3cret'", "SL104", "2: forward[0].clickhouse: the URL has a '?'"),
+    (FORWARD % "clickhouse: http://a, database: 'a b'", "SL104", "2: forward[0].database: 'a b' is not a usable name"),
+    (FORWARD % "clickhouse: http://a, batch: {events: 0}", "SL104", "2: forward[0].batch.events: 0 is out of range"),
+    (FORWARD % "clickhouse: http://a, ttl: 1h", "SL104", "2: forward[0].ttl: 1h is out of range"),
+    (FORWARD % "clickhouse: http://a}\n  - {name: c, otlp: http://b", "SL106", "3: forward[1].name: the name 'c' is"),
+    ("engine: {database: logs}\n", "SL105", "1: engine: the key 'clickhouse' is missing"),
+    ("engine: {clickhouse: 'http://u:pw@a'}\n", "SL104", "1: engine.clickhouse: the URL has a user or a password"),
+    ("engine: {clickhouse: http://a, user: ''}\n", "SL104", "1: engine.user: is no user's name"),
     ("store: 5\n", "SL104", "1: store: 5 is not a mapping"),
     ("store: {flush_interval: banana}\n", "SL104", "1: store.flush_interval: 'banana' is not a duration"),
     ("store: {flush_interval: 5}\n", "SL104", "1: store.flush_interval: 5 is a number without a unit, not a duration"),

@@ -113,7 +113,7 @@ def content(connection):
     """Everything that a transaction can change, table by table."""
     tables = ("files", "events", "error_groups", "group_minutes", "gaps", "rollups", "own_errors", "meta")
     found = {table: rows(connection, f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
-    found["meta"] = [row for row in found["meta"] if row[0] != "store"]  # every store's own id
+    found["meta"] = [row for row in found["meta"] if row[0] not in {"store", "agent"}]  # every store's own
     return found
 
 

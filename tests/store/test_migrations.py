@@ -28,6 +28,7 @@ FROZEN = {
     "v008_line_codes.py": "489dec17fbf528cf5aa38cf525c958337c9db72f4cb445a71fcbf6d537ce43bc",
     "v009_access.py": "8b25786d5734727412329ece7fc2456476fd3e0f8b72d27c9f58b0679eca0dda",
     "v010_field_counts.py": "fcc0be496297490c794c050d3957cd6d6a5e763159b7e5b827d9bb71b22dd815",
+    "v011_forward.py": "f0db31371c86db3ec2ada267502ce56ba406b87428c5c9d41d0c4fdf1c7fde1b",
 }
 OLDEST = "001-start-offset"
 STEPS = [name for name, _ in migrations._STEPS]
@@ -52,7 +53,7 @@ def test_every_version_has_its_frozen_file():
 def test_a_step_keeps_its_name():
     """Stores note by it which steps they have taken."""
     assert STEPS[:6] == ["events_and_files", "templates", "alerting", "group_lives", "archives", "archive_removals"]
-    assert STEPS[6:] == ["shapes", "plain_ids", "line_codes", "access", "field_counts"]
+    assert STEPS[6:] == ["shapes", "plain_ids", "line_codes", "access", "field_counts", "forward"]
 
 
 def state(path):

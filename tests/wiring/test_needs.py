@@ -75,12 +75,17 @@ def test_parts_and_limits_have_names_of_their_own():
         ("thing | apt thing one | false", 1, "thing is missing: install it (Debian: apt-get install thing one)\n"),
         ("thing | npm thing@1 | false", 1, "thing is missing: npm install --prefix build/node thing@1\n"),
         (
+            "thing | pack one=@some/thing@1 | false",
+            1,
+            "thing is missing: npm pack @some/thing@1, unpacked into build/packed/one\n",
+        ),
+        (
             "thing | pip thing==1 | false",
             1,
             "thing is missing: python3 -m venv build/tools && build/tools/bin/pip install thing==1\n",
         ),
     ],
-    ids=["there", "program", "package", "tool"],
+    ids=["there", "program", "package", "archive", "tool"],
 )
 def test_the_script_names_what_it_cannot_bring(tmp_path, row, code, said):
     """With a PATH that has neither apt-get nor npm."""

@@ -154,7 +154,7 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _planned(connection: sqlite3.Connection, directory: Path, selection: Selection, *, with_hot: bool) -> FramePlan:
     since, until = bounds(selection)
-    logs = _stored_logs(connection)
+    logs = stored_logs(connection)
     rows = [
         row
         for row in _newest(load(connection, directory))
@@ -200,7 +200,7 @@ def severity_counts(text: str) -> dict[int, int]:
     return {int(number): count for number, count in json.loads(text).items()}
 
 
-class _StoredPart(NamedTuple):
+class StoredPart(NamedTuple):
     """What the store knows of a log, or of the part of it that was stored with one source and one set of labels."""
 
     start: int
@@ -208,15 +208,17 @@ class _StoredPart(NamedTuple):
     expired: int  # the offset of the last event that has left the store; -1: none
     source: str
     resource: str
+    id: int  # of its generation
 
 
-def _stored_logs(connection: sqlite3.Connection) -> dict[int, list[_StoredPart]]:
+def stored_logs(connection: sqlite3.Connection) -> dict[int, list[StoredPart]]:
     """By the id of its first generation (as `newest_of_logs`): the parts of each log, ascending."""
-    sql = 'SELECT id, path, first_seen, start_offset, "offset", expired_offset, source, resource FROM files ORDER BY id'
-    logs: dict[int, list[_StoredPart]] = {}
-    known: dict[tuple[str, int], list[_StoredPart]] = {}
+    columns = 'id, path, first_seen, start_offset, "offset", expired_offset, source, resource, id'
+    sql = f"SELECT {columns} FROM files ORDER BY id"
+    logs: dict[int, list[StoredPart]] = {}
+    known: dict[tuple[str, int], list[StoredPart]] = {}
     for file_id, path, first_seen, *facts in connection.execute(sql):
-        part = _StoredPart(*facts)
+        part = StoredPart(*facts)
         parts = known.get((path, first_seen))
         if parts is not None and part.start >= parts[-1].end > 0:
             parts.append(part)
@@ -225,7 +227,7 @@ def _stored_logs(connection: sqlite3.Connection) -> dict[int, list[_StoredPart]]
     return logs
 
 
-def _hot_span(parts: list[_StoredPart]) -> tuple[int, int]:
+def _hot_span(parts: list[StoredPart]) -> tuple[int, int]:
     """The offset of the last event of a log that has left the store (or of the last byte that was never to be in it),
     and the offset up to which it is stored. What was stored first leaves first.
     """
@@ -253,7 +255,7 @@ def _newest(rows: list[ArchiveRow]) -> list[ArchiveRow]:
     return kept
 
 
-def _searched_archive(row: ArchiveRow, logs: dict[int, list[_StoredPart]], *, with_hot: bool) -> SearchedArchive:
+def _searched_archive(row: ArchiveRow, logs: dict[int, list[StoredPart]], *, with_hot: bool) -> SearchedArchive:
     profile = Profile.from_json(row.profile) if row.profile else None
 
     def info(source: str, resource: str) -> FileInfo:

@@ -24,6 +24,7 @@ from agent.store.migrations import (
     v008_line_codes,
     v009_access,
     v010_field_counts,
+    v011_forward,
 )
 
 # sqlite-utils imports numpy where it is installed, to know its types: 17 MB and 0.1 s, which an agent would keep for
@@ -53,6 +54,7 @@ _STEPS: tuple[tuple[str, Callable[[sqlite3.Connection], None]], ...] = (
     ("line_codes", v008_line_codes.apply),
     ("access", v009_access.apply),
     ("field_counts", v010_field_counts.apply),
+    ("forward", v011_forward.apply),
 )
 _MASTER = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
 _FORM = 'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)'

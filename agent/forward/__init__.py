@@ -1,0 +1,1 @@
+"""Forwarding: what is stored goes on to other places."""

@@ -1,0 +1,153 @@
+"""Which parts of logs a target never got while they were in the store, and which it got from archives since.
+
+A target gets every event of a log that was in the store after it had been added, except for what retention took first.
+Both exceptions are noted here, by the log's file and offsets: an archive knows no ids of the store. All is in `meta`,
+which is taken along when a store is salvaged or restored. A span is [from, to) in bytes; spans ascend and do not touch.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agent.store.reader import get_meta
+from agent.store.tables import set_meta
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+Span = tuple[int, int]
+Spans = list[Span]
+
+
+def joined(*several: Iterable[Sequence[int]]) -> Spans:
+    """The spans that hold what any of these hold."""
+    found: Spans = []
+    for start, end in sorted((one[0], one[1]) for spans in several for one in spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        elif start < end:
+            found.append((start, end))
+    return found
+
+
+def without(spans: Iterable[Sequence[int]], taken: Iterable[Sequence[int]]) -> Spans:
+    """What spans hold and others do not."""
+    found = []
+    taken = joined(taken)
+    for start, end in joined(spans):
+        at = start
+        for first, last in taken:
+            if last <= at:
+                continue
+            if first >= end:
+                break
+            if first > at:
+                found.append((at, first))
+            at = last
+        if at < end:
+            found.append((at, end))
+    return found
+
+
+def holds(spans: Spans, offset: int) -> bool:
+    """Whether one of the spans has an offset in it."""
+    place = bisect_right(spans, (offset, 1 << 62)) - 1
+    return place >= 0 and offset < spans[place][1]
+
+
+# ------------------------------------------------------------ what it never got from the store
+
+
+def _unsent_key(target: str) -> str:
+    return f"unsent/{target}"
+
+
+def unsent(connection: sqlite3.Connection, target: str) -> dict[int, Spans]:
+    """Of each file what has left the store without being sent."""
+    found = get_meta(connection, _unsent_key(target))
+    return {int(file): joined(spans) for file, spans in found.items()}  # type: ignore[arg-type]
+
+
+def note_left_before(connection: sqlite3.Connection, target: str) -> None:
+    """A target begins: what has left the store by now it never gets from there. Inside a transaction."""
+    rows = connection.execute(
+        "SELECT id, start_offset, expired_offset + 1 FROM files WHERE expired_offset >= start_offset"
+    )
+    _add(connection, target, [tuple(row) for row in rows])
+
+
+def note_passed(connection: sqlite3.Connection, target: str, after: int, last: int) -> None:
+    """Retention is about to take events that a target has not got: those after one id up to another. Inside its
+    transaction.
+    """
+    rows = connection.execute(
+        'SELECT file_id, min("offset"), max("offset") + 1 FROM events WHERE id > ? AND id <= ? GROUP BY file_id',
+        (after, last),
+    )
+    _add(connection, target, [tuple(row) for row in rows])
+
+
+def _add(connection: sqlite3.Connection, target: str, rows: list[tuple[int, int, int]]) -> None:
+    if not rows:
+        return
+    known: dict[str, Any] = get_meta(connection, _unsent_key(target))
+    for file, start, end in rows:
+        known[str(file)] = joined(known.get(str(file), []), [(start, end)])
+    set_meta(connection, _unsent_key(target), known)
+
+
+# ------------------------------------------------------------ what it got from archives
+
+
+class BackfilledLog(msgspec.Struct):
+    """How far an archived log is sent. Its events are numbered as of the archive that it was begun with, for another
+    with more of the same log may take its place.
+    """
+
+    base: int
+    match: str = ""
+    sent: dict[str, Spans] = msgspec.field(default_factory=dict)  # by agent id
+
+    @property
+    def all_sent(self) -> Spans:
+        """What was sent under any id."""
+        return joined(*self.sent.values())
+
+    def add(self, agent: str, spans: Iterable[Span]) -> None:
+        """Note what was sent."""
+        self.sent[agent] = joined(self.sent.get(agent, []), spans)
+
+
+def _backfill_prefix(target: str) -> str:
+    return f"backfill/{target}/"
+
+
+def log_key(archive: int, file: int | None) -> str:
+    """What names a log: the file that was followed, or, where none was, its archive."""
+    return f"a{archive}" if file is None else f"f{file}"
+
+
+def backfilled(connection: sqlite3.Connection, target: str) -> dict[str, BackfilledLog]:
+    """The logs of which something was sent from archives, by `log_key`."""
+    prefix = _backfill_prefix(target)
+    rows = connection.execute(
+        'SELECT substr("key", ?), value FROM meta WHERE substr("key", 1, ?) = ?', (len(prefix) + 1, len(prefix), prefix)
+    )
+    return {key: msgspec.json.decode(value, type=BackfilledLog) for key, value in rows}
+
+
+def save_backfilled(connection: sqlite3.Connection, target: str, key: str, log: BackfilledLog) -> None:
+    """Note how far a log is; inside a transaction."""
+    set_meta(connection, _backfill_prefix(target) + key, msgspec.to_builtins(log))
+
+
+def forget(connection: sqlite3.Connection, target: str) -> None:
+    """Forget all of a target; inside a transaction."""
+    prefix = _backfill_prefix(target)
+    connection.execute(
+        'DELETE FROM meta WHERE "key" = ? OR substr("key", 1, ?) = ?', (_unsent_key(target), len(prefix), prefix)
+    )

@@ -1,0 +1,1 @@
+"""Forwarding to a ClickHouse and to OTLP receivers."""
