@@ -29,7 +29,8 @@ LANDED = {
     6: "28b706e",
     7: "0bcfbe6",
     8: "0cbc9c3",
-    9: "c2eba0c", 10: "d3da93c",
+    9: "c2eba0c",
+    10: "d3da93c",
 }  # the commits of versions whose stores do not name theirs
 CHANGING = ("meta", "own_errors", "sqlite_sequence")  # what a copy becomes a store of its own by
 
