@@ -131,9 +131,7 @@ VALUES = Parameter("values", "Of each field so many values.", _number(1, 100), _
 SAMPLE = Parameter(
     "sample", "So many of the newest events are looked at.", _number(1, 10_000), _integer(1, 10_000, 1_000), 1_000
 )
-ID = Parameter(
-    "id", "The event's id.", _text, {"type": "string", "minLength": 1}, required=True
-)
+ID = Parameter("id", "The event's id.", _text, {"type": "string", "minLength": 1}, required=True)
 LINES = Parameter("lines", "So many on either side.", _number(0, _MOST_LINES), _integer(0, _MOST_LINES, 10), 10)
 STATE = Parameter(
     "state", "Only in these states.", _choice(STATES), {"type": "string", "enum": list(STATES)}, (), repeated=True
