@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from agent.clickhouse.address import ClickHouseAddress  # noqa: TC001 - the struct has it
 from agent.config import HttpConfig, RuleConfig, TlsConfig, listen_address
 from agent.core.errors import HttpError
 from agent.supervision import ChildProcess, end_task
@@ -57,6 +58,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     certificates: list[list[int]] = []  # which files these are: one that was renewed is loaded by a reload
     typed: TypedCommands = TypedCommands()
     descriptor: int | None = None
+    fleet: ClickHouseAddress | None = None  # that is asked for events in place of the store
 
     def to_line(self) -> bytes:
         """The message of them, one line of JSON."""

@@ -8,7 +8,7 @@ import secrets
 import shlex
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -44,18 +44,59 @@ _KEY_CHARS = 200  # of each of a key's values in a sentence; the document has it
 _NS = 1_000_000_000
 
 
+class Evidence(Protocol):
+    """What is known of the events and error groups that a change is about."""
+
+    def events(self, ids: Sequence[int]) -> list[StoredEvent]:
+        """Events by their ids; those that are gone are left out."""
+
+    def groups(self, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Facts of error groups, by id: those of `store.groups.group_facts`."""
+
+    def since(self, group: int, began: int, samples: int) -> tuple[int, list[int]]:
+        """How many events a group has had since an instant (Unix ns, a whole minute), and the ids of its newest."""
+
+
+class StoreEvidence:
+    """That of a store.
+
+    Args:
+        connection: sees the transaction's events and groups.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._files: Files | None = None
+
+    def events(self, ids: Sequence[int]) -> list[StoredEvent]:
+        """As `Evidence.events`."""
+        if self._files is None:
+            self._files = Files(self._connection)
+        return load_events(self._connection, ids, self._files)
+
+    def groups(self, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """As `Evidence.groups`."""
+        return group_facts(self._connection, ids)
+
+    def since(self, group: int, began: int, samples: int) -> tuple[int, list[int]]:
+        """As `Evidence.since`."""
+        count = history_of(self._connection, group, [began, _FAR_NS]).counts[0]
+        return count, newest_event_ids(self._connection, group, began, samples) if samples else []
+
+
 class DeliveryBuilder:
     """Writes deliveries out of changes.
 
     Args:
-        connection: sees the transaction's events and groups.
+        evidence: of the events and groups.
         host: this machine's name.
+        engine: what `--engine` of the command that shows the events is; empty: the store of this machine.
     """
 
-    def __init__(self, connection: sqlite3.Connection, host: str) -> None:
-        self._connection = connection
+    def __init__(self, evidence: Evidence, host: str, engine: str = "") -> None:
+        self._evidence = evidence
         self._host = host
-        self._files: Files | None = None
+        self._engine = engine
 
     def deliveries(
         self, facts: Facts, change: StateChange, hooks: Sequence[str], now: int, more: Sequence[StateChange] = ()
@@ -103,7 +144,7 @@ class DeliveryBuilder:
             "groups": groups,
             "events": [_shortened(event) for event in events],
             "host": self._host,
-            "query": query_command(facts, {} if more else key, change.started_at, over),
+            "query": query_command(facts, {} if more else key, change.started_at, over, self._engine),
         }
         if facts["labels"]:
             found["labels"] = facts["labels"]
@@ -119,9 +160,10 @@ class DeliveryBuilder:
         for change in changes:
             group = int(json.loads(change.key)["group"])
             began = change.started_at // MINUTE_NS * MINUTE_NS
-            counts[group] = max(1, *history_of(self._connection, group, [began, _FAR_NS]).counts)
-            if len(samples) < SAMPLES:
-                found = newest_event_ids(self._connection, group, began, SAMPLES - len(samples))
+            room = max(0, SAMPLES - len(samples))
+            count, found = self._evidence.since(group, began, room)
+            counts[group] = max(1, count)
+            if room:
                 samples += found or change.samples[-1:]
         return counts, sorted(samples)
 
@@ -129,22 +171,18 @@ class DeliveryBuilder:
         """What the group of a rule about error groups is called; empty for other rules."""
         if facts["form"] not in GROUP_FORMS:
             return ""
-        known = group_facts(self._connection, [int(key["group"])])
+        known = self._evidence.groups([int(key["group"])])
         return next((str(one["title"]) for one in known.values()), "")
 
     def _events(self, ids: Sequence[int]) -> list[StoredEvent]:
-        if not ids:
-            return []
-        if self._files is None:
-            self._files = Files(self._connection)
-        return load_events(self._connection, ids, self._files)
+        return self._evidence.events(ids) if ids else []
 
     def _groups(self, counts: dict[int, int], events: Sequence[StoredEvent]) -> list[dict[str, Any]]:
         for event in events if not counts else ():
             if event.group is not None:
                 counts[event.group] = counts.get(event.group, 0) + 1
         top = sorted(counts, key=lambda group: (-counts[group], group))[:_TOP_GROUPS]
-        found = group_facts(self._connection, top)
+        found = self._evidence.groups(top)
         return [_group(found[group], counts[group]) for group in top if group in found]
 
 
@@ -196,10 +234,12 @@ def summary(
     return f"{subject}{others}: {still}{condition(facts, change.value)}{named}"
 
 
-def query_command(facts: Facts, key: dict[str, str | None], started_at: int, ended_at: int | None) -> str:
+def query_command(
+    facts: Facts, key: dict[str, str | None], started_at: int, ended_at: int | None, engine: str = ""
+) -> str:
     """The command that shows the events."""
     since = started_at - round(facts["window"] * _NS) * (2 if facts["form"] == "absent" else 1)
-    words = ["sidelog", "query", "--since", format_utc(since)]
+    words = ["sidelog", "query", *(["--engine", engine] if engine else []), "--since", format_utc(since)]
     if ended_at is not None:
         words += ["--until", format_utc(ended_at + 1)]
     parts: tuple[Term | Parentheses, ...] = parse_query(facts["match"]).terms

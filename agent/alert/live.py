@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agent.alert.counting import EventCounter
-from agent.alert.document import DeliveryBuilder
+from agent.alert.document import DeliveryBuilder, StoreEvidence
 from agent.alert.engine import MAX_KEYS
 from agent.alert.rules import DAY_GRAIN_NS, GROUP_FORMS, compile_rule, facts_of
 from agent.alert.shared import SharedRuleEngine
@@ -149,7 +149,7 @@ class LiveAlerts:
 
     def _orphans(self, now: int, rules: Mapping[str, AlertRule], hook_names: frozenset[str]) -> None:
         old = tables.load_rules(self._connection)
-        builder = DeliveryBuilder(self._connection, self._host)
+        builder = DeliveryBuilder(StoreEvidence(self._connection), self._host)
         writes = AlertWrites()
         for state in tables.load_states(self._connection):
             facts = old.get(state.rule)
@@ -160,9 +160,9 @@ class LiveAlerts:
             over = "ok" if news else "resolved"
             told = state.notified and not news
             change = StateChange(state.rule, state.key, over, now, state.value, state.started_at, told)
-            writes.history.append(_history_row(change, facts))
+            writes.history.append(history_row(change, facts))
             if told:
-                writes.deliveries += builder.deliveries(facts, change, _hooks_of(facts, hook_names), now)
+                writes.deliveries += builder.deliveries(facts, change, hooks_of(facts, hook_names), now)
         tables.save(self._connection, writes)
 
     # ------------------------------------------------------------ the clock
@@ -279,13 +279,13 @@ class LiveAlerts:
         if changes:
             self.firing = self.firing | {name: engine.firing(name) for name in {change.rule for change in changes}}
         writes = AlertWrites(saved=engine.take_saved(), gone=engine.take_gone())
-        writes.history = [_history_row(change, self.facts[change.rule]) for change in changes]
+        writes.history = [history_row(change, self.facts[change.rule]) for change in changes]
         told = [change for change in changes if change.notify]
         if told:
-            builder = DeliveryBuilder(self._connection, self._host)
+            builder = DeliveryBuilder(StoreEvidence(self._connection), self._host)
             for change, more in pages(told, self.rules):
                 facts = self.facts[change.rule]
-                writes.deliveries += builder.deliveries(facts, change, _hooks_of(facts, self._hook_names), now, more)
+                writes.deliveries += builder.deliveries(facts, change, hooks_of(facts, self._hook_names), now, more)
         if sum(engine.evicted.values()) > self._evictions:
             self._evictions = sum(engine.evicted.values())
             writes.evicted = engine.evictions()
@@ -299,12 +299,13 @@ class LiveAlerts:
         return writes
 
 
-def _hooks_of(facts: Facts, names: frozenset[str]) -> list[str]:
+def hooks_of(facts: Facts, names: frozenset[str]) -> list[str]:
     """The hooks of a rule, without those that the configuration does not have any more."""
     return [hook for hook in facts["hooks"] if hook in names]
 
 
-def _history_row(change: StateChange, facts: Facts) -> HistoryRow:
+def history_row(change: StateChange, facts: Facts) -> HistoryRow:
+    """A change as the history has it."""
     return HistoryRow(change.rule, change.key, change.state, change.at, change.value, facts["threshold"], change.quiet)
 
 

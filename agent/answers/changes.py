@@ -67,6 +67,8 @@ def change_groups(place: Place, who: str, body: bytes, group: str) -> bytes:
     if asked.until_count is not None and not 1 <= asked.until_count < 2**62:
         raise HttpError.of("SL904.body", group, why="until_count is a number from 1")
     state = _STORED[asked.state]
+    if place.fleet is not None:
+        raise HttpError.of("SL664", place.fleet.shown, what="give an error group a state")
     until = edit.change_groups(
         place.store, numbers, state, now=place.now, who=who, duration=asked.for_, until_count=asked.until_count
     )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from agent.clickhouse.address import ClickHouseAddress
     from agent.config import RuleConfig
     from agent.query.engine import Engine
 
@@ -22,8 +23,9 @@ class Place(NamedTuple):
     archives: Path
     rules: Sequence[RuleConfig] = ()
     now: int = 0
+    fleet: ClickHouseAddress | None = None  # whose events are asked for in place of the store's
 
     def engine(self, tier: str = "all") -> closing[Engine]:
         """What answers questions about events, of one tier or of both."""
         stored, archived = tier != "archives", tier != "hot"
-        return closing(open_engine(self.store, self.archives, stored=stored, archived=archived))
+        return closing(open_engine(self.store, self.archives, stored=stored, archived=archived, fleet=self.fleet))

@@ -12,13 +12,14 @@ import select
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.answers.parameters import TAILED, read_texts
 from agent.answers.questions import selection_of
 from agent.core.errors import SidelogError
+from agent.core.stored import StoredEvent
 from agent.query import open_engine
 from agent.query.fragments import encode
 from agent.query.language import Query, Selection
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.answers.place import Place
-    from agent.core.stored import StoredEvent
-    from agent.query.engine import Engine
+    from agent.query.engine import Engine, Position
 
 LENGTH = struct.Struct("!I")
 _MOST_CAUGHT_UP = 10_000  # events that are sent of the time in which a page had no connection
@@ -41,7 +41,7 @@ class Watch(msgspec.Struct, tag=True, frozen=True):
 
     number: int
     texts: dict[str, list[str]] = {}
-    after: int | None = None
+    after: int | str | None = None
 
 
 class Leave(msgspec.Struct, tag=True, frozen=True):
@@ -58,16 +58,17 @@ class _LeftError(Exception):
 
 
 class _Watcher:
-    def __init__(self, query: Query, after: int) -> None:
+    def __init__(self, query: Query, after: Position) -> None:
         self.query = query
         self.after = after
-        self.lines: list[tuple[int, msgspec.Raw]] = []
+        self.lines: list[tuple[Position, msgspec.Raw]] = []
         self.skipped = 0
 
-    def take(self, event: StoredEvent, categories: Any) -> None:
-        if event.id > self.after and self.query.matches(event, categories):
+    def take(self, event: StoredEvent, place: Position, engine: Engine) -> None:
+        """An event that may be shown, and the position after it."""
+        if not engine.has_passed(self.after, event) and self.query.matches(event, engine.categories):
             if len(self.lines) < _MOST_PENDING:
-                self.lines.append((event.id, msgspec.Raw(encode(event_document(event)))))
+                self.lines.append((place, msgspec.Raw(encode(event_document(event)))))
             else:
                 self.skipped += 1
 
@@ -87,13 +88,16 @@ class TailFollower:
         self._watchers: dict[int, _Watcher] = {}
         self._place = place
         self._engine: Engine | None = None
-        self._position = 0
+        self._position: Position = 0
 
     def run(self) -> None:
         """Until the server goes."""
         while True:
             try:
-                self._engine = open_engine(self._place.store, self._place.archives, archived=False, sleep=self._pause)
+                place, is_store = self._place, self._place.fleet is None
+                self._engine = open_engine(
+                    place.store, place.archives, archived=not is_store, sleep=self._pause, fleet=place.fleet
+                )
                 self._position = self._engine.position()
                 self._follow(self._engine)
             except SidelogError:  # no store yet, or one that is being replaced
@@ -105,9 +109,10 @@ class TailFollower:
 
     def _follow(self, engine: Engine) -> None:
         for item in engine.follow(Selection(Query()), self._position):
-            if not isinstance(item, int):
+            if isinstance(item, StoredEvent):
+                self._position = engine.passed(self._position, item)
                 for watcher in self._watchers.values():
-                    watcher.take(item, engine.categories)
+                    watcher.take(item, self._position, engine)
                 continue
             self._position = item
             for number, watcher in self._watchers.items():
@@ -138,15 +143,24 @@ class TailFollower:
         except SidelogError:  # the server has asked before
             return
         watcher = self._watchers[told.number] = _Watcher(query, self._position)
-        if told.after is not None and self._engine is not None and told.after < self._position:
-            watcher.after = told.after
-            for count, item in enumerate(self._engine.follow(Selection(query), told.after, wait=False)):
-                if isinstance(item, int) or count >= _MOST_CAUGHT_UP:
+        engine, place = self._engine, told.after
+        if place is not None and engine is not None and _may_lie_before(place, self._position):
+            watcher.after = place
+            for count, item in enumerate(engine.follow(Selection(query), place, wait=False)):
+                if not isinstance(item, StoredEvent) or count >= _MOST_CAUGHT_UP:
                     break
-                watcher.take(item, self._engine.categories)
-                watcher.after = item.id
-            watcher.after = max(watcher.after, self._position)
+                place = engine.passed(place, item)
+                watcher.take(item, place, engine)
+                watcher.after = place
+            watcher.after = self._position if _may_lie_before(watcher.after, self._position) else watcher.after
         self._tell(told.number, watcher, always=True)
+
+
+def _may_lie_before(place: Position, other: Position) -> bool:
+    """Whether it does, of numbers; of others only their engine knows. What is of another engine does not."""
+    if isinstance(place, int) and isinstance(other, int):
+        return place < other
+    return type(place) is type(other) and place != other
 
 
 def read_message(channel: socket.socket) -> bytes | None:

@@ -15,6 +15,7 @@ from agent.cli.common import (
     Context,
     Group,
     echo_json,
+    engine_option,
     json_option,
     paint,
     print_errors,
@@ -33,11 +34,22 @@ from agent.core.units import format_duration
 from agent.views import alerts as views
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.alert.replay import Replay
     from agent.config import RuleConfig
 
 _COLORS = {"ok": "green", "resolved": "green", "pending": "yellow", "repeat": "red", "firing": "red"}
 _NS = 1_000_000_000
+
+
+def fleet_option(command: Callable[..., int]) -> Callable[..., int]:
+    """The options that say which `alerts run` is meant, in place of the agent of this machine."""
+    name = click.option(
+        "--name", default="alerts", metavar="NAME", help="With --engine: which, as `alerts run` has it."
+    )
+    which = click.option("--engine", metavar="NAME|URL", help="Of `alerts run` over this ClickHouse.")
+    return which(name(command))
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -122,31 +134,43 @@ def history(context: Context, *, as_json: bool) -> int:
 @click.option("--for", "duration", required=True, metavar="DURATION", help="How long: 30m, 2h, 1d.")
 @click.option("--comment", default="", help="Why; shown by `alerts list`.")
 @click.option("--author", default=None, help="Who (default: the user's name).")
+@fleet_option
 @utc_option
 @with_context
-def silence(context: Context, rule: str, *, duration: str, comment: str, author: str | None) -> int:
+def silence(
+    context: Context, rule: str, *, duration: str, comment: str, author: str | None, engine: str | None, name: str
+) -> int:
     """Tell nobody that a rule fires, for a while. One that fires still when the silence ends is told then."""
     config = context.config()
-    until = operations.silence(
-        config.store.path,
-        config.alerts,
-        rule,
-        now=time.time_ns(),
-        duration=duration,
-        author=author or user_name(),
-        comment=comment,
-    )
+    facts: dict[str, Any] = {
+        "now": time.time_ns(),
+        "duration": duration,
+        "author": author or user_name(),
+        "comment": comment,
+    }
+    if engine is None:
+        until = operations.silence(config.store.path, config.alerts, rule, **facts)
+    else:
+        from agent.cli import fleet
+
+        until = fleet.silence(config, engine, name, rule, **facts)
     click.echo(f"{safe_text(rule)} is silenced until {shown_time(until)}", err=True)
     return EXIT_DONE
 
 
 @command.command("unsilence")
 @click.argument("rule")
+@fleet_option
 @with_context
-def unsilence(context: Context, rule: str) -> int:
+def unsilence(context: Context, rule: str, *, engine: str | None, name: str) -> int:
     """End a rule's silence."""
     config = context.config()
-    ended = operations.unsilence(config.store.path, config.alerts, rule, time.time_ns(), user_name())
+    if engine is None:
+        ended = operations.unsilence(config.store.path, config.alerts, rule, time.time_ns(), user_name())
+    else:
+        from agent.cli import fleet
+
+        ended = fleet.unsilence(config, engine, name, rule)
     click.echo(f"{safe_text(rule)} {'is no longer silenced' if ended else 'was not silenced'}", err=True)
     return EXIT_DONE
 
@@ -187,6 +211,26 @@ def send_test(context: Context, hook: str) -> int:
     return EXIT_DONE if result.ok else EXIT_FAILED
 
 
+# ------------------------------------------------------------ over a fleet
+
+
+@command.command("run")
+@click.option("--engine", metavar="NAME|URL", help="The ClickHouse to ask (default: the section `engine`).")
+@click.option("--name", default="alerts", metavar="NAME", help="Of those who run the same rules: one of them judges.")
+@click.option("--interval", default="10s", metavar="DURATION", help="How often the rules are judged.")
+@click.option("--lease", default="15s", metavar="DURATION", help="How long the others wait for one that says nothing.")
+@with_context
+def run(context: Context, *, engine: str | None, name: str, interval: str, lease: str) -> int:
+    """Judge the rules over all agents of a ClickHouse, and run their hooks, until it is stopped.
+
+    It may run on several machines with the same configuration: one of them judges, another takes over when that one is
+    gone. Agents go on judging their own rules; these here are best in a configuration of their own.
+    """
+    from agent.cli.fleet import run_alerts
+
+    return run_alerts(context, engine, name=name, interval=interval, lease=lease)
+
+
 # ------------------------------------------------------------ test
 
 
@@ -195,6 +239,7 @@ def send_test(context: Context, hook: str) -> int:
 @click.option("-S", "--since", default="7d", metavar="TIME", help="From this time on (default: 7d ago).")
 @click.option("-U", "--until", default="now", metavar="TIME", help="Up to this time.")
 @click.option("--explain", metavar="TIME", help="Show the window's values around this instant: why, or why not.")
+@engine_option
 @json_option()
 @utc_option
 @with_context
@@ -208,7 +253,7 @@ def test(context: Context, rule: str, *, since: str, until: str, explain: str | 
     from agent.query.reasons import reasons
 
     config = context.config()
-    with closing(open_engine(config.store.path, config.archive_directory)) as engine:
+    with closing(open_engine(config.store.path, config.archive_directory, fleet=context.fleet(config))) as engine:
         chosen = operations.find_rule(config.alerts, rule)
         if faults := unusable(config):
             raise InvalidConfigError(faults)

@@ -50,7 +50,8 @@ def write_bundle(context: Context, options: dict[str, Any]) -> int:
     config = context.config()
     stored, archived = options["hot"] or not options["archives"], options["archives"] or not options["hot"]
     path, directory = config.store.path, config.archive_directory
-    with closing(open_engine(path, directory, stored=stored, archived=archived)) as engine:
+    fleet = context.fleet(config)
+    with closing(open_engine(path, directory, stored=stored, archived=archived, fleet=fleet)) as engine:
         found = _found(engine, kind, value, (since, until), now)
         if found is None:
             raise SidelogError.of("SL542", value)

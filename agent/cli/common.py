@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
     from types import TracebackType
 
+    from agent.clickhouse.address import ClickHouseAddress
     from agent.config import Config
     from agent.core.errors import SidelogError
 
@@ -49,6 +50,7 @@ class Context:
         self.verbosity = 0  # -1 with `-q`, 1 with `-v`, 2 with `-vv`
         self.color = color
         self.utc = False
+        self.engine: str | None = None  # of `engine_option`
         self._told = False  # of variables that are ignored
 
     def use_color(self, stream: IO[Any]) -> bool:
@@ -86,6 +88,16 @@ class Context:
 
         self._told = True
         print_warnings(misspelt(os.environ))
+
+    def fleet(self, config: Config) -> ClickHouseAddress | None:
+        """The ClickHouse that is asked, by `--engine` or the configuration; None: the store.
+
+        Raises:
+            UsageError: SL657, there is no such engine.
+        """
+        from agent.query import fleet_of
+
+        return fleet_of(config, self.engine, local=self.store is not None)
 
     def open_store(self) -> tuple[sqlite3.Connection, Config]:
         """The store of the configuration that applies, open for reading until the command ends, and that configuration.
@@ -221,6 +233,8 @@ def with_context(function: Function) -> Function:
 
 # For commands that show times.
 utc_option = _option("--utc", is_flag=True, help="Show times in UTC instead of local time.")
+# For commands that ask for events.
+engine_option = _option("--engine", metavar="NAME|URL", help="Ask a ClickHouse: a target's name, or its address.")
 
 
 def json_option(text: str = "One JSON document.") -> Callable[[Function], Function]:

@@ -12,6 +12,7 @@ from agent.cli.common import (
     Context,
     Group,
     echo_json,
+    engine_option,
     json_option,
     print_errors,
     print_warnings,
@@ -21,7 +22,7 @@ from agent.cli.common import (
     with_context,
 )
 from agent.cli.group_text import print_diff, print_group, print_groups
-from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
+from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.groups import STATES, GroupFilter
 from agent.core.text import counted, enumerated
 from agent.core.times import parse_length, parse_past_time, parse_time
@@ -30,6 +31,7 @@ from agent.views.errors import group_document, view_document, view_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from click.shell_completion import CompletionItem
 
@@ -58,13 +60,16 @@ class _Commands(Group):
 
 
 def _engine(context: Context, *, archived: bool) -> contextlib.closing[Engine]:
-    """What answers: the store, and its archives if so.
+    """What answers: the store, and its archives if so; or a fleet.
 
     Raises:
         StoreError: the store cannot be opened.
+        ClickHouseError: the fleet cannot be asked.
     """
     config = context.config()
-    return contextlib.closing(open_engine(config.store.path, config.archive_directory, archived=archived))
+    fleet = context.fleet(config)
+    archived = archived or fleet is not None
+    return contextlib.closing(open_engine(config.store.path, config.archive_directory, archived=archived, fleet=fleet))
 
 
 @click.group(cls=_Commands)
@@ -88,6 +93,7 @@ def command(_: Context, *, as_json: bool) -> None:
 @click.option("--sort", type=click.Choice(SORTS), default="last-seen", help="Largest first (default last-seen).")
 @click.option("-r", "--reverse", is_flag=True, help="Smallest first.")
 @click.option("-n", "--limit", type=click.IntRange(1, 2**31), metavar="N", help="So many groups at the most.")
+@engine_option
 @with_context
 def list_errors(
     context: Context,
@@ -165,6 +171,7 @@ def _instant(text: str | None, now: int) -> int | None:
 @json_option("One JSON object.")
 @click.option("--full", is_flag=True, help="The stack trace with all frames of libraries.")
 @utc_option
+@engine_option
 @with_context
 def show(context: Context, *, group: int, as_json: bool, full: bool) -> int:
     """Show one group. What to do, stack trace, trends, services, sample events, and the latest one's trace."""
@@ -187,6 +194,7 @@ def show(context: Context, *, group: int, as_json: bool, full: bool) -> int:
 @click.option("-a", "--all", "show_all", is_flag=True, help="Also groups that are as they were.")
 @json_option("One JSON object.")
 @utc_option
+@engine_option
 @with_context
 def diff(context: Context, *, as_json: bool, show_all: bool, **options: str | None) -> int:
     """Show which errors are new, gone or changed since a moment, or with a version."""
@@ -230,12 +238,25 @@ def _sides(
 _GROUP_IDS = click.argument("groups", type=_GROUP_ID, metavar="ID...", nargs=-1, required=True)
 
 
+def _own_store(context: Context) -> Path:
+    """The store whose groups are changed.
+
+    Raises:
+        UsageError: SL664, a fleet is asked: a state is given where the events were stored.
+    """
+    config = context.config()
+    fleet = context.fleet(config)
+    if fleet is not None:
+        raise UsageError.of("SL664", fleet.shown, what="give an error group a state")
+    return config.store.path
+
+
 def _change(
     context: Context, groups: Sequence[int], state: str, duration: str | None = None, until_count: int | None = None
 ) -> int | None:
     from agent.store.edit import change_groups
 
-    store, now = context.config().store.path, time.time_ns()
+    store, now = _own_store(context), time.time_ns()
     return change_groups(store, groups, state, now=now, who=user_name(), duration=duration, until_count=until_count)
 
 
@@ -247,6 +268,7 @@ def _named(groups: Iterable[int]) -> str:
 def _state_command(name: str, state: str, text: str) -> None:
     @command.command(name, help=text)
     @_GROUP_IDS
+    @engine_option
     @with_context
     def change(context: Context, groups: tuple[int, ...]) -> int:
         _change(context, groups, state)
@@ -263,6 +285,7 @@ _state_command("reopen", "ongoing", "Make resolved or ignored groups ongoing aga
 @click.option("--until-count", type=click.IntRange(1, 2**62), metavar="N", help="Until N more events have come.")
 @click.option("--for", "duration", metavar="DURATION", help="Until it comes back after this time: 12h, 2d.")
 @utc_option
+@engine_option
 @with_context
 def ignore(context: Context, *, groups: tuple[int, ...], until_count: int | None, duration: str | None) -> int:
     """Ignore groups. With an option each until it comes back as regressed, with both until what happens first."""

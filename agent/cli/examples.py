@@ -137,6 +137,11 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog alerts send-test chat -c /etc/sidelog/sidelog.yaml", "one of the service"),
         ("sidelog alerts send-test page --set hooks.page.timeout=2s", "with less time than it has"),
     ),
+    "alerts run": (
+        ("sidelog alerts run --engine central", "over all agents of a target of `forward`, until it is stopped"),
+        ("sidelog alerts run --engine http://ch1:8123 --interval 30s", "of an address, every half minute"),
+        ("sidelog alerts run --name payments -c payments.yaml", "rules of their own, beside others"),
+    ),
     "alerts test": (
         ("sidelog alerts test error-rate", "by the events of the last seven days"),
         ("sidelog alerts test error-rate -S yesterday -U today", "of one day"),

@@ -148,6 +148,6 @@ def _layout(address: ClickHouseAddress, cluster: str | None, *, replicated: bool
     except ClickHouseError as error:
         print_error(error)
         click.echo("these are the statements for a current server", err=True)
-        return TableLayout(address.database, is_current=True, cluster=cluster, replicated=replicated)
+        return TableLayout(address.database, is_current=True, has_words=True, cluster=cluster, replicated=replicated)
     finally:
         client.close()

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from agent.cli.common import Context, echo_json, json_option, print_error, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
@@ -58,7 +59,7 @@ def backfill(context: Context, *, target: str | None, since: str | None, until: 
             sent = f"{counted(report.events, 'event')} of {counted(report.archives, 'archive')} sent"
             click.echo(f"{safe_text(one.name)}: {sent if report.events else 'nothing was left to be sent'}", err=True)
     if as_json:
-        echo_json(reports)
+        echo_json(msgspec.to_builtins(reports))
     return EXIT_FAILED if any(report.errors for report in reports) else EXIT_DONE
 
 
@@ -76,7 +77,7 @@ def verify(context: Context, *, target: str | None, since: str | None, repair: b
     first = None if since is None else parse_time(since, time.time_ns())
     reports = [_verified(config, one, client, first, mend=repair) for one, client in _targets(config, target)]
     if as_json:
-        echo_json(reports)
+        echo_json(msgspec.to_builtins(reports))
     for report in reports:
         if not as_json:
             _print(report)

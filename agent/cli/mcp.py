@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from contextlib import closing
 
 import click
 
-from agent.cli.common import Command, Context, with_context
+from agent.cli.common import Command, Context, engine_option, with_context
 from agent.core.errors import SidelogError
 
 
 @click.command(cls=Command)
+@engine_option
 @with_context
 def command(context: Context) -> int:
     """Serve read-only questions about the store over MCP, on standard input and output.
@@ -25,7 +25,10 @@ def command(context: Context) -> int:
     from agent.mcp.server import serve
 
     config = context.config()
-    connection, _ = context.open_store()
-    with closing(connection):  # what is wrong with it is said now
+    fleet = context.fleet(config)
+    place = Place(config.store.path, config.archive_directory, config.alerts, fleet=fleet)
+    if fleet is None:
+        context.open_store()[0].close()  # what is wrong with it is said now
+    with place.engine():
         pass
-    return serve(Place(config.store.path, config.archive_directory, config.alerts))
+    return serve(place)

@@ -261,6 +261,8 @@ OFFERS: dict[tuple[str, str], Offer] = {
     ("parse", "form"): _formats,
     ("parse", "source"): _configured_sources,
     ("forward schema", "target"): _targets,
+    **{(command, "engine"): _targets for command in ("query", "alerts test", "status", "web", "mcp")},
+    **{(f"errors {name}", "engine"): _targets for name in ("list", "show", "diff", "resolve", "reopen", "ignore")},
     ("explain", "code"): _codes,
     ("token revoke", "name"): _tokens,
 }

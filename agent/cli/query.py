@@ -15,6 +15,7 @@ from agent.cli.common import (
     PATH,
     Command,
     Context,
+    engine_option,
     print_errors,
     print_warnings,
     safe_text,
@@ -25,6 +26,8 @@ from agent.cli.common import (
     zone,
 )
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
+from agent.core.stored import StoredEvent
+from agent.core.text import counted
 from agent.core.times import parse_length, parse_time
 from agent.core.values import whole_number
 from agent.query import open_engine
@@ -38,11 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from agent.core.stored import StoredEvent
+    from agent.clickhouse.address import ClickHouseAddress
+    from agent.config import Config
     from agent.query.aggregate import Bucket
     from agent.query.context import Surroundings
     from agent.query.cursor import CursorFile
-    from agent.query.engine import Engine
+    from agent.query.engine import Engine, Position
     from agent.query.measures import Measure
 
 DEFAULT_LINES = 100
@@ -52,7 +56,8 @@ EPILOG = """\b
 A TERM is a word or "quoted phrase", FIELD=VALUE, !=, >, >=, <, <=, FIELD~REGEX, or !TERM. FIELD=A* is how a
 value begins, FIELD=* any value. All TERMs must hold; FIELD=A FIELD=B means either, as does OR between them,
 with parentheses around. FIELD is severity, logger, service, source, path, message, trace_id, span_id, group,
-category, state, or a path into the line such as http.status, attributes.path or "Response Code".
+category, state, or a path into the line such as http.status, attributes.path or "Response Code"; over a
+ClickHouse (--engine) agent, too.
 """
 
 
@@ -112,6 +117,7 @@ class LinesType(click.ParamType[Any]):
 @click.option("--cursor-file", type=PATH, metavar="FILE", help="Go on after what the last such call printed.")
 @click.option("--bundle", type=PATH, metavar="FILE", help="Write one HTML file about the group or trace that TERM is.")
 @click.option("--csv-safe", is_flag=True, help="In csv, put ' before text that a spreadsheet would compute.")
+@engine_option
 @utc_option
 @with_context
 def command(context: Context, **options: Any) -> int:
@@ -127,8 +133,20 @@ def command(context: Context, **options: Any) -> int:
         raise
     config = context.config()
     path, directory = config.store.path, config.archive_directory
-    with closing(open_engine(path, directory, stored=request.stored, archived=request.archived, twin=True)) as engine:
+    fleet = context.fleet(config)
+    stored, archived = request.stored, request.archived
+    if fleet is not None and context.verbosity >= 0:
+        _tell_lag(config, fleet)
+    with closing(open_engine(path, directory, stored=stored, archived=archived, twin=True, fleet=fleet)) as engine:
         return _answer(request, engine)
+
+
+def _tell_lag(config: Config, fleet: ClickHouseAddress) -> None:
+    """Say what of this machine's own events the answer cannot have yet."""
+    from agent.views.fleet import not_forwarded
+
+    for name, events in not_forwarded(config, fleet).items():
+        click.echo(f"sidelog: {counted(events, 'event')} of this machine not forwarded to {name} yet", err=True)
 
 
 def understand(options: dict[str, Any], now_ns: int) -> Request:
@@ -293,7 +311,7 @@ def _write_stretches(  # noqa: PLR0917 - what the lines around need
     matches: Iterable[StoredEvent],
     around: Surroundings,
     engine: Engine,
-    position: int,
+    position: Position,
     output: Output,
 ) -> bool:
     """Print events with the lines around them, and tell whether there were any. For people `--` stands between two
@@ -320,7 +338,7 @@ def _reasons(request: Request, engine: Engine, empty: Sequence[str] | None) -> I
     return [] if nothing_new or request.lines == 0 else reasons(engine, request.selection)
 
 
-def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out: BinaryIO) -> tuple[bool, int]:
+def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out: BinaryIO) -> tuple[bool, Position]:
     """Print what is stored after the cursor, `request.lines` at the most, and move it there. Whether there was any such
     event, and the cursor's new position.
     """
@@ -331,7 +349,7 @@ def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out
             err=True,
         )
         position = 0
-    elif position > engine.position():
+    elif isinstance(now := engine.position(), int) and isinstance(position, int) and position > now:
         click.echo("sidelog: the store is newer than the cursor; beginning with its oldest event", err=True)
         position = 0
 
@@ -341,11 +359,11 @@ def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out
         if left == 0:
             return
         for item in engine.follow(request.selection, position, wait=False):
-            if isinstance(item, int):
+            if not isinstance(item, StoredEvent):
                 position = item
                 return
             yield item
-            position = item.id
+            position = engine.passed(position, item)
             if left is not None and (left := left - 1) == 0:
                 return  # there may be more
 
@@ -354,11 +372,11 @@ def _print_from_cursor(request: Request, cursor: CursorFile, engine: Engine, out
     return found, position
 
 
-def _follow(request: Request, engine: Engine, position: int, out: BinaryIO) -> None:
+def _follow(request: Request, engine: Engine, position: Position, out: BinaryIO) -> None:
     render = request.output.renderer()
     try:
         for item in engine.follow(request.selection, position):
-            if not isinstance(item, int):
+            if isinstance(item, StoredEvent):
                 out.write(render(item))
                 continue
             out.flush()

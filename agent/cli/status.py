@@ -13,6 +13,7 @@ from agent.cli.common import (
     Command,
     Context,
     echo_json,
+    engine_option,
     json_option,
     paint,
     safe_text,
@@ -38,12 +39,16 @@ _LOOK_INTERVAL_S = 0.1
 @json_option()
 @utc_option
 @click.option("-a", "--all", "show_all", is_flag=True, help="Every file, not only the first and the late ones.")
+@engine_option
 @with_context
 def command(context: Context, *, as_json: bool, show_all: bool) -> int:
     """Show the health of the agent: files with their lag, rates, gaps, its own errors.
 
-    Exits 1 when something is wrong. An agent that was stopped as it should be is not wrong, one that died is.
+    Exits 1 when something is wrong. An agent that was stopped as it should be is not wrong, one that died is. With
+    --engine: the agents that forward there, and how far each has come.
     """
+    if context.engine is not None:
+        return _show_fleet(context, as_json=as_json)
     path, fault = _store_path(context)
     connection = open_reader(path)
     document = _judged(connection, path)
@@ -57,6 +62,25 @@ def command(context: Context, *, as_json: bool, show_all: bool) -> int:
         for line in _lines(document, show_all=show_all):
             click.echo(line)
     return EXIT_DONE if document["healthy"] else EXIT_FAILED
+
+
+def _show_fleet(context: Context, *, as_json: bool) -> int:
+    from agent.views.fleet import fleet_document
+
+    fleet = context.fleet(context.config())
+    assert fleet is not None
+    document = fleet_document(fleet, time.time_ns())
+    if as_json:
+        echo_json(document)
+        return EXIT_DONE
+    for row in document["agents"]:
+        last = f"last event {shown_time(row['last_event'])}" if row["last_event"] else "no events"
+        seen = f"seen {shown_time(row['seen'])}" if row["seen"] else "never seen"
+        lag = f", {counted(row['lag_events'], 'event')} behind" if row["lag_events"] else ""
+        click.echo(f"{safe_text(row['host'] or '-')}  {safe_text(row['agent'])}  {last}, {seen}{lag}")
+    if not document["agents"]:
+        click.echo("no agent has forwarded anything there", err=True)
+    return EXIT_DONE
 
 
 def _judged(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from msgspec.structs import replace
 
 from agent.cli.again import page_commands
-from agent.cli.common import Command, Context, safe_text, with_context
+from agent.cli.common import Command, Context, engine_option, safe_text, with_context
 from agent.config import HttpConfig, is_private, listen_address
 from agent.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agent.clickhouse.address import ClickHouseAddress
+    from agent.config import Config
 
 
 @click.command(cls=Command)
 @click.option("--listen", metavar="ADDRESS", help="HOST:PORT or unix:/path (default: as configured).")
+@engine_option
 @with_context
 def command(context: Context, *, listen: str | None) -> int:
     """Serve the pages and the API of a store until Ctrl-C. Needs no agent.
@@ -35,7 +42,22 @@ def command(context: Context, *, listen: str | None) -> int:
         context.overrides += (f"http.listen={listen}",)
     if http.tls is not None and (fault := tls_fault(http.tls)) is not None:
         raise fault
+    fleet = context.fleet(config)
+    if fleet is not None:
+        _make_ready(config, fleet)
     context.open_store()
-    click.echo(f"serving {safe_text(str(config.store.path))} at {safe_text(http.listen)}; Ctrl-C ends it", err=True)
+    what = safe_text(str(config.store.path) if fleet is None else fleet.shown)
+    click.echo(f"serving {what} at {safe_text(http.listen)}; Ctrl-C ends it", err=True)
     typed = page_commands(context, replace(config, http=http))
-    return serve_alone(server_settings(config, http, typed))
+    return serve_alone(replace(server_settings(config, http, typed), fleet=fleet))
+
+
+def _make_ready(config: Config, fleet: ClickHouseAddress) -> None:
+    """See that a fleet answers, and have a store beside it, which knows who may look at the pages."""
+    from agent.query import open_engine
+
+    open_engine(config.store.path, config.archive_directory, fleet=fleet).close()
+    if not config.store.path.exists():
+        from agent.store.opening import open_store
+
+        open_store(config.store.path, min_free_bytes=config.store.min_free).close()

@@ -7,6 +7,7 @@ block would begin.
 
 from __future__ import annotations
 
+import struct
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -98,12 +99,25 @@ class _Source:
         """A column of a type."""
         if kind == "String":
             return self.texts(count)
+        if kind == "LowCardinality(String)":
+            return self._listed(count)
         code = _NUMBERS.get(kind)
         if code is None:
             raise faults.incomplete(self._address, f"a column of the type {kind!r}")
         found = array(code)
         found.frombytes(self.take(count * found.itemsize))
         return found
+
+    def _listed(self, count: int) -> list[bytes]:
+        """A column as the numbers of its values in a list that stands before them."""
+        if not count:
+            return []
+        _, flags, size = struct.unpack("<QQQ", self.take(24))
+        keys = self.texts(size)
+        self.take(8)  # how many numbers there are
+        places = array("BHIQ"[flags & 0xFF])
+        places.frombytes(self.take(count * places.itemsize))
+        return [keys[place] for place in places]
 
     def cut(self) -> NoReturn:
         raise faults.incomplete(self._address, "it ended within a block")

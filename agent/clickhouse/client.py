@@ -32,7 +32,7 @@ _MARK = b"__exception__"  # around an error in an answer that had begun, by curr
 
 Version = tuple[int, ...]
 CURRENT: Version = (23, 8)  # from here on it knows LowCardinality, codecs, tokens for inserts, JSONExtract, zstd
-WORDS: Version = (26, 2)  # from here on it has the text index
+WORDS: Version = (26, 7)  # from here on it has a text index that finds parts of words
 
 
 class ClickHouseClient:
@@ -91,7 +91,7 @@ class ClickHouseClient:
         with self._asked(sql.encode(), _parameters(more)) as response:
             return b"".join(self._pieces(response))
 
-    def query(self, sql: str, settings: Settings | None = None, query_id: str = "") -> Iterator[bytes]:
+    def query(self, sql: str | bytes, settings: Settings | None = None, query_id: str = "") -> Iterator[bytes]:
         """What it answers to a question, in pieces as they come. To close the generator ends the question there.
 
         Args:
@@ -106,7 +106,8 @@ class ClickHouseClient:
         named = query_id or uuid.uuid4().hex
         done = False
         try:
-            with self._asked(sql.encode(), {**_parameters(settings or {}), "query_id": named}) as response:
+            body = sql.encode() if isinstance(sql, str) else sql
+            with self._asked(body, {**_parameters(settings or {}), "query_id": named}) as response:
                 yield from self._pieces(response)
                 done = True
         except ClickHouseError:

@@ -75,12 +75,26 @@ LEASES = (
     TableColumn("until", "Int64"),
     TableColumn("ver", "UInt64"),
 )
+ALERTS = (
+    TableColumn("name", "String"),
+    TableColumn("kind", "String"),
+    TableColumn("key", "String"),
+    TableColumn("document", "String"),
+    TableColumn("ver", "UInt64"),
+)
 SCHEMA = (
     TableColumn("name", "String"),
     TableColumn("version", "UInt32"),
     TableColumn("ver", "UInt64"),
 )
-TABLES = {"events": EVENTS, "groups": GROUPS, "agents": AGENTS, "leases": LEASES, "schema": SCHEMA}
+TABLES = {
+    "events": EVENTS,
+    "groups": GROUPS,
+    "agents": AGENTS,
+    "leases": LEASES,
+    "alerts": ALERTS,
+    "schema": SCHEMA,
+}
 
 
 def names(columns: tuple[TableColumn, ...]) -> tuple[str, ...]:

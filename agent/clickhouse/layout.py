@@ -17,6 +17,7 @@ class TableLayout(msgspec.Struct, frozen=True):
 
     database: str
     is_current: bool
+    has_words: bool = False  # whether the server has the index for words
     cluster: str | None = None
     replicated: bool = False
 

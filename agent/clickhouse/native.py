@@ -36,8 +36,8 @@ _LENGTH_TEXTS = [length.decode("latin-1") for length in _LENGTHS]
 
 
 def text(value: str) -> bytes:
-    """One text. What no UTF-8 can hold becomes a question mark."""
-    data = value.encode("utf-8", "replace")
+    """One text. Half of a surrogate pair goes as the bytes that it would have: the column holds any."""
+    data = value.encode("utf-8", "surrogatepass")
     return varint(len(data)) + data
 
 
@@ -52,7 +52,7 @@ def texts(values: Sequence[str]) -> bytes:
         else:
             flat[1::2] = values
             return "".join(flat).encode("latin-1")
-    return binaries([value.encode("utf-8", "replace") for value in values])
+    return binaries([value.encode("utf-8", "surrogatepass") for value in values])
 
 
 def binaries(values: Sequence[bytes]) -> bytes:

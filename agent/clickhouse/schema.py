@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from agent.clickhouse import columns, migrations
-from agent.clickhouse.client import ClickHouseClient
+from agent.clickhouse.client import WORDS, ClickHouseClient
 from agent.clickhouse.faults import ClickHouseError
 from agent.clickhouse.layout import TableLayout
 
@@ -76,7 +76,8 @@ def check(client: ClickHouseClient) -> None:
 
 def layout_of(client: ClickHouseClient, cluster: str | None, *, replicated: bool) -> TableLayout:
     """The layout for a server as it is."""
-    return TableLayout(client.address.database, client.is_current, cluster, replicated)
+    has_words = client.version >= WORDS
+    return TableLayout(client.address.database, client.is_current, has_words, cluster, replicated)
 
 
 def make(address: ClickHouseAddress, cluster: str | None, *, replicated: bool, ttl_days: int | None) -> list[str]:

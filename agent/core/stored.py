@@ -43,6 +43,7 @@ class FileInfo(msgspec.Struct):
     profile: Profile | None
     identity: tuple[int, int, int] = (0, 0, 0)  # device, inode, generation
     offset: int = 0  # every byte before it is stored
+    agent: str | None = None  # whose file it is, where the events of several agents are together
 
 
 class StoredEvent:
@@ -76,6 +77,16 @@ class StoredEvent:
     def source(self) -> str:
         """The source's name."""
         return self.file.source
+
+    @property
+    def agent(self) -> str | None:
+        """Whose event it is, where those of several agents are together."""
+        return self.file.agent
+
+    @property
+    def key(self) -> tuple[str | None, int]:
+        """What no other event has that is asked of the same engine."""
+        return self.file.agent, self.id
 
     @property
     def path(self) -> str:

@@ -53,7 +53,8 @@ class AgentClaim:
     """
 
     def __init__(self, store: Path, target: str, client: ClickHouseClient) -> None:
-        self._store, self._target, self._client = store, target, client
+        self._store, self._target = store, target
+        self.client = client
         self.agent = ""  # that is claimed
 
     def take(self) -> SidelogError | None:
@@ -113,7 +114,7 @@ class AgentClaim:
             "until": 0,
             "ver": time.time_ns(),
         }
-        self._client.insert("leases", _COLUMNS, orjson.dumps(row), form="JSONEachRow")
+        self.client.insert("leases", _COLUMNS, orjson.dumps(row), form="JSONEachRow")
 
     def _confirm(self) -> None:
         with editing(self._store) as connection:
@@ -138,19 +139,23 @@ class AgentClaim:
 
     def _conflict(self) -> str | None:
         """Why the store must have a new id. The store is read last: another target may send meanwhile."""
-        table = self._client.address.table
+        table = self.client.address.table
         length = len(self._prefix)
         sql = f"SELECT name FROM {table('leases')} WHERE substring(name, 1, {length}) = '{self._prefix}' FORMAT TSV"
-        claims = [name[length:].partition("/") for name in self._client.execute(sql).decode().split()]
-        sql = f"SELECT max(seq) FROM {table('events')} WHERE agent = '{self.agent}' FORMAT TSV"
-        highest = int(self._client.execute(sql))
-        with closing(open_reader(self._store)) as connection:
-            own = set(get_meta(connection, _META).get("words", []))  # type: ignore[call-overload]
-            sent = _sent(connection)
+        claims = [name[length:].partition("/") for name in self.client.execute(sql).decode().split()]
+        _, before = self._known()
+        sql = f"SELECT max(seq) FROM {table('events')} WHERE agent = '{self.agent}' AND seq > {before} FORMAT TSV"
+        highest = int(self.client.execute(sql))
+        own, sent = self._known()
         for number, _, word in claims:
             if number.isdigit() and int(number) >= self._number and word not in own:
                 return CLAIMED
         return AHEAD if highest > sent else None
+
+    def _known(self) -> tuple[set[str], int]:
+        """The words of this store's claims, and the last event that any target may have."""
+        with closing(open_reader(self._store)) as connection:
+            return set(get_meta(connection, _META).get("words", [])), _sent(connection)  # type: ignore[call-overload]
 
 
 def _sent(connection: sqlite3.Connection) -> int:

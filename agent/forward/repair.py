@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from agent.clickhouse.client import ClickHouseClient
     from agent.forward.verify import Found, RemoteRow
 
-_PORTION = 10_000
+_PORTION = 4_000
 _COLUMNS = names(EVENTS)
 _GONE = ("agent", "seq", "ver", "gone", "timestamp")
 

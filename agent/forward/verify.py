@@ -175,7 +175,7 @@ class Comparison:
         if not local.ranges:
             return {}
         sql = (
-            f"SELECT toString(agent), toInt64({_HOUR}) AS hour, count(), groupBitXor({_SAME})"
+            f"SELECT CAST(agent AS String), toInt64({_HOUR}) AS hour, count(), groupBitXor({_SAME})"
             f" {self._from(f'gone = 0 AND ({local.where()})')} GROUP BY agent, hour"
         )
         return {(agent.decode(), hour): [count, checksum] for agent, hour, count, checksum in self._rows(sql)}
@@ -198,7 +198,7 @@ class Comparison:
     def _of_hour(self, hour: int, local: LocalEvents) -> list[RemoteRow]:
         names = ", ".join(f"'{agent}'" for agent in local.agents)
         where = f"agent IN ({names}) AND timestamp >= {hour * HOUR_NS} AND timestamp < {(hour + 1) * HOUR_NS}"
-        sql = f"SELECT toString(agent), seq, ver, gone, timestamp, {_SAME}, {_AS_TWIN} {self._from(where)}"
+        sql = f"SELECT CAST(agent AS String), seq, ver, gone, timestamp, {_SAME}, {_AS_TWIN} {self._from(where)}"
         return [RemoteRow(row[0].decode(), *row[1:]) for row in self._rows(sql)]
 
     # ------------------------------------------------------------ an hour that is not the same

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agent.config import HookConfig
 
 _LONGEST_NAP_NS = 300 * 10**9
+_ASK_AGAIN_NS = 10**9  # whether hooks may run
 
 _NOT_THIS_BODY = ("HTTP 400", "HTTP 415", "HTTP 422")  # what chats answer to a document that is not theirs
 _OTHER_FORMATS = "does it want a body of its own, such as `format: slack`?"
@@ -68,6 +69,7 @@ class HookDispatcher:
         clock: Unix ns.
         backoff: how long what has failed waits.
         metrics: where attempts are counted.
+        may_run: whether a hook may be started at this moment; where not, it is asked again after a second.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class HookDispatcher:
         clock: Callable[[], int] = time.time_ns,
         backoff: Backoff | None = None,
         metrics: AgentCounters | None = None,
+        may_run: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._may_run = may_run
         self._finished = finished
         self._changed = changed
         self._report = report
@@ -173,7 +177,7 @@ class HookDispatcher:
         if queue.timer is not None:
             queue.timer.cancel()
             queue.timer = None
-        nap = queue.circuit.blocks(now)
+        nap = queue.circuit.blocks(now) if self._may_run() else _ASK_AGAIN_NS
         if not nap:
             room = (1 if queue.circuit.is_open else config.concurrency) - len(queue.running)
             ready, nap = queue.ready(now)

@@ -71,7 +71,7 @@ def serve_alone(settings: ServerSettings) -> int:
 
 
 def _place(settings: ServerSettings) -> Place:
-    return Place(Path(settings.store), Path(settings.archive_directory), settings.rules)
+    return Place(Path(settings.store), Path(settings.archive_directory), settings.rules, fleet=settings.fleet)
 
 
 def _log_faults() -> None:

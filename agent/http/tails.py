@@ -35,7 +35,7 @@ _OF_ONE = 50  # who asks
 _QUEUED = 64  # batches that wait for one client
 _ALIVE_S = 15.0
 _MEDIA_TYPE = "text/event-stream"
-_Batch = tuple[int, list[tuple[int, msgspec.Raw]], int]
+_Batch = tuple[int, list[tuple[int | str, msgspec.Raw]], int]
 _DECODER = msgspec.json.Decoder(_Batch)
 
 
@@ -70,7 +70,7 @@ class Tails:
         last = request.headers.get("last-event-id", "")
         if request.method == "HEAD":
             return Response(media_type=_MEDIA_TYPE)
-        watch = Watch(next(self._numbers), texts, whole_number(last))
+        watch = Watch(next(self._numbers), texts, _position(last))
         events = self._events(watch)
         first = await anext(events, b"")  # an answer that has begun misses nothing any more
         return StreamingResponse(_rest(first, events), media_type=_MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
@@ -139,6 +139,12 @@ class Tails:
             self._writer.transport.abort()
 
 
+def _position(text: str) -> int | str | None:
+    """That of a client which comes again: a number, or what another engine has for one."""
+    number = whole_number(text)
+    return number if number is not None else text or None
+
+
 async def _rest(first: bytes, events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(events):
         yield first
@@ -148,5 +154,5 @@ async def _rest(first: bytes, events: AsyncGenerator[bytes, None]) -> AsyncGener
 
 def _as_event(batch: _Batch) -> bytes:
     _, rows, skipped = batch
-    told = b"".join(b"id: %d\ndata: %b\n\n" % (position, bytes(row)) for position, row in rows)
+    told = b"".join(b"id: %b\ndata: %b\n\n" % (str(position).encode(), bytes(row)) for position, row in rows)
     return told + (b"event: skipped\ndata: %d\n\n" % skipped if skipped else b"")

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from agent.clickhouse.address import ClickHouseAddress
+    from agent.config import Config
+    from agent.query.clickhouse.agents import FleetAgent
     from agent.query.engine import Engine
+
+
+def fleet_of(config: Config, wanted: str | None, *, local: bool = False) -> ClickHouseAddress | None:
+    """The ClickHouse that is asked in place of the store; None: the store.
+
+    Args:
+        config: the configuration, whose section `engine` holds where nothing else is wanted.
+        wanted: an address, or the name of a target.
+        local: the store was asked for.
+
+    Raises:
+        UsageError: SL657, there is no such target, or it is no address.
+        ConfigError: SL110, its password cannot be had.
+    """
+    if wanted is None and (local or config.engine is None):
+        return None
+    from agent.clickhouse.targets import address_of  # noqa: PLC0415 - most ask a store
+
+    return address_of(config, wanted)
 
 
 def open_engine(
@@ -20,9 +43,10 @@ def open_engine(
     archived: bool = True,
     sleep: Callable[[float], None] = time.sleep,
     twin: bool = False,
+    fleet: ClickHouseAddress | None = None,
 ) -> Engine:
-    """The engine for the store at `path`, to be closed by the caller. What searches archives is imported only where
-    there are any: 30 ms.
+    """The engine for the store at `path`, or for a fleet, to be closed by the caller. What searches archives is
+    imported only where there are any: 30 ms.
 
     Args:
         path: of the store.
@@ -31,10 +55,20 @@ def open_engine(
         archived: whether to ask its archives.
         sleep: waits so many seconds between looks at what is followed.
         twin: whether another process may do a part of what takes long, for one who waits alone for the answer.
+        fleet: the ClickHouse that is asked in place of the store.
 
     Raises:
+        UsageError: SL664, a tier of a store was asked for, which a fleet has not.
+        ClickHouseError: it cannot be asked, or has no tables.
         StoreError: the store is missing, damaged or newer than the program; nothing is created.
     """
+    if fleet is not None:
+        from agent.core.errors import UsageError  # noqa: PLC0415 - most ask a store
+        from agent.query.clickhouse.engine import ClickHouseEngine  # noqa: PLC0415
+
+        if not (stored and archived):
+            raise UsageError.of("SL664.tier", fleet.shown)
+        return ClickHouseEngine(fleet, sleep=sleep)
     from agent.query.sqlite.engine import SqliteEngine  # noqa: PLC0415 - for who imports the language alone
     from agent.store.reader import has_archives, open_reader  # noqa: PLC0415
 
@@ -60,3 +94,15 @@ def _holds_archives(directory: Path) -> bool:
     from agent.archive.directory import holds_archives  # noqa: PLC0415 - 5 ms, where nothing is archived
 
     return holds_archives(directory)
+
+
+def ask_agents(fleet: ClickHouseAddress) -> tuple[Sequence[int], Sequence[FleetAgent]]:
+    """The version of a fleet's server, and what its agents have said of themselves.
+
+    Raises:
+        ClickHouseError: it cannot be asked.
+    """
+    from agent.query.clickhouse.engine import ClickHouseEngine  # noqa: PLC0415 - one command asks
+
+    with closing(ClickHouseEngine(fleet)) as engine:
+        return engine.agents()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from agent.core.stored import StoredEvent
-    from agent.query.engine import Engine
+    from agent.query.engine import Engine, Position
 
 
 class Surroundings(NamedTuple):
@@ -27,7 +27,7 @@ class Surroundings(NamedTuple):
 
 
 def in_context(
-    engine: Engine, matches: Iterable[StoredEvent], around: Surroundings, upto: int
+    engine: Engine, matches: Iterable[StoredEvent], around: Surroundings, upto: Position
 ) -> Iterator[list[StoredEvent]]:
     """Stretches of logs: each begins with what comes before a match and ends behind the last one that lies in it.
 
@@ -38,24 +38,24 @@ def in_context(
         upto: a position of the engine: without what was stored after it.
     """
     matches = list(matches)
-    matching = {event.id for event in matches}
-    shown: set[int] = set()
+    matching = {event.key for event in matches}
+    shown: set[tuple[str | None, int]] = set()
     for match in matches:
-        if match.id in shown:
+        if match.key in shown:
             continue
         stretch = [*_before(engine, match, around.before, upto), match]
         left = around.after
         for event in _after(engine, match, upto):
-            left = around.after if event.id in matching else left - 1
-            if left < 0 or event.id in shown:
+            left = around.after if event.key in matching else left - 1
+            if left < 0 or event.key in shown:
                 break
             stretch.append(event)
-        stretch = [event for event in stretch if event.id not in shown]
-        shown.update(event.id for event in stretch)
+        stretch = [event for event in stretch if event.key not in shown]
+        shown.update(event.key for event in stretch)
         yield stretch
 
 
-def _before(engine: Engine, match: StoredEvent, lines: int, upto: int) -> list[StoredEvent]:
+def _before(engine: Engine, match: StoredEvent, lines: int, upto: Position) -> list[StoredEvent]:
     found: list[StoredEvent] = []
     if lines <= 0:
         return found
@@ -63,7 +63,7 @@ def _before(engine: Engine, match: StoredEvent, lines: int, upto: int) -> list[S
     with closing(engine.events(selection, newest_first=True, upto=upto)) as events:
         behind = True  # of the match's own instant those that come before it in the order of the engine
         for event in events:
-            if event.id == match.id:
+            if event.key == match.key:
                 behind = False
             elif not behind or event.timestamp < match.timestamp:
                 found.append(event)
@@ -72,14 +72,15 @@ def _before(engine: Engine, match: StoredEvent, lines: int, upto: int) -> list[S
     return found[::-1]
 
 
-def _after(engine: Engine, match: StoredEvent, upto: int) -> Iterator[StoredEvent]:
+def _after(engine: Engine, match: StoredEvent, upto: Position) -> Iterator[StoredEvent]:
     with closing(engine.events(Selection(_of_log(match), since=match.timestamp), upto=upto)) as events:
         passed = False
         for event in events:
             if passed or event.timestamp > match.timestamp:
                 yield event
-            passed = passed or event.id == match.id
+            passed = passed or event.key == match.key
 
 
 def _of_log(event: StoredEvent) -> Query:
-    return Query((Term("source", "=", event.source), Term("path", "=", event.path)))
+    terms = Term("source", "=", event.source), Term("path", "=", event.path)
+    return Query(terms if event.agent is None else (Term("agent", "=", event.agent), *terms))

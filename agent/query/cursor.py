@@ -7,16 +7,19 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.core.errors import SidelogError, UsageError
+
+if TYPE_CHECKING:
+    from agent.query.engine import Position
 
 
 class SavedCursor(NamedTuple):
     """A place in the order of storage."""
 
-    after_id: int  # the id of the last event that was printed; 0: none
-    store_id: str | None = None  # of the store whose id it is; None: not known, as in files of older versions
+    position: Position  # of a store: the id of the last event that was printed; 0: none
+    store_id: str | None = None  # of what the position is of; None: not known, as in files of older versions
 
 
 class CursorFile:
@@ -48,11 +51,12 @@ class CursorFile:
             after_id, store_id = content["after_id"], content.get("store_id")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             after_id = store_id = None
-        if type(after_id) is not int or not 0 <= after_id < 2**63 or not isinstance(store_id, str | None):
+        good = 0 <= after_id < 2**63 if type(after_id) is int else isinstance(after_id, str) and ":" in after_id
+        if not good or not isinstance(store_id, str | None):
             raise UsageError.of("SL516", self.path)
         return SavedCursor(after_id, store_id)
 
-    def write(self, after_id: int, store_id: str | None) -> None:
+    def write(self, position: Position, store_id: str | None) -> None:
         """Remember a place; the file is readable by its owner only.
 
         Raises:
@@ -62,7 +66,7 @@ class CursorFile:
         try:
             handle, temporary = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)  # mode 0600
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(json.dumps({"after_id": after_id, "store_id": store_id}) + "\n")
+                file.write(json.dumps({"after_id": position, "store_id": store_id}) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(self.path)

@@ -26,6 +26,7 @@ HELD_EVENTS = 5_000  # so many newest events are held to be turned round; more a
 SAMPLED_EVENTS = 1_000  # events that `fields` looks at
 
 Span = tuple[int, int]  # [since, until)
+Position = int | str  # a place in the order of storage, which its engine alone understands; 0 is before everything
 Fragment = bytes | None  # JSON of a value; None: the event has no such field
 Counts = Counter[tuple[int | None, tuple[Fragment, ...]]]  # (bucket's number, values of `by`) -> events
 
@@ -81,7 +82,7 @@ class Engine(Protocol):
         lines: int | None = None,
         *,
         newest_first: bool = False,
-        upto: int | None = None,
+        upto: Position | None = None,
         observed: Span | None = None,
     ) -> Generator[StoredEvent]:
         """The newest matching events, ordered by their instant; those of one instant always in the same order. To
@@ -104,7 +105,7 @@ class Engine(Protocol):
         wanted: int | None = None,
         *,
         descending: bool = False,
-        upto: int | None = None,
+        upto: Position | None = None,
         observed: Span | None = None,
     ) -> Generator[StoredEvent | int]:
         """As `events`, all of them, for who merges those of several engines: between them may stand instants, where it
@@ -171,12 +172,18 @@ class Engine(Protocol):
     def near(self, event: StoredEvent, span: Span) -> Span:
         """The part of a span around an event that can be searched quickly, whatever the search is for."""
 
-    def position(self) -> int:
-        """A place in the order of storage: after everything that is stored now; 0 is before everything."""
+    def position(self) -> Position:
+        """A place in the order of storage: after everything that is stored now."""
 
-    def follow(self, selection: Selection, after: int, *, wait: bool = True) -> Iterator[StoredEvent | int]:
+    def passed(self, position: Position, event: StoredEvent) -> Position:
+        """The place after an event, for who was at a position and has followed up to that event."""
+
+    def has_passed(self, position: Position, event: StoredEvent) -> bool:
+        """Whether an event lies before a position."""
+
+    def follow(self, selection: Selection, after: Position, *, wait: bool = True) -> Iterator[StoredEvent | Position]:
         """Matching events that are stored after a position, in the order of storage: those that are there, and then
-        those that come. After each batch the position that has been reached (an event's own id is the one after it).
+        those that come. After each batch the position that has been reached.
 
         Args:
             selection: what to show.
@@ -221,20 +228,19 @@ def newest_events(
     else:
         first = None
         with closing(by_time(selection, True, lines)) as found:  # noqa: FBT003
-            for event in islice(found, lines):
-                first = (event.timestamp, event.id)
+            for first in islice(found, lines):  # noqa: B007 - the last of them
+                pass
         if first is not None:
             yield from _beginning_with(by_time, selection, first)
 
 
 def _beginning_with(
-    by_time: Callable[[Selection, bool, int | None], Generator[StoredEvent]], selection: Selection, first: Span
+    by_time: Callable[[Selection, bool, int | None], Generator[StoredEvent]], selection: Selection, first: StoredEvent
 ) -> Iterator[StoredEvent]:
     """All matches from one on. Should it have gone meanwhile, from the next instant on."""
-    instant, number = first
-    begun = False
+    instant, begun = first.timestamp, False
     with closing(by_time(msgspec.structs.replace(selection, since=instant), False, None)) as found:  # noqa: FBT003
         for event in found:
-            begun = begun or event.id == number or event.timestamp > instant
+            begun = begun or event.key == first.key or event.timestamp > instant
             if begun:
                 yield event

@@ -15,7 +15,7 @@ from msgspec import Raw
 from agent.core.event import severity_text
 from agent.core.values import pick
 from agent.query.predicate import BUILT_IN, Categories, getter
-from agent.query.terms import LINE, NAMED_FIELDS
+from agent.query.terms import AGENT, LINE, NAMED_FIELDS
 
 if TYPE_CHECKING:
     from agent.core.stored import StoredEvent
@@ -92,8 +92,8 @@ def field(event: StoredEvent, name: str, categories: Categories) -> bytes | None
     if name in NAMED_FIELDS:
         found = getter(name)(event, categories)
         return encode(found[0]) if found else None
-    if name == "timestamp":
-        return encode(BUILT_IN[name](event))
+    if name == "timestamp" or (name == AGENT and event.agent is not None):
+        return encode(event.agent if name == AGENT else BUILT_IN[name](event))
     parts = tuple(name.split("."))
     there, value = _pick(event.record, parts)
     if not there and name.startswith(LINE):

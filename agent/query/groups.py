@@ -58,10 +58,14 @@ def group_samples(engine: Engine, group: int) -> list[StoredEvent]:
     starts = [first.timestamp + step * number for number in range(1, SAMPLES - 1)]
     between = [(_some(engine, group, 1, start) or [latest])[0] for start in starts]
     # Where there are bursts some are the same event: the newest take their places.
-    chosen = {event.id: event for event in (latest, first, *between, *newest)}
+    chosen = {event.key: event for event in (latest, first, *between, *newest)}
     found = list(chosen.values())[:SAMPLES]
-    order = [event.id for event in newest]
-    return sorted(found, key=lambda event: (-event.timestamp, order.index(event.id) if event.id in order else SAMPLES))
+    order = [event.key for event in newest]
+
+    def place(event: StoredEvent) -> tuple[int, int]:
+        return -event.timestamp, order.index(event.key) if event.key in order else SAMPLES
+
+    return sorted(found, key=place)
 
 
 def _some(

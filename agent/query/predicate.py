@@ -18,7 +18,7 @@ from agent.core.severity import HIGHEST, level_range
 from agent.core.times import format_utc
 from agent.core.values import exact, lookup, number, text_of
 from agent.query.searched import holds, is_exact_case
-from agent.query.terms import LINE, NAMED_FIELDS, Alternatives, Conjunction, Either, Term
+from agent.query.terms import AGENT, LINE, NAMED_FIELDS, Alternatives, Conjunction, Either, Term
 
 Categories = Mapping[int, GroupTraits]  # of each error group, and its state
 Check = Callable[["Matchable", Categories], bool]
@@ -39,6 +39,8 @@ class Matchable(Protocol):
     def path(self) -> str: ...
     @property
     def group(self) -> int | None: ...
+    @property
+    def agent(self) -> str | None: ...
     @property
     def record(self) -> str: ...
     @property
@@ -322,6 +324,10 @@ def getter(field: str) -> Getter:
         return _NAMED[field]
     parts = tuple(field.split("."))
     built_in = BUILT_IN.get(field)
+    if field == AGENT:
+        return lambda event, _: (
+            (lookup(event.fields, parts) or lookup(event.resource, parts)) if event.agent is None else [event.agent]
+        )
     if field.startswith(LINE):  # a line may have an object of this name itself
         return lambda event, _: lookup(event.fields, parts) or lookup(event.fields, parts[1:])
 

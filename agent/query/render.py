@@ -214,6 +214,8 @@ class Output(msgspec.Struct):
         pairs += [("timestamp", format_utc(event.timestamp)), ("place", f"{event.path}, byte {event.offset}")]
         if event.parse_error:
             pairs.append(("parse_error", event.parse_error))
+        if event.agent is not None:
+            pairs.append(("agent", event.agent))
         return [*pairs, ("id", str(event.id))]
 
     def _indented(self, name: str, value: str) -> list[str]:
@@ -247,6 +249,8 @@ def document(event: StoredEvent) -> dict[str, Any]:
         "offset": event.offset,
         "group": event.group,
     }
+    if event.agent is not None:
+        found["agent"] = event.agent
     if event.parse_error is not None:
         found["parse_error"] = event.parse_error
     return found

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 NAMED_FIELDS = (
     "severity", "logger", "service", "source", "path", "message", "trace_id", "span_id", "group", "category", "state",
 )  # fmt: skip
+AGENT = "agent"  # where events of several agents are together whose an event is; else a field of the line as any other
 LINE = "attributes."  # what follows it is the name of a field of the line, whatever the name means otherwise
 
 _PLAIN_FIELD = lazy(r"[\w.@/:-]+")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.core.errors import SidelogError
     from agent.core.groups import ErrorGroup, GroupFilter, GroupTraits
     from agent.core.stored import StoredEvent
-    from agent.query.engine import Counts, Engine, EventKey, FieldSummary, LogName, Span
+    from agent.query.engine import Counts, Engine, EventKey, FieldSummary, LogName, Position, Span
     from agent.query.language import Grouping, Selection
 
 
@@ -66,7 +66,7 @@ class UnionEngine:
         lines: int | None = None,
         *,
         newest_first: bool = False,
-        upto: int | None = None,
+        upto: Position | None = None,
         observed: Span | None = None,
     ) -> Generator[StoredEvent]:
         """As `Engine.events`."""
@@ -88,7 +88,7 @@ class UnionEngine:
         wanted: int | None = None,
         *,
         descending: bool = False,
-        upto: int | None = None,
+        upto: Position | None = None,
         observed: Span | None = None,
     ) -> Generator[StoredEvent | int]:
         """As `Engine.steps`. An engine searches on only when all that the others have found before is taken."""
@@ -160,11 +160,19 @@ class UnionEngine:
             span = engine.near(event, span)
         return span
 
-    def position(self) -> int:
+    def position(self) -> Position:
         """As `Engine.position`, of the engine that can be followed."""
         return 0 if self._followed is None else self._followed.position()
 
-    def follow(self, selection: Selection, after: int, *, wait: bool = True) -> Iterator[StoredEvent | int]:
+    def passed(self, position: Position, event: StoredEvent) -> Position:
+        """As `Engine.passed`, of the same engine."""
+        return position if self._followed is None else self._followed.passed(position, event)
+
+    def has_passed(self, position: Position, event: StoredEvent) -> bool:
+        """As `Engine.has_passed`, of the same engine."""
+        return self._followed is not None and self._followed.has_passed(position, event)
+
+    def follow(self, selection: Selection, after: Position, *, wait: bool = True) -> Iterator[StoredEvent | Position]:
         """As `Engine.follow`, of the engine that can be followed."""
         if self._followed is not None:
             yield from self._followed.follow(selection, after, wait=wait)

@@ -10,9 +10,11 @@ import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
+from agent.clickhouse import schema
+from agent.clickhouse.address import ClickHouseAddress
 from agent.core.event import severity_text
 from agent.core.fields import Profile
 from agent.core.groups import ErrorGroup, GroupHistory, GroupTraits, state_at
@@ -20,15 +22,19 @@ from agent.core.model import FileGeneration
 from agent.core.stored import FileInfo, StoredEvent
 from agent.group.grouper import Grouper
 from agent.query.aggregate import NAMED, value_of
+from agent.query.clickhouse.engine import ClickHouseEngine
 from agent.query.engine import EventKey, FieldSummary, LogName
 from agent.query.fragments import flattened_fragments
 from agent.store.groups import SORTS
+from tests.query.fleets import fill
 from tests.query.tiers import OBSERVED, RESOURCE, Tiers, parsed
 from tests.sources import parsing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import pytest
 
     from agent.query.engine import Engine
 
@@ -44,6 +50,9 @@ class Made:
     engine: Engine
     gone: int = 0  # so many of the events, those stored first, are not in the order of storage any more
     keeps_groups: bool = True  # it lists error groups
+    sees_labels: bool = (
+        False  # of a group's services it counts those that labels name, which these logs' parsers know not
+    )
     add: Callable[[str, bytes], None] | None = None  # stores one more log, where it can be done
     decide: Callable[[int, str], None] = lambda group, state: None  # gives an error group another state
 
@@ -198,6 +207,12 @@ class ListEngine:
     def position(self) -> int:
         return len(self.stored)
 
+    def passed(self, position, event):
+        return event.id
+
+    def has_passed(self, position, event):
+        return event.id <= position
+
     def follow(self, selection, after, *, wait=True):
         yield from (event for event in self._matching(selection) if event.id > after)
         yield max(after, len(self.stored))
@@ -257,6 +272,49 @@ def union(share: float) -> Callable[[Path, Logs], contextlib.AbstractContextMana
             yield Made(tiers.engine(), gone=tiers.gone, add=tiers.store, decide=tiers.decide)
 
     return made
+
+
+def fleet(database) -> Callable[[Path, Logs], contextlib.AbstractContextManager[Made]]:
+    """Everything in a store, and forwarded to a database of a ClickHouse; groups have the numbers of the store."""
+    address = ClickHouseAddress((database.url,), database.name)
+
+    @contextlib.contextmanager
+    def made(root: Path, logs: Logs) -> Iterator[Made]:
+        if not database.rows("EXISTS TABLE events")[0][0]:
+            schema.make(address, None, replicated=False, ttl_days=None)
+        for table in ("events", "groups", "agents"):
+            database.ask(f"TRUNCATE TABLE {table}")
+        with _tiers(root, logs, archived=False) as tiers:
+            last = fill(address, tiers.path)
+            versions = count(2)
+
+            def again() -> None:
+                nonlocal last
+                last = fill(address, tiers.path, after=last, version=next(versions))
+
+            def add(name: str, data: bytes) -> None:
+                tiers.store(name, data)
+                again()
+
+            def decide(group: int, state: str) -> None:
+                tiers.decide(group, state)
+                again()
+
+            with contextlib.closing(ClickHouseEngine(address)) as engine:
+                yield Made(engine, add=add, decide=decide, sees_labels=True)
+
+    return made
+
+
+# By the fixtures of tests.fleet that give a database: what they need.
+FLEETS = {"modern": ("clickhouse",), "replicas": ("clickhouse-18", "zookeeper")}
+
+
+def made_by(
+    kind: str, request: pytest.FixtureRequest
+) -> Callable[[Path, Logs], contextlib.AbstractContextManager[Made]]:
+    """What makes an engine of a kind."""
+    return fleet(request.getfixturevalue(kind)) if kind in FLEETS else ENGINES[kind]
 
 
 ENGINES = {

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from agent.core.groups import ErrorGroup, GroupFilter
     from agent.core.stored import StoredEvent
     from agent.query.archives.plan import FrameRef
-    from agent.query.engine import Counts, FieldSummary, Span
+    from agent.query.engine import Counts, FieldSummary, Position, Span
     from agent.query.language import Grouping
 
 _MOST_FRAMES = 64  # that are opened to find one event of a group: less than a second
@@ -87,7 +87,7 @@ class ArchiveEngine:
         lines: int | None = None,
         *,
         newest_first: bool = False,
-        upto: int | None = None,  # noqa: ARG002 - nothing arrives
+        upto: Position | None = None,  # noqa: ARG002 - nothing arrives
         observed: Span | None = None,
     ) -> Generator[StoredEvent]:
         """As `Engine.events`; of one instant in the order of the archives and their lines."""
@@ -103,7 +103,7 @@ class ArchiveEngine:
         wanted: int | None = None,
         *,
         descending: bool = False,
-        upto: int | None = None,  # noqa: ARG002 - nothing arrives
+        upto: Position | None = None,  # noqa: ARG002 - nothing arrives
         observed: Span | None = None,
     ) -> Generator[StoredEvent | int]:
         """As `Engine.steps`: an instant before each frame. What there is to be opened is settled with the first one."""
@@ -214,13 +214,21 @@ class ArchiveEngine:
         """As `Engine.position`."""
         return 0
 
+    def passed(self, position: Position, event: StoredEvent) -> Position:  # noqa: ARG002
+        """As `Engine.passed`: nothing comes."""
+        return position
+
+    def has_passed(self, position: Position, event: StoredEvent) -> bool:  # noqa: ARG002
+        """As `Engine.has_passed`: nothing comes."""
+        return False
+
     def follow(
         self,
         selection: Selection,  # noqa: ARG002
-        after: int,  # noqa: ARG002
+        after: Position,  # noqa: ARG002
         *,
         wait: bool = True,  # noqa: ARG002
-    ) -> Iterator[StoredEvent | int]:
+    ) -> Iterator[StoredEvent | Position]:
         """As `Engine.follow`: nothing comes."""
         return iter(())
 

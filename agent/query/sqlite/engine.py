@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent.core.errors import SidelogError
     from agent.core.groups import ErrorGroup, GroupFilter, GroupHistory
     from agent.core.stored import StoredEvent
-    from agent.query.engine import Counts, EventKey, FieldSummary, LogName, Span
+    from agent.query.engine import Counts, EventKey, FieldSummary, LogName, Position, Span
     from agent.query.language import Grouping, Selection
     from agent.query.sqlite.scan import EventScan
     from agent.store.events import Categories
@@ -86,7 +86,7 @@ class SqliteEngine:
         lines: int | None = None,
         *,
         newest_first: bool = False,
-        upto: int | None = None,
+        upto: Position | None = None,
         observed: Span | None = None,
     ) -> Generator[StoredEvent]:
         """As `Engine.events`; of one instant in the order of storage."""
@@ -104,7 +104,7 @@ class SqliteEngine:
         wanted: int | None = None,
         *,
         descending: bool = False,
-        upto: int | None = None,
+        upto: Position | None = None,
         observed: Span | None = None,
     ) -> Generator[StoredEvent | int]:
         """As `Engine.steps`: the events alone."""
@@ -112,10 +112,10 @@ class SqliteEngine:
             upto = self.position() if upto is None else upto
             yield from self._scan(selection, upto, observed).by_time(descending=descending, wanted=wanted)
 
-    def _scan(self, selection: Selection, upto: int | None = None, observed: Span | None = None) -> EventScan:
+    def _scan(self, selection: Selection, upto: Position | None = None, observed: Span | None = None) -> EventScan:
         from agent.query.sqlite.scan import EventScan  # noqa: PLC0415 - error groups are listed without: 8 ms
 
-        return EventScan(self._connection, selection, upto, observed, self._path)
+        return EventScan(self._connection, selection, None if upto is None else _id(upto), observed, self._path)
 
     def event(self, number: int) -> StoredEvent | None:
         """As `Engine.event`."""
@@ -195,7 +195,15 @@ class SqliteEngine:
         with reading(self._path):
             return highest_id(self._connection)
 
-    def follow(self, selection: Selection, after: int, *, wait: bool = True) -> Iterator[StoredEvent | int]:
+    def passed(self, position: Position, event: StoredEvent) -> int:  # noqa: ARG002
+        """As `Engine.passed`."""
+        return event.id
+
+    def has_passed(self, position: Position, event: StoredEvent) -> bool:
+        """As `Engine.has_passed`."""
+        return event.id <= _id(position)
+
+    def follow(self, selection: Selection, after: Position, *, wait: bool = True) -> Iterator[StoredEvent | Position]:
         """As `Engine.follow`, also when another store takes this one's place."""
         with reading(self._path):
             if wait:
@@ -205,7 +213,7 @@ class SqliteEngine:
                     self._connection,
                     self._path,
                     selection,
-                    after,
+                    _id(after),
                     sleep=self._sleep,
                     look_s=self._look_s,
                     reconnected=self._reconnect,
@@ -216,8 +224,8 @@ class SqliteEngine:
                         self.categories.read_again(self._connection)  # states change until the next events come
             else:
                 scan = self._scan(selection, self.position())
-                yield from scan.by_storage(after)
-                yield max(after, scan.last_id)
+                yield from scan.by_storage(_id(after))
+                yield max(_id(after), scan.last_id)
 
     def _reconnect(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -226,3 +234,8 @@ class SqliteEngine:
     def close(self) -> None:
         """As `Engine.close`."""
         self._connection.close()
+
+
+def _id(position: Position) -> int:
+    """A position of a store is the id of an event; that of another engine is before everything."""
+    return position if isinstance(position, int) else 0

@@ -1,0 +1,1 @@
+"""The engine over a ClickHouse, where the events of many agents are together."""
