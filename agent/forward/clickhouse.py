@@ -7,9 +7,10 @@ the end by the key of its rows.
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,11 +23,13 @@ from agent.store import outgoing
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from agent.config import ForwardConfig
     from agent.forward.reading import Batch, BatchReader
     from agent.forward.rows import EncodedPart
+
+    Settings = Mapping[str, str | int]
 
 # What a server says of rows that it will never take, however often they are sent: they cannot be parsed or converted,
 # or break a constraint. https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
@@ -35,6 +38,46 @@ _TOO_LARGE = 413  # of HTTP: by a proxy in between
 _DOUBTFUL = 50  # single events refused in a row: it is the server, not these events; they are held then
 
 _COUNT = 13  # its place among the columns
+
+_TRIES = 3
+_QUICK_S = 2.0  # a connection that breaks later was not cut, it hung
+_SOON_S = 0.2
+_T = TypeVar("_T")
+
+
+class PatientClient(ClickHouseClient):
+    """A client that asks again at once where a connection was cut: all that is sent here may be sent twice. What hangs,
+    or is not there, is left to whoever waits longer.
+    """
+
+    def execute(self, sql: str, settings: Settings | None = None, *, plain: bool = False) -> bytes:
+        """As `ClickHouseClient.execute`."""
+        return self._again(lambda: super(PatientClient, self).execute(sql, settings, plain=plain))
+
+    def insert(
+        self,
+        table: str,
+        columns: Sequence[str],
+        body: bytes,
+        *,
+        token: str = "",
+        form: str = "Native",
+        settings: Settings | None = None,
+    ) -> None:
+        """As `ClickHouseClient.insert`."""
+        insert = super().insert
+        self._again(lambda: insert(table, columns, body, token=token, form=form, settings=settings))
+
+    def _again(self, ask: Callable[[], _T]) -> _T:
+        for left in range(_TRIES - 1, -1, -1):
+            began = time.monotonic()
+            try:
+                return ask()
+            except ClickHouseError as error:
+                if error.code != "SL650" or not left or time.monotonic() - began > _QUICK_S:
+                    raise
+                time.sleep(random.uniform(0.0, _SOON_S))  # noqa: S311 - no secret
+        raise AssertionError
 
 
 class Refused(NamedTuple):
@@ -57,7 +100,7 @@ class ClickHouseSender:
 
     def __init__(self, target: ForwardConfig, agent: str) -> None:
         self.agent = agent
-        self.client = ClickHouseClient(ClickHouseAddress.of(target))
+        self.client = PatientClient(ClickHouseAddress.of(target))
         self._checked = False
         self._in_a_row = 0  # single events that were refused since it took something
         self._groups: dict[int, tuple[str | int, ...]] = {}  # as they were sent last

@@ -40,6 +40,8 @@ _LOOK_S = 0.25  # the longest that a batch which is due waits
 _BESIDE_S = 1.0  # between two times that groups and the agent are sent
 _IDLE_S = 30.0  # an agent with nothing to send is heard of so often
 _REPEAT_LOG_S = 60.0
+# What no password that is read anew and no other look at the tables helps.
+_PASSING = frozenset({"SL650", "SL653", "SL654", "SL656"})
 _CLAIM_S = 60.0  # between two looks whether another store has this agent's id, too
 
 log = structlog.get_logger("sidelog")
@@ -69,7 +71,7 @@ class TargetWorker:
         self._connection: sqlite3.Connection | None = None
         self._reader: BatchReader | None = None
         self._sender: ClickHouseSender | OtlpExporter | None = None
-        self._beside = 0.0  # when groups and the agent were sent last; monotonic seconds
+        self._beside = -math.inf  # when groups and the agent were sent last; monotonic seconds
         self._beside_state: tuple[int, int] | None = None
         self._claim: AgentClaim | None = None
         self._claimed = -math.inf  # when it was looked at last; monotonic seconds
@@ -91,7 +93,7 @@ class TargetWorker:
                 self._log(error)
                 pause_s = _FIRST_PAUSE_S
             except SidelogError as error:
-                self._close()
+                self._close(sender=error.code not in _PASSING)
                 pause_s = self._failed(error)
             except Exception as error:  # noqa: BLE001 - or this target would stand still, and nobody would know
                 self._close()
@@ -146,6 +148,7 @@ class TargetWorker:
             agent = forwarding.current_agent(connection)
         if target is None or target.removed is not None or agent is None:
             return False
+        self._measure(connection, target.position)
         sender = self._sender_of(agent)
         assert isinstance(sender, ClickHouseSender)
         sender.check()
@@ -213,23 +216,26 @@ class TargetWorker:
         """Nothing is to be sent now."""
         version = connection.execute("PRAGMA data_version").fetchone()[0]
         state = (version, target.position)
-        self._send_beside(connection, agent, _BESIDE_S if state != self._beside_state else _IDLE_S)
+        is_news = state != self._beside_state
+        if self._send_beside(connection, agent, 0.0 if self._once else _BESIDE_S if is_news else _IDLE_S):
+            self._beside_state = state
         if self._failures:
             with editing(self._store) as edit:
                 forwarding.recover(edit, target.name)
             self._succeeded()
-        self._beside_state = state
         return min(_LOOK_S, self.target.batch.interval / 4)
 
-    def _send_beside(self, connection: sqlite3.Connection, agent: str, after_s: float) -> None:
-        """Groups that have changed and the agent itself, if they have not been sent for so long."""
+    def _send_beside(self, connection: sqlite3.Connection, agent: str, after_s: float) -> bool:
+        """Send groups that have changed and the agent itself, if they have not been sent for so long; whether that was
+        done.
+        """
         now = time.monotonic()
         if now - self._beside < after_s:
-            return
+            return False
         sender = self._sender_of(agent)
         if not isinstance(sender, ClickHouseSender):
             self._beside = now
-            return
+            return True
         sender.check()
         with reading(self._store):
             sender.send_groups(connection)
@@ -246,6 +252,7 @@ class TargetWorker:
             )
         )
         self._beside = now + 20 * (time.monotonic() - now)  # what takes long is not done all the time
+        return True
 
     def _measure(self, connection: sqlite3.Connection, position: int) -> None:
         self.report.lag_events = forwarding.lag(connection, position)[0]
@@ -313,8 +320,10 @@ class TargetWorker:
             self._sender = self._claim = None
             self._claimed = -math.inf
 
-    def _close(self) -> None:
-        self._close_sender()
+    def _close(self, *, sender: bool = True) -> None:
+        """Close what is open; what is known of the server stays where it was only out of reach."""
+        if sender:
+            self._close_sender()
         self._reader = None
         if self._connection is not None:
             self._connection.close()

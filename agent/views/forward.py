@@ -92,7 +92,7 @@ def target_diagnostics(target: ForwardConfig, place: str) -> Iterator[Diagnostic
         else:
             yield ok(place, f"{target.name} exports to {target.otlp}")
         return
-    from agent.clickhouse import schema  # noqa: PLC0415 - only who forwards
+    from agent.clickhouse import columns, native, schema  # noqa: PLC0415 - only who forwards
     from agent.clickhouse.address import ClickHouseAddress  # noqa: PLC0415
     from agent.clickhouse.client import ClickHouseClient  # noqa: PLC0415
 
@@ -102,6 +102,7 @@ def target_diagnostics(target: ForwardConfig, place: str) -> Iterator[Diagnostic
             client = ClickHouseClient(address, _TARGET_S)
             try:
                 schema.check(client)
+                client.insert("events", columns.names(columns.EVENTS), native.rows_block(columns.EVENTS, []))  # may it?
                 version = ".".join(map(str, client.version))
             finally:
                 client.close()
