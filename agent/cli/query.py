@@ -27,6 +27,7 @@ from agent.cli.common import (
 )
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError, UsageError
 from agent.core.stored import StoredEvent
+from agent.core.text import counted
 from agent.core.times import parse_length, parse_time
 from agent.core.values import whole_number
 from agent.query import open_engine
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from agent.clickhouse.address import ClickHouseAddress
+    from agent.config import Config
     from agent.query.aggregate import Bucket
     from agent.query.context import Surroundings
     from agent.query.cursor import CursorFile
@@ -132,8 +135,18 @@ def command(context: Context, **options: Any) -> int:
     path, directory = config.store.path, config.archive_directory
     fleet = context.fleet(config)
     stored, archived = request.stored, request.archived
+    if fleet is not None and context.verbosity >= 0:
+        _tell_lag(config, fleet)
     with closing(open_engine(path, directory, stored=stored, archived=archived, twin=True, fleet=fleet)) as engine:
         return _answer(request, engine)
+
+
+def _tell_lag(config: Config, fleet: ClickHouseAddress) -> None:
+    """Say what of this machine's own events the answer cannot have yet."""
+    from agent.views.fleet import not_forwarded
+
+    for name, events in not_forwarded(config, fleet).items():
+        click.echo(f"sidelog: {counted(events, 'event')} of this machine not forwarded to {name} yet", err=True)
 
 
 def understand(options: dict[str, Any], now_ns: int) -> Request:

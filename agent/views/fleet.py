@@ -1,14 +1,19 @@
-"""The document of `status --engine`: the agents of a fleet."""
+"""The agents of a fleet, as `status --engine` shows them, and what of this machine is not there yet."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from agent.core.errors import SidelogError
 from agent.query import ask_agents
+from agent.store.reader import open_reader
 from agent.views import iso
+from agent.views.forward import target_documents
 
 if TYPE_CHECKING:
     from agent.clickhouse.address import ClickHouseAddress
+    from agent.config import Config
 
 _NS = 10**9
 
@@ -39,3 +44,23 @@ def fleet_document(fleet: ClickHouseAddress, now: int) -> dict[str, Any]:
         for one in agents
     ]
     return {"engine": fleet.shown, "version": ".".join(map(str, version)), "agents": rows}
+
+
+def not_forwarded(config: Config, fleet: ClickHouseAddress) -> dict[str, int]:
+    """How many events of this machine's store a fleet's engine has not got yet, by the targets that lead there. Empty
+    where there is no store, or no such target.
+    """
+    servers = set(fleet.urls)
+    names = {
+        target.name
+        for target in config.forward
+        if target.database == fleet.database and servers & {url.rstrip("/") for url in target.clickhouse or ()}
+    }
+    if not names or not config.store.path.exists():
+        return {}
+    try:
+        with closing(open_reader(config.store.path)) as connection:
+            rows = target_documents(connection)
+    except SidelogError:  # nothing is known of it, and the answer is that of the engine
+        return {}
+    return {row["name"]: row["lag_events"] for row in rows if row["name"] in names and row["lag_events"]}

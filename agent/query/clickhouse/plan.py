@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 _COLUMNS = ("source", "path", "service", "logger", "message", "trace_id", "span_id", AGENT)
 _MAY_BE_NONE = ("service", "logger", "trace_id", "span_id")  # where the column is empty
 _MOST_LISTED = 5_000  # values; a longer list costs more than it saves
-_RUN = lazy(r"[a-z]{4,}")
-WORDS = "arrayStringConcat(extractAll(lower(record), '[a-z]{4,}'), ' ')"  # as the index `words` of the table has it
+_RUN = lazy(r"[a-z]*[g-z][a-z]*")
+_FEWEST_LETTERS = 4  # of a run that the index has
+_RUNS = "[g-z][a-z]{3,}|[a-f][g-z][a-z]{2,}|[a-f]{2}[g-z][a-z]+|[a-f]{3,}[g-z][a-z]*"
+WORDS = f"arrayStringConcat(extractAll(lower(record), '{_RUNS}'), ' ')"  # as the index `words` of the table has it
 
 
 class FleetFacts(Protocol):
@@ -210,8 +212,9 @@ def text_clause(required: RequiredText, facts: FleetFacts) -> SqlClause:
     """The record holds the text, or has one of the ways round it."""
     value = required.text[:-1] if required.is_key else required.text
     found = _position("record", required)
-    if facts.has_words and (runs := _RUN.findall(required.text.lower())):
-        found = f"({WORDS} LIKE '%{max(runs, key=len)}%' AND {found})"
+    run = max(_RUN.findall(required.text.lower()), key=len, default="")
+    if facts.has_words and len(run) >= _FEWEST_LETTERS:
+        found = f"({WORDS} LIKE '%{run}%' AND {found})"
     escape = literal(hiding_escape(value))
     hidden = [f"position(record, {escape}) > 0"]
     if required.field is None:
