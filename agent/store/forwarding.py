@@ -140,6 +140,12 @@ def read_target(connection: sqlite3.Connection, name: str) -> Target | None:
     return None if row is None else _target(row)
 
 
+def read_pending(connection: sqlite3.Connection, name: str) -> Pending | None:
+    """What is on its way to a target."""
+    found = read_target(connection, name)
+    return None if found is None else found.pending
+
+
 def _target(row: tuple[Any, ...]) -> Target:
     values = list(row)
     values[7] = None if row[7] is None else msgspec.json.decode(row[7], type=Pending)
@@ -328,6 +334,8 @@ def pass_deleted(connection: sqlite3.Connection, last: int, now: int) -> list[Fo
         ).fetchone()
         if count:
             unsent.note_passed(connection, name, position, last)
+            if (pending := read_pending(connection, name)) is not None and pending.kind == "events":
+                unsent.note_in_doubt(connection, name, pending.start + 1, min(pending.end, last))
             found.append(ForwardGap(name, first, last, count, first_ns, last_ns, HELD, "", now))
             _add_gap(connection, found[-1], position)
         connection.execute("UPDATE forward_targets SET position = ? WHERE name = ?", (last, name))

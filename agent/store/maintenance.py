@@ -198,8 +198,9 @@ class Retention:
         if hold.age_ns is not None and now is not None:
             passed = max(
                 passed,
-                self._connection.execute(
-                    "SELECT coalesce(min(id) - 1, ?1) FROM events WHERE id <= ?1 AND observed_timestamp >= ?2",
+                self._connection.execute(  # an id that is there: what deletes nothing would be done for ever
+                    "SELECT coalesce(max(id), 0) FROM events WHERE id <= ?1 AND id <"
+                    " (SELECT coalesce(min(id), ?1 + 1) FROM events WHERE id <= ?1 AND observed_timestamp >= ?2)",
                     (last, max(0, now - hold.age_ns)),
                 ).fetchone()[0],
             )
