@@ -138,7 +138,7 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog alerts send-test page --set hooks.page.timeout=2s", "with less time than it has"),
     ),
     "alerts run": (
-        ("sidelog alerts run --engine central", "over all agents of a target of `forward`, until it is stopped"),
+        ("sidelog alerts run --engine central", "over all agents, until it is stopped"),
         ("sidelog alerts run --engine http://ch1:8123 --interval 30s", "of an address, every half minute"),
         ("sidelog alerts run --name payments -c payments.yaml", "rules of their own, beside others"),
     ),
@@ -269,6 +269,7 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "forward status": (
         ("sidelog forward status", "what waits, what was never sent"),
         ("sidelog forward status --json | jq '.[] | {name, lag_events}'", "for a program"),
+        ("sidelog forward status -c /etc/sidelog/sidelog.yaml", "of another configuration"),
     ),
     "forward schema": (
         ("sidelog forward schema", "for every target, or the engine"),
