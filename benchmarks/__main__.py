@@ -14,6 +14,7 @@ from benchmarks import (
     alerting,
     archive,
     common,
+    forwarding,
     grouping,
     http,
     idle,
@@ -43,6 +44,7 @@ MODULES = (
     survey_formats,
     archive,
     http,
+    forwarding,
 )
 PARTS = {part.__name__.rpartition(".")[2].replace("_", "-"): part for part in MODULES}
 

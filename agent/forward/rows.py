@@ -19,7 +19,7 @@ from msgspec import UNSET, Raw, UnsetType
 from agent.clickhouse import native
 from agent.clickhouse.columns import EVENTS
 from agent.core.fields import Profile
-from agent.core.stored import FileInfo, StoredEvent, resource_service
+from agent.core.stored import FileInfo, resource_service
 from agent.core.times import DAY_NS
 from agent.query.columns import FieldColumns, UnfitError, field_paths
 from agent.store import outgoing
@@ -283,7 +283,7 @@ class EventEncoder:
         exact = {}
         for number in odd:
             row = rows[number]
-            event = StoredEvent((*row[:_RECORD], row[_RECORD].decode(), *row[_RAW:]), self._files[row[_FILE]].info)
+            event = outgoing.stored_event(row, self._files[row[_FILE]].info)
             exact[number] = (event.body, event.logger, event.service, event.trace_id, event.span_id)
         return [self._text(role, values[role], exact, columns[_FILE]) for role in range(len(_ROLES))]
 
