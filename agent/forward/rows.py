@@ -293,16 +293,15 @@ class EventEncoder:
         name = _ROLES[role]
         for number, values in exact.items():
             column[number] = values[role] or ""
-        if name == "service":
+        missing = column.count(UNSET)
+        if name == "service" and missing:
             column = [
                 self._files[file].service if one is UNSET else one for one, file in zip(column, files, strict=True)
             ]
-        else:
-            missing = column.count(UNSET)
-            if missing == len(column):
-                return bytes(missing)
-            if missing:
-                column = ["" if one is UNSET else one for one in column]
+        elif missing == len(column):
+            return bytes(missing)
+        elif missing:
+            column = ["" if one is UNSET else one for one in column]
         if name == "service":
             return b"".join(map(self._services.__getitem__, column))
         if name == "logger":
