@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from agent.store import forwarding
+from agent.store import forwarding, outgoing
 from agent.store.unsent import holds, joined, without
 from tests.fleet.history import BEGIN, Machine, messages
 
@@ -128,7 +128,8 @@ def test_a_batch_that_arrived_though_retention_took_it_on_its_way_is_not_sent_ag
         agent = forwarding.current_agent(connection)
         connection.execute("UPDATE forward_targets SET position = 0")  # the first 50 are there, and no answer came
         forwarding.begin(connection, "central", forwarding.Pending("events", 0, 50, "token", agent=agent))
-        forwarding.pass_deleted(connection, 200, BEGIN * 10**9)
+        everything = lambda connection, _, after, last: outgoing.instants_after(connection, after, last)  # noqa: E731
+        forwarding.pass_deleted(connection, 200, BEGIN * 10**9, everything)
         connection.execute(
             'UPDATE files SET expired_offset = (SELECT max("offset") FROM events WHERE file_id = files.id)'
             " WHERE id IN (SELECT file_id FROM events)"
