@@ -18,6 +18,7 @@ from agent.clickhouse import migrations, schema
 from agent.clickhouse.address import ClickHouseAddress
 from agent.clickhouse.client import ClickHouseClient
 from agent.clickhouse.faults import ClickHouseError
+from agent.config.loader import load
 from tests.fleet.process import free_ports
 from tests.fleet.servers import Modern, Refused
 from tests.needs import needs
@@ -35,6 +36,18 @@ def blocks(section, language):
     """The blocks of one language in a section of the page."""
     text = PAGE.split(f"\n## {section}\n")[1].split("\n## ")[0]
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def other_lines():
+    """What the other sections type, but for what serves until it is stopped."""
+    found = [
+        line
+        for section in ("Asking", "Verify, restore, clones")
+        for text in blocks(section, "sh")
+        for line in text.splitlines()
+    ]
+    shown = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
+    return [line for line in [*found, *shown] if not line.startswith("sidelog web")]
 
 
 class Machine:
@@ -74,17 +87,14 @@ class Machine:
 
     def type(self, line):
         """Type one line of the page; what it prints."""
-        words = shlex.split(self.own(line.partition("  #")[0]))
+        words = shlex.split(self.own(re.split(r" +#", line)[0]))
         if words[:2] == ["systemctl", "restart"]:
             self.start("run")
             self.wait_for_store()
             return ""
         assert words.pop(0) == "sidelog"
-        command = [sys.executable, "-m", "agent", *words]
-        done = subprocess.run(
-            command, cwd=ROOT, env=self.environ, capture_output=True, text=True, check=False, timeout=90
-        )
-        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        done = self.ask(*words)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def wait_for_store(self):
@@ -96,8 +106,9 @@ class Machine:
 
     def ask(self, *words):
         command = [sys.executable, "-m", "agent", *words]
+        known = {"SIDELOG_ENGINE_PASSWORD": "asks-4711"} if "user=reader" in " ".join(words) else {}
         return subprocess.run(
-            command, cwd=ROOT, env=self.environ, capture_output=True, text=True, check=False, timeout=90
+            command, cwd=ROOT, env=self.environ | known, capture_output=True, text=True, check=False, timeout=90
         )
 
     def wait(self, line, wanted):
@@ -169,9 +180,20 @@ def test_from_one_machine_to_two(tmp_path, machines, server):
     assert (page["rule"], page["state"], page["value"]) == ("errors-of-the-fleet", "firing", 60)
     for machine in machines:
         machine.type(verify[0])
+    for line in other_lines():
+        one.type(line)
+    for machine in machines:
         machine.end()
     assert len(list(pages.glob("*.json"))) == 1
     assert server.rows("SELECT count() FROM logs.events FINAL") == [(60,)]
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+def test_each_configuration_of_the_page_is_valid(tmp_path, text):
+    file = tmp_path / "sidelog.yaml"
+    file.write_text(text)
+    config = load(file)
+    assert config.forward or config.engine
 
 
 def test_the_users_of_the_page_may_do_no_more_than_it_says(server):

@@ -171,7 +171,7 @@ def test_the_pages_and_the_api_show_a_fleet(machine, database, tmp_path):
         assert {row["agent"] for row in found} == {machine.agent}
         assert json.loads(get("/api/v1/counts?by=agent")) == [{"agent": machine.agent, "count": 360}]
         assert len(json.loads(get("/api/v1/errors"))) > 1
-        around = json.loads(get(f"/api/v1/context?id={found[0]['id']}&lines=2"))
+        around = json.loads(get(f"/api/v1/context?id={found[0]['id']}@{machine.agent}&lines=2"))
         assert found[0]["id"] in [row["id"] for row in around]
     finally:
         server.terminate()

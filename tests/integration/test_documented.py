@@ -72,6 +72,7 @@ FOLLOWED = {
     ("troubleshooting", "sh"): "tests/integration/test_operations.py",
     ("administration", "sh"): "tests/integration/test_operations.py",
     ("runbook", "sh"): "tests/integration/test_operations.py",
+    ("fleet", "console"): "tests/fleet/test_documented.py",
     ("fleet", "sh"): "tests/fleet/test_documented.py",
     ("fleet", "xml"): "tests/fleet/test_documented.py",
     ("fleet", "yaml"): "tests/fleet/test_documented.py",

@@ -235,7 +235,9 @@ def record_holds(text: str, facts: FleetFacts, *, folded: bool) -> str:
     run = max(_RUN.findall(text.lower()), key=len, default="")
     if not facts.has_words or len(run) < _FEWEST_LETTERS:
         return found
-    return f"({WORDS} LIKE '%{run}%' AND {found})"
+    words = f"{WORDS} LIKE '%{run}%'"
+    # Letters alone, of either case, are in the record just where they are in one of its runs.
+    return words if folded and run == text.lower() else f"({words} AND {found})"
 
 
 def _position(column: str, text: str, *, folded: bool) -> str:

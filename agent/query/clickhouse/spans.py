@@ -58,11 +58,13 @@ class SpanWalk:
             self.span = None
             return
         if self._descending and self._is_first and not found:
-            newest = self._table.extent((self._bound, low))  # nothing is that new: begin where there is something
-            if newest is None:
-                self.span = None
+            # Nothing is that new. What lies between is soon found to be nothing.
+            recent = self._table.recent()
+            if recent is not None and self._bound < recent - self._length < low:
+                self._is_first = False
+                self.span = recent - self._length, low
                 return
-            low = newest[1] + 1
+            self._length *= self._growth
         elif found < _FEW * rows:
             self._length *= self._growth
         elif found > _MANY:
