@@ -40,6 +40,7 @@ def _document(connection: sqlite3.Connection, target: forwarding.Target, now: in
     return {
         "name": target.name,
         "kind": target.kind,
+        "promise": "exactly once" if target.kind == "clickhouse" else "at least once",
         "url": target.url,
         "match": target.match or None,
         "agent": target.agent or None,
