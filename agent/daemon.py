@@ -22,7 +22,7 @@ from agent.core.conditions import Reporter
 from agent.core.errors import ConfigError, SidelogError, StoreError
 from agent.core.metrics import AgentCounters, Vitals
 from agent.core.text import counted, is_seen
-from agent.forwarding import ForwardProcess, forward_once
+from agent.forwarding import ForwardProcess, forward_once, save_targets
 from agent.ingest import Counters
 from agent.pipeline import STOP_TIMEOUT_S, Pipeline, Summary
 from agent.serving import ServerProcess, TypedCommands
@@ -164,6 +164,8 @@ class Agent:
             self.reporter.report(opened.renewed)
         if opened.former is not None:
             log.info("the store was migrated; a copy of what it was lies beside it", copy=str(opened.former))
+        if self._once or self._stdin is not None:  # before retention looks what is waited for
+            await asyncio.to_thread(save_targets, self.config, opened.writer.change)
         await pipeline.start()
         self._pipeline = pipeline
         try:

@@ -60,6 +60,7 @@ from agent import __version__
 from agent.alert.running import Alerting
 from agent.core.errors import EXIT_DONE, EXIT_STORE, StoreError
 from agent.core.times import boot_ns
+from agent.forward import passed
 from agent.forward.settings import TargetReport  # noqa: TC001 - the struct has it
 from agent.ingest import Counters, Ingest
 from agent.intake import IngestSettings, Intake
@@ -274,7 +275,9 @@ class Pipeline:
 def _maintenance(writer: StoreWriter, settings: IngestSettings, reporter: Reporter, *, once: bool) -> Maintenance:
     return Maintenance(
         writer,
-        Retention(writer, age_ns=settings.retention_age_ns, size_bytes=settings.retention_size_bytes),
+        Retention(
+            writer, age_ns=settings.retention_age_ns, size_bytes=settings.retention_size_bytes, wanted=passed.wanted
+        ),
         report=reporter.report,
         clock=WallClock(known_ns(writer.connection), _ONCE_CLOCK_GAP_S if once else _CLOCK_GAP_S, _warn_of_clock),
     )

@@ -14,6 +14,7 @@ from benchmarks import (
     alerting,
     archive,
     common,
+    forwarding,
     grouping,
     http,
     idle,
@@ -45,6 +46,7 @@ MODULES = (
     archive,
     http,
     scale,
+    forwarding,
 )
 PARTS = {part.__name__.rpartition(".")[2].replace("_", "-"): part for part in MODULES}
 

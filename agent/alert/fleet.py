@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 NAME = "alerts"
 INTERVAL_S = 10.0
+_SKEW_S = 2  # by which this machine's clock may be off the server's, whose seconds are whole
 _BLIND_S = 60.0  # so long without a look, and absence proves nothing
 _NEWS_NS = 24 * 3600 * 10**9  # so much longer than it could be told again it is remembered that a group was told
 
@@ -100,6 +101,12 @@ class FleetAlerts:
         self._number = self._ver = 0
         self._looked = 0.0
 
+    def _now(self) -> int:
+        """What time it is, Unix ns: by the server where this machine's clock is wrong, so that all who judge agree."""
+        own = self._clock()
+        off = self._table.server_seconds() - own // 10**9
+        return own + off * 10**9 if abs(off) > _SKEW_S else own
+
     # ------------------------------------------------------------ taking over
 
     @property
@@ -118,7 +125,7 @@ class FleetAlerts:
         self._ver = max(self._table.newest(), self._lease.epoch)
         self._rows.clear()
         self._made, self._waiting = [], {}
-        now = self._clock()
+        now = self._now()
         engine = PolledRuleEngine(self._rules.values(), quiet=self._quiet)
         saved = [(one, _saved(one)) for one in found["state"].values()]
         kept = [
@@ -136,7 +143,9 @@ class FleetAlerts:
             elif one["state"] == "waiting":
                 self._number += 1
                 delivery = msgspec.convert(one["delivery"], Delivery)
-                self._waiting[self._number] = msgspec.structs.replace(delivery, delivery_id=key, id=self._number)
+                self._waiting[self._number] = msgspec.structs.replace(
+                    delivery, delivery_id=key, id=self._number, next_attempt=0
+                )
         self._forget_others(found["rule"], [state for one, state in saved if (one, state) not in kept], now)
         for name, facts in self._facts.items():
             document = json.dumps({**facts, "shape": self._rules[name].shape})
@@ -215,7 +224,7 @@ class FleetAlerts:
         assert rules is not None
         if self._engine is None:
             self._engine = self._open_engine()
-        now = self._clock()
+        now = self._now()
         self._silences = {rule: one["until"] for rule, one in self._table.load("silence")["silence"].items()}
         try:
             read = {

@@ -70,6 +70,14 @@ class FleetAlertTable:
         rows = self._read("kind = 'history'", f"ORDER BY key DESC LIMIT {_HISTORY_ROWS}")
         return [orjson.loads(row["document"]) for row in reversed(rows)]
 
+    def server_seconds(self) -> int:
+        """What the server's clock says, in seconds since 1970.
+
+        Raises:
+            ClickHouseError: it cannot be asked.
+        """
+        return int(self._client.execute("SELECT toUnixTimestamp(now())"))
+
     def newest(self) -> int:
         """The highest version of any row; 0 where there is none.
 

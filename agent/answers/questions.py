@@ -162,11 +162,12 @@ def _reasons(place: Place, *, tier: str, **asked: Any) -> Iterator[bytes]:
 
 
 def _context(place: Place, *, id: str, lines: int) -> Iterator[bytes]:  # noqa: A002 - the parameter's name
-    number = whole_number(id.removeprefix("-"))
+    text, _, agent = id.partition("@")  # whose it is, where the events of several agents are together
+    number = whole_number(text.removeprefix("-"))
     if number is None:
         raise SidelogError.of("SL912", id)
     with place.engine() as engine:
-        event = engine.event(-number if id.startswith("-") else number)
+        event = engine.event(-number if text.startswith("-") else number, agent or None)
         if event is None:
             raise SidelogError.of("SL912", id)
         stretches = in_context(engine, [event], Surroundings(lines, lines), engine.position())

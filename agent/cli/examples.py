@@ -138,7 +138,7 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sidelog alerts send-test page --set hooks.page.timeout=2s", "with less time than it has"),
     ),
     "alerts run": (
-        ("sidelog alerts run --engine central", "over all agents of a target of `forward`, until it is stopped"),
+        ("sidelog alerts run --engine central", "over all agents, until it is stopped"),
         ("sidelog alerts run --engine http://ch1:8123 --interval 30s", "of an address, every half minute"),
         ("sidelog alerts run --name payments -c payments.yaml", "rules of their own, beside others"),
     ),
@@ -262,17 +262,30 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "forward": (
         ("sidelog forward status", "how far each target is, and what it said last"),
         ("sidelog forward schema", "make the tables in ClickHouse, for every target"),
-        ("sidelog forward schema --print", "see what would be made"),
+        ("sidelog forward verify", "prove that they have what the store has"),
+        ("sidelog forward backfill --since 2026-01-01", "send what only archives hold"),
         ("sidelog forward schema --target http://ch1:8123 --replicated", "on replicas, by an address"),
     ),
     "forward status": (
         ("sidelog forward status", "what waits, what was never sent"),
         ("sidelog forward status --json | jq '.[] | {name, lag_events}'", "for a program"),
+        ("sidelog forward status -c /etc/sidelog/sidelog.yaml", "of another configuration"),
     ),
     "forward schema": (
         ("sidelog forward schema", "for every target, or the engine"),
         ("sidelog forward schema --target central --cluster fleet --replicated", "on the servers of a cluster"),
         ("sidelog forward schema --print | less", "see what would be made"),
+    ),
+    "forward backfill": (
+        ("sidelog forward backfill", "all that targets never got, and archives hold"),
+        ("sidelog forward backfill --target central -S 2026-01-01 -U 2026-02-01", "of a month, to one target"),
+        ("sidelog forward backfill --json", "for a program"),
+    ),
+    "forward verify": (
+        ("sidelog forward verify", "whether all is there, and what differs"),
+        ("sidelog forward verify -S yesterday", "of the last hours alone"),
+        ("sidelog forward verify --repair", "send what is missing, take out what is there twice"),
+        ("sidelog forward verify --json | jq '.[].differences'", "for a program"),
     ),
     "explain": (
         ("sidelog explain SL401", "what it means, why it happens, what to do"),

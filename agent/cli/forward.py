@@ -61,7 +61,8 @@ def status(context: Context, *, as_json: bool) -> int:
 
 def target_line(document: dict[str, Any]) -> str:
     """One line for a target."""
-    parts = [f"{document['forwarded']:,} forwarded"]
+    once = " at least once" if document["promise"] == "at least once" else ""
+    parts = [f"{document['forwarded']:,} forwarded{once}"]
     if document["lag_events"]:
         parts.append(f"{counted(document['lag_events'], 'waits', 'wait')} for {document['lag_seconds']:,.1f} s")
     if document["rejected"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from agent.cli.common import Context, echo_json, json_option, print_error, safe_text, with_context
+from agent.cli.common import Command, Context, echo_json, json_option, print_error, safe_text, with_context
 from agent.core.errors import EXIT_DONE, EXIT_FAILED, SidelogError
 from agent.core.text import counted
 
@@ -24,7 +24,7 @@ _SHOWN_HOURS = 20
 _TARGET: Callable[[Any], Any] = click.option("--target", metavar="NAME", help="This target alone.")
 
 
-@click.command("backfill")
+@click.command("backfill", cls=Command)
 @_TARGET
 @click.option("-S", "--since", metavar="TIME", help="Only events from this time on.")
 @click.option("-U", "--until", metavar="TIME", help="Only events before this time.")
@@ -63,7 +63,7 @@ def backfill(context: Context, *, target: str | None, since: str | None, until: 
     return EXIT_FAILED if any(report.errors for report in reports) else EXIT_DONE
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @_TARGET
 @click.option("-S", "--since", metavar="TIME", help="Only hours from this time on.")
 @click.option("--repair", is_flag=True, help="Send what is missing, take out what is there twice, and compare again.")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "SIDELOG_"
 _CONFIG = "CONFIG"  # the file
+_ENGINE = "ENGINE_PASSWORD"  # of an address on the command line: `clickhouse.address.PASSWORD`
 _OF_HOOKS = ("RULE", "STATE", "SEVERITY", "VALUE", "THRESHOLD", "KEY", "DELIVERY_ID")  # `sidelog query` in a hook
 # Kubernetes and Docker's links, for a service of that name: SIDELOG_PORT_9880_TCP_ADDR, SIDELOG_WEB_SERVICE_HOST.
 _ORCHESTRATED = lazy(r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)(?:_\w+)?)?)|NAME|ENV_\w+")
@@ -49,13 +50,13 @@ def misspelt(environ: Mapping[str, str], *, strangers: bool = False) -> Iterator
 def _is_strange(name: str, sections: list[str]) -> bool:
     """Whether a variable means nothing to sidelog, nor to what orchestrators set."""
     rest = name.removeprefix(_PREFIX)
-    known = "__" in rest or rest in (_CONFIG, *sections, *_OF_HOOKS)
+    known = "__" in rest or rest in (_CONFIG, _ENGINE, *sections, *_OF_HOOKS)
     return name.startswith(_PREFIX) and not known and not _ORCHESTRATED.fullmatch(rest)
 
 
 def _meant(name: str, paths: list[str]) -> str | None:
     """What a name behind the prefix was to be; None where it counts as it is, or is nothing of sidelog's."""
-    if "__" in name or name in (_CONFIG, *_OF_HOOKS):
+    if "__" in name or name in (_CONFIG, _ENGINE, *_OF_HOOKS):
         return None
     if name.startswith(_CONFIG):  # CONFIG_FILE, CONFIGURATION
         return _CONFIG

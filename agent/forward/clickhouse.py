@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agent.forward.rows import EncodedPart
 
     Settings = Mapping[str, str | int]
+    TokenedPart = tuple[EncodedPart, str]
 
 # What a server says of rows that it will never take, however often they are sent: they cannot be parsed or converted,
 # or break a constraint. https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
@@ -120,15 +121,34 @@ class ClickHouseSender:
             schema.check(self.client)
             self._checked = True
 
-    def send(self, batch: Batch, reader: BatchReader, position: int) -> list[Refused]:
-        """Send a batch; what of it the server takes never.
+    def send(self, batch: Batch) -> list[TokenedPart]:
+        """Send a batch, from any thread; what of it was refused as data.
 
         Raises:
             ClickHouseError: it did not take it, or not all.
         """
         self.check()
+        refused = []
+        for part in batch.parts:
+            token = f"{batch.pending.token}-{part.month}"
+            try:
+                self._insert(part.body, token)
+            except ClickHouseError as error:
+                if not _is_of_data(error):
+                    raise
+                refused.append((part, token))
+            else:
+                self._in_a_row = 0
+        return refused
+
+    def sort_out(self, parts: list[TokenedPart], batch: Batch, reader: BatchReader, position: int) -> list[Refused]:
+        """Send what was refused as data in ever smaller parts; the events that the server takes never.
+
+        Raises:
+            ClickHouseError: it did not take the others, or refuses all.
+        """
         refused: list[Refused] = []
-        waiting = deque((part, f"{batch.pending.token}-{part.month}") for part in batch.parts)
+        waiting = deque(parts)
         while waiting:
             part, token = waiting.popleft()
             try:
@@ -149,7 +169,7 @@ class ClickHouseSender:
 
     def _halves(
         self, part: EncodedPart, token: str, batch: Batch, reader: BatchReader, position: int
-    ) -> Iterator[tuple[EncodedPart, str]]:
+    ) -> Iterator[TokenedPart]:
         """What is refused as data, in two: until the events are found that are refused whatever they come with."""
         middle = len(part.ids) // 2
         for number, half in enumerate((part.ids[:middle], part.ids[middle:])):

@@ -6,13 +6,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.core.errors import ArchiveError
-from agent.core.event import event_rows
 from agent.core.stored import StoredEvent
 from agent.forward.backfill import ArchivedLogs
 from agent.query.archives.search import ID_BITS, Searcher
 from agent.query.language import Query, Selection, parse_query
 from agent.store import forwarding, identity, unsent
-from agent.store.events import EVENT_COLUMNS, Categories, Files
+from agent.store.events import Categories, Files, count_after, events_between, oldest_id
 from agent.store.reader import has_archives
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOUR_NS = 3_600 * 10**9
-_NEVER = 1 << 62
 
 
 class LocalEvent(NamedTuple):
@@ -66,8 +64,8 @@ class LocalEvents:
         self.own = [one.id for one in reversed(known) if not identity.is_of_another(one)]  # that of now first
         self.agent = self.agents[-1] if known else ""
         self.unreadable: list[str] = []
-        self._first = connection.execute("SELECT coalesce(min(id), ?) FROM events", (self.position + 1,)).fetchone()[0]
-        self.pending = connection.execute("SELECT count(*) FROM events WHERE id > ?", (self.position,)).fetchone()[0]
+        self._first = oldest_id(connection) or self.position + 1
+        self.pending = count_after(connection, self.position)
         changed = row.changed if row is not None else 0
         self._changing = {
             number for (number,) in connection.execute("SELECT event_id FROM forward_changes WHERE id > ?", (changed,))
@@ -129,10 +127,8 @@ class LocalEvents:
 
     def _stored(self) -> Iterator[LocalEvent]:
         files, categories = Files(self._connection), Categories(self._connection)
-        time = "" if self._since is None else f" AND e.timestamp >= {self._since}"
-        sql = f"SELECT {EVENT_COLUMNS} FROM events e WHERE e.id >= ? AND e.id <= ?{time} ORDER BY e.id"  # noqa: S608 - own words
         for agent, first, last in self._sent:
-            for row in event_rows(self._connection.execute(sql, (first, last))):
+            for row in events_between(self._connection, first, last, self._since):
                 file = files[row.file_id]
                 if row.id in self._refused:
                     continue

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from agent.core import logs
 from agent.core.errors import EXIT_DONE, EXIT_FAILED
-from agent.core.process import die_with_owner
+from agent.core.process import die_with_owner, keep_freed_memory
 from agent.forward.settings import TargetReport, read_settings, write_reports
 from agent.forward.worker import TargetWorker
 from agent.supervision import BEAT_S
@@ -44,6 +44,7 @@ def forward_for_agent() -> int:
     workers = _workers(settings, once=False)
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    keep_freed_memory()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # reference counting frees what is read and encoded
     threads = _start(workers)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from agent.core.event import EventRow
-from agent.core.stored import StoredEvent
 from agent.forward.rows import EncodedPart, EventEncoder
 from agent.store import forwarding, outgoing
 from agent.store.events import Categories
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
+    from agent.core.stored import StoredEvent
     from agent.query.language import Query
     from agent.store.outgoing import Row
 
@@ -160,8 +160,8 @@ class BatchReader:
         return [row for row, event in zip(rows, events, strict=True) if query.matches(event, self._categories)]
 
     def _stored(self, rows: Sequence[Row]) -> list[StoredEvent]:
-        files = self.encoder.files({row[4] for row in rows})
-        return [StoredEvent((*row[:7], row[7].decode(), *row[8:]), files[row[4]]) for row in rows]
+        files = self.encoder.files({row[outgoing.FILE_ID] for row in rows})
+        return [outgoing.stored_event(row, files[row[outgoing.FILE_ID]]) for row in rows]
 
     def _query(self, match: str) -> Query | None:
         if match not in self._queries:

@@ -7,7 +7,6 @@ comes later counts more. What is sent again goes under the store's id of now; no
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -19,9 +18,8 @@ from agent.forward.backfill import ArchivedEncoder, ArchivedLogs
 from agent.forward.rows import EventEncoder, month_of
 from agent.query.archives.search import ID_BITS, Searcher
 from agent.query.language import Query, Selection
-from agent.store import forwarding
+from agent.store import forwarding, outgoing
 from agent.store.edit import editing
-from agent.store.outgoing import COLUMNS
 from agent.store.reader import open_reader
 
 if TYPE_CHECKING:
@@ -31,14 +29,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from agent.clickhouse.client import ClickHouseClient
-    from agent.forward.verify import Found, RemoteRow
+    from agent.forward.verify import Discrepancies, RemoteRow
 
 _PORTION = 4_000
 _COLUMNS = names(EVENTS)
 _GONE = ("agent", "seq", "ver", "gone", "timestamp")
 
 
-def repair(store: Path, directory: Path, target: str, client: ClickHouseClient, found: Found) -> dict[str, int]:
+def repair(store: Path, directory: Path, target: str, client: ClickHouseClient, found: Discrepancies) -> dict[str, int]:
     """Make it good; how many events were sent again, and how many marked as gone.
 
     Args:
@@ -97,10 +95,7 @@ def _portions(rows: Sequence[RemoteRow]) -> Iterator[list[RemoteRow]]:
 
 def _rows(connection: sqlite3.Connection, ids: Sequence[int]) -> Iterator[list[Any]]:
     for at in range(0, len(ids), _PORTION):
-        yield connection.execute(
-            f"SELECT {COLUMNS} FROM json_each(?) j JOIN events e ON e.id = j.value ORDER BY e.id",  # noqa: S608 - own words
-            (json.dumps(ids[at : at + _PORTION]),),
-        ).fetchall()
+        yield outgoing.events_of(connection, ids[at : at + _PORTION])
 
 
 def _send(client: ClickHouseClient, encoder: EventEncoder, rows: Sequence[Any], version: int) -> int:

@@ -19,7 +19,7 @@ from msgspec import UNSET, Raw, UnsetType
 from agent.clickhouse import native
 from agent.clickhouse.columns import EVENTS
 from agent.core.fields import Profile
-from agent.core.stored import FileInfo, StoredEvent, resource_service
+from agent.core.stored import FileInfo, resource_service
 from agent.core.times import DAY_NS
 from agent.query.columns import FieldColumns, UnfitError, field_paths
 from agent.store import outgoing
@@ -283,7 +283,7 @@ class EventEncoder:
         exact = {}
         for number in odd:
             row = rows[number]
-            event = StoredEvent((*row[:_RECORD], row[_RECORD].decode(), *row[_RAW:]), self._files[row[_FILE]].info)
+            event = outgoing.stored_event(row, self._files[row[_FILE]].info)
             exact[number] = (event.body, event.logger, event.service, event.trace_id, event.span_id)
         return [self._text(role, values[role], exact, columns[_FILE]) for role in range(len(_ROLES))]
 
@@ -293,16 +293,15 @@ class EventEncoder:
         name = _ROLES[role]
         for number, values in exact.items():
             column[number] = values[role] or ""
-        if name == "service":
+        missing = column.count(UNSET)
+        if name == "service" and missing:
             column = [
                 self._files[file].service if one is UNSET else one for one, file in zip(column, files, strict=True)
             ]
-        else:
-            missing = column.count(UNSET)
-            if missing == len(column):
-                return bytes(missing)
-            if missing:
-                column = ["" if one is UNSET else one for one in column]
+        elif missing == len(column):
+            return bytes(missing)
+        elif missing:
+            column = ["" if one is UNSET else one for one in column]
         if name == "service":
             return b"".join(map(self._services.__getitem__, column))
         if name == "logger":

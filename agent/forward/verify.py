@@ -91,7 +91,7 @@ class VerifyReport(msgspec.Struct):
         return sum(one.counts.get(kind, 0) for one in self.differences)
 
 
-class Found(NamedTuple):
+class Discrepancies(NamedTuple):
     """What is to be repaired."""
 
     again: list[LocalEvent]  # to be sent once more
@@ -124,7 +124,7 @@ class Comparison:
         self._store, self._directory, self._target, self._client = store, directory, target, client
         self._match = match
         self._since = None if since is None else since // HOUR_NS * HOUR_NS
-        self.found = Found([], [], 0)
+        self.found = Discrepancies([], [], 0)
 
     def run(self) -> VerifyReport:
         """Compare.

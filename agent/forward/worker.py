@@ -14,6 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from agent import __version__
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.config import ForwardConfig
+    from agent.forward.clickhouse import TokenedPart
     from agent.forward.otlp import OtlpExporter
     from agent.forward.reading import Batch
 
@@ -45,6 +47,22 @@ _PASSING = frozenset({"SL650", "SL653", "SL654", "SL656"})
 _CLAIM_S = 60.0  # between two looks whether another store has this agent's id, too
 
 log = structlog.get_logger("sidelog")
+
+
+class _Sending(threading.Thread):
+    """Sends a batch beside whoever reads the next one."""
+
+    def __init__(self, sender: ClickHouseSender, batch: Batch) -> None:
+        super().__init__(name="forward-send", daemon=True)
+        self._sender, self._batch = sender, batch
+        self.refused: list[TokenedPart] = []
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self.refused = self._sender.send(self._batch)
+        except Exception as error:  # noqa: BLE001 - it is raised by who waits for this
+            self.error = error
 
 
 class TargetWorker:
@@ -74,6 +92,7 @@ class TargetWorker:
         self._beside = -math.inf  # when groups and the agent were sent last; monotonic seconds
         self._beside_state: tuple[int, int] | None = None
         self._claim: AgentClaim | None = None
+        self._ahead: tuple[int, int, Batch | None] | None = None  # what comes behind a position and changes
         self._claimed = -math.inf  # when it was looked at last; monotonic seconds
 
     def end(self) -> None:
@@ -164,6 +183,9 @@ class TargetWorker:
 
     def _batch(self, reader: BatchReader, target: forwarding.Target) -> Batch | None:
         pending = target.pending
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and pending is None and ahead[:2] == (target.position, target.changed):
+            return ahead[2]
         if pending is not None and pending.agent == reader.agent:
             return reader.again(pending, target.position)
         return reader.next(target, self.target.match, self._limits)
@@ -174,7 +196,7 @@ class TargetWorker:
     def _settle(self, target: forwarding.Target, batch: Batch) -> None:
         """Nothing of it is for this target."""
         changes = batch.pending.kind == "changes"
-        if batch.pending.end <= (target.changed if changes else target.position):
+        if target.pending is None and batch.pending.end <= (target.changed if changes else target.position):
             return
         with editing(self._store) as edit:
             forwarding.pass_over(
@@ -188,7 +210,8 @@ class TargetWorker:
         rejected = 0
         refused: list[tuple[int, str]] = []
         if isinstance(sender, ClickHouseSender):
-            refused = [(one.event, one.why) for one in sender.send(batch, reader, target.position)]
+            parts = self._send_and_read_on(sender, batch, reader, target)
+            refused = [(one.event, one.why) for one in sender.sort_out(parts, batch, reader, target.position)]
         else:
             done = sender.send(batch.events)
             rejected = done.rejected
@@ -209,6 +232,25 @@ class TargetWorker:
             self.report.refusal = error.message
             self._log(error)
         self._succeeded()
+
+    def _send_and_read_on(
+        self, sender: ClickHouseSender, batch: Batch, reader: BatchReader, target: forwarding.Target
+    ) -> list[TokenedPart]:
+        """Send a batch; where more waits, read and encode the next one meanwhile, which takes as long."""
+        if not batch.is_full or batch.pending.kind != "events":
+            return sender.send(batch)
+        sending = _Sending(sender, batch)
+        sending.start()
+        try:
+            then = msgspec.structs.replace(target, position=batch.pending.end, pending=None)
+            with reading(self._store):
+                self._ahead = (then.position, then.changed, reader.next(then, self.target.match, self._limits))
+        finally:
+            sending.join()
+        if sending.error is not None:
+            self._ahead = None
+            raise sending.error
+        return sending.refused
 
     # ------------------------------------------------------------ beside events
 
@@ -324,7 +366,7 @@ class TargetWorker:
         """Close what is open; what is known of the server stays where it was only out of reach."""
         if sender:
             self._close_sender()
-        self._reader = None
+        self._reader = self._ahead = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -19,7 +19,7 @@ _MOST_FIELDS = 200
 class ShownEvent(NamedTuple):
     """One event for a template. `fields` are names as the query language has them, and texts."""
 
-    id: int
+    id: str  # with the agent behind it, where the events of several are together: `17@4f1c…`
     instant: int
     time: str
     utc: str
@@ -44,7 +44,7 @@ class ShownEvent(NamedTuple):
         fields: list[tuple[str, str]] = []
         _flatten("", document["attributes"] or {}, fields)
         return cls(
-            id=document["id"],
+            id="@".join(str(document[name]) for name in ("id", "agent") if name in document),
             instant=instant,
             time=format_local(instant, 3),
             utc=document["timestamp"],

@@ -96,8 +96,13 @@ class Engine(Protocol):
             observed: only what was read from its log in this span.
         """
 
-    def event(self, number: int) -> StoredEvent | None:
-        """The event with an id, as long as it has that: one that has left the store has another in its archive."""
+    def event(self, number: int, agent: str | None = None) -> StoredEvent | None:
+        """The event with an id, as long as it has that: one that has left the store has another in its archive.
+
+        Args:
+            number: the id.
+            agent: whose it is, where those of several are together; None: anybody's.
+        """
 
     def steps(
         self,

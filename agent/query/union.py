@@ -77,9 +77,9 @@ class UnionEngine:
 
         return newest_events(by_time, selection, lines, newest_first=newest_first)
 
-    def event(self, number: int) -> StoredEvent | None:
+    def event(self, number: int, agent: str | None = None) -> StoredEvent | None:
         """As `Engine.event`."""
-        found = (engine.event(number) for engine in self._engines)
+        found = (engine.event(number, agent) for engine in self._engines)
         return next((event for event in found if event is not None), None)
 
     def steps(

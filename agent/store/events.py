@@ -34,6 +34,33 @@ def load_events(connection: sqlite3.Connection, ids: Iterable[int], files: Mappi
     return [StoredEvent(row, files[row.file_id]) for row in event_rows(rows)]
 
 
+def events_between(
+    connection: sqlite3.Connection, first: int, last: int, since: int | None = None
+) -> Iterator[EventRow]:
+    """The events with ids from `first` to `last`, in their order.
+
+    Args:
+        connection: any.
+        first: the first id.
+        last: the last one.
+        since: only those of this instant and later.
+    """
+    time = "" if since is None else f" AND e.timestamp >= {since}"
+    sql = f"SELECT {EVENT_COLUMNS} FROM events e WHERE e.id >= ? AND e.id <= ?{time} ORDER BY e.id"
+    return event_rows(connection.execute(sql, (first, last)))
+
+
+def oldest_id(connection: sqlite3.Connection) -> int | None:
+    """The id of the event that was stored first of those that are there."""
+    found: int | None = connection.execute("SELECT min(id) FROM events").fetchone()[0]
+    return found
+
+
+def count_after(connection: sqlite3.Connection, position: int) -> int:
+    """How many events are behind an id."""
+    return int(connection.execute("SELECT count(*) FROM events WHERE id > ?", (position,)).fetchone()[0])
+
+
 def newest_id(connection: sqlite3.Connection) -> int:
     """The id of the event stored last; 0 in an empty store."""
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])

@@ -8,6 +8,7 @@ comes after a crash sends the same again. Functions that change something are ca
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _AGENT_ID_BYTES = 16
 _FORGET_NS = 30 * 86_400 * 10**9  # a target that the configuration has no more may come back within
+_ONE_GAP_NS = 600 * 10**9
 HELD, REFUSED = "hold", "refused"  # reasons of a gap: retention went first; the target takes the event never
 
 
@@ -140,6 +142,12 @@ def read_target(connection: sqlite3.Connection, name: str) -> Target | None:
     return None if row is None else _target(row)
 
 
+def read_pending(connection: sqlite3.Connection, name: str) -> Pending | None:
+    """What is on its way to a target."""
+    found = read_target(connection, name)
+    return None if found is None else found.pending
+
+
 def _target(row: tuple[Any, ...]) -> Target:
     values = list(row)
     values[7] = None if row[7] is None else msgspec.json.decode(row[7], type=Pending)
@@ -184,9 +192,6 @@ def forget(connection: sqlite3.Connection, name: str) -> bool:
     unsent.forget(connection, name)
     connection.execute("DELETE FROM forward_gaps WHERE target = ?", (name,))
     return connection.execute("DELETE FROM forward_targets WHERE name = ?", (name,)).rowcount > 0
-
-
-# ---------------------------------------------------------------- sending
 
 
 def begin(connection: sqlite3.Connection, name: str, pending: Pending) -> None:
@@ -311,35 +316,46 @@ def note_refused(
     )
 
 
-def pass_deleted(connection: sqlite3.Connection, last: int, now: int) -> list[ForwardGap]:
+Wanted = Callable[["sqlite3.Connection", str, int, int], list[tuple[int, int]]]
+# (connection, match, after, last) -> id and instant of the events in this span that a filter lets through, by id
+
+
+def pass_deleted(connection: sqlite3.Connection, last: int, now: int, wanted: Wanted) -> list[ForwardGap]:
     """Before retention deletes the events up to `last`: what a target has not got of them is a gap; these.
 
     Args:
         connection: inside the transaction that deletes.
         last: the highest id that goes.
         now: Unix ns.
+        wanted: what a target's filter lets through.
     """
-    behind = connection.execute("SELECT name, position FROM forward_targets WHERE position < ?", (last,)).fetchall()
+    behind = connection.execute(
+        'SELECT name, position, "match" FROM forward_targets WHERE position < ?', (last,)
+    ).fetchall()
     found = []
-    for name, position in behind:
-        count, first, first_ns, last_ns = connection.execute(
-            "SELECT count(*), min(id), min(timestamp), max(timestamp) FROM events WHERE id > ? AND id <= ?",
-            (position, last),
-        ).fetchone()
-        if count:
+    for name, position, match in behind:
+        events = wanted(connection, match, position, last)
+        if events:
             unsent.note_passed(connection, name, position, last)
-            found.append(ForwardGap(name, first, last, count, first_ns, last_ns, HELD, "", now))
+            if (pending := read_pending(connection, name)) is not None and pending.kind == "events":
+                unsent.note_in_doubt(connection, name, pending.start + 1, min(pending.end, last))
+            at = [timestamp for _, timestamp in events]
+            found.append(ForwardGap(name, events[0][0], events[-1][0], len(events), min(at), max(at), HELD, "", now))
             _add_gap(connection, found[-1], position)
         connection.execute("UPDATE forward_targets SET position = ? WHERE name = ?", (last, name))
     return found
 
 
 def _add_gap(connection: sqlite3.Connection, gap: ForwardGap, position: int) -> None:
-    """Retention goes on in portions: one gap, not one for each."""
+    """Retention goes on in portions: one gap, not one for each, as long as that goes on."""
     grown = connection.execute(
         "UPDATE forward_gaps SET last = ?, events = events + ?, first_timestamp = min(first_timestamp, ?),"
-        " last_timestamp = max(last_timestamp, ?), time = ? WHERE target = ? AND last = ? AND reason = ?",
-        (gap.last, gap.events, gap.first_timestamp, gap.last_timestamp, gap.time, gap.target, position, HELD),
+        " last_timestamp = max(last_timestamp, ?), time = ? WHERE reason = ? AND id ="
+        " (SELECT max(id) FROM forward_gaps WHERE target = ? AND last <= ? AND time > ?)",
+        (
+            *(gap.last, gap.events, gap.first_timestamp, gap.last_timestamp, gap.time, HELD, gap.target, position),
+            gap.time - _ONE_GAP_NS,
+        ),
     )
     if not grown.rowcount:
         connection.execute(
@@ -364,9 +380,6 @@ def _fill_gaps(connection: sqlite3.Connection, name: str, done: Pending, sent: S
             connection.execute(
                 "UPDATE forward_gaps SET first = ?, events = ? WHERE id = ?", (max(first, done.end + 1), left, number)
             )
-
-
-# ---------------------------------------------------------------- what retention waits for
 
 
 class Hold(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent.core.conditions import PassingConditions
 from agent.core.times import MINUTE_NS, since_boot_ns
-from agent.store import faults, former, forwarding
+from agent.store import faults, former, forwarding, outgoing
 from agent.store.rollups import KEPT_DAYS
 from agent.store.writer import WAL_ALARM_BYTES, WAL_CHECKPOINT_BYTES, StoreWriter
 
@@ -133,13 +133,22 @@ class Retention:
         writer: the open store.
         age_ns: events stored longer ago than this go; counted from the storing, so that a backfill of old logs stays.
         size_bytes: above this the oldest stored events go. None: no bound.
+        wanted: what the filter of a target of `forward` lets through; here: all.
     """
 
-    def __init__(self, writer: StoreWriter, *, age_ns: int | None, size_bytes: int | None) -> None:
+    def __init__(
+        self,
+        writer: StoreWriter,
+        *,
+        age_ns: int | None,
+        size_bytes: int | None,
+        wanted: forwarding.Wanted = lambda connection, _, after, last: outgoing.instants_after(connection, after, last),
+    ) -> None:
         self._writer = writer
         self._connection = writer.connection
         self.age_ns = age_ns
         self.size_bytes = size_bytes
+        self._wanted = wanted
         self.passed: list[forwarding.ForwardGap] = []  # what targets of `forward` never got, until somebody says so
 
     def step(self, now: int | None) -> int:
@@ -198,8 +207,9 @@ class Retention:
         if hold.age_ns is not None and now is not None:
             passed = max(
                 passed,
-                self._connection.execute(
-                    "SELECT coalesce(min(id) - 1, ?1) FROM events WHERE id <= ?1 AND observed_timestamp >= ?2",
+                self._connection.execute(  # an id that is there: what deletes nothing would be done for ever
+                    "SELECT coalesce(max(id), 0) FROM events WHERE id <= ?1 AND id <"
+                    " (SELECT coalesce(min(id), ?1 + 1) FROM events WHERE id <= ?1 AND observed_timestamp >= ?2)",
                     (last, max(0, now - hold.age_ns)),
                 ).fetchone()[0],
             )
@@ -228,7 +238,7 @@ class Retention:
         return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def _delete_through(self, last: int) -> None:
-        self.passed += forwarding.pass_deleted(self._connection, last, time.time_ns())
+        self.passed += forwarding.pass_deleted(self._connection, last, time.time_ns(), self._wanted)
         self._connection.execute(
             "UPDATE rollups SET expired = 1 WHERE expired = 0 AND minute IN"  # integer division cuts towards zero
             " (SELECT DISTINCT timestamp / 60000000000 - (timestamp % 60000000000 < 0) FROM events WHERE id <= ?)",

@@ -9,19 +9,28 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.core.event import EventRow
+from agent.core.stored import StoredEvent
 from agent.store.reader import highest_id
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+    from agent.core.stored import FileInfo
+
 Row = tuple[Any, ...]  # in the order of EventRow, but the record in bytes, which is what is sent
+_RECORD, FILE_ID = EventRow._fields.index("record"), EventRow._fields.index("file_id")
 COLUMNS = ", ".join(f"CAST(e.{name} AS BLOB)" if name == "record" else f'e."{name}"' for name in EventRow._fields)
 _GROUP_COLUMNS = (
     "id, fingerprint, fingerprint_version, title, coalesce(culprit, ''), coalesce(exception_type, ''),"
     " severity_number, category, coalesce(service, ''), state, state_changed, first_seen, last_seen, count,"
     " coalesce(ignored_until, 0), coalesce(ignored_until_count, 0)"
 )
+
+
+def stored_event(row: Row, file: FileInfo) -> StoredEvent:
+    """The event of a row, with its file."""
+    return StoredEvent((*row[:_RECORD], row[_RECORD].decode(), *row[_RECORD + 1 :]), file)
 
 
 def events_after(connection: sqlite3.Connection, after: int, end: int, most: int) -> list[Row]:
@@ -35,6 +44,13 @@ def events_of(connection: sqlite3.Connection, ids: Iterable[int]) -> list[Row]:
     """The events with these ids that are there, by id."""
     return connection.execute(
         f"SELECT {COLUMNS} FROM json_each(?) j JOIN events e ON e.id = j.value ORDER BY e.id", (_listed(ids),)
+    ).fetchall()
+
+
+def instants_after(connection: sqlite3.Connection, after: int, last: int) -> list[tuple[int, int]]:
+    """Id and instant (Unix ns) of the events in a span of ids, by id."""
+    return connection.execute(
+        "SELECT id, timestamp FROM events WHERE id > ? AND id <= ? ORDER BY id", (after, last)
     ).fetchall()
 
 

@@ -62,14 +62,30 @@ def holds(spans: Spans, offset: int) -> bool:
 # ------------------------------------------------------------ what it never got from the store
 
 
+_IN_DOUBT = "doubt"  # beside the ids of files
+
+
 def _unsent_key(target: str) -> str:
     return f"unsent/{target}"
 
 
 def unsent(connection: sqlite3.Connection, target: str) -> dict[int, Spans]:
     """Of each file what has left the store without being sent."""
-    found = get_meta(connection, _unsent_key(target))
-    return {int(file): joined(spans) for file, spans in found.items()}  # type: ignore[arg-type]
+    found: dict[str, Any] = get_meta(connection, _unsent_key(target))
+    return {int(file): joined(spans) for file, spans in found.items() if file != _IN_DOUBT}
+
+
+def in_doubt(connection: sqlite3.Connection, target: str) -> Spans:
+    """Ids [from, to) of events of which a part may have been sent all the same."""
+    found: dict[str, Any] = get_meta(connection, _unsent_key(target))
+    return joined(found.get(_IN_DOUBT, []))
+
+
+def note_in_doubt(connection: sqlite3.Connection, target: str, first: int, last: int) -> None:
+    """Retention takes what is on its way: nobody knows yet whether it arrives. Inside its transaction."""
+    known: dict[str, Any] = get_meta(connection, _unsent_key(target))
+    known[_IN_DOUBT] = joined(known.get(_IN_DOUBT, []), [(first, last + 1)])
+    set_meta(connection, _unsent_key(target), known)
 
 
 def note_left_before(connection: sqlite3.Connection, target: str) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from agent.core.errors import SidelogError
 from agent.store import forwarding
-from agent.views import iso
+from agent.views import iso, programs
 from agent.views.diagnostic import Diagnostic, ok
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.config import ForwardConfig
+    from agent.service.viewpoint import Viewpoint
 
 FAILING_NS = 300 * 10**9  # a target that has failed for longer makes the agent unhealthy
 _MOST_GAPS = 50  # the newest, of each target
@@ -40,6 +41,7 @@ def _document(connection: sqlite3.Connection, target: forwarding.Target, now: in
     return {
         "name": target.name,
         "kind": target.kind,
+        "promise": "exactly once" if target.kind == "clickhouse" else "at least once",
         "url": target.url,
         "match": target.match or None,
         "agent": target.agent or None,
@@ -80,8 +82,10 @@ def problem_of(document: dict[str, Any]) -> str | None:
     return f"SL659: '{document['name']}' has failed since {since}: {error.get('message', 'nothing is known of it')}"
 
 
-def target_diagnostics(target: ForwardConfig, place: str) -> Iterator[Diagnostic]:
+def target_diagnostics(target: ForwardConfig, place: str, view: Viewpoint) -> Iterator[Diagnostic]:
     """Whether a target of `forward` can be sent to now: address, password, tables, version; each server by itself."""
+    for url in target.clickhouse or filter(None, (target.otlp,)):
+        yield from programs.let_out(url, place, view, "SL147.target")
     if target.clickhouse is None:
         try:
             from agent.forward.otlp import check_library  # noqa: PLC0415 - only who exports

@@ -210,18 +210,35 @@ def webhook(name: str, hook: HookConfig, view: Viewpoint) -> Iterator[Diagnostic
     if hook.webhook is None or view.unit is None:
         return
     try:
-        parts = urlsplit(hook.webhook.resolve())
-        host, port = _first_hop(parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, _HTTPS))
-    except (SidelogError, ValueError):  # said by `hook_secrets`, or when the webhook is called
+        url = hook.webhook.resolve()
+    except SidelogError:  # said by `hook_secrets`
         return
-    place = f"hooks.{name}.webhook"
+    yield from let_out(url, f"hooks.{name}.webhook", view)
+
+
+def let_out(url: str, place: str, view: Viewpoint, key: str = "SL147") -> Iterator[Diagnostic]:
+    """Whether the unit lets requests out to where a URL lies, which is not shown.
+
+    Args:
+        url: of a webhook, or of a target of `forward`.
+        place: in the configuration.
+        view: of the unit, if there is one.
+        key: of the error.
+    """
+    if view.unit is None:
+        return
+    try:
+        parts = urlsplit(url)
+        host, port = _first_hop(parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, _HTTPS))
+    except ValueError:  # said when it is called
+        return
     restriction = _barrier(view.unit, host, port)
     if restriction is None:
         yield ok(place, "the unit lets its requests out")
         return
     fixes = tuple(Fix(line=line) for line in restriction.cure)
     facts = {"setting": restriction.setting, "hint": hint(fixes, view.unit)}
-    yield error("SL147", place, fixes=fixes, **facts)
+    yield error(key, place, fixes=fixes, **facts)
 
 
 def _first_hop(scheme: str, host: str, port: int) -> tuple[str, int]:

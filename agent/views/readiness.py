@@ -213,7 +213,7 @@ def examine(config: Config, view: Viewpoint) -> Iterator[Diagnostic]:
         http = config.http
         yield from _looked("http.listen", lambda: serving(http, view))
     for number, target in enumerate(config.forward):
-        yield from target_diagnostics(target, f"forward[{number}]")
+        yield from target_diagnostics(target, f"forward[{number}]", view)
     yield from _looked("alerts", lambda: rules(config, scan))
 
 

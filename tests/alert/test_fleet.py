@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 
 import pytest
 
 from tests.alert.fleets import Fleet, Judges, wait_until
+from tests.needs import needs
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -216,3 +218,22 @@ def test_a_silence_holds_for_all_who_judge(judges, fleet):
     assert "no longer silenced" in judges.command("unsilence", "errors").stderr
     judges.wait_for(1)
     assert "was not silenced" in judges.command("unsilence", "errors").stderr
+
+
+@needs("faketime")
+def test_a_week_of_clock_skew_between_those_who_judge(tmp_path, fleet):
+    judges = Judges(tmp_path, fleet, [RATE | {"window": "20s"}])
+    try:
+        first = judges.start(clock="-7d")
+        judges.leader()
+        judges.start(clock="+7d")
+        fleet.add(20)
+        judges.wait_for(1)
+        judges.wait_until_noted()
+        first.kill()
+        both = judges.wait_for(2)
+        assert [page["state"] for page in both] == ["firing", "resolved"]
+        began, ended = (datetime.fromisoformat(both[1][name][:19]) for name in ("started_at", "ended_at"))
+        assert 10 <= (ended - began).total_seconds() <= 60
+    finally:
+        judges.end()

@@ -79,6 +79,8 @@ def test_a_run_exports_all_that_it_has_stored(tmp_path, receiver):
     assert bodies(receiver.records()) == WHOLE
     status = box.status()
     assert (status["forwarded"], status["lag_events"], status["rejected"]) == (LINES, 0, 0)
+    assert status["promise"] == "at least once"
+    assert f"{LINES} forwarded at least once" in box.run("forward", "status")[1]
     code, _, _ = box.run("run", "--once")
     assert bodies(receiver.records()) == WHOLE, "nothing twice"
 

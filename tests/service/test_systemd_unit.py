@@ -15,6 +15,7 @@ UNIT = SYSTEMD / "sidelog.service"
 EXAMPLES = sorted((SYSTEMD / "examples").glob("*.conf"))
 DOCUMENT = Path(__file__).parents[2] / "docs" / "service.md"
 BACKUP = SYSTEMD / "sidelog-backup.service"
+ALERTS = SYSTEMD / "sidelog-alerts.service"
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -95,6 +96,16 @@ def test_the_backups_units_are_valid_and_in_a_sandbox(tmp_path: Path) -> None:
     assert verified(tmp_path, main=BACKUP) == ""
     assert verified(tmp_path, main=BACKUP.with_suffix(".timer")) == ""
     assert exposure(tmp_path, main=BACKUP) <= exposure(tmp_path)
+
+
+@needs("systemd")
+def test_the_unit_of_a_fleets_alerts_is_valid_and_in_a_sandbox(tmp_path: Path) -> None:
+    """It may reach other machines, which costs two tenths."""
+    assert verified(tmp_path, main=ALERTS) == ""
+    assert exposure(tmp_path, main=ALERTS) <= 1.5
+    unit = settings(ALERTS)
+    assert unit["ExecStart"] == ["/usr/local/bin/sidelog alerts run"]
+    assert "SIDELOG_CONFIG=/etc/sidelog/fleet/alerts.yaml" in unit["Environment"]
 
 
 def test_a_backup_runs_as_the_service_and_may_write_where_it_is_told_to() -> None:

@@ -330,3 +330,14 @@ def test_a_file_remembers_up_to_where_its_events_have_left_the_store(opened):
     connection.execute("UPDATE files SET expired_offset = -1")
     v004_archives.note_expired(connection)
     assert rows(connection, "SELECT expired_offset FROM files") == [(first.offset,), (third - 1,)]
+
+
+def test_what_a_target_holds_back_is_looked_at_once_and_not_for_ever(opened):
+    write(opened, transaction(stored(tailed(), events(count=5))))
+    opened.writer.connection.execute(
+        "INSERT INTO forward_targets (name, kind, url, hold_age, position, added)"
+        " VALUES ('t', 'clickhouse', '', ?, 0, 0)",
+        (10 * DAY,),
+    )
+    assert retention(opened, age_ns=DAY).step(NOW + 2 * DAY) == 0
+    assert retention(opened, age_ns=DAY).step(NOW + 11 * DAY) == 5

@@ -1,5 +1,5 @@
 // What unfolds in a row of an event, on every page that has some: its JSON as a tree, the lines around it, copying.
-import { element, row, tree } from "./rows.js";
+import { element, keyOf, row, tree } from "./rows.js";
 import { writeTimes } from "./times.js";
 
 const LINES = 8;
@@ -70,7 +70,7 @@ async function showContext(link) {
     if (!answer.ok) throw new Error(found.message);
     made.replaceChildren(...found.map((one) => {
       const line = row(one);
-      line.classList.toggle("marked", String(one.id) === id);
+      line.classList.toggle("marked", keyOf(one) === id);
       return line;
     }));
     writeTimes(made);

@@ -1,6 +1,6 @@
 // The rows of the page of logs: thousands of them, of which only those near the window are part of the page.
 import { plant } from "./events.js";
-import { element, row } from "./rows.js";
+import { element, keyOf, row } from "./rows.js";
 import { writeTimes } from "./times.js";
 
 const CHUNK = 100;
@@ -89,8 +89,8 @@ export class RowList {
       if (!answer.ok) throw new Error((await answer.json()).message);
       const found = lines(await answer.text());
       if (this.closed) return;
-      const fresh = found.filter((one) => !this.ids.has(String(one.id)));
-      for (const one of fresh) this.ids.add(String(one.id));
+      const fresh = found.filter((one) => !this.ids.has(keyOf(one)));
+      for (const one of fresh) this.ids.add(keyOf(one));
       if (fresh.length) {
         this.holder.append(this.#chunk(fresh));
         this.last = fresh.at(-1).timestamp;
@@ -127,8 +127,8 @@ export class RowList {
 
   // Events that have just come, the oldest first; how many of them are new.
   add(events) {
-    const fresh = events.filter((one) => !this.ids.has(String(one.id)));
-    for (const one of fresh) this.ids.add(String(one.id));
+    const fresh = events.filter((one) => !this.ids.has(keyOf(one)));
+    for (const one of fresh) this.ids.add(keyOf(one));
     if (!fresh.length) return 0;
     for (let at = 0; at < fresh.length;) {
       const chunk = this.#liveChunk();

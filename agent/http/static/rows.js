@@ -8,6 +8,11 @@ const MOST_IN_LINE = 300;
 // What would move the writing or hide it: control characters, and those that turn its direction.
 const UNSAFE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]|\p{Cs}/gu;
 
+// What no other event has: where those of several agents are together, their ids alone are not enough.
+export function keyOf(event) {
+  return event.agent ? `${event.id}@${event.agent}` : String(event.id);
+}
+
 export function seen(text) {
   return text.replace(UNSAFE, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
@@ -48,7 +53,7 @@ export function row(event, shape = { columns: [], view: "" }) {
   const level = event.severity_text ?? "";
   const band = BANDS[level.replace(/\d+$/, "")] ?? "none";
   const details = element("details", `event ${band}`);
-  details.dataset.id = event.id;
+  details.dataset.id = keyOf(event);
   const summary = element("summary");
   const time = element("time", "", localTime(event.timestamp));
   time.dateTime = event.timestamp;
@@ -90,7 +95,7 @@ function unfolded(event, view) {
     box.append(fields);
   }
   const actions = element("p", "actions");
-  const around = link(`/context/${event.id}`, "context");
+  const around = link(`/context/${keyOf(event)}`, "context");
   around.className = "context";
   actions.append(around);
   if (event.trace_id) actions.append(link(`/trace/${encodeURIComponent(event.trace_id)}?at=${encodeURIComponent(event.timestamp)}`, "same trace"));

@@ -141,7 +141,7 @@ class ArchiveEngine:
         finally:
             self._failures |= search.failures
 
-    def event(self, number: int) -> StoredEvent | None:
+    def event(self, number: int, agent: str | None = None) -> StoredEvent | None:  # noqa: ARG002 - all are one agent's
         """As `Engine.event`."""
         if number >= 0:
             return None

@@ -1,7 +1,7 @@
 """Counting matching events of a fleet: by the server where columns say all, else by records that come as columns.
 
-As for a store (`agent.query.sqlite.bulk`): SQL narrows down to candidates, and says of a text whether it is surely
-there, where it stands in a record without an escape. Fields of candidates are decided and counted in columns
+As for a store (`agent.query.sqlite.bulk`): SQL narrows down to candidates, and says of a text whether it is there,
+where the record has no escape. Fields of candidates are decided and counted in columns
 (`agent.query.bulk`). What neither can say of an event is decided by the event itself.
 """
 
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from agent.core.event import severity_text
 from agent.query.aggregate import count_event
 from agent.query.bulk import BlockQuestion, fragment_of
-from agent.query.clickhouse.plan import condition_clause, file_clause, severity_clause
-from agent.query.clickhouse.sql import literal
+from agent.query.clickhouse.plan import condition_clause, file_clause, record_holds, severity_clause
 from agent.query.clickhouse.table import in_time, text_of
 from agent.query.columns import UnfitError, field_paths
 from agent.query.fragments import encode
@@ -41,6 +40,7 @@ COLUMNS = {  # of the table, by the fields whose values they are
 }  # fmt: skip
 _OF_GROUPS = ("group", "category", "state")
 _ALWAYS_THERE = ("source", "path", AGENT)
+_HIDES = "(position(record, '\\\\') > 0 OR substring(raw, 1, 1) IN ('b', 't'))"  # as `hiding > 0` says it
 _SMALL_BLOCK = 64  # records; fewer are looked at one by one
 _MOST_KINDS = 8  # of files whose records differ
 
@@ -137,14 +137,15 @@ class _RecordCount:
         self._by = tuple(dict.fromkeys(name for name in grouping.by if name not in COLUMNS))
         self._columns = list(dict.fromkeys(COLUMNS[name] for name in grouping.by if name in COLUMNS))
         self._clauses: list[str] = ["gone = 0", in_time(*bounds(selection))]
-        self._sure: list[str] = []
+        self._plain: list[str] = []  # what of texts is asked of an event in which nothing is hidden
+        self._hidden: list[str] = []  # the same of one in which something is: candidates
         self._fields = self._divide()
         self._files: dict[tuple[bytes, ...], FileInfo] = table.kinds() if self._by or self._fields else {}
         self._kinds = self._ask()
         self._others: Counts = Counter()
 
     def _divide(self) -> Conjunction:
-        """Which conditions SQL decides, and is sure of; what is left to columns of records."""
+        """Which conditions SQL decides, where no text is hidden; what is left to columns of records."""
         analysis = self._selection.query.analysis
         conditions = [(one, file_clause(one, self._table)) for one in analysis.files]
         conditions += [(one, condition_clause(one, self._table)) for one in analysis.conditions]
@@ -156,7 +157,8 @@ class _RecordCount:
                 continue
             terms = tuple(terms_of((condition.terms,)))
             if not condition.branches and all(term.field is None for term in terms):
-                self._sure.append(_surely(terms))
+                self._plain.append(_plainly(terms, self._table))
+                self._hidden.append(found.pop())
             elif all(term.field is not None and _is_of_records(term.field) for term in terms):
                 fields.append(condition.terms)
             else:
@@ -180,16 +182,18 @@ class _RecordCount:
 
     def count(self) -> Counts:
         """How many events match, by fields and buckets."""
-        candidates, sure = " AND ".join(self._clauses), " AND ".join(self._sure)
-        certain = f"{candidates} AND {sure}" if sure else candidates
+        candidates, plain = " AND ".join(self._clauses), " AND ".join(self._plain)
+        hides = "hiding > 0" if self._table.is_current else _HIDES
+        certain = f"{candidates} AND NOT ({hides}) AND {plain}" if plain else candidates
         if self._by or self._fields:
             odd = [key for block in self._blocks(certain) for key in self._add(block)]
             self._look_at(self._table.load(odd))
         else:
             scanned = _counted(self._table, self._grouping, certain)
             self._others.update(scanned)
-        if sure:
-            self._look_at(self._table.events(f"WHERE {candidates} AND NOT ({sure})"))
+        if plain:
+            hidden = "".join(f" AND {clause}" for clause in self._hidden if clause)
+            self._look_at(self._table.events(f"WHERE {candidates} AND {hides}{hidden}"))
         return self._resolved()
 
     def _blocks(self, where: str) -> Iterator[_RecordBlock]:
@@ -261,16 +265,15 @@ def _is_of_records(name: str) -> bool:
     return name not in COLUMNS and field_paths(name, None) is not None
 
 
-def _surely(terms: Sequence[Term]) -> str:
-    """What holds where one of some texts is surely in an event (or surely not, as each term says): a record without a
-    backslash holds a text exactly if its event does, unless the line is kept beside it.
+def _plainly(terms: Sequence[Term], table: FleetTable) -> str:
+    """What holds where one of some texts is in an event, or is not, as each term says, if nothing in the event is
+    hidden: its record has no escape, and no line is kept beside it.
     """
     found = []
     for term in terms:
         folded = not is_exact_case(term.value)
         if not term.value or (folded and not term.value.isascii()):
             raise UnfitError
-        function = "positionCaseInsensitive" if folded else "position"
-        holds = f"{function}(record, {literal(term.value)}) > 0"
-        found.append(f"(NOT {holds} AND substring(raw, 1, 1) NOT IN ('b', 't'))" if term.negated else holds)
-    return f"(({' OR '.join(found)}) AND position(record, '\\\\') = 0)"
+        holds = record_holds(term.value, table, folded=folded)
+        found.append(f"NOT {holds}" if term.negated else holds)
+    return f"({' OR '.join(found)})"

@@ -12,6 +12,7 @@ from agent.clickhouse.client import ClickHouseClient
 from agent.query.clickhouse.groups import FleetGroups, history_of, list_groups
 from agent.query.clickhouse.positions import FleetPosition
 from agent.query.clickhouse.scan import FleetScan
+from agent.query.clickhouse.sql import literal
 from agent.query.clickhouse.table import QUESTION_S, FleetTable
 from agent.query.engine import SAMPLED_EVENTS, newest_events
 from agent.query.language import Selection, all_equal
@@ -86,10 +87,11 @@ class ClickHouseEngine:
 
         return newest_events(by_time, selection, lines, newest_first=newest_first)
 
-    def event(self, number: int) -> StoredEvent | None:
-        """As `Engine.event`: that of the first agent which has one of the number."""
-        found = self._table.events(f"WHERE gone = 0 AND seq = {number} ORDER BY agent LIMIT 1")
-        return next(found, None)
+    def event(self, number: int, agent: str | None = None) -> StoredEvent | None:
+        """As `Engine.event`; of anybody: that of the first agent which has one of the number."""
+        whose = "" if agent is None else f" AND agent = {literal(agent)}"
+        found = list(self._table.events(f"WHERE gone = 0 AND seq = {number}{whose} ORDER BY agent LIMIT 1"))
+        return found[0] if found else None
 
     def steps(
         self,
@@ -156,12 +158,7 @@ class ClickHouseEngine:
 
     def position(self) -> str:
         """As `Engine.position`: the number of the last event of each agent."""
-        return str(self._newest(FleetPosition(self._forwarded())))
-
-    def _forwarded(self) -> dict[str, int]:
-        """Up to which number all events of an agent are here."""
-        sql = f"SELECT agent, forwarded FROM {self._client.address.table('agents')} FINAL WHERE forwarded > 0"
-        return {agent.decode(): seq for agent, seq in self._table.rows(sql)}
+        return str(self._newest(FleetPosition(self._table.forwarded())))
 
     def _newest(self, known: FleetPosition) -> FleetPosition:
         sql = f"SELECT agent, max(seq) FROM {self._table.name} WHERE {known.behind_sql} GROUP BY agent"
@@ -183,7 +180,7 @@ class ClickHouseEngine:
             return
         from agent.query.clickhouse.follow import FleetFollower  # noqa: PLC0415 - as for `counts`
 
-        for item in FleetFollower(self._table, selection, place, self._forwarded):
+        for item in FleetFollower(self._table, selection, place, self._table.forwarded):
             yield item
             if isinstance(item, str):
                 self.categories.read_again()  # states change until the next events come
@@ -191,7 +188,7 @@ class ClickHouseEngine:
 
     def _arrived(self, selection: Selection, place: FleetPosition) -> Iterator[StoredEvent | str]:
         """What has come of each agent up to where all of it is here: who reads on there later misses nothing."""
-        whole = FleetPosition(self._forwarded())
+        whole = FleetPosition(self._table.forwarded())
         end = self._newest(whole)
         end = FleetPosition({agent: whole.agents.get(agent, seq) for agent, seq in end.agents.items()})
         yield from self._scan(selection).by_storage(place, end.before_sql)

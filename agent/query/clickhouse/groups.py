@@ -198,6 +198,6 @@ def history_of(table: FleetTable, group: int, instants: Sequence[int]) -> GroupH
     counts: list[int] = []
     if spans:
         columns = ", ".join(f"countIf({in_time(*span)})" for span in spans)
-        counts = list(next(table.rows(f"SELECT {columns} {where} AND {in_time(spans[0][0], spans[-1][1])}"), ()))
+        counts = list(table.row(f"SELECT {columns} {where} AND {in_time(spans[0][0], spans[-1][1])}"))
     rows = table.rows(f"SELECT service, count() AS n {where} GROUP BY service ORDER BY n DESC, service")
     return GroupHistory(counts or [0] * len(spans), [(text_of(service), count) for service, count in rows])

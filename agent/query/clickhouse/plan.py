@@ -138,7 +138,7 @@ def term_clause(term: Term, required: RequiredText | None, facts: FleetFacts) ->
         if found is not None:
             return found
         if term.field == "message" and required is not None and required.is_part:
-            return SqlClause(_position("message", required), exact=False)
+            return SqlClause(_position("message", required.text, folded=required.folded), exact=False)
         if term.field in ("source", "path", AGENT, "group", "message"):
             return unsaid
     return unsaid if required is None else text_clause(required, facts)
@@ -211,10 +211,7 @@ def _by_traits(term: Term, facts: FleetFacts) -> SqlClause | None:
 def text_clause(required: RequiredText, facts: FleetFacts) -> SqlClause:
     """The record holds the text, or has one of the ways round it."""
     value = required.text[:-1] if required.is_key else required.text
-    found = _position("record", required)
-    run = max(_RUN.findall(required.text.lower()), key=len, default="")
-    if facts.has_words and len(run) >= _FEWEST_LETTERS:
-        found = f"({WORDS} LIKE '%{run}%' AND {found})"
+    found = record_holds(required.text, facts, folded=required.folded)
     escape = literal(hiding_escape(value))
     hidden = [f"position(record, {escape}) > 0"]
     if required.field is None:
@@ -232,10 +229,21 @@ def text_clause(required: RequiredText, facts: FleetFacts) -> SqlClause:
     return SqlClause(f"({' OR '.join(ways)})", exact=False)
 
 
-def _position(column: str, required: RequiredText) -> str:
-    """The text stands in a column. In both lines of servers case is that of ASCII, as the predicate has it."""
-    function = "positionCaseInsensitive" if required.folded else "position"
-    return f"{function}({column}, {literal(required.text)}) > 0"
+def record_holds(text: str, facts: FleetFacts, *, folded: bool) -> str:
+    """A text stands in the record as it is."""
+    found = _position("record", text, folded=folded)
+    run = max(_RUN.findall(text.lower()), key=len, default="")
+    if not facts.has_words or len(run) < _FEWEST_LETTERS:
+        return found
+    words = f"{WORDS} LIKE '%{run}%'"
+    # Letters alone, of either case, are in the record just where they are in one of its runs.
+    return words if folded and run == text.lower() else f"({words} AND {found})"
+
+
+def _position(column: str, text: str, *, folded: bool) -> str:
+    """A text stands in a column. In both lines of servers case is that of ASCII, as the predicate has it."""
+    function = "positionCaseInsensitive" if folded else "position"
+    return f"{function}({column}, {literal(text)}) > 0"
 
 
 def _beside(required: RequiredText, escape: str) -> list[str]:
@@ -245,6 +253,6 @@ def _beside(required: RequiredText, escape: str) -> list[str]:
     line = "tryBase64Decode(substring(raw, 2))"  # others are looked at, too, before it is known which these are
     found = []
     for kind, column in (("b", line), ("t", "raw")):
-        ways = f"({_position(column, required)} OR position({column}, {escape}) > 0)"
+        ways = f"({_position(column, required.text, folded=required.folded)} OR position({column}, {escape}) > 0)"
         found.append(f"(substring(raw, 1, 1) = '{kind}' AND {ways})")
     return found

@@ -10,12 +10,11 @@ as soon as enough is found. A page is found by its keys, and only its own rows a
 from __future__ import annotations
 
 import heapq
-import time
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from agent.core.times import MINUTE_NS
 from agent.query.clickhouse.plan import make_plan
+from agent.query.clickhouse.spans import SpanWalk
 from agent.query.clickhouse.sql import literal
 from agent.query.clickhouse.table import in_time
 from agent.query.engine import EventKey
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
 _FIRST_ROWS = 200  # of the first page where it is not known how many are wanted
 _PAGE_ROWS = 10_000  # about 5 MB
 _KEYS_ROWS = 200_000
-_FIRST_NS = 15 * MINUTE_NS  # of the first span
-_LONGEST_NS = 1_000 * 24 * 60 * MINUTE_NS  # a longer one is all that is left
-_SHORTEST_NS = 10**9
-_FEW, _MANY = 0.25, 4  # of a page, or pages, in one span: the next one is longer, or shorter
 _GROWTH, _GROWTH_OF_SEARCH = 8, 64
 
 ScanKey = tuple[int, str, int]  # timestamp, agent, number
@@ -85,42 +80,18 @@ class FleetScan:
         rows = _FIRST_ROWS if wanted is None else wanted if self.plan.exact else 2 * wanted
         rows = max(1, min(rows, _PAGE_ROWS))
         growth = _GROWTH_OF_SEARCH if self.plan.searches else _GROWTH
-        length = _FIRST_NS
-        first = self._newest_span() if descending else self._oldest_span(length)
-        if first is None:
-            return
-        span, bound = first
-        while True:
+        walk = SpanWalk(self._table, self.span, growth, descending=descending)
+        while walk.span is not None:
             found, key = 0, None
             while True:
-                page = list(self._page(span, key, rows, descending=descending))
+                page = list(self._page(walk.span, key, rows, descending=descending))
                 found += len(page)
                 yield from filter(self.matches, page)
                 if len(page) < rows:
                     break
                 key = _key_of(page[-1])
                 rows = min(4 * rows, _PAGE_ROWS)
-            if span[0] <= bound if descending else span[1] >= bound:
-                return
-            if found < _FEW * rows:
-                length *= growth
-            elif found > _MANY * _PAGE_ROWS:
-                length = max(length // growth, _SHORTEST_NS)
-            span = _next_span(span, length, bound, descending=descending)
-
-    def _newest_span(self) -> tuple[Span, int]:
-        """The first span to look at for the newest events, and where the last one begins."""
-        since, until = self.span
-        low = min(until, time.time_ns()) - _FIRST_NS
-        return (max(since, low), until), since
-
-    def _oldest_span(self, length: int) -> tuple[Span, int] | None:
-        """The first span to look at for the oldest events, and where the last one ends; None: there is nothing."""
-        extent = self._table.extent(self.span)
-        if extent is None:
-            return None
-        first, last = extent
-        return (first, min(first + length, last + 1)), last + 1
+            walk.advance(found, rows)
 
     def _page(self, span: Span, key: ScanKey | None, rows: int, *, descending: bool) -> Iterator[StoredEvent]:
         order, behind = ("DESC", "<") if descending else ("ASC", ">")
@@ -173,10 +144,3 @@ def _beyond(key: ScanKey | None, operator: str) -> str:
         return ""
     instant, agent, seq = key
     return f" AND (timestamp, agent, seq) {operator} ({instant}, {literal(agent)}, {seq})"
-
-
-def _next_span(span: Span, length: int, bound: int, *, descending: bool) -> Span:
-    """What to look at next, as long as this; all that is left where that is very long."""
-    if descending:
-        return (bound if length > _LONGEST_NS else max(bound, span[0] - length)), span[0]
-    return span[1], (bound if length > _LONGEST_NS else min(bound, span[1] + length))

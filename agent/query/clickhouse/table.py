@@ -43,6 +43,7 @@ _COLUMNS = (
     *("record", "raw", "parse_error", "resource", "profile"),
 )
 SELECTED = ", ".join(_COLUMNS)
+_LAST_EVENTS = 1_000  # of an agent
 _MOST_KEYS = 1_000  # of events that are asked for by their keys at once
 
 EventId = tuple[str, int]  # agent, number
@@ -74,7 +75,7 @@ class FleetTable:
             return False
         database = literal(self.client.address.database)
         sql = f"SELECT count() FROM system.data_skipping_indices WHERE database = {database} AND name = 'words'"
-        return bool(next(self.rows(sql))[0])
+        return bool(self.row(sql)[0])
 
     def blocks(self, sql: str) -> Generator[AnswerBlock]:
         """The answer to a question, without its FORMAT, block by block."""
@@ -85,6 +86,11 @@ class FleetTable:
         """The rows of an answer; texts are bytes."""
         for block in self.blocks(sql):
             yield from zip(*block.columns, strict=True)
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """The only row of an answer."""
+        [found] = self.rows(sql)
+        return found
 
     def events(self, rest: str) -> Iterator[StoredEvent]:
         """Events, by what stands behind the FROM."""
@@ -121,8 +127,16 @@ class FleetTable:
 
     def logs(self) -> set[LogName]:
         """The logs that there are events of."""
-        sql = f"SELECT DISTINCT source, path FROM {self.name}"
-        return {LogName(text_of(source), text_of(path)) for source, path in self.rows(sql)}
+        return {LogName(text_of(source), text_of(path)) for source, path in self._pairs("source", "path")}
+
+    def _pairs(self, one: str, other: str) -> list[tuple[bytes, bytes]]:
+        """The values that two columns have together. A server knows those of one column by its dictionaries, in a
+        twentieth of the time.
+        """
+        firsts, seconds = ([row[0] for row in self.rows(f"SELECT DISTINCT {c} FROM {self.name}")] for c in (one, other))
+        if len(firsts) == 1 or len(seconds) == 1:
+            return [(first, second) for first in firsts for second in seconds]
+        return list(self.rows(f"SELECT {one}, {other} FROM {self.name} GROUP BY {one}, {other}"))
 
     def resources(self) -> dict[str, dict[str, object]]:
         """The resources of events, by their texts."""
@@ -132,16 +146,30 @@ class FleetTable:
     def kinds(self) -> dict[tuple[bytes, ...], FileInfo]:
         """The files that there are, as far as they matter to what is read of a record: resource and profile."""
         found: dict[tuple[bytes, ...], FileInfo] = {}
-        for number, (resource, profile) in enumerate(self.rows(f"SELECT DISTINCT resource, profile FROM {self.name}")):
+        for number, (resource, profile) in enumerate(self._pairs("resource", "profile")):
             found[resource, profile] = FileInfo(number, "", "", *read_kind(text_of(resource), text_of(profile)))
         return found
 
     def extent(self, span: Span) -> Span | None:
         """The instants of the first and the last event in a span."""
         where = f"WHERE gone = 0 AND {in_time(*span)}"
-        for count, first, last in self.rows(f"SELECT count(), min(timestamp), max(timestamp) FROM {self.name} {where}"):
-            return (first, last) if count else None
-        return None
+        count, first, last = self.row(f"SELECT count(), min(timestamp), max(timestamp) FROM {self.name} {where}")
+        return (first, last) if count else None
+
+    def forwarded(self) -> dict[str, int]:
+        """Up to which number all events of an agent are here."""
+        sql = f"SELECT agent, forwarded FROM {self.client.address.table('agents')} FINAL WHERE forwarded > 0"
+        return {text_of(agent): seq for agent, seq in self.rows(sql)}
+
+    def recent(self) -> int | None:
+        """An instant at which there was something, near the newest: of the events that the agents have sent last. None
+        where they have not said which these are.
+        """
+        last = [f"(agent = {literal(agent)} AND seq > {seq - _LAST_EVENTS})" for agent, seq in self.forwarded().items()]
+        if not last:
+            return None
+        count, newest = self.row(f"SELECT count(), max(timestamp) FROM {self.name} WHERE {' OR '.join(last)}")
+        return newest if count else None
 
 
 def in_time(since: int, until: int) -> str:

@@ -117,7 +117,7 @@ class SqliteEngine:
 
         return EventScan(self._connection, selection, None if upto is None else _id(upto), observed, self._path)
 
-    def event(self, number: int) -> StoredEvent | None:
+    def event(self, number: int, agent: str | None = None) -> StoredEvent | None:  # noqa: ARG002 - all are one agent's
         """As `Engine.event`."""
         from agent.store.events import Files, load_events  # noqa: PLC0415 - as for `_scan`
 
