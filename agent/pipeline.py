@@ -65,9 +65,8 @@ from agent.forward.settings import TargetReport  # noqa: TC001 - the struct has 
 from agent.ingest import Counters, Ingest
 from agent.intake import IngestSettings, Intake
 from agent.logkeeping import Logkeeping, archive_now, clear_interrupted
-from agent.query.sqlite.learning import Learner
 from agent.store import alerts as alert_tables
-from agent.store import tables, team
+from agent.store import field_counts, tables, team
 from agent.store.archive_totals import archive_totals
 from agent.store.lock import store_files
 from agent.store.maintenance import DOUBT_S, Maintenance, Retention, WallClock, known_ns
@@ -81,6 +80,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.core.conditions import Reporter
     from agent.core.metrics import AgentCounters, SourceArchives
+    from agent.query.sqlite.learning import Learner
     from agent.store.edit import Change
     from agent.store.opening import OpenStore
     from agent.store.writer import StoreWriter
@@ -176,7 +176,7 @@ class Pipeline:
             metrics=counters,
             give_up_s=_ONCE_GIVES_UP_S if once else None,
             hooks=(self._alerting.rules,),
-            idle=None if once else Learner(opened.writer).step,
+            idle=None if once else _learning(opened.writer),
         )
         archived = archive_totals(connection)
         self._logkeeping = Logkeeping(config, self.tailer, self.ingest.change, reporter.report, archived)
@@ -281,6 +281,23 @@ def _maintenance(writer: StoreWriter, settings: IngestSettings, reporter: Report
         report=reporter.report,
         clock=WallClock(known_ns(writer.connection), _ONCE_CLOCK_GAP_S if once else _CLOCK_GAP_S, _warn_of_clock),
     )
+
+
+def _learning(writer: StoreWriter) -> Callable[[], bool]:
+    """Counts fields in idle moments. What it needs is loaded when there is a block to count."""
+    learner: Learner | None = None
+
+    def step() -> bool:
+        nonlocal learner
+        if learner is None:
+            if field_counts.highest_block(writer.connection) < 0:
+                return False
+            from agent.query.sqlite.learning import Learner  # noqa: PLC0415 - stringzilla and 12 ms
+
+            learner = Learner(writer)
+        return learner.step()
+
+    return step
 
 
 def _begin_run(connection: sqlite3.Connection, started_at: int, *, once: bool) -> int:

@@ -238,8 +238,9 @@ def _asked(listen: str, expression: str) -> list[dict]:
 
     def ask() -> list[dict]:
         with suppress(httpx.HTTPError):
-            answer = httpx.get(f"http://{listen}/api/v1/query", params={"query": expression}).json()
-            return answer.get("data", {}).get("result", [])
+            answer = httpx.get(f"http://{listen}/api/v1/query", params={"query": expression})
+            if answer.is_success:  # it is not while it starts
+                return answer.json().get("data", {}).get("result", [])
         return []
 
     return wait_until(ask, 60, expression)

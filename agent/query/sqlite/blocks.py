@@ -78,7 +78,7 @@ def read_block(connection: sqlite3.Connection, statement: Statement, span: IdSpa
         if not statement.filter.passes(records, lines):
             return Block(span, ())
     rows = read_bounded(connection, statement.sql, (*statement.parameters, *span))
-    return Block(span, None if rows is None else rows[0])
+    return Block(span, None if rows is None else next(iter(rows), ()))  # no row where there is nothing to count by
 
 
 def read_bounded(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]] | None:
