@@ -277,6 +277,14 @@ def test_digits_tell_which_numbers_fail(on_disk, operator, number):
     )
 
 
+@pytest.mark.parametrize("text", ["user=ann", "severity>=error user=ann", ""])
+def test_nothing_is_counted_in_a_store_without_files(text):
+    with closing(make_store(":memory:")) as store:
+        store.execute("DELETE FROM files")
+        scan = EventScan(store, Selection(parse_query(text)))
+        assert counts.scan_counts(scan, Grouping(("user",))) == {}
+
+
 # ---------------------------------------------------------------- a twin
 
 
