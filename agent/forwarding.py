@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.core.conditions import Conditions
-from agent.core.errors import SidelogError
+from agent.core.errors import SidelogError, StoreError
 from agent.forward.settings import ForwardSettings, read_reports, settings_of, target_settings
 from agent.store import forwarding
 from agent.supervision import ChildProcess, end_task
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FAILING_S = 300.0  # a target that has failed for longer makes the agent unhealthy
 ONCE_S = 30.0  # how long `run --once` may forward at its end
 _MINUTE_S = 60
+_RETRY_S = 1.0
 
 
 class ForwardProcess:
@@ -59,14 +60,23 @@ class ForwardProcess:
         if settings == self._settings and self._task is not None:
             return
         await self.stop()
-        await asyncio.to_thread(save_targets, config, change)
         self._settings = settings
-        if settings is None:
-            self._conditions.keep(set(), "SL659", "SL660")
-            return
-        self.lag = {target.name: self.lag.get(target.name, 0) for target in settings.targets}
-        self._conditions.keep(set(self.lag), "SL659", "SL660")
-        self._task = asyncio.create_task(self._child.keep(settings.to_line(), self._ended), name="forward")
+        known = () if settings is None else tuple(target.name for target in settings.targets)
+        self.lag = {name: self.lag.get(name, 0) for name in known}
+        self._conditions.keep(set(known), "SL659", "SL660")
+        self._task = asyncio.create_task(self._keep(config, change, settings), name="forward")
+
+    async def _keep(self, config: Config, change: Change, settings: ForwardSettings | None) -> None:
+        """Tell the store of the targets, which may take as long as it is locked, and forward to them."""
+        while True:
+            try:
+                await asyncio.to_thread(save_targets, config, change)
+                break
+            except StoreError as error:
+                self._reporter.report(error)
+                await asyncio.sleep(_RETRY_S)
+        if settings is not None:
+            await self._child.keep(settings.to_line(), self._ended)
 
     async def stop(self) -> None:
         """End the process."""

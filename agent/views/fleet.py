@@ -9,7 +9,7 @@ from agent.core.errors import SidelogError
 from agent.query import ask_agents
 from agent.store.reader import open_reader
 from agent.views import iso
-from agent.views.forward import target_documents
+from agent.views.forward import waiting_events
 
 if TYPE_CHECKING:
     from agent.clickhouse.address import ClickHouseAddress
@@ -60,7 +60,7 @@ def not_forwarded(config: Config, fleet: ClickHouseAddress) -> dict[str, int]:
         return {}
     try:
         with closing(open_reader(config.store.path)) as connection:
-            rows = target_documents(connection)
+            waiting = waiting_events(connection)
     except SidelogError:  # nothing is known of it, and the answer is that of the engine
         return {}
-    return {row["name"]: row["lag_events"] for row in rows if row["name"] in names and row["lag_events"]}
+    return {name: events for name, events in waiting.items() if name in names and events}

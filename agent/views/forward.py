@@ -35,6 +35,12 @@ def target_documents(connection: sqlite3.Connection, now: int | None = None) -> 
     return [_document(connection, target, now) for target in forwarding.targets(connection)]
 
 
+def waiting_events(connection: sqlite3.Connection) -> dict[str, int]:
+    """Of each target how many events it has not got yet, also of those that the last agent's configuration had not."""
+    found = forwarding.targets(connection, removed=True)
+    return {target.name: forwarding.lag(connection, target.position)[0] for target in found}
+
+
 def _document(connection: sqlite3.Connection, target: forwarding.Target, now: int) -> dict[str, Any]:
     lag, oldest = forwarding.lag(connection, target.position)
     error = target.last_error

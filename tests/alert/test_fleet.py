@@ -11,7 +11,7 @@ import pytest
 from tests.alert.fleets import Fleet, Judges, wait_until
 from tests.needs import needs
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.measured]
 
 RATE = {"name": "errors", "match": "severity>=error", "when": {"count": 10}, "window": "8s"}
 

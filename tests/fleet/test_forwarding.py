@@ -47,6 +47,7 @@ def test_a_run_that_ends_forwards_first(agent, database):
     assert has(database, 1_234)()
 
 
+@pytest.mark.parametrize("database", ["modern"], indirect=True)  # half a minute each
 def test_a_run_that_ends_says_what_is_left(agent, database):
     agent.forward[0]["clickhouse"] = ["http://127.0.0.1:9"]
     agent.forward.append({**agent.forward[0], "name": "there", "clickhouse": [database.url]})
@@ -169,6 +170,7 @@ def test_an_event_that_is_never_taken_is_named_and_passed_over(modern, tmp_path)
         assert "c" in gap["detail"]
 
 
+@pytest.mark.parametrize("database", ["modern"], indirect=True)  # half a minute each
 def test_retention_waits_as_far_as_hold_says_and_then_names_what_was_never_sent(agent, database):
     url = agent.forward[0]["clickhouse"]
     agent.forward[0]["clickhouse"] = ["http://127.0.0.1:9"]
