@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 VENV  := .venv
 BIN   := $(VENV)/bin
-JOBS  ?= 4
+JOBS  ?= 5
 # Python's own monitoring, from 3.12 on, costs a tenth of the tests' time; the tracer before it nearly doubles that.
 CORE   = $(shell $(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 export LOGS ?=
