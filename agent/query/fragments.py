@@ -62,6 +62,15 @@ def members(record: str | bytes | Raw) -> dict[str, Raw]:
         return {key: Raw(_dump(item).encode()) for key, item in value.items()}
 
 
+def _items(text: str | bytes) -> list[Raw]:
+    """Those of a JSON array, each as it is written."""
+    try:
+        return _decode_list(text)
+    except (msgspec.MsgspecError, RecursionError):  # as in `members`
+        value = json.loads(text, parse_int=_Literal, parse_float=_Literal)
+        return [Raw(_dump(item).encode()) for item in value]
+
+
 def attributes(event: StoredEvent) -> dict[str, Any]:
     """Every field of the line that is not its instant, severity, message, trace or span, nested as it was."""
     return _without(members(event.record), event.read.consumed)
@@ -123,7 +132,7 @@ def _pick(value: str | Raw, parts: tuple[str, ...]) -> tuple[bool, bytes]:
                 if there:
                     return True, found
     elif start == b"[":
-        items = _decode_list(text)
+        items = _items(text)
         if parts[0].isascii() and parts[0].isdigit():
             index = int(parts[0][:9])
             return _pick(items[index], parts[1:]) if index < len(items) else (False, NULL)

@@ -277,6 +277,12 @@ def test_digits_tell_which_numbers_fail(on_disk, operator, number):
     )
 
 
+def test_a_list_with_half_of_a_pair_is_looked_into(memory):
+    refill(memory, [EventRow('{"http": [{"status": "\\ud800"}, 1.0]}'), EventRow('{"http": ["\\ud800"]}')])
+    found = one_by_one(EventScan(memory, Selection(parse_query(""))), Grouping(("http.status",)))
+    assert found == {(None, (b'["\\ud800"]',)): 1, (None, (None,)): 1}
+
+
 @pytest.mark.parametrize("text", ["user=ann", "severity>=error user=ann", ""])
 def test_nothing_is_counted_in_a_store_without_files(text):
     with closing(make_store(":memory:")) as store:
