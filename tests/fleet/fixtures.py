@@ -7,6 +7,7 @@ own, and finds everything running, whatever the one before it has killed.
 - `modern`: a database of a current server.
 - `replicas`: one of 18.16, one shard of two replicas; `shards`: of two shards of one.
 - `database`: the test runs twice, over `modern` and over the first of `replicas`.
+- `address`: that of `database`, with sidelog's tables in it.
 - `small_disk`: a current server whose disk of 64 MiB can be filled; the test's own, takes root.
 
 The parts that they take (tests/needs.py) are asked for here: a test needs no mark for them.
@@ -77,6 +78,16 @@ def shards(shards_cluster):
 @pytest.fixture(params=["modern", "replicas"])
 def database(request):
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def address(database):
+    from agent.clickhouse import schema
+    from agent.clickhouse.address import ClickHouseAddress
+
+    found = ClickHouseAddress((database.url,), database.name)
+    schema.make(found, None, replicated=False, ttl_days=None)
+    return found
 
 
 @pytest.fixture

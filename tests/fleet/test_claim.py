@@ -7,8 +7,6 @@ import threading
 
 import pytest
 
-from agent.clickhouse import schema
-from agent.clickhouse.address import ClickHouseAddress
 from agent.clickhouse.client import ClickHouseClient
 from agent.forward import claim
 from agent.forward.claim import AgentClaim
@@ -16,13 +14,6 @@ from agent.store import forwarding
 from tests.store.stores import events, store_at, stored, tailed, transaction, write
 
 NS = 1_764_000_000 * 10**9
-
-
-@pytest.fixture
-def address(database):
-    address = ClickHouseAddress((database.url,), database.name)
-    schema.make(address, None, replicated=False, ttl_days=None)
-    return address
 
 
 @pytest.fixture

@@ -9,6 +9,11 @@ from agent.http.negotiation import takes_gzip, takes_openmetrics, takes_page
     ("accepted", "takes"),
     [
         ("gzip", True),
+        ("gzip, deflate, br", True),
+        ("br;q=1.0, GZIP;q=0.8", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000, *", False),
+        ("identity, *;q=0", False),
         ("br, GZIP;q=0.5", True),
         ("*", True),
         ("gzip;q=0.0", False),

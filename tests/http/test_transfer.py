@@ -12,7 +12,6 @@ import pytest
 from agent.http.compression import LEAST, Compression
 from agent.http.forms import is_token, masked
 from agent.http.guard import Visitor
-from agent.http.negotiation import takes_gzip
 from tests.integration.harness import append, event
 
 
@@ -47,23 +46,6 @@ def test_what_is_short_is_not_compressed(reader):
     for path in ("/health", "/api/v1/query?limit=1&q=nothinglikeit", "/api/v1/errors/999"):
         answer = reader.get(path)
         assert (sent(answer), len(answer.content) < LEAST) == ("", True), path
-
-
-@pytest.mark.parametrize(
-    ("accepted", "takes"),
-    [
-        ("gzip, deflate, br", True),
-        ("br;q=1.0, GZIP;q=0.8", True),
-        ("*", True),
-        ("", False),
-        ("br", False),
-        ("gzip;q=0", False),
-        ("gzip; q=0.000, *", False),
-        ("identity, *;q=0", False),
-    ],
-)
-def test_who_does_not_take_gzip_gets_none(accepted, takes):
-    assert takes_gzip(accepted) is takes
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,6 @@ EVERYTHING = Selection(Query())
 
 
 @pytest.fixture
-def address(database):
-    found = ClickHouseAddress((database.url,), database.name)
-    schema.make(found, None, replicated=False, ttl_days=None)
-    return found
-
-
-@pytest.fixture
 def engine(address):
     with contextlib.closing(ClickHouseEngine(address, sleep=lambda _: None)) as opened:
         yield opened
