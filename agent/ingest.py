@@ -312,9 +312,10 @@ class Ingest(threading.Thread):
 
     def _use_idle_time(self) -> None:
         """Do what can wait, in a tenth of the time."""
+        if self._idle is None or self._filling.transaction.batches or not self._intake.empty:
+            return
         began = time.monotonic()
-        is_idle = self._intake.empty and not self._filling.transaction.batches and not self._maintenance.pending
-        if self._idle is None or began < self._idle_from or not is_idle:
+        if began < self._idle_from or self._maintenance.pending:
             return
         has_more = False
         with self._reported():

@@ -128,14 +128,13 @@ class TargetWorker:
         Raises:
             SidelogError: it could not be sent.
         """
-        if not self._is_claimed():
+        if self.target.clickhouse is not None and time.monotonic() >= self._claimed + _CLAIM_S and not self._claim_id():
             return _FIRST_PAUSE_S
+        known = self._known()
+        if known is None:
+            return _FIRST_PAUSE_S
+        connection, target, agent = known
         with reading(self._store):
-            connection = self._connected()
-            target = forwarding.read_target(connection, self.target.name)
-            agent = forwarding.current_agent(connection)
-            if target is None or target.removed is not None or agent is None:
-                return _FIRST_PAUSE_S  # whoever starts this is about to write it
             reader = self._reader_of(agent)
             self._measure(connection, target.position)
             batch = self._batch(reader, target)
@@ -155,18 +154,26 @@ class TargetWorker:
         self._send_beside(connection, agent, _BESIDE_S)
         return 0.0
 
-    def _is_claimed(self) -> bool:
-        """See at the server, before the first batch and now and then, that no other store forwards under this agent's
-        id; False: the store knows nothing of the target yet.
+    def _known(self) -> tuple[sqlite3.Connection, forwarding.Target, str] | None:
+        """The store's connection, and what it knows of the target and of this agent; None: whoever starts this is about
+        to write it.
         """
-        if self.target.clickhouse is None or time.monotonic() < self._claimed + _CLAIM_S:
-            return True
         with reading(self._store):
             connection = self._connected()
             target = forwarding.read_target(connection, self.target.name)
             agent = forwarding.current_agent(connection)
         if target is None or target.removed is not None or agent is None:
+            return None
+        return connection, target, agent
+
+    def _claim_id(self) -> bool:
+        """See at the server, before the first batch and now and then, that no other store forwards under this agent's
+        id, which may be another one afterwards; False: the store knows nothing of the target yet.
+        """
+        known = self._known()
+        if known is None:
             return False
+        connection, target, agent = known
         self._measure(connection, target.position)
         sender = self._sender_of(agent)
         assert isinstance(sender, ClickHouseSender)
