@@ -8,6 +8,7 @@ of rows: a loop over a column costs 0.1 µs a value, one over rows ten times tha
 from __future__ import annotations
 
 import array
+import base64
 import sys
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,11 @@ def text(value: str) -> bytes:
     """One text. Half of a surrogate pair goes as the bytes that it would have: the column holds any."""
     data = value.encode("utf-8", "surrogatepass")
     return varint(len(data)) + data
+
+
+def read_text(data: bytes) -> str:
+    """The text of a value, as `text` has written it."""
+    return data.decode("utf-8", "surrogatepass")
 
 
 def texts(values: Sequence[str]) -> bytes:
@@ -110,3 +116,25 @@ def rows_block(columns: Sequence[TableColumn], rows: Sequence[Sequence[str | int
         else:
             data.append(integers(column.kind, [int(value) for value in values]))
     return block(columns, data, len(rows))
+
+
+# ---------------------------------------------------------------- the column `raw`
+
+
+def raw_text(raw: bytes | int | str | None) -> str:
+    """The column `raw` of an event as one text: the kind of its value, and the value."""
+    if raw is None:
+        return ""
+    if isinstance(raw, int):
+        return f"i{raw}"
+    return f"t{raw}" if isinstance(raw, str) else f"b{base64.b64encode(raw).decode()}"
+
+
+def read_raw(data: bytes) -> bytes | int | str | None:
+    """The column `raw` of a store, of that of the table: its kind, and behind it the value."""
+    if not data:
+        return None
+    kind, rest = data[:1], data[1:]
+    if kind == b"b":
+        return base64.b64decode(rest)
+    return int(rest) if kind == b"i" else read_text(rest)

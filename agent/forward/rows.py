@@ -7,9 +7,9 @@ event. `tests/forward/test_rows.py` holds both to the same rows.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections import defaultdict
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +26,7 @@ from agent.store import outgoing
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.store.outgoing import Row
 
@@ -233,7 +233,7 @@ class EventEncoder:
         columns = list(zip(*rows, strict=True))
         ids, files = columns[_ID], columns[_FILE]
         message, logger, service, trace_id, span_id = self._texts(profile, rows, columns)
-        of_file = [self._files[files[0]]] if files.count(files[0]) == count else None
+        of_file = self._files[files[0]] if files.count(files[0]) == count else None
         data = [
             self._agent * count,
             native.integers("Int64", ids),
@@ -242,8 +242,8 @@ class EventEncoder:
             native.integers("Int64", columns[_TIMESTAMP]),
             native.integers("Int64", columns[_OBSERVED]),
             native.integers("UInt8", columns[_SEVERITY]),
-            self._per_file(files, of_file, 2),
-            self._per_file(files, of_file, 3),
+            self._per_file(files, of_file, lambda file: file.source),
+            self._per_file(files, of_file, lambda file: file.path),
             native.integers("Int64", columns[_OFFSET]),
             service,
             logger,
@@ -254,20 +254,18 @@ class EventEncoder:
             if columns[_GROUP].count(None) == count
             else native.integers("UInt64", [groups.get(one, 0) for one in columns[_GROUP]]),
             native.binaries(columns[_RECORD]),
-            bytes(count) if columns[_RAW].count(None) == count else native.texts([raw_text(o) for o in columns[_RAW]]),
-            bytes(count)
-            if columns[_PARSE_ERROR].count(None) == count
-            else native.texts([one or "" for one in columns[_PARSE_ERROR]]),
-            self._per_file(files, of_file, 4),
-            self._per_file(files, of_file, 5),
+            _mostly_none(columns[_RAW], native.raw_text),
+            _mostly_none(columns[_PARSE_ERROR], str),
+            self._per_file(files, of_file, lambda file: file.resource),
+            self._per_file(files, of_file, lambda file: file.profile_text),
         ]
         return native.block(EVENTS, data, count)
 
-    def _per_file(self, files: Sequence[int], one: list[_File] | None, place: int) -> bytes:
+    def _per_file(self, files: Sequence[int], one: _File | None, value: Callable[[_File], bytes]) -> bytes:
         if one is not None:
-            return bytes(one[0][place]) * len(files)  # type: ignore[arg-type]
-        known = {number: self._files[number][place] for number in set(files)}
-        return b"".join([known[number] for number in files])  # type: ignore[misc]
+            return value(one) * len(files)
+        known = {number: value(self._files[number]) for number in set(files)}
+        return b"".join([known[number] for number in files])
 
     def _texts(self, profile: str, rows: Sequence[Row], columns: Sequence[tuple[Any, ...]]) -> list[bytes]:
         """The columns of the five fields that records have under many names."""
@@ -322,9 +320,9 @@ class EventEncoder:
                 continue
             labels = msgspec.json.decode(resource or "{}")
             info = FileInfo(number, source, path, labels, Profile.from_json(profile) if profile else None)
-            self._files[number] = _File(info, profile, *texts, resource_service(labels) or "")
+            self.add_file(number, info, resource, profile)
         for number in wanted - self._files.keys():  # nobody deletes the file of an event
-            self._files[number] = _File(FileInfo(number, "", "", {}, None), "", b"\0", b"\0", b"\x02{}", b"\0", "")
+            self.add_file(number, FileInfo(number, "", "", {}, None), "{}", "")
 
     def add_file(self, number: int, info: FileInfo, resource: str, profile: str) -> None:
         """Let a file be known that has no row.
@@ -346,13 +344,11 @@ class EventEncoder:
         return {number: fleet_group(fingerprint, version) for number, fingerprint, version in rows}
 
 
-def raw_text(raw: bytes | int | str | None) -> str:
-    """The column `raw` of an event as one text: the kind of its value, and the value."""
-    if raw is None:
-        return ""
-    if isinstance(raw, int):
-        return f"i{raw}"
-    return f"t{raw}" if isinstance(raw, str) else f"b{base64.b64encode(raw).decode()}"
+def _mostly_none(values: Sequence[Any], write: Callable[[Any], str]) -> bytes:
+    """A column of texts in which most events have none."""
+    if values.count(None) == len(values):
+        return bytes(len(values))
+    return native.texts(["" if one is None else write(one) for one in values])
 
 
 def _by_month(rows: Sequence[Row]) -> Iterable[tuple[int, Sequence[Row]]]:
@@ -368,14 +364,7 @@ def _by_month(rows: Sequence[Row]) -> Iterable[tuple[int, Sequence[Row]]]:
     return sorted(found.items())
 
 
-_EPOCH_DAY = 719_468  # days from 0000-03-01 to 1970-01-01
-
-
 def month_of(timestamp: int) -> int:
-    """The partition of an instant: 202611. Days as years from March on (https://howardhinnant.github.io/date_algorithms.html)."""
-    days = max(timestamp, 0) // DAY_NS + _EPOCH_DAY
-    era, day = divmod(days, 146_097)
-    year = (day - day // 1_460 + day // 36_524 - day // 146_096) // 365
-    month = (5 * (day - (365 * year + year // 4 - year // 100)) + 2) // 153
-    month = month + 3 if month < 10 else month - 9  # noqa: PLR2004 - March is the first
-    return (era * 400 + year + (month <= 2)) * 100 + month  # noqa: PLR2004 - January and February
+    """The partition of an instant: 202611; that of 1970 for what is before it."""
+    day = datetime.fromtimestamp(max(timestamp, 0) // 10**9, UTC)
+    return day.year * 100 + day.month

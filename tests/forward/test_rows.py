@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from agent.clickhouse.address import ClickHouseAddress
 from agent.clickhouse.answers import blocks
 from agent.clickhouse.columns import EVENTS
+from agent.clickhouse.native import raw_text
 from agent.core.event import event_row
 from agent.core.fields import Profile
 from agent.core.stored import StoredEvent
-from agent.forward.rows import EventEncoder, fleet_group, month_of, raw_text
+from agent.forward.rows import EventEncoder, fleet_group, month_of
 from agent.store import outgoing
 from agent.store.events import EVENT_COLUMNS, Files
 from tests.query.dialects import _records

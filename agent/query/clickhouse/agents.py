@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.query.clickhouse.table import text_of
+from agent.clickhouse.native import read_text
 
 if TYPE_CHECKING:
     from agent.query.clickhouse.table import FleetTable
@@ -30,14 +30,14 @@ class FleetAgent(msgspec.Struct, frozen=True):
 def list_agents(table: FleetTable) -> list[FleetAgent]:
     """All agents, by host. One that has events but has said nothing of itself has no host."""
     newest = f"SELECT agent, max(timestamp) FROM {table.name} GROUP BY agent"
-    last = {text_of(agent): instant for agent, instant in table.rows(newest)}
+    last = {read_text(agent): instant for agent, instant in table.rows(newest)}
     name = table.client.address.table("agents")
     sql = f"SELECT agent, host, version, started, seen, forwarded, pending FROM {name} FINAL"
     found = []
     for agent, host, version, started, seen, forwarded, pending in table.rows(sql):
-        known = text_of(agent)
+        known = read_text(agent)
         last_event = last.pop(known, None)
         numbers = started, seen, forwarded, pending, last_event
-        found.append(FleetAgent(known, text_of(host), text_of(version), *numbers))
+        found.append(FleetAgent(known, read_text(host), read_text(version), *numbers))
     found += [FleetAgent(agent, "", "", 0, 0, 0, 0, instant) for agent, instant in last.items()]
     return sorted(found, key=lambda one: (one.host, one.agent))

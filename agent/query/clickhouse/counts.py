@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from agent.clickhouse.native import read_text
 from agent.core.event import severity_text
 from agent.query.aggregate import count_event
 from agent.query.bulk import BlockQuestion, fragment_of
 from agent.query.clickhouse.plan import condition_clause, file_clause, record_holds, severity_clause
-from agent.query.clickhouse.table import in_time, text_of
+from agent.query.clickhouse.table import in_time
 from agent.query.columns import UnfitError, field_paths
 from agent.query.fragments import encode
 from agent.query.language import bounds
@@ -93,7 +94,7 @@ def _column_value(table: FleetTable, name: str, cell: Any) -> Fragment:
         traits = table.categories.get(cell) if cell and name != "group" else None
         value = (cell or None) if name == "group" else getattr(traits, name, None)
     else:
-        value = text_of(cell)
+        value = read_text(cell)
         if not value and name not in _ALWAYS_THERE:
             value = None
     return None if value is None else encode(value)
@@ -204,7 +205,7 @@ class _RecordCount:
         only = next(iter(self._files.values())).id if self._files else 0
         for block in self._table.blocks(f"SELECT {', '.join(selected)} FROM {self._table.name} FINAL WHERE {where}"):
             beside, rest = block.columns[: len(cells)], block.columns[len(cells) :]
-            ids = list(zip(map(text_of, rest[1]), rest[2], strict=True))
+            ids = list(zip(map(read_text, rest[1]), rest[2], strict=True))
             known = self._files
             try:
                 files = [known[kind].id for kind in zip(*rest[3:], strict=True)] if several else [only] * block.rows

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from agent.clickhouse.native import read_text
 from agent.core.event import severity_text
 from agent.core.groups import TREND_HOURS, ErrorGroup, GroupHistory, GroupTraits, state_at
 from agent.core.times import MINUTE_NS
 from agent.query.clickhouse.sql import one_of
-from agent.query.clickhouse.table import in_time, text_of
+from agent.query.clickhouse.table import in_time
 from agent.query.language import bounded
 from agent.store.groups import SORTS
 
@@ -95,7 +96,7 @@ def read_groups(table: FleetTable, now: int) -> list[ErrorGroup]:
 
 
 def _group(row: tuple[Any, ...], now: int) -> ErrorGroup:
-    cells: list[Any] = [text_of(cell) if isinstance(cell, bytes) else cell for cell in row]
+    cells: list[Any] = [read_text(cell) if isinstance(cell, bytes) else cell for cell in row]
     number, title, culprit, severity, category, state, changed, first, last, count, service, kind, until, full = cells
     return ErrorGroup(
         id=number,
@@ -200,4 +201,4 @@ def history_of(table: FleetTable, group: int, instants: Sequence[int]) -> GroupH
         columns = ", ".join(f"countIf({in_time(*span)})" for span in spans)
         counts = list(table.row(f"SELECT {columns} {where} AND {in_time(spans[0][0], spans[-1][1])}"))
     rows = table.rows(f"SELECT service, count() AS n {where} GROUP BY service ORDER BY n DESC, service")
-    return GroupHistory(counts or [0] * len(spans), [(text_of(service), count) for service, count in rows])
+    return GroupHistory(counts or [0] * len(spans), [(read_text(service), count) for service, count in rows])

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import json
-from base64 import b64decode
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from agent.clickhouse.answers import blocks
 from agent.clickhouse.client import WORDS
+from agent.clickhouse.native import read_raw, read_text
 from agent.core.fields import Profile
 from agent.core.stored import FileInfo, StoredEvent
 from agent.query.clickhouse.sql import as_bytes, literal
@@ -113,12 +113,12 @@ class FleetTable:
             file = known.get(place) or self._file(place)
             row = (
                 *(seqs[at], instants[at], observed[at], severities[at], file.id, offsets[at], groups[at] or None),
-                *(text_of(records[at]), read_raw(raws[at]), text_of(parse_errors[at]) or None),
+                *(read_text(records[at]), read_raw(raws[at]), read_text(parse_errors[at]) or None),
             )
             yield StoredEvent(row, file)
 
     def _file(self, place: tuple[bytes, ...]) -> FileInfo:
-        agent, source, path, resource, profile = map(text_of, place)
+        agent, source, path, resource, profile = map(read_text, place)
         found = FileInfo(len(self._files) + 1, source, path, *read_kind(resource, profile), agent=agent)
         self._files[place] = found
         return found
@@ -127,7 +127,7 @@ class FleetTable:
 
     def logs(self) -> set[LogName]:
         """The logs that there are events of."""
-        return {LogName(text_of(source), text_of(path)) for source, path in self._pairs("source", "path")}
+        return {LogName(read_text(source), read_text(path)) for source, path in self._pairs("source", "path")}
 
     def _pairs(self, one: str, other: str) -> list[tuple[bytes, bytes]]:
         """The values that two columns have together. A server knows those of one column by its dictionaries, in a
@@ -140,14 +140,14 @@ class FleetTable:
 
     def resources(self) -> dict[str, dict[str, object]]:
         """The resources of events, by their texts."""
-        texts = (text_of(text) for (text,) in self.rows(f"SELECT DISTINCT resource FROM {self.name}"))
+        texts = (read_text(text) for (text,) in self.rows(f"SELECT DISTINCT resource FROM {self.name}"))
         return {text: json.loads(text or "{}") for text in texts}
 
     def kinds(self) -> dict[tuple[bytes, ...], FileInfo]:
         """The files that there are, as far as they matter to what is read of a record: resource and profile."""
         found: dict[tuple[bytes, ...], FileInfo] = {}
         for number, (resource, profile) in enumerate(self._pairs("resource", "profile")):
-            found[resource, profile] = FileInfo(number, "", "", *read_kind(text_of(resource), text_of(profile)))
+            found[resource, profile] = FileInfo(number, "", "", *read_kind(read_text(resource), read_text(profile)))
         return found
 
     def extent(self, span: Span) -> Span | None:
@@ -159,7 +159,7 @@ class FleetTable:
     def forwarded(self) -> dict[str, int]:
         """Up to which number all events of an agent are here."""
         sql = f"SELECT agent, forwarded FROM {self.client.address.table('agents')} FINAL WHERE forwarded > 0"
-        return {text_of(agent): seq for agent, seq in self.rows(sql)}
+        return {read_text(agent): seq for agent, seq in self.rows(sql)}
 
     def recent(self) -> int | None:
         """An instant at which there was something, near the newest: of the events that the agents have sent last. None
@@ -180,18 +180,3 @@ def in_time(since: int, until: int) -> str:
 def read_kind(resource: str, profile: str) -> tuple[dict[str, Any], Profile | None]:
     """Resource and profile of a file, of their texts."""
     return json.loads(resource or "{}"), Profile.from_json(profile) if profile else None
-
-
-def text_of(data: bytes) -> str:
-    """A text as the table has it."""
-    return data.decode("utf-8", "surrogatepass")
-
-
-def read_raw(data: bytes) -> bytes | int | str | None:
-    """The column `raw` of a store, of that of the table: its kind, and behind it the value."""
-    if not data:
-        return None
-    kind, rest = data[:1], data[1:]
-    if kind == b"b":
-        return b64decode(rest)
-    return int(rest) if kind == b"i" else text_of(rest)
