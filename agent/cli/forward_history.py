@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from agent.clickhouse.client import ClickHouseClient
     from agent.config import Config, ForwardConfig
+    from agent.forward.settings import TargetPlace
     from agent.forward.verify import HourDifference, VerifyReport
 
 _SHOWN_HOURS = 20
@@ -40,24 +41,18 @@ def backfill(context: Context, *, target: str | None, since: str | None, until: 
     from agent.forward.backfill import Backfill
 
     config, now = context.config(), time.time_ns()
-    span = tuple(None if text is None else parse_time(text, now) for text in (since, until))
+    first, end = (None if text is None else parse_time(text, now) for text in (since, until))
     reports = []
-    for one, client in _targets(config, target):
-        task = Backfill(
-            config.store.path,
-            config.archive_directory,
-            one.name,
-            client,
-            match=one.match,
-            span=span,  # type: ignore[arg-type]
-        )
+    for place in _places(config, target):
+        task = Backfill(place, (first, end))
         report = task.run()
         reports.append(report)
         for error in [*([task.renewed] if task.renewed else []), *task.failures]:
             print_error(error)
         if not as_json:
             sent = f"{counted(report.events, 'event')} of {counted(report.archives, 'archive')} sent"
-            click.echo(f"{safe_text(one.name)}: {sent if report.events else 'nothing was left to be sent'}", err=True)
+            said = sent if report.events else "nothing was left to be sent"
+            click.echo(f"{safe_text(place.target)}: {said}", err=True)
     if as_json:
         echo_json(msgspec.to_builtins(reports))
     return EXIT_FAILED if any(report.errors for report in reports) else EXIT_DONE
@@ -75,7 +70,7 @@ def verify(context: Context, *, target: str | None, since: str | None, repair: b
 
     config = context.config()
     first = None if since is None else parse_time(since, time.time_ns())
-    reports = [_verified(config, one, client, first, mend=repair) for one, client in _targets(config, target)]
+    reports = [_verified(place, first, mend=repair) for place in _places(config, target)]
     if as_json:
         echo_json(msgspec.to_builtins(reports))
     for report in reports:
@@ -86,25 +81,19 @@ def verify(context: Context, *, target: str | None, since: str | None, repair: b
     return EXIT_DONE if all(report.is_whole for report in reports) else EXIT_FAILED
 
 
-def _verified(
-    config: Config, target: ForwardConfig, client: ClickHouseClient, since: int | None, *, mend: bool
-) -> VerifyReport:
+def _verified(place: TargetPlace, since: int | None, *, mend: bool) -> VerifyReport:
     from agent.forward.repair import repair
     from agent.forward.verify import Comparison
 
-    def compared() -> Comparison:
-        place = (config.store.path, config.archive_directory)
-        return Comparison(*place, target.name, client, match=target.match, since=since)
-
-    task = compared()
+    task = Comparison(place, since)
     report = task.run()
     if not report.is_whole:  # what an agent that runs has sent meanwhile is the same at the second look
-        task = compared()
+        task = Comparison(place, since)
         report = task.run()
     if not mend or report.is_whole:
         return report
-    done = repair(config.store.path, config.archive_directory, target.name, client, task.found)
-    report = compared().run()
+    done = repair(place, task.found)
+    report = Comparison(place, since).run()
     report.repaired = done
     return report
 
@@ -120,15 +109,15 @@ def _connected(target: ForwardConfig) -> Iterator[ClickHouseClient]:
         yield client
 
 
-def _targets(config: Config, wanted: str | None) -> Iterator[tuple[ForwardConfig, ClickHouseClient]]:
-    """The targets that are meant, each known to the store, and their servers.
+def _places(config: Config, wanted: str | None) -> Iterator[TargetPlace]:
+    """The store and each of the targets that are meant, which it knows.
 
     Raises:
         UsageError: SL657, there is none.
         ClickHouseError: one cannot be asked.
     """
     from agent.clickhouse.targets import find_targets
-    from agent.forward.settings import target_settings
+    from agent.forward.settings import TargetPlace, target_settings
     from agent.store import forwarding
     from agent.store.edit import editing
 
@@ -137,7 +126,7 @@ def _targets(config: Config, wanted: str | None) -> Iterator[tuple[ForwardConfig
         forwarding.save_targets(connection, target_settings(config), time.time_ns())
     for target in found:
         with _connected(target) as client:
-            yield target, client
+            yield TargetPlace(config.store.path, config.archive_directory, target.name, client, target.match)
 
 
 def _print(report: VerifyReport) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +21,7 @@ from agent.archive.directory import load
 from agent.clickhouse.columns import EVENTS, names
 from agent.core.errors import ArchiveError
 from agent.core.event import event_rows
+from agent.core.intervals import holds, joined, without
 from agent.forward.claim import AgentClaim
 from agent.forward.reading import CHUNK_ROWS
 from agent.forward.rows import EventEncoder
@@ -31,18 +32,19 @@ from agent.query.language import Query, Selection, bounded, parse_query
 from agent.store import forwarding, unsent
 from agent.store.edit import editing
 from agent.store.identity import is_of_another
-from agent.store.reader import open_reader
-from agent.store.unsent import BackfilledLog, Spans  # noqa: TC001 - msgspec reads it
+from agent.store.reader import one_moment, open_reader
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from agent.clickhouse.client import ClickHouseClient
     from agent.core.errors import SidelogError
+    from agent.core.intervals import Spans
+    from agent.forward.settings import TargetPlace
     from agent.query.archives.plan import FramePlan, FrameRef, StoredPart
     from agent.store.archives import ArchiveRow
+    from agent.store.unsent import BackfilledLog
 
 _COLUMNS = names(EVENTS)
 _MOST_EVENTS, _MOST_BYTES = 20_000, 8 << 20  # of a batch
@@ -86,26 +88,13 @@ class Backfill:
     """One run for one target.
 
     Args:
-        store: its path.
-        directory: of its archives.
-        target: the name; the store knows it.
-        client: of the target.
-        match: its filter.
+        place: from where to where.
         span: the instants [since, until) to be sent; None: no bound.
     """
 
-    def __init__(
-        self,
-        store: Path,
-        directory: Path,
-        target: str,
-        client: ClickHouseClient,
-        *,
-        match: str = "",
-        span: tuple[int | None, int | None] = (None, None),
-    ) -> None:
-        self._store, self._directory, self._target, self._client = store, directory, target, client
-        self._match, self._query = match, parse_query(match) if match else None
+    def __init__(self, place: TargetPlace, span: tuple[int | None, int | None] = (None, None)) -> None:
+        self._place = place
+        self._query = parse_query(place.match) if place.match else None
         self._since, self._until = bounded(*span)
         self._span = span
         self._arrived: frozenset[int] = frozenset()
@@ -124,11 +113,11 @@ class Backfill:
             StoreError: the store cannot be read or written.
         """
         self._progress = progress
-        claim = AgentClaim(self._store, self._target, self._client)
+        claim = AgentClaim(self._place.store, self._place.target, self._place.client)
         self.renewed = claim.take()
-        report = BackfillReport(self._target, agent=claim.agent)
-        with closing(open_reader(self._store)) as connection:
-            logs = ArchivedLogs(connection, self._directory, self._target, self._span)
+        report = BackfillReport(self._place.target, agent=claim.agent)
+        with closing(open_reader(self._place.store)) as connection:
+            logs = ArchivedLogs(connection, self._place.directory, self._place.target, self._span)
             self._arrived = self._ask_what_arrived(connection)
             encoder = ArchivedEncoder(connection, claim.agent, logs)
             searcher = Searcher(logs.plan, Selection(Query()))
@@ -146,33 +135,33 @@ class Backfill:
         """Events that were on their way when retention took them, and are there. Ids of archives do not tell which, but
         what they say, and where.
         """
-        ranges = unsent.in_doubt(connection, self._target)
+        ranges = unsent.in_doubt(connection, self._place.target)
         if not ranges:
             return frozenset()
         agents = ", ".join(f"'{one.id}'" for one in forwarding.agents(connection) if not is_of_another(one))
         spans = " OR ".join(f"(seq >= {first} AND seq < {last})" for first, last in ranges)
         text = "concat(path, '\\t', toString(offset), '\\t', record)"
-        table = self._client.address.table("events")
+        table = self._place.client.address.table("events")
         sql = (
             f"SELECT reinterpretAsUInt64(substring(MD5({text}), 1, 8)) FROM {table} FINAL"
             f" WHERE gone = 0 AND agent IN ({agents}) AND ({spans}) FORMAT TSV"
         )
-        return frozenset(map(int, self._client.execute(sql).split()))
+        return frozenset(map(int, self._place.client.execute(sql).split()))
 
     def _send_archive(
         self, archive: int, logs: ArchivedLogs, encoder: ArchivedEncoder, searcher: Searcher, report: BackfillReport
     ) -> None:
         key, log = logs.log(archive)
-        if log.match != self._match:  # what another filter has sent may come once more, under the same keys
-            log.match, log.sent = self._match, {}
-        skipped = unsent.joined(logs.sent_from_store(archive), log.all_sent)
+        if log.match != self._place.match:  # what another filter has sent may come once more, under the same keys
+            log.match, log.sent = self._place.match, {}
+        skipped = joined(logs.sent_from_store(archive), log.all_sent)
         batch = _Batch(key, log)
         for ref in logs.frames(archive):
             start, end = ref.raw_offset, ref.raw_offset + ref.place.raw_bytes
-            if not unsent.without([(start, end)], skipped):
+            if not without([(start, end)], skipped):
                 continue
             try:
-                events = [event for event in logs.events(searcher, ref) if not unsent.holds(skipped, event.offset)]
+                events = [event for event in logs.events(searcher, ref) if not holds(skipped, event.offset)]
                 if self._arrived:
                     events = [event for event in events if _place(event) not in self._arrived]
             except ArchiveError as error:
@@ -195,13 +184,13 @@ class Backfill:
         chunks = [rows[at : at + CHUNK_ROWS] for at in range(0, len(rows), CHUNK_ROWS)]
         for part in encoder.encode(chunks):
             token = hashlib.sha256(part.body).hexdigest()[:32]
-            self._client.insert("events", _COLUMNS, part.body, token=token)
+            self._place.client.insert("events", _COLUMNS, part.body, token=token)
         batch.log.add(report.agent, batch.spans)
-        with editing(self._store) as connection:
-            unsent.save_backfilled(connection, self._target, batch.key, batch.log)
+        with editing(self._place.store) as connection:
+            unsent.save_backfilled(connection, self._place.target, batch.key, batch.log)
             connection.execute(
                 "UPDATE forward_targets SET forwarded = forwarded + ?, last_success = ? WHERE name = ?",
-                (len(batch.events), time.time_ns(), self._target),
+                (len(batch.events), time.time_ns(), self._place.target),
             )
         report.events += len(batch.events)
         self._progress(report.events)
@@ -211,18 +200,6 @@ class Backfill:
 def _place(event: ArchivedEvent) -> int:
     text = f"{event.path}\t{event.offset}\t{event.record}".encode()
     return int.from_bytes(hashlib.md5(text, usedforsecurity=False).digest()[:8], "little")
-
-
-@contextmanager
-def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("COMMIT")
 
 
 class ArchivedLogs:
@@ -242,7 +219,7 @@ class ArchivedLogs:
         target: str,
         span: tuple[int | None, int | None] = (None, None),
     ) -> None:
-        with _one_moment(connection):  # what leaves the store meanwhile is counted on by nobody else
+        with one_moment(connection):  # what leaves the store meanwhile is counted on by nobody else
             self.plan: FramePlan = make_frame_plan(connection, directory, Selection(Query(), *span), with_hot=True)
             self.rows: dict[int, ArchiveRow] = {row.id: row for row in load(connection, directory)}
             self._parts: dict[int, list[StoredPart]] = stored_logs(connection)
@@ -267,8 +244,8 @@ class ArchivedLogs:
         spans: Spans = []
         for part in self._parts.get(self.rows[archive].file_id or 0, []):
             left = (part.start, part.expired + 1)
-            spans += unsent.without([left], self._unsent.get(part.id, []))
-        return unsent.joined(spans)
+            spans += without([left], self._unsent.get(part.id, []))
+        return joined(spans)
 
     def is_cold(self, archive: int, start: int, end: int) -> bool:
         """Whether nothing of a part of a log is in the store."""

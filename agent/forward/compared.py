@@ -6,11 +6,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.core.errors import ArchiveError
+from agent.core.intervals import holds
 from agent.core.stored import StoredEvent
 from agent.forward.backfill import ArchivedLogs
 from agent.query.archives.search import ID_BITS, Searcher
 from agent.query.language import Query, Selection, parse_query
-from agent.store import forwarding, identity, unsent
+from agent.store import forwarding, identity
 from agent.store.events import Categories, Files, count_after, events_between, oldest_id
 from agent.store.reader import has_archives
 
@@ -152,7 +153,7 @@ class LocalEvents:
                             self.unreadable.append(error.subject)
                         continue
                     for event in found:
-                        agent = next((a for a, spans in log.sent.items() if unsent.holds(spans, event.offset)), None)
+                        agent = next((a for a, spans in log.sent.items() if holds(spans, event.offset)), None)
                         if agent is None or (self._since is not None and event.timestamp < self._since):
                             continue
                         if self._query is not None and not self._query.matches(event, logs.plan.groups.categories):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -18,6 +17,7 @@ from agent.core.event import EventRow
 from agent.forward.rows import EncodedPart, EventEncoder
 from agent.store import forwarding, outgoing
 from agent.store.events import Categories
+from agent.store.reader import one_moment
 
 if TYPE_CHECKING:
     import sqlite3
@@ -71,17 +71,9 @@ class BatchReader:
         self._categories = Categories(connection)
         self._queries: dict[str, Query | None] = {}
 
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.execute("COMMIT")
-
     def again(self, pending: forwarding.Pending, position: int) -> Batch:
         """What was pending when whoever sent it ended: the same events in the same form, if they have not grown."""
-        with self._snapshot():
+        with one_moment(self._connection):
             self._categories.read_again(self._connection)
             if pending.kind == "changes":
                 return self._changes(pending, position)
@@ -96,7 +88,7 @@ class BatchReader:
             match: its filter.
             limits: of a batch.
         """
-        with self._snapshot():
+        with one_moment(self._connection):
             self._categories.read_again(self._connection)
             changes = outgoing.last_change(self._connection, target.changed, limits.events)
             if changes is not None:
@@ -172,7 +164,7 @@ class BatchReader:
 
     def only(self, ids: Sequence[int], pending: forwarding.Pending, position: int) -> list[EncodedPart]:
         """Rows of some of the events of a batch, encoded."""
-        with self._snapshot():
+        with one_moment(self._connection):
             versions = {} if pending.kind == "events" else self._versions(pending, position)
             rows = outgoing.events_of(self._connection, ids)
             return self.encoder.encode([rows], {one: versions[one] for one in ids if one in versions})

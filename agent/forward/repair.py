@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from agent.clickhouse.client import ClickHouseClient
+    from agent.forward.settings import TargetPlace
     from agent.forward.verify import Discrepancies, RemoteRow
 
 _PORTION = 4_000
@@ -36,40 +37,37 @@ _COLUMNS = names(EVENTS)
 _GONE = ("agent", "seq", "ver", "gone", "timestamp")
 
 
-def repair(store: Path, directory: Path, target: str, client: ClickHouseClient, found: Discrepancies) -> dict[str, int]:
+def repair(place: TargetPlace, found: Discrepancies) -> dict[str, int]:
     """Make it good; how many events were sent again, and how many marked as gone.
 
     Args:
-        store: its path.
-        directory: of its archives.
-        target: the name.
-        client: of the target.
+        place: the store, and the target that is to have what it has.
         found: what differs.
 
     Raises:
         ClickHouseError: the target cannot be sent to. To be begun again without harm.
         StoreError: the store cannot be read or written.
     """
-    version = _version(store, found.highest)
+    version = _version(place.store, found.highest)
     for rows in _portions(found.out):
         body = b"\n".join(
             orjson.dumps({"agent": r.agent, "seq": r.seq, "ver": version, "gone": 1, "timestamp": r.timestamp})
             for r in rows
         )
-        client.insert("events", _GONE, body, token=_token(body), form="JSONEachRow")
+        place.client.insert("events", _GONE, body, token=_token(body), form="JSONEachRow")
     sent = 0
-    with closing(open_reader(store)) as connection:
+    with closing(open_reader(place.store)) as connection:
         stored = sorted(event.seq for event in found.again if event.seq > 0)
         agent = forwarding.current_agent(connection) or ""
         encoder = EventEncoder(connection, agent)
         for rows_ in _rows(connection, stored):
-            sent += _send(client, encoder, rows_, version)
+            sent += _send(place.client, encoder, rows_, version)
         archived = {event.seq for event in found.again if event.seq < 0}
         if archived:
-            logs = ArchivedLogs(connection, directory, target)
+            logs = ArchivedLogs(connection, place.directory, place.target)
             archive_encoder = ArchivedEncoder(connection, agent, logs)
             for rows_ in _archived_rows(logs, archive_encoder, archived):
-                sent += _send(client, archive_encoder, rows_, version)
+                sent += _send(place.client, archive_encoder, rows_, version)
     return {"sent": sent, "removed": len(found.out)}
 
 

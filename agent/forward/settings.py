@@ -1,9 +1,11 @@
-"""What goes between the agent and the process that forwards: its settings, and how the targets are."""
+"""What goes between the agent and the process that forwards: its settings, and how the targets are; and what a command
+works on.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -11,10 +13,23 @@ from agent.config import ForwardConfig, MultilineConfig
 from agent.store.forwarding import TargetSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.clickhouse.client import ClickHouseClient
     from agent.config import Config
 
 _TAIL_WAIT_S = 2.0  # an event that has no time limit for its lines is waited for so long …
 _LONGEST_TAIL_WAIT_S = 60.0  # … and one that has a very long one no longer than this
+
+
+class TargetPlace(NamedTuple):
+    """A store with its archives, and one of its targets."""
+
+    store: Path
+    directory: Path  # of the archives
+    target: str  # its name, which the store knows
+    client: ClickHouseClient
+    match: str = ""
 
 
 class ForwardSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,9 +22,8 @@ from agent.store.reader import open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from agent.clickhouse.client import ClickHouseClient
+    from agent.forward.settings import TargetPlace
 
 _SHOWN_IDS = 20  # of each kind and hour, in the document
 _KINDS = ("missing", "different", "extra", "twice")
@@ -103,26 +102,12 @@ class Comparison:
     """One comparison of a store with a target.
 
     Args:
-        store: its path.
-        directory: of its archives.
-        target: the name; the store knows it.
-        client: of the target.
-        match: its filter.
+        place: what with what.
         since: the first instant to compare; None: all.
     """
 
-    def __init__(
-        self,
-        store: Path,
-        directory: Path,
-        target: str,
-        client: ClickHouseClient,
-        *,
-        match: str = "",
-        since: int | None = None,
-    ) -> None:
-        self._store, self._directory, self._target, self._client = store, directory, target, client
-        self._match = match
+    def __init__(self, place: TargetPlace, since: int | None = None) -> None:
+        self._place = place
         self._since = None if since is None else since // HOUR_NS * HOUR_NS
         self.found = Discrepancies([], [], 0)
 
@@ -133,16 +118,16 @@ class Comparison:
             ClickHouseError: the target cannot be asked.
             StoreError: the store cannot be read.
         """
-        with closing(open_reader(self._store)) as connection:
+        with closing(open_reader(self._place.store)) as connection:
             connection.execute("BEGIN")  # all of one moment; it ends with the connection
-            local = LocalEvents(connection, self._directory, self._target, self._match, self._since)
+            local = LocalEvents(connection, self._place.directory, self._place.target, self._place.match, self._since)
             here: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
             for event in local.events():
                 known = here[event.agent, event.timestamp // HOUR_NS]
                 known[0] += 1
                 known[1] ^= _same(event)
             report = VerifyReport(
-                self._target, local.agent, pending=local.pending, gaps=local.gaps, unreadable=local.unreadable
+                self._place.target, local.agent, pending=local.pending, gaps=local.gaps, unreadable=local.unreadable
             )
             there = self._hours(local)
             shared = self._shared_hours(local)
@@ -163,12 +148,12 @@ class Comparison:
     # ------------------------------------------------------------ what is there
 
     def _rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        for block in answers.blocks(self._client.address, self._client.query(f"{sql} FORMAT Native")):
+        for block in answers.blocks(self._place.client.address, self._place.client.query(f"{sql} FORMAT Native")):
             yield from zip(*block.columns, strict=True)
 
     def _from(self, where: str) -> str:
         time = "" if self._since is None else f" AND timestamp >= {self._since}"
-        return f"FROM {self._client.address.table('events')} FINAL WHERE {where}{time}"
+        return f"FROM {self._place.client.address.table('events')} FINAL WHERE {where}{time}"
 
     def _hours(self, local: LocalEvents) -> dict[tuple[str, int], list[int]]:
         """Count and checksum by id and hour of what ought to be here, too."""
@@ -193,7 +178,7 @@ class Comparison:
 
     def _expired(self, local: LocalEvents) -> int:
         sql = f"SELECT count() {self._from(f'gone = 0 AND ({local.where_expired()})')}"
-        return int(self._client.execute(sql))
+        return int(self._place.client.execute(sql))
 
     def _of_hour(self, hour: int, local: LocalEvents) -> list[RemoteRow]:
         names = ", ".join(f"'{agent}'" for agent in local.agents)

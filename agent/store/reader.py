@@ -131,6 +131,19 @@ def reading(path: Path) -> Iterator[None]:
         raise reading_error(error, path) from None
 
 
+@contextlib.contextmanager
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read everything as of one instant, that of the transaction around it where there is one."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
 def has_archives(connection: sqlite3.Connection) -> bool:
     """Whether anything is archived; asked before what searches archives is imported."""
     return connection.execute("SELECT 1 FROM archives LIMIT 1").fetchone() is not None

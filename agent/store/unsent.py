@@ -2,62 +2,22 @@
 
 A target gets every event of a log that was in the store after it had been added, except for what retention took first.
 Both exceptions are noted here, by the log's file and offsets: an archive knows no ids of the store. All is in `meta`,
-which is taken along when a store is salvaged or restored. A span is [from, to) in bytes; spans ascend and do not touch.
+which is taken along when a store is salvaged or restored. A span is [from, to) in bytes.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.core.intervals import Span, Spans, joined
 from agent.store.reader import get_meta
 from agent.store.tables import set_meta
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
-
-Span = tuple[int, int]
-Spans = list[Span]
-
-
-def joined(*several: Iterable[Sequence[int]]) -> Spans:
-    """The spans that hold what any of these hold."""
-    found: Spans = []
-    for start, end in sorted((one[0], one[1]) for spans in several for one in spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        elif start < end:
-            found.append((start, end))
-    return found
-
-
-def without(spans: Iterable[Sequence[int]], taken: Iterable[Sequence[int]]) -> Spans:
-    """What spans hold and others do not."""
-    found = []
-    taken = joined(taken)
-    for start, end in joined(spans):
-        at = start
-        for first, last in taken:
-            if last <= at:
-                continue
-            if first >= end:
-                break
-            if first > at:
-                found.append((at, first))
-            at = last
-        if at < end:
-            found.append((at, end))
-    return found
-
-
-def holds(spans: Spans, offset: int) -> bool:
-    """Whether one of the spans has an offset in it."""
-    place = bisect_right(spans, (offset, 1 << 62)) - 1
-    return place >= 0 and offset < spans[place][1]
-
+    from collections.abc import Iterable
 
 # ------------------------------------------------------------ what it never got from the store
 

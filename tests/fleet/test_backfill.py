@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
+from agent.core.intervals import holds, joined, without
 from agent.store import forwarding, outgoing
-from agent.store.unsent import holds, joined, without
 from tests.fleet.history import BEGIN, Machine, messages
 
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +24,7 @@ from agent.query.archives.needles import token_probes
 from agent.query.language import bounds
 from agent.store import archives
 from agent.store.archive_redaction import read_settings, redacted_by
+from agent.store.reader import one_moment
 
 if TYPE_CHECKING:
     import sqlite3
@@ -133,23 +133,10 @@ def make_frame_plan(
         selection: what is asked for.
         with_hot: the store answers too: what it holds is left out here.
     """
-    with _one_moment(connection):
+    # An archive that takes another's place between two statements would hide both, and events that leave the store
+    # would be counted on by neither side.
+    with one_moment(connection):
         return _planned(connection, directory, selection, with_hot=with_hot)
-
-
-@contextmanager
-def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read everything as of one instant: an archive that takes another's place between two statements would hide both,
-    and events that leave the store would be counted on by neither side.
-    """
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("COMMIT")
 
 
 def _planned(connection: sqlite3.Connection, directory: Path, selection: Selection, *, with_hot: bool) -> FramePlan:

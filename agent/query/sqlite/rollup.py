@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from agent.core.intervals import joined
 from agent.core.times import MINUTE_NS
 from agent.query.language import Selection, bounds
 from agent.store.rollups import OTHER_LOGGERS, TRUSTED_DAYS
@@ -72,7 +73,7 @@ def divide(connection: sqlite3.Connection, selection: Selection, now_ns: int) ->
     expired = _expired_spans(connection, first, last)
     oldest = now_ns // MINUTE_NS - _KEPT_MINUTES
     if first < oldest:
-        expired = _merged([(first, min(oldest, last)), *expired])
+        expired = joined([(first, min(oldest, last)), *expired])
     if len(expired) > _MOST_SPANS:
         return None
     scanned = [(since, first * MINUTE_NS), (last * MINUTE_NS, until)]
@@ -87,17 +88,7 @@ def _expired_spans(connection: sqlite3.Connection, first: int, last: int) -> lis
         "SELECT DISTINCT minute FROM rollups WHERE minute >= ? AND minute < ? AND expired <> 0 ORDER BY minute",
         (first, last),
     )
-    return _merged([(minute, minute + 1) for (minute,) in rows])
-
-
-def _merged(spans: list[Span]) -> list[Span]:
-    found: list[Span] = []
-    for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return found
+    return joined([(minute, minute + 1) for (minute,) in rows])
 
 
 def read(
