@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.clickhouse.address import ClickHouseAddress, is_address
 from agent.core.errors import UsageError
+from agent.core.text import enumerated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +78,9 @@ def _target(config: Config, name: str) -> ForwardConfig:
     found = next((target for target in config.forward if target.name == name), None)
     if found is None:
         near = difflib.get_close_matches(name, [target.name for target in config.forward], n=1)
-        raise UsageError.of("SL657", name, near=f", did you mean '{near[0]}'?" if near else "")
+        names = [target.name for target in config.forward]
+        known = f"`forward` has {enumerated(names)}" if names else "`forward` has none"
+        raise UsageError.of("SL657", name, near=f", did you mean '{near[0]}'?" if near else "", known=known)
     if not found.clickhouse:
         raise UsageError.of("SL657.otlp", name)
     return found

@@ -27,7 +27,11 @@ def test_the_command_makes_what_it_prints(database, sidelog, tmp_path):
 def test_the_command_names_what_is_no_target(sidelog, tmp_path):
     file = tmp_path / "sidelog.yaml"
     file.write_text("forward: [{name: central, clickhouse: http://x}, {name: o, otlp: http://y}]\n")
-    for name, said in (("centrl", "did you mean 'central'?"), ("o", "OTLP receiver")):
+    for name, said in (
+        ("centrl", "did you mean 'central'?"),
+        ("x", "has central and o"),
+        ("o", "OTLP receiver"),
+    ):
         done = sidelog("forward", "schema", "--target", name, "-c", file)
         assert (done.code, "SL657" in done.err, said in done.err) == (2, True, True), done.err
     file.write_text("{}\n")
