@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=16)
-def _query(match: str) -> Query:
-    from agent.query.language import parse_query  # noqa: PLC0415 - only where a target filters, and is far behind
+def filter_of(match: str) -> Query | None:
+    """The query of a target's `match`; None: it takes all."""
+    if not match:
+        return None
+    from agent.query.language import parse_query  # noqa: PLC0415 - only for those who filter
 
     return parse_query(match)
 
@@ -31,10 +34,10 @@ def wanted(connection: sqlite3.Connection, match: str, after: int, last: int) ->
         after: an id.
         last: another.
     """
-    if not match:
+    query = filter_of(match)
+    if query is None:
         return outgoing.instants_after(connection, after, last)
     try:
-        query = _query(match)
         files, categories = Files(connection), Categories(connection)
         rows = outgoing.events_after(connection, after, last, last - after)
         events = [outgoing.stored_event(row, files[row[outgoing.FILE_ID]]) for row in rows]

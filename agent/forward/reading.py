@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from agent.core.event import EventRow
+from agent.forward.passed import filter_of
 from agent.forward.rows import EncodedPart, EventEncoder
 from agent.store import forwarding, outgoing
 from agent.store.events import Categories
@@ -69,7 +70,6 @@ class BatchReader:
         self._encoded = encoded
         self.encoder = EventEncoder(connection, agent)
         self._categories = Categories(connection)
-        self._queries: dict[str, Query | None] = {}
 
     def again(self, pending: forwarding.Pending, position: int) -> Batch:
         """What was pending when whoever sent it ended: the same events in the same form, if they have not grown."""
@@ -123,7 +123,7 @@ class BatchReader:
         self, pending: forwarding.Pending, limits: BatchLimits, end: int, reached: _Reached
     ) -> Iterator[Sequence[Row]]:
         """Events after the start, up to a limit, that the filter lets through."""
-        query = self._query(pending.match)
+        query = filter_of(pending.match)
         rows_left, bytes_left, scans_left = limits.events, limits.bytes, limits.events * _SCANNED
         average = 1
         while rows_left > 0 and bytes_left > 0 and scans_left > 0:
@@ -155,13 +155,6 @@ class BatchReader:
         files = self.encoder.files({row[outgoing.FILE_ID] for row in rows})
         return [outgoing.stored_event(row, files[row[outgoing.FILE_ID]]) for row in rows]
 
-    def _query(self, match: str) -> Query | None:
-        if match not in self._queries:
-            from agent.query.language import parse_query  # noqa: PLC0415 - only for those who filter
-
-            self._queries[match] = parse_query(match) if match else None
-        return self._queries[match]
-
     def only(self, ids: Sequence[int], pending: forwarding.Pending, position: int) -> list[EncodedPart]:
         """Rows of some of the events of a batch, encoded."""
         with one_moment(self._connection):
@@ -185,7 +178,7 @@ class BatchReader:
     def _changes(self, pending: forwarding.Pending, position: int) -> Batch:
         versions = self._versions(pending, position)
         rows = outgoing.events_of(self._connection, sorted(versions))
-        query = self._query(pending.match)
+        query = filter_of(pending.match)
         gone: frozenset[int] = frozenset()
         if query is not None:
             kept = {row[0] for row in self._matching(rows, query)}
