@@ -19,7 +19,7 @@ import msgspec
 import orjson
 
 from agent.clickhouse import columns
-from agent.clickhouse.leases import quoted
+from agent.clickhouse.client import literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class FleetAlertTable:
         Raises:
             ClickHouseError: it cannot be asked.
         """
-        named = ", ".join(map(quoted, kinds))
+        named = ", ".join(map(literal, kinds))
         found: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
         for row in self._read(f"kind IN ({named})"):
             found[row["kind"]][row["key"]] = orjson.loads(row["document"])
@@ -84,7 +84,7 @@ class FleetAlertTable:
         Raises:
             ClickHouseError: it cannot be asked.
         """
-        return int(self._client.execute(f"SELECT max(ver) FROM {self._table} WHERE name = {quoted(self._name)}"))
+        return int(self._client.execute(f"SELECT max(ver) FROM {self._table} WHERE name = {literal(self._name)}"))
 
     def save(self, rows: Sequence[AlertRow], ver: int) -> None:
         """Write rows, all or none of them.
@@ -101,6 +101,6 @@ class FleetAlertTable:
     def _read(self, where: str, order: str = "ORDER BY kind, key") -> list[dict[str, str]]:
         sql = (
             f"SELECT kind, key, document FROM {self._table} FINAL"
-            f" WHERE name = {quoted(self._name)} AND document != '' AND {where} {order} FORMAT JSONEachRow"
+            f" WHERE name = {literal(self._name)} AND document != '' AND {where} {order} FORMAT JSONEachRow"
         )
         return [orjson.loads(line) for line in self._client.execute(sql).splitlines() if line]

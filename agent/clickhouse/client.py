@@ -35,6 +35,14 @@ CURRENT: Version = (23, 8)  # from here on it knows LowCardinality, codecs, toke
 WORDS: Version = (26, 7)  # from here on it has a text index that finds parts of words
 
 
+def literal(text: str) -> str:
+    r"""A text as SQL has it. Only `\` and `'` mean something in there; half of a surrogate pair goes as the bytes that
+    it would have.
+    """
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 class ClickHouseClient:
     """One connection's worth of talk with a ClickHouse; used from one thread.
 
@@ -88,10 +96,10 @@ class ClickHouseClient:
             ClickHouseError: it cannot be reached, or says an error.
         """
         more = {} if plain else {"wait_end_of_query": 1, **(settings or {})}
-        with self._asked(sql.encode(), _parameters(more)) as response:
+        with self._asked(_bytes(sql), _parameters(more)) as response:
             return b"".join(self._pieces(response))
 
-    def query(self, sql: str | bytes, settings: Settings | None = None, query_id: str = "") -> Iterator[bytes]:
+    def query(self, sql: str, settings: Settings | None = None, query_id: str = "") -> Iterator[bytes]:
         """What it answers to a question, in pieces as they come. To close the generator ends the question there.
 
         Args:
@@ -106,8 +114,7 @@ class ClickHouseClient:
         named = query_id or uuid.uuid4().hex
         done = False
         try:
-            body = sql.encode() if isinstance(sql, str) else sql
-            with self._asked(body, {**_parameters(settings or {}), "query_id": named}) as response:
+            with self._asked(_bytes(sql), {**_parameters(settings or {}), "query_id": named}) as response:
                 yield from self._pieces(response)
                 done = True
         except ClickHouseError:
@@ -301,6 +308,10 @@ class ClickHouseClient:
                 if len(said) > _TAIL_BYTES:
                     break
         return faults.said(self.address, said.partition(b"\r\n")[0])
+
+
+def _bytes(sql: str) -> bytes:
+    return sql.encode("utf-8", "surrogatepass")
 
 
 def _parameters(settings: Settings) -> dict[str, str]:

@@ -21,6 +21,8 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from agent.clickhouse.client import literal
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,12 +40,6 @@ FROM system.one
 WHERE (SELECT count() FROM {table} FINAL WHERE name = {name} AND holder != {holder} AND until > {now} * 1000000000) = 0
 """
 _READ = "SELECT holder, until - {now} * 1000000000, ver FROM {table} FINAL WHERE name = {name} FORMAT TabSeparatedRaw"
-
-
-def quoted(text: str) -> str:
-    """A text as a literal of ClickHouse's SQL."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0")
-    return f"'{escaped}'"
 
 
 class Lease:
@@ -117,7 +113,7 @@ class Lease:
         held, claimed = self._is_held, self._claimed
         self._lost()
         if held or claimed is not None:
-            row = (quoted(self._name), quoted(self.holder), 0, f"toUInt64({_NOW}) * 1000000000 + {_RANDOM}")
+            row = (literal(self._name), literal(self.holder), 0, f"toUInt64({_NOW}) * 1000000000 + {_RANDOM}")
             table = self._client.address.table("leases")
             columns = ", ".join(map(str, row))
             self._execute(
@@ -130,7 +126,7 @@ class Lease:
 
     def _read(self) -> tuple[str, int, int] | None:
         """Who has it, for how many ns still, and the number of that row."""
-        sql = _READ.format(now=_NOW, table=self._client.address.table("leases"), name=quoted(self._name))
+        sql = _READ.format(now=_NOW, table=self._client.address.table("leases"), name=literal(self._name))
         text = self._client.execute(sql).decode("utf-8", "replace").rstrip("\n")
         if not text:
             return None
@@ -140,8 +136,8 @@ class Lease:
     def _write(self) -> None:
         sql = _WRITE.format(
             table=self._client.address.table("leases"),
-            name=quoted(self._name),
-            holder=quoted(self.holder),
+            name=literal(self._name),
+            holder=literal(self.holder),
             now=_NOW,
             length=max(1, round(self.length_s)),
             chance=secrets.randbelow(_RANDOM),

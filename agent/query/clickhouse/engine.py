@@ -8,11 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 from agent.clickhouse import schema
-from agent.clickhouse.client import ClickHouseClient
+from agent.clickhouse.client import ClickHouseClient, literal
 from agent.query.clickhouse.groups import FleetGroups, history_of, list_groups
 from agent.query.clickhouse.positions import FleetPosition
 from agent.query.clickhouse.scan import FleetScan
-from agent.query.clickhouse.sql import literal
 from agent.query.clickhouse.table import QUESTION_S, FleetTable
 from agent.query.engine import SAMPLED_EVENTS, newest_events
 from agent.query.language import Selection, all_equal

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
+from agent.clickhouse.client import literal
 from agent.core.patterns import lazy
 from agent.core.severity import HIGHEST
 from agent.core.values import number
-from agent.query.clickhouse.sql import ALL, NOTHING, SqlClause, any_of, literal, negated, one_of
+from agent.query.clickhouse.sql import ALL, NOTHING, SqlClause, any_of, negated, one_of
 from agent.query.predicate import compile_conditions, compile_term
 from agent.query.searched import hiding_escape
 from agent.query.terms import AGENT

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.query.clickhouse.sql import literal
+from agent.clickhouse.client import literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,9 +13,9 @@ import heapq
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from agent.clickhouse.client import literal
 from agent.query.clickhouse.plan import make_plan
 from agent.query.clickhouse.spans import SpanWalk
-from agent.query.clickhouse.sql import literal
 from agent.query.clickhouse.table import in_time
 from agent.query.engine import EventKey
 from agent.query.language import bounds

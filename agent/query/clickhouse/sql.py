@@ -1,10 +1,12 @@
-"""SQL for both lines of servers: values as literals, and clauses of conditions."""
+"""Clauses of conditions in the SQL of both lines of servers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from agent.clickhouse.client import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,19 +21,6 @@ class SqlClause(msgspec.Struct, frozen=True):
 
 ALL = SqlClause("")
 NOTHING = SqlClause("0")
-
-
-def literal(text: str) -> str:
-    r"""A text as SQL has it. Only `\` and `'` mean something in there; half of a surrogate pair goes as the bytes that
-    it would have (`as_bytes`).
-    """
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def as_bytes(sql: str) -> bytes:
-    """A statement as it is sent."""
-    return sql.encode("utf-8", "surrogatepass")
 
 
 def any_of(clauses: Sequence[SqlClause]) -> SqlClause:

@@ -9,11 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from agent.clickhouse.answers import blocks
-from agent.clickhouse.client import WORDS
+from agent.clickhouse.client import WORDS, literal
 from agent.clickhouse.native import read_raw, read_text
 from agent.core.fields import Profile
 from agent.core.stored import FileInfo, StoredEvent
-from agent.query.clickhouse.sql import as_bytes, literal
 from agent.query.engine import LogName
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class FleetTable:
     def blocks(self, sql: str) -> Generator[AnswerBlock]:
         """The answer to a question, without its FORMAT, block by block."""
         settings = {**SETTINGS, **_OF_CURRENT} if self.is_current else SETTINGS
-        yield from blocks(self.client.address, self.client.query(as_bytes(f"{sql} FORMAT Native"), settings))
+        yield from blocks(self.client.address, self.client.query(f"{sql} FORMAT Native", settings))
 
     def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """The rows of an answer; texts are bytes."""
