@@ -47,8 +47,15 @@ def gone(pid: int) -> bool:
         return True
 
 
-def children() -> list[int]:
-    return [int(number) for number in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+def all_children() -> set[int]:
+    return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
+
+
+@pytest.fixture
+def children():
+    """The processes that were started since, and are there; a server of other tests may have been there before."""
+    before = all_children()
+    return lambda: sorted(all_children() - before)
 
 
 def test_it_gets_the_document_its_arguments_and_a_clean_environment(tmp_path, monkeypatch):
@@ -80,7 +87,7 @@ def test_how_it_ended_is_said_whether_it_read_its_input_or_not(tmp_path, text, s
     assert (result.ok, result.said) == (said == "exit 0", said)
 
 
-def test_one_that_hangs_is_killed_with_its_grandchildren(tmp_path):
+def test_one_that_hangs_is_killed_with_its_grandchildren(tmp_path, children):
     hook = script(tmp_path, f"sleep 600 & echo $! > {tmp_path}/child; echo working; sleep 600")
     result = ran([hook], timeout_s=3.0)
     assert (result.ok, result.said, result.output) == (False, "timeout after 3s", "working\n")
@@ -89,7 +96,7 @@ def test_one_that_hangs_is_killed_with_its_grandchildren(tmp_path):
     assert children() == []
 
 
-def test_what_it_leaves_in_its_group_goes_with_it(tmp_path):
+def test_what_it_leaves_in_its_group_goes_with_it(tmp_path, children):
     hook = script(tmp_path, f"sleep 600 & echo $! > {tmp_path}/child; exit 0")
     assert ran([hook]).ok
     child = int((tmp_path / "child").read_text())
@@ -114,7 +121,7 @@ def test_a_flood_is_read_to_its_end_and_its_beginning_kept(tmp_path):
     assert len(result.output.replace("\\0", "\0")) == OUTPUT_BYTES
 
 
-def test_a_flood_without_end_is_stopped(tmp_path):
+def test_a_flood_without_end_is_stopped(tmp_path, children):
     result = ran([script(tmp_path, "yes")], timeout_s=3.0)
     assert result.said == "timeout after 3s"
     assert result.output.startswith("y\ny\n")
@@ -208,7 +215,7 @@ def test_one_of_another_user_is_refused(tmp_path):
     assert "belongs to another user (uid 12345)" in (unsafe(hook) or "")
 
 
-def test_a_cancelled_run_leaves_nothing_behind(tmp_path):
+def test_a_cancelled_run_leaves_nothing_behind(tmp_path, children):
     hook = script(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 600")
 
     async def cancelled():
