@@ -33,6 +33,14 @@ def server_of(agent: int) -> int:
     return 0
 
 
+def nursery_of(server: int) -> int:
+    """The process that a server forks its workers from: its only child, whatever numbers they have; 0 for none now.
+
+    Numbers begin again at the bottom (32,768 of them by default), so the oldest process has not always the lowest.
+    """
+    return next((pid for pid, parent in parents().items() if parent == server), 0)
+
+
 def private_bytes(server: int) -> int:
     """The memory of a server and its workers, shared pages in parts (PSS)."""
     total = 0

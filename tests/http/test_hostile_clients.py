@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.http.processes import descendants, private_bytes, server_of
+from tests.http.processes import descendants, nursery_of, private_bytes, server_of
 from tests.integration.harness import events, wait_until
 
 MANY = 1_000
@@ -164,9 +164,10 @@ def test_slow_readers_hold_no_worker(served, token):
 def test_a_question_ends_when_its_client_goes(served, token):
     server = server_of(served.process.pid)
     slow = "/api/v1/counts?agg=p50:n&by=n&q=" + "filler%7E%22(x%2B)%2By%22"
-    before = descendants(server)
+    nursery = nursery_of(server)
+    assert nursery
     with connect(served, head(served, slow, f"Authorization: Bearer {token}")):
-        wait_until(lambda: any(is_running(one) for one in descendants(server) - {min(before)}), 30, "work")
+        wait_until(lambda: any(is_running(one) for one in descendants(nursery)), 30, "work")
     wait_until(lambda: not any(is_running(one) for one in descendants(server)), 20, "its end")
     assert answers(served, token)
 
@@ -318,8 +319,9 @@ def test_one_who_asks_much_keeps_nobody_waiting(served, token):
 def test_a_worker_that_is_killed_is_replaced(served, token):
     server = server_of(served.process.pid)
     assert answers(served, token)
-    nursery = min(descendants(server))
-    workers = descendants(server) - {nursery}
+    nursery = nursery_of(server)
+    assert nursery
+    workers = descendants(nursery)
     for pid in workers:
         with contextlib.suppress(ProcessLookupError):  # one that is idle may end by itself
             os.kill(pid, signal.SIGKILL)
