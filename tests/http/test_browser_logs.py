@@ -102,6 +102,27 @@ def test_nothing_is_searched_while_a_term_is_completed(logs):
     assert len(requests) == 1
 
 
+def test_nothing_is_searched_before_a_slow_completion(logs):
+    requests, held = [], []
+    logs.on("request", lambda request: requests.append(request.url) if "/logs?" in request.url else None)
+    logs.route("**/api/v1/fields*", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks handlers, which a method cannot be
+    box = logs.get_by_label("search").first
+    box.press_sequentially("sev")
+    logs.wait_for_timeout(600)  # twice as long as typing may pause
+    assert held
+    assert requests == []
+    held[0].continue_()
+    expect(logs.locator("#completion [role=option]").first).to_have_text("severity>=field")
+    logs.wait_for_timeout(600)
+    assert requests == []
+
+
+def test_a_completion_that_never_comes_hinders_no_search(logs):
+    logs.route("**/api/v1/fields*", lambda route: None)
+    logs.get_by_label("search").first.press_sequentially("nothing_like_it")
+    expect(logs.locator(".results .empty")).to_contain_text("Take a longer time")
+
+
 def test_what_can_match_nothing_is_said_as_the_command_line_says_it(logs):
     box = logs.get_by_label("search").first
     box.fill("sevrity=error")

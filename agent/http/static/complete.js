@@ -7,6 +7,7 @@ const NAMED = ["severity", "service", "source", "message", "logger", "path", "tr
 const STATES = ["new", "ongoing", "regressed", "resolved", "ignored"];
 const OPERATOR = /^(!?\(*!?)((?:"(?:[^"\\]|\\.)*"|[^\s"!<>=~()]+))(!=|>=|<=|=|>|<|~)(.*)$/s;
 const FRESH_MS = 30_000;
+const AWAITED_MS = 2000; // a search waits no longer for what might be offered
 const MOST = 12;
 
 export function quoted(text) {
@@ -75,9 +76,10 @@ export class Completion {
   }
 
   async offer() {
-    const asked = this.asked = {};
+    const asked = this.asked = { at: Date.now() };
     const fields = await this.#fields();
     if (asked !== this.asked || document.activeElement !== this.box) return;
+    this.asked = undefined;
     const caret = this.box.selectionStart;
     this.start = termStart(this.box.value, caret);
     const typed = this.box.value.slice(this.start, caret);
@@ -108,6 +110,11 @@ export class Completion {
 
   get isOpen() {
     return !this.list.hidden;
+  }
+
+  // Whether something may be offered soon: a slow answer is not waited for for ever.
+  get isAwaited() {
+    return this.asked !== undefined && Date.now() - this.asked.at < AWAITED_MS;
   }
 
   close() {

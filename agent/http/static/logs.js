@@ -113,6 +113,7 @@ let last = box.value.trim();
 function typed() {
   clearTimeout(typing);
   typing = setTimeout(() => {
+    if (completion.isAwaited) return typed();
     const now = box.value.trim();
     if (now === last || completion.isOpen || UNFINISHED.test(now)) return;
     last = now;
